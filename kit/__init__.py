@@ -1,0 +1,42 @@
+"""kit: a mobile deployment kit, from the weights of a vision model to a measured device.
+
+The Python API is these four functions; importing `kit` imports none of the heavy
+packages, each function imports what it needs when it is called.
+
+Example:
+    >>> import kit
+    >>> bundle = kit.build(kit.recipe("mobilenet_v2"), "out/v2")  # doctest: +SKIP
+    >>> kit.evaluate(bundle, "pictures.zip").rows[0].top1          # doctest: +SKIP
+    >>> kit.measure(bundle).runs[0].processes[0].samples_ns        # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from kit.bench.measure import measure
+    from kit.build import build
+    from kit.bundle import load as load_bundle
+    from kit.evaluate import evaluate
+    from kit.recipe import make as recipe
+
+__all__ = ["build", "evaluate", "load_bundle", "measure", "recipe"]
+
+_WHERE = {
+    "build": ("kit.build", "build"),
+    "evaluate": ("kit.evaluate", "evaluate"),
+    "load_bundle": ("kit.bundle", "load"),
+    "measure": ("kit.bench.measure", "measure"),
+    "recipe": ("kit.recipe", "make"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'kit' has no attribute {name!r}")
+    module, attribute = _WHERE[name]
+    return getattr(importlib.import_module(module), attribute)

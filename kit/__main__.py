@@ -1,0 +1,6 @@
+"""`python -m kit` is the command `kit`."""
+
+from kit.cli import entry
+
+if __name__ == "__main__":
+    entry()

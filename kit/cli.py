@@ -1,0 +1,88 @@
+"""The front door: finds the command, and turns an error into text and an exit code.
+
+Commands are named here with their summary and imported when they are called, so that
+`kit --help` imports nothing but click. Nothing below this file exits or prints errors.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from kit import __version__
+from kit.errors import INTERRUPTED, UNFORESEEN, KitError, UnknownName
+
+COMMANDS = {
+    "build": ("kit.commands.build", "Build, quantize, lower and verify a model: weights to bundle."),
+    "eval": ("kit.commands.eval", "Accuracy of a bundle's formats on a set of pictures."),
+    "bench": ("kit.commands.bench", "Latency of a bundle's formats, with every sample kept."),
+    "report": ("kit.commands.report", "Turn result files into Markdown and an HTML page."),
+    "list": ("kit.commands.list", "Models, quantization methods and formats that can be named."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command."""
+        if cmd_name not in COMMANDS:
+            raise UnknownName.among("command", cmd_name, COMMANDS)
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="kit")
+def main() -> None:
+    """From the weights of a vision model to a measured device.
+
+    build -> eval -> bench -> report. Start with: kit build mobilenet_v2
+    """
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run a command line and return its exit code; see `kit.errors` for the codes."""
+    try:
+        result: Any = main.main(arguments, prog_name="kit", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except KitError as exc:
+        return _say(exc.message, exc.hint, exc.exit_code)
+    except click.UsageError as exc:
+        where = f"`{exc.ctx.command_path} --help`" if exc.ctx else "`kit --help`"
+        return _say(exc.format_message(), f"{where} lists what is possible", 2)
+    except (click.Abort, KeyboardInterrupt):
+        return _say("interrupted", "nothing half-written was left behind", INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has gone; stop quietly, also when Python flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as exc:
+        if os.environ.get("KIT_DEBUG"):
+            raise
+        hint = "this is a bug in kit: run again with KIT_DEBUG=1 and report the traceback"
+        return _say(f"{type(exc).__name__}: {exc}", hint, UNFORESEEN)
+
+
+def entry() -> None:
+    """Be the command `kit`."""
+    sys.exit(run())
+
+
+def _say(message: str, hint: str, code: int) -> int:
+    click.echo(f"kit: {message}", err=True)
+    click.echo(f"hint: {hint}", err=True)
+    return code

@@ -1,0 +1,1 @@
+"""One file per verb: read arguments, call one function, print."""

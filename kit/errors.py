@@ -1,0 +1,134 @@
+"""Every error that kit raises on purpose.
+
+    KitError                     1   anything below; never raised itself
+    ├── UsageError               2   an option value that cannot be used
+    │   └── UnknownName          2   no such model, format, method …: near matches are named
+    ├── InputError               3   something the user gave us is broken
+    │   ├── RecipeError          3   a recipe file or a combination of its fields
+    │   ├── WeightsError         3   weights missing, corrupt, unsafe or of another architecture
+    │   ├── PictureError         3   a picture, folder, zip or CSV of pictures
+    │   └── ResultError          3   a result file that cannot be read
+    ├── BundleError              4   a bundle is incomplete, altered or of a newer schema
+    ├── BuildError               5   a model cannot be quantized or lowered
+    │   └── VerificationFailed   5   it was built, and computes the wrong thing
+    ├── RunError                 6   a runner failed while it measured
+    ├── OutputError              7   the result cannot be written (permissions, disk full, not ours)
+    ├── MissingTool              8   a program or package that is needed is not installed
+    └── DeviceError              9   a device cannot be used
+
+The number is the exit code of the command line; 0 is success, 70 an error that kit
+did not foresee (please report it), 130 an interruption by Ctrl-C.
+`docs/errors.md` lists the same table and a test compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+UNFORESEEN = 70
+INTERRUPTED = 130
+
+
+class KitError(Exception):
+    """One sentence that names the value, and a hint that says what to do.
+
+    Args:
+        message: what is wrong, naming the offending value.
+        hint: what the user can do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[type[KitError], tuple[str, str]]:
+        # Errors cross process borders (formats are lowered in children); the default
+        # protocol would call __init__ with one argument.
+        return type(self), (self.message, self.hint)
+
+
+class UsageError(KitError):
+    """An option value that cannot be used."""
+
+    exit_code = 2
+
+
+class UnknownName(UsageError):
+    """A name that no member of a family has.
+
+    Build it with `UnknownName.among`, which finds the near matches.
+    """
+
+    @classmethod
+    def among(cls, kind: str, name: str, known: Iterable[str]) -> UnknownName:
+        """Return the error for `name`, which is not one of `known`."""
+        names = sorted(known)
+        near = get_close_matches(name, names, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
+        return cls(f"there is no {kind} called {name!r}", hint)
+
+
+class InputError(KitError):
+    """Something the user gave us is broken."""
+
+    exit_code = 3
+
+
+class RecipeError(InputError):
+    """A recipe file, or a combination of its fields, that cannot be built."""
+
+
+class WeightsError(InputError):
+    """Weights that are missing, corrupt, unsafe or of another architecture."""
+
+
+class PictureError(InputError):
+    """A picture, or a folder, zip or CSV of pictures, that cannot be used."""
+
+
+class ResultError(InputError):
+    """A result file that cannot be read."""
+
+
+class BundleError(KitError):
+    """A bundle that is incomplete, altered, or of a newer schema."""
+
+    exit_code = 4
+
+
+class BuildError(KitError):
+    """A model that cannot be quantized or lowered."""
+
+    exit_code = 5
+
+
+class VerificationFailed(BuildError):
+    """A bundle that was built and computes the wrong thing."""
+
+
+class RunError(KitError):
+    """A runner that failed while it measured."""
+
+    exit_code = 6
+
+
+class OutputError(KitError):
+    """A place that cannot be written to."""
+
+    exit_code = 7
+
+
+class MissingTool(KitError):
+    """A program or package that is needed and not installed."""
+
+    exit_code = 8
+
+
+class DeviceError(KitError):
+    """A device that cannot be used."""
+
+    exit_code = 9

@@ -1,0 +1,101 @@
+"""ONNX, run by ONNX Runtime; quantized models use uint8 activations and int8 weights.
+
+https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kit.errors import BundleError
+from kit.formats._contract import Array, Description, Info, Thresholds
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.fx import GraphModule
+
+INFO = Info(
+    suffix=".onnx",
+    summary="ONNX for ONNX Runtime, QDQ with uint8 activations",
+    flow="pt2e-u8",
+    runtime="onnxruntime",
+    exact=False,
+    graph=Thresholds(agreement=0.9, sqnr_db=15.0),
+)
+
+
+def version() -> str:
+    """Return the version of ONNX Runtime."""
+    import onnxruntime
+
+    return str(onnxruntime.__version__)
+
+
+def export(model: GraphModule, example: Tensor, path: Path) -> None:
+    """Write a model with torch's exporter, weights inside the file."""
+    import torch
+
+    program = torch.export.export(model, (example,))
+    torch.onnx.export(
+        program, (example,), str(path), dynamo=True, external_data=False, verbose=False
+    )
+
+
+def describe(path: Path) -> Description:
+    """Read the opset and the operators off the file.
+
+    Raises:
+        BundleError: it is not an ONNX file.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(path)
+    except DecodeError as exc:
+        raise BundleError(f"{path} is not an ONNX file: {exc}", "build it again") from exc
+    opset = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
+    operators = Counter(node.op_type for node in model.graph.node)
+    return Description(
+        format_version=f"opset {opset}, IR {model.ir_version}", operators=dict(sorted(operators.items()))
+    )
+
+
+class _OrtSession:
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._name = session.get_inputs()[0].name
+
+    def bind(self, image: Array) -> Callable[[], Any]:
+        feed, run = {self._name: image.copy()}, self._session.run
+        return lambda: run(None, feed)
+
+    def numpy(self, output: Any) -> Array:
+        array: Array = output[0]
+        return array
+
+
+def load(path: Path, threads: int) -> _OrtSession:
+    """Open the file with `threads` intra-op threads that do not spin between runs.
+
+    Raises:
+        BundleError: ONNX Runtime refuses the file.
+    """
+    # ONNX Runtime's wheels carry a usage reporter; this is the switch that stops it.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as exc:  # its error classes share no public base; the text is all there is
+        raise BundleError(f"ONNX Runtime cannot load {path}: {exc}", "build it again") from exc
+    return _OrtSession(session)

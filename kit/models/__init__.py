@@ -1,0 +1,1 @@
+"""Model families, one file each; see `kit.models._contract`."""

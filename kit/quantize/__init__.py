@@ -1,0 +1,1 @@
+"""Quantization methods, one file each; see `kit.quantize._contract`."""

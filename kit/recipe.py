@@ -1,0 +1,125 @@
+"""What to build: a frozen description with a hash.
+
+Equal recipes have equal hashes; what a recipe refers to (weights, pictures) is hashed
+by content where it is read, see `kit.build`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from kit import family
+from kit.errors import RecipeError
+
+MIN_RESOLUTION = 32  # MobileNets halve the picture five times
+MAX_RESOLUTION = 1024
+
+Granularity = Literal["per-channel", "per-tensor"]
+
+
+class Recipe(BaseModel):
+    """What to build.
+
+    Attributes:
+        model: a member of `kit.models`.
+        weights: ``imagenet``, ``random`` or the path of a state dict.
+        resolution: side of the square input, in pixels.
+        width: width multiplier (arXiv 1704.04861, section 3.3).
+        quantize: a member of `kit.quantize`.
+        granularity: one weight scale per output channel, or one per tensor.
+        formats: members of `kit.formats`.
+        calibrate: folder or zip of pictures; None takes crops of two sample photos.
+        calibration_images: number of pictures that set the activation ranges.
+        seed: of everything that is drawn at random.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    weights: str = "imagenet"
+    resolution: int = Field(224, ge=MIN_RESOLUTION, le=MAX_RESOLUTION)
+    width: float = Field(1.0, gt=0, le=4)
+    quantize: str = "static"
+    granularity: Granularity = "per-channel"
+    formats: tuple[str, ...] = ("lite", "executorch", "onnx")
+    calibrate: str | None = None
+    calibration_images: int = Field(32, ge=1, le=4096)
+    seed: int = Field(0, ge=0, lt=2**32)
+
+    @field_validator("formats")
+    @classmethod
+    def _some_formats(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("name at least one format")
+        return tuple(dict.fromkeys(value))
+
+    def check_names(self) -> None:
+        """Raise `UnknownName` if the model, method or a format does not exist."""
+        for package, name in (("models", self.model), ("quantize", self.quantize)):
+            if name not in family.names(package):
+                family.load(package, name)
+        for name in self.formats:
+            if name not in family.names("formats"):
+                family.load("formats", name)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the canonical JSON of the recipe, in hex."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def slug(self) -> str:
+        """A file name that tells people what this is; programs read `bundle.json`."""
+        width = "" if self.width == 1.0 else f"-w{self.width:g}"
+        how = {"none": "fp32"}.get(self.quantize, f"{self.quantize}-{self.granularity}")
+        return f"{self.model}{width}-{self.resolution}-{how}"
+
+
+def make(**fields: Any) -> Recipe:
+    """Return the recipe of these fields.
+
+    Raises:
+        RecipeError: a value is out of range; the message names the field and the value.
+        UnknownName: no such model, format or method.
+    """
+    try:
+        recipe = Recipe(**fields)
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        name = ".".join(str(p) for p in first["loc"]) or "recipe"
+        given = "" if first["type"] == "missing" else f" = {first['input']!r}"
+        raise RecipeError(f"{name}{given}: {first['msg'].lower()}", _hint(name)) from exc
+    recipe.check_names()
+    return recipe
+
+
+def _hint(name: str) -> str:
+    field = Recipe.model_fields.get(name)
+    if field is None:
+        return f"a recipe has the fields {', '.join(Recipe.model_fields)}"
+    if name == "resolution":
+        return f"use a resolution from {MIN_RESOLUTION} to {MAX_RESOLUTION}, for example 224"
+    return f"`kit build --help` says what {name.replace('_', '-')} takes"
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the fields of a TOML recipe file, unchecked; give them to `make`.
+
+    Raises:
+        RecipeError: the file is missing or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise RecipeError(f"cannot read the recipe {path}: {exc.strerror}", "check the path") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise RecipeError(
+            f"the recipe {path} is not TOML: {exc}", 'a recipe looks like: model = "mobilenet_v2"'
+        ) from exc

@@ -1,0 +1,189 @@
+"""What a measurement leaves behind: every raw sample and the context it was taken in.
+
+Statistics are computed when a result is read (`kit.bench.statistics`), so that a better
+statistic never needs a new measurement. Schema history: 1 first version.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ParityRef(_Record):
+    """One comparison made when the bundle was built; see `kit.bundle.Comparison`."""
+
+    against: str
+    images: int
+    max_abs: float
+    sqnr_db: float | None
+    agreement: float
+
+
+class ArtifactRef(_Record):
+    """One model file of the bundle: its format, method, size in bytes, and parity."""
+
+    format: str
+    quantize: str
+    size: int
+    sha256: str
+    runtime: str
+    parity: tuple[ParityRef, ...] = ()
+
+
+class BundleRef(_Record):
+    """The bundle that was measured; the hash is that of its `bundle.json`."""
+
+    name: str
+    hash: str
+    model: str
+    quantize: str
+    granularity: str
+    resolution: int
+    artifacts: tuple[ArtifactRef, ...]
+
+
+class DeviceRef(_Record):
+    """Where it ran. Virtual and emulated devices are never ranked with phones."""
+
+    kind: Literal["local", "phone", "emulator", "virtual"]
+    name: str
+    serial: str | None = None
+
+
+class Context(_Record):
+    """The state of the machine around a measurement.
+
+    Attributes:
+        cpu: model name.
+        cores: logical cores that the process may use.
+        governor: cpufreq governor of the first core, None when the system has none.
+        load_before: 1-minute load average when the measurement began.
+        load_after: the same when it ended.
+        mhz: clock of each core in MHz when the measurement began, where it can be read.
+        memory_total: bytes.
+        versions: of the runtimes, Python and kit.
+        environment: variables that kit set for the child.
+    """
+
+    cpu: str
+    cores: int
+    machine: str
+    os: str
+    governor: str | None
+    load_before: float
+    load_after: float
+    mhz: tuple[float, ...] = ()
+    memory_total: int
+    versions: dict[str, str]
+    environment: dict[str, str]
+
+
+class Plan(_Record):
+    """How to measure; every limit is both a count and a time, and both must be reached.
+
+    Attributes:
+        warmup_runs: inferences before the first sample.
+        warmup_seconds: at least so long.
+        runs: samples per process.
+        seconds: at least so long per process.
+        repeats: fresh processes.
+        max_seconds: a process stops sampling here even if `runs` is not reached.
+        threads: of the runtime.
+    """
+
+    name: Literal["quick", "default", "official", "custom"] = "default"
+    warmup_runs: int = Field(10, ge=0)
+    warmup_seconds: float = Field(0.5, ge=0)
+    runs: int = Field(100, ge=1)
+    seconds: float = Field(1.0, ge=0)
+    repeats: int = Field(3, ge=1)
+    max_seconds: float = Field(60.0, gt=0)
+    threads: int = Field(1, ge=1)
+
+
+class Process(_Record):
+    """What one fresh runner process reported; times in nanoseconds."""
+
+    load_ns: int
+    first_ns: int
+    samples_ns: tuple[int, ...]
+
+
+class Run(_Record):
+    """All samples of one format under one plan.
+
+    Attributes:
+        via: which runner: ``python``, ``native`` or ``app``.
+        processes: one entry per fresh process, in the order they ran.
+        peak_rss: bytes, from a separate pass; None if it was not taken.
+        golden_max_abs: largest difference of the runner's answer from the golden output.
+        warnings: what makes these numbers less trustworthy, and what to do about it.
+    """
+
+    format: str
+    quantize: str
+    device: DeviceRef
+    via: Literal["python", "native", "app"]
+    plan: Plan
+    processes: tuple[Process, ...]
+    peak_rss: int | None
+    golden_max_abs: float | None
+    context: Context
+    warnings: tuple[str, ...] = ()
+
+
+class LatencyResult(_Record):
+    """The result of `kit bench`."""
+
+    schema_version: int = SCHEMA_VERSION
+    kind: Literal["latency"] = "latency"
+    kit_version: str
+    created: datetime
+    bundle: BundleRef
+    runs: tuple[Run, ...]
+
+
+class AccuracyRow(_Record):
+    """One format on one set of pictures; shares are between 0 and 1.
+
+    Attributes:
+        format: the format, or ``reference`` for the float PyTorch model.
+        top1: share of pictures whose label is the first answer; None without labels.
+        top5: the same for the first five answers.
+        agreement: share of pictures with the reference's first answer.
+        sqnr_db: of the logits against the reference's, in dB; None when they are equal.
+    """
+
+    format: str
+    quantize: str
+    images: int
+    top1: float | None
+    top5: float | None
+    agreement: float
+    sqnr_db: float | None
+    images_per_second: float
+
+
+class AccuracyResult(_Record):
+    """The result of `kit eval`."""
+
+    schema_version: int = SCHEMA_VERSION
+    kind: Literal["accuracy"] = "accuracy"
+    kit_version: str
+    created: datetime
+    bundle: BundleRef
+    pictures: str
+    pictures_sha256: str
+    rows: tuple[AccuracyRow, ...]
+
+
+Result = Annotated[LatencyResult | AccuracyResult, Field(discriminator="kind")]

@@ -1,0 +1,1 @@
+"""Programs that run a model file and print JSON lines."""

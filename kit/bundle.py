@@ -134,11 +134,19 @@ class Source(_Record):
 
 
 class Calibration(_Record):
-    """The pictures that set the activation ranges: where from, how many, and their hash."""
+    """The pictures that set the activation ranges.
+
+    Attributes:
+        source: where they came from.
+        images: how many.
+        sha256: of the preprocessed batch.
+        pictures: SHA-256 of each picture file, so that an evaluation can leave it out.
+    """
 
     source: str
     images: int
     sha256: str
+    pictures: tuple[str, ...] = ()
 
 
 class Golden(_Record):

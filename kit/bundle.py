@@ -139,14 +139,18 @@ class Calibration(_Record):
     Attributes:
         source: where they came from.
         images: how many.
-        sha256: of the preprocessed batch.
+        sha256: of the set.
         pictures: SHA-256 of each picture file, so that an evaluation can leave it out.
+        worst_layer: the layer whose range covers natural pictures worst.
+        outside: share of that layer's values, on the golden pictures, that are clipped.
     """
 
     source: str
     images: int
     sha256: str
     pictures: tuple[str, ...] = ()
+    worst_layer: str
+    outside: float
 
 
 class Golden(_Record):

@@ -34,7 +34,7 @@ class Recipe(BaseModel):
         quantize: a member of `kit.quantize`.
         granularity: one weight scale per output channel, or one per tensor.
         formats: members of `kit.formats`.
-        calibrate: folder or zip of pictures; None takes crops of two sample photos.
+        calibrate: folder or zip of pictures; None takes crops of sample photos.
         calibration_images: number of pictures that set the activation ranges.
         seed: of everything that is drawn at random.
     """

@@ -24,7 +24,7 @@ INFO = Info(
     flow="pt2e-u8",
     runtime="onnxruntime",
     exact=False,
-    graph=Thresholds(agreement=0.9, sqnr_db=15.0),
+    graph=Thresholds(agreement=0.75, sqnr_db=12.0),
 )
 
 

@@ -1,6 +1,6 @@
 """What a measurement leaves behind: every raw sample and the context it was taken in.
 
-Statistics are computed when a result is read (`kit.bench.statistics`), so that a better
+Statistics are computed when a result is read (`kit.results.statistics`), so that a better
 statistic never needs a new measurement. Schema history: 1 first version.
 """
 
@@ -48,6 +48,7 @@ class BundleRef(_Record):
     quantize: str
     granularity: str
     resolution: int
+    width: float = 1.0
     artifacts: tuple[ArtifactRef, ...]
 
 
@@ -70,6 +71,7 @@ class Context(_Record):
         load_after: the same when it ended.
         mhz: clock of each core in MHz when the measurement began, where it can be read.
         memory_total: bytes.
+        others: cores that other programs kept busy on average in between, where it is known.
         versions: of the runtimes, Python and kit.
         environment: variables that kit set for the child.
     """
@@ -83,6 +85,7 @@ class Context(_Record):
     load_after: float
     mhz: tuple[float, ...] = ()
     memory_total: int
+    others: float | None = None
     versions: dict[str, str]
     environment: dict[str, str]
 
@@ -111,11 +114,19 @@ class Plan(_Record):
 
 
 class Process(_Record):
-    """What one fresh runner process reported; times in nanoseconds."""
+    """What one fresh runner process reported; times in nanoseconds.
+
+    Attributes:
+        load_ns: reading the model file, after the runtime was imported.
+        first_ns: the first inference.
+        samples_ns: one number per inference, after the warm-up.
+        cpu_ns: CPU time of all threads while the samples were taken.
+    """
 
     load_ns: int
     first_ns: int
     samples_ns: tuple[int, ...]
+    cpu_ns: int | None = None
 
 
 class Run(_Record):
@@ -123,8 +134,10 @@ class Run(_Record):
 
     Attributes:
         via: which runner: ``python``, ``native`` or ``app``.
+        threads: that the runtime said it uses, where it can be asked.
         processes: one entry per fresh process, in the order they ran.
         peak_rss: bytes, from a separate pass; None if it was not taken.
+        base_rss: of that process before it loaded the model: the runtime and Python.
         golden_max_abs: largest difference of the runner's answer from the golden output.
         warnings: what makes these numbers less trustworthy, and what to do about it.
     """
@@ -134,8 +147,10 @@ class Run(_Record):
     device: DeviceRef
     via: Literal["python", "native", "app"]
     plan: Plan
+    threads: int | None = None
     processes: tuple[Process, ...]
     peak_rss: int | None
+    base_rss: int | None = None
     golden_max_abs: float | None
     context: Context
     warnings: tuple[str, ...] = ()
@@ -174,7 +189,13 @@ class AccuracyRow(_Record):
 
 
 class AccuracyResult(_Record):
-    """The result of `kit eval`."""
+    """The result of `kit eval`.
+
+    Attributes:
+        pictures: name of the folder or zip.
+        pictures_sha256: of the contents and labels of the pictures that were evaluated.
+        left_out: pictures of the set that calibrated the bundle and so were not evaluated.
+    """
 
     schema_version: int = SCHEMA_VERSION
     kind: Literal["accuracy"] = "accuracy"
@@ -183,6 +204,7 @@ class AccuracyResult(_Record):
     bundle: BundleRef
     pictures: str
     pictures_sha256: str
+    left_out: int = 0
     rows: tuple[AccuracyRow, ...]
 
 

@@ -104,5 +104,6 @@ def describe(bundle: Bundle) -> BundleRef:
         quantize=recipe.quantize,
         granularity=recipe.granularity,
         resolution=recipe.resolution,
+        width=recipe.width,
         artifacts=tuple(refs),
     )

@@ -1,0 +1,122 @@
+"""What makes a measurement less trustworthy, and what to do about it: pure functions.
+
+Each warning is one sentence and its advice. Those about the machine name no format, so
+that all runs of one measurement carry the same text and a report says it once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from kit.bench import stability
+from kit.bench.stability import Stability
+from kit.results.schema import Context, Plan, Process
+
+BUSY = 0.25  # share of the cores that others may use
+SLACK = 0.3  # cores used beyond the threads asked for
+LEAST_FOR_P99 = 100
+_SLOW_GOVERNORS = ("powersave", "conservative")
+_QUIETER = "close other programs and measure again"
+
+
+def warnings(
+    context: Context, plan: Plan, obeyed: int | None, processes: Sequence[Process]
+) -> tuple[str, ...]:
+    """Return what to know before believing the samples of one run, the gravest first."""
+    found = stability.assess([p.samples_ns for p in processes])
+    return (
+        *of_machine(context, plan),
+        *of_threads(plan, obeyed, processes),
+        *of_stability(found),
+        *of_count(plan, processes),
+    )
+
+
+def of_machine(context: Context, plan: Plan) -> Iterator[str]:
+    """Warn of a busy machine, a slow governor, and more threads than cores."""
+    if plan.threads > context.cores:
+        yield (
+            f"{plan.threads} threads share {context.cores} cores, and wait for each other: "
+            f"measure with --threads {context.cores} or fewer"
+        )
+    if context.others is not None:
+        if context.others > BUSY * context.cores:
+            yield (
+                f"other programs kept {context.others:.1f} of {context.cores} cores busy "
+                f"meanwhile: {_QUIETER}"
+            )
+    elif context.load_before > max(0.7, BUSY * context.cores):
+        yield (
+            f"the load average was {context.load_before:.1f} on {context.cores} cores at the "
+            f"start: {_QUIETER}; it covers a minute, so wait one after a build"
+        )
+    if context.governor in _SLOW_GOVERNORS:
+        yield (
+            f"the governor {context.governor!r} keeps the clock low: `sudo cpupower "
+            "frequency-set -g performance`, or plug the charger in"
+        )
+
+
+def of_threads(plan: Plan, obeyed: int | None, processes: Sequence[Process]) -> Iterator[str]:
+    """Warn when the runtime took another number of threads than it was told."""
+    if obeyed is not None and obeyed != plan.threads:
+        yield (
+            f"the runtime took {obeyed} threads instead of {plan.threads}: compare it with "
+            f"runs of {obeyed} threads only"
+        )
+    used = cores_used(processes)
+    if used is not None and used > plan.threads + SLACK:
+        yield (
+            f"{used:.1f} cores were at work for {plan.threads} threads: the runtime does not "
+            "obey the limit, so compare with care"
+        )
+
+
+def cores_used(processes: Sequence[Process]) -> float | None:
+    """Return CPU time over wall time while the samples were taken, None if not recorded."""
+    cpu = [p.cpu_ns for p in processes if p.cpu_ns is not None]
+    wall = sum(sum(p.samples_ns) for p in processes)
+    return sum(cpu) / wall if len(cpu) == len(processes) and wall else None
+
+
+def of_stability(found: Stability) -> Iterator[str]:
+    """Warn of samples that are not one number."""
+    if found.modes is not None:
+        low, high = found.modes
+        yield (
+            f"samples gather around two times, {low:.3g} and {high:.3g} ms, so the median is "
+            "neither: another program, a clock that changes or cores of two kinds; look at "
+            f"the plot, {_QUIETER}"
+        )
+    if found.spread is not None and found.spread > stability.SPREAD:
+        yield (
+            f"medians of the processes are {100 * found.spread:.0f} % apart, which the 95 % "
+            f"interval does not cover: {_QUIETER}, or use --official"
+        )
+    if abs(found.drift) > stability.DRIFT:
+        word = "slower" if found.drift > 0 else "faster"
+        why = "the machine got hot or busy" if found.drift > 0 else "the warm-up was too short"
+        yield (
+            f"samples got {100 * abs(found.drift):.0f} % {word} while they were taken, perhaps "
+            f"because {why}: let it cool down and measure with --official"
+        )
+    if found.half_width is None:
+        yield "too few samples for a 95 % interval: measure without --quick"
+    elif found.half_width > stability.HALF_WIDTH:
+        yield (
+            f"the median is known to ±{100 * found.half_width:.1f} % only: {_QUIETER}, or "
+            "measure longer with --official"
+        )
+
+
+def of_count(plan: Plan, processes: Sequence[Process]) -> Iterator[str]:
+    """Warn of samples that time did not allow, and of a p99 that is the maximum."""
+    fewest = min(len(p.samples_ns) for p in processes)
+    if fewest < plan.runs:
+        yield (
+            f"a process took {fewest} of {plan.runs} samples in its {plan.max_seconds:g} s: "
+            "the model is slow here, so read p90 and p99 with care"
+        )
+    total = sum(len(p.samples_ns) for p in processes)
+    if total < LEAST_FOR_P99:
+        yield f"p99 of {total} samples is little more than their maximum: use more samples for it"

@@ -1,0 +1,42 @@
+"""How to measure: three presets."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from kit.results.schema import Plan
+
+Name = Literal["quick", "default", "official"]
+
+# MLPerf Inference asks for 1024 queries and 60 s at least of a single stream.
+# https://github.com/mlcommons/inference_policies/blob/master/inference_rules.adoc
+_PRESETS: dict[Name, Plan] = {
+    "quick": Plan(
+        name="quick",
+        warmup_runs=3,
+        warmup_seconds=0.3,
+        runs=20,
+        seconds=0.5,
+        repeats=1,
+        max_seconds=10,
+    ),
+    "default": Plan(),
+    "official": Plan(
+        name="official",
+        warmup_runs=50,
+        warmup_seconds=5,
+        runs=1024,
+        seconds=60,
+        repeats=3,
+        max_seconds=900,
+    ),
+}
+
+
+def preset(name: Name, threads: int = 1) -> Plan:
+    """Return a preset for a number of threads.
+
+    ``quick`` is a look, with one process and no memory pass; ``default`` is for work;
+    ``official`` takes 1024 samples and 60 s in each of three processes.
+    """
+    return _PRESETS[name].model_copy(update={"threads": threads})

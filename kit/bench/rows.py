@@ -1,0 +1,143 @@
+"""From results to the rows of the table and of `--json`: pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kit.bench import stability
+from kit.bundle import REFERENCE
+from kit.results import statistics
+from kit.results.schema import BundleRef, LatencyResult, Run
+from kit.results.statistics import Estimate, Speedup
+
+
+@dataclass(frozen=True)
+class Row:
+    """One format of one bundle, in milliseconds and bytes.
+
+    Attributes:
+        size: of the model file; None for the reference.
+        load: median over the processes, as is `first`.
+        memory: peak above what the runtime took before it loaded the model.
+        stable: see `kit.bench.stability`.
+    """
+
+    bundle: BundleRef
+    run: Run
+    size: int | None
+    median: Estimate
+    p90: float
+    p99: float
+    load: float
+    first: float
+    memory: int | None
+    stable: bool
+
+    @property
+    def label(self) -> str:
+        """Name for sentences: ``lite static``."""
+        return f"{self.run.format} {self.run.quantize}"
+
+
+def rows(results: Sequence[LatencyResult]) -> list[Row]:
+    """Return the rows of all results, in their order."""
+    return [_row(result.bundle, run) for result in results for run in result.runs]
+
+
+def _row(bundle: BundleRef, run: Run) -> Row:
+    processes = [p.samples_ns for p in run.processes]
+    samples = [ns for process in processes for ns in process]
+    sizes = {a.format: a.size for a in bundle.artifacts}
+    known = run.peak_rss is not None and run.base_rss is not None
+    return Row(
+        bundle=bundle,
+        run=run,
+        size=sizes.get(run.format),
+        median=statistics.estimate(samples),
+        p90=statistics.percentile_ms(samples, 90),
+        p99=statistics.percentile_ms(samples, 99),
+        load=statistics.median_ms([p.load_ns for p in run.processes]),
+        first=statistics.median_ms([p.first_ns for p in run.processes]),
+        memory=max(0, (run.peak_rss or 0) - (run.base_rss or 0)) if known else None,
+        stable=stability.assess(processes).stable,
+    )
+
+
+def as_json(row: Row) -> dict[str, Any]:
+    """Return the object of a row for `kit bench --json`."""
+    run, interval = row.run, row.median.interval
+    return {
+        "bundle": row.bundle.name,
+        "format": run.format,
+        "quantize": run.quantize,
+        "device": run.device.name,
+        "threads": run.plan.threads,
+        "threads_obeyed": run.threads,
+        "samples_ns": [ns for process in run.processes for ns in process.samples_ns],
+        "median_ms": row.median.median,
+        "p90_ms": row.p90,
+        "p99_ms": row.p99,
+        "ci95_ms": None if interval is None else [interval.low, interval.high],
+        "load_ms": row.load,
+        "first_ms": row.first,
+        "peak_rss_mb": _mb(run.peak_rss),
+        "base_rss_mb": _mb(run.base_rss),
+        "stable": row.stable,
+        "warnings": list(run.warnings),
+        "context": run.context.model_dump(mode="json"),
+    }
+
+
+def _mb(size: int | None) -> float | None:
+    return None if size is None else size / 1e6
+
+
+def against_reference(row: Row, table: Sequence[Row]) -> Speedup | None:
+    """Return how many times as fast as eager fp32 PyTorch a row is, if that was measured."""
+    for other in table:
+        if other.run.format == REFERENCE and row is not other and _comparable(row, other):
+            return statistics.ratio(other.median, row.median)
+    return None
+
+
+def slower_than_float(table: Sequence[Row]) -> list[str]:
+    """Return a sentence for each quantized row that is slower than its float counterpart.
+
+    The counterpart is the float file of the same format and architecture, measured on the
+    same device with the same number of threads.
+    """
+    found = []
+    for row in table:
+        for other in table:
+            if row.run.quantize != "none" and _is_float_of(other, row):
+                speedup = statistics.ratio(other.median, row.median)
+                if speedup.ratio < 1:
+                    found.append(_slower(row, other, speedup))
+    return found
+
+
+def _slower(row: Row, other: Row, speedup: Speedup) -> str:
+    times = f"{row.median.median:.2f} against {other.median.median:.2f} ms"
+    if not speedup.clear:
+        return f"{row.label} is not faster than {other.label} here: {times}"
+    why = ""
+    if not row.run.context.machine.startswith(("aarch64", "arm")):
+        why = "; int8 kernels made for phones can lose on a desktop processor, ask the phone"
+    return f"{row.label} is {1 / speedup.ratio:.1f}× slower than {other.label} here: {times}{why}"
+
+
+def _is_float_of(other: Row, row: Row) -> bool:
+    same_kind = (other.run.format, other.run.via) == (row.run.format, row.run.via)
+    return other.run.quantize == "none" and same_kind and _comparable(row, other)
+
+
+def _comparable(one: Row, other: Row) -> bool:
+    return _setting(one) == _setting(other)
+
+
+def _setting(row: Row) -> tuple[str, int, float, str, str | None, int]:
+    bundle, run = row.bundle, row.run
+    device = (run.device.name, run.device.serial)
+    return (bundle.model, bundle.resolution, bundle.width, *device, run.plan.threads)

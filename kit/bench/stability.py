@@ -1,0 +1,139 @@
+"""Whether samples are one number: pure functions of the samples of each process.
+
+The interval of the median (`kit.results.statistics`) takes samples for independent draws
+of one thing. These functions look for what would make that untrue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.results import statistics
+
+Floats = NDArray[np.float64]
+
+HALF_WIDTH = 0.02  # of the interval, as a share of the median
+SPREAD = 0.05  # between the medians of processes
+DRIFT = 0.05  # from the first to the last third of a process
+DRIFT_P = 0.001  # and so unlikely by chance; samples near in time resemble each other
+MODE_SHARE = 0.15  # of the samples, in the smaller of two groups
+MODE_DISTANCE = 0.08  # between the groups, as a share of the median
+MODE_VALLEY = 0.5  # density between them, as a share of the lower peak
+LEAST_FOR_SHAPE = 20
+_MOST_FOR_SHAPE = 2000  # samples a density is estimated from
+_GRID = 256
+
+
+@dataclass(frozen=True)
+class Stability:
+    """What was found; shares are of the median.
+
+    Attributes:
+        half_width: of the 95 % interval of the median; None below six samples.
+        spread: largest minus smallest median of a process; None for one process.
+        drift: the largest change inside a process, above 0 is slower; 0 when it may be chance.
+        modes: the two times in ms that samples gather around, or None.
+    """
+
+    half_width: float | None
+    spread: float | None
+    drift: float
+    modes: tuple[float, float] | None
+
+    @property
+    def stable(self) -> bool:
+        """Whether the median may be quoted without a caveat."""
+        return (
+            self.half_width is not None
+            and self.half_width <= HALF_WIDTH
+            and (self.spread or 0.0) <= SPREAD
+            and abs(self.drift) <= DRIFT
+            and self.modes is None
+        )
+
+
+def assess(processes: Sequence[Sequence[int]]) -> Stability:
+    """Judge the samples in nanoseconds of one or more processes, in the order they came.
+
+    Raises:
+        ValueError: a process has no samples.
+    """
+    pooled = [ns for samples in processes for ns in samples]
+    found = statistics.estimate(pooled)
+    width = found.interval and (found.interval.high - found.interval.low) / 2 / found.median
+    medians = [statistics.median_ms(samples) for samples in processes]
+    return Stability(
+        half_width=width,
+        spread=(max(medians) - min(medians)) / found.median if len(medians) > 1 else None,
+        drift=max((drift(samples) for samples in processes), key=abs),
+        modes=modes(pooled),
+    )
+
+
+def drift(samples: Sequence[int]) -> float:
+    """Return the change from the first to the last third, 0 when chance explains it.
+
+    Mann-Whitney's rank test (`scipy.stats.mannwhitneyu`) says what chance explains.
+    """
+    third = len(samples) // 3
+    if third < LEAST_FOR_SHAPE // 2:
+        return 0.0
+    from scipy import stats
+
+    early, late = np.asarray(samples[:third]), np.asarray(samples[-third:])
+    if stats.mannwhitneyu(early, late).pvalue > DRIFT_P:
+        return 0.0
+    return float((np.median(late) - np.median(early)) / np.median(samples))
+
+
+def modes(samples: Sequence[int]) -> tuple[float, float] | None:
+    """Return the two times in ms that samples gather around, None if it is one or many.
+
+    A kernel density of the samples without their slowest 5 % is searched for two peaks
+    with a valley between them; a few slow outliers are a tail, not a second group.
+    """
+    if len(samples) < LEAST_FOR_SHAPE:
+        return None
+    values = np.asarray(samples, dtype=np.float64) / statistics.NS_PER_MS
+    values = values[values <= np.percentile(values, 95)]
+    values = values[:: -(-len(values) // _MOST_FOR_SHAPE)]
+    grid, density = _density(values)
+    return _two_peaks(values, grid, density)
+
+
+def _density(values: Floats) -> tuple[Floats, Floats]:
+    from scipy import stats
+
+    median, deviation = float(np.median(values)), float(values.std())
+    iqr = float(stats.iqr(values)) / 1.34
+    # Silverman's rule; the floor keeps the steps of a coarse clock from being peaks.
+    width = max(0.9 * min(deviation, iqr or deviation) * len(values) ** -0.2, 0.01 * median)
+    margin = 3 * width
+    grid = np.linspace(values.min() - margin, values.max() + margin, _GRID)
+    if deviation == 0.0:
+        return grid, stats.norm.pdf(grid, median, width)
+    return grid, stats.gaussian_kde(values, bw_method=width / values.std(ddof=1))(grid)
+
+
+def _two_peaks(values: Floats, grid: Floats, density: Floats) -> tuple[float, float] | None:
+    from scipy import signal
+
+    peaks, _ = signal.find_peaks(density)
+    highest = sorted(peaks, key=lambda i: -density[i])[:2]
+    if len(highest) < 2:
+        return None
+    left, right = sorted(highest)
+    valley = left + int(density[left:right].argmin())
+    share = float(np.mean(values <= grid[valley]))
+    apart = (grid[right] - grid[left]) / float(np.median(values))
+    if (
+        min(share, 1 - share) < MODE_SHARE
+        or apart < MODE_DISTANCE
+        or density[valley] > MODE_VALLEY * min(density[left], density[right])
+    ):
+        return None
+    return float(grid[left]), float(grid[right])

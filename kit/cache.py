@@ -1,0 +1,97 @@
+"""Finished bundles, found again by the content of everything that made them.
+
+The key is torch-free, so that an unchanged recipe is answered in a moment: the recipe, the
+hashes of weights and pictures, the versions of the tools, and kit's own source.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from kit import bundle
+from kit.bundle import Bundle
+from kit.errors import BundleError
+
+KEEP = 24  # bundles; the ones used longest ago go first
+TOOLS = ("torch", "torchvision", "torchao", "executorch", "onnx", "onnxscript", "onnxruntime")
+
+
+def folder() -> Path:
+    """Return the cache folder: ``$KIT_CACHE`` or the user's cache folder."""
+    import platformdirs
+
+    named = os.environ.get("KIT_CACHE")
+    return Path(named) if named else platformdirs.user_cache_path("kit") / "bundles"
+
+
+def tool_versions() -> dict[str, str]:
+    """Return the versions of what shapes a bundle, without importing any of it."""
+    found = {}
+    for name in TOOLS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "missing"
+    return found
+
+
+def key(parts: dict[str, Any]) -> str:
+    """Return the cache key of a build: SHA-256, in hex, of `parts`, the tools and kit."""
+    whole = {**parts, "tools": tool_versions(), "kit": _source_hash()}
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+
+
+def _source_hash() -> str:
+    root = Path(__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(root.rglob("*.py")):
+        digest.update(f"{file.relative_to(root)}\n".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def find(name: str, target: Path) -> Bundle | None:
+    """Copy the cached bundle to `target` and return it, or None if there is none.
+
+    A cached bundle that fails its hash check is removed and counts as absent.
+
+    Raises:
+        OutputError: the target cannot be written to.
+    """
+    kept = folder() / name
+    if not kept.is_dir():
+        return None
+    try:
+        bundle.load(kept)
+    except BundleError:
+        shutil.rmtree(kept, ignore_errors=True)
+        return None
+    os.utime(kept)
+    with bundle.staged(target) as work:
+        shutil.copytree(kept, work, dirs_exist_ok=True)
+    return bundle.load(target)
+
+
+def keep(name: str, made: Bundle) -> None:
+    """Put a bundle into the cache. A cache that cannot be written to is no reason to fail."""
+    kept = folder() / name
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        part = kept.with_name(f".{name}.{os.getpid()}.part")
+        shutil.copytree(made.path, part)
+        shutil.rmtree(kept, ignore_errors=True)
+        part.rename(kept)
+        _prune(kept.parent)
+    except OSError:
+        shutil.rmtree(kept.with_name(f".{name}.{os.getpid()}.part"), ignore_errors=True)
+
+
+def _prune(root: Path) -> None:
+    entries = [e for e in root.iterdir() if e.is_dir() and not e.name.startswith(".")]
+    for old in sorted(entries, key=lambda e: e.stat().st_mtime)[:-KEEP]:
+        shutil.rmtree(old, ignore_errors=True)

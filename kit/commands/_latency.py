@@ -1,0 +1,115 @@
+"""How `kit bench` shows its results: the table on stdout, the rest as lines for stderr."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kit.bench.rows import Row
+
+
+@contextmanager
+def bar() -> Iterator[Callable[[int, int, str], None]]:
+    """Give a function that shows how many processes are done, on stderr."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    # Drawn between processes only: an animation would run beside what is measured.
+    progress = Progress(
+        console=console, transient=True, auto_refresh=False, disable=not console.is_terminal
+    )
+    with progress:
+        task = progress.add_task("", total=None)
+
+        def update(done: int, total: int, label: str) -> None:
+            progress.update(task, completed=done, total=total, description=label, refresh=True)
+
+        yield update
+
+
+def table(rows: Sequence[Row]) -> None:
+    """Print the table; times are milliseconds, sizes and memory 10^6 bytes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from kit.bench.rows import against_reference
+
+    shown = Table(title=_title(rows), caption="ms, MB; ± is the 95 % interval of the median")
+    for name in ("format", "quantize"):
+        shown.add_column(name)
+    for name in ("size", "median", "±", "p90", "p99", "load", "first", "memory", "speed-up"):
+        shown.add_column(name, justify="right")
+    for row in rows:
+        speedup = against_reference(row, rows)
+        shown.add_row(
+            row.run.format,
+            _method(row),
+            "-" if row.size is None else f"{row.size / 1e6:.2f}",
+            f"{_number(row.median.median)}{'' if row.stable else ' !'}",
+            _interval(row),
+            *(_number(value) for value in (row.p90, row.p99, row.load, row.first)),
+            "-" if row.memory is None else f"+{row.memory / 1e6:.0f}",
+            "-" if speedup is None else f"{speedup.ratio:.2f}×",
+        )
+    console = Console()
+    if not console.is_terminal:  # a file or a pipe has no width to fit in
+        console = Console(width=max(console.width, 120))
+    console.print(shown)
+
+
+def _title(rows: Sequence[Row]) -> str:
+    bundle, run = rows[0].bundle, rows[0].run
+    many = "s" * (run.plan.threads != 1)
+    return f"{bundle.model} {bundle.resolution} px, {run.plan.threads} thread{many}"
+
+
+def _method(row: Row) -> str:
+    if row.run.quantize == "none":
+        return "none"
+    return f"{row.run.quantize} {row.bundle.granularity}"
+
+
+def _interval(row: Row) -> str:
+    found = row.median.interval
+    return "-" if found is None else _number((found.high - found.low) / 2)
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value >= 1000 else f"{value:.3g}" if value >= 100 else f"{value:.2f}"
+
+
+def context(rows: Sequence[Row]) -> Iterator[str]:
+    """Return where and how it was measured, in two lines."""
+    run = rows[0].run
+    where, plan = run.context, run.plan
+    versions: dict[str, str] = {}
+    for row in rows:
+        versions.update(row.run.context.versions)
+    cores = f"{where.cores} core{'s' * (where.cores != 1)}"
+    others = "" if where.others is None else f" ({where.others:.2f} cores busy with others)"
+    yield (
+        f"{where.cpu}, {cores}, {where.machine}, {where.os}, "
+        f"governor {where.governor or 'not known'}, "
+        f"load {where.load_before:.2f} to {where.load_after:.2f}{others}"
+    )
+    tools = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    yield f"{plan.name} plan, {plan.repeats} × at least {plan.runs} samples; {tools}"
+
+
+def doubts(rows: Sequence[Row]) -> Iterator[str]:
+    """Return what int8 did not gain, and every warning once with the rows it is about."""
+    from kit.bench.rows import slower_than_float
+
+    for sentence in slower_than_float(rows):
+        yield f"note: {sentence}"
+    about: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        for warning in row.run.warnings:
+            about[warning].append(row.label)
+    for warning, labels in about.items():
+        where = "" if len(labels) == len(rows) else f"{', '.join(labels)}: "
+        yield f"warning: {where}{warning}"

@@ -1,0 +1,30 @@
+"""Progress on stderr: a spinner for people, plain lines for logs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str], None]]:
+    """Give a function to call with the name of each stage as it begins."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    began = time.monotonic()
+
+    def line(stage: str) -> None:
+        console.print(f"{time.monotonic() - began:6.1f} s  {stage}", highlight=False, style="dim")
+
+    if not console.is_terminal:
+        yield line
+        return
+    with console.status("starting") as status:
+
+        def show(stage: str) -> None:
+            line(stage)
+            status.update(stage)
+
+        yield show

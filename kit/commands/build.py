@@ -1,0 +1,130 @@
+"""`kit build`: from weights to a verified bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kit.errors import RecipeError
+
+if TYPE_CHECKING:
+    from kit.bundle import Bundle
+
+
+@click.command("build")
+@click.argument("model", required=False)
+@click.option("--weights", metavar="imagenet|random|FILE", help="Default: imagenet.")
+@click.option("--resolution", type=int, help="Side of the square input in pixels. Default: 224.")
+@click.option("--width", type=float, help="Width multiplier. Default: 1.0.")
+@click.option("--quantize", metavar="none|static", help="Quantization method. Default: static.")
+@click.option(
+    "--granularity",
+    metavar="per-channel|per-tensor",
+    help="One weight scale per output channel, or one per tensor. Default: per-channel.",
+)
+@click.option(
+    "--format",
+    "formats",
+    metavar="F,…",
+    help="Comma-separated formats. Default: lite,executorch,onnx.",
+)
+@click.option(
+    "--calibrate",
+    metavar="DIR_OR_ZIP",
+    help="Pictures that set the activation ranges. Default: crops of sample photos.",
+)
+@click.option("--calibration-images", type=int, help="How many of them. Default: 32.")
+@click.option("--seed", type=int, help="Of everything drawn at random. Default: 0.")
+@click.option(
+    "--recipe",
+    "recipe_file",
+    type=click.Path(path_type=Path),
+    help="TOML file with these options; the command line wins.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder of the bundle. Default: out/ and a name made of the recipe.",
+)
+@click.option("--no-cache", is_flag=True, help="Build again even if nothing changed.")
+@click.option("--json", "as_json", is_flag=True, help="Print bundle.json instead of a table.")
+def command(
+    model: str | None,
+    formats: str | None,
+    recipe_file: Path | None,
+    output: Path | None,
+    no_cache: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Build, quantize, lower and verify MODEL; write a bundle.
+
+    MODEL is a name that `kit list` shows. Progress goes to stderr; the table, or with
+    --json the content of bundle.json, goes to stdout.
+    """
+    from kit import recipe
+    from kit.build import build
+    from kit.commands._progress import stages
+
+    fields = recipe.read(recipe_file) if recipe_file else {}
+    fields |= {name: value for name, value in options.items() if value is not None}
+    if model is not None:
+        fields["model"] = model
+    if formats is not None:
+        fields["formats"] = tuple(name.strip() for name in formats.split(",") if name.strip())
+    if "model" not in fields:
+        raise RecipeError("no model is named", "for example: kit build mobilenet_v2")
+    made = recipe.make(**fields)
+    with stages() as progress:
+        found = build(made, output or Path("out") / made.slug, progress, use_cache=not no_cache)
+    if as_json:
+        click.echo(found.manifest.model_dump_json(indent=1))
+    else:
+        _show(found)
+
+
+def _show(found: Bundle) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    manifest = found.manifest
+    table = Table(title=f"{found.path}", title_justify="left")
+    for heading in ("format", "file", "quantize"):
+        table.add_column(heading)
+    for heading in ("MB", "vs its graph", "vs float", "SQNR dB", "delegated"):
+        table.add_column(heading, justify="right")
+    for artifact in manifest.artifacts:
+        graph, reference = artifact.parity
+        exact = "equal" if graph.max_abs == 0 else f"{graph.agreement:.0%}, {graph.max_abs:.2g}"
+        sqnr = "equal" if reference.sqnr_db is None else f"{reference.sqnr_db:.1f}"
+        size = manifest.files[artifact.file].size / 1e6
+        table.add_row(
+            artifact.format,
+            artifact.file,
+            artifact.quantize,
+            f"{size:.2f}",
+            exact,
+            f"{reference.agreement:.0%}",
+            sqnr,
+            _delegated(artifact.delegates, artifact.not_delegated),
+        )
+    Console().print(table)
+    notes = Console(stderr=True)
+    notes.print(f"weights: {manifest.weights.source}", highlight=False)
+    notes.print(
+        f"vs its graph: same first answer on {manifest.golden.images} golden crops, and the "
+        "largest difference of a logit",
+        highlight=False,
+    )
+    for warning in manifest.warnings:
+        notes.print(f"warning: {warning}", style="yellow", highlight=False)
+
+
+def _delegated(delegates: dict[str, int], rest: dict[str, int]) -> str:
+    if not delegates:
+        return "-"
+    taken = sum(delegates.values())
+    return f"{taken}/{taken + sum(rest.values())}"

@@ -1,0 +1,141 @@
+"""`kit eval`: accuracy of a bundle's formats on a set of pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from kit.results.schema import AccuracyResult, AccuracyRow
+
+_FIELDS = ("format", "images", "top1", "top5", "agreement", "sqnr_db", "images_per_second")
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("eval")
+@click.argument("bundle", type=_PATH)
+@click.option(
+    "--images",
+    required=True,
+    type=_PATH,
+    metavar="DIR_OR_ZIP",
+    help="Folder or zip of pictures.",
+)
+@click.option(
+    "--labels",
+    type=_PATH,
+    metavar="FILE.csv",
+    help="CSV of path,label. Default: labels come from the names.",
+)
+@click.option(
+    "--format",
+    "names",
+    metavar="F,…",
+    help="Comma-separated formats. Default: all of the bundle.",
+)
+@click.option(
+    "--limit",
+    type=int,
+    metavar="N",
+    help="Evaluate N pictures, evenly spread over the set. Default: all.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=_PATH,
+    metavar="FILE",
+    help="Write the result file, which `kit report` reads.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def command(
+    bundle: Path,
+    images: Path,
+    labels: Path | None,
+    names: str | None,
+    limit: int | None,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Accuracy of the formats in BUNDLE, and of its float model, on pictures.
+
+    Pictures that calibrated the bundle are left out. Labels are read off class folders
+    (index, WordNet id or category name), off names that begin with the class index, or
+    off --labels; without labels, the agreement with the float model is what is measured.
+    """
+    from kit.evaluate import evaluate
+    from kit.results import store
+
+    wanted = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
+    with _Bar() as bar:
+        result = evaluate(bundle, images, labels, wanted, limit, bar.update)
+    _note(result)
+    if as_json:
+        rows = [row.model_dump(include=set(_FIELDS)) for row in result.rows]
+        click.echo(json.dumps({"results": rows}))
+    else:
+        _table(result)
+    if output is not None:
+        store.write(result, output)
+
+
+class _Bar:
+    """A progress bar on stderr, where that is a terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        console = Console(stderr=True)
+        self._progress = Progress(console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._progress.add_task("pictures", total=None)
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def update(self, done: int, total: int) -> None:
+        """Show how many pictures are done."""
+        self._progress.update(self._task, completed=done, total=total)
+
+
+def _note(result: AccuracyResult) -> None:
+    if result.left_out:
+        what = "picture" if result.left_out == 1 else "pictures"
+        click.echo(f"left out {result.left_out} {what} that calibrated the bundle", err=True)
+    if result.rows[0].top1 is None:
+        click.echo(
+            "no labels were found, so there is no top-1 and top-5; --labels FILE.csv gives them",
+            err=True,
+        )
+
+
+def _table(result: AccuracyResult) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        title=f"{result.bundle.name} on {result.rows[0].images} pictures of {result.pictures}"
+    )
+    for name in ("format", "quantize"):
+        table.add_column(name)
+    for name in ("top-1 %", "top-5 %", "agreement %", "SQNR dB", "images/s"):
+        table.add_column(name, justify="right")
+    for row in result.rows:
+        table.add_row(row.format, row.quantize, *_numbers(row))
+    Console().print(table)
+
+
+def _numbers(row: AccuracyRow) -> tuple[str, ...]:
+    shares = (row.top1, row.top5, row.agreement)
+    sqnr = "equal" if row.sqnr_db is None else f"{row.sqnr_db:.1f}"
+    return (
+        *("-" if share is None else f"{100 * share:.2f}" for share in shares),
+        sqnr,
+        f"{row.images_per_second:.1f}",
+    )

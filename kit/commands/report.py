@@ -1,0 +1,38 @@
+"""`kit report`: result files in, one HTML page and one Markdown page out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("report")
+@click.argument(
+    "results", nargs=-1, required=True, metavar="RESULT…", type=click.Path(path_type=Path)
+)
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=Path("report"),
+    show_default=True,
+    help="Folder for report.html, report.md and plots/; made if need be.",
+)
+def command(results: tuple[Path, ...], folder: Path) -> None:
+    """Turn result files into Markdown and an HTML page.
+
+    RESULT is a file written by `kit bench -o` or `kit eval -o`. Latency and accuracy, of
+    any number of bundles and in any order, merge into one report: rows are joined by the
+    bundle's hash and the format. Measurements of different settings stand apart.
+
+    Prints the two paths to stdout, and the headline to stderr.
+    """
+    from kit.report.write import write
+    from kit.results import store
+
+    written = write([store.read(path) for path in results], folder)
+    click.echo(written.sentence, err=True)
+    click.echo(str(written.html))
+    click.echo(str(written.markdown))

@@ -1,0 +1,94 @@
+"""What this machine says about itself: pure parsers, and one function that reads."""
+
+from __future__ import annotations
+
+import platform
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_CPU = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+_HYPERVISORS = ("kvm", "qemu", "virtual", "vmware", "bochs", "hvm", "ec2", "compute engine")
+
+
+@dataclass(frozen=True)
+class Host:
+    """What does not change while kit runs.
+
+    Attributes:
+        cpu: model name.
+        machine: architecture, and a note when it is a virtual machine.
+        os: distribution and kernel.
+        quota: cores that a container may use, None without a limit.
+    """
+
+    cpu: str
+    machine: str
+    os: str
+    quota: float | None
+
+
+def cpu_model(cpuinfo: str) -> str | None:
+    """Return the processor's name in the text of `/proc/cpuinfo`, or None."""
+    for key in ("model name", "Model", "Hardware", "cpu model"):
+        found = re.search(rf"^{key}\s*:\s*(\S.*)$", cpuinfo, re.MULTILINE)
+        if found:
+            return " ".join(found[1].split())
+    return None
+
+
+def is_virtual(cpuinfo: str, product: str) -> bool:
+    """Return whether `/proc/cpuinfo` or the DMI product name tell of a hypervisor."""
+    flags = re.search(r"^flags\s*:(.*)$", cpuinfo, re.MULTILINE)
+    if flags and "hypervisor" in flags[1].split():
+        return True
+    return any(name in product.lower() for name in _HYPERVISORS)
+
+
+def quota(cpu_max: str) -> float | None:
+    """Return the cores that a cgroup's `cpu.max` allows, None without a limit.
+
+    https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files
+    """
+    found = re.fullmatch(r"(\d+)\s+(\d+)\s*", cpu_max)
+    return int(found[1]) / int(found[2]) if found and int(found[2]) else None
+
+
+def status_bytes(status: str, key: str) -> int | None:
+    """Return a size in the text of `/proc/PID/status`, for example ``VmHWM``, in bytes."""
+    found = re.search(rf"^{key}:\s*(\d+) kB$", status, re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file of the kernel; empty where the system has no such file."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def governor() -> str | None:
+    """Return the cpufreq governor of the first core, None where there is none."""
+    return read_text(_CPU) or None
+
+
+def read() -> Host:
+    """Describe this machine."""
+    cpuinfo = read_text(Path("/proc/cpuinfo"))
+    product = read_text(Path("/sys/class/dmi/id/product_name"))
+    note = " (virtual machine)" if is_virtual(cpuinfo, product) else ""
+    return Host(
+        cpu=cpu_model(cpuinfo) or platform.processor() or "unknown processor",
+        machine=platform.machine() + note,
+        os=_system(),
+        quota=quota(read_text(Path("/sys/fs/cgroup/cpu.max"))),
+    )
+
+
+def _system() -> str:
+    kernel = f"{platform.system()} {platform.release()}"
+    try:
+        return f"{platform.freedesktop_os_release()['PRETTY_NAME']}, {kernel}"
+    except (OSError, KeyError):
+        return kernel

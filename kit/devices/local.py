@@ -1,0 +1,229 @@
+"""This machine as a device."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import resource
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+import kit
+from kit.devices import _hostinfo
+from kit.devices._contract import Device
+from kit.errors import DeviceError, OutputError, UsageError
+from kit.results.schema import Context, DeviceRef
+
+# Settings of the caller's shell that would change what a runtime does.
+_DROPPED = ("OMP_", "GOMP_", "KMP_", "MKL_", "ORT_", "DNNL_", "ONEDNN_", "ATEN_", "PYTORCH_")
+_TAIL_BYTES = 8192
+
+
+def open(serial: str | None) -> Device:
+    """Return this machine.
+
+    Raises:
+        UsageError: a serial number was given.
+    """
+    if serial is not None:
+        raise UsageError(f"the local machine has no serial {serial!r}", "leave the serial out")
+    return LocalDevice()
+
+
+class LocalDevice:
+    """Runs commands here, each in a process group of its own."""
+
+    def __init__(self) -> None:
+        self._host = _hostinfo.read()
+        self._clock: tuple[float, float, float] | None = None
+        self.ref = DeviceRef(kind="local", name=self._host.cpu)
+
+    @contextmanager
+    def folder(self) -> Iterator[LocalFolder]:
+        """Give a temporary folder."""
+        try:
+            path = Path(tempfile.mkdtemp(prefix="kit-bench-"))
+        except OSError as exc:
+            raise _no_space(Path(tempfile.gettempdir()), exc) from exc
+        try:
+            yield LocalFolder(path)
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def start(self, command: Sequence[str], environment: Mapping[str, str]) -> LocalJob:
+        """Start a command.
+
+        Raises:
+            DeviceError: it cannot be started.
+        """
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(_DROPPED)}
+        try:
+            return LocalJob(command, {**kept, **environment})
+        except OSError as exc:
+            raise DeviceError(
+                f"cannot start {command[0]}: {exc.strerror or exc}",
+                "check the Python environment, and the space in the temporary folder",
+            ) from exc
+
+    def context(self, environment: Mapping[str, str], load_before: float | None = None) -> Context:
+        """Describe this machine now."""
+        load = os.getloadavg()[0]
+        return Context(
+            cpu=self._host.cpu,
+            cores=self._cores(),
+            machine=self._host.machine,
+            os=self._host.os,
+            governor=_hostinfo.governor(),
+            load_before=load if load_before is None else load_before,
+            load_after=load,
+            mhz=_clocks(),
+            memory_total=psutil.virtual_memory().total,
+            others=self._others(),
+            versions={"python": platform.python_version(), "kit": kit.__version__},
+            environment=dict(environment),
+        )
+
+    def _cores(self) -> int:
+        affinity = getattr(os, "sched_getaffinity", None)
+        allowed = len(affinity(0)) if affinity else os.cpu_count() or 1
+        return max(1, min(allowed, math.ceil(self._host.quota or allowed)))
+
+    def _others(self) -> float | None:
+        """Return the cores that programs which are not ours kept busy since the last call.
+
+        The load average cannot tell that: it remembers the minute before, and counts us.
+        """
+        now, before = (time.monotonic(), _busy_seconds(), _own_seconds()), self._clock
+        self._clock = now
+        if before is None or now[0] - before[0] < 1:  # the kernel counts in ticks of 10 ms
+            return None
+        elapsed, busy, own = (n - b for n, b in zip(now, before, strict=True))
+        return max(0.0, (busy - own) / elapsed)
+
+
+class LocalFolder:
+    """A temporary folder; files of this machine are used where they lie."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(self, file: Path) -> str:
+        """Return the absolute path of the file itself."""
+        return str(file.resolve())
+
+    def write(self, name: str, data: bytes) -> str:
+        """Write a file.
+
+        Raises:
+            OutputError: the temporary folder is full.
+        """
+        target = self._root / name
+        try:
+            target.write_bytes(data)
+        except OSError as exc:
+            raise _no_space(target, exc) from exc
+        return str(target)
+
+    def path(self, name: str) -> str:
+        """Return where a file of that name would be."""
+        return str(self._root / name)
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file.
+
+        Raises:
+            DeviceError: there is no such file.
+        """
+        try:
+            return (self._root / name).read_bytes()
+        except OSError as exc:
+            raise DeviceError(f"cannot read {name}: {exc.strerror}", "measure again") from exc
+
+
+class LocalJob:
+    """A child and all it starts. Its output goes to nameless files.
+
+    So a slow reader never stops the child, as a full pipe would in the middle of a sample.
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._read, self._rest = 0, b""
+        self._stdout: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by kill()
+        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        try:
+            self._process = subprocess.Popen(
+                list(command),
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=self._stdout,
+                stderr=self._stderr,
+                start_new_session=True,  # Ctrl-C reaches kit only, which then ends the group
+            )
+        except OSError:
+            self._close()
+            raise
+
+    def poll(self) -> tuple[list[str], int | None]:
+        """Return the complete lines since the last call, and the exit code or None."""
+        code = self._process.poll()  # before reading: nothing is written after the end
+        size = os.fstat(self._stdout.fileno()).st_size
+        data = os.pread(self._stdout.fileno(), size - self._read, self._read)
+        self._read += len(data)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return [line.decode(errors="replace") for line in lines], code
+
+    def stderr(self) -> str:
+        """Return the last 8 KiB of stderr."""
+        size = os.fstat(self._stderr.fileno()).st_size
+        start = max(0, size - _TAIL_BYTES)
+        return os.pread(self._stderr.fileno(), size - start, start).decode(errors="replace")
+
+    def kill(self) -> None:
+        """End the process group."""
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass  # it is gone; macOS says "not permitted" of a group of zombies
+        self._process.wait()
+        self._close()
+
+    def _close(self) -> None:
+        self._stdout.close()
+        self._stderr.close()
+
+
+def _clocks() -> tuple[float, ...]:
+    try:
+        return tuple(round(f.current, 1) for f in psutil.cpu_freq(percpu=True) or ())
+    except (OSError, NotImplementedError, AttributeError):  # absent on some systems and ARM VMs
+        return ()
+
+
+def _busy_seconds() -> float:
+    """Return the seconds that all cores were busy since boot; time stolen from us counts."""
+    times = psutil.cpu_times()
+    idle = times.idle + getattr(times, "iowait", 0.0)
+    guest = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)  # in user already
+    return float(sum(times) - idle - guest)
+
+
+def _own_seconds() -> float:
+    usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(u.ru_utime + u.ru_stime for u in usages)
+
+
+def _no_space(path: Path, exc: OSError) -> OutputError:
+    return OutputError(
+        f"cannot write {path}: {exc.strerror or exc}",
+        "make space there, or point TMPDIR to another folder",
+    )

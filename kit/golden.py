@@ -1,0 +1,54 @@
+"""The pictures that every runtime has to answer like the workstation did.
+
+They are crops of sample photos. Many crops show nothing in particular, and int8
+arithmetic breaks such near ties at random; so the ones that the float model is surest of
+are taken, no more than a few per answer. On these a healthy model agrees nearly always,
+and a ruined one does not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.bundle import Preprocessing
+
+if TYPE_CHECKING:
+    from torch import nn
+
+IMAGES = 16
+CANDIDATES = 96
+PER_ANSWER = 4
+
+Array = NDArray[np.float32]
+
+
+def choose(model: nn.Module, preprocessing: Preprocessing) -> tuple[Array, Array]:
+    """Return golden inputs [16, 3, H, W] and the float model's logits for them."""
+    import torch
+
+    from kit.images import photos
+
+    inputs = photos.golden(CANDIDATES, preprocessing)
+    with torch.inference_mode():
+        parts = [model(torch.from_numpy(part)) for part in np.array_split(inputs, CANDIDATES // 8)]
+    logits: Array = torch.cat(parts).numpy()
+    chosen = surest(logits)
+    return np.ascontiguousarray(inputs[chosen]), logits[chosen]
+
+
+def surest(logits: Array) -> list[int]:
+    """Return the rows with the largest lead of the first answer, in their old order."""
+    ranked = np.sort(logits, axis=1)
+    order = np.argsort(ranked[:, -2] - ranked[:, -1], kind="stable")
+    taken: list[int] = []
+    seen: dict[int, int] = {}
+    for row in order.tolist():
+        answer = int(logits[row].argmax())
+        if seen.get(answer, 0) < PER_ANSWER:
+            seen[answer] = seen.get(answer, 0) + 1
+            taken.append(row)
+    rest = [row for row in order.tolist() if row not in taken]
+    return sorted((taken + rest)[:IMAGES])

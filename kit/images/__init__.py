@@ -1,0 +1,20 @@
+"""Pictures: folders, zips and CSV lists of them, and the way from bytes to a batch.
+
+Importing this package imports numpy and nothing heavier.
+"""
+
+from kit.images.preprocess import Progress, batch, decode, to_array
+from kit.images.sets import Picture, PictureSet, digest, open_set, sample, set_digest
+
+__all__ = [
+    "Picture",
+    "PictureSet",
+    "Progress",
+    "batch",
+    "decode",
+    "digest",
+    "open_set",
+    "sample",
+    "set_digest",
+    "to_array",
+]

@@ -1,0 +1,113 @@
+"""Pictures in a zip file, read one by one; nothing is ever extracted to disk.
+
+A zip comes from anywhere, so it is refused as a whole when a name in it points outside
+of it, and each picture when it is encrypted or expands to too much. Expanded bytes are
+counted while they are read: what the headers claim is only the first check.
+"""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from kit.errors import PictureError
+
+Read = Callable[[], bytes]
+
+MAX_BYTES = 64 * 2**20  # of one picture file, expanded
+MAX_RATIO = 200  # pictures hardly compress; a blank bitmap does, hence the floor
+RATIO_FLOOR = 2**20
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others expand without a bound
+_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+)
+_LITTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+_DO_NOT_USE = "do not use this zip, or make a new one of plain pictures"
+
+
+def is_picture(name: str) -> bool:
+    """Return whether a name ends like one of the picture formats that are read."""
+    return PurePosixPath(name).suffix.lower() in _SUFFIXES
+
+
+def is_litter(name: str) -> bool:
+    """Return whether a path is hidden or left there by an operating system."""
+    return any(p.startswith(".") or p in _LITTER for p in PurePosixPath(name).parts)
+
+
+def too_big(name: str) -> PictureError:
+    """Return the error for a file that is larger than any picture should be."""
+    return PictureError(
+        f"{name} is larger than {MAX_BYTES >> 20} MB",
+        "save it as JPEG or PNG, or leave it out",
+    )
+
+
+def list_zip(path: Path) -> dict[str, Read]:
+    """Return how to read each file of a zip, by its name inside the zip.
+
+    Raises:
+        PictureError: it is not a zip, or holds something that is unsafe to read.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except OSError as exc:
+        raise PictureError(f"cannot read {path}: {exc.strerror or exc}", "check the path") from exc
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as exc:
+        raise PictureError(
+            f"{path} is not a zip file: {exc}", "give a folder or a zip of pictures"
+        ) from exc
+    found: dict[str, Read] = {}
+    for info in archive.infolist():
+        _check_name(path, info)
+        if info.is_dir() or is_litter(info.filename):
+            continue
+        if info.filename in found:
+            raise PictureError(f"{path.name} holds two files named {info.filename}", _DO_NOT_USE)
+        if is_picture(info.filename):
+            _check_content(path, info)
+        found[info.filename] = partial(_read, archive, path, info)
+    return found
+
+
+def _check_name(path: Path, info: zipfile.ZipInfo) -> None:
+    pure = PureWindowsPath(info.filename)  # takes both slashes for separators
+    if pure.drive or pure.root or ".." in pure.parts:
+        raise PictureError(
+            f"{path.name} names a file outside itself: {info.filename!r}", _DO_NOT_USE
+        )
+    if stat.S_ISLNK(info.external_attr >> 16):
+        raise PictureError(f"{path.name} holds a symbolic link: {info.filename!r}", _DO_NOT_USE)
+
+
+def _check_content(path: Path, info: zipfile.ZipInfo) -> None:
+    name = f"{info.filename} in {path.name}"
+    if info.flag_bits & 0x1:
+        raise PictureError(f"{name} is encrypted", "unpack the zip and give the folder")
+    if info.compress_type not in _METHODS:
+        raise PictureError(
+            f"{name} is compressed by method {info.compress_type}", "use store or deflate"
+        )
+    if info.file_size > MAX_BYTES:
+        raise too_big(name)
+    if info.file_size > max(RATIO_FLOOR, MAX_RATIO * info.compress_size):
+        raise PictureError(
+            f"{name} expands to more than {MAX_RATIO} times its size, as zip bombs do", _DO_NOT_USE
+        )
+
+
+def _read(archive: zipfile.ZipFile, path: Path, info: zipfile.ZipInfo) -> bytes:
+    _check_content(path, info)
+    name = f"{info.filename} in {path.name}"
+    try:
+        with archive.open(info) as member:
+            data = member.read(MAX_BYTES + 1)
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as exc:
+        raise PictureError(f"{name} is damaged: {exc}", "make or download the zip again") from exc
+    if len(data) > MAX_BYTES:
+        raise too_big(name)
+    return data

@@ -1,0 +1,104 @@
+"""Which class a text means: an index, a WordNet id or a category name.
+
+The two ImageNet lists are read as data from the packages that carry them, without
+importing either package, which would take seconds: torchvision has the category names,
+timm the WordNet ids (synsets), both in the order of the outputs.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+
+from kit.errors import MissingTool
+
+_INDEX = re.compile(r"[0-9]{1,6}")
+_WORDNET_ID = re.compile(r"n[0-9]{8}")
+# 0000_n01440764_tench.jpg; six digits at most, because phones name pictures 20260131_….jpg
+_PREFIX = re.compile(r"([0-9]{1,6}|n[0-9]{8})_")
+
+
+def _installed(package: str, inside: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    for root in (spec and spec.submodule_search_locations) or ():
+        if (Path(root) / inside).is_file():
+            return Path(root) / inside
+    raise MissingTool(
+        f"the installed {package} has no {inside}, which lists the classes of ImageNet",
+        f"install the version of {package} that kit asks for",
+    )
+
+
+@cache
+def imagenet_categories() -> tuple[str, ...]:
+    """Return torchvision's 1000 category names in output order."""
+    file = _installed("torchvision", "models/_meta.py")
+    spec = importlib.util.spec_from_file_location("_torchvision_meta", file)
+    assert spec is not None
+    assert spec.loader is not None
+    meta = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(meta)  # literal lists, no imports
+    return tuple(meta._IMAGENET_CATEGORIES)
+
+
+@cache
+def imagenet_synsets() -> tuple[str, ...]:
+    """Return the 1000 WordNet ids of ImageNet in output order."""
+    file = _installed("timm", "data/_info/imagenet_synsets.txt")
+    return tuple(file.read_text(encoding="ascii").split())
+
+
+class Classes:
+    """Finds the class that a text means.
+
+    Args:
+        categories: names in output order; None stands for ImageNet's. WordNet ids are
+            known only where the categories are ImageNet's.
+    """
+
+    def __init__(self, categories: Sequence[str] | None = None) -> None:
+        names = imagenet_categories() if categories is None else tuple(categories)
+        self._exact = _unique((name, i) for i, name in enumerate(names))
+        self._plain = _unique((_plain(name), i) for i, name in enumerate(names))
+        self._first = _unique((_plain(_first(name)), i) for i, name in enumerate(names))
+        known = names == imagenet_categories()
+        self._synsets = {s: i for i, s in enumerate(imagenet_synsets())} if known else {}
+
+    def find(self, text: str) -> int | None:
+        """Return the class index, or None if the text names no class or more than one."""
+        text = text.strip()
+        if text in self._exact:
+            return self._exact[text]
+        if _INDEX.fullmatch(text):
+            return int(text)
+        if _WORDNET_ID.fullmatch(text):
+            return self._synsets.get(text)
+        plain = self._plain.get(_plain(text))
+        return self._first.get(_plain(_first(text))) if plain is None else plain
+
+    def prefix(self, file_name: str) -> int | None:
+        """Return the class that a file name begins with, as in ``0000_tench.jpg``."""
+        match = _PREFIX.match(file_name)
+        return self.find(match[1]) if match else None
+
+
+def _unique(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Keep what stands for one class: ImageNet has a crane that flies and one that lifts."""
+    found: dict[str, set[int]] = {}
+    for name, index in pairs:
+        found.setdefault(name, set()).add(index)
+    return {name: indices.pop() for name, indices in found.items() if len(indices) == 1}
+
+
+def _first(name: str) -> str:
+    """Return the first of the synonyms in ``tench, Tinca tinca``."""
+    return name.split(",", 1)[0]
+
+
+def _plain(name: str) -> str:
+    """Return a name without case, punctuation and the choice of word separator."""
+    words = re.sub(r"['’.()]", "", name.casefold())
+    return " ".join(re.split(r"[\s_,\-]+", words)).strip()

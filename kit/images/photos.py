@@ -1,0 +1,58 @@
+"""Crops of three photos that come with the libraries kit needs: every machine has them.
+
+A temple and a flower from scikit-learn, a portrait from matplotlib. They stand in for a
+user's pictures, to calibrate and to verify with. Three scenes are few: real pictures
+calibrate better, and `kit build` says so.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kit.bundle import Preprocessing
+from kit.images.preprocess import Array, to_array
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SOURCE = "crops of three sample photos"
+SMALLEST = 0.35  # side of a crop, as a share of the photo's shorter side
+# Recipes' seeds end below 2**32, so no calibration draws the same crops.
+_GOLDEN_SEED = 2**32 + 1
+
+
+def crops(n: int, pre: Preprocessing, seed: int) -> Array:
+    """Return inputs [n, 3, crop, crop] of random square crops, half of them mirrored.
+
+    The photos take turns; the side of a crop is 35 to 100 % of the photo's shorter
+    side. Equal arguments give equal crops.
+    """
+    from PIL import ImageOps
+
+    photos = _photos()
+    draws = np.random.default_rng(seed).random((n, 4))
+    array = np.empty((n, 3, pre.crop, pre.crop), np.float32)
+    for i, (scale, x, y, flip) in enumerate(draws):
+        photo = photos[i % len(photos)]
+        side = round(min(photo.size) * (SMALLEST + (1 - SMALLEST) * scale))
+        left, top = round((photo.width - side) * x), round((photo.height - side) * y)
+        crop = photo.crop((left, top, left + side, top + side))
+        array[i] = to_array(ImageOps.mirror(crop) if flip < 0.5 else crop, pre)
+    return array
+
+
+def _photos() -> list[Image]:
+    import matplotlib.cbook
+    from PIL import Image
+    from sklearn.datasets import load_sample_images
+
+    with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as file:
+        portrait = Image.open(file).convert("RGB")
+    return [*map(Image.fromarray, load_sample_images().images), portrait]
+
+
+def golden(n: int, pre: Preprocessing) -> Array:
+    """Return the inputs [n, 3, crop, crop] that bundles are verified with, always the same."""
+    return crops(n, pre, _GOLDEN_SEED)

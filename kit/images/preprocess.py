@@ -1,0 +1,128 @@
+"""From the bytes of a picture to the input tensor, as `bundle.json` describes it.
+
+`tests/test_images.py` holds this to torchvision's transforms; the Android app repeats it.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.bundle import Preprocessing
+from kit.errors import PictureError
+from kit.images.sets import Picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Array = NDArray[np.float32]
+Progress = Callable[[int, int], None]  # pictures done, pictures in all
+
+MAX_PIXELS = 178_956_970  # where Pillow, as it is installed, takes a picture for a bomb
+# No EPS, which would start Ghostscript, and nothing else that is not a camera's or a web page's.
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+
+
+def decode(data: bytes, name: str) -> Image:
+    """Return the picture upright and in RGB; transparency becomes white.
+
+    Of an animation it is the first frame; 16-bit grey keeps its upper 8 bits.
+
+    Args:
+        data: the file.
+        name: for the message of an error.
+
+    Raises:
+        PictureError: it is not a picture, is truncated, or has too many pixels.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of half its limit, of odd metadata and of the formats it left out.
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(data), formats=_FORMATS)
+            _check_size(*image.size, name)
+            image.load()
+            return _rgb(ImageOps.exif_transpose(image), name)
+    except Image.DecompressionBombError as exc:
+        raise _too_many_pixels(name) from exc
+    except UnidentifiedImageError as exc:
+        raise PictureError(f"{name} is not a picture", f"{', '.join(_FORMATS)} are read") from exc
+    except PictureError:
+        raise
+    except Exception as exc:  # decoders raise what they like on broken data: struct.error, …
+        raise PictureError(f"{name} is damaged: {exc}", "replace it or leave it out") from exc
+
+
+def _check_size(width: int, height: int, name: str) -> None:
+    if width * height > MAX_PIXELS:
+        raise _too_many_pixels(name)
+
+
+def _too_many_pixels(name: str) -> PictureError:
+    return PictureError(
+        f"{name} has more than {MAX_PIXELS // 10**6} million pixels", "make it smaller"
+    )
+
+
+def _rgb(image: Image, name: str) -> Image:
+    from PIL import Image as Pillow
+
+    if image.mode == "F":
+        raise PictureError(f"{name} has floating-point pixels", "save it with 8 bits per channel")
+    if image.mode.startswith("I"):
+        grey = np.asarray(image).clip(0, 65535) >> 8
+        image = Pillow.fromarray(grey.astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Pillow.new("RGBA", image.size, "white")
+        image = Pillow.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
+def to_array(image: Image, pre: Preprocessing, name: str = "the picture") -> Array:
+    """Return the input [3, crop, crop] of an RGB picture, float32.
+
+    Raises:
+        PictureError: it is so narrow that resizing it would fill the memory.
+    """
+    from PIL.Image import Resampling
+
+    size = _resized(*image.size, pre.resize)
+    _check_size(*size, name)
+    image = image.resize(size, Resampling.BILINEAR)  # Pillow always antialiases
+    left, top = round((size[0] - pre.crop) / 2), round((size[1] - pre.crop) / 2)
+    image = image.crop((left, top, left + pre.crop, top + pre.crop))
+    array = np.asarray(image).transpose(2, 0, 1).astype(np.float32) / np.float32(255)
+    mean, std = (np.array(v, np.float32).reshape(3, 1, 1) for v in (pre.mean, pre.std))
+    return np.ascontiguousarray((array - mean) / std)
+
+
+def _resized(width: int, height: int, shorter: int) -> tuple[int, int]:
+    """Return width and height once the shorter side is `shorter`, rounded as torchvision does."""
+    longer = int(shorter * max(width, height) / min(width, height))
+    return (shorter, longer) if width <= height else (longer, shorter)
+
+
+def batch(
+    pictures: Iterable[Picture], pre: Preprocessing, progress: Progress | None = None
+) -> Array:
+    """Return the inputs [N, 3, crop, crop] of pictures, float32.
+
+    Raises:
+        PictureError: a picture cannot be read; the message names it.
+    """
+    chosen = list(pictures)
+    array = np.empty((len(chosen), 3, pre.crop, pre.crop), np.float32)
+    for i, picture in enumerate(chosen):
+        image = decode(picture.read(), picture.name)
+        array[i] = to_array(image, pre, picture.name)
+        if progress:
+            progress(i + 1, len(chosen))
+    return array

@@ -1,0 +1,213 @@
+"""Sets of pictures: what they are called, which class they show, how to read them.
+
+    pictures/n01440764/x.jpg     class folders: an index, a WordNet id or a category name
+    pictures/0000_tench.jpg      flat: names begin with the class index (or WordNet id)
+    --labels labels.csv          one `path,label` per line, with or without a header
+    pictures/x.jpg               no labels at all
+
+A zip may hold any of these. The order of a set is that of its sorted names.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from kit.errors import PictureError
+from kit.images.archive import MAX_BYTES, Read, is_litter, is_picture, list_zip, too_big
+from kit.images.labels import Classes
+
+_LABEL_HINT = "a label is a class index, a WordNet id of ImageNet or the name of one category"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture file.
+
+    Attributes:
+        name: path inside the set, with slashes.
+        label: index of its class, None if unknown.
+        read: returns the bytes of the file.
+    """
+
+    name: str
+    label: int | None
+    read: Read
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """Pictures in the order of their names.
+
+    Attributes:
+        source: name of the folder or zip, without the path to it.
+        pictures: at least one.
+    """
+
+    source: str
+    pictures: tuple[Picture, ...]
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __iter__(self) -> Iterator[Picture]:
+        return iter(self.pictures)
+
+
+def open_set(
+    path: Path, labels: Path | None = None, categories: Sequence[str] | None = None
+) -> PictureSet:
+    """List a folder or zip of pictures; none is read yet.
+
+    Args:
+        path: folder or zip.
+        labels: CSV of `path,label`; then the set is what the CSV lists.
+        categories: names of the classes in output order; None stands for ImageNet's.
+
+    Raises:
+        PictureError: nothing is there, it holds no pictures, a zip is unsafe, or the CSV
+            does not fit.
+    """
+    files = _list(path)
+    classes = Classes(categories)
+    if labels is not None:
+        pictures = _from_csv(files, labels, classes)
+    else:
+        names = sorted(name for name in files if is_picture(name))
+        pictures = [Picture(n, label, files[n]) for n, label in _labels(names, classes).items()]
+    if not pictures:
+        raise PictureError(
+            f"there are no pictures in {path}",
+            "give a folder or zip of JPEG, PNG, WebP, BMP, GIF, TIFF or PPM files",
+        )
+    return PictureSet(path.resolve().name, tuple(pictures))
+
+
+def sample(pictures: PictureSet, n: int, seed: int) -> PictureSet:
+    """Return `n` pictures drawn at random, or all if there are fewer.
+
+    The draw depends on the names and the seed alone, so that it is the same with every
+    version of Python and numpy.
+    """
+
+    def draw(picture: Picture) -> bytes:
+        return hashlib.sha256(f"{seed}:{picture.name}".encode()).digest()
+
+    chosen = sorted(sorted(pictures, key=draw)[:n], key=lambda p: p.name)
+    return replace(pictures, pictures=tuple(chosen))
+
+
+def digest(picture: Picture) -> str:
+    """Return the SHA-256 of a picture's bytes, in hex."""
+    return hashlib.sha256(picture.read()).hexdigest()
+
+
+def set_digest(pictures: Sequence[Picture], digests: Sequence[str] | None = None) -> str:
+    """Return one SHA-256 for the contents and labels of pictures, in hex.
+
+    Args:
+        pictures: in order.
+        digests: of each picture, if they are known already.
+    """
+    known = [digest(p) for p in pictures] if digests is None else digests
+    lines = [f"{d} {p.label}\n" for p, d in zip(pictures, known, strict=True)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _list(path: Path) -> dict[str, Read]:
+    if path.is_dir():
+        return _list_folder(path)
+    if path.is_file():
+        return list_zip(path)
+    raise PictureError(f"there is no folder or zip {path}", "check the path")
+
+
+def _list_folder(folder: Path) -> dict[str, Read]:
+    def fail(exc: OSError) -> None:
+        raise PictureError(f"cannot read {exc.filename}: {exc.strerror}", "check its permissions")
+
+    found: dict[str, Read] = {}
+    seen: set[str] = set()  # links between folders may form a ring
+    for root, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        real = os.path.realpath(root)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        for name in names:
+            file = Path(root, name)
+            relative = file.relative_to(folder).as_posix()
+            if not is_litter(relative):
+                found[relative] = partial(_read_file, file, relative)
+    return found
+
+
+def _read_file(file: Path, name: str) -> bytes:
+    try:
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise PictureError(f"{name} is not a file", "leave it out")
+        with file.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except OSError as exc:
+        raise PictureError(f"cannot read {name}: {exc.strerror}", "check the file") from exc
+    if len(data) > MAX_BYTES:
+        raise too_big(name)
+    return data
+
+
+def _labels(names: list[str], classes: Classes) -> dict[str, int | None]:
+    """Read labels off the folders if any folder is a class, else off the file names."""
+    by_folder = {name: classes.find(PurePosixPath(name).parent.name) for name in names}
+    if any(label is not None for label in by_folder.values()):
+        return by_folder
+    return {name: classes.prefix(PurePosixPath(name).name) for name in names}
+
+
+def _from_csv(files: dict[str, Read], path: Path, classes: Classes) -> list[Picture]:
+    tops = {PurePosixPath(name).parts[0] for name in files}
+    top = tops.pop() if len(tops) == 1 else ""
+    found: dict[str, Picture] = {}
+    for line, row in _rows(path):
+        if len(row) != 2:
+            raise PictureError(
+                f"line {line} of {path} has {len(row)} columns, not 2",
+                "each line is path,label; put a name that has a comma in quotes",
+            )
+        given, text = row[0].strip().replace("\\", "/").removeprefix("./"), row[1]
+        name = given if given in files else f"{top}/{given}"
+        label = classes.find(text)
+        if line == 1 and name not in files and label is None and not is_picture(given):
+            continue  # a header
+        if name not in files:
+            raise PictureError(
+                f"line {line} of {path} names {given!r}, which the set does not hold",
+                "paths are relative to the folder or zip of --images",
+            )
+        if label is None:
+            raise PictureError(
+                f"line {line} of {path} has the label {text!r}, which is not one class", _LABEL_HINT
+            )
+        if name in found:
+            raise PictureError(f"line {line} of {path} lists {given!r} again", "list it once")
+        found[name] = Picture(name, label, files[name])
+    return [found[name] for name in sorted(found)]
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield line number and cells of each line that is not blank."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            for row in reader:
+                if any(cell.strip() for cell in row):
+                    yield reader.line_num, row
+    except OSError as exc:
+        raise PictureError(f"cannot read {path}: {exc.strerror}", "check --labels") from exc
+    except (UnicodeDecodeError, csv.Error) as exc:
+        raise PictureError(f"{path} is not a CSV file: {exc}", "save it as UTF-8 text") from exc

@@ -1,0 +1,148 @@
+"""One format of one bundle: quantize, lower, describe, and run it on the golden input.
+
+Runs as a child process (`python -m kit.lower JOB.json`), so that formats are lowered in
+parallel, a runtime that aborts takes only its own process with it, and each package's
+threads and global settings stay apart.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from kit import errors, family, formats
+from kit.bundle import Artifact, Runtime
+from kit.errors import KitError
+from kit.formats._contract import predict
+from kit.quantize._contract import Options
+from kit.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch.fx import GraphModule
+
+FLOAT_STATE = "float.pt"  # state dict of the folded (and corrected) float model
+CALIBRATION = "calibration.npy"
+GOLDEN = "golden.npy"
+
+
+class Job(BaseModel):
+    """What a child is told.
+
+    Attributes:
+        format: the format to make.
+        recipe: what is being built.
+        classes: outputs of the model.
+        shared: folder with the float state, the calibration batch and the golden input.
+        output: folder that the model file is written to.
+        output_margin: see `kit.quantize._contract.Options`.
+        threads: that the child may use.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    format: str
+    recipe: Recipe
+    classes: int
+    shared: Path
+    output: Path
+    output_margin: float
+    threads: int
+
+
+class Lowered(BaseModel):
+    """What a child answers; the logits lie beside it as ``<format>.graph/runtime.npy``."""
+
+    artifact: Artifact
+    qconfig: dict[str, str]
+
+
+def lower(job: Job) -> Lowered:
+    """Make one format.
+
+    Raises:
+        BuildError: the model has something that cannot be quantized or lowered.
+    """
+    import torch
+
+    torch.set_num_threads(job.threads)
+    format_ = formats.get(job.format)
+    method = family.load("quantize", job.recipe.quantize)
+    golden = np.load(job.shared / GOLDEN)
+    model = _float_model(job)
+    images = torch.from_numpy(np.load(job.shared / CALIBRATION))
+    options = Options(granularity=job.recipe.granularity, output_margin=job.output_margin)
+    quantized = method.quantize(model, format_.INFO.flow, images, options)
+    file = job.output / f"model{format_.INFO.suffix}"
+    example = torch.from_numpy(golden[:1])
+    format_.export(quantized.graph, example, file)
+    np.save(job.shared / f"{job.format}.graph.npy", _graph_logits(quantized.graph, golden))
+    np.save(
+        job.shared / f"{job.format}.runtime.npy", predict(format_.load(file, job.threads), golden)
+    )
+    description = format_.describe(file)
+    artifact = Artifact(
+        format=job.format,
+        file=file.name,
+        quantize=job.recipe.quantize,
+        runtime=Runtime(name=format_.INFO.runtime, version=format_.version()),
+        format_version=description.format_version,
+        operators=description.operators,
+        delegates=description.delegates,
+        not_delegated=description.not_delegated,
+    )
+    return Lowered(artifact=artifact, qconfig=quantized.qconfig)
+
+
+def _float_model(job: Job) -> GraphModule:
+    """Rebuild the float model: its structure from the recipe, its numbers from the parent."""
+    import torch
+
+    from kit.quantize._graph import fold
+
+    model = fold(family.load("models", job.recipe.model).build(job.recipe.width, job.classes))
+    model.load_state_dict(torch.load(job.shared / FLOAT_STATE, weights_only=True))
+    return model
+
+
+def _graph_logits(graph: GraphModule, golden: Any) -> Any:
+    import torch
+
+    torch.backends.quantized.engine = "qnnpack"
+    with torch.inference_mode():
+        rows = [graph(torch.from_numpy(golden[i : i + 1])) for i in range(len(golden))]
+    return torch.cat(rows).numpy()
+
+
+def answer_path(job_file: Path) -> Path:
+    """Return where a child writes its answer."""
+    return job_file.with_suffix(".answer.json")
+
+
+def main(job_file: Path) -> int:
+    """Do a job and write the answer, or the error, beside it."""
+    job = Job.model_validate_json(job_file.read_text(encoding="utf-8"))
+    answer: dict[str, Any]
+    try:
+        answer = {"lowered": lower(job).model_dump(mode="json")}
+    except KitError as exc:
+        answer = {"error": [type(exc).__name__, exc.message, exc.hint]}
+    answer_path(job_file).write_text(json.dumps(answer), encoding="utf-8")
+    return 0
+
+
+def read_answer(job_file: Path) -> Lowered:
+    """Return a child's answer, or raise the error that it reported."""
+    answer = json.loads(answer_path(job_file).read_text(encoding="utf-8"))
+    if "error" in answer:
+        name, message, hint = answer["error"]
+        raise getattr(errors, name)(message, hint)
+    return Lowered.model_validate(answer["lowered"])
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

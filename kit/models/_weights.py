@@ -1,0 +1,170 @@
+"""Weights: read without running code, checked, and put into a model."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kit.errors import WeightsError
+from kit.models._contract import Official
+from kit.models._sources import Fetched, official
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = ["Fetched", "load_into", "official", "read_state", "source_hash"]
+
+IMAGENET, RANDOM = "imagenet", "random"
+_NESTS = ("state_dict", "model_state_dict", "model")
+# What torch's restricted unpickler says of a name or call that it does not know to be harmless.
+_WOULD_RUN = re.compile(
+    r"\bGLOBAL (?P<name>\S+) w|call reduce|Can only create new object|Can only build"
+)
+_SAVE = "save one with torch.save(model.state_dict(), FILE)"
+
+
+def source_hash(option: str, weights: Official | None, seed: int) -> str:
+    """Return what identifies the weights that an option names, without importing torch.
+
+    Args:
+        option: ``imagenet``, ``random`` or the path of a file.
+        weights: the official ones of the model, if it has any.
+        seed: of random weights.
+
+    Raises:
+        WeightsError: the file cannot be read, or the model has no official weights.
+    """
+    if option == RANDOM:
+        return f"random:{seed}"
+    if option == IMAGENET:
+        if weights is None:
+            raise WeightsError(
+                "the model has no published weights", "use --weights random or --weights FILE"
+            )
+        return weights.sha256
+    try:
+        with Path(option).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as exc:
+        raise _unreadable(Path(option), exc) from exc
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read a state dict; a file that would run code is refused, not run.
+
+    What training scripts write is accepted as well: the state dict inside of a
+    checkpoint, and names that begin with ``module.`` (from `DataParallel`).
+
+    Args:
+        path: ``.safetensors``, or anything that `torch.save` wrote.
+
+    Raises:
+        WeightsError: the file is missing, corrupt, unsafe, or not a state dict.
+    """
+    loaded = _safetensors(path) if path.suffix == ".safetensors" else _torch(path)
+    return _state_dict(loaded, path)
+
+
+def _torch(path: Path) -> Any:
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as exc:
+        if code := _WOULD_RUN.search(str(exc)):
+            name = code["name"] or "code"
+            raise WeightsError(
+                f"{path} would run {name} when it is loaded, so it was not loaded",
+                f"a state dict is safe: {_SAVE}",
+            ) from exc
+        # Its text goes on to advise `weights_only=False`, which nobody should follow here.
+        raise _corrupt(path, "torch.save did not write it") from exc
+    except OSError as exc:
+        raise _unreadable(path, exc) from exc
+    except Exception as exc:  # a broken file can raise anything in torch's reader
+        raise _corrupt(path, str(exc) or type(exc).__name__) from exc
+
+
+def _safetensors(path: Path) -> Any:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except OSError as exc:
+        raise _unreadable(path, exc) from exc
+    except (SafetensorError, ValueError, RuntimeError) as exc:
+        raise _corrupt(path, str(exc) or type(exc).__name__) from exc
+
+
+def _state_dict(loaded: Any, path: Path) -> dict[str, Tensor]:
+    import torch
+
+    for nest in _NESTS:
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(nest), Mapping):
+            loaded = loaded[nest]
+    if not isinstance(loaded, Mapping) or not loaded:
+        raise WeightsError(f"{path} holds {type(loaded).__name__}, not a state dict", _SAVE)
+    for name, value in loaded.items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            raise WeightsError(
+                f"{path} is not a state dict: {name!r} is of type {type(value).__name__}", _SAVE
+            )
+    if all(name.startswith("module.") for name in loaded):
+        return {name.removeprefix("module."): value for name, value in loaded.items()}
+    return dict(loaded)
+
+
+def load_into(model: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
+    """Put a state dict into a model of exactly this architecture.
+
+    Args:
+        model: is changed.
+        state: what `read_state` gave.
+        name: of the weights, for the message of an error.
+
+    Raises:
+        WeightsError: names or shapes differ, or a value is not a finite number.
+    """
+    if difference := _first_difference(model.state_dict(), state):
+        raise WeightsError(
+            f"the weights {name} are of another architecture: first mismatch {difference}",
+            "name the model and the width that they were trained with",
+        )
+    for key, value in state.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise WeightsError(
+                f"the weights {name} hold NaN or infinity in {key}", "the training diverged"
+            )
+    model.load_state_dict(dict(state))
+
+
+def _first_difference(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str | None:
+    for key, ours in own.items():
+        theirs = state.get(key)
+        if theirs is None:
+            # Batch norms of old files do not count; load_state_dict fills the counter in.
+            if key.endswith("num_batches_tracked"):
+                continue
+            return f"{key}, which is missing"
+        if theirs.shape != ours.shape:
+            return f"{key}, of shape {list(theirs.shape)} instead of {list(ours.shape)}"
+        if theirs.is_floating_point() != ours.is_floating_point():
+            return f"{key}, of type {theirs.dtype} instead of {ours.dtype}"
+    extra = next((key for key in state if key not in own), None)
+    return extra and f"{extra}, which the model does not have"
+
+
+def _unreadable(path: Path, exc: OSError) -> WeightsError:
+    return WeightsError(f"cannot read the weights {path}: {exc.strerror or exc}", "check the path")
+
+
+def _corrupt(path: Path, reason: str) -> WeightsError:
+    return WeightsError(
+        f"{path} is corrupt or not a weights file: {reason.splitlines()[0][:200]}",
+        "copy or download it again",
+    )

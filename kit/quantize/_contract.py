@@ -1,0 +1,62 @@
+"""What every quantization method promises; `tests/test_quantize.py` holds each to it.
+
+A member of `kit.quantize` defines:
+
+    INFO: Info
+    def quantize(model: GraphModule, flow: str, images: Tensor, options: Options) -> Quantized
+
+`model` is the float model with BatchNorm folded (`kit.quantize._graph.fold`), `images` the
+calibration batch [N, 3, H, W], and `flow` the representation that the format lowers (see
+`kit.formats._contract.Flow`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch.fx import GraphModule
+
+Granularity = Literal["per-channel", "per-tensor"]
+
+
+@dataclass(frozen=True)
+class Info:
+    """One line about a method.
+
+    Attributes:
+        summary: for `kit list`.
+        calibrates: it needs pictures.
+    """
+
+    summary: str
+    calibrates: bool
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a method may be told.
+
+    Attributes:
+        granularity: of the weights' scales.
+        output_margin: factor by which the range of the model's output is widened after
+            calibration. Pictures that do not show every category leave the largest logits
+            unseen; clipped logits tie, and ties lose the first place.
+    """
+
+    granularity: Granularity
+    output_margin: float
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A quantized graph that computes in PyTorch what the lowered file must compute.
+
+    Attributes:
+        graph: takes [1, 3, H, W] and gives [1, classes].
+        qconfig: what was asked of the observers, in words, by tensor kind.
+    """
+
+    graph: GraphModule
+    qconfig: dict[str, str]

@@ -1,0 +1,102 @@
+"""Everything kit uses of `torch.ao.quantization`, which upstream has deprecated.
+
+The Lite Interpreter runs the quantized modules that only this package makes; when it goes
+from torch, this file and the Lite format go. FX graph mode is used instead of eager mode,
+so that no model needs a hand-made quantizable twin; the result is the same quantized
+modules, run eagerly by the qnnpack engine.
+
+https://docs.pytorch.org/docs/stable/quantization.html
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from kit.quantize._contract import Options, Quantized
+from kit.quantize._observe import calibrate, widen_output
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.fx import GraphModule
+
+
+def quantize_static(model: GraphModule, images: Tensor, options: Options) -> Quantized:
+    """Quantize with the qnnpack qconfig: histogram observer, reduce_range off."""
+    import torch
+    from torch.ao.quantization import QConfigMapping
+    from torch.ao.quantization.observer import MinMaxObserver
+    from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
+
+    qconfig = _qconfig(options)
+    mapping = QConfigMapping().set_global(qconfig)
+    with _qnnpack(), torch.inference_mode():
+        prepared = prepare_fx(_with_fusable_relu6(model), mapping, (images[:1],))
+        output = functools.partial(MinMaxObserver, dtype=torch.quint8)
+        calibrate(prepared, images, output)
+        widen_output(prepared, options.output_margin)
+        graph = convert_fx(prepared)
+    return Quantized(graph=graph, qconfig=_words(qconfig, options))
+
+
+def _qconfig(options: Options) -> Any:
+    from torch.ao.quantization import QConfig, get_default_qconfig
+    from torch.ao.quantization.observer import default_per_channel_weight_observer
+
+    default = get_default_qconfig("qnnpack")
+    if options.granularity == "per-tensor":
+        return default
+    return QConfig(activation=default.activation, weight=default_per_channel_weight_observer)
+
+
+def _with_fusable_relu6(model: GraphModule) -> GraphModule:
+    """Return a copy whose convolution + ReLU6 pairs are fused like convolution + ReLU.
+
+    torch.ao fuses ReLU only. Swapping ReLU6 for ReLU changes the network (5 % of the
+    answers of MobileNetV2), so the swapped module still clips at 6 while it is observed;
+    after conversion the output's range ends at 6 or below, and saturation clips for free.
+    """
+    from torch import nn
+    from torch.nn.functional import hardtanh
+
+    swapped = copy.deepcopy(model)
+    modules = dict(swapped.named_modules())
+    for node in swapped.graph.nodes:
+        if node.op != "call_module" or not isinstance(modules[node.target], nn.ReLU6):
+            continue
+        source = node.args[0]
+        if source.op == "call_module" and len(source.users) == 1:
+            if isinstance(modules[source.target], nn.Conv2d | nn.Linear):
+                relu = nn.ReLU().eval()
+                relu.forward = functools.partial(hardtanh, min_val=0.0, max_val=6.0)  # type: ignore[method-assign]
+                swapped.set_submodule(node.target, relu)
+    return swapped
+
+
+@contextmanager
+def _qnnpack() -> Iterator[None]:
+    """Pack weights for qnnpack, and keep the deprecation notes away from the user."""
+    import torch
+
+    before = torch.backends.quantized.engine
+    torch.backends.quantized.engine = "qnnpack"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.backends.quantized.engine = before
+
+
+def _words(qconfig: Any, options: Options) -> dict[str, str]:
+    weight = qconfig.weight()
+    return {
+        "engine": "qnnpack",
+        "activations": "quint8 per-tensor affine, HistogramObserver",
+        "weights": f"qint8 {options.granularity} symmetric, {type(weight).__name__}",
+        "output": f"quint8 per-tensor affine, MinMaxObserver, range x {options.output_margin:g}",
+    }

@@ -1,0 +1,18 @@
+"""No quantization: the float model, BatchNorm folded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kit.quantize._contract import Info, Options, Quantized
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.fx import GraphModule
+
+INFO = Info(summary="float32, BatchNorm folded", calibrates=False)
+
+
+def quantize(model: GraphModule, flow: str, images: Tensor, options: Options) -> Quantized:
+    """Return the model as it is."""
+    return Quantized(graph=model, qconfig={"activations": "float32", "weights": "float32"})

@@ -1,0 +1,27 @@
+"""Static post-training quantization: int8 weights, activation ranges from calibration.
+
+Krishnamoorthi, arXiv 1806.08342, section 3; Jacob et al., arXiv 1712.05877.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kit.quantize._contract import Info, Options, Quantized
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.fx import GraphModule
+
+INFO = Info(summary="int8 weights and activations, ranges from calibration", calibrates=True)
+
+
+def quantize(model: GraphModule, flow: str, images: Tensor, options: Options) -> Quantized:
+    """Calibrate and quantize a float model for one flow."""
+    if flow == "torch-ao":
+        from kit.quantize import _torch_ao
+
+        return _torch_ao.quantize_static(model, images, options)
+    from kit.quantize import _pt2e
+
+    return _pt2e.quantize_static(model, images, options, unsigned=flow == "pt2e-u8")

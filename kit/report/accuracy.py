@@ -1,0 +1,100 @@
+"""Accuracy as the report shows it: always beside the reference of the same evaluation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from kit.bundle import REFERENCE
+from kit.errors import ResultError
+from kit.report.contexts import utc
+from kit.results.schema import AccuracyResult, AccuracyRow, BundleRef
+from kit.results.statistics import top1_margin95
+
+PictureSet = tuple[str, int]  # sha256 and number of pictures
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """One format of one bundle on one set of pictures; shares are between 0 and 1.
+
+    Attributes:
+        left_out: pictures that had calibrated the bundle and were not evaluated.
+        drop: reference top-1 minus own top-1, in percentage points; None without labels.
+        margin: half width of the 95 % interval of `drop`, in points.
+    """
+
+    bundle: BundleRef
+    row: AccuracyRow
+    pictures: str
+    pictures_sha256: str
+    left_out: int
+    created: datetime
+    drop: float | None
+    margin: float | None
+
+    @property
+    def picture_set(self) -> PictureSet:
+        """What must be equal for two scores to be comparable."""
+        return self.pictures_sha256, self.row.images
+
+    @property
+    def subject(self) -> tuple[str, str]:
+        """What was evaluated: the bundle's hash and the format."""
+        return self.bundle.hash, self.row.format
+
+
+def collect(results: Iterable[AccuracyResult]) -> list[Accuracy]:
+    """Return every row of every evaluation, oldest first, with its drop."""
+    ordered = sorted(results, key=lambda r: (utc(r.created), r.bundle.hash, r.pictures_sha256))
+    return [_against_reference(result, row) for result in ordered for row in result.rows]
+
+
+def _against_reference(result: AccuracyResult, row: AccuracyRow) -> Accuracy:
+    _check(result, row)
+    reference = next((r for r in result.rows if r.format == REFERENCE), None)
+    drop = None if row.format == REFERENCE else _drop(reference, row)
+    return Accuracy(
+        bundle=result.bundle,
+        row=row,
+        pictures=result.pictures,
+        pictures_sha256=result.pictures_sha256,
+        left_out=result.left_out,
+        created=utc(result.created),
+        drop=drop,
+        margin=None if drop is None else 100 * top1_margin95(row.agreement, row.images),
+    )
+
+
+def _drop(reference: AccuracyRow | None, row: AccuracyRow) -> float | None:
+    if reference is None or reference.images != row.images:
+        return None
+    if reference.top1 is None or row.top1 is None:
+        return None
+    return 100 * (reference.top1 - row.top1)
+
+
+def _check(result: AccuracyResult, row: AccuracyRow) -> None:
+    where = f"the accuracy of {row.format} in {result.bundle.name!r}"
+    if row.images < 1:
+        raise ResultError(f"{where} was taken on {row.images} pictures", "evaluate again")
+    shares = [row.agreement, *(s for s in (row.top1, row.top5) if s is not None)]
+    wrong = [share for share in shares if not 0 <= share <= 1]
+    if wrong:
+        raise ResultError(f"{where} has a share of {wrong[0]:g}, not 0 to 1", "evaluate again")
+
+
+def choose(found: Sequence[Accuracy]) -> dict[tuple[str, str], Accuracy]:
+    """Return one evaluation per bundle and format, on as few picture sets as possible.
+
+    The set that most formats were evaluated on comes first, then the larger, then the
+    newer evaluation. Scores of different sets are never averaged.
+    """
+    covered = Counter(picture_set for picture_set, _ in {(a.picture_set, a.subject) for a in found})
+
+    def worth(a: Accuracy) -> tuple[int, int, str, datetime]:
+        return covered[a.picture_set], a.row.images, a.pictures_sha256, a.created
+
+    return {a.subject: a for a in sorted(found, key=worth)}  # the last, the worthiest, stays

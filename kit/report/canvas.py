@@ -1,0 +1,171 @@
+"""What the plots have in common: size, axes, labelled rows, dots.
+
+Plots are drawn 380 points wide, so that a phone shows them at nearly their own size and
+a desktop two beside each other. Heights grow with the number of rows.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.report import labels
+from kit.report.palette import STAND_INS
+from kit.report.rows import Row
+from kit.report.text import clean
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH = 380
+INK, MUTED, RULE = STAND_INS["ink"], STAND_INS["muted"], STAND_INS["rule"]
+BACKED = {"facecolor": STAND_INS["card"], "edgecolor": "none", "pad": 1}  # hides the grid
+_POINTS_PER_INCH = 72
+_TITLE_LENGTH = 50  # characters of both sides together
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",  # text stays text: it can be read, searched and scaled
+    "svg.hashsalt": "kit",  # equal results give equal files
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "path.simplify": False,
+    "font.size": 11,
+    "text.color": INK,
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": MUTED,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+}
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Room around the axes, in points."""
+
+    left: float = 10
+    right: float = 10
+    top: float = 4
+    bottom: float = 38
+
+
+@contextmanager
+def canvas(height: float, margins: Margins) -> Iterator[tuple[Figure, Axes]]:
+    """Give a figure of this height and its axes without a frame, y pointing down in points.
+
+    The figure must also be rendered inside the block: its style ends with it.
+    """
+    from matplotlib import rc_context, style
+    from matplotlib.figure import Figure
+
+    # First the defaults: a user's own matplotlibrc may ask for LaTeX or other colours.
+    with style.context("default"), rc_context(_STYLE), warnings.catch_warnings():
+        # The page's font draws the text; whether Matplotlib's own could does not matter.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure = Figure(figsize=(WIDTH / _POINTS_PER_INCH, height / _POINTS_PER_INCH))
+        wide = WIDTH - margins.left - margins.right
+        high = height - margins.top - margins.bottom
+        axes = figure.add_axes(
+            (margins.left / WIDTH, margins.bottom / height, wide / WIDTH, high / height)
+        )
+        axes.set_ylim(high, 0)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+        axes.set_axisbelow(True)
+        yield figure, axes
+
+
+def rows_axis(axes: Axes, label: str) -> None:
+    """Leave only an x axis with a grid, for rows that carry their own labels."""
+    axes.set_yticks([])
+    axes.grid(axis="x", color=RULE, linewidth=0.8)
+    axes.set_xlabel(label)
+
+
+def log_axis(axes: Axes, low: float, high: float) -> None:
+    """Make x logarithmic: equal ratios are equal distances. Ticks are plain numbers."""
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    axes.set_xscale("log")
+    axes.set_xlim(low / 1.06, high * 1.06)
+    axes.xaxis.set_major_locator(FixedLocator(log_ticks(low / 1.06, high * 1.06)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Return 1, 2 and 5 of every decade, or even steps where that gives fewer than three."""
+    from matplotlib.ticker import MaxNLocator
+
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    ticks = [step * 10.0**decade for decade in decades for step in (1, 2, 5)]
+    inside = [tick for tick in ticks if low <= tick <= high]
+    if len(inside) < 3:
+        even = MaxNLocator(nbins=5).tick_values(low, high)
+        return [float(tick) for tick in even if low <= tick <= high]
+    every = -(-len(inside) // 9)  # at most nine, or their numbers touch
+    return inside[::every]
+
+
+def title_row(axes: Axes, y: float, left: str, right: str, tone: str = INK) -> None:
+    """Write the label of a row above it, and its number at the right edge in a tone."""
+    across = axes.get_yaxis_transform()
+    style: dict[str, Any] = {"transform": across, "va": "center", "bbox": BACKED}
+    axes.text(0, y, shorten(left, _TITLE_LENGTH - len(right)), **style)
+    axes.text(1, y, right, ha="right", weight="bold", color=tone, **style)
+
+
+def shorten(label: str, most: int) -> str:
+    """Return a label of at most so many characters; what is left out is in the table."""
+    label = clean(label)
+    return label if len(label) <= most else f"{label[: most - 1]}…"
+
+
+def colour(row: Row) -> str:
+    """Return the stand-in colour of a row: int8, fp32, or the eager reference."""
+    return STAND_INS[labels.tone(row.format, row.quantize)]
+
+
+def dots(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], tone: str) -> None:
+    """Draw one round dot per sample, all of them as one path: an SVG of half the size."""
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+
+    points = np.repeat(np.column_stack([x, y]), 2, axis=0)  # a line of no length is a dot
+    codes = np.tile(np.array([Path.MOVETO, Path.LINETO], dtype=np.uint8), len(x))
+    patch = PathPatch(
+        Path(points, codes),
+        fill=False,
+        edgecolor=tone,
+        linewidth=2.6,
+        capstyle="round",
+        alpha=0.55,
+    )
+    axes.add_patch(patch)
+
+
+def thinned(values: NDArray[np.float64], most: int) -> NDArray[np.intp]:
+    """Return the positions of at most `most` values: every k-th by size, and both ends."""
+    if len(values) <= most:
+        return np.arange(len(values))
+    by_size = np.argsort(values, kind="stable")
+    return np.sort(by_size[np.unique(np.linspace(0, len(values) - 1, most).round().astype(int))])
+
+
+def spread_out(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Return positions near the wanted ones, at least `gap` apart, inside low..high if they fit."""
+    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
+    placed = [0.0] * len(wanted)
+    floor = low
+    for index in order:
+        placed[index] = floor = max(wanted[index], floor)
+        floor += gap
+    ceiling = high
+    for index in reversed(order):
+        placed[index] = ceiling = min(placed[index], ceiling)
+        ceiling -= gap
+    return placed

@@ -1,0 +1,155 @@
+"""The cells of a report's tables: plain text, never markup.
+
+Every kind of page takes its tables from here, and escapes them in its own way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kit.report import labels, text
+from kit.report.accuracy import Accuracy
+from kit.report.rows import Row, Timing
+from kit.report.text import NONE
+from kit.results.statistics import Interval, Speedup
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell.
+
+    Attributes:
+        text: what it says.
+        note: what qualifies it, in small print.
+        tone: ``good``, ``bad`` or nothing; never the only bearer of the message.
+        bar: length of a bar behind the number, as a share of the longest; None for none.
+    """
+
+    text: str
+    note: str = ""
+    tone: str = ""
+    bar: float | None = None
+
+
+@dataclass(frozen=True)
+class Head:
+    """The first cell of a row: what the row is about.
+
+    Attributes:
+        tone: ``int8``, ``fp32`` or ``eager``, for its colour.
+        marks: what must not be overlooked, in words.
+    """
+
+    text: str
+    note: str
+    tone: str
+    marks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a table."""
+
+    head: Head
+    cells: tuple[Cell, ...]
+
+
+def head(row: Row) -> Head:
+    """Return the first cell of a row, with every mark it must carry."""
+    marks = ["virtual device"] if row.virtual else []
+    if row.timing and row.timing.run.warnings:
+        marks.append("see warnings")
+    runtime = row.artifact.runtime if row.artifact else ""
+    how = labels.method(row.quantize, row.bundle)
+    tone = labels.tone(row.format, row.quantize)
+    return Head(row.label, ", ".join(part for part in (how, runtime) if part), tone, tuple(marks))
+
+
+def timed(cell: Callable[[Timing], Cell]) -> Callable[[Row], Cell]:
+    """Return a cell of a timing as a cell of a row, which may have none."""
+    return lambda row: cell(row.timing) if row.timing else Cell(NONE)
+
+
+def size(row: Row) -> Cell:
+    """Return the size of the file in MB."""
+    return Cell(text.megabytes(row.artifact.size) if row.artifact else NONE)
+
+
+def top1(row: Row) -> Cell:
+    """Return the top-1 in percent and the drop, or the agreement where there are no labels."""
+    found = row.accuracy
+    if found is None:
+        return Cell(NONE)
+    if found.row.top1 is None:
+        return Cell(NONE, f"{text.percent(found.row.agreement)} % agree")
+    return Cell(text.percent(found.row.top1), _lost(found))
+
+
+def _lost(found: Accuracy) -> str:
+    if found.drop is None or found.margin is None:
+        return ""
+    if found.row.agreement == 1:
+        return f"equal{text.NBSP}answers"
+    word = "gained" if found.drop <= -0.05 else "lost"
+    return f"{abs(found.drop):.1f} {word}, ±{text.NBSP}{found.margin:.1f}"
+
+
+def parity(row: Row) -> Cell:
+    """Return the share of golden pictures with the answer of the graph, in percent."""
+    if row.parity is None:
+        return Cell(NONE)
+    return Cell(text.percent(row.parity.agreement), f"of {row.parity.images}")
+
+
+def median(timing: Timing, longest: float | None = None) -> Cell:
+    """Return the median in ms and its interval, with a bar if the longest median is given."""
+    value = timing.median.median
+    note = _interval(timing.median.interval, text.significant)
+    return Cell(text.significant(value), note, bar=None if longest is None else value / longest)
+
+
+def _interval(interval: Interval | None, form: Callable[[float], str]) -> str:
+    if interval is None:
+        return "too few samples"
+    return f"{form(interval.low)} to {form(interval.high)}".replace(" ", text.NBSP)
+
+
+def speedup(found: Speedup | None) -> Cell:
+    """Return how many times as fast, its interval, and a word where it is not faster."""
+    if found is None:
+        return Cell(NONE)
+    shown, note = text.times(found.ratio), _interval(found.interval, text.precise)
+    if found.interval is None:
+        return Cell(shown, note)
+    verdict = text.verdict(found)
+    if verdict.endswith("faster"):
+        return Cell(shown, note, tone="good")
+    slower = verdict.endswith("slower")
+    return Cell(shown, f"{note}, {'slower' if slower else verdict}", tone="bad" if slower else "")
+
+
+def memory(timing: Timing) -> Cell:
+    """Return the peak resident memory of the runner in MB."""
+    peak = timing.run.peak_rss
+    if peak is None:
+        return Cell(NONE)
+    base = timing.run.base_rss
+    note = "" if base is None else f"{text.megabytes(base)} without model"
+    return Cell(text.megabytes(peak), note)
+
+
+def samples(timing: Timing) -> Cell:
+    """Return the number of samples and the median of each process."""
+    medians = ", ".join(text.significant(m) for m in timing.processes)
+    return Cell(str(len(timing.samples_ns)), f"medians {medians}")
+
+
+def runner(timing: Timing) -> Cell:
+    """Return which runner measured, and by which plan."""
+    return Cell(timing.run.via, f"{timing.run.plan.name} plan")
+
+
+def setting(timing: Timing) -> Cell:
+    """Return the letter of the setting, for reports that have several."""
+    return Cell(timing.setting.letter, f"{timing.run.via}, {timing.run.plan.name} plan")

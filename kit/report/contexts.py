@@ -1,0 +1,160 @@
+"""Which measurements may be compared: those taken in the same setting.
+
+Two runs share a setting when device, processor, cores, system, governor, thread count and
+kit version are equal and no library version or variable contradicts. A run names only the
+libraries it used, so versions are merged as long as they agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from kit.report.text import count
+from kit.results.schema import DeviceRef, LatencyResult, Run
+
+_RANK = {"phone": 0, "local": 1, "emulator": 2, "virtual": 3}
+
+Member = tuple[LatencyResult, Run]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting and every run that was measured in it, oldest first.
+
+    Attributes:
+        letter: A, B, … in the order of the report: phones first, virtual devices last.
+        facts: what all its runs have in common, by name, in the order to be shown.
+        versions: of the runtimes, Python and kit, merged over the runs.
+        environment: variables that kit set, merged over the runs.
+    """
+
+    letter: str
+    device: DeviceRef
+    facts: dict[str, str]
+    versions: dict[str, str]
+    environment: dict[str, str]
+    members: tuple[Member, ...]
+
+    @property
+    def virtual(self) -> bool:
+        """Whether it is no real device, so that its times say nothing about one."""
+        return self.device.kind in ("emulator", "virtual")
+
+    @property
+    def title(self) -> str:
+        """Device, processor and threads in one line."""
+        threads = count(int(self.facts["threads"]), "thread")
+        return ", ".join(dict.fromkeys((self.device.name, self.facts["CPU"], threads)))
+
+
+def utc(moment: datetime) -> datetime:
+    """Return the moment with a time zone, so that any two can be ordered."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def group(results: Iterable[LatencyResult]) -> list[Setting]:
+    """Return the settings of all runs; the order of the results does not matter."""
+    members = [(result, run) for result in results for run in result.runs]
+    settings: list[Setting] = []
+    for member in sorted(members, key=_order):
+        _place(member, settings)
+    return [_lettered(setting, index) for index, setting in enumerate(settings)]
+
+
+def _order(member: Member) -> tuple[int, str, datetime, str, str, str]:
+    result, run = member
+    return (
+        _RANK[run.device.kind],
+        run.device.name,
+        utc(result.created),
+        result.bundle.hash,
+        run.format,
+        run.model_dump_json(),
+    )
+
+
+def _place(member: Member, settings: list[Setting]) -> None:
+    alone = _alone(member)
+    for index, setting in enumerate(settings):
+        if _compatible(setting, alone):
+            settings[index] = _merged(setting, alone)
+            return
+    settings.append(alone)
+
+
+def _alone(member: Member) -> Setting:
+    result, run = member
+    context = run.context
+    facts = {
+        "CPU": context.cpu,
+        "cores": str(context.cores),
+        "threads": str(run.threads or run.plan.threads),
+        "machine": context.machine,
+        "system": context.os,
+        "governor": context.governor or "not known",
+        "kit": result.kit_version,
+    }
+    return Setting("", run.device, facts, context.versions, context.environment, (member,))
+
+
+def _compatible(one: Setting, other: Setting) -> bool:
+    return (
+        one.device == other.device
+        and one.facts == other.facts
+        and not _conflicts(one.versions, other.versions)
+        and not _conflicts(one.environment, other.environment)
+    )
+
+
+def _conflicts(one: dict[str, str], other: dict[str, str]) -> list[str]:
+    return [key for key in one if key in other and one[key] != other[key]]
+
+
+def _merged(setting: Setting, more: Setting) -> Setting:
+    return Setting(
+        setting.letter,
+        setting.device,
+        setting.facts,
+        dict(sorted({**setting.versions, **more.versions}.items())),
+        dict(sorted({**setting.environment, **more.environment}.items())),
+        setting.members + more.members,
+    )
+
+
+def _lettered(setting: Setting, index: int) -> Setting:
+    letter = chr(ord("A") + index) if index < 26 else f"A{index}"
+    return Setting(
+        letter,
+        setting.device,
+        setting.facts,
+        setting.versions,
+        setting.environment,
+        setting.members,
+    )
+
+
+def differences(one: Setting, other: Setting) -> list[str]:
+    """Return what differs between two settings: ``["threads (1, 4)", …]``."""
+    return [
+        f"{key} ({left[key]}, {right[key]})"
+        for left, right in (
+            (_device(one), _device(other)),
+            (one.facts, other.facts),
+            (one.versions, other.versions),
+            (one.environment, other.environment),
+        )
+        for key in _conflicts(left, right)
+    ]
+
+
+def _device(setting: Setting) -> dict[str, str]:
+    device = setting.device
+    return {"device": device.name, "kind": device.kind, "serial": device.serial or "none"}
+
+
+def spread(values: Sequence[float], form: str) -> str:
+    """Return ``0.2`` or ``0.2 to 0.4``: what was seen over all runs."""
+    low, high = form.format(min(values)), form.format(max(values))
+    return low if low == high else f"{low} to {high}"

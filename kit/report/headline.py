@@ -1,0 +1,129 @@
+"""The report in one sentence, computed from its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from kit.report import text
+from kit.report.accuracy import Accuracy
+from kit.report.contexts import Setting
+from kit.report.rows import Report, Row, Timing
+from kit.report.text import NBSP
+
+EAGER = "eager PyTorch fp32"
+OWN = "its own fp32"
+
+
+@dataclass(frozen=True)
+class Headline:
+    """One sentence, and the sentences that qualify it."""
+
+    sentence: str
+    details: tuple[str, ...]
+
+
+def write(report: Report) -> Headline:
+    """Return what the report says: the fastest int8 row of a real device, and its price."""
+    real = [setting for setting in report.settings if not setting.virtual]
+    if not real:
+        return _without_times(report)
+    setting = max(real, key=lambda s: _weight(s, report))  # the first of equals
+    rows = report.rows_in(setting)
+    lead = min(rows, key=lambda row: (not row.quantized, _median(row)))
+    place = f"On {setting.device.name}, " if len(real) > 1 else ""
+    return Headline(
+        place + _sentence(lead), (*_size(lead, report), *_noise(lead.accuracy), *_slower(rows))
+    )
+
+
+def _weight(setting: Setting, report: Report) -> tuple[bool, int, int]:
+    rows = report.rows_in(setting)
+    return setting.device.kind == "phone", sum(row.quantized for row in rows), len(rows)
+
+
+def _median(row: Row) -> float:
+    return row.timing.median.median if row.timing else 0.0
+
+
+def _sentence(row: Row) -> str:
+    speed = _speed(row.timing) if row.timing else ""
+    price = _price(row.accuracy) if row.accuracy else ""
+    return f"{_subject(row)} {speed}{f', {price}' if price else ''}."
+
+
+def _subject(row: Row) -> str:
+    return f"{row.label}," if "," in row.label else row.label
+
+
+def _speed(timing: Timing) -> str:
+    told = [
+        text.comparison(speedup, other)
+        for speedup, other in ((timing.vs_eager, EAGER), (timing.vs_fp32, OWN))
+        if speedup is not None
+    ]
+    if not told:
+        return f"takes {text.significant(timing.median.median)}{NBSP}ms"
+    return f"is {' and '.join(told)}"
+
+
+def _price(found: Accuracy) -> str:
+    if found.drop is None:
+        if found.row.format == "reference" or found.row.quantize == "none":
+            return ""
+        share, number = text.percent(found.row.agreement), text.count(found.row.images, "picture")
+        return f"with the answer of fp32 on {share}{NBSP}% of {number}"
+    if abs(found.drop) < 0.05:
+        return "top-1 unchanged"
+    return f"{abs(found.drop):.1f} points of top-1 {'lost' if found.drop > 0 else 'gained'}"
+
+
+def _slower(rows: Sequence[Row]) -> Iterator[str]:
+    """Say which int8 files are slower than their own fp32."""
+    for row in rows:
+        speedup = row.timing.vs_fp32 if row.timing else None
+        if speedup and speedup.clear and speedup.ratio < 1:
+            yield f"{_subject(row)} is {text.comparison(speedup, OWN)} here."
+
+
+def _size(lead: Row, report: Report) -> Iterator[str]:
+    """Say what quantization did to the size of the file."""
+    own = lead.artifact
+    for row in report.rows:
+        same = row.format == lead.format and row.bundle.model == lead.bundle.model
+        if own and row.artifact and lead.quantized and same and not row.quantized:
+            yield (
+                f"Its file has {text.megabytes(own.size)}{NBSP}MB instead of "
+                f"{text.megabytes(row.artifact.size)}{NBSP}MB."
+            )
+            return
+
+
+def _noise(found: Accuracy | None) -> Iterator[str]:
+    """Say what a drop is worth on so many pictures."""
+    if found is None or found.drop is None or found.margin is None:
+        return
+    pictures = text.count(found.row.images, "picture")
+    if 0 < abs(found.drop) <= found.margin:
+        yield (
+            f"On {pictures} a top-1 difference below {found.margin:.1f} points may be chance; "
+            f"the first answers agree on {text.percent(found.row.agreement)}{NBSP}%."
+        )
+
+
+def _without_times(report: Report) -> Headline:
+    """Return the headline of a report that holds no time of a real device."""
+    why = "no latency was measured"
+    if report.settings:
+        why = "timed on virtual devices only, so no speed is claimed"
+    evaluated = [row for row in report.rows if row.accuracy and row.accuracy.drop is not None]
+    if not evaluated:
+        return Headline(f"{why[0].upper()}{why[1:]}.", ())
+    lead = min(evaluated, key=lambda r: (not r.quantized, abs(_drop(r)), r.label))
+    price = _price(lead.accuracy) if lead.accuracy else ""
+    sentence = f"{lead.label}: {price} against {EAGER}; {why}."
+    return Headline(sentence, tuple(_noise(lead.accuracy)))
+
+
+def _drop(row: Row) -> float:
+    return row.accuracy.drop or 0.0 if row.accuracy else 0.0

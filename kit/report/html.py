@@ -1,0 +1,41 @@
+"""One HTML page that needs nothing else: no script, no address, CSS and SVG inside."""
+
+from __future__ import annotations
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from kit import __version__
+from kit.report import palette, text
+from kit.report.page import Page, caption
+from kit.report.svg import FONT, Picture
+
+
+def render(page: Page) -> str:
+    """Return the page as HTML. Every string of a result is escaped; it may hold markup."""
+    environment = Environment(
+        loader=PackageLoader("kit.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_presentable,
+    )
+    template = environment.get_template("report.html.j2")
+    return template.render(
+        page=page,
+        caption=caption,
+        inline=_inline,
+        colours=Markup(palette.css(":root")),  # noqa: S704 - constants of this package
+        nothing=text.NONE,
+        font=Markup(FONT),  # noqa: S704
+        version=__version__,
+    )
+
+
+def _presentable(value: object) -> object:
+    return text.clean(value) if type(value) is str else value
+
+
+def _inline(picture: Picture) -> Markup:
+    return Markup(picture.inline)  # noqa: S704 - serialized by ElementTree, which escapes

@@ -1,0 +1,73 @@
+"""What a row is called: as short as it can be without two rows of the same name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from kit import family
+from kit.bundle import REFERENCE
+from kit.results.schema import ArtifactRef, BundleRef
+
+
+def short(fmt: str) -> str:
+    """Return the suffix of a format's files, ``.pte``; or the name of an unknown format."""
+    if fmt == REFERENCE:
+        return "eager PyTorch"
+    if fmt not in family.names("formats"):
+        return fmt
+    return str(family.load("formats", fmt).INFO.suffix)
+
+
+def precision(quantize: str) -> str:
+    """Return ``fp32`` or ``int8``."""
+    return "fp32" if quantize == "none" else "int8"
+
+
+def tone(fmt: str, quantize: str) -> str:
+    """Return the name of a row's colour: ``eager``, ``int8`` or ``fp32``."""
+    return "eager" if fmt == REFERENCE else precision(quantize)
+
+
+def method(quantize: str, bundle: BundleRef) -> str:
+    """Return ``static per-channel``, or nothing for a float model."""
+    return "" if quantize == "none" else f"{quantize} {bundle.granularity}"
+
+
+def artifact(bundle: BundleRef, fmt: str) -> ArtifactRef | None:
+    """Return what the bundle says about its file of a format."""
+    return next((a for a in bundle.artifacts if a.format == fmt), None)
+
+
+def name(fmt: str, quantize: str) -> str:
+    """Return ``int8 .pte`` or ``eager PyTorch fp32``."""
+    if fmt == REFERENCE:
+        return f"{short(fmt)} {precision(quantize)}"
+    return f"{precision(quantize)} {short(fmt)}"
+
+
+def parts(bundle: BundleRef, fmt: str, quantize: str) -> tuple[str, ...]:
+    """Return what can tell a file from others, the most telling first; for `unique`."""
+    return name(fmt, quantize), method(quantize, bundle), bundle.name, bundle.hash[:8]
+
+
+def unique(candidates: Sequence[Sequence[str]]) -> list[str]:
+    """Return one label per candidate, adding parts only where labels would be equal.
+
+    Args:
+        candidates: per row its parts from the most to the least telling; all rows have
+            the same number of parts. An empty part, or one that would not tell two rows
+            of the same label apart, is left out.
+    """
+    labels = [parts[0] for parts in candidates]
+    for level in range(1, max((len(parts) for parts in candidates), default=0)):
+        labels = _refine(labels, [parts[level] for parts in candidates])
+    return labels
+
+
+def _refine(labels: Sequence[str], parts: Sequence[str]) -> list[str]:
+    variants = Counter(label for label, _ in set(zip(labels, parts, strict=True)))
+    return [
+        f"{label}, {part}" if part and variants[label] > 1 else label
+        for label, part in zip(labels, parts, strict=True)
+    ]

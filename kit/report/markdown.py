@@ -1,0 +1,44 @@
+"""The report as Markdown (GitHub's dialect), plots as SVG files beside it."""
+
+from __future__ import annotations
+
+import re
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from kit import __version__
+from kit.report import text
+from kit.report.page import Page, caption
+
+FOLDER = "plots"
+
+_SPECIAL = re.compile(r"[\\`*\[\]<>|~&$#]|(?<![^\W_])_|_(?![^\W_])")
+
+
+def render(page: Page) -> str:
+    """Return the page as Markdown. Every string of a result is escaped."""
+    environment = Environment(
+        loader=PackageLoader("kit.report"),
+        autoescape=True,  # so that macros give Markup, which is not escaped twice
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_finalize,
+    )
+    template = environment.get_template("report.md.j2")
+    return template.render(page=page, caption=caption, folder=FOLDER, version=__version__)
+
+
+def escape(value: str) -> str:
+    """Return text that Markdown shows as it is, in one line, also inside a table.
+
+    An underscore between letters is left alone: it is no emphasis there.
+    """
+    return _SPECIAL.sub(lambda match: f"\\{match[0]}", text.clean(value))
+
+
+def _finalize(value: object) -> object:
+    """Escape for Markdown instead of HTML: what is Markup is left alone by Jinja."""
+    return value if isinstance(value, Markup) else Markup(escape(str(value)))  # noqa: S704

@@ -1,0 +1,203 @@
+"""From results to the rows of a report: pure, and the same for any order of results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import groupby
+from math import inf
+from typing import TypeVar
+
+from kit.bundle import REFERENCE
+from kit.errors import ResultError
+from kit.report import accuracy, contexts, labels
+from kit.report.accuracy import Accuracy
+from kit.report.contexts import Member, Setting, utc
+from kit.report.rows import Report, Row, Timing
+from kit.results import statistics
+from kit.results.schema import AccuracyResult, LatencyResult
+from kit.results.statistics import Speedup
+
+_NS_LIMIT = 2**62  # 146 years: nothing that was measured
+
+Chosen = dict[tuple[str, str], Accuracy]
+AnyResult = TypeVar("AnyResult", LatencyResult, AccuracyResult)
+
+
+def build(results: Sequence[LatencyResult | AccuracyResult]) -> Report:
+    """Merge results into one report. A result that is given twice counts once.
+
+    Raises:
+        ResultError: there is no measurement in them, or one that cannot be true.
+    """
+    latency = _distinct(r for r in results if isinstance(r, LatencyResult))
+    evaluated = _distinct(r for r in results if isinstance(r, AccuracyResult))
+    found = accuracy.collect(evaluated)
+    best = accuracy.choose(found)
+    settings = contexts.group(latency)
+    timings = [_timing(setting, member) for setting in settings for member in setting.members]
+    rows = [_row(timing, timings, best) for timing in timings]
+    rows += _untimed(rows, best)
+    if not rows:
+        raise ResultError("the results hold no measurement", "`kit bench` and `kit eval` make one")
+    return Report(
+        settings=tuple(settings),
+        rows=tuple(_named(_ordered(rows))),
+        accuracy=tuple(found),
+        created=tuple(sorted(utc(r.created) for r in results)),
+    )
+
+
+def _distinct(results: Iterable[AnyResult]) -> list[AnyResult]:
+    return list({result.model_dump_json(): result for result in results}.values())
+
+
+def _timing(setting: Setting, member: Member) -> Timing:
+    result, run = member
+    samples = [s for process in run.processes for s in process.samples_ns]
+    _check(member, samples)
+    return Timing(
+        setting=setting,
+        bundle=result.bundle,
+        run=run,
+        created=utc(result.created),
+        median=statistics.estimate(samples),
+        p90=statistics.percentile_ms(samples, 90),
+        p99=statistics.percentile_ms(samples, 99),
+        processes=tuple(statistics.median_ms(p.samples_ns) for p in run.processes),
+        load=statistics.median_ms([p.load_ns for p in run.processes]),
+        first=statistics.median_ms([p.first_ns for p in run.processes]),
+    )
+
+
+def _check(member: Member, samples: Sequence[int]) -> None:
+    result, run = member
+    where = f"the result of {run.format} in {result.bundle.name!r}"
+    if not samples or not all(process.samples_ns for process in run.processes):
+        raise ResultError(f"{where} has a process without samples", "measure again")
+    starts = [ns for process in run.processes for ns in (process.load_ns, process.first_ns)]
+    wrong = [s for s in samples if not 0 < s < _NS_LIMIT]
+    wrong += [s for s in starts if not 0 <= s < _NS_LIMIT]
+    if wrong:
+        raise ResultError(f"{where} has a time of {wrong[0]:.4g} ns", "measure again")
+
+
+def _row(timing: Timing, timings: Sequence[Timing], best: Chosen) -> Row:
+    bundle, run = timing.bundle, timing.run
+    return Row(
+        bundle=bundle,
+        format=run.format,
+        quantize=run.quantize,
+        timing=timing if timing.setting.virtual else _with_speedups(timing, timings),
+        accuracy=best.get((bundle.hash, run.format)),
+    )
+
+
+def _with_speedups(timing: Timing, timings: Sequence[Timing]) -> Timing:
+    """Compare a timing with its baselines; never on a virtual device.
+
+    An emulator slows int8 and fp32 down by different factors: their ratio is its own.
+    """
+    fellows = [t for t in timings if _comparable(t, timing)]
+    eager = [t for t in fellows if t.run.format == REFERENCE]
+    fp32 = [t for t in fellows if _is_fp32_of(t, timing)]
+    return replace(
+        timing,
+        vs_eager=None if timing.run.format == REFERENCE else _ratio(eager, timing),
+        vs_fp32=None if timing.run.quantize == "none" else _ratio(fp32, timing),
+    )
+
+
+def _comparable(one: Timing, other: Timing) -> bool:
+    """Whether two timings are of the same architecture, measured in the same setting."""
+    return one.setting == other.setting and _architecture(one) == _architecture(other)
+
+
+def _architecture(timing: Timing) -> tuple[str, int, float]:
+    return timing.bundle.model, timing.bundle.resolution, timing.bundle.width
+
+
+def _is_fp32_of(candidate: Timing, timing: Timing) -> bool:
+    """Whether it is the float file of the same format, run by the same kind of runner."""
+    one, other = candidate.run, timing.run
+    return one.quantize == "none" and (one.format, one.via) == (other.format, other.via)
+
+
+def _ratio(baselines: Sequence[Timing], own: Timing) -> Speedup | None:
+    """Compare with the baseline nearest in time, first of all that of the same result."""
+    if not baselines:
+        return None
+    nearest = min(
+        baselines,
+        key=lambda t: (abs(t.created - own.created), t.bundle.hash != own.bundle.hash),
+    )
+    return statistics.ratio(nearest.median, own.median)
+
+
+def _untimed(rows: Sequence[Row], best: Chosen) -> list[Row]:
+    """Return what was evaluated and not timed, but for a reference that was timed elsewhere.
+
+    Every bundle brings the float model along; it is timed once, beside the int8 files.
+    """
+    seen = {_subject(row) for row in rows}
+    found = [
+        Row(found.bundle, found.row.format, found.row.quantize, accuracy=found)
+        for found in best.values()
+    ]
+    return [row for row in found if _subject(row) not in seen]
+
+
+def _subject(row: Row) -> tuple[object, ...]:
+    bundle = row.bundle
+    if row.reference:
+        return REFERENCE, bundle.model, bundle.resolution, bundle.width
+    return row.format, bundle.hash
+
+
+def _ordered(rows: Sequence[Row]) -> list[Row]:
+    """Sort by setting, then the reference, then formats by their fastest, int8 first."""
+    fastest: dict[tuple[str, str], float] = {}
+    for row in rows:
+        key = (_letter(row), row.format)
+        fastest[key] = min(fastest.get(key, inf), _median(row))
+
+    def rank(row: Row) -> tuple[bool, str, bool, float, str, bool, float, str, str]:
+        return (
+            row.timing is None,
+            _letter(row),
+            not row.reference,
+            fastest[_letter(row), row.format],
+            row.format,
+            not row.quantized,
+            _median(row),
+            row.bundle.name,
+            row.bundle.hash,
+        )
+
+    return sorted(rows, key=rank)
+
+
+def _letter(row: Row) -> str:
+    return row.timing.setting.letter if row.timing else ""
+
+
+def _median(row: Row) -> float:
+    return row.timing.median.median if row.timing else inf
+
+
+def _named(rows: Sequence[Row]) -> list[Row]:
+    """Label the rows, which are sorted by setting; a label is unique within its setting."""
+    named: list[Row] = []
+    for _, group in groupby(rows, key=_letter):
+        fellows = list(group)
+        names = labels.unique([_parts(row, number) for number, row in enumerate(fellows, 1)])
+        named += [replace(row, label=label) for row, label in zip(fellows, names, strict=True)]
+    return named
+
+
+def _parts(row: Row, number: int) -> tuple[str, ...]:
+    measured = ("", "")
+    if row.timing:
+        measured = (row.timing.run.via, f"{row.timing.created:%Y-%m-%d %H:%M:%S}")
+    told = labels.parts(row.bundle, row.format, row.quantize)
+    return (*told, *measured, f"measurement {number}")

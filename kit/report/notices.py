@@ -1,0 +1,140 @@
+"""What a reader must know before believing a number."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from kit.report.contexts import Setting, differences
+from kit.report.rows import Report, Row
+from kit.report.text import count
+
+# Medians of fresh processes further apart than this are no longer one number.
+_PROCESS_SPREAD = 0.1
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One warning: a bold start, and what it means."""
+
+    title: str
+    text: str
+
+
+def collect(report: Report) -> list[Notice]:
+    """Return the warnings of a report, the gravest first."""
+    return [
+        *_virtual(report),
+        *_measured(report),
+        *_apart(report),
+        *_settings(report),
+        *_repeated(report),
+        *_without_baseline(report),
+        *_pictures(report),
+    ]
+
+
+def _virtual(report: Report) -> Iterator[Notice]:
+    names = [s.device.name for s in report.settings if s.virtual]
+    if names:
+        yield Notice(
+            f"Not a phone: {', '.join(dict.fromkeys(names))}",
+            "Virtual and emulated devices show that the file runs and what it answers. Their "
+            "times say nothing about a phone: they stand apart and are never ranked.",
+        )
+
+
+def _measured(report: Report) -> Iterator[Notice]:
+    """Repeat what the benchmark warned about; equal warnings are said once."""
+    rows: dict[str, list[Row]] = defaultdict(list)
+    for row in report.rows:
+        for warning in row.timing.run.warnings if row.timing else ():
+            rows[warning].append(row)
+    for warning, warned in rows.items():
+        yield Notice(f"Measured with a warning: {_named(warned, report)}", _sentence(warning))
+
+
+def _named(rows: Sequence[Row], report: Report) -> str:
+    """Return the names of rows, with the letter of the setting where there are several."""
+    several = len(report.settings) > 1
+    return "; ".join(
+        f"{row.label} ({row.timing.setting.letter})" if several and row.timing else row.label
+        for row in rows
+    )
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def _apart(report: Report) -> Iterator[Notice]:
+    for row in report.rows:
+        medians = row.timing.processes if row.timing else (1.0,)
+        apart = max(medians) / min(medians) - 1
+        if apart > _PROCESS_SPREAD:
+            yield Notice(
+                f"Processes disagree: {_named([row], report)}",
+                f"The medians of its {len(medians)} processes lie {100 * apart:.0f} % apart, "
+                "which the 95 % interval does not cover. Measure again on a quieter machine.",
+            )
+
+
+def _settings(report: Report) -> Iterator[Notice]:
+    if len(report.settings) < 2:
+        return
+    told = [_told(s, report.settings[:index]) for index, s in enumerate(report.settings)]
+    yield Notice(
+        f"Measured in {len(report.settings)} different settings",
+        "They stand apart, nothing is averaged, and speed-ups compare within one setting only. "
+        f"{'; '.join(told)}.",
+    )
+
+
+def _told(setting: Setting, earlier: Sequence[Setting]) -> str:
+    """Say what is new in a setting: the device, or what differs from the same device before."""
+    before = next((s for s in earlier if s.device == setting.device), None)
+    if before is None:
+        return f"{setting.letter} is {setting.title}"
+    changes = differences(before, setting) or ["something that only one of them records"]
+    return f"{setting.letter} differs from {before.letter} in {', '.join(changes)}"
+
+
+def _repeated(report: Report) -> Iterator[Notice]:
+    for setting in report.settings:
+        counts = Counter(
+            (row.bundle.hash, row.bundle.name, row.name, row.timing.run.via)
+            for row in report.rows_in(setting)
+            if row.timing
+        )
+        for (_, bundle, name, _), number in counts.items():
+            if number > 1:
+                yield Notice(
+                    f"Measured {number} times: {name} of {bundle}",
+                    "Each measurement is a row of its own; their samples are not pooled.",
+                )
+
+
+def _without_baseline(report: Report) -> Iterator[Notice]:
+    lonely = [
+        row
+        for row in report.rows
+        if row.quantized and not row.virtual and row.timing and row.timing.vs_fp32 is None
+    ]
+    if lonely:
+        yield Notice(
+            f"No fp32 beside {_named(lonely, report)}",
+            "The same format in fp32 was not measured in the same setting, so nothing is said "
+            "about what quantization gained. Build with --quantize none, bench that bundle "
+            "and give its result too.",
+        )
+
+
+def _pictures(report: Report) -> Iterator[Notice]:
+    sets = {row.accuracy.picture_set: row.accuracy for row in report.rows if row.accuracy}
+    if len(sets) > 1:
+        names = ", ".join(f"{a.pictures} ({count(a.row.images, 'picture')})" for a in sets.values())
+        yield Notice(
+            "Evaluated on different pictures",
+            f"{names}. Compare the drop against each evaluation's own reference, not the top-1.",
+        )

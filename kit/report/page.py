@@ -1,0 +1,153 @@
+"""What stands on a report's page, in order; HTML and Markdown only dress it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from kit.report import headline, model, notices, plots, tables, text, words
+from kit.report.contexts import Setting, spread, utc
+from kit.report.headline import Headline
+from kit.report.notices import Notice
+from kit.report.rows import Report
+from kit.report.svg import Picture
+from kit.report.tables import Table
+from kit.results.schema import AccuracyResult, LatencyResult, Plan
+
+_KINDS = {
+    "phone": "Phone",
+    "local": "Local machine",
+    "emulator": "Emulator, not a phone",
+    "virtual": "Virtual device, not a phone",
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """One setting: its table, plots, and facts as pairs of name and value.
+
+    Attributes:
+        letter: of the setting; empty in a report of a single one.
+    """
+
+    letter: str
+    kind: str
+    title: str
+    virtual: bool
+    table: Table
+    pictures: tuple[Picture, ...]
+    facts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole report.
+
+    Attributes:
+        when: the dates of the results.
+        untimed: table of what was evaluated and not timed, None if there is nothing.
+        pictures: plots that belong to no single setting.
+        details: the tables with every number; none of them is empty.
+    """
+
+    headline: Headline
+    when: str
+    models: str
+    notices: tuple[Notice, ...]
+    sections: tuple[Section, ...]
+    untimed: Table | None
+    pictures: tuple[Picture, ...]
+    details: tuple[Table, ...]
+    reading: tuple[tuple[str, str], ...] = words.READING
+
+
+def compose(results: Sequence[LatencyResult | AccuracyResult]) -> Page:
+    """Return the page of these results, whatever their order.
+
+    Raises:
+        ResultError: there is no measurement in them, or one that cannot be true.
+    """
+    report = model.build(results)
+    drawn = plots.draw(report)
+    details = (tables.latency, tables.accuracy, tables.parity, tables.files)
+    return Page(
+        headline=headline.write(report),
+        when=_days(report),
+        models=_models(report),
+        notices=tuple(notices.collect(report)),
+        sections=tuple(_section(setting, report, drawn) for setting in report.settings),
+        untimed=tables.untimed(report) if report.untimed else None,
+        pictures=tuple(p for p in drawn if _letter(p) is None),
+        details=tuple(table for make in details if (table := make(report)).lines),
+    )
+
+
+def caption(picture: Picture) -> str:
+    """Return how to read a picture."""
+    return words.CAPTIONS[picture.key.split("-")[0]]
+
+
+def _days(report: Report) -> str:
+    """Return the day, or the first and last day, of the results."""
+    days = sorted({f"{moment:%Y-%m-%d}" for moment in report.created})
+    return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+
+
+def _models(report: Report) -> str:
+    found = {f"{b.model} at {b.resolution} px" for b in (row.bundle for row in report.rows)}
+    return ", ".join(sorted(found))
+
+
+def _letter(picture: Picture) -> str | None:
+    kind, _, letter = picture.key.partition("-")
+    return letter if kind in ("latency", "pairs") else None
+
+
+def _section(setting: Setting, report: Report, drawn: Sequence[Picture]) -> Section:
+    return Section(
+        letter=setting.letter if len(report.settings) > 1 else "",
+        kind=_KINDS[setting.device.kind],
+        title=setting.title,
+        virtual=setting.virtual,
+        table=tables.overview(setting, report),
+        pictures=tuple(p for p in drawn if _letter(p) == setting.letter.lower()),
+        facts=tuple((name, value) for name, value in _facts(setting) if value),
+    )
+
+
+def _facts(setting: Setting) -> list[tuple[str, str]]:
+    runs = [run for _, run in setting.members]
+    contexts = [run.context for run in runs]
+    loads = [load for c in contexts for load in (c.load_before, c.load_after)]
+    busy = [c.others for c in contexts if c.others is not None]
+    clocks = [mhz for c in contexts for mhz in c.mhz]
+    return [
+        ("Device", f"{setting.device.name} ({setting.device.kind})"),
+        ("Serial", setting.device.serial or ""),
+        *((name.capitalize() if name.islower() else name, v) for name, v in setting.facts.items()),
+        ("Memory", spread([c.memory_total / 1e9 for c in contexts], "{:.1f}") + " GB"),
+        ("Load average", spread(loads, "{:.2f}")),
+        ("Other programs", spread(busy, "{:.2f}") + " cores busy" if busy else ""),
+        ("Clock", spread(clocks, "{:.0f}") + " MHz" if clocks else "not known"),
+        ("Versions", _listed(setting.versions)),
+        ("Environment", _listed(setting.environment)),
+        ("Plan", "; ".join(dict.fromkeys(_plan(run.plan) for run in runs))),
+        ("Measured", "; ".join(dict.fromkeys(_moment(r.created) for r, _ in setting.members))),
+    ]
+
+
+def _listed(values: dict[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def _moment(moment: datetime) -> str:
+    return utc(moment).isoformat(sep=" ", timespec="minutes")
+
+
+def _plan(plan: Plan) -> str:
+    return (
+        f"{plan.name}: warm-up of {plan.warmup_runs} runs and {plan.warmup_seconds:g} s, then "
+        f"{plan.runs} samples and {plan.seconds:g} s in each of "
+        f"{text.count(plan.repeats, 'fresh process', 'fresh processes')}"
+    )

@@ -1,0 +1,51 @@
+"""Colours by meaning, for light and dark; plots and pages share them.
+
+Matplotlib cannot write a CSS variable, so that it is given a stand-in colour per name,
+which `kit.report.svg` replaces. Contrast (WCAG 2.2): text at least 4.5 to 1 on `paper`
+and `card`, lines and marks that carry meaning at least 3 to 1; `tests/test_report.py`
+computes it.
+"""
+
+from __future__ import annotations
+
+LIGHT = {
+    "paper": "#f6f6f2",
+    "card": "#ffffff",
+    "ink": "#15212b",
+    "muted": "#55616c",
+    "rule": "#d8dbd6",
+    "int8": "#00705f",
+    "fp32": "#6f7a86",
+    "eager": "#a2571a",
+    "good": "#00705f",
+    "bad": "#b3261e",
+    "warn": "#7a4d00",
+    "warn-paper": "#fff3d4",
+}
+DARK = {
+    "paper": "#10161b",
+    "card": "#182027",
+    "ink": "#e7ebee",
+    "muted": "#a3aeb8",
+    "rule": "#323d47",
+    "int8": "#46c9b0",
+    "fp32": "#94a0ac",
+    "eager": "#e0a060",
+    "good": "#46c9b0",
+    "bad": "#ff8a7a",
+    "warn": "#f4cf83",
+    "warn-paper": "#33290f",
+}
+STAND_INS = {name: f"#0100{index:02x}" for index, name in enumerate(LIGHT)}
+
+
+def css(selector: str) -> str:
+    """Return the variables of both palettes on a selector; paper is printed light."""
+    return (
+        f"{selector}{{{_variables(LIGHT)}}}"
+        f"@media screen and (prefers-color-scheme:dark){{{selector}{{{_variables(DARK)}}}}}"
+    )
+
+
+def _variables(palette: dict[str, str]) -> str:
+    return ";".join(f"--{name}:{value}" for name, value in palette.items())

@@ -1,0 +1,129 @@
+"""The plots of a report: latency of every sample, int8 beside fp32, size and accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kit.report import text
+from kit.report.canvas import (
+    INK,
+    Margins,
+    canvas,
+    colour,
+    dots,
+    log_axis,
+    rows_axis,
+    thinned,
+    title_row,
+)
+from kit.report.contexts import Setting
+from kit.report.palette import STAND_INS
+from kit.report.rows import Report, Row, Timing
+from kit.report.scatter import size_and_accuracy
+from kit.report.svg import Picture, picture
+from kit.results.statistics import NS_PER_MS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+DOTS = 4_000  # drawn per row at most: more would make megabytes of SVG and show nothing new
+
+_ROW = 58
+_STRIP = (20, 50)  # where the dots of a row begin and end, below its top
+_BAR = 40
+
+Timed = Sequence[tuple[Row, Timing]]
+
+
+def draw(report: Report) -> list[Picture]:
+    """Return the plots that the rows allow, in the order to be shown."""
+    found = [size_and_accuracy(report)]
+    for setting in report.settings:
+        timed = [(row, row.timing) for row in report.rows_in(setting) if row.timing]
+        found += [latency(setting, timed), pairs(setting, timed)]
+    return [p for p in found if p]
+
+
+def latency(setting: Setting, timed: Timed) -> Picture:
+    """Draw every sample of every row: to the right slower, downwards later."""
+    margins = Margins()
+    key = f"latency-{setting.letter.lower()}"
+    with canvas(len(timed) * _ROW + margins.top + margins.bottom, margins) as (figure, axes):
+        rows_axis(axes, "latency of one inference, ms (logarithmic)")
+        log_axis(
+            axes,
+            min(min(t.samples_ns) for _, t in timed) / NS_PER_MS,
+            max(max(t.samples_ns) for _, t in timed) / NS_PER_MS,
+        )
+        for index, (row, timing) in enumerate(timed):
+            top = index * _ROW
+            title_row(axes, top + 11, row.label, f"{text.significant(timing.median.median)} ms")
+            _strip(axes, row, timing, top)
+        told = " ".join(_sentence(row, timing) for row, timing in timed)
+        return picture(figure, key, "Latency of every sample", f"{_place(setting)} {told}")
+
+
+def _strip(axes: Axes, row: Row, timing: Timing, top: float) -> None:
+    """Draw the samples of one row, a band per process, and the median on top."""
+    first, last = top + _STRIP[0], top + _STRIP[1]
+    band = (last - first) / len(timing.run.processes)
+    for index, process in enumerate(timing.run.processes):
+        values = np.asarray(process.samples_ns, dtype=np.float64) / NS_PER_MS
+        kept = thinned(values, DOTS // len(timing.run.processes))
+        order = (kept + 0.5) / len(values)
+        dots(axes, values[kept], first + band * (index + 0.08 + 0.84 * order), colour(row))
+    if timing.median.interval:
+        low, high = timing.median.interval.low, timing.median.interval.high
+        axes.fill_betweenx([first - 2, last + 2], low, high, color=INK, alpha=0.25, linewidth=0)
+    axes.vlines(timing.median.median, first - 2, last + 2, color=INK, linewidth=1.6)
+
+
+def _place(setting: Setting) -> str:
+    return f"{text.clean(setting.title)}."
+
+
+def _sentence(row: Row, timing: Timing) -> str:
+    interval = timing.median.interval
+    told = f"{text.clean(row.label)}: median {text.significant(timing.median.median)} ms"
+    if interval:
+        low, high = text.significant(interval.low), text.significant(interval.high)
+        told += f", 95 % interval {low} to {high}"
+    return f"{told}, p99 {text.significant(timing.p99)}, {len(timing.samples_ns)} samples."
+
+
+def pairs(setting: Setting, timed: Timed) -> Picture | None:
+    """Draw medians as bars from zero, int8 above the fp32 of the same format."""
+    if not any(timing.vs_fp32 for _, timing in timed):
+        return None
+    margins = Margins()
+    key = f"pairs-{setting.letter.lower()}"
+    with canvas(len(timed) * _BAR + margins.top + margins.bottom, margins) as (figure, axes):
+        rows_axis(axes, "median latency, ms")
+        for index, (row, timing) in enumerate(timed):
+            _bar(axes, row, timing, index * _BAR)
+        axes.set_xlim(left=0)
+        axes.locator_params(axis="x", nbins=6)
+        told = " ".join(_pair_sentence(row, timing) for row, timing in timed)
+        return picture(figure, key, "int8 beside fp32", f"{_place(setting)} {told}")
+
+
+def _bar(axes: Axes, row: Row, timing: Timing, top: float) -> None:
+    median, told, tone = timing.median, f"{text.significant(timing.median.median)} ms", INK
+    if timing.vs_fp32:
+        verdict = text.verdict(timing.vs_fp32)
+        told = f"{verdict} · {told}"
+        tone = STAND_INS["bad"] if verdict.endswith("slower") else INK
+    title_row(axes, top + 11, row.label, told, tone)
+    axes.barh(top + 28, median.median, height=13, color=colour(row), linewidth=0)
+    if median.interval:
+        axes.hlines(top + 28, median.interval.low, median.interval.high, color=INK, linewidth=1.4)
+        ends = (median.interval.low, median.interval.high)
+        axes.vlines(ends, top + 24, top + 32, color=INK, linewidth=1.4)
+
+
+def _pair_sentence(row: Row, timing: Timing) -> str:
+    told = f"{text.clean(row.label)}: {text.significant(timing.median.median)} ms"
+    return f"{told}, {text.comparison(timing.vs_fp32, 'fp32')}." if timing.vs_fp32 else f"{told}."

@@ -1,0 +1,117 @@
+"""The records of a report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from kit.bundle import REFERENCE
+from kit.report import labels
+from kit.report.accuracy import Accuracy
+from kit.report.contexts import Setting
+from kit.results.schema import ArtifactRef, BundleRef, ParityRef, Run
+from kit.results.statistics import Estimate, Speedup
+
+GRAPH = "quantized graph"  # `Comparison.against` of `kit.bundle`; of a float file, its float graph
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One run and its statistics, in milliseconds.
+
+    Attributes:
+        median: of the samples of all processes.
+        processes: median of each fresh process, in the order they ran.
+        load: median over the processes; `first` likewise.
+        vs_eager: against eager PyTorch fp32 in the same setting, None if not measured.
+        vs_fp32: against the fp32 file of the same format in the same setting.
+    """
+
+    setting: Setting
+    bundle: BundleRef
+    run: Run
+    created: datetime
+    median: Estimate
+    p90: float
+    p99: float
+    processes: tuple[float, ...]
+    load: float
+    first: float
+    vs_eager: Speedup | None = None
+    vs_fp32: Speedup | None = None
+
+    @cached_property
+    def samples_ns(self) -> tuple[int, ...]:
+        """Every sample of every process, in the order they were taken."""
+        return tuple(s for process in self.run.processes for s in process.samples_ns)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One format of one bundle, measured once in one setting, or only evaluated.
+
+    Attributes:
+        label: its name, unlike that of any other row of the same setting.
+    """
+
+    bundle: BundleRef
+    format: str
+    quantize: str
+    label: str = ""
+    timing: Timing | None = None
+    accuracy: Accuracy | None = None
+
+    @property
+    def artifact(self) -> ArtifactRef | None:
+        """The file as the bundle describes it; None for the eager reference."""
+        return labels.artifact(self.bundle, self.format)
+
+    @property
+    def name(self) -> str:
+        """Precision and format, ``int8 .pte``; may be the same for several rows."""
+        return labels.name(self.format, self.quantize)
+
+    @property
+    def quantized(self) -> bool:
+        """Whether it computes in int8."""
+        return self.quantize != "none"
+
+    @property
+    def reference(self) -> bool:
+        """Whether it is the float model run by eager PyTorch."""
+        return self.format == REFERENCE
+
+    @property
+    def parity(self) -> ParityRef | None:
+        """How near the runtime came to the graph that was lowered, else to the float model."""
+        found = {c.against: c for c in (self.artifact.parity if self.artifact else ())}
+        return found.get(GRAPH) or next(iter(found.values()), None)
+
+    @property
+    def virtual(self) -> bool:
+        """Whether it was timed on something that is no real device."""
+        return self.timing is not None and self.timing.setting.virtual
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything a page shows; rows are in the order to be shown.
+
+    Attributes:
+        created: when each result was written, oldest first.
+    """
+
+    settings: tuple[Setting, ...]
+    rows: tuple[Row, ...]
+    accuracy: tuple[Accuracy, ...]
+    created: tuple[datetime, ...]
+
+    def rows_in(self, setting: Setting) -> list[Row]:
+        """Return the rows that were timed in a setting."""
+        return [r for r in self.rows if r.timing and r.timing.setting.letter == setting.letter]
+
+    @property
+    def untimed(self) -> list[Row]:
+        """The rows that have an accuracy and no latency."""
+        return [r for r in self.rows if r.timing is None]

@@ -1,0 +1,152 @@
+"""The plot of size and accuracy: what quantization saves beside what it costs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kit.report import labels, text
+from kit.report.accuracy import Accuracy
+from kit.report.canvas import BACKED, INK, MUTED, RULE, Margins, canvas, colour, shorten, spread_out
+from kit.report.palette import STAND_INS
+from kit.report.rows import Report, Row
+from kit.report.svg import Picture, picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_HEIGHT = 300
+_MARGINS = Margins(left=40, right=12, top=26, bottom=40)
+_LEAST_SPAN = 4.0  # points: a smaller range would magnify chance
+_LABEL_GAP = 0.06  # between labels, as a share of the height
+_LABEL_LENGTH = 24
+_RIGHT_HALF = 0.5
+
+
+@dataclass(frozen=True)
+class Point:
+    """One file: size in MB, score in percent, half width of its 95 % interval in points."""
+
+    row: Row
+    label: str
+    size: float
+    score: float
+    margin: float
+
+
+def size_and_accuracy(report: Report) -> Picture | None:
+    """Draw one point per file, all evaluated on the same pictures; None for fewer than two."""
+    scored = _scored(report)
+    labelled = all(found.row.top1 is not None for _, found in scored)
+    points = _points(scored, labelled)
+    if len(points) < 2:
+        return None
+    what = "top-1" if labelled else "agreement with fp32"
+    with canvas(_HEIGHT, _MARGINS) as (figure, axes):
+        _scales(axes, points, what)
+        if labelled:
+            _reference(axes, scored)
+        _connect(axes, points)
+        _marks(axes, points)
+        _labels(axes, points)
+        told = " ".join(_sentence(point) for point in points)
+        return picture(figure, "size-accuracy", f"Size of the file and {what}", told)
+
+
+def _scored(report: Report) -> list[tuple[Row, Accuracy]]:
+    """Return one row per file and reference, on the picture set that most were scored on."""
+    rows = {(row.bundle.hash, row.format): row for row in report.rows if row.accuracy}
+    scored = [(row, row.accuracy) for row in rows.values() if row.accuracy]
+    sets = Counter(found.picture_set for row, found in scored if row.artifact)
+    usual = max(sets, key=lambda s: (sets[s], s), default=None)
+    return [(row, found) for row, found in scored if found.picture_set == usual]
+
+
+def _points(scored: Sequence[tuple[Row, Accuracy]], labelled: bool) -> list[Point]:
+    files = [(row, found, row.artifact.size / 1e6) for row, found in scored if row.artifact]
+    names = labels.unique([labels.parts(r.bundle, r.format, r.quantize) for r, _, _ in files])
+    return [
+        Point(row, name, size, 100 * _score(found, labelled), (found.margin or 0.0) * labelled)
+        for (row, found, size), name in zip(files, names, strict=True)
+    ]
+
+
+def _score(found: Accuracy, labelled: bool) -> float:
+    top1 = found.row.top1
+    return top1 if labelled and top1 is not None else found.row.agreement
+
+
+def _sentence(point: Point) -> str:
+    return f"{text.clean(point.label)}: {point.size:.2f} MB, {point.score:.1f} %."
+
+
+def _scales(axes: Axes, points: Sequence[Point], what: str) -> None:
+    low = min(p.score - p.margin for p in points)
+    high = max(p.score + p.margin for p in points)
+    room = max(0.5, (_LEAST_SPAN - (high - low)) / 2)
+    axes.set_ylim(low - room, high + room)
+    axes.set_xlim(0, 1.12 * max(p.size for p in points) or 1)
+    axes.locator_params(nbins=6)
+    axes.grid(color=RULE, linewidth=0.8)
+    axes.set_xlabel("size of the file, MB")
+    axes.text(0, 1.04, f"{what}, %", transform=axes.transAxes, color=MUTED)
+
+
+def _reference(axes: Axes, scored: Sequence[tuple[Row, Accuracy]]) -> None:
+    """Draw the score of the eager float model, which has no file, as a line."""
+    scores = {found.row.top1 for row, found in scored if row.reference and found.row.top1}
+    for score in sorted(scores):
+        axes.axhline(100 * score, color=STAND_INS["eager"], linewidth=1.2, dashes=(5, 3))
+    if scores:
+        told = ", ".join(text.percent(score) for score in sorted(scores))
+        axes.text(
+            1,
+            1.04,
+            f"dashed: eager fp32, {told}",
+            transform=axes.transAxes,
+            ha="right",
+            color=STAND_INS["eager"],
+        )
+
+
+def _connect(axes: Axes, points: Sequence[Point]) -> None:
+    """Lead from the fp32 file of a format to its int8 files."""
+    for start in (p for p in points if not p.row.quantized):
+        for end in (p for p in points if p.row.quantized):
+            same_model = start.row.bundle.model == end.row.bundle.model
+            if same_model and start.row.format == end.row.format:
+                axes.plot(
+                    [start.size, end.size], [start.score, end.score], color=MUTED, linewidth=0.8
+                )
+
+
+def _marks(axes: Axes, points: Sequence[Point]) -> None:
+    for p in points:
+        if p.margin:
+            axes.vlines(
+                p.size, p.score - p.margin, p.score + p.margin, color=colour(p.row), alpha=0.6
+            )
+        marker = "o" if p.row.quantized else "s"
+        axes.plot(p.size, p.score, marker, color=colour(p.row), markersize=8, markeredgewidth=0)
+
+
+def _labels(axes: Axes, points: Sequence[Point]) -> None:
+    """Name the points: those in the left half to the right of it, the others to the left."""
+    wide = axes.get_xlim()[1]
+    left = [p for p in points if p.size < _RIGHT_HALF * wide]
+    right = [p for p in points if p.size >= _RIGHT_HALF * wide]
+    _column(axes, left, max((p.size for p in left), default=0) + 0.04 * wide, "left")
+    _column(axes, right, min((p.size for p in right), default=0) - 0.04 * wide, "right")
+
+
+def _column(axes: Axes, points: Sequence[Point], x: float, align: str) -> None:
+    low, high = axes.get_ylim()
+    gap = _LABEL_GAP * (high - low)
+    places = spread_out([p.score for p in points], gap, low + gap, high - gap)
+    for p, y in zip(points, places, strict=True):
+        axes.plot([p.size, x], [p.score, y], color=RULE, linewidth=0.8, zorder=1)
+        axes.text(
+            x, y, shorten(p.label, _LABEL_LENGTH), ha=align, va="center", color=INK, bbox=BACKED
+        )

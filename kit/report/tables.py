@@ -1,0 +1,191 @@
+"""The tables of a report, the same for every kind of page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from kit.report import cells, labels, text
+from kit.report.accuracy import Accuracy
+from kit.report.cells import Cell, Head, Line, timed
+from kit.report.contexts import Setting
+from kit.report.rows import GRAPH, Report, Row
+from kit.report.text import NONE
+from kit.results.schema import AccuracyRow, ArtifactRef, BundleRef, ParityRef
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; every line has one cell per column after the first column."""
+
+    key: str
+    caption: str
+    columns: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+
+Columns = Sequence[tuple[str, Callable[[Row], Cell]]]
+
+
+def overview(setting: Setting, report: Report) -> Table:
+    """Return size, accuracy and speed of every row that was timed in a setting."""
+    rows = report.rows_in(setting)
+    longest = max(row.timing.median.median for row in rows if row.timing)
+    columns: Columns = (
+        ("Size, MB", cells.size),
+        ("Top-1, %", cells.top1),
+        ("Parity, %", cells.parity),
+        ("Median, ms", timed(lambda t: cells.median(t, longest))),
+        ("Against eager fp32", timed(lambda t: cells.speedup(t.vs_eager))),
+        ("Against own fp32", timed(lambda t: cells.speedup(t.vs_fp32))),
+    )
+    return _table(f"overview-{setting.letter}", "Size, accuracy and speed", columns, rows)
+
+
+def untimed(report: Report) -> Table:
+    """Return size and accuracy of the rows without latency."""
+    columns: Columns = (
+        ("Size, MB", cells.size),
+        ("Top-1, %", cells.top1),
+        ("Parity, %", cells.parity),
+    )
+    return _table("untimed", "Size and accuracy", columns, report.untimed)
+
+
+def latency(report: Report) -> Table:
+    """Return everything that was timed, and the memory."""
+    columns: Columns = (
+        ("Median, ms", timed(cells.median)),
+        ("p90, ms", timed(lambda t: Cell(text.significant(t.p90)))),
+        ("p99, ms", timed(lambda t: Cell(text.significant(t.p99)))),
+        ("Load, ms", timed(lambda t: Cell(text.significant(t.load)))),
+        ("First, ms", timed(lambda t: Cell(text.significant(t.first)))),
+        ("Peak memory, MB", timed(cells.memory)),
+        ("Samples", timed(cells.samples)),
+        ("Setting", timed(cells.setting))
+        if len(report.settings) > 1
+        else ("Runner", timed(cells.runner)),
+    )
+    rows = [row for row in report.rows if row.timing]
+    return _table("latency", "Latency, start and memory", columns, rows)
+
+
+def _table(key: str, caption: str, columns: Columns, rows: Sequence[Row]) -> Table:
+    """Return a table without the columns that have nothing to say about any row."""
+    told = [(title, [cell(row) for row in rows]) for title, cell in columns]
+    kept = [(title, found) for title, found in told if any(c != Cell(NONE) for c in found)]
+    lines = tuple(
+        Line(cells.head(row), tuple(found[index] for _, found in kept))
+        for index, row in enumerate(rows)
+    )
+    return Table(key, caption, tuple(title for title, _ in kept), lines)
+
+
+def accuracy(report: Report) -> Table:
+    """Return every evaluation; formats that were evaluated twice have two lines."""
+    columns = (
+        "Pictures",
+        "Top-1, %",
+        "Drop, points",
+        "Top-5, %",
+        "Agreement, %",
+        "SQNR, dB",
+        "Pictures per second",
+    )
+    lines = tuple(Line(_subject(a.bundle, a.row), _evaluated(a)) for a in report.accuracy)
+    return Table("accuracy", "Accuracy against the labels and the float reference", columns, lines)
+
+
+def _evaluated(found: Accuracy) -> tuple[Cell, ...]:
+    row = found.row
+    margin = "" if found.margin is None else f"± {found.margin:.1f}"
+    left_out = f", {found.left_out} left out" if found.left_out else ""
+    return (
+        Cell(str(row.images), found.pictures + left_out),
+        Cell(_share(row.top1)),
+        Cell(NONE if found.drop is None else text.signed(found.drop), margin),
+        Cell(_share(row.top5)),
+        Cell(text.percent(row.agreement)),
+        Cell(text.decibels(row.sqnr_db)),
+        Cell(text.significant(row.images_per_second)),
+    )
+
+
+def _share(value: float | None) -> str:
+    return NONE if value is None else text.percent(value)
+
+
+def _subject(bundle: BundleRef, subject: AccuracyRow | ArtifactRef) -> Head:
+    how = labels.method(subject.quantize, bundle)
+    note = ", ".join(part for part in (how, bundle.name) if part)
+    tone = labels.tone(subject.format, subject.quantize)
+    return Head(labels.name(subject.format, subject.quantize), note, tone)
+
+
+def parity(report: Report) -> Table:
+    """Return how near each file came to its graph and to the float model."""
+    columns = (
+        "Compared with",
+        "Pictures",
+        "Largest difference of a logit",
+        "SQNR, dB",
+        "Agreement, %",
+    )
+    lines: list[Line] = []
+    for bundle in _bundles(report):
+        for artifact in bundle.artifacts:
+            lines += [Line(_subject(bundle, artifact), _compared(c)) for c in artifact.parity]
+    lines += [line for row in report.rows for line in _golden(row)]
+    return Table("parity", "Parity of the runtime's answers", columns, tuple(lines))
+
+
+def _bundles(report: Report) -> list[BundleRef]:
+    found = {row.bundle.hash: row.bundle for row in report.rows}
+    return sorted(found.values(), key=lambda b: (b.name, b.hash))
+
+
+def _compared(found: ParityRef) -> tuple[Cell, ...]:
+    return (
+        Cell("graph that was lowered" if found.against == GRAPH else found.against),
+        Cell(str(found.images)),
+        Cell("0" if found.max_abs == 0 else f"{found.max_abs:.2g}"),
+        Cell(text.decibels(found.sqnr_db)),
+        Cell(text.percent(found.agreement)),
+    )
+
+
+def _golden(row: Row) -> Iterator[Line]:
+    """Give one line to a runner that was compared with the bundle's golden answer."""
+    if row.timing is None or row.timing.run.golden_max_abs is None:
+        return
+    largest = row.timing.run.golden_max_abs
+    where = f"{row.timing.run.via} runner on {row.timing.setting.device.name}"
+    yield Line(
+        cells.head(row),
+        (
+            Cell("golden answer", where),
+            Cell(NONE),
+            Cell("0" if largest == 0 else f"{largest:.2g}"),
+            Cell(NONE),
+            Cell(NONE),
+        ),
+    )
+
+
+def files(report: Report) -> Table:
+    """Return what was measured, so that it can be found again."""
+    columns = ("Bytes", "Runtime", "SHA-256 of the file", "Bundle")
+    lines = [
+        Line(
+            _subject(bundle, artifact),
+            (
+                Cell(f"{artifact.size:,}"),
+                Cell(artifact.runtime),
+                Cell(artifact.sha256[:16]),
+                Cell(bundle.hash[:16]),
+            ),
+        )
+        for bundle in _bundles(report)
+        for artifact in bundle.artifacts
+    ]
+    return Table("files", "Files of the bundles", columns, tuple(lines))

@@ -1,0 +1,95 @@
+"""Numbers as the report writes them; units stand in the column heads."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from kit.results.statistics import Speedup
+
+NONE = "–"
+_SAME = 1.005  # a ratio below would be written 1.00×
+MINUS = "\N{MINUS SIGN}"
+NBSP = "\N{NO-BREAK SPACE}"
+
+
+_UNFIT = {"Cc", "Cs", "Cn"}  # control characters, lone surrogates, non-characters
+_BIDI = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def clean(text: str) -> str:
+    """Return text of a file on one line, without characters that a page cannot hold.
+
+    They become U+FFFD: they would break the SVG or the encoding, or turn around the
+    reading order of what stands beside them.
+    """
+    spaced = " ".join(text.split())
+    return "".join(
+        "\ufffd" if c in _BIDI or unicodedata.category(c) in _UNFIT else c for c in spaced
+    )
+
+
+def significant(value: float) -> str:
+    """Return three significant digits and never an exponent for what a clock measures."""
+    if value >= 100 or value == 0:
+        return f"{value:.0f}"
+    if value >= 10:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if value >= 1 else f"{value:.3g}"
+
+
+def megabytes(size: int) -> str:
+    """Return bytes in units of 10**6, with two decimals below 100."""
+    value = size / 1e6
+    return f"{value:.2f}" if value < 100 else f"{value:.0f}"
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage with one decimal; only all of it is 100."""
+    text = f"{100 * share:.1f}"
+    return "99.9" if text == "100.0" and share < 1 else text
+
+
+def signed(value: float) -> str:
+    """Return one decimal with a real minus sign; nothing is minus zero."""
+    text = f"{abs(value):.1f}"
+    return f"{MINUS}{text}" if value < 0 and text != "0.0" else text
+
+
+def times(ratio: float) -> str:
+    """Return ``5.2×``; near 1, where a tenth is coarse, two decimals."""
+    if ratio >= 10:
+        return f"{ratio:.0f}×"
+    return f"{ratio:.1f}×" if ratio >= 1.2 else f"{ratio:.2f}×"
+
+
+def precise(ratio: float) -> str:
+    """Return the end of a ratio's interval, one digit finer than `times`."""
+    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.1f}"
+
+
+def comparison(speedup: Speedup, other: str) -> str:
+    """Return ``5.2× faster than`` the other, ``1.3× slower``, or that the samples do not tell."""
+    if speedup.interval is None:
+        return f"not told apart from {other} by so few samples"
+    told = verdict(speedup)
+    if told.endswith("difference"):
+        return f"as fast as {other}, within the noise"
+    return f"{told} than {other}"
+
+
+def verdict(speedup: Speedup) -> str:
+    """Return ``5.2× faster``, ``1.3× slower`` or ``no clear difference``."""
+    faster = max(speedup.ratio, 1 / speedup.ratio)
+    if not speedup.clear or faster < _SAME:
+        return "no clear difference"
+    return f"{times(faster)} {'faster' if speedup.ratio > 1 else 'slower'}"
+
+
+def decibels(value: float | None) -> str:
+    """Return an SQNR; None means that there was no noise."""
+    return "equal" if value is None else f"{value:.1f}"
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """Return ``1 picture`` or ``468 pictures``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {plural or f'{noun}s'}"

@@ -1,0 +1,68 @@
+"""A report on disk: every file is written beside its place, and only then renamed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.errors import OutputError
+from kit.report import html, markdown
+from kit.report.page import Page, compose
+from kit.results.schema import AccuracyResult, LatencyResult
+
+
+@dataclass(frozen=True)
+class Written:
+    """Where a report is, and its headline."""
+
+    html: Path
+    markdown: Path
+    sentence: str
+
+
+def write(results: Sequence[LatencyResult | AccuracyResult], folder: Path) -> Written:
+    """Write ``report.html``, ``report.md`` and ``plots/`` for the Markdown.
+
+    Other files in the folder are left alone. When something fails, an older report there
+    stays as it was.
+
+    Raises:
+        ResultError: there is no measurement in the results, or one that cannot be true.
+        OutputError: the folder cannot be written to.
+    """
+    page = compose(results)
+    contents = _contents(page)
+    try:
+        _replace(folder, contents)
+    except OSError as exc:
+        raise OutputError(
+            f"cannot write the report to {folder}: {exc.strerror or exc}",
+            "choose a folder with -o that is writable and has space",
+        ) from exc
+    return Written(folder / "report.html", folder / "report.md", page.headline.sentence)
+
+
+def _contents(page: Page) -> dict[str, str]:
+    pictures = [*page.pictures, *(p for section in page.sections for p in section.pictures)]
+    return {
+        **{f"{markdown.FOLDER}/{picture.key}.svg": picture.file for picture in pictures},
+        "report.md": markdown.render(page),
+        "report.html": html.render(page),
+    }
+
+
+def _replace(folder: Path, contents: dict[str, str]) -> None:
+    parts: dict[Path, Path] = {}
+    try:
+        for name, content in contents.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            parts[path] = path.with_name(f".{path.name}.{os.getpid()}.part")
+            parts[path].write_text(content, encoding="utf-8", newline="\n")
+        for path, part in parts.items():
+            part.replace(path)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)

@@ -1,0 +1,246 @@
+"""The language of runners: options in, JSON lines out. Python and C++ runners speak it.
+
+A runner is started with the options of `Request` and prints one JSON object a line on
+stdout, in this order; times are nanoseconds of a monotonic clock, sizes are bytes:
+
+    {"event": "start", "protocol": 1, "pid", "threads", "obeyed", "versions"}
+    {"event": "load", "ns"}             reading the model; the runtime is in memory already
+    {"event": "first", "ns"}            the first inference
+    {"event": "warm", "count", "ns"}    the warm-up, all of it
+    {"event": "iter", "ns": [...]}      raw samples, flushed about every two seconds
+    {"event": "mem", "peak_rss", "base_rss", "os_threads"}
+    {"event": "out", "path"}            the last answer, raw float32
+    {"event": "end", "count", "cpu_ns"}
+    {"event": "error", "at", "msg"}     instead of all that would follow
+
+`threads` is what was asked for and `obeyed` what the runtime says it uses, null where it
+cannot be asked. Lines that are no JSON are noise of the runtime. Keys that a reader does
+not know are ignored; another meaning of a known key is a new protocol number.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields
+from enum import IntEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from kit.errors import RunError
+
+VERSION = 1
+NOISE_LINES = 50  # kept for messages
+
+
+class Exit(IntEnum):
+    """Exit codes of a runner: 0, or the stage that failed."""
+
+    OK = 0
+    USAGE = 2
+    LOAD = 3
+    INPUT = 4
+    RUN = 5
+    OUTPUT = 6
+
+
+@dataclass(frozen=True)
+class Request:
+    """The options of a runner; paths are those of the device.
+
+    Attributes:
+        format: member of `kit.formats`, or ``reference``.
+        input: raw float32 of one input.
+        shape: of the input, ``(1, 3, H, W)``.
+        warmup: inferences before the first sample, and at least `warmup_seconds` of them.
+        iters: samples, and at least `min_seconds` of them; `max_seconds` ends both.
+        out: file for the answer.
+    """
+
+    format: str
+    model: str
+    input: str
+    shape: tuple[int, ...]
+    out: str
+    warmup: int
+    warmup_seconds: float
+    iters: int
+    min_seconds: float
+    max_seconds: float
+    threads: int
+
+    def arguments(self) -> list[str]:
+        """Return the command line after the runner's own name."""
+        words: list[str] = []
+        for item in fields(self):
+            value = getattr(self, item.name)
+            text = ",".join(map(str, value)) if item.name == "shape" else str(value)
+            words += [option(item.name), text]
+        return words
+
+
+def option(name: str) -> str:
+    """Return the option of a field of `Request`."""
+    return "--in" if name == "input" else "--" + name.replace("_", "-")
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Start(_Event):
+    """The runtime is in memory and told its number of threads."""
+
+    event: Literal["start"] = "start"
+    protocol: int
+    pid: int
+    threads: int
+    obeyed: int | None = None
+    versions: dict[str, str]
+
+
+class Load(_Event):
+    """The model file was read."""
+
+    event: Literal["load"] = "load"
+    ns: int = Field(ge=0)
+
+
+class First(_Event):
+    """The first inference."""
+
+    event: Literal["first"] = "first"
+    ns: int = Field(ge=0)
+
+
+class Warm(_Event):
+    """The whole warm-up."""
+
+    event: Literal["warm"] = "warm"
+    count: int = Field(ge=0)
+    ns: int = Field(ge=0)
+
+
+class Iter(_Event):
+    """Some samples."""
+
+    event: Literal["iter"] = "iter"
+    ns: tuple[Annotated[int, Field(gt=0)], ...]
+
+
+class Mem(_Event):
+    """Memory at the end: the peak since the load began, and what was there before it."""
+
+    event: Literal["mem"] = "mem"
+    peak_rss: int | None
+    base_rss: int | None = None
+    os_threads: int | None = None
+
+
+class Out(_Event):
+    """The answer was written."""
+
+    event: Literal["out"] = "out"
+    path: str
+
+
+class End(_Event):
+    """Everything went well."""
+
+    event: Literal["end"] = "end"
+    count: int
+    cpu_ns: int | None = None
+
+
+class Error(_Event):
+    """Something failed, in the stage `at`."""
+
+    event: Literal["error"] = "error"
+    at: str
+    msg: str
+
+
+Event = Start | Load | First | Warm | Iter | Mem | Out | End | Error
+_KNOWN = {kind.model_fields["event"].default for kind in Event.__args__}
+_ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
+
+
+def dump(event: Event) -> str:
+    """Return the line of an event, without its end."""
+    return event.model_dump_json()
+
+
+def parse(line: str) -> Event | None:
+    """Return the event of a line, None if it is noise.
+
+    Raises:
+        RunError: a known event with content that cannot be, or another protocol.
+    """
+    try:
+        raw = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    kind = raw.get("event") if isinstance(raw, dict) else None
+    if not isinstance(kind, str) or kind not in _KNOWN:
+        return None
+    if kind == "start" and raw.get("protocol") != VERSION:
+        raise RunError(
+            f"the runner speaks protocol {raw.get('protocol')!r}; this kit speaks {VERSION}",
+            "use the runner that belongs to this kit",
+        )
+    try:
+        return _ADAPTER.validate_python(raw)
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        where = ".".join(str(p) for p in first["loc"])
+        raise RunError(
+            f"the runner said something that cannot be: {where}: {first['msg']}",
+            "this is a bug in the runner: please report it",
+        ) from exc
+
+
+@dataclass
+class Transcript:
+    """What a runner said so far.
+
+    Attributes:
+        stage: the last event that was heard, for messages.
+        noise: the first lines that were no event.
+    """
+
+    start: Start | None = None
+    load: Load | None = None
+    first: First | None = None
+    mem: Mem | None = None
+    out: Out | None = None
+    end: End | None = None
+    error: Error | None = None
+    samples: list[int] = field(default_factory=list)
+    noise: list[str] = field(default_factory=list)
+    stage: str = "start"
+
+    def hear(self, line: str) -> None:
+        """Take one line.
+
+        Raises:
+            RunError: see `parse`.
+        """
+        event = parse(line)
+        if event is None:
+            if line.strip() and len(self.noise) < NOISE_LINES:
+                self.noise.append(line)
+            return
+        self.stage = event.event
+        if isinstance(event, Iter):
+            self.samples += event.ns
+        elif not isinstance(event, Warm):
+            setattr(self, event.event, event)
+
+    def missing(self) -> str | None:
+        """Return what a whole transcript would have and this one has not, or None."""
+        for name in ("start", "load", "first", "mem", "out", "end"):
+            if getattr(self, name) is None:
+                return f"no {name!r} line"
+        if self.end is not None and self.end.count != len(self.samples):
+            return f"{len(self.samples)} of {self.end.count} samples"
+        return None if self.samples else "no samples"

@@ -1,0 +1,214 @@
+"""The Python runner: `python -m kit.runners.python --format onnx --model …`.
+
+Speaks `kit.runners.protocol`. Imports come before the clock, the garbage collector is
+off while samples are taken, and whatever a runtime prints goes to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+import kit
+from kit import formats
+from kit.bundle import REFERENCE
+from kit.devices._hostinfo import read_text, status_bytes
+from kit.errors import KitError
+from kit.runners import _runtimes
+from kit.runners import protocol as say
+from kit.runners.protocol import Exit, Request
+
+FLUSH_NS = 2_000_000_000
+_clock = time.perf_counter_ns
+
+
+class _Fault(Exception):
+    """A stage that failed."""
+
+    def __init__(self, stage: Exit, message: str) -> None:
+        super().__init__(message)
+        self.stage = stage
+
+
+class _Line:
+    """Where events go: the stdout that kit reads, each flushed at once."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._file = os.fdopen(descriptor, "w", encoding="utf-8")
+
+    def say(self, event: say.Event) -> None:
+        self._file.write(say.dump(event) + "\n")
+        self._file.flush()
+
+
+@contextmanager
+def _stage(stage: Exit) -> Iterator[None]:
+    """Whatever fails in here is a failure of that stage: runtimes raise anything."""
+    try:
+        yield
+    except KitError as exc:
+        raise _Fault(stage, exc.message) from exc
+    except Exception as exc:
+        raise _Fault(stage, f"{type(exc).__name__}: {exc}") from exc
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise _Fault(Exit.USAGE, message)
+
+
+def parse(arguments: Sequence[str]) -> Request:
+    """Read the options of a runner; the reverse of `Request.arguments`."""
+    parser = _Parser(prog="kit.runners.python", allow_abbrev=False, add_help=False)
+    kinds: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str}
+    for item in fields(Request):
+        kind = kinds.get(str(item.type), _shape)
+        parser.add_argument(say.option(item.name), dest=item.name, type=kind, required=True)
+    request = Request(**vars(parser.parse_args(arguments)))
+    if request.threads < 1 or request.iters < 1:
+        raise _Fault(Exit.USAGE, "--threads and --iters are at least 1")
+    return request
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    return tuple(int(side) for side in text.split(","))
+
+
+def _measure(request: Request, line: _Line) -> None:
+    with _stage(Exit.LOAD):
+        module = formats.get(request.format)
+        runtime = module.INFO.runtime if hasattr(module, "INFO") else "torch"
+        obeyed = _runtimes.prepare(runtime, request.threads)
+        if request.format == REFERENCE:
+            module.load(Path(request.model), request.threads)  # torch.export imports on demand
+        versions = {
+            "kit": kit.__version__,
+            "python": platform.python_version(),
+            runtime: module.version(),
+        }
+    line.say(
+        say.Start(
+            protocol=say.VERSION,
+            pid=os.getpid(),
+            threads=request.threads,
+            obeyed=obeyed,
+            versions=versions,
+        )
+    )
+    base = _forget_peak()
+    with _stage(Exit.LOAD):
+        began = _clock()
+        session = module.load(Path(request.model), request.threads)
+        line.say(say.Load(ns=_clock() - began))
+    with _stage(Exit.INPUT):
+        call = session.bind(_input(request))
+    with _stage(Exit.RUN):
+        count, cpu, answer = _sample(call, request, line)
+    line.say(say.Mem(peak_rss=_peak(), base_rss=base, os_threads=_os_threads()))
+    with _stage(Exit.OUTPUT):
+        Path(request.out).write_bytes(session.numpy(answer).astype("<f4").tobytes())
+    line.say(say.Out(path=request.out))
+    line.say(say.End(count=count, cpu_ns=cpu))
+
+
+def _input(request: Request) -> NDArray[np.float32]:
+    raw = np.frombuffer(Path(request.input).read_bytes(), dtype="<f4")
+    return raw.reshape(request.shape).astype(np.float32)
+
+
+def _sample(call: Callable[[], Any], request: Request, line: _Line) -> tuple[int, int, Any]:
+    """First inference, warm-up and samples.
+
+    Returns:
+        Number of samples, CPU nanoseconds of all threads meanwhile, the last answer.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    began = _clock()
+    call()
+    line.say(say.First(ns=_clock() - began))
+    warmed, began = 0, _clock()
+    while warmed < request.warmup or _clock() - began < request.warmup_seconds * 1e9:
+        call()
+        warmed += 1
+    line.say(say.Warm(count=warmed, ns=_clock() - began))
+    cpu = time.process_time_ns()
+    count, answer = _loop(call, request, line)
+    return count, time.process_time_ns() - cpu, answer
+
+
+def _loop(call: Callable[[], Any], request: Request, line: _Line) -> tuple[int, Any]:
+    least, most = int(request.min_seconds * 1e9), int(request.max_seconds * 1e9)
+    samples: list[int] = []
+    count, parent = 0, os.getppid()
+    began = flushed = now = _clock()
+    while (count < request.iters or now - began < least) and (now - began < most or not count):
+        start = _clock()
+        answer = call()
+        now = _clock()
+        samples.append(now - start)
+        count += 1
+        if now - flushed > FLUSH_NS:  # outside of the span that is timed
+            line.say(say.Iter(ns=tuple(samples)))
+            samples, flushed = [], _clock()
+            if os.getppid() != parent:
+                raise InterruptedError("kit has gone away")
+    if samples:
+        line.say(say.Iter(ns=tuple(samples)))
+    return count, answer
+
+
+def _forget_peak() -> int | None:
+    """Let the peak of memory begin here, and return what is in use. Linux only.
+
+    https://docs.kernel.org/filesystems/proc.html, clear_refs
+    """
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return None
+    return status_bytes(read_text(Path("/proc/self/status")), "VmRSS")
+
+
+def _peak() -> int:
+    peak = status_bytes(read_text(Path("/proc/self/status")), "VmHWM")
+    if peak is not None:
+        return peak
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _os_threads() -> int | None:
+    found = [line for line in read_text(Path("/proc/self/status")).splitlines() if "Threads:" in line]
+    return int(found[0].split()[1]) if found else None
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run once and return the exit code; see `kit.runners.protocol.Exit`."""
+    line = _Line(os.dup(1))
+    os.dup2(2, 1)  # runtimes print to stdout, also from C: keep the protocol clean
+    try:
+        _measure(parse(arguments), line)
+    except _Fault as fault:
+        line.say(say.Error(at=fault.stage.name.lower(), msg=str(fault)))
+        return int(fault.stage)
+    return int(Exit.OK)
+
+
+if __name__ == "__main__":
+    # Without destructors: some runtimes hang or crash in theirs.
+    os._exit(main(sys.argv[1:]))

@@ -1,0 +1,108 @@
+"""Child processes that are never left behind, as many at once as the machine carries."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from kit.errors import BuildError
+
+POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Task:
+    """A command, its name in messages, and the file that collects what it prints."""
+
+    name: str
+    command: Sequence[str]
+    log: Path
+
+
+def width(tasks: int, bytes_each: int) -> int:
+    """Return how many tasks to run at once: cores, and free memory, set the limit."""
+    by_memory = psutil.virtual_memory().available // bytes_each
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(tasks, cores or 1, int(by_memory)))
+
+
+class Pool:
+    """Runs tasks side by side; leaving the block ends whatever still runs.
+
+    Args:
+        tasks: what to run, in this order.
+        at_once: most children at a time.
+        environment: added to this process's own.
+    """
+
+    def __init__(self, tasks: Iterable[Task], at_once: int, environment: Mapping[str, str]) -> None:
+        self._waiting = list(tasks)
+        self._at_once = at_once
+        self._environment = environment
+        self._running: list[tuple[Task, subprocess.Popen[bytes]]] = []
+
+    def __enter__(self) -> Pool:
+        self._fill()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for _task, process in self._running:
+            _kill(process)
+
+    def wait(self, done: Callable[[str], None]) -> None:
+        """Run what waits and return when all ended; `done` gets the name of each.
+
+        Raises:
+            BuildError: a child failed; the end of what it printed is in the message.
+        """
+        while self._waiting or self._running:
+            self._fill()
+            time.sleep(POLL_SECONDS)
+            for entry in list(self._running):
+                if entry[1].poll() is not None:
+                    self._running.remove(entry)
+                    _check(*entry)
+                    done(entry[0].name)
+
+    def _fill(self) -> None:
+        while self._waiting and len(self._running) < self._at_once:
+            task = self._waiting.pop(0)
+            self._running.append((task, _start(task, self._environment)))
+
+
+def _start(task: Task, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    with task.log.open("wb") as log:
+        return subprocess.Popen(
+            task.command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment},
+            start_new_session=True,  # Ctrl-C reaches the parent only, which then ends the group
+        )
+
+
+def _check(task: Task, process: subprocess.Popen[bytes]) -> None:
+    code = process.returncode
+    if code == 0:
+        return
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    tail = task.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+    last = f": {tail[0]}" if tail else ""
+    hint = "signal 9 is usually too little memory" if code == -signal.SIGKILL else (
+        "this combination of model and format is not supported; try another --format"
+    )
+    raise BuildError(f"lowering to {task.name} {how}{last}", hint)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

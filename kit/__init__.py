@@ -1,11 +1,12 @@
 """kit: a mobile deployment kit, from the weights of a vision model to a measured device.
 
-The Python API is these four functions; importing `kit` imports none of the heavy
-packages, each function imports what it needs when it is called.
+The Python API is these five functions. No module has the name of one of them, so that
+`kit.build` is always the function. Importing `kit` imports none of the
+heavy packages; each function imports what it needs when it is called.
 
 Example:
     >>> import kit
-    >>> bundle = kit.build(kit.recipe("mobilenet_v2"), "out/v2")  # doctest: +SKIP
+    >>> bundle = kit.build(kit.make_recipe("mobilenet_v2"), "out/v2")  # doctest: +SKIP
     >>> kit.evaluate(bundle, "pictures.zip").rows[0].top1          # doctest: +SKIP
     >>> kit.measure(bundle).runs[0].processes[0].samples_ns        # doctest: +SKIP
 """
@@ -19,19 +20,19 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from kit.bench.measure import measure
-    from kit.build import build
     from kit.bundle import load as load_bundle
     from kit.evaluate import evaluate
-    from kit.recipe import make as recipe
+    from kit.pipeline import build
+    from kit.recipe import make as make_recipe
 
-__all__ = ["build", "evaluate", "load_bundle", "measure", "recipe"]
+__all__ = ["build", "evaluate", "load_bundle", "make_recipe", "measure"]
 
 _WHERE = {
-    "build": ("kit.build", "build"),
+    "build": ("kit.pipeline", "build"),
     "evaluate": ("kit.evaluate", "evaluate"),
     "load_bundle": ("kit.bundle", "load"),
     "measure": ("kit.bench.measure", "measure"),
-    "recipe": ("kit.recipe", "make"),
+    "make_recipe": ("kit.recipe", "make"),
 }
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -360,8 +359,8 @@ def staged(target: Path) -> Iterator[Path]:
 def _swap(work: Path, target: Path) -> None:
     old = work.with_suffix(".old")
     if target.exists():
-        os.rename(target, old)
-    os.rename(work, target)
+        target.rename(old)
+    work.rename(target)
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -17,7 +17,7 @@ from kit import __version__
 from kit.errors import INTERRUPTED, UNFORESEEN, KitError, UnknownName
 
 COMMANDS = {
-    "build": ("kit.commands.build", "Build, quantize, lower and verify a model: weights to bundle."),
+    "build": ("kit.commands.build", "Build, quantize, lower and verify a model."),
     "eval": ("kit.commands.eval", "Accuracy of a bundle's formats on a set of pictures."),
     "bench": ("kit.commands.bench", "Latency of a bundle's formats, with every sample kept."),
     "report": ("kit.commands.report", "Turn result files into Markdown and an HTML page."),

@@ -1,7 +1,7 @@
 """What to build: a frozen description with a hash.
 
 Equal recipes have equal hashes; what a recipe refers to (weights, pictures) is hashed
-by content where it is read, see `kit.build`.
+by content where it is read, see `kit.calibration`.
 """
 
 from __future__ import annotations
@@ -82,15 +82,15 @@ class Recipe(BaseModel):
         return f"{self.model}{width}-{self.resolution}-{how}"
 
 
-def make(**fields: Any) -> Recipe:
-    """Return the recipe of these fields.
+def make(model: str, **fields: Any) -> Recipe:
+    """Return the recipe of these fields; see `Recipe` for what they are.
 
     Raises:
         RecipeError: a value is out of range; the message names the field and the value.
         UnknownName: no such model, format or method.
     """
     try:
-        recipe = Recipe(**fields)
+        recipe = Recipe(model=model, **fields)
     except ValidationError as exc:
         first = exc.errors()[0]
         name = ".".join(str(p) for p in first["loc"]) or "recipe"
@@ -118,7 +118,9 @@ def read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
-        raise RecipeError(f"cannot read the recipe {path}: {exc.strerror}", "check the path") from exc
+        raise RecipeError(
+            f"cannot read the recipe {path}: {exc.strerror}", "check the path"
+        ) from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise RecipeError(
             f"the recipe {path} is not TOML: {exc}", 'a recipe looks like: model = "mobilenet_v2"'

@@ -96,8 +96,10 @@ def _check(task: Task, process: subprocess.Popen[bytes]) -> None:
     how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
     tail = task.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
     last = f": {tail[0]}" if tail else ""
-    hint = "signal 9 is usually too little memory" if code == -signal.SIGKILL else (
-        "this combination of model and format is not supported; try another --format"
+    hint = (
+        "signal 9 is usually too little memory"
+        if code == -signal.SIGKILL
+        else ("this combination of model and format is not supported; try another --format")
     )
     raise BuildError(f"lowering to {task.name} {how}{last}", hint)
 

@@ -66,8 +66,8 @@ def command(
     --json the content of bundle.json, goes to stdout.
     """
     from kit import recipe
-    from kit.build import build
     from kit.commands._progress import stages
+    from kit.pipeline import build
 
     fields = recipe.read(recipe_file) if recipe_file else {}
     fields |= {name: value for name, value in options.items() if value is not None}

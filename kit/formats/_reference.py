@@ -43,7 +43,7 @@ def module(path: Path) -> GraphModule:
     import torch
 
     try:
-        return torch.export.load(path).module()  # type: ignore[return-value]
+        return torch.export.load(path).module()
     except (RuntimeError, ValueError, KeyError, AssertionError) as exc:
         raise BundleError(f"{path} is not an exported program: {exc}", "build it again") from exc
 

@@ -62,7 +62,9 @@ def describe(path: Path) -> Description:
         names = _export_operator_list(_load_for_lite_interpreter(str(path)))
         counts = _count_calls(path)
     except (RuntimeError, KeyError, zipfile.BadZipFile) as exc:
-        raise BundleError(f"{path} is not a Lite Interpreter file: {exc}", "build it again") from exc
+        raise BundleError(
+            f"{path} is not a Lite Interpreter file: {exc}", "build it again"
+        ) from exc
     operators = {name: counts.get(name, 1) for name in sorted(names)}
     return Description(format_version=f"bytecode {number}", operators=operators)
 
@@ -75,8 +77,7 @@ def _count_calls(path: Path) -> Counter[str]:
             if name.endswith(".py"):
                 code = archive.read(name).decode()
                 calls.update(
-                    f"{space}::{op}"
-                    for space, op in re.findall(r"\bops\.(\w+)\.(\w+)\(", code)
+                    f"{space}::{op}" for space, op in re.findall(r"\bops\.(\w+)\.(\w+)\(", code)
                 )
                 calls.update(f"aten::{op}" for op in re.findall(r"\btorch\.(\w+)\(", code))
     return calls
@@ -96,7 +97,9 @@ def load(path: Path, threads: int) -> TorchSession:
     try:
         return TorchSession(_load_for_lite_interpreter(str(path)))
     except RuntimeError as exc:
-        raise BundleError(f"{path} is not a Lite Interpreter file: {exc}", "build it again") from exc
+        raise BundleError(
+            f"{path} is not a Lite Interpreter file: {exc}", "build it again"
+        ) from exc
 
 
 def _use_qnnpack() -> None:

@@ -61,7 +61,8 @@ def describe(path: Path) -> Description:
     opset = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
     operators = Counter(node.op_type for node in model.graph.node)
     return Description(
-        format_version=f"opset {opset}, IR {model.ir_version}", operators=dict(sorted(operators.items()))
+        format_version=f"opset {opset}, IR {model.ir_version}",
+        operators=dict(sorted(operators.items())),
     )
 
 

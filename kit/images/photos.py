@@ -48,8 +48,9 @@ def _photos() -> list[Image]:
     from PIL import Image
     from sklearn.datasets import load_sample_images
 
-    with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as file:
-        portrait = Image.open(file).convert("RGB")
+    path = matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
+    with Image.open(str(path)) as file:
+        portrait = file.convert("RGB")
     return [*map(Image.fromarray, load_sample_images().images), portrait]
 
 

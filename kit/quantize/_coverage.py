@@ -60,7 +60,7 @@ def _visit(model: GraphModule, images: Tensor, see: Callable[[str, Tensor], None
     import torch
     from torch import fx
 
-    class Visitor(fx.Interpreter):
+    class Visitor(fx.Interpreter):  # type: ignore[misc]
         def run_node(self, n: Node) -> Any:
             value = super().run_node(n)
             if isinstance(value, torch.Tensor) and _is_quantized_later(n):

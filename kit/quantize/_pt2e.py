@@ -108,7 +108,7 @@ def _bounds(node: Node) -> tuple[float, float]:
     if node.target is torch.ops.aten.relu6.default:
         return 0.0, 6.0
     low, high = node.args[1:] if len(node.args) == 3 else (-1.0, 1.0)
-    return float(low), float(high)  # type: ignore[arg-type]
+    return float(low), float(high)
 
 
 def _relu_as_relu6(prepared: GraphModule, clipped: set[str]) -> None:
@@ -145,7 +145,7 @@ def _saturates(user: Node, low: float, high: float) -> bool:
 
     if user.target is not torch.ops.quantized_decomposed.quantize_per_tensor.default:
         return False
-    scale, zero, least, most = (float(v) for v in user.args[1:5])  # type: ignore[arg-type]
+    scale, zero, least, most = (float(v) for v in user.args[1:5])
     return (least - zero) * scale >= low and (most - zero) * scale <= high * (1 + 1e-6)
 
 
@@ -189,12 +189,14 @@ def _attribute(graph: GraphModule, node: Any) -> Tensor:
     value: Any = graph
     for part in str(node.target).split("."):
         value = getattr(value, part)
-    return value.data  # type: ignore[no-any-return]
+    return value.data
 
 
 def _words(options: Options, unsigned: bool) -> dict[str, str]:
     kind = "uint8" if unsigned else "int8"
-    weight = "PerChannelMinMaxObserver" if options.granularity == "per-channel" else "MinMaxObserver"
+    weight = (
+        "PerChannelMinMaxObserver" if options.granularity == "per-channel" else "MinMaxObserver"
+    )
     return {
         "quantizer": "XNNPACKQuantizer",
         "activations": f"{kind} per-tensor affine, HistogramObserver",

@@ -69,11 +69,12 @@ def _with_fusable_relu6(model: GraphModule) -> GraphModule:
         if node.op != "call_module" or not isinstance(modules[node.target], nn.ReLU6):
             continue
         source = node.args[0]
-        if source.op == "call_module" and len(source.users) == 1:
-            if isinstance(modules[source.target], nn.Conv2d | nn.Linear):
-                relu = nn.ReLU().eval()
-                relu.forward = functools.partial(hardtanh, min_val=0.0, max_val=6.0)  # type: ignore[method-assign]
-                swapped.set_submodule(node.target, relu)
+        if source.op != "call_module" or len(source.users) != 1:
+            continue
+        if isinstance(modules[source.target], nn.Conv2d | nn.Linear):
+            relu = nn.ReLU().eval()
+            relu.forward = functools.partial(hardtanh, min_val=0.0, max_val=6.0)
+            swapped.set_submodule(node.target, relu)
     return swapped
 
 

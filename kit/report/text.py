@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from kit.results.statistics import Speedup
@@ -13,6 +14,7 @@ NBSP = "\N{NO-BREAK SPACE}"
 
 
 _UNFIT = {"Cc", "Cs", "Cn"}  # control characters, lone surrogates, non-characters
+_BREAKS = re.compile(r"[^\S\u00a0]+")  # white space that may be broken: it becomes one space
 _BIDI = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -22,7 +24,7 @@ def clean(text: str) -> str:
     They become U+FFFD: they would break the SVG or the encoding, or turn around the
     reading order of what stands beside them.
     """
-    spaced = " ".join(text.split())
+    spaced = _BREAKS.sub(" ", text).strip()
     return "".join(
         "\ufffd" if c in _BIDI or unicodedata.category(c) in _UNFIT else c for c in spaced
     )

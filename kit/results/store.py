@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -33,7 +32,7 @@ def write(result: LatencyResult | AccuracyResult, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        os.replace(part, path)
+        part.replace(path)
     except OSError as exc:
         part.unlink(missing_ok=True)
         raise OutputError(

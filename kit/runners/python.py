@@ -193,7 +193,9 @@ def _peak() -> int:
 
 
 def _os_threads() -> int | None:
-    found = [line for line in read_text(Path("/proc/self/status")).splitlines() if "Threads:" in line]
+    found = [
+        line for line in read_text(Path("/proc/self/status")).splitlines() if "Threads:" in line
+    ]
     return int(found[0].split()[1]) if found else None
 
 

@@ -125,7 +125,9 @@ def _model(work: _Work) -> nn.Module:
     if recipe.weights == "random":
         _settle(model, work)
         work.weights = Source(source=f"random, seed {recipe.seed}", sha256="")
-        work.warnings.append("the weights are random: speed and size mean something, answers do not")
+        work.warnings.append(
+            "the weights are random: speed and size mean something, answers do not"
+        )
     else:
         path, source = _weights_file(work, module.SPEC.weights)
         _weights.load_into(model, _weights.read_state(path), path.name)

@@ -1,0 +1,29 @@
+# Sourced by the other scripts: a private environment in .venv, made once and reused.
+# Needs Python 3.11 or newer; asks for nothing else, and never for root.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+setup() {
+  local python=${PYTHON:-python3} stamp=.venv/.stamp wanted
+  "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    echo "kit needs Python 3.11 or newer; $("$python" --version 2>&1) was found. Set PYTHON=/path/to/python3.11" >&2
+    exit 8
+  }
+  wanted=$(cat requirements.txt pyproject.toml | sha256sum)
+  [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && return
+  echo "setting up .venv (some gigabytes, once)" >&2
+  [ -x .venv/bin/python ] || "$python" -m venv .venv || {
+    echo "cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2
+    exit 8
+  }
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check "$(uv_pin)"
+  .venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements.txt
+  .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation -e .
+  echo "$wanted" >"$stamp"
+}
+
+# The version of uv stands in one place: the lock.
+uv_pin() { sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.txt; }
+
+setup
+export PATH="$PWD/.venv/bin:$PATH"

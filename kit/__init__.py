@@ -21,7 +21,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from kit.bench.measure import measure
     from kit.bundle import load as load_bundle
-    from kit.evaluate import evaluate
+    from kit.accuracy import evaluate
     from kit.pipeline import build
     from kit.recipe import make as make_recipe
 
@@ -29,7 +29,7 @@ __all__ = ["build", "evaluate", "load_bundle", "make_recipe", "measure"]
 
 _WHERE = {
     "build": ("kit.pipeline", "build"),
-    "evaluate": ("kit.evaluate", "evaluate"),
+    "evaluate": ("kit.accuracy", "evaluate"),
     "load_bundle": ("kit.bundle", "load"),
     "measure": ("kit.bench.measure", "measure"),
     "make_recipe": ("kit.recipe", "make"),

@@ -37,8 +37,8 @@ class Job(BaseModel):
         format: the format to make.
         recipe: what is being built.
         classes: outputs of the model.
-        shared: folder with the float state, the calibration batch and the golden input.
-        output: folder that the model file is written to.
+        shared: folder with the float state, the calibration batch and the golden input;
+            the model file is written there as well.
         output_margin: see `kit.quantize._contract.Options`.
         threads: that the child may use.
     """
@@ -49,7 +49,6 @@ class Job(BaseModel):
     recipe: Recipe
     classes: int
     shared: Path
-    output: Path
     output_margin: float
     threads: int
 
@@ -77,7 +76,7 @@ def lower(job: Job) -> Lowered:
     images = torch.from_numpy(np.load(job.shared / CALIBRATION))
     options = Options(granularity=job.recipe.granularity, output_margin=job.output_margin)
     quantized = method.quantize(model, format_.INFO.flow, images, options)
-    file = job.output / f"model{format_.INFO.suffix}"
+    file = job.shared / f"model{format_.INFO.suffix}"
     example = torch.from_numpy(golden[:1])
     format_.export(quantized.graph, example, file)
     np.save(job.shared / f"{job.format}.graph.npy", _graph_logits(quantized.graph, golden))
@@ -129,6 +128,10 @@ def main(job_file: Path) -> int:
     answer: dict[str, Any]
     try:
         answer = {"lowered": lower(job).model_dump(mode="json")}
+    except OSError as exc:
+        where, why = exc.filename or job.shared, exc.strerror or str(exc)
+        hint = "make space there, or set TMPDIR to a folder that has some"
+        answer = {"error": ["OutputError", f"cannot write {where}: {why}", hint]}
     except KitError as exc:
         answer = {"error": [type(exc).__name__, exc.message, exc.hint]}
     answer_path(job_file).write_text(json.dumps(answer), encoding="utf-8")

@@ -103,6 +103,9 @@ def _make(recipe: Recipe, pictures: Pictures, folder: Path, progress: Progress) 
     )
     work = _Work(recipe, folder, progress, preprocessing, spec.classes)
     progress("loading PyTorch and the weights")
+    # Threads that spin while they wait slow everything down beside busy children; OpenMP
+    # reads this when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     model = _model(work)
     progress("reading calibration and golden pictures")
     shared = Path(tempfile.mkdtemp(prefix="kit-"))
@@ -126,7 +129,7 @@ def _model(work: _Work) -> nn.Module:
         _settle(model, work)
         work.weights = Source(source=f"random, seed {recipe.seed}", sha256="")
         work.warnings.append(
-            "the weights are random: speed and size mean something, answers do not"
+            "the weights are random: sizes and speed mean something, answers do not"
         )
     else:
         path, source = _weights_file(work, module.SPEC.weights)
@@ -182,11 +185,13 @@ def _lower(work: _Work, model: nn.Module, pictures: Pictures, shared: Path) -> N
     environment = {"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "passive"}
     with workers.Pool(tasks, at_once, environment) as pool:
         work.progress(f"lowering to {', '.join(work.recipe.formats)}")
-        example = torch.from_numpy(inputs[:1])
-        formats.get(REFERENCE).export(model, example, work.folder / "reference.pt2")
+        formats.get(REFERENCE).export(model, torch.from_numpy(inputs[:1]), shared / "reference.pt2")
         _check_calibration(work, folded, images, inputs, pictures)
         pool.wait(lambda name: work.progress(f"{name} lowered"))
     answers = [lower.read_answer(job) for job in jobs]
+    for file in ("reference.pt2", *(a.artifact.file for a in answers)):
+        # torch's own writers report a full disk as an internal error, a copy says what it is
+        shutil.copyfile(shared / file, work.folder / file)
     work.progress("verifying")
     artifacts = [_verified(work, a.artifact, shared, reference) for a in answers]
     qconfig = {a.artifact.format: a.qconfig for a in answers}
@@ -203,7 +208,6 @@ def _tasks(work: _Work, pictures: Pictures, shared: Path) -> tuple[list[workers.
             recipe=work.recipe,
             classes=work.classes,
             shared=shared,
-            output=work.folder.resolve(),
             output_margin=pictures.output_margin,
             threads=1,
         )

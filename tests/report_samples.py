@@ -31,6 +31,8 @@ FP32_BYTES = {"lite": 14_180_224, "executorch": 14_251_776, "onnx": 14_002_310}
 INT8_MS = {"lite": 23.1, "executorch": 3.9, "onnx": 4.4}
 FP32_MS = {"lite": 17.6, "executorch": 8.2, "onnx": 7.4}
 LOCAL = DeviceRef(kind="local", name="this machine")
+PHONE = DeviceRef(kind="phone", name="Pixel 8", serial="38A1")
+VIRTUAL = DeviceRef(kind="virtual", name="vdev-arm64-qemu", serial="127.0.0.1:5555")
 CONTEXT = Context(
     cpu="AMD EPYC 9R14",
     cores=2,

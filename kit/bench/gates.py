@@ -94,12 +94,7 @@ def of_stability(found: Stability) -> Iterator[str]:
             f"interval does not cover: {_QUIETER}, or use --official"
         )
     if abs(found.drift) > stability.DRIFT:
-        word = "slower" if found.drift > 0 else "faster"
-        why = "the machine got hot or busy" if found.drift > 0 else "the warm-up was too short"
-        yield (
-            f"samples got {100 * abs(found.drift):.0f} % {word} while they were taken, perhaps "
-            f"because {why}: let it cool down and measure with --official"
-        )
+        yield _drifting(found.drift)
     if found.half_width is None:
         yield "too few samples for a 95 % interval: measure without --quick"
     elif found.half_width > stability.HALF_WIDTH:
@@ -107,6 +102,18 @@ def of_stability(found: Stability) -> Iterator[str]:
             f"the median is known to ±{100 * found.half_width:.1f} % only: {_QUIETER}, or "
             "measure longer with --official"
         )
+
+
+def _drifting(drift: float) -> str:
+    if drift > 0:
+        return (
+            f"samples got {100 * drift:.0f} % slower while they were taken, as on a machine "
+            "that gets hot or busy: let it cool down and measure again"
+        )
+    return (
+        f"samples got {-100 * drift:.0f} % faster while they were taken, as after a short "
+        "warm-up or another program that ended: measure with --official"
+    )
 
 
 def of_count(plan: Plan, processes: Sequence[Process]) -> Iterator[str]:
@@ -119,4 +126,7 @@ def of_count(plan: Plan, processes: Sequence[Process]) -> Iterator[str]:
         )
     total = sum(len(p.samples_ns) for p in processes)
     if total < LEAST_FOR_P99:
-        yield f"p99 of {total} samples is little more than their maximum: use more samples for it"
+        yield (
+            f"with fewer than {LEAST_FOR_P99} samples p99 is little more than their maximum: "
+            "measure without --quick"
+        )

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import kit
 from kit import bundle as bundles
+from kit import family
 from kit.bench import answers, gates
 from kit.bundle import REFERENCE, Bundle
 from kit.devices import local
 from kit.devices._contract import Device, Folder
-from kit.errors import UsageError
+from kit.errors import UnknownName, UsageError
 from kit.results import store
 from kit.results.schema import Context, LatencyResult, Plan, Process, Run
 from kit.runners import drive
@@ -78,10 +79,13 @@ def measure_all(
     bundles share is measured with the first of them.
 
     Raises:
-        UsageError: nothing to measure.
+        UsageError: nothing to measure, or `UnknownName`, a format that does not exist.
         BundleError: see `measure`.
         RunError: see `measure`.
     """
+    for name in formats or ():
+        if name not in (known := (*family.names("formats"), REFERENCE)):
+            raise UnknownName.among("format", name, known)
     plan, device = plan or Plan(), device or local.open(None)
     loaded = [b if isinstance(b, Bundle) else bundles.load(b) for b in given]
     variables = drive.environment(plan.threads)
@@ -202,7 +206,9 @@ def _result(target: _Target, device: Device, plan: Plan, context: Context) -> Ru
 
 
 def _process(heard: Transcript) -> Process:
-    assert heard.load and heard.first and heard.end  # `Transcript.missing` looked
+    assert heard.load is not None  # `Transcript.missing` has looked
+    assert heard.first is not None
+    assert heard.end is not None
     return Process(
         load_ns=heard.load.ns,
         first_ns=heard.first.ns,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kit.bench import stability
+from kit.bench import gates, stability
 from kit.bundle import REFERENCE
 from kit.results import statistics
 from kit.results.schema import BundleRef, LatencyResult, Run
@@ -75,6 +75,7 @@ def as_json(row: Row) -> dict[str, Any]:
         "device": run.device.name,
         "threads": run.plan.threads,
         "threads_obeyed": run.threads,
+        "cores_used": gates.cores_used(run.processes),
         "samples_ns": [ns for process in run.processes for ns in process.samples_ns],
         "median_ms": row.median.median,
         "p90_ms": row.p90,

@@ -64,10 +64,10 @@ def assess(processes: Sequence[Sequence[int]]) -> Stability:
     """
     pooled = [ns for samples in processes for ns in samples]
     found = statistics.estimate(pooled)
-    width = found.interval and (found.interval.high - found.interval.low) / 2 / found.median
+    ends = found.interval
     medians = [statistics.median_ms(samples) for samples in processes]
     return Stability(
-        half_width=width,
+        half_width=None if ends is None else (ends.high - ends.low) / 2 / found.median,
         spread=(max(medians) - min(medians)) / found.median if len(medians) > 1 else None,
         drift=max((drift(samples) for samples in processes), key=abs),
         modes=modes(pooled),

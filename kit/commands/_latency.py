@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from kit.bench.rows import Row
 
 
+_CAPTION = (
+    "times in ms, sizes in MB; ±: 95 % interval of the median; !: unstable; memory: above the "
+    "empty runtime's; speed-up: against eager fp32 PyTorch (reference)"
+)
+
+
 @contextmanager
 def bar() -> Iterator[Callable[[int, int, str], None]]:
     """Give a function that shows how many processes are done, on stderr."""
@@ -38,7 +44,7 @@ def table(rows: Sequence[Row]) -> None:
 
     from kit.bench.rows import against_reference
 
-    shown = Table(title=_title(rows), caption="ms, MB; ± is the 95 % interval of the median")
+    shown = Table(title=_title(rows), caption=_CAPTION)
     for name in ("format", "quantize"):
         shown.add_column(name)
     for name in ("size", "median", "±", "p90", "p99", "load", "first", "memory", "speed-up"):

@@ -69,7 +69,7 @@ def command(
     # Read when torch loads OpenMP: threads that spin while others work make it many times
     # slower on a machine that is not idle.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    from kit.evaluate import evaluate
+    from kit.accuracy import evaluate
     from kit.results import store
 
     wanted = None if names is None else [n.strip() for n in names.split(",") if n.strip()]

@@ -1,4 +1,4 @@
-"""This machine as a device."""
+"""The machine kit runs on, as a device."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -190,10 +190,9 @@ class LocalJob:
 
     def kill(self) -> None:
         """End the process group."""
-        try:
+        # The group may be gone; macOS says "not permitted" of a group of zombies.
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass  # it is gone; macOS says "not permitted" of a group of zombies
         self._process.wait()
         self._close()
 

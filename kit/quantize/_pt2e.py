@@ -170,7 +170,8 @@ def _round_biases(graph: GraphModule) -> None:
             continue
         value = _attribute(graph, bias)
         step = (scales[0] * scales[1]).to(torch.float64)
-        value.copy_((value.to(torch.float64) / step).round() * step)
+        rounded = ((value.to(torch.float64) / step).round() * step).to(value.dtype)
+        _set_attribute(graph, bias, rounded)  # a new tensor: the float model shares the old one
 
 
 def _scale(graph: GraphModule, node: Node) -> Tensor | None:
@@ -190,6 +191,13 @@ def _attribute(graph: GraphModule, node: Any) -> Tensor:
     for part in str(node.target).split("."):
         value = getattr(value, part)
     return value.data
+
+
+def _set_attribute(graph: GraphModule, node: Any, value: Tensor) -> None:
+    from torch import nn
+
+    owner, _, name = str(node.target).rpartition(".")
+    setattr(graph.get_submodule(owner), name, nn.Parameter(value, requires_grad=False))
 
 
 def _words(options: Options, unsigned: bool) -> dict[str, str]:

@@ -71,7 +71,7 @@ def _order(member: Member) -> tuple[int, str, datetime, str, str, str]:
         utc(result.created),
         result.bundle.hash,
         run.format,
-        run.model_dump_json(),
+        repr(run),
     )
 
 

@@ -44,12 +44,16 @@ def build(results: Sequence[LatencyResult | AccuracyResult]) -> Report:
         settings=tuple(settings),
         rows=tuple(_named(_ordered(rows))),
         accuracy=tuple(found),
-        created=tuple(sorted(utc(r.created) for r in results)),
+        created=tuple(sorted({utc(r.created) for r in results})),
     )
 
 
 def _distinct(results: Iterable[AnyResult]) -> list[AnyResult]:
-    return list({result.model_dump_json(): result for result in results}.values())
+    kept: list[AnyResult] = []
+    for result in results:
+        if result not in kept:
+            kept.append(result)
+    return kept
 
 
 def _timing(setting: Setting, member: Member) -> Timing:
@@ -79,7 +83,7 @@ def _check(member: Member, samples: Sequence[int]) -> None:
     wrong = [s for s in samples if not 0 < s < _NS_LIMIT]
     wrong += [s for s in starts if not 0 <= s < _NS_LIMIT]
     if wrong:
-        raise ResultError(f"{where} has a time of {wrong[0]:.4g} ns", "measure again")
+        raise ResultError(f"{where} has a time of {str(wrong[0])[:24]} ns", "measure again")
 
 
 def _row(timing: Timing, timings: Sequence[Timing], best: Chosen) -> Row:

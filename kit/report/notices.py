@@ -57,6 +57,8 @@ def _measured(report: Report) -> Iterator[Notice]:
 
 def _named(rows: Sequence[Row], report: Report) -> str:
     """Return the names of rows, with the letter of the setting where there are several."""
+    if len(rows) > 1 and len(rows) == sum(row.timing is not None for row in report.rows):
+        return "every row"
     several = len(report.settings) > 1
     return "; ".join(
         f"{row.label} ({row.timing.setting.letter})" if several and row.timing else row.label
@@ -65,12 +67,16 @@ def _named(rows: Sequence[Row], report: Report) -> str:
 
 
 def _sentence(words: str) -> str:
-    return words[:1].upper() + words[1:]
+    """Return words of a result as a sentence of the page."""
+    return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) else ".")
 
 
 def _apart(report: Report) -> Iterator[Notice]:
+    """Warn of what `kit bench` would have warned of, in results that it did not write."""
     for row in report.rows:
-        medians = row.timing.processes if row.timing else (1.0,)
+        if row.timing is None or row.timing.run.warnings:
+            continue
+        medians = row.timing.processes
         apart = max(medians) / min(medians) - 1
         if apart > _PROCESS_SPREAD:
             yield Notice(

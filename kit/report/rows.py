@@ -99,7 +99,7 @@ class Report:
     """Everything a page shows; rows are in the order to be shown.
 
     Attributes:
-        created: when each result was written, oldest first.
+        created: the moments at which results were written, oldest first.
     """
 
     settings: tuple[Setting, ...]

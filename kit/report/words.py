@@ -8,8 +8,8 @@ CAPTIONS = {
     "latency": "Every dot is one inference, further right is slower. Within a row time runs "
     "downwards, one band per fresh process. The upright line is the median, the grey band "
     "behind it its 95 % interval.",
-    "pairs": "Medians from zero with their 95 % interval. Orange is the eager PyTorch model "
-    "that the bundle was made from.",
+    "pairs": "Medians from zero with their 95 % interval. Orange, where it is there, is "
+    "the eager PyTorch model that the bundle was made from.",
 }
 
 READING = (

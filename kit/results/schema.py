@@ -104,13 +104,13 @@ class Plan(_Record):
     """
 
     name: Literal["quick", "default", "official", "custom"] = "default"
-    warmup_runs: int = Field(10, ge=0)
-    warmup_seconds: float = Field(0.5, ge=0)
-    runs: int = Field(100, ge=1)
-    seconds: float = Field(1.0, ge=0)
-    repeats: int = Field(3, ge=1)
-    max_seconds: float = Field(60.0, gt=0)
-    threads: int = Field(1, ge=1)
+    warmup_runs: int = Field(default=10, ge=0)
+    warmup_seconds: float = Field(default=0.5, ge=0)
+    runs: int = Field(default=100, ge=1)
+    seconds: float = Field(default=1.0, ge=0)
+    repeats: int = Field(default=3, ge=1)
+    max_seconds: float = Field(default=60.0, gt=0)
+    threads: int = Field(default=1, ge=1)
 
 
 class Process(_Record):

@@ -35,7 +35,7 @@ FLUSH_NS = 2_000_000_000
 _clock = time.perf_counter_ns
 
 
-class _Fault(Exception):
+class _StageError(Exception):
     """A stage that failed."""
 
     def __init__(self, stage: Exit, message: str) -> None:
@@ -60,14 +60,14 @@ def _stage(stage: Exit) -> Iterator[None]:
     try:
         yield
     except KitError as exc:
-        raise _Fault(stage, exc.message) from exc
+        raise _StageError(stage, exc.message) from exc
     except Exception as exc:
-        raise _Fault(stage, f"{type(exc).__name__}: {exc}") from exc
+        raise _StageError(stage, f"{type(exc).__name__}: {exc}") from exc
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise _Fault(Exit.USAGE, message)
+        raise _StageError(Exit.USAGE, message)
 
 
 def parse(arguments: Sequence[str]) -> Request:
@@ -79,7 +79,7 @@ def parse(arguments: Sequence[str]) -> Request:
         parser.add_argument(say.option(item.name), dest=item.name, type=kind, required=True)
     request = Request(**vars(parser.parse_args(arguments)))
     if request.threads < 1 or request.iters < 1:
-        raise _Fault(Exit.USAGE, "--threads and --iters are at least 1")
+        raise _StageError(Exit.USAGE, "--threads and --iters are at least 1")
     return request
 
 
@@ -205,7 +205,7 @@ def main(arguments: Sequence[str]) -> int:
     os.dup2(2, 1)  # runtimes print to stdout, also from C: keep the protocol clean
     try:
         _measure(parse(arguments), line)
-    except _Fault as fault:
+    except _StageError as fault:
         line.say(say.Error(at=fault.stage.name.lower(), msg=str(fault)))
         return int(fault.stage)
     return int(Exit.OK)

@@ -1,0 +1,214 @@
+"""What an ExecuTorch program says about itself, read from the bytes of the file alone.
+
+A `.pte` is a flatbuffer (`executorch/schema/program.fbs`, identifier ET12) and the segments
+that it points to. A payload of XNNPACK is a header of its own and again a flatbuffer
+(`executorch/backends/xnnpack/serialization/schema.fbs`). Field numbers of a flatbuffer only
+ever grow, so the few that are read here are written down as numbers. Everything is Python
+over bytes: a damaged file raises, it cannot take the interpreter down.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import re
+import struct
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.errors import BundleError, MissingTool
+
+XNNPACK = "XnnpackBackend"
+_U8, _U16, _I32, _U32, _U64 = (struct.Struct(f"<{c}") for c in "BHiIQ")
+_KERNEL_CALL, _DELEGATE_CALL = 1, 2  # of the union InstructionArguments
+_SEGMENT = 1  # of the enum DataLocation
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The instructions of a program.
+
+    Attributes:
+        version: of the program's schema.
+        kernels: calls of the runtime's own kernels, by operator.
+        calls: calls of delegates, by backend.
+        delegated: nodes that a delegate took over, by backend and then by kind; known for
+            XNNPACK only.
+    """
+
+    version: int
+    kernels: Counter[str]
+    calls: Counter[str]
+    delegated: dict[str, Counter[str]]
+
+
+def read(path: Path) -> Contents:
+    """Read a program.
+
+    Raises:
+        BundleError: it is not an ExecuTorch program, or it is damaged.
+    """
+    try:
+        return _parse(path.read_bytes())
+    except OSError as exc:
+        raise BundleError(f"cannot read {path}: {exc.strerror}", "build it again") from exc
+    except (struct.error, LookupError, ValueError, TypeError, OverflowError) as exc:
+        raise BundleError(
+            f"{path} is not an ExecuTorch program, or it is damaged: {exc}", "build it again"
+        ) from exc
+
+
+def _parse(data: bytes) -> Contents:
+    size, base = _header(data)
+    program = _Table.root(data[:size])
+    segments = [(base + s.number(0, _U64), s.number(1, _U64)) for s in program.tables(4)]
+    if any(start + length > len(data) for start, length in segments):
+        raise ValueError("it ends before its data do")
+    named = {entry.text(0) for entry in program.tables(7)}
+    found = Contents(program.number(0, _U32), Counter(), Counter(), {})
+    for plan in program.tables(1):
+        kernels = [_kernel_name(operator) for operator in plan.tables(6)]
+        delegates = []
+        for delegate in plan.tables(7):
+            backend = delegate.text(0)
+            delegates.append(backend)
+            nodes = found.delegated.setdefault(backend, Counter())
+            if backend == XNNPACK:
+                nodes.update(_xnnpack_nodes(_payload(delegate, program, segments, data), named))
+        for chain in plan.tables(5):
+            _count(chain, kernels, delegates, found)
+    return found
+
+
+def _header(data: bytes) -> tuple[int, int]:
+    """Return the size of the program's flatbuffer, and where its segments begin."""
+    if data[4:8] != b"ET12":
+        raise ValueError(f"its identifier is {data[4:8]!r} instead of b'ET12'")
+    if data[8:12] != b"eh00":
+        return len(data), 0
+    size, base = struct.unpack_from("<QQ", data, 16)
+    return size, base
+
+
+def _kernel_name(operator: _Table) -> str:
+    overload = operator.text(1)
+    return f"{operator.text(0)}.{overload}" if overload else operator.text(0)
+
+
+def _count(chain: _Table, kernels: list[str], delegates: list[str], found: Contents) -> None:
+    for instruction in chain.tables(2):
+        kind, call = instruction.number(0, _U8), instruction.table(1)
+        if kind == _KERNEL_CALL:
+            found.kernels[kernels[call.number(0, _U32)]] += 1
+        elif kind == _DELEGATE_CALL:
+            found.calls[delegates[call.number(0, _U32)]] += 1
+
+
+def _payload(
+    delegate: _Table, program: _Table, segments: list[tuple[int, int]], data: bytes
+) -> bytes:
+    where = delegate.table(1)
+    index = where.number(1, _U32)
+    if where.number(0, _U8) != _SEGMENT:
+        return list(program.tables(3))[index].octets(0)
+    start, length = segments[index]
+    return data[start : start + length]
+
+
+def _xnnpack_nodes(payload: bytes, named: set[str]) -> Iterator[str]:
+    """Yield the kind of each node, after a check that its constants are in the file.
+
+    The runtime stops the whole process when it meets the name of a missing constant that
+    is not even text; so the names are looked up here first.
+    """
+    if payload[4:8] != b"XH00":
+        raise ValueError(f"the XNNPACK payload begins with {payload[4:8]!r}")
+    start, size = struct.unpack_from("<II", payload, 10)
+    graph = _Table.root(payload[start : start + size])
+    for constant in graph.tables(7):
+        if (name := constant.text(2)) and name not in named:
+            raise ValueError(f"it lacks the constant {name}")
+    kinds = _xnnpack_kinds()
+    for node in graph.tables(1):
+        yield kinds[node.number(0, _U8)]
+
+
+@functools.cache
+def _xnnpack_kinds() -> tuple[str, ...]:
+    """Return the names of XNNPACK's nodes by number, from the installed schema."""
+    spec = importlib.util.find_spec("executorch")
+    roots = spec.submodule_search_locations if spec else None
+    if not roots:
+        raise MissingTool("executorch is not installed", "pip install executorch")
+    schema = Path(roots[0], "backends", "xnnpack", "serialization", "schema.fbs").read_text()
+    union = re.search(r"union XNodeUnion \{(.*?)\}", schema, re.DOTALL)
+    names = re.findall(r"^\s*XNN(\w+)", union[1], re.MULTILINE) if union else []
+    return ("nothing", *names)
+
+
+class _Table:
+    """One table of a flatbuffer; fields are given by their number in the schema.
+
+    https://flatbuffers.dev/internals/ - a table begins with the distance back to its
+    vtable, which holds its own size, the table's, and per field the offset in the table.
+    """
+
+    __slots__ = ("_data", "_position", "_vtable", "_vtable_size")
+
+    def __init__(self, data: bytes, position: int) -> None:
+        self._data = data
+        self._position = position
+        self._vtable = position - _I32.unpack_from(data, position)[0]
+        self._vtable_size = _U16.unpack_from(data, self._vtable)[0]
+
+    @classmethod
+    def root(cls, data: bytes) -> _Table:
+        """Return the root of a flatbuffer."""
+        return cls(data, _U32.unpack_from(data)[0])
+
+    def _at(self, field: int) -> int | None:
+        slot = 4 + 2 * field
+        if slot >= self._vtable_size:
+            return None
+        offset = _U16.unpack_from(self._data, self._vtable + slot)[0]
+        return self._position + offset if offset else None
+
+    def _target(self, at: int) -> int:
+        target: int = at + _U32.unpack_from(self._data, at)[0]
+        return target
+
+    def number(self, field: int, form: struct.Struct) -> int:
+        """Return an unsigned integer, 0 if it is absent."""
+        at = self._at(field)
+        return 0 if at is None else int(form.unpack_from(self._data, at)[0])
+
+    def octets(self, field: int) -> bytes:
+        """Return a string or a vector of bytes, empty if it is absent."""
+        at = self._at(field)
+        if at is None:
+            return b""
+        start = self._target(at)
+        length = _U32.unpack_from(self._data, start)[0]
+        return self._data[start + 4 : start + 4 + length]
+
+    def text(self, field: int) -> str:
+        """Return a string, empty if it is absent."""
+        return self.octets(field).decode()
+
+    def table(self, field: int) -> _Table:
+        """Return a table."""
+        at = self._at(field)
+        if at is None:
+            raise ValueError(f"field {field} is absent")
+        return _Table(self._data, self._target(at))
+
+    def tables(self, field: int) -> Iterator[_Table]:
+        """Yield the tables of a vector."""
+        at = self._at(field)
+        if at is None:
+            return
+        start = self._target(at)
+        for index in range(_U32.unpack_from(self._data, start)[0]):
+            yield _Table(self._data, self._target(start + 4 + 4 * index))

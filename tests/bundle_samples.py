@@ -1,0 +1,118 @@
+"""A small bundle and pictures for it, made without `kit build`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from kit import bundle as bundles
+from kit import formats, recipe
+from kit.accuracy import CHUNK
+from kit.bundle import Artifact, Bundle, Calibration, Golden, Preprocessing, Runtime, Source
+
+CLASSES = 7
+PRE = Preprocessing(resize=36, crop=32, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+def net(step: float = 0.0, bias: float = 0.0):
+    """Return a small network, its weights rounded to multiples of `step` if that is not 0."""
+    import torch
+    from torch import nn
+
+    torch.manual_seed(5)
+    layers = [nn.Conv2d(3, 8, 5, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    model = nn.Sequential(*layers, nn.Linear(8, CLASSES)).eval()
+    with torch.no_grad():
+        for value in model.parameters():
+            value.copy_((value / step).round() * step if step else value).add_(bias)
+    return model
+
+
+def make(
+    target: Path,
+    artifacts: dict[str, object],
+    calibration: Sequence[str] = (),
+    labels: Sequence[str] | None = None,
+    reference: object = None,
+    pre: Preprocessing = PRE,
+    classes: int = CLASSES,
+) -> Bundle:
+    """Write a bundle of these models, without `kit build`."""
+    import torch
+
+    made = recipe.make(model="mobilenet_v2", quantize="none", formats=tuple(artifacts))
+    example = torch.zeros(1, 3, pre.crop, pre.crop)
+    with bundles.staged(target) as work:
+        formats.get("reference").export(reference or net(), example, work / "reference.pt2")
+        for name, model in artifacts.items():
+            member = formats.get(name)
+            member.export(model, example, work / f"model{member.INFO.suffix}")
+        if labels is not None:
+            (work / "labels.txt").write_text("\n".join(labels) + "\n")
+        fields = {
+            "kit_version": "0",
+            "created": datetime.now(UTC),
+            "recipe": made,
+            "recipe_hash": made.hash,
+            "parameters": 1,
+            "input": bundles.Tensor(name="input", shape=(1, 3, pre.crop, pre.crop)),
+            "output": bundles.Tensor(name="logits", shape=(1, classes)),
+            "preprocessing": pre,
+            "labels": None if labels is None else "labels.txt",
+            "weights": Source(source="random", sha256="0"),
+            "calibration": Calibration(
+                source="set",
+                images=len(calibration),
+                sha256="0",
+                pictures=tuple(calibration),
+                worst_layer="0",
+                outside=0.0,
+            ),
+            "qconfig": {},
+            "golden": Golden(input="golden/input.npy", images=0, source="none", outputs={}),
+            "artifacts": tuple(
+                Artifact(
+                    format=name,
+                    file=f"model{formats.get(name).INFO.suffix}",
+                    quantize="none",
+                    format_version="1",
+                    runtime=Runtime(name="r", version="1"),
+                    operators={},
+                )
+                for name in artifacts
+            ),
+            "warnings": (),
+            "tools": {},
+        }
+        bundles.write_manifest(work, fields)
+    return bundles.load(target)
+
+
+def make_tiny(folder: Path) -> Bundle:
+    """Write a float Lite file, and an ONNX file of the same network with rounded weights."""
+    return make(folder, {"lite": net(), "onnx": net(step=0.1)})
+
+
+def picture(index: int) -> Image.Image:
+    rng = np.random.default_rng(index)
+    tint = rng.integers(0, 256, 3)
+    grain = rng.integers(-40, 40, (30 + index % 5, 40, 3))
+    return Image.fromarray((tint + grain).clip(0, 255).astype(np.uint8))
+
+
+def draw(root: Path, count: int, name: Callable[[int], str]) -> Path:
+    for index in range(count):
+        file = root / name(index)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        picture(index).save(file)
+    return root
+
+
+def draw_labelled(folder: Path) -> Path:
+    """Draw more pictures than fit in two chunks, labelled by their names."""
+    return draw(folder, 2 * CHUNK + 5, lambda i: f"{i % CLASSES:04}_{i:03}.png")

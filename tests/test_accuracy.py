@@ -1,0 +1,248 @@
+"""`kit.evaluate`: its numbers against an independent computation, and what it refuses."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bundle_samples import PRE, SHARED, draw, draw_labelled, make, make_tiny, net
+from PIL import Image
+
+import kit
+from kit.accuracy import CHUNK, _ranks, evaluate
+from kit.bundle import Bundle, Preprocessing
+from kit.errors import PictureError, RunError, UnknownName, UsageError
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Bundle:
+    return make_tiny(tmp_path_factory.mktemp("bundles") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory) -> Path:
+    return draw_labelled(tmp_path_factory.mktemp("pictures") / "set")
+
+
+def expected(root: Path, model: object) -> dict[str, float]:
+    """Compute the row of a model from scratch, with torchvision's transforms."""
+    import torch
+    from torchvision import transforms as T
+
+    steps = [T.Resize(36, antialias=True), T.CenterCrop(32), T.ToTensor()]
+    prepare = T.Compose([*steps, T.Normalize(PRE.mean, PRE.std)])
+    files = sorted(root.iterdir())
+    inputs = torch.stack([prepare(Image.open(file)) for file in files])
+    labels = torch.tensor([int(file.name[:4]) for file in files])
+    with torch.no_grad():
+        ref, out = net()(inputs).double(), model(inputs).double()
+    right = out.topk(5).indices == labels[:, None]
+    return {
+        "top1": right[:, 0].double().mean().item(),
+        "top5": right.any(1).double().mean().item(),
+        "agreement": (ref.argmax(1) == out.argmax(1)).double().mean().item(),
+        "sqnr_db": 10 * torch.log10((ref**2).sum() / ((ref - out) ** 2).sum()).item(),
+    }
+
+
+def test_it_stays_a_function_of_kit():
+    assert kit.evaluate is evaluate
+    assert kit.evaluate is evaluate  # also after the import that the first access caused
+
+
+# Numbers
+
+
+def test_the_numbers_are_those_of_an_independent_computation(tiny, pictures):
+    result = evaluate(tiny, pictures)
+    reference, lite, onnx = result.rows
+    assert [r.format for r in result.rows] == ["reference", "lite", "onnx"]
+    assert [r.images for r in result.rows] == [2 * CHUNK + 5] * 3
+    assert all(r.images_per_second > 0 for r in result.rows)
+
+    exact = expected(pictures, net())
+    assert (reference.top1, reference.top5) == (exact["top1"], exact["top5"])
+    assert (reference.agreement, reference.sqnr_db) == (1.0, None)
+    assert (lite.top1, lite.top5, lite.agreement) == (exact["top1"], exact["top5"], 1.0)
+    assert lite.sqnr_db is None or lite.sqnr_db > 100  # the same float network
+
+    rounded = expected(pictures, net(step=0.1))
+    assert 0 < rounded["agreement"] < 1  # else this test would see too little
+    assert rounded["top1"] != rounded["top5"]
+    assert (onnx.top1, onnx.top5) == (rounded["top1"], rounded["top5"])
+    assert onnx.agreement == rounded["agreement"]
+    assert onnx.sqnr_db == pytest.approx(rounded["sqnr_db"], abs=1e-3)
+
+
+def test_of_equal_logits_the_lower_class_comes_first():
+    logits = np.array([[0, 3, 1, 3, 2, 1, 1]], np.float32)
+    assert _ranks(logits).tolist() == [[1, 3, 4, 2, 5]]
+    assert _ranks(np.zeros((1, 3), np.float32)).tolist() == [[0, 1, 2]]
+
+
+def test_each_picture_is_prepared_once_for_all_formats(tiny, pictures, monkeypatch):
+    from kit.images import preprocess
+
+    prepared = []
+    decode = preprocess.decode
+
+    def count(data: bytes, name: str) -> Image.Image:
+        prepared.append(name)
+        return decode(data, name)
+
+    monkeypatch.setattr(preprocess, "decode", count)
+    steps: list[tuple[int, int]] = []
+    evaluate(tiny, pictures, progress=lambda *step: steps.append(step))
+    total = 2 * CHUNK + 5
+    assert len(prepared) == len(set(prepared)) == total
+    assert steps == [(CHUNK, total), (2 * CHUNK, total), (total, total)]
+
+
+def test_a_zip_and_its_folder_give_the_same_result(tiny, pictures, tmp_path):
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for picture_file in pictures.iterdir():
+            file.write(picture_file, picture_file.name)
+    folder, packed = evaluate(tiny, pictures), evaluate(str(tiny.path), str(path))
+    drop = {"images_per_second"}
+    assert [r.model_dump(exclude=drop) for r in folder.rows] == [
+        r.model_dump(exclude=drop) for r in packed.rows
+    ]
+    assert folder.pictures_sha256 == packed.pictures_sha256
+    assert (folder.pictures, packed.pictures) == ("set", "set.zip")
+
+
+# Which pictures
+
+
+def test_calibration_pictures_are_left_out_by_content(tmp_path, pictures):
+    from kit.images import digest, open_set
+
+    seen = [digest(p) for p in open_set(pictures).pictures[3:6]]
+    bundle = make(tmp_path / "b", {"lite": net()}, calibration=seen)
+    result = evaluate(bundle, pictures)
+    assert result.left_out == 3
+    assert result.rows[0].images == 2 * CHUNK + 2
+    assert evaluate(bundle, pictures, limit=10).rows[0].images == 10
+
+    # Only the contents count: a copy under another name is left out as well.
+    others = draw(tmp_path / "others", 1, lambda i: f"0001_{i}.png")
+    first = sorted(pictures.iterdir())[3]
+    shutil.copy(first, others / "0005_renamed.png")
+    assert evaluate(bundle, others).left_out == 1
+
+    (others / "0001_0.png").unlink()
+    with pytest.raises(PictureError, match="every picture of others calibrated this bundle"):
+        evaluate(bundle, others)
+
+
+def test_a_limit_is_spread_evenly_and_is_the_same_every_time(tiny, tmp_path):
+    root = draw(tmp_path / "set", 10, lambda i: f"{i // 2}/{i}.png")
+    first, second = (evaluate(tiny, root, formats=["lite"], limit=5) for _ in range(2))
+    assert first.rows[0].images == 5
+    assert first.pictures_sha256 == second.pictures_sha256
+    chosen = draw(tmp_path / "chosen", 10, lambda i: f"{i // 2}/{i}.png")
+    for odd in range(1, 10, 2):
+        (chosen / f"{odd // 2}/{odd}.png").unlink()
+    assert evaluate(tiny, chosen, formats=["lite"]).pictures_sha256 == first.pictures_sha256
+    assert evaluate(tiny, root, formats=["lite"], limit=99).rows[0].images == 10
+    with pytest.raises(UsageError, match="limit 0 leaves no picture"):
+        evaluate(tiny, root, limit=0)
+
+
+def test_labels_come_from_the_bundles_own_names(tmp_path):
+    names = ["cat", "dog", "Big Bird", *"defg"]
+    bundle = make(tmp_path / "b", {"lite": net()}, labels=names)
+    root = draw(tmp_path / "set", 6, lambda i: f"train/{('cat', 'big_bird')[i % 2]}/{i}.png")
+    same = draw(tmp_path / "same", 6, lambda i: f"{(0, 2)[i % 2]}/{i}.png")
+    found, indices = evaluate(bundle, root), evaluate(bundle, same)
+    assert found.rows[0].top1 == indices.rows[0].top1 is not None
+
+
+def test_labels_from_a_csv(tiny, pictures, tmp_path):
+    table = tmp_path / "labels.csv"
+    files = sorted(pictures.iterdir())
+    table.write_text("".join(f"{f.name},{int(f.name[:4])}\n" for f in files))
+    assert (
+        evaluate(tiny, pictures, labels=table).rows[0].top1 == evaluate(tiny, pictures).rows[0].top1
+    )
+    table.write_text(f"{files[0].name},3\n")
+    assert evaluate(tiny, pictures, labels=table).rows[0].images == 1
+
+
+def test_without_labels_there_is_no_top1(tiny, tmp_path):
+    root = draw(tmp_path / "set", 3, lambda i: f"photo{i}.png")
+    for row in evaluate(tiny, root).rows:
+        assert row.top1 is None
+        assert row.top5 is None
+        assert 0 <= row.agreement <= 1
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["0001_a.png", "0007_b.png"], r"0007_b\.png has the label 7, .* classes 0 to 6"),
+        (["0001_a.png", "b.png"], r"b\.png has no label, as 1 of 2 pictures"),
+        (["1/a.png", "misc/b.png"], r"misc/b\.png has no label"),
+    ],
+)
+def test_labels_that_do_not_fit(tiny, tmp_path, names, says):
+    root = draw(tmp_path / "set", len(names), lambda i: names[i])
+    with pytest.raises(PictureError, match=says):
+        evaluate(tiny, root)
+
+
+# Which formats
+
+
+def test_formats_are_chosen_by_name(tiny, pictures):
+    def names(wanted: Sequence[str]) -> list[str]:
+        return [r.format for r in evaluate(tiny, pictures, formats=wanted, limit=1).rows]
+
+    assert names(["onnx"]) == ["reference", "onnx"]
+    assert names(["onnx", "lite"]) == ["reference", "lite", "onnx"]
+    assert names(["reference"]) == ["reference"]
+    with pytest.raises(UnknownName, match="no format in this bundle called 'onx'") as caught:
+        names(["onx"])
+    assert "onnx" in caught.value.hint
+    with pytest.raises(UnknownName, match="called 'executorch'"):
+        names(["executorch"])
+
+
+def test_a_model_that_answers_nan(tmp_path, pictures):
+    bundle = make(tmp_path / "b", {"lite": net(bias=float("nan"))})
+    with pytest.raises(RunError, match="lite answered with NaN"):
+        evaluate(bundle, pictures)
+
+
+# The real thing
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data")
+def test_official_mobilenet_v2_on_500_pictures(tmp_path):
+    from kit.images.labels import imagenet_categories
+    from kit.models import mobilenet_v2
+    from kit.models._weights import load_into, read_state
+
+    spec = mobilenet_v2.SPEC
+    model = mobilenet_v2.build(1.0, 1000)
+    load_into(model, read_state(SHARED / "mobilenet_v2-b0353104.pth"), "official")
+    bundle = make(
+        tmp_path / "b",
+        {"onnx": model},
+        labels=imagenet_categories(),
+        reference=model,
+        pre=Preprocessing(resize=256, crop=224, mean=spec.mean, std=spec.std),
+        classes=1000,
+    )
+    reference, onnx = evaluate(bundle, SHARED / "imagenet-500.zip").rows
+    assert reference.images == 500
+    assert reference.top1 == pytest.approx(0.82, abs=0.004)  # torchvision's own preset gives 0.82
+    assert reference.top5 > 0.94
+    assert onnx.agreement >= 0.998
+    assert onnx.sqnr_db > 80

@@ -1,0 +1,124 @@
+"""The front door: names, exit codes, help, and the documents that repeat them."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from kit import cli, errors, family
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "kit", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_module_and_help_list_every_command():
+    done = run("--help")
+    assert done.returncode == 0
+    for name, (_, summary) in cli.COMMANDS.items():
+        assert re.search(rf"^  {name} +{re.escape(summary[:20])}", done.stdout, re.M), name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["biuld"], 2, "did you mean build?"),
+        (["build"], 3, "no model is named"),
+        (["build", "mobilenet_v9"], 2, "did you mean mobilenet_v"),
+        (["build", "mobilenet_v2", "--format", "onxx"], 2, "did you mean onnx?"),
+        (["build", "mobilenet_v2", "--format", ","], 3, "at least one format"),
+        (["build", "mobilenet_v2", "--quantize", "sttic"], 2, "did you mean static?"),
+        (["build", "mobilenet_v2", "--granularity", "per-layer"], 3, "granularity = 'per-layer'"),
+        (["build", "mobilenet_v2", "--resolution", "0"], 3, "resolution = 0"),
+        (["build", "mobilenet_v2", "--resolution", "31"], 3, "resolution = 31"),
+        (["build", "mobilenet_v2", "--resolution", "10001"], 3, "resolution = 10001"),
+        (["build", "mobilenet_v2", "--resolution", "big"], 2, "'big' is not a valid integer"),
+        (["build", "mobilenet_v2", "--width", "0"], 3, "width = 0.0"),
+        (["build", "mobilenet_v2", "--calibration-images", "0"], 3, "calibration_images = 0"),
+        (["build", "mobilenet_v2", "--seed", "-1"], 3, "seed = -1"),
+        (["build", "mobilenet_v2", "--wieghts", "x"], 2, "--weights"),
+        (["build", "mobilenet_v2", "--weights", "/nowhere.pth"], 3, "/nowhere.pth"),
+        (["build", "mobilenet_v2", "--calibrate", "/nowhere"], 3, "/nowhere"),
+        (["build", "--recipe", "/nowhere.toml"], 3, "/nowhere.toml"),
+        (["eval", "/nowhere", "--images", "/nowhere"], 4, "is not a bundle"),
+        (["bench", "/nowhere"], 4, "is not a bundle"),
+        (["report", "/nowhere.json", "-o", "/tmp/never"], 3, "/nowhere.json"),
+    ],
+)
+def test_bad_input_is_one_sentence_a_hint_and_a_code(arguments, code, words):
+    done = run(*arguments)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert lines[-2].startswith("kit: ")
+    assert lines[-1].startswith("hint: ")
+    assert done.stdout == ""
+
+
+def test_list_shows_every_member():
+    found = json.loads(run("list", "--json").stdout)
+    for kind in ("models", "quantize", "formats"):
+        assert list(found[kind]) == list(family.names(kind))
+        assert all(found[kind].values())
+    text = run("list").stdout
+    assert all(name in text for name in found["formats"])
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_and_option_is_documented(name):
+    command = cli.main.get_command(click.Context(cli.main), name)
+    assert command.help
+    page = ROOT / "docs" / f"{name}.md"
+    text = page.read_text(encoding="utf-8")
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"kit {name} {parameter.opts[-1]} has no help"
+            for option in parameter.opts + parameter.secondary_opts:
+                assert f"`{option}" in text or f" {option}" in text, f"{page.name} lacks {option}"
+    for option in set(re.findall(r"`(--[a-z-]+)", text)):
+        known = {o for p in command.params for o in p.opts} | {"--help", "--version"}
+        assert option in known, f"{page.name} names {option}, which kit {name} does not have"
+
+
+def classes(root: type[errors.KitError]):
+    yield root
+    for child in root.__subclasses__():
+        yield from classes(child)
+
+
+def test_exit_codes_are_documented():
+    table = dict(
+        re.findall(r"^\| `(\w+)` \| (\d+) \|", (ROOT / "docs/errors.md").read_text(), re.M)
+    )
+    assert table == {c.__name__: str(c.exit_code) for c in classes(errors.KitError)}
+    drawn = re.findall(r"([A-Z]\w+) +(\d+)  ", errors.__doc__ or "")
+    assert dict(drawn) == table
+
+
+def test_unforeseen_error_names_itself(monkeypatch, capsys):
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(cli.main, "main", broken)
+    monkeypatch.delenv("KIT_DEBUG", raising=False)
+    assert cli.run([]) == errors.UNFORESEEN
+    assert "ZeroDivisionError: a bug" in capsys.readouterr().err
+    monkeypatch.setenv("KIT_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        cli.run([])
+
+
+def test_closed_pipe_is_quiet():
+    done = subprocess.run(
+        f"{sys.executable} -m kit list | true", shell=True, capture_output=True, text=True
+    )
+    assert done.stderr == ""

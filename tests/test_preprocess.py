@@ -1,0 +1,212 @@
+"""From bytes to the input: broken pictures, and numbers against torchvision."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from picture_samples import JPEG, PNG, SHARED, encode, fill, noise, pre
+from PIL import Image
+
+from kit.bundle import Preprocessing
+from kit.errors import PictureError
+from kit.images import batch, decode, open_set, photos, sample, to_array
+
+# Decoding
+
+
+def colors(image: Image.Image) -> list[list[int]]:
+    return np.unique(np.asarray(image).reshape(-1, 3), axis=0).tolist()
+
+
+def test_grey_alpha_palette_and_cmyk_become_rgb():
+    for mode in ("1", "L", "P", "CMYK", "RGB"):
+        kind = "TIFF" if mode == "CMYK" else "PNG"
+        image = noise(20, 10, mode)
+        found = decode(encode(image, kind), mode)
+        assert found.mode == "RGB"
+        assert np.array_equal(np.asarray(found), np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_transparency_is_white(mode):
+    clear = Image.new("RGBA", (4, 4), (10, 20, 30, 0)).convert(mode)
+    assert colors(decode(encode(clear), "x")) == [[255, 255, 255]]
+    half = Image.new("RGBA", (4, 4), (0, 0, 0, 128)).convert(mode)
+    assert colors(decode(encode(half), "x")) == [[127, 127, 127]]
+
+
+def test_a_transparent_palette_entry_is_white():
+    image = Image.new("P", (4, 4), 0)
+    image.putpalette([9, 9, 9, 200, 0, 0])
+    data = encode(image, "GIF", transparency=0)
+    assert colors(decode(data, "x")) == [[255, 255, 255]]
+
+
+def test_sixteen_bits_keep_the_upper_eight():
+    grey = np.array([[0, 255, 256, 0x7FFF, 0xFFFF]], np.uint16)
+    found = decode(encode(Image.fromarray(grey)), "x")
+    assert np.asarray(found)[0, :, 0].tolist() == [0, 0, 1, 127, 255]
+
+
+def test_floating_point_pixels_are_refused():
+    data = encode(Image.fromarray(np.zeros((4, 4), np.float32)), "TIFF")
+    with pytest.raises(PictureError, match="floating-point"):
+        decode(data, "x.tif")
+
+
+def test_an_animation_is_its_first_frame():
+    frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue")]
+    data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert decode(data, "x").getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_a_picture_is_turned_upright():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # rotated by 90 degrees
+    image = Image.new("RGB", (40, 20), "red")
+    image.paste("blue", (0, 0, 20, 20))
+    found = decode(encode(image, "JPEG", exif=exif, quality=100), "x")
+    assert found.size == (20, 40)
+    assert found.getpixel((10, 5))[2] > 200  # what was left is on top
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"%!PS-Adobe-3.0 EPSF-3.0\n", PNG[:4]])
+def test_not_a_picture(data):
+    with pytest.raises(PictureError, match=r"notes\.jpg is not a picture"):
+        decode(data, "notes.jpg")
+
+
+@pytest.mark.parametrize("data", [JPEG, PNG, encode(noise(40, 30), "WEBP")])
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_a_truncated_picture(data, share):
+    with pytest.raises(PictureError, match=r"a\.jpg is (damaged|not a picture)"):
+        decode(data[: int(len(data) * share)], "a.jpg")
+
+
+@pytest.mark.parametrize("side", [13400, 30000])  # over our limit; over Pillow's
+def test_a_picture_of_too_many_pixels(side):
+    header = bytearray(encode(Image.new("1", (8, 8))))
+    struct.pack_into(">II", header, 16, side, side)
+    crc = zlib.crc32(bytes(header[12:29]))
+    struct.pack_into(">I", header, 29, crc)
+    with pytest.raises(PictureError, match="more than 178 million pixels"):
+        decode(bytes(header), "big.png")
+
+
+def test_a_picture_that_would_fill_the_memory_when_resized():
+    with pytest.raises(PictureError, match=r"line\.png has more than"):
+        to_array(Image.new("RGB", (1, 1_000_000)), pre(256, 224), "line.png")
+
+
+def test_a_failure_names_the_picture(tmp_path):
+    found = open_set(fill(tmp_path, "tench/broken.jpg", data=JPEG[:200]))
+    with pytest.raises(PictureError, match=r"tench/broken\.jpg"):
+        batch(found, pre())
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from([JPEG, PNG, encode(noise(9, 9), "GIF"), encode(noise(9, 9), "TIFF")]),
+    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=12),
+)
+def test_broken_pictures_never_raise_anything_else(data, changes):
+    broken = bytearray(data)
+    for where, value in changes:
+        broken[int(where * (len(broken) - 1))] = value
+    try:
+        image = decode(bytes(broken), "x")
+    except PictureError:
+        return
+    assert image.mode == "RGB"
+
+
+# Preprocessing
+
+
+def by_torchvision(image: Image.Image, how: Preprocessing) -> np.ndarray:
+    from torchvision import transforms as T
+
+    steps = [
+        T.Resize(how.resize, T.InterpolationMode.BILINEAR, antialias=True),
+        T.CenterCrop(how.crop),
+        T.ToTensor(),
+        T.Normalize(how.mean, how.std),
+    ]
+    return T.Compose(steps)(image).numpy()
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        (640, 427),
+        (427, 640),
+        (256, 256),
+        (300, 299),
+        (257, 512),
+        (3, 5),
+        (1, 1),
+        (33, 32),
+        (31, 97),
+    ],
+)
+@pytest.mark.parametrize(("resize", "crop"), [(256, 224), (36, 32), (110, 96), (37, 32)])
+def test_preprocessing_is_torchvisions(size, resize, crop):
+    image, how = noise(*size), pre(resize, crop)
+    found = to_array(image, how)
+    assert found.dtype == np.float32
+    assert found.shape == (3, crop, crop)
+    assert np.abs(found - by_torchvision(image, how)).max() <= 1e-6
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data")
+def test_preprocessing_of_photos_is_torchvisions():
+    found = open_set(SHARED / "imagenet-500.zip")
+    assert len(found) == 500
+    assert [p.label for p in found] == list(range(0, 1000, 2))
+    for picture in sample(found, 10, seed=0):
+        image = decode(picture.read(), picture.name)
+        expected = by_torchvision(image, pre(256, 224))
+        assert np.abs(to_array(image, pre(256, 224)) - expected).max() <= 1e-6
+
+
+def test_a_batch_is_in_order_and_reports_progress(tmp_path):
+    fill(tmp_path, "b.jpg")
+    fill(tmp_path, "a.png", data=PNG)
+    steps: list[tuple[int, int]] = []
+    found = batch(open_set(tmp_path), pre(), lambda *step: steps.append(step))
+    assert found.shape == (2, 3, 32, 32)
+    assert np.array_equal(found[0], to_array(decode(PNG, "a"), pre()))
+    assert steps == [(1, 2), (2, 2)]
+
+
+# The photos that every machine has
+
+
+def test_crops_are_deterministic_and_differ_from_golden_ones():
+    first = photos.crops(6, pre(), seed=3)
+    assert first.shape == (6, 3, 32, 32)
+    assert first.dtype == np.float32
+    assert np.array_equal(first, photos.crops(6, pre(), seed=3))
+    assert not np.array_equal(first, photos.crops(6, pre(), seed=4))
+    golden = photos.golden(6, pre())
+    assert np.array_equal(golden, photos.golden(6, pre()))
+    assert all(not np.array_equal(a, b) for a in first for b in golden)
+    assert all(not np.array_equal(a, b) for i, a in enumerate(golden) for b in golden[:i])
+
+
+def test_crops_are_natural_pictures():
+    values = photos.crops(6, pre(256, 224), seed=0)
+    across = np.corrcoef(values[..., :-1].ravel(), values[..., 1:].ravel())[0, 1]
+    assert across > 0.9  # neighbours resemble each other, unlike in noise
+
+
+def test_the_photos_take_turns(monkeypatch):
+    plain = [Image.new("RGB", (60, 40), color) for color in ("red", "lime", "blue")]
+    monkeypatch.setattr(photos, "_photos", lambda: plain)
+    brightest = photos.crops(6, pre(), seed=0).mean((2, 3)).argmax(1)
+    assert brightest.tolist() == [0, 1, 2, 0, 1, 2]

@@ -1,0 +1,231 @@
+"""Quantization methods and flows, on small networks with real runtimes."""
+
+import copy
+
+import pytest
+
+from kit import family, formats
+from kit.errors import BuildError
+from kit.formats._contract import predict
+from kit.quantize._contract import Options
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+
+PER_CHANNEL = Options(granularity="per-channel", output_margin=1.0)
+
+
+def small() -> nn.Module:
+    """Every pattern of MobileNetV2 in four convolutions, alive and deterministic."""
+    torch.manual_seed(0)
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.expand = nn.Sequential(nn.Conv2d(8, 24, 1, bias=False), nn.BatchNorm2d(24), nn.ReLU6())
+            self.depth = nn.Sequential(
+                nn.Conv2d(24, 24, 3, 1, 1, groups=24, bias=False), nn.BatchNorm2d(24), nn.ReLU6()
+            )
+            self.project = nn.Sequential(nn.Conv2d(24, 8, 1, bias=False), nn.BatchNorm2d(8))
+
+        def forward(self, x):
+            return x + self.project(self.depth(self.expand(x)))
+
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 1, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU6(),
+        Block(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Dropout(0.2),
+        nn.Linear(8, 5),
+    )
+    model.train()
+    with torch.no_grad():
+        for _ in range(20):
+            model(3 * torch.randn(16, 3, 16, 16))
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def folded():
+    from kit.quantize._graph import fold
+
+    return fold(small())
+
+
+@pytest.fixture(scope="module")
+def images():
+    torch.manual_seed(1)
+    return 3 * torch.randn(16, 3, 16, 16)
+
+
+def sqnr(a, b):
+    return float(10 * torch.log10((a**2).sum() / ((a - b) ** 2).sum()))
+
+
+@pytest.mark.parametrize("name", family.names("quantize"))
+def test_every_method_keeps_its_contract(name, folded, images):
+    method = family.load("quantize", name)
+    assert method.INFO.summary
+    for flow in ("torch-ao", "pt2e-s8", "pt2e-u8"):
+        before = copy.deepcopy(folded.state_dict())
+        made = method.quantize(folded, flow, images, PER_CHANNEL)
+        assert {"activations", "weights"} <= made.qconfig.keys()
+        with torch.inference_mode():
+            assert made.graph(images[:1]).shape == (1, 5)
+        after = folded.state_dict()
+        assert all(torch.equal(before[k], after[k]) for k in before), "the float model was changed"
+
+
+def test_folding_keeps_the_function_and_leaves_no_batchnorm(folded, images):
+    model = small()
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(images), model(images), rtol=1e-3, atol=1e-4)
+    kinds = {type(m) for m in folded.modules()}
+    assert nn.BatchNorm2d not in kinds
+    assert nn.Dropout not in kinds
+
+
+def test_a_model_that_cannot_be_traced_is_named():
+    from kit.quantize._graph import fold
+
+    class Fickle(nn.Module):
+        def forward(self, x):
+            return x if x.sum() > 0 else -x
+
+    with pytest.raises(BuildError, match="Fickle cannot be traced"):
+        fold(Fickle())
+
+
+@pytest.mark.parametrize("flow", ["torch-ao", "pt2e-s8", "pt2e-u8"])
+@pytest.mark.parametrize(("granularity", "least"), [("per-channel", 22), ("per-tensor", 18)])
+def test_static_int8_stays_near_the_float_model(flow, granularity, least, folded, images):
+    static = family.load("quantize", "static")
+    options = Options(granularity=granularity, output_margin=1.0)
+    graph = static.quantize(folded, flow, images, options).graph
+    torch.backends.quantized.engine = "qnnpack"
+    with torch.inference_mode():
+        got = torch.cat([graph(x[None]) for x in images])
+        assert sqnr(folded(images), got) > least
+
+
+@pytest.mark.parametrize("flow", ["torch-ao", "pt2e-s8", "pt2e-u8"])
+def test_the_margin_widens_the_range_of_the_output(flow, folded, images):
+    """Twice the range in as many steps: the answers lie on a grid twice as coarse."""
+    static = family.load("quantize", "static")
+
+    def step(margin):
+        options = Options(granularity="per-channel", output_margin=margin)
+        graph = static.quantize(folded, flow, images, options).graph
+        torch.backends.quantized.engine = "qnnpack"
+        with torch.inference_mode():
+            values = torch.cat([graph(x[None]) for x in images]).flatten().unique()
+        gaps = values.diff()
+        return float(gaps[gaps > 1e-6].min())
+
+    assert step(2.0) == pytest.approx(2 * step(1.0), rel=0.02)
+
+
+def test_relu6_is_fused_and_costs_no_operator(folded, images):
+    """The stock quantizer leaves each ReLU6 between two more quantize nodes."""
+    from kit.quantize import _pt2e
+
+    graph = _pt2e.quantize_static(folded, images, PER_CHANNEL, unsigned=True).graph
+    names = [str(n.target) for n in graph.graph.nodes]
+    assert not any("hardtanh" in n or "relu" in n for n in names)
+    convolution = [n for n in graph.graph.nodes if n.target is torch.ops.aten.conv2d.default]
+    assert len(convolution) == 4
+    for node in convolution:
+        (user,) = node.users
+        assert user.target is torch.ops.quantized_decomposed.quantize_per_tensor.default
+
+
+def test_dropping_saturated_clips_changes_no_bit(folded, images, monkeypatch):
+    from kit.quantize import _pt2e
+
+    lean = _pt2e.quantize_static(folded, images, PER_CHANNEL, unsigned=False).graph
+    monkeypatch.setattr(_pt2e, "_drop_saturated_clips", lambda graph: None)
+    full = _pt2e.quantize_static(folded, images, PER_CHANNEL, unsigned=False).graph
+    assert any("hardtanh" in str(n.target) for n in full.graph.nodes)
+    with torch.inference_mode():
+        for x in images:
+            assert torch.equal(lean(x[None]), full(x[None]))
+
+
+def test_a_clip_that_the_range_does_not_cover_stays(images):
+    """ReLU6 after the addition of two signals below zero and above six is not redundant."""
+    from kit.quantize import _pt2e
+    from kit.quantize._graph import fold
+
+    torch.manual_seed(3)
+
+    class Clipped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+            self.act = nn.Hardtanh(-1.0, 2.0)
+            self.head = nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.head(self.act(4 * self.conv(x)).mean((2, 3)))
+
+    folded = fold(Clipped().eval())
+    graph = _pt2e.quantize_static(folded, images, PER_CHANNEL, unsigned=False).graph
+    with torch.inference_mode():
+        got = torch.cat([graph(x[None]) for x in images])
+        assert sqnr(folded(images), got) > 15
+
+
+@pytest.mark.parametrize("name", ["onnx", "executorch"])
+def test_runtime_computes_what_the_graph_computes(name, folded, images, tmp_path):
+    """Integer arithmetic and its simulation agree to one step nearly everywhere."""
+    format_ = formats.get(name)
+    static = family.load("quantize", "static")
+    graph = static.quantize(folded, format_.INFO.flow, images, PER_CHANNEL).graph
+    file = tmp_path / f"model{format_.INFO.suffix}"
+    format_.export(graph, images[:1], file)
+    got = predict(format_.load(file, 1), images.numpy())
+    with torch.inference_mode():
+        want = torch.cat([graph(x[None]) for x in images])
+    assert sqnr(want, torch.from_numpy(got)) > 35
+    operators = format_.describe(file).operators
+    assert operators
+
+
+def test_lite_is_equal_bit_for_bit(folded, images, tmp_path):
+    lite = formats.get("lite")
+    graph = family.load("quantize", "static").quantize(folded, "torch-ao", images, PER_CHANNEL).graph
+    torch.backends.quantized.engine = "qnnpack"
+    lite.export(graph, images[:1], tmp_path / "model.ptl")
+    got = predict(lite.load(tmp_path / "model.ptl", 1), images.numpy())
+    with torch.inference_mode():
+        want = torch.cat([graph(x[None]) for x in images])
+    assert torch.equal(want, torch.from_numpy(got))
+    found = lite.describe(tmp_path / "model.ptl")
+    assert found.format_version.startswith("bytecode ")
+    assert any(op.startswith("quantized::conv2d") for op in found.operators)
+
+
+def test_coverage_tells_pictures_from_noise():
+    """The published trap: one random input calibrates a model that then answers wrongly."""
+    from kit.bundle import Preprocessing
+    from kit.images import photos
+    from kit.quantize import _coverage
+    from kit.quantize._graph import fold
+
+    pre = Preprocessing(resize=73, crop=64, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    torch.manual_seed(0)
+    model = family.load("models", "mobilenet_v2").build(0.35, 10)
+    natural = torch.from_numpy(photos.golden(8, pre))
+    pictures = torch.from_numpy(photos.crops(32, pre, 0))
+    model.train()
+    with torch.no_grad():
+        for _ in range(10):
+            model(pictures)
+    folded = fold(model.eval())
+    good = _coverage.coverage(folded, pictures, natural)
+    grey = _coverage.coverage(folded, torch.zeros(4, 3, 64, 64), natural)
+    assert good.outside < _coverage.TOLERATED < grey.outside
+    assert grey.layer

@@ -1,0 +1,62 @@
+"""Recipes: checked, hashed, readable from TOML."""
+
+import pytest
+
+from kit import recipe
+from kit.errors import RecipeError, UnknownName
+
+
+def test_equal_recipes_have_equal_hashes():
+    one = recipe.make("mobilenet_v2", formats=("onnx", "lite"))
+    two = recipe.make("mobilenet_v2", formats=["onnx", "lite", "onnx"])
+    assert one == two
+    assert one.hash == two.hash
+    assert one.hash != recipe.make("mobilenet_v2", formats=("lite", "onnx")).hash
+    assert one.hash != recipe.make("mobilenet_v2", formats=("onnx", "lite"), seed=1).hash
+
+
+def test_recipe_is_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        recipe.make("mobilenet_v2").seed = 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"resolution": 31}, "resolution = 31: .*32"),
+        ({"resolution": 10001}, "resolution = 10001"),
+        ({"width": -1}, "width = -1"),
+        ({"sed": 1}, "sed = 1"),
+        ({"formats": ()}, "at least one format"),
+    ],
+)
+def test_bad_fields_name_themselves(fields, message):
+    with pytest.raises(RecipeError, match=message):
+        recipe.make("mobilenet_v2", **fields)
+
+
+def test_unknown_names_come_with_near_ones():
+    with pytest.raises(UnknownName) as caught:
+        recipe.make("mobilnet_v2")
+    assert "mobilenet_v2" in caught.value.hint
+
+
+def test_toml(tmp_path):
+    file = tmp_path / "recipe.toml"
+    file.write_text('model = "mobilenet_v2"\nformats = ["onnx"]\nresolution = 96\n')
+    made = recipe.make(**recipe.read(file))
+    assert (made.model, made.formats, made.resolution) == ("mobilenet_v2", ("onnx",), 96)
+
+
+@pytest.mark.parametrize("text", ["model = ", "\x00", "[a]\n[a]"])
+def test_not_toml(tmp_path, text):
+    file = tmp_path / "recipe.toml"
+    file.write_text(text)
+    with pytest.raises(RecipeError, match="is not TOML"):
+        recipe.read(file)
+
+
+def test_slug_tells_people_what_it_is():
+    made = recipe.make("mobilenet_v2", width=0.35, resolution=96)
+    assert made.slug == "mobilenet_v2-w0.35-96-static-per-channel"
+    assert recipe.make("mobilenet_v2", quantize="none").slug == "mobilenet_v2-224-fp32"

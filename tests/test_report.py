@@ -1,0 +1,257 @@
+"""The rows of a report: what is merged, compared, told apart, and refused."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from report_samples import (
+    CONTEXT,
+    LOCAL,
+    WHEN,
+    accuracy,
+    bundle,
+    everything,
+    latency,
+    run,
+)
+
+from kit.errors import ResultError
+from kit.report import html, model, notices, page, tables
+from kit.report.rows import Report, Row
+from kit.results import statistics
+from kit.results.schema import AccuracyResult, DeviceRef, LatencyResult, Plan, Process
+
+PHONE = DeviceRef(kind="phone", name="Pixel 8", serial="38A1")
+VIRTUAL = DeviceRef(kind="virtual", name="vdev-arm64-qemu", serial="127.0.0.1:5555")
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return model.build(everything())
+
+
+def row(report: Report, label: str, letter: str = "A") -> Row:
+    found = [r for r in report.rows if r.label == label]
+    return next(r for r in found if r.timing is None or r.timing.setting.letter == letter)
+
+
+def notice(report: Report, start: str) -> notices.Notice | None:
+    return next((n for n in notices.collect(report) if n.title.startswith(start)), None)
+
+
+# --- rows
+
+
+def test_one_row_per_bundle_and_format_int8_beside_fp32(report: Report) -> None:
+    assert [r.label for r in report.rows] == [
+        "eager PyTorch fp32",
+        "int8 .pte",
+        "fp32 .pte",
+        "int8 .onnx",
+        "fp32 .onnx",
+        "int8 .ptl",
+        "fp32 .ptl",
+    ]
+
+
+def test_a_row_holds_size_accuracy_statistics_and_parity(report: Report) -> None:
+    found = row(report, "int8 .pte")
+    assert found.artifact is not None
+    assert found.artifact.size == 3_762_480
+    assert found.parity is not None
+    assert found.parity.agreement == 0.96
+    assert found.accuracy is not None
+    assert found.accuracy.drop == pytest.approx(100 * 2 / 468)
+    assert found.timing is not None
+    assert found.timing.median == statistics.estimate(found.timing.samples_ns)
+    assert found.timing.p99 == statistics.percentile_ms(found.timing.samples_ns, 99)
+    assert found.timing.load == 43  # of 40, 43 and 46
+
+
+def test_speedups_are_against_eager_and_the_same_formats_fp32(report: Report) -> None:
+    int8, fp32, eager = (
+        row(report, label).timing for label in ("int8 .pte", "fp32 .pte", "eager PyTorch fp32")
+    )
+    assert int8 is not None
+    assert fp32 is not None
+    assert eager is not None
+    assert int8.vs_fp32 == statistics.speedup(fp32.samples_ns, int8.samples_ns)
+    assert int8.vs_eager == statistics.speedup(eager.samples_ns, int8.samples_ns)
+    assert fp32.vs_fp32 is None
+    assert eager.vs_eager is None
+
+
+def test_the_order_of_the_results_changes_nothing() -> None:
+    first, second, third, fourth = everything()
+    orders = ([first, second, third, fourth], [fourth, second, first, third])
+    assert len({html.render(page.compose(order)) for order in orders}) == 1
+
+
+def test_a_result_given_twice_counts_once(report: Report) -> None:
+    assert model.build(everything() * 2) == report
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"context": CONTEXT.model_copy(update={"cpu": "Intel Xeon 6780E"})},
+        {"context": CONTEXT.model_copy(update={"governor": "powersave"})},
+        {"context": CONTEXT.model_copy(update={"versions": {"torch": "2.13.0"}})},
+        {"context": CONTEXT.model_copy(update={"environment": {"OMP_WAIT_POLICY": "active"}})},
+        {"plan": Plan(threads=2)},
+        {"threads": 2},
+        {"device": LOCAL.model_copy(update={"name": "another machine"})},
+    ],
+)
+def test_another_setting_is_another_row_and_never_a_baseline(change: dict[str, object]) -> None:
+    fp32 = latency("none", runs=(run("executorch", "none", 8.2, **change),))
+    report = model.build([latency(runs=(run("executorch", "static", 3.9),)), fp32])
+    assert len(report.settings) == 2
+    assert all(r.timing is not None and r.timing.vs_fp32 is None for r in report.rows)
+    told = notice(report, "Measured in 2 different settings")
+    assert told is not None
+    assert "nothing is averaged" in told.text
+
+
+def test_another_kit_version_is_another_setting() -> None:
+    report = model.build([latency(), latency("none", kit_version="0.2.0")])
+    told = notice(report, "Measured in 2 different settings")
+    assert told is not None
+    assert told.text.endswith("B differs from A in kit (0.1.0, 0.2.0).")
+
+
+def test_runs_that_name_different_libraries_share_a_setting() -> None:
+    with_ort = CONTEXT.model_copy(update={"versions": {"kit": "0.1.0", "onnxruntime": "1.32.0"}})
+    report = model.build(
+        [latency(runs=(run("executorch", "static", 4), run("onnx", "static", 4, context=with_ort)))]
+    )
+    assert len(report.settings) == 1
+    assert report.settings[0].versions["onnxruntime"] == "1.32.0"
+    assert report.settings[0].versions["torch"] == "2.14.1"
+
+
+@pytest.mark.parametrize(
+    "change", [{"model": "mobilenet_v1"}, {"resolution": 192}, {"width": 0.5}], ids=str
+)
+def test_another_architecture_is_no_baseline(change: dict[str, object]) -> None:
+    report = model.build([latency(), latency("none", bundle=bundle("none", **change))])
+    timing = row(report, "int8 .pte").timing
+    assert timing is not None
+    assert timing.vs_eager is not None
+    assert timing.vs_fp32 is None
+
+
+def test_fp32_by_another_runner_is_no_baseline_and_eager_is() -> None:
+    native = run("executorch", "static", 3.9, via="native")
+    reference = run("reference", "none", 20.4)
+    fp32 = run("executorch", "none", 8.2)
+    report = model.build([latency(runs=(native, reference)), latency("none", runs=(fp32,))])
+    timing = row(report, "int8 .pte").timing
+    assert timing is not None
+    assert timing.vs_eager is not None
+    assert timing.vs_fp32 is None
+
+
+def test_a_second_measurement_is_a_row_of_its_own_with_the_nearest_baseline() -> None:
+    later = WHEN + timedelta(hours=3)
+    again = latency(created=later, runs=(run("executorch", "static", 3.0),))
+    slow = latency("none", created=later, runs=(run("executorch", "none", 16.4),))
+    report = model.build([latency(), latency("none"), again, slow])
+    labels = [r.label for r in report.rows if r.name == "int8 .pte"]
+    assert labels == ["int8 .pte, 2025-11-24 12:30:00", "int8 .pte, 2025-11-24 09:30:00"]
+    first = row(report, "int8 .pte, 2025-11-24 09:30:00").timing
+    assert first is not None
+    assert first.vs_fp32 is not None
+    assert first.vs_fp32.ratio == pytest.approx(8.2 / 3.9, rel=0.02)
+    second = row(report, "int8 .pte, 2025-11-24 12:30:00").timing
+    assert second is not None
+    assert second.vs_fp32 is not None
+    assert second.vs_fp32.ratio == pytest.approx(16.4 / 3.0, rel=0.02)
+    assert notice(report, "Measured 2 times: int8 .pte of mobilenet_v2-224-static") is not None
+
+
+def test_times_without_a_zone_are_taken_as_utc() -> None:
+    naive = latency("none", created=WHEN.replace(tzinfo=None))
+    assert model.build([latency(), naive]).created == (WHEN,)
+
+
+def test_two_bundles_are_told_apart_by_what_differs() -> None:
+    tensor = bundle(hash="b" * 64, granularity="per-tensor", name="second")
+    report = model.build([latency(runs=(run("lite", "static", 20),)), latency(bundle=tensor)])
+    assert [r.label for r in report.rows if r.format == "lite"] == [
+        "int8 .ptl, static per-channel",
+        "int8 .ptl, static per-tensor",
+    ]
+
+
+# --- accuracy
+
+
+def test_accuracy_of_different_pictures_is_not_mixed() -> None:
+    more = tuple(r.model_copy(update={"images": 5000}) for r in accuracy().rows)
+    other = accuracy(pictures="other.zip", pictures_sha256="00" * 32, rows=more)
+    report = model.build([*everything(), other])
+    chosen = {r.accuracy.pictures for r in report.rows if r.accuracy}
+    assert chosen == {"imagenet-500.zip"}  # more rows were evaluated on it
+    assert [line.cells[0].note for line in tables.accuracy(report).lines].count("other.zip") == 4
+    assert notice(report, "Evaluated on different pictures") is None
+
+
+def test_a_row_evaluated_elsewhere_is_shown_with_a_notice() -> None:
+    elsewhere = accuracy("none", pictures="other.zip", pictures_sha256="00" * 32)
+    report = model.build([latency(), latency("none"), accuracy(), elsewhere])
+    told = notice(report, "Evaluated on different pictures")
+    assert told is not None
+    assert "other.zip (468 pictures)" in told.text
+
+
+def test_the_newer_evaluation_of_the_same_pictures_counts() -> None:
+    rows = tuple(r.model_copy(update={"top1": 0.5}) for r in accuracy().rows)
+    newer = accuracy(created=WHEN + timedelta(days=1), rows=rows)
+    for order in ([accuracy(), newer], [newer, accuracy()]):
+        found = row(model.build([latency(), *order]), "int8 .pte").accuracy
+        assert found is not None
+        assert found.row.top1 == 0.5
+
+
+def test_without_a_reference_there_is_no_drop() -> None:
+    alone = accuracy(rows=accuracy().rows[1:])
+    assert all(a.drop is None for a in model.build([alone]).accuracy)
+
+
+def test_an_evaluated_reference_is_not_listed_as_untimed(report: Report) -> None:
+    assert report.untimed == []
+    assert len(model.build([accuracy()]).untimed) == 4
+
+
+# --- numbers that cannot be
+
+
+def timed(load_ns: int = 1, samples_ns: tuple[int, ...] = (5,)) -> list[LatencyResult]:
+    process = Process(load_ns=load_ns, first_ns=1, samples_ns=samples_ns)
+    return [latency(runs=(run("onnx", "static", 4, processes=(process,)),))]
+
+
+def scored(**changes: float) -> list[AccuracyResult]:
+    return [accuracy(rows=(accuracy().rows[0].model_copy(update=changes),))]
+
+
+@pytest.mark.parametrize(
+    ("results", "message"),
+    [
+        ([], "hold no measurement"),
+        ([latency(runs=())], "hold no measurement"),
+        ([latency(runs=(run("onnx", "static", 4, processes=()),))], "a process without samples"),
+        (timed(samples_ns=()), "a process without samples"),
+        (timed(samples_ns=(5, 0)), "has a time of 0 ns"),
+        (timed(samples_ns=(5, -3)), "has a time of -3 ns"),
+        (timed(load_ns=10**400), "has a time of 1000000"),
+        (scored(top1=82.9), "has a share of 82.9"),
+        (scored(agreement=float("nan")), "has a share of nan"),
+        (scored(images=0), "was taken on 0 pictures"),
+    ],
+)
+def test_results_that_cannot_be_are_refused(results, message: str) -> None:
+    with pytest.raises(ResultError, match=message):
+        model.build(results)

@@ -1,0 +1,212 @@
+"""The pages of a report: escaped, self-contained, described, written whole or not at all."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from report_samples import CONTEXT, accuracy, bundle, everything, latency, run
+
+from kit import cli
+from kit.errors import OutputError
+from kit.report import html, markdown, page, text
+from kit.report.palette import DARK, LIGHT
+from kit.report.write import write
+from kit.results import store
+from kit.results.schema import DeviceRef
+
+HOSTILE = "<script>alert(1)</script> & | `x` **b** [a](b) $x^2$ \u202e\x1b[31m\ud800 \n# x"
+
+
+@pytest.fixture(scope="module")
+def hostile() -> page.Page:
+    name = HOSTILE
+    ref = bundle(name=name, hash="b" * 64, model=name)
+    context = CONTEXT.model_copy(
+        update={"cpu": name, "os": name, "versions": {name: name}, "environment": {name: name}}
+    )
+    device = DeviceRef(kind="local", name=name, serial=name)
+    odd = {"context": context, "device": device, "warnings": (name,)}
+    runs = (run("onnx", "static", 4, **odd), run(name, "static", 5, **odd))
+    ref_fp32 = bundle("none", name=name + "2", model=name)
+    fp32 = latency("none", bundle=ref_fp32, runs=(run("onnx", "none", 7, **odd),))
+    scores = [
+        accuracy(bundle=ref, pictures=name),
+        accuracy("none", bundle=ref_fp32, pictures=name),
+    ]
+    return page.compose([latency(bundle=ref, runs=runs, kit_version=name), fp32, *scores])
+
+
+def test_strings_of_results_are_escaped_in_html(hostile: page.Page) -> None:
+    found = html.render(hostile)
+    found.encode()
+    assert "<script" not in found
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in found
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\u202e\ud800-\udfff]", found)
+
+
+def test_strings_of_results_are_escaped_in_markdown(hostile: page.Page) -> None:
+    found = markdown.render(hostile)
+    found.encode()
+    assert "<script" not in re.sub(r"\\<", "", found)
+    assert not re.search(r"(?<!\\)\*\*b\*\*|(?<!\\)\[a\](?!\\)\(", found.replace("\\*", ""))
+    tables_found = [block for block in found.split("\n\n") if block.startswith("| ")]
+    assert len(tables_found) >= 5
+    for block in tables_found:
+        widths = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
+        assert len(widths) == 1, block
+
+
+def test_a_broken_figure_title_cannot_break_the_svg(hostile: page.Page) -> None:
+    for picture in [*hostile.pictures, *(p for s in hostile.sections for p in s.pictures)]:
+        root = ElementTree.fromstring(picture.file.encode())
+        assert root.find("{*}script") is None
+        assert root[0].text == picture.title
+
+
+def test_markdown_of_a_name_with_underscores_stays_readable() -> None:
+    assert markdown.escape("mobilenet_v2-224") == "mobilenet_v2-224"
+    assert markdown.escape("_a_ b|c\nd") == r"\_a\_ b\|c d"
+
+
+def test_the_html_page_stands_alone_and_is_described() -> None:
+    found = html.render(page.compose(everything()))
+    assert not re.search(r"https?:|//[a-z]|<script|<link|<img|url\((?!#)|@import", found)
+    assert found.count("<style") == 1  # one in a plot would dress the whole page
+    assert found.count("<caption") == found.count("<table") == 5
+    heads = re.findall(r"<th [^>]*>", found)
+    assert all(re.search(r'scope="(col|row)"', head) for head in heads)
+    pictures = re.findall(r"<svg [^>]*>", found)
+    assert len(pictures) == 3
+    for picture in pictures:
+        assert 'role="img"' in picture
+        for name in re.search(r'aria-labelledby="([^"]*)"', picture)[1].split():
+            assert found.count(f'id="{name}"') == 1
+    ids = re.findall(r' id="([^"]*)"', found)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r"url\(#([^)]*)\)", found)) <= set(ids)
+    assert "prefers-color-scheme:dark" in found
+    assert "3.86 to 3.89" in found.replace(text.NBSP, " ")
+
+
+def test_markdown_has_the_same_tables_as_html() -> None:
+    composed = page.compose(everything())
+    found = markdown.render(composed)
+    for table in (composed.sections[0].table, *composed.details):
+        assert f"| Format | {' | '.join(table.columns)} |" in found
+        for line in table.lines:
+            assert found.count(f"| **{line.head.text}**") >= 1
+    assert found.startswith("# int8 .pte is 5.2× faster than eager PyTorch fp32 and 2.1× faster")
+    assert "](plots/latency-a.svg)" in found
+    assert "int8 .pte: median 3.88 ms, 95 % interval 3.86 to 3.89, p99 4.20, 450 samples." in found
+
+
+def test_every_sample_is_drawn() -> None:
+    composed = page.compose(everything())
+    latency_plot = next(p for p in composed.sections[0].pictures if p.key == "latency-a")
+    dots = [d for d in re.findall(r' d="([^"]*)"', latency_plot.inline) if d.count("M") > 50]
+    assert sum(d.count("M") for d in dots) == 7 * 450
+
+
+def test_colours_have_contrast_in_light_and_dark() -> None:
+    for palette in (LIGHT, DARK):
+        for ground in ("paper", "card"):
+            for ink in ("ink", "muted", "good", "bad", "eager", "int8"):
+                assert contrast(palette[ink], palette[ground]) >= 4.5, (ink, ground)
+            assert contrast(palette["fp32"], palette[ground]) >= 3
+        assert contrast(palette["warn"], palette["warn-paper"]) >= 4.5
+        assert contrast(palette["ink"], palette["warn-paper"]) >= 4.5
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2.2, 1.4.3."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+# --- on disk
+
+
+def test_files_are_written_and_a_failure_leaves_the_older_report(tmp_path, monkeypatch) -> None:
+    write(everything(), tmp_path / "out")
+    names = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file())
+    assert names == [
+        "out/plots/latency-a.svg",
+        "out/plots/pairs-a.svg",
+        "out/plots/size-accuracy.svg",
+        "out/report.html",
+        "out/report.md",
+    ]
+    before = (tmp_path / "out/report.md").read_bytes()
+    real = Path.write_text
+
+    def full_disk(self: Path, *args: object, **options: object) -> int:
+        if "report.html" in self.name:
+            raise OSError(28, "No space left on device")
+        return real(self, *args, **options)
+
+    monkeypatch.setattr(Path, "write_text", full_disk)
+    with pytest.raises(OutputError, match="No space left on device"):
+        write([accuracy()], tmp_path / "out")
+    assert (tmp_path / "out/report.md").read_bytes() == before
+    assert len(list((tmp_path / "out").rglob(".*"))) == 0
+
+
+def test_a_file_in_the_way_is_an_output_error(tmp_path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(OutputError, match="cannot write the report"):
+        write([accuracy()], tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+# --- the command
+
+
+def test_the_command_reads_files_and_prints_the_paths(tmp_path, capsys) -> None:
+    files = []
+    for index, result in enumerate(everything()):
+        files.append(str(tmp_path / f"{index}.json"))
+        store.write(result, Path(files[-1]))
+    assert cli.run(["report", *files, "-o", str(tmp_path / "out")]) == 0
+    told = capsys.readouterr()
+    assert told.out.splitlines() == [
+        str(tmp_path / "out" / "report.html"),
+        str(tmp_path / "out" / "report.md"),
+    ]
+    assert told.err.startswith("int8 .pte is 5.2× faster than eager PyTorch fp32")
+    assert "int8 .pte is 5.2×" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot read the result"),
+        ("{", "is not a result file"),
+        ("[]", "is not a result file"),
+        ('{"kind": "latency", "schema_version": 99}', "schema 99"),
+        ('{"kind": "speed"}', "is not a result file"),
+    ],
+)
+def test_a_wrong_file_is_one_sentence_and_exit_code_3(tmp_path, capsys, content, message) -> None:
+    path = tmp_path / "result.json"
+    if content is not None:
+        path.write_text(content)
+    assert cli.run(["report", str(path), "-o", str(tmp_path / "out")]) == 3
+    told = capsys.readouterr().err
+    assert message in told
+    assert "Traceback" not in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_as_a_result_and_no_result_at_all_are_errors(tmp_path, capsys) -> None:
+    assert cli.run(["report", str(tmp_path), "-o", str(tmp_path / "out")]) == 3
+    assert cli.run(["report"]) == 2
+    assert "RESULT" in capsys.readouterr().err

@@ -1,0 +1,241 @@
+"""What a report says: cells to the letter, headline, notices."""
+
+from __future__ import annotations
+
+import pytest
+from report_samples import PHONE, VIRTUAL, accuracy, everything, latency, run
+
+from kit.report import headline, model, notices, page, tables, text
+from kit.report.rows import Report, Row
+from kit.results.schema import Process
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return model.build(everything())
+
+
+def row(report: Report, label: str, letter: str = "A") -> Row:
+    found = [r for r in report.rows if r.label == label]
+    return next(r for r in found if r.timing is None or r.timing.setting.letter == letter)
+
+
+def notice(report: Report, start: str) -> notices.Notice | None:
+    return next((n for n in notices.collect(report) if n.title.startswith(start)), None)
+
+
+# --- cells
+
+
+def cells(table: tables.Table, label: str) -> dict[str, str]:
+    line = next(line for line in table.lines if line.head.text == label)
+    return {
+        column: f"{cell.text}|{cell.note}".replace(text.NBSP, " ").strip("|")
+        for column, cell in zip(table.columns, line.cells, strict=True)
+    }
+
+
+def test_the_overview_of_a_row_to_the_letter(report: Report) -> None:
+    table = tables.overview(report.settings[0], report)
+    assert cells(table, "int8 .pte") == {
+        "Size, MB": "3.76",
+        "Top-1, %": "82.5|0.4 lost, ± 1.8",
+        "Parity, %": "96.0|of 50",
+        "Median, ms": "3.88|3.86 to 3.89",
+        "Against eager fp32": "5.2×|5.21 to 5.26",
+        "Against own fp32": "2.1×|2.10 to 2.12",
+    }
+    assert cells(table, "int8 .ptl")["Against own fp32"] == "0.76×|0.76 to 0.76, slower"
+    assert cells(table, "fp32 .pte")["Top-1, %"] == "82.9|equal answers"
+
+
+def test_latency_accuracy_and_parity_to_the_letter(report: Report) -> None:
+    assert cells(tables.latency(report), "int8 .pte") == {
+        "Median, ms": "3.88|3.86 to 3.89",
+        "p90, ms": "4.02",
+        "p99, ms": "4.20",
+        "Load, ms": "43.0",
+        "First, ms": "9.75",
+        "Peak memory, MB": "214",
+        "Samples": "450|medians 3.82, 3.88, 3.92",
+        "Runner": "python|default plan",
+    }
+    assert cells(tables.accuracy(report), "int8 .pte") == {
+        "Pictures": "468|imagenet-500.zip",
+        "Top-1, %": "82.5",
+        "Drop, points": "0.4|± 1.8",
+        "Top-5, %": "95.7",
+        "Agreement, %": "96.0",
+        "SQNR, dB": "18.1",
+        "Pictures per second": "31.4",
+    }
+    assert cells(tables.parity(report), "int8 .ptl") == {
+        "Compared with": "graph that was lowered",
+        "Pictures": "50",
+        "Largest difference of a logit": "0",
+        "SQNR, dB": "equal",
+        "Agreement, %": "100.0",
+    }
+
+
+def test_columns_without_a_number_are_left_out() -> None:
+    report = model.build([latency(runs=(run("executorch", "static", 4, peak_rss=None),))])
+    assert tables.overview(report.settings[0], report).columns == (
+        "Size, MB",
+        "Parity, %",
+        "Median, ms",
+    )
+    assert "Peak memory, MB" not in tables.latency(report).columns
+
+
+def test_few_samples_have_a_median_and_no_interval() -> None:
+    process = Process(load_ns=1, first_ns=1, samples_ns=(4_000_000,) * 5)
+    report = model.build([latency(runs=(run("onnx", "static", 4, processes=(process,)),))])
+    assert cells(tables.latency(report), "int8 .onnx")["Median, ms"] == "4.00|too few samples"
+
+
+@pytest.mark.parametrize(
+    ("function", "value", "shown"),
+    [
+        (text.significant, 3.876, "3.88"),
+        (text.significant, 21.44, "21.4"),
+        (text.significant, 3890.2, "3890"),
+        (text.significant, 0.04567, "0.0457"),
+        (text.significant, 0.0, "0"),
+        (text.megabytes, 3_762_480, "3.76"),
+        (text.megabytes, 214_000_000, "214"),
+        (text.percent, 0.99999, "99.9"),
+        (text.percent, 1.0, "100.0"),
+        (text.signed, -0.24, "\N{MINUS SIGN}0.2"),
+        (text.signed, -0.04, "0.0"),
+        (text.times, 5.23, "5.2×"),
+        (text.times, 0.763, "0.76×"),
+        (text.times, 12.4, "12×"),
+    ],
+)
+def test_numbers_are_written(function, value: float, shown: str) -> None:
+    assert function(value) == shown
+
+
+# --- headline and notices
+
+
+def test_the_headline_is_computed(report: Report) -> None:
+    found = headline.write(report)
+    assert found.sentence == (
+        "int8 .pte is 5.2× faster than eager PyTorch fp32 and 2.1× faster than its own fp32, "
+        "0.4 points of top-1 lost."
+    )
+    assert [d.replace(text.NBSP, " ") for d in found.details] == [
+        "Its file has 3.76 MB instead of 14.25 MB.",
+        "On 468 pictures a top-1 difference below 1.8 points may be chance; "
+        "the first answers agree on 96.0 %.",
+        "int8 .ptl is 1.3× slower than its own fp32 here.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("results", "sentence"),
+    [
+        (
+            [latency(runs=(run("lite", "static", 23.1),)), latency("none")],
+            "int8 .ptl is 1.3× slower than its own fp32.",
+        ),
+        (
+            [
+                latency(runs=(run("onnx", "static", 7.4),)),
+                latency("none", runs=(run("onnx", "none", 7.402),)),
+            ],
+            "int8 .onnx is as fast as its own fp32, within the noise.",
+        ),
+        ([latency(runs=(run("onnx", "static", 4.4),))], "int8 .onnx takes 4.39 ms."),
+        ([latency("none", runs=(run("onnx", "none", 7.4),))], "fp32 .onnx takes 7.38 ms."),
+        (
+            [accuracy()],
+            "int8 .ptl: 0.2 points of top-1 lost against eager PyTorch fp32; "
+            "no latency was measured.",
+        ),
+        (
+            [latency(runs=(run("executorch", "static", 400, device=VIRTUAL),)), latency("none")],
+            "fp32 .onnx takes 7.38 ms.",
+        ),
+        (
+            [latency(runs=(run("executorch", "static", 400, device=VIRTUAL),))],
+            "Timed on virtual devices only, so no speed is claimed.",
+        ),
+        (
+            [
+                latency(runs=(run("executorch", "static", 9, device=PHONE),)),
+                latency("none", runs=(run("executorch", "none", 27, device=PHONE),)),
+                latency(),
+            ],
+            "On Pixel 8, int8 .pte is 3.0× faster than its own fp32.",
+        ),
+    ],
+)
+def test_the_headline_claims_no_more_than_was_measured(results, sentence: str) -> None:
+    found = headline.write(model.build(results)).sentence.replace(text.NBSP, " ")
+    assert found == sentence
+
+
+def test_accuracy_that_rose_is_called_gained() -> None:
+    rows = tuple(
+        r.model_copy(update={"top1": 0.85}) if r.format == "executorch" else r
+        for r in accuracy().rows
+    )
+    found = headline.write(model.build([latency(), accuracy(rows=rows)])).sentence
+    assert found.endswith("2.1 points of top-1 gained.")
+
+
+def test_virtual_devices_stand_apart_marked_and_without_speedups() -> None:
+    virtual = [
+        latency(runs=(run("executorch", "static", 400, device=VIRTUAL),)),
+        latency("none", runs=(run("executorch", "none", 3900, device=VIRTUAL),)),
+    ]
+    composed = page.compose([*virtual, *everything()])
+    local, apart = composed.sections
+    assert (local.virtual, apart.virtual) == (False, True)
+    assert apart.kind == "Virtual device, not a phone"
+    assert "Against own fp32" not in apart.table.columns
+    assert [p.key for p in apart.pictures] == ["latency-b"]
+    for table in (apart.table, *composed.details):
+        for line in table.lines:
+            told = "vdev" in str(line) or "'B'" in str(line)
+            assert ("virtual device" in line.head.marks) == (table is apart.table or told)
+    assert composed.notices[0].title == "Not a phone: vdev-arm64-qemu"
+
+
+def test_a_warning_of_the_benchmark_is_said_once_and_marks_its_rows() -> None:
+    words = "the clock changed during the run; plug the machine in"
+    runs = (
+        run("executorch", "static", 4, warnings=(words,)),
+        run("onnx", "static", 4, warnings=(words,)),
+        run("lite", "static", 20),
+    )
+    report = model.build([latency(runs=runs)])
+    told = [n for n in notices.collect(report) if n.title.startswith("Measured with a warning")]
+    assert [n.text for n in told] == ["The clock changed during the run; plug the machine in."]
+    assert told[0].title.endswith(": int8 .pte; int8 .onnx")
+    marks = {line.head.text: line.head.marks for line in tables.latency(report).lines}
+    assert marks["int8 .pte"] == ("see warnings",)
+    assert marks["int8 .ptl"] == ()
+
+
+def test_processes_that_disagree_are_noticed() -> None:
+    processes = tuple(
+        Process(load_ns=1, first_ns=1, samples_ns=(ms * 1_000_000,) * 20) for ms in (4, 5)
+    )
+    report = model.build([latency(runs=(run("onnx", "static", 4, processes=processes),))])
+    told = notice(report, "Processes disagree: int8 .onnx")
+    assert told is not None
+    assert "lie 25 % apart" in told.text
+
+
+def test_a_missing_baseline_is_noticed() -> None:
+    told = notice(model.build([latency(runs=(run("onnx", "static", 4),))]), "No fp32 beside")
+    assert told is not None
+    assert told.title == "No fp32 beside int8 .onnx"
+
+
+def test_a_complete_report_has_no_notice(report: Report) -> None:
+    assert notices.collect(report) == []

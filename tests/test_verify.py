@@ -1,0 +1,52 @@
+"""Comparisons of logits."""
+
+import numpy as np
+import pytest
+
+from kit import golden, verify
+from kit.errors import VerificationFailed
+
+
+def test_sqnr_by_hand():
+    signal = np.array([[3.0, 4.0]], np.float32)
+    assert verify.sqnr_db(signal, signal) is None
+    assert verify.sqnr_db(signal, signal + np.float32(0.5)) == pytest.approx(
+        10 * np.log10(25 / 0.5), abs=1e-6
+    )
+
+
+def test_agreement_and_thresholds():
+    right = np.eye(4, dtype=np.float32)
+    wrong = right.copy()
+    wrong[0] = [0, 2, 0, 0]
+    found = verify.compare("float reference", right, wrong, {"agreement": 0.75})
+    assert (found.agreement, found.max_abs, found.passed) == (0.75, 2.0, True)
+    assert not verify.compare("float reference", right, wrong, {"agreement": 0.76}).passed
+    assert not verify.compare("float reference", right, wrong, {"max_abs": 1.9}).passed
+    assert not verify.compare("float reference", right, wrong, {"sqnr_db": 10}).passed
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf])
+def test_answers_that_are_not_numbers_never_pass(poison):
+    right = np.eye(4, dtype=np.float32)
+    bad = right.copy()
+    bad[1, 1] = poison
+    found = verify.compare("float reference", right, bad, {})
+    assert not found.passed
+    with pytest.raises(VerificationFailed) as caught:
+        verify.require("onnx", found, right, bad)
+    assert "float reference: mean" in caught.value.message
+    assert "onnx: mean" in caught.value.message
+
+
+def test_golden_pictures_are_the_surest_but_not_all_of_one_kind():
+    logits = np.zeros((96, 10), np.float32)
+    logits[np.arange(96), np.arange(96) % 3] = np.linspace(1, 2, 96)
+    logits[5, 7] = 1.5
+    chosen = golden.surest(logits)
+    assert len(chosen) == golden.IMAGES == len(set(chosen))
+    assert chosen == sorted(chosen)
+    answers = logits[chosen].argmax(1)
+    surest_of_each = [max(r for r in range(96) if logits[r].argmax() == a) for a in (0, 1, 2)]
+    assert set(surest_of_each) <= set(chosen)
+    assert 5 in chosen or 7 not in answers

@@ -1,0 +1,77 @@
+"""Children end when the work does, well or badly."""
+
+import os
+import sys
+import time
+
+import psutil
+import pytest
+
+from kit import workers
+from kit.errors import BuildError
+
+
+def task(tmp_path, name, code):
+    return workers.Task(name, [sys.executable, "-c", code], tmp_path / f"{name}.log")
+
+
+def test_all_run_and_see_the_environment(tmp_path):
+    code = "import os; print(os.environ['COLOUR'])"
+    done = []
+    tasks = [task(tmp_path, n, code) for n in "abc"]
+    with workers.Pool(tasks, 2, {"COLOUR": "green"}) as pool:
+        pool.wait(done.append)
+    assert sorted(done) == ["a", "b", "c"]
+    assert (tmp_path / "c.log").read_text().strip() == "green"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("raise SystemExit(3)", "exit code 3"),
+        ("import os; os.kill(os.getpid(), 9)", "killed by signal 9"),
+        ("raise ValueError('no such operator')", "ValueError: no such operator"),
+    ],
+)
+def test_a_failed_child_is_named_and_the_others_end(tmp_path, code, words):
+    slow = task(tmp_path, "slow", "import time; time.sleep(600)")
+    with (
+        pytest.raises(BuildError, match=words),
+        workers.Pool([slow, task(tmp_path, "bad", code)], 2, {}) as pool,
+    ):
+        pool.wait(lambda name: None)
+    assert not alive()
+
+
+def test_grandchildren_end_as_well(tmp_path):
+    code = (
+        "import subprocess, sys, time;"
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); time.sleep(600)"
+    )
+    seen = []
+    with (
+        pytest.raises(KeyboardInterrupt),
+        workers.Pool([task(tmp_path, "parent", code)], 1, {}),
+    ):
+        wait_for(lambda: len(alive()) == 2)
+        seen += alive()
+        raise KeyboardInterrupt
+    wait_for(lambda: not any(p.is_running() and p.status() != "zombie" for p in seen))
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def alive():
+    me = psutil.Process(os.getpid())
+    return [p for p in me.children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_width_keeps_within_cores_and_memory():
+    assert workers.width(8, 1) == min(8, len(os.sched_getaffinity(0)))
+    assert workers.width(8, 2**60) == 1
+    assert workers.width(1, 1) == 1

@@ -142,7 +142,9 @@ with bundle.staged(Path(sys.argv[1]) / "b") as work:
 
 def test_full_disk(tmp_path):
     """A real one: a file system of 1 MB, mounted in a namespace of its own."""
-    script = 'mount -t tmpfs -o size=1m none "$1" && "$2" -c "$3" "$1"; code=$?; ls -A "$1"; exit $code'
+    script = (
+        'mount -t tmpfs -o size=1m none "$1" && "$2" -c "$3" "$1"; code=$?; ls -A "$1"; exit $code'
+    )
     done = subprocess.run(
         ["unshare", "-Urm", "sh", "-c", script, "sh", str(tmp_path), sys.executable, WRITE],
         capture_output=True,

@@ -348,7 +348,9 @@ def test_describe_agrees_with_executorchs_own_reader(net):
 @pytest.mark.parametrize(
     "content",
     [b"", b"PK", b"text that is long enough to have an identifier", bytes(100)]
-    + [b"\x08\0\0\0ET12" + bytes(n) for n in (0, 4, 60)],
+    + [b"\x08\0\0\0ET12" + bytes(n) for n in (0, 4, 60)]
+    + [b"\x0c\0\0\0ET12\x04\0\x04\0\x04\0\0\0"],  # whole, but empty
+    ids=range(8),
 )
 def test_what_is_not_a_program_is_refused(tmp_path, content):
     path = tmp_path / "model.pte"

@@ -22,7 +22,9 @@ def small() -> nn.Module:
     class Block(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.expand = nn.Sequential(nn.Conv2d(8, 24, 1, bias=False), nn.BatchNorm2d(24), nn.ReLU6())
+            self.expand = nn.Sequential(
+                nn.Conv2d(8, 24, 1, bias=False), nn.BatchNorm2d(24), nn.ReLU6()
+            )
             self.depth = nn.Sequential(
                 nn.Conv2d(24, 24, 3, 1, 1, groups=24, bias=False), nn.BatchNorm2d(24), nn.ReLU6()
             )
@@ -196,7 +198,9 @@ def test_runtime_computes_what_the_graph_computes(name, folded, images, tmp_path
 
 def test_lite_is_equal_bit_for_bit(folded, images, tmp_path):
     lite = formats.get("lite")
-    graph = family.load("quantize", "static").quantize(folded, "torch-ao", images, PER_CHANNEL).graph
+    graph = (
+        family.load("quantize", "static").quantize(folded, "torch-ao", images, PER_CHANNEL).graph
+    )
     torch.backends.quantized.engine = "qnnpack"
     lite.export(graph, images[:1], tmp_path / "model.ptl")
     got = predict(lite.load(tmp_path / "model.ptl", 1), images.numpy())

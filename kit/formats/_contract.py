@@ -5,6 +5,8 @@ A member of `kit.formats` defines:
     INFO: Info
     def export(model: GraphModule, example: Tensor, path: Path) -> None
     def describe(path: Path) -> Description
+    def prepare(threads: int) -> int | None   # import the runtime, set its threads; how many
+                                              # it reports, None if it cannot be asked
     def load(path: Path, threads: int) -> Session
     def version() -> str                      # of the runtime that `load` uses
 """

@@ -79,6 +79,8 @@ def _parse(data: bytes) -> Contents:
                 nodes.update(_xnnpack_nodes(_payload(delegate, program, segments, data), named))
         for chain in plan.tables(5):
             _count(chain, kernels, delegates, found)
+    if not found.kernels and not found.calls:
+        raise ValueError("it has no instructions")
     return found
 
 
@@ -162,6 +164,8 @@ class _Table:
         self._position = position
         self._vtable = position - _I32.unpack_from(data, position)[0]
         self._vtable_size = _U16.unpack_from(data, self._vtable)[0]
+        if self._vtable_size < 4:
+            raise ValueError(f"there is no table at {position}")
 
     @classmethod
     def root(cls, data: bytes) -> _Table:

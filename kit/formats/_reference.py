@@ -72,9 +72,16 @@ class TorchSession:
         return array
 
 
-def load(path: Path, threads: int) -> TorchSession:
-    """Load the program; `threads` sets torch's intra-op threads of this process."""
+def prepare(threads: int) -> int:
+    """Import torch, set the intra-op threads of this process and return their number."""
     import torch
+    import torch.export
 
     torch.set_num_threads(threads)
+    return int(torch.get_num_threads())
+
+
+def load(path: Path, threads: int) -> TorchSession:
+    """Load the program; `threads` sets torch's intra-op threads of this process."""
+    prepare(threads)
     return TorchSession(module(path))

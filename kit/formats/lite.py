@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from kit.errors import BundleError
 from kit.formats._contract import Description, Info, Thresholds
-from kit.formats._reference import TorchSession, version
+from kit.formats._reference import TorchSession, prepare, version
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
 
-__all__ = ["INFO", "describe", "export", "load", "version"]
+__all__ = ["INFO", "describe", "export", "load", "prepare", "version"]
 
 INFO = Info(
     suffix=".ptl",
@@ -89,11 +89,10 @@ def load(path: Path, threads: int) -> TorchSession:
     Raises:
         BundleError: it is not a Lite Interpreter file.
     """
-    import torch
     from torch.jit.mobile import _load_for_lite_interpreter
 
+    prepare(threads)
     _use_qnnpack()
-    torch.set_num_threads(threads)
     try:
         return TorchSession(_load_for_lite_interpreter(str(path)))
     except RuntimeError as exc:

@@ -80,14 +80,20 @@ class _OrtSession:
         return array
 
 
+def prepare(threads: int) -> None:
+    """Import ONNX Runtime; it takes the number of threads when a file is opened."""
+    # Its wheels carry a usage reporter; this is the switch that stops it.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime  # noqa: F401
+
+
 def load(path: Path, threads: int) -> _OrtSession:
     """Open the file with `threads` intra-op threads that do not spin between runs.
 
     Raises:
         BundleError: ONNX Runtime refuses the file.
     """
-    # ONNX Runtime's wheels carry a usage reporter; this is the switch that stops it.
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    prepare(threads)
     import onnxruntime as ort
 
     options = ort.SessionOptions()

@@ -27,7 +27,6 @@ from kit import formats
 from kit.bundle import REFERENCE
 from kit.devices._hostinfo import read_text, status_bytes
 from kit.errors import KitError
-from kit.runners import _runtimes
 from kit.runners import protocol as say
 from kit.runners.protocol import Exit, Request
 
@@ -91,7 +90,7 @@ def _measure(request: Request, line: _Line) -> None:
     with _stage(Exit.LOAD):
         module = formats.get(request.format)
         runtime = module.INFO.runtime if hasattr(module, "INFO") else "torch"
-        obeyed = _runtimes.prepare(runtime, request.threads)
+        obeyed = module.prepare(request.threads)
         if request.format == REFERENCE:
             module.load(Path(request.model), request.threads)  # torch.export imports on demand
         versions = {

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from kit.accuracy import evaluate
     from kit.bench.measure import measure
     from kit.bundle import load as load_bundle
-    from kit.accuracy import evaluate
     from kit.pipeline import build
     from kit.recipe import make as make_recipe
 

@@ -176,6 +176,7 @@ class Manifest(_Record):
     labels: str | None
     weights: Source
     calibration: Calibration | None
+    corrections: tuple[str, ...]
     qconfig: dict[str, dict[str, str]]
     golden: Golden
     artifacts: tuple[Artifact, ...]

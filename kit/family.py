@@ -12,6 +12,8 @@ from types import ModuleType
 
 from kit.errors import UnknownName
 
+KINDS = {"quantize": "quantization method"}
+
 
 def names(package: str) -> tuple[str, ...]:
     """Return the sorted member names of a family, for example ``names("formats")``."""
@@ -27,5 +29,6 @@ def load(package: str, name: str) -> ModuleType:
     """
     known = names(package)
     if name not in known:
-        raise UnknownName.among(package.removesuffix("s"), name, known)
+        kind = KINDS.get(package, package.removesuffix("s"))
+        raise UnknownName.among(kind, name, known)
     return importlib.import_module(f"kit.{package}.{name}")

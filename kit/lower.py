@@ -74,7 +74,7 @@ def lower(job: Job) -> Lowered:
     golden = np.load(job.shared / GOLDEN)
     model = _float_model(job)
     images = torch.from_numpy(np.load(job.shared / CALIBRATION))
-    options = Options(granularity=job.recipe.granularity, output_margin=job.output_margin)
+    options = Options(job.recipe.granularity, job.output_margin, job.recipe.observer)
     quantized = method.quantize(model, format_.INFO.flow, images, options)
     file = job.shared / f"model{format_.INFO.suffix}"
     example = torch.from_numpy(golden[:1])

@@ -25,7 +25,9 @@ from kit.bundle import (
     Tensor,
 )
 from kit.calibration import Pictures, choose, identity
+from kit.corrections import _plan
 from kit.errors import VerificationFailed
+from kit.quantize._observers import check as check_observer
 from kit.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class _Work:
     weights: Source = field(init=False)
     parameters: int = 0
     calibration: Calibration | None = None
+    corrections: tuple[str, ...] = ()
     warnings: list[str] = field(default_factory=list)
 
 
@@ -81,6 +84,8 @@ def build(
     path = Path(target)
     bundle.check_target(path)
     progress("reading the inputs")
+    _plan.resolve(recipe.corrections)
+    check_observer(recipe.observer)
     pictures = choose(recipe)
     name = cache.key(identity(recipe, pictures))
     if use_cache and (found := cache.find(name, path)) is not None:
@@ -176,6 +181,7 @@ def _lower(work: _Work, model: nn.Module, pictures: Pictures, shared: Path) -> N
     inputs, reference = golden.choose(model, work.preprocessing)
     images = pictures.load(work.preprocessing)
     folded = fold(model)
+    _correct(work, folded, images)
     np.save(shared / lower.GOLDEN, inputs)
     np.save(shared / lower.CALIBRATION, images)
     torch.save(folded.state_dict(), shared / lower.FLOAT_STATE)
@@ -196,6 +202,19 @@ def _lower(work: _Work, model: nn.Module, pictures: Pictures, shared: Path) -> N
     artifacts = [_verified(work, a.artifact, shared, reference) for a in answers]
     qconfig = {a.artifact.format: a.qconfig for a in answers}
     _finish(work, inputs, reference, artifacts, qconfig)
+
+
+def _correct(work: _Work, folded: GraphModule, images: Array) -> None:
+    """Correct the float model once, for all formats."""
+    import torch
+
+    if not family.load("quantize", work.recipe.quantize).INFO.calibrates:
+        return
+    work.corrections = _plan.resolve(work.recipe.corrections)
+    for name in work.corrections:
+        work.progress(f"correction: {name}")
+        step = family.load("corrections", name)
+        step.apply(folded, torch.from_numpy(images), work.recipe.granularity)
 
 
 def _tasks(work: _Work, pictures: Pictures, shared: Path) -> tuple[list[workers.Task], list[Path]]:
@@ -322,6 +341,7 @@ def _finish(
         "labels": labels,
         "weights": work.weights,
         "calibration": work.calibration,
+        "corrections": work.corrections,
         "qconfig": qconfig,
         "golden": Golden(
             input="golden/input.npy", images=len(inputs), source=photos.SOURCE, outputs=outputs

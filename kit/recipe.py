@@ -33,6 +33,9 @@ class Recipe(BaseModel):
         width: width multiplier (arXiv 1704.04861, section 3.3).
         quantize: a member of `kit.quantize`.
         granularity: one weight scale per output channel, or one per tensor.
+        corrections: of the float model before it is quantized: ``best``, ``none`` or a
+            comma-separated list of members of `kit.corrections`.
+        observer: what sets the activation ranges, see `kit.quantize._observers`.
         formats: members of `kit.formats`.
         calibrate: folder or zip of pictures; None takes crops of sample photos.
         calibration_images: number of pictures that set the activation ranges.
@@ -47,6 +50,8 @@ class Recipe(BaseModel):
     width: float = Field(1.0, gt=0, le=4)
     quantize: str = "static"
     granularity: Granularity = "per-channel"
+    corrections: str = "best"
+    observer: str = "percentile"
     formats: tuple[str, ...] = ("lite", "executorch", "onnx")
     calibrate: str | None = None
     calibration_images: int = Field(32, ge=1, le=4096)

@@ -302,7 +302,7 @@ def test_stock_path_when_internals_differ(monkeypatch, caplog, change, says):
     program = exported(*small("relu6"))
     expected, before = lowering.lower_stock(program), internals()
     change(monkeypatch)
-    with caplog.at_level("INFO", lowering.__name__):
+    with caplog.at_level("WARNING", lowering.__name__):
         lowered = lowering.lower(program)
     assert lowered.path == "stock"
     assert says in lowered.reason

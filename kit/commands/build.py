@@ -25,6 +25,16 @@ if TYPE_CHECKING:
     help="One weight scale per output channel, or one per tensor. Default: per-channel.",
 )
 @click.option(
+    "--corrections",
+    metavar="best|none|STEP,…",
+    help="Steps on the float model before it is quantized. Default: best.",
+)
+@click.option(
+    "--observer",
+    metavar="percentile|histogram|minmax|moving-average",
+    help="What sets the activation ranges. Default: percentile (99.99).",
+)
+@click.option(
     "--format",
     "formats",
     metavar="F,…",

@@ -6,7 +6,7 @@ import json
 
 import click
 
-FAMILIES = ("models", "quantize", "formats")
+FAMILIES = ("models", "quantize", "corrections", "formats")
 
 
 @click.command("list")

@@ -9,6 +9,8 @@ A member of `kit.formats` defines:
                                               # it reports, None if it cannot be asked
     def load(path: Path, threads: int) -> Session
     def version() -> str                      # of the runtime that `load` uses
+    def check(path: Path) -> None             # optional: what `load` checks of its own, once;
+                                              # a runner calls it before the clock starts
 """
 
 from __future__ import annotations

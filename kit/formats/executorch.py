@@ -5,6 +5,7 @@ https://docs.pytorch.org/executorch/stable/backends-xnnpack.html
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import io
 import sys
@@ -104,6 +105,20 @@ class _ExecuTorchSession:
         return array
 
 
+def check(path: Path) -> None:
+    """Read a file through, once: a damaged one would end this process in the runtime.
+
+    Raises:
+        BundleError: it is damaged.
+    """
+    _check(path, path.stat().st_mtime_ns if path.exists() else 0)
+
+
+@functools.lru_cache(maxsize=16)
+def _check(path: Path, _changed: int) -> None:
+    _pte.read(path)
+
+
 def load(path: Path, threads: int) -> _ExecuTorchSession:
     """Load the program, to run on `threads` threads of this process.
 
@@ -111,7 +126,7 @@ def load(path: Path, threads: int) -> _ExecuTorchSession:
         BundleError: the file is damaged, or ExecuTorch refuses it.
         RunError: another number of threads is in use by a model that is loaded already.
     """
-    _pte.read(path)  # what is not text in the file would end this process in the runtime
+    check(path)
     prepare(threads)
     from executorch.runtime import Runtime
 
@@ -135,6 +150,7 @@ def prepare(threads: int) -> int:
         RunError: a model is loaded that uses another number of threads.
     """
     with _without_exporter():
+        import executorch.runtime  # noqa: F401
         from executorch.extension.pybindings import portable_lib
     with redirect_stderr(io.StringIO()):
         now = int(portable_lib._threadpool_get_thread_count())

@@ -40,6 +40,7 @@ class Options:
 
     Attributes:
         granularity: of the weights' scales.
+        observer: what sets the activation ranges, see `kit.quantize._observers`.
         output_margin: factor by which the range of the model's output is widened after
             calibration. Pictures that do not show every category leave the largest logits
             unseen; clipped logits tie, and ties lose the first place.
@@ -47,6 +48,7 @@ class Options:
 
     granularity: Granularity
     output_margin: float
+    observer: str = "percentile"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit.quantize._contract import Options, Quantized
 from kit.quantize._observe import calibrate, widen_output
+from kit.quantize._observers import activation_observer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,24 +58,25 @@ def _dtype(unsigned: bool) -> Any:
 
 
 def _config(options: Options, unsigned: bool) -> Any:
+    """Return XNNPACK's symmetric configuration with the observer and type asked for."""
     import torch
+    import torchao.quantization.pt2e as observers
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         get_symmetric_quantization_config,
     )
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import QuantizationConfig
-    from torchao.quantization.pt2e import HistogramObserver
     from torchao.quantization.pt2e.quantizer import QuantizationSpec
 
     stock = get_symmetric_quantization_config(is_per_channel=options.granularity == "per-channel")
-    if not unsigned:
-        return stock
     activation = QuantizationSpec(
-        dtype=torch.uint8,
-        quant_min=0,
-        quant_max=255,
+        dtype=_dtype(unsigned),
+        quant_min=0 if unsigned else -128,
+        quant_max=255 if unsigned else 127,
         qscheme=torch.per_tensor_affine,
         is_dynamic=False,
-        observer_or_fake_quant_ctr=HistogramObserver.with_args(eps=EPS),
+        observer_or_fake_quant_ctr=activation_observer(options.observer, observers).with_args(
+            eps=EPS
+        ),
     )
     return QuantizationConfig(activation, activation, stock.weight, stock.bias, False)
 
@@ -207,7 +209,7 @@ def _words(options: Options, unsigned: bool) -> dict[str, str]:
     )
     return {
         "quantizer": "XNNPACKQuantizer",
-        "activations": f"{kind} per-tensor affine, HistogramObserver",
+        "activations": f"{kind} per-tensor affine, {options.observer}",
         "weights": f"int8 {options.granularity} symmetric, {weight}",
-        "output": f"{kind} per-tensor affine, MinMaxObserver, range x {options.output_margin:g}",
+        "output": f"{kind} per-tensor affine, minmax, range x {options.output_margin:g}",
     }

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit.quantize._contract import Options, Quantized
 from kit.quantize._observe import calibrate, widen_output
+from kit.quantize._observers import activation_observer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def quantize_static(model: GraphModule, images: Tensor, options: Options) -> Quantized:
-    """Quantize with the qnnpack qconfig: histogram observer, reduce_range off."""
+    """Quantize with the qnnpack qconfig: quint8 without reduce_range, symmetric qint8."""
     import torch
     from torch.ao.quantization import QConfigMapping
     from torch.ao.quantization.observer import MinMaxObserver
@@ -44,13 +45,16 @@ def quantize_static(model: GraphModule, images: Tensor, options: Options) -> Qua
 
 
 def _qconfig(options: Options) -> Any:
+    import torch
     from torch.ao.quantization import QConfig, get_default_qconfig
     from torch.ao.quantization.observer import default_per_channel_weight_observer
 
     default = get_default_qconfig("qnnpack")
-    if options.granularity == "per-tensor":
-        return default
-    return QConfig(activation=default.activation, weight=default_per_channel_weight_observer)
+    observer = activation_observer(options.observer, torch.ao.quantization.observer)
+    activation = observer.with_args(dtype=torch.quint8, reduce_range=False)
+    per_channel = options.granularity == "per-channel"
+    weight = default_per_channel_weight_observer if per_channel else default.weight
+    return QConfig(activation=activation, weight=weight)
 
 
 def _with_fusable_relu6(model: GraphModule) -> GraphModule:
@@ -97,7 +101,7 @@ def _words(qconfig: Any, options: Options) -> dict[str, str]:
     weight = qconfig.weight()
     return {
         "engine": "qnnpack",
-        "activations": "quint8 per-tensor affine, HistogramObserver",
+        "activations": f"quint8 per-tensor affine, {options.observer}",
         "weights": f"qint8 {options.granularity} symmetric, {type(weight).__name__}",
-        "output": f"quint8 per-tensor affine, MinMaxObserver, range x {options.output_margin:g}",
+        "output": f"quint8 per-tensor affine, minmax, range x {options.output_margin:g}",
     }

@@ -1,0 +1,28 @@
+"""What every correction promises; `tests/test_corrections.py` holds each member to it.
+
+A member of `kit.corrections` defines:
+
+    INFO: Info
+    def apply(model: GraphModule, images: Tensor, granularity: str) -> None
+
+`apply` changes parameters in place and keeps the graph, the names and the shapes, because
+only the state dict travels to the children that lower the formats. `images` is the
+calibration batch [N, 3, H, W].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Info:
+    """One line about a correction.
+
+    Attributes:
+        summary: for `kit list`.
+        order: corrections with a smaller number come first.
+    """
+
+    summary: str
+    order: int

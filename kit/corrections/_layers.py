@@ -1,0 +1,90 @@
+"""Convolutions and linear layers of a graph, and which of them feed each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.fx import GraphModule, Node
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two layers with nothing but an optional ReLU or ReLU6 between them.
+
+    Attributes:
+        first: the layer whose output channels are the second's input channels.
+        clip: the value where the activation between saturates; infinity for ReLU.
+        output: the node whose values the pair exchanges.
+        second: the only consumer.
+    """
+
+    first: Any
+    clip: float
+    output: Node
+    second: Any
+
+
+def layer(model: GraphModule, node: Node) -> Any:
+    """Return the convolution or linear layer that a node calls, or None."""
+    from torch import nn
+
+    if node.op != "call_module":
+        return None
+    module = model.get_submodule(str(node.target))
+    return module if isinstance(module, nn.Conv2d | nn.Linear) else None
+
+
+def is_depthwise(module: Any) -> bool:
+    """Whether a layer filters each channel apart."""
+    groups: int = getattr(module, "groups", 1)
+    return groups > 1 and groups == module.in_channels == module.out_channels
+
+
+def rectified_pairs(model: GraphModule) -> Iterator[Pair]:
+    """Yield the pairs of convolutions with a ReLU or ReLU6 between them, in order."""
+    for node in model.graph.nodes:
+        first = layer(model, node)
+        if first is None or len(node.users) != 1:
+            continue
+        (output,) = node.users
+        clip = _clip(model, output)
+        if clip is None or len(output.users) != 1:
+            continue
+        (user,) = output.users
+        second = layer(model, user)
+        if second is not None and _scalable(second):
+            yield Pair(first, clip, output, second)
+
+
+def _scalable(second: Any) -> bool:
+    return is_depthwise(second) or getattr(second, "groups", 1) == 1
+
+
+def _clip(model: GraphModule, node: Node) -> float | None:
+    """Return where a ReLU (infinity) or ReLU6 (6) saturates; None for anything else."""
+    from torch import nn
+
+    if node.op != "call_module":
+        return None
+    module = model.get_submodule(str(node.target))
+    if isinstance(module, nn.ReLU):
+        return float("inf")
+    if isinstance(module, nn.Hardtanh) and module.min_val == 0:
+        return float(module.max_val)
+    return None
+
+
+def scale_pair(pair: Pair, factor: Tensor) -> None:
+    """Multiply the first layer's output channels by `factor` [C]; undo it in the second."""
+    first, second = pair.first, pair.second
+    first.weight.mul_(factor.view(-1, *[1] * (first.weight.dim() - 1)))
+    if first.bias is not None:
+        first.bias.mul_(factor)
+    if is_depthwise(second):
+        second.weight.div_(factor.view(-1, 1, 1, 1))
+    else:
+        second.weight.div_(factor.view(1, -1, *[1] * (second.weight.dim() - 2)))

@@ -1,0 +1,64 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kit import bundle as bundles
+from kit import formats
+from kit.bundle import MANIFEST, REFERENCE, Bundle, Golden, Manifest
+
+# Set before anything imports torch: two cores, and other programs beside the tests.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def rewrite(
+    source: Bundle,
+    target: Path,
+    files: Mapping[str, np.ndarray],
+    change: Callable[[dict[str, Any]], None] = lambda fields: None,
+) -> Bundle:
+    """Write a copy of a bundle with other arrays and manifest fields, hashed anew."""
+    manifest = source.manifest
+    fields = {name: getattr(manifest, name) for name in Manifest.model_fields if name != "files"}
+    change(fields)
+    with bundles.staged(target) as work:
+        ignore = shutil.ignore_patterns(MANIFEST)
+        shutil.copytree(source.path, work, dirs_exist_ok=True, ignore=ignore)
+        for name, array in files.items():
+            (work / name).parent.mkdir(exist_ok=True)
+            np.save(work / name, array)
+        bundles.write_manifest(work, fields)
+    return bundles.load(target)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A float network in Lite and ONNX with golden inputs and outputs, as `kit build` has."""
+    from bundle_samples import make, net
+
+    folder = tmp_path_factory.mktemp("tiny-bundle")
+    plain = make(folder / "plain", {"lite": net(), "onnx": net()})
+    images = np.random.default_rng(3).normal(size=(3, *plain.manifest.input.shape[1:]))
+    found = {"golden/input.npy": images.astype(np.float32)}
+    for name in (REFERENCE, "lite", "onnx"):
+        session = formats.get(name).load(plain.file(name), 1)
+        from kit.formats._contract import predict
+
+        found[f"golden/{name}.npy"] = predict(session, found["golden/input.npy"])
+
+    def golden(fields: dict[str, Any]) -> None:
+        names = (REFERENCE, "lite", "onnx")
+        outputs = {name: f"golden/{name}.npy" for name in names}
+        fields["golden"] = Golden(
+            input="golden/input.npy", images=3, source="noise", outputs=outputs
+        )
+
+    return rewrite(plain, folder / "tiny", found, golden)

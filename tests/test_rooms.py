@@ -1,0 +1,208 @@
+"""The one-way rule of the rooms, and where heavy packages may be imported.
+
+Read off the source with `ast`, so that imports inside functions count too.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# A room may import the lines above its own; rooms of one line never import each other.
+LEVELS = (
+    ("errors",),
+    ("family",),
+    ("recipe",),
+    ("bundle",),
+    ("results",),
+    ("models", "images", "corrections", "quantize", "formats", "devices"),
+    ("runners",),
+    (
+        "verify",
+        "golden",
+        "calibration",
+        "cache",
+        "workers",
+        "lower",
+        "bench",
+        "report",
+        "accuracy",
+    ),
+    ("pipeline",),
+    ("commands",),
+    ("cli",),
+    ("__main__",),
+)
+LEVEL = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}
+
+HEAVY = {
+    "executorch",
+    "matplotlib",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "scipy",
+    "sklearn",
+    "timm",
+    "torch",
+    "torchao",
+    "torchvision",
+}
+# What `kit --help` and `kit COMMAND --help` import: nothing beyond these at the top.
+LIGHT = {"click", "kit"}
+LIGHT_ROOMS = {"kit", "cli", "commands", "errors", "family", "__main__"}
+
+SOURCES = sorted((ROOT / "kit").rglob("*.py"))
+FRONT = ROOT / "kit" / "__init__.py"  # names, for type checkers, what it hands out lazily
+
+
+def module_of(path: Path) -> str:
+    """Return ``kit.formats.onnx`` for ``kit/formats/onnx.py``."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(path) for path in SOURCES}
+
+
+def room_of(module: str) -> str:
+    """Return the room of a module; ``kit`` itself, which holds the version, is one."""
+    return module.split(".")[1] if "." in module else "kit"
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield line and module of each import below a node."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise AssertionError(f"line {node.lineno}: a relative import hides its room")
+            assert node.module is not None
+            for alias in node.names:
+                member = f"{node.module}.{alias.name}"
+                yield node.lineno, member if member in MODULES else node.module
+
+
+def broken_rules(module: str, source: str) -> list[str]:
+    """Return one line of text for each import that the rule forbids."""
+    own = room_of(module)
+    found = []
+    for line, target in imports(ast.parse(source)):
+        room = room_of(target)
+        if target.split(".")[0] != "kit" or room in (own, "kit"):
+            continue
+        where = f"{module.replace('.', '/')}.py:{line} imports {target}"
+        if room not in LEVEL:
+            found.append(f"{where}: the room {room!r} has no place in LEVELS")
+        elif LEVEL[room] == LEVEL[own]:
+            found.append(f"{where}: {own} and {room} are siblings, which never import each other")
+        elif LEVEL[room] > LEVEL[own]:
+            found.append(f"{where}: {room} stands above {own}; imports only go down")
+    return found
+
+
+def top_level(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Yield the statements that run when a module is imported."""
+    waiting: list[ast.AST] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            waiting += node.orelse
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            blocks = ast.stmt | ast.ExceptHandler | ast.match_case
+            waiting += [c for c in ast.iter_child_nodes(node) if isinstance(c, blocks)]
+
+
+def heavy_at_top(module: str, source: str) -> list[str]:
+    """Return one line of text for each package that is imported too early."""
+    room = room_of(module)
+    found = []
+    for node in top_level(ast.parse(source)):
+        for line, target in imports(node):
+            package = target.split(".")[0]
+            where = f"{module.replace('.', '/')}.py:{line} imports {target} at the top"
+            if package in HEAVY:
+                found.append(f"{where}: import it in the function that needs it")
+            elif room in LIGHT_ROOMS and not _is_light(target):
+                found.append(f"{where}: `kit --help` would load it")
+    return found
+
+
+def _is_light(target: str) -> bool:
+    import sys
+
+    package = target.split(".")[0]
+    own = package == "kit" and room_of(target) in LIGHT_ROOMS
+    return own or package in LIGHT - {"kit"} or package in sys.stdlib_module_names
+
+
+def test_every_room_has_a_place():
+    rooms = {room_of(module) for module in MODULES} - {"kit"}
+    assert rooms == set(LEVEL), "kit/ and LEVELS in this file name different rooms"
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p != FRONT], ids=module_of)
+def test_imports_only_go_down(path):
+    found = broken_rules(module_of(path), path.read_text(encoding="utf-8"))
+    assert not found, "\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_no_heavy_package_at_the_top(path):
+    found = heavy_at_top(module_of(path), path.read_text(encoding="utf-8"))
+    assert not found, "\n" + "\n".join(found)
+
+
+def test_package_imports_nothing_of_kit_when_imported():
+    tree = ast.parse(FRONT.read_text(encoding="utf-8"))
+    early = [t for node in top_level(tree) for _, t in imports(node) if t.startswith("kit")]
+    assert early == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "says"),
+    [
+        (
+            "kit.formats.onnx",
+            "from kit.quantize import static",
+            "formats and quantize are siblings",
+        ),
+        ("kit.bundle", "def f():\n    from kit import verify", "bundle.py:2 imports kit.verify"),
+        ("kit.errors", "import kit.recipe", "recipe stands above errors"),
+        ("kit.cli", "if x:\n    from kit.attic import y", "'attic' has no place"),
+    ],
+)
+def test_rule_is_told(module, source, says):
+    (text,) = broken_rules(module, source)
+    assert says in text
+
+
+def test_rule_refuses_relative_imports():
+    with pytest.raises(AssertionError, match="line 1: a relative import"):
+        broken_rules("kit.formats.onnx", "from ..quantize import static")
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "count"),
+    [
+        ("kit.formats.onnx", "import torch.fx", 1),
+        ("kit.formats.onnx", "try:\n    from onnx import load\nexcept ImportError:\n    pass", 1),
+        ("kit.formats.onnx", "class A:\n    import scipy", 1),
+        ("kit.formats.onnx", "def f():\n    import torch", 0),
+        ("kit.formats.onnx", "class A:\n    def f(self):\n        import torch", 0),
+        ("kit.formats.onnx", "if TYPE_CHECKING:\n    import torch", 0),
+        ("kit.formats.onnx", "import numpy", 0),
+        ("kit.commands.build", "import numpy", 1),
+        ("kit.commands.build", "import click\nimport sys\nfrom kit.errors import KitError", 0),
+        ("kit.commands.build", "from kit.bundle import load", 1),
+    ],
+)
+def test_heavy_imports_are_told(module, source, count):
+    assert len(heavy_at_top(module, source)) == count

@@ -1,0 +1,306 @@
+"""The language of runners, the real Python runner, and runners that misbehave."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from kit.devices import local
+from kit.errors import DeviceError, RunError
+from kit.runners import drive, protocol, python
+from kit.runners.protocol import End, Exit, First, Iter, Load, Mem, Out, Request, Start, Warm
+
+EVENTS = [
+    Start(protocol=1, pid=7, threads=2, obeyed=None, versions={"x": "1"}),
+    Load(ns=5),
+    First(ns=6),
+    Warm(count=3, ns=20),
+    Iter(ns=(4, 5)),
+    Iter(ns=(6,)),
+    Mem(peak_rss=10, base_rss=None, os_threads=1),
+    Out(path="/tmp/é"),
+    End(count=3, cpu_ns=14),
+]
+LINES = [protocol.dump(event) for event in EVENTS]
+REQUEST = Request("onnx", "m", "i", (1, 3, 32, 32), "o", 2, 0.25, 5, 0.0, 9.5, 2)
+
+
+def heard(lines: list[str]) -> protocol.Transcript:
+    transcript = protocol.Transcript()
+    for line in lines:
+        transcript.hear(line)
+    return transcript
+
+
+def test_options_survive_the_command_line() -> None:
+    assert python.parse(REQUEST.arguments()) == REQUEST
+    assert REQUEST.arguments()[:2] == ["--format", "onnx"]
+    assert "1,3,32,32" in REQUEST.arguments()
+
+
+@pytest.mark.parametrize("event", [*EVENTS, protocol.Error(at="load", msg='a "quote"\nand more')])
+def test_an_event_is_one_line_and_survives_it(event: protocol.Event) -> None:
+    assert "\n" not in protocol.dump(event)
+    assert protocol.parse(protocol.dump(event)) == event
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "[cpuinfo_utils.cpp:71] Reading file",
+        "3",
+        "null",
+        "[1, 2]",
+        "{}",
+        '{"event": 3}',
+        '{"event": ["load"]}',
+        '{"event": "progress", "done": 1}',
+        '{"event": "load", "ns": 5',
+        "[" * 100_000,
+    ],
+)
+def test_what_is_no_event_is_noise(line: str) -> None:
+    assert protocol.parse(line) is None
+
+
+def test_noise_is_recorded_between_the_events() -> None:
+    transcript = heard(["starting up", *LINES[:4], "cpuinfo: hm", *LINES[4:], ""])
+    assert transcript.noise == ["starting up", "cpuinfo: hm"]
+    assert transcript.missing() is None
+    assert transcript.samples == [4, 5, 6]
+
+
+def test_a_key_that_is_new_is_ignored() -> None:
+    assert protocol.parse('{"event": "load", "ns": 5, "page": 4096}') == Load(ns=5)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"event": "load", "ns": -1}',
+        '{"event": "iter", "ns": [5, 0]}',
+        '{"event": "iter", "ns": ["fast"]}',
+        '{"event": "iter"}',
+        '{"event": "mem", "peak_rss": "much"}',
+    ],
+)
+def test_an_event_that_cannot_be_is_an_error(line: str) -> None:
+    with pytest.raises(RunError, match="cannot be"):
+        protocol.parse(line)
+
+
+@pytest.mark.parametrize("version", [0, 2, None, "1"])
+def test_another_protocol_is_refused(version: object) -> None:
+    line = {"event": "start", "protocol": version, "pid": 1, "threads": 1, "versions": {}}
+    with pytest.raises(RunError, match="speaks protocol"):
+        protocol.parse(json.dumps(line))
+
+
+@pytest.mark.parametrize("lost", range(len(LINES)))
+def test_a_lost_line_is_noticed(lost: int) -> None:
+    missing = heard([line for i, line in enumerate(LINES) if i != lost]).missing()
+    assert (missing is None) == isinstance(EVENTS[lost], Warm)  # only the warm-up is no result
+
+
+@pytest.fixture
+def request_of(tiny_bundle, tmp_path: Path):
+    """Return a request for a format of the tiny bundle, in a folder of its own."""
+
+    def make(name: str) -> Request:
+        image = np.load(tiny_bundle.path / "golden/input.npy")[:1]
+        (tmp_path / "in.bin").write_bytes(image.tobytes())
+        return replace(
+            REQUEST,
+            format=name,
+            model=str(tiny_bundle.file(name)),
+            input=str(tmp_path / "in.bin"),
+            out=str(tmp_path / "out.bin"),
+            threads=1,
+        )
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "name", ["onnx", "lite", pytest.param("reference", marks=pytest.mark.slow)]
+)
+def test_the_python_runner_says_it_all(name, request_of, tiny_bundle, tmp_path) -> None:
+    found = drive.run(local.open(None), request_of(name), drive.environment(1))
+    assert len(found.samples) == 5
+    assert found.noise == []
+    assert found.start is not None
+    assert found.start.obeyed == {"onnx": None, "lite": 1, "reference": 1}[name]
+    assert {"python", "kit"} < set(found.start.versions)
+    assert found.mem is not None
+    assert found.mem.base_rss is not None
+    assert found.mem.peak_rss is not None
+    assert 10e6 < found.mem.base_rss <= found.mem.peak_rss
+    answer = np.fromfile(tmp_path / "out.bin", dtype="<f4")
+    wanted = np.load(tiny_bundle.path / f"golden/{name}.npy")[0]
+    np.testing.assert_allclose(answer, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_onnx_is_run_without_torch(request_of) -> None:
+    """Importing torch takes seconds and 500 MB, which would be taken for ONNX Runtime's."""
+    found = drive.run(local.open(None), request_of("onnx"), drive.environment(1))
+    assert found.start is not None
+    assert "torch" not in found.start.versions
+    assert found.mem is not None
+    assert found.mem.base_rss is not None
+    assert found.mem.base_rss < 200e6
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        ({"format": "onxx"}, Exit.LOAD, "no format called 'onxx'"),
+        ({"model": "garbage"}, Exit.LOAD, "cannot load"),
+        ({"model": "/nowhere.onnx"}, Exit.LOAD, "cannot load"),
+        ({"input": "/nowhere"}, Exit.INPUT, "/nowhere"),
+        ({"shape": (1, 3, 99, 99)}, Exit.INPUT, "reshape"),
+        ({"shape": (1, 3, 16, 64)}, Exit.RUN, "dimension"),
+        ({"out": "/nowhere/out"}, Exit.OUTPUT, "/nowhere/out"),
+        ({"threads": 0}, Exit.USAGE, "at least 1"),
+    ],
+)
+def test_each_stage_fails_with_its_own_code(change, code, words, request_of, tmp_path) -> None:
+    if change.get("model") == "garbage":
+        (tmp_path / "garbage").write_bytes(b"not a model" * 99)
+        change = {"model": str(tmp_path / "garbage")}
+    with pytest.raises(RunError) as caught:
+        drive.run(local.open(None), replace(request_of("onnx"), **change), drive.environment(1))
+    assert f"exit code {int(code)} at {code.name.lower()}" in caught.value.message
+    assert words.lower() in caught.value.message.lower()
+
+
+def test_an_unknown_option_is_a_usage_error(capfd: pytest.CaptureFixture[str]) -> None:
+    job = local.open(None).start((*drive.PYTHON, "--fast", "yes"), {})
+    try:
+        lines, code = wait(job)
+    finally:
+        job.kill()
+    assert code == Exit.USAGE
+    (event,) = [protocol.parse(line) for line in lines]
+    assert isinstance(event, protocol.Error)
+    assert event.at == "usage"
+
+
+def wait(job: local.LocalJob) -> tuple[list[str], int]:
+    found: list[str] = []
+    while True:
+        lines, code = job.poll()
+        found += lines
+        if code is not None:
+            return found, code
+        time.sleep(0.02)
+
+
+# A runner that cannot be had otherwise: its script says what it does wrong.
+
+
+def fake(script: str, silence: float = 60.0) -> protocol.Transcript:
+    header = (
+        f"import os, sys, time\nlines = {LINES!r}\n"
+        "say = lambda *l: print(*l, sep='\\n', flush=True)\n"
+    )
+    runner = (sys.executable, "-c", header + script)
+    return drive.run(local.open(None), REQUEST, {}, runner, silence)
+
+
+def test_a_fake_runner_that_behaves_is_believed() -> None:
+    found = fake("say('hello', *lines)")
+    assert found.samples == [4, 5, 6]
+    assert found.noise == ["hello"]
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("os.kill(os.getpid(), 9)", ["onnx", "signal 9 (SIGKILL)", "after 'start'"]),
+        ("say(*lines[:2]); os.kill(os.getpid(), 11)", ["signal 11 (SIGSEGV)", "after 'load'"]),
+        ("say(*lines[:5]); print(lines[5][:9], end='')", ["breaks off after 'iter'", "no 'mem'"]),
+        ("say(*lines[:5], *lines[6:])", ["breaks off", "2 of 3 samples"]),
+        ("pass", ["breaks off after 'start'", "no 'start' line"]),
+        ("say(*lines[:3]); print('oh', file=sys.stderr); sys.exit(5)", ["exit code 5", "oh"]),
+        ("say(*lines); sys.exit(6)", ["exit code 6"]),
+        ("for i in range(9): print('row', i, file=sys.stderr)\nsys.exit(70)", ["row 6", "row 8"]),
+    ],
+)
+def test_a_runner_that_fails_is_named(script: str, words: list[str]) -> None:
+    with pytest.raises(RunError) as caught:
+        fake(script)
+    for word in words:
+        assert word in caught.value.message
+    assert "row 5" not in caught.value.message  # the last lines, not all
+
+
+def test_a_silent_runner_is_ended() -> None:
+    with pytest.raises(RunError, match="said nothing for 0.5 s after 'load'"):
+        fake("say(*lines[:2]); time.sleep(600)", silence=0.5)
+
+
+def test_a_program_that_is_not_there_is_a_device_error() -> None:
+    with pytest.raises(DeviceError, match="/nowhere/runner"):
+        drive.run(local.open(None), REQUEST, {}, ("/nowhere/runner",))
+
+
+@pytest.fixture
+def marked() -> Iterator[str]:
+    """A mark in the command line of a test's children, by which they are found."""
+    mark = f"kit-test-{os.getpid()}-{time.monotonic_ns()}"
+    yield mark
+    for process in alive(mark):
+        process.kill()
+
+
+def alive(mark: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        words = process.info["cmdline"] or []
+        if mark in words and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found
+
+
+@pytest.mark.parametrize("ending", ["time.sleep(600)", "sys.exit(5)", "say(*lines)"])
+def test_what_a_runner_started_dies_with_it(ending: str, marked: str) -> None:
+    script = (
+        "import subprocess\n"
+        f"subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)', {marked!r}])\n"
+        f"{ending}"
+    )
+    if ending.startswith("say"):
+        fake(script)
+    else:
+        with pytest.raises(RunError):
+            fake(script, silence=0.5)
+    deadline = time.monotonic() + 10
+    while alive(marked) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert alive(marked) == []
+
+
+def test_variables_of_the_shell_do_not_reach_the_runtime(monkeypatch) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "1000000")
+    monkeypatch.setenv("KIT_TEST_KEPT", "yes")
+    script = "print(*(f'{k}={v}' for k, v in os.environ.items()), sep='\\n')\nsay(*lines)"
+    header = f"import os\nlines = {LINES!r}\nsay = lambda *l: print(*l, sep='\\n')\n"
+    found = drive.run(
+        local.open(None), REQUEST, drive.environment(2), (sys.executable, "-c", header + script)
+    )
+    assert "OMP_WAIT_POLICY=passive" in found.noise
+    assert "OMP_NUM_THREADS=2" in found.noise
+    assert "ORT_DISABLE_TELEMETRY=1" in found.noise
+    assert "KIT_TEST_KEPT=yes" in found.noise
+    assert not [line for line in found.noise if line.startswith("GOMP_")]

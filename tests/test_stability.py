@@ -1,0 +1,157 @@
+"""Whether samples are one number, on samples of which that is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kit.bench import gates, stability
+from kit.bench.stability import Stability
+from kit.results.schema import Context, Plan, Process
+
+MS = 1_000_000
+QUIET = Context(
+    cpu="c",
+    cores=4,
+    machine="x86_64",
+    os="o",
+    governor="performance",
+    load_before=0.1,
+    load_after=0.9,
+    memory_total=1,
+    versions={},
+    environment={},
+)
+
+
+def latencies(seed: int, center: float = 10.0, count: int = 300, noise: float = 0.02) -> list[int]:
+    """Return skewed times in ns with a few outliers, as quiet machines give them."""
+    rng = np.random.default_rng(seed)
+    times = center * (1 + noise * rng.gamma(2.0, 1.0, count) / 2)
+    times[rng.random(count) < 0.02] *= 2.5
+    return [int(t * MS) for t in times]
+
+
+def test_quiet_samples_are_stable() -> None:
+    found = stability.assess([latencies(s) for s in range(3)])
+    assert found.stable
+    assert found.half_width == pytest.approx(0.0005, abs=0.001)
+    assert found.spread is not None
+    assert found.spread < 0.005
+
+
+def test_quiet_samples_are_rarely_doubted() -> None:
+    doubted = [s for s in range(200) if not stability.assess([latencies(s, count=150)]).stable]
+    assert len(doubted) <= 2
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+@pytest.mark.parametrize("apart", [1.15, 1.5, 2.0])
+def test_two_groups_are_found_where_they_are(share: float, apart: float) -> None:
+    rng = np.random.default_rng(0)
+    fast, slow = latencies(1, count=400), latencies(2, center=10 * apart, count=400)
+    mixed = [s if rng.random() < share else f for f, s in zip(fast, slow, strict=True)]
+    found = stability.modes(mixed)
+    assert found is not None
+    assert found == pytest.approx((10.15, 10.15 * apart), rel=0.03)
+    assert not stability.assess([mixed]).stable
+
+
+def test_a_tail_of_outliers_is_no_second_group() -> None:
+    samples = latencies(3, count=400)
+    samples[::12] = [3 * s for s in samples[::12]]
+    assert stability.modes(samples) is None
+
+
+def test_a_coarse_clock_makes_no_groups() -> None:
+    assert stability.modes([s // 100_000 * 100_000 for s in latencies(4)]) is None
+    assert stability.modes([5 * MS] * 100) is None
+    assert stability.modes([5 * MS] * 99 + [5 * MS + 1]) is None
+
+
+@pytest.mark.parametrize(("factor", "sign"), [(1.2, 1), (0.8, -1)])
+def test_a_drift_has_a_direction(factor: float, sign: int) -> None:
+    steps = np.linspace(1, factor, 300)
+    samples = [int(s * k) for s, k in zip(latencies(5), steps, strict=True)]
+    assert stability.drift(samples) * sign == pytest.approx(0.13, abs=0.03)
+    assert stability.assess([latencies(6), samples]).drift == stability.drift(samples)
+
+
+def test_a_drift_that_may_be_chance_is_none() -> None:
+    assert stability.drift(latencies(7, noise=0.5, count=60)) == 0.0
+    assert stability.drift([MS, 2 * MS, 3 * MS]) == 0.0
+
+
+def test_processes_that_disagree_are_not_stable() -> None:
+    found = stability.assess([latencies(8), latencies(9, center=11.0)])
+    assert found.spread == pytest.approx(0.095, abs=0.01)
+    assert not found.stable
+
+
+def test_one_process_has_no_spread_and_few_samples_no_interval() -> None:
+    found = stability.assess([[MS] * 5])
+    assert found == Stability(half_width=None, spread=None, drift=0.0, modes=None)
+    assert not found.stable
+
+
+def test_a_process_without_samples_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no samples"):
+        stability.assess([[MS] * 9, []])
+
+
+def processes(*samples: list[int], cores: float = 1.0) -> list[Process]:
+    return [
+        Process(load_ns=1, first_ns=1, samples_ns=tuple(s), cpu_ns=int(cores * sum(s)))
+        for s in samples
+    ]
+
+
+FINE = processes(latencies(1), latencies(2))
+
+
+def warned(**changes: object) -> list[str]:
+    given = {"context": QUIET, "plan": Plan(), "obeyed": 1, "processes": FINE, **changes}
+    return list(gates.warnings(**given))
+
+
+def context(**fields: object) -> Context:
+    return QUIET.model_copy(update=fields)
+
+
+def test_a_quiet_machine_is_not_warned_of() -> None:
+    assert warned() == []
+    assert warned(context=context(governor=None, others=0.2, load_before=9.0)) == []
+    assert warned(obeyed=None) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"context": context(load_before=1.5)}, ["load average was 1.5 on 4 cores", "wait"]),
+        ({"context": context(others=1.3)}, ["kept 1.3 of 4 cores busy", "close"]),
+        ({"context": context(governor="powersave")}, ["'powersave'", "cpupower"]),
+        ({"plan": Plan(threads=8), "obeyed": 8}, ["8 threads share 4 cores", "--threads 4"]),
+        ({"obeyed": 4}, ["took 4 threads instead of 1"]),
+        ({"processes": processes(latencies(1), cores=1.9)}, ["1.9 cores were at work for 1"]),
+        ({"processes": processes(latencies(1), latencies(2, 11.0))}, ["9 % apart", "--official"]),
+        ({"processes": processes(latencies(1, noise=0.9)[:100])}, ["known to ±", "% only"]),
+        ({"processes": processes(latencies(1)[:60])}, ["60 of 100 samples in its 60 s"]),
+        ({"processes": processes(latencies(1)[:60]), "plan": Plan(runs=9)}, ["fewer than 100"]),
+        ({"processes": processes([MS] * 5), "plan": Plan(runs=5)}, ["too few samples"]),
+    ],
+)
+def test_each_gate_says_what_and_what_to_do(changes, words) -> None:
+    found = warned(**changes)
+    for word in words:
+        assert any(word in text for text in found), found
+    assert all(": " in text for text in found)
+
+
+def test_two_groups_and_a_drift_are_warned_of() -> None:
+    slow = [int(s * k) for s, k in zip(latencies(5), np.linspace(1, 1.2, 300), strict=True)]
+    assert any(
+        "13 % slower" in text or "12 % slower" in text for text in warned(processes=processes(slow))
+    )
+    assert any("% faster" in text for text in warned(processes=processes(slow[::-1])))
+    mixed = processes([s * (1 + i % 2) for i, s in enumerate(latencies(1))])
+    assert any("two times, 10." in text for text in warned(processes=mixed))

@@ -1,0 +1,64 @@
+"""`kit --help` is quick because it imports next to nothing; `scripts/bench startup` times it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from kit.cli import COMMANDS
+
+DENIED = {
+    "PIL",
+    "executorch",
+    "jinja2",
+    "matplotlib",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "psutil",
+    "pydantic",
+    "rich",
+    "scipy",
+    "sklearn",
+    "timm",
+    "torch",
+    "torchao",
+    "torchvision",
+}
+CODE = """
+import json, sys
+{act}
+print(json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})), file=sys.stderr)
+"""
+
+
+def imported(act: str) -> set[str]:
+    """Return the packages in `sys.modules` of a fresh Python that did `act`."""
+    command = [sys.executable, "-c", CODE.format(act=act)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("command", [None, *COMMANDS])
+def test_help_imports_nothing_heavy(command):
+    arguments = ["--help"] if command is None else [command, "--help"]
+    found = imported(f"from kit.cli import run; assert run({arguments!r}) == 0")
+    assert "click" in found
+    assert found & DENIED == set()
+
+
+def test_version_imports_nothing_heavy():
+    assert imported("from kit.cli import run; run(['--version'])") & DENIED == set()
+
+
+def test_package_imports_nothing_heavy():
+    assert imported("import kit") & (DENIED | {"click"}) == set()
+
+
+def test_a_denied_import_would_be_seen():
+    assert "numpy" in imported("import kit.formats.onnx") & DENIED

@@ -73,6 +73,7 @@ def make(
                 worst_layer="0",
                 outside=0.0,
             ),
+            "corrections": (),
             "qconfig": {},
             "golden": Golden(input="golden/input.npy", images=0, source="none", outputs={}),
             "artifacts": tuple(

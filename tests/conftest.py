@@ -14,9 +14,14 @@ import pytest
 from kit import bundle as bundles
 from kit import formats
 from kit.bundle import MANIFEST, REFERENCE, Bundle, Golden, Manifest
+from kit.results.schema import LatencyResult, Plan
 
 # Set before anything imports torch: two cores, and other programs beside the tests.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+FAST = Plan(
+    name="custom", warmup_runs=1, warmup_seconds=0, runs=20, seconds=0, repeats=2, max_seconds=20
+)
 
 
 def rewrite(
@@ -62,3 +67,29 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         )
 
     return rewrite(plain, folder / "tiny", found, golden)
+
+
+@pytest.fixture(scope="session")
+def quantized(tiny_bundle, tmp_path_factory):
+    """The tiny bundle under another name, whose ONNX file is said to be quantized."""
+
+    def change(fields) -> None:
+        _, onnx = fields["artifacts"]
+        fields["artifacts"] = (onnx.model_copy(update={"quantize": "static"}),)
+        fields["recipe"] = fields["recipe"].model_copy(update={"quantize": "static"})
+
+    return rewrite(tiny_bundle, tmp_path_factory.mktemp("q") / "int8", {}, change)
+
+
+@pytest.fixture(scope="session")
+def measured(tiny_bundle, quantized) -> tuple[list[LatencyResult], list[str]]:
+    from kit.bench import measure
+
+    labels: list[str] = []
+    results = measure.measure_all(
+        [tiny_bundle, str(quantized.path)],
+        ["onnx"],
+        FAST,
+        lambda done, total, label: labels.append(f"{done}/{total} {label}"),
+    )
+    return results, labels

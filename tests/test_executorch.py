@@ -1,166 +1,21 @@
-"""ExecuTorch: the fast lowering gives the stock path's bytes; files are read safely."""
+"""ExecuTorch files: what is read off them, what is refused, and how they run."""
 
 from __future__ import annotations
 
 import gc
+import os
 import random
+import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from executorch_samples import module, small
 
-from kit import family
 from kit.errors import BuildError, BundleError, RunError
 from kit.formats import _pte, executorch
-from kit.formats import _xnnpack_lowering as lowering
-
-NET = Callable[[Any, Any], Any]
-
-
-def module(forward: NET, *parts: Any):
-    """Return a module in eval mode that calls `forward(parts, x)`."""
-    from torch import nn
-
-    class Net(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.parts = nn.ModuleList(parts)
-
-        def forward(self, x):
-            return forward(self.parts, x)
-
-    return Net().eval()
-
-
-def quantized(model, example):
-    """Return the PT2E graph of a model, per-channel int8."""
-    import torch
-    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
-        XNNPACKQuantizer,
-        get_symmetric_quantization_config,
-    )
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
-
-    config = get_symmetric_quantization_config(is_per_channel=True)
-    quantizer = XNNPACKQuantizer().set_global(config)
-    prepared = prepare_pt2e(torch.export.export(model, (example,)).module(), quantizer)
-    prepared(example)
-    return convert_pt2e(prepared)
-
-
-def mobilenet_v2(method: str, fold: bool = True):
-    """Return MobileNetV2 0.35 at 96 px as the kit lowers it, and an example."""
-    import torch
-
-    from kit.quantize._contract import Options
-    from kit.quantize._graph import fold as folded
-
-    torch.manual_seed(0)
-    model = family.load("models", "mobilenet_v2").build(0.35, 1000)
-    images = torch.randn(2, 3, 96, 96)
-    if fold:
-        options = Options(granularity="per-channel", output_margin=1.0)
-        model = (
-            family.load("quantize", method)
-            .quantize(folded(model), executorch.INFO.flow, images, options)
-            .graph
-        )
-    return model, images[:1]
-
-
-def small(name: str):
-    """Return a small model that has what one of XNNPACK's optional passes looks for."""
-    import torch
-    from torch import nn
-    from torch.nn import functional as F
-
-    torch.manual_seed(0)
-    flat, square, long = torch.randn(1, 4, 16), torch.randn(1, 4, 8, 8), torch.randn(1, 256)
-    conv = nn.Conv2d(4, 4, 3, padding=1)
-    other = nn.Conv2d(4, 4, 3)
-    conv_1d, bn = nn.Conv1d(4, 4, 3, padding=1), nn.BatchNorm2d(4)
-    up = {"scale_factor": 2.0, "mode": "bilinear"}
-    if name.startswith("quantized"):
-        plain = {
-            "quantized conv1d": (lambda p, x: F.relu(p[0](x)), flat, conv_1d),
-            "quantized pad": (lambda p, x: p[1](F.pad(p[0](x), (1, 1, 1, 1))), square, conv, other),
-            "quantized add": (lambda p, x: F.relu(p[0](x) + x), square, conv),
-        }[name]
-        return quantized(module(plain[0], *plain[2:]), plain[1]), plain[1]
-    forward, example, *parts = {
-        "prelu": (lambda p, x: p[1](p[0](x)), square, conv, nn.PReLU(4)),
-        "prelu of one weight": (lambda p, x: p[1](p[0](x)), square, conv, nn.PReLU(1)),
-        "conv1d": (lambda p, x: F.relu(p[0](x)), flat, conv_1d),
-        "batch norm alone": (lambda p, x: p[0](x) + 1, square, bn),
-        "conv and batch norm": (lambda p, x: p[1](p[0](x)), square, conv, bn),
-        "cat of six": (lambda p, x: torch.cat([x, x + 1, x * 2, x - 3, x * x, x + 4], 1), square),
-        "upsample": (lambda p, x: F.interpolate(p[0](x), **up), square, conv),
-        "sdpa": (lambda p, x: F.scaled_dot_product_attention(x, x + 1, x * 2), square),
-        "relu6": (lambda p, x: F.relu6(p[0](x)), square, conv),
-        "max pool": (lambda p, x: F.max_pool2d(p[0](x), 2), square, conv),
-        "linear": (lambda p, x: p[0](x), long, nn.Linear(256, 3)),
-        "matmul": (lambda p, x: torch.mm(x, p[0].weight.t()) + 1, long, nn.Linear(256, 3)),
-        "clone": (lambda p, x: p[0](x).clone() + 1, square, conv),
-        "channels last": (
-            lambda p, x: p[0](x).to(memory_format=torch.channels_last) + 1,
-            square,
-            conv,
-        ),
-        "constant": (lambda p, x: x * torch.ones(4, 1, 1) + torch.arange(8.0), square),
-        "not delegated": (lambda p, x: p[1](torch.cumsum(p[0](x), 1)), square, conv, other),
-    }[name]
-    return module(forward, *parts), example
-
-
-SMALL = [
-    "prelu",
-    "prelu of one weight",
-    "conv1d",
-    "batch norm alone",
-    "conv and batch norm",
-    "cat of six",
-    "upsample",
-    "sdpa",
-    "relu6",
-    "max pool",
-    "linear",
-    "matmul",
-    "clone",
-    "channels last",
-    "constant",
-    "not delegated",
-    "quantized conv1d",
-    "quantized pad",
-    "quantized add",
-]
-
-# Models whose lowering fails, or comes out differently, without this pass.
-NEEDED = {
-    "conv1d": "Conv1dUnsqueezePass",
-    "quantized conv1d": "Conv1dUnsqueezePass",
-    "batch norm alone": "DecomposeBatchNorm",
-    "conv and batch norm": "FuseBatchNormPass",
-    "cat of six": "DecomposeConcatenate",
-    "relu6": "FuseActivationPass",
-    "clone": "XNNPACKRemoveCloneOpsTransform",
-    "channels last": "DimOrderOpsRevertPass",
-}
-
-
-def exported(model, example):
-    import torch
-
-    return torch.export.export(model, (example,))
-
-
-def assert_same_bytes(program) -> None:
-    lowered = lowering.lower(program)
-    assert (lowered.path, lowered.reason) == ("fast", "")
-    assert lowered.program == lowering.lower_stock(program)
 
 
 @pytest.fixture(scope="session")
@@ -172,152 +27,13 @@ def net(tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SMALL)
-def test_fast_bytes_are_the_stock_bytes(name):
-    assert_same_bytes(exported(*small(name)))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("method", "fold"), [("static", True), ("none", True), ("none", False)], ids=str
-)
-def test_fast_bytes_are_the_stock_bytes_for_mobilenet_v2(method, fold):
-    assert_same_bytes(exported(*mobilenet_v2(method, fold)))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NEEDED)
-def test_these_models_tell_a_wrongly_dropped_pass(monkeypatch, name):
-    """Without this, equal bytes could just mean that no model has anything to drop."""
-    program = exported(*small(name))
-    may_act = lowering.may_act
-    wrong = NEEDED[name]
-    monkeypatch.setattr(lowering, "may_act", lambda step, g: step != wrong and may_act(step, g))
-    lowered = lowering.lower(program)
-    assert lowered.path == "stock" or lowered.program != lowering.lower_stock(program)
-
-
-@pytest.mark.slow
-def test_passes_are_dropped(monkeypatch):
-    asked: dict[str, bool] = {}
-    may_act = lowering.may_act
-    monkeypatch.setattr(
-        lowering, "may_act", lambda step, g: asked.setdefault(step, may_act(step, g))
-    )
-    lowering.lower(exported(*mobilenet_v2("static")))
-    assert list(asked) == list(lowering.PASSES)
-    acting = [step for step, acts in asked.items() if acts]
-    assert acting == [
-        "ConvertToLinearPass",
-        "ChannelsLastTaggedReshapePass",
-        "RemoveRedundantCopyPass",
-    ]
-
-
-@pytest.mark.slow
-def test_patterns_have_the_operators_that_are_asked_for():
-    from executorch.backends.xnnpack.partition.graphs import bilinear_2d, sdpa
-
-    for step, patterns in {
-        "ConvertToUpsampleBilinear2d": bilinear_2d.get_graphs(),
-        "ConvertToSDPAPass": sdpa.get_graphs(),
-    }.items():
-        assert patterns
-        for pattern in patterns:
-            assert lowering.PASSES[step] <= lowering._operators(pattern.graph)
-
-
-def internals() -> list[Any]:
-    """Return what the fast path replaces."""
-    from executorch.backends.xnnpack import xnnpack_preprocess
-    from torch.export import ExportedProgram
-    from torch.fx.traceback import NodeSource
-
-    return [
-        xnnpack_preprocess.XNNPACKPassManager,
-        vars(ExportedProgram)["run_decompositions"],
-        vars(NodeSource).get("__deepcopy__"),
-        gc.isenabled(),
-    ]
-
-
-@pytest.mark.slow
-def test_everything_is_put_back():
-    before = internals()
-    with lowering._shortcuts():
-        during = internals()
-    assert all(a is not b for a, b in zip(before, during, strict=True))
-    assert internals() == before
-    with pytest.raises(KeyboardInterrupt), lowering._shortcuts():
-        raise KeyboardInterrupt
-    assert internals() == before
-
-
-@pytest.mark.slow
-def test_a_collector_that_was_off_stays_off():
-    gc.disable()
-    try:
-        with lowering._shortcuts():
-            pass
-        assert not gc.isenabled()
-    finally:
-        gc.enable()
-
-
-def rename_a_pass(monkeypatch):
-    from executorch.backends.xnnpack import _passes
-
-    renamed = type("ConvertToAttention", (_passes.ConvertToSDPAPass,), {})
-    monkeypatch.setattr(_passes, "ConvertToSDPAPass", renamed)
-
-
-def rename_a_helper(monkeypatch):
-    from executorch.exir import graph_module
-
-    monkeypatch.delattr(graph_module, "contains_any_call_fn_target_op")
-
-
-def newer_executorch(monkeypatch):
-    monkeypatch.setitem(lowering.KNOWN, "executorch", "0.7.0")
-
-
-def fail_half_way(monkeypatch):
-    def fail(step: str, graph: Any) -> bool:
-        raise KeyError(step)
-
-    monkeypatch.setattr(lowering, "may_act", fail)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (rename_a_pass, "ConvertToAttention"),
-        (rename_a_helper, "contains_any_call_fn_target_op"),
-        (newer_executorch, "the fast path knows 0.7.0"),
-        (fail_half_way, "the fast path failed: "),
-    ],
-)
-def test_stock_path_when_internals_differ(monkeypatch, caplog, change, says):
-    program = exported(*small("relu6"))
-    expected, before = lowering.lower_stock(program), internals()
-    change(monkeypatch)
-    with caplog.at_level("WARNING", lowering.__name__):
-        lowered = lowering.lower(program)
-    assert lowered.path == "stock"
-    assert says in lowered.reason
-    assert any(lowered.reason in message for message in caplog.messages)
-    assert lowered.program == expected
-    assert internals() == before
-
-
-@pytest.mark.slow
 def test_a_model_that_cannot_be_lowered_is_a_build_error(tmp_path):
     import torch
 
     model = module(lambda p, x: x if x.sum() > 0 else -x)
-    with pytest.raises(BuildError, match="ExecuTorch cannot lower Net"):
+    with pytest.raises(BuildError, match=r"ExecuTorch cannot lower Net: .+") as caught:
         executorch.export(model, torch.randn(1, 4), tmp_path / "net.pte")
+    assert "\n" not in caught.value.message
     assert not list(tmp_path.iterdir())
 
 
@@ -358,6 +74,22 @@ def test_what_is_not_a_program_is_refused(tmp_path, content):
     with pytest.raises(BundleError, match=r"model\.pte is not an ExecuTorch program"):
         executorch.describe(path)
     with pytest.raises(BundleError, match=r"model\.pte is not an ExecuTorch program"):
+        executorch.load(path, 1)
+
+
+@pytest.mark.slow
+def test_a_constant_that_is_not_in_the_file(net, tmp_path):
+    """The runtime aborts when such a name is not even text."""
+    name = re.search(rb"[0-9a-f]{64}", net.read_bytes())
+    assert name is not None
+    before, found, after = net.read_bytes().rpartition(name[0])  # the last is in the payload
+    assert found
+    path = tmp_path / "model.pte"
+    path.write_bytes(before + b"z" + found[1:] + after)
+    with pytest.raises(BundleError, match=r"it lacks the constant z[0-9a-f]{63}"):
+        executorch.load(path, 1)
+    path.write_bytes(before + b"\xff" + found[1:] + after)
+    with pytest.raises(BundleError, match="is not an ExecuTorch program, or it is damaged"):
         executorch.load(path, 1)
 
 
@@ -415,7 +147,7 @@ for name in sys.argv[1:]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_damaged_file_does_not_end_the_process(net, tmp_path):
     files = []
     for seed in range(200):

@@ -32,6 +32,7 @@ LEVELS = (
         "bench",
         "report",
         "accuracy",
+        "cost",
     ),
     ("pipeline",),
     ("commands",),

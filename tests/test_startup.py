@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -62,3 +63,11 @@ def test_package_imports_nothing_heavy():
 
 def test_a_denied_import_would_be_seen():
     assert "numpy" in imported("import kit.formats.onnx") & DENIED
+
+
+def test_bench_script_times_it():
+    script = Path(__file__).parents[1] / "scripts" / "bench"
+    command = [sys.executable, str(script), "startup", "--turns", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert "kit --help takes" in done.stdout, done.stderr
+    assert done.returncode == (1 if "NOT HELD" in done.stdout else 0)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 _CAPTION = (
-    "times in ms, sizes in MB; ±: 95 % interval of the median; !: unstable; memory: above the "
+    "ms and MB; ±: 95 % interval of the median; !: unstable; memory: above the\n"
     "empty runtime's; speed-up: against eager fp32 PyTorch (reference)"
 )
 
@@ -39,44 +39,50 @@ def bar() -> Iterator[Callable[[int, int, str], None]]:
 
 def table(rows: Sequence[Row]) -> None:
     """Print the table; times are milliseconds, sizes and memory 10^6 bytes."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
     from kit.bench.rows import against_reference
 
-    shown = Table(title=_title(rows), caption=_CAPTION)
+    shown = Table(title=_title(rows), caption=_CAPTION, box=box.SIMPLE_HEAD, padding=0)
     for name in ("format", "quantize"):
-        shown.add_column(name)
+        shown.add_column(name, no_wrap=True)
     for name in ("size", "median", "±", "p90", "p99", "load", "first", "memory", "speed-up"):
-        shown.add_column(name, justify="right")
-    for row in rows:
+        shown.add_column(name, justify="right", no_wrap=True)
+    for row, method in zip(rows, _methods(rows), strict=True):
         speedup = against_reference(row, rows)
         shown.add_row(
             row.run.format,
-            _method(row),
+            method,
             "-" if row.size is None else f"{row.size / 1e6:.2f}",
-            f"{_number(row.median.median)}{'' if row.stable else ' !'}",
+            f"{_number(row.median.median)}{' ' if row.stable else '!'}",
             _interval(row),
             *(_number(value) for value in (row.p90, row.p99, row.load, row.first)),
             "-" if row.memory is None else f"+{row.memory / 1e6:.0f}",
             "-" if speedup is None else f"{speedup.ratio:.2f}×",
         )
+    # A number must never be cut: a narrow terminal wraps the lines instead.
     console = Console()
-    if not console.is_terminal:  # a file or a pipe has no width to fit in
-        console = Console(width=max(console.width, 120))
-    console.print(shown)
+    least = console.measure(shown, options=console.options.update(width=200)).minimum
+    Console(width=max(console.width, least)).print(shown)
 
 
 def _title(rows: Sequence[Row]) -> str:
     bundle, run = rows[0].bundle, rows[0].run
     many = "s" * (run.plan.threads != 1)
-    return f"{bundle.model} {bundle.resolution} px, {run.plan.threads} thread{many}"
+    context = f"{run.plan.threads} thread{many}, {run.device.name}"
+    return f"{bundle.model} {bundle.resolution} px, {context}"
 
 
-def _method(row: Row) -> str:
-    if row.run.quantize == "none":
-        return "none"
-    return f"{row.run.quantize} {row.bundle.granularity}"
+def _methods(rows: Sequence[Row]) -> list[str]:
+    """Return the quantization of each row, with the granularity where rows differ in it."""
+    found = [(row.run.quantize, row.bundle.granularity) for row in rows]
+    several = len({granularity for method, granularity in found if method != "none"}) > 1
+    return [
+        f"{method} {granularity}" if several and method != "none" else method
+        for method, granularity in found
+    ]
 
 
 def _interval(row: Row) -> str:

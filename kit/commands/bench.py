@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -75,15 +76,17 @@ def _files(bundles: Sequence[Path], output: Path) -> list[Path]:
     """Return where each result goes, before minutes are spent on measuring it.
 
     Raises:
-        OutputError: a folder is needed and cannot be made.
+        OutputError: the folder cannot be made or written to.
     """
     one = len(bundles) == 1 and not output.is_dir()
+    folder = output.parent if one else output
     try:
-        (output.parent if one else output).mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as exc:
         raise OutputError(
-            f"cannot make the folder of {output}: {exc.strerror}",
-            "give -o a folder when several bundles are measured",
+            f"cannot write to {folder}: {exc.strerror}",
+            "choose another place with -o; for several bundles it is a folder",
         ) from exc
     if one:
         return [output]

@@ -27,6 +27,7 @@ from kit.results.schema import Context, DeviceRef
 # Settings of the caller's shell that would change what a runtime does.
 _DROPPED = ("OMP_", "GOMP_", "KMP_", "MKL_", "ORT_", "DNNL_", "ONEDNN_", "ATEN_", "PYTORCH_")
 _TAIL_BYTES = 8192
+PARENT = "KIT_RUNNER_PARENT"  # tells a child whose child it was, should kit be killed
 
 
 def open(serial: str | None) -> Device:
@@ -68,7 +69,7 @@ class LocalDevice:
         """
         kept = {k: v for k, v in os.environ.items() if not k.startswith(_DROPPED)}
         try:
-            return LocalJob(command, {**kept, **environment})
+            return LocalJob(command, {**kept, **environment, PARENT: str(os.getpid())})
         except OSError as exc:
             raise DeviceError(
                 f"cannot start {command[0]}: {exc.strerror or exc}",

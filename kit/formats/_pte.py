@@ -24,6 +24,9 @@ XNNPACK = "XnnpackBackend"
 _U8, _U16, _I32, _U32, _U64 = (struct.Struct(f"<{c}") for c in "BHiIQ")
 _KERNEL_CALL, _DELEGATE_CALL = 1, 2  # of the union InstructionArguments
 _SEGMENT = 1  # of the enum DataLocation
+_QUANTIZED_TENSOR = 2  # of XNNPACK's union XValueUnion
+_SCALE_FIELDS = {1: 2, 4: 4}  # of PerChannelQuant and PerChannelGroupQuant in XNNQuantParams
+_NONE = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -122,19 +125,34 @@ def _payload(
 def _xnnpack_nodes(payload: bytes, named: set[str]) -> Iterator[str]:
     """Yield the kind of each node, after a check that its constants are in the file.
 
-    The runtime stops the whole process when it meets the name of a missing constant that
-    is not even text; so the names are looked up here first.
+    The runtime follows the numbers of constants without a check, and ends the process when
+    it meets a name that is not even text; so both are looked up here first.
     """
     if payload[4:8] != b"XH00":
         raise ValueError(f"the XNNPACK payload begins with {payload[4:8]!r}")
     start, size = struct.unpack_from("<II", payload, 10)
     graph = _Table.root(payload[start : start + size])
-    for constant in graph.tables(7):
-        if (name := constant.text(2)) and name not in named:
-            raise ValueError(f"it lacks the constant {name}")
+    constants = [constant.text(2) for constant in graph.tables(8)]
+    if missing := set(constants) - named - {""}:
+        raise ValueError(f"it lacks the constant {min(missing)}")
+    for value in graph.tables(2):
+        for number in _constant_numbers(value):
+            if number >= len(constants) and number != _NONE:
+                raise ValueError(f"it lacks the constant number {number}")
     kinds = _xnnpack_kinds()
     for node in graph.tables(1):
         yield kinds[node.number(0, _U8)]
+
+
+def _constant_numbers(value: _Table) -> Iterator[int]:
+    """Yield the numbers of the constants that hold a value and its scales."""
+    tensor = value.table(1)
+    if value.number(0, _U8) == _QUANTIZED_TENSOR:
+        scale = _SCALE_FIELDS.get(tensor.number(1, _U8))
+        if scale is not None:
+            yield tensor.table(2).number(scale, _U32)
+        tensor = tensor.table(0)
+    yield tensor.number(3, _U32)
 
 
 @functools.cache

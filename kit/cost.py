@@ -1,0 +1,249 @@
+"""Multiply-adds and parameters of a model, counted as the MobileNet papers count them.
+
+Rules, which reproduce Tables 2, 4, 6 and 7 of arXiv 1704.04861 and Table 4 of 1801.04381:
+
+- BatchNorm is folded into the convolution before it, so it costs nothing.
+- A multiply-add is one product that is added to a sum, in a convolution or a matrix
+  product (`torch.utils.flop_counter` says how many floating-point operations; half of
+  them). Biases, activations, additions, pooling and scaling by a gate are not counted,
+  and the zeros of the padding are counted like pixels.
+- A parameter is a weight of such a layer. Biases, and the four numbers per channel of
+  BatchNorm, are not counted; `Cost.stored` is what `model.parameters()` holds.
+- In the twin with full convolutions, each depthwise k x k convolution and the 1x1
+  convolution that mixes its channels become one full k x k convolution with the inputs of
+  the first and the outputs of the second. What stands between the two, such as a
+  squeeze-and-excite gate, stays.
+
+Nothing is computed: the model lives on torch's meta device, which has shapes and no numbers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from kit import family, recipe
+from kit.errors import RecipeError
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.fx import GraphModule, Node
+
+CONV_3X3, DEPTHWISE, CONV_1X1 = "3x3 conv", "depthwise conv", "1x1 conv"
+LINEAR, OTHER = "fully connected", "other"
+KINDS = (CONV_3X3, DEPTHWISE, CONV_1X1, LINEAR, OTHER)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What one layer costs for one picture.
+
+    Attributes:
+        name: of the module; an operation outside of any has the name of its graph node.
+        kind: one of `KINDS`.
+        output: shape without the batch, [C, H, W] or [features].
+        multiply_adds: per picture.
+        parameters: weights without biases; 0 for a module's second and further calls.
+        kernel: height and width, of a convolution.
+        mixes: of a 1x1 convolution, the name of the depthwise one that feeds it, if one does.
+    """
+
+    name: str
+    kind: str
+    output: tuple[int, ...]
+    multiply_adds: int
+    parameters: int
+    kernel: tuple[int, int] | None = None
+    mixes: str | None = None
+
+
+@dataclass(frozen=True)
+class Total:
+    """What several layers cost together."""
+
+    layers: int
+    multiply_adds: int
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a model costs.
+
+    Attributes:
+        layers: in the order in which they are computed.
+        stored: parameters with biases and those of BatchNorm, as PyTorch counts them;
+            None for a twin, which exists on paper only.
+    """
+
+    layers: tuple[Layer, ...]
+    stored: int | None = None
+
+    @property
+    def total(self) -> Total:
+        """All layers together."""
+        return _sum(self.layers)
+
+    def by_kind(self) -> dict[str, Total]:
+        """Return the total of each of `KINDS`, also of those that do not occur."""
+        return {kind: _sum(x for x in self.layers if x.kind == kind) for kind in KINDS}
+
+    def with_full_convolutions(self) -> Cost:
+        """Return the cost of the twin; it is equal for a model without separable pairs."""
+        first = {layer.name: layer for layer in self.layers if layer.kind == DEPTHWISE}
+        mixed = {layer.mixes for layer in self.layers if layer.mixes}
+        kept = [layer for layer in self.layers if layer.name not in mixed]
+        return Cost(tuple(_merged(first[x.mixes], x) if x.mixes else x for x in kept))
+
+
+def _sum(layers: Iterable[Layer]) -> Total:
+    given = list(layers)
+    multiply_adds = sum(layer.multiply_adds for layer in given)
+    return Total(len(given), multiply_adds, sum(layer.parameters for layer in given))
+
+
+def _merged(depthwise: Layer, pointwise: Layer) -> Layer:
+    """Return the full convolution that stands for the two."""
+    kernel = depthwise.kernel or (1, 1)
+    return Layer(
+        name=f"{depthwise.name} + {_without_shared_prefix(pointwise.name, depthwise.name)}",
+        kind=CONV_3X3 if kernel == (3, 3) else OTHER,
+        output=pointwise.output,
+        multiply_adds=pointwise.multiply_adds * math.prod(kernel),
+        parameters=pointwise.parameters * math.prod(kernel),
+        kernel=kernel,
+    )
+
+
+def _without_shared_prefix(name: str, other: str) -> str:
+    parts = name.split(".")
+    pairs = zip(parts, other.split("."), strict=False)
+    shared = list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return ".".join(parts[len(shared) :])
+
+
+def of(model: str, resolution: int = 224, width: float = 1.0) -> Cost:
+    """Return the cost of a member of `kit.models`.
+
+    Args:
+        model: its name.
+        resolution: side of the square input, in pixels.
+        width: width multiplier.
+
+    Raises:
+        UnknownName: there is no such model.
+        RecipeError: the resolution or the width is out of range.
+    """
+    import torch
+
+    checked = recipe.make(model, resolution=resolution, width=width)
+    module = family.load("models", checked.model)
+    if resolution < module.SPEC.min_resolution:
+        raise RecipeError(
+            f"resolution = {resolution}: {model} needs {module.SPEC.min_resolution} or more",
+            "use a larger resolution, for example 224",
+        )
+    with torch.device("meta"):
+        network = module.build(checked.width, module.SPEC.classes)
+    return count(network, (3, resolution, resolution))
+
+
+def count(model: nn.Module, shape: tuple[int, ...]) -> Cost:
+    """Return the cost of any model that can be traced.
+
+    Args:
+        model: in eval mode, on any device; it is not changed.
+        shape: of one input without the batch, for example [3, 224, 224].
+
+    Raises:
+        BuildError: the model's control flow depends on its input.
+    """
+    import torch
+
+    from kit.quantize._graph import fold
+
+    stored = sum(p.numel() for p in model.parameters())
+    graph = fold(model).to("meta")
+    return Cost(tuple(_layers(graph, torch.empty(1, *shape, device="meta"))), stored)
+
+
+def _layers(graph: GraphModule, example: Any) -> list[Layer]:
+    import torch
+    from torch import fx
+    from torch.utils.flop_counter import FlopCounterMode
+
+    found: dict[Node, Layer] = {}
+    shapes: dict[Node, tuple[int, ...]] = {}
+    counter = FlopCounterMode(display=False)
+
+    class Counting(fx.Interpreter):  # type: ignore[misc]
+        def run_node(self, n: Node) -> Any:
+            before = counter.get_total_flops()
+            value = super().run_node(n)
+            if isinstance(value, torch.Tensor):
+                shapes[n] = tuple(value.shape[1:])
+                if spent := counter.get_total_flops() - before:
+                    layer = _layer(graph, n, shapes[n], spent // 2)
+                    known = any(layer.name == other.name for other in found.values())
+                    found[n] = replace(layer, parameters=0) if known else layer
+            return value
+
+    with counter, torch.inference_mode():
+        Counting(graph).run(example)
+    return [replace(x, mixes=_mixed(graph, n, found, shapes)) for n, x in found.items()]
+
+
+def _layer(graph: GraphModule, node: Node, output: tuple[int, ...], multiply_adds: int) -> Layer:
+    from torch import nn
+
+    if node.op != "call_module":
+        return Layer(node.name, OTHER, output, multiply_adds, 0)
+    module = graph.get_submodule(str(node.target))
+    weights = sum(p.numel() for name, p in module.named_parameters() if "bias" not in name)
+    kernel = module.kernel_size if isinstance(module, nn.Conv2d) else None
+    return Layer(str(node.target), _kind(module), output, multiply_adds, weights, kernel)
+
+
+def _kind(module: nn.Module) -> str:
+    from torch import nn
+
+    if isinstance(module, nn.Linear):
+        return LINEAR
+    if not isinstance(module, nn.Conv2d):
+        return OTHER
+    if module.groups > 1:
+        return DEPTHWISE if module.groups == module.in_channels else OTHER
+    return {(1, 1): CONV_1X1, (3, 3): CONV_3X3}.get(module.kernel_size, OTHER)
+
+
+def _mixed(
+    graph: GraphModule, node: Node, found: dict[Node, Layer], shapes: dict[Node, tuple[int, ...]]
+) -> str | None:
+    """Return the depthwise convolution whose channels a 1x1 convolution mixes.
+
+    Between the two may stand whatever keeps the shape, such as an activation and the
+    product with a gate. The 1x1 convolution that computes the gate sees a pooled input.
+    """
+    if found[node].kind != CONV_1X1:
+        return None
+    waiting = list(node.all_input_nodes)
+    shape = shapes[waiting[0]]
+    while waiting:
+        source = waiting.pop()
+        if layer := found.get(source):
+            if layer.kind == DEPTHWISE:
+                return layer.name
+        elif shapes.get(source) == shape and not _pools(graph, source):
+            waiting += source.all_input_nodes
+    return None
+
+
+def _pools(graph: GraphModule, node: Node) -> bool:
+    """Whether a node averages or takes a maximum, also where the map is one pixel already."""
+    if node.op == "call_module":
+        return "Pool" in type(graph.get_submodule(str(node.target))).__name__
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    return "pool" in name or name in ("mean", "amax")

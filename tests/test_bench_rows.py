@@ -1,0 +1,103 @@
+"""Answers that are checked, and the rows that results become."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import FAST, rewrite
+
+from kit.bench import answers, measure, rows
+from kit.errors import BundleError, RunError
+from kit.results.schema import LatencyResult, Plan
+
+# A fast wrong answer is no result.
+
+
+def test_an_answer_is_compared_with_the_golden_one(tiny_bundle) -> None:
+    _, expected = answers.load(tiny_bundle, "onnx")
+    fine = expected + np.float32(1e-6)
+    assert answers.check("onnx", "none", fine.tobytes(), expected) == pytest.approx(1e-6, rel=0.1)
+    assert answers.check("lite", "static", expected.tobytes(), expected) == 0.0
+    near = expected + 0.05 * np.abs(expected).max() * np.float32([1, -1] * 3 + [1])
+    assert answers.check("onnx", "static", near.astype("<f4").tobytes(), expected) > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "change", "words"),
+    [
+        ("onnx", "none", lambda e: e * 1.1, "SQNR of 20.0 dB, below 40 dB"),
+        ("reference", "none", lambda e: e[:, ::-1], "below 40 dB"),
+        ("onnx", "static", lambda e: -e, "SQNR of -6.0 dB"),
+        ("lite", "static", lambda e: e + 1e-3, "off by up to 0.001, where lite is exact"),
+        ("onnx", "static", lambda e: e * np.nan, "not finite"),
+        ("onnx", "static", lambda e: e[:, 1:], "6 numbers instead of 7"),
+        ("onnx", "static", lambda e: e[:, :0], "0 numbers instead of 7"),
+    ],
+)
+def test_a_wrong_answer_is_an_error(name, method, change, words, tiny_bundle) -> None:
+    _, expected = answers.load(tiny_bundle, name)
+    answer = change(expected).astype("<f4").tobytes()
+    with pytest.raises(RunError, match=words) as caught:
+        answers.check(name, method, answer, expected)
+    assert caught.value.message.startswith(f"{name}: ")
+
+
+def test_a_bundle_whose_answer_is_another_fails(tiny_bundle, tmp_path) -> None:
+    _, expected = answers.load(tiny_bundle, "onnx")
+    other = rewrite(tiny_bundle, tmp_path / "other", {"golden/onnx.npy": -expected})
+    with pytest.raises(RunError, match="golden input 0 is not the bundle's"):
+        measure.measure(other, ["onnx"], FAST)
+
+
+def test_golden_files_that_cannot_be_used(tiny_bundle, tmp_path) -> None:
+    flat = rewrite(tiny_bundle, tmp_path / "flat", {"golden/input.npy": np.zeros((2, 5))})
+    with pytest.raises(BundleError, match=r"has the shape \(1, 5\)"):
+        answers.load(flat, "onnx")
+
+    def without(fields) -> None:
+        fields["golden"] = fields["golden"].model_copy(update={"outputs": {}})
+
+    none = rewrite(tiny_bundle, tmp_path / "none", {}, without)
+    with pytest.raises(BundleError, match="no golden output of onnx"):
+        measure.measure(none, ["onnx"], FAST)
+
+
+# The rows of the table.
+
+
+def altered(result: LatencyResult, factor: float, **fields: object) -> LatencyResult:
+    (run,) = result.runs
+    steps = [1 + i / 1000 for i in range(200)]
+    samples = tuple(int(5e6 * factor * step) for step in steps)
+    process = run.processes[0].model_copy(update={"samples_ns": samples})
+    update = {"processes": (process,), **fields}
+    return result.model_copy(update={"runs": (run.model_copy(update=update),)})
+
+
+def test_int8_that_is_slower_is_said(measured) -> None:
+    tiny, int8 = measured[0]
+    table = rows.rows([altered(tiny, 1.0), altered(int8, 2.0)])
+    (said,) = rows.slower_than_float(table)
+    assert said.startswith("onnx static is 2.0× slower than onnx none here: 11.00 against 5.50 ms")
+    (said,) = rows.slower_than_float(rows.rows([altered(tiny, 1.0), altered(int8, 1.0005)]))
+    assert "is not faster than" in said
+    assert rows.slower_than_float(rows.rows([altered(tiny, 1.0), altered(int8, 0.5)])) == []
+
+
+@pytest.mark.parametrize(
+    "changed", [{"format": "lite"}, {"via": "native"}, {"plan": Plan(threads=2)}]
+)
+def test_int8_is_compared_with_its_own_float_only(measured, changed) -> None:
+    tiny, int8 = measured[0]
+    table = rows.rows([altered(tiny, 1.0, **changed), altered(int8, 2.0)])
+    assert rows.slower_than_float(table) == []
+
+
+def test_speed_up_is_against_the_reference(measured) -> None:
+    tiny, int8 = measured[0]
+    table = rows.rows([altered(tiny, 4.0, format="reference"), altered(int8, 1.0)])
+    speedup = rows.against_reference(table[1], table)
+    assert speedup is not None
+    assert speedup.ratio == pytest.approx(4, rel=1e-3)
+    assert rows.against_reference(table[0], table) is None
+    assert rows.against_reference(table[1], table[1:]) is None

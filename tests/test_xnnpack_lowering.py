@@ -1,0 +1,175 @@
+"""The fast lowering to XNNPACK gives the stock path's bytes, and puts everything back."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import pytest
+from executorch_samples import SMALL, mobilenet_v2, small
+
+from kit.formats import _xnnpack_lowering as lowering
+
+# Models whose lowering fails, or comes out differently, without this pass.
+NEEDED = {
+    "conv1d": "Conv1dUnsqueezePass",
+    "quantized conv1d": "Conv1dUnsqueezePass",
+    "batch norm alone": "DecomposeBatchNorm",
+    "conv and batch norm": "FuseBatchNormPass",
+    "cat of six": "DecomposeConcatenate",
+    "relu6": "FuseActivationPass",
+    "clone": "XNNPACKRemoveCloneOpsTransform",
+    "channels last": "DimOrderOpsRevertPass",
+}
+
+
+def exported(model, example):
+    import torch
+
+    return torch.export.export(model, (example,))
+
+
+def assert_same_bytes(program) -> None:
+    lowered = lowering.lower(program)
+    assert (lowered.path, lowered.reason) == ("fast", "")
+    assert lowered.program == lowering.lower_stock(program)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_fast_bytes_are_the_stock_bytes(name):
+    assert_same_bytes(exported(*small(name)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "fold"), [("static", True), ("none", True), ("none", False)], ids=str
+)
+def test_fast_bytes_are_the_stock_bytes_for_mobilenet_v2(method, fold):
+    assert_same_bytes(exported(*mobilenet_v2(method, fold)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NEEDED)
+def test_these_models_tell_a_wrongly_dropped_pass(monkeypatch, name):
+    """Without this, equal bytes could just mean that no model has anything to drop."""
+    program = exported(*small(name))
+    may_act = lowering.may_act
+    wrong = NEEDED[name]
+    monkeypatch.setattr(lowering, "may_act", lambda step, g: step != wrong and may_act(step, g))
+    lowered = lowering.lower(program)
+    assert lowered.path == "stock" or lowered.program != lowering.lower_stock(program)
+
+
+@pytest.mark.slow
+def test_passes_are_dropped(monkeypatch):
+    asked: dict[str, bool] = {}
+    may_act = lowering.may_act
+    monkeypatch.setattr(
+        lowering, "may_act", lambda step, g: asked.setdefault(step, may_act(step, g))
+    )
+    lowering.lower(exported(*mobilenet_v2("static")))
+    assert list(asked) == list(lowering.PASSES)
+    acting = [step for step, acts in asked.items() if acts]
+    assert acting == [
+        "ConvertToLinearPass",
+        "ChannelsLastTaggedReshapePass",
+        "RemoveRedundantCopyPass",
+    ]
+
+
+@pytest.mark.slow
+def test_patterns_have_the_operators_that_are_asked_for():
+    from executorch.backends.xnnpack.partition.graphs import bilinear_2d, sdpa
+
+    for step, patterns in {
+        "ConvertToUpsampleBilinear2d": bilinear_2d.get_graphs(),
+        "ConvertToSDPAPass": sdpa.get_graphs(),
+    }.items():
+        assert patterns
+        for pattern in patterns:
+            assert lowering.PASSES[step] <= lowering._operators(pattern.graph)
+
+
+def internals() -> list[Any]:
+    """Return what the fast path replaces."""
+    from executorch.backends.xnnpack import xnnpack_preprocess
+    from torch.export import ExportedProgram
+    from torch.fx.traceback import NodeSource
+
+    return [
+        xnnpack_preprocess.XNNPACKPassManager,
+        vars(ExportedProgram)["run_decompositions"],
+        vars(NodeSource).get("__deepcopy__"),
+        gc.isenabled(),
+    ]
+
+
+@pytest.mark.slow
+def test_everything_is_put_back():
+    before = internals()
+    with lowering._shortcuts():
+        during = internals()
+    assert all(a is not b for a, b in zip(before, during, strict=True))
+    assert internals() == before
+    with pytest.raises(KeyboardInterrupt), lowering._shortcuts():
+        raise KeyboardInterrupt
+    assert internals() == before
+
+
+@pytest.mark.slow
+def test_a_collector_that_was_off_stays_off():
+    gc.disable()
+    try:
+        with lowering._shortcuts():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def rename_a_pass(monkeypatch):
+    from executorch.backends.xnnpack import _passes
+
+    renamed = type("ConvertToAttention", (_passes.ConvertToSDPAPass,), {})
+    monkeypatch.setattr(_passes, "ConvertToSDPAPass", renamed)
+
+
+def rename_a_helper(monkeypatch):
+    from executorch.exir import graph_module
+
+    monkeypatch.delattr(graph_module, "contains_any_call_fn_target_op")
+
+
+def newer_executorch(monkeypatch):
+    monkeypatch.setitem(lowering.KNOWN, "executorch", "0.7.0")
+
+
+def fail_half_way(monkeypatch):
+    def fail(step: str, graph: Any) -> bool:
+        raise KeyError(step)
+
+    monkeypatch.setattr(lowering, "may_act", fail)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (rename_a_pass, "ConvertToAttention"),
+        (rename_a_helper, "contains_any_call_fn_target_op"),
+        (newer_executorch, "the fast path knows 0.7.0"),
+        (fail_half_way, "the fast path failed: "),
+    ],
+)
+def test_stock_path_when_internals_differ(monkeypatch, caplog, change, says):
+    program = exported(*small("relu6"))
+    expected, before = lowering.lower_stock(program), internals()
+    change(monkeypatch)
+    with caplog.at_level("WARNING", lowering.__name__):
+        lowered = lowering.lower(program)
+    assert lowered.path == "stock"
+    assert says in lowered.reason
+    assert any(lowered.reason in message for message in caplog.messages)
+    assert lowered.program == expected
+    assert internals() == before

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 NAMES = ("histogram", "minmax", "moving-average", "percentile")
 PERCENTILE = 0.9999
+# Smallest scale of a weight. XNNPACK's configuration has 2**-12, which is coarser than int8
+# for channels whose weights all lie below 0.03; equalization makes many such channels.
+WEIGHT_EPS = 2**-24
 
 
 def activation_observer(name: str, observers: ModuleType) -> Any:
@@ -36,6 +39,15 @@ def activation_observer(name: str, observers: ModuleType) -> Any:
         "minmax": observers.MinMaxObserver,
         "moving-average": observers.MovingAverageMinMaxObserver,
     }[name]
+
+
+def weight_observer(granularity: str, observers: ModuleType) -> tuple[Any, Any]:
+    """Return the min-max observer class and the qscheme of symmetric weights."""
+    import torch
+
+    if granularity == "per-channel":
+        return observers.PerChannelMinMaxObserver, torch.per_channel_symmetric
+    return observers.MinMaxObserver, torch.per_tensor_symmetric
 
 
 def check(name: str) -> None:

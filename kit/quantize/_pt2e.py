@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from kit.quantize._contract import Options, Quantized
 from kit.quantize._observe import calibrate, widen_output
-from kit.quantize._observers import activation_observer
+from kit.quantize._observers import WEIGHT_EPS, activation_observer, weight_observer
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule, Node
 
-EPS = 2**-12  # smallest scale, as XNNPACK's own configuration has it
+EPS = 2**-12  # smallest scale of an activation, as XNNPACK's own configuration has it
 
 
 def quantize_static(
@@ -58,27 +58,32 @@ def _dtype(unsigned: bool) -> Any:
 
 
 def _config(options: Options, unsigned: bool) -> Any:
-    """Return XNNPACK's symmetric configuration with the observer and type asked for."""
+    """Return XNNPACK's symmetric scheme with the observers and the type asked for."""
     import torch
     import torchao.quantization.pt2e as observers
-    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
-        get_symmetric_quantization_config,
-    )
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import QuantizationConfig
     from torchao.quantization.pt2e.quantizer import QuantizationSpec
 
-    stock = get_symmetric_quantization_config(is_per_channel=options.granularity == "per-channel")
+    observer = activation_observer(options.observer, observers)
     activation = QuantizationSpec(
         dtype=_dtype(unsigned),
         quant_min=0 if unsigned else -128,
         quant_max=255 if unsigned else 127,
         qscheme=torch.per_tensor_affine,
         is_dynamic=False,
-        observer_or_fake_quant_ctr=activation_observer(options.observer, observers).with_args(
-            eps=EPS
-        ),
+        observer_or_fake_quant_ctr=observer.with_args(eps=EPS),
     )
-    return QuantizationConfig(activation, activation, stock.weight, stock.bias, False)
+    observer, qscheme = weight_observer(options.granularity, observers)
+    weight = QuantizationSpec(
+        dtype=torch.int8,
+        quant_min=-127,
+        quant_max=127,
+        qscheme=qscheme,
+        ch_axis=0,
+        is_dynamic=False,
+        observer_or_fake_quant_ctr=observer.with_args(eps=WEIGHT_EPS),
+    )
+    return QuantizationConfig(activation, activation, weight, None, False)
 
 
 def _relu6_as_relu(program: GraphModule) -> set[str]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit.quantize._contract import Options, Quantized
 from kit.quantize._observe import calibrate, widen_output
-from kit.quantize._observers import activation_observer
+from kit.quantize._observers import WEIGHT_EPS, activation_observer, weight_observer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,16 +45,23 @@ def quantize_static(model: GraphModule, images: Tensor, options: Options) -> Qua
 
 
 def _qconfig(options: Options) -> Any:
-    import torch
-    from torch.ao.quantization import QConfig, get_default_qconfig
-    from torch.ao.quantization.observer import default_per_channel_weight_observer
+    """Return the qnnpack qconfig with the observers asked for.
 
-    default = get_default_qconfig("qnnpack")
-    observer = activation_observer(options.observer, torch.ao.quantization.observer)
-    activation = observer.with_args(dtype=torch.quint8, reduce_range=False)
-    per_channel = options.granularity == "per-channel"
-    weight = default_per_channel_weight_observer if per_channel else default.weight
-    return QConfig(activation=activation, weight=weight)
+    The stock weight observer spreads symmetric weights over 127.5 steps, so that the
+    largest weight of each channel is clipped; 127 steps, as XNNPACK has them, clip nothing,
+    and are the grid that the corrections of the float model reckon with.
+    """
+    import torch
+    from torch.ao.quantization import QConfig, observer
+
+    activation = activation_observer(options.observer, observer)
+    weight, qscheme = weight_observer(options.granularity, observer)
+    return QConfig(
+        activation=activation.with_args(dtype=torch.quint8, reduce_range=False),
+        weight=weight.with_args(
+            dtype=torch.qint8, qscheme=qscheme, quant_min=-127, quant_max=127, eps=WEIGHT_EPS
+        ),
+    )
 
 
 def _with_fusable_relu6(model: GraphModule) -> GraphModule:

@@ -112,7 +112,7 @@ def _make(recipe: Recipe, pictures: Pictures, folder: Path, progress: Progress) 
     # reads this when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     model = _model(work)
-    progress("reading calibration and golden pictures")
+    progress("choosing golden and calibration pictures")
     shared = Path(tempfile.mkdtemp(prefix="kit-"))
     try:
         _lower(work, model, pictures, shared)

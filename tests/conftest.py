@@ -14,6 +14,7 @@ import pytest
 from kit import bundle as bundles
 from kit import formats
 from kit.bundle import MANIFEST, REFERENCE, Bundle, Golden, Manifest
+from kit.formats._contract import predict
 from kit.results.schema import LatencyResult, Plan
 
 # Set before anything imports torch: two cores, and other programs beside the tests.
@@ -55,8 +56,6 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     found = {"golden/input.npy": images.astype(np.float32)}
     for name in (REFERENCE, "lite", "onnx"):
         session = formats.get(name).load(plain.file(name), 1)
-        from kit.formats._contract import predict
-
         found[f"golden/{name}.npy"] = predict(session, found["golden/input.npy"])
 
     def golden(fields: dict[str, Any]) -> None:

@@ -17,11 +17,11 @@ from kit.errors import BundleError, OutputError
 def copy(tiny_bundle, tmp_path):
     import shutil
 
-    return Path(shutil.copytree(bundle.load(tiny_bundle).path, tmp_path / "copy"))
+    return Path(shutil.copytree(tiny_bundle.path, tmp_path / "copy"))
 
 
 def test_it_describes_itself(tiny_bundle):
-    found = bundle.load(tiny_bundle)
+    found = bundle.load(tiny_bundle.path)
     manifest = found.manifest
     listed = {p.relative_to(found.path).as_posix() for p in found.path.rglob("*") if p.is_file()}
     assert listed == set(manifest.files) | {"bundle.json"}

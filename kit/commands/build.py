@@ -102,8 +102,7 @@ def _show(found: Bundle) -> None:
 
     manifest = found.manifest
     table = Table(title=f"{found.path}", title_justify="left")
-    for heading in ("format", "file", "quantize"):
-        table.add_column(heading)
+    table.add_column("format")
     for heading in ("MB", "vs its graph", "vs float", "SQNR dB", "delegated"):
         table.add_column(heading, justify="right")
     for artifact in manifest.artifacts:
@@ -113,8 +112,6 @@ def _show(found: Bundle) -> None:
         size = manifest.files[artifact.file].size / 1e6
         table.add_row(
             artifact.format,
-            artifact.file,
-            artifact.quantize,
             f"{size:.2f}",
             exact,
             f"{reference.agreement:.0%}",

@@ -26,6 +26,11 @@ COMMANDS = {
 }
 
 
+# Read by libraries when they are imported. Threads that spin while they wait slow everything
+# down on a busy machine; torch's C++ notes on deprecation are for kit, not for its users.
+ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "TORCH_CPP_LOG_LEVEL": "ERROR"}
+
+
 class LazyGroup(click.Group):
     """A group that imports a command when it is asked for."""
 
@@ -57,6 +62,8 @@ def main() -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run a command line and return its exit code; see `kit.errors` for the codes."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     try:
         result: Any = main.main(arguments, prog_name="kit", standalone_mode=False)
         return result if isinstance(result, int) else 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,9 +65,6 @@ def command(
     (index, WordNet id or category name), off names that begin with the class index, or
     off --labels; without labels, the agreement with the float model is what is measured.
     """
-    # Read when torch loads OpenMP: threads that spin while others work make it many times
-    # slower on a machine that is not idle.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from kit.accuracy import evaluate
     from kit.results import store
 

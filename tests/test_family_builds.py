@@ -37,6 +37,13 @@ INT8_IN_ORT = {"QLinearConv", "QGemm", "QLinearAdd", "QLinearMul"}
 MOVES = {"QuantizeLinear", "DequantizeLinear", "Transpose", "Reshape"}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="module", params=NOT_DELEGATED)
 def built(request, tmp_path_factory):
     recipe = kit.make_recipe(
@@ -48,7 +55,7 @@ def built(request, tmp_path_factory):
         formats=FORMATS,
     )
     target = tmp_path_factory.mktemp(request.param) / "bundle"
-    return kit.build(recipe, target, use_cache=False)
+    return kit.build(recipe, target)
 
 
 @pytest.fixture

@@ -67,6 +67,7 @@ def sqnr(a, b):
     return float(10 * torch.log10((a**2).sum() / ((a - b) ** 2).sum()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", family.names("quantize"))
 def test_every_method_keeps_its_contract(name, folded, images):
     method = family.load("quantize", name)
@@ -101,6 +102,7 @@ def test_a_model_that_cannot_be_traced_is_named():
         fold(Fickle())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flow", ["torch-ao", "pt2e-s8", "pt2e-u8"])
 @pytest.mark.parametrize(("granularity", "least"), [("per-channel", 22), ("per-tensor", 18)])
 def test_static_int8_stays_near_the_float_model(flow, granularity, least, folded, images):
@@ -113,6 +115,7 @@ def test_static_int8_stays_near_the_float_model(flow, granularity, least, folded
         assert sqnr(folded(images), got) > least
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flow", ["torch-ao", "pt2e-s8", "pt2e-u8"])
 def test_the_margin_widens_the_range_of_the_output(flow, folded, images):
     """Twice the range in as many steps: the answers lie on a grid twice as coarse."""
@@ -144,6 +147,7 @@ def test_relu6_is_fused_and_costs_no_operator(folded, images):
         assert user.target is torch.ops.quantized_decomposed.quantize_per_tensor.default
 
 
+@pytest.mark.slow
 def test_dropping_saturated_clips_changes_no_bit(folded, images, monkeypatch):
     from kit.quantize import _pt2e
 
@@ -180,6 +184,7 @@ def test_a_clip_that_the_range_does_not_cover_stays(images):
         assert sqnr(folded(images), got) > 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["onnx", "executorch"])
 def test_runtime_computes_what_the_graph_computes(name, folded, images, tmp_path):
     """Integer arithmetic and its simulation agree to one step nearly everywhere."""
@@ -212,6 +217,7 @@ def test_lite_is_equal_bit_for_bit(folded, images, tmp_path):
     assert any(op.startswith("quantized::conv2d") for op in found.operators)
 
 
+@pytest.mark.slow
 def test_coverage_tells_pictures_from_noise():
     """The published trap: one random input calibrates a model that then answers wrongly."""
     from kit.bundle import Preprocessing

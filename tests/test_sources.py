@@ -153,6 +153,16 @@ def test_a_wrong_file_in_a_cache_is_passed_over_with_a_note(site):
     assert official(spec(CLOSED)).source == "kit's cache"
 
 
+def test_eight_published_digits_decide_and_all_are_reported(site):
+    from dataclasses import replace
+
+    whole = hashlib.sha256(RIGHT).hexdigest()
+    hub(b"something else")
+    found = official(replace(spec(site.url), sha256=whole[:8]))
+    assert (found.source, found.sha256) == ("127.0.0.1", whole)
+    assert "torch's hub cache: " in found.notes[1]
+
+
 def test_every_source_is_named_when_all_fail(home, site):
     hub(b"something else")
     site.body = b"a login page"

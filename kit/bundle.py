@@ -8,7 +8,7 @@
       golden/input.npy       float32 [N, 3, H, W], preprocessed natural pictures
       golden/<format>.npy    float32 [N, classes], what that format's runtime answered here
 
-Everything is hash-checked when it is read. Schema history: 1 first version.
+Everything is hash-checked when it is read. `kit.manifest` is the schema of `bundle.json`.
 """
 
 from __future__ import annotations
@@ -19,182 +19,16 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from kit.errors import BundleError, OutputError
-from kit.recipe import Recipe
+from kit.manifest import SCHEMA_VERSION, FileEntry, Manifest
 
-SCHEMA_VERSION = 1
 MANIFEST = "bundle.json"
 REFERENCE = "reference"
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FileEntry(_Record):
-    """Size in bytes and SHA-256 of one file of the bundle."""
-
-    size: int
-    sha256: str
-
-
-class Tensor(_Record):
-    """Shape and type of the model's input or output; the first dimension is the batch."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: Literal["float32"] = "float32"
-
-
-class Preprocessing(_Record):
-    """From a decoded picture to the input tensor: resize, centre crop, scale, normalize.
-
-    Attributes:
-        resize: length of the shorter side after the antialiased bilinear resize, in pixels.
-        crop: side of the centre crop, in pixels.
-        mean: per channel (RGB), subtracted after scaling to 0..1.
-        std: per channel, divided by afterwards.
-    """
-
-    resize: int
-    crop: int
-    interpolation: Literal["bilinear-antialias"] = "bilinear-antialias"
-    color: Literal["RGB"] = "RGB"
-    layout: Literal["NCHW"] = "NCHW"
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-
-class Comparison(_Record):
-    """How near one set of logits is to another, over the golden inputs.
-
-    Attributes:
-        against: what the answers were compared with.
-        images: number of pictures.
-        max_abs: largest absolute difference of a logit.
-        sqnr_db: signal to quantization noise ratio in dB; None when the two are equal.
-        agreement: share of pictures with the same top-1 category, 0..1.
-        passed: the thresholds of the format hold.
-        thresholds: the limits that were asked for, by name.
-    """
-
-    against: Literal["quantized graph", "float reference"]
-    images: int
-    max_abs: float
-    sqnr_db: float | None
-    agreement: float
-    passed: bool
-    thresholds: dict[str, float]
-
-
-class Runtime(_Record):
-    """What runs the file: the runtime's name, and the version that verified it."""
-
-    name: str
-    version: str
-
-
-class Artifact(_Record):
-    """One model file.
-
-    Attributes:
-        format: member of `kit.formats` that wrote it.
-        file: path inside the bundle.
-        quantize: the method, or ``none``.
-        format_version: of the container (Lite bytecode, ExecuTorch program, ONNX opset).
-        operators: how often each operator occurs in the file.
-        delegates: per backend, the number of operators that it took over.
-        not_delegated: operators that the runtime's own kernels run, where the format delegates.
-        parity: comparisons made at build time.
-    """
-
-    format: str
-    file: str
-    quantize: str
-    format_version: str
-    runtime: Runtime
-    operators: dict[str, int]
-    delegates: dict[str, int] = Field(default_factory=dict)
-    not_delegated: dict[str, int] = Field(default_factory=dict)
-    parity: tuple[Comparison, ...] = ()
-
-
-class Source(_Record):
-    """Where the weights came from and what they are."""
-
-    source: str
-    sha256: str
-
-
-class Calibration(_Record):
-    """The pictures that set the activation ranges.
-
-    Attributes:
-        source: where they came from.
-        images: how many.
-        sha256: of the set.
-        pictures: SHA-256 of each picture file, so that an evaluation can leave it out.
-        worst_layer: the layer whose range covers natural pictures worst.
-        outside: share of that layer's values, on the golden pictures, that are clipped.
-    """
-
-    source: str
-    images: int
-    sha256: str
-    pictures: tuple[str, ...] = ()
-    worst_layer: str
-    outside: float
-
-
-class Golden(_Record):
-    """Golden input, and per format (and `reference`) the answers, as paths in the bundle."""
-
-    input: str
-    images: int
-    source: str
-    outputs: dict[str, str]
-
-
-class Manifest(_Record):
-    """The content of `bundle.json`."""
-
-    schema_version: int = SCHEMA_VERSION
-    kit_version: str
-    created: datetime
-    recipe: Recipe
-    recipe_hash: str
-    parameters: int
-    input: Tensor
-    output: Tensor
-    preprocessing: Preprocessing
-    labels: str | None
-    weights: Source
-    calibration: Calibration | None
-    corrections: tuple[str, ...]
-    qconfig: dict[str, dict[str, str]]
-    golden: Golden
-    artifacts: tuple[Artifact, ...]
-    warnings: tuple[str, ...]
-    tools: dict[str, str]
-    files: dict[str, FileEntry]
-
-    def artifact(self, name: str) -> Artifact:
-        """Return the artifact of a format.
-
-        Raises:
-            BundleError: the bundle has no file of that format.
-        """
-        for artifact in self.artifacts:
-            if artifact.format == name:
-                return artifact
-        have = ", ".join(a.format for a in self.artifacts)
-        raise BundleError(f"the bundle has no {name} file", f"it has: {have}")
 
 
 class Bundle:

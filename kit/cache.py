@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from kit import bundle
-from kit.bundle import Bundle
 from kit.errors import BundleError
 
 KEEP = 24  # bundles; the ones used longest ago go first
@@ -55,40 +54,36 @@ def _source_hash() -> str:
     return digest.hexdigest()
 
 
-def find(name: str, target: Path) -> Bundle | None:
-    """Copy the cached bundle to `target` and return it, or None if there is none.
+def find(name: str, folder_of_bundle: Path) -> bool:
+    """Copy the cached bundle into an empty folder; return whether there is one.
 
     A cached bundle that fails its hash check is removed and counts as absent.
-
-    Raises:
-        OutputError: the target cannot be written to.
     """
     kept = folder() / name
     if not kept.is_dir():
-        return None
+        return False
     try:
         bundle.load(kept)
     except BundleError:
         shutil.rmtree(kept, ignore_errors=True)
-        return None
+        return False
     os.utime(kept)
-    with bundle.staged(target) as work:
-        shutil.copytree(kept, work, dirs_exist_ok=True)
-    return bundle.load(target)
+    shutil.copytree(kept, folder_of_bundle, dirs_exist_ok=True)
+    return True
 
 
-def keep(name: str, made: Bundle) -> None:
-    """Put a bundle into the cache. A cache that cannot be written to is no reason to fail."""
+def keep(name: str, made: Path) -> None:
+    """Put a bundle's folder into the cache. One that cannot be written to is no failure."""
     kept = folder() / name
+    part = kept.with_name(f".{name}.{os.getpid()}.part")
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        part = kept.with_name(f".{name}.{os.getpid()}.part")
-        shutil.copytree(made.path, part)
+        shutil.copytree(made, part)
         shutil.rmtree(kept, ignore_errors=True)
         part.rename(kept)
         _prune(kept.parent)
     except OSError:
-        shutil.rmtree(kept.with_name(f".{name}.{os.getpid()}.part"), ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _prune(root: Path) -> None:

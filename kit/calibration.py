@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit import family
-from kit.bundle import Preprocessing
+from kit.manifest import Preprocessing
 from kit.recipe import Recipe
 
 if TYPE_CHECKING:

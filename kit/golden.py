@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.bundle import Preprocessing
+from kit.manifest import Preprocessing
 
 if TYPE_CHECKING:
     from torch import nn

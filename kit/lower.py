@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from kit import errors, family, formats
-from kit.bundle import Artifact, Runtime
+from kit import errors, family, formats, models
 from kit.errors import KitError
 from kit.formats._contract import predict
+from kit.manifest import Artifact, Runtime
 from kit.quantize._contract import Options
 from kit.recipe import Recipe
 
@@ -40,6 +40,7 @@ class Job(BaseModel):
         shared: folder with the float state, the calibration batch and the golden input;
             the model file is written there as well.
         output_margin: see `kit.quantize._contract.Options`.
+        keep_float: names of the layers that are not quantized.
         threads: that the child may use.
     """
 
@@ -50,6 +51,7 @@ class Job(BaseModel):
     classes: int
     shared: Path
     output_margin: float
+    keep_float: tuple[str, ...] = ()
     threads: int
 
 
@@ -74,7 +76,9 @@ def lower(job: Job) -> Lowered:
     golden = np.load(job.shared / GOLDEN)
     model = _float_model(job)
     images = torch.from_numpy(np.load(job.shared / CALIBRATION))
-    options = Options(job.recipe.granularity, job.output_margin, job.recipe.observer)
+    options = Options(
+        job.recipe.granularity, job.output_margin, job.recipe.observer, job.keep_float
+    )
     quantized = method.quantize(model, format_.INFO.flow, images, options)
     file = job.shared / f"model{format_.INFO.suffix}"
     example = torch.from_numpy(golden[:1])
@@ -93,6 +97,7 @@ def lower(job: Job) -> Lowered:
         operators=description.operators,
         delegates=description.delegates,
         not_delegated=description.not_delegated,
+        computed_in_float=description.computed_in_float if quantized.integer else {},
     )
     return Lowered(artifact=artifact, qconfig=quantized.qconfig)
 
@@ -103,7 +108,7 @@ def _float_model(job: Job) -> GraphModule:
 
     from kit.quantize._graph import fold
 
-    model = fold(family.load("models", job.recipe.model).build(job.recipe.width, job.classes))
+    model = fold(models.get(job.recipe.model).build(job.recipe.width, job.classes))
     model.load_state_dict(torch.load(job.shared / FLOAT_STATE, weights_only=True))
     return model
 

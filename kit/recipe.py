@@ -27,7 +27,7 @@ class Recipe(BaseModel):
     """What to build.
 
     Attributes:
-        model: a member of `kit.models`.
+        model: a member of `kit.models`, or ``FILE.py:FACTORY`` for a model of one's own.
         weights: ``imagenet``, ``random`` or the path of a state dict.
         resolution: side of the square input, in pixels.
         width: width multiplier (arXiv 1704.04861, section 3.3).
@@ -35,10 +35,21 @@ class Recipe(BaseModel):
         granularity: one weight scale per output channel, or one per tensor.
         corrections: of the float model before it is quantized: ``best``, ``none`` or a
             comma-separated list of members of `kit.corrections`.
+        keep_float: names of layers that are not quantized, or one number: so many of those
+            that int8 hurts most.
         observer: what sets the activation ranges, see `kit.quantize._observers`.
         formats: members of `kit.formats`.
         calibrate: folder or zip of pictures; None takes crops of sample photos.
         calibration_images: number of pictures that set the activation ranges.
+        labels: file with the name of each output in a line; None takes ImageNet's names
+            for a network of 1000 outputs.
+        mean: per channel (RGB), subtracted after scaling to 0..1; None takes the model's own.
+        std: per channel, divided by afterwards.
+        train: folder or zip of pictures for quantization-aware training, with or without
+            labels; None takes the calibration pictures.
+        train_steps: optimizer steps.
+        train_batch: pictures per step.
+        learning_rate: of the optimizer.
         seed: of everything that is drawn at random.
     """
 
@@ -51,10 +62,18 @@ class Recipe(BaseModel):
     quantize: str = "static"
     granularity: Granularity = "per-channel"
     corrections: str = "best"
+    keep_float: tuple[str, ...] = ()
     observer: str = "percentile"
     formats: tuple[str, ...] = ("lite", "executorch", "onnx")
     calibrate: str | None = None
     calibration_images: int = Field(32, ge=1, le=4096)
+    labels: str | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    train: str | None = None
+    train_steps: int = Field(60, ge=1, le=1_000_000)
+    train_batch: int = Field(16, ge=1, le=4096)
+    learning_rate: float = Field(5e-6, gt=0, le=1)
     seed: int = Field(0, ge=0, lt=2**32)
 
     @field_validator("formats")

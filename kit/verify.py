@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.bundle import Comparison
 from kit.errors import VerificationFailed
+from kit.manifest import Comparison
 
 Against = Literal["quantized graph", "float reference"]
 Array = NDArray[np.float32]

@@ -12,7 +12,8 @@ from PIL import Image
 from kit import bundle as bundles
 from kit import formats, recipe
 from kit.accuracy import CHUNK
-from kit.bundle import Artifact, Bundle, Calibration, Golden, Preprocessing, Runtime, Source
+from kit.bundle import Bundle
+from kit.manifest import Artifact, Calibration, Golden, Preprocessing, Runtime, Source
 
 CLASSES = 7
 PRE = Preprocessing(resize=36, crop=32, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))

@@ -13,8 +13,9 @@ import pytest
 
 from kit import bundle as bundles
 from kit import formats
-from kit.bundle import MANIFEST, REFERENCE, Bundle, Golden, Manifest
+from kit.bundle import MANIFEST, REFERENCE, Bundle
 from kit.formats._contract import predict
+from kit.manifest import Golden, Manifest
 from kit.results.schema import LatencyResult, Plan
 
 # Set before anything imports torch: two cores, and other programs beside the tests.

@@ -14,8 +14,9 @@ from PIL import Image
 
 import kit
 from kit.accuracy import CHUNK, _ranks, evaluate
-from kit.bundle import Bundle, Preprocessing
+from kit.bundle import Bundle
 from kit.errors import PictureError, RunError, UnknownName, UsageError
+from kit.manifest import Preprocessing
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,10 @@ import pytest
 from PIL import Image
 
 import kit
-from kit import bundle, cache, formats, pipeline, verify, workers
+from kit import bundle, cache, formats, lower, verify, workers
 from kit.errors import BuildError, OutputError, VerificationFailed, WeightsError
 from kit.formats._contract import predict
+from kit.pipeline import _lowering
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 SMALL = {"weights": "random", "width": 0.35, "resolution": 64}
@@ -131,7 +132,7 @@ def test_a_calibration_that_ruins_the_model_fails_the_build(official, kind, tmp_
 
 def test_a_runtime_that_computes_something_else_fails_the_build(small, tmp_path, monkeypatch):
     """Both sides' statistics are shown. The fault is made by hand: no runtime here has it."""
-    real = pipeline.lower.read_answer
+    real = lower.read_answer
 
     def negated(job_file: Path):
         answer = real(job_file)
@@ -139,7 +140,7 @@ def test_a_runtime_that_computes_something_else_fails_the_build(small, tmp_path,
         np.save(file, -np.load(file))
         return answer
 
-    monkeypatch.setattr(pipeline.lower, "read_answer", negated)
+    monkeypatch.setattr(lower, "read_answer", negated)
     recipe = kit.make_recipe("mobilenet_v2", **SMALL, formats=("onnx",), seed=5)
     with pytest.raises(VerificationFailed, match=r"quantized graph: mean .*\n  onnx: mean"):
         kit.build(recipe, tmp_path / "wrong")
@@ -147,13 +148,11 @@ def test_a_runtime_that_computes_something_else_fails_the_build(small, tmp_path,
 
 
 def test_a_child_that_dies_is_an_error_not_a_bundle(tmp_path, monkeypatch):
+    dying = [sys.executable, "-c", "import os; os.abort()"]
     monkeypatch.setattr(
-        pipeline,
-        "_tasks",
-        lambda work, pictures, shared: (
-            [workers.Task("onnx", [sys.executable, "-c", "import os; os.abort()"], shared / "log")],
-            [],
-        ),
+        _lowering,
+        "children",
+        lambda work: ([workers.Task("onnx", dying, work.shared / "log")], []),
     )
     recipe = kit.make_recipe("mobilenet_v2", **SMALL, formats=("onnx",), seed=6)
     with pytest.raises(BuildError, match="lowering to onnx was killed by signal 6"):

@@ -18,20 +18,13 @@ pytestmark = pytest.mark.slow
 WIDTH, RESOLUTION = 0.35, 96
 FORMATS = ("lite", "executorch", "onnx")
 
-# What XNNPACK does not take over. `hardsigmoid` reaches it as (x + 3), two clamps and a
-# division by 6, and the two constants are turned into floats outside of the delegate.
-COPY = "dim_order_ops::_to_dim_order_copy.out"
-NOT_DELEGATED = {
-    "mobilenet_v1": {},
-    "mobilenet_v3_small": {COPY: 2 * 9},
-    "mobilenet_v3_large": {COPY: 2 * 8},
-}
+MODELS = ("mobilenet_v1", "mobilenet_v3_small", "mobilenet_v3_large")
 # What ONNX Runtime computes in float between a DequantizeLinear and a QuantizeLinear; it
 # has no integer kernel for these. Hard-swish is split into HardSigmoid and Mul.
 FLOAT_IN_ORT = {
     "mobilenet_v1": {"ReduceMean": 1},
-    "mobilenet_v3_small": {"ReduceMean": 10, "HardSigmoid": 9 + 19, "Mul": 19},
-    "mobilenet_v3_large": {"ReduceMean": 9, "HardSigmoid": 8 + 21, "Mul": 21},
+    "mobilenet_v3_small": {"ReduceMean": 10, "HardSigmoid": 19, "Mul": 19},
+    "mobilenet_v3_large": {"ReduceMean": 9, "HardSigmoid": 21, "Mul": 21},
 }
 INT8_IN_ORT = {"QLinearConv", "QGemm", "QLinearAdd", "QLinearMul"}
 MOVES = {"QuantizeLinear", "DequantizeLinear", "Transpose", "Reshape"}
@@ -44,7 +37,7 @@ def own_cache(tmp_path_factory):
         yield
 
 
-@pytest.fixture(scope="module", params=NOT_DELEGATED)
+@pytest.fixture(scope="module", params=MODELS)
 def built(request, tmp_path_factory):
     recipe = kit.make_recipe(
         request.param,
@@ -77,11 +70,11 @@ def test_every_format_is_built_and_computes_what_its_graph_computes(built):
         assert graph.passed
 
 
-def test_executorch_lists_what_is_delegated_and_what_is_not(built, model, layers):
+def test_executorch_lists_what_is_delegated_and_what_is_not(built, layers):
     artifact = built.manifest.artifact("executorch")
     taken = {k: n for k, n in artifact.operators.items() if k.startswith("xnnpack::")}
     assert artifact.delegates == {"XnnpackBackend": sum(taken.values())}
-    assert artifact.not_delegated == NOT_DELEGATED[model]
+    assert artifact.not_delegated == {}
     own = {"executorch_call_delegate", *taken}
     rest = {k: n for k, n in artifact.operators.items() if k not in own}
     assert rest == artifact.not_delegated
@@ -95,7 +88,7 @@ def test_lite_computes_nothing_in_float(built):
     assert operators["aten::quantize_per_tensor.tensor_qparams"] == 1
     assert operators["aten::dequantize.self"] == 1
     # Without a prefix, these are the kernels of quantized tensors: nothing turned them back.
-    quantized_too = {"aten::adaptive_avg_pool2d", "aten::flatten.using_ints", "aten::hardsigmoid"}
+    quantized_too = {"aten::adaptive_avg_pool2d", "aten::flatten.using_ints"}
     edges = {"aten::quantize_per_tensor.tensor_qparams", "aten::dequantize.self"}
     rest = {k for k in operators if not k.startswith("quantized::")} - edges
     assert rest <= quantized_too

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from picture_samples import JPEG, PNG, SHARED, encode, fill, noise, pre
 from PIL import Image
 
-from kit.bundle import Preprocessing
 from kit.errors import PictureError
 from kit.images import batch, decode, open_set, photos, sample, to_array
+from kit.manifest import Preprocessing
 
 # Decoding
 

@@ -220,8 +220,8 @@ def test_lite_is_equal_bit_for_bit(folded, images, tmp_path):
 @pytest.mark.slow
 def test_coverage_tells_pictures_from_noise():
     """The published trap: one random input calibrates a model that then answers wrongly."""
-    from kit.bundle import Preprocessing
     from kit.images import photos
+    from kit.manifest import Preprocessing
     from kit.quantize import _coverage
     from kit.quantize._graph import fold
 
@@ -239,3 +239,36 @@ def test_coverage_tells_pictures_from_noise():
     grey = _coverage.coverage(folded, torch.zeros(4, 3, 64, 64), natural)
     assert good.outside < _coverage.TOLERATED < grey.outside
     assert grey.layer
+
+
+def test_a_gate_after_a_layer_becomes_a_clip_of_the_layer():
+    """Squeeze and excite as MobileNetV3 has it, and gates that must stay as they are."""
+    from torchvision.ops import SqueezeExcitation
+
+    from kit.quantize._graph import fold
+
+    class Gated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.block = SqueezeExcitation(8, 4, scale_activation=nn.Hardsigmoid)
+            self.alone = nn.Hardsigmoid()
+            self.twice = nn.Conv2d(8, 8, 1)
+            self.gate = nn.Hardsigmoid()
+            self.first, self.second = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 1)
+            self.shared = nn.Hardsigmoid()
+
+        def forward(self, x):
+            y = self.twice(self.alone(self.block(x)))
+            y = y * self.gate(y)
+            return self.shared(self.first(y)) + self.shared(self.second(y))
+
+    torch.manual_seed(0)
+    model, images = Gated().eval(), 9 * torch.randn(4, 8, 5, 5)
+    nn.init.normal_(model.block.fc2.weight, std=3)
+    folded = fold(model)
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(images), model(images))
+        assert not torch.equal(model.block.fc2.weight, folded.block.fc2.weight)
+    kinds = {name: type(module) for name, module in folded.named_modules()}
+    assert kinds["block.scale_activation"] is nn.Hardtanh
+    assert kinds["alone"] is kinds["gate"] is kinds["shared"] is nn.Hardsigmoid

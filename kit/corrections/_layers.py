@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
 
 
+BATCH = 8
+
+
 @dataclass(frozen=True)
 class Pair:
     """Two layers with nothing but an optional ReLU or ReLU6 between them.
@@ -88,3 +91,31 @@ def scale_pair(pair: Pair, factor: Tensor) -> None:
         second.weight.div_(factor.view(-1, 1, 1, 1))
     else:
         second.weight.div_(factor.view(1, -1, *[1] * (second.weight.dim() - 2)))
+
+
+def input_weights(module: Any) -> Tensor:
+    """Return a layer's weights with the input channels first, [in, ...]."""
+    weight: Tensor = module.weight
+    return weight if is_depthwise(module) else weight.transpose(0, 1)
+
+
+def channel_maxima(model: GraphModule, images: Tensor, nodes: set[Node]) -> dict[Node, Tensor]:
+    """Return the largest value [C] of each channel of some nodes, over all pictures."""
+    import torch
+    from torch import fx
+
+    found: dict[Node, Tensor] = {}
+
+    class Visitor(fx.Interpreter):  # type: ignore[misc]
+        def run_node(self, n: Node) -> Any:
+            value = super().run_node(n)
+            if n in nodes:
+                high = value.amax([d for d in range(value.dim()) if d != 1])
+                found[n] = torch.maximum(found[n], high) if n in found else high
+            return value
+
+    visitor = Visitor(model)
+    with torch.inference_mode():
+        for part in images.split(BATCH):
+            visitor.run(part)
+    return found

@@ -5,7 +5,12 @@ from __future__ import annotations
 from kit import family
 from kit.errors import RecipeError
 
-BEST = ("equalize", "bias")  # measured best for both granularities
+BEST = ("equalize", "rounding")  # measured best for both granularities
+
+CONFLICTS = (
+    ("bias", "rounding", "rounding corrects the biases itself, in the same pass"),
+    ("cle", "equalize", "both scale the same pairs of layers, and the later undoes the earlier"),
+)
 
 
 def resolve(text: str) -> tuple[str, ...]:
@@ -13,7 +18,7 @@ def resolve(text: str) -> tuple[str, ...]:
 
     Raises:
         UnknownName: no such correction.
-        RecipeError: the list is empty.
+        RecipeError: the list is empty, or two steps of it exclude each other.
     """
     if text == "none":
         return ()
@@ -23,4 +28,7 @@ def resolve(text: str) -> tuple[str, ...]:
     if not names:
         raise RecipeError(f"corrections = {text!r} names no step", "use best, none, or steps")
     order: dict[str, int] = {name: family.load("corrections", name).INFO.order for name in names}
+    for one, other, why in CONFLICTS:
+        if one in names and other in names:
+            raise RecipeError(f"corrections = {text!r}: {why}", f"leave out {one} or {other}")
     return tuple(sorted(order, key=lambda name: order[name]))

@@ -67,12 +67,13 @@ class Info:
 
 @dataclass(frozen=True)
 class Description:
-    """What can be read off a model file; see `kit.bundle.Artifact`."""
+    """What can be read off a model file; see `kit.manifest.Artifact`."""
 
     format_version: str
     operators: dict[str, int]
     delegates: dict[str, int] = field(default_factory=dict)
     not_delegated: dict[str, int] = field(default_factory=dict)
+    computed_in_float: dict[str, int] = field(default_factory=dict)
 
 
 class Session(Protocol):

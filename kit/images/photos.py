@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kit.bundle import Preprocessing
 from kit.images.preprocess import Array, to_array
+from kit.manifest import Preprocessing
 
 if TYPE_CHECKING:
     from PIL.Image import Image

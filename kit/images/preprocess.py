@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.bundle import Preprocessing
 from kit.errors import PictureError
 from kit.images.sets import Picture
+from kit.manifest import Preprocessing
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -27,11 +27,13 @@ class Info:
 
     Attributes:
         summary: for `kit list`.
-        calibrates: it needs pictures.
+        calibrates: it needs pictures that set activation ranges.
+        trains: the float model is trained first, once for all formats.
     """
 
     summary: str
     calibrates: bool
+    trains: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,13 @@ class Options:
         output_margin: factor by which the range of the model's output is widened after
             calibration. Pictures that do not show every category leave the largest logits
             unseen; clipped logits tie, and ties lose the first place.
+        keep_float: names of convolutions and linear layers that are not quantized.
     """
 
     granularity: Granularity
     output_margin: float
     observer: str = "percentile"
+    keep_float: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,9 @@ class Quantized:
     Attributes:
         graph: takes [1, 3, H, W] and gives [1, classes].
         qconfig: what was asked of the observers, in words, by tensor kind.
+        integer: it is meant to compute in integers, so that float operators are worth a note.
     """
 
     graph: GraphModule
     qconfig: dict[str, str]
+    integer: bool = False

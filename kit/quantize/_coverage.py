@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kit.quantize._graph import is_quantized_later, node_name
+
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule, Node
@@ -63,28 +65,11 @@ def _visit(model: GraphModule, images: Tensor, see: Callable[[str, Tensor], None
     class Visitor(fx.Interpreter):  # type: ignore[misc]
         def run_node(self, n: Node) -> Any:
             value = super().run_node(n)
-            if isinstance(value, torch.Tensor) and _is_quantized_later(n):
-                see(str(n.target if n.op == "call_module" else n.name), value)
+            if isinstance(value, torch.Tensor) and is_quantized_later(n):
+                see(node_name(n), value)
             return value
 
     visitor = Visitor(model)
     with torch.inference_mode():
         for i in range(len(images)):
             visitor.run(images[i : i + 1])
-
-
-def _is_quantized_later(node: Node) -> bool:
-    """Whether a tensor keeps its own range; one that only feeds a clip does not."""
-    if node.op not in ("call_module", "call_function", "call_method"):
-        return False
-    users = list(node.users)
-    return not (len(users) == 1 and _is_clip(users[0]))
-
-
-def _is_clip(node: Node) -> bool:
-    from torch import nn
-
-    if node.op != "call_module":
-        return False
-    module = node.graph.owning_module.get_submodule(str(node.target))
-    return isinstance(module, nn.ReLU | nn.Hardtanh)

@@ -33,12 +33,13 @@ def quantize_static(
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     program = torch.export.export(model, (images[:1],)).module()
-    clipped = _relu6_as_relu(program)
+    clipped = _clips_as_relu(program)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        quantizer = XNNPACKQuantizer().set_global(_config(options, unsigned))
+        quantizer = _without(XNNPACKQuantizer, options.keep_float)
+        quantizer.set_global(_config(options, unsigned))
         prepared = prepare_pt2e(program, quantizer)
-        _relu_as_relu6(prepared, clipped)
+        _relu_as_clips(prepared, clipped)
         low, high = (0, 255) if unsigned else (-128, 127)
         output = functools.partial(
             MinMaxObserver, dtype=_dtype(unsigned), quant_min=low, quant_max=high, eps=EPS
@@ -48,7 +49,45 @@ def quantize_static(
         graph = convert_pt2e(prepared)
     _drop_saturated_clips(graph)
     _round_biases(graph)
-    return Quantized(graph=graph, qconfig=_words(options, unsigned))
+    return Quantized(graph=graph, qconfig=_words(options, unsigned), integer=True)
+
+
+def _without(quantizer: Any, layers: tuple[str, ...]) -> Any:
+    """Return an XNNPACKQuantizer that leaves some layers alone.
+
+    The quantizer's own `set_module_name` reads the module stack, which an exported graph of
+    a traced model does not have; the names of the weights are kept.
+    """
+
+    class Partly(quantizer):  # type: ignore[misc]
+        def annotate(self, model: GraphModule) -> GraphModule:
+            annotated: GraphModule = super().annotate(model)
+            for node in annotated.graph.nodes:
+                if _layer_name(node) in layers:
+                    _forget(node)
+            return annotated
+
+    return Partly()
+
+
+def _layer_name(node: Node) -> str | None:
+    import torch
+
+    aten = torch.ops.aten
+    if node.target not in (aten.conv2d.default, aten.linear.default):
+        return None
+    return str(node.args[1].target).removesuffix(".weight")
+
+
+def _forget(node: Node) -> None:
+    """Drop the annotation of a layer, and of the activation that was to be fused with it."""
+    import torch
+
+    aten = torch.ops.aten
+    node.meta.pop("quantization_annotation", None)
+    for user in node.users:
+        if user.target in (aten.relu.default, aten.relu_.default, aten.hardtanh.default):
+            user.meta.pop("quantization_annotation", None)
 
 
 def _dtype(unsigned: bool) -> Any:
@@ -86,8 +125,8 @@ def _config(options: Options, unsigned: bool) -> Any:
     return QuantizationConfig(activation, activation, weight, None, False)
 
 
-def _relu6_as_relu(program: GraphModule) -> set[str]:
-    """Show convolution + ReLU6 to the quantizer as convolution + ReLU; return their names.
+def _clips_as_relu(program: GraphModule) -> dict[str, tuple[float, float]]:
+    """Show convolution + clip from 0 to the quantizer as convolution + ReLU; return the bounds.
 
     XNNPACKQuantizer fuses ReLU only: it would quantize the convolution's output before the
     clip, over a range that the clip then throws away. For MobileNetV2 that costs 4 dB, and
@@ -97,14 +136,14 @@ def _relu6_as_relu(program: GraphModule) -> set[str]:
 
     aten = torch.ops.aten
     producers = (aten.conv2d.default, aten.linear.default)
-    clipped = set()
+    clipped = {}
     for node in program.graph.nodes:
         if node.target not in (aten.hardtanh.default, aten.hardtanh_.default, aten.relu6.default):
             continue
         source = node.args[0]
-        if source.target in producers and len(source.users) == 1 and _bounds(node) == (0.0, 6.0):
+        if source.target in producers and len(source.users) == 1 and _bounds(node)[0] == 0:
+            clipped[node.name] = _bounds(node)
             node.target, node.args = aten.relu.default, (source,)
-            clipped.add(node.name)
     program.recompile()
     return clipped
 
@@ -118,14 +157,14 @@ def _bounds(node: Node) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _relu_as_relu6(prepared: GraphModule, clipped: set[str]) -> None:
-    """Undo `_relu6_as_relu`, so that calibration sees what the network computes."""
+def _relu_as_clips(prepared: GraphModule, clipped: dict[str, tuple[float, float]]) -> None:
+    """Undo `_clips_as_relu`, so that calibration sees what the network computes."""
     import torch
 
     for node in prepared.graph.nodes:
         if node.name in clipped:
             node.target = torch.ops.aten.hardtanh.default
-            node.args = (node.args[0], 0.0, 6.0)
+            node.args = (node.args[0], *clipped[node.name])
     prepared.recompile()
 
 

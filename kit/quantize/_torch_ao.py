@@ -35,13 +35,15 @@ def quantize_static(model: GraphModule, images: Tensor, options: Options) -> Qua
 
     qconfig = _qconfig(options)
     mapping = QConfigMapping().set_global(qconfig)
+    for name in options.keep_float:
+        mapping.set_module_name(name, None)
     with _qnnpack(), torch.inference_mode():
-        prepared = prepare_fx(_with_fusable_relu6(model), mapping, (images[:1],))
+        prepared = prepare_fx(_with_fusable_clips(model), mapping, (images[:1],))
         output = functools.partial(MinMaxObserver, dtype=torch.quint8)
         calibrate(prepared, images, output)
         widen_output(prepared, options.output_margin)
         graph = convert_fx(prepared)
-    return Quantized(graph=graph, qconfig=_words(qconfig, options))
+    return Quantized(graph=graph, qconfig=_words(qconfig, options), integer=True)
 
 
 def _qconfig(options: Options) -> Any:
@@ -64,12 +66,12 @@ def _qconfig(options: Options) -> Any:
     )
 
 
-def _with_fusable_relu6(model: GraphModule) -> GraphModule:
-    """Return a copy whose convolution + ReLU6 pairs are fused like convolution + ReLU.
+def _with_fusable_clips(model: GraphModule) -> GraphModule:
+    """Return a copy whose convolution + clip pairs, such as ReLU6, are fused like ReLU.
 
     torch.ao fuses ReLU only. Swapping ReLU6 for ReLU changes the network (5 % of the
-    answers of MobileNetV2), so the swapped module still clips at 6 while it is observed;
-    after conversion the output's range ends at 6 or below, and saturation clips for free.
+    answers of MobileNetV2), so the swapped module still clips while it is observed;
+    after conversion the output's range ends at the clip or below, and saturation clips for free.
     """
     from torch import nn
     from torch.nn.functional import hardtanh
@@ -77,14 +79,15 @@ def _with_fusable_relu6(model: GraphModule) -> GraphModule:
     swapped = copy.deepcopy(model)
     modules = dict(swapped.named_modules())
     for node in swapped.graph.nodes:
-        if node.op != "call_module" or not isinstance(modules[node.target], nn.ReLU6):
+        clip = modules.get(node.target) if node.op == "call_module" else None
+        if not isinstance(clip, nn.Hardtanh) or clip.min_val != 0:  # ReLU6 is a Hardtanh
             continue
         source = node.args[0]
         if source.op != "call_module" or len(source.users) != 1:
             continue
         if isinstance(modules[source.target], nn.Conv2d | nn.Linear):
             relu = nn.ReLU().eval()
-            relu.forward = functools.partial(hardtanh, min_val=0.0, max_val=6.0)
+            relu.forward = functools.partial(hardtanh, min_val=0.0, max_val=clip.max_val)
             swapped.set_submodule(node.target, relu)
     return swapped
 

@@ -19,7 +19,7 @@ class _Record(BaseModel):
 
 
 class ParityRef(_Record):
-    """One comparison made when the bundle was built; see `kit.bundle.Comparison`."""
+    """One comparison made when the bundle was built; see `kit.manifest.Comparison`."""
 
     against: str
     images: int

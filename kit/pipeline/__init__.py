@@ -1,0 +1,84 @@
+"""From a recipe to a bundle; the only room that knows all steps."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from kit import bundle, cache
+from kit.bundle import Bundle
+from kit.calibration import Pictures, choose, identity
+from kit.corrections import _plan
+from kit.pipeline import _gate, _inputs, _lowering, _model
+from kit.pipeline._gate import Gate
+from kit.pipeline._work import Progress, Work
+from kit.quantize._observers import check as check_observer
+from kit.recipe import Recipe
+
+__all__ = ["Gate", "build"]
+
+
+def build(
+    recipe: Recipe,
+    target: str | Path,
+    progress: Progress = lambda stage: None,
+    use_cache: bool = True,
+    gate: Gate | None = None,
+) -> Bundle:
+    """Build, quantize, lower and verify a model.
+
+    Args:
+        recipe: what to build; see `kit.recipe.make`.
+        target: folder of the bundle; an existing bundle there is replaced.
+        progress: called with the name of each stage as it begins.
+        use_cache: take an unchanged recipe's bundle from the cache.
+        gate: accuracy that every format must keep; None asks for none.
+
+    Raises:
+        KitError: one of its subclasses, see `kit.errors`; nothing is left behind.
+    """
+    path = Path(target)
+    bundle.check_target(path)
+    progress("reading the inputs")
+    _plan.resolve(recipe.corrections)
+    check_observer(recipe.observer)
+    pictures = choose(recipe)
+    images = _gate.images(gate, recipe)
+    key = cache.key(identity(recipe, pictures))
+    with bundle.staged(path) as folder:
+        if use_cache and cache.find(key, folder):
+            progress("taken from the cache")
+        else:
+            _make(recipe, key, pictures, folder, progress)
+            cache.keep(key, folder)
+        if gate is not None:
+            _gate.hold(gate, images, folder, progress)
+    return bundle.load(path)
+
+
+def _make(recipe: Recipe, key: str, pictures: Pictures, folder: Path, progress: Progress) -> None:
+    progress("loading PyTorch and the weights")
+    # Threads that spin while they wait slow everything down beside busy children; OpenMP
+    # reads this when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    inputs = _inputs.of(recipe)
+    shared = Path(tempfile.mkdtemp(prefix="kit-"))
+    try:
+        work = Work(
+            recipe=recipe,
+            key=key,
+            folder=folder,
+            shared=shared,
+            pictures=pictures,
+            progress=progress,
+            preprocessing=inputs.preprocessing,
+            classes=inputs.classes,
+            labels=inputs.labels,
+        )
+        model = _model.load(work)
+        progress("choosing golden and calibration pictures")
+        _lowering.lower_all(work, model)
+    finally:
+        shutil.rmtree(shared, ignore_errors=True)

@@ -1,0 +1,72 @@
+"""Golden files, labels and the manifest."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from kit import __version__, bundle, cache
+from kit.bundle import REFERENCE
+from kit.manifest import Artifact, Golden, Tensor
+from kit.pipeline._work import Work
+
+if TYPE_CHECKING:
+    from kit.pipeline._work import Array
+
+
+def write(
+    work: Work,
+    inputs: Array,
+    reference: Array,
+    artifacts: list[Artifact],
+    qconfig: dict[str, dict[str, str]],
+) -> None:
+    """Complete the bundle's folder.
+
+    Args:
+        work: the build.
+        inputs: golden pictures [N, 3, H, W].
+        reference: the float model's logits for them [N, classes].
+        artifacts: one per format, compared.
+        qconfig: by format, in words.
+    """
+    import numpy as np
+
+    from kit.images import photos
+
+    np.save(work.folder / "golden" / "input.npy", inputs)
+    np.save(work.folder / "golden" / f"{REFERENCE}.npy", reference)
+    outputs = {name: f"golden/{name}.npy" for name in (REFERENCE, *work.recipe.formats)}
+    side = work.recipe.resolution
+    fields = {
+        "kit_version": __version__,
+        "created": datetime.now(UTC),
+        "recipe": work.recipe,
+        "recipe_hash": work.recipe.hash,
+        "parameters": work.parameters,
+        "input": Tensor(name="image", shape=(1, 3, side, side)),
+        "output": Tensor(name="logits", shape=(1, work.classes)),
+        "preprocessing": work.preprocessing,
+        "labels": _labels(work),
+        "weights": work.weights,
+        "calibration": work.calibration,
+        "corrections": work.corrections,
+        "kept_float": work.kept_float,
+        "training": work.training,
+        "qconfig": qconfig,
+        "golden": Golden(
+            input="golden/input.npy", images=len(inputs), source=photos.SOURCE, outputs=outputs
+        ),
+        "artifacts": tuple(artifacts),
+        "warnings": tuple(work.warnings),
+        "tools": cache.tool_versions(),
+    }
+    bundle.write_manifest(work.folder, fields)
+
+
+def _labels(work: Work) -> str | None:
+    if work.labels is None:
+        return None
+    text = "\n".join(work.labels) + "\n"
+    (work.folder / "labels.txt").write_text(text, encoding="utf-8")
+    return "labels.txt"

@@ -1,0 +1,68 @@
+"""The float model of a recipe, with its weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kit import models
+from kit.manifest import Source
+from kit.pipeline._work import Work
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def load(work: Work) -> nn.Module:
+    """Return the float model with its weights, in eval mode.
+
+    Raises:
+        WeightsError: the weights are missing, broken or of another architecture.
+    """
+    import torch
+
+    from kit.models import _weights
+
+    recipe = work.recipe
+    module = models.get(recipe.model)
+    torch.manual_seed(recipe.seed)
+    model: nn.Module = module.build(recipe.width, work.classes)
+    if recipe.weights == "random":
+        _settle(model, work)
+        work.weights = Source(source=f"random, seed {recipe.seed}", sha256="")
+        work.warnings.append(
+            "the weights are random: sizes and speed mean something, answers do not"
+        )
+    else:
+        path, source, digest = _weights_file(work, module.SPEC.weights)
+        _weights.load_into(model, _weights.read_state(path), path.name)
+        work.weights = Source(source=source, sha256=digest)
+    work.progress(f"weights: {work.weights.source}")
+    work.parameters = sum(p.numel() for p in model.parameters())
+    return model.eval()
+
+
+def _weights_file(work: Work, official: Any) -> tuple[Any, str, str]:
+    from pathlib import Path
+
+    from kit.models import _weights
+
+    if work.recipe.weights != "imagenet":
+        path = Path(work.recipe.weights)
+        digest = _weights.source_hash(work.recipe.weights, official, work.recipe.seed)
+        return path, f"file {path.name}", digest
+    fetched = _weights.official(official)
+    work.warnings.extend(note for note in fetched.notes if "sha256" in note)
+    return fetched.path, fetched.source, fetched.sha256
+
+
+def _settle(model: nn.Module, work: Work) -> None:
+    """Let BatchNorm see pictures: an untrained network's answers are all but zero without."""
+    import torch
+    from torch.optim.swa_utils import update_bn
+
+    from kit.images import photos
+
+    images = torch.from_numpy(photos.crops(8, work.preprocessing, work.recipe.seed))
+    # Not a moving average: MobileNetV3's momentum of 0.01 would need hundreds of passes.
+    update_bn([images], model)
+    model.eval()

@@ -1,0 +1,85 @@
+"""Everything that is done to the float model once, so that every format profits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kit import family
+from kit.corrections import _plan
+from kit.errors import VerificationFailed
+from kit.manifest import Calibration
+from kit.pipeline import _keep_float, _training
+from kit.pipeline._work import Work
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.fx import GraphModule
+
+    from kit.pipeline._work import Array
+
+
+def prepare(work: Work, model: nn.Module, images: Array) -> GraphModule:
+    """Fold, correct and train; choose the layers that stay float.
+
+    Args:
+        work: is told which corrections were made, what training did, and what stays float.
+        model: the float model in eval mode; it is not changed.
+        images: the calibration batch [N, 3, H, W].
+    """
+    from kit.quantize._graph import fold
+
+    folded = fold(model)
+    method = family.load("quantize", work.recipe.quantize)
+    if method.INFO.calibrates:
+        _correct(work, folded, images)
+        _keep_float.choose(work, folded, images)
+        if method.INFO.trains:
+            _training.train(work, model, folded, images)
+    return folded
+
+
+def _correct(work: Work, folded: GraphModule, images: Array) -> None:
+    import torch
+
+    recipe = work.recipe
+    work.corrections = _plan.resolve(recipe.corrections)
+    for name in work.corrections:
+        work.progress(f"correction: {name}")
+        step = family.load("corrections", name)
+        step.apply(folded, torch.from_numpy(images), recipe.granularity)
+
+
+def check_calibration(work: Work, folded: GraphModule, images: Array, natural: Array) -> None:
+    """Record the calibration set, and refuse one that does not cover natural pictures.
+
+    Raises:
+        VerificationFailed: too many of a layer's values lie outside the calibrated range.
+    """
+    import torch
+
+    from kit.quantize import _coverage
+
+    if not family.load("quantize", work.recipe.quantize).INFO.calibrates:
+        return
+    pictures = work.pictures
+    work.progress("checking what the calibration covers")
+    found = _coverage.coverage(folded, torch.from_numpy(images), torch.from_numpy(natural))
+    share = f"{100 * found.outside:.2g} % of the values of {found.layer} on natural pictures"
+    if found.outside > _coverage.TOLERATED and work.recipe.weights != "random":
+        raise VerificationFailed(
+            f"the calibration set ({pictures.source}, {len(images)} pictures) does not cover "
+            f"natural pictures: {share} lie outside the range it gave",
+            "calibrate with 32 or more pictures like those the model will see",
+        )
+    if found.outside > _coverage.DOUBTFUL:
+        work.warnings.append(f"thin calibration: {share} will be clipped; use more pictures")
+    if pictures.warning:
+        work.warnings.append(pictures.warning)
+    work.calibration = Calibration(
+        source=pictures.source,
+        images=len(images),
+        sha256=pictures.sha256,
+        pictures=pictures.digests,
+        worst_layer=found.layer,
+        outside=found.outside,
+    )

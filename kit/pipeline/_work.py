@@ -1,0 +1,53 @@
+"""What the steps of a build hand on to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kit.calibration import Pictures
+from kit.manifest import Calibration, Preprocessing, Source, Training
+from kit.recipe import Recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+Progress = Callable[[str], None]
+
+
+@dataclass
+class Work:
+    """One build.
+
+    Attributes:
+        recipe: what is built.
+        key: of the build in the cache; equal builds have equal keys.
+        folder: becomes the bundle.
+        shared: temporary folder that the parent and its children share.
+        pictures: the calibration set, not yet decoded.
+        progress: told the name of each stage.
+        labels: names of the classes in output order, or None.
+        kept_float: layers that are not quantized.
+    """
+
+    recipe: Recipe
+    key: str
+    folder: Path
+    shared: Path
+    pictures: Pictures
+    progress: Progress
+    preprocessing: Preprocessing
+    classes: int
+    labels: tuple[str, ...] | None = None
+    weights: Source = field(init=False)
+    parameters: int = 0
+    calibration: Calibration | None = None
+    corrections: tuple[str, ...] = ()
+    kept_float: tuple[str, ...] = ()
+    training: Training | None = None
+    warnings: list[str] = field(default_factory=list)

@@ -1,0 +1,185 @@
+"""What int8 does to a float model, simulated in float: for training, and to ask what costs most.
+
+Weights are rounded to the symmetric grid and activations to the affine one that the formats
+use, at the places where the formats quantize; one simulation stands for all of them. The
+straight-through estimator gives gradients (Jacob et al., arXiv 1712.05877, section 3).
+`torch.fake_quantize_per_tensor_affine` would do the same ten times slower on a CPU.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from kit.quantize._graph import is_quantized_later, node_name
+from kit.quantize._observers import activation_observer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.fx import GraphModule
+
+STEPS = 127  # of a symmetric int8 weight
+LEVELS = 255  # of an 8-bit activation
+BATCH = 8
+
+
+def round_weight(weight: Tensor, granularity: str) -> Tensor:
+    """Return a weight [out, ...] rounded to symmetric int8 steps."""
+    step = weight_step(weight, granularity)
+    return (weight / step).round() * step
+
+
+def weight_step(weight: Tensor, granularity: str) -> Tensor:
+    """Return the step of a weight's grid, [out, 1, ...] or [1, 1, ...]."""
+    flat = weight.flatten(1) if granularity == "per-channel" else weight.reshape(1, -1)
+    step = (flat.abs().amax(1) / STEPS).clamp_min(1e-12)
+    return step.view(-1, *[1] * (weight.dim() - 1))
+
+
+class FakeWeight(nn.Module):  # type: ignore[misc]
+    """A parametrization that rounds a weight and lets gradients through."""
+
+    def __init__(self, granularity: str) -> None:
+        super().__init__()
+        self.granularity = granularity
+        self.enabled = True
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return the rounded weight."""
+        if not self.enabled:
+            return weight
+        with torch.no_grad():
+            error = round_weight(weight, self.granularity) - weight
+        return weight + error
+
+
+class FakeActivation(nn.Module):  # type: ignore[misc]
+    """Observes a tensor, or rounds it to the range that it observed.
+
+    Attributes:
+        mode: ``observe``, ``quantize`` or ``off``.
+    """
+
+    def __init__(self, observer: Any) -> None:
+        super().__init__()
+        self.observer = observer
+        self.mode = "observe"
+        self.low = self.high = 0.0
+
+    def forward(self, value: Tensor) -> Tensor:
+        """Return the value, rounded if so asked."""
+        if self.mode == "observe":
+            self.observer(value.detach())
+        if self.mode != "quantize":
+            return value
+        rounded: Tensor = _Round.apply(value, self.low, self.high)
+        return rounded
+
+    def freeze(self, margin: float = 1.0) -> None:
+        """Take the observed range, widened by `margin`, and begin to quantize."""
+        scale, zero = self.observer.calculate_qparams()
+        self.low = -float(zero) * float(scale) * margin
+        self.high = (LEVELS - float(zero)) * float(scale) * margin
+        self.mode = "quantize"
+
+
+class _Round(torch.autograd.Function):  # type: ignore[misc]
+    """Round to 256 levels; gradients pass inside the range only."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, low: float, high: float) -> Tensor:
+        step = (high - low) / LEVELS
+        if value.requires_grad:
+            ctx.save_for_backward((value >= low) & (value <= high))
+        rounded = (value - low).div_(step).round_().clamp_(0, LEVELS)
+        return rounded.mul_(step).add_(low)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (inside,) = ctx.saved_tensors
+        return grads[0] * inside, None, None
+
+
+class Simulation:
+    """A copy of a folded float model whose layers can be quantized one by one.
+
+    Attributes:
+        graph: takes [N, 3, H, W] and gives [N, classes].
+        activations: by the name of the layer or operation that makes the tensor.
+        weights: by the name of the layer.
+    """
+
+    def __init__(self, model: GraphModule, granularity: str, observer: str) -> None:
+        """Put the fakes in place; nothing is quantized before `calibrate`."""
+        self.graph = copy.deepcopy(model)
+        self.activations: dict[str, FakeActivation] = {}
+        self.weights: dict[str, FakeWeight] = {}
+        self._place_activations(observer)
+        for name, module in list(self.graph.named_modules()):
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                self.weights[name] = FakeWeight(granularity)
+                parametrize.register_parametrization(module, "weight", self.weights[name])
+
+    def _place_activations(self, observer: str) -> None:
+        import torchao.quantization.pt2e as observers
+
+        last = self.graph.graph.output_node().all_input_nodes[0]
+        for node in list(self.graph.graph.nodes):
+            if not is_quantized_later(node):
+                continue
+            # The largest logits are the answers and rare: a histogram would clip them.
+            kind = activation_observer("minmax" if node is last else observer, observers)
+            fake = FakeActivation(kind(dtype=torch.uint8, quant_min=0, quant_max=LEVELS))
+            self.activations[node_name(node)] = fake
+            self._insert(node, fake)
+        self.graph.recompile()
+
+    def _insert(self, node: Any, fake: FakeActivation) -> None:
+        name = f"fake_{len(self.activations)}"
+        self.graph.add_submodule(name, fake)
+        with self.graph.graph.inserting_after(node):
+            added = self.graph.graph.call_module(name, (node,))
+        node.replace_all_uses_with(added, delete_user_cb=lambda user: user is not added)
+
+    def calibrate(self, images: Tensor, output_margin: float) -> None:
+        """Set every range from calibration pictures [N, 3, H, W]; then all is quantized."""
+        self.quantize(())
+        for fake in self.activations.values():
+            fake.mode = "observe"
+        with torch.no_grad():
+            for part in images.split(BATCH):
+                self.graph(part)
+        output = list(self.activations)[-1]
+        for name, fake in self.activations.items():
+            fake.freeze(output_margin if name == output else 1.0)
+        self.quantize(None)
+
+    def quantize(self, names: Collection[str] | None) -> None:
+        """Quantize the weights and the output of these layers only; None takes all."""
+        for name, fake in self.activations.items():
+            fake.mode = "quantize" if names is None or name in names else "off"
+        for name, weight in self.weights.items():
+            weight.enabled = names is None or name in names
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Return the answers [N, classes] without gradients."""
+        with torch.no_grad():
+            return torch.cat([self.graph(part) for part in images.split(BATCH)])
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        """Return what training may change: the float weights and the biases."""
+        found: Iterable[nn.Parameter] = self.graph.parameters()
+        return found
+
+    def float_state(self) -> dict[str, Tensor]:
+        """Return the float weights and biases under the names of the folded model."""
+        return {
+            name.replace("parametrizations.weight.original", "weight"): value.detach().clone()
+            for name, value in self.graph.state_dict().items()
+            if ".observer." not in name and not name.startswith("fake_")
+        }

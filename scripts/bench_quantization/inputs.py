@@ -1,0 +1,155 @@
+"""Pictures and float model, prepared once, the same for everyone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.errors import PictureError
+
+if TYPE_CHECKING:
+    from kit.bundle import Bundle
+    from kit.images import Picture
+
+Array = NDArray[np.float32]
+Say = Callable[[str], None]
+Thing = TypeVar("Thing")
+
+CHUNK = 16  # pictures in memory at a time, as many as `kit eval` gives the float model at once
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What was asked for.
+
+    Attributes:
+        model: of the kit.
+        weights: as a recipe names them.
+        images: folder or zip of pictures.
+        calibration_images: how many of them set the ranges.
+        seed: of that choice.
+        limit: evaluate so many of the others, evenly spread; None takes all.
+        work: folder for everything that is made.
+        say: is told what is being done.
+    """
+
+    model: str
+    weights: str
+    images: Path
+    calibration_images: int
+    seed: int
+    limit: int | None
+    work: Path
+    say: Say
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What every row is computed from.
+
+    Attributes:
+        source: name of the folder or zip.
+        calibration: SHA-256 of each picture that sets ranges.
+        sha256: of the contents and labels of the pictures that are evaluated.
+        labels: [N], or None where the pictures have none.
+        reference: the float model's logits [N, classes].
+    """
+
+    source: str
+    calibration: tuple[str, ...]
+    sha256: str
+    labels: NDArray[np.int64] | None
+    reference: Array
+
+
+def prepare(setup: Setup, bundle: Bundle) -> Inputs:
+    """Write what the peers read, see `scripts/peers/work.py`, and answer with the float model.
+
+    Args:
+        setup: what was asked for.
+        bundle: of the float model, with an ONNX file.
+
+    Raises:
+        PictureError: there are no pictures, none is left to evaluate, or one is broken.
+    """
+    from kit.bundle import REFERENCE
+    from kit.images import digest, set_digest
+
+    source, chosen, rest = divide(setup)
+    work = setup.work
+    shutil.copyfile(bundle.file("onnx"), work / "model.onnx")
+    shutil.copyfile(bundle.file(REFERENCE), work / "reference.pt2")
+    setup.say(f"preparing {len(chosen)} pictures that calibrate and {len(rest)} to evaluate")
+    _save(work / "calibration.npy", chosen, bundle)
+    evaluation = _save(work / "evaluation.npy", rest, bundle)
+    setup.say("running the float model")
+    known = [picture.label for picture in rest if picture.label is not None]
+    return Inputs(
+        source=source,
+        calibration=tuple(digest(picture) for picture in chosen),
+        sha256=set_digest(rest),
+        labels=np.array(known) if len(known) == len(rest) else None,
+        reference=_float_answers(bundle.file(REFERENCE), evaluation),
+    )
+
+
+def divide(setup: Setup) -> tuple[str, list[Picture], list[Picture]]:
+    """Return the set's name, the pictures that calibrate, and those that are evaluated.
+
+    A copy of a calibration picture under another name is not evaluated either.
+
+    Raises:
+        PictureError: there are no pictures, or none is left to evaluate.
+    """
+    from kit.images import digest, open_set, sample
+
+    found = open_set(setup.images)
+    chosen = list(sample(found, setup.calibration_images, setup.seed))
+    seen = {digest(picture) for picture in chosen}
+    rest = [picture for picture in found if digest(picture) not in seen]
+    if not rest:
+        raise PictureError(
+            f"all pictures of {found.source} would calibrate", "use fewer --calibration-images"
+        )
+    return found.source, chosen, evenly(rest, setup.limit)
+
+
+def evenly(things: Sequence[Thing], limit: int | None) -> list[Thing]:
+    """Return `limit` things, evenly spread; `kit eval --limit` takes the same ones."""
+    if limit is None or limit >= len(things):
+        return list(things)
+    return [things[i * len(things) // limit] for i in range(limit)]
+
+
+def _save(path: Path, pictures: list[Picture], bundle: Bundle) -> Array:
+    """Write pictures [N, 3, crop, crop] without holding them all in memory."""
+    from kit.images import batch
+
+    pre = bundle.manifest.preprocessing
+    shape = (len(pictures), *bundle.manifest.input.shape[1:])
+    array: Array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    for i in range(0, len(pictures), CHUNK):
+        array[i : i + CHUNK] = batch(pictures[i : i + CHUNK], pre)
+    return array
+
+
+def _float_answers(program: Path, images: Array) -> Array:
+    import torch
+
+    from kit import formats
+    from kit.bundle import REFERENCE
+
+    module = formats.get(REFERENCE).module(program)
+    with torch.inference_mode():
+        parts = [
+            module(torch.from_numpy(np.array(images[i : i + CHUNK]))).numpy()
+            for i in range(0, len(images), CHUNK)
+        ]
+    answers: Array = np.concatenate(parts)
+    return answers

@@ -1,0 +1,90 @@
+"""The kit's own builds: the defaults, per granularity, each format run by its own runtime."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from bench_quantization.inputs import Inputs, Setup
+from bench_quantization.scores import Row, Score
+from kit.errors import KitError, RunError
+
+if TYPE_CHECKING:
+    from kit.bundle import Bundle
+
+GRANULARITIES = ("per-channel", "per-tensor")
+
+
+def float_bundle(setup: Setup) -> Bundle:
+    """Build the float model, with an ONNX file for the peers."""
+    import kit
+
+    recipe = kit.make_recipe(
+        model=setup.model, weights=setup.weights, quantize="none", formats=("onnx",)
+    )
+    return kit.build(recipe, setup.work / "float")
+
+
+def rows(setup: Setup, inputs: Inputs) -> Iterator[Row]:
+    """Yield the rows of both granularities; one that cannot be built says why.
+
+    Args:
+        setup: what was asked for.
+        inputs: what the peers were given, to be compared with what the kit took.
+    """
+    for granularity in GRANULARITIES:
+        try:
+            yield from _rows(setup, inputs, granularity)
+        except KitError as exc:
+            setup.say(f"kit static {granularity}: FAILED: {exc.message}")
+            name = f"kit-{granularity}"
+            yield Row(name, f"kit static {granularity}", failed=exc.message)
+
+
+def _rows(setup: Setup, inputs: Inputs, granularity: str) -> Iterator[Row]:
+    import kit
+
+    setup.say(f"kit static {granularity}: building")
+    recipe = kit.make_recipe(
+        model=setup.model,
+        weights=setup.weights,
+        quantize="static",
+        granularity=granularity,
+        calibrate=str(setup.images),
+        calibration_images=setup.calibration_images,
+        seed=setup.seed,
+    )
+    began = time.perf_counter()
+    bundle = kit.build(recipe, setup.work / f"kit-{granularity}", use_cache=False)
+    seconds = time.perf_counter() - began
+    setup.say(f"kit static {granularity}: evaluating")
+    found = kit.evaluate(bundle, setup.images, limit=setup.limit)
+    _check_same(bundle, found.pictures_sha256, inputs)
+    paths = {"calibrate", "weights"}  # of this machine; their contents' hashes are told elsewhere
+    details = {
+        "corrections": bundle.manifest.corrections,
+        "recipe": recipe.model_dump(mode="json", exclude=paths),
+    }
+    for row in found.rows[1:]:  # the first is the float model
+        artifact = bundle.manifest.artifact(row.format)
+        yield Row(
+            name=f"kit-{granularity}-{row.format}",
+            title=f"kit static {granularity}",
+            runs_on=f"{artifact.runtime.name} {artifact.runtime.version}",
+            score=Score(row.images, row.top1, row.agreement, row.sqnr_db),
+            bytes=bundle.manifest.files[artifact.file].size,
+            seconds={"build of all formats": seconds},
+            details=details,
+        )
+
+
+def _check_same(bundle: Bundle, evaluated: str, inputs: Inputs) -> None:
+    """Raise unless the kit calibrated and evaluated with the pictures the peers get."""
+    calibration = bundle.manifest.calibration
+    same = calibration is not None and calibration.pictures == inputs.calibration
+    if not same or evaluated != inputs.sha256:
+        raise RunError(
+            "the kit took other pictures than the peers were given",
+            "scripts/bench_quantization/inputs.py no longer chooses as kit does",
+        )

@@ -1,0 +1,140 @@
+"""Numbers about a set of answers, and rows of the table: pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+HEADS = (
+    "int8 model by",
+    "run by",
+    "top-1 %",
+    "drop",
+    "agree %",
+    "SQNR dB",
+    "MB",
+    "s",
+)
+
+
+@dataclass(frozen=True)
+class Score:
+    """Answers against labels and against the float model's; shares are between 0 and 1.
+
+    Attributes:
+        top1: share of pictures whose label is the first answer; None without labels.
+        agreement: share of pictures with the float model's first answer.
+        sqnr_db: of the logits against the float model's; None when they are equal.
+    """
+
+    images: int
+    top1: float | None
+    agreement: float
+    sqnr_db: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        name: for programs.
+        title: for people.
+        runs_on: the runtime and its version.
+        score: None if there is none, and then `failed` says why.
+        bytes: of the model file or files.
+        seconds: by step, from the float model to the int8 file.
+        details: method, versions.
+    """
+
+    name: str
+    title: str
+    runs_on: str = "-"
+    score: Score | None = None
+    bytes: int | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    failed: str | None = None
+
+
+def score(logits: Array, reference: Array, labels: NDArray[np.int64] | None) -> Score:
+    """Judge logits [N, classes] as `kit eval` does: of equal logits the lowest index is first.
+
+    Raises:
+        ValueError: the shapes differ, or an answer is NaN or infinite.
+    """
+    from kit.verify import sqnr_db
+
+    if logits.shape != reference.shape:
+        raise ValueError(f"the answers have shape {logits.shape}, not {reference.shape}")
+    if not np.isfinite(logits).all():
+        raise ValueError("an answer is NaN or infinite")
+    first = logits.argmax(1)
+    return Score(
+        images=len(logits),
+        top1=None if labels is None else float(np.mean(first == labels)),
+        agreement=float(np.mean(first == reference.argmax(1))),
+        sqnr_db=sqnr_db(reference, logits),
+    )
+
+
+def standard_error(share: float, images: int) -> float:
+    """Return the binomial standard error, 0..1, of a share that was counted on pictures."""
+    return math.sqrt(share * (1 - share) / images)
+
+
+def cells(row: Row, whole: Score) -> list[str]:
+    """Return the table's cells of a row; `whole` is the float model's score."""
+    from kit.results.statistics import top1_margin95
+
+    found = row.score
+    if found is None:
+        return [row.title, row.runs_on, *["-"] * (len(HEADS) - 2)]
+    drop = "-"
+    if found.top1 is not None and whole.top1 is not None:
+        margin = top1_margin95(found.agreement, found.images)
+        drop = f"{100 * (whole.top1 - found.top1):+.2f} ± {100 * margin:.1f}"
+    return [
+        row.title,
+        row.runs_on,
+        "-" if found.top1 is None else f"{100 * found.top1:.2f}",
+        "-" if found is whole else drop,
+        f"{100 * found.agreement:.1f}",
+        "equal" if found.sqnr_db is None else f"{found.sqnr_db:.1f}",
+        "-" if row.bytes is None else f"{row.bytes / 1e6:.2f}",
+        f"{sum(row.seconds.values()):.0f}" if row.seconds else "-",
+    ]
+
+
+def noise(whole: Score) -> str:
+    """Return the sentence that says how much of a difference is chance."""
+    if whole.top1 is None:
+        return "no labels were found: agreement and SQNR are all there is"
+    error = 100 * standard_error(whole.top1, whole.images)
+    return (
+        f"n = {whole.images}: standard error of top-1 {error:.1f} points; "
+        "after ± half the 95 % interval of the drop, both on the same pictures; "
+        "agreement and SQNR, against the float model, rank better than top-1"
+    )
+
+
+def record(rows: Sequence[Row], whole: Score) -> list[dict[str, Any]]:
+    """Return the rows for JSON, each with its drop and the margin of it in points."""
+    from kit.results.statistics import top1_margin95
+
+    found = []
+    for row in rows:
+        fields = asdict(row)
+        if row.score is not None and row.score.top1 is not None and whole.top1 is not None:
+            margin = top1_margin95(row.score.agreement, row.score.images)
+            fields["drop_points"] = 100 * (whole.top1 - row.score.top1)
+            fields["drop_margin95_points"] = 100 * margin
+        found.append(fields)
+    return found

@@ -39,7 +39,8 @@ def evaluate(
 ) -> AccuracyResult:
     """Compare every format of a bundle with labels and with the float model.
 
-    Pictures that calibrated the bundle are recognized by their contents and left out.
+    Pictures that calibrated or trained the bundle are recognized by their contents and left
+    out.
     Each picture is prepared once; formats run one picture at a time, as on a phone, the
     float model in batches of 16.
 
@@ -100,13 +101,13 @@ def _choose(bundle: Bundle, images: Path, labels: Path | None, limit: int | None
     found = open_set(images, labels, _categories(bundle))
     pictures = list(found)
     _check_labels(pictures, bundle.manifest.output.shape[-1])
-    calibration = bundle.manifest.calibration
-    seen = frozenset(calibration.pictures) if calibration else frozenset()
+    made_with = (bundle.manifest.calibration, bundle.manifest.training)
+    seen = frozenset(d for record in made_with if record for d in record.pictures)
     if seen:
         pictures = [p for p in pictures if digest(p) not in seen]
     if not pictures:
         raise PictureError(
-            f"every picture of {found.source} calibrated this bundle",
+            f"every picture of {found.source} calibrated or trained this bundle",
             "evaluate on other pictures, or build with fewer --calibration-images",
         )
     left_out = len(found) - len(pictures)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit import family
+from kit import models
+from kit.errors import RecipeError
 from kit.manifest import Preprocessing
-from kit.recipe import Recipe
+from kit.recipe import OWN, Recipe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,14 +90,44 @@ def choose(recipe: Recipe) -> Pictures:
 
 
 def identity(recipe: Recipe, pictures: Pictures) -> dict[str, Any]:
-    """Return everything that tells two builds apart, by content; imports no torch.
+    """Return everything that tells two builds apart, by content.
+
+    Imports no torch, except for a model of the user's own, which must be built to be known.
 
     Raises:
+        RecipeError: the labels, or the user's model, cannot be used.
         WeightsError: the weights file cannot be read.
     """
     from kit.models import _weights
+    from kit.models._user import UserModel
 
-    official = family.load("models", recipe.model).SPEC.weights
-    fields = recipe.model_dump(mode="json", exclude={"calibrate", "weights"})
-    weights = _weights.source_hash(recipe.weights, official, recipe.seed)
-    return {"recipe": fields, "weights": weights, "calibration": pictures.sha256}
+    member = models.get(recipe.model)
+    by_content = {"calibrate", "train", "weights", "labels"}
+    fields = recipe.model_dump(mode="json", exclude=by_content)
+    found = {"recipe": fields, "calibration": pictures.sha256, "labels": labels(recipe)}
+    if isinstance(member, UserModel):
+        found["own"] = member.fingerprint(recipe.seed)
+    if recipe.weights != OWN:
+        found["weights"] = _weights.source_hash(recipe.weights, member.SPEC.weights, recipe.seed)
+    return found
+
+
+def labels(recipe: Recipe) -> tuple[str, ...] | None:
+    """Return the names in the recipe's file of labels, in output order; None without one.
+
+    Raises:
+        RecipeError: the file cannot be read, or a line of it is empty.
+    """
+    if recipe.labels is None:
+        return None
+    hint = "it is a UTF-8 text with the name of one class in each line"
+    try:
+        text = Path(recipe.labels).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as exc:
+        why = (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
+        raise RecipeError(f"cannot read the labels {recipe.labels}: {why}", hint) from exc
+    names = tuple(line.strip() for line in text.rstrip().splitlines())
+    if "" in names or not names:
+        line = names.index("") + 1 if names else 1
+        raise RecipeError(f"{recipe.labels} names nothing in line {line}", hint)
+    return names

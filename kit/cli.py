@@ -21,6 +21,7 @@ COMMANDS = {
     "eval": ("kit.commands.eval", "Accuracy of a bundle's formats on a set of pictures."),
     "bench": ("kit.commands.bench", "Latency of a bundle's formats, with every sample kept."),
     "report": ("kit.commands.report", "Turn result files into Markdown and an HTML page."),
+    "analyze": ("kit.commands.analyze", "Where int8 hurts a model, and the cheapest repair."),
     "cost": ("kit.commands.cost", "Multiply-adds and parameters of a model, by layer type."),
     "list": ("kit.commands.list", "Models, quantization methods and formats that can be named."),
 }

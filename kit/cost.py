@@ -14,7 +14,8 @@ Rules, which reproduce Tables 2, 4, 6 and 7 of arXiv 1704.04861 and Table 4 of 1
   the first and the outputs of the second. What stands between the two, such as a
   squeeze-and-excite gate, stays.
 
-Nothing is computed: the model lives on torch's meta device, which has shapes and no numbers.
+Members of `kit.models` are not computed: they live on torch's meta device, which has shapes
+and no numbers. A user's own model is run once on a black picture.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from kit import family, recipe
+from kit import models, recipe
 from kit.errors import RecipeError
+from kit.models._user import UserModel
 
 if TYPE_CHECKING:
     from torch import nn
@@ -126,26 +128,30 @@ def _without_shared_prefix(name: str, other: str) -> str:
 
 
 def of(model: str, resolution: int = 224, width: float = 1.0) -> Cost:
-    """Return the cost of a member of `kit.models`.
+    """Return the cost of a member of `kit.models`, or of a model of the user's own.
 
     Args:
-        model: its name.
+        model: its name, or ``FILE.py:FACTORY``.
         resolution: side of the square input, in pixels.
         width: width multiplier.
 
     Raises:
         UnknownName: there is no such model.
-        RecipeError: the resolution or the width is out of range.
+        RecipeError: the resolution or the width is out of range, or the user's file fails.
+        BuildError: the user's model cannot be traced.
     """
     import torch
 
     checked = recipe.make(model, resolution=resolution, width=width)
-    module = family.load("models", checked.model)
+    module = models.get(checked.model)
     if resolution < module.SPEC.min_resolution:
         raise RecipeError(
             f"resolution = {resolution}: {model} needs {module.SPEC.min_resolution} or more",
             "use a larger resolution, for example 224",
         )
+    if isinstance(module, UserModel):
+        module.classes(resolution)  # what cannot take such a picture says so
+        return count(module.build(), (3, resolution, resolution))
     with torch.device("meta"):
         network = module.build(checked.width, module.SPEC.classes)
     return count(network, (3, resolution, resolution))
@@ -166,8 +172,9 @@ def count(model: nn.Module, shape: tuple[int, ...]) -> Cost:
     from kit.quantize._graph import fold
 
     stored = sum(p.numel() for p in model.parameters())
-    graph = fold(model).to("meta")
-    return Cost(tuple(_layers(graph, torch.empty(1, *shape, device="meta"))), stored)
+    first = next(itertools.chain(model.parameters(), model.buffers()), torch.empty(0))
+    example = torch.zeros(1, *shape, device=first.device)
+    return Cost(tuple(_layers(fold(model, example), example)), stored)
 
 
 def _layers(graph: GraphModule, example: Any) -> list[Layer]:

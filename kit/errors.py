@@ -23,8 +23,11 @@ did not foresee (please report it), 130 an interruption by Ctrl-C.
 
 from __future__ import annotations
 
+import sysconfig
+import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 UNFORESEEN = 70
 INTERRUPTED = 130
@@ -132,3 +135,32 @@ class DeviceError(KitError):
     """A device that cannot be used."""
 
     exit_code = 9
+
+
+def origin(exc: BaseException) -> str | None:
+    """Return ``file:line`` of the innermost frame of the user's own code, if there is one.
+
+    Where none is the user's, it is the innermost of a package that is neither torch nor kit.
+    """
+    if isinstance(exc, SyntaxError) and exc.filename:
+        return f"{exc.filename}:{exc.lineno}"
+    frames = [(f.filename, f.lineno or 0) for f in traceback.extract_tb(exc.__traceback__)]
+    before = exc.__cause__ or exc.__context__
+    return place(frames) or (origin(before) if before else None)
+
+
+def place(frames: Iterable[tuple[str, int]]) -> str | None:
+    """Return the last of some (file, line) that `origin` would name, as ``file:line``."""
+    paths = sysconfig.get_paths()
+    installed = [str(Path(paths[name])) for name in ("purelib", "platlib")]
+    ours = [str(Path(__file__).parent), *(str(Path(p, "torch")) for p in installed)]
+    foreign: list[str] = []
+    own: list[str] = []
+    for file, line in frames:
+        if file.startswith("<") or any(file.startswith(folder + "/") for folder in ours):
+            continue
+        if any(file.startswith(folder) for folder in installed):
+            foreign.append(f"{file}:{line}")
+        elif not file.startswith((paths["stdlib"], paths["platstdlib"])):
+            own.append(f"{file}:{line}")
+    return (own or foreign or [None])[-1]

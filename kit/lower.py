@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +18,21 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from kit import errors, family, formats, models
-from kit.errors import KitError
+from kit.errors import (
+    BuildError,
+    InputError,
+    KitError,
+    MissingTool,
+    UsageError,
+    VerificationFailed,
+)
 from kit.formats._contract import predict
-from kit.manifest import Artifact, Runtime
+from kit.manifest import Artifact, Range, Runtime
 from kit.quantize._contract import Options
 from kit.recipe import Recipe
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
     from torch.fx import GraphModule
 
 FLOAT_STATE = "float.pt"  # state dict of the folded (and corrected) float model
@@ -41,6 +51,7 @@ class Job(BaseModel):
             the model file is written there as well.
         output_margin: see `kit.quantize._contract.Options`.
         keep_float: names of the layers that are not quantized.
+        ranges: of activations, where they were chosen.
         threads: that the child may use.
     """
 
@@ -52,6 +63,7 @@ class Job(BaseModel):
     shared: Path
     output_margin: float
     keep_float: tuple[str, ...] = ()
+    ranges: tuple[Range, ...] = ()
     threads: int
 
 
@@ -74,19 +86,26 @@ def lower(job: Job) -> Lowered:
     format_ = formats.get(job.format)
     method = family.load("quantize", job.recipe.quantize)
     golden = np.load(job.shared / GOLDEN)
-    model = _float_model(job)
+    example = torch.from_numpy(golden[:1])
+    model = _float_model(job, example)
     images = torch.from_numpy(np.load(job.shared / CALIBRATION))
     options = Options(
-        job.recipe.granularity, job.output_margin, job.recipe.observer, job.keep_float
+        job.recipe.granularity,
+        job.output_margin,
+        job.recipe.observer,
+        job.keep_float,
+        job.ranges,
     )
-    quantized = method.quantize(model, format_.INFO.flow, images, options)
     file = job.shared / f"model{format_.INFO.suffix}"
-    example = torch.from_numpy(golden[:1])
-    format_.export(quantized.graph, example, file)
-    np.save(job.shared / f"{job.format}.graph.npy", _graph_logits(quantized.graph, golden))
-    np.save(
-        job.shared / f"{job.format}.runtime.npy", predict(format_.load(file, job.threads), golden)
-    )
+    with _errors(job, "quantized", example):
+        quantized = method.quantize(model, format_.INFO.flow, images, options)
+        graph = _graph_logits(quantized.graph, golden)
+    with _errors(job, "lowered", example):
+        format_.export(quantized.graph, example, file)
+    with _errors(job, "run", example):
+        runtime = predict(format_.load(file, job.threads), golden)
+    np.save(job.shared / f"{job.format}.graph.npy", graph)
+    np.save(job.shared / f"{job.format}.runtime.npy", runtime)
     description = format_.describe(file)
     artifact = Artifact(
         format=job.format,
@@ -102,13 +121,45 @@ def lower(job: Job) -> Lowered:
     return Lowered(artifact=artifact, qconfig=quantized.qconfig)
 
 
-def _float_model(job: Job) -> GraphModule:
+@contextmanager
+def _errors(job: Job, done: str, example: Tensor) -> Iterator[None]:
+    """Name the format, and the operator where the error tells it.
+
+    Raises:
+        BuildError: for whatever torch, torchao, an exporter or a runtime raises.
+    """
+    from kit.quantize._from_export import where
+
+    try:
+        yield
+    except (OSError, InputError, UsageError, VerificationFailed, MissingTool):
+        raise
+    except Exception as exc:  # exporters and runtimes raise whatever they like
+        found = where(_own_model(job), example, _words(exc))
+        said = (str(exc).strip() or type(exc).__name__).splitlines()[0][:300]
+        what = f"{found} of {job.recipe.model}" if found else job.recipe.model
+        raise BuildError(
+            f"{what} cannot be {done} for {job.format}: {said}",
+            "leave the format out with --format, or replace the operator",
+        ) from exc
+
+
+def _words(exc: BaseException | None) -> str:
+    """Return all that an error and those that caused it say."""
+    return "" if exc is None else f"{exc}\n{_words(exc.__cause__ or exc.__context__)}"
+
+
+def _own_model(job: Job) -> nn.Module:
+    return models.get(job.recipe.model).build(job.recipe.width, job.classes)
+
+
+def _float_model(job: Job, example: Tensor) -> GraphModule:
     """Rebuild the float model: its structure from the recipe, its numbers from the parent."""
     import torch
 
     from kit.quantize._graph import fold
 
-    model = fold(models.get(job.recipe.model).build(job.recipe.width, job.classes))
+    model = fold(_own_model(job), example)
     model.load_state_dict(torch.load(job.shared / FLOAT_STATE, weights_only=True))
     return model
 

@@ -138,6 +138,24 @@ class Calibration(_Record):
     outside: float
 
 
+class Range(_Record):
+    """The range of one activation, and how to recognize the tensor in any graph.
+
+    Attributes:
+        name: of the layer or operation that makes the tensor.
+        low: value of the lowest level.
+        high: value of the highest level.
+        factor: by which the observed range was scaled.
+        seen: least, largest and mean value on the calibration pictures.
+    """
+
+    name: str
+    low: float
+    high: float
+    factor: float
+    seen: tuple[float, float, float]
+
+
 class Training(_Record):
     """What quantization-aware training did.
 
@@ -221,6 +239,7 @@ class Manifest(_Record):
     calibration: Calibration | None
     corrections: tuple[str, ...]
     kept_float: tuple[str, ...] = ()
+    ranges: tuple[Range, ...] = ()
     training: Training | None = None
     gate: GateRecord | None = None
     qconfig: dict[str, dict[str, str]]

@@ -8,11 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from kit import family
 from kit.errors import RecipeError
@@ -21,6 +29,10 @@ MIN_RESOLUTION = 32  # MobileNets halve the picture five times
 MAX_RESOLUTION = 1024
 
 Granularity = Literal["per-channel", "per-tensor"]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+OWN = "own"  # the weights that a model of the user's comes with
 
 
 class Recipe(BaseModel):
@@ -28,7 +40,8 @@ class Recipe(BaseModel):
 
     Attributes:
         model: a member of `kit.models`, or ``FILE.py:FACTORY`` for a model of one's own.
-        weights: ``imagenet``, ``random`` or the path of a state dict.
+        weights: ``imagenet``, ``random`` or the path of a state dict; ``own`` stands for what
+            a model of one's own comes with, and is the default for these.
         resolution: side of the square input, in pixels.
         width: width multiplier (arXiv 1704.04861, section 3.3).
         quantize: a member of `kit.quantize`.
@@ -63,18 +76,25 @@ class Recipe(BaseModel):
     granularity: Granularity = "per-channel"
     corrections: str = "best"
     keep_float: tuple[str, ...] = ()
-    observer: str = "percentile"
+    observer: str = "search"
     formats: tuple[str, ...] = ("lite", "executorch", "onnx")
     calibrate: str | None = None
     calibration_images: int = Field(32, ge=1, le=4096)
     labels: str | None = None
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
+    mean: tuple[Share, Share, Share] | None = None
+    std: tuple[Positive, Positive, Positive] | None = None
     train: str | None = None
     train_steps: int = Field(60, ge=1, le=1_000_000)
     train_batch: int = Field(16, ge=1, le=4096)
-    learning_rate: float = Field(5e-6, gt=0, le=1)
+    learning_rate: float = Field(5e-5, gt=0, le=1)
     seed: int = Field(0, ge=0, lt=2**32)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_weights(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and own(str(fields.get("model", ""))):
+            return {"weights": OWN, **fields}
+        return fields
 
     @field_validator("formats")
     @classmethod
@@ -84,10 +104,15 @@ class Recipe(BaseModel):
         return tuple(dict.fromkeys(value))
 
     def check_names(self) -> None:
-        """Raise `UnknownName` if the model, method or a format does not exist."""
-        for package, name in (("models", self.model), ("quantize", self.quantize)):
-            if name not in family.names(package):
-                family.load(package, name)
+        """Raise if the model, method or a format does not exist.
+
+        Raises:
+            UnknownName: there is none of that name.
+            RecipeError: a model of one's own is not named as ``FILE.py:FACTORY``.
+        """
+        _check_model(self)
+        if self.quantize not in family.names("quantize"):
+            family.load("quantize", self.quantize)
         for name in self.formats:
             if name not in family.names("formats"):
                 family.load("formats", name)
@@ -103,7 +128,43 @@ class Recipe(BaseModel):
         """A file name that tells people what this is; programs read `bundle.json`."""
         width = "" if self.width == 1.0 else f"-w{self.width:g}"
         how = {"none": "fp32"}.get(self.quantize, f"{self.quantize}-{self.granularity}")
-        return f"{self.model}{width}-{self.resolution}-{how}"
+        mine = own(self.model)
+        name = f"{mine[0].stem}-{mine[1]}" if mine else self.model
+        return re.sub(r"[^\w.-]+", "_", f"{name}{width}-{self.resolution}-{how}")
+
+
+def own(model: str) -> tuple[Path, str] | None:
+    """Return file and factory of ``FILE.py:FACTORY``, None for a member of `kit.models`."""
+    file, colon, factory = model.rpartition(":")
+    return (Path(file), factory) if colon else None
+
+
+def _check_model(recipe: Recipe) -> None:
+    mine = own(recipe.model)
+    if mine is None:
+        if recipe.model.endswith(".py"):
+            raise RecipeError(
+                f"{recipe.model} names no function", f"append it: {recipe.model}:FACTORY"
+            )
+        if recipe.weights == OWN:
+            raise RecipeError(
+                f"{recipe.model} comes without weights", "use --weights imagenet, random or FILE"
+            )
+        if recipe.model not in family.names("models"):
+            family.load("models", recipe.model)
+        return
+    file, factory = mine
+    if file.suffix != ".py" or not factory.isidentifier():
+        raise RecipeError(
+            f"{recipe.model!r} is not FILE.py:FACTORY", "for example: kit build net.py:build"
+        )
+    if not file.is_file():
+        raise RecipeError(f"there is no file {file}", "check the path")
+    if recipe.width != 1.0:
+        raise RecipeError(
+            f"width = {recipe.width:g}: {recipe.model} takes no width",
+            "the width multiplier is for the models of `kit list`",
+        )
 
 
 def make(model: str, **fields: Any) -> Recipe:

@@ -137,7 +137,7 @@ def test_calibration_pictures_are_left_out_by_content(tmp_path, pictures):
     assert evaluate(bundle, others).left_out == 1
 
     (others / "0001_0.png").unlink()
-    with pytest.raises(PictureError, match="every picture of others calibrated this bundle"):
+    with pytest.raises(PictureError, match="every picture of others calibrated or trained"):
         evaluate(bundle, others)
 
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--observer",
-    metavar="percentile|histogram|minmax|moving-average",
-    help="What sets the activation ranges. Default: percentile (99.99).",
+    metavar="search|percentile|mse|histogram|minmax|moving-average",
+    help="What sets the activation ranges. Default: search.",
 )
 @click.option(
     "--format",

@@ -47,6 +47,13 @@ def is_depthwise(module: Any) -> bool:
     return groups > 1 and groups == module.in_channels == module.out_channels
 
 
+def channel_axis(module: Any, output: Tensor) -> int:
+    """Return the axis of a layer's output that holds its channels."""
+    from torch import nn
+
+    return output.dim() - 1 if isinstance(module, nn.Linear) else 1
+
+
 def rectified_pairs(model: GraphModule) -> Iterator[Pair]:
     """Yield the pairs of convolutions with a ReLU or ReLU6 between them, in order."""
     for node in model.graph.nodes:
@@ -59,7 +66,7 @@ def rectified_pairs(model: GraphModule) -> Iterator[Pair]:
             continue
         (user,) = output.users
         second = layer(model, user)
-        if second is not None and _scalable(second):
+        if isinstance(second, type(first)) and _scalable(second):
             yield Pair(first, clip, output, second)
 
 
@@ -110,7 +117,8 @@ def channel_maxima(model: GraphModule, images: Tensor, nodes: set[Node]) -> dict
         def run_node(self, n: Node) -> Any:
             value = super().run_node(n)
             if n in nodes:
-                high = value.amax([d for d in range(value.dim()) if d != 1])
+                axis = channel_axis(layer(model, n.all_input_nodes[0]), value)
+                high = value.amax([d for d in range(value.dim()) if d != axis])
                 found[n] = torch.maximum(found[n], high) if n in found else high
             return value
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from kit.corrections._layers import layer
+from kit.corrections._layers import channel_axis, layer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,7 +75,7 @@ def _call(module: Any, weight: Tensor, value: Tensor) -> Tensor:
 
 def _shift(module: Any, wanted: Tensor, got: Tensor) -> Tensor:
     """Move the mean of `got` to that of `wanted`, in the bias and in the value."""
-    dims = [d for d in range(got.dim()) if d != 1]
-    shift = (wanted - got).mean(dims)
+    axis = channel_axis(module, got)
+    shift = (wanted - got).mean([d for d in range(got.dim()) if d != axis])
     module.bias.add_(shift)
-    return got + shift.view(1, -1, *[1] * (got.dim() - 2))
+    return got + shift.view([-1 if d == axis else 1 for d in range(got.dim())])

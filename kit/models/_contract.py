@@ -10,6 +10,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from torch import nn
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -81,3 +85,14 @@ class Spec:
     resize_ratio: float = 256 / 224
     classes: int = 1000
     min_resolution: int = 32
+
+
+class Member(Protocol):
+    """What `kit.models.get` returns: a member's module, or `kit.models._user.UserModel`."""
+
+    @property
+    def SPEC(self) -> Spec:
+        """Return what is known without building it."""
+
+    def build(self, width: float, classes: int) -> nn.Module:
+        """Return the network in eval mode."""

@@ -5,19 +5,24 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from kit import bundle, cache
+from kit import bundle, cache, family
 from kit.bundle import Bundle
 from kit.calibration import Pictures, choose, identity
 from kit.corrections import _plan
-from kit.pipeline import _gate, _inputs, _lowering, _model
+from kit.pipeline import _gate, _inputs, _lowering, _model, _prepare, _train_set
+from kit.pipeline._float import FloatModel, Unseen, float_model, unseen
 from kit.pipeline._gate import Gate
 from kit.pipeline._work import Progress, Work
+from kit.quantize import _distributed
+from kit.quantize._distributed import Group
 from kit.quantize._observers import check as check_observer
 from kit.recipe import Recipe
 
-__all__ = ["Gate", "build"]
+__all__ = ["FloatModel", "Gate", "Unseen", "build", "float_model", "unseen"]
 
 
 def build(
@@ -46,19 +51,44 @@ def build(
     check_observer(recipe.observer)
     pictures = choose(recipe)
     images = _gate.images(gate, recipe)
-    key = cache.key(identity(recipe, pictures))
-    with bundle.staged(path) as folder:
-        if use_cache and cache.find(key, folder):
-            progress("taken from the cache")
-        else:
-            _make(recipe, key, pictures, folder, progress)
-            cache.keep(key, folder)
-        if gate is not None:
-            _gate.hold(gate, images, folder, progress)
+    key = cache.key({**identity(recipe, pictures), "training": _train_set.identity(recipe)})
+    with _distributed.together() as group:
+        if not group.leads:
+            _follow(recipe, key, pictures, group)
+            return bundle.load(path)
+        with bundle.staged(path) as folder:
+            if group.share(use_cache and cache.find(key, folder)):
+                progress("taken from the cache")
+            else:
+                _make(recipe, key, pictures, folder, progress)
+                cache.keep(key, folder)
+            if gate is not None:
+                _gate.hold(gate, images, folder, progress)
+        group.share("written")
     return bundle.load(path)
 
 
 def _make(recipe: Recipe, key: str, pictures: Pictures, folder: Path, progress: Progress) -> None:
+    with _begun(recipe, key, pictures, folder, progress) as work:
+        model = _model.load(work)
+        progress("choosing golden and calibration pictures")
+        _lowering.lower_all(work, model)
+
+
+def _follow(recipe: Recipe, key: str, pictures: Pictures, group: Group) -> None:
+    """Train along with the first process, and wait until it has written the bundle."""
+    cached = group.share(None)
+    if not cached and family.load("quantize", recipe.quantize).INFO.trains:
+        with _begun(recipe, key, pictures, Path(), lambda stage: None) as work:
+            model = _model.load(work)
+            _prepare.prepare(work, model, pictures.load(work.preprocessing))
+    group.share(None)
+
+
+@contextmanager
+def _begun(
+    recipe: Recipe, key: str, pictures: Pictures, folder: Path, progress: Progress
+) -> Iterator[Work]:
     progress("loading PyTorch and the weights")
     # Threads that spin while they wait slow everything down beside busy children; OpenMP
     # reads this when torch is imported.
@@ -66,7 +96,7 @@ def _make(recipe: Recipe, key: str, pictures: Pictures, folder: Path, progress: 
     inputs = _inputs.of(recipe)
     shared = Path(tempfile.mkdtemp(prefix="kit-"))
     try:
-        work = Work(
+        yield Work(
             recipe=recipe,
             key=key,
             folder=folder,
@@ -77,8 +107,5 @@ def _make(recipe: Recipe, key: str, pictures: Pictures, folder: Path, progress: 
             classes=inputs.classes,
             labels=inputs.labels,
         )
-        model = _model.load(work)
-        progress("choosing golden and calibration pictures")
-        _lowering.lower_all(work, model)
     finally:
         shutil.rmtree(shared, ignore_errors=True)

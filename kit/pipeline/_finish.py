@@ -52,6 +52,7 @@ def write(
         "calibration": work.calibration,
         "corrections": work.corrections,
         "kept_float": work.kept_float,
+        "ranges": work.ranges,
         "training": work.training,
         "qconfig": qconfig,
         "golden": Golden(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kit import models
+from kit import calibration, models
+from kit.errors import RecipeError
 from kit.manifest import Preprocessing
+from kit.models._user import UserModel
 from kit.recipe import Recipe
 
 
@@ -24,18 +26,32 @@ class Inputs:
 
 
 def of(recipe: Recipe) -> Inputs:
-    """Return what surrounds the model of a recipe."""
-    spec = models.get(recipe.model).SPEC
+    """Return what surrounds the model of a recipe.
+
+    Raises:
+        RecipeError: the user's model or labels cannot be used, or differ in number.
+    """
+    member = models.get(recipe.model)
     preprocessing = Preprocessing(
-        resize=round(recipe.resolution * spec.resize_ratio),
+        resize=round(recipe.resolution * member.SPEC.resize_ratio),
         crop=recipe.resolution,
-        mean=spec.mean,
-        std=spec.std,
+        mean=recipe.mean or member.SPEC.mean,
+        std=recipe.std or member.SPEC.std,
     )
-    return Inputs(preprocessing, spec.classes, _labels(spec.classes))
+    names = calibration.labels(recipe)
+    if isinstance(member, UserModel):
+        classes = member.classes(recipe.resolution)
+        if names and len(names) != classes:
+            raise RecipeError(
+                f"{recipe.labels} names {len(names)} classes, {recipe.model} has {classes} outputs",
+                "name one class in each line, in the order of the outputs",
+            )
+    else:
+        classes = len(names) if names else member.SPEC.classes
+    return Inputs(preprocessing, classes, names or _imagenet(classes))
 
 
-def _labels(classes: int) -> tuple[str, ...] | None:
+def _imagenet(classes: int) -> tuple[str, ...] | None:
     from kit.images.labels import imagenet_categories
 
     names = imagenet_categories()

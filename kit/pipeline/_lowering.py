@@ -38,10 +38,13 @@ def lower_all(work: Work, model: nn.Module) -> None:
     import numpy as np
     import torch
 
+    from kit.quantize._from_export import errors_of
+
     shared = work.shared
     inputs, reference = golden.choose(model, work.preprocessing)
     images = work.pictures.load(work.preprocessing)
     folded = _prepare.prepare(work, model, images)
+    _prepare.search_ranges(work, folded, images)
     np.save(shared / lower.GOLDEN, inputs)
     np.save(shared / lower.CALIBRATION, images)
     torch.save(folded.state_dict(), shared / lower.FLOAT_STATE)
@@ -51,7 +54,9 @@ def lower_all(work: Work, model: nn.Module) -> None:
     environment = {"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "passive"}
     with workers.Pool(tasks, at_once, environment) as pool:
         work.progress(f"lowering to {', '.join(work.recipe.formats)}")
-        formats.get(REFERENCE).export(model, torch.from_numpy(inputs[:1]), shared / "reference.pt2")
+        with errors_of(model):
+            example = torch.from_numpy(inputs[:1])
+            formats.get(REFERENCE).export(model, example, shared / "reference.pt2")
         _prepare.check_calibration(work, folded, images, inputs)
         pool.wait(lambda name: work.progress(f"{name} lowered"))
     answers = [lower.read_answer(job) for job in jobs]
@@ -76,6 +81,7 @@ def children(work: Work) -> tuple[list[workers.Task], list[Path]]:
             shared=work.shared,
             output_margin=work.pictures.output_margin,
             keep_float=work.kept_float,
+            ranges=work.ranges,
             threads=1,
         )
         file.write_text(job.model_dump_json(), encoding="utf-8")

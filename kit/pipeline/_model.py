@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kit import models
 from kit.manifest import Source
 from kit.pipeline._work import Work
+from kit.recipe import OWN
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,10 +18,11 @@ def load(work: Work) -> nn.Module:
 
     Raises:
         WeightsError: the weights are missing, broken or of another architecture.
+        RecipeError: the user's own model fails.
     """
     import torch
 
-    from kit.models import _weights
+    from kit.models import _user, _weights
 
     recipe = work.recipe
     module = models.get(recipe.model)
@@ -32,6 +34,9 @@ def load(work: Work) -> nn.Module:
         work.warnings.append(
             "the weights are random: sizes and speed mean something, answers do not"
         )
+    elif recipe.weights == OWN:
+        _user.check_finite(model)
+        work.weights = Source(source=f"own model {recipe.model}", sha256=_user.state_hash(model))
     else:
         path, source, digest = _weights_file(work, module.SPEC.weights)
         _weights.load_into(model, _weights.read_state(path), path.name)

@@ -26,9 +26,11 @@ def prepare(work: Work, model: nn.Module, images: Array) -> GraphModule:
         model: the float model in eval mode; it is not changed.
         images: the calibration batch [N, 3, H, W].
     """
+    import torch
+
     from kit.quantize._graph import fold
 
-    folded = fold(model)
+    folded = fold(model, torch.from_numpy(images[:1]))
     method = family.load("quantize", work.recipe.quantize)
     if method.INFO.calibrates:
         _correct(work, folded, images)
@@ -47,6 +49,24 @@ def _correct(work: Work, folded: GraphModule, images: Array) -> None:
         work.progress(f"correction: {name}")
         step = family.load("corrections", name)
         step.apply(folded, torch.from_numpy(images), recipe.granularity)
+
+
+def search_ranges(work: Work, folded: GraphModule, images: Array) -> None:
+    """Choose the activation ranges by their effect on the answers, if the recipe says so."""
+    import torch
+
+    recipe = work.recipe
+    calibrates = family.load("quantize", recipe.quantize).INFO.calibrates
+    if recipe.observer != "search" or not calibrates:
+        return
+    from kit.quantize import _ranges
+    from kit.quantize._simulate import Simulation
+
+    work.progress("choosing activation ranges")
+    calibration = torch.from_numpy(images)
+    simulation = Simulation(folded, recipe.granularity, recipe.observer)
+    simulation.calibrate(calibration, work.pictures.output_margin)
+    work.ranges = _ranges.search(simulation, calibration)
 
 
 def check_calibration(work: Work, folded: GraphModule, images: Array, natural: Array) -> None:

@@ -2,17 +2,158 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
+from kit.errors import RecipeError
+from kit.manifest import Training
+from kit.pipeline import _train_set
+from kit.pipeline._checkpoints import Checkpoints
+from kit.pipeline._train_score import Jury, Score, worse
 from kit.pipeline._work import Work
+from kit.quantize import _distributed
+from kit.quantize._distributed import Group
+from kit.quantize._train import Diverged, Plan, train_round
 
 if TYPE_CHECKING:
     from torch import nn
     from torch.fx import GraphModule
 
+    from kit.pipeline._train_pictures import Material
     from kit.pipeline._work import Array
+    from kit.quantize._simulate import Simulation
+
+Ranges = dict[str, tuple[float, float]]
 
 
 def train(work: Work, teacher: nn.Module, folded: GraphModule, images: Array) -> None:
-    """Train `folded` in place and record what that did."""
-    raise NotImplementedError
+    """Train `folded` in place, unless its start is the better one, and record what happened.
+
+    Of several processes, the first alone judges and records.
+
+    Args:
+        work: is told the stages, the record and what to warn of.
+        teacher: the float model in eval mode.
+        folded: the corrected float model, where training starts.
+        images: the calibration batch [N, 3, H, W], which sets the ranges.
+    """
+    group = _distributed.standing()
+    _check(work, group)
+    material = _train_set.of(work, images)
+    jury = Jury.of(material, teacher)
+    recipe = work.recipe
+    plan = Plan(recipe.train_steps, recipe.train_batch, recipe.learning_rate, jury.power)
+    first = _calibrated(work, folded, images)
+    start = end = jury.score(first.graph, plan)
+    trained, steps, note = copy.deepcopy(folded), plan.steps, ""
+    try:
+        _rounds(work, teacher, trained, first, material, plan, group)
+    except Diverged as exc:
+        steps, note = exc.step, str(exc)
+    if not group.leads:
+        return
+    Checkpoints(work.key).remove()
+    if not note:
+        work.progress("comparing the trained model with the one it started from")
+        end = jury.score(_calibrated(work, trained, images).graph, plan)
+        note = worse(start, end)
+    if note:
+        work.warnings.append(f"training was not kept, the model is the one before it: {note}")
+    else:
+        folded.load_state_dict(trained.state_dict())
+    work.training = _record(work, material, group.size, steps, (start, end), note)
+
+
+def _check(work: Work, group: Group) -> None:
+    if group.size > work.recipe.train_batch:
+        raise RecipeError(
+            f"{group.size} processes cannot share a batch of {work.recipe.train_batch} pictures",
+            f"use --train-batch {group.size} or more",
+        )
+
+
+def _record(
+    work: Work,
+    material: Material,
+    processes: int,
+    steps: int,
+    scores: tuple[Score, Score],
+    note: str,
+) -> Training:
+    return Training(
+        source=material.source,
+        pictures=material.digests,
+        objective="cross-entropy" if material.labelled else "distillation",
+        steps=steps,
+        batch=work.recipe.train_batch,
+        learning_rate=work.recipe.learning_rate,
+        processes=processes,
+        sqnr_db=(scores[0].sqnr_db, scores[1].sqnr_db),
+        kept=not note,
+        note=note,
+    )
+
+
+def _calibrated(work: Work, model: GraphModule, images: Array) -> Simulation:
+    """Return the model in simulated int8, its ranges from the calibration batch."""
+    import torch
+
+    simulation = _simulation(work, model)
+    simulation.calibrate(torch.from_numpy(images), work.pictures.output_margin)
+    _keep_float(work, simulation)
+    return simulation
+
+
+def _ranged(work: Work, model: GraphModule, ranges: Ranges) -> Simulation:
+    """Return the model in simulated int8, its ranges as given."""
+    simulation = _simulation(work, model)
+    for name, fake in simulation.activations.items():
+        fake.low, fake.high = ranges[name]
+    simulation.quantize(None)
+    _keep_float(work, simulation)
+    return simulation
+
+
+def _simulation(work: Work, model: GraphModule) -> Simulation:
+    from kit.quantize._simulate import Simulation
+
+    return Simulation(model, work.recipe.granularity, work.recipe.observer)
+
+
+def _keep_float(work: Work, simulation: Simulation) -> None:
+    for name in work.kept_float:
+        simulation.weights[name].enabled = False
+
+
+def _rounds(
+    work: Work,
+    teacher: nn.Module,
+    model: GraphModule,
+    first: Simulation,
+    material: Material,
+    plan: Plan,
+    group: Group,
+) -> None:
+    """Train a float model in place, from its start or from where a killed build stopped.
+
+    Raises:
+        Diverged: the learning rate is too high.
+    """
+    checkpoints = Checkpoints(work.key)
+    state, note = group.share(checkpoints.load() if group.leads else None)
+    work.warnings.extend([note] if note else [])
+    again = f", going on after step {state['step']} of a build that was stopped" if state else ""
+    work.progress(f"training on {len(material.seen)} pictures of {material.source}{again}")
+    # Another machine may have rounded otherwise.
+    model.load_state_dict(group.share(state["model"] if state else model.state_dict()))
+    ranges = group.share({name: (f.low, f.high) for name, f in first.activations.items()})
+    student = _ranged(work, model, ranges)
+    part = group.part(plan.batch)
+    while state is None or state["step"] < plan.steps:
+        state, loss = train_round(
+            student, teacher, lambda step: material.step(step, plan.batch, part), plan, group, state
+        )
+        if group.leads:
+            checkpoints.save(state)
+        work.progress(f"training {state['step']}/{plan.steps}, loss {loss:.4g}")
+    model.load_state_dict(student.float_state())

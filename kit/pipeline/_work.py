@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.calibration import Pictures
-from kit.manifest import Calibration, Preprocessing, Source, Training
+from kit.manifest import Calibration, Preprocessing, Range, Source, Training
 from kit.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Work:
         progress: told the name of each stage.
         labels: names of the classes in output order, or None.
         kept_float: layers that are not quantized.
+        ranges: of activations, where the recipe has them chosen by their effect.
     """
 
     recipe: Recipe
@@ -49,5 +50,6 @@ class Work:
     calibration: Calibration | None = None
     corrections: tuple[str, ...] = ()
     kept_float: tuple[str, ...] = ()
+    ranges: tuple[Range, ...] = ()
     training: Training | None = None
     warnings: list[str] = field(default_factory=list)

@@ -2,39 +2,136 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import BuildError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
     from torch.fx import GraphModule, Node
 
+NOT_FLOAT = "kit: not a float tensor"  # key in the meta of a node that gives something else
 
-def fold(model: nn.Module) -> GraphModule:
+
+def fold(model: nn.Module, example: Tensor | None = None) -> GraphModule:
     """Return a traced copy with BatchNorm folded into convolutions and Dropout removed.
 
     Folding follows Jacob et al., arXiv 1712.05877, section 3.2; the copy computes what
-    the model computes in eval mode, up to float rounding.
+    the model computes in eval mode, up to float rounding. Each module is called once: what
+    the model calls twice is there twice, because ranges and corrections belong to a call.
+
+    Args:
+        model: is put into eval mode, and not changed otherwise.
+        example: [N, 3, H, W], for models that symbolic tracing cannot follow.
 
     Raises:
         BuildError: the model's control flow depends on its input, so that it cannot be traced.
     """
-    from torch import fx
-    from torch.fx.experimental.optimization import fuse, remove_dropout
+    from torch.fx.experimental.optimization import fuse
 
-    try:
-        traced = remove_dropout(model.eval())
-    except (fx.proxy.TraceError, TypeError, RuntimeError) as exc:
-        raise BuildError(
-            f"{type(model).__name__} cannot be traced: {exc}",
-            "make its forward free of decisions that depend on the input's values",
-        ) from exc
+    traced = _traced(model.eval(), example)
+    _drop_dropout(traced)
+    _call_once(traced)
+    _number_paddings(traced)
     folded: GraphModule = fuse(traced, no_trace=True)
     folded.eval().requires_grad_(False)
     _gates_as_clips(folded)
+    if example is not None:
+        _mark_other_values(folded, example)
     return folded
+
+
+def _traced(model: nn.Module, example: Tensor | None) -> GraphModule:
+    """Trace symbolically, or by `torch.export` where that leaves weights outside of layers."""
+    from torch import fx
+
+    from kit.quantize import _from_export
+
+    try:
+        traced = fx.symbolic_trace(model)
+    except Exception as exc:  # tracing runs the model's own code, which may raise anything
+        if example is None:
+            raise BuildError(
+                f"{type(model).__name__} cannot be traced: {exc}",
+                "make its forward free of decisions that depend on the input's values",
+            ) from exc
+        return _from_export.graph(model, example)
+    if example is None or not _hides_layers(traced):
+        return traced
+    return _from_export.graph(model, example)
+
+
+def _hides_layers(traced: GraphModule) -> bool:
+    """Whether a parameter is used by a function, or a module with layers inside was not entered."""
+    modules = dict(traced.named_modules())
+    called = [modules[n.target] for n in traced.graph.nodes if n.op == "call_module"]
+    loose = any(node.op == "get_attr" for node in traced.graph.nodes)
+    return loose or any(next(m.children(), None) is not None for m in called)
+
+
+def _drop_dropout(traced: GraphModule) -> None:
+    from torch import nn
+
+    modules = dict(traced.named_modules())
+    kinds = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+    for node in list(traced.graph.nodes):
+        if node.op == "call_module" and isinstance(modules[node.target], kinds):
+            node.replace_all_uses_with(node.args[0])
+            traced.graph.erase_node(node)
+    traced.delete_all_unused_submodules()
+    traced.recompile()
+
+
+def _call_once(traced: GraphModule) -> None:
+    calls: Counter[str] = Counter()
+    for node in traced.graph.nodes:
+        if node.op != "call_module":
+            continue
+        name = str(node.target)
+        calls[name] += 1
+        if calls[name] > 1:
+            node.target = f"{name}_{calls[name]}"
+            traced.add_submodule(node.target, copy.deepcopy(traced.get_submodule(name)))
+    traced.recompile()
+
+
+def _number_paddings(traced: GraphModule) -> None:
+    """Write padding="same" as numbers, which is what corrections and quantizers read."""
+    from torch import nn
+
+    for name, layer in list(traced.named_modules()):
+        if not isinstance(layer, nn.Conv2d) or not isinstance(layer.padding, str):
+            continue
+        reach = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
+        if layer.padding == "valid":
+            reach = [0, 0]
+        if any(r % 2 for r in reach):
+            raise BuildError(
+                f"{name} pads its input on one side more than on the other: padding='same' with "
+                f"a kernel of {layer.kernel_size}",
+                "use an odd kernel, or nn.ZeroPad2d and padding=0",
+            )
+        numbered = copy.deepcopy(layer)
+        numbered.padding = tuple(r // 2 for r in reach)
+        traced.set_submodule(name, numbered)
+
+
+def _mark_other_values(folded: GraphModule, example: Tensor) -> None:
+    """Note which nodes give sizes, indices or tuples: these have no range to observe."""
+    import torch
+    from torch import fx
+
+    class Visitor(fx.Interpreter):  # type: ignore[misc]
+        def run_node(self, n: Node) -> Any:
+            value = super().run_node(n)
+            if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+                n.meta[NOT_FLOAT] = True
+            return value
+
+    with torch.no_grad():
+        Visitor(folded).run(example[:1])
 
 
 def _gates_as_clips(folded: GraphModule) -> None:
@@ -79,6 +176,8 @@ def node_name(node: Node) -> str:
 def is_quantized_later(node: Node) -> bool:
     """Whether a tensor keeps its own range; one that only feeds a clip does not."""
     if node.op not in ("placeholder", "call_module", "call_function", "call_method"):
+        return False
+    if NOT_FLOAT in node.meta:
         return False
     users = list(node.users)
     if len(users) == 1 and _is_clip(users[0]):

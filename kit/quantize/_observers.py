@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Takes a histogram [bins] and its two ends; gives the two ends of the range to quantize.
 Search = Callable[["Tensor", "Tensor", "Tensor"], tuple["Tensor", "Tensor"]]
 
-NAMES = ("histogram", "minmax", "moving-average", "mse", "percentile")
+NAMES = ("histogram", "minmax", "moving-average", "mse", "percentile", "search")
 PERCENTILE = 0.9999
 # Smallest scale of a weight. XNNPACK's configuration has 2**-12, which is coarser than int8
 # for channels whose weights all lie below 0.03; equalization makes many such channels.
@@ -36,7 +36,7 @@ def activation_observer(name: str, observers: ModuleType) -> Any:
         UnknownName: there is no such observer.
     """
     check(name)
-    searches = {"percentile": percentile_range, "mse": mse_range}
+    searches = {"percentile": percentile_range, "search": percentile_range, "mse": mse_range}
     if name in searches:
         return _searching(observers.HistogramObserver, searches[name])
     return {
@@ -61,11 +61,39 @@ def check(name: str) -> None:
         raise UnknownName.among("observer", name, NAMES)
 
 
+def observer_words(name: str, imposed: int) -> str:
+    """Return what set the activation ranges, for the bundle."""
+    if name != "search":
+        return name
+    return f"percentile, {imposed} ranges scaled by their effect on the answers"
+
+
 def _searching(histogram_observer: Any, search: Search) -> Any:
     class SearchingObserver(histogram_observer):  # type: ignore[misc]
-        """The histogram observer with another search for the range that it ends with."""
+        """The histogram observer with another search for the range that it ends with.
+
+        Attributes:
+            chosen: a range that was chosen elsewhere and wins; see `kit.quantize._ranges`.
+        """
+
+        chosen: tuple[float, float] | None = None
+        _sum: float = 0.0
+        _count: int = 0
+
+        def forward(self, x_orig: Tensor) -> Tensor:
+            self._sum += float(x_orig.double().sum())
+            self._count += x_orig.numel()
+            observed: Tensor = super().forward(x_orig)
+            return observed
+
+        def seen(self) -> tuple[float, float, float]:
+            """Return the least, the largest and the mean value so far."""
+            return float(self.min_val), float(self.max_val), self._sum / max(self._count, 1)
 
         def _non_linear_param_search(self) -> tuple[Tensor, Tensor]:
+            if self.chosen is not None:
+                low, high = (self.min_val.new_tensor(end) for end in self.chosen)
+                return low, high
             return search(self.histogram, self.min_val, self.max_val)
 
     return SearchingObserver

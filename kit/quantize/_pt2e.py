@@ -10,8 +10,13 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from kit.quantize._contract import Options, Quantized
-from kit.quantize._observe import calibrate, widen_output
-from kit.quantize._observers import WEIGHT_EPS, activation_observer, weight_observer
+from kit.quantize._observe import calibrate, impose, widen_output
+from kit.quantize._observers import (
+    WEIGHT_EPS,
+    activation_observer,
+    observer_words,
+    weight_observer,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,11 +50,12 @@ def quantize_static(
             MinMaxObserver, dtype=_dtype(unsigned), quant_min=low, quant_max=high, eps=EPS
         )
         calibrate(prepared, images, output)
+        imposed = impose(prepared, options.ranges)
         widen_output(prepared, options.output_margin)
         graph = convert_pt2e(prepared)
     _drop_saturated_clips(graph)
     _round_biases(graph)
-    return Quantized(graph=graph, qconfig=_words(options, unsigned), integer=True)
+    return Quantized(graph=graph, qconfig=_words(options, unsigned, imposed), integer=True)
 
 
 def _without(quantizer: Any, layers: tuple[str, ...]) -> Any:
@@ -246,14 +252,14 @@ def _set_attribute(graph: GraphModule, node: Any, value: Tensor) -> None:
     setattr(graph.get_submodule(owner), name, nn.Parameter(value, requires_grad=False))
 
 
-def _words(options: Options, unsigned: bool) -> dict[str, str]:
+def _words(options: Options, unsigned: bool, imposed: int) -> dict[str, str]:
     kind = "uint8" if unsigned else "int8"
     weight = (
         "PerChannelMinMaxObserver" if options.granularity == "per-channel" else "MinMaxObserver"
     )
     return {
         "quantizer": "XNNPACKQuantizer",
-        "activations": f"{kind} per-tensor affine, {options.observer}",
+        "activations": f"{kind} per-tensor affine, {observer_words(options.observer, imposed)}",
         "weights": f"int8 {options.granularity} symmetric, {weight}",
         "output": f"{kind} per-tensor affine, minmax, range x {options.output_margin:g}",
     }

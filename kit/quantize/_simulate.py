@@ -70,15 +70,23 @@ class FakeActivation(nn.Module):  # type: ignore[misc]
         self.observer = observer
         self.mode = "observe"
         self.low = self.high = 0.0
+        self._sum, self._count = 0.0, 0
 
     def forward(self, value: Tensor) -> Tensor:
         """Return the value, rounded if so asked."""
         if self.mode == "observe":
             self.observer(value.detach())
+            self._sum += float(value.detach().double().sum())
+            self._count += value.numel()
         if self.mode != "quantize":
             return value
         rounded: Tensor = _Round.apply(value, self.low, self.high)
         return rounded
+
+    def seen(self) -> tuple[float, float, float]:
+        """Return the least, largest and mean value that was observed."""
+        low, high = float(self.observer.min_val), float(self.observer.max_val)
+        return low, high, self._sum / max(self._count, 1)
 
     def freeze(self, margin: float = 1.0) -> None:
         """Take the observed range, widened by `margin`, and begin to quantize."""
@@ -119,6 +127,7 @@ class Simulation:
         self.graph = copy.deepcopy(model)
         self.activations: dict[str, FakeActivation] = {}
         self.weights: dict[str, FakeWeight] = {}
+        self._fakes: dict[str, str] = {}
         self._place_activations(observer)
         for name, module in list(self.graph.named_modules()):
             if isinstance(module, nn.Conv2d | nn.Linear):
@@ -141,6 +150,7 @@ class Simulation:
 
     def _insert(self, node: Any, fake: FakeActivation) -> None:
         name = f"fake_{len(self.activations)}"
+        self._fakes[node_name(node)] = name
         self.graph.add_submodule(name, fake)
         with self.graph.graph.inserting_after(node):
             added = self.graph.graph.call_module(name, (node,))
@@ -165,6 +175,10 @@ class Simulation:
             fake.mode = "quantize" if names is None or name in names else "off"
         for name, weight in self.weights.items():
             weight.enabled = names is None or name in names
+
+    def module_of(self, name: str) -> str:
+        """Return the name of the module in `graph` that rounds an activation."""
+        return self._fakes[name]
 
     def logits(self, images: Tensor) -> Tensor:
         """Return the answers [N, classes] without gradients."""

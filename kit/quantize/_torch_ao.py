@@ -18,8 +18,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from kit.quantize._contract import Options, Quantized
-from kit.quantize._observe import calibrate, widen_output
-from kit.quantize._observers import WEIGHT_EPS, activation_observer, weight_observer
+from kit.quantize._observe import calibrate, impose, widen_output
+from kit.quantize._observers import (
+    WEIGHT_EPS,
+    activation_observer,
+    observer_words,
+    weight_observer,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,9 +46,10 @@ def quantize_static(model: GraphModule, images: Tensor, options: Options) -> Qua
         prepared = prepare_fx(_with_fusable_clips(model), mapping, (images[:1],))
         output = functools.partial(MinMaxObserver, dtype=torch.quint8)
         calibrate(prepared, images, output)
+        imposed = impose(prepared, options.ranges)
         widen_output(prepared, options.output_margin)
         graph = convert_fx(prepared)
-    return Quantized(graph=graph, qconfig=_words(qconfig, options), integer=True)
+    return Quantized(graph=graph, qconfig=_words(qconfig, options, imposed), integer=True)
 
 
 def _qconfig(options: Options) -> Any:
@@ -107,11 +113,11 @@ def _qnnpack() -> Iterator[None]:
         torch.backends.quantized.engine = before
 
 
-def _words(qconfig: Any, options: Options) -> dict[str, str]:
+def _words(qconfig: Any, options: Options, imposed: int) -> dict[str, str]:
     weight = qconfig.weight()
     return {
         "engine": "qnnpack",
-        "activations": f"quint8 per-tensor affine, {options.observer}",
+        "activations": f"quint8 per-tensor affine, {observer_words(options.observer, imposed)}",
         "weights": f"qint8 {options.granularity} symmetric, {type(weight).__name__}",
         "output": f"quint8 per-tensor affine, minmax, range x {options.output_margin:g}",
     }

@@ -48,6 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Compare, print, and return the exit code: 1 if a row is missing."""
     try:
+        _check(arguments)
         chosen = peers.choose(arguments.peers)
         with _work(arguments.work) as work:
             facts, rows = compare(_setup(arguments, work), chosen)
@@ -58,13 +59,20 @@ def run(arguments: argparse.Namespace) -> int:
     return int(any(row.failed for row in rows))
 
 
-def _setup(arguments: argparse.Namespace, work: Path) -> Setup:
+def _check(arguments: argparse.Namespace) -> None:
     if arguments.images is None and not SHARED.exists():
         raise UsageError(
             "there are no pictures to compare on", "give labelled ones with --images DIR_OR_ZIP"
         )
     if arguments.limit is not None and arguments.limit < 1:
         raise UsageError(f"the limit {arguments.limit} leaves no picture", "use 1 or more")
+    if arguments.calibration_images < 1:
+        raise UsageError(
+            f"{arguments.calibration_images} pictures cannot calibrate", "use 1 or more, such as 32"
+        )
+
+
+def _setup(arguments: argparse.Namespace, work: Path) -> Setup:
     return Setup(
         model=MODEL,
         weights=arguments.weights,
@@ -79,15 +87,20 @@ def _setup(arguments: argparse.Namespace, work: Path) -> Setup:
 
 @contextmanager
 def _work(named: Path | None) -> Iterator[Path]:
-    if named is None:
-        with tempfile.TemporaryDirectory(prefix="kit-peers-") as folder:
-            yield Path(folder)
-        return
+    """Give a new folder, which stays if it was named."""
+    where = named or tempfile.gettempdir()
     try:
-        named.mkdir(parents=True)
+        if named is None:
+            with tempfile.TemporaryDirectory(prefix="kit-peers-") as folder:
+                yield Path(folder)
+        else:
+            named.mkdir(parents=True)
+            yield named.resolve()
     except OSError as exc:
-        raise OutputError(f"cannot make {named}: {exc.strerror}", "name a new folder") from exc
-    yield named.resolve()
+        raise OutputError(
+            f"cannot write to {where}: {exc.strerror or exc}",
+            "name a new folder with --work that is writable and has space: 0.6 MB a picture",
+        ) from exc
 
 
 def compare(setup: Setup, chosen: list[Peer]) -> tuple[dict[str, Any], list[Row]]:

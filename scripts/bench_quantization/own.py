@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench_quantization.inputs import Inputs, Setup
@@ -37,15 +38,14 @@ def rows(setup: Setup, inputs: Inputs) -> Iterator[Row]:
         try:
             yield from _rows(setup, inputs, granularity)
         except KitError as exc:
-            setup.say(f"kit static {granularity}: FAILED: {exc.message}")
-            name = f"kit-{granularity}"
-            yield Row(name, f"kit static {granularity}", failed=exc.message)
+            setup.say(f"kit {granularity}: FAILED: {exc.message}")
+            yield Row(f"kit-{granularity}", f"kit {granularity}", failed=exc.message)
 
 
 def _rows(setup: Setup, inputs: Inputs, granularity: str) -> Iterator[Row]:
     import kit
 
-    setup.say(f"kit static {granularity}: building")
+    setup.say(f"kit {granularity}: building")
     recipe = kit.make_recipe(
         model=setup.model,
         weights=setup.weights,
@@ -58,7 +58,7 @@ def _rows(setup: Setup, inputs: Inputs, granularity: str) -> Iterator[Row]:
     began = time.perf_counter()
     bundle = kit.build(recipe, setup.work / f"kit-{granularity}", use_cache=False)
     seconds = time.perf_counter() - began
-    setup.say(f"kit static {granularity}: evaluating")
+    setup.say(f"kit {granularity}: evaluating")
     found = kit.evaluate(bundle, setup.images, limit=setup.limit)
     _check_same(bundle, found.pictures_sha256, inputs)
     paths = {"calibrate", "weights"}  # of this machine; their contents' hashes are told elsewhere
@@ -70,8 +70,8 @@ def _rows(setup: Setup, inputs: Inputs, granularity: str) -> Iterator[Row]:
         artifact = bundle.manifest.artifact(row.format)
         yield Row(
             name=f"kit-{granularity}-{row.format}",
-            title=f"kit static {granularity}",
-            runs_on=f"{artifact.runtime.name} {artifact.runtime.version}",
+            title=f"kit {granularity}, {Path(artifact.file).suffix}",
+            runs_on=f"{artifact.runtime.name} {artifact.runtime.version.partition('+')[0]}",
             score=Score(row.images, row.top1, row.agreement, row.sqnr_db),
             bytes=bundle.manifest.files[artifact.file].size,
             seconds={"build of all formats": seconds},

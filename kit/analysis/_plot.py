@@ -1,0 +1,52 @@
+"""The plot of an analysis: one bar per place, in the network's order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kit.analysis.sensitivity import Record, Study
+from kit.report.canvas import INK, MUTED, Margins, canvas, rows_axis, shorten
+from kit.report.palette import STAND_INS
+from kit.report.svg import Picture, picture
+from kit.report.text import clean
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WORST = 5  # that are coloured as such
+_ROW = 15
+_NAME = 24  # characters that fit beside the bars
+
+
+def bars(study: Study) -> Picture:
+    """Draw the SQNR of each place when it alone is int8: the shorter, the worse."""
+    worst = {record.name for record in study.worst()[:WORST]}
+    margins = Margins(left=150, right=34)
+    height = len(study.records) * _ROW + margins.top + margins.bottom
+    finite = [r.sqnr_db for r in study.records if np.isfinite(r.sqnr_db)] or [0.0]
+    with canvas(height, margins) as (figure, axes):
+        rows_axis(axes, "SQNR of the answers, this place alone in int8, dB")
+        axes.set_xlim(min(0.0, *finite), max(1.0, *finite))
+        for index, record in enumerate(study.records):
+            _bar(axes, record, (index + 0.5) * _ROW, record.name in worst)
+        return picture(figure, "sensitivity", "What int8 costs at each place", _words(study))
+
+
+def _bar(axes: Axes, record: Record, y: float, bad: bool) -> None:
+    high = axes.get_xlim()[1]
+    value = high if record.sqnr_db == float("inf") else record.sqnr_db
+    tone = STAND_INS["bad" if bad else "fp32" if record.kept else "int8"]
+    axes.barh(y, value, height=_ROW - 5, color=tone, linewidth=0)
+    style: dict[str, Any] = {"va": "center", "fontsize": 9, "transform": axes.get_yaxis_transform()}
+    axes.text(-0.02, y, shorten(record.name, _NAME), ha="right", color=INK, **style)
+    told = "equal" if record.sqnr_db == float("inf") else f"{record.sqnr_db:.1f}"
+    axes.text(1.02, y, told, color=STAND_INS["bad"] if bad else MUTED, **style)
+
+
+def _words(study: Study) -> str:
+    """Return the worst places in a sentence, for those who do not see the plot."""
+    worst = study.worst()[:WORST]
+    told = ", ".join(f"{clean(record.name)} {record.sqnr_db:.1f} dB" for record in worst)
+    return f"{len(study.records)} places in the network's order; the worst are {told}."

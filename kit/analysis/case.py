@@ -1,0 +1,83 @@
+"""A model in simulated int8, with any of its layers in float, on pictures at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kit.analysis._points import in_int8, points
+from kit.analysis._replay import Replay, Setting, arrange
+from kit.analysis.score import Labels
+from kit.quantize._graph import layer_names
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+    from torch.fx import GraphModule
+
+    Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What stays the same, whatever is tried.
+
+    Attributes:
+        calibration: pictures [N, 3, H, W] that set the ranges.
+        pictures: those that are measured on.
+        reference: the float model's logits for them [N, classes].
+        granularity: of the weights' scales.
+        output_margin: see `kit.quantize._contract.Options`.
+        speed_up: how many times as fast int8 is taken to be, for estimates of latency.
+        labels: of the pictures, if they are known.
+    """
+
+    calibration: Tensor
+    pictures: Tensor
+    reference: Array
+    granularity: str
+    output_margin: float
+    speed_up: float
+    labels: Labels | None = None
+
+
+class Simulated:
+    """A folded float model in simulated int8, calibrated.
+
+    Attributes:
+        points: the tensors that are quantized, in order.
+        layers: names of the convolutions and linear layers, in order.
+        ranges: of each tensor by name, (low, high).
+    """
+
+    def __init__(self, folded: GraphModule, case: Case, observer: str) -> None:
+        from kit.quantize._simulate import Simulation
+
+        self.points = points(folded)
+        self.layers = layer_names(folded)
+        self._simulation = Simulation(folded, case.granularity, observer)
+        self._simulation.calibrate(case.calibration, case.output_margin)
+        activations = self._simulation.activations
+        # Minus zero, where nothing is negative, becomes zero.
+        self.ranges = {name: (fake.low + 0.0, fake.high) for name, fake in activations.items()}
+
+    def all_but(self, kept: Collection[str]) -> Setting:
+        """Return the setting in which some layers stay float, as the formats do it."""
+        return Setting(in_int8(self.points, kept), frozenset(self.layers) - frozenset(kept))
+
+    def logits(self, images: Tensor, kept: Collection[str]) -> Array:
+        """Return the answers [N, classes] with some layers in float."""
+        arrange(self._simulation, self.all_but(kept))
+        answers: Array = self._simulation.logits(images).numpy()
+        return answers
+
+    def replay(self, images: Tensor) -> Replay:
+        """Return what tries many settings on a few pictures."""
+        return Replay(self._simulation, images)
+
+
+def spread(count: int, most: int) -> list[int]:
+    """Return at most `most` of the positions 0 to count - 1, evenly spread."""
+    return list(range(count)) if count <= most else [i * count // most for i in range(most)]

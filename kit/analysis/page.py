@@ -1,0 +1,96 @@
+"""An analysis as one HTML page that needs nothing else, in the dress of `kit report`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kit import __version__
+from kit.analysis._plot import bars
+from kit.analysis.repair import Repair
+from kit.analysis.score import Score
+from kit.analysis.sensitivity import Study
+from kit.errors import OutputError
+
+
+def write(
+    path: Path, study: Study, about: Mapping[str, Any], repair: Repair | None, line: str
+) -> None:
+    """Write the page; what stood there is replaced once the new page is whole.
+
+    Args:
+        path: of the file.
+        study: what was found.
+        about: model, recipe and pictures, as in the JSON.
+        repair: what a search found, if there was one.
+        line: the command that builds the repair.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    text = render(study, about, repair, line)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text, encoding="utf-8", newline="\n")
+        part.replace(path)
+    except OSError as exc:
+        raise OutputError(
+            f"cannot write {path}: {exc.strerror or exc}",
+            "choose a file with -o that is writable and has space",
+        ) from exc
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def render(study: Study, about: Mapping[str, Any], repair: Repair | None, line: str) -> str:
+    """Return the page. Every name is escaped; it may hold markup."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    from kit.report import palette, text
+    from kit.report.svg import FONT
+
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader("kit.analysis"), PackageLoader("kit.report")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: text.clean(value) if type(value) is str else value,
+    )
+    plot = bars(study)
+    return environment.get_template("analysis.html.j2").render(
+        study=study,
+        about=about,
+        repair=repair,
+        line=line,
+        headline=_headline(study, about),
+        plot=plot,
+        inline=Markup(plot.inline),  # noqa: S704 - serialized by ElementTree, which escapes
+        sentence=_sentence,
+        decibels=_decibels,
+        colours=Markup(palette.css(":root")),  # noqa: S704 - constants of kit.report
+        font=Markup(FONT),  # noqa: S704
+        version=__version__,
+    )
+
+
+def _headline(study: Study, about: Mapping[str, Any]) -> str:
+    worst = study.worst()[0]
+    return (
+        f"{about['model']} in int8: {_decibels(study.whole.sqnr_db)} of SQNR; "
+        f"{worst.name} alone costs the most"
+    )
+
+
+def _sentence(score: Score) -> str:
+    drop = "" if score.drop is None else f", {score.drop:.2f} points of top-1 lost"
+    agreement = f"{100 * score.agreement:.1f} % of first answers kept"
+    return f"SQNR {_decibels(score.sqnr_db)}, {agreement}{drop} ({score.images} pictures)"
+
+
+def _decibels(value: float | None) -> str:
+    return "equal" if value is None or value == float("inf") else f"{value:.1f} dB"

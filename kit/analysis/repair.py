@@ -1,0 +1,246 @@
+"""The cheapest change of a recipe that reaches a target, found by trying.
+
+Corrections and observers cost nothing at run time, so they come first, the shortest first.
+What they leave to be desired is bought with layers in float: again and again the move with
+the most noise for its latency is made. A move is one layer, or all layers around one tensor,
+because a tensor becomes float only then. What turns out not to be needed is taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kit.analysis._points import in_int8
+from kit.analysis._replay import Setting
+from kit.analysis.case import Case, Simulated
+from kit.analysis.score import Score, score
+from kit.analysis.sensitivity import thinned
+from kit.analysis.target import Target
+from kit.corrections import _plan
+from kit.quantize._observers import NAMES as OBSERVERS
+
+if TYPE_CHECKING:
+    from torch.fx import GraphModule
+
+CORRECTIONS = ("none", "bias", "equalize,bias", "best")  # by the time they take
+MOST_KEPT = 12  # layers in float; what needs more needs training, or another network
+LEAST_NOISE = 0.01  # of all noise, that a move must remove: 0.04 dB
+BORDER = 0.005  # of the latency: conversions around a move, for which none is free
+NOISE_DB, NOISE_POINTS = 0.2, 0.5  # by which two free choices must differ to be told apart
+PICTURES = 8  # that rank moves; each move made is measured on all
+
+Name = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What may be changed: corrections and observer as in a recipe, and layers in float."""
+
+    corrections: str
+    observer: str
+    kept: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A choice, what it reached, and the latency that its layers in float add (estimate)."""
+
+    choice: Choice
+    score: Score
+    latency: float
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What was tried, in order, and the best of it: the cheapest one that meets the target."""
+
+    tried: tuple[Attempt, ...]
+    best: Attempt
+    met: bool
+
+
+# Takes corrections and layers to keep; gives the folded, corrected float model.
+Prepare = Callable[[str, tuple[str, ...]], "GraphModule"]
+
+
+class Search:
+    """One search; see `run`.
+
+    Args:
+        target: what is to be reached.
+        case: pictures and what stays the same.
+        prepare: makes the float model of a choice.
+        costs: latency that each layer adds in float, as a share of the int8 latency.
+        tell: is told each attempt as it is made.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        case: Case,
+        prepare: Prepare,
+        costs: dict[str, float],
+        tell: Callable[[Attempt], None] = lambda attempt: None,
+    ) -> None:
+        self._target = target
+        self._case = case
+        self._prepare = prepare
+        self._costs = costs
+        self._tell = tell
+        self._tried: list[Attempt] = []
+        self._folded: dict[tuple[str, tuple[str, ...]], GraphModule] = {}
+
+    def run(self, start: Choice) -> Repair:
+        """Return what was found, beginning with the recipe as it is."""
+        found = self._steps(start)
+        for base in self._bases(found):
+            if self._target.met(found.score):
+                break
+            found = max(found, self._confirmed(self._keep(base), base), key=self._rank)
+        return Repair(tuple(self._tried), found, self._target.met(found.score))
+
+    def _bases(self, best: Attempt) -> list[Attempt]:
+        """Return where to begin with layers in float: the best, and the best not rounded.
+
+        Rounded weights lie on the int8 grid, so that a layer has less to gain from float.
+        """
+        others = [a for a in self._tried if "rounding" not in _plan.resolve(a.choice.corrections)]
+        return list(dict.fromkeys([best, *sorted(others, key=self._rank)[-1:]]))
+
+    def _steps(self, start: Choice) -> Attempt:
+        """Try corrections, then observers with the best of them, until the target is met."""
+        best = self._attempt(start)
+        for corrections in CORRECTIONS:
+            if self._target.met(best.score):
+                return best
+            if _plan.resolve(corrections) != _plan.resolve(start.corrections):
+                best = self._better(best, replace(start, corrections=corrections))
+        winner = best.choice
+        for observer in OBSERVERS:
+            if self._target.met(best.score):
+                return best
+            if observer != start.observer:
+                best = self._better(best, replace(winner, observer=observer))
+        return best
+
+    def _better(self, best: Attempt, choice: Choice) -> Attempt:
+        """Return the attempt of a choice if it is better by more than noise, else `best`."""
+        attempt = self._attempt(choice)
+        if self._target.met(attempt.score):
+            return attempt  # `best` does not meet it, or nothing more would be tried
+        gains = [x - y for x, y in zip(self._rank(attempt), self._rank(best), strict=True)]
+        noise = NOISE_DB if self._target.measure == "sqnr" else NOISE_POINTS
+        if abs(gains[0]) >= noise:
+            return attempt if gains[0] > 0 else best
+        return attempt if gains[1] >= NOISE_DB else best
+
+    def _rank(self, attempt: Attempt) -> tuple[float, float]:
+        ratio = attempt.score.sqnr_db
+        return self._target.value(attempt.score), float("inf") if ratio is None else ratio
+
+    def _attempt(self, choice: Choice, model: Simulated | None = None) -> Attempt:
+        model = model or self._model(choice)
+        logits = model.logits(self._case.pictures, choice.kept)
+        found = score(self._case.reference, logits, self._case.labels)
+        attempt = Attempt(choice, found, sum(self._costs[name] for name in choice.kept))
+        self._tried.append(attempt)
+        self._tell(attempt)
+        return attempt
+
+    def _model(self, choice: Choice) -> Simulated:
+        key = choice.corrections, choice.kept
+        if key not in self._folded:
+            self._folded[key] = self._prepare(*key)
+        return Simulated(self._folded[key], self._case, choice.observer)
+
+    def _keep(self, start: Attempt) -> Attempt:
+        """Keep layers in float until the target is met or nothing helps any more."""
+        model = self._model(start.choice)
+        moves = _Moves(model, thinned(self._case, PICTURES), self._costs)
+        best = made = start
+        while not self._target.met(made.score) and len(made.choice.kept) < MOST_KEPT:
+            move = moves.next(made.choice.kept)
+            if move is None:
+                break
+            kept = tuple(name for name in model.layers if name in {*made.choice.kept, *move})
+            made = self._attempt(replace(made.choice, kept=kept), model)
+            best = max(best, made, key=self._rank)
+        if not self._target.met(best.score):
+            return best
+        return self._prune(best, start.choice.kept, model)
+
+    def _confirmed(self, found: Attempt, start: Attempt) -> Attempt:
+        """Measure layers in float once more, in a model that was corrected for them."""
+        if found.choice.kept == start.choice.kept:
+            return found
+        again = self._attempt(found.choice)
+        self._tried.remove(found)
+        return again
+
+    def _prune(self, found: Attempt, needed: Sequence[str], model: Simulated) -> Attempt:
+        """Take back the layers without which the target is met as well, the dearest first."""
+        removable = [name for name in found.choice.kept if name not in needed]
+        if len(removable) == 1:
+            return found
+        for name in sorted(removable, key=lambda name: -self._costs[name]):
+            kept = tuple(other for other in found.choice.kept if other != name)
+            attempt = self._attempt(replace(found.choice, kept=kept), model)
+            if self._target.met(attempt.score):
+                found = attempt
+        return found
+
+
+class _Moves:
+    """The layers that may be put in float together, and what that is worth.
+
+    Errors of single places add up, nearly: they hardly know of each other. So each is
+    measured once, alone, which is far less noisy than differences of whole int8 models,
+    where one value rounded the other way moves all that follow.
+    """
+
+    def __init__(self, model: Simulated, case: Case, costs: dict[str, float]) -> None:
+        self._model = model
+        self._costs = costs
+        self._moves = tuple(dict.fromkeys(_moves(model)))
+        tensors = [point.name for point in model.points]
+        none: frozenset[str] = frozenset()
+        settings = [Setting(frozenset({name}), none) for name in tensors]
+        settings += [Setting(none, frozenset({name})) for name in model.layers]
+        exact, answers = model.replay(case.pictures).run(Setting(none, none), settings)
+        noise = [float(np.square(exact - logits).sum(dtype=np.float64)) for logits in answers]
+        self._tensors = dict(zip(tensors, noise, strict=False))
+        self._weights = dict(zip(model.layers, noise[len(tensors) :], strict=True))
+
+    def next(self, kept: Sequence[str]) -> Name | None:
+        """Return the move that removes the most noise for its latency, None if all do little."""
+        least = LEAST_NOISE * (sum(self._tensors.values()) + sum(self._weights.values()))
+        worth = {}
+        for move in self._moves:
+            noise = self._noise(move, kept)
+            if noise > least:
+                worth[move] = noise / self._latency(move, kept)
+        return max(worth, key=lambda move: worth[move], default=None)
+
+    def _noise(self, move: Name, kept: Sequence[str]) -> float:
+        """Return the noise of the weights and tensors that a move makes float."""
+        points = self._model.points
+        freed = in_int8(points, kept) - in_int8(points, {*kept, *move})
+        new = set(move) - set(kept)
+        return sum(self._tensors[n] for n in freed) + sum(self._weights[n] for n in new)
+
+    def _latency(self, move: Name, kept: Sequence[str]) -> float:
+        return BORDER + sum(self._costs[name] for name in move if name not in kept)
+
+
+def _moves(model: Simulated) -> Iterator[Name]:
+    """Yield each layer alone, and the layers around each tensor that only layers touch."""
+    layers = set(model.layers)
+    for name in model.layers:
+        yield (name,)
+    for point in model.points:
+        if len(point.around) > 1 and point.around <= layers:
+            yield tuple(sorted(point.around, key=model.layers.index))

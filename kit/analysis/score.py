@@ -1,0 +1,50 @@
+"""How well a model answers, compared with the float model that everything began with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.verify import sqnr_db
+
+Array = NDArray[np.float32]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Answers on some pictures, against the float model's.
+
+    Attributes:
+        images: how many pictures.
+        sqnr_db: signal to quantization noise ratio of the logits; None when they are equal.
+        agreement: share of pictures with the same first answer, 0..1.
+        drop: points of top-1 lost, in percent; None without labels.
+    """
+
+    images: int
+    sqnr_db: float | None
+    agreement: float
+    drop: float | None
+
+    def record(self) -> dict[str, Any]:
+        """Return the numbers for JSON."""
+        return {
+            "images": self.images,
+            "sqnr_db": self.sqnr_db,
+            "agreement": self.agreement,
+            "drop": self.drop,
+        }
+
+
+def score(reference: Array, logits: Array, labels: Labels | None = None) -> Score:
+    """Compare logits [N, classes] with the float model's, and with labels [N] if there are any."""
+    agreement = float(np.mean(reference.argmax(1) == logits.argmax(1)))
+    drop = None
+    if labels is not None:
+        right, now = (100 * float(np.mean(x.argmax(1) == labels)) for x in (reference, logits))
+        drop = right - now
+    return Score(len(logits), sqnr_db(reference, logits), agreement, drop)

@@ -1,0 +1,256 @@
+"""What int8 costs at each place of a network, and what float would buy there.
+
+Alone: only this layer's weights and output are rounded, everything else is float. Gain: the
+whole model is int8, and this layer alone is float, as the formats do it (`_points`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kit.analysis._points import Point
+from kit.analysis._replay import Setting
+from kit.analysis.case import Case, Simulated, spread
+from kit.analysis.score import Array, Score, score
+from kit.calibration import PICTURES_MARGIN
+from kit.verify import sqnr_db
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.fx import GraphModule
+
+PICTURES = 16  # more change the order of the worst layers no more than other pictures do
+SPEED_UP = 2.1  # MobileNetV2's .pte, int8 against fp32, in the README's table
+
+Step = Callable[[float], None]  # is told what share is done, 0..1
+
+
+@dataclass(frozen=True)
+class Record:
+    """One place: a layer with the tensor that it makes, or a tensor that no layer makes.
+
+    Attributes:
+        name: of the layer, the operation or the input.
+        kind: as `kit.cost` names layers; else ``input``, ``addition`` or ``operation``.
+        layer: it is a layer, which can be kept in float by its name.
+        kept: it is in float already.
+        sqnr_db: of the model's answers, when this place alone is int8; infinite if equal.
+        range: low and high end of its tensor, None where none is quantized.
+        saturated: share of its values outside of the range, 0..1.
+        share: of the model's multiply-adds, 0..1.
+        latency: estimate of what keeping it float adds, as a share of the int8 latency.
+        gain_db: SQNR of the whole int8 model if this layer is float, minus without; None
+            for what is no layer, or was not asked for.
+    """
+
+    name: str
+    kind: str
+    layer: bool
+    kept: bool
+    sqnr_db: float
+    range: tuple[float, float] | None
+    saturated: float
+    share: float
+    latency: float
+    gain_db: float | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Return the numbers for JSON."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "kept_float": self.kept,
+            "sqnr_db": None if self.sqnr_db == float("inf") else self.sqnr_db,
+            "range": self.range,
+            "saturated": self.saturated,
+            "multiply_adds_share": self.share,
+            "gain_db": self.gain_db,
+            "added_latency": self.latency if self.layer else None,
+        }
+
+
+@dataclass(frozen=True)
+class Study:
+    """Every place of a model, in the network's order, and the whole.
+
+    Attributes:
+        records: the places.
+        whole: the int8 model.
+        corrected: the float model after its corrections, nothing quantized.
+    """
+
+    records: tuple[Record, ...]
+    whole: Score
+    corrected: Score
+
+    def worst(self) -> list[Record]:
+        """Return the places by what int8 costs there, the worst first."""
+        return sorted(self.records, key=lambda record: record.sqnr_db)
+
+
+def measure(
+    folded: GraphModule, images: Tensor, granularity: str, observer: str
+) -> tuple[Record, ...]:
+    """Return a record of each convolution and linear layer, in order, without gains.
+
+    Args:
+        folded: the float model, BatchNorm folded, corrected.
+        images: the calibration batch [N, 3, H, W]; a few of them are measured on.
+        granularity: of the weights' scales.
+        observer: see `kit.quantize._observers`.
+    """
+    few = images[spread(len(images), PICTURES)]
+    case = Case(images, few, np.empty((0, 0), np.float32), granularity, PICTURES_MARGIN, SPEED_UP)
+    places, _ = _alone(Simulated(folded, case, observer), case, folded, (), lambda done: None)
+    return tuple(record for record in places if record.layer)
+
+
+def study(
+    folded: GraphModule,
+    case: Case,
+    observer: str,
+    kept: Collection[str] = (),
+    step: Step = lambda done: None,
+) -> Study:
+    """Return a record of every place, with gains, and the score of the whole.
+
+    Args:
+        folded: the float model, BatchNorm folded, corrected.
+        case: pictures and what stays the same; see `thinned`.
+        observer: see `kit.quantize._observers`.
+        kept: layers that are float anyway.
+        step: is told what share is done, now and then.
+    """
+    model = Simulated(folded, case, observer)
+    records, corrected = _alone(model, case, folded, kept, lambda done: step(done / 2))
+    base = model.all_but(kept)
+    candidates = [r.name for r in records if r.layer and not r.kept]
+    counted = _Counter(lambda done: step((1 + done) / 2), case, len(candidates))
+    settings = [model.all_but({*kept, name}) for name in candidates]
+    whole, answers = model.replay(case.pictures).run(base, settings, step=counted)
+    before = _db(case.reference, whole)
+    gains = {
+        name: _db(case.reference, logits) - before
+        for name, logits in zip(candidates, answers, strict=True)
+    }
+    return Study(
+        records=tuple(replace(record, gain_db=gains.get(record.name)) for record in records),
+        whole=score(case.reference, whole, case.labels),
+        corrected=score(case.reference, corrected, case.labels),
+    )
+
+
+def thinned(case: Case, most: int = PICTURES) -> Case:
+    """Return a case with at most `most` of its pictures, evenly spread."""
+    few = spread(len(case.pictures), most)
+    labels = None if case.labels is None else case.labels[few]
+    return replace(case, pictures=case.pictures[few], reference=case.reference[few], labels=labels)
+
+
+def _alone(
+    model: Simulated, case: Case, folded: GraphModule, kept: Collection[str], step: Step
+) -> tuple[list[Record], Array]:
+    """Return the records without gains, and the answers of the unquantized model."""
+    places = _places(model)
+    nothing = Setting(frozenset(), frozenset())
+    outside = _Outside(model.ranges)
+    settings = [_only(name, point, model) for name, point in places]
+    counted = _Counter(step, case, len(places))
+    exact, answers = model.replay(case.pictures).run(nothing, settings, outside.see, counted)
+    costs = _costs(folded, case)
+    total = sum(count for _, count in costs.values())
+    found = []
+    for (name, point), logits in zip(places, answers, strict=True):
+        kind, count = costs.get(name, (point.kind if point else "", 0))
+        is_layer = name in model.layers
+        found.append(
+            Record(
+                name=name,
+                kind=kind,
+                layer=is_layer,
+                kept=name in kept,
+                sqnr_db=_db(exact, logits),
+                range=model.ranges[point.name] if point else None,
+                saturated=outside.share(point.name) if point else 0.0,
+                share=count / total,
+                latency=count / total * (case.speed_up - 1),
+            )
+        )
+    return found, exact
+
+
+def _places(model: Simulated) -> list[tuple[str, Point | None]]:
+    """Return layers and other tensors with their names, in the network's order."""
+    made = {point.maker: point for point in model.points if point.maker}
+    order: list[tuple[str, Point | None]] = []
+    waiting = list(model.layers)
+    for point in model.points:
+        if point.maker is None:
+            order.append((point.name, point))
+            continue
+        while waiting and waiting[0] not in made:
+            order.append((waiting.pop(0), None))
+        if waiting:
+            name = waiting.pop(0)
+            order.append((name, made[name]))
+    return order + [(name, made.get(name)) for name in waiting]
+
+
+def _only(name: str, point: Point | None, model: Simulated) -> Setting:
+    activations = frozenset({point.name} if point else ())
+    return Setting(activations, frozenset({name} & set(model.layers)))
+
+
+def _costs(folded: GraphModule, case: Case) -> dict[str, tuple[str, int]]:
+    """Return kind and multiply-adds by layer; a layer that runs twice is summed."""
+    from kit import cost
+
+    found: dict[str, tuple[str, int]] = {}
+    for layer in cost.count(folded, tuple(case.pictures.shape[1:])).layers:
+        before = found.get(layer.name, ("", 0))[1]
+        found[layer.name] = layer.kind, before + layer.multiply_adds
+    return found
+
+
+def _db(reference: Array, logits: Array) -> float:
+    ratio = sqnr_db(reference, logits)
+    return float("inf") if ratio is None else ratio
+
+
+class _Outside:
+    """Counts the values that lie outside of a tensor's range by more than rounding moves them."""
+
+    def __init__(self, ranges: dict[str, tuple[float, float]]) -> None:
+        self._ranges = ranges
+        self._outside = dict.fromkeys(ranges, 0)
+        self._seen = dict.fromkeys(ranges, 0)
+
+    def see(self, name: str, value: Tensor) -> None:
+        low, high = self._ranges[name]
+        half = (high - low) / 255 / 2
+        outside = (value < low - half) | (value > high + half)
+        self._outside[name] += int(outside.sum())
+        self._seen[name] += value.numel()
+
+    def share(self, name: str) -> float:
+        return self._outside[name] / max(1, self._seen[name])
+
+
+class _Counter:
+    """Turns runs of a few pictures at a time into the share that is done."""
+
+    def __init__(self, step: Step, case: Case, settings: int) -> None:
+        from kit.analysis._replay import PIXELS
+
+        each = max(1, PIXELS // (case.pictures.shape[2] * case.pictures.shape[3]))
+        self._all = settings * -(-len(case.pictures) // each)
+        self._step = step
+        self._done = 0
+
+    def __call__(self) -> None:
+        self._done += 1
+        self._step(self._done / self._all)

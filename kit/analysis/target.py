@@ -1,0 +1,64 @@
+"""What a repair has to reach: ``22dB``, ``97%`` or ``1.0``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from kit.analysis.score import Score
+from kit.errors import UsageError
+
+_TARGET = re.compile(r"(?P<number>\d+(\.\d+)?) ?(?P<unit>db|%|)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A limit on one number.
+
+    Attributes:
+        measure: which: SQNR in dB, agreement in percent, or points of top-1 lost.
+        limit: least SQNR and agreement, most drop.
+    """
+
+    measure: Literal["sqnr", "agreement", "drop"]
+    limit: float
+
+    def value(self, score: Score) -> float:
+        """Return how good a score is in this measure; more is better."""
+        if self.measure == "sqnr":
+            return float("inf") if score.sqnr_db is None else score.sqnr_db
+        if self.measure == "agreement":
+            return 100 * score.agreement
+        assert score.drop is not None
+        return -score.drop
+
+    def met(self, score: Score) -> bool:
+        """Whether a score reaches the target."""
+        least = -self.limit if self.measure == "drop" else self.limit
+        return self.value(score) >= least - 1e-9  # 3 of 4 pictures lost are 75.0 points
+
+    def __str__(self) -> str:
+        return {
+            "sqnr": f"an SQNR of {self.limit:g} dB",
+            "agreement": f"an agreement of {self.limit:g} %",
+            "drop": f"a drop of at most {self.limit:g} points of top-1",
+        }[self.measure]
+
+
+def parse(text: str) -> Target:
+    """Return the target that a text means.
+
+    Raises:
+        UsageError: it means none.
+    """
+    hint = "for example 22dB (SQNR), 97% (agreement), or 1.0 (points of top-1 that may be lost)"
+    match = _TARGET.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"the target {text!r} is not understood", hint)
+    number, unit = float(match["number"]), match["unit"].lower()
+    if unit != "db" and number > 100:
+        raise UsageError(f"the target {text!r} is more than 100 percent", hint)
+    if unit == "db":
+        return Target("sqnr", number)
+    return Target("agreement" if unit == "%" else "drop", number)

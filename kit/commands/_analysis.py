@@ -1,0 +1,132 @@
+"""How `kit analyze` shows what it found: tables for people, one object for programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from kit.analysis.repair import Attempt, Repair
+    from kit.analysis.score import Score
+    from kit.analysis.sensitivity import Record, Study
+
+
+def console(stderr: bool = False) -> Any:
+    """Return a console that never cuts a table where there is no terminal."""
+    from rich.console import Console
+
+    found = Console(stderr=stderr)
+    return found if found.is_terminal else Console(stderr=stderr, width=max(found.width, 120))
+
+
+def show_study(study: Study, title: str, top: int) -> None:
+    """Print the worst places, all of them if `top` is 0."""
+    from rich import box
+    from rich.table import Table
+
+    worst = study.worst()
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("layer", overflow="fold")
+    table.add_column("type")
+    for heading in ("alone dB", "in float +dB", "latency +%", "cost %", "range", "outside %"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for record in worst[: top or len(worst)]:
+        table.add_row(*_cells(record))
+    console().print(table)
+    rest = len(worst) - (top or len(worst))
+    if rest > 0:
+        click.echo(f"and {rest} more that int8 hurts less; --top 0 shows all", err=True)
+
+
+def _cells(record: Record) -> tuple[str, ...]:
+    from rich.markup import escape
+
+    gain = "float" if record.kept else "" if record.gain_db is None else f"{record.gain_db:+.2f}"
+    layer = record.layer and not record.kept
+    return (
+        escape(record.name),
+        record.kind,
+        decibels(record.sqnr_db),
+        gain,
+        f"{100 * record.latency:.1f}" if layer else "",
+        f"{100 * record.share:.1f}" if record.layer else "",
+        "" if record.range is None else f"{record.range[0]:.3g} to {record.range[1]:.3g}",
+        f"{100 * record.saturated:.2g}",
+    )
+
+
+def decibels(value: float | None) -> str:
+    """Return an SQNR in words; what has no noise is equal."""
+    return "equal" if value is None or value == float("inf") else f"{value:.1f}"
+
+
+def sentence(score: Score) -> str:
+    """Return a score in words."""
+    told = f"SQNR {decibels(score.sqnr_db)} dB, agreement {100 * score.agreement:.1f} %"
+    if score.drop is not None:
+        told += f", drop {score.drop:.2f} points of top-1"
+    return f"{told}, on {score.images} pictures"
+
+
+def attempt_line(attempt: Attempt) -> str:
+    """Return one attempt of a repair as a line of progress."""
+    choice, found = attempt.choice, attempt.score
+    told = f"{choice.corrections}, {choice.observer}"
+    if choice.kept:
+        told += f", {len(choice.kept)} in float (latency about +{100 * attempt.latency:.1f} %)"
+    drop = "" if found.drop is None else f", drop {found.drop:.2f}"
+    return f"{told}: {decibels(found.sqnr_db)} dB, {100 * found.agreement:.1f} %{drop}"
+
+
+def show_repair(repair: Repair) -> None:
+    """Print every attempt, the one to take marked."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title="tried, in this order", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("")
+    table.add_column("corrections")
+    table.add_column("observer")
+    table.add_column("in float", overflow="fold")
+    for heading in ("latency +%", "SQNR dB", "agree %", "drop"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for attempt in repair.tried:
+        table.add_row("*" if attempt is repair.best else "", *_attempt_cells(attempt))
+    console().print(table)
+
+
+def _attempt_cells(attempt: Attempt) -> tuple[str, ...]:
+    from rich.markup import escape
+
+    choice, found = attempt.choice, attempt.score
+    return (
+        choice.corrections,
+        choice.observer,
+        escape(", ".join(choice.kept)),
+        f"{100 * attempt.latency:.1f}" if choice.kept else "",
+        decibels(found.sqnr_db),
+        f"{100 * found.agreement:.1f}",
+        "" if found.drop is None else f"{found.drop:.2f}",
+    )
+
+
+def repair_record(repair: Repair, target: str, line: str) -> dict[str, Any]:
+    """Return a repair for JSON."""
+    return {
+        "target": target,
+        "met": repair.met,
+        "command": line,
+        "best": _attempt_record(repair.best),
+        "tried": [_attempt_record(attempt) for attempt in repair.tried],
+    }
+
+
+def _attempt_record(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "corrections": attempt.choice.corrections,
+        "observer": attempt.choice.observer,
+        "keep_float": attempt.choice.kept,
+        "added_latency": attempt.latency,
+        **attempt.score.record(),
+    }

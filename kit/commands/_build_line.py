@@ -1,0 +1,25 @@
+"""A recipe as the `kit build` line that builds it, quoted for the shell."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kit.recipe import Recipe
+
+_OPTIONS = {"formats": "--format"}  # where it is not the field's name
+
+
+def build_line(recipe: Recipe) -> str:
+    """Return ``kit build MODEL`` with an option for each field that is not the default's."""
+    words = ["kit", "build", recipe.model]
+    for name, field in type(recipe).model_fields.items():
+        value = getattr(recipe, name)
+        if name == "model" or value is None or value == field.default:
+            continue
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        option = _OPTIONS.get(name, f"--{name.replace('_', '-')}")
+        # A value that begins with a dash would be taken for an option.
+        words += [f"{option}={text}"] if text.startswith("-") else [option, text]
+    return shlex.join(words)

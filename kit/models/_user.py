@@ -1,0 +1,255 @@
+"""A model of the user's own, from ``FILE.py:FACTORY``: imported by path, checked, fingerprinted.
+
+The file is run like any program: only build models that you trust. Whatever goes wrong in it
+is one sentence with the place in the user's code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import sys
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from kit.errors import RecipeError, WeightsError, origin
+from kit.models._contract import Spec
+from kit.recipe import own
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_DEBUG = "KIT_DEBUG=1 shows the traceback"
+
+
+@dataclass(frozen=True)
+class UserModel:
+    """A factory of the user's.
+
+    Attributes:
+        name: ``FILE.py:FACTORY``.
+        make: takes nothing and returns the network.
+        sources: the file, and what it imported from its own folder.
+        digest: of the sources, when they were read.
+    """
+
+    name: str
+    make: Any
+    sources: tuple[Path, ...]
+    digest: str
+    SPEC: Spec = field(default=Spec(summary="a model of the user's own"))
+
+    def build(self, width: float = 1.0, classes: int = 0) -> nn.Module:
+        """Return what the factory makes, on the CPU and in eval mode; it takes no arguments.
+
+        Raises:
+            RecipeError: the factory fails, or returns something else.
+        """
+        import torch
+        from torch import nn
+
+        with _running(f"{self.name} cannot be called", self.sources[0].parent):
+            model = self.make()
+        if isinstance(model, torch.jit.ScriptModule):
+            raise RecipeError(
+                f"{self.name} returns TorchScript, which cannot be quantized any more",
+                "return the Python module that it was scripted from",
+            )
+        if not isinstance(model, nn.Module):
+            raise RecipeError(
+                f"{self.name} returns {type(model).__name__}, not a torch.nn.Module",
+                "FACTORY is a function, or a class, that returns the network",
+            )
+        return model.cpu().eval()
+
+    def classes(self, resolution: int) -> int:
+        """Return the number of outputs, found by running the network on black pictures.
+
+        Raises:
+            RecipeError: it fails on a picture of this size, or does not give logits.
+        """
+        import torch
+
+        model = self.build()
+        zeros = torch.zeros(2, 3, resolution, resolution)
+        one, again, two = (self._run(model, part) for part in (zeros[:1], zeros[:1], zeros))
+        if not torch.equal(one, again) and not one.isnan().any():
+            raise RecipeError(
+                f"{self.name} answers the same picture in two ways, in eval mode",
+                "is there a dropout without training=self.training?",
+            )
+        if two.shape[1:] != one.shape[1:]:
+            raise RecipeError(f"{self.name} gives {list(two.shape)} for two pictures", _LOGITS)
+        return one.shape[1]
+
+    def _run(self, model: nn.Module, images: Tensor) -> Tensor:
+        import torch
+
+        given = f"{self.name} for an input of {list(images.shape)}"
+        what = f"{self.name} fails on an input of {list(images.shape)}"
+        with _running(what, self.sources[0].parent), torch.no_grad():
+            output = model(images)
+        if not isinstance(output, torch.Tensor):
+            raise RecipeError(f"{given} gives {type(output).__name__}, not a tensor", _LOGITS)
+        if output.dim() != 2 or len(output) != len(images) or output.shape[1] < 2:
+            raise RecipeError(f"{given} gives the shape {list(output.shape)}", _LOGITS)
+        if output.dtype != torch.float32:
+            raise RecipeError(f"{given} gives {output.dtype}", "call .float() on the network")
+        return output
+
+    def fingerprint(self, seed: int) -> dict[str, str]:
+        """Return what tells two models apart: source text, structure and numbers.
+
+        The numbers are read off the built network, because a factory may load files.
+        """
+        import torch
+
+        torch.manual_seed(seed)
+        model = self.build()
+        return {"source": self.digest, "structure": repr(model), "state": state_hash(model)}
+
+
+_LOGITS = "it must return logits [N, classes] with two classes or more; wrap it if it has others"
+
+
+def check_finite(model: nn.Module) -> None:
+    """Raise `WeightsError` if a number of the state dict is NaN or infinite."""
+    for name, value in model.state_dict().items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise WeightsError(f"the model holds NaN or infinity in {name}", "train it again")
+
+
+def state_hash(model: nn.Module) -> str:
+    """Return the SHA-256 of names, types, shapes and numbers of a state dict."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        if not isinstance(value, torch.Tensor):
+            digest.update(f"{name} {value!r}\n".encode())
+            continue
+        digest.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+_loaded: dict[str, UserModel] = {}
+_imported: set[str] = set()  # names of the modules that the user's files brought along
+
+
+def load(name: str) -> UserModel:
+    """Return the model that ``FILE.py:FACTORY`` names; its file is run if it changed.
+
+    Raises:
+        RecipeError: the file is missing or fails, or has no such function.
+    """
+    known = _loaded.get(name)
+    if known is None or known.digest != _digest(known.sources):
+        known = _loaded[name] = _load(name)
+    return known
+
+
+def _load(name: str) -> UserModel:
+    found = own(name)
+    if found is None or not found[0].is_file():
+        raise RecipeError(f"there is no file {found[0] if found else name}", "check the path")
+    file, attribute = found[0].resolve(), found[1]
+    for key, _ in _siblings(file.parent):  # they may have changed since
+        if key in _imported:
+            del sys.modules[key]
+    before = set(sys.modules)
+    module = _import(file, found[0])
+    _imported.update(set(sys.modules) - before)
+    factory = getattr(module, attribute, None)
+    if factory is None:
+        raise RecipeError(f"{found[0]} has no {attribute!r}", _near(attribute, vars(module)))
+    if not callable(factory) or _is_module(factory):
+        raise RecipeError(
+            f"{name} is of type {type(factory).__name__}, and not a function",
+            "FACTORY is a function, or a class, that returns the network",
+        )
+    sources = (file, *sorted({_file(m) for _, m in _siblings(file.parent)} - {file}))
+    return UserModel(name, factory, sources, _digest(sources))
+
+
+def _is_module(value: Any) -> bool:
+    """Whether it is a network already: calling it would run it."""
+    from torch import nn
+
+    return isinstance(value, nn.Module)
+
+
+def _import(file: Path, shown: Path) -> ModuleType:
+    import torch  # noqa: F401 - before the folder is on the path, whose names come first
+
+    key = f"kit_own_{file.stem}"
+    spec = importlib.util.spec_from_file_location(key, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[key] = module  # dataclasses and pickle look it up
+    with _running(f"{shown} cannot be imported", file.parent):
+        spec.loader.exec_module(module)
+    return module
+
+
+def _near(name: str, known: dict[str, Any]) -> str:
+    own_names = [k for k, v in known.items() if callable(v) and not k.startswith("_")]
+    near = get_close_matches(name, own_names, n=3, cutoff=0.5)
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    return f"it has: {', '.join(sorted(own_names)) or 'no functions'}"
+
+
+def _siblings(folder: Path) -> list[tuple[str, ModuleType]]:
+    """Return the imported modules that lie in a folder, without what is installed in it."""
+    apart = {Path(sysconfig.get_paths()[p]) for p in ("stdlib", "platstdlib", "purelib", "platlib")}
+    apart.add(Path(__file__).parents[1])
+    found = []
+    for key, module in list(sys.modules.items()):
+        file = _file(module)
+        if file.is_relative_to(folder) and not any(file.is_relative_to(a) for a in apart):
+            found.append((key, module))
+    return found
+
+
+def _file(module: ModuleType) -> Path:
+    return Path(getattr(module, "__file__", None) or "/")
+
+
+def _digest(sources: tuple[Path, ...]) -> str:
+    digest = hashlib.sha256()
+    for file in sources:
+        text = file.read_bytes() if file.is_file() else b""
+        digest.update(f"{file.name} {len(text)}\n".encode() + text)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _running(what: str, folder: Path) -> Iterator[None]:
+    """Run the user's code: siblings can be imported, and what it prints goes to stderr.
+
+    Raises:
+        RecipeError: for whatever the code raises.
+    """
+    sys.path.insert(0, str(folder))
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    except (Exception, SystemExit) as exc:
+        where = origin(exc)
+        said = (str(exc).strip() or "no message").splitlines()[0][:300]
+        raise RecipeError(
+            f"{what}: {type(exc).__name__}: {said}" + (f" ({where})" if where else ""), _DEBUG
+        ) from exc
+    finally:
+        # Modules may import on first use; then it comes last, so that it hides nothing.
+        sys.path.remove(str(folder))
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))

@@ -1,0 +1,80 @@
+"""Where a training that was killed goes on.
+
+A checkpoint is its SHA-256 and what `torch.save` writes. It lies in the cache under the
+build's key, which names recipe, weights, pictures, tools and kit's own source, so that no
+other build can take it for its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from kit import cache
+
+if TYPE_CHECKING:
+    from kit.quantize._train import State
+
+KEEP = 4  # interrupted trainings; the oldest go first
+FILE = "checkpoint"
+_DIGEST = hashlib.sha256().digest_size
+
+
+class Checkpoints:
+    """The checkpoint of one build.
+
+    Args:
+        key: of the build.
+    """
+
+    def __init__(self, key: str) -> None:
+        self.folder = cache.folder() / ".training" / key
+
+    def save(self, state: State) -> None:
+        """Replace the checkpoint. One that cannot be written is no failure of the build."""
+        import torch
+
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        payload = buffer.getvalue()
+        part = self.folder / f".{FILE}.{os.getpid()}.part"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(hashlib.sha256(payload).digest() + payload)
+            part.replace(self.folder / FILE)
+        except OSError:
+            with suppress(OSError):
+                part.unlink()
+        self._prune()
+
+    def load(self) -> tuple[State | None, str]:
+        """Return where training stopped, or None; and a note if there is a damaged file."""
+        import torch
+
+        try:
+            data = (self.folder / FILE).read_bytes()
+        except FileNotFoundError:
+            return None, ""
+        except OSError as exc:
+            return None, f"the training checkpoint cannot be read ({exc.strerror}): started again"
+        payload = data[_DIGEST:]
+        if hashlib.sha256(payload).digest() != data[:_DIGEST]:
+            return None, "the training checkpoint is damaged: started again"
+        state: State = torch.load(io.BytesIO(payload), weights_only=True)
+        return state, ""
+
+    def remove(self) -> None:
+        """Remove the checkpoint."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _prune(self) -> None:
+        try:
+            entries = sorted(self.folder.parent.iterdir(), key=lambda e: e.stat().st_mtime)
+        except OSError:
+            return  # another build removes them at this moment
+        for old in entries[:-KEEP]:
+            shutil.rmtree(old, ignore_errors=True)

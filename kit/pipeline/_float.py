@@ -1,0 +1,153 @@
+"""The float model of a recipe with everything around it, for those who study it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kit.calibration import choose
+from kit.corrections import _plan
+from kit.errors import PictureError
+from kit.pipeline import _inputs, _model, _prepare
+from kit.pipeline._work import Progress, Work
+from kit.quantize._observers import check as check_observer
+from kit.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.fx import GraphModule
+
+    from kit.pipeline._work import Array
+
+CROPS = 96  # of sample photos, where there are no pictures to measure on
+
+
+@dataclass(frozen=True)
+class FloatModel:
+    """A float model with its weights, and the pictures that would calibrate it.
+
+    Attributes:
+        work: what a build would know by now; its recipe is static.
+        model: in eval mode.
+        calibration: the batch [N, 3, H, W].
+    """
+
+    work: Work
+    model: nn.Module
+    calibration: Array
+
+    def prepared(
+        self, corrections: str | None = None, keep_float: tuple[str, ...] | None = None
+    ) -> tuple[GraphModule, tuple[str, ...]]:
+        """Return the folded and corrected model, and the layers that would stay float.
+
+        Args:
+            corrections: instead of the recipe's.
+            keep_float: instead of the recipe's.
+
+        Raises:
+            UnknownName: a layer to keep does not exist.
+        """
+        changes: dict[str, object] = {}
+        if corrections is not None:
+            changes["corrections"] = corrections
+        if keep_float is not None:
+            changes["keep_float"] = keep_float
+        work = replace(self.work, recipe=self.work.recipe.model_copy(update=changes))
+        folded = _prepare.prepare(work, self.model, self.calibration)
+        return folded, work.kept_float
+
+    def logits(self, inputs: Array) -> Array:
+        """Return the float model's answers [N, classes]."""
+        import torch
+
+        with torch.inference_mode():
+            parts = [self.model(part) for part in torch.from_numpy(inputs).split(8)]
+        answers: Array = torch.cat(parts).numpy()
+        return answers
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Pictures that did not calibrate the model.
+
+    Attributes:
+        source: what they are.
+        inputs: the batch [N, 3, H, W].
+        labels: class of each, or None if any is not known.
+    """
+
+    source: str
+    inputs: Array
+    labels: tuple[int, ...] | None
+
+
+def float_model(recipe: Recipe, progress: Progress = lambda stage: None) -> FloatModel:
+    """Load the float model and the calibration pictures of a recipe.
+
+    Args:
+        recipe: whatever its method, the model is prepared as for ``static``, untrained.
+        progress: called with the name of each stage as it begins.
+
+    Raises:
+        KitError: the weights or the pictures cannot be used.
+    """
+    _plan.resolve(recipe.corrections)
+    check_observer(recipe.observer)
+    pictures = choose(recipe)
+    progress("loading PyTorch and the weights")
+    inputs = _inputs.of(recipe)
+    work = Work(
+        recipe=recipe.model_copy(update={"quantize": "static"}),
+        key="",
+        folder=Path(),
+        shared=Path(),
+        pictures=pictures,
+        progress=progress,
+        preprocessing=inputs.preprocessing,
+        classes=inputs.classes,
+        labels=inputs.labels,
+    )
+    model = _model.load(work)
+    return FloatModel(work, model, pictures.load(work.preprocessing))
+
+
+def unseen(found: FloatModel, images: Path | None, most: int) -> Unseen:
+    """Return pictures that the calibration did not see, evenly spread over their set.
+
+    Args:
+        found: the model that they are prepared for.
+        images: folder or zip; None takes what the calibration left over of its set.
+        most: how many, at most.
+
+    Raises:
+        PictureError: the set or a picture cannot be used.
+    """
+    from kit.images import batch, digest, open_set
+
+    work = found.work
+    path = images or (Path(work.recipe.calibrate) if work.recipe.calibrate else None)
+    if path is None:
+        return _crops(work, most)
+    opened = open_set(path, None, () if work.labels is None else work.labels)
+    seen = frozenset(work.pictures.digests)
+    chosen = [picture for picture in opened if digest(picture) not in seen]
+    if not chosen and images is None:
+        return _crops(work, most)
+    if not chosen:
+        raise PictureError(
+            f"every picture of {opened.source} calibrates the model",
+            "measure on other pictures, or use fewer --calibration-images",
+        )
+    if len(chosen) > most:
+        chosen = [chosen[i * len(chosen) // most] for i in range(most)]
+    labels = [p.label for p in chosen if p.label is not None and p.label < work.classes]
+    known = tuple(labels) if len(labels) == len(chosen) else None
+    return Unseen(opened.source, batch(chosen, work.preprocessing), known)
+
+
+def _crops(work: Work, most: int) -> Unseen:
+    from kit.images import photos
+
+    return Unseen(photos.SOURCE, photos.golden(min(CROPS, most), work.preprocessing), None)

@@ -1,0 +1,103 @@
+"""The pictures of quantization-aware training: which, held out which, and changed how.
+
+What a step sees is a function of seed and step alone: each pass over the pictures has an
+order of its own, and each picture is cropped and mirrored by draws of its own. A resumed
+training, or one on several processes, sees what an uninterrupted one in one process sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kit.quantize._train import Batch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+HELD = 32  # pictures at most, and a quarter at most, that training never sees
+VIEWS = 96  # that the result is judged by: the held pictures, and crops of them
+FEWEST = 8  # with fewer pictures nothing is held back
+SMALLEST = 0.35  # area of a crop, as a share of the picture
+ASPECT = 4 / 3  # of a crop, at most, either way
+
+_SPLIT, _ORDER, _TRAIN, _JUDGE = range(4)  # streams of random numbers
+
+
+def split(count: int, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the indices of `count` pictures to hold back, and of those to train with."""
+    order = np.random.default_rng((seed, _SPLIT)).permutation(count).tolist()
+    held = min(HELD, count // 4) if count >= FEWEST else 0
+    return tuple(sorted(order[:held])), tuple(sorted(order[held:]))
+
+
+@dataclass(frozen=True)
+class Material:
+    """Pictures to train with.
+
+    Attributes:
+        source: for people.
+        digests: SHA-256 of each of the user's pictures.
+        held: indices of the pictures that training never sees; empty if there are too few.
+        seen: indices of those that it sees.
+        labelled: every picture has a label.
+        read: gives one picture [3, H, W] and its label.
+        seed: of orders and crops.
+    """
+
+    source: str
+    digests: tuple[str, ...]
+    held: tuple[int, ...]
+    seen: tuple[int, ...]
+    labelled: bool
+    read: Callable[[int], tuple[Tensor, int | None]]
+    seed: int
+
+    def step(self, step: int, size: int, part: slice) -> Batch:
+        """Return a process's part of the `size` pictures of a step."""
+        places = range(step * size, (step + 1) * size)[part]
+        orders = {p // len(self.seen): self._order(p // len(self.seen)) for p in places}
+        chosen = [orders[p // len(self.seen)][p % len(self.seen)] for p in places]
+        return self._batch(chosen, [(self.seed, _TRAIN, place) for place in places])
+
+    def judge(self) -> Batch:
+        """Return the views that the result is judged by."""
+        pictures = self.held or self.seen
+        rounds = max(1, VIEWS // len(pictures))
+        draws: list[tuple[int, ...] | None] = [None] * len(pictures)
+        draws += [(self.seed, _JUDGE, i) for i in range((rounds - 1) * len(pictures))]
+        return self._batch(list(pictures) * rounds, draws)
+
+    def _order(self, epoch: int) -> list[int]:
+        order = np.random.default_rng((self.seed, _ORDER, epoch)).permutation(len(self.seen))
+        return [self.seen[i] for i in order]
+
+    def _batch(self, indices: Sequence[int], draws: Sequence[tuple[int, ...] | None]) -> Batch:
+        import torch
+
+        found = [self.read(index) for index in indices]
+        views = [
+            image if draw is None else view(image, np.random.default_rng(draw).random(5).tolist())
+            for (image, _), draw in zip(found, draws, strict=True)
+        ]
+        labels = torch.tensor([label for _, label in found]) if self.labelled else None
+        return Batch(torch.stack(views), labels)
+
+
+def view(image: Tensor, draws: Sequence[float]) -> Tensor:
+    """Return a resized crop of a picture [3, H, W], mirrored or not; five draws from 0..1."""
+    from torch.nn import functional
+
+    height, width = image.shape[1:]
+    share = SMALLEST + (1 - SMALLEST) * draws[0]
+    aspect = ASPECT ** (2 * draws[1] - 1)
+    rows = max(1, min(height, round(height * (share / aspect) ** 0.5)))
+    columns = max(1, min(width, round(width * (share * aspect) ** 0.5)))
+    top, left = round((height - rows) * draws[2]), round((width - columns) * draws[3])
+    crop = image[None, :, top : top + rows, left : left + columns]
+    resized: Tensor = functional.interpolate(crop, (height, width), mode="bilinear")[0]
+    return resized.flip(2) if draws[4] < 0.5 else resized

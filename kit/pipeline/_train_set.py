@@ -1,0 +1,112 @@
+"""Where the pictures of quantization-aware training come from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kit.errors import PictureError
+from kit.images import PictureSet, digest, open_set, sample
+from kit.pipeline._train_pictures import HELD, Material, split
+from kit.pipeline._work import Work
+from kit.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from kit.pipeline._work import Array
+
+
+def identity(recipe: Recipe) -> str:
+    """Return the hash of the set that a recipe trains with; empty if it names none.
+
+    Raises:
+        PictureError: the set cannot be used.
+    """
+    if recipe.train is None:
+        return ""
+    lines = [f"{digest(p)} {p.name}\n" for p in _choose(recipe, ())]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def of(work: Work, images: Array) -> Material:
+    """Return the pictures that a recipe trains with.
+
+    Args:
+        work: the build.
+        images: the calibration batch [N, 3, H, W], which serves if there is no other set.
+
+    Raises:
+        PictureError: the set or one of its labels cannot be used.
+    """
+    if work.recipe.train is not None:
+        return _from_set(work)
+    import torch
+
+    tensor = torch.from_numpy(images)
+    held, seen = split(len(tensor), work.recipe.seed)
+    return Material(
+        source=work.pictures.source,
+        digests=work.pictures.digests,
+        held=held,
+        seen=seen,
+        labelled=False,
+        read=lambda index: (tensor[index], None),
+        seed=work.recipe.seed,
+    )
+
+
+def _from_set(work: Work) -> Material:
+    import torch
+
+    from kit.images import batch
+
+    chosen = _choose(work.recipe, _categories(work))
+    pictures = chosen.pictures
+    labelled = _are_labelled(chosen, work)
+
+    def read(index: int) -> tuple[Tensor, int | None]:
+        (array,) = batch([pictures[index]], work.preprocessing)
+        return torch.from_numpy(array), pictures[index].label
+
+    held, seen = split(len(pictures), work.recipe.seed)
+    digests = tuple(digest(picture) for picture in pictures)
+    return Material(chosen.source, digests, held, seen, labelled, read, work.recipe.seed)
+
+
+def _choose(recipe: Recipe, categories: Sequence[str] | None) -> PictureSet:
+    """Return no more pictures than training can look at."""
+    assert recipe.train is not None
+    found = open_set(Path(recipe.train), categories=categories)
+    return sample(found, recipe.train_steps * recipe.train_batch + HELD, recipe.seed)
+
+
+def _categories(work: Work) -> Sequence[str] | None:
+    """Return the names of the classes; None for ImageNet, empty where there are none."""
+    if work.labels is None and work.classes == 1000:
+        return None
+    return work.labels or ()
+
+
+def _are_labelled(chosen: PictureSet, work: Work) -> bool:
+    """Return whether there are labels to train with.
+
+    Raises:
+        PictureError: a label is none of the model's, or only some pictures have one.
+    """
+    for picture in chosen:
+        if picture.label is not None and picture.label >= work.classes:
+            raise PictureError(
+                f"{picture.name} has the label {picture.label}, "
+                f"but the model has the classes 0 to {work.classes - 1}",
+                "check the labels, or whether --train is of another data set",
+            )
+    without = [picture.name for picture in chosen if picture.label is None]
+    if 0 < len(without) < len(chosen):
+        raise PictureError(
+            f"{without[0]} has no label, as {len(without)} of {len(chosen)} training pictures",
+            "name every folder like one class, or none: without labels the float model teaches",
+        )
+    return not without

@@ -1,0 +1,266 @@
+"""A graph of modules from `torch.export`, for models that `torch.fx` cannot trace as a whole.
+
+Symbolic tracing stops at decisions on shapes, and leaves functional layers (`F.conv2d` with a
+parameter) and closed modules (`nn.MultiheadAttention`) as they are: these could neither be
+folded nor corrected. The exported program has them all as operators. Here those with weights
+become modules again, those that quantizers know by their Python name get it back, and every
+other operator stays what it is: it computes in float between two conversions.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from kit.errors import BuildError, origin, place
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.fx import GraphModule, Node
+
+# Nothing is left in place in the graph, so that copies and aliases have no purpose.
+_IDENTITY = {"clone", "alias", "detach", "detach_", "dropout", "contiguous", "lift_fresh_copy"}
+_ASSERTS = re.compile(r"_guards_fn|assert")
+_ACTIVATIONS = {  # the remaining arguments of the operator are those of the module, in order
+    "relu": "ReLU",
+    "relu6": "ReLU6",
+    "hardtanh": "Hardtanh",
+    "hardswish": "Hardswish",
+    "hardsigmoid": "Hardsigmoid",
+    "leaky_relu": "LeakyReLU",
+    "silu": "SiLU",
+}
+# What quantizers, and `kit.quantize._graph`, recognize by its Python function.
+_TORCH = {
+    **{n: n for n in ("cat", "flatten", "mean", "mul", "permute", "reshape", "sigmoid", "split")},
+    **{n: n for n in ("squeeze", "tanh", "transpose", "unsqueeze", "add", "sub")},
+    # A view of what a quantized operator wrote may not exist; it is the same values.
+    **dict.fromkeys(("view", "_unsafe_view"), "reshape"),
+}
+_FUNCTIONAL = ("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d")
+
+
+@contextmanager
+def errors_of(model: nn.Module) -> Iterator[None]:
+    """Map whatever `torch.export` raises.
+
+    Raises:
+        BuildError: names the pattern and the place in the user's code.
+    """
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # it logs whole graphs beside what it raises
+    try:
+        yield
+    except Exception as exc:  # torch.export's errors have no public base
+        found = origin(exc)
+        raise BuildError(
+            f"torch.export cannot follow {type(model).__name__}: {_reason(exc)}"
+            + (f" ({found})" if found else ""),
+            "decisions may depend on shapes, not on values or on the number of pictures",
+        ) from exc
+    finally:
+        logging.disable(before)
+
+
+def _reason(exc: Exception) -> str:
+    if re.search("data-dependent|_local_scalar_dense", str(exc)):
+        return "its forward decides by the values of the picture"
+    said = next((text for text in str(exc).splitlines() if text.strip()), type(exc).__name__)
+    return said.strip()[:300]
+
+
+def program(model: nn.Module, example: Tensor) -> GraphModule:
+    """Return the exported graph of a model, functional, with a free batch dimension.
+
+    Args:
+        model: in eval mode.
+        example: [N, 3, H, W]; the first picture is used.
+
+    Raises:
+        BuildError: `torch.export` cannot follow the model.
+    """
+    import torch
+
+    two = example[:1].repeat(2, 1, 1, 1)  # a batch of one would be specialized
+    shapes = ({0: torch.export.Dim("batch", min=1)},)
+    with errors_of(model), torch.no_grad():
+        exported = torch.export.export(model, (two,), dynamic_shapes=shapes)
+        module: GraphModule = exported.run_decompositions({}).module()
+    return module
+
+
+def graph(model: nn.Module, example: Tensor) -> GraphModule:
+    """Return a graph of modules and Python functions that computes what the model computes.
+
+    Args:
+        model: in eval mode; its parameters are shared.
+        example: [N, 3, H, W].
+
+    Raises:
+        BuildError: `torch.export` cannot follow the model.
+    """
+    from torch import fx
+
+    source = program(model, example)
+    made, env = fx.Graph(), {}
+    attributes: dict[str, Any] = {}
+    for node in source.graph.nodes:
+        if node.op == "output":
+            (result,) = node.args[0]
+            made.output(env[result])
+        elif not _ASSERTS.search(f"{node.target}"):
+            env[node] = _translate(source, node, made, env, attributes)
+    found = fx.GraphModule(attributes, made, type(model).__name__)
+    found.graph.eliminate_dead_code()
+    found.delete_all_unused_submodules()
+    found.recompile()
+    return found
+
+
+def _translate(
+    source: GraphModule, node: Node, made: Any, env: dict[Node, Any], attributes: dict[str, Any]
+) -> Any:
+    from torch import fx
+
+    def known(value: Any) -> Any:
+        return fx.node.map_arg(value, lambda n: env[n])
+
+    name = _operator(node)
+    # Of the three results of a batch norm, the module that stands for it gives the first.
+    if name in _IDENTITY or (name == "getitem" and env[node.args[0]].op == "call_module"):
+        return known(node.args[0])
+    if name == _SIZE:
+        return made.call_method("size", known(node.args))
+    layer = _layer(source, node, name)
+    if layer is not None:
+        target = _free_name(source, node, attributes)
+        attributes[target] = layer.eval()
+        return made.call_module(target, (known(node.args[0]),))
+    copy = made.node_copy(node, lambda n: env[n])
+    if node.op == "get_attr":
+        attributes[str(node.target)] = _attribute(source, str(node.target))
+    elif (function := _function(node, name)) is not None:
+        copy.target = function
+    return copy
+
+
+_BATCH_NORM, _SIZE = "_native_batch_norm_legit_no_training", "sym_size"
+
+
+def _operator(node: Any) -> str:
+    """Return ``conv2d`` for ``aten.conv2d.default``, and the name of any other function."""
+    target = getattr(node, "target", None)
+    packet = getattr(target, "overloadpacket", target)
+    return str(getattr(packet, "__name__", ""))
+
+
+def _function(node: Node, name: str) -> Callable[..., Any] | None:
+    import torch
+
+    if "alpha" in node.kwargs or "memory_format" in node.kwargs or "dtype" in node.kwargs:
+        return None
+    if name in _FUNCTIONAL:
+        return getattr(torch.nn.functional, name)  # type: ignore[no-any-return]
+    if name in _TORCH and str(node.target).startswith("aten."):
+        return getattr(torch, _TORCH[name])  # type: ignore[no-any-return]
+    return None
+
+
+def _layer(source: GraphModule, node: Node, name: str) -> nn.Module | None:
+    """Return the module that stands for an operator, if there is one and its weights are fixed."""
+    from torch import nn
+
+    if name in _ACTIVATIONS and not node.kwargs:
+        kind: Any = getattr(nn, _ACTIVATIONS[name])
+        return kind(*node.args[1:])  # type: ignore[no-any-return]
+    if name not in ("conv2d", "linear", _BATCH_NORM):
+        return None
+    last = 5 if name == _BATCH_NORM else 3
+    values = [_constant(source, argument) for argument in node.args[1:last]]
+    if any(isinstance(v, str) for v in values):
+        return None
+    return {"conv2d": _convolution, "linear": _linear, _BATCH_NORM: _batch_norm}[name](
+        node, *values
+    )
+
+
+def _constant(source: GraphModule, argument: Any) -> Any:
+    """Return a parameter, None for an absent one, and ``computed`` for anything else."""
+    if argument is None:
+        return None
+    return _attribute(source, argument.target) if argument.op == "get_attr" else "computed"
+
+
+def _attribute(source: GraphModule, target: str) -> Any:
+    owner, _, name = target.rpartition(".")
+    return getattr(source.get_submodule(owner), name)
+
+
+def _convolution(node: Node, weight: Tensor, bias: Tensor | None = None) -> nn.Module:
+    from torch import nn
+
+    names = ("stride", "padding", "dilation", "groups")
+    options = dict(zip(names, node.args[3:], strict=False))
+    options = {**options, **{k: v for k, v in node.kwargs.items() if k in names}}
+    groups: int = options.get("groups", 1)
+    size = tuple(weight.shape[2:])
+    made = nn.Conv2d(weight.shape[1] * groups, len(weight), size, bias=False, **options)
+    return _filled(made, weight=weight, bias=bias)
+
+
+def _linear(node: Node, weight: Tensor, bias: Tensor | None = None) -> nn.Module:
+    from torch import nn
+
+    return _filled(nn.Linear(weight.shape[1], len(weight), bias=False), weight=weight, bias=bias)
+
+
+def _batch_norm(node: Node, weight: Any, bias: Any, mean: Any, variance: Any) -> nn.Module:
+    from torch import nn
+
+    kinds = {4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
+    made = kinds.get(node.args[0].meta["val"].dim(), nn.BatchNorm1d)(len(mean), eps=node.args[-1])
+    return _filled(made, weight=weight, bias=bias, running_mean=mean, running_var=variance)
+
+
+def _filled(module: nn.Module, **values: Any) -> nn.Module:
+    from torch import nn
+
+    for name, value in values.items():
+        parameter = name in ("weight", "bias") and value is not None
+        setattr(module, name, nn.Parameter(value.detach()) if parameter else value)
+    return module
+
+
+def _free_name(source: GraphModule, node: Node, attributes: dict[str, Any]) -> str:
+    """Return the layer's name in the user's model, or the operator's, and a number if taken."""
+    weight = str(getattr(node.args[1], "target", "")) if len(node.args) > 1 else ""
+    wanted = weight.removesuffix(".weight") if weight.endswith(".weight") else node.name
+    name, number = wanted, 1
+    while name in attributes:
+        name, number = f"{wanted}_{number}", number + 1
+    return name
+
+
+def where(model: nn.Module, example: Tensor, message: str) -> str:
+    """Return the operator that a message names and its place in the user's code, if any.
+
+    Args:
+        model: the model as the user wrote it.
+        example: [N, 3, H, W].
+        message: of the error that a format raised.
+    """
+    try:
+        nodes = program(model, example).graph.nodes
+    except BuildError:
+        return ""
+    for node in nodes:
+        name = _operator(node)
+        if node.op != "call_function" or not re.search(rf"\baten[.:]+{name}\b", message):
+            continue
+        trace = re.findall(r'File "([^"]+)", line (\d+)', node.meta.get("stack_trace") or "")
+        found = place((file, int(line)) for file, line in trace)
+        return f"aten.{name}" + (f" ({found})" if found else "")
+    return ""

@@ -1,0 +1,285 @@
+"""Where int8 hurts, and what repairs it: a small network whose weak places are known."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from analysis_samples import case, damaged, net, pictures  # noqa: E402
+
+from kit import family  # noqa: E402
+from kit.analysis import sensitivity  # noqa: E402
+from kit.analysis._points import points  # noqa: E402
+from kit.analysis.case import Simulated, spread  # noqa: E402
+from kit.analysis.repair import Choice, Search  # noqa: E402
+from kit.analysis.score import Score, score  # noqa: E402
+from kit.analysis.target import Target, parse  # noqa: E402
+from kit.errors import UsageError  # noqa: E402
+from kit.quantize._graph import fold, layer_names  # noqa: E402
+from kit.quantize._simulate import Simulation  # noqa: E402
+
+DAMAGED = "1.filter.0"
+
+
+@pytest.fixture(scope="module")
+def folded():
+    return fold(net())
+
+
+@pytest.fixture(scope="module")
+def broken():
+    model = damaged()
+    return fold(model), case(model)
+
+
+def test_points_know_who_makes_and_reads_them(folded):
+    found = {point.name: point for point in points(folded)}
+    stem = found["0.2"]  # the clip's tensor, made by the convolution before it
+    assert (stem.maker, stem.kind) == ("0.0", "")
+    assert set(stem.readers) == {"1.expand.0", "add_"}
+    assert found["input_1"].kind == "input"
+    assert found["add_"].kind == "addition"
+    assert found["1.project"].readers == ("add_",)
+    assert found["3"].readers == ("5",)  # flatten is looked through
+    assert found["5"].readers == ()
+    assert {p.maker for p in found.values() if p.maker} == set(layer_names(folded))
+
+
+def test_a_tensor_is_float_when_all_around_it_is(folded):
+    model = Simulated(folded, case(net()), "minmax")
+    everything = {point.name for point in model.points}
+    assert model.all_but(()).activations == everything
+    assert model.all_but(["0.0"]).activations == everything - {"input_1"}
+    assert model.all_but(["1.expand.0"]).activations == everything
+    assert model.all_but(["1.expand.0", "1.filter.0"]).activations == everything - {"1.expand.1"}
+    assert model.all_but(["5"]).activations == everything - {"5"}
+    assert model.all_but(["5"]).weights == set(layer_names(folded)) - {"5"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", [("0.0",), ("1.filter.0", "1.project"), ("1.expand.0",)])
+def test_layers_in_float_do_what_the_formats_do(folded, kept):
+    """Against torchao's converted graph, with the layers left out of its quantizer."""
+    from kit.quantize import _pt2e
+    from kit.quantize._contract import Options
+
+    given = case(net(), "per-channel")
+    simulated = Simulated(folded, given, "minmax").logits(given.pictures, kept)
+    options = Options("per-channel", given.output_margin, "minmax", kept)
+    graph = _pt2e.quantize_static(folded, given.calibration, options, unsigned=True).graph
+    with torch.no_grad():
+        real = np.concatenate([graph(picture[None]).numpy() for picture in given.pictures])
+    step = np.ptp(given.reference) * given.output_margin / 255
+    assert np.abs(simulated - real).max() <= 3 * step
+    assert score(given.reference, simulated).sqnr_db == pytest.approx(
+        score(given.reference, real).sqnr_db, abs=1.0
+    )
+
+
+def test_replay_computes_what_a_whole_run_computes(folded):
+    """Only what a setting changes is computed again, and in-place operations do not leak."""
+    given = case(net())
+    model = Simulated(folded, given, "minmax")
+    base = model.all_but(())
+    choices = [("0.0",), ("1.filter.0",), ("2.project", "5"), ()]
+    whole, others = model.replay(given.pictures).run(base, [model.all_but(k) for k in choices])
+    plain = Simulation(folded, "per-tensor", "minmax")
+    plain.calibrate(given.calibration, given.output_margin)
+    np.testing.assert_array_equal(whole, plain.logits(given.pictures).numpy())
+    for kept, logits in zip(choices, others, strict=True):
+        again = Simulated(folded, given, "minmax").logits(given.pictures, kept)
+        np.testing.assert_array_equal(logits, again, err_msg=str(kept))
+    assert not np.array_equal(whole, others[0])
+    np.testing.assert_array_equal(whole, others[-1])
+
+
+def test_measure_gives_each_layer_in_order(folded):
+    found = sensitivity.measure(folded, pictures(16), "per-channel", "minmax")
+    assert [record.name for record in found] == list(layer_names(folded))
+    assert all(5 < record.sqnr_db < 80 for record in found)
+    assert sum(record.share for record in found) == pytest.approx(1)
+    assert all(record.gain_db is None for record in found)
+
+
+def test_one_layer_at_a_time_is_that_layer(folded):
+    """Against a simulation made by hand: weights and output of one layer, nothing else."""
+    found = {r.name: r for r in sensitivity.measure(folded, pictures(16), "per-tensor", "minmax")}
+    plain = Simulation(folded, "per-tensor", "minmax")
+    plain.calibrate(pictures(16), 1.25)
+    plain.quantize(())
+    exact = plain.logits(pictures(16)).numpy()
+    plain.activations["1.filter.1"].mode = "quantize"
+    plain.weights["1.filter.0"].enabled = True
+    alone = score(exact, plain.logits(pictures(16)).numpy()).sqnr_db
+    assert found["1.filter.0"].sqnr_db == pytest.approx(alone, abs=1e-6)
+    assert found["1.filter.0"].range == pytest.approx(
+        (plain.activations["1.filter.1"].low, plain.activations["1.filter.1"].high)
+    )
+
+
+def test_a_damaged_layer_is_the_worst_and_float_repairs_it(broken):
+    model, given = broken
+    found = sensitivity.study(model, given, "minmax")
+    worst = next(record.name for record in found.worst() if record.layer)
+    assert worst == DAMAGED
+    sound = sensitivity.study(fold(net()), case(net()), "minmax")
+    assert found.whole.sqnr_db < sound.whole.sqnr_db - 5
+    around = Simulated(model, given, "minmax").logits(given.pictures, [DAMAGED, "1.project"])
+    repaired = score(given.reference, around).sqnr_db
+    assert repaired > found.whole.sqnr_db + 5
+
+
+def test_study_tells_inputs_additions_and_saturation(folded):
+    given = case(net())
+    found = {r.name: r for r in sensitivity.study(folded, given, "minmax").records}
+    assert [r.kind for r in found.values() if not r.layer] == [
+        "input", "addition", "addition", "operation",
+    ]  # fmt: skip
+    assert found["input_1"].gain_db is None
+    assert found["1.filter.0"].gain_db is not None
+    # Pictures twice as strong as those that calibrated leave the ranges.
+    strong = dataclasses.replace(given, pictures=2 * given.pictures)
+    outside = {r.name: r for r in sensitivity.study(folded, strong, "minmax").records}
+    low, high = found["input_1"].range
+    values = strong.pictures.numpy()
+    half = (high - low) / 510
+    expected = np.mean((values < low - half) | (values > high + half))
+    assert outside["input_1"].saturated == pytest.approx(expected)
+    assert outside["input_1"].saturated > 10 * found["input_1"].saturated
+
+
+def test_kept_layers_are_part_of_the_base(folded):
+    given = case(net())
+    found = sensitivity.study(folded, given, "minmax", kept=("5",))
+    by_name = {record.name: record for record in found.records}
+    assert by_name["5"].kept
+    assert by_name["5"].gain_db is None
+    expected = Simulated(folded, given, "minmax").logits(given.pictures, ["5"])
+    assert found.whole == score(given.reference, expected)
+
+
+def test_progress_ends_at_the_end(folded):
+    told: list[float] = []
+    sensitivity.study(folded, case(net()), "minmax", step=told.append)
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("22dB", Target("sqnr", 22)),
+        ("18.5 DB", Target("sqnr", 18.5)),
+        ("97%", Target("agreement", 97)),
+        ("1.0", Target("drop", 1)),
+        ("0", Target("drop", 0)),
+    ],
+)
+def test_targets(text, expected):
+    assert parse(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "dB", "-1", "101%", "97 percent", "nan", "1e3dB", "200"])
+def test_bad_targets(text):
+    with pytest.raises(UsageError, match="target"):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "met"),
+    [
+        ("20dB", Score(10, 20.0, 0.5, None), True),
+        ("20dB", Score(10, 19.9, 1.0, None), False),
+        ("20dB", Score(10, None, 1.0, None), True),
+        ("90%", Score(10, 1.0, 0.9, None), True),
+        ("90%", Score(10, 99.0, 0.8, None), False),
+        ("1.0", Score(10, 1.0, 0.5, 1.0), True),
+        ("1.0", Score(10, 1.0, 0.5, -3.0), True),
+        ("1.0", Score(10, 99.0, 1.0, 1.1), False),
+    ],
+)
+def test_when_a_target_is_met(text, found, met):
+    assert parse(text).met(found) is met
+
+
+def search(model, given, target: str):
+    """Return a search over the real corrections, and the list of what it prepared."""
+    prepared: list[tuple[str, tuple[str, ...]]] = []
+
+    def prepare(corrections, kept):
+        prepared.append((corrections, kept))
+        result = fold(model)
+        from kit.corrections import _plan
+
+        for name in _plan.resolve(corrections):
+            step = family.load("corrections", name)
+            step.apply(result, given.calibration, given.granularity)
+        return result
+
+    costs = {r.name: r.latency for r in sensitivity.study(fold(model), given, "minmax").records}
+    return Search(parse(target), given, prepare, costs), prepared
+
+
+def test_repair_leaves_alone_what_is_good(folded):
+    search_, _ = search(net(), case(net()), "1dB")
+    found = search_.run(Choice("none", "minmax"))
+    assert found.met
+    assert [a.choice for a in found.tried] == [Choice("none", "minmax")]
+
+
+def test_repair_takes_a_correction_before_layers(broken):
+    model, given = damaged(), broken[1]
+    before = score(
+        given.reference, Simulated(broken[0], given, "minmax").logits(given.pictures, ())
+    ).sqnr_db
+    search_, _ = search(model, given, f"{before + 3:.1f}dB")
+    found = search_.run(Choice("none", "minmax"))
+    assert found.met
+    assert found.best.choice.kept == ()
+    assert found.best.latency == 0
+    assert found.best.score.sqnr_db >= before + 3
+
+
+def test_repair_buys_layers_when_corrections_do_not_suffice(broken):
+    model, given = damaged(), broken[1]
+    free, _ = search(model, given, "90dB")
+    limits = [a for a in free.run(Choice("none", "minmax")).tried if not a.choice.kept]
+    goal = max(a.score.sqnr_db for a in limits) + 3
+    search_, prepared = search(model, given, f"{goal:.2f}dB")
+    found = search_.run(Choice("none", "minmax"))
+    assert found.met
+    kept = found.best.choice.kept
+    assert kept
+    assert (found.best.choice.corrections, kept) in prepared  # confirmed as it would be built
+    assert found.best.latency == pytest.approx(
+        sum(r.latency for r in sensitivity.study(fold(model), given, "minmax").records
+            if r.name in kept)
+    )  # fmt: skip
+    again = search(model, given, "1dB")[0].run(found.best.choice)
+    assert again.best.score == found.best.score
+
+
+def test_repair_says_when_the_target_is_out_of_reach(broken):
+    search_, _ = search(damaged(), broken[1], "300dB")
+    found = search_.run(Choice("none", "minmax"))
+    assert not found.met
+    assert found.best.score.sqnr_db == max(a.score.sqnr_db for a in found.tried)
+
+
+def test_repair_by_drop_needs_only_labels(broken):
+    model = damaged()
+    given = case(model, labelled=True)
+    search_, _ = search(model, given, "0")
+    found = search_.run(Choice("none", "minmax"))
+    assert found.met
+    assert found.best.score.drop == 0
+    assert found.tried[0].score.drop > 0
+
+
+def test_spread():
+    assert spread(3, 5) == [0, 1, 2]
+    assert spread(10, 5) == [0, 2, 4, 6, 8]

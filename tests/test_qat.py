@@ -1,0 +1,394 @@
+"""Quantization-aware training: small networks, real processes."""
+
+import copy
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from picture_samples import encode, fill, noise
+
+import kit
+from kit import bundle
+from kit.calibration import choose
+from kit.errors import PictureError, RecipeError, UsageError
+from kit.pipeline import _checkpoints, _inputs, _train_pictures, _train_set, _training
+from kit.pipeline._checkpoints import Checkpoints
+from kit.pipeline._train_score import Score, worse
+from kit.pipeline._work import Work
+from kit.quantize import _distributed
+from kit.quantize._distributed import Group
+
+torch = pytest.importorskip("torch")
+
+CLASSES = 20
+SMALL = {"weights": "random", "width": 0.35, "resolution": 32, "quantize": "qat"}
+QUICK = {"train_steps": 6, "train_batch": 4, "calibration_images": 12, "learning_rate": 1e-5}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("KIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.delenv("RANK", raising=False)
+
+
+def work_of(tmp_path: Path, **fields) -> Work:
+    recipe = kit.make_recipe("mobilenet_v2", **{**SMALL, **QUICK, **fields})
+    inputs = _inputs.of(recipe)
+    return Work(
+        recipe=recipe,
+        key="a-key",
+        folder=tmp_path,
+        shared=tmp_path,
+        pictures=choose(recipe),
+        progress=[].append,
+        preprocessing=inputs.preprocessing,
+        classes=CLASSES,
+        labels=tuple(str(i) for i in range(CLASSES)),
+    )
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A float model of few layers, a residual among them, and its folded twin."""
+    from torch import nn
+
+    from kit.quantize._graph import fold
+
+    torch.manual_seed(0)
+
+    def layer(*sizes: int, **options: int) -> nn.Sequential:
+        convolution = nn.Conv2d(*sizes, bias=False, **options)
+        return nn.Sequential(convolution, nn.BatchNorm2d(sizes[1]), nn.ReLU6())
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inside = nn.Sequential(
+                layer(8, 24, 1), layer(24, 24, 3, padding=1, groups=24), nn.Conv2d(24, 8, 1)
+            )
+
+        def forward(self, x):
+            return x + self.inside(x)
+
+    pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    model = nn.Sequential(
+        layer(3, 8, 3, stride=2), Block(), Block(), layer(8, 64, 1), *pool, nn.Linear(64, CLASSES)
+    )
+    model.train()
+    with torch.no_grad():
+        for _ in range(20):
+            model(torch.randn(16, 3, 32, 32))
+    return model.eval(), fold(model.eval())
+
+
+def trained(work: Work, network) -> dict[str, torch.Tensor]:
+    """Train a copy of the network; return its state."""
+    teacher, folded = network
+    folded = copy.deepcopy(folded)
+    images = work.pictures.load(work.preprocessing)
+    _training.train(work, teacher, folded, images)
+    return folded.state_dict()
+
+
+def equal(one, other) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_training_brings_the_answers_nearer_and_is_recorded(tmp_path, network):
+    work = work_of(tmp_path, train_steps=20)
+    before = network[1].state_dict()
+    after = trained(work, network)
+    record = work.training
+    assert record.kept
+    assert record.note == ""
+    assert record.sqnr_db[1] > record.sqnr_db[0] + 0.2
+    assert record.steps == 20
+    assert record.objective == "distillation"
+    assert work.warnings == []
+    assert not equal(before, after)
+    assert [name for name in after if "bn" in name or "running" in name] == []
+    lines = work.progress.__self__
+    assert "training 2/20, loss" in "\n".join(lines)
+    assert lines[-2].startswith("training 20/20")
+
+
+def test_equal_seeds_give_equal_weights(tmp_path, network):
+    first, again, other = (trained(work_of(tmp_path, seed=s), network) for s in (3, 3, 4))
+    assert equal(first, again)
+    assert not equal(first, other)
+
+
+class Stop(Exception):
+    pass
+
+
+def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path, network, monkeypatch):
+    whole = trained(work_of(tmp_path), network)
+    real, rounds = Checkpoints.save, []
+
+    def stopping(self, state):
+        real(self, state)
+        rounds.append(state["step"])
+        if len(rounds) == 3:
+            raise Stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", stopping)
+        with pytest.raises(Stop):
+            trained(work_of(tmp_path), network)
+    work = work_of(tmp_path)
+    assert equal(trained(work, network), whole)
+    text = "\n".join(work.progress.__self__)
+    assert "going on after step 3 of a build that was stopped" in text
+    assert "training 3/6" not in text
+    assert not Checkpoints(work.key).folder.exists()
+
+
+def test_a_damaged_checkpoint_is_noted_and_training_starts_again(tmp_path, network):
+    whole = trained(work_of(tmp_path), network)
+    kept = Checkpoints("a-key")
+    kept.save({"step": 2})
+    file = kept.folder / _checkpoints.FILE
+    data = bytearray(file.read_bytes())
+    data[-5] ^= 1
+    file.write_bytes(data)
+    work = work_of(tmp_path)
+    assert equal(trained(work, network), whole)
+    assert work.warnings == ["the training checkpoint is damaged: started again"]
+
+
+def test_a_checkpoint_that_cannot_be_written_is_no_failure(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("KIT_CACHE", str(tmp_path / "file"))
+    kept = Checkpoints("a-key")
+    kept.save({"step": 2})
+    assert kept.load()[0] is None
+
+
+def test_few_checkpoints_of_abandoned_builds_are_kept():
+    for number in range(7):
+        kept = Checkpoints(str(number))
+        kept.save({"step": number})
+        os.utime(kept.folder, (number, number))
+    found = sorted(p.name for p in kept.folder.parent.iterdir())
+    assert found == ["3", "4", "5", "6"]
+    assert kept.load() == ({"step": 6}, "")
+
+
+def test_learning_too_fast_stops_with_a_sentence_and_keeps_the_start(tmp_path, network):
+    work = work_of(tmp_path, learning_rate=1.0)
+    assert equal(trained(work, network), network[1].state_dict())
+    record = work.training
+    assert not record.kept
+    assert record.steps < 6
+    assert "it diverged: the loss went from" in record.note
+    assert record.sqnr_db[0] == record.sqnr_db[1]
+    (warning,) = work.warnings
+    assert "training was not kept" in warning
+
+
+def test_a_result_that_is_worse_is_not_kept(tmp_path, network):
+    """Too fast for this network, and not so fast that the loss shows it."""
+    work = work_of(tmp_path, learning_rate=1e-3, train_steps=20)
+    assert equal(trained(work, network), network[1].state_dict())
+    record = work.training
+    assert not record.kept
+    assert record.steps == 20
+    assert record.sqnr_db[1] < record.sqnr_db[0] - 1
+    assert record.note.startswith("on 96 views of pictures the loss went from")
+
+
+def test_a_result_is_judged_by_loss_and_first_answers():
+    def made(loss, wrong, of=100):
+        return Score(loss, tuple(i >= wrong for i in range(of)), 10.0)
+
+    assert worse(made(0.2, 5), made(0.1, 5)) == ""
+    assert "the loss went from 0.2 to 0.2" in worse(made(0.2, 5), made(0.2, 5))
+    assert "the loss went from 0.2 to nan" in worse(made(0.2, 5), made(float("nan"), 5))
+    assert worse(made(0.2, 0), made(0.1, 2)) == "", "two answers of a hundred change by chance"
+    assert "of 100 first answers 4 became wrong and 0 right" in worse(made(0.2, 0), made(0.1, 4))
+
+
+def test_two_processes_see_what_one_sees(tmp_path):
+    work = work_of(tmp_path)
+    images = work.pictures.load(work.preprocessing)
+    material = _train_set.of(work, images)
+    whole = material.step(3, 5, slice(0, 5)).images
+    parts = [material.step(3, 5, Group(rank, 2).part(5)).images for rank in (0, 1)]
+    assert [len(part) for part in parts] == [2, 3]
+    assert torch.equal(torch.cat(parts), whole)
+
+
+def test_some_pictures_are_held_back_and_the_others_take_turns(tmp_path):
+    work = work_of(tmp_path)
+    images = work.pictures.load(work.preprocessing)
+    material = _train_set.of(work, images)
+    assert (len(material.held), len(material.seen)) == (3, 9)
+    assert sorted(material.held + material.seen) == list(range(12))
+    read, seen = material.read, []
+    object.__setattr__(material, "read", lambda index: seen.append(index) or read(index))
+    for step in range(9):
+        material.step(step, 4, slice(0, 4))
+    assert sorted(seen) == sorted(material.seen * 4)
+    judge = material.judge().images
+    assert len(judge) == 96
+    assert all(
+        torch.equal(judge[i], torch.from_numpy(images[h])) for i, h in enumerate(material.held)
+    )
+    assert _train_pictures.split(7, 0) == ((), tuple(range(7)))
+
+
+def test_a_view_is_a_part_of_the_picture():
+    ramp = torch.linspace(0, 1, 32).expand(3, 32, 32)
+    left = _train_pictures.view(ramp, [0.0, 0.5, 0.0, 0.0, 0.9])
+    right = _train_pictures.view(ramp, [0.0, 0.5, 0.0, 1.0, 0.9])
+    mirrored = _train_pictures.view(ramp, [0.0, 0.5, 0.0, 0.0, 0.1])
+    assert left.shape == (3, 32, 32)
+    assert float(left.max()) < 0.65
+    assert float(right.min()) > 0.35
+    assert torch.equal(mirrored, left.flip(2))
+    assert torch.equal(_train_pictures.view(ramp, [1.0, 0.5, 0.0, 0.0, 0.9]), ramp)
+
+
+def test_labels_add_cross_entropy(tmp_path, network):
+    root = fill(tmp_path / "set", *(f"{i:04d}_{i}.png" for i in range(12)))
+    work = work_of(tmp_path, train=str(root))
+    trained(work, network)
+    assert work.training.objective == "cross-entropy"
+    assert work.training.source == "set"
+    assert len(work.training.pictures) == 12
+
+
+def test_pictures_without_labels_are_distilled(tmp_path, network):
+    root = fill(tmp_path / "set", *(f"{name}.png" for name in "abcdefghij"))
+    work = work_of(tmp_path, train=str(root))
+    trained(work, network)
+    assert work.training.objective == "distillation"
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["0001_a.png", "b.png"], r"b\.png has no label, as 1 of 2 training pictures"),
+        (["0001_a.png", "0020_b.png"], "0020_b.png has the label 20, but the model has"),
+    ],
+)
+def test_labels_that_cannot_be_used_are_named(names, says, tmp_path, network):
+    work = work_of(tmp_path, train=str(fill(tmp_path / "set", *names)))
+    with pytest.raises(PictureError, match=says):
+        trained(work, network)
+
+
+def test_the_set_is_told_apart_by_content(tmp_path):
+    one = fill(tmp_path / "one", "a.png", "b.png")
+    same = fill(tmp_path / "same", "a.png", "b.png")
+    other = fill(tmp_path / "other", "a.png")
+    fill(other, "b.png", data=encode(noise(20, 20)))
+    made = [
+        _train_set.identity(kit.make_recipe("mobilenet_v2", train=str(root)))
+        for root in (one, same, other)
+    ]
+    assert made[0] == made[1] != made[2]
+    assert _train_set.identity(kit.make_recipe("mobilenet_v2")) == ""
+
+
+def test_a_batch_has_a_picture_for_each_process(tmp_path, network, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "5")
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(RecipeError, match="5 processes cannot share a batch of 4 pictures"):
+        trained(work_of(tmp_path), network)
+
+
+@pytest.mark.parametrize(("rank", "size"), [("two", "2"), ("2", "2"), ("-1", "2"), ("0", "0")])
+def test_a_place_that_is_none(rank, size, monkeypatch):
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", size)
+    with pytest.raises(UsageError, match=f"RANK={rank} and WORLD_SIZE={size} are not a place"):
+        _distributed.standing()
+
+
+# What follows lowers real models.
+
+RECIPE = """
+weights = "random"
+width = 0.35
+resolution = 64
+quantize = "qat"
+formats = ["onnx"]
+train_steps = 20
+train_batch = 4
+learning_rate = 1e-4
+"""
+
+
+def command(tmp_path: Path, target: Path, *before: str) -> list[str]:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE)
+    return [
+        sys.executable,
+        "-m",
+        *before,
+        "kit",
+        "build",
+        "mobilenet_v2",
+        "--recipe",
+        str(recipe),
+        "--no-cache",
+        "-o",
+        str(target),
+    ]
+
+
+@pytest.mark.slow
+def test_a_killed_build_goes_on_to_the_same_bundle(tmp_path):
+    whole, target = tmp_path / "whole", tmp_path / "target"
+    subprocess.run(command(tmp_path, whole), check=True, capture_output=True)
+    process = subprocess.Popen(command(tmp_path, target), stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if "training 8/20" in line:
+            process.send_signal(signal.SIGKILL)
+            break
+    process.wait()
+    process.stderr.close()
+    assert not target.exists()
+    done = subprocess.run(command(tmp_path, target), check=True, capture_output=True, text=True)
+    assert "of a build that was stopped" in done.stderr
+    assert "training 2/20" not in done.stderr
+    one, other = bundle.load(whole), bundle.load(target)
+    assert one.manifest.training == other.manifest.training
+    assert one.file("onnx").read_bytes() == other.file("onnx").read_bytes()
+    np.testing.assert_array_equal(
+        np.load(whole / "golden" / "onnx.npy"), np.load(target / "golden" / "onnx.npy")
+    )
+
+
+@pytest.mark.slow
+def test_two_processes_build_one_bundle_like_that_of_one(tmp_path):
+    alone, target = tmp_path / "alone", tmp_path / "together"
+    subprocess.run(command(tmp_path, alone), check=True, capture_output=True)
+    torchrun = ["torch.distributed.run", "--nproc-per-node", "2", "-m"]
+    done = subprocess.run(command(tmp_path, target, *torchrun), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    one, two = bundle.load(alone).manifest.training, bundle.load(target).manifest.training
+    assert (one.processes, two.processes) == (1, 2)
+    assert two.sqnr_db == pytest.approx(one.sqnr_db, abs=0.3)
+    assert two.kept == one.kept
+    assert [p.name for p in tmp_path.iterdir() if p.name.endswith(".part")] == []
+
+
+@pytest.mark.slow
+def test_the_others_leave_when_the_first_process_fails(tmp_path):
+    target = tmp_path / "taken"
+    target.mkdir()
+    (target / "notes.txt").write_text("mine")
+    torchrun = ["torch.distributed.run", "--nproc-per-node", "2", "-m"]
+    done = subprocess.run(
+        command(tmp_path, target, *torchrun), capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode != 0
+    assert "exists and is not a bundle" in done.stderr

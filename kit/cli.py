@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from typing import Any
 
 import click
@@ -69,6 +70,8 @@ def run(arguments: list[str] | None = None) -> int:
         result: Any = main.main(arguments, prog_name="kit", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except KitError as exc:
+        if os.environ.get("KIT_DEBUG"):
+            traceback.print_exception(exc)
         return _say(exc.message, exc.hint, exc.exit_code)
     except click.UsageError as exc:
         where = f"`{exc.ctx.command_path} --help`" if exc.ctx else "`kit --help`"

@@ -163,4 +163,5 @@ def place(frames: Iterable[tuple[str, int]]) -> str | None:
             foreign.append(f"{file}:{line}")
         elif not file.startswith((paths["stdlib"], paths["platstdlib"])):
             own.append(f"{file}:{line}")
-    return (own or foreign or [None])[-1]
+    found = own or foreign
+    return found[-1] if found else None

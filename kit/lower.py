@@ -26,9 +26,9 @@ from kit.errors import (
     UsageError,
     VerificationFailed,
 )
-from kit.formats._contract import predict
+from kit.formats._contract import Description, predict
 from kit.manifest import Artifact, Range, Runtime
-from kit.quantize._contract import Options
+from kit.quantize._contract import Options, Quantized
 from kit.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -116,9 +116,15 @@ def lower(job: Job) -> Lowered:
         operators=description.operators,
         delegates=description.delegates,
         not_delegated=description.not_delegated,
-        computed_in_float=description.computed_in_float if quantized.integer else {},
+        computed_in_float=_computed_in_float(quantized, description),
     )
     return Lowered(artifact=artifact, qconfig=quantized.qconfig)
+
+
+def _computed_in_float(quantized: Quantized, description: Description) -> dict[str, int]:
+    if quantized.computed_in_float is not None:
+        return quantized.computed_in_float
+    return description.computed_in_float if quantized.integer else {}
 
 
 @contextmanager

@@ -84,7 +84,7 @@ class Recipe(BaseModel):
     mean: tuple[Share, Share, Share] | None = None
     std: tuple[Positive, Positive, Positive] | None = None
     train: str | None = None
-    train_steps: int = Field(60, ge=1, le=1_000_000)
+    train_steps: int = Field(40, ge=1, le=1_000_000)
     train_batch: int = Field(16, ge=1, le=4096)
     learning_rate: float = Field(5e-5, gt=0, le=1)
     seed: int = Field(0, ge=0, lt=2**32)

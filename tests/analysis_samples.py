@@ -24,8 +24,13 @@ def net():
 
     torch.manual_seed(7)
     stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU6(inplace=True))
-    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, CLASSES))
-    return nn.Sequential(stem, Block(), Block(), *head).eval()
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, CLASSES))
+    model = nn.Sequential(stem, Block(), Block(), *head).eval()
+    with torch.no_grad():  # untrained weights hardly let a picture through to the answers
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                module.weight.mul_(3)
+    return model
 
 
 def damaged():

@@ -392,3 +392,40 @@ def test_the_others_leave_when_the_first_process_fails(tmp_path):
     )
     assert done.returncode != 0
     assert "exists and is not a bundle" in done.stderr
+
+
+FOLLOW = """
+import os, sys
+from kit.quantize import _distributed
+with _distributed.together() as group:
+    assert group.share("hello" if group.leads else None) == "hello"
+    if group.leads:
+        os._exit(3)
+    try:
+        group.share(None)
+    except Exception as exc:
+        print(type(exc).__name__, exc)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_is_left_alone_says_so():
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    first, second = (
+        subprocess.Popen(
+            [sys.executable, "-c", FOLLOW],
+            env={**os.environ, **place, "RANK": rank},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in "01"
+    )
+    said, _ = second.communicate(timeout=120)
+    first.communicate(timeout=120)
+    assert first.returncode == 3
+    assert said.startswith("BuildError a process of this build cannot be reached: ")

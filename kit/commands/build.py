@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kit.commands._input import Colour, Side
 from kit.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -15,8 +16,30 @@ if TYPE_CHECKING:
 
 @click.command("build")
 @click.argument("model", required=False)
-@click.option("--weights", metavar="imagenet|random|FILE", help="Default: imagenet.")
-@click.option("--resolution", type=int, help="Side of the square input in pixels. Default: 224.")
+@click.option(
+    "--weights",
+    metavar="imagenet|random|FILE",
+    help="Default: imagenet; for FILE.py:FACTORY what it comes with.",
+)
+@click.option(
+    "--resolution",
+    "--input",
+    type=Side(),
+    metavar="N|3xNxN",
+    help="Side of the square input in pixels. Default: 224.",
+)
+@click.option(
+    "--labels",
+    metavar="FILE",
+    help="Name of each output in a line. Default: ImageNet's for 1000 outputs.",
+)
+@click.option(
+    "--mean",
+    type=Colour(),
+    metavar="R,G,B",
+    help="Subtracted from pictures of 0 to 1. Default: the model's own, or ImageNet's.",
+)
+@click.option("--std", type=Colour(), metavar="R,G,B", help="What they are then divided by.")
 @click.option("--width", type=float, help="Width multiplier. Default: 1.0.")
 @click.option("--quantize", metavar="none|static", help="Quantization method. Default: static.")
 @click.option(
@@ -72,7 +95,8 @@ def command(
 ) -> None:
     """Build, quantize, lower and verify MODEL; write a bundle.
 
-    MODEL is a name that `kit list` shows. Progress goes to stderr; the table, or with
+    MODEL is a name that `kit list` shows, or FILE.py:FACTORY for a model of your own, whose
+    file is then run. Progress goes to stderr; the table, or with
     --json the content of bundle.json, goes to stdout.
     """
     from kit import recipe

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kit.commands._input import Side
+
 if TYPE_CHECKING:
     from kit.cost import Cost, Total
 
@@ -14,7 +16,12 @@ if TYPE_CHECKING:
 @click.command("cost")
 @click.argument("model")
 @click.option(
-    "--resolution", type=int, default=224, help="Side of the square input in pixels. Default: 224."
+    "--resolution",
+    "--input",
+    type=Side(),
+    default=224,
+    metavar="N|3xNxN",
+    help="Side of the square input in pixels. Default: 224.",
 )
 @click.option("--width", type=float, default=1.0, help="Width multiplier. Default: 1.0.")
 @click.option(
@@ -27,7 +34,8 @@ def command(
 ) -> None:
     """Multiply-adds and parameters of MODEL, by layer type.
 
-    MODEL is a name that `kit list` shows. Counted as the MobileNet papers count: weights
+    MODEL is a name that `kit list` shows, or FILE.py:FACTORY for a model of your own, whose
+    file is then run. Counted as the MobileNet papers count: weights
     of convolutions and fully connected layers, BatchNorm folded, without biases.
     """
     from kit import cost

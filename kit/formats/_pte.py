@@ -25,6 +25,7 @@ _U8, _U16, _I32, _U32, _U64 = (struct.Struct(f"<{c}") for c in "BHiIQ")
 _KERNEL_CALL, _DELEGATE_CALL = 1, 2  # of the union InstructionArguments
 _SEGMENT = 1  # of the enum DataLocation
 _QUANTIZED_TENSOR = 2  # of XNNPACK's union XValueUnion
+_FLOAT_TYPES = {1, 2, 13, 14}  # of XNNPACK's enum XNNDatatype: fp32, fp16 and packed ones
 _SCALE_FIELDS = {1: 2, 4: 4}  # of PerChannelQuant and PerChannelGroupQuant in XNNQuantParams
 _NONE = 2**32 - 1
 
@@ -39,12 +40,14 @@ class Contents:
         calls: calls of delegates, by backend.
         delegated: nodes that a delegate took over, by backend and then by kind; known for
             XNNPACK only.
+        floats: XNNPACK's nodes whose output is float, by kind.
     """
 
     version: int
     kernels: Counter[str]
     calls: Counter[str]
     delegated: dict[str, Counter[str]]
+    floats: Counter[str]
 
 
 def read(path: Path) -> Contents:
@@ -70,7 +73,7 @@ def _parse(data: bytes) -> Contents:
     if any(start + length > len(data) for start, length in segments):
         raise ValueError("it ends before its data do")
     named = {entry.text(0) for entry in program.tables(7)}
-    found = Contents(program.number(0, _U32), Counter(), Counter(), {})
+    found = Contents(program.number(0, _U32), Counter(), Counter(), {}, Counter())
     for plan in program.tables(1):
         kernels = [_kernel_name(operator) for operator in plan.tables(6)]
         delegates = []
@@ -79,7 +82,10 @@ def _parse(data: bytes) -> Contents:
             delegates.append(backend)
             nodes = found.delegated.setdefault(backend, Counter())
             if backend == XNNPACK:
-                nodes.update(_xnnpack_nodes(_payload(delegate, program, segments, data), named))
+                payload = _payload(delegate, program, segments, data)
+                for kind, gives_floats in _xnnpack_nodes(payload, named):
+                    nodes[kind] += 1
+                    found.floats[kind] += gives_floats
         for chain in plan.tables(5):
             _count(chain, kernels, delegates, found)
     if not found.kernels and not found.calls:
@@ -122,8 +128,8 @@ def _payload(
     return data[start : start + length]
 
 
-def _xnnpack_nodes(payload: bytes, named: set[str]) -> Iterator[str]:
-    """Yield the kind of each node, after a check that its constants are in the file.
+def _xnnpack_nodes(payload: bytes, named: set[str]) -> Iterator[tuple[str, bool]]:
+    """Yield each node's kind, and whether it gives floats, after a check of its constants.
 
     The runtime follows the numbers of constants without a check, and ends the process when
     it meets a name that is not even text; so both are looked up here first.
@@ -139,9 +145,11 @@ def _xnnpack_nodes(payload: bytes, named: set[str]) -> Iterator[str]:
         for number in _constant_numbers(value):
             if number >= len(constants) and number != _NONE:
                 raise ValueError(f"it lacks the constant number {number}")
-    kinds = _xnnpack_kinds()
+    kinds, types = _xnnpack_kinds(), _value_types(graph)
     for node in graph.tables(1):
-        yield kinds[node.number(0, _U8)]
+        kind, output = kinds[node.number(0, _U8)]
+        type_ = None if output is None else types.get(node.table(1).number(output, _U32))
+        yield kind, type_ in _FLOAT_TYPES
 
 
 def _constant_numbers(value: _Table) -> Iterator[int]:
@@ -156,16 +164,34 @@ def _constant_numbers(value: _Table) -> Iterator[int]:
 
 
 @functools.cache
-def _xnnpack_kinds() -> tuple[str, ...]:
-    """Return the names of XNNPACK's nodes by number, from the installed schema."""
+def _xnnpack_kinds() -> tuple[tuple[str, int | None], ...]:
+    """Return name, and number of the field `output_id`, of XNNPACK's nodes by their number.
+
+    They are read off the installed schema; a kind without such a field has None.
+    """
     spec = importlib.util.find_spec("executorch")
     roots = spec.submodule_search_locations if spec else None
     if not roots:
         raise MissingTool("executorch is not installed", "pip install executorch")
     schema = Path(roots[0], "backends", "xnnpack", "serialization", "schema.fbs").read_text()
     union = re.search(r"union XNodeUnion \{(.*?)\}", schema, re.DOTALL)
-    names = re.findall(r"^\s*XNN(\w+)", union[1], re.MULTILINE) if union else []
-    return ("nothing", *names)
+    found: list[tuple[str, int | None]] = [("nothing", None)]
+    for kind, table in re.findall(r"^\s*XNN(\w+)(?::\s*(\w+))?", union[1] if union else "", re.M):
+        body = re.search(rf"table {table or f'XNN{kind}'} \{{(.*?)\}}", schema, re.DOTALL)
+        fields = re.findall(r"^\s*(\w+):", body[1] if body else "", re.M)
+        found.append((kind, fields.index("output_id") if "output_id" in fields else None))
+    return tuple(found)
+
+
+def _value_types(graph: _Table) -> dict[int, int]:
+    """Return the XNNPACK data type of each value, by the value's number."""
+    types = {}
+    for value in graph.tables(2):
+        tensor = value.table(1)
+        if value.number(0, _U8) == _QUANTIZED_TENSOR:
+            tensor = tensor.table(0)
+        types[tensor.number(6, _U32)] = tensor.number(0, _U16)
+    return types
 
 
 class _Table:

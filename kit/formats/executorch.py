@@ -91,7 +91,14 @@ def describe(path: Path) -> Description:
         operators=dict(sorted(operators.items())),
         delegates={backend: nodes.total() for backend, nodes in found.delegated.items()},
         not_delegated=dict(sorted(found.kernels.items())),
+        computed_in_float=_computed_in_float(found),
     )
+
+
+def _computed_in_float(found: _pte.Contents) -> dict[str, int]:
+    """Return XNNPACK's nodes that compute floats; moves and the way back do not count."""
+    moves = {"Convert", "StaticTranspose", "StaticReshape", "StaticSlice", "Concatenate2"}
+    return {f"xnnpack::{k}": n for k, n in sorted(found.floats.items()) if n and k not in moves}
 
 
 class _ExecuTorchSession:

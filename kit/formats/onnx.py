@@ -6,6 +6,7 @@ https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
 from __future__ import annotations
 
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,18 @@ INFO = Info(
     graph=Thresholds(agreement=0.75, sqnr_db=12.0),
 )
 
+# What ONNX Runtime's kernels for integers are called once it has fused a QDQ graph.
+_IN_INTEGERS = {
+    *("QLinearConv", "QGemm", "QLinearAdd", "QLinearMul", "QLinearGlobalAveragePool"),
+    *("QLinearAveragePool", "QLinearConcat", "QLinearLeakyRelu", "QLinearSigmoid"),
+    *("QLinearSoftmax", "QLinearMatMul", "MatMulInteger", "MatMulIntegerToFloat"),
+    *("DynamicQuantizeMatMul", "DynamicQuantizeLinear", "ConvInteger", "DynamicQuantizeLSTM"),
+}
+_MOVES = {
+    *("QuantizeLinear", "DequantizeLinear", "Transpose", "Reshape", "Flatten", "Squeeze"),
+    *("Unsqueeze", "Concat", "Slice", "Cast", "MaxPool", "Identity"),
+}
+
 
 def version() -> str:
     """Return the version of ONNX Runtime."""
@@ -43,6 +56,27 @@ def export(model: GraphModule, example: Tensor, path: Path) -> None:
     torch.onnx.export(
         program, (example,), str(path), dynamo=True, external_data=False, verbose=False
     )
+    if granularity := model.meta.get("kit_dynamic"):
+        _quantize_dynamic(path, per_channel=granularity == "per-channel")
+
+
+def _quantize_dynamic(path: Path, per_channel: bool) -> None:
+    """Let ONNX Runtime's tool replace matrix products by dynamically quantized ones."""
+    import logging
+
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    logging.getLogger().addFilter(_no_advice := lambda r: "pre-process" not in r.getMessage())
+    try:
+        quantize_dynamic(
+            path,
+            path,
+            op_types_to_quantize=["Gemm", "MatMul", "LSTM"],
+            per_channel=per_channel,
+            weight_type=QuantType.QInt8,
+        )
+    finally:
+        logging.getLogger().removeFilter(_no_advice)
 
 
 def describe(path: Path) -> Description:
@@ -60,10 +94,24 @@ def describe(path: Path) -> Description:
         raise BundleError(f"{path} is not an ONNX file: {exc}", "build it again") from exc
     opset = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
     operators = Counter(node.op_type for node in model.graph.node)
+    quantized = bool({"QuantizeLinear", "DynamicQuantizeLinear"} & operators.keys())
     return Description(
         format_version=f"opset {opset}, IR {model.ir_version}",
         operators=dict(sorted(operators.items())),
+        computed_in_float=_computed_in_float(path) if quantized else {},
     )
+
+
+def _computed_in_float(path: Path) -> dict[str, int]:
+    """Return what ONNX Runtime computes in float, read off the graph that it runs."""
+    import onnx
+
+    with tempfile.TemporaryDirectory(prefix="kit-") as folder:
+        optimized = Path(folder) / "optimized.onnx"
+        _session(path, threads=1, optimized=optimized)
+        nodes = onnx.load(optimized).graph.node
+    found = Counter(node.op_type for node in nodes)
+    return {k: n for k, n in sorted(found.items()) if k not in _IN_INTEGERS | _MOVES}
 
 
 class _OrtSession:
@@ -93,6 +141,11 @@ def load(path: Path, threads: int) -> _OrtSession:
     Raises:
         BundleError: ONNX Runtime refuses the file.
     """
+    return _OrtSession(_session(path, threads))
+
+
+def _session(path: Path, threads: int, optimized: Path | None = None) -> Any:
+    """Open a file; ONNX Runtime writes the graph that it made of it to `optimized`."""
     prepare(threads)
     import onnxruntime as ort
 
@@ -101,8 +154,10 @@ def load(path: Path, threads: int) -> _OrtSession:
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
+    if optimized is not None:
+        options.optimized_model_filepath = str(optimized)
+        options.log_severity_level = 4  # it warns that such a file fits this machine only
     try:
-        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as exc:  # its error classes share no public base; the text is all there is
         raise BundleError(f"ONNX Runtime cannot load {path}: {exc}", "build it again") from exc
-    return _OrtSession(session)

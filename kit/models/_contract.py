@@ -90,9 +90,7 @@ class Spec:
 class Member(Protocol):
     """What `kit.models.get` returns: a member's module, or `kit.models._user.UserModel`."""
 
-    @property
-    def SPEC(self) -> Spec:
-        """Return what is known without building it."""
+    SPEC: Spec
 
     def build(self, width: float, classes: int) -> nn.Module:
         """Return the network in eval mode."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _DEBUG = "KIT_DEBUG=1 shows the traceback"
 
 
-@dataclass(frozen=True)
+@dataclass
 class UserModel:
     """A factory of the user's.
 
@@ -86,7 +86,7 @@ class UserModel:
             )
         if two.shape[1:] != one.shape[1:]:
             raise RecipeError(f"{self.name} gives {list(two.shape)} for two pictures", _LOGITS)
-        return one.shape[1]
+        return int(one.shape[1])
 
     def _run(self, model: nn.Module, images: Tensor) -> Tensor:
         import torch

@@ -45,6 +45,8 @@ def build(
         KitError: one of its subclasses, see `kit.errors`; nothing is left behind.
     """
     path = Path(target)
+    if not _distributed.standing().leads:
+        progress = _silent
     bundle.check_target(path)
     progress("reading the inputs")
     _plan.resolve(recipe.corrections)
@@ -68,6 +70,10 @@ def build(
     return bundle.load(path)
 
 
+def _silent(stage: str) -> None:
+    """Say nothing: one of several processes speaks."""
+
+
 def _make(recipe: Recipe, key: str, pictures: Pictures, folder: Path, progress: Progress) -> None:
     with _begun(recipe, key, pictures, folder, progress) as work:
         model = _model.load(work)
@@ -79,7 +85,7 @@ def _follow(recipe: Recipe, key: str, pictures: Pictures, group: Group) -> None:
     """Train along with the first process, and wait until it has written the bundle."""
     cached = group.share(None)
     if not cached and family.load("quantize", recipe.quantize).INFO.trains:
-        with _begun(recipe, key, pictures, Path(), lambda stage: None) as work:
+        with _begun(recipe, key, pictures, Path(), _silent) as work:
             model = _model.load(work)
             _prepare.prepare(work, model, pictures.load(work.preprocessing))
     group.share(None)

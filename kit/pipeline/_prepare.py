@@ -57,8 +57,8 @@ def search_ranges(work: Work, folded: GraphModule, images: Array) -> None:
 
     recipe = work.recipe
     calibrates = family.load("quantize", recipe.quantize).INFO.calibrates
-    if recipe.observer != "search" or not calibrates:
-        return
+    if recipe.observer != "search" or not calibrates or work.ranges:
+        return  # training has chosen them already
     from kit.quantize import _ranges
     from kit.quantize._simulate import Simulation
 

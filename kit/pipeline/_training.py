@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kit.errors import RecipeError
-from kit.manifest import Training
+from kit.manifest import Range, Training
 from kit.pipeline import _train_set
 from kit.pipeline._checkpoints import Checkpoints
 from kit.pipeline._train_score import Jury, Score, worse
@@ -23,7 +24,22 @@ if TYPE_CHECKING:
     from kit.pipeline._work import Array
     from kit.quantize._simulate import Simulation
 
-Ranges = dict[str, tuple[float, float]]
+Ends = dict[str, tuple[float, float]]  # of each activation's range
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A float model as a build would quantize it.
+
+    Attributes:
+        student: the model in simulated int8.
+        ranges: chosen for it; empty where the recipe has them observed only.
+        score: of the student.
+    """
+
+    student: Simulation
+    ranges: tuple[Range, ...]
+    score: Score
 
 
 def train(work: Work, teacher: nn.Module, folded: GraphModule, images: Array) -> None:
@@ -32,7 +48,7 @@ def train(work: Work, teacher: nn.Module, folded: GraphModule, images: Array) ->
     Of several processes, the first alone judges and records.
 
     Args:
-        work: is told the stages, the record and what to warn of.
+        work: is told the stages, the record, the ranges and what to warn of.
         teacher: the float model in eval mode.
         folded: the corrected float model, where training starts.
         images: the calibration batch [N, 3, H, W], which sets the ranges.
@@ -43,11 +59,10 @@ def train(work: Work, teacher: nn.Module, folded: GraphModule, images: Array) ->
     jury = Jury.of(material, teacher)
     recipe = work.recipe
     plan = Plan(recipe.train_steps, recipe.train_batch, recipe.learning_rate, jury.power)
-    first = _calibrated(work, folded, images)
-    start = end = jury.score(first.graph, plan)
+    start = end = _candidate(work, folded, images, jury, plan)
     trained, steps, note = copy.deepcopy(folded), plan.steps, ""
     try:
-        _rounds(work, teacher, trained, first, material, plan, group)
+        _rounds(work, teacher, trained, start, material, plan, group)
     except Diverged as exc:
         steps, note = exc.step, str(exc)
     if not group.leads:
@@ -55,13 +70,14 @@ def train(work: Work, teacher: nn.Module, folded: GraphModule, images: Array) ->
     Checkpoints(work.key).remove()
     if not note:
         work.progress("comparing the trained model with the one it started from")
-        end = jury.score(_calibrated(work, trained, images).graph, plan)
-        note = worse(start, end)
+        end = _candidate(work, trained, images, jury, plan)
+        note = worse(start.score, end.score)
     if note:
         work.warnings.append(f"training was not kept, the model is the one before it: {note}")
     else:
         folded.load_state_dict(trained.state_dict())
-    work.training = _record(work, material, group.size, steps, (start, end), note)
+    work.ranges = start.ranges if note else end.ranges
+    work.training = _record(work, material, group.size, steps, (start.score, end.score), note)
 
 
 def _check(work: Work, group: Group) -> None:
@@ -94,21 +110,26 @@ def _record(
     )
 
 
-def _calibrated(work: Work, model: GraphModule, images: Array) -> Simulation:
-    """Return the model in simulated int8, its ranges from the calibration batch."""
+def _candidate(work: Work, model: GraphModule, images: Array, jury: Jury, plan: Plan) -> Candidate:
+    """Calibrate a model as the formats will, and judge it."""
     import torch
 
-    simulation = _simulation(work, model)
-    simulation.calibrate(torch.from_numpy(images), work.pictures.output_margin)
-    _keep_float(work, simulation)
-    return simulation
+    from kit.quantize import _ranges
+
+    calibration = torch.from_numpy(images)
+    student = _simulation(work, model)
+    student.calibrate(calibration, work.pictures.output_margin)
+    search = work.recipe.observer == "search"
+    ranges = _ranges.search(student, calibration) if search else ()
+    _keep_float(work, student)
+    return Candidate(student, ranges, jury.score(student.graph, plan))
 
 
-def _ranged(work: Work, model: GraphModule, ranges: Ranges) -> Simulation:
+def _ranged(work: Work, model: GraphModule, ends: Ends) -> Simulation:
     """Return the model in simulated int8, its ranges as given."""
     simulation = _simulation(work, model)
     for name, fake in simulation.activations.items():
-        fake.low, fake.high = ranges[name]
+        fake.low, fake.high = ends[name]
     simulation.quantize(None)
     _keep_float(work, simulation)
     return simulation
@@ -129,7 +150,7 @@ def _rounds(
     work: Work,
     teacher: nn.Module,
     model: GraphModule,
-    first: Simulation,
+    start: Candidate,
     material: Material,
     plan: Plan,
     group: Group,
@@ -146,8 +167,8 @@ def _rounds(
     work.progress(f"training on {len(material.seen)} pictures of {material.source}{again}")
     # Another machine may have rounded otherwise.
     model.load_state_dict(group.share(state["model"] if state else model.state_dict()))
-    ranges = group.share({name: (f.low, f.high) for name, f in first.activations.items()})
-    student = _ranged(work, model, ranges)
+    ends = group.share({name: (f.low, f.high) for name, f in start.student.activations.items()})
+    student = _ranged(work, model, ends)
     part = group.part(plan.batch)
     while state is None or state["step"] < plan.steps:
         state, loss = train_round(

@@ -67,8 +67,11 @@ class Quantized:
         graph: takes [1, 3, H, W] and gives [1, classes].
         qconfig: what was asked of the observers, in words, by tensor kind.
         integer: it is meant to compute in integers, so that float operators are worth a note.
+        computed_in_float: operators of the graph that compute in float; None where that is
+            read off the model file.
     """
 
     graph: GraphModule
     qconfig: dict[str, str]
     integer: bool = False
+    computed_in_float: dict[str, int] | None = None

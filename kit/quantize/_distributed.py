@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import UsageError
+from kit.errors import BuildError, UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,13 +40,18 @@ class Group:
         return self.rank == 0
 
     def share(self, value: Any) -> Any:
-        """Return the first process's value in all; also a point where all wait for it."""
+        """Return the first process's value in all; also a point where all wait for it.
+
+        Raises:
+            BuildError: a process ended early.
+        """
         if self.size == 1:
             return value
         import torch.distributed as processes
 
         box = [value if self.leads else None]
-        processes.broadcast_object_list(box, src=0)
+        with _peers():
+            processes.broadcast_object_list(box, src=0)
         return box[0]
 
     def part(self, count: int) -> slice:
@@ -54,7 +59,11 @@ class Group:
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
     def add_up(self, tensors: Iterable[Tensor]) -> None:
-        """Replace tensors, in place, by their sums over all processes."""
+        """Replace tensors, in place, by their sums over all processes.
+
+        Raises:
+            BuildError: a process ended early.
+        """
         if self.size == 1:
             return
         import torch
@@ -62,10 +71,22 @@ class Group:
 
         every = list(tensors)
         flat = torch.cat([tensor.flatten() for tensor in every])
-        processes.all_reduce(flat)
+        with _peers():
+            processes.all_reduce(flat)
         parts = flat.split([tensor.numel() for tensor in every])
         for tensor, part in zip(every, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
+
+
+@contextmanager
+def _peers() -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, ValueError) as exc:  # what gloo and the rendezvous raise
+        raise BuildError(
+            f"a process of this build cannot be reached: {str(exc).splitlines()[0]}",
+            "another process may have said why; start all of them with torchrun",
+        ) from exc
 
 
 def standing() -> Group:
@@ -74,7 +95,9 @@ def standing() -> Group:
     Raises:
         UsageError: the variables are not what torchrun sets.
     """
-    texts = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
+    if "WORLD_SIZE" not in os.environ:
+        return Group()
+    texts = os.environ.get("RANK", ""), os.environ["WORLD_SIZE"]
     try:
         group = Group(int(texts[0]), int(texts[1]))
     except ValueError:
@@ -96,7 +119,8 @@ def together() -> Iterator[Group]:
         return
     import torch.distributed as processes
 
-    processes.init_process_group("gloo", timeout=PATIENCE)
+    with _peers():
+        processes.init_process_group("gloo", timeout=PATIENCE)
     try:
         yield group
     finally:

@@ -102,49 +102,93 @@ def graph(model: nn.Module, example: Tensor) -> GraphModule:
     Raises:
         BuildError: `torch.export` cannot follow the model.
     """
+    return _Translation(program(model, example)).done(type(model).__name__)
+
+
+class _Translation:
+    """From an exported graph to one of modules, node by node.
+
+    Attributes:
+        constants: what depends on no picture, such as a slice of a weight, already computed.
+        attributes: layers, and constants that operators use, by name in the new graph.
+    """
+
+    def __init__(self, source: GraphModule) -> None:
+        from torch import fx
+
+        self.source = source
+        self.made = fx.Graph()
+        self.env: dict[Node, Any] = {}
+        self.constants: dict[Node, Any] = {}
+        self.attributes: dict[str, Any] = {}
+
+    def done(self, name: str) -> GraphModule:
+        from torch import fx
+
+        for node in self.source.graph.nodes:
+            if node.op == "output":
+                self.made.output(self._value(node.args[0][0]))
+            elif not _ASSERTS.search(f"{node.target}") and not self._compute(node):
+                self.env[node] = self._translate(node, _operator(node))
+        found = fx.GraphModule(self.attributes, self.made, name)
+        found.graph.eliminate_dead_code()
+        found.delete_all_unused_submodules()
+        found.recompile()
+        return found
+
+    def _compute(self, node: Node) -> bool:
+        """Compute a node that depends on no picture; return whether it was one."""
+        import torch
+
+        if node.op == "get_attr":
+            self.constants[node] = _attribute(self.source, str(node.target))
+        elif node.op == "call_function" and all(n in self.constants for n in node.all_input_nodes):
+            args, kwargs = _mapped((node.args, node.kwargs), self.constants.__getitem__)
+            with torch.no_grad():
+                self.constants[node] = node.target(*args, **kwargs)
+        return node in self.constants
+
+    def _value(self, node: Node) -> Any:
+        """Return what stands for a node; a constant becomes an attribute when it is used."""
+        if node not in self.env:
+            name = _free(str(node.target) if node.op == "get_attr" else node.name, self.attributes)
+            self.attributes[name] = self.constants[node]
+            self.env[node] = self.made.get_attr(name)
+        return self.env[node]
+
+    def _translate(self, node: Node, name: str) -> Any:
+        source = node.args[0] if node.args else None
+        if name in _IDENTITY or (name == "getitem" and self._value(source).op == "call_module"):
+            return self._value(source)  # of the three results of a batch norm, this is the first
+        if name == _SIZE:
+            return self.made.call_method("size", _mapped(node.args, self._value))
+        layer = self._layer(node, name)
+        if layer is not None:
+            target = _free(_layer_name(node, layer), self.attributes)
+            self.attributes[target] = layer.eval()
+            return self.made.call_module(target, (self._value(source),))
+        copy = self.made.node_copy(node, self._value)
+        copy.target = _function(node, name) or copy.target
+        return copy
+
+    def _layer(self, node: Node, name: str) -> nn.Module | None:
+        """Return the module that stands for an operator, if there is one of fixed weights."""
+        from torch import nn
+
+        if name in _ACTIVATIONS and not node.kwargs:
+            kind: Any = getattr(nn, _ACTIVATIONS[name])
+            return kind(*node.args[1:])
+        make = {"conv2d": _convolution, "linear": _linear, _BATCH_NORM: _batch_norm}.get(name)
+        weights = node.args[1:5] if name == _BATCH_NORM else node.args[1:3]
+        if make is None or any(w is not None and w not in self.constants for w in weights):
+            return None
+        return make(node, *(w if w is None else self.constants[w] for w in weights))
+
+
+def _mapped(value: Any, change: Callable[[Node], Any]) -> Any:
     from torch import fx
 
-    source = program(model, example)
-    made, env = fx.Graph(), {}
-    attributes: dict[str, Any] = {}
-    for node in source.graph.nodes:
-        if node.op == "output":
-            (result,) = node.args[0]
-            made.output(env[result])
-        elif not _ASSERTS.search(f"{node.target}"):
-            env[node] = _translate(source, node, made, env, attributes)
-    found = fx.GraphModule(attributes, made, type(model).__name__)
-    found.graph.eliminate_dead_code()
-    found.delete_all_unused_submodules()
-    found.recompile()
-    return found
-
-
-def _translate(
-    source: GraphModule, node: Node, made: Any, env: dict[Node, Any], attributes: dict[str, Any]
-) -> Any:
-    from torch import fx
-
-    def known(value: Any) -> Any:
-        return fx.node.map_arg(value, lambda n: env[n])
-
-    name = _operator(node)
-    # Of the three results of a batch norm, the module that stands for it gives the first.
-    if name in _IDENTITY or (name == "getitem" and env[node.args[0]].op == "call_module"):
-        return known(node.args[0])
-    if name == _SIZE:
-        return made.call_method("size", known(node.args))
-    layer = _layer(source, node, name)
-    if layer is not None:
-        target = _free_name(source, node, attributes)
-        attributes[target] = layer.eval()
-        return made.call_module(target, (known(node.args[0]),))
-    copy = made.node_copy(node, lambda n: env[n])
-    if node.op == "get_attr":
-        attributes[str(node.target)] = _attribute(source, str(node.target))
-    elif (function := _function(node, name)) is not None:
-        copy.target = function
-    return copy
+    return fx.node.map_arg(value, change)
 
 
 _BATCH_NORM, _SIZE = "_native_batch_norm_legit_no_training", "sym_size"
@@ -167,31 +211,6 @@ def _function(node: Node, name: str) -> Callable[..., Any] | None:
     if name in _TORCH and str(node.target).startswith("aten."):
         return getattr(torch, _TORCH[name])  # type: ignore[no-any-return]
     return None
-
-
-def _layer(source: GraphModule, node: Node, name: str) -> nn.Module | None:
-    """Return the module that stands for an operator, if there is one and its weights are fixed."""
-    from torch import nn
-
-    if name in _ACTIVATIONS and not node.kwargs:
-        kind: Any = getattr(nn, _ACTIVATIONS[name])
-        return kind(*node.args[1:])  # type: ignore[no-any-return]
-    if name not in ("conv2d", "linear", _BATCH_NORM):
-        return None
-    last = 5 if name == _BATCH_NORM else 3
-    values = [_constant(source, argument) for argument in node.args[1:last]]
-    if any(isinstance(v, str) for v in values):
-        return None
-    return {"conv2d": _convolution, "linear": _linear, _BATCH_NORM: _batch_norm}[name](
-        node, *values
-    )
-
-
-def _constant(source: GraphModule, argument: Any) -> Any:
-    """Return a parameter, None for an absent one, and ``computed`` for anything else."""
-    if argument is None:
-        return None
-    return _attribute(source, argument.target) if argument.op == "get_attr" else "computed"
 
 
 def _attribute(source: GraphModule, target: str) -> Any:
@@ -234,12 +253,20 @@ def _filled(module: nn.Module, **values: Any) -> nn.Module:
     return module
 
 
-def _free_name(source: GraphModule, node: Node, attributes: dict[str, Any]) -> str:
-    """Return the layer's name in the user's model, or the operator's, and a number if taken."""
+def _layer_name(node: Node, layer: nn.Module) -> str:
+    """Return the layer's name in the user's model; else the operator's, in its module."""
     weight = str(getattr(node.args[1], "target", "")) if len(node.args) > 1 else ""
-    wanted = weight.removesuffix(".weight") if weight.endswith(".weight") else node.name
+    if weight.endswith(".weight"):
+        return weight.removesuffix(".weight")
+    stack: Any = list((node.meta.get("nn_module_stack") or {}).values())
+    owner, kind = stack[-1] if stack else ("", "")
+    own = str(kind).rpartition(".")[2] == type(layer).__name__
+    return str(owner) if own else f"{owner}.{node.name}".lstrip(".")
+
+
+def _free(wanted: str, taken: dict[str, Any]) -> str:
     name, number = wanted, 1
-    while name in attributes:
+    while name in taken:
         name, number = f"{wanted}_{number}", number + 1
     return name
 

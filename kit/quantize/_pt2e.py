@@ -9,6 +9,7 @@ import functools
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from kit.errors import BuildError
 from kit.quantize._contract import Options, Quantized
 from kit.quantize._observe import calibrate, impose, widen_output
 from kit.quantize._observers import (
@@ -56,6 +57,41 @@ def quantize_static(
     _drop_saturated_clips(graph)
     _round_biases(graph)
     return Quantized(graph=graph, qconfig=_words(options, unsigned, imposed), integer=True)
+
+
+def quantize_dynamic(model: GraphModule, images: Tensor, options: Options) -> Quantized:
+    """Quantize linear layers with XNNPACK's dynamic scheme: int8 weights and activations.
+
+    Raises:
+        BuildError: weights are to have one scale per tensor.
+    """
+    import torch
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+        XNNPACKQuantizer,
+        get_symmetric_quantization_config,
+    )
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    if options.granularity == "per-tensor":
+        raise BuildError(
+            "XNNPACK's dynamic kernels take weights with a scale per channel only",
+            "use --granularity per-channel, or leave out the format executorch",
+        )
+    config = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=True)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        quantizer = XNNPACKQuantizer()
+        quantizer.set_operator_type(torch.ops.aten.linear.default, config)
+        program = torch.export.export(model, (images[:1],)).module()
+        prepared = prepare_pt2e(program, quantizer)
+        prepared(images[:1])
+        graph = convert_pt2e(prepared)
+    words = {
+        "quantizer": "XNNPACKQuantizer",
+        "activations": "int8 per-tensor affine, dynamic, Linear only",
+        "weights": "int8 per-channel symmetric",
+    }
+    return Quantized(graph=graph, qconfig=words)
 
 
 def _without(quantizer: Any, layers: tuple[str, ...]) -> Any:

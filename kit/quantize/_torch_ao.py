@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import functools
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,11 @@ from kit.quantize._observers import (
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.fx import GraphModule
+    from torch.fx import GraphModule, Node
+
+# Smallest scale of an activation, as `_pt2e` has it. qnnpack cannot add two tensors whose scales
+# are 2**14 apart, and an untrained residual branch gives nothing but zeros.
+EPS = 2**-12
 
 
 def quantize_static(model: GraphModule, images: Tensor, options: Options) -> Quantized:
@@ -49,7 +54,63 @@ def quantize_static(model: GraphModule, images: Tensor, options: Options) -> Qua
         imposed = impose(prepared, options.ranges)
         widen_output(prepared, options.output_margin)
         graph = convert_fx(prepared)
-    return Quantized(graph=graph, qconfig=_words(qconfig, options, imposed), integer=True)
+    return Quantized(
+        graph=graph,
+        qconfig=_words(qconfig, options, imposed),
+        computed_in_float=_computed_in_float(graph, images[:1]),
+    )
+
+
+def _computed_in_float(graph: GraphModule, image: Tensor) -> dict[str, int]:
+    """Count the operators that give float tensors, other than the way back at the end."""
+    import torch
+    from torch import fx
+
+    found: Counter[str] = Counter()
+
+    class Watching(fx.Interpreter):  # type: ignore[misc]
+        def run_node(self, n: Node) -> Any:
+            value = super().run_node(n)
+            computes = n.op in ("call_module", "call_function", "call_method")
+            is_float = isinstance(value, torch.Tensor) and value.is_floating_point()
+            if computes and is_float and not value.is_quantized and not _moves(n):
+                found[_operator(graph, n)] += 1
+            return value
+
+    Watching(graph).run(image)
+    return dict(sorted(found.items()))
+
+
+def _operator(graph: GraphModule, node: Node) -> str:
+    if node.op == "call_module":
+        return type(graph.get_submodule(str(node.target))).__name__
+    return str(node.target if node.op == "call_method" else getattr(node.target, "__name__", ""))
+
+
+def _moves(node: Node) -> bool:
+    name = str(getattr(node.target, "__name__", node.target))
+    return name in ("dequantize", "flatten", "reshape", "view", "permute", "getattr", "getitem")
+
+
+def quantize_dynamic(model: GraphModule, options: Options) -> Quantized:
+    """Swap Linear, LSTM and GRU for modules that quantize their input as it comes."""
+    import torch
+    from torch import nn
+    from torch.ao import quantization as tq
+
+    per_channel = options.granularity == "per-channel"
+    qconfig = tq.per_channel_dynamic_qconfig if per_channel else tq.default_dynamic_qconfig
+    # Recurrent layers have a dynamic kernel per tensor only.
+    recurrent = tq.default_dynamic_qconfig
+    kinds = {nn.Linear: qconfig, nn.LSTM: recurrent, nn.GRU: recurrent}
+    with _qnnpack(), torch.inference_mode():
+        graph = tq.quantize_dynamic(copy.deepcopy(model), kinds, dtype=torch.qint8)
+    words = {
+        "engine": "qnnpack",
+        "activations": "quint8 per-tensor affine, dynamic, Linear, LSTM and GRU only",
+        "weights": f"qint8 {options.granularity} symmetric, {type(qconfig.weight()).__name__}",
+    }
+    return Quantized(graph=graph, qconfig=words)
 
 
 def _qconfig(options: Options) -> Any:
@@ -65,7 +126,7 @@ def _qconfig(options: Options) -> Any:
     activation = activation_observer(options.observer, observer)
     weight, qscheme = weight_observer(options.granularity, observer)
     return QConfig(
-        activation=activation.with_args(dtype=torch.quint8, reduce_range=False),
+        activation=activation.with_args(dtype=torch.quint8, reduce_range=False, eps=EPS),
         weight=weight.with_args(
             dtype=torch.qint8, qscheme=qscheme, quant_min=-127, quant_max=127, eps=WEIGHT_EPS
         ),

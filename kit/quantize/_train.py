@@ -26,6 +26,8 @@ ROUNDS = 10  # at least, in as many steps
 LONGEST = 25  # steps of a round, at most
 DIVERGED = 10.0  # times the loss of the first step,
 RUINED = 0.5  # but not below this: half as much noise as signal
+# Beside labels: an SQNR of 20 dB counts as much as a cross-entropy of 1.
+NOISE_WEIGHT = 100.0
 
 # What a round leaves to the next: "step", "first_loss", "model" (a float state), "optimizer".
 State = dict[str, Any]
@@ -84,12 +86,15 @@ def objective(plan: Plan, logits: Tensor, wanted: Tensor, labels: Tensor | None)
     """Return the mean loss of a batch.
 
     Without labels it is the noise of the logits [B, classes] relative to the power of the
-    teacher's, the inverse of the SQNR that everything else in kit is judged by.
+    teacher's, the inverse of the SQNR that everything else in kit is judged by. With labels
+    it weighs so much that the gradients of both terms are of one size.
     """
     from torch.nn import functional
 
-    loss: Tensor = functional.mse_loss(logits, wanted) / plan.power
-    return loss if labels is None else loss + functional.cross_entropy(logits, labels)
+    noise: Tensor = functional.mse_loss(logits, wanted) / plan.power
+    if labels is None:
+        return noise
+    return NOISE_WEIGHT * noise + functional.cross_entropy(logits, labels)
 
 
 def train_round(

@@ -105,9 +105,10 @@ def _work(named: Path | None) -> Iterator[Path]:
 
 def compare(setup: Setup, chosen: list[Peer]) -> tuple[dict[str, Any], list[Row]]:
     """Return facts about the run and its rows; the first row is the float model's."""
+    pictures = inputs.divide(setup)
     setup.say("building the float model")
     bundle = own.float_bundle(setup)
-    given = inputs.prepare(setup, bundle)
+    given = inputs.prepare(setup, pictures, bundle)
     whole = scores.score(given.reference, given.reference, given.labels)
     rows = [Row("float", "float model", f"torch {version('torch')}", whole)]
     rows += own.rows(setup, given)
@@ -170,12 +171,12 @@ def _tell(arguments: argparse.Namespace, facts: dict[str, Any], rows: list[Row])
     answer = {"kind": "quantization-peers", "schema_version": SCHEMA_VERSION, **facts}
     answer["rows"] = scores.record(rows, whole)
     text = json.dumps(answer, indent=2, ensure_ascii=False) + "\n"
-    if arguments.output is not None:
-        _write(arguments.output, text)
     if arguments.json:
         print(text, end="")
     else:
         _table(rows, whole, facts)
+    if arguments.output is not None:  # last, so that a full disk does not cost the numbers
+        _write(arguments.output, text)
 
 
 def _write(path: Path, text: str) -> None:

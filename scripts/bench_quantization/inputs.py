@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float32]
 Say = Callable[[str], None]
 Thing = TypeVar("Thing")
+Division: TypeAlias = "tuple[str, list[Picture], list[Picture]]"
 
 CHUNK = 16  # pictures in memory at a time, as many as `kit eval` gives the float model at once
 
@@ -68,20 +69,21 @@ class Inputs:
     reference: Array
 
 
-def prepare(setup: Setup, bundle: Bundle) -> Inputs:
+def prepare(setup: Setup, pictures: Division, bundle: Bundle) -> Inputs:
     """Write what the peers read, see `scripts/peers/work.py`, and answer with the float model.
 
     Args:
         setup: what was asked for.
+        pictures: which of them calibrate, and which are evaluated.
         bundle: of the float model, with an ONNX file.
 
     Raises:
-        PictureError: there are no pictures, none is left to evaluate, or one is broken.
+        PictureError: a picture is broken.
     """
     from kit.bundle import REFERENCE
     from kit.images import digest, set_digest
 
-    source, chosen, rest = divide(setup)
+    source, chosen, rest = pictures
     work = setup.work
     shutil.copyfile(bundle.file("onnx"), work / "model.onnx")
     shutil.copyfile(bundle.file(REFERENCE), work / "reference.pt2")
@@ -99,7 +101,7 @@ def prepare(setup: Setup, bundle: Bundle) -> Inputs:
     )
 
 
-def divide(setup: Setup) -> tuple[str, list[Picture], list[Picture]]:
+def divide(setup: Setup) -> Division:
     """Return the set's name, the pictures that calibrate, and those that are evaluated.
 
     A copy of a calibration picture under another name is not evaluated either.

@@ -1,0 +1,66 @@
+"""Option types for what goes into a model: its size, and numbers per colour channel."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+
+from kit.errors import UsageError
+
+
+class Side(click.ParamType):  # type: ignore[type-arg]
+    """Side of the square input in pixels, as ``160`` or ``3x160x160``."""
+
+    name = "side"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        """Return the side.
+
+        Raises:
+            UsageError: it is not a number or a shape, not square, or not of three channels.
+        """
+        if isinstance(value, int):
+            return value
+        numbers = [int(n) for n in re.findall("[0-9]+", value)]
+        if re.fullmatch(r"[0-9]{1,6}", value):
+            return numbers[0]
+        if not re.fullmatch(r"[0-9]{1,6}([x×,][0-9]{1,6}){2,3}", value, re.IGNORECASE):
+            raise UsageError(f"{value!r} is not an input size", "use 3x160x160, or 160")
+        if len(numbers) == 4 and numbers[0] == 1:
+            del numbers[0]
+        channels, height, width = numbers[-3:]
+        if len(numbers) == 4 or channels != 3:
+            raise UsageError(
+                f"an input of {value} is not one RGB picture: kit feeds models 3 channels",
+                f"use 3x{height}x{width}; a model of other channels needs a layer that makes them",
+            )
+        if height != width:
+            raise UsageError(
+                f"an input of {value} is not square: kit crops pictures to squares",
+                f"use 3x{height}x{height} or 3x{width}x{width}",
+            )
+        return height
+
+
+class Colour(click.ParamType):  # type: ignore[type-arg]
+    """Three numbers for red, green and blue, as ``0.485,0.456,0.406``."""
+
+    name = "colour"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, float, float]:
+        """Return the numbers.
+
+        Raises:
+            UsageError: there are not three, or one is not a number.
+        """
+        try:
+            red, green, blue = (float(part) for part in value.split(","))
+        except ValueError as exc:
+            name = f"--{param.name} " if param else ""
+            raise UsageError(
+                f"{name}{value!r} is not three numbers, for red, green and blue",
+                "for example: 0.485,0.456,0.406",
+            ) from exc
+        return red, green, blue

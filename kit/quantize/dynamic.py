@@ -1,0 +1,62 @@
+"""Dynamic quantization: int8 weights of Linear, LSTM and GRU, ranges taken from each input.
+
+For models whose time goes into such layers. A MobileNet has one, its classifier, so that
+files shrink by its weights and answers hardly change.
+
+https://docs.pytorch.org/docs/stable/quantization.html#post-training-dynamic-quantization
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kit.errors import BuildError
+from kit.quantize._contract import Info, Options, Quantized
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.fx import GraphModule
+
+INFO = Info(
+    summary="int8 weights of Linear, LSTM and GRU, ranges from each input", calibrates=False
+)
+
+
+def quantize(model: GraphModule, flow: str, images: Tensor, options: Options) -> Quantized:
+    """Quantize the layers that have a dynamic kernel.
+
+    Raises:
+        BuildError: there is none, so that nothing would change.
+    """
+    _require_layers(model)
+    if flow == "torch-ao":
+        from kit.quantize import _torch_ao
+
+        return _torch_ao.quantize_dynamic(model, options)
+    if flow == "pt2e-u8":
+        return _by_the_runtime(model, options)
+    from kit.quantize import _pt2e
+
+    return _pt2e.quantize_dynamic(model, images, options)
+
+
+def _require_layers(model: GraphModule) -> None:
+    from torch import nn
+
+    if not any(isinstance(m, nn.Linear | nn.LSTM | nn.GRU) for m in model.modules()):
+        raise BuildError(
+            "dynamic quantization would change nothing: the model has no Linear, LSTM or GRU layer",
+            "use --quantize static, which quantizes convolutions too",
+        )
+
+
+def _by_the_runtime(model: GraphModule, options: Options) -> Quantized:
+    """Leave it to ONNX Runtime's own tool: torch's exporter has no words for it."""
+    model.meta["kit_dynamic"] = options.granularity
+    return Quantized(
+        graph=model,
+        qconfig={
+            "activations": "uint8 per-tensor affine, dynamic, Linear only",
+            "weights": f"int8 {options.granularity}, onnxruntime quantize_dynamic",
+        },
+    )

@@ -61,23 +61,27 @@ def test_a_tensor_is_float_when_all_around_it_is(folded):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kept", [("0.0",), ("1.filter.0", "1.project"), ("1.expand.0",)])
-def test_layers_in_float_do_what_the_formats_do(folded, kept):
-    """Against torchao's converted graph, with the layers left out of its quantizer."""
+@pytest.mark.parametrize(
+    ("kept", "repairs"),
+    [((), False), ((DAMAGED,), False), (("1.project",), False), ((DAMAGED, "1.project"), True)],
+)
+def test_layers_in_float_do_what_the_formats_do(broken, kept, repairs):
+    """Against torchao's converted graph, with the layers left out of its quantizer.
+
+    The tensor between the two layers stays int8 unless both are float.
+    """
     from kit.quantize import _pt2e
     from kit.quantize._contract import Options
 
-    given = case(net(), "per-channel")
-    simulated = Simulated(folded, given, "minmax").logits(given.pictures, kept)
-    options = Options("per-channel", given.output_margin, "minmax", kept)
-    graph = _pt2e.quantize_static(folded, given.calibration, options, unsigned=True).graph
+    model, given = broken
+    simulated = Simulated(model, given, "minmax").logits(given.pictures, kept)
+    options = Options("per-tensor", given.output_margin, "minmax", kept)
+    graph = _pt2e.quantize_static(model, given.calibration, options, unsigned=True).graph
     with torch.no_grad():
         real = np.concatenate([graph(picture[None]).numpy() for picture in given.pictures])
-    step = np.ptp(given.reference) * given.output_margin / 255
-    assert np.abs(simulated - real).max() <= 3 * step
-    assert score(given.reference, simulated).sqnr_db == pytest.approx(
-        score(given.reference, real).sqnr_db, abs=1.0
-    )
+    found = [score(given.reference, logits).sqnr_db for logits in (simulated, real)]
+    assert found[0] == pytest.approx(found[1], abs=2.0)
+    assert all((db > 30) is repairs for db in found), found
 
 
 def test_replay_computes_what_a_whole_run_computes(folded):
@@ -100,7 +104,7 @@ def test_replay_computes_what_a_whole_run_computes(folded):
 def test_measure_gives_each_layer_in_order(folded):
     found = sensitivity.measure(folded, pictures(16), "per-channel", "minmax")
     assert [record.name for record in found] == list(layer_names(folded))
-    assert all(5 < record.sqnr_db < 80 for record in found)
+    assert all(5 < record.sqnr_db < 90 for record in found)
     assert sum(record.share for record in found) == pytest.approx(1)
     assert all(record.gain_db is None for record in found)
 
@@ -115,7 +119,7 @@ def test_one_layer_at_a_time_is_that_layer(folded):
     plain.activations["1.filter.1"].mode = "quantize"
     plain.weights["1.filter.0"].enabled = True
     alone = score(exact, plain.logits(pictures(16)).numpy()).sqnr_db
-    assert found["1.filter.0"].sqnr_db == pytest.approx(alone, abs=1e-6)
+    assert found["1.filter.0"].sqnr_db == pytest.approx(alone, abs=1e-3)
     assert found["1.filter.0"].range == pytest.approx(
         (plain.activations["1.filter.1"].low, plain.activations["1.filter.1"].high)
     )

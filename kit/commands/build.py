@@ -12,6 +12,8 @@ from kit.errors import RecipeError
 
 if TYPE_CHECKING:
     from kit.bundle import Bundle
+    from kit.pipeline import Gate
+    from kit.recipe import Recipe
 
 
 @click.command("build")
@@ -41,7 +43,11 @@ if TYPE_CHECKING:
 )
 @click.option("--std", type=Colour(), metavar="R,G,B", help="What they are then divided by.")
 @click.option("--width", type=float, help="Width multiplier. Default: 1.0.")
-@click.option("--quantize", metavar="none|static", help="Quantization method. Default: static.")
+@click.option(
+    "--quantize",
+    metavar="none|dynamic|static|qat",
+    help="Quantization method. Default: static.",
+)
 @click.option(
     "--granularity",
     metavar="per-channel|per-tensor",
@@ -51,6 +57,11 @@ if TYPE_CHECKING:
     "--corrections",
     metavar="best|none|STEP,…",
     help="Steps on the float model before it is quantized. Default: best.",
+)
+@click.option(
+    "--keep-float",
+    metavar="N|LAYER,…",
+    help="Layers that are not quantized, or how many of those that int8 hurts most.",
 )
 @click.option(
     "--observer",
@@ -69,6 +80,26 @@ if TYPE_CHECKING:
     help="Pictures that set the activation ranges. Default: crops of sample photos.",
 )
 @click.option("--calibration-images", type=int, help="How many of them. Default: 32.")
+@click.option(
+    "--train",
+    metavar="DIR_OR_ZIP",
+    help="Pictures for qat, with or without labels. Default: those that calibrate.",
+)
+@click.option("--train-steps", type=int, help="Optimizer steps of qat. Default: 40.")
+@click.option("--train-batch", type=int, help="Pictures per step of qat. Default: 16.")
+@click.option("--learning-rate", type=float, help="Highest learning rate of qat. Default: 5e-5.")
+@click.option("--max-drop", type=float, metavar="POINTS", help="Fail if a format loses more top-1.")
+@click.option(
+    "--min-agreement",
+    type=float,
+    metavar="PERCENT",
+    help="Fail if a format gives the float model's answer less often.",
+)
+@click.option(
+    "--gate-images",
+    metavar="DIR_OR_ZIP",
+    help="Pictures for these two limits. Default: what the calibration left over.",
+)
 @click.option("--seed", type=int, help="Of everything drawn at random. Default: 0.")
 @click.option(
     "--recipe",
@@ -83,6 +114,7 @@ if TYPE_CHECKING:
     help="Folder of the bundle. Default: out/ and a name made of the recipe.",
 )
 @click.option("--no-cache", is_flag=True, help="Build again even if nothing changed.")
+@click.option("--explain", is_flag=True, help="Say what would be done, and build nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print bundle.json instead of a table.")
 def command(
     model: str | None,
@@ -90,6 +122,7 @@ def command(
     recipe_file: Path | None,
     output: Path | None,
     no_cache: bool,
+    explain: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -103,21 +136,54 @@ def command(
     from kit.commands._progress import stages
     from kit.pipeline import build
 
+    options |= {"model": model, "formats": _parts(formats)}
+    options["keep_float"] = _parts(options["keep_float"])
     fields = recipe.read(recipe_file) if recipe_file else {}
     fields |= {name: value for name, value in options.items() if value is not None}
-    if model is not None:
-        fields["model"] = model
-    if formats is not None:
-        fields["formats"] = tuple(name.strip() for name in formats.split(",") if name.strip())
+    gate = _gate(fields)
     if "model" not in fields:
         raise RecipeError("no model is named", "for example: kit build mobilenet_v2")
     made = recipe.make(**fields)
+    if explain:
+        _explain(made, gate)
+        return
+    target = output or Path("out") / made.slug
     with stages() as progress:
-        found = build(made, output or Path("out") / made.slug, progress, use_cache=not no_cache)
+        found = build(made, target, progress, use_cache=not no_cache, gate=gate)
     if as_json:
         click.echo(found.manifest.model_dump_json(indent=1))
     else:
         _show(found)
+
+
+def _parts(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(p.strip() for p in text.split(",") if p.strip())
+
+
+def _gate(fields: dict[str, Any]) -> Gate | None:
+    """Take the accuracy gate out of the fields; a recipe file may hold it too."""
+    from kit.pipeline import Gate
+
+    given = {
+        name: fields.pop(old)
+        for name, old in (
+            ("max_drop", "max_drop"),
+            ("min_agreement", "min_agreement"),
+            ("images", "gate_images"),
+        )
+        if old in fields
+    }
+    return Gate(**given) if given else None
+
+
+def _explain(made: Recipe, gate: Gate | None) -> None:
+    from rich.console import Console
+
+    from kit.pipeline import explain
+
+    for heading, lines in explain(made, gate):
+        click.echo(heading)
+        Console(soft_wrap=True).print(*(f"  {line}" for line in lines), sep="\n", highlight=False)
 
 
 def _show(found: Bundle) -> None:
@@ -150,6 +216,14 @@ def _show(found: Bundle) -> None:
         "largest difference of a logit",
         highlight=False,
     )
+    for artifact in manifest.artifacts:
+        if artifact.computed_in_float:
+            floats = ", ".join(f"{k} ×{n}" for k, n in artifact.computed_in_float.items())
+            notes.print(f"{artifact.format} computes in float: {floats}", highlight=False)
+    for row in manifest.gate.rows if manifest.gate else ():
+        drop = "" if row.drop is None else f"{row.drop:.2f} points of top-1 lost, "
+        words = f"gate passed: {row.format}: {drop}{row.agreement:.1f} % agreement"
+        notes.print(words, highlight=False)
     for warning in manifest.warnings:
         notes.print(f"warning: {warning}", style="yellow", highlight=False)
 

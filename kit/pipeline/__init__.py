@@ -14,6 +14,7 @@ from kit.bundle import Bundle
 from kit.calibration import Pictures, choose, identity
 from kit.corrections import _plan
 from kit.pipeline import _gate, _inputs, _lowering, _model, _prepare, _train_set
+from kit.pipeline._explain import explain
 from kit.pipeline._float import FloatModel, Unseen, float_model, unseen
 from kit.pipeline._gate import Gate
 from kit.pipeline._work import Progress, Work
@@ -22,7 +23,7 @@ from kit.quantize._distributed import Group
 from kit.quantize._observers import check as check_observer
 from kit.recipe import Recipe
 
-__all__ = ["FloatModel", "Gate", "Unseen", "build", "float_model", "unseen"]
+__all__ = ["FloatModel", "Gate", "Unseen", "build", "explain", "float_model", "unseen"]
 
 
 def build(

@@ -3,6 +3,7 @@
 A member of `kit.quantize` defines:
 
     INFO: Info
+    def qconfig(flow: str, options: Options) -> dict[str, str]    # in words, by tensor kind
     def quantize(model: GraphModule, flow: str, images: Tensor, options: Options) -> Quantized
 
 `model` is the float model with BatchNorm folded (`kit.quantize._graph.fold`), `images` the

@@ -61,13 +61,6 @@ def check(name: str) -> None:
         raise UnknownName.among("observer", name, NAMES)
 
 
-def observer_words(name: str, imposed: int) -> str:
-    """Return what set the activation ranges, for the bundle."""
-    if name != "search":
-        return name
-    return f"percentile, {imposed} ranges scaled by their effect on the answers"
-
-
 def _searching(histogram_observer: Any, search: Search) -> Any:
     class SearchingObserver(histogram_observer):  # type: ignore[misc]
         """The histogram observer with another search for the range that it ends with.

@@ -10,12 +10,12 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import BuildError
+from kit.quantize import _words
 from kit.quantize._contract import Options, Quantized
 from kit.quantize._observe import calibrate, impose, widen_output
 from kit.quantize._observers import (
     WEIGHT_EPS,
     activation_observer,
-    observer_words,
     weight_observer,
 )
 
@@ -26,10 +26,8 @@ if TYPE_CHECKING:
 EPS = 2**-12  # smallest scale of an activation, as XNNPACK's own configuration has it
 
 
-def quantize_static(
-    model: GraphModule, images: Tensor, options: Options, unsigned: bool
-) -> Quantized:
-    """Quantize with XNNPACKQuantizer; `unsigned` gives uint8 activations instead of int8.
+def quantize_static(model: GraphModule, images: Tensor, options: Options, flow: str) -> Quantized:
+    """Quantize with XNNPACKQuantizer; ``pt2e-u8`` gives uint8 activations instead of int8.
 
     ONNX Runtime's x86 kernels are 1.6 times faster on uint8 activations.
     """
@@ -38,6 +36,7 @@ def quantize_static(
     from torchao.quantization.pt2e import MinMaxObserver
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
+    unsigned = flow == "pt2e-u8"
     program = torch.export.export(model, (images[:1],)).module()
     clipped = _clips_as_relu(program)
     with warnings.catch_warnings(), torch.no_grad():
@@ -56,7 +55,11 @@ def quantize_static(
         graph = convert_pt2e(prepared)
     _drop_saturated_clips(graph)
     _round_biases(graph)
-    return Quantized(graph=graph, qconfig=_words(options, unsigned, imposed), integer=True)
+    return Quantized(
+        graph=graph,
+        qconfig={**_words.static(flow, options), "ranges": f"{imposed} searched"},
+        integer=True,
+    )
 
 
 def quantize_dynamic(model: GraphModule, images: Tensor, options: Options) -> Quantized:
@@ -86,12 +89,7 @@ def quantize_dynamic(model: GraphModule, images: Tensor, options: Options) -> Qu
         prepared = prepare_pt2e(program, quantizer)
         prepared(images[:1])
         graph = convert_pt2e(prepared)
-    words = {
-        "quantizer": "XNNPACKQuantizer",
-        "activations": "int8 per-tensor affine, dynamic, Linear only",
-        "weights": "int8 per-channel symmetric",
-    }
-    return Quantized(graph=graph, qconfig=words)
+    return Quantized(graph=graph, qconfig=_words.dynamic("pt2e-s8", options))
 
 
 def _without(quantizer: Any, layers: tuple[str, ...]) -> Any:
@@ -286,16 +284,3 @@ def _set_attribute(graph: GraphModule, node: Any, value: Tensor) -> None:
 
     owner, _, name = str(node.target).rpartition(".")
     setattr(graph.get_submodule(owner), name, nn.Parameter(value, requires_grad=False))
-
-
-def _words(options: Options, unsigned: bool, imposed: int) -> dict[str, str]:
-    kind = "uint8" if unsigned else "int8"
-    weight = (
-        "PerChannelMinMaxObserver" if options.granularity == "per-channel" else "MinMaxObserver"
-    )
-    return {
-        "quantizer": "XNNPACKQuantizer",
-        "activations": f"{kind} per-tensor affine, {observer_words(options.observer, imposed)}",
-        "weights": f"int8 {options.granularity} symmetric, {weight}",
-        "output": f"{kind} per-tensor affine, minmax, range x {options.output_margin:g}",
-    }

@@ -18,12 +18,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from kit.quantize import _words
 from kit.quantize._contract import Options, Quantized
 from kit.quantize._observe import calibrate, impose, widen_output
 from kit.quantize._observers import (
     WEIGHT_EPS,
     activation_observer,
-    observer_words,
     weight_observer,
 )
 
@@ -56,7 +56,7 @@ def quantize_static(model: GraphModule, images: Tensor, options: Options) -> Qua
         graph = convert_fx(prepared)
     return Quantized(
         graph=graph,
-        qconfig=_words(qconfig, options, imposed),
+        qconfig={**_words.static("torch-ao", options), "ranges": f"{imposed} searched"},
         computed_in_float=_computed_in_float(graph, images[:1]),
     )
 
@@ -105,12 +105,7 @@ def quantize_dynamic(model: GraphModule, options: Options) -> Quantized:
     kinds = {nn.Linear: qconfig, nn.LSTM: recurrent, nn.GRU: recurrent}
     with _qnnpack(), torch.inference_mode():
         graph = tq.quantize_dynamic(copy.deepcopy(model), kinds, dtype=torch.qint8)
-    words = {
-        "engine": "qnnpack",
-        "activations": "quint8 per-tensor affine, dynamic, Linear, LSTM and GRU only",
-        "weights": f"qint8 {options.granularity} symmetric, {type(qconfig.weight()).__name__}",
-    }
-    return Quantized(graph=graph, qconfig=words)
+    return Quantized(graph=graph, qconfig=_words.dynamic("torch-ao", options))
 
 
 def _qconfig(options: Options) -> Any:
@@ -172,13 +167,3 @@ def _qnnpack() -> Iterator[None]:
             yield
     finally:
         torch.backends.quantized.engine = before
-
-
-def _words(qconfig: Any, options: Options, imposed: int) -> dict[str, str]:
-    weight = qconfig.weight()
-    return {
-        "engine": "qnnpack",
-        "activations": f"quint8 per-tensor affine, {observer_words(options.observer, imposed)}",
-        "weights": f"qint8 {options.granularity} symmetric, {type(weight).__name__}",
-        "output": f"quint8 per-tensor affine, minmax, range x {options.output_margin:g}",
-    }

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kit.errors import BuildError
+from kit.quantize import _words
 from kit.quantize._contract import Info, Options, Quantized
 
 if TYPE_CHECKING:
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 INFO = Info(
     summary="int8 weights of Linear, LSTM and GRU, ranges from each input", calibrates=False
 )
+
+
+def qconfig(flow: str, options: Options) -> dict[str, str]:
+    """Return what is asked of the quantizer, in words."""
+    return _words.dynamic(flow, options)
 
 
 def quantize(model: GraphModule, flow: str, images: Tensor, options: Options) -> Quantized:
@@ -53,10 +59,4 @@ def _require_layers(model: GraphModule) -> None:
 def _by_the_runtime(model: GraphModule, options: Options) -> Quantized:
     """Leave it to ONNX Runtime's own tool: torch's exporter has no words for it."""
     model.meta["kit_dynamic"] = options.granularity
-    return Quantized(
-        graph=model,
-        qconfig={
-            "activations": "uint8 per-tensor affine, dynamic, Linear only",
-            "weights": f"int8 {options.granularity}, onnxruntime quantize_dynamic",
-        },
-    )
+    return Quantized(graph=model, qconfig=qconfig("pt2e-u8", options))

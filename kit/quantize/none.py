@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kit.quantize import _words
 from kit.quantize._contract import Info, Options, Quantized
 
 if TYPE_CHECKING:
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
 INFO = Info(summary="float32, BatchNorm folded", calibrates=False)
 
 
+def qconfig(flow: str, options: Options) -> dict[str, str]:
+    """Return that nothing is quantized, in words."""
+    return dict(_words.FLOAT)
+
+
 def quantize(model: GraphModule, flow: str, images: Tensor, options: Options) -> Quantized:
     """Return the model as it is."""
-    return Quantized(graph=model, qconfig={"activations": "float32", "weights": "float32"})
+    return Quantized(graph=model, qconfig=qconfig(flow, options))

@@ -19,6 +19,13 @@ INFO = Info(
 )
 
 
+def qconfig(flow: str, options: Options) -> dict[str, str]:
+    """Return what is asked of the observers, in words."""
+    from kit.quantize import static
+
+    return static.qconfig(flow, options)
+
+
 def quantize(model: GraphModule, flow: str, images: Tensor, options: Options) -> Quantized:
     """Calibrate and quantize the trained float model for one flow."""
     from kit.quantize import static

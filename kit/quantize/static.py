@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kit.quantize import _words
 from kit.quantize._contract import Info, Options, Quantized
 
 if TYPE_CHECKING:
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
 INFO = Info(summary="int8 weights and activations, ranges from calibration", calibrates=True)
+
+
+def qconfig(flow: str, options: Options) -> dict[str, str]:
+    """Return what is asked of the observers, in words."""
+    return _words.static(flow, options)
 
 
 def quantize(model: GraphModule, flow: str, images: Tensor, options: Options) -> Quantized:
@@ -24,4 +30,4 @@ def quantize(model: GraphModule, flow: str, images: Tensor, options: Options) ->
         return _torch_ao.quantize_static(model, images, options)
     from kit.quantize import _pt2e
 
-    return _pt2e.quantize_static(model, images, options, unsigned=flow == "pt2e-u8")
+    return _pt2e.quantize_static(model, images, options, flow)

@@ -1,0 +1,77 @@
+"""What a build would do, in words; nothing is built and torch is hardly touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kit import family, formats
+from kit.calibration import choose
+from kit.corrections import _plan
+from kit.pipeline import _gate
+from kit.pipeline._gate import Gate
+from kit.quantize import _words
+from kit.quantize._contract import Options
+from kit.recipe import Recipe
+
+Section = tuple[str, list[str]]
+
+
+def explain(recipe: Recipe, gate: Gate | None = None) -> Iterator[Section]:
+    """Yield headings and lines: model, corrections, ranges, training, qconfigs, checks.
+
+    Args:
+        recipe: what would be built.
+        gate: that would have to be passed.
+
+    Raises:
+        KitError: the recipe or the pictures cannot be used.
+    """
+    method = family.load("quantize", recipe.quantize)
+    yield (
+        "model",
+        [
+            f"{recipe.model}, width {recipe.width:g}, {recipe.resolution} x {recipe.resolution}",
+            f"weights: {recipe.weights}",
+            "BatchNorm is folded into the layer before it, Dropout removed",
+        ],
+    )
+    if method.INFO.calibrates:
+        pictures = choose(recipe)
+        yield "calibration", [f"{pictures.count} pictures: {pictures.source}"]
+        yield "corrections of the float model, once for all formats", _corrections(recipe)
+        yield "activation ranges", [_words.OBSERVERS[recipe.observer]]
+    if recipe.keep_float:
+        yield "kept in float", [", ".join(recipe.keep_float)]
+    if method.INFO.trains:
+        yield "training", [_training(recipe)]
+    options = Options(recipe.granularity, choose(recipe).output_margin, recipe.observer)
+    for name in recipe.formats:
+        info = formats.get(name).INFO
+        words = method.qconfig(info.flow, options)
+        yield f"{name}: {info.summary}", [f"{kind}: {text}" for kind, text in words.items()]
+    yield "checks", list(_checks(recipe, gate))
+
+
+def _corrections(recipe: Recipe) -> list[str]:
+    steps = _plan.resolve(recipe.corrections)
+    summaries = [f"{s}: {family.load('corrections', s).INFO.summary}" for s in steps]
+    return summaries or ["none"]
+
+
+def _training(recipe: Recipe) -> str:
+    source = recipe.train or "the calibration pictures"
+    return (
+        f"{recipe.train_steps} steps of {recipe.train_batch} pictures from {source}, Adam, "
+        f"learning rate up to {recipe.learning_rate:g}; the better of start and end is kept"
+    )
+
+
+def _checks(recipe: Recipe, gate: Gate | None) -> Iterator[str]:
+    yield "every format's own runtime against its graph and against the float model"
+    if gate is None:
+        return
+    where = _gate.images(gate, recipe)
+    if gate.max_drop is not None:
+        yield f"at most {gate.max_drop:g} points of top-1 lost on {where}"
+    if gate.min_agreement is not None:
+        yield f"at least {gate.min_agreement:g} % of the float model's answers on {where}"

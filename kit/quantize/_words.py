@@ -1,0 +1,52 @@
+"""Qconfigs in words: what `--explain` shows is what the bundle records."""
+
+from __future__ import annotations
+
+from kit.quantize._contract import Options
+
+FLOAT = {"activations": "float32", "weights": "float32"}
+
+OBSERVERS = {
+    "search": "percentile 99.99, scaled by what that does to the answers (search)",
+    "percentile": "percentile 99.99, clips 0.01 % of the values at each end",
+    "mse": "least squared error of rounding and clipping (mse)",
+    "histogram": "torch's histogram search (histogram)",
+    "minmax": "least and largest value (minmax)",
+    "moving-average": "moving average of least and largest value (moving-average)",
+}
+
+_TYPES = {
+    "torch-ao": ("quint8", "qint8"),
+    "pt2e-s8": ("int8", "int8"),
+    "pt2e-u8": ("uint8", "int8"),
+}
+
+
+def static(flow: str, options: Options) -> dict[str, str]:
+    """Return the static qconfig of a flow, by tensor kind."""
+    activation, weight = _TYPES[flow]
+    observer = "PerChannelMinMaxObserver"
+    if options.granularity == "per-tensor":
+        observer = "MinMaxObserver"
+    return {
+        **_who(flow),
+        "activations": f"{activation} per-tensor affine, {OBSERVERS[options.observer]}",
+        "weights": f"{weight} {options.granularity} symmetric, {observer}",
+        "output": f"{activation} per-tensor affine, minmax, range x {options.output_margin:g}",
+    }
+
+
+def dynamic(flow: str, options: Options) -> dict[str, str]:
+    """Return the dynamic qconfig of a flow, by tensor kind."""
+    activation, weight = _TYPES[flow]
+    layers = "Linear, LSTM and GRU" if flow == "torch-ao" else "Linear"
+    who = {"tool": "onnxruntime quantize_dynamic"} if flow == "pt2e-u8" else _who(flow)
+    return {
+        **who,
+        "activations": f"{activation} per-tensor affine, from each input, {layers} only",
+        "weights": f"{weight} {options.granularity} symmetric",
+    }
+
+
+def _who(flow: str) -> dict[str, str]:
+    return {"engine": "qnnpack"} if flow == "torch-ao" else {"quantizer": "XNNPACKQuantizer"}

@@ -37,7 +37,16 @@ _IN_INTEGERS = {
 }
 _MOVES = {
     *("QuantizeLinear", "DequantizeLinear", "Transpose", "Reshape", "Flatten", "Squeeze"),
-    *("Unsqueeze", "Concat", "Slice", "Cast", "MaxPool", "Identity"),
+    *(
+        "Unsqueeze",
+        "Concat",
+        "Slice",
+        "Cast",
+        "MaxPool",
+        "Identity",
+        "ReorderInput",
+        "ReorderOutput",
+    ),
 }
 
 

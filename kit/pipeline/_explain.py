@@ -41,7 +41,7 @@ def explain(recipe: Recipe, gate: Gate | None = None) -> Iterator[Section]:
         yield "corrections of the float model, once for all formats", _corrections(recipe)
         yield "activation ranges", [_words.OBSERVERS[recipe.observer]]
     if recipe.keep_float:
-        yield "kept in float", [", ".join(recipe.keep_float)]
+        yield "kept in float", [_kept(recipe.keep_float)]
     if method.INFO.trains:
         yield "training", [_training(recipe)]
     options = Options(recipe.granularity, choose(recipe).output_margin, recipe.observer)
@@ -56,6 +56,12 @@ def _corrections(recipe: Recipe) -> list[str]:
     steps = _plan.resolve(recipe.corrections)
     summaries = [f"{s}: {family.load('corrections', s).INFO.summary}" for s in steps]
     return summaries or ["none"]
+
+
+def _kept(wanted: tuple[str, ...]) -> str:
+    if len(wanted) == 1 and wanted[0].isdigit():
+        return f"the {wanted[0]} layers that int8 hurts most, one at a time"
+    return ", ".join(wanted)
 
 
 def _training(recipe: Recipe) -> str:

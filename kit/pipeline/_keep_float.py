@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kit.errors import UnknownName
 from kit.pipeline._work import Work
+from kit.recipe import Recipe
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule
@@ -12,24 +14,31 @@ if TYPE_CHECKING:
     from kit.pipeline._work import Array
 
 
-def choose(work: Work, folded: GraphModule, images: Array) -> None:
-    """Resolve the recipe's `keep_float` against the layers of the folded model.
+def check(recipe: Recipe, folded: GraphModule) -> None:
+    """Look the named layers up, before anything takes long.
 
     Raises:
         UnknownName: there is no such layer; the near matches are named.
     """
-    from kit.errors import UnknownName
     from kit.quantize._graph import layer_names
 
-    wanted = work.recipe.keep_float
-    if len(wanted) == 1 and wanted[0].isdigit():
-        work.kept_float = _worst(work, folded, images, int(wanted[0]))
-        return
     known = layer_names(folded)
-    for name in wanted:
+    for name in () if _count(recipe) is not None else recipe.keep_float:
         if name not in known:
             raise UnknownName.among("convolution or linear layer", name, known)
-    work.kept_float = wanted
+
+
+def choose(work: Work, folded: GraphModule, images: Array) -> None:
+    """Take the named layers, or measure which ones int8 hurts most."""
+    count = _count(work.recipe)
+    named = work.recipe.keep_float
+    work.kept_float = named if count is None else _worst(work, folded, images, count)
+
+
+def _count(recipe: Recipe) -> int | None:
+    """Return N if the recipe asks for the N worst layers."""
+    wanted = recipe.keep_float
+    return int(wanted[0]) if len(wanted) == 1 and wanted[0].isdigit() else None
 
 
 def _worst(work: Work, folded: GraphModule, images: Array, count: int) -> tuple[str, ...]:

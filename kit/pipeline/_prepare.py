@@ -33,6 +33,7 @@ def prepare(work: Work, model: nn.Module, images: Array) -> GraphModule:
     folded = fold(model, torch.from_numpy(images[:1]))
     method = family.load("quantize", work.recipe.quantize)
     if method.INFO.calibrates:
+        _keep_float.check(work.recipe, folded)
         _correct(work, folded, images)
         _keep_float.choose(work, folded, images)
         if method.INFO.trains:

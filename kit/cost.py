@@ -15,7 +15,7 @@ Rules, which reproduce Tables 2, 4, 6 and 7 of arXiv 1704.04861 and Table 4 of 1
   squeeze-and-excite gate, stays.
 
 Members of `kit.models` are not computed: they live on torch's meta device, which has shapes
-and no numbers. A user's own model is run once on a black picture.
+and no numbers. A user's own model is run.
 """
 
 from __future__ import annotations
@@ -182,6 +182,8 @@ def _layers(graph: GraphModule, example: Any) -> list[Layer]:
     from torch import fx
     from torch.utils.flop_counter import FlopCounterMode
 
+    from kit.quantize._graph import is_repeated
+
     found: dict[Node, Layer] = {}
     shapes: dict[Node, tuple[int, ...]] = {}
     counter = FlopCounterMode(display=False)
@@ -194,8 +196,7 @@ def _layers(graph: GraphModule, example: Any) -> list[Layer]:
                 shapes[n] = tuple(value.shape[1:])
                 if spent := counter.get_total_flops() - before:
                     layer = _layer(graph, n, shapes[n], spent // 2)
-                    known = any(layer.name == other.name for other in found.values())
-                    found[n] = replace(layer, parameters=0) if known else layer
+                    found[n] = replace(layer, parameters=0) if is_repeated(n) else layer
             return value
 
     with counter, torch.inference_mode():

@@ -134,7 +134,7 @@ def _errors(job: Job, done: str, example: Tensor) -> Iterator[None]:
     Raises:
         BuildError: for whatever torch, torchao, an exporter or a runtime raises.
     """
-    from kit.quantize._from_export import where
+    from kit.quantize._export import where
 
     try:
         yield

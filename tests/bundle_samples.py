@@ -13,7 +13,15 @@ from kit import bundle as bundles
 from kit import formats, recipe
 from kit.accuracy import CHUNK
 from kit.bundle import Bundle
-from kit.manifest import Artifact, Calibration, Golden, Preprocessing, Runtime, Source
+from kit.manifest import (
+    Artifact,
+    Calibration,
+    Golden,
+    Preprocessing,
+    Runtime,
+    Source,
+    Tensor,
+)
 
 CLASSES = 7
 PRE = Preprocessing(resize=36, crop=32, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
@@ -61,8 +69,8 @@ def make(
             "recipe": made,
             "recipe_hash": made.hash,
             "parameters": 1,
-            "input": bundles.Tensor(name="input", shape=(1, 3, pre.crop, pre.crop)),
-            "output": bundles.Tensor(name="logits", shape=(1, classes)),
+            "input": Tensor(name="input", shape=(1, 3, pre.crop, pre.crop)),
+            "output": Tensor(name="logits", shape=(1, classes)),
             "preprocessing": pre,
             "labels": None if labels is None else "labels.txt",
             "weights": Source(source="random", sha256="0"),

@@ -70,13 +70,13 @@ def test_layers_in_float_do_what_the_formats_do(broken, kept, repairs):
 
     The tensor between the two layers stays int8 unless both are float.
     """
-    from kit.quantize import _pt2e
     from kit.quantize._contract import Options
 
     model, given = broken
     simulated = Simulated(model, given, "minmax").logits(given.pictures, kept)
     options = Options("per-tensor", given.output_margin, "minmax", kept)
-    graph = _pt2e.quantize_static(model, given.calibration, options, unsigned=True).graph
+    static = family.load("quantize", "static")
+    graph = static.quantize(model, "pt2e-u8", given.calibration, options).graph
     with torch.no_grad():
         real = np.concatenate([graph(picture[None]).numpy() for picture in given.pictures])
     found = [score(given.reference, logits).sqnr_db for logits in (simulated, real)]

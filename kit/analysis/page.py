@@ -13,6 +13,7 @@ from kit.analysis.repair import Repair
 from kit.analysis.score import Score
 from kit.analysis.sensitivity import Study
 from kit.errors import OutputError
+from kit.report.text import NBSP
 
 
 def write(
@@ -93,4 +94,4 @@ def _sentence(score: Score) -> str:
 
 
 def _decibels(value: float | None) -> str:
-    return "equal" if value is None or value == float("inf") else f"{value:.1f} dB"
+    return "equal" if value is None or value == float("inf") else f"{value:.1f}{NBSP}dB"

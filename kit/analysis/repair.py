@@ -2,7 +2,7 @@
 
 Corrections and observers cost nothing at run time, so they come first, the shortest first.
 What they leave to be desired is bought with layers in float: again and again the move with
-the most noise for its latency is made. A move is one layer, or all layers around one tensor,
+that removes the most noise for its latency is made. A move is one layer, or all layers around one tensor,
 because a tensor becomes float only then. What turns out not to be needed is taken back.
 """
 
@@ -26,7 +26,8 @@ from kit.quantize._observers import NAMES as OBSERVERS
 if TYPE_CHECKING:
     from torch.fx import GraphModule
 
-CORRECTIONS = ("none", "bias", "equalize,bias", "best")  # by the time they take
+CORRECTIONS = ("none", "equalize", "bias", "equalize,bias", "best")  # by the time they take
+REBIASING = {"bias", "rounding"}  # that make up in the biases for what rounding weights does
 MOST_KEPT = 12  # layers in float; what needs more needs training, or another network
 LEAST_NOISE = 0.01  # of all noise, that a move must remove: 0.04 dB
 BORDER = 0.005  # of the latency: conversions around a move, for which none is free
@@ -97,19 +98,20 @@ class Search:
     def run(self, start: Choice) -> Repair:
         """Return what was found, beginning with the recipe as it is."""
         found = self._steps(start)
-        for base in self._bases(found):
-            if self._target.met(found.score):
-                break
-            found = max(found, self._confirmed(self._keep(base), base), key=self._rank)
+        if not self._target.met(found.score):
+            ends = [self._confirmed(self._keep(base), base) for base in self._bases(found)]
+            met = [end for end in ends if self._target.met(end.score)]
+            cheapest = min(met, key=lambda end: end.latency, default=None)
+            found = cheapest or max([found, *ends], key=self._rank)
         return Repair(tuple(self._tried), found, self._target.met(found.score))
 
     def _bases(self, best: Attempt) -> list[Attempt]:
-        """Return where to begin with layers in float: the best, and the best not rounded.
+        """Return where to begin with layers in float: the best, and the best with own biases.
 
-        Rounded weights lie on the int8 grid, so that a layer has less to gain from float.
+        A bias that was corrected for rounded weights does not suit the float ones.
         """
-        others = [a for a in self._tried if "rounding" not in _plan.resolve(a.choice.corrections)]
-        return list(dict.fromkeys([best, *sorted(others, key=self._rank)[-1:]]))
+        own = [a for a in self._tried if not set(_plan.resolve(a.choice.corrections)) & REBIASING]
+        return list(dict.fromkeys([best, *sorted(own, key=self._rank)[-1:]]))
 
     def _steps(self, start: Choice) -> Attempt:
         """Try corrections, then observers with the best of them, until the target is met."""

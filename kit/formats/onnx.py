@@ -65,7 +65,7 @@ def export(model: GraphModule, example: Tensor, path: Path) -> None:
     torch.onnx.export(
         program, (example,), str(path), dynamo=True, external_data=False, verbose=False
     )
-    if granularity := model.meta.get("kit_dynamic"):
+    if granularity := getattr(model, "meta", {}).get("kit_dynamic"):
         _quantize_dynamic(path, per_channel=granularity == "per-channel")
 
 

@@ -69,7 +69,7 @@ class UserModel:
         return model.cpu().eval()
 
     def classes(self, resolution: int) -> int:
-        """Return the number of outputs, found by running the network on black pictures.
+        """Return the number of outputs, found by running the network on noise.
 
         Raises:
             RecipeError: it fails on a picture of this size, or does not give logits.
@@ -77,8 +77,9 @@ class UserModel:
         import torch
 
         model = self.build()
-        zeros = torch.zeros(2, 3, resolution, resolution)
-        one, again, two = (self._run(model, part) for part in (zeros[:1], zeros[:1], zeros))
+        noise = torch.Generator().manual_seed(0)
+        pair = torch.rand(2, 3, resolution, resolution, generator=noise)
+        one, again, two = (self._run(model, part) for part in (pair[:1], pair[:1], pair))
         if not torch.equal(one, again) and not one.isnan().any():
             raise RecipeError(
                 f"{self.name} answers the same picture in two ways, in eval mode",
@@ -140,7 +141,7 @@ def state_hash(model: nn.Module) -> str:
 
 
 _loaded: dict[str, UserModel] = {}
-_imported: set[str] = set()  # names of the modules that the user's files brought along
+_imported: set[str] = set()  # names of the modules that the last file brought along
 
 
 def load(name: str) -> UserModel:
@@ -160,12 +161,12 @@ def _load(name: str) -> UserModel:
     if found is None or not found[0].is_file():
         raise RecipeError(f"there is no file {found[0] if found else name}", "check the path")
     file, attribute = found[0].resolve(), found[1]
-    for key, _ in _siblings(file.parent):  # they may have changed since
-        if key in _imported:
-            del sys.modules[key]
+    for key in _imported:  # they may have changed since, or another folder has some of that name
+        sys.modules.pop(key, None)
     before = set(sys.modules)
     module = _import(file, found[0])
-    _imported.update(set(sys.modules) - before)
+    _imported.clear()
+    _imported.update(key for key, _ in _siblings(file.parent) if key not in before)
     factory = getattr(module, attribute, None)
     if factory is None:
         raise RecipeError(f"{found[0]} has no {attribute!r}", _near(attribute, vars(module)))

@@ -38,7 +38,7 @@ def lower_all(work: Work, model: nn.Module) -> None:
     import numpy as np
     import torch
 
-    from kit.quantize._from_export import errors_of
+    from kit.quantize._export import errors_of
 
     shared = work.shared
     inputs, reference = golden.choose(model, work.preprocessing)

@@ -9,13 +9,12 @@ other operator stays what it is: it computes in float between two conversions.
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import BuildError, origin, place
+from kit.quantize._export import operator, program
+from kit.quantize._graph import REPEATED
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -43,60 +42,11 @@ _TORCH = {
 _FUNCTIONAL = ("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d")
 
 
-@contextmanager
-def errors_of(model: nn.Module) -> Iterator[None]:
-    """Map whatever `torch.export` raises.
-
-    Raises:
-        BuildError: names the pattern and the place in the user's code.
-    """
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)  # it logs whole graphs beside what it raises
-    try:
-        yield
-    except Exception as exc:  # torch.export's errors have no public base
-        found = origin(exc)
-        raise BuildError(
-            f"torch.export cannot follow {type(model).__name__}: {_reason(exc)}"
-            + (f" ({found})" if found else ""),
-            "decisions may depend on shapes, not on values or on the number of pictures",
-        ) from exc
-    finally:
-        logging.disable(before)
-
-
-def _reason(exc: Exception) -> str:
-    if re.search("data-dependent|_local_scalar_dense", str(exc)):
-        return "its forward decides by the values of the picture"
-    said = next((text for text in str(exc).splitlines() if text.strip()), type(exc).__name__)
-    return said.strip()[:300]
-
-
-def program(model: nn.Module, example: Tensor) -> GraphModule:
-    """Return the exported graph of a model, functional, with a free batch dimension.
-
-    Args:
-        model: in eval mode.
-        example: [N, 3, H, W]; the first picture is used.
-
-    Raises:
-        BuildError: `torch.export` cannot follow the model.
-    """
-    import torch
-
-    two = example[:1].repeat(2, 1, 1, 1)  # a batch of one would be specialized
-    shapes = ({0: torch.export.Dim("batch", min=1)},)
-    with errors_of(model), torch.no_grad():
-        exported = torch.export.export(model, (two,), dynamic_shapes=shapes)
-        module: GraphModule = exported.run_decompositions({}).module()
-    return module
-
-
 def graph(model: nn.Module, example: Tensor) -> GraphModule:
     """Return a graph of modules and Python functions that computes what the model computes.
 
     Args:
-        model: in eval mode; its parameters are shared.
+        model: in eval mode; its weights are copied.
         example: [N, 3, H, W].
 
     Raises:
@@ -121,6 +71,7 @@ class _Translation:
         self.env: dict[Node, Any] = {}
         self.constants: dict[Node, Any] = {}
         self.attributes: dict[str, Any] = {}
+        self.weights: set[Node] = set()  # that a layer has already
 
     def done(self, name: str) -> GraphModule:
         from torch import fx
@@ -129,7 +80,7 @@ class _Translation:
             if node.op == "output":
                 self.made.output(self._value(node.args[0][0]))
             elif not _ASSERTS.search(f"{node.target}") and not self._compute(node):
-                self.env[node] = self._translate(node, _operator(node))
+                self.env[node] = self._translate(node, operator(node))
         found = fx.GraphModule(self.attributes, self.made, name)
         found.graph.eliminate_dead_code()
         found.delete_all_unused_submodules()
@@ -178,11 +129,20 @@ class _Translation:
         if name in _ACTIVATIONS and not node.kwargs:
             kind: Any = getattr(nn, _ACTIVATIONS[name])
             return kind(*node.args[1:])
-        make = {"conv2d": _convolution, "linear": _linear, _BATCH_NORM: _batch_norm}.get(name)
+        makers: dict[str, Callable[..., nn.Module]] = {
+            "conv2d": _convolution,
+            "linear": _linear,
+            _BATCH_NORM: _batch_norm,
+        }
+        make = makers.get(name)
         weights = node.args[1:5] if name == _BATCH_NORM else node.args[1:3]
         if make is None or any(w is not None and w not in self.constants for w in weights):
             return None
-        return make(node, *(w if w is None else self.constants[w] for w in weights))
+        layer = make(node, *(w if w is None else self.constants[w] for w in weights))
+        if node.args[1] in self.weights:
+            setattr(layer, REPEATED, True)
+        self.weights.add(node.args[1])
+        return layer
 
 
 def _mapped(value: Any, change: Callable[[Node], Any]) -> Any:
@@ -192,13 +152,6 @@ def _mapped(value: Any, change: Callable[[Node], Any]) -> Any:
 
 
 _BATCH_NORM, _SIZE = "_native_batch_norm_legit_no_training", "sym_size"
-
-
-def _operator(node: Any) -> str:
-    """Return ``conv2d`` for ``aten.conv2d.default``, and the name of any other function."""
-    target = getattr(node, "target", None)
-    packet = getattr(target, "overloadpacket", target)
-    return str(getattr(packet, "__name__", ""))
 
 
 def _function(node: Node, name: str) -> Callable[..., Any] | None:
@@ -249,7 +202,7 @@ def _filled(module: nn.Module, **values: Any) -> nn.Module:
 
     for name, value in values.items():
         parameter = name in ("weight", "bias") and value is not None
-        setattr(module, name, nn.Parameter(value.detach()) if parameter else value)
+        setattr(module, name, nn.Parameter(value.detach().clone()) if parameter else value)
     return module
 
 
@@ -269,25 +222,3 @@ def _free(wanted: str, taken: dict[str, Any]) -> str:
     while name in taken:
         name, number = f"{wanted}_{number}", number + 1
     return name
-
-
-def where(model: nn.Module, example: Tensor, message: str) -> str:
-    """Return the operator that a message names and its place in the user's code, if any.
-
-    Args:
-        model: the model as the user wrote it.
-        example: [N, 3, H, W].
-        message: of the error that a format raised.
-    """
-    try:
-        nodes = program(model, example).graph.nodes
-    except BuildError:
-        return ""
-    for node in nodes:
-        name = _operator(node)
-        if node.op != "call_function" or not re.search(rf"\baten[.:]+{name}\b", message):
-            continue
-        trace = re.findall(r'File "([^"]+)", line (\d+)', node.meta.get("stack_trace") or "")
-        found = place((file, int(line)) for file, line in trace)
-        return f"aten.{name}" + (f" ({found})" if found else "")
-    return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.fx import GraphModule, Node
 
+REPEATED = "kit_repeated"  # attribute of a layer whose weights are those of one before it
 NOT_FLOAT = "kit: not a float tensor"  # key in the meta of a node that gives something else
 
 
@@ -47,7 +49,7 @@ def _traced(model: nn.Module, example: Tensor | None) -> GraphModule:
     """Trace symbolically, or by `torch.export` where that leaves weights outside of layers."""
     from torch import fx
 
-    from kit.quantize import _from_export
+    from kit.quantize._from_export import graph as from_export
 
     try:
         traced = fx.symbolic_trace(model)
@@ -57,10 +59,10 @@ def _traced(model: nn.Module, example: Tensor | None) -> GraphModule:
                 f"{type(model).__name__} cannot be traced: {exc}",
                 "make its forward free of decisions that depend on the input's values",
             ) from exc
-        return _from_export.graph(model, example)
-    if example is None or not _hides_layers(traced):
+        return from_export(model, example)
+    if example is None or not (_hides_layers(traced) or _overwrites(traced)):
         return traced
-    return _from_export.graph(model, example)
+    return from_export(model, example)
 
 
 def _hides_layers(traced: GraphModule) -> bool:
@@ -69,6 +71,20 @@ def _hides_layers(traced: GraphModule) -> bool:
     called = [modules[n.target] for n in traced.graph.nodes if n.op == "call_module"]
     loose = any(node.op == "get_attr" for node in traced.graph.nodes)
     return loose or any(next(m.children(), None) is not None for m in called)
+
+
+def _overwrites(traced: GraphModule) -> bool:
+    """Whether an operator writes in place what another one reads: observers would come between."""
+    modules = dict(traced.named_modules())
+    for node in traced.graph.nodes:
+        module = modules.get(node.target) if node.op == "call_module" else None
+        name = str(getattr(node.target, "__name__", node.target))
+        method = node.op == "call_method" and re.fullmatch("[a-z].*[^_]_", name)
+        in_place = getattr(module, "inplace", False) or node.kwargs.get("inplace") or method
+        in_place = in_place or (node.op == "call_function" and name in ("iadd", "imul", "isub"))
+        if in_place and any(len(source.users) > 1 for source in node.all_input_nodes[:1]):
+            return True
+    return False
 
 
 def _drop_dropout(traced: GraphModule) -> None:
@@ -93,7 +109,9 @@ def _call_once(traced: GraphModule) -> None:
         calls[name] += 1
         if calls[name] > 1:
             node.target = f"{name}_{calls[name]}"
-            traced.add_submodule(node.target, copy.deepcopy(traced.get_submodule(name)))
+            again = copy.deepcopy(traced.get_submodule(name))
+            setattr(again, REPEATED, True)
+            traced.add_submodule(node.target, again)
     traced.recompile()
 
 
@@ -171,6 +189,13 @@ def layer_names(folded: GraphModule) -> tuple[str, ...]:
 def node_name(node: Node) -> str:
     """Return the module's name, or the node's where it calls no module."""
     return str(node.target if node.op == "call_module" else node.name)
+
+
+def is_repeated(node: Node) -> bool:
+    """Whether a node calls a layer with the weights of an earlier one."""
+    if node.op != "call_module":
+        return False
+    return hasattr(node.graph.owning_module.get_submodule(str(node.target)), REPEATED)
 
 
 def is_quantized_later(node: Node) -> bool:

@@ -1,0 +1,93 @@
+"""`torch.export` with its errors in one sentence, and places in the user's code."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from kit.errors import BuildError, origin, place
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.fx import GraphModule
+
+
+@contextmanager
+def errors_of(model: nn.Module) -> Iterator[None]:
+    """Map whatever `torch.export` raises.
+
+    Raises:
+        BuildError: names the pattern and the place in the user's code.
+    """
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # it logs whole graphs beside what it raises
+    try:
+        yield
+    except Exception as exc:  # torch.export's errors have no public base
+        found = origin(exc)
+        raise BuildError(
+            f"torch.export cannot follow {type(model).__name__}: {_reason(exc)}"
+            + (f" ({found})" if found else ""),
+            "decisions may depend on shapes, not on values or on the number of pictures",
+        ) from exc
+    finally:
+        logging.disable(before)
+
+
+def _reason(exc: Exception) -> str:
+    if re.search("data-dependent|_local_scalar_dense", str(exc)):
+        return "its forward decides by the values of the picture"
+    said = next((text for text in str(exc).splitlines() if text.strip()), type(exc).__name__)
+    return said.strip()[:300]
+
+
+def program(model: nn.Module, example: Tensor) -> GraphModule:
+    """Return the exported graph of a model, functional, with a free batch dimension.
+
+    Args:
+        model: in eval mode.
+        example: [N, 3, H, W]; the first picture is used.
+
+    Raises:
+        BuildError: `torch.export` cannot follow the model.
+    """
+    import torch
+
+    two = example[:1].repeat(2, 1, 1, 1)  # a batch of one would be specialized
+    shapes = ({0: torch.export.Dim("batch", min=1)},)
+    with errors_of(model), torch.no_grad():
+        exported = torch.export.export(model, (two,), dynamic_shapes=shapes)
+        module: GraphModule = exported.run_decompositions({}).module()
+    return module
+
+
+def operator(node: Any) -> str:
+    """Return ``conv2d`` for ``aten.conv2d.default``, and the name of any other function."""
+    target = getattr(node, "target", None)
+    packet = getattr(target, "overloadpacket", target)
+    return str(getattr(packet, "__name__", ""))
+
+
+def where(model: nn.Module, example: Tensor, message: str) -> str:
+    """Return the operator that a message names and its place in the user's code, if any.
+
+    Args:
+        model: the model as the user wrote it.
+        example: [N, 3, H, W].
+        message: of the error that a format raised.
+    """
+    try:
+        nodes = program(model, example).graph.nodes
+    except BuildError:
+        return ""
+    for node in nodes:
+        name = operator(node)
+        if node.op != "call_function" or not re.search(rf"\baten[.:]+{name}\b", message):
+            continue
+        trace = re.findall(r'File "([^"]+)", line (\d+)', node.meta.get("stack_trace") or "")
+        found = place((file, int(line)) for file, line in trace)
+        return f"aten.{name}" + (f" ({found})" if found else "")
+    return ""

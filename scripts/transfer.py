@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+"""From ImageNet to ten categories of your own: fine-tune, then PTQ and QAT, one table.
+
+    scripts/transfer.py CIFAR.zip
+
+CIFAR.zip holds train/CATEGORY/*.jpg and test/CATEGORY/*.jpg. MobileNetV2 at 96 pixels is
+fine-tuned on 4000 pictures; 64 of them calibrate; 1000 test pictures are evaluated. The
+same file is the model that `kit build scripts/transfer.py:network` takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+ROOT = Path(__file__).resolve().parents[1]
+SIDE = 96
+CATEGORIES = 10
+SEED = 0
+
+
+def network() -> nn.Module:
+    """Return MobileNetV2 with ten outputs; `kit build --weights` fills it."""
+    import torchvision
+
+    model: nn.Module = torchvision.models.mobilenet_v2(weights=None, num_classes=CATEGORIES)
+    return model
+
+
+def main() -> int:
+    """Run the example."""
+    arguments = _arguments()
+    folder = arguments.output
+    for part, count in (("train", arguments.pictures), ("test", arguments.test)):
+        _extract(arguments.pictures_zip, part, count, folder)
+    names = sorted(p.name for p in (folder / "train").iterdir())
+    labels = folder / "labels.txt"
+    labels.write_text("\n".join(names) + "\n", encoding="utf-8")
+    weights = folder / "network.pt"
+    if not weights.exists():
+        _fine_tune(folder / "train", weights, arguments.epochs)
+    common = ["--weights", weights, "--input", f"3x{SIDE}x{SIDE}", "--labels", labels]
+    common += ["--calibrate", folder / "train", "--calibration-images", "64"]
+    for method in ("static", "qat"):
+        bundle = folder / method
+        model = f"{ROOT / 'scripts' / 'transfer.py'}:network"
+        _kit("build", model, "--quantize", method, *common, "-o", bundle)
+        _kit("eval", bundle, "--images", folder / "test")
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("pictures_zip", type=Path, metavar="CIFAR.zip")
+    parser.add_argument("-o", "--output", type=Path, default=Path("out/transfer"))
+    parser.add_argument("--pictures", type=int, default=4000, help="to train with (4000)")
+    parser.add_argument("--test", type=int, default=1000, help="to evaluate (1000)")
+    parser.add_argument("--epochs", type=int, default=3, help="over the pictures (3)")
+    return parser.parse_args()
+
+
+def _extract(archive: Path, part: str, count: int, folder: Path) -> None:
+    """Write the same number of pictures of each category below `folder`/`part`."""
+    wanted: dict[str, list[str]] = {}
+    with zipfile.ZipFile(archive) as file:
+        for name in sorted(file.namelist()):
+            path = PurePosixPath(name)
+            if len(path.parts) == 3 and path.parts[0] == part and path.suffix == ".jpg":
+                wanted.setdefault(path.parts[1], []).append(name)
+        for category, names in wanted.items():
+            target = folder / part / PurePosixPath(category).name
+            target.mkdir(parents=True, exist_ok=True)
+            for name in random.Random(SEED).sample(names, count // len(wanted)):
+                (target / PurePosixPath(name).name).write_bytes(file.read(name))
+
+
+def _fine_tune(folder: Path, weights: Path, epochs: int) -> None:
+    """Train all layers from the ImageNet weights; write the state dict."""
+    import torch
+    from rich.progress import track
+    from torch.nn import functional
+
+    torch.manual_seed(SEED)
+    model = network()
+    _take_over(model)
+    images, labels = _pictures(folder)
+    batches = len(images) // 32
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=epochs * batches)
+    model.train()
+    for _ in track(range(epochs), description="fine-tuning"):
+        for chosen in torch.randperm(len(images))[: 32 * batches].view(batches, 32):
+            given = _augmented(images[chosen])
+            loss = functional.cross_entropy(model(given), labels[chosen], label_smoothing=0.1)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    part = weights.with_suffix(".part")
+    torch.save(model.state_dict(), part)
+    part.rename(weights)
+
+
+def _take_over(model: nn.Module) -> None:
+    """Load the official ImageNet weights of everything but the classifier."""
+    from kit.models import _weights, mobilenet_v2
+
+    state = _weights.read_state(_weights.official(mobilenet_v2.SPEC.weights).path)
+    model.load_state_dict({k: v for k, v in state.items() if "classifier" not in k}, strict=False)
+
+
+def _pictures(folder: Path) -> tuple[Tensor, Tensor]:
+    """Return pictures [N, 3, 96, 96], normalized, and labels [N]."""
+    import numpy as np
+    import torch
+
+    from kit.images import batch, open_set
+    from kit.manifest import Preprocessing
+    from kit.models._contract import IMAGENET_MEAN, IMAGENET_STD
+
+    names = sorted(p.name for p in folder.iterdir())
+    found: Any = list(open_set(folder, None, names))
+    resize = round(SIDE * 256 / 224)
+    pre = Preprocessing(resize=resize, crop=SIDE, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    labels = torch.tensor([picture.label for picture in found])
+    return torch.from_numpy(np.ascontiguousarray(batch(found, pre))), labels
+
+
+def _augmented(images: Tensor) -> Tensor:
+    """Mirror half of the pictures and shift all of them."""
+    import torch
+
+    mirrored = torch.where(torch.rand(len(images), 1, 1, 1) < 0.5, images.flip(3), images)
+    shifts = torch.randint(-8, 9, (2,)).tolist()
+    return mirrored.roll(shifts, (2, 3))
+
+
+def _kit(*arguments: object) -> None:
+    subprocess.run([sys.executable, "-m", "kit", *map(str, arguments)], check=True, cwd=ROOT)
+
+
+def _use_the_environment() -> None:
+    """Go on in the repository's own environment, if there is one and this is not it."""
+    python = ROOT / ".venv" / "bin" / "python"
+    if python.exists() and Path(sys.prefix).resolve() != (ROOT / ".venv").resolve():
+        os.execv(python, [str(python), __file__, *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    _use_the_environment()
+    sys.exit(main())

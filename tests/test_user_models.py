@@ -1,0 +1,394 @@
+"""Models of the user's own: FILE.py:FACTORY, whatever its author wrote."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import kit
+from kit import calibration, cli, cost, recipe
+from kit.commands._input import Colour, Side
+from kit.errors import BuildError, RecipeError, UsageError, WeightsError
+from kit.models import _user
+from kit.pipeline import _inputs
+
+HERE = Path(__file__).parent
+PX = 32
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Copy the networks into a folder of their own; return what names one."""
+    folder = tmp_path / "user's own"
+    folder.mkdir()
+    shutil.copy(HERE / "own_models.py", folder / "nets.py")
+    shutil.copy(HERE / "own_parts.py", folder)
+    return lambda factory: f"{folder / 'nets.py'}:{factory}"
+
+
+def line_of(own, text: str) -> str:
+    """Return ``FILE:LINE`` of the only line with this text."""
+    file = own("x").rpartition(":")[0]
+    lines = Path(file).read_text().splitlines()
+    (number,) = [i for i, line in enumerate(lines, 1) if text in line]
+    return f"{file}:{number}"
+
+
+def make(name: str, **fields):
+    return recipe.make(name, resolution=PX, **fields)
+
+
+def model_of(name: str):
+    import torch
+
+    torch.manual_seed(0)
+    model = _user.load(name).build()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_var.uniform_(0.5, 2)
+            module.running_mean.normal_(0, 0.3)
+    return model
+
+
+def pictures(count: int = 4):
+    import torch
+
+    return torch.randn(count, 3, PX, PX, generator=torch.Generator().manual_seed(1))
+
+
+# ---- what a recipe says
+
+
+def test_own_model_comes_with_its_weights_and_a_safe_name(own):
+    made = make(own("Concat"))
+    assert made.weights == "own"
+    assert made.slug == "nets-Concat-32-static-per-channel"
+    assert make(own("Concat"), weights="random").weights == "random"
+    with pytest.raises(RecipeError, match="mobilenet_v2 comes without weights"):
+        make("mobilenet_v2", weights="own")
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "message"),
+    [
+        ("missing.py:f", {}, "there is no file missing.py"),
+        ("missing.py", {}, "missing.py names no function"),
+        ("nets.txt:f", {}, "'nets.txt:f' is not FILE.py:FACTORY"),
+        ("nets.py:f()", {}, r"'nets.py:f\(\)' is not FILE.py:FACTORY"),
+        (f"{HERE / 'own_models.py'}:Concat", {"width": 0.5}, "width = 0.5: .* takes no width"),
+        ("mobilenet_v2", {"std": (1, 0, 1)}, "std.1 = 0"),
+        ("mobilenet_v2", {"mean": (123.7, 0, 0)}, "mean.0 = 123.7"),
+    ],
+)
+def test_bad_recipes_name_the_value(name, fields, message):
+    with pytest.raises(RecipeError, match=message):
+        make(name, **fields)
+
+
+# ---- the user's file
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        ("fails", "fails cannot be called: ValueError: no such thing"),
+        ("leaves", "leaves cannot be called: SystemExit: 3"),
+        ("number", "number returns int, not a torch.nn.Module"),
+        ("network", "network is of type Linear, and not a function"),
+        ("convolution", r"for an input of \[1, 3, 32, 32\] gives the shape \[1, 4, 30, 30\]"),
+        ("gives_tuple", "gives tuple, not a tensor"),
+        ("one_picture", r"for an input of \[2, 3, 32, 32\] gives the shape \[1, 6\]"),
+        ("Forgetful", "answers the same picture in two ways"),
+    ],
+)
+def test_what_is_no_classifier_is_told_in_one_sentence(own, factory, message):
+    with pytest.raises(RecipeError, match=message) as caught:
+        _user.load(own(factory)).classes(PX)
+    assert "\n" not in caught.value.message
+
+
+def test_place_in_the_users_code_is_named(own):
+    with pytest.raises(RecipeError) as caught:
+        _user.load(own("fails")).build()
+    assert line_of(own, 'ValueError("no such thing")') in caught.value.message
+
+
+def test_missing_factory_comes_with_near_ones(own):
+    with pytest.raises(RecipeError, match="has no 'Conct'") as caught:
+        _user.load(own("Conct"))
+    assert "Concat" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def f(:\n", r"net.py cannot be imported: SyntaxError: .*net.py:1\)"),
+        ("import no_such_package\n", "ModuleNotFoundError: No module named 'no_such_package'"),
+        ("x = 1\ny = x / 0\n", r"ZeroDivisionError: division by zero \(.*net.py:2\)"),
+    ],
+)
+def test_file_that_cannot_be_imported(tmp_path, text, message):
+    (tmp_path / "net.py").write_text(text)
+    with pytest.raises(RecipeError, match=message):
+        _user.load(f"{tmp_path / 'net.py'}:f")
+
+
+def test_what_it_prints_does_not_mix_with_results(own, capsys):
+    _user.load(own("Concat")).classes(PX)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "a user's file may print" in said.err
+
+
+def test_nan_weights_are_refused(own):
+    with pytest.raises(WeightsError, match=r"NaN or infinity in head\.weight"):
+        _user.check_finite(_user.load(own("not_a_number")).build())
+
+
+# ---- what surrounds it
+
+
+def test_classes_and_labels_are_those_of_the_network(own, tmp_path):
+    file = tmp_path / "labels.txt"
+    file.write_text("\n".join(f"thing {i}" for i in range(10)) + "\n\n", encoding="utf-8")
+    found = _inputs.of(make(own("Concat"), labels=str(file), mean=(0.5,) * 3, std=(0.25,) * 3))
+    assert found.classes == 10
+    assert found.labels == tuple(f"thing {i}" for i in range(10))
+    assert found.preprocessing.mean == (0.5, 0.5, 0.5)
+    assert found.preprocessing.std == (0.25, 0.25, 0.25)
+    assert found.preprocessing.crop == PX
+    assert _inputs.of(make(own("Concat"))).labels is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"a\nb\n", "names 2 classes, .*Concat has 10 outputs"),
+        (b"a\n\nb\n", "names nothing in line 2"),
+        (b"", "names nothing in line 1"),
+        (b"\xff\xfe\x00", "cannot read the labels"),
+        (None, "cannot read the labels .*: No such file"),
+    ],
+)
+def test_labels_that_do_not_fit(own, tmp_path, text, message):
+    file = tmp_path / "labels.txt"
+    if text is not None:
+        file.write_bytes(text)
+    with pytest.raises(RecipeError, match=message):
+        _inputs.of(make(own("Concat"), labels=str(file)))
+
+
+def test_labels_give_a_named_model_its_number_of_classes(tmp_path):
+    file = tmp_path / "labels.txt"
+    file.write_text("cat\ndog\n")
+    found = _inputs.of(recipe.make("mobilenet_v1", weights="random", labels=str(file)))
+    assert (found.classes, found.labels) == (2, ("cat", "dog"))
+
+
+def test_identity_is_the_content_of_everything(own, tmp_path):
+    labels, weights = tmp_path / "labels.txt", tmp_path / "w.pt"
+    labels.write_text("a\nb\n")
+    made = make(own("from_file"), labels=str(labels))
+    chosen = calibration.choose(made)
+    seen = [calibration.identity(made, chosen)]
+    assert calibration.identity(made, chosen) == seen[0]
+    folder = Path(own("x")).parent
+
+    def change(file: Path, old: str, new: str) -> None:
+        file.write_text(file.read_text().replace(old, new))
+        found = calibration.identity(made, chosen)
+        assert found not in seen, f"{file.name} does not count"
+        seen.append(found)
+
+    change(labels, "b", "c")
+    change(folder / "own_parts.py", "ReLU6", "ReLU")
+    import torch
+
+    torch.save({k: v + 1 for k, v in _user.load(made.model).build().state_dict().items()}, weights)
+    change(folder / "nets.py", "WEIGHTS = None", f"WEIGHTS = {str(weights)!r}")
+    source = seen[-1]["own"]["source"]
+    torch.save({k: v + 2 for k, v in torch.load(weights).items()}, weights)
+    last = calibration.identity(made, chosen)
+    assert last not in seen, "weights that the factory reads do not count"
+    assert last["own"]["source"] == source
+
+
+# ---- tracing
+
+
+@pytest.mark.parametrize("factory", ["Gelu", "Concat", "Attention", "Functional", "Overwrites"])
+def test_folded_graph_computes_what_the_model_computes(own, factory):
+    import torch
+
+    from kit.quantize._graph import fold
+
+    model, images = model_of(own(factory)), pictures()
+    with torch.no_grad():
+        wanted = model(images)
+        folded = fold(model, images)
+        assert torch.allclose(folded(images), wanted, atol=1e-5)
+        assert torch.allclose(folded(images[:1]), wanted[:1], atol=1e-5)
+    kinds = [type(m).__name__ for m in folded.modules()]
+    assert "BatchNorm2d" not in kinds
+    assert "Dropout" not in kinds
+
+
+@pytest.mark.parametrize(
+    ("factory", "layers"),
+    [
+        ("Attention", {"stem.0", "attn.linear", "attn.out_proj", "head"}),
+        ("Functional", {"conv2d", "head"}),
+        ("Concat", {"stem.0", "mix", "mix_2", "a.0", "b.0", "head"}),
+    ],
+)
+def test_layers_are_found_by_name_wherever_their_weights_are(own, factory, layers):
+    from kit.quantize._graph import fold, layer_names
+
+    assert set(layer_names(fold(model_of(own(factory)), pictures()))) == layers
+
+
+@pytest.mark.parametrize("granularity", ["per-channel", "per-tensor"])
+@pytest.mark.parametrize("factory", ["Gelu", "Attention", "Concat"])
+def test_corrections_keep_the_answers(own, factory, granularity):
+    import torch
+
+    from kit import family
+    from kit.corrections import _plan
+    from kit.quantize._graph import fold
+
+    model, images = model_of(own(factory)), pictures(8)
+    folded = fold(model, images)
+    for name in _plan.resolve("best"):
+        family.load("corrections", name).apply(folded, images, granularity)
+    with torch.no_grad():
+        wanted = model(images)
+        assert (folded(images) - wanted).abs().max() < 0.1 * wanted.std()
+
+
+def test_decision_on_values_names_the_line(own):
+    from kit.quantize._graph import fold
+
+    with pytest.raises(BuildError, match="decides by the values of the picture") as caught:
+        fold(model_of(own("Branch")), pictures())
+    assert line_of(own, "x.mean() > 0") in caught.value.message
+
+
+def test_padding_on_one_side_is_refused():
+    import torch
+
+    from kit.quantize._graph import fold
+
+    with pytest.raises(BuildError, match="pads its input on one side more"):
+        fold(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 2, padding="same")), pictures())
+
+
+# ---- cost and the command line
+
+
+def test_cost_counts_layers_in_functions_and_closed_modules(own):
+    attention = cost.of(own("Attention"), PX)
+    linear = attention.by_kind()["fully connected"]
+    assert linear.layers == 3
+    assert linear.multiply_adds == 4 * 64 * 16 * 16 + 16 * 10
+    functional = cost.of(own("Functional"), PX)
+    assert functional.total.parameters == 8 * 3 * 9 + 8 * 10
+    with pytest.raises(RecipeError, match="fails on an input of"):
+        cost.of(own("Attention"), 64)  # its parameter is made for 32
+
+
+@pytest.mark.parametrize("text", ["160", "3x160x160", "3X160X160", "1x3x160x160", "3,160,160"])
+def test_input_sizes(text):
+    assert Side().convert(text, None, None) == 160
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1x28x28", "is not one RGB picture"),
+        ("4x3x32x32", "is not one RGB picture"),
+        ("3x160x120", "3x160x120 is not square"),
+        ("224x224", "'224x224' is not an input size"),
+        ("big", "'big' is not an input size"),
+    ],
+)
+def test_input_sizes_that_cannot_be(text, message):
+    with pytest.raises(UsageError, match=message):
+        Side().convert(text, None, None)
+
+
+def test_colours():
+    assert Colour().convert("0.5,0,1", None, None) == (0.5, 0, 1)
+    for text in ("0.5", "a,b,c", "1,2,3,4"):
+        with pytest.raises(UsageError, match="is not three numbers"):
+            Colour().convert(text, None, None)
+
+
+def test_command_line_says_one_sentence_and_shows_more_on_demand(own, capsys, monkeypatch):
+    assert cli.run(["build", own("fails"), "--input", "3x32x32"]) == RecipeError.exit_code
+    *_, sentence, hint = capsys.readouterr().err.splitlines()
+    assert sentence.startswith("kit: ")
+    assert "no such thing" in sentence
+    assert hint == "hint: KIT_DEBUG=1 shows the traceback"
+    monkeypatch.setenv("KIT_DEBUG", "1")
+    assert cli.run(["build", own("fails"), "--input", "3x32x32"]) == RecipeError.exit_code
+    assert "ValueError: no such thing" in capsys.readouterr().err
+
+
+# ---- bundles
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("KIT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("factory", ["Gelu", "Concat", "Attention", "Functional", "resnet"])
+def test_every_format_is_built(own, tmp_path, factory):
+    made = make(own(factory), weights="random", calibration_images=8)
+    built = kit.build(made, tmp_path / "bundle")
+    assert [a.format for a in built.manifest.artifacts] == list(made.formats)
+    for artifact in built.manifest.artifacts:
+        assert artifact.parity[0].passed
+        assert artifact.parity[1].sqnr_db is None or artifact.parity[1].sqnr_db > 10
+    assert built.manifest.output.shape == (1, 10)
+
+
+@pytest.mark.slow
+def test_command_line_builds_a_bundle_with_labels_that_can_be_evaluated(own, tmp_path):
+    labels, target = tmp_path / "labels.txt", tmp_path / "out"
+    labels.write_text("".join(f"thing {i}\n" for i in range(10)))
+    for i in range(10):
+        (tmp_path / "set" / f"thing {i}").mkdir(parents=True)
+        noise = np.random.default_rng(i).integers(0, 255, (40, 50, 3), np.uint8)
+        Image.fromarray(noise).save(tmp_path / "set" / f"thing {i}" / "a.png")
+    command = [sys.executable, "-m", "kit", "build", own("from_file"), "--input", "3x32x32"]
+    command += ["--labels", str(labels), "--mean", "0.5,0.5,0.5", "--std", "0.5,0.5,0.5"]
+    command += ["--format", "onnx", "--quantize", "none", "--json", "-o", str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads(done.stdout)
+    assert manifest["weights"]["source"] == f"own model {own('from_file')}"
+    assert len(manifest["weights"]["sha256"]) == 64
+    assert manifest["preprocessing"]["mean"] == [0.5, 0.5, 0.5]
+    assert kit.load_bundle(target).labels() == [f"thing {i}" for i in range(10)]
+    found = kit.evaluate(target, tmp_path / "set")
+    assert found.rows[0].images == 10
+    assert found.rows[0].top1 is not None
+    assert found.rows[1].agreement == 1
+
+
+@pytest.mark.slow
+def test_operator_that_a_format_lacks_is_named_with_its_place(own, tmp_path):
+    made = make(own("Bessel"), weights="random", calibration_images=2, formats=("executorch",))
+    with pytest.raises(BuildError) as caught:
+        kit.build(made, tmp_path / "bundle")
+    for part in ("executorch", "bessel_j0", line_of(own, "special.bessel_j0")):
+        assert part in caught.value.message

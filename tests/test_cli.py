@@ -40,7 +40,7 @@ def test_module_and_help_list_every_command():
         (["build", "mobilenet_v2", "--resolution", "0"], 3, "resolution = 0"),
         (["build", "mobilenet_v2", "--resolution", "31"], 3, "resolution = 31"),
         (["build", "mobilenet_v2", "--resolution", "10001"], 3, "resolution = 10001"),
-        (["build", "mobilenet_v2", "--resolution", "big"], 2, "'big' is not a valid integer"),
+        (["build", "mobilenet_v2", "--resolution", "big"], 2, "'big' is not an input size"),
         (["build", "mobilenet_v2", "--width", "0"], 3, "width = 0.0"),
         (["build", "mobilenet_v2", "--calibration-images", "0"], 3, "calibration_images = 0"),
         (["build", "mobilenet_v2", "--seed", "-1"], 3, "seed = -1"),

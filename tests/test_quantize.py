@@ -137,7 +137,7 @@ def test_relu6_is_fused_and_costs_no_operator(folded, images):
     """The stock quantizer leaves each ReLU6 between two more quantize nodes."""
     from kit.quantize import _pt2e
 
-    graph = _pt2e.quantize_static(folded, images, PER_CHANNEL, unsigned=True).graph
+    graph = _pt2e.quantize_static(folded, images, PER_CHANNEL, "pt2e-u8").graph
     names = [str(n.target) for n in graph.graph.nodes]
     assert not any("hardtanh" in n or "relu" in n for n in names)
     convolution = [n for n in graph.graph.nodes if n.target is torch.ops.aten.conv2d.default]
@@ -151,9 +151,9 @@ def test_relu6_is_fused_and_costs_no_operator(folded, images):
 def test_dropping_saturated_clips_changes_no_bit(folded, images, monkeypatch):
     from kit.quantize import _pt2e
 
-    lean = _pt2e.quantize_static(folded, images, PER_CHANNEL, unsigned=False).graph
+    lean = _pt2e.quantize_static(folded, images, PER_CHANNEL, "pt2e-s8").graph
     monkeypatch.setattr(_pt2e, "_drop_saturated_clips", lambda graph: None)
-    full = _pt2e.quantize_static(folded, images, PER_CHANNEL, unsigned=False).graph
+    full = _pt2e.quantize_static(folded, images, PER_CHANNEL, "pt2e-s8").graph
     assert any("hardtanh" in str(n.target) for n in full.graph.nodes)
     with torch.inference_mode():
         for x in images:
@@ -178,7 +178,7 @@ def test_a_clip_that_the_range_does_not_cover_stays(images):
             return self.head(self.act(4 * self.conv(x)).mean((2, 3)))
 
     folded = fold(Clipped().eval())
-    graph = _pt2e.quantize_static(folded, images, PER_CHANNEL, unsigned=False).graph
+    graph = _pt2e.quantize_static(folded, images, PER_CHANNEL, "pt2e-s8").graph
     with torch.inference_mode():
         got = torch.cat([graph(x[None]) for x in images])
         assert sqnr(folded(images), got) > 15
@@ -270,5 +270,5 @@ def test_a_gate_after_a_layer_becomes_a_clip_of_the_layer():
         torch.testing.assert_close(folded(images), model(images))
         assert not torch.equal(model.block.fc2.weight, folded.block.fc2.weight)
     kinds = {name: type(module) for name, module in folded.named_modules()}
-    assert kinds["block.scale_activation"] is nn.Hardtanh
-    assert kinds["alone"] is kinds["gate"] is kinds["shared"] is nn.Hardsigmoid
+    assert kinds["block.scale_activation"] is kinds["shared"] is kinds["shared_2"] is nn.Hardtanh
+    assert kinds["alone"] is kinds["gate"] is nn.Hardsigmoid

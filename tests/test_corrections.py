@@ -1,0 +1,182 @@
+"""Corrections of the float model: each keeps its contract and does what it is for."""
+
+import copy
+
+import pytest
+
+from kit import family
+from kit.corrections import _plan
+from kit.errors import RecipeError, UnknownName
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+
+STEPS = family.names("corrections")
+
+
+def network(uneven: bool = True) -> nn.Module:
+    """Expand, depthwise and projection with ReLU6, some channels a hundred times smaller."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 3, 2, 1),
+        nn.ReLU6(),
+        nn.Conv2d(16, 16, 3, 1, 1, groups=16),
+        nn.ReLU6(),
+        nn.Conv2d(16, 8, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 5),
+    )
+    if uneven:
+        with torch.no_grad():
+            model[0].weight[:8] /= 100
+            model[0].bias[:8] /= 100
+            model[2].weight[:8] *= 100
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def images():
+    torch.manual_seed(1)
+    return torch.randn(16, 3, 24, 24)
+
+
+@pytest.fixture
+def folded():
+    from kit.quantize._graph import fold
+
+    return fold(network())
+
+
+def sqnr_db(reference, other):
+    return float(10 * torch.log10(reference.square().sum() / (reference - other).square().sum()))
+
+
+def simulated(model, images, granularity):
+    """Return the simulated int8 answers."""
+    from kit.quantize._simulate import Simulation
+
+    simulation = Simulation(model, granularity, "minmax")
+    simulation.calibrate(images, 1.0)
+    return simulation.logits(images)
+
+
+@pytest.mark.parametrize("granularity", ["per-channel", "per-tensor"])
+@pytest.mark.parametrize("name", STEPS)
+def test_every_correction_keeps_its_contract(name, granularity, folded, images):
+    step = family.load("corrections", name)
+    before = {k: v.shape for k, v in folded.state_dict().items()}
+    graph = str(folded.graph)
+    step.apply(folded, images, granularity)
+    assert step.INFO.summary
+    assert {k: v.shape for k, v in folded.state_dict().items()} == before
+    assert str(folded.graph) == graph
+    assert all(torch.isfinite(v).all() for v in folded.state_dict().values())
+
+
+@pytest.mark.parametrize("name", ["cle", "equalize"])
+def test_equalization_does_not_change_what_is_computed(name, folded, images):
+    with torch.inference_mode():
+        wanted = folded(images)
+        family.load("corrections", name).apply(folded, images, "per-channel")
+        torch.testing.assert_close(folded(images), wanted, rtol=1e-4, atol=1e-5)
+    assert not torch.equal(folded.get_submodule("0").weight, network()[0].weight)
+
+
+@pytest.mark.parametrize(
+    ("name", "granularity"),
+    [("equalize", "per-channel"), ("cle", "per-tensor"), ("rounding", "per-tensor")],
+)
+def test_uneven_channels_lose_less(name, granularity, folded, images):
+    with torch.inference_mode():
+        wanted = folded(images)
+    corrected = copy.deepcopy(folded)
+    family.load("corrections", name).apply(corrected, images, granularity)
+    before = sqnr_db(wanted, simulated(folded, images, granularity))
+    after = sqnr_db(wanted, simulated(corrected, images, granularity))
+    assert after > before + 1
+
+
+def test_relu6_is_not_crossed(images):
+    """Channels that reach the clip stay as they are, or the clip would mean something else."""
+    from kit.quantize._graph import fold
+
+    model = network(uneven=False)
+    with torch.no_grad():
+        model[0].bias[:4] += 20
+    folded = fold(model)
+    for name in ("cle", "equalize"):
+        changed = copy.deepcopy(folded)
+        family.load("corrections", name).apply(changed, images, "per-channel")
+        for tensor in ("weight", "bias"):
+            old, new = (getattr(m.get_submodule("0"), tensor)[:4] for m in (folded, changed))
+            torch.testing.assert_close(new, old)
+
+
+@pytest.mark.parametrize("name", ["bias", "rounding"])
+def test_the_mean_of_every_channel_is_restored(name, folded, images):
+    """With rounded weights and float activations, means are those of the float model."""
+    from kit.quantize._simulate import Simulation
+
+    with torch.inference_mode():
+        wanted = folded(images)
+    family.load("corrections", name).apply(folded, images, "per-tensor")
+    simulation = Simulation(folded, "per-tensor", "minmax")
+    simulation.calibrate(images, 1.0)
+    for fake in simulation.activations.values():
+        fake.mode = "off"
+    torch.testing.assert_close(simulation.logits(images).mean(0), wanted.mean(0))
+
+
+def test_compensated_rounding_is_nearer_than_rounding_to_nearest():
+    from kit.corrections.rounding import compensate
+
+    torch.manual_seed(0)
+    mixing = torch.randn(24, 24)
+    inputs = mixing @ torch.randn(24, 500)  # inputs that go together
+    weight = torch.randn(1, 8, 24)
+    step = weight.abs().amax(2, keepdim=True) / 7
+    moments = (inputs @ inputs.T)[None]
+    grid = compensate(weight, step, moments)
+    nearest = (weight / step).round() * step
+    torch.testing.assert_close(grid / step, (grid / step).round(), rtol=0, atol=1e-4)
+
+    def error(rounded):
+        return float(((rounded - weight)[0] @ inputs).square().sum())
+
+    assert error(grid) < 0.7 * error(nearest)
+
+
+def test_an_input_that_is_always_zero_does_no_harm():
+    from kit.corrections.rounding import compensate
+
+    weight = torch.randn(1, 4, 6)
+    grid = compensate(weight, weight.abs().amax(2, keepdim=True) / 127, torch.zeros(1, 6, 6))
+    assert torch.isfinite(grid).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        ("none", ()),
+        ("best", ("equalize", "rounding")),
+        ("bias, equalize", ("equalize", "bias")),
+        ("cle,rounding,cle", ("cle", "rounding")),
+    ],
+)
+def test_steps_are_put_in_order(text, steps):
+    assert _plan.resolve(text) == steps
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "says"),
+    [
+        (" , ", RecipeError, "names no step"),
+        ("bias,rounding", RecipeError, "rounding corrects the biases itself"),
+        ("equalize,cle", RecipeError, "the later undoes the earlier"),
+        ("equalise", UnknownName, "no correction called 'equalise'"),
+    ],
+)
+def test_lists_that_make_no_sense(text, error, says):
+    with pytest.raises(error, match=says):
+        _plan.resolve(text)

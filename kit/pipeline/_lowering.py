@@ -27,6 +27,10 @@ CHILD_BYTES = 3 * 2**30  # what lowering to ExecuTorch takes, rounded up
 AGAINST_FLOAT = {"agreement": 0.6, "sqnr_db": 5.0}
 FLOAT_AGAINST_FLOAT = {"agreement": 0.99, "sqnr_db": 40.0}
 
+# An untrained network's answers are near ties, and one value rounded the other way in its
+# first layer becomes a third of its signal.
+UNTRAINED = {"sqnr_db": 3.0}
+
 
 def lower_all(work: Work, model: nn.Module) -> None:
     """Lower every format; meanwhile make the reference and check the calibration.
@@ -105,6 +109,8 @@ def _verified(work: Work, artifact: Artifact, reference: Array) -> Artifact:
     runtime = np.load(work.shared / f"{artifact.format}.runtime.npy")
     exact = {"max_abs": 0.0} if info.exact and artifact.quantize != "none" else {}
     near = {"agreement": info.graph.agreement, "sqnr_db": info.graph.sqnr_db}
+    if work.recipe.weights == "random":
+        near = UNTRAINED
     comparisons: list[Comparison] = []
     for against, right, limits in (
         ("quantized graph", graph, exact or near),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import BuildError, origin, place
@@ -23,9 +24,12 @@ def errors_of(model: nn.Module) -> Iterator[None]:
         BuildError: names the pattern and the place in the user's code.
     """
     before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)  # it logs whole graphs beside what it raises
+    logging.disable(logging.CRITICAL)  # it logs and prints whole graphs beside what it raises
     try:
-        yield
+        with redirect_stderr(io.StringIO()):
+            yield
+    except OSError:
+        raise
     except Exception as exc:  # torch.export's errors have no public base
         found = origin(exc)
         raise BuildError(

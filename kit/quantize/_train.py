@@ -109,7 +109,7 @@ def train_round(
 
     Args:
         student: the model of the state, or the start; its ranges stay as they are. (Observed
-            anew before each round, they fit the few training pictures too well.)
+            anew every ten steps, they were measured to fit the training pictures too well.)
         teacher: gives the logits [B, classes] that are wanted.
         batch: gives this process's part of a step's pictures.
         plan: what to do.

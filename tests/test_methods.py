@@ -31,12 +31,8 @@ def test_explain_says_what_the_bundle_would_record():
     recipe = kit.make_recipe("mobilenet_v2", keep_float=("3",), granularity="per-tensor")
     sections = dict(explain(recipe))
     assert sections["calibration"] == ["32 pictures: crops of three sample photos"]
-    assert [
-        line.split(":")[0] for line in next(v for k, v in sections.items() if "correc" in k)
-    ] == [
-        "equalize",
-        "rounding",
-    ]
+    (steps,) = [lines for heading, lines in sections.items() if "corrections" in heading]
+    assert [line.split(":")[0] for line in steps] == ["equalize", "rounding"]
     assert sections["kept in float"] == ["the 3 layers that int8 hurts most, one at a time"]
     (lite,) = [v for k, v in sections.items() if k.startswith("lite")]
     assert "engine: qnnpack" in lite

@@ -86,7 +86,7 @@ class Recipe(BaseModel):
     train: str | None = None
     train_steps: int = Field(40, ge=1, le=1_000_000)
     train_batch: int = Field(16, ge=1, le=4096)
-    learning_rate: float = Field(2e-5, gt=0, le=1)
+    learning_rate: float = Field(1e-5, gt=0, le=1)
     seed: int = Field(0, ge=0, lt=2**32)
 
     @model_validator(mode="before")

@@ -98,6 +98,27 @@ def test_the_search_widens_a_range_whose_tail_is_the_answer():
     assert simulation.activations["act"].high == found["act"].high
 
 
+def test_no_range_goes_beyond_the_clip_that_makes_the_tensor():
+    """Fused, the range is the clip: 8 would let through what ReLU6 holds back."""
+    from kit.quantize._graph import fold
+    from kit.quantize._simulate import Simulation
+
+    class Clipped(Tailed):
+        def __init__(self):
+            super().__init__()
+            self.act = nn.ReLU6()
+
+    torch.manual_seed(0)
+    images = 5 * torch.rand(8, 1, 64, 64)
+    for image in images[::4]:
+        image[0, 0, 0] = 9
+    simulation = Simulation(fold(Clipped()), "per-channel", "search")
+    simulation.calibrate(images, 1.0)
+    found = {r.name: r for r in _ranges.search(simulation, images)}
+    assert found["act"].factor > 1
+    assert found["act"].high == 6
+
+
 @pytest.mark.parametrize("flow", ["torch-ao", "pt2e-s8", "pt2e-u8"])
 def test_every_flow_finds_the_ranges(flow):
     """All but the few tensors that share an observer with another get what was searched."""

@@ -87,7 +87,7 @@ if TYPE_CHECKING:
 )
 @click.option("--train-steps", type=int, help="Optimizer steps of qat. Default: 40.")
 @click.option("--train-batch", type=int, help="Pictures per step of qat. Default: 16.")
-@click.option("--learning-rate", type=float, help="Highest learning rate of qat. Default: 5e-5.")
+@click.option("--learning-rate", type=float, help="Highest learning rate of qat. Default: 1e-5.")
 @click.option("--max-drop", type=float, metavar="POINTS", help="Fail if a format loses more top-1.")
 @click.option(
     "--min-agreement",

@@ -229,3 +229,13 @@ def _is_clip(node: Node) -> bool:
         return False
     module = node.graph.owning_module.get_submodule(str(node.target))
     return isinstance(module, nn.ReLU | nn.Hardtanh)
+
+
+def clip_of(node: Node) -> float:
+    """Return where a ReLU6 or another clip saturates; infinity for any other node."""
+    from torch import nn
+
+    if node.op != "call_module":
+        return float("inf")
+    module = node.graph.owning_module.get_submodule(str(node.target))
+    return float(module.max_val) if isinstance(module, nn.Hardtanh) else float("inf")

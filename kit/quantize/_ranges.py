@@ -84,7 +84,7 @@ def search(simulation: Simulation, images: Tensor) -> tuple[Range, ...]:
         fake.mode = "quantize"
         node = nodes[simulation.module_of(name)]
         factor = 1.0 if name == names[-1] else _best_factor(trial, fake, node)
-        fake.low, fake.high = fake.low * factor, fake.high * factor
+        fake.low, fake.high = _scaled(fake, factor)
         found.append(
             Range(name=name, low=fake.low, high=fake.high, factor=factor, seen=fake.seen())
         )
@@ -93,12 +93,21 @@ def search(simulation: Simulation, images: Tensor) -> tuple[Range, ...]:
     return tuple(found)
 
 
+def _scaled(fake: Any, factor: float) -> tuple[float, float]:
+    """Return a range scaled, but not beyond the clip that makes the tensor.
+
+    Wider, the clip would have to be an operator of its own; fused, it is the range that clips.
+    """
+    return fake.low * factor, min(fake.high * factor, fake.clip)
+
+
 def _best_factor(trial: _Trial, fake: Any, node: Any) -> float:
     """Go up while that helps; if it does not at all, go down while that helps."""
     low, high = fake.low, fake.high
+    scaled = {factor: _scaled(fake, factor) for factor in (1.0, *UP, *DOWN)}
 
     def error(factor: float) -> float:
-        fake.low, fake.high = low * factor, high * factor
+        fake.low, fake.high = scaled[factor]
         return trial.error(node)
 
     best, least = 1.0, error(1.0)

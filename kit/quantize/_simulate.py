@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from kit.quantize._graph import is_quantized_later, node_name
+from kit.quantize._graph import clip_of, is_quantized_later, node_name
 from kit.quantize._observers import activation_observer
 
 if TYPE_CHECKING:
@@ -63,12 +63,14 @@ class FakeActivation(nn.Module):  # type: ignore[misc]
 
     Attributes:
         mode: ``observe``, ``quantize`` or ``off``.
+        clip: the largest value that the tensor can have; infinity if nothing clips it.
     """
 
     def __init__(self, observer: Any) -> None:
         super().__init__()
         self.observer = observer
         self.mode = "observe"
+        self.clip = float("inf")
         self.low = self.high = 0.0
         self._sum, self._count = 0.0, 0
 
@@ -144,6 +146,7 @@ class Simulation:
             # The largest logits are the answers and rare: a histogram would clip them.
             kind = activation_observer("minmax" if node is last else observer, observers)
             fake = FakeActivation(kind(dtype=torch.uint8, quant_min=0, quant_max=LEVELS))
+            fake.clip = clip_of(node)
             self.activations[node_name(node)] = fake
             self._insert(node, fake)
         self.graph.recompile()

@@ -51,7 +51,8 @@ def test_explain_on_the_command_line_builds_nothing(tmp_path):
     ("gate", "says"),
     [
         (Gate(), "without a limit"),
-        (Gate(max_drop=-1.0), "max-drop = -1 is not 0 to 100"),
+        (Gate(max_drop=-1.0), "max-drop = -1.0 is not 0 to 100"),
+        (Gate(max_drop="much"), "max-drop = 'much' is not 0 to 100"),
         (Gate(min_agreement=101.0), "min-agreement = 101"),
         (Gate(max_drop=1.0), "needs pictures"),
     ],

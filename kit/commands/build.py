@@ -129,12 +129,13 @@ def command(
     """Build, quantize, lower and verify MODEL; write a bundle.
 
     MODEL is a name that `kit list` shows, or FILE.py:FACTORY for a model of your own, whose
-    file is then run. Progress goes to stderr; the table, or with
-    --json the content of bundle.json, goes to stdout.
+    file is then run. Progress goes to stderr; the table, or with --json the content of
+    bundle.json, goes to stdout.
     """
     from kit import recipe
     from kit.commands._progress import stages
     from kit.pipeline import build
+    from kit.quantize._distributed import standing
 
     options |= {"model": model, "formats": _parts(formats)}
     options["keep_float"] = _parts(options["keep_float"])
@@ -150,6 +151,8 @@ def command(
     target = output or Path("out") / made.slug
     with stages() as progress:
         found = build(made, target, progress, use_cache=not no_cache, gate=gate)
+    if not standing().leads:
+        return  # the first process of torchrun shows the bundle of all
     if as_json:
         click.echo(found.manifest.model_dump_json(indent=1))
     else:

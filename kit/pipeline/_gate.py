@@ -41,8 +41,9 @@ def images(gate: Gate | None, recipe: Recipe) -> Path:
     if gate.max_drop is None and gate.min_agreement is None:
         raise RecipeError("an accuracy gate without a limit", "give --max-drop or --min-agreement")
     for name, value in (("max-drop", gate.max_drop), ("min-agreement", gate.min_agreement)):
-        if value is not None and not 0 <= value <= 100:
-            raise RecipeError(f"{name} = {value:g} is not 0 to 100 percent", f"use --{name} 1.0")
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and not (number and 0 <= value <= 100):
+            raise RecipeError(f"{name} = {value!r} is not 0 to 100 percent", f"use --{name} 1.0")
     chosen = gate.images or recipe.calibrate
     if chosen is None:
         raise RecipeError(

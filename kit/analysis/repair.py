@@ -1,9 +1,9 @@
 """The cheapest change of a recipe that reaches a target, found by trying.
 
 Corrections and observers cost nothing at run time, so they come first, the shortest first.
-What they leave to be desired is bought with layers in float: again and again the move with
-that removes the most noise for its latency is made. A move is one layer, or all layers around one tensor,
-because a tensor becomes float only then. What turns out not to be needed is taken back.
+What they leave to be desired is bought with layers in float: again and again the move that
+removes the most noise for its latency is made. A move is one layer, or all layers around one
+tensor, because it becomes float only then. What turns out not to be needed is taken back.
 """
 
 from __future__ import annotations

@@ -86,14 +86,16 @@ def check_calibration(work: Work, folded: GraphModule, images: Array, natural: A
     work.progress("checking what the calibration covers")
     found = _coverage.coverage(folded, torch.from_numpy(images), torch.from_numpy(natural))
     share = f"{100 * found.outside:.2g} % of the values of {found.layer} on natural pictures"
-    if found.outside > _coverage.TOLERATED and work.recipe.weights != "random":
+    # Weights of one's own may be for pictures of another kind, which these do not cover.
+    if found.outside > _coverage.TOLERATED and work.recipe.weights == "imagenet":
         raise VerificationFailed(
             f"the calibration set ({pictures.source}, {len(images)} pictures) does not cover "
             f"natural pictures: {share} lie outside the range it gave",
             "calibrate with 32 or more pictures like those the model will see",
         )
     if found.outside > _coverage.DOUBTFUL:
-        work.warnings.append(f"thin calibration: {share} will be clipped; use more pictures")
+        hint = "use more pictures, unless the model is for pictures of another kind"
+        work.warnings.append(f"thin calibration: {share} would be clipped; {hint}")
     if pictures.warning:
         work.warnings.append(pictures.warning)
     work.calibration = Calibration(

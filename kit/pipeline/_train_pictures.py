@@ -20,12 +20,11 @@ if TYPE_CHECKING:
 
 
 HELD = 32  # pictures at most, and a quarter at most, that training never sees
-VIEWS = 96  # that the result is judged by: the held pictures, and crops of them
 FEWEST = 8  # with fewer pictures nothing is held back
-SMALLEST = 0.35  # area of a crop, as a share of the picture
+SMALLEST = 0.7  # area of a crop, as a share of the picture
 ASPECT = 4 / 3  # of a crop, at most, either way
 
-_SPLIT, _ORDER, _TRAIN, _JUDGE = range(4)  # streams of random numbers
+_SPLIT, _ORDER, _TRAIN = range(3)  # streams of random numbers
 
 
 def split(count: int, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -65,12 +64,16 @@ class Material:
         return self._batch(chosen, [(self.seed, _TRAIN, place) for place in places])
 
     def judge(self) -> Batch:
-        """Return the views that the result is judged by."""
+        """Return the views that the result is judged by: pictures as they are, and mirrored.
+
+        Crops like those that train would judge how well crops were learned.
+        """
+        import torch
+
         pictures = self.held or self.seen
-        rounds = max(1, VIEWS // len(pictures))
-        draws: list[tuple[int, ...] | None] = [None] * len(pictures)
-        draws += [(self.seed, _JUDGE, i) for i in range((rounds - 1) * len(pictures))]
-        return self._batch(list(pictures) * rounds, draws)
+        batch = self._batch(list(pictures), [None] * len(pictures))
+        labels = None if batch.labels is None else torch.cat([batch.labels, batch.labels])
+        return Batch(torch.cat([batch.images, batch.images.flip(3)]), labels)
 
     def _order(self, epoch: int) -> list[int]:
         order = np.random.default_rng((self.seed, _ORDER, epoch)).permutation(len(self.seen))

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from kit.pipeline._train_pictures import Material
 
 CHUNK = 8
-# McNemar's test, one-sided at 5 %: of the answers that changed between right and wrong, so
-# many standard deviations more may change to wrong. An int8 model breaks near ties at
-# random; without this, every second training that is no worse would be thrown away.
+# Sign tests, one-sided at 5 %, as standard deviations. Noise must become less on more
+# pictures than chance would give. First answers (McNemar's test) may change to wrong no
+# oftener than chance: an int8 model breaks near ties at random, and without this every
+# second training that is no worse would be thrown away.
 SURE = 1.64
 
 
@@ -30,11 +31,13 @@ class Score:
         right: per picture, whether the first answer is the label or, without labels, that of
             the float model.
         sqnr_db: against the float model.
+        noise: squared error of each picture's logits against the float model's.
     """
 
     loss: float
     right: tuple[bool, ...]
     sqnr_db: float
+    noise: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,11 @@ class Jury:
         logits, labels = _answers(model, self.batch.images), self.batch.labels
         loss = float(objective(plan, logits, self.wanted, labels))
         truth = self.wanted.argmax(1) if labels is None else labels
-        noise = float((self.wanted.double() - logits.double()).square().sum())
+        noise = (self.wanted.double() - logits.double()).square().sum(1)
         power = float(self.wanted.double().square().sum())
-        sqnr = 10 * math.log10(max(power, 1e-30) / max(noise, 1e-30))
-        return Score(loss, tuple((logits.argmax(1) == truth).tolist()), sqnr)
+        sqnr = 10 * math.log10(max(power, 1e-30) / max(float(noise.sum()), 1e-30))
+        right = tuple((logits.argmax(1) == truth).tolist())
+        return Score(loss, right, sqnr, tuple(noise.tolist()))
 
 
 def _answers(model: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
@@ -87,6 +91,10 @@ def worse(start: Score, end: Score) -> str:
             f"on {len(start.right)} views of pictures the loss went from {start.loss:.4g} to "
             f"{end.loss:.4g}"
         )
+    fewer = sum(after < before for before, after in zip(start.noise, end.noise, strict=True))
+    more = len(end.noise) - fewer
+    if fewer - more < SURE * math.sqrt(fewer + more):
+        return f"of {len(end.noise)} views of pictures only {fewer} have less noise"
     pairs = list(zip(start.right, end.right, strict=True))
     lost, won = pairs.count((True, False)), pairs.count((False, True))
     if lost - won > SURE * math.sqrt(lost + won):

@@ -45,6 +45,7 @@ def built(request, tmp_path_factory):
         resolution=RESOLUTION,
         width=WIDTH,
         calibration_images=8,
+        observer="percentile",
         formats=FORMATS,
     )
     target = tmp_path_factory.mktemp(request.param) / "bundle"

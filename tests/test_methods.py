@@ -17,7 +17,7 @@ from kit.quantize._contract import Options
 torch = pytest.importorskip("torch")
 nn = torch.nn
 
-SMALL = {"weights": "random", "width": 0.35, "resolution": 64}
+SMALL = {"weights": "random", "width": 0.35, "resolution": 64, "observer": "percentile"}
 
 
 @pytest.fixture(scope="module", autouse=True)

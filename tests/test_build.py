@@ -207,6 +207,7 @@ def test_ctrl_c_leaves_nothing_behind(stage, tmp_path):
 
 def test_command_prints_the_manifest(small, tmp_path):
     arguments = ["--weights", "random", "--width", "0.35", "--resolution", "64", "--json"]
+    arguments += ["--observer", "percentile"]
     done = subprocess.run(
         [
             sys.executable,

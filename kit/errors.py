@@ -15,6 +15,7 @@
     ├── OutputError              7   the result cannot be written (permissions, disk full, not ours)
     ├── MissingTool              8   a program or package that is needed is not installed
     └── DeviceError              9   a device cannot be used
+        └── DeviceLost           9   the connection to it broke; it may come back
 
 The number is the exit code of the command line; 0 is success, 70 an error that kit
 did not foresee (please report it), 130 an interruption by Ctrl-C.
@@ -135,6 +136,10 @@ class DeviceError(KitError):
     """A device that cannot be used."""
 
     exit_code = 9
+
+
+class DeviceLost(DeviceError):
+    """A device whose connection broke; it may come back."""
 
 
 def origin(exc: BaseException) -> str | None:

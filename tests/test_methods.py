@@ -118,6 +118,15 @@ def test_a_number_keeps_the_worst_layers_float(tmp_path):
     assert sum(floats.get(k, 0) for k in ("Conv", "FusedConv", "Gemm")) == 2
 
 
+@pytest.mark.slow
+def test_onnx_runtime_quantizes_no_layer_behind_our_back(tmp_path):
+    """Between quantized layers its optimizer would give int8 weights to a float one."""
+    kept = ("features.1.conv.1", "features.3.conv.1.0", "classifier.1")
+    recipe = kit.make_recipe("mobilenet_v2", **SMALL, keep_float=kept, formats=("onnx",))
+    floats = kit.build(recipe, tmp_path / "kept").manifest.artifact("onnx").computed_in_float
+    assert {"Conv": 2, "Gemm": 1}.items() <= floats.items()
+
+
 def test_a_layer_that_does_not_exist_is_named_with_near_matches(tmp_path):
     recipe = kit.make_recipe("mobilenet_v2", **SMALL, keep_float=("feature.0.0",))
     with pytest.raises(UnknownName, match=r"called 'feature.0.0'") as caught:

@@ -73,6 +73,7 @@ def test_passes_are_dropped(monkeypatch):
     acting = [step for step, acts in asked.items() if acts]
     assert acting == [
         "ConvertToLinearPass",
+        "PropagateCustomMetaPass",  # torch.export marks two nodes of its own
         "ChannelsLastTaggedReshapePass",
         "RemoveRedundantCopyPass",
     ]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import BundleError
+from kit.formats import _onnx_float
 from kit.formats._contract import Array, Description, Info, Thresholds
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def export(model: GraphModule, example: Tensor, path: Path) -> None:
     torch.onnx.export(
         program, (example,), str(path), dynamo=True, external_data=False, verbose=False
     )
+    _onnx_float.guard(path)
     if granularity := getattr(model, "meta", {}).get("kit_dynamic"):
         _quantize_dynamic(path, per_channel=granularity == "per-channel")
 

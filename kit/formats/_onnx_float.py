@@ -1,0 +1,65 @@
+"""Layers that were kept float stay float in ONNX Runtime too.
+
+Its optimizer (WeightBiasQuantization, since 1.20) gives int8 weights to a float layer that
+stands between a DequantizeLinear and a QuantizeLinear: one scale for the whole tensor, and
+no word about it. Zeros added to the layer's input, one a channel, break the pattern and
+nothing removes them: the optimizer only drops an addition of a single zero.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, NodeProto, TensorProto
+
+_SUFFIX = "_kept_float"
+
+
+def guard(path: Path) -> None:
+    """Rewrite the ONNX file at `path` where float layers would be quantized."""
+    import onnx
+
+    model = onnx.load(path)
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    made_by = {out: node for node in model.graph.node for out in node.output}
+    found = [node for node in model.graph.node if _at_risk(node, weights, made_by)]
+    for node in found:
+        _add_zeros(model.graph, node, weights[node.input[1]])
+    if found:
+        onnx.save(model, path)
+
+
+def _at_risk(
+    node: NodeProto, weights: dict[str, TensorProto], made_by: dict[str, NodeProto]
+) -> bool:
+    if node.op_type not in ("Conv", "Gemm", "MatMul") or node.input[1] not in weights:
+        return False
+    before = made_by.get(node.input[0])
+    return before is not None and before.op_type == "DequantizeLinear"
+
+
+def _add_zeros(graph: GraphProto, node: NodeProto, weight: TensorProto) -> None:
+    from onnx import helper, numpy_helper
+
+    name = node.name + _SUFFIX
+    zeros = np.zeros(_shape(node, weight), np.float32)
+    graph.initializer.append(numpy_helper.from_array(zeros, f"{name}_zeros"))
+    adding = helper.make_node("Add", [node.input[0], f"{name}_zeros"], [name], name=name)
+    graph.node.insert(list(graph.node).index(node), adding)
+    node.input[0] = name
+
+
+def _shape(node: NodeProto, weight: TensorProto) -> tuple[int, ...]:
+    """Return a shape that broadcasts to the input, with more than one element if it can.
+
+    A convolution's weight is [out, in / groups, kh, kw]; a Gemm's is [out, in] with
+    transB = 1, otherwise [in, out].
+    """
+    attributes = {a.name: a.i for a in node.attribute}
+    if node.op_type == "Conv":
+        return (1, weight.dims[1] * (attributes.get("group") or 1), 1, 1)
+    return (weight.dims[1 if attributes.get("transB") else 0],)

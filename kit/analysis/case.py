@@ -46,19 +46,27 @@ class Case:
 class Simulated:
     """A folded float model in simulated int8, calibrated.
 
+    Without `search`, the observer of that name stays where its search begins, which is
+    enough to rank layers.
+
     Attributes:
         points: the tensors that are quantized, in order.
         layers: names of the convolutions and linear layers, in order.
         ranges: of each tensor by name, (low, high).
     """
 
-    def __init__(self, folded: GraphModule, case: Case, observer: str) -> None:
+    def __init__(
+        self, folded: GraphModule, case: Case, observer: str, search: bool = True
+    ) -> None:
+        from kit.quantize import _ranges
         from kit.quantize._simulate import Simulation
 
         self.points = points(folded)
         self.layers = layer_names(folded)
         self._simulation = Simulation(folded, case.granularity, observer)
         self._simulation.calibrate(case.calibration, case.output_margin)
+        if search and observer == "search":
+            _ranges.search(self._simulation, case.calibration)
         activations = self._simulation.activations
         # Minus zero, where nothing is negative, becomes zero.
         self.ranges = {name: (fake.low + 0.0, fake.high) for name, fake in activations.items()}

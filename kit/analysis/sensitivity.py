@@ -105,7 +105,8 @@ def measure(
     """
     few = images[spread(len(images), PICTURES)]
     case = Case(images, few, np.empty((0, 0), np.float32), granularity, PICTURES_MARGIN, SPEED_UP)
-    places, _ = _alone(Simulated(folded, case, observer), case, folded, (), lambda done: None)
+    model = Simulated(folded, case, observer, search=False)
+    places, _ = _alone(model, case, folded, (), lambda done: None)
     return tuple(record for record in places if record.layer)
 
 

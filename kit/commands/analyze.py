@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     metavar="best|none|STEP,…",
     help="Steps on the float model before it is quantized. Default: best.",
 )
-@click.option("--observer", help="What sets the activation ranges. Default: percentile.")
+@click.option("--observer", help="What sets the activation ranges. Default: search.")
 @click.option(
     "--keep-float", metavar="N|LAYER,…", help="Layers in float, as for kit build. Default: none."
 )

@@ -21,9 +21,11 @@ COMMANDS = {
     "build": ("kit.commands.build", "Build, quantize, lower and verify a model."),
     "eval": ("kit.commands.eval", "Accuracy of a bundle's formats on a set of pictures."),
     "bench": ("kit.commands.bench", "Latency of a bundle's formats, with every sample kept."),
+    "devices": ("kit.commands.devices", "Phones and emulators: state, hardware, temperature."),
     "report": ("kit.commands.report", "Turn result files into Markdown and an HTML page."),
     "analyze": ("kit.commands.analyze", "Where int8 hurts a model, and the cheapest repair."),
     "cost": ("kit.commands.cost", "Multiply-adds and parameters of a model, by layer type."),
+    "runner": ("kit.commands.runner", "Native programs that run models on devices."),
     "list": ("kit.commands.list", "Models, quantization methods and formats that can be named."),
 }
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from transport_samples import adb_server, no_settings, reach, transport  # noqa: F401
+from virtual_device.fixtures import adb, arm64_device, new_device, x86_64_device  # noqa: F401
 
 from kit import bundle as bundles
 from kit import formats

@@ -79,14 +79,22 @@ def test_every_command_and_option_is_documented(name):
     assert command.help
     page = ROOT / "docs" / f"{name}.md"
     text = page.read_text(encoding="utf-8")
-    for parameter in command.params:
+    parameters = [p for own in with_subcommands(command) for p in own.params]
+    for parameter in parameters:
         if isinstance(parameter, click.Option):
             assert parameter.help, f"kit {name} {parameter.opts[-1]} has no help"
             for option in parameter.opts + parameter.secondary_opts:
                 assert f"`{option}" in text or f" {option}" in text, f"{page.name} lacks {option}"
     for option in set(re.findall(r"`(--[a-z-]+)", text)):
-        known = {o for p in command.params for o in p.opts} | {"--help", "--version"}
+        known = {o for p in parameters for o in p.opts} | {"--help", "--version"}
         assert option in known, f"{page.name} names {option}, which kit {name} does not have"
+
+
+def with_subcommands(command: click.Command):
+    yield command
+    for name, own in getattr(command, "commands", {}).items():
+        assert own.help, f"kit {command.name} {name} has no help"
+        yield own
 
 
 def classes(root: type[errors.KitError]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,23 @@ import pytest
 
 from kit.devices import local
 from kit.errors import RunError
-from kit.runners import drive, protocol, python
-from kit.runners.protocol import End, Exit, First, Iter, Load, Mem, Out, Request, Start, Warm
+from kit.runners import drive, profile, protocol, python
+from kit.runners.protocol import (
+    End,
+    Exit,
+    First,
+    Iter,
+    Load,
+    Mem,
+    Out,
+    Profile,
+    Request,
+    Start,
+    Warm,
+)
 
 EVENTS = [
-    Start(protocol=1, pid=7, threads=2, obeyed=None, versions={"x": "1"}),
+    Start(protocol=2, pid=7, threads=2, versions={"x": "1"}, cpus="f0", page=4096, clock="c"),
     Load(ns=5),
     First(ns=6),
     Warm(count=3, ns=20),
@@ -24,6 +37,7 @@ EVENTS = [
     Iter(ns=(6,)),
     Mem(peak_rss=10, base_rss=None, os_threads=1),
     Out(path="/tmp/é"),
+    Profile(path="/tmp/p", kind="etdump"),
     End(count=3, cpu_ns=14),
 ]
 LINES = [protocol.dump(event) for event in EVENTS]
@@ -88,6 +102,8 @@ def test_a_key_that_is_new_is_ignored() -> None:
         '{"event": "iter", "ns": ["fast"]}',
         '{"event": "iter"}',
         '{"event": "mem", "peak_rss": "much"}',
+        '{"event": "profile", "path": "p", "kind": "guess"}',
+        '{"event": "start", "protocol": 2, "pid": 1, "threads": 1, "versions": {}, "cpus": "x"}',
     ],
 )
 def test_an_event_that_cannot_be_is_an_error(line: str) -> None:
@@ -95,7 +111,7 @@ def test_an_event_that_cannot_be_is_an_error(line: str) -> None:
         protocol.parse(line)
 
 
-@pytest.mark.parametrize("version", [0, 2, None, "1"])
+@pytest.mark.parametrize("version", [0, 1, 3, None, "2"])
 def test_another_protocol_is_refused(version: object) -> None:
     line = {"event": "start", "protocol": version, "pid": 1, "threads": 1, "versions": {}}
     with pytest.raises(RunError, match="speaks protocol"):
@@ -105,7 +121,8 @@ def test_another_protocol_is_refused(version: object) -> None:
 @pytest.mark.parametrize("lost", range(len(LINES)))
 def test_a_lost_line_is_noticed(lost: int) -> None:
     missing = heard([line for i, line in enumerate(LINES) if i != lost]).missing()
-    assert (missing is None) == isinstance(EVENTS[lost], Warm)  # only the warm-up is no result
+    # Neither the warm-up is a result, nor a profile, which only some runs have.
+    assert (missing is None) == isinstance(EVENTS[lost], Warm | Profile)
 
 
 @pytest.fixture
@@ -146,6 +163,34 @@ def test_the_python_runner_says_it_all(name, request_of, tiny_bundle, tmp_path) 
     np.testing.assert_allclose(answer, wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_the_python_runner_binds_itself_to_cores(request_of) -> None:
+    core = max(os.sched_getaffinity(0))
+    request = replace(request_of("onnx"), cpus=f"{1 << core:X}")
+    found = drive.run(local.open(None), request, drive.environment(1))
+    assert found.start is not None
+    assert found.start.cpus == f"{1 << core:x}"
+    assert found.start.page == os.sysconf("SC_PAGE_SIZE")
+    assert found.start.versions["runner"] == "python"
+
+
+@pytest.mark.parametrize(("name", "kind"), [("onnx", "onnxruntime"), ("lite", "torch")])
+def test_the_python_runner_profiles(name, kind, request_of, tmp_path) -> None:
+    request = replace(request_of(name), profile=str(tmp_path / "ops"))
+    found = drive.run(local.open(None), request, drive.environment(1))
+    assert found.profile is not None
+    assert (found.profile.kind, found.profile.path) == (kind, request.profile)
+    rows = profile.read(tmp_path / "ops", kind, len(found.samples))
+    assert any("conv" in row.type.lower() and row.calls == 5 for row in rows)
+    assert sum(row.share for row in rows) == pytest.approx(1)
+
+
+def test_the_python_runner_cannot_profile_executorch(request_of) -> None:
+    request = replace(request_of("onnx"), format="reference", profile="ops")
+    with pytest.raises(RunError, match=r"exit code 8 at profile: .* cannot profile") as caught:
+        drive.run(local.open(None), request, drive.environment(1))
+    assert "kit runner build" in caught.value.hint
+
+
 def test_onnx_is_run_without_torch(request_of) -> None:
     """Importing torch takes seconds and 500 MB, which would be taken for ONNX Runtime's."""
     found = drive.run(local.open(None), request_of("onnx"), drive.environment(1))
@@ -174,6 +219,13 @@ def test_files_of_the_working_directory_are_not_imported(request_of, tmp_path, m
         ({"shape": (1, 3, 16, 64)}, Exit.RUN, "dimension"),
         ({"out": "/nowhere/out"}, Exit.OUTPUT, "/nowhere/out"),
         ({"threads": 0}, Exit.USAGE, "at least 1"),
+        ({"warmup": -1}, Exit.USAGE, "--warmup"),
+        ({"max_seconds": float("nan")}, Exit.USAGE, "--max-seconds"),
+        ({"shape": (1, 0)}, Exit.USAGE, "--shape"),
+        ({"cpus": "0"}, Exit.USAGE, "--cpus"),
+        ({"cpus": "0x1"}, Exit.USAGE, "--cpus"),
+        ({"cpus": "8" + "0" * 200}, Exit.AFFINITY, "refuses"),
+        ({"profile": "/nowhere/profile"}, Exit.PROFILE, "/nowhere"),
     ],
 )
 def test_each_stage_fails_with_its_own_code(change, code, words, request_of, tmp_path) -> None:

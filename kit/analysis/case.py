@@ -55,9 +55,7 @@ class Simulated:
         ranges: of each tensor by name, (low, high).
     """
 
-    def __init__(
-        self, folded: GraphModule, case: Case, observer: str, search: bool = True
-    ) -> None:
+    def __init__(self, folded: GraphModule, case: Case, observer: str, search: bool = True) -> None:
         from kit.quantize import _ranges
         from kit.quantize._simulate import Simulation
 

@@ -1,4 +1,4 @@
-"""Where a runner runs. A device is a file in this package; adb comes as more files.
+"""Where a runner runs. A device is a file in this package; `local` or `adb`.
 
 A member of `kit.devices` defines ``open(serial: str | None) -> Device``.
 """
@@ -10,7 +10,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from kit.results.schema import Context, DeviceRef
+from kit.devices._parse import Cluster
+from kit.results.schema import Condition, Context, DeviceRef
 
 
 class Job(Protocol):
@@ -18,6 +19,9 @@ class Job(Protocol):
 
     def poll(self) -> tuple[list[str], int | None]:
         """Return the complete lines of stdout since the last call, and the exit code or None."""
+
+    def wait(self) -> None:
+        """Wait until it is time to poll again."""
 
     def stderr(self) -> str:
         """Return the end of what the command wrote to stderr."""
@@ -32,6 +36,17 @@ class Folder(Protocol):
     def put(self, file: Path) -> str:
         """Bring a file of this machine to the device and return its path there."""
 
+    def install(self, folder: Path, digests: Mapping[str, str]) -> str:
+        """Bring files of a folder that must lie together; return their folder there.
+
+        Args:
+            folder: on this machine.
+            digests: SHA-256 by file name.
+        """
+
+    def audit(self) -> list[str]:
+        """Compare all that was brought with what it was; repair it and name what differed."""
+
     def write(self, name: str, data: bytes) -> str:
         """Write a file into the folder and return its path on the device."""
 
@@ -43,15 +58,30 @@ class Folder(Protocol):
 
 
 class Device(Protocol):
-    """A machine that can run a runner."""
+    """A machine that can run a runner.
+
+    Attributes:
+        abis: of the programs it runs, as Android names them, the preferred one first.
+        clusters: its cores, grouped by the clock they share.
+        page: size of a memory page in bytes, None where it is not told.
+    """
 
     ref: DeviceRef
+    abis: tuple[str, ...]
+    clusters: tuple[Cluster, ...]
+    page: int | None
 
     def folder(self) -> AbstractContextManager[Folder]:
         """Give an empty folder that is removed when the block ends, however it ends."""
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> Job:
         """Start a command detached, with these variables added to the device's own."""
+
+    def settle(self, limit_c: float, wait_seconds: float) -> float:
+        """Wait until it is cool, at most so long; return the seconds waited."""
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """Return how it fared while the last command ran, and at its end."""
 
     def context(self, environment: Mapping[str, str], load_before: float | None = None) -> Context:
         """Describe the state of the machine now.

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from kit.devices import _parse
+from kit.devices._parse import Cluster
 
 _CPU = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 _HYPERVISORS = ("kvm", "qemu", "virtual", "vmware", "bochs", "hvm", "ec2", "compute engine")
@@ -71,6 +75,17 @@ def read_text(path: Path) -> str:
 def governor() -> str | None:
     """Return the cpufreq governor of the first core, None where there is none."""
     return read_text(_CPU) or None
+
+
+def clusters() -> tuple[Cluster, ...]:
+    """Return this machine's cores, grouped by the highest clock that the kernel tells."""
+    root = Path("/sys/devices/system/cpu")
+    clocks = (
+        f"{folder.name.removeprefix('cpu')}:{read_text(folder / 'cpufreq/cpuinfo_max_freq')}"
+        for folder in sorted(root.glob("cpu[0-9]*"))
+    )
+    present = _parse.cpus(read_text(root / "present")) or range(os.cpu_count() or 1)
+    return _parse.clusters(present, "", "\n".join(clocks))
 
 
 def read() -> Host:

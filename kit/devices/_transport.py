@@ -37,8 +37,23 @@ class Transport(Protocol):
     def shell(self, command: str, timeout: float = 20.0) -> Completed:
         """Run a line of shell; quote every word of it that is not ours with `quote`."""
 
-    def push(self, file: Path, target: str, mode: int = 0o644, sent: Sent | None = None) -> None:
-        """Write a file on the device; what was half written may be left there."""
+    def push(
+        self,
+        file: Path,
+        target: str,
+        mode: int = 0o644,
+        sent: Sent | None = None,
+        modified: int | None = None,
+    ) -> None:
+        """Write a file on the device; what was half written may be left there.
+
+        Args:
+            file: of this machine.
+            target: absolute path on the device.
+            mode: permissions.
+            sent: is told how many bytes travelled, again and again.
+            modified: time that the file gets, in seconds since 1970; None for now.
+        """
 
     def pull(self, source: str, file: Path) -> None:
         """Fetch a file of the device, written here whole or not at all."""

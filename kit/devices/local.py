@@ -22,11 +22,13 @@ import kit
 from kit.devices import _hostinfo
 from kit.devices._contract import Device
 from kit.errors import DeviceError, OutputError, UsageError
-from kit.results.schema import Context, DeviceRef
+from kit.results.schema import Condition, Context, DeviceRef
 
 # Settings of the caller's shell that would change what a runtime does.
 _DROPPED = ("OMP_", "GOMP_", "KMP_", "MKL_", "ORT_", "DNNL_", "ONEDNN_", "ATEN_", "PYTORCH_")
 _TAIL_BYTES = 8192
+_POLL_SECONDS = 0.1
+_ABIS = {"aarch64": "arm64-v8a", "arm64": "arm64-v8a", "AMD64": "x86_64"}  # as Android names them
 PARENT = "KIT_RUNNER_PARENT"  # tells a child whose child it was, should kit be killed
 
 
@@ -48,6 +50,10 @@ class LocalDevice:
         self._host = _hostinfo.read()
         self._clock: tuple[float, float, float] | None = None
         self.ref = DeviceRef(kind="local", name=self._host.cpu)
+        machine = platform.machine()
+        self.clusters = _hostinfo.clusters()
+        self.page: int | None = resource.getpagesize()
+        self.abis: tuple[str, ...] = (_ABIS.get(machine, machine),)
 
     @contextmanager
     def folder(self) -> Iterator[LocalFolder]:
@@ -75,6 +81,14 @@ class LocalDevice:
                 f"cannot start {command[0]}: {exc.strerror or exc}",
                 "check the Python environment, and the space in the temporary folder",
             ) from exc
+
+    def settle(self, limit_c: float, wait_seconds: float) -> float:
+        """Return at once: a computer has fans, and no battery that tells how warm it is."""
+        return 0.0
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """Return nothing: the context says what is known."""
+        return ()
 
     def context(self, environment: Mapping[str, str], load_before: float | None = None) -> Context:
         """Describe this machine now."""
@@ -121,6 +135,14 @@ class LocalFolder:
     def put(self, file: Path) -> str:
         """Return the absolute path of the file itself."""
         return str(file.resolve())
+
+    def install(self, folder: Path, digests: Mapping[str, str]) -> str:
+        """Return the absolute path of the folder itself."""
+        return str(folder.resolve())
+
+    def audit(self) -> list[str]:
+        """Return nothing: files are used where they lie."""
+        return []
 
     def write(self, name: str, data: bytes) -> str:
         """Write a file.
@@ -182,6 +204,10 @@ class LocalJob:
         self._read += len(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
         return [line.decode(errors="replace") for line in lines], code
+
+    def wait(self) -> None:
+        """Wait for a tenth of a second."""
+        time.sleep(_POLL_SECONDS)
 
     def stderr(self) -> str:
         """Return the last 8 KiB of stderr."""

@@ -1,7 +1,11 @@
 """What a measurement leaves behind: every raw sample and the context it was taken in.
 
 Statistics are computed when a result is read (`kit.results.statistics`), so that a better
-statistic never needs a new measurement. Schema history: 1 first version.
+statistic never needs a new measurement. Schema history:
+
+    1  first version
+    2  devices over adb: `Condition`, `Operator`; what `Plan` and `Run` say of cores, of the
+       wait for a cool device, and whether the median is known well enough
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class _Record(BaseModel):
@@ -74,6 +78,7 @@ class Context(_Record):
         others: cores that other programs kept busy on average in between, where it is known.
         versions: of the runtimes, Python and kit.
         environment: variables that kit set for the child.
+        settings: of the device that kit changed meanwhile and put back, and to what.
     """
 
     cpu: str
@@ -88,6 +93,34 @@ class Context(_Record):
     others: float | None = None
     versions: dict[str, str]
     environment: dict[str, str]
+    settings: dict[str, str] = Field(default_factory=dict)
+
+
+class Condition(_Record):
+    """How a device fared at one moment; None is what it does not tell.
+
+    Attributes:
+        seconds: since the measurement began, by the device's uptime.
+        temperature_c: of the battery, in degrees Celsius.
+        thermal_status: ``none``, ``light``, ``moderate``, ``severe`` …
+        battery: percent.
+        mhz: clock of each core that tells it, in the order of their numbers.
+    """
+
+    seconds: float
+    temperature_c: float | None = None
+    thermal_status: str | None = None
+    battery: int | None = None
+    mhz: tuple[float, ...] = ()
+
+
+class Operator(_Record):
+    """Time of one operator in a profiled process, summed over its calls."""
+
+    name: str
+    type: str
+    calls: int
+    total_ns: int
 
 
 class Plan(_Record):
@@ -99,8 +132,16 @@ class Plan(_Record):
         runs: samples per process.
         seconds: at least so long per process.
         repeats: fresh processes.
+        most_repeats: processes are added up to here while the median is not known well
+            enough; None adds none.
+        precision: half the width of the median's 95 % interval that is well enough, as a
+            share of the median.
         max_seconds: a process stops sampling here even if `runs` is not reached.
         threads: of the runtime.
+        cpus: mask of the cores to run on, in hexadecimal; empty for all.
+        cool_c: a process starts when the battery is at most so warm, in degrees Celsius, and
+            the thermal status is ``none``; devices without a battery start at once.
+        cool_seconds: no process waits longer than that.
     """
 
     name: Literal["quick", "default", "official", "custom"] = "default"
@@ -111,6 +152,11 @@ class Plan(_Record):
     repeats: int = Field(default=3, ge=1)
     max_seconds: float = Field(default=60.0, gt=0)
     threads: int = Field(default=1, ge=1)
+    most_repeats: int | None = Field(default=None, ge=1)
+    precision: float = Field(default=0.02, gt=0, lt=1)
+    cpus: str = Field(default="", pattern="^[0-9a-f]*$")
+    cool_c: float = 38.0
+    cool_seconds: float = Field(default=120.0, ge=0)
 
 
 class Process(_Record):
@@ -121,12 +167,16 @@ class Process(_Record):
         first_ns: the first inference.
         samples_ns: one number per inference, after the warm-up.
         cpu_ns: CPU time of all threads while the samples were taken.
+        waited: seconds for the device to cool down before the process began.
+        conditions: of the device meanwhile.
     """
 
     load_ns: int
     first_ns: int
     samples_ns: tuple[int, ...]
     cpu_ns: int | None = None
+    waited: float = 0.0
+    conditions: tuple[Condition, ...] = ()
 
 
 class Run(_Record):
@@ -139,6 +189,10 @@ class Run(_Record):
         peak_rss: bytes, from a separate pass; None if it was not taken.
         base_rss: of that process before it loaded the model: the runtime and Python.
         golden_max_abs: largest difference of the runner's answer from the golden output.
+        cpus: mask of the cores that the runner could use, read back from the kernel.
+        resolved: whether the median is known to the plan's precision; None for results of
+            schema 1.
+        operators: of a process of its own that was profiled, if one was.
         warnings: what makes these numbers less trustworthy, and what to do about it.
     """
 
@@ -152,6 +206,9 @@ class Run(_Record):
     peak_rss: int | None
     base_rss: int | None = None
     golden_max_abs: float | None
+    cpus: str | None = None
+    resolved: bool | None = None
+    operators: tuple[Operator, ...] = ()
     context: Context
     warnings: tuple[str, ...] = ()
 

@@ -14,7 +14,6 @@ from kit.runners.protocol import Exit, Request, Transcript
 
 # -P: a `torch.py` in the user's working directory must not become torch.
 PYTHON = (sys.executable, "-P", "-W", "ignore", "-m", "kit.runners.python")
-POLL_SECONDS = 0.1
 SILENCE_SECONDS = 120.0
 _STDERR_LINES = 3
 
@@ -85,7 +84,7 @@ def _listen(job: Job, name: str, silence: float) -> tuple[Transcript, int]:
                 + _tail(job.stderr()),
                 "the machine may be overloaded, or the model hangs in this runtime",
             )
-        time.sleep(POLL_SECONDS)
+        job.wait()
 
 
 def _check(name: str, transcript: Transcript, code: int, stderr: str) -> None:
@@ -123,6 +122,10 @@ def _hint(code: int) -> str:
         return "use the runner that belongs to this kit"
     if code == Exit.OUTPUT:
         return "make space in the temporary folder, or point TMPDIR to another one"
+    if code == Exit.AFFINITY:
+        return "name cores that the device has and lets a program use, or leave --cpus out"
+    if code == Exit.PROFILE:
+        return "measure without --profile, or use the native runner: kit runner build"
     return "this runtime cannot run the file: build the bundle again with the versions used here"
 
 

@@ -3,19 +3,29 @@
 A runner is started with the options of `Request` and prints one JSON object a line on
 stdout, in this order; times are nanoseconds of a monotonic clock, sizes are bytes:
 
-    {"event": "start", "protocol": 1, "pid", "threads", "obeyed", "versions"}
+    {"event": "start", "protocol": 2, "pid", "threads", "obeyed", "versions", "cpus",
+     "page", "clock"}
     {"event": "load", "ns"}             reading the model; the runtime is in memory already
     {"event": "first", "ns"}            the first inference
     {"event": "warm", "count", "ns"}    the warm-up, all of it
     {"event": "iter", "ns": [...]}      raw samples, flushed about every two seconds
     {"event": "mem", "peak_rss", "base_rss", "os_threads"}
     {"event": "out", "path"}            the last answer, raw float32
+    {"event": "profile", "path", "kind"}  only where `--profile` names a file
     {"event": "end", "count", "cpu_ns"}
     {"event": "error", "at", "msg"}     instead of all that would follow
 
 `threads` is what was asked for and `obeyed` what the runtime says it uses, null where it
-cannot be asked. Lines that are no JSON are noise of the runtime. Keys that a reader does
-not know are ignored; another meaning of a known key is a new protocol number.
+cannot be asked. `cpus` is the mask of cores the process may use, in hexadecimal, read back
+from the kernel; `page` the size of a memory page; `clock` the clock that samples are taken
+with. `versions` holds what runs here: the runner and the runtime, not what made the file.
+Lines that are no JSON are noise of the runtime. Keys that a reader does not know are
+ignored; another meaning of a known key, or a new option, is a new protocol number.
+
+History:
+    1  the Python runner
+    2  options `--cpus` and `--profile`, exit codes 7 and 8, the event ``profile``; ``start``
+       tells cores, page size and clock. The native runner begins here.
 """
 
 from __future__ import annotations
@@ -29,7 +39,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from kit.errors import RunError
 
-VERSION = 1
+VERSION = 2
 NOISE_LINES = 50  # kept for messages
 
 
@@ -42,6 +52,8 @@ class Exit(IntEnum):
     INPUT = 4
     RUN = 5
     OUTPUT = 6
+    AFFINITY = 7
+    PROFILE = 8
 
 
 @dataclass(frozen=True)
@@ -55,6 +67,9 @@ class Request:
         warmup: inferences before the first sample, and at least `warmup_seconds` of them.
         iters: samples, and at least `min_seconds` of them; `max_seconds` ends both.
         out: file for the answer.
+        cpus: mask of the cores to run on, in hexadecimal; empty leaves them as they are.
+        profile: file for the times of single operators, empty for none. A run that is
+            profiled is slower: its samples are no measurement.
     """
 
     format: str
@@ -68,6 +83,8 @@ class Request:
     min_seconds: float
     max_seconds: float
     threads: int
+    cpus: str = ""
+    profile: str = ""
 
     def arguments(self) -> list[str]:
         """Return the command line after the runner's own name."""
@@ -97,6 +114,9 @@ class Start(_Event):
     threads: int
     obeyed: int | None = None
     versions: dict[str, str]
+    cpus: str | None = Field(default=None, pattern="^[0-9a-f]+$")
+    page: int | None = Field(default=None, gt=0)
+    clock: str | None = None
 
 
 class Load(_Event):
@@ -144,6 +164,14 @@ class Out(_Event):
     path: str
 
 
+class Profile(_Event):
+    """The times of single operators were written; `kit.runners.profile` reads each kind."""
+
+    event: Literal["profile"] = "profile"
+    path: str
+    kind: Literal["etdump", "onnxruntime", "torch"]
+
+
 class End(_Event):
     """Everything went well."""
 
@@ -160,7 +188,7 @@ class Error(_Event):
     msg: str
 
 
-Event = Start | Load | First | Warm | Iter | Mem | Out | End | Error
+Event = Start | Load | First | Warm | Iter | Mem | Out | Profile | End | Error
 _KNOWN = {kind.model_fields["event"].default for kind in Event.__args__}
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
 
@@ -213,6 +241,7 @@ class Transcript:
     first: First | None = None
     mem: Mem | None = None
     out: Out | None = None
+    profile: Profile | None = None
     end: End | None = None
     error: Error | None = None
     samples: list[int] = field(default_factory=list)

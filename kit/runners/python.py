@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import gc
+import math
+import mmap
 import os
 import platform
 import resource
@@ -16,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -29,11 +32,18 @@ from kit.bundle import REFERENCE
 from kit.devices._hostinfo import read_text, status_bytes
 from kit.devices.local import PARENT
 from kit.errors import KitError
+from kit.runners import _affinity, _python_profile
 from kit.runners import protocol as say
 from kit.runners.protocol import Exit, Request
 
 FLUSH_NS = 2_000_000_000
-_clock = time.perf_counter_ns
+# The clock of the native runner, which no time server slows, where the system has it.
+_CLOCK = "CLOCK_MONOTONIC_RAW" if hasattr(time, "CLOCK_MONOTONIC_RAW") else "perf_counter"
+_clock: Callable[[], int] = (
+    partial(time.clock_gettime_ns, time.CLOCK_MONOTONIC_RAW)
+    if hasattr(time, "CLOCK_MONOTONIC_RAW")
+    else time.perf_counter_ns
+)
 
 
 class _StageError(Exception):
@@ -74,28 +84,47 @@ class _Parser(argparse.ArgumentParser):
 def parse(arguments: Sequence[str]) -> Request:
     """Read the options of a runner; the reverse of `Request.arguments`."""
     parser = _Parser(prog="kit.runners.python", allow_abbrev=False, add_help=False)
-    kinds: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str}
+    kinds: dict[str, Callable[[str], Any]] = {"int": int, "float": _seconds, "str": str}
     for item in fields(Request):
         kind = kinds.get(str(item.type), _shape)
         parser.add_argument(say.option(item.name), dest=item.name, type=kind, required=True)
     request = Request(**vars(parser.parse_args(arguments)))
-    if request.threads < 1 or request.iters < 1:
-        raise _StageError(Exit.USAGE, "--threads and --iters are at least 1")
+    if request.threads < 1 or request.iters < 1 or request.warmup < 0:
+        raise _StageError(Exit.USAGE, "--threads and --iters are at least 1, --warmup 0")
+    with _stage(Exit.USAGE):
+        _affinity.check(request.cpus)
     return request
 
 
 def _shape(text: str) -> tuple[int, ...]:
-    return tuple(int(side) for side in text.split(","))
+    sides = tuple(int(side) for side in text.split(","))
+    if min(sides) < 1:
+        raise ValueError(text)
+    return sides
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number) or number < 0:
+        raise ValueError(text)
+    return number
 
 
 def _measure(request: Request, line: _Line) -> None:
+    if request.cpus:
+        with _stage(Exit.AFFINITY):
+            _affinity.use(request.cpus)
     with _stage(Exit.LOAD):
         module = formats.get(request.format)
+    with _stage(Exit.PROFILE):
+        kind = _python_profile.kind(request.format) if request.profile else None
+    with _stage(Exit.LOAD):
         runtime = module.INFO.runtime if hasattr(module, "INFO") else "torch"
         obeyed = module.prepare(request.threads)
         _spare_load(module, request)
         versions = {
             "kit": kit.__version__,
+            "runner": "python",
             "python": platform.python_version(),
             runtime: module.version(),
         }
@@ -106,23 +135,41 @@ def _measure(request: Request, line: _Line) -> None:
             threads=request.threads,
             obeyed=obeyed,
             versions=versions,
+            cpus=_affinity.in_use(),
+            page=mmap.PAGESIZE,
+            clock=_CLOCK,
         )
     )
     # After a spare load there is no telling what the runtime alone takes.
     base = None if request.format == REFERENCE else _forget_peak()
     with _stage(Exit.LOAD):
         began = _clock()
-        session = module.load(Path(request.model), request.threads)
+        session = _load(module, request)
         line.say(say.Load(ns=_clock() - began))
     with _stage(Exit.INPUT):
         call = session.bind(_input(request))
     with _stage(Exit.RUN):
+        _warm_up(call, request, line)
+    with _stage(Exit.PROFILE):
+        finish = _python_profile.begin(request.format, session) if kind else None
+    with _stage(Exit.RUN):
         count, cpu, answer = _sample(call, request, line)
+    if finish is not None:
+        with _stage(Exit.PROFILE):
+            finish(Path(request.profile))
     line.say(say.Mem(peak_rss=_peak(), base_rss=base, os_threads=_os_threads()))
     with _stage(Exit.OUTPUT):
         Path(request.out).write_bytes(session.numpy(answer).astype("<f4").tobytes())
     line.say(say.Out(path=request.out))
+    if kind is not None:
+        line.say(say.Profile(path=request.profile, kind=kind))
     line.say(say.End(count=count, cpu_ns=cpu))
+
+
+def _load(module: ModuleType, request: Request) -> Any:
+    if request.profile and request.format == "onnx":
+        return module.load(Path(request.model), request.threads, profile=Path(request.profile))
+    return module.load(Path(request.model), request.threads)
 
 
 def _spare_load(module: ModuleType, request: Request) -> None:
@@ -138,12 +185,8 @@ def _input(request: Request) -> NDArray[np.float32]:
     return raw.reshape(request.shape).astype(np.float32)
 
 
-def _sample(call: Callable[[], Any], request: Request, line: _Line) -> tuple[int, int, Any]:
-    """First inference, warm-up and samples.
-
-    Returns:
-        Number of samples, CPU nanoseconds of all threads meanwhile, the last answer.
-    """
+def _warm_up(call: Callable[[], Any], request: Request, line: _Line) -> None:
+    """First inference and warm-up."""
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -155,6 +198,14 @@ def _sample(call: Callable[[], Any], request: Request, line: _Line) -> tuple[int
         call()
         warmed += 1
     line.say(say.Warm(count=warmed, ns=_clock() - began))
+
+
+def _sample(call: Callable[[], Any], request: Request, line: _Line) -> tuple[int, int, Any]:
+    """Take the samples.
+
+    Returns:
+        Number of samples, CPU nanoseconds of all threads meanwhile, the last answer.
+    """
     cpu = time.process_time_ns()
     count, answer = _loop(call, request, line)
     return count, time.process_time_ns() - cpu, answer

@@ -1,0 +1,102 @@
+"""One pass of one target: run it, look at its answer, keep what it said."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.bench import answers, stability
+from kit.bench.targets import ANSWER, PROFILE, Target
+from kit.devices._contract import Device, Folder
+from kit.errors import RunError
+from kit.results.schema import Operator, Plan, Process
+from kit.runners import drive
+from kit.runners import profile as profiles
+from kit.runners.protocol import Transcript
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and under which variables passes run."""
+
+    device: Device
+    folder: Folder
+    plan: Plan
+    variables: Mapping[str, str]
+
+
+def run(place: Place, target: Target, kind: str) -> None:
+    """Run a pass: ``time``, ``memory`` or ``profile``.
+
+    A pass that fails on a device is tried once more if a file there had changed.
+
+    Raises:
+        RunError: the runner failed, or computes something else than the bundle says.
+    """
+    try:
+        _once(place, target, kind)
+    except RunError as exc:
+        changed = place.folder.audit()
+        if not changed:
+            raise
+        try:
+            _once(place, target, kind)
+        except RunError as again:
+            raise again from exc
+
+
+def _once(place: Place, target: Target, kind: str) -> None:
+    device, plan = place.device, place.plan
+    waited = device.settle(plan.cool_c, plan.cool_seconds)
+    request = target.asked(kind, place.folder.path(PROFILE))
+    heard = drive.run(device, request, place.variables, target.runner.command)
+    off = answers.check(target.name, target.quantize, place.folder.read(ANSWER), target.expected)
+    target.off_by = max(target.off_by, off)
+    if kind == "memory":
+        target.memory = heard
+    elif kind == "profile":
+        target.operators = _operators(place.folder, heard, target)
+    else:
+        target.heard = heard
+        target.processes.append(_process(heard, waited, device))
+
+
+def _process(heard: Transcript, waited: float, device: Device) -> Process:
+    assert heard.load is not None  # `Transcript.missing` has looked
+    assert heard.first is not None
+    assert heard.end is not None
+    return Process(
+        load_ns=heard.load.ns,
+        first_ns=heard.first.ns,
+        samples_ns=tuple(heard.samples),
+        cpu_ns=heard.end.cpu_ns,
+        waited=round(waited, 1) if waited > 1 else 0.0,
+        conditions=device.conditions(),
+    )
+
+
+def _operators(folder: Folder, heard: Transcript, target: Target) -> tuple[Operator, ...]:
+    if heard.profile is None:
+        raise RunError(f"{target.name}: the runner wrote no profile", "measure without --profile")
+    with tempfile.TemporaryDirectory(prefix="kit-") as temporary:
+        file = Path(temporary) / "profile"
+        file.write_bytes(folder.read(PROFILE))
+        rows = profiles.read(file, heard.profile.kind, len(heard.samples))
+    return tuple(
+        Operator(name=r.name, type=r.type, calls=r.calls, total_ns=r.total_ns) for r in rows
+    )
+
+
+def resolved(processes: Sequence[Process], plan: Plan) -> bool:
+    """Return whether the median is known to the plan's precision.
+
+    Its interval takes samples for draws of one thing, so processes have to agree as well.
+    """
+    found = stability.assess([p.samples_ns for p in processes])
+    return (
+        found.half_width is not None
+        and found.half_width <= plan.precision
+        and (found.spread or 0.0) <= max(stability.SPREAD, 2 * plan.precision)
+    )

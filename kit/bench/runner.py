@@ -1,0 +1,100 @@
+"""Which runner measures a format on a device: the native one, or Python's on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from kit.bundle import REFERENCE
+from kit.devices._contract import Device, Folder
+from kit.errors import DeviceError, UsageError
+from kit.runners import drive, native
+from kit.runners.native import RunnerSet
+
+Kind = Literal["auto", "python", "native"]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Runner:
+    """A command that a runner's options are appended to.
+
+    Attributes:
+        via: as in `kit.results.schema.Run`.
+    """
+
+    command: tuple[str, ...]
+    via: Literal["python", "native"]
+
+
+PYTHON = Runner(drive.PYTHON, "python")
+
+
+def choose(device: Device, names: Iterable[str], kind: Kind, say: Say) -> dict[str, RunnerSet]:
+    """Return the native runner of each format that is measured with one.
+
+    A device runs nothing else; there a runner that is missing is built. This machine uses
+    those that were built (`kit runner build`), and Python for the rest.
+
+    Args:
+        device: where they shall run.
+        names: formats, and perhaps ``reference``.
+        kind: ``auto``, or which one to insist on.
+        say: is told what is being built.
+
+    Raises:
+        UsageError: the device cannot do what is insisted on.
+        DeviceError: it runs no programs that kit can build, or has too large pages.
+        MissingTool: a runner has to be built, and a compiler or a wheel is missing.
+    """
+    wanted = list(dict.fromkeys(names))
+    local = device.ref.kind == "local"
+    if not local and REFERENCE in wanted:
+        raise UsageError(
+            f"{REFERENCE} is eager PyTorch, which does not run on {device.ref.name}",
+            "measure it on this machine, without --device",
+        )
+    if not local and kind == "python":
+        raise UsageError(
+            f"there is no Python on {device.ref.name}", "leave --runner out for a device"
+        )
+    if kind == "python":
+        return {}
+    wanted = [name for name in wanted if name != REFERENCE]
+    abi = _abi(device)
+    if abi is None:
+        if kind == "auto" and local:
+            return {}
+        raise DeviceError(
+            f"{device.ref.name} runs {', '.join(device.abis) or 'programs of no known kind'}; "
+            f"native runners exist for {' and '.join(native.ABIS)}",
+            "measure on a 64-bit device",
+        )
+    if kind == "auto" and local:
+        found = {name: native.find(abi, name) for name in wanted}
+        return {name: one for name, one in found.items() if one is not None}
+    return {one.format: _fitting(one, device) for one in native.build(abi, wanted, say)}
+
+
+def install(runner: RunnerSet | None, folder: Folder) -> Runner:
+    """Bring a runner to the device and return how it is started; None is Python's."""
+    if runner is None:
+        return PYTHON
+    digests = {name: digest for name, (_, digest) in runner.files.items()}
+    return Runner(tuple(runner.command(folder.install(runner.folder, digests))), "native")
+
+
+def _abi(device: Device) -> str | None:
+    return next((abi for abi in device.abis if abi in native.ABIS), None)
+
+
+def _fitting(runner: RunnerSet, device: Device) -> RunnerSet:
+    if device.page is not None and device.page > runner.page:
+        raise DeviceError(
+            f"{device.ref.name} has memory pages of {device.page} bytes, and libraries of "
+            f"{runner.runtime} {runner.runtime_version} for {runner.abi} are made for pages of "
+            f"{runner.page}",
+            "measure another format, or on a device with 4 KB pages",
+        )
+    return runner

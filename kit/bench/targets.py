@@ -1,0 +1,111 @@
+"""What is measured: one format of one bundle each, ready to be asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from kit.bench import answers
+from kit.bench.runner import Runner
+from kit.bundle import REFERENCE, Bundle
+from kit.devices._contract import Folder
+from kit.errors import UsageError
+from kit.results.schema import Operator, Plan, Process
+from kit.runners.protocol import Request, Transcript
+
+# Memory is a pass of its own: a few inferences, so that samples are not held meanwhile.
+_FEW: dict[str, Any] = {"warmup": 0, "warmup_seconds": 0.0, "iters": 3, "min_seconds": 0.0, "max_seconds": 60.0}
+# So is the profile: recording takes time, so its samples are no measurement.
+_PROFILED: dict[str, Any] = {**_FEW, "warmup": 2, "iters": 20}
+PROFILE = "profile.out"
+ANSWER = "answer.bin"
+
+
+@dataclass
+class Target:
+    """One format of one bundle, and what its processes said so far."""
+
+    bundle: Bundle
+    name: str
+    quantize: str
+    expected: answers.Array
+    request: Request
+    runner: Runner
+    processes: list[Process] = field(default_factory=list)
+    heard: Transcript | None = None
+    memory: Transcript | None = None
+    operators: tuple[Operator, ...] = ()
+    off_by: float = 0.0
+
+    @property
+    def label(self) -> str:
+        """Name for progress: ``v2-int8 onnx``."""
+        return f"{self.bundle.path.name} {self.name}"
+
+    def asked(self, kind: str, profile: str) -> Request:
+        """Return the request of a pass: ``time``, ``memory`` or ``profile``."""
+        if kind == "memory":
+            return replace(self.request, **_FEW)
+        if kind == "profile":
+            return replace(self.request, **_PROFILED, profile=profile)
+        return self.request
+
+
+def names_of(bundle: Bundle, formats: Sequence[str] | None) -> list[str]:
+    """Return the formats of a bundle that are to be measured."""
+    found = [a.format for a in bundle.manifest.artifacts] if formats is None else formats
+    return list(dict.fromkeys(found))
+
+
+def prepare(
+    loaded: Sequence[Bundle],
+    formats: Sequence[str] | None,
+    plan: Plan,
+    folder: Folder,
+    runners: Mapping[str, Runner],
+) -> list[Target]:
+    """Bring everything to the device that the targets need, and return them.
+
+    A float model that several bundles share is measured with the first of them.
+
+    Raises:
+        UsageError: there is nothing to measure.
+        BundleError: a bundle lacks a format.
+    """
+    found, references = [], set()
+    for bundle in loaded:
+        names = names_of(bundle, formats)
+        for name in names:
+            if name == REFERENCE:
+                digest = bundle.manifest.files[bundle.file(name).name].sha256
+                if digest in references and len(names) > 1:
+                    continue
+                references.add(digest)
+            found.append(_target(bundle, name, plan, folder, runners[name]))
+    if not found:
+        raise UsageError("there is no format to measure", "name a bundle and --format lite,onnx")
+    return found
+
+
+def _target(bundle: Bundle, name: str, plan: Plan, folder: Folder, runner: Runner) -> Target:
+    quantize = "none" if name == REFERENCE else bundle.manifest.artifact(name).quantize
+    image, expected = answers.load(bundle, name)
+    raw = image.astype("<f4").tobytes()
+    digest = hashlib.sha256(raw).hexdigest()[:16]
+    request = Request(
+        format=name,
+        model=folder.put(bundle.file(name)),
+        input=folder.write(f"{digest}.bin", raw),
+        shape=image.shape,
+        out=folder.path(ANSWER),
+        warmup=plan.warmup_runs,
+        warmup_seconds=plan.warmup_seconds,
+        iters=plan.runs,
+        min_seconds=plan.seconds,
+        max_seconds=plan.max_seconds,
+        threads=plan.threads,
+        cpus=plan.cpus,
+    )
+    return Target(bundle, name, quantize, expected, request, runner)

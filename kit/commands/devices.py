@@ -1,0 +1,149 @@
+"""`kit devices`: what is connected, what it is, and how it fares."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kit.errors import DeviceError, DeviceLost
+
+if TYPE_CHECKING:
+    from kit.devices._facts import DeviceFacts
+
+_MB = 1024 * 1024
+
+
+@click.command("devices")
+@click.option(
+    "--device",
+    "choice",
+    metavar="SERIAL",
+    help="Only this one: a serial, HOST:PORT, several with commas, or 'all'. Default: all.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def command(choice: str | None, as_json: bool) -> None:
+    """List phones and emulators: state, hardware, battery, temperature.
+
+    A device that cannot be used is listed with what to do about it.
+    """
+    from kit.devices import _select
+
+    states = {device.serial: device.state for device in _select.listed()}
+    rows = _rows(list(states) if choice is None else _select.serials(choice))
+    if as_json:
+        found = [_record(serial, found, states.get(serial, "device")) for serial, found in rows]
+        click.echo(json.dumps({"devices": found}, indent=1))
+    elif rows:
+        _show(rows)
+    else:
+        click.echo(f"no device is connected: {_select.advice()}", err=True)
+    errors = [found for _, found in rows if isinstance(found, DeviceError)]
+    if choice is not None and errors:
+        raise errors[0]
+
+
+def _rows(serials: list[str]) -> list[tuple[str, DeviceFacts | DeviceError]]:
+    """Ask all devices at once, so that a silent one costs its seconds only once."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        return list(zip(serials, pool.map(_ask, serials), strict=True))
+
+
+def _ask(serial: str) -> DeviceFacts | DeviceError:
+    from contextlib import closing
+
+    from kit.devices import _facts, _select
+
+    try:
+        with closing(_select.open_transport(serial)) as transport:
+            return _facts.gather(transport)
+    except DeviceError as exc:
+        return exc
+
+
+def _record(serial: str, found: DeviceFacts | DeviceError, state: str) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    if not isinstance(found, DeviceError):
+        return asdict(found)
+    if state == "device":  # so it was listed, or it is on the network and nobody lists it
+        state = "lost" if isinstance(found, DeviceLost) else "refused"
+    return {"serial": serial, "state": state, "error": found.message, "fix": found.hint}
+
+
+def _show(rows: list[tuple[str, DeviceFacts | DeviceError]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    if not console.is_terminal:  # a file or a pipe has no width to fit in
+        console = Console(width=max(console.width, 120))
+    for serial, found in rows:
+        table = Table(title=Text(serial), title_justify="left", show_header=False)
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for name, value in _lines(found):
+            table.add_row(name, Text(value))
+        console.print(table)
+
+
+def _lines(found: DeviceFacts | DeviceError) -> list[tuple[str, str]]:
+    if isinstance(found, DeviceError):
+        return [("state", found.message), ("fix", found.hint)]
+    lines = [
+        ("state", f"{found.state}, {found.kind}"),
+        ("model", found.model),
+        ("SoC", found.soc),
+        ("Android", _join(found.android, found.api and f"API level {found.api}")),
+        ("ABIs", ", ".join(found.abis)),
+        ("cores", _cores(found)),
+        ("memory", _megabytes(found.memory)),
+        ("free", _megabytes(found.free_bytes)),
+        ("page size", found.page_size and f"{found.page_size // 1024} KB"),
+        ("battery", _battery(found)),
+        ("thermal status", found.thermal_status),
+        ("kernel", _join(found.kernel, found.selinux and f"SELinux {found.selinux.lower()}")),
+    ]
+    return [(name, value or "not told") for name, value in lines]
+
+
+def _join(*parts: object) -> str:
+    return ", ".join(str(part) for part in parts if part)
+
+
+def _megabytes(size: int | None) -> str | None:
+    return None if size is None else f"{size // _MB:,} MB"
+
+
+def _cores(found: DeviceFacts) -> str:
+    groups = []
+    for cluster in found.clusters:
+        clock = f"{cluster.max_mhz} MHz" if cluster.max_mhz else "clock not told"
+        groups.append(f"{_ranges(cluster.cpus)} at {clock}")
+    off = sorted({cpu for c in found.clusters for cpu in c.cpus} - set(found.online))
+    switched = f"{_ranges(tuple(off))} switched off" if off and found.online else None
+    return _join(found.cores, *groups, switched)
+
+
+def _ranges(cpus: tuple[int, ...]) -> str:
+    """Return ``0-3,6`` for (0, 1, 2, 3, 6)."""
+    pieces: list[list[int]] = []
+    for cpu in cpus:
+        if pieces and cpu == pieces[-1][-1] + 1:
+            pieces[-1].append(cpu)
+        else:
+            pieces.append([cpu])
+    return ",".join(str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in pieces)
+
+
+def _battery(found: DeviceFacts) -> str | None:
+    battery = found.battery
+    if battery is None:
+        return None
+    level = None if battery.level is None else f"{battery.level} %"
+    warm = None if battery.temperature_c is None else f"{battery.temperature_c:.1f} °C"
+    return _join(level, warm, battery.status, battery.plugged and "on " + "+".join(battery.plugged))

@@ -1,0 +1,101 @@
+"""`kit runner`: build and list the native programs that run models on devices."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from kit.runners.native import RunnerSet
+
+JSON = click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
+
+
+@click.group("runner")
+def command() -> None:
+    """Native programs that run models on devices, with all they load."""
+
+
+@command.command("build")
+@click.option(
+    "--abi",
+    "abis",
+    default="arm64-v8a,x86_64",
+    metavar="A,…",
+    help="Comma-separated kinds of processor. Default: arm64-v8a,x86_64.",
+)
+@click.option(
+    "--format",
+    "names",
+    default="executorch,onnx,lite",
+    metavar="F,…",
+    help="Comma-separated formats. Default: executorch,onnx,lite.",
+)
+@JSON
+def build(abis: str, names: str, as_json: bool) -> None:
+    """Build the runners that are not there yet, and list them.
+
+    Needs Debian's g++, and for another processor g++-aarch64-linux-gnu. The runtimes'
+    libraries come from the installed packages, or for another processor from pinned wheels.
+    """
+    from kit.commands import _progress
+    from kit.runners import native
+
+    found: list[RunnerSet] = []
+    with _progress.stages() as say:
+        for abi in _words(abis):
+            found += native.build(abi, _words(names), say)
+    _show(found, as_json)
+
+
+@command.command("list")
+@JSON
+def list_(as_json: bool) -> None:
+    """List the runners that were built, also those of other versions of kit."""
+    from kit.runners import native
+
+    _show(native.listed(), as_json)
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _show(found: list[RunnerSet], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps([_record(runner) for runner in found], indent=1))
+        return
+    if not found:
+        click.echo("no runner was built yet: kit runner build", err=True)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("abi", "format", "runtime")
+    for name in ("MB", "files", "pages up to", "glibc"):
+        table.add_column(name, justify="right")
+    for runner in found:
+        table.add_row(
+            *(runner.abi, runner.format, f"{runner.runtime} {runner.runtime_version}"),
+            *(f"{runner.size / 1e6:.1f}", str(len(runner.files))),
+            *(f"{runner.page // 1024} KB", runner.glibc),
+        )
+    Console().print(table)
+
+
+def _record(runner: RunnerSet) -> dict[str, Any]:
+    return {
+        "abi": runner.abi,
+        "format": runner.format,
+        "runtime": runner.runtime,
+        "runtime_version": runner.runtime_version,
+        "compiler": runner.compiler,
+        "protocol": runner.protocol,
+        "size": runner.size,
+        "files": len(runner.files),
+        "page": runner.page,
+        "glibc": runner.glibc,
+        "folder": str(runner.folder),
+    }

@@ -1,0 +1,70 @@
+"""A transport that outlives short losses: what was lost is asked again for some seconds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from kit.devices._transport import Completed, Sent, Transport
+from kit.errors import DeviceLost
+
+T = TypeVar("T")
+
+PATIENCE = 10.0  # seconds that a lost device may take to come back
+_PAUSE = 0.5
+
+
+class Again:
+    """A `Transport` for commands that do no harm when they run twice.
+
+    Args:
+        inner: the connection, which connects anew by itself but asks once only.
+        patience: seconds after the first loss in which the device may come back.
+    """
+
+    def __init__(self, inner: Transport, patience: float = PATIENCE) -> None:
+        self.inner, self._patience = inner, patience
+        self.serial = inner.serial
+
+    def shell(self, command: str, timeout: float = 20.0) -> Completed:
+        """Run a line of shell."""
+        return self._try(lambda: self.inner.shell(command, timeout))
+
+    def push(
+        self,
+        file: Path,
+        target: str,
+        mode: int = 0o644,
+        sent: Sent | None = None,
+        modified: int | None = None,
+    ) -> None:
+        """Write a file on the device, from its beginning after a loss."""
+        self._try(lambda: self.inner.push(file, target, mode, sent, modified))
+
+    def pull(self, source: str, file: Path) -> None:
+        """Fetch a file of the device."""
+        self._try(lambda: self.inner.pull(source, file))
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self.inner.close()
+
+    def _try(self, act: Callable[[], T]) -> T:
+        try:
+            return act()
+        except DeviceLost as lost:
+            return self._retry(act, lost)
+
+    def _retry(self, act: Callable[[], T], lost: DeviceLost) -> T:
+        until = time.monotonic() + self._patience
+        while time.monotonic() < until:
+            time.sleep(_PAUSE)
+            try:
+                return act()
+            except DeviceLost as again:
+                lost = again
+        raise DeviceLost(
+            f"{lost.message}; it did not come back in {self._patience:g} s", lost.hint
+        ) from lost

@@ -1,0 +1,45 @@
+"""How a device fares while it measures: a cheap script, and what its answer means."""
+
+from __future__ import annotations
+
+import re
+
+from kit.devices import _parse
+from kit.results.schema import Condition
+
+_MARK = "==kit:condition"
+SCRIPT = (
+    f"echo; echo {_MARK} uptime; cat /proc/uptime; "
+    f"echo {_MARK} battery; dumpsys battery 2>/dev/null; "
+    f"echo {_MARK} thermal; dumpsys thermalservice 2>/dev/null; "
+    f"echo {_MARK} clocks; cat /sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq "
+    f"2>/dev/null; echo {_MARK} end"
+)
+
+
+def parse(text: str, began: float = 0.0) -> Condition | None:
+    """Return the condition in the output of `SCRIPT`, None if it is not whole.
+
+    Args:
+        text: of the script, perhaps with other text around it.
+        began: uptime in seconds that the condition counts from.
+    """
+    pieces = re.split(rf"^{_MARK} (\w+)\s*$", text.replace("\r\n", "\n"), flags=re.MULTILINE)
+    said = dict(zip(pieces[1::2], pieces[2::2], strict=False))
+    if "end" not in said:
+        return None
+    uptime = re.match(r"\s*(\d+(?:\.\d+)?)", said.get("uptime", ""))
+    battery = _parse.battery(said.get("battery", ""))
+    return Condition(
+        seconds=round(float(uptime[1]) - began, 2) if uptime else 0.0,
+        temperature_c=battery.temperature_c if battery else None,
+        thermal_status=_parse.thermal_status(said.get("thermal", "")),
+        battery=battery.level if battery else None,
+        mhz=tuple(int(khz) / 1000 for khz in re.findall(r"^\d+$", said.get("clocks", ""), re.M)),
+    )
+
+
+def cool(condition: Condition, limit_c: float) -> bool:
+    """Return whether a measurement may begin; what is not told does not hinder."""
+    warm = condition.temperature_c is not None and condition.temperature_c > limit_c
+    return not warm and condition.thermal_status in (None, "none")

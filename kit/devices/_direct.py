@@ -1,0 +1,269 @@
+"""Devices that kit talks to itself, over TCP or USB, where no adb server has them.
+
+The protocol, the authorisation and USB are adb-shell's, see `kit.devices._wire`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from typing import Any
+
+from adb_shell import constants
+from adb_shell.adb_message import AdbMessage
+from adb_shell.exceptions import (
+    AdbTimeoutError,
+    TcpTimeoutException,
+    UsbReadFailedError,
+)
+from adb_shell.hidden_helpers import _AdbTransactionInfo
+
+from kit.devices import _errors, _keys, _usb
+from kit.devices._patience import SILENCE, SLICE, Patience
+from kit.devices._stream import Stream, StreamTransport
+from kit.devices._wire import Tcp, Wire
+from kit.errors import DeviceLost
+
+_NO_SERVICE = b"kit-are-you-there\0"  # no daemon has it: it answers CLSE and starts nothing
+_AUTH_SECONDS = 10.0  # for the user to accept the key on the device's screen
+# Larger packets leave one side idle while the other works, smaller ones cost more of them.
+_PACKET = 256 * 1024
+_AGAIN_SECONDS = 0.2  # a daemon may reset one of two connections that come at the same instant
+
+
+def over_tcp(serial: str, host: str, port: int) -> DirectTransport:
+    """Return a transport to a daemon that listens on the network."""
+    return DirectTransport(serial, lambda: Tcp(host, port))
+
+
+def over_usb(serial: str) -> DirectTransport:
+    """Return a transport to a device on USB that no server holds."""
+    return DirectTransport(serial, lambda: _usb.plug(serial))
+
+
+class DirectTransport(StreamTransport):
+    """One connection of our own, made when it is needed; calls take turns.
+
+    Args:
+        serial: how the user named the device.
+        plug: makes the socket or USB interface.
+        auth_seconds: how long to wait for the user to accept a key that is new to the device.
+    """
+
+    def __init__(
+        self, serial: str, plug: Callable[[], Any], auth_seconds: float = _AUTH_SECONDS
+    ) -> None:
+        self.serial = serial
+        self._plug, self._auth_seconds = plug, auth_seconds
+        self._wire: Wire | None = None
+        self._turn = threading.RLock()
+        self._ids = count(1)
+
+    def close(self) -> None:
+        """Close the connection."""
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            with suppress(OSError):  # it is of no use any more, whatever it says
+                wire.close()
+
+    def connect(self) -> None:
+        """Connect now instead of at the first call.
+
+        Raises:
+            DeviceLost: it cannot be reached.
+            DeviceError: it does not accept the key of this machine.
+        """
+        with self._guard():
+            self._connected()
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        with self._turn, _errors.mapped(self.serial):
+            try:
+                yield
+            except BaseException:
+                self.close()  # a packet may be half sent, also at Ctrl-C
+                raise
+
+    def _features(self) -> frozenset[str]:
+        about = self._connected().banner.decode(errors="replace").rstrip("\0").partition("::")[2]
+        named = (f.partition("=")[2] for f in about.split(";") if f.startswith("features="))
+        return frozenset(next(named, "").split(","))
+
+    def _open(self, service: str, deadline: float) -> Stream:
+        wire = self._connected()
+        data = service.encode(errors="surrogateescape") + b"\0"
+        return DirectStream(wire, next(self._ids), data, self._patience(wire, deadline))
+
+    def _patience(self, wire: Wire, deadline: float) -> Patience:
+        begun = time.monotonic()  # before that nothing was asked, and nothing had to be said
+
+        def alive() -> None:
+            if time.monotonic() - max(wire.heard, begun) > SILENCE:
+                raise TimeoutError(f"it has been silent for {SILENCE:.0f} s")
+            info = _info(next(self._ids), SILENCE)
+            wire.send(AdbMessage(constants.OPEN, info.local_id, 0, _NO_SERVICE), info)
+
+        return Patience(deadline, alive)
+
+    def _connected(self) -> Wire:
+        if self._wire is None:
+            try:
+                self._wire = self._dial()
+            except (OSError, EOFError):
+                time.sleep(_AGAIN_SECONDS)
+                self._wire = self._dial_again()
+        return self._wire
+
+    def _dial_again(self) -> Wire:
+        try:
+            return self._dial()
+        except OSError as exc:
+            raise DeviceLost(
+                f"cannot reach device {self.serial!r}: {exc.strerror or exc}",
+                "check the address and the network; a phone listens after `adb tcpip 5555` over "
+                "USB, an emulator by itself",
+            ) from exc
+
+    def _dial(self) -> Wire:
+        wire = Wire(self._plug())
+        try:
+            self._greet(wire)
+        except BaseException:
+            with suppress(OSError):
+                wire.close()
+            raise
+        state = wire.banner.decode(errors="replace").partition("::")[0]
+        if state not in ("device", "host"):
+            raise _errors.unusable(self.serial, state)
+        return wire
+
+    def _greet(self, wire: Wire) -> None:
+        """Say hello; a device that does not know our key asks its user."""
+
+        def asking(_: object) -> None:
+            wire.asked = True
+
+        try:
+            info = _info(None, SILENCE)
+            keys = [_keys.signer()]
+            wire.connect(b"features=shell_v2,cmd", keys, self._auth_seconds, asking, info)
+        except (OSError, EOFError, AdbTimeoutError, TcpTimeoutException, UsbReadFailedError) as e:
+            if wire.asked:
+                raise _errors.unusable(self.serial, "unauthorized") from e
+            raise
+
+
+class DirectStream:
+    """A service of a device on our own connection."""
+
+    def __init__(self, wire: Wire, number: int, service: bytes, patience: Patience) -> None:
+        self._wire, self._patience = wire, patience
+        self._info = _info(number, SLICE)
+        self._ready, self._waiting = bytearray(), bytearray()
+        self._open, self._unconfirmed = True, False
+        self._most = min(wire.maxdata, _PACKET)
+        self._send(constants.OPEN, service)
+        name, self._info.remote_id, _ = self._packet(constants.OKAY, constants.CLSE)
+        if name == constants.CLSE:
+            raise DeviceLost(*_refused_service(service))
+
+    def read(self, size: int) -> bytes:
+        """Return exactly `size` bytes."""
+        self._flush()
+        while len(self._ready) < size:
+            if not self._open:
+                raise EOFError("the device ended the service")
+            self._receive()
+        return self._take(size)
+
+    def read_some(self) -> bytes:
+        """Return what came; nothing when the service ended."""
+        self._flush()
+        while self._open and not self._ready:
+            self._receive()
+        return self._take(len(self._ready))
+
+    def write(self, data: bytes | bytearray) -> None:
+        """Send bytes, in packets as large as the device takes."""
+        self._waiting += data
+        while len(self._waiting) >= self._most:
+            self._send_some()
+
+    def close(self) -> None:
+        """End the service."""
+        if self._open:
+            self._open = False
+            self._send(constants.CLSE)
+
+    def _flush(self) -> None:
+        while self._waiting:
+            self._send_some()
+
+    def _send_some(self) -> None:
+        """Send one packet once the one before is confirmed; so we read while the device writes."""
+        while self._unconfirmed:
+            if not self._open:
+                raise EOFError("the device ended the service")
+            self._receive()
+        data = bytes(memoryview(self._waiting)[: self._most])
+        del self._waiting[: self._most]
+        self._unconfirmed = True
+        self._send(constants.WRTE, data)
+
+    def _receive(self) -> None:
+        name, _, data = self._packet(constants.OKAY, constants.WRTE, constants.CLSE)
+        if name == constants.WRTE:
+            self._ready += data
+            self._send(constants.OKAY)
+        elif name == constants.CLSE:
+            self._open = False
+        else:
+            self._unconfirmed = False
+
+    def _packet(self, *names: bytes) -> tuple[bytes, int, bytes]:
+        while True:
+            self._info.transport_timeout_s = self._info.read_timeout_s = self._patience.slice()
+            try:
+                name, remote, _, data = self._wire.read(list(names), self._info)
+            except (TcpTimeoutException, AdbTimeoutError):
+                self._wait()
+            except UsbReadFailedError as exc:
+                if type(exc.usb_error).__name__ != "USBErrorTimeout":
+                    raise
+                self._wait()
+            else:
+                self._patience.moved()
+                return name, remote, data
+
+    def _wait(self) -> None:
+        try:
+            self._patience.waited()
+        except BaseException:
+            self._open = False  # nobody is there to be told that the service ends
+            raise
+
+    def _send(self, name: bytes, data: bytes = b"") -> None:
+        local, remote = self._info.local_id, self._info.remote_id or 0
+        try:
+            self._wire.send(AdbMessage(name, local, remote, data), _info(local, SILENCE))
+        except BaseException:
+            self._open = False
+            raise
+
+    def _take(self, size: int) -> bytes:
+        data = bytes(memoryview(self._ready)[:size])
+        del self._ready[:size]
+        return data
+
+
+def _info(local: int | None, seconds: float) -> Any:
+    return _AdbTransactionInfo(local, None, seconds, seconds, None)
+
+
+def _refused_service(service: bytes) -> tuple[str, str]:
+    name = service.partition(b":")[0].decode(errors="replace")
+    return f"the device closed the service {name!r}", "try again; `kit devices` shows the device"

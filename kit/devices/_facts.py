@@ -1,0 +1,140 @@
+"""What a device is and how it fares, asked in one round trip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from kit.devices import _parse
+from kit.devices._parse import Battery, Cluster
+from kit.devices._transport import Transport
+from kit.errors import DeviceError
+
+FOLDER = "/data/local/tmp"
+
+# A shell may greet with a banner; no banner has these words.
+_MARK = "==kit:7c1f0e:"
+_COMMANDS = {
+    "props": "getprop",
+    "battery": "dumpsys battery",
+    "thermal": "dumpsys thermalservice",
+    "meminfo": "cat /proc/meminfo",
+    "cpuinfo": "cat /proc/cpuinfo",
+    "present": "cat /sys/devices/system/cpu/present",
+    "online": "cat /sys/devices/system/cpu/online",
+    "policies": "for p in /sys/devices/system/cpu/cpufreq/policy*; do "
+    'echo "$(cat $p/related_cpus):$(cat $p/cpuinfo_max_freq)"; done',
+    "cores": "for c in /sys/devices/system/cpu/cpu[0-9]*; do "
+    'echo "${c##*cpu}:$(cat $c/cpufreq/cpuinfo_max_freq)"; done',
+    "df": f"df -k {FOLDER}",
+    "getconf": "getconf PAGE_SIZE",
+    "smaps": "grep -m 1 KernelPageSize /proc/self/smaps",
+    "status": "cat /proc/self/status",
+    "selinux": "getenforce",
+    "uname": "uname -r -m",
+}
+
+
+@dataclass(frozen=True)
+class DeviceFacts:
+    """One device; None is what the device does not tell.
+
+    Attributes:
+        serial: as adb names it.
+        kind: emulated and virtual devices are never ranked with phones.
+        state: as in `adb devices`; always ``device`` here.
+        model: maker and model.
+        soc: name of the chip.
+        android: version, for example ``14``.
+        api: API level.
+        abis: the preferred one first.
+        cores: cores that the kernel has.
+        online: numbers of the cores that are switched on.
+        clusters: cores grouped by the clock they share.
+        memory: bytes.
+        free_bytes: in `FOLDER`.
+        page_size: bytes, 4096 or 16384.
+        battery: None where there is none.
+        thermal_status: ``none`` … ``shutdown``; None before Android 10.
+        seccomp: mode of a shell's children.
+        selinux: ``Enforcing``, ``Permissive`` or ``Disabled``.
+        kernel: release and architecture.
+    """
+
+    serial: str
+    kind: Literal["phone", "emulator", "virtual"]
+    state: str
+    model: str
+    soc: str | None
+    android: str | None
+    api: int | None
+    abis: tuple[str, ...]
+    cores: int | None
+    online: tuple[int, ...]
+    clusters: tuple[Cluster, ...]
+    memory: int | None
+    free_bytes: int | None
+    page_size: int | None
+    battery: Battery | None
+    thermal_status: str | None
+    seccomp: int | None
+    selinux: str | None
+    kernel: str | None
+
+
+def gather(transport: Transport) -> DeviceFacts:
+    """Ask a device for its facts.
+
+    Raises:
+        DeviceLost: the connection broke.
+        DeviceError: its shell ran none of our commands.
+    """
+    done = transport.shell(script(), timeout=30)
+    said = split(done.stdout)
+    if not said:
+        raise DeviceError(
+            f"the shell of {transport.serial!r} answered {done.stdout[:80]!r}",
+            "check that it is an Android device and has started completely",
+        )
+    return facts(transport.serial, said)
+
+
+def script() -> str:
+    """Return the shell line whose output `split` takes apart."""
+    steps = (f"echo; echo '{_MARK}{name}'; {line}" for name, line in _COMMANDS.items())
+    return "{ " + "; ".join(steps) + "; } 2>/dev/null; true"
+
+
+def split(output: str) -> dict[str, str]:
+    """Return what each command of `script` wrote, by its name."""
+    pieces = output.replace("\r\n", "\n").split(_MARK)[1:]
+    named = (piece.partition("\n") for piece in pieces)
+    return {name.strip(): text.strip("\n") for name, _, text in named if name.strip() in _COMMANDS}
+
+
+def facts(serial: str, said: dict[str, str]) -> DeviceFacts:
+    """Return the facts in what the commands of `script` wrote; see `split`."""
+    heard = {name: said.get(name, "") for name in _COMMANDS}
+    props = _parse.properties(heard["props"])
+    present = _parse.cpus(heard["present"])
+    return DeviceFacts(
+        serial=serial,
+        kind=_parse.kind(props, serial),
+        state="device",
+        model=_parse.model(props),
+        soc=_parse.soc(props, heard["cpuinfo"]),
+        android=props.get("ro.build.version.release") or None,
+        api=_parse.api(props),
+        abis=_parse.abis(props),
+        cores=len(present) or None,
+        online=_parse.cpus(heard["online"]),
+        clusters=_parse.clusters(present, heard["policies"], heard["cores"]),
+        memory=_parse.memory(heard["meminfo"]),
+        free_bytes=_parse.free_bytes(heard["df"]),
+        page_size=_parse.page_size(heard["getconf"], heard["smaps"]),
+        battery=_parse.battery(heard["battery"]),
+        thermal_status=_parse.thermal_status(heard["thermal"]),
+        seccomp=_parse.seccomp(heard["status"]),
+        selinux=heard["selinux"].strip() or None,
+        kernel=heard["uname"].strip() or None,
+    )

@@ -1,0 +1,124 @@
+"""A command on a device that runs on its own, and is asked how it fares.
+
+The connection may break meanwhile. Every question can be asked twice: the command is
+started once, and lines are counted from the beginning of its output.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from kit.devices import _condition, _lock
+from kit.devices._store import ask
+from kit.devices._transport import Transport, quote
+from kit.errors import DeviceError
+from kit.results.schema import Condition
+
+_MARK = "==kit:job"
+_KILLED = 9
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds; each look takes the device some time
+CONDITION_SECONDS = 5.0
+_STDERR_BYTES = 8192
+
+
+class AdbJob:
+    """A command in a folder of its own: ``out``, ``err``, ``pid``, and ``rc`` at the end.
+
+    Args:
+        transport: that retries, see `_again`.
+        folder: on the device, for this job alone.
+        command: words.
+        environment: variables that are added.
+        began: uptime in seconds that conditions count from.
+
+    Raises:
+        DeviceError: it cannot be started.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        folder: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        began: float,
+    ) -> None:
+        self._transport, self._folder, self._began = transport, folder, began
+        self._lines, self._pause, self._sampled = 0, _FIRST_PAUSE, time.monotonic()
+        self.conditions: list[Condition] = []
+        self.pid = _start(transport, folder, command, environment)
+
+    def poll(self) -> tuple[list[str], int | None]:
+        """Return the complete lines since the last call, and the exit code or None."""
+        due = time.monotonic() - self._sampled > CONDITION_SECONDS
+        text = ask(self._transport, self._question(due), timeout=30)
+        head, _, output = text.partition(f"{_MARK} out\n")
+        if due:
+            self._sampled = time.monotonic()
+            condition = _condition.parse(head, self._began)
+            self.conditions += [condition] if condition else []
+        *lines, _ = output.split("\n")
+        self._lines += len(lines)
+        return lines, self._code(head)
+
+    def wait(self) -> None:
+        """Wait until it is time to ask again: soon at first, then less and less often."""
+        time.sleep(self._pause)
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+
+    def stderr(self) -> str:
+        """Return the last 8 KiB of stderr."""
+        return ask(self._transport, f"tail -c {_STDERR_BYTES} {self._folder}/err 2>/dev/null; true")
+
+    def kill(self) -> None:
+        """End the command and all it started; harmless when it, or the device, is gone."""
+        with suppress(DeviceError):  # the next kit that comes ends what was left
+            ask(self._transport, f"{kill_group(self.pid)}; true")
+
+    def _question(self, with_condition: bool) -> str:
+        condition = f"{_condition.SCRIPT}; " if with_condition else ""
+        return (
+            f"cd {self._folder} && {{ {_lock.BEAT} 2>/dev/null; {condition}"
+            # In this order: who is not alive has written its exit code, or never will, and
+            # after the exit code no output comes.
+            f"kill -0 {self.pid} 2>/dev/null && echo {_MARK} alive; "
+            f"echo {_MARK} rc $(cat rc 2>/dev/null); "
+            f"echo {_MARK} out; tail -n +{self._lines + 1} out; }}"
+        )
+
+    def _code(self, head: str) -> int | None:
+        found = re.search(rf"^{_MARK} rc (\d+)", head, re.MULTILINE)
+        if found:
+            code = int(found[1])
+            return 128 - code if code > 128 else code  # a shell's way to tell a signal
+        return None if f"{_MARK} alive" in head else -_KILLED
+
+
+def kill_group(pid: int) -> str:
+    """Return the shell that ends a job and its children."""
+    return f"kill -9 -{pid} 2>/dev/null"
+
+
+def _start(
+    transport: Transport, folder: str, command: Sequence[str], environment: Mapping[str, str]
+) -> int:
+    variables = quote([f"{name}={value}" for name, value in environment.items()])
+    script = (
+        'trap "" HUP; echo $$ >pid.part; mv pid.part pid; '
+        f"env {variables} {quote(command)} >out 2>err </dev/null; echo $? >rc.part; mv rc.part rc"
+    )
+    text = ask(
+        transport,
+        f"mkdir -p {folder} && cd {folder} && {{ [ -e started ] || {{ : >started; : >out; : >err; "
+        f"setsid sh -c {quote([script])} </dev/null >/dev/null 2>&1 & }}; }}; "
+        "n=0; while [ ! -s pid ] && [ $n -lt 50 ]; do sleep 0.1; n=$((n+1)); done; cat pid",
+    )
+    if not text.strip().isdigit():
+        raise DeviceError(
+            f"cannot start {command[0]} on {transport.serial!r}: {text.strip()[:200]!r}",
+            "check that its shell has `setsid`: Android 8 and newer have",
+        )
+    return int(text)

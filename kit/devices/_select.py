@@ -1,0 +1,140 @@
+"""Which device, and which way to it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kit.devices import _errors, _server
+from kit.devices._transport import Transport
+from kit.errors import DeviceError, UsageError
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A device that a server lists or that hangs on USB, and its state as adb names it."""
+
+    serial: str
+    state: str
+
+
+def listed() -> list[Seen]:
+    """Return the devices that can be seen.
+
+    They are those of the running adb server; where none runs, those on USB.
+
+    Raises:
+        DeviceError: what listens on the server's port is no adb server.
+    """
+    return _listed(_server.running())
+
+
+def _listed(server: _server.Server | None) -> list[Seen]:
+    if server is not None:
+        return [Seen(*row) for row in server.listed()]
+    from kit.devices import _usb
+
+    with _errors.mapped("USB"):
+        return [Seen(*row) for row in _usb.devices()]
+
+
+def serials(choice: str | None) -> list[str]:
+    """Return the serials that an option `--device` means.
+
+    Args:
+        choice: a serial, several with commas between, ``all``, or None for ``ANDROID_SERIAL``
+            or else the only device there is.
+
+    Raises:
+        DeviceError: there is none, or several and no choice.
+        UsageError: the choice names nothing.
+    """
+    choice = choice if choice is not None else os.environ.get("ANDROID_SERIAL") or None
+    if choice is None:
+        return [_only(listed())]
+    if choice.strip() == ALL:
+        found = [device.serial for device in listed()]
+        if not found:
+            raise _no_device()
+        return found
+    return _named(choice)
+
+
+def _named(choice: str) -> list[str]:
+    # A serial may itself have a comma.
+    if "," not in choice or choice in [device.serial for device in listed()]:
+        names = [choice.strip()]
+    else:
+        names = [name.strip() for name in choice.split(",")]
+    found = list(dict.fromkeys(name for name in names if name))
+    if not found:
+        raise UsageError(f"--device {choice!r} names no device", "`kit devices` lists them")
+    return found
+
+
+def _only(devices: Sequence[Seen]) -> str:
+    if not devices:
+        raise _no_device()
+    if len(devices) > 1:
+        raise DeviceError(
+            f"there are {len(devices)} devices: {_described(devices)}",
+            f"choose with --device {devices[0].serial}, or take --device all",
+        )
+    return devices[0].serial
+
+
+def open_transport(serial: str | None) -> Transport:
+    """Return a transport to a device.
+
+    Args:
+        serial: one that `serials` returned; None is for `serials(None)`.
+
+    Raises:
+        DeviceError: there is no such device, or it cannot be used in its state.
+        DeviceLost: it cannot be reached.
+    """
+    chosen = serial if serial is not None else serials(None)[0]
+    server = _server.running()
+    devices = _listed(server)
+    state = next((device.state for device in devices if device.serial == chosen), None)
+    address = _server.network_address(chosen)
+    if server is not None and state is not None:
+        # The server may connect again to one on the network; others have to come back.
+        if state != "device" and not (state == "offline" and address):
+            raise _errors.unusable(chosen, state)
+        return _server.ServerTransport(server, chosen)
+    from kit.devices import _direct
+
+    if address is None and state is None:
+        raise _no_such(chosen, devices)
+    if state not in (None, "device"):
+        raise _errors.unusable(chosen, state or "")
+    direct = _direct.over_tcp(chosen, *address) if address else _direct.over_usb(chosen)
+    direct.connect()
+    return direct
+
+
+def _described(devices: Sequence[Seen]) -> str:
+    return ", ".join(
+        device.serial if device.state == "device" else f"{device.serial} ({device.state})"
+        for device in devices
+    )
+
+
+def _no_device() -> DeviceError:
+    return DeviceError("no device is connected", advice())
+
+
+def advice() -> str:
+    """Return what to do where no device is seen."""
+    server = "" if not shutil.which("adb") else ", run `adb devices` to start adb's server"
+    return f"connect one with USB debugging switched on{server}, or name --device HOST:PORT"
+
+
+def _no_such(serial: str, devices: Sequence[Seen]) -> DeviceError:
+    seen = f"connected: {_described(devices)}" if devices else advice()
+    return DeviceError(f"there is no device {serial!r}", seen)

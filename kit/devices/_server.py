@@ -1,0 +1,256 @@
+"""Devices of a running adb server: phones on USB, emulators, and what `adb connect` named.
+
+A server is used when it runs, and never started.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from kit.devices import _errors, _parse
+from kit.devices._patience import SILENCE, Patience
+from kit.devices._stream import Stream, StreamTransport
+from kit.errors import DeviceLost, UsageError
+
+if TYPE_CHECKING:
+    from adbutils import AdbClient, AdbConnection
+
+_NO_SERVICE = "kit-are-you-there"  # no daemon has it: it answers "closed" and starts nothing
+_PIECE = 256 * 1024
+
+
+def address() -> tuple[str, int]:
+    """Return host and port of the adb server, as the `adb` program would choose them.
+
+    Raises:
+        UsageError: a variable names no TCP address.
+    """
+    text = os.environ.get("ADB_SERVER_SOCKET")
+    host = os.environ.get("ANDROID_ADB_SERVER_ADDRESS") or "127.0.0.1"
+    if text:
+        name = "ADB_SERVER_SOCKET"
+        kind, _, rest = text.partition(":")
+        given, _, port = rest.rpartition(":")
+        host = given or host
+    else:
+        name, kind = "ANDROID_ADB_SERVER_PORT", "tcp"
+        text = port = os.environ.get(name) or "5037"
+    if kind != "tcp" or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise UsageError(
+            f"{name} = {text!r} is not a TCP address",
+            "unset it, or give it like 5037 (ANDROID_ADB_SERVER_PORT) or "
+            "tcp:localhost:5037 (ADB_SERVER_SOCKET)",
+        )
+    return host, int(port)
+
+
+def running() -> Server | None:
+    """Return the server that runs, None where none does.
+
+    Raises:
+        DeviceError: something else listens on its port.
+    """
+    host, port = address()
+    try:
+        socket.create_connection((host, port), timeout=2).close()
+    except OSError:
+        return None
+    server = Server(host, port)
+    with _errors.mapped(f"adb server at {host}:{port}"):
+        server.ask("host:version")
+    return server
+
+
+class Server:
+    """A running adb server."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._address = host, port
+
+    def ask(self, request: str, timeout: float = SILENCE) -> str:
+        """Return the server's answer to a request."""
+        connection = self.open(request, timeout=timeout)
+        try:
+            return str(connection.read_string_block())
+        finally:
+            connection.conn.close()
+
+    def open(self, *requests: str, timeout: float = SILENCE) -> AdbConnection:
+        """Send requests one after another on one connection, and return it."""
+        connection = self._client.make_connection(timeout=timeout)
+        try:
+            for request in requests:
+                data = request.encode(errors="surrogateescape")
+                connection.conn.sendall(b"%04x" % len(data) + data)
+                connection.check_okay()
+        except BaseException:
+            connection.conn.close()
+            raise
+        return connection
+
+    def listed(self) -> list[tuple[str, str]]:
+        """Return serial and state of every device that the server knows."""
+        with _errors.mapped("adb server"):
+            return _parse.devices(self.ask("host:devices"))
+
+    @cached_property
+    def _client(self) -> AdbClient:
+        import adbutils
+
+        class Connection(adbutils.AdbConnection):  # type: ignore[misc]
+            def _safe_connect(self) -> socket.socket:
+                # The library's would start a server where none runs; that is the user's choice.
+                made: socket.socket = self._create_socket()
+                return made
+
+        class Client(adbutils.AdbClient):  # type: ignore[misc]
+            def make_connection(self, timeout: float | None = None) -> AdbConnection:
+                connection = Connection(self.host, self.port)
+                connection.conn.settimeout(timeout)
+                return connection
+
+        return Client(*self._address)
+
+
+class ServerTransport(StreamTransport):
+    """A device behind an adb server.
+
+    Args:
+        server: which knows the device.
+        serial: as the server lists it.
+    """
+
+    def __init__(self, server: Server, serial: str) -> None:
+        self.serial = serial
+        self._server = server
+        self._known: frozenset[str] | None = None
+        self._stale = False
+
+    def close(self) -> None:
+        """Do nothing: each call has a connection of its own."""
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        try:
+            with _errors.mapped(self.serial):
+                yield
+        except DeviceLost:
+            self._stale = True
+            raise
+
+    def _features(self) -> frozenset[str]:
+        if self._known is None:
+            with self._asked(f"host-serial:{self.serial}:features") as connection:
+                self._known = frozenset(connection.read_string_block().split(","))
+        return self._known
+
+    def _open(self, service: str, deadline: float) -> Stream:
+        connection = self._asked(f"host:transport:{self.serial}", service)
+        return ServerStream(connection.conn, Patience(deadline, self._alive))
+
+    def _asked(self, *requests: str) -> AdbConnection:
+        """Send requests; where the server lost the device, let it look again, once."""
+        from adbutils.errors import AdbError, AdbTimeout
+
+        if not self._stale:
+            try:
+                return self._server.open(*requests)
+            except AdbTimeout:  # so long to wait is enough for one call
+                raise
+            except AdbError as exc:
+                if not isinstance(_errors.translate(exc, self.serial), DeviceLost):
+                    raise
+        self._look_again()
+        connection = self._server.open(*requests)
+        self._stale = False
+        return connection
+
+    def _look_again(self) -> None:
+        """Let the server connect anew: it does so by itself for USB, not always for TCP."""
+        if network_address(self.serial) is None:
+            return
+        from adbutils.errors import AdbError
+
+        with suppress(AdbError):  # it may have forgotten the device
+            self._server.ask(f"host:disconnect:{self.serial}")
+        self._server.ask(f"host:connect:{self.serial}")
+
+    def _alive(self) -> None:
+        """Ask for a service that no device has: its refusal is a sign of life."""
+        from adbutils.errors import AdbError
+
+        try:
+            self._server.open(f"host:transport:{self.serial}", _NO_SERVICE).conn.close()
+        except AdbError as exc:
+            if str(exc) != "closed":
+                raise
+
+
+class ServerStream:
+    """A service of a device, passed on by a server."""
+
+    def __init__(self, connection: socket.socket, patience: Patience) -> None:
+        self._socket, self._patience = connection, patience
+        self._ready = bytearray()
+        connection.setblocking(False)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def read(self, size: int) -> bytes:
+        """Return exactly `size` bytes."""
+        while len(self._ready) < size:
+            data = self._receive()
+            if not data:
+                raise EOFError("the connection was closed")
+            self._ready += data
+        return self._take(size)
+
+    def read_some(self) -> bytes:
+        """Return what came; nothing when the service ended."""
+        return self._take(len(self._ready)) or self._receive()
+
+    def write(self, data: bytes | bytearray) -> None:
+        """Send bytes."""
+        rest = memoryview(data)
+        while rest:
+            self._wait(select.POLLOUT)
+            rest = rest[self._socket.send(rest) :]
+
+    def close(self) -> None:
+        """Close the connection, which ends the service."""
+        self._socket.close()
+
+    def _take(self, size: int) -> bytes:
+        data = bytes(memoryview(self._ready)[:size])
+        del self._ready[:size]
+        return data
+
+    def _receive(self) -> bytes:
+        self._wait(select.POLLIN)
+        return self._socket.recv(_PIECE)
+
+    def _wait(self, event: int) -> None:
+        """Return when the socket can be read or written.
+
+        A refusal of a file that is still being sent waits to be read: writing goes on until
+        its end, as sync wants.
+        """
+        ready = select.poll()
+        ready.register(self._socket, event)
+        while not ready.poll(1000 * self._patience.slice()):
+            self._patience.waited()
+        self._patience.moved()
+
+
+def network_address(serial: str) -> tuple[str, int] | None:
+    """Return host and port of a serial like ``192.168.0.7:5555`` or ``[::1]:5555``."""
+    found = re.fullmatch(r"(?:\[([0-9a-fA-F:.%\w]+)\]|([^\s:\[\]/]+)):(\d{1,5})", serial)
+    if found is None or not 0 < int(found[3]) < 65536:
+        return None
+    return found[1] or found[2], int(found[3])

@@ -1,0 +1,205 @@
+"""What kit keeps on a device: files by their content, so that each travels once.
+
+    ROOT/blobs/SHA256            a file that was checked after it arrived
+    ROOT/sets/KEY/NAME           links to blobs that must lie in one folder, like libraries
+    ROOT/runs/TOKEN/             one measurement; removed at its end
+    ROOT/lock/, ROOT/settings    see `_lock` and `_settings`
+
+A file arrives under another name, is hashed on the device and then renamed. It keeps the
+modification time of `CHECKED`: so a later look at size and time tells, in one command for
+all files, which are still what was checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.devices._facts import FOLDER
+from kit.devices._transport import Completed, Transport, quote
+from kit.errors import DeviceError
+
+ROOT = f"{FOLDER}/kit"
+BLOBS = f"{ROOT}/blobs"
+SETS = f"{ROOT}/sets"
+CHECKED = 1_000_000_000  # seconds since 1970
+SLACK = 32 * 1024 * 1024  # bytes to leave free for outputs
+_MARK = "==kit:store=="
+_HASHED_PER_SECOND = 10e6  # bytes, on a slow device
+
+Sent = Callable[[int, int], None]  # bytes that travelled, of how many
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A file of this machine, by content."""
+
+    file: Path
+    size: int
+    sha256: str
+
+
+def blob(file: Path) -> Blob:
+    """Return a file's blob."""
+    with file.open("rb") as source:
+        digest = hashlib.file_digest(source, "sha256").hexdigest()
+    return Blob(file, file.stat().st_size, digest)
+
+
+def ask(transport: Transport, script: str, timeout: float = 20.0) -> str:
+    """Run a script of ours and return its stdout, without what a shell may say before it.
+
+    Raises:
+        DeviceError: it failed; the end of stderr is named.
+    """
+    done = transport.shell(f"echo; echo {_MARK}; {script}", timeout)
+    if done.code != 0:
+        raise refused(transport, done)
+    return done.stdout.replace("\r\n", "\n").rpartition(f"{_MARK}\n")[2]
+
+
+def refused(transport: Transport, done: Completed) -> DeviceError:
+    """Return the error of a script that failed."""
+    said = " ".join((done.stderr or done.stdout).split())[-200:] or "no reason"
+    return DeviceError(
+        f"{transport.serial!r} refused a command with exit code {done.code}: {said}",
+        f"check that {FOLDER} can be written to; `kit clean` frees what kit keeps there",
+    )
+
+
+class Store:
+    """The blobs of one device."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._checked: set[tuple[str, int]] | None = None
+        self.pushed = 0
+
+    def put(self, blobs: Mapping[str, Blob], sent: Sent = lambda done, of: None) -> None:
+        """Bring what is missing to the device.
+
+        Args:
+            blobs: by the name that messages use.
+            sent: is told about the progress, in bytes.
+
+        Raises:
+            DeviceError: too little space, or a file that arrives altered.
+            DeviceLost: the device went away, and did not come back.
+        """
+        missing = {b.sha256: b for b in blobs.values() if not self._has(b)}
+        if not missing:
+            return
+        self._check_space(sum(b.size for b in missing.values()))
+        try:
+            self._push(missing, sent)
+            altered = self._accept(missing)
+            if altered:  # once more: a loss in the middle can leave a short file
+                self._push(altered, sent)
+                altered = self._accept(altered)
+        except DeviceError:
+            with suppress(DeviceError):  # it may be gone; the next look removes them then
+                ask(self._transport, f"rm -f {BLOBS}/.*.part")
+            raise
+        finally:
+            self._checked = None
+        if altered:
+            first = next(iter(altered.values()))
+            raise DeviceError(
+                f"{first.file.name} arrives altered on {self._transport.serial!r}",
+                "check the cable and the device's storage",
+            )
+        self.pushed += sum(b.size for b in missing.values())
+
+    def path(self, blob: Blob) -> str:
+        """Return where a blob is on the device."""
+        return f"{BLOBS}/{blob.sha256}"
+
+    def link(self, blobs: Mapping[str, Blob]) -> str:
+        """Return a folder on the device in which blobs lie under these names."""
+        listing = "\n".join(f"{name} {b.sha256}" for name, b in sorted(blobs.items()))
+        folder = f"{SETS}/{hashlib.sha256(listing.encode()).hexdigest()[:16]}"
+        links = "; ".join(
+            quote(["ln", "-s", self.path(b), f"{folder}.part/{name}"]) for name, b in blobs.items()
+        )
+        ask(
+            self._transport,
+            f"[ -d {folder} ] || {{ rm -rf {folder}.part; mkdir -p {folder}.part && {{ {links}; }} "
+            f"&& mv {folder}.part {folder}; }}",
+        )
+        return folder
+
+    def audit(self, blobs: Mapping[str, Blob]) -> list[str]:
+        """Hash blobs on the device; forget those that changed, and return their names."""
+        real = self._hashes({b.sha256: b for b in blobs.values()}, "")
+        changed = {name: b for name, b in blobs.items() if real.get(b.sha256) != b.sha256}
+        if changed:
+            ask(self._transport, quote(["rm", "-f", *(self.path(b) for b in changed.values())]))
+            self._checked = None
+        return sorted(changed)
+
+    def _has(self, blob: Blob) -> bool:
+        if self._checked is None:
+            self._checked = self._look()
+        return (blob.sha256, blob.size) in self._checked
+
+    def _look(self) -> set[tuple[str, int]]:
+        """Return digest and size of every file that is as it was when it was checked."""
+        text = ask(
+            self._transport,
+            f"mkdir -p {BLOBS} {SETS} && cd {BLOBS} && "
+            "{ stat -c '%n %s %Y' -- * 2>/dev/null; rm -f .*.part; true; }",
+        )
+        rows = (line.split() for line in text.splitlines())
+        return {
+            (row[0], int(row[1]))
+            for row in rows
+            if len(row) == 3 and row[1].isdigit() and row[2] == str(CHECKED)
+        }
+
+    def _check_space(self, needed: int) -> None:
+        from kit.devices import _parse
+
+        free = _parse.free_bytes(ask(self._transport, f"df -k {FOLDER}"))
+        if free is not None and free < needed + SLACK:
+            raise DeviceError(
+                f"{self._transport.serial!r} has {free / 1e6:.0f} MB free in {FOLDER}, and "
+                f"{(needed + SLACK) / 1e6:.0f} MB are needed",
+                "make space there; `kit clean` removes what kit keeps on a device",
+            )
+
+    def _push(self, blobs: Mapping[str, Blob], sent: Sent) -> None:
+        total, done = sum(b.size for b in blobs.values()), 0
+
+        def told(count: int) -> None:
+            nonlocal done
+            done += count
+            sent(min(done, total), total)
+
+        for blob in blobs.values():
+            part = f"{BLOBS}/.{blob.sha256}.part"
+            self._transport.push(blob.file, part, 0o755, told, CHECKED)
+
+    def _accept(self, blobs: Mapping[str, Blob]) -> dict[str, Blob]:
+        """Rename what arrived as it was sent; remove and return the rest."""
+        real = self._hashes(blobs, ".part")
+        good = [digest for digest in blobs if real.get(digest) == digest]
+        moves = [f"mv -f {BLOBS}/.{d}.part {BLOBS}/{d}" for d in good]
+        altered = {digest: b for digest, b in blobs.items() if digest not in good}
+        moves += [f"rm -f {BLOBS}/.{d}.part" for d in altered]
+        ask(self._transport, " && ".join(moves))
+        return altered
+
+    def _hashes(self, blobs: Mapping[str, Blob], suffix: str) -> dict[str, str]:
+        dot = "." if suffix else ""
+        files = " ".join(f"{dot}{digest}{suffix}" for digest in blobs)
+        size = sum(b.size for b in blobs.values())
+        text = ask(
+            self._transport,
+            f"cd {BLOBS} && {{ sha256sum {files} 2>/dev/null; true; }}",
+            timeout=20 + size / _HASHED_PER_SECOND,
+        )
+        rows = (line.split() for line in text.splitlines())
+        return {r[1].strip(".").removesuffix(".part"): r[0] for r in rows if len(r) == 2}

@@ -1,0 +1,232 @@
+"""What is said to a device over one stream: a command with shell_v2, files with sync.
+
+A stream comes from a running server (`kit.devices._server`) or from our own connection
+(`kit.devices._direct`); the bytes are the same.
+
+Source: https://android.googlesource.com/platform/packages/modules/adb/+/refs/heads/main,
+shell_protocol.h, docs/dev/sync.md
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+import struct
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
+from typing import IO, Protocol
+
+from kit.devices import _errors
+from kit.devices._transport import Completed, Sent
+from kit.errors import DeviceError, InputError, OutputError
+
+CHUNK = 64 * 1024  # the largest that sync allows
+_REGULAR = 0o100000
+_STDOUT, _STDERR, _EXIT = 1, 2, 3
+# The request is a string of at most 0xffff bytes for the server, and of one packet for adbd.
+_MAX_COMMAND = 60_000
+
+
+class Stream(Protocol):
+    """One service that was opened on the device.
+
+    Every method raises when the other side is gone, or silent although it is asked.
+    """
+
+    def read(self, size: int) -> bytes:
+        """Return exactly `size` bytes."""
+
+    def read_some(self) -> bytes:
+        """Return what came, at least one byte; nothing when the service ended."""
+
+    def write(self, data: bytes | bytearray) -> None:
+        """Send bytes."""
+
+    def close(self) -> None:
+        """End the service."""
+
+
+class StreamTransport(ABC):
+    """A `Transport` made of streams."""
+
+    serial: str
+
+    @abstractmethod
+    def _open(self, service: str, deadline: float) -> Stream:
+        """Open a service of the device."""
+
+    @abstractmethod
+    def _features(self) -> frozenset[str]:
+        """Return the features that the device announced."""
+
+    @abstractmethod
+    def _guard(self) -> AbstractContextManager[None]:
+        """Map foreign errors, and forget the connection when it broke."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the connection; harmless when it is gone."""
+
+    def shell(self, command: str, timeout: float = 20.0) -> Completed:
+        """Run a line of shell and wait for its end, at most `timeout` seconds."""
+        if "\0" in command or len(command.encode(errors="surrogateescape")) > _MAX_COMMAND:
+            raise DeviceError(
+                f"a command of {len(command)} characters cannot be sent to {self.serial!r}",
+                "this is a bug in kit unless a path is longer than 4096 bytes or holds a NUL",
+            )
+        deadline = time.monotonic() + timeout
+        with self._guard():
+            if "shell_v2" in self._features():
+                with closing(self._open(f"shell,v2,raw:{command}", deadline)) as stream:
+                    return _result_of(stream)
+            return self._shell_v1(command, deadline)
+
+    def _shell_v1(self, command: str, deadline: float) -> Completed:
+        """Run a command where shells have no exit code: before Android 7."""
+        mark = f"__kit_{secrets.token_hex(8)}="
+        wrapped = f"( {command}\n); echo {mark}$?"
+        with closing(self._open(f"shell:{wrapped}", deadline)) as stream:
+            output = b"".join(iter(stream.read_some, b""))
+        # The terminal behind it writes CR LF.
+        text = output.replace(b"\r\n", b"\n").decode(errors="replace")
+        before, found, code = text.rpartition(mark)
+        if not found or not code.strip().isdigit():
+            raise _errors.lost(self.serial, "a command ended without an exit code")
+        return Completed(int(code), before, "")
+
+    def push(
+        self,
+        file: Path,
+        target: str,
+        mode: int = 0o644,
+        sent: Sent | None = None,
+        modified: int | None = None,
+    ) -> None:
+        """Write a file on the device.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        with _opened(file) as source, self._guard(), closing(self._sync()) as stream:
+            head = f"{target},{_REGULAR | mode}".encode(errors="surrogateescape")
+            stream.write(_packet(b"SEND", head))
+            for data in _chunks(source, file):
+                stream.write(_packet(b"DATA", data))
+                if sent is not None:
+                    sent(len(data))
+            stream.write(
+                struct.pack("<4sI", b"DONE", int(time.time()) if modified is None else modified)
+            )
+            self._answer(stream, target)
+
+    def pull(self, source: str, file: Path) -> None:
+        """Fetch a file of the device.
+
+        Raises:
+            OutputError: it cannot be written here.
+        """
+        with _Whole(file) as part, self._guard(), closing(self._sync()) as stream:
+            stream.write(_packet(b"RECV", source.encode(errors="surrogateescape")))
+            while data := self._data(stream, source):
+                part.write(data)
+
+    def _sync(self) -> Stream:
+        return self._open("sync:", math.inf)
+
+    def _data(self, stream: Stream, source: str) -> bytes:
+        """Return the next piece of a pulled file; nothing at its end."""
+        kind, size = struct.unpack("<4sI", stream.read(8))
+        if kind == b"DONE":
+            return b""
+        if kind != b"DATA" or size > CHUNK:
+            self._refuse(stream, kind, size, source)
+        return stream.read(size)
+
+    def _answer(self, stream: Stream, target: str) -> None:
+        kind, size = struct.unpack("<4sI", stream.read(8))
+        if kind != b"OKAY":
+            self._refuse(stream, kind, size, target)
+
+    def _refuse(self, stream: Stream, kind: bytes, size: int, path: str) -> None:
+        if kind != b"FAIL" or size > CHUNK:
+            raise ValueError(f"{kind!r} of {size} bytes in a transfer")
+        reason = stream.read(size).decode(errors="replace")
+        raise _errors.refused(self.serial, f"{path}: {reason}")
+
+
+def _result_of(stream: Stream) -> Completed:
+    """Collect the packets of shell_v2 until the one with the exit code."""
+    output = {_STDOUT: bytearray(), _STDERR: bytearray()}
+    while True:
+        kind, size = struct.unpack("<BI", stream.read(5))
+        data = stream.read(size)
+        if kind == _EXIT and size:
+            stdout, stderr = (bytes(b).decode(errors="replace") for b in output.values())
+            return Completed(data[0], stdout, stderr)
+        if kind in output:
+            output[kind] += data
+
+
+def _packet(kind: bytes, data: bytes) -> bytes:
+    return struct.pack("<4sI", kind, len(data)) + data
+
+
+def _opened(file: Path) -> IO[bytes]:
+    try:
+        return file.open("rb")
+    except OSError as exc:
+        raise _unreadable(file, exc) from exc
+
+
+def _chunks(source: IO[bytes], file: Path) -> Iterator[bytes]:
+    while True:
+        try:
+            data = source.read(CHUNK)
+        except OSError as exc:
+            raise _unreadable(file, exc) from exc
+        if not data:
+            return
+        yield data
+
+
+def _unreadable(file: Path, exc: OSError) -> InputError:
+    return InputError(f"cannot read {file}: {exc.strerror}", "check the path and its permissions")
+
+
+class _Whole:
+    """A file that is written under another name and renamed at the end, or not at all."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+
+    def __enter__(self) -> _Whole:
+        try:
+            self._file = self._part.open("xb")
+        except OSError as exc:
+            raise self._error(exc) from exc
+        return self
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._file.write(data)
+        except OSError as exc:
+            raise self._error(exc) from exc
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self._file.close()
+            if kind is None:
+                self._part.replace(self._target)
+        except OSError as exc:
+            raise self._error(exc) from exc
+        finally:
+            self._part.unlink(missing_ok=True)
+
+    def _error(self, exc: OSError) -> OutputError:
+        return OutputError(
+            f"cannot write {self._target}: {exc.strerror}", "make space, or choose another folder"
+        )

@@ -1,0 +1,46 @@
+"""Devices on USB that no adb server holds, found with libusb."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adb_shell.exceptions import UsbDeviceNotFoundError
+
+
+def devices() -> list[tuple[str, str]]:
+    """Return serial and state of the devices on USB; none where libusb is not installed."""
+    try:
+        found = _library().find_all_adb_devices()
+    except (ImportError, OSError):
+        return []
+    return [_seen(device) for device in found]
+
+
+def _library() -> Any:
+    from adb_shell.transport.usb_transport import UsbTransport  # loads libusb
+
+    return UsbTransport
+
+
+def plug(serial: str) -> Any:
+    """Return adb-shell's transport to the device with a serial.
+
+    Raises:
+        adb_shell.exceptions.UsbDeviceNotFoundError: there is none that can be opened.
+    """
+    # Not the library's own search: it stops at another device that may not be opened.
+    for device in _library().find_all_adb_devices():
+        if _seen(device) == (serial, "device"):
+            return device
+    raise UsbDeviceNotFoundError(f"no device {serial!r}")
+
+
+def _seen(device: Any) -> tuple[str, str]:
+    import usb1
+
+    try:
+        return str(device.serial_number), "device"
+    except usb1.USBErrorAccess:
+        return f"usb:{'-'.join(map(str, device.port_path))}", "no permissions"
+    except usb1.USBError:
+        return f"usb:{'-'.join(map(str, device.port_path))}", "offline"

@@ -1,0 +1,131 @@
+"""Packets of the adb protocol, on top of adb-shell's connection and authorisation.
+
+adb-shell 0.4.4 is changed in what it gets wrong for us: it loses the part of a packet that came
+before a timeout, ignores that a socket took only a part of a packet, waits out its timeout after
+the other side closed, hides the device's features, and spends most of a transfer's time on
+checksums that devices have not wanted since Android 9.
+
+Source: https://android.googlesource.com/platform/packages/modules/adb/+/refs/heads/main,
+docs/dev/protocol.md (the packets), adb.h (the versions)
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from typing import Any
+
+import numpy as np
+from adb_shell import constants
+from adb_shell.adb_device import _AdbIOManager
+from adb_shell.adb_message import AdbMessage
+from adb_shell.exceptions import InvalidChecksumError, InvalidCommandError
+from adb_shell.transport.tcp_transport import TcpTransport
+
+from kit.errors import DeviceError
+
+_NO_CHECKSUMS = 0x01000001  # the first version of the protocol without them
+_STLS = int.from_bytes(b"STLS", "little")
+
+
+class Tcp(TcpTransport):  # type: ignore[misc]
+    """A socket that sends all of what it is given and tells when the other side closed."""
+
+    def connect(self, transport_timeout_s: float | None) -> None:
+        """Connect; packets leave at once, also the small ones."""
+        super().connect(transport_timeout_s)
+        self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def bulk_read(self, numbytes: int, transport_timeout_s: float | None) -> bytes:
+        """Return at most `numbytes` bytes.
+
+        Raises:
+            EOFError: the other side closed the connection.
+        """
+        data: bytes = super().bulk_read(numbytes, transport_timeout_s)
+        if not data:
+            raise EOFError("the device closed the connection")
+        return data
+
+    def bulk_write(self, data: bytes, transport_timeout_s: float | None) -> int:
+        """Send all of `data`."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[super().bulk_write(rest, transport_timeout_s) :]
+        return len(data)
+
+
+class Wire(_AdbIOManager):  # type: ignore[misc]
+    """A connection to one adb daemon.
+
+    Attributes:
+        banner: what the daemon says about itself, ``device::name=value;…``.
+        maxdata: bytes that fit into one packet.
+        heard: `time.monotonic()` of the last sign of life.
+        asked: the daemon did not know our key, and was given it to ask its user.
+    """
+
+    def __init__(self, transport: Any) -> None:
+        super().__init__(transport)
+        self.banner = b""
+        self.maxdata = constants.MAX_LEGACY_ADB_DATA
+        self.heard = time.monotonic()
+        self.asked = False
+        self._version = constants.VERSION
+        self._came = bytearray()
+
+    def _send(self, msg: AdbMessage, adb_info: Any) -> None:
+        if msg.command == constants.ID_TO_WIRE[constants.CNXN]:
+            msg.arg0 = _NO_CHECKSUMS
+        head = struct.pack(
+            constants.MESSAGE_FORMAT,
+            msg.command,
+            msg.arg0,
+            msg.arg1,
+            len(msg.data),
+            0 if self._version >= _NO_CHECKSUMS else _checksum(msg.data),
+            msg.magic,
+        )
+        # Two writes: over USB the daemon reads header and data as two transfers.
+        self._transport.bulk_write(head, adb_info.transport_timeout_s)
+        if msg.data:
+            self._transport.bulk_write(msg.data, adb_info.transport_timeout_s)
+
+    def _read_packet_from_device(self, adb_info: Any) -> tuple[bytes, int, int, bytes]:
+        self._fill(constants.MESSAGE_SIZE, adb_info)
+        head = struct.unpack_from(constants.MESSAGE_FORMAT, self._came)
+        word, arg0, arg1, size, checksum, magic = head
+        name = constants.WIRE_TO_ID.get(word)
+        if word == _STLS:
+            raise _wants_tls()
+        if name is None or word ^ magic != 0xFFFFFFFF or size > constants.MAX_ADB_DATA:
+            raise InvalidCommandError(f"packet {bytes(self._came[:24])!r}")
+        self._fill(constants.MESSAGE_SIZE + size, adb_info)
+        data = bytes(memoryview(self._came)[constants.MESSAGE_SIZE :][:size])
+        del self._came[: constants.MESSAGE_SIZE + size]
+        if name == constants.CNXN:
+            self._version, self.banner = min(arg0, _NO_CHECKSUMS), data
+            self.maxdata = min(arg1, constants.MAX_ADB_DATA)
+        elif self._version < _NO_CHECKSUMS and checksum != _checksum(data):
+            raise InvalidChecksumError(f"of a packet of {size} bytes")
+        return name, arg0, arg1, data
+
+    def _fill(self, size: int, adb_info: Any) -> None:
+        """Read until `size` bytes of the packet are there; what came stays on a timeout."""
+        while len(self._came) < size:
+            self._came += self._transport.bulk_read(
+                size - len(self._came), adb_info.transport_timeout_s
+            )
+            self.heard = time.monotonic()
+
+
+def _checksum(data: bytes) -> int:
+    return int(np.frombuffer(data, np.uint8).sum(dtype=np.uint64)) & 0xFFFFFFFF
+
+
+def _wants_tls() -> DeviceError:
+    return DeviceError(
+        "the device uses wireless debugging with pairing, which only an adb server speaks",
+        "pair it with `adb pair HOST:PORT`, then `adb connect HOST:PORT`, and try again",
+    )

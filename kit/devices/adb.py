@@ -1,0 +1,259 @@
+"""A phone, an emulator or a virtual device over adb."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+
+import kit
+from kit.devices import _condition, _facts, _lock, _settings, _store
+from kit.devices._again import Again
+from kit.devices._contract import Device
+from kit.devices._facts import DeviceFacts
+from kit.devices._job import AdbJob, kill_group
+from kit.devices._select import open_transport
+from kit.devices._store import ROOT, Blob, Store, ask
+from kit.devices._transport import Transport, quote
+from kit.errors import DeviceError, DeviceLost
+from kit.results.schema import Condition, Context, DeviceRef
+
+RUNS = f"{ROOT}/runs"
+LEAST_API = 26  # Android 8: `sha256sum` and `setsid`
+COOL_PAUSE = 5.0  # seconds between two looks at a device that cools down
+
+
+def open(serial: str | None) -> Device:
+    """Connect to a device and ask what it is.
+
+    Args:
+        serial: one of `kit.devices._select.serials`, None for the only device.
+
+    Raises:
+        DeviceError: it cannot be used.
+        DeviceLost: it cannot be reached.
+    """
+    return AdbDevice(Again(open_transport(serial)))
+
+
+class AdbDevice:
+    """A device behind a transport that retries.
+
+    Attributes:
+        facts: as they were when it was opened.
+        keep: leave the files of a measurement on the device.
+        pushed: bytes that travelled to it.
+    """
+
+    def __init__(self, transport: Again, keep: bool = False) -> None:
+        self._transport = transport
+        self.facts = _facts.gather(transport)
+        self.ref = DeviceRef(
+            kind=self.facts.kind, name=self.facts.model or "unknown", serial=transport.serial
+        )
+        self.abis, self.clusters = self.facts.abis, self.facts.clusters
+        self.page = self.facts.page_size
+        _check_api(self.facts)
+        self.keep = keep
+        self._store = Store(transport)
+        self._run = ""  # the folder of the measurement that is under way
+        self._jobs: list[AdbJob] = []
+        self._settings: dict[str, str] = {}
+        self._began = 0.0
+
+    @property
+    def pushed(self) -> int:
+        """Return the bytes that travelled to the device."""
+        return self._store.pushed
+
+    @contextmanager
+    def folder(self) -> Iterator[AdbFolder]:
+        """Take the device for a measurement: lock, settings, an empty folder.
+
+        What an earlier kit left behind is ended and put back first. All of it is undone when
+        the block ends; where the device is lost, by the next kit that comes.
+        """
+        token = _lock.take(self._transport)
+        try:
+            recover(self._transport)
+            self._run = f"{RUNS}/{token}"
+            ask(self._transport, f"mkdir -p {self._run}")
+            self._began = _uptime(self._transport)
+            self._settings = _settings.apply(self._transport)
+            yield AdbFolder(self._transport, self._store, self._run)
+        except DeviceLost:
+            with suppress(DeviceLost):  # asked once: whoever waits for the error waited enough
+                self._leave(self._transport.inner, token)
+            raise
+        except BaseException:
+            self._leave(self._transport, token)
+            raise
+        else:
+            self._leave(self._transport, token)
+
+    def _leave(self, transport: Transport, token: str) -> None:
+        """Undo what the measurement did, if no other kit has taken the device since."""
+        if not _lock.holds(transport, token):
+            return
+        ended = [kill_group(job.pid) for job in self._jobs]
+        self._jobs.clear()
+        removed = [] if self.keep else [quote(["rm", "-rf", self._run])]
+        ask(transport, "; ".join([*ended, *removed, "true"]))
+        _settings.restore(transport)
+        _lock.give_back(transport, token)
+
+    def start(self, command: Sequence[str], environment: Mapping[str, str]) -> AdbJob:
+        """Start a command detached, so that it outlives the connection.
+
+        Raises:
+            DeviceError: it cannot be started.
+        """
+        folder = f"{self._run}/job-{len(self._jobs)}"
+        job = AdbJob(self._transport, folder, command, environment, self._began)
+        self._jobs.append(job)
+        return job
+
+    def settle(self, limit_c: float, wait_seconds: float) -> float:
+        """Wait until the device is cool, at most so long; return the seconds waited."""
+        began = time.monotonic()
+        while not _condition.cool(self.condition(), limit_c):
+            waited = time.monotonic() - began
+            if waited >= wait_seconds:
+                return waited
+            time.sleep(min(COOL_PAUSE, wait_seconds - waited))
+        return time.monotonic() - began
+
+    def condition(self) -> Condition:
+        """Return how the device fares now; a sign of life for the lock, too."""
+        text = ask(self._transport, f"{_lock.BEAT} 2>/dev/null; {_condition.SCRIPT}")
+        return _condition.parse(text, self._began) or Condition(seconds=0.0)
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """Return what was sampled while the last job ran, and how it is now."""
+        sampled = self._jobs[-1].conditions if self._jobs else []
+        return (*sampled, self.condition())
+
+    def context(self, environment: Mapping[str, str], load_before: float | None = None) -> Context:
+        """Describe the device now."""
+        facts, condition = self.facts, self.condition()
+        text = ask(self._transport, f"cat /proc/loadavg; echo; cat {_GOVERNOR} 2>/dev/null; true")
+        load, _, governor = text.partition("\n")
+        now = _number(load)
+        system = f"Android {facts.android or '?'} (API {facts.api or '?'}), {facts.kernel or ''}"
+        return Context(
+            cpu=facts.soc or facts.model,
+            cores=len(facts.online) or facts.cores or 1,
+            machine=f"{facts.abis[0] if facts.abis else 'unknown ABI'} {facts.kind}",
+            os=system.rstrip(", "),
+            governor=governor.strip() or None,
+            load_before=now if load_before is None else load_before,
+            load_after=now,
+            mhz=condition.mhz,
+            memory_total=facts.memory or 0,
+            versions={"kit": kit.__version__},
+            environment=dict(environment),
+            settings=dict(self._settings),
+        )
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._transport.close()
+
+
+_GOVERNOR = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
+
+
+class AdbFolder:
+    """The folder of one measurement, and the files that are kept on the device."""
+
+    def __init__(self, transport: Transport, store: Store, path: str) -> None:
+        self._transport, self._store, self._path = transport, store, path
+        self._used: dict[str, Blob] = {}
+
+    def put(self, file: Path) -> str:
+        """Bring a file to the device, if it is not there yet, and return its path."""
+        blob = _store.blob(file)
+        self._store.put({file.name: blob})
+        self._used[file.name] = blob
+        return self._store.path(blob)
+
+    def install(self, folder: Path, digests: Mapping[str, str]) -> str:
+        """Bring files that must lie together, and return their folder on the device."""
+        blobs = {
+            name: Blob(folder / name, (folder / name).stat().st_size, digest)
+            for name, digest in digests.items()
+        }
+        self._store.put(blobs)
+        self._used.update(blobs)
+        return self._store.link(blobs)
+
+    def audit(self) -> list[str]:
+        """Hash everything that this measurement uses; bring again what changed.
+
+        Returns:
+            The names of the files that had changed.
+        """
+        changed = self._store.audit(self._used)
+        self._store.put({name: self._used[name] for name in changed})
+        return changed
+
+    def write(self, name: str, data: bytes) -> str:
+        """Write a file into the folder."""
+        with tempfile.TemporaryDirectory(prefix="kit-") as folder:
+            file = Path(folder) / "data"
+            file.write_bytes(data)
+            self._transport.push(file, self.path(name))
+        return self.path(name)
+
+    def path(self, name: str) -> str:
+        """Return where a file of that name would be."""
+        return str(PurePosixPath(self._path) / name)
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file in the folder."""
+        with tempfile.TemporaryDirectory(prefix="kit-") as folder:
+            file = Path(folder) / "data"
+            self._transport.pull(self.path(name), file)
+            return file.read_bytes()
+
+
+def _check_api(facts: DeviceFacts) -> None:
+    if facts.api is not None and facts.api < LEAST_API:
+        raise DeviceError(
+            f"{facts.serial!r} has Android {facts.android} (API {facts.api}); kit needs API "
+            f"{LEAST_API} for the programs it calls there",
+            "use a device with Android 8 or newer",
+        )
+
+
+def recover(transport: Transport) -> None:
+    """End what an earlier kit left running, and put its settings back; ours is the lock."""
+    ask(
+        transport,
+        f"for p in {RUNS}/*/job-*/pid; do [ -s $p ] && [ ! -e ${{p%pid}}rc ] && "
+        f"kill -9 -$(cat $p) 2>/dev/null; done; rm -rf {RUNS}",
+    )
+    _settings.restore(transport)
+
+
+def clean(transport: Transport) -> None:
+    """Remove every trace of kit from a device.
+
+    Raises:
+        DeviceError: another kit is measuring there.
+    """
+    _lock.take(transport)
+    recover(transport)
+    ask(transport, f"rm -rf {ROOT}")
+
+
+def _uptime(transport: Transport) -> float:
+    return _number(ask(transport, "cat /proc/uptime"))
+
+
+def _number(text: str) -> float:
+    found = re.match(r"\s*(\d+(?:\.\d+)?)", text)
+    return float(found[1]) if found else 0.0

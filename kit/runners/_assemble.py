@@ -1,0 +1,181 @@
+"""A runner and everything it loads, in one folder that needs nothing of the device.
+
+The libraries a program asks for are read off the files, again and again until none is new:
+the runtime's come from its wheel; glibc, its loader and the C++ library from the toolchain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.errors import BuildError
+from kit.runners import _backends, _elf
+from kit.runners._toolchain import Abi, Toolchain
+from kit.runners._wheels import Say
+
+PROGRAM = "runner"
+
+# What the wheels ask for and a runner on a device never calls. They are replaced by libraries
+# of our own that hold the same names and no code but "there is no device": CUDA, which
+# torch's x86_64 wheels are built with, and zlib, which libgfortran asks for without taking a
+# single symbol of it.
+_STAND_INS = ("libcuda", "libcudart.", "libcupti.", "libz.")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A runner to build.
+
+    Attributes:
+        package: folder of the runtime's package.
+        macros: texts that the sources name.
+    """
+
+    abi: Abi
+    format: str
+    package: Path
+    macros: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file of a runner's folder.
+
+    Attributes:
+        alignment: the largest memory page that it can be loaded with, in bytes.
+        glibc: highest version of glibc that it names.
+        own: it is glibc's or the compiler's own, not the runtime's.
+    """
+
+    name: str
+    size: int
+    sha256: str
+    alignment: int
+    glibc: tuple[int, int]
+    own: bool
+
+
+def assemble(job: Job, tools: Toolchain, to: Path, say: Say) -> list[Part]:
+    """Compile a runner into an empty folder and put beside it what it loads.
+
+    Args:
+        job: what to build.
+        tools: compiler for its ABI.
+        to: the folder.
+        say: is told what is being done.
+
+    Raises:
+        BuildError: the compiler finds a fault, or a library is missing.
+    """
+    what = f"the {job.format} runner for {job.abi.name}"
+    say(f"compiling {what}")
+    compile_program(job, tools, _backends.SOURCES / "main.cpp", to / PROGRAM)
+    say(f"collecting the libraries of {what}")
+    own = _collect(job.abi, _libraries(job), tools, to)
+    return [_part(file, file.name in own) for file in sorted(to.iterdir())]
+
+
+def compile_program(job: Job, tools: Toolchain, main: Path, target: Path) -> None:
+    """Compile a program of a backend.
+
+    Raises:
+        BuildError: the compiler finds a fault, or the runtime lacks a library.
+    """
+    backend, wheel = _backends.backend(job.format), _libraries(job)
+    linked = [_need(name, wheel, job.format) for name in backend.libraries]
+    words = _backends.arguments(backend, job.package, linked, job.macros)
+    what = f"the {job.format} runner for {job.abi.name}"
+    tools.compile([*words, str(main), "-o", str(target)], what)
+
+
+def _libraries(job: Job) -> dict[str, Path]:
+    """Return the libraries of a wheel by the name they are asked for."""
+    found: dict[str, Path] = {}
+    for folder in _backends.backend(job.format).folders:
+        for file in sorted((job.package.parent / folder).glob("*.so*")):
+            if _elf.is_elf(file):
+                found[_elf.read(file).soname or file.name] = file
+                found.setdefault(file.name, file)
+    return found
+
+
+def _need(name: str, wheel: dict[str, Path], format: str) -> Path:
+    if name not in wheel:
+        raise BuildError(
+            f"the runtime of {format} has no {name}", "install the version that kit asks for"
+        )
+    return wheel[name]
+
+
+def _collect(abi: Abi, wheel: dict[str, Path], tools: Toolchain, to: Path) -> set[str]:
+    """Copy what the program asks for, directly or not; return what is the toolchain's own."""
+    own: set[str] = set()
+    waiting = [PROGRAM]
+    # The program is handed to the loader, which must lie there although it is not asked for.
+    seen, asked = {PROGRAM}, {PROGRAM: abi.loader}
+    while waiting:
+        asking = waiting.pop()
+        for name in {*_elf.read(to / asking).needed, asked.pop(asking, "")} - seen - {""}:
+            seen.add(name)
+            if name not in wheel:
+                own.add(name)
+            if name not in wheel and name.startswith(_STAND_INS):
+                _stand_in(name, _elf.read(to / asking).wanted.get(name, {}), tools, to)
+            else:
+                shutil.copyfile(_origin(name, asking, wheel, tools), to / name)
+            waiting.append(name)
+    for name in seen:
+        tools.strip_symbols(to / name)
+        (to / name).chmod(0o755)
+    return own
+
+
+def _origin(name: str, asking: str, wheel: dict[str, Path], tools: Toolchain) -> Path:
+    origin = wheel.get(name) or tools.library(name)
+    if origin is None:
+        raise BuildError(
+            f"{asking} asks for {name}, which neither its wheel nor the compiler has",
+            "install the version of the runtime that kit asks for",
+        )
+    return origin
+
+
+def _stand_in(name: str, symbols: dict[str, str], tools: Toolchain, to: Path) -> None:
+    """Build a library that has these symbols, by version, and does nothing.
+
+    100 is ``cudaErrorNoDevice``; no other caller is known, see `_STAND_INS`.
+    """
+    code, script = to / f".{name}.c", to / f".{name}.map"
+    code.write_text("".join(_function(symbol) for symbol in sorted(symbols)) + "\n")
+    versions = sorted(set(symbols.values()))
+    script.write_text(
+        "".join(f"{v} {{ global: {'; '.join(_of(symbols, v))}; }};\n" for v in versions)
+    )
+    words = ["-x", "c", "-shared", "-fPIC", "-O1", f"-Wl,-soname,{name}", str(code)]
+    words += ["-nostdlib", "-Wl,-z,max-page-size=65536", "-o", str(to / name)]
+    if versions:
+        words.append(f"-Wl,--version-script={script}")
+    tools.compile(words, f"a stand-in for {name}")
+    code.unlink()
+    script.unlink()
+
+
+def _of(symbols: dict[str, str], version: str) -> Iterator[str]:
+    return (symbol for symbol in sorted(symbols) if symbols[symbol] == version)
+
+
+def _function(symbol: str) -> str:
+    if symbol.endswith("String"):
+        return f'const char *{symbol}(void) {{ return "no such device"; }}\n'
+    return f"int {symbol}(void) {{ return 100; }}\n"
+
+
+def _part(file: Path, own: bool) -> Part:
+    found = _elf.read(file)
+    with file.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    return Part(file.name, file.stat().st_size, digest, found.alignment, found.glibc, own)

@@ -1,0 +1,263 @@
+"""Native runners: C++ programs with everything they load, ready to be pushed to a device.
+
+A runner is built once for an ABI and a format and kept in the user's cache folder, by the
+hash of its sources and the version of its runtime. It is started through its own loader, so
+that nothing of the device is used but its kernel:
+
+    FOLDER/ld-linux-aarch64.so.1 --library-path FOLDER FOLDER/runner --format onnx ...
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+import kit
+from kit.errors import BuildError, OutputError
+from kit.runners import _assemble, _backends, _elf, _toolchain, _wheels, protocol
+
+__all__ = ["ABIS", "FORMATS", "RunnerSet", "build", "compile_program", "find", "listed"]
+
+ABIS = tuple(_toolchain.ABIS)
+FORMATS = tuple(_backends.BACKENDS)
+RECORD = "runner.json"
+KEEP = 3  # runners of an ABI and a format; the ones built longest ago go first
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RunnerSet:
+    """A runner's folder on this machine.
+
+    Attributes:
+        files: by name, the size in bytes and SHA-256 of each file that goes to the device.
+        runtime: distribution whose libraries they are, and `runtime_version`.
+        protocol: that it speaks, see `kit.runners.protocol`.
+        page: largest memory page of a kernel that can load all files, in bytes.
+        glibc: least version of glibc that runs the runtime; one comes with it.
+        compiler: that built it.
+    """
+
+    abi: str
+    format: str
+    folder: Path
+    files: dict[str, tuple[int, str]]
+    runtime: str
+    runtime_version: str
+    protocol: int
+    page: int
+    glibc: str
+    compiler: str
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of all files."""
+        return sum(size for size, _ in self.files.values())
+
+    def command(self, folder: str) -> list[str]:
+        """Return the words that start the runner where its files lie in `folder`."""
+        loader = _toolchain.abi(self.abi).loader
+        return [
+            f"{folder}/{loader}",
+            *("--library-path", folder),
+            f"{folder}/{_assemble.PROGRAM}",
+        ]
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: int
+    sha256: str
+    alignment: int
+
+
+class _Record(BaseModel):
+    """The content of `runner.json`."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    protocol: int
+    kit: str
+    abi: str
+    format: str
+    runtime: str
+    runtime_version: str
+    compiler: str
+    glibc: str
+    command: tuple[str, ...]
+    files: dict[str, _File]
+
+
+def find(abi: str, format: str) -> RunnerSet | None:
+    """Return the runner that was built of this kit's sources and this runtime, or None.
+
+    Raises:
+        UnknownName: there is no such ABI or format.
+        MissingTool: the machine's own runtime is not installed.
+    """
+    target = _toolchain.abi(abi)
+    _backends.backend(format)
+    return _load(_folder(target, format, _wheels.source(target, format)))
+
+
+def build(abi: str, formats: Sequence[str], progress: Progress | None = None) -> list[RunnerSet]:
+    """Build the runners of an ABI that are not there yet, and return all that were named.
+
+    Raises:
+        UnknownName: there is no such ABI or format.
+        MissingTool: no compiler, or a wheel that cannot be fetched.
+        BuildError: the compiler finds a fault.
+        OutputError: the cache folder cannot be written to.
+    """
+    target = _toolchain.abi(abi)
+    for name in formats:
+        _backends.backend(name)
+    say = progress or (lambda _: None)
+    return [find(abi, name) or _build(target, name, say) for name in dict.fromkeys(formats)]
+
+
+def listed() -> list[RunnerSet]:
+    """Return every runner in the cache, also those of other versions of kit."""
+    found = map(_load, sorted(_root().glob("*/*")))
+    return [one for one in found if one is not None]
+
+
+def compile_program(abi: str, format: str, main: Path, target: Path) -> None:
+    """Compile a program of one's own around a backend; it runs with the libraries of `build`.
+
+    Raises:
+        MissingTool: no compiler, or a wheel that cannot be fetched.
+        BuildError: the compiler finds a fault.
+    """
+    job, tools = _job(_toolchain.abi(abi), format, lambda _: None)
+    _assemble.compile_program(job, tools, main, target)
+
+
+def _job(
+    abi: _toolchain.Abi, format: str, say: Progress
+) -> tuple[_assemble.Job, _toolchain.Toolchain]:
+    source = _wheels.source(abi, format)
+    tools = _toolchain.find(abi)  # before 100 MB are fetched
+    package = _wheels.fetch(source, _root().parent / "wheels", say)
+    macros = {
+        "KIT_VERSION": kit.__version__,
+        "KIT_RUNNER": f"native, g++ {tools.version}",
+        "KIT_RUNTIME_VERSION": source.version,
+    }
+    return _assemble.Job(abi, format, package, macros), tools
+
+
+def _build(abi: _toolchain.Abi, format: str, say: Progress) -> RunnerSet:
+    source = _wheels.source(abi, format)
+    job, tools = _job(abi, format, say)
+    target = _folder(abi, format, source)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        part.mkdir(parents=True)
+        parts = _assemble.assemble(job, tools, part, say)
+        record = _record(abi, format, source, tools, parts)
+        (part / RECORD).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        _keep(part, target)
+    except OSError as exc:
+        raise OutputError(
+            f"cannot write {part}: {exc.strerror or exc}",
+            "make space there, or point XDG_CACHE_HOME to another folder",
+        ) from exc
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    _prune(target)
+    found = _load(target)
+    if found is None:
+        raise BuildError(f"{target} was changed while it was built", "build it again")
+    return found
+
+
+def _keep(part: Path, target: Path) -> None:
+    """Give a finished folder its name, unless another process was faster."""
+    shutil.rmtree(target, ignore_errors=True)  # what is there is not whole
+    try:
+        part.rename(target)
+    except OSError:
+        if _load(target) is None:
+            raise
+
+
+def _record(
+    abi: _toolchain.Abi,
+    format: str,
+    source: _wheels.Source,
+    tools: _toolchain.Toolchain,
+    parts: Sequence[_assemble.Part],
+) -> _Record:
+    least = max(part.glibc for part in parts if not part.own)
+    return _Record(
+        protocol=protocol.VERSION,
+        kit=kit.__version__,
+        abi=abi.name,
+        format=format,
+        runtime=source.pin.package,
+        runtime_version=source.version,
+        compiler=f"g++ {tools.version}",
+        glibc=".".join(map(str, least)),
+        command=("{folder}/" + abi.loader, "--library-path", "{folder}", "{folder}/runner"),
+        files={p.name: _File(size=p.size, sha256=p.sha256, alignment=p.alignment) for p in parts},
+    )
+
+
+def _load(folder: Path) -> RunnerSet | None:
+    """Return the runner in a folder, None if it is not there or not whole."""
+    try:
+        record = _Record.model_validate_json((folder / RECORD).read_bytes())
+        sizes = {name: (folder / name).stat().st_size for name in record.files}
+    except (OSError, ValidationError):
+        return None
+    if sizes != {name: file.size for name, file in record.files.items()}:
+        return None
+    return RunnerSet(
+        abi=record.abi,
+        format=record.format,
+        folder=folder,
+        files={name: (file.size, file.sha256) for name, file in record.files.items()},
+        runtime=record.runtime,
+        runtime_version=record.runtime_version,
+        protocol=record.protocol,
+        page=min(file.alignment for file in record.files.values()),
+        glibc=record.glibc,
+        compiler=record.compiler,
+    )
+
+
+def _root() -> Path:
+    import platformdirs
+
+    return platformdirs.user_cache_path("kit") / "runners"
+
+
+def _folder(abi: _toolchain.Abi, format: str, source: _wheels.Source) -> Path:
+    return _root() / abi.name / f"{format}-{_key(source)}"
+
+
+def _key(source: _wheels.Source) -> str:
+    """Return a hash of all that shapes a runner: sources, how they are built, the runtime."""
+    digest = hashlib.sha256(f"{kit.__version__}\n{protocol.VERSION}\n{source.key}".encode())
+    ours = (_assemble, _backends, _elf, _toolchain, _wheels)
+    files = [Path(module.__file__ or "") for module in ours]
+    for file in sorted([*files, *_backends.SOURCES.glob("*.[ch]*")]):
+        digest.update(f"\n{file.name}\n".encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _prune(newest: Path) -> None:
+    """Keep some runners of the newest one's format, for other versions of kit."""
+    start = newest.name.rsplit("-", 1)[0] + "-"
+    others = [f for f in newest.parent.iterdir() if f.name.startswith(start) and f != newest]
+    for old in sorted(others, key=lambda f: f.stat().st_mtime)[: -(KEEP - 1)]:
+        shutil.rmtree(old, ignore_errors=True)

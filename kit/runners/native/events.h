@@ -1,0 +1,41 @@
+// The JSON lines of kit/runners/protocol.py.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runner.h"
+
+namespace kit {
+
+// One JSON object, written key by key.
+class Event {
+ public:
+  explicit Event(const char* name);
+  Event& text(const char* key, const std::string& value);
+  Event& number(const char* key, std::optional<int64_t> value);
+  Event& numbers(const char* key, const std::vector<int64_t>& values);
+  Event& raw(const char* key, const std::string& json);
+  std::string line() const { return body_ + "}\n"; }
+
+ private:
+  std::string body_;
+};
+
+std::string quoted(const std::string& text);
+const char* name_of(Stage stage);
+
+// Where events go: the stdout the program was started with. From here on whatever a runtime
+// prints to stdout goes to stderr, so that it cannot break a line of the protocol.
+class Lines {
+ public:
+  Lines();
+  void say(const Event& event) const;
+
+ private:
+  int descriptor_;
+};
+
+}  // namespace kit

@@ -1,0 +1,118 @@
+// PyTorch's Lite Interpreter on qnnpack; settings are those of kit/formats/lite.py.
+#include <ATen/ATen.h>
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/record_function.h>
+#include <c10/core/InferenceMode.h>
+#include <torch/csrc/jit/mobile/import.h>
+#include <torch/csrc/jit/mobile/module.h>
+
+#include <cstdio>
+#include <map>
+#include <stdexcept>
+
+#include "events.h"
+#include "runner.h"
+#include "system.h"
+
+namespace kit {
+namespace {
+
+// Times of the module's own operators, by their place in the module. They run one after the
+// other on the thread that called it, so that nothing here needs a lock.
+struct Recorded {
+  std::string name;
+  int64_t calls = 0;
+  int64_t ns = 0;
+};
+
+struct Running : at::ObserverContext {
+  size_t place = 0;
+  int64_t began = 0;
+};
+
+std::map<size_t, Recorded> recorded;
+size_t place = 0;
+
+std::unique_ptr<at::ObserverContext> operator_begins(const at::RecordFunction&) {
+  auto running = std::make_unique<Running>();
+  running->place = place++;
+  running->began = now_ns();
+  return running;
+}
+
+void operator_ends(const at::RecordFunction& function, at::ObserverContext* context) {
+  const int64_t now = now_ns();
+  const auto* running = static_cast<const Running*>(context);
+  Recorded& entry = recorded[running->place];
+  if (entry.calls++ == 0) entry.name = function.name();
+  entry.ns += now - running->began;
+}
+
+class Lite final : public Backend {
+ public:
+  std::optional<int64_t> prepare(const Options& options) override {
+    at::set_num_threads(static_cast<int>(options.threads));
+    // Packed weights are made for one engine; it must be set before they are read.
+    at::globalContext().setQEngine(at::QEngine::QNNPACK);
+    return at::get_num_threads();
+  }
+
+  void load(const std::string& model) override {
+    module_.emplace(torch::jit::_load_for_mobile(model, at::kCPU));
+  }
+
+  void bind(std::vector<float>& input, const std::vector<int64_t>& shape) override {
+    inputs_.emplace_back(at::from_blob(input.data(), shape, at::kFloat));
+  }
+
+  void run() override {
+    const c10::InferenceMode guard;
+    place = 0;
+    output_ = module_->forward(inputs_);
+  }
+
+  std::vector<float> answer() override {
+    at::Tensor tensor = output_.isTuple() ? output_.toTupleRef().elements().at(0).toTensor()
+                                          : output_.toTensor();
+    if (tensor.is_quantized()) tensor = tensor.dequantize();
+    tensor = tensor.to(at::kFloat).contiguous();
+    const auto* values = tensor.const_data_ptr<float>();
+    return {values, values + tensor.numel()};
+  }
+
+  void begin_profile() override {
+    // Of scope FUNCTION there are thousands of calls, one for each q_scale() of a tensor.
+    at::addGlobalCallback(at::RecordFunctionCallback(operator_begins, operator_ends)
+                              .scopes({at::RecordScope::LITE_INTERPRETER}));
+  }
+
+  void write_profile(const std::string& path) override {
+    if (recorded.empty()) throw std::runtime_error("torch recorded no operator");
+    std::FILE* file = std::fopen(path.c_str(), "wb");
+    if (!file) throw std::runtime_error(with_errno("cannot write " + path));
+    bool whole = true;
+    for (const auto& [index, entry] : recorded) {
+      whole &= std::fprintf(file, "{\"index\":%zu,\"name\":%s,\"calls\":%lld,\"ns\":%lld}\n", index,
+                            quoted(entry.name).c_str(), static_cast<long long>(entry.calls),
+                            static_cast<long long>(entry.ns)) > 0;
+    }
+    if (std::fclose(file) != 0 || !whole) {
+      throw std::runtime_error(with_errno("cannot write " + path));
+    }
+  }
+
+ private:
+  std::optional<torch::jit::mobile::Module> module_;
+  std::vector<c10::IValue> inputs_;
+  c10::IValue output_;
+};
+
+}  // namespace
+
+const char* const format_name = "lite";
+const char* const runtime_name = "torch";
+const char* const profile_kind = "torch";
+std::unique_ptr<Backend> make_backend() { return std::make_unique<Lite>(); }
+
+}  // namespace kit

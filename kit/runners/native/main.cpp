@@ -1,0 +1,174 @@
+// The native runner: runs a model file and prints JSON lines. The language is defined, and
+// its history told, in kit/runners/protocol.py; kit/runners/python.py says the same.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <stdexcept>
+
+#include "events.h"
+#include "runner.h"
+#include "system.h"
+
+namespace kit {
+namespace {
+
+constexpr int kProtocol = 2;
+constexpr int64_t kFlushNs = 2'000'000'000;
+
+struct Failure {
+  Stage stage;
+  std::string message;
+};
+
+// Whatever is thrown in here is a failure of that stage.
+template <class Work>
+auto in(Stage stage, Work work) {
+  try {
+    return work();
+  } catch (const std::exception& fault) {
+    throw Failure{stage, fault.what()};
+  } catch (const Failure&) {
+    throw;
+  } catch (...) {
+    throw Failure{stage, "the runtime threw something that is no std::exception"};
+  }
+}
+
+std::vector<float> read_input(const Options& options) {
+  std::vector<float> values(static_cast<size_t>(options.elements()));
+  const auto bytes = static_cast<std::streamsize>(values.size() * sizeof(float));
+  std::ifstream file(options.input, std::ios::binary);
+  if (!file) throw std::runtime_error(with_errno("cannot read " + options.input));
+  file.read(reinterpret_cast<char*>(values.data()), bytes);
+  if (file.gcount() != bytes || file.peek() != std::ifstream::traits_type::eof()) {
+    throw std::runtime_error("cannot reshape " + options.input + ": it has not the " +
+                             std::to_string(bytes) + " bytes of --shape");
+  }
+  return values;
+}
+
+void write_answer(const std::string& path, const std::vector<float>& values) {
+  std::FILE* file = std::fopen(path.c_str(), "wb");
+  if (!file) throw std::runtime_error(with_errno("cannot write " + path));
+  const bool whole = std::fwrite(values.data(), sizeof(float), values.size(), file) == values.size();
+  if (std::fclose(file) != 0 || !whole) throw std::runtime_error(with_errno("cannot write " + path));
+}
+
+Event start_event(const Options& options, std::optional<int64_t> obeyed) {
+  const std::string versions = "{" + quoted("kit") + ":" + quoted(KIT_VERSION) + "," +
+                               quoted("runner") + ":" + quoted(KIT_RUNNER) + "," +
+                               quoted(runtime_name) + ":" + quoted(KIT_RUNTIME_VERSION) + "}";
+  return Event("start")
+      .number("protocol", kProtocol)
+      .number("pid", getpid())
+      .number("threads", options.threads)
+      .number("obeyed", obeyed)
+      .raw("versions", versions)
+      .text("cpus", cpus_in_use())
+      .number("page", page_bytes())
+      .text("clock", kClockName);
+}
+
+int64_t timed(Backend& backend) {
+  const int64_t began = now_ns();
+  backend.run();
+  return std::max<int64_t>(1, now_ns() - began);
+}
+
+void warm_up(Backend& backend, const Options& options, const Lines& lines) {
+  lines.say(Event("first").number("ns", timed(backend)));
+  const int64_t began = now_ns();
+  const auto least = static_cast<int64_t>(options.warmup_seconds * 1e9);
+  int64_t count = 0;
+  for (; count < options.warmup || now_ns() - began < least; ++count) backend.run();
+  lines.say(Event("warm").number("count", count).number("ns", now_ns() - began));
+}
+
+// Takes the samples and returns how many; lines are written outside of what is timed.
+int64_t sample(Backend& backend, const Options& options, const Lines& lines) {
+  const auto least = static_cast<int64_t>(options.min_seconds * 1e9);
+  const auto most = static_cast<int64_t>(options.max_seconds * 1e9);
+  std::vector<int64_t> samples;
+  int64_t count = 0;
+  stop_if_orphaned();
+  const int64_t began = now_ns();
+  int64_t now = began, flushed = began;
+  while ((count < options.iters || now - began < least) && (now - began < most || count == 0)) {
+    samples.push_back(timed(backend));
+    ++count;
+    now = now_ns();
+    if (now - flushed > kFlushNs) {
+      lines.say(Event("iter").numbers("ns", samples));
+      samples.clear();
+      flushed = now_ns();
+      stop_if_orphaned();
+    }
+  }
+  if (!samples.empty()) lines.say(Event("iter").numbers("ns", samples));
+  return count;
+}
+
+std::unique_ptr<Backend> load(const Options& options, const Lines& lines) {
+  auto backend = make_backend();
+  const auto obeyed = in(Stage::load, [&] { return backend->prepare(options); });
+  lines.say(start_event(options, obeyed));
+  return backend;
+}
+
+void measure(const Options& options, const Lines& lines) {
+  const auto backend = load(options, lines);
+  const auto base = forget_peak();
+  in(Stage::load, [&] {
+    const int64_t began = now_ns();
+    backend->load(options.model);
+    lines.say(Event("load").number("ns", now_ns() - began));
+  });
+  auto input = in(Stage::input, [&] { return read_input(options); });
+  in(Stage::input, [&] { backend->bind(input, options.shape); });
+  in(Stage::run, [&] { warm_up(*backend, options, lines); });
+  const bool profiled = !options.profile.empty();
+  if (profiled) in(Stage::profile, [&] { backend->begin_profile(); });
+  const int64_t cpu = cpu_ns();
+  const auto count = in(Stage::run, [&] { return sample(*backend, options, lines); });
+  const int64_t spent = cpu_ns() - cpu;
+  lines.say(Event("mem")
+                .number("peak_rss", status_bytes("VmHWM"))
+                .number("base_rss", base)
+                .number("os_threads", status_count("Threads")));
+  in(Stage::output, [&] { write_answer(options.out, backend->answer()); });
+  lines.say(Event("out").text("path", options.out));
+  if (profiled) {
+    in(Stage::profile, [&] { backend->write_profile(options.profile); });
+    lines.say(Event("profile").text("path", options.profile).text("kind", profile_kind));
+  }
+  lines.say(Event("end").number("count", count).number("cpu_ns", spent));
+}
+
+int run(int count, char** words) {
+  const Lines lines;
+  try {
+    const auto options = in(Stage::usage, [&] { return parse(count, words); });
+    if (!options.cpus.empty()) in(Stage::affinity, [&] { use_cpus(options.cpus); });
+    measure(options, lines);
+  } catch (const Failure& fault) {
+    lines.say(Event("error").text("at", name_of(fault.stage)).text("msg", fault.message));
+    return static_cast<int>(fault.stage);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace kit
+
+int main(int count, char** words) {
+  // Read when a runtime starts; kit sets them too, a person at a shell may not. Idle threads
+  // of OpenMP that spin slow int8 Lite models down by five times, and ONNX Runtime's wheels
+  // carry a usage reporter.
+  setenv("OMP_WAIT_POLICY", "passive", 1);
+  setenv("ORT_DISABLE_TELEMETRY", "1", 1);
+  _exit(kit::run(count, words));  // without destructors: some runtimes hang or crash in theirs
+}

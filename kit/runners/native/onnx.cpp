@@ -1,0 +1,111 @@
+// ONNX Runtime through its C interface; settings are those of kit/formats/onnx.py.
+#include <cstdio>
+#include <stdexcept>
+
+#include "ort_api.h"
+#include "runner.h"
+#include "system.h"
+
+namespace kit {
+namespace {
+
+class Onnx final : public Backend {
+ public:
+  std::optional<int64_t> prepare(const Options& options) override {
+    const std::string version = OrtGetApiBase()->GetVersionString();
+    api_ = OrtGetApiBase()->GetApi(kOrtApiVersion);
+    if (!api_ || version != KIT_RUNTIME_VERSION) {
+      throw std::runtime_error("ONNX Runtime " + version + " is not the " KIT_RUNTIME_VERSION
+                               " that this runner was built with");
+    }
+    check(api_->CreateEnv(kOrtLogError, "kit", &env_));
+    check(api_->DisableTelemetryEvents(env_));
+    check(api_->CreateSessionOptions(&settings_));
+    check(api_->SetSessionLogSeverityLevel(settings_, kOrtLogError));
+    check(api_->SetIntraOpNumThreads(settings_, static_cast<int>(options.threads)));
+    check(api_->SetInterOpNumThreads(settings_, 1));
+    check(api_->AddSessionConfigEntry(settings_, "session.intra_op.allow_spinning", "0"));
+    if (!options.profile.empty()) {
+      check(api_->EnableProfiling(settings_, (options.profile + ".part").c_str()));
+    }
+    return std::nullopt;
+  }
+
+  void load(const std::string& model) override {
+    check(api_->CreateSession(env_, model.c_str(), settings_, &session_));
+    check(api_->GetAllocatorWithDefaultOptions(&allocator_));
+    size_t inputs = 0, outputs = 0;
+    check(api_->SessionGetInputCount(session_, &inputs));
+    check(api_->SessionGetOutputCount(session_, &outputs));
+    if (inputs != 1 || outputs < 1) throw std::runtime_error("the model has not one input");
+    check(api_->SessionGetInputName(session_, 0, allocator_, &input_name_));
+    check(api_->SessionGetOutputName(session_, 0, allocator_, &output_name_));
+  }
+
+  void bind(std::vector<float>& input, const std::vector<int64_t>& shape) override {
+    OrtMemoryInfo* memory = nullptr;
+    check(api_->CreateCpuMemoryInfo(kOrtArena, kOrtDefaultMemory, &memory));
+    check(api_->CreateTensorWithDataAsOrtValue(memory, input.data(), input.size() * sizeof(float),
+                                               shape.data(), shape.size(), kOrtFloat, &input_));
+  }
+
+  void run() override {
+    if (output_) api_->ReleaseValue(output_);
+    output_ = nullptr;
+    check(api_->Run(session_, nullptr, &input_name_, &input_, 1, &output_name_, 1, &output_));
+  }
+
+  std::vector<float> answer() override {
+    OrtTensorInfo* info = nullptr;
+    int type = 0;
+    size_t count = 0;
+    void* data = nullptr;
+    check(api_->GetTensorTypeAndShape(output_, &info));
+    check(api_->GetTensorElementType(info, &type));
+    check(api_->GetTensorShapeElementCount(info, &count));
+    check(api_->GetTensorMutableData(output_, &data));
+    api_->ReleaseTensorTypeAndShapeInfo(info);
+    if (type != kOrtFloat) throw std::runtime_error("the model's output is not float32");
+    const auto* values = static_cast<const float*>(data);
+    return {values, values + count};
+  }
+
+  // ONNX Runtime profiles a session from its creation on; who reads the file leaves out the
+  // warm-up, see kit/runners/profile.py.
+  void begin_profile() override {}
+
+  void write_profile(const std::string& path) override {
+    char* written = nullptr;  // it adds the time of day to the name that it was given
+    check(api_->SessionEndProfiling(session_, allocator_, &written));
+    if (std::rename(written, path.c_str()) != 0) {
+      throw std::runtime_error(with_errno("cannot write " + path));
+    }
+  }
+
+ private:
+  void check(OrtStatus* status) const {
+    if (!status) return;
+    const std::string message = api_->GetErrorMessage(status);
+    api_->ReleaseStatus(status);
+    throw std::runtime_error(message);
+  }
+
+  const OrtApi* api_ = nullptr;
+  OrtEnv* env_ = nullptr;
+  OrtSessionOptions* settings_ = nullptr;
+  OrtSession* session_ = nullptr;
+  OrtAllocator* allocator_ = nullptr;
+  OrtValue* input_ = nullptr;
+  OrtValue* output_ = nullptr;
+  char* input_name_ = nullptr;
+  char* output_name_ = nullptr;
+};
+
+}  // namespace
+
+const char* const format_name = "onnx";
+const char* const runtime_name = "onnxruntime";
+const char* const profile_kind = "onnxruntime";
+std::unique_ptr<Backend> make_backend() { return std::make_unique<Onnx>(); }
+
+}  // namespace kit

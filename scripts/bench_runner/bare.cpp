@@ -1,0 +1,36 @@
+// The runtime in a bare loop: the same backend and options, and nothing of the protocol. The
+// samples are printed when all is over. Compiled by scripts/bench runner.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+
+#include "runner.h"
+#include "system.h"
+
+int main(int count, char** words) {
+  setenv("OMP_WAIT_POLICY", "passive", 1);
+  setenv("ORT_DISABLE_TELEMETRY", "1", 1);
+  const auto options = kit::parse(count, words);
+  if (!options.cpus.empty()) kit::use_cpus(options.cpus);
+  const auto backend = kit::make_backend();
+  backend->prepare(options);
+  backend->load(options.model);
+  std::vector<float> input(static_cast<size_t>(options.elements()));
+  std::ifstream(options.input, std::ios::binary)
+      .read(reinterpret_cast<char*>(input.data()),
+            static_cast<std::streamsize>(input.size() * sizeof(float)));
+  backend->bind(input, options.shape);
+  std::vector<int64_t> samples(static_cast<size_t>(options.iters));
+  for (int64_t i = 0; i < options.warmup; ++i) backend->run();
+  for (auto& sample : samples) {
+    const int64_t began = kit::now_ns();
+    backend->run();
+    sample = kit::now_ns() - began;
+  }
+  for (const int64_t sample : samples) std::printf("%lld\n", static_cast<long long>(sample));
+  std::fflush(stdout);
+  _exit(0);
+}

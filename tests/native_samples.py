@@ -1,0 +1,157 @@
+"""Native runners as tests use them: built once, run here, or an emulated Arm processor."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kit import family, formats
+from kit.devices import local
+from kit.runners import drive, native
+from kit.runners._toolchain import ABIS
+from kit.runners.native import RunnerSet
+from kit.runners.protocol import Request, Transcript
+
+SHAPE = (1, 3, 96, 96)
+HERE = next((abi.name for abi in ABIS.values() if abi.native), None)
+QEMU = "qemu-aarch64-static"
+
+# qemu-user shows the host's /proc/cpuinfo, and ONNX Runtime for Arm trusts what it reads.
+CPUINFO = """processor\t: 0
+BogoMIPS\t: 50.00
+Features\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimddp
+CPU implementer\t: 0x41
+CPU architecture: 8
+CPU variant\t: 0x3
+CPU part\t: 0xd0b
+CPU revision\t: 1
+
+"""
+
+Command = Callable[[RunnerSet], list[str]]
+
+
+def here(runner: RunnerSet) -> list[str]:
+    """Return the command of a runner in the cache."""
+    return runner.command(str(runner.folder))
+
+
+@cache
+def runner(name: str) -> RunnerSet:
+    """Return the runner of this machine for a format, built if need be."""
+    if HERE is None:
+        pytest.skip("there are no native runners for this system")
+    if shutil.which("g++") is None:
+        pytest.skip("g++ is not installed")
+    (found,) = native.build(HERE, [name])
+    return found
+
+
+@cache
+def arm_runner(name: str) -> RunnerSet:
+    """Return a runner for arm64-v8a; builds it and fetches its wheel if need be."""
+    for tool in ("aarch64-linux-gnu-g++", QEMU, "unshare"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
+    (found,) = native.build("arm64-v8a", [name])
+    return found
+
+
+def emulated(cpuinfo: Path) -> Command:
+    """Return how to run an arm64 runner here."""
+    cpuinfo.write_text(CPUINFO)
+    mounted = f'mount --bind {cpuinfo} /proc/cpuinfo && exec "$@"'
+    words = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mounted, "sh"]
+    if subprocess.run([*words, "true"], capture_output=True).returncode != 0:
+        pytest.skip("this system does not let a process have a mount namespace of its own")
+    # Its default processor offers SME, which qemu 7.2 computes wrongly.
+    return lambda found: [*words, "env", "QEMU_CPU=cortex-a76", QEMU, *here(found)]
+
+
+def run(found: RunnerSet, request: Request, command: Command = here) -> Transcript:
+    """Run a request to its end, as `kit bench` does."""
+    return drive.run(
+        local.open(None), request, drive.environment(request.threads), command(found), 60.0
+    )
+
+
+def export(folder: Path, name: str, method: str) -> Path:
+    """Write MobileNetV2 0.35 at 96 px, with the random weights of a seed, in one format."""
+    import torch
+
+    from kit.quantize._contract import Options
+    from kit.quantize._graph import fold
+
+    member = formats.get(name)
+    images = torch.from_numpy(pictures(8))
+    model = settled(images)
+    graph = model
+    if method == "static":
+        options = Options(granularity="per-channel", output_margin=1.0)
+        quantize = family.load("quantize", "static").quantize
+        graph = quantize(fold(model), member.INFO.flow, images, options).graph
+    file = folder / f"{name}-{method}{member.INFO.suffix}"
+    member.export(graph, images[:1], file)
+    return file
+
+
+def settled(images):
+    """Return a network whose BatchNorm has seen pictures: untrained ones answer with zeros."""
+    import torch
+
+    torch.manual_seed(0)
+    model = family.load("models", "mobilenet_v2").build(0.35, 1000)
+    model.train()
+    with torch.no_grad():
+        for _ in range(20):
+            model(images)
+    return model.eval()
+
+
+def pictures(count: int) -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(count, *SHAPE[1:])).astype(np.float32)
+
+
+def request(folder: Path, name: str, model: Path) -> Request:
+    """Return a short request whose files lie in a folder."""
+    (folder / "in.bin").write_bytes(pictures(1).tobytes())
+    return Request(
+        format=name,
+        model=str(model),
+        input=str(folder / "in.bin"),
+        shape=SHAPE,
+        out=str(folder / "out.bin"),
+        warmup=2,
+        warmup_seconds=0.0,
+        iters=5,
+        min_seconds=0.0,
+        max_seconds=60.0,
+        threads=1,
+    )
+
+
+def answer(request: Request) -> np.ndarray:
+    return np.fromfile(request.out, dtype="<f4")
+
+
+def by_python(request: Request, folder: Path) -> np.ndarray:
+    """Return what the Python runner answers, in a process of its own."""
+    own = replace(request, out=str(folder / "python.bin"))
+    drive.run(local.open(None), own, drive.environment(1))
+    return answer(own)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

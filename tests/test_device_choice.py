@@ -1,0 +1,136 @@
+"""Which device is meant, where the server is, and what is neither."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import pytest
+from transport_samples import NAMES, free_port, peer
+
+from kit.devices import _select, _server
+from kit.errors import DeviceError, DeviceLost, UsageError
+
+pytestmark = pytest.mark.usefixtures("no_settings")
+
+
+def test_no_device_is_told():
+    for call in (_select.serials, _select.open_transport):
+        with pytest.raises(DeviceError, match="no device is connected") as caught:
+            call(None)
+        assert "HOST:PORT" in caught.value.hint
+    with pytest.raises(DeviceError, match="no device is connected"):
+        _select.serials("all")
+
+
+def test_two_devices_need_a_choice(x86_64_device, new_device, adb_server, monkeypatch):
+    other = new_device("x86_64", size_mb=64)
+    first = adb_server.connect(x86_64_device.serial)
+    assert _select.serials(None) == [first]
+    second = adb_server.connect(other.serial)
+    with pytest.raises(DeviceError, match="there are 2 devices") as caught:
+        _select.open_transport(None)
+    assert first in caught.value.message
+    assert second in caught.value.message
+    assert sorted(_select.serials("all")) == sorted([first, second])
+    assert _select.serials(f"{second}, {first},{second}") == [second, first]
+    monkeypatch.setenv("ANDROID_SERIAL", second)
+    assert _select.open_transport(None).serial == second
+    assert _select.serials(first) == [first]
+
+
+@pytest.mark.parametrize("serial", [*NAMES, "x" * 5000, "R58M123", "127.0.0.1:0", "[::1]", ":5555"])
+def test_unknown_serial_is_told_with_those_there_are(x86_64_device, adb_server, serial):
+    known = adb_server.connect(x86_64_device.serial)
+    with pytest.raises(DeviceError) as caught:
+        _select.open_transport(serial)
+    assert repr(serial) in caught.value.message
+    assert known in caught.value.hint
+
+
+def test_choice_of_nothing_is_told():
+    for choice in ("", ",", " , "):
+        with pytest.raises(UsageError, match="names no device"):
+            _select.serials(choice)
+
+
+@pytest.mark.parametrize("serial", ["127.0.0.1:{}", "localhost:{}"])
+def test_address_needs_no_server(x86_64_device, serial):
+    serial = serial.format(x86_64_device.port)
+    with closing(_select.open_transport(serial)) as one:
+        assert one.shell("echo x").stdout == "x\n"
+        assert one.serial == serial
+
+
+def test_closed_port_is_told():
+    with pytest.raises(DeviceLost, match="Connection refused"):
+        _select.open_transport(f"127.0.0.1:{free_port()}")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(b"", marks=pytest.mark.slow),
+        b"HTTP/1.1 400 Bad Request\r\n\r\n" * 4,
+        bytes(64),
+        b"\xff" * 64,
+    ],
+)
+def test_what_is_no_daemon_is_told(answer):
+    with peer(answer) as port, pytest.raises(DeviceError):
+        _select.open_transport(f"127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(b"", marks=pytest.mark.slow),
+        b"HTTP/1.1 400 Bad Request\r\n",
+        b"OKAYzzzz",
+        pytest.param(b"OKAYffff", marks=pytest.mark.slow),
+    ],
+)
+def test_what_is_no_server_is_told(monkeypatch, answer):
+    with peer(answer) as port:
+        monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(port))
+        with pytest.raises(DeviceError, match="adb server"):
+            _select.listed()
+
+
+def test_device_with_pairing_is_told():
+    # A fake: Debian's daemon has no TLS. Android's answers a greeting with STLS.
+    word = int.from_bytes(b"STLS", "little")
+    packet = b"".join(
+        n.to_bytes(4, "little") for n in (word, 0x01000000, 0, 0, 0, word ^ 0xFFFFFFFF)
+    )
+    with peer(packet) as port, pytest.raises(DeviceError, match="pairing") as caught:
+        _select.open_transport(f"127.0.0.1:{port}")
+    assert "adb pair" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("ANDROID_ADB_SERVER_PORT", "5038", ("127.0.0.1", 5038)),
+        ("ANDROID_ADB_SERVER_PORT", "", ("127.0.0.1", 5037)),
+        ("ADB_SERVER_SOCKET", "tcp:5039", ("127.0.0.1", 5039)),
+        ("ADB_SERVER_SOCKET", "tcp:build-host:5039", ("build-host", 5039)),
+    ],
+)
+def test_server_is_found_where_adb_finds_it(monkeypatch, name, value, found):
+    monkeypatch.setenv(name, value)
+    assert _server.address() == found
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ANDROID_ADB_SERVER_PORT", "65536"),
+        ("ANDROID_ADB_SERVER_PORT", "five"),
+        ("ADB_SERVER_SOCKET", "localabstract:adb"),
+        ("ADB_SERVER_SOCKET", "tcp:host:"),
+    ],
+)
+def test_address_of_no_server_is_told(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=name):
+        _select.listed()

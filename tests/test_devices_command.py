@@ -1,0 +1,92 @@
+"""`kit devices` and the facts it shows, of virtual devices."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+
+import pytest
+from transport_samples import WAYS
+from virtual_device.relay import Relay
+
+from kit.devices import _facts, _select
+
+pytestmark = pytest.mark.usefixtures("no_settings")
+
+
+def test_facts_are_the_devices(transport, x86_64_device):
+    found = _facts.gather(transport)
+    assert found.kind == "virtual"
+    assert found.serial == x86_64_device.serial
+    assert found.abis == ("x86_64",)
+    assert found.page_size == 4096
+    assert found.memory
+    assert found.free_bytes
+    assert found.battery is not None
+    assert sum(len(cluster.cpus) for cluster in found.clusters) == found.cores
+
+
+def test_facts_follow_the_device(new_device):
+    device = new_device("x86_64", size_mb=64)
+    device.state.set(temperature=41.5, battery=17, battery_status=3, thermal_status=2)
+    device.state.set(page_size=16384, online="0")
+    with closing(_select.open_transport(device.serial)) as one:
+        found = _facts.gather(one)
+        assert found.battery is not None
+        assert (found.battery.level, found.battery.temperature_c) == (17, 41.5)
+        assert found.battery.status == "discharging"
+        assert found.thermal_status == "moderate"
+        assert found.page_size == 16384
+        assert found.online == (0,)
+        device.state.dumpsys("battery", None)
+        device.state.dumpsys("thermalservice", None)
+        found = _facts.gather(one)
+        assert (found.battery, found.thermal_status) == (None, None)
+
+
+@pytest.mark.slow
+def test_facts_of_an_arm_device(arm64_device):
+    with closing(_select.open_transport(arm64_device.serial)) as one:
+        assert _facts.gather(one).abis[0] == "arm64-v8a"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_command_shows_a_device(x86_64_device, request, capsys, way):
+    from kit import cli
+
+    arguments = ["devices", "--device", x86_64_device.serial]
+    if way == "server":
+        request.getfixturevalue("adb_server").connect(x86_64_device.serial)
+        arguments = ["devices"]
+    assert cli.run(arguments) == 0
+    text = capsys.readouterr().out
+    for words in (x86_64_device.serial, "device, virtual", "API level", "x86_64", "°C", "4 KB"):
+        assert words in text
+    assert cli.run([*arguments, "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["devices"]
+    assert (found["serial"], found["kind"]) == (x86_64_device.serial, "virtual")
+
+
+def test_command_without_a_device(capsys):
+    from kit import cli
+
+    assert cli.run(["devices"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "no device is connected" in captured.err
+    assert cli.run(["devices", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"devices": []}
+
+
+@pytest.mark.slow
+def test_one_silent_device_does_not_hide_the_others(x86_64_device, adb_server, capsys):
+    from kit import cli
+
+    with Relay(x86_64_device.port) as relay:
+        adb_server.connect(x86_64_device.serial)
+        adb_server.connect(relay.serial)
+        relay.cut("silence", back=False)
+        assert cli.run(["devices", "--json"]) == 0
+    rows = {d["serial"]: d for d in json.loads(capsys.readouterr().out)["devices"]}
+    assert rows[x86_64_device.serial]["state"] == "device"
+    assert rows[relay.serial]["state"] == "lost"

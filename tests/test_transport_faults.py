@@ -1,0 +1,129 @@
+"""Connections that break and devices that do not know this machine, for real."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import threading
+import time
+from contextlib import closing
+
+import pytest
+from transport_samples import FOLDER, SILENCE, WAYS
+from virtual_device.relay import Relay
+
+from kit.devices import _direct, _keys, _select
+from kit.errors import DeviceError, DeviceLost
+
+pytestmark = pytest.mark.usefixtures("no_settings")
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("how", ["fin", "rst", SILENCE])
+@pytest.mark.parametrize("during", ["push", "shell", "pull"])
+def test_lost_connection_is_noticed_and_comes_back(
+    x86_64_device, reach, tmp_path, way, how, during
+):
+    source, back = tmp_path / "source", tmp_path / "back"
+    source.write_bytes(os.urandom(30_000_000))
+    with Relay(x86_64_device.port) as relay, closing(reach(way, relay.serial)) as one:
+        one.push(source, f"{FOLDER}/kit-test/whole")
+        before = time.monotonic()
+        with pytest.raises(DeviceLost):
+            if during == "shell":
+                threading.Timer(0.5, relay.cut, [how]).start()
+                one.shell("echo begun; sleep 100", timeout=100)
+            elif during == "push":
+                relay.cut(how, after=5_000_000, direction="to_device")
+                one.push(source, f"{FOLDER}/kit-test/part")
+            else:
+                relay.cut(how, after=5_000_000, direction="from_device")
+                one.pull(f"{FOLDER}/kit-test/whole", back)
+        assert relay.happened.wait(10)  # the relay notes it a moment after the cut
+        assert time.monotonic() - before < 30, "the whole timeout passed"
+        assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["source"]
+        one.pull(f"{FOLDER}/kit-test/whole", back)  # the same transport, connected anew
+        assert back.read_bytes() == source.read_bytes()
+        one.shell(f"rm -rf {FOLDER}/kit-test")
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("how", ["fin", SILENCE])
+def test_device_that_stays_away_is_told_each_time(x86_64_device, reach, way, how):
+    with Relay(x86_64_device.port) as relay, closing(reach(way, relay.serial)) as one:
+        relay.cut(how, back=False)
+        relay.happened.wait(10)
+        before = time.monotonic()
+        for _ in range(2):
+            with pytest.raises(DeviceLost):
+                one.shell("true", timeout=100)
+        assert time.monotonic() - before < 60, "the whole timeout passed"
+        relay.restore()
+        assert one.shell("echo back").stdout == "back\n"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_killed_daemon_is_noticed_and_comes_back(new_device, reach, way):
+    device = new_device("x86_64", size_mb=64)
+    with closing(reach(way, device.serial)) as one:
+        threading.Timer(0.5, device.kill_daemon).start()
+        with pytest.raises(DeviceLost):
+            one.shell("sleep 100", timeout=100)
+        device.restart()
+        assert one.shell("echo back").stdout == "back\n"
+
+
+def test_unknown_key_is_told_and_may_be_accepted(x86_64_device):
+    with Relay(x86_64_device.port, keys=[]) as relay:
+        quick = _direct.DirectTransport(
+            relay.serial, lambda: _direct.Tcp("127.0.0.1", relay.port), auth_seconds=1
+        )
+        with closing(quick), pytest.raises(DeviceError, match="is unauthorized") as caught:
+            quick.shell("true")
+        assert "accept 'Allow USB debugging?'" in caught.value.hint
+        assert relay.offered
+        relay.allow(_keys.folder() / "adbkey.pub")
+        assert quick.shell("echo in").stdout == "in\n"
+
+
+def test_server_tells_an_unknown_key(x86_64_device, adb_server, monkeypatch, capsys):
+    from kit import cli
+
+    with Relay(x86_64_device.port, keys=[]) as relay:
+        adb_server("connect", relay.serial)
+        with pytest.raises(DeviceError, match="is unauthorized") as caught:
+            _select.open_transport(None)
+        assert not isinstance(caught.value, DeviceLost)
+        assert cli.run(["devices", "--json"]) == 0
+        (found,) = json.loads(capsys.readouterr().out)["devices"]
+        assert found["state"] == "unauthorized"
+        assert "accept 'Allow USB debugging?'" in found["fix"]
+        assert cli.run(["devices", "--device", relay.serial]) == 9
+        assert "accept 'Allow USB debugging?'" in capsys.readouterr().out
+
+
+def test_key_is_made_once_and_only_for_its_owner(x86_64_device, tmp_path):
+    _select.open_transport(x86_64_device.serial).close()
+    key, public = tmp_path / "keys/adbkey", tmp_path / "keys/adbkey.pub"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    before = key.read_bytes(), public.read_bytes()
+    public.unlink()  # as after a careless copy: the other half is enough
+    with Relay(x86_64_device.port, keys=[]) as relay:
+        relay_key = tmp_path / "again.pub"
+        relay_key.write_bytes(before[1])
+        relay.allow(relay_key)
+        with closing(_select.open_transport(relay.serial)) as one:
+            assert one.shell("echo in").stdout == "in\n"
+    assert key.read_bytes() == before[0]
+    assert sorted(p.name for p in key.parent.iterdir()) == ["adbkey"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\0 not a key", b"-----BEGIN PRIVATE KEY-----\n"])
+def test_broken_key_is_told_and_kept(x86_64_device, tmp_path, content):
+    key = tmp_path / "keys/adbkey"
+    key.parent.mkdir()
+    key.write_bytes(content)
+    with pytest.raises(DeviceError, match="is not an RSA key"):
+        _select.open_transport(x86_64_device.serial)
+    assert key.read_bytes() == content

@@ -1,0 +1,100 @@
+"""Fixtures and peers of the tests of both ways to a device.
+
+`server` goes through the stock adb server, `direct` is kit's own connection.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import closing, contextmanager
+
+import pytest
+
+FOLDER = "/data/local/tmp"
+WAYS = ("server", "direct")
+SILENCE = pytest.param("silence", marks=pytest.mark.slow)  # waits for seconds, by nature
+NAMES = (
+    "a b",
+    "it's",
+    'say "hi"',
+    "$(id)`id`",
+    "line\nbreak",
+    "Gerät-日本",
+    "-n",
+    "a,b",
+    "back\\n",
+)
+
+
+@pytest.fixture
+def no_settings(monkeypatch, tmp_path):
+    """No adb server of this machine, no chosen device, keys of the test's own."""
+    for name in ("ANDROID_SERIAL", "ADB_SERVER_SOCKET", "ANDROID_ADB_SERVER_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(free_port()))
+    monkeypatch.setenv("ANDROID_USER_HOME", str(tmp_path / "keys"))
+
+
+@pytest.fixture
+def adb_server(adb, no_settings, monkeypatch):
+    """The stock adb with a server that kit finds; it forgets its devices after the test."""
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(adb.port))
+    adb("start-server")
+    yield adb
+    adb("disconnect")
+
+
+@pytest.fixture
+def reach(request, no_settings):
+    """Open a transport to a serial in one of the two ways."""
+
+    from kit.devices import _direct, _select, _server
+
+    def opened(way: str, serial: str):
+        if way == "server":
+            request.getfixturevalue("adb_server").connect(serial)
+        transport = _select.open_transport(serial)
+        kind = {"server": _server.ServerTransport, "direct": _direct.DirectTransport}[way]
+        assert isinstance(transport, kind)
+        return transport
+
+    return opened
+
+
+@pytest.fixture(params=WAYS)
+def transport(request, reach, x86_64_device):
+    with closing(reach(request.param, x86_64_device.serial)) as opened:
+        yield opened
+        opened.shell(f"rm -rf {FOLDER}/kit-test")
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@contextmanager
+def peer(answer: bytes):
+    """Listen on a port, answer what comes with the same bytes, and then say nothing."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(8)
+        kept = []
+
+        def serve():
+            while True:
+                try:
+                    kept.append(listener.accept()[0])
+                except OSError:
+                    return
+                if answer:
+                    kept[-1].recv(1)
+                    kept[-1].sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield int(listener.getsockname()[1])
+        listener.shutdown(socket.SHUT_RDWR)
+        for one in kept:
+            one.close()

@@ -20,20 +20,36 @@ _QUIETER = "close other programs and measure again"
 
 
 def warnings(
-    context: Context, plan: Plan, obeyed: int | None, processes: Sequence[Process]
+    context: Context,
+    plan: Plan,
+    obeyed: int | None,
+    processes: Sequence[Process],
+    kind: str = "local",
 ) -> tuple[str, ...]:
-    """Return what to know before believing the samples of one run, the gravest first."""
+    """Return what to know before believing the samples of one run, the gravest first.
+
+    Args:
+        context: of the measurement.
+        plan: how it was to be done.
+        obeyed: threads that the runtime says it used.
+        processes: with their samples.
+        kind: of the device, see `kit.results.schema.DeviceRef`.
+    """
     found = stability.assess([p.samples_ns for p in processes])
     return (
-        *of_machine(context, plan),
+        *of_machine(context, plan, kind),
+        *of_conditions(plan, processes),
         *of_threads(plan, obeyed, processes),
-        *of_stability(found),
+        *of_stability(found, plan.precision),
         *of_count(plan, processes),
     )
 
 
-def of_machine(context: Context, plan: Plan) -> Iterator[str]:
-    """Warn of a busy machine, a slow governor, and more threads than cores."""
+def of_machine(context: Context, plan: Plan, kind: str = "local") -> Iterator[str]:
+    """Warn of a busy machine, a slow governor, and more threads than cores.
+
+    Android's load average counts threads that wait for hardware: it says nothing there.
+    """
     if plan.threads > context.cores:
         yield (
             f"{plan.threads} threads share {context.cores} cores, and wait for each other: "
@@ -45,7 +61,7 @@ def of_machine(context: Context, plan: Plan) -> Iterator[str]:
                 f"other programs kept {context.others:.1f} of {context.cores} cores busy "
                 f"meanwhile: {_QUIETER}"
             )
-    elif context.load_before > max(0.7, BUSY * context.cores):
+    elif kind in ("local", "virtual") and context.load_before > max(0.7, BUSY * context.cores):
         yield (
             f"the load average was {context.load_before:.1f} on {context.cores} cores at the "
             f"start: {_QUIETER}; it covers a minute, so wait one after a build"
@@ -54,6 +70,23 @@ def of_machine(context: Context, plan: Plan) -> Iterator[str]:
         yield (
             f"the governor {context.governor!r} keeps the clock low: `sudo cpupower "
             "frequency-set -g performance`, or plug the charger in"
+        )
+
+
+def of_conditions(plan: Plan, processes: Sequence[Process]) -> Iterator[str]:
+    """Warn of a device that was hot, or that slowed itself down."""
+    seen = [condition for process in processes for condition in process.conditions]
+    warm = [c.temperature_c for c in seen if c.temperature_c is not None]
+    if warm and max(warm) > plan.cool_c:
+        yield (
+            f"the battery had up to {max(warm):.1f} °C, above the {plan.cool_c:g} °C that a "
+            "process waits for: let the device cool down, or raise --cool-wait"
+        )
+    statuses = {c.thermal_status for c in seen} - {None, "none"}
+    if statuses:
+        yield (
+            f"the device reported the thermal status {', '.join(sorted(map(str, statuses)))}: "
+            "it slows itself down then, so let it cool down and measure again"
         )
 
 
@@ -79,8 +112,8 @@ def cores_used(processes: Sequence[Process]) -> float | None:
     return sum(cpu) / wall if len(cpu) == len(processes) and wall else None
 
 
-def of_stability(found: Stability) -> Iterator[str]:
-    """Warn of samples that are not one number."""
+def of_stability(found: Stability, precision: float = stability.HALF_WIDTH) -> Iterator[str]:
+    """Warn of samples that are not one number, or not known to the plan's precision."""
     if found.modes is not None:
         low, high = found.modes
         yield (
@@ -97,9 +130,10 @@ def of_stability(found: Stability) -> Iterator[str]:
         yield _drifting(found.drift)
     if found.half_width is None:
         yield "too few samples for a 95 % interval: measure without --quick"
-    elif found.half_width > stability.HALF_WIDTH:
+    elif found.half_width > precision:
         yield (
-            f"the median is known to ±{100 * found.half_width:.1f} % only: {_QUIETER}, or "
+            f"not resolved: the median is known to ±{100 * found.half_width:.1f} % only: "
+            f"{_QUIETER}, or "
             "measure longer with --official"
         )
 

@@ -16,7 +16,13 @@ from kit.results.schema import Operator, Plan, Process
 from kit.runners.protocol import Request, Transcript
 
 # Memory is a pass of its own: a few inferences, so that samples are not held meanwhile.
-_FEW: dict[str, Any] = {"warmup": 0, "warmup_seconds": 0.0, "iters": 3, "min_seconds": 0.0, "max_seconds": 60.0}
+_FEW: dict[str, Any] = {
+    "warmup": 0,
+    "warmup_seconds": 0.0,
+    "iters": 3,
+    "min_seconds": 0.0,
+    "max_seconds": 60.0,
+}
 # So is the profile: recording takes time, so its samples are no measurement.
 _PROFILED: dict[str, Any] = {**_FEW, "warmup": 2, "iters": 20}
 PROFILE = "profile.out"

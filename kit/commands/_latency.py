@@ -37,6 +37,24 @@ def bar() -> Iterator[Callable[[int, int, str], None]]:
         yield update
 
 
+@contextmanager
+def bars(names: Sequence[str]) -> Iterator[dict[str, Callable[[int, int, str], None]]]:
+    """Give such a function for each device, each with a line of its own."""
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    console = Console(stderr=True)
+    progress = Progress(console=console, transient=True, disable=not console.is_terminal)
+
+    def updating(name: str, task: TaskID) -> Callable[[int, int, str], None]:
+        return lambda done, total, label: progress.update(
+            task, completed=done, total=total, description=f"{name}: {label}", refresh=True
+        )
+
+    with progress:
+        yield {name: updating(name, progress.add_task(name, total=None)) for name in names}
+
+
 def table(rows: Sequence[Row]) -> None:
     """Print the table; times are milliseconds, sizes and memory 10^6 bytes."""
     from rich import box

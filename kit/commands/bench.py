@@ -1,15 +1,17 @@
-"""`kit bench`: latency of the formats of one or more bundles, on this machine."""
+"""`kit bench`: latency of the formats of one or more bundles, here or on devices."""
 
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from kit.errors import OutputError, UsageError
+if TYPE_CHECKING:
+    from kit.commands._bench import Measured
+    from kit.results.schema import Plan
 
 _PATH = click.Path(path_type=Path)
 
@@ -17,82 +19,158 @@ _PATH = click.Path(path_type=Path)
 @click.command("bench")
 @click.argument("bundles", type=_PATH, nargs=-1, required=True, metavar="BUNDLE...")
 @click.option(
+    "--device",
+    "choice",
+    metavar="SERIAL",
+    help="A serial, HOST:PORT, several with commas, `all`, or `auto`: ANDROID_SERIAL, or else "
+    "the only device. Default: this machine.",
+)
+@click.option(
     "--format",
     "names",
     metavar="F,…",
     help="Comma-separated formats; `reference` is eager fp32 PyTorch. Default: all of the bundle.",
 )
 @click.option("--threads", type=click.IntRange(1, 1024), default=1, help="Default: 1.")
+@click.option(
+    "--cpus",
+    default="all",
+    metavar="big|little|all|MASK",
+    help="Cores to run on: a cluster, or a mask in hexadecimal. Default: all.",
+)
 @click.option("--quick", is_flag=True, help="One process each: a look, not a result to quote.")
 @click.option("--official", is_flag=True, help="1024 samples and 60 s in each of 3 processes.")
+@click.option(
+    "--repeats",
+    type=click.IntRange(1, 1000),
+    help="Fresh processes of each format; more are added while the median is not known well.",
+)
+@click.option(
+    "--precision",
+    type=click.FloatRange(0.1, 50),
+    help="Percent of the median that half its 95 % interval may have. Default: 2.",
+)
+@click.option(
+    "--cool",
+    type=float,
+    metavar="°C",
+    help="Battery temperature that a process waits for. Default: 38.",
+)
+@click.option(
+    "--cool-wait", type=click.FloatRange(0), metavar="S", help="No longer than this. Default: 120."
+)
+@click.option(
+    "--runner",
+    type=click.Choice(["auto", "python", "native"]),
+    default="auto",
+    help="On this machine: native where `kit runner build` made one, or Python. Default: auto.",
+)
+@click.option("--profile", is_flag=True, help="Time of each operator, in processes of their own.")
+@click.option(
+    "--sweep",
+    type=click.Choice(["threads"]),
+    help="Try numbers of threads and clusters of cores, and recommend one.",
+)
+@click.option(
+    "--sustained",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MIN",
+    help="Measure so many minutes without a pause, and say when throttling begins.",
+)
+@click.option("--keep", is_flag=True, help="Leave the files of this measurement on the device.")
 @click.option(
     "-o",
     "--output",
     type=_PATH,
-    help="Write the result for `kit report`: a file, or a folder for several bundles.",
+    help="Write the result for `kit report`: a file, or a folder for several bundles or devices.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
-def command(
-    bundles: tuple[Path, ...],
-    names: str | None,
-    threads: int,
-    quick: bool,
-    official: bool,
-    output: Path | None,
-    as_json: bool,
-) -> None:
-    """Latency of the formats in BUNDLE, measured in fresh processes on this machine.
+def command(bundles: tuple[Path, ...], **options: Any) -> None:
+    """Latency of the formats in BUNDLE, measured in fresh processes, here or on devices.
 
     Several bundles are measured side by side, which is how int8 and fp32 are compared.
     Every sample is kept; what makes the numbers doubtful is said on stderr.
     """
-    from kit.bench.measure import measure_all
-    from kit.bench.plan import preset
-    from kit.bench.rows import as_json as record
-    from kit.bench.rows import rows
-    from kit.commands import _latency
+    from kit.commands import _bench
     from kit.results import store
 
-    if quick and official:
-        raise UsageError("--quick and --official exclude each other", "give one of them")
-    plan = preset("quick" if quick else "official" if official else "default", threads)
-    wanted = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
-    given = list(dict.fromkeys(bundles))
-    files = [] if output is None else _files(given, output)
-    with _latency.bar() as update:
-        results = measure_all(given, wanted, plan, update)
-    for result, file in zip(results, files, strict=False):
-        store.write(result, file)
-    table = rows(results)
+    names = ("quick", "official", "sweep", "sustained", "profile")
+    _bench.check(*(options[name] for name in names))
+    given = tuple(dict.fromkeys(bundles))
+    output: Path | None = options["output"]
+    choice: str | None = options["choice"]
+    several = choice is not None and (choice == "all" or "," in choice)
+    folder = output is not None and (len(given) > 1 or several or output.is_dir())
+    if output is not None:
+        _bench.check_output(output, folder)
+    asked = _bench.Asked(
+        bundles=given,
+        formats=_formats(options["names"]),
+        plan=_plan(options),
+        cpus=options["cpus"],
+        runner=options["runner"],
+        profile=options["profile"],
+        sweep=options["sweep"] is not None,
+        keep=options["keep"],
+    )
+    measured, errors = _bench.run(asked, choice)
+    if output is not None:
+        for result, file in _bench.files(measured, given, output, folder):
+            store.write(result, file)
+    _show(measured, options["as_json"], options["sustained"] is not None)
+    for error in errors[1:]:
+        click.echo(f"kit: {error.message}\nhint: {error.hint}", err=True)
+    if errors:
+        raise errors[0]
+
+
+def _formats(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(n.strip() for n in text.split(",") if n.strip())
+
+
+def _plan(options: dict[str, Any]) -> Plan:
+    from kit.bench import sustained
+    from kit.bench.plan import preset
+
+    name = "quick" if options["quick"] else "official" if options["official"] else "default"
+    plan = preset(name, options["threads"])  # type: ignore[arg-type]  # one of the three
+    changes: dict[str, Any] = {}
+    if (repeats := options["repeats"]) is not None:
+        most = plan.most_repeats
+        changes |= {"repeats": repeats, "most_repeats": most and max(most, repeats)}
+    if (percent := options["precision"]) is not None:
+        changes["precision"] = percent / 100
+    if (cool := options["cool"]) is not None:
+        changes["cool_c"] = cool
+    if (seconds := options["cool_wait"]) is not None:
+        changes["cool_seconds"] = seconds
+    if changes:
+        plan = plan.model_copy(update={**changes, "name": "custom"})
+    minutes = options["sustained"]
+    return plan if minutes is None else sustained.plan(minutes, plan)
+
+
+def _show(measured: Sequence[Measured], as_json: bool, sustained: bool) -> None:
+    from kit.bench import paired
+    from kit.bench.rows import as_json as record
+    from kit.bench.rows import rows
+    from kit.commands import _device_tables, _latency
+
+    tables = [rows(one.results) for one in measured]
     if as_json:
-        click.echo(json.dumps({"results": [record(row) for row in table]}))
-    else:
-        _latency.table(table)
-    for line in (*_latency.context(table), *_latency.doubts(table)):
-        click.echo(line, err=True)
+        found = {
+            "results": [record(row) for table in tables for row in table],
+            "comparisons": [paired.as_json(c) for table in tables for c in paired.compare(table)],
+            "recommended": {one.serial: _recommended(one) for one in measured},
+        }
+        click.echo(json.dumps(found))
+    for one, table in zip(measured, tables, strict=True):
+        if not as_json:
+            _latency.table(table)
+            _device_tables.show(one.results, table, sustained)
+        for line in (*_latency.context(table), *_latency.doubts(table)):
+            click.echo(line, err=True)
 
 
-def _files(bundles: Sequence[Path], output: Path) -> list[Path]:
-    """Return where each result goes, before minutes are spent on measuring it.
-
-    Raises:
-        OutputError: the folder cannot be made or written to.
-    """
-    one = len(bundles) == 1 and not output.is_dir()
-    folder = output.parent if one else output
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as exc:
-        raise OutputError(
-            f"cannot write to {folder}: {exc.strerror}",
-            "choose another place with -o; for several bundles it is a folder",
-        ) from exc
-    if one:
-        return [output]
-    names = [path.resolve().name for path in bundles]
-    unique = len(set(names)) == len(names)
-    return [
-        output / (f"{name}.json" if unique else f"{index}-{name}.json")
-        for index, name in enumerate(names, 1)
-    ]
+def _recommended(one: Measured) -> dict[str, dict[str, str]]:
+    return {r.bundle.name: r.recommended for r in one.results if r.recommended}

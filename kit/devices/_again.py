@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,11 +23,23 @@ class Again:
     Args:
         inner: the connection, which connects anew by itself but asks once only.
         patience: seconds after the first loss in which the device may come back.
+        stop: when it is set, every call raises `KeyboardInterrupt`: Ctrl-C reaches the main
+            thread only, and each device has a thread of its own.
     """
 
-    def __init__(self, inner: Transport, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        inner: Transport,
+        patience: float = PATIENCE,
+        stop: threading.Event | None = None,
+    ) -> None:
         self.inner, self._patience = inner, patience
+        self._stop = stop or threading.Event()
         self.serial = inner.serial
+
+    def last(self) -> Transport:
+        """Return what may still be used to put things in order after an error."""
+        return self.inner if self._stop.is_set() else self
 
     def shell(self, command: str, timeout: float = 20.0) -> Completed:
         """Run a line of shell."""
@@ -52,15 +65,21 @@ class Again:
         self.inner.close()
 
     def _try(self, act: Callable[[], T]) -> T:
+        self._check()
         try:
             return act()
         except DeviceLost as lost:
             return self._retry(act, lost)
 
+    def _check(self) -> None:
+        if self._stop.is_set():
+            raise KeyboardInterrupt
+
     def _retry(self, act: Callable[[], T], lost: DeviceLost) -> T:
         until = time.monotonic() + self._patience
         while time.monotonic() < until:
             time.sleep(_PAUSE)
+            self._check()
             try:
                 return act()
             except DeviceLost as again:

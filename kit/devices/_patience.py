@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 SLICE = 1.0  # seconds of silence after which the device is asked
 SILENCE = 5.0  # seconds without any sign of life after which it is lost
-_STALL = 60.0  # seconds in which a transfer has to move, though the device is there
+_STALL = 30.0  # seconds in which a transfer has to move, though the device is there
 
 
 class Patience:

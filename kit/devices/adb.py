@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -12,7 +13,6 @@ from pathlib import Path, PurePosixPath
 import kit
 from kit.devices import _condition, _facts, _lock, _settings, _store
 from kit.devices._again import Again
-from kit.devices._contract import Device
 from kit.devices._facts import DeviceFacts
 from kit.devices._job import AdbJob, kill_group
 from kit.devices._select import open_transport
@@ -26,17 +26,19 @@ LEAST_API = 26  # Android 8: `sha256sum` and `setsid`
 COOL_PAUSE = 5.0  # seconds between two looks at a device that cools down
 
 
-def open(serial: str | None) -> Device:
+def open(serial: str | None, stop: threading.Event | None = None, keep: bool = False) -> AdbDevice:
     """Connect to a device and ask what it is.
 
     Args:
         serial: one of `kit.devices._select.serials`, None for the only device.
+        stop: an event that ends all work on the device, see `_again`.
+        keep: leave the files of a measurement on the device.
 
     Raises:
         DeviceError: it cannot be used.
         DeviceLost: it cannot be reached.
     """
-    return AdbDevice(Again(open_transport(serial)))
+    return AdbDevice(Again(open_transport(serial), stop=stop), keep)
 
 
 class AdbDevice:
@@ -89,7 +91,7 @@ class AdbDevice:
                 self._leave(self._transport.inner, token)
             raise
         except BaseException:
-            self._leave(self._transport, token)
+            self._leave(self._transport.last(), token)
             raise
         else:
             self._leave(self._transport, token)
@@ -239,15 +241,19 @@ def recover(transport: Transport) -> None:
     _settings.restore(transport)
 
 
-def clean(transport: Transport) -> None:
-    """Remove every trace of kit from a device.
+def clean(transport: Transport) -> int:
+    """Remove every trace of kit from a device, and return the bytes that it took.
 
     Raises:
         DeviceError: another kit is measuring there.
     """
+    if ask(transport, f"[ -e {ROOT} ] && echo there; true").strip() != "there":
+        return 0
     _lock.take(transport)
     recover(transport)
-    ask(transport, f"rm -rf {ROOT}")
+    size = _number(ask(transport, f"du -sk {ROOT}"))
+    ask(transport, f"rm -rf {ROOT}", timeout=60)
+    return int(size) * 1024
 
 
 def _uptime(transport: Transport) -> float:

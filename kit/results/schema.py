@@ -214,7 +214,12 @@ class Run(_Record):
 
 
 class LatencyResult(_Record):
-    """The result of `kit bench`."""
+    """The result of `kit bench`.
+
+    Attributes:
+        recommended: of a sweep: the options for the best number of threads and cores, by
+            format.
+    """
 
     schema_version: int = SCHEMA_VERSION
     kind: Literal["latency"] = "latency"
@@ -222,6 +227,7 @@ class LatencyResult(_Record):
     created: datetime
     bundle: BundleRef
     runs: tuple[Run, ...]
+    recommended: dict[str, str] = Field(default_factory=dict)
 
 
 class AccuracyRow(_Record):

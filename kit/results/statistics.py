@@ -24,6 +24,7 @@ BOOTSTRAP_LIMIT = 10_000
 # From n samples the widest interval of a median, smallest to largest, covers 1 - 2 / 2**n:
 # five give 93.75 %, so fewer than six allow no 95 % interval at all.
 LEAST_SAMPLES = 6
+LEAST_PAIRS = 3  # for an interval of paired processes
 _BATCH_ELEMENTS = 2_000_000  # resampled values held at a time: 16 MB
 
 
@@ -178,6 +179,36 @@ def _ratio_interval(baseline: Estimate, own: Estimate) -> Interval | None:
     )
     middle = baseline.median / own.median
     return Interval(middle * math.exp(-down), middle * math.exp(up))
+
+
+def paired_ratio(baseline: Sequence[float], own: Sequence[float]) -> tuple[float, Interval | None]:
+    """Return the geometric mean of `own` over `baseline`, and its 95 % interval.
+
+    Number i of both was taken at nearly the same time, so what slows a machine down for a
+    while cancels out of each pair. Student's t on the logarithms of the ratios
+    (`scipy.stats.t`): pairs, not samples, are what is independent here.
+
+    Args:
+        baseline: medians of processes, above 0.
+        own: as many, or more: the rest is left out.
+
+    Returns:
+        The ratio, and the interval; None below `LEAST_PAIRS` pairs.
+
+    Raises:
+        ValueError: there are no pairs, or times that are not above 0.
+    """
+    count = min(len(baseline), len(own))
+    if count == 0 or min(*baseline, *own) <= 0:
+        raise ValueError("a ratio needs pairs of times above 0")
+    logs = np.log(np.asarray(own[:count]) / np.asarray(baseline[:count]))
+    mean = float(logs.mean())
+    if count < LEAST_PAIRS:
+        return math.exp(mean), None
+    from scipy import stats
+
+    half = float(stats.t.ppf(0.975, count - 1) * logs.std(ddof=1) / math.sqrt(count))
+    return math.exp(mean), Interval(math.exp(mean - half), math.exp(mean + half))
 
 
 def top1_margin95(agreement: float, images: int) -> float:

@@ -18,7 +18,7 @@ from kit.errors import BuildError
 _DYNAMIC, _DYNSYM, _VERSYM, _VERNEED = 6, 11, 0x6FFFFFFF, 0x6FFFFFFE  # types of sections
 _NEEDED, _SONAME = 1, 14  # tags of dynamic entries
 _LOAD = 1  # type of a program header
-_GLIBC = re.compile(rb"GLIBC_(\d+)\.(\d+)\x00")
+_GLIBC = re.compile(rb"GLIBC_(\d+)\.(\d+)(?:\.\d+)?\x00")
 
 
 @dataclass(frozen=True)

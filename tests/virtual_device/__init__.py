@@ -5,8 +5,10 @@
 
 Each device has its own user, mount, process, network, IPC and host name namespace, and is
 reached over 127.0.0.1 only. It calls itself virtual everywhere. One thing it cannot refuse:
-the kernel is this machine's, so x86_64 programs start on the arm64 device too. `scripts/virtual-device` is
-the command; `fixtures` has pytest's fixtures, `relay` the faults of a connection.
+the kernel is this machine's, so x86_64 programs start on the arm64 device too.
+
+`scripts/virtual-device` is the command; `fixtures` has pytest's fixtures, `relay` the faults
+of a connection.
 """
 
 from virtual_device.device import Device, Process

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -103,8 +104,11 @@ def devices() -> list[Device]:
 def sweep() -> None:
     """Remove the folders of devices that were killed."""
     for folder in FOLDER.glob("*-*") if FOLDER.is_dir() else []:
-        if (folder / "config.json").exists() and not life.locked(folder):
-            shutil.rmtree(folder, ignore_errors=True)
+        # Before it has its configuration, a folder may be of a start that goes on right now.
+        with suppress(FileNotFoundError):
+            new = time.time() - folder.stat().st_mtime < 60
+            if not life.locked(folder) and ((folder / "config.json").exists() or not new):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _listen(port: int) -> socket.socket:

@@ -1,0 +1,54 @@
+"""Several devices at once: each on a thread of its own, and none stops another."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from kit.errors import KitError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[T]):
+    """What came of one device: a result, or the error that ended its work."""
+
+    serial: str
+    result: T | None = None
+    error: KitError | None = None
+
+
+def each(
+    serials: Sequence[str],
+    work: Callable[[str, threading.Event], T],
+) -> list[Outcome[T]]:
+    """Do the same on each device, all at once, and return the outcomes in their order.
+
+    Args:
+        serials: of the devices.
+        work: gets a serial, and an event that is set when it shall give up; it raises only
+            `KitError` on purpose.
+
+    Raises:
+        KeyboardInterrupt: all work has given up by then.
+    """
+    stop = threading.Event()
+    with ThreadPoolExecutor(max_workers=max(1, len(serials))) as pool:
+        futures: Mapping[str, Future[T]] = {s: pool.submit(work, s, stop) for s in serials}
+        try:
+            wait(futures.values())
+        except KeyboardInterrupt:
+            stop.set()  # leaving the block waits until every device was put in order
+            raise
+    return [_outcome(serial, future) for serial, future in futures.items()]
+
+
+def _outcome(serial: str, future: Future[T]) -> Outcome[T]:
+    try:
+        return Outcome(serial, result=future.result())
+    except KitError as exc:
+        return Outcome(serial, error=exc)

@@ -1,0 +1,103 @@
+"""Two targets of one measurement against each other, process by process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kit.bench.rows import Row
+from kit.bundle import REFERENCE
+from kit.results import statistics
+from kit.results.schema import Process, Run
+from kit.results.statistics import Interval
+
+# Less than this is no difference to a user, and no machine here repeats itself better.
+FLOOR = 0.01
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How long one target takes, as a share of another's time.
+
+    Attributes:
+        ratio: below 1 is faster than the baseline.
+        interval: 95 %, of the mean over pairs; None below three pairs.
+        pairs: neighbouring processes, one of each target.
+        gap_c: largest difference of the battery's temperature within a pair, in degrees
+            Celsius; None where no temperature is told.
+    """
+
+    baseline: Row
+    row: Row
+    ratio: float
+    interval: Interval | None
+    pairs: int
+    gap_c: float | None
+
+    @property
+    def verdict(self) -> str:
+        """Return ``faster``, ``slower``, ``no difference`` or ``not known``."""
+        if self.interval is None:
+            return "not known"
+        if self.interval.low <= 1 <= self.interval.high or abs(self.ratio - 1) < FLOOR:
+            return "no difference"
+        return "slower" if self.ratio > 1 else "faster"
+
+
+def compare(table: Sequence[Row]) -> list[Comparison]:
+    """Compare each row with its baseline in a table of one measurement.
+
+    The baseline is the first bundle's row of the same format, or else the first row.
+    Eager PyTorch is left out: its runner is another one.
+    """
+    rows = [row for row in table if row.run.format != REFERENCE]
+    found = []
+    for index, row in enumerate(rows):
+        same = [other for other in rows[:index] if other.run.format == row.run.format]
+        baseline = (same or rows)[0]
+        if baseline is not row:
+            found.append(_compare(baseline, row))
+    return found
+
+
+def _compare(baseline: Row, row: Row) -> Comparison:
+    medians = [
+        [statistics.median_ms(p.samples_ns) for p in r.run.processes] for r in (baseline, row)
+    ]
+    ratio, interval = statistics.paired_ratio(*medians)
+    return Comparison(
+        baseline=baseline,
+        row=row,
+        ratio=ratio,
+        interval=interval,
+        pairs=len(medians[1]),
+        gap_c=_gap(baseline.run, row.run),
+    )
+
+
+def _gap(one: Run, other: Run) -> float | None:
+    gaps = [
+        abs(a - b)
+        for first, second in zip(one.processes, other.processes, strict=False)
+        if (a := _temperature(first)) is not None and (b := _temperature(second)) is not None
+    ]
+    return round(max(gaps), 1) if gaps else None
+
+
+def _temperature(process: Process) -> float | None:
+    return process.conditions[-1].temperature_c if process.conditions else None
+
+
+def as_json(found: Comparison) -> dict[str, Any]:
+    """Return the object of a comparison for `kit bench --json`."""
+    interval = found.interval
+    return {
+        "baseline": [found.baseline.bundle.name, found.baseline.run.format],
+        "other": [found.row.bundle.name, found.row.run.format],
+        "ratio": found.ratio,
+        "ci95": None if interval is None else [interval.low, interval.high],
+        "pairs": found.pairs,
+        "temperature_gap_c": found.gap_c,
+        "verdict": found.verdict,
+    }

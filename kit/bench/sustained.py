@@ -1,0 +1,110 @@
+"""Latency over minutes: when a device gets hot, and how much slower it is then."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kit.results import statistics
+from kit.results.schema import Condition, Plan, Process
+
+MINUTE = 60.0
+SLOWER = 1.1  # than the first minute is throttling, if it stays so to the end
+
+
+@dataclass(frozen=True)
+class Minute:
+    """One minute of a process; None is what the device does not tell.
+
+    Attributes:
+        median: ms.
+        p90: ms.
+        temperature_c: of the battery, the highest in this minute.
+        mhz: highest clock of any core, the mean of this minute's looks.
+        thermal_status: the last one that was seen.
+    """
+
+    number: int
+    count: int
+    median: float
+    p90: float
+    temperature_c: float | None
+    mhz: float | None
+    thermal_status: str | None
+
+
+def plan(minutes: float, base: Plan) -> Plan:
+    """Return the plan of one process that samples for so many minutes."""
+    seconds = minutes * MINUTE
+    changes = {
+        "name": "custom",
+        "runs": 1,
+        "seconds": seconds,
+        "repeats": 1,
+        "most_repeats": None,
+        "max_seconds": seconds + MINUTE,
+    }
+    return base.model_copy(update=changes)
+
+
+def minutes(process: Process, length: float = MINUTE) -> list[Minute]:
+    """Return the minutes of a process that was sampled without a pause.
+
+    Args:
+        process: its samples, in the order they were taken.
+        length: of a minute, in seconds.
+    """
+    conditions = _since_sampling(process)
+    found = []
+    for number, samples in enumerate(_split(process.samples_ns, length)):
+        within = [c for c in conditions if number <= c.seconds / length < number + 1]
+        found.append(_minute(number + 1, samples, within))
+    return found
+
+
+def onset(found: Sequence[Minute]) -> Minute | None:
+    """Return the minute in which throttling began, None if the device kept its pace."""
+    slow = None
+    for minute in reversed(found[1:]):
+        if minute.median < SLOWER * found[0].median:
+            break
+        slow = minute
+    return slow
+
+
+def _since_sampling(process: Process) -> list[Condition]:
+    """Return the conditions, with seconds that count from the first sample.
+
+    The last one is taken as the process ends, so its distance to the first sample is known.
+    """
+    if not process.conditions:
+        return []
+    end = process.conditions[-1].seconds - sum(process.samples_ns) / 1e9
+    return [c.model_copy(update={"seconds": max(0.0, c.seconds - end)}) for c in process.conditions]
+
+
+def _split(samples: Sequence[int], length: float) -> list[list[int]]:
+    found: list[list[int]] = []
+    elapsed = 0
+    for ns in samples:
+        number = int(elapsed / (length * 1e9))
+        while len(found) <= number:
+            found.append([])
+        found[number].append(ns)
+        elapsed += ns
+    return [minute for minute in found if minute]
+
+
+def _minute(number: int, samples: Sequence[int], conditions: Sequence[Condition]) -> Minute:
+    warm = [c.temperature_c for c in conditions if c.temperature_c is not None]
+    clocks = [max(c.mhz) for c in conditions if c.mhz]
+    statuses = [c.thermal_status for c in conditions if c.thermal_status]
+    return Minute(
+        number=number,
+        count=len(samples),
+        median=statistics.median_ms(samples),
+        p90=statistics.percentile_ms(samples, 90),
+        temperature_c=max(warm) if warm else None,
+        mhz=sum(clocks) / len(clocks) if clocks else None,
+        thermal_status=statuses[-1] if statuses else None,
+    )

@@ -1,0 +1,93 @@
+"""Which number of threads, on which cores, is fastest: often not the one that is expected.
+
+Threads on cores of another kind wait for each other, and a runtime's own default can cost
+a factor of twenty; so all are tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.bench import cores, measure
+from kit.bench.measure import Progress
+from kit.bench.runner import Kind
+from kit.bundle import Bundle
+from kit.devices._contract import Device
+from kit.results import statistics
+from kit.results.schema import LatencyResult, Plan, Run
+
+CLOSE = 0.03  # a gain below this is not worth another thread
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a sweep tries: threads on the cores of a choice of `kit bench --cpus`."""
+
+    threads: int
+    cpus: str
+
+    @property
+    def options(self) -> str:
+        """Return the options of `kit bench` that mean this setting."""
+        cpus = "" if self.cpus == "all" else f" --cpus {self.cpus}"
+        return f"--threads {self.threads}{cpus}"
+
+
+def settings(device: Device) -> list[Setting]:
+    """Return what is tried: each choice of cores with 1, 2, 4 … threads, and all its cores."""
+    found = []
+    for name, count in cores.choices(device.clusters).items():
+        doubled = {2**n for n in range(count.bit_length()) if 2**n <= count}
+        found += [Setting(threads, name) for threads in sorted(doubled | {count})]
+    return found
+
+
+def sweep(
+    given: Sequence[Bundle | str | Path],
+    formats: Sequence[str] | None,
+    plan: Plan,
+    device: Device,
+    progress: Progress,
+    runner: Kind = "auto",
+) -> list[LatencyResult]:
+    """Measure every setting; each result holds all runs, and what it recommends.
+
+    Raises:
+        KitError: as `kit.bench.measure.measure_all`.
+    """
+    tried = settings(device)
+    rounds = []
+    for index, setting in enumerate(tried, 1):
+        mask = cores.mask(setting.cpus, device.clusters)
+        wanted = plan.model_copy(update={"threads": setting.threads, "cpus": mask})
+
+        def say(
+            done: int, total: int, label: str, n: int = index, of: str = setting.options
+        ) -> None:
+            progress((n - 1) * total + done, len(tried) * total, f"{of}: {label}")
+
+        rounds.append(measure.measure_all(given, formats, wanted, say, device, runner))
+    return [_joined(results, tried) for results in zip(*rounds, strict=True)]
+
+
+def _joined(results: Sequence[LatencyResult], tried: Sequence[Setting]) -> LatencyResult:
+    runs = [run for result in results for run in result.runs]
+    best = {name: _best(results, tried, name) for name in dict.fromkeys(r.format for r in runs)}
+    return results[-1].model_copy(update={"runs": tuple(runs), "recommended": best})
+
+
+def _best(results: Sequence[LatencyResult], tried: Sequence[Setting], name: str) -> str:
+    """Return the options of the fastest setting, or of one with fewer threads nearly as fast."""
+    medians = {
+        setting: _median(next(run for run in result.runs if run.format == name))
+        for setting, result in zip(tried, results, strict=True)
+    }
+    fastest = min(medians.values())
+    near = [setting for setting in tried if medians[setting] <= (1 + CLOSE) * fastest]
+    return min(near, key=lambda setting: (setting.threads, medians[setting])).options
+
+
+def _median(run: Run) -> float:
+    return statistics.median_ms([ns for p in run.processes for ns in p.samples_ns])

@@ -1,0 +1,124 @@
+"""What `kit bench` shows below its table: comparisons, minutes, operators, advice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from kit.bench.paired import Comparison
+    from kit.bench.rows import Row
+    from kit.results.schema import LatencyResult, Run
+
+OPERATORS = 12  # rows of a profile that are shown; the result has all
+
+
+def show(results: Sequence[LatencyResult], table: Sequence[Row], sustained: bool) -> None:
+    """Print what the results have beyond one number for each row."""
+    from kit.bench import paired
+
+    swept = [result for result in results if result.recommended]
+    if not swept and not sustained and any(len(r.run.processes) > 1 for r in table):
+        _print(_comparisons(paired.compare(table)))
+    for row in table:
+        if sustained:
+            _minutes(row)
+        if row.run.operators:
+            _print(_operators(row))
+    for result in swept:
+        for name, options in result.recommended.items():
+            click.echo(f"{result.bundle.name} {name}: best with {options}")
+
+
+def _comparisons(found: Sequence[Comparison]) -> Table | None:
+    if not found:
+        return None
+    several = len({c.row.bundle.hash for c in found} | {c.baseline.bundle.hash for c in found}) > 1
+    shown = _table("compared process by process", "time as a share of the baseline's")
+    for name in ("baseline", "compared", "time", "95 %", "pairs", "verdict"):
+        shown.add_column(name, no_wrap=True, justify="left" if name[0] in "bcv" else "right")
+    for one in found:
+        ends = one.interval
+        shown.add_row(
+            _name(one.baseline, several),
+            _name(one.row, several),
+            f"{one.ratio:.3f}",
+            "-" if ends is None else f"{ends.low:.3f} to {ends.high:.3f}",
+            str(one.pairs),
+            one.verdict,
+        )
+    return shown
+
+
+def _name(row: Row, several: bool) -> str:
+    return f"{row.bundle.name} {row.run.format}" if several else row.label
+
+
+def _minutes(row: Row) -> None:
+    from kit.bench import sustained
+
+    found = sustained.minutes(row.run.processes[0])
+    shown = _table(f"{row.label}, minute by minute", "ms, °C, MHz of the fastest core")
+    for name in ("minute", "samples", "median", "p90", "°C", "MHz", "thermal"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    for m in found:
+        shown.add_row(
+            str(m.number),
+            str(m.count),
+            f"{m.median:.2f}",
+            f"{m.p90:.2f}",
+            _or_dash(m.temperature_c, "{:.1f}"),
+            _or_dash(m.mhz, "{:.0f}"),
+            m.thermal_status or "-",
+        )
+    _print(shown)
+    slow = sustained.onset(found)
+    click.echo(
+        f"{row.label}: no throttling in {len(found)} minutes"
+        if slow is None
+        else f"{row.label}: throttles from minute {slow.number} on, "
+        f"{slow.median / found[0].median:.2f}× the time of the first"
+    )
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)
+
+
+def _operators(row: Row) -> Table:
+    run: Run = row.run
+    total = sum(o.total_ns for o in run.operators)
+    shown = _table(
+        f"{row.label}, operators of a profiled process",
+        f"the {min(OPERATORS, len(run.operators))} slowest of {len(run.operators)}",
+    )
+    for name in ("operator", "type"):
+        shown.add_column(name, overflow="fold")
+    for name in ("calls", "ms a call", "share"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    for one in sorted(run.operators, key=lambda o: -o.total_ns)[:OPERATORS]:
+        each = one.total_ns / one.calls / 1e6
+        share = one.total_ns / total if total else 0.0
+        shown.add_row(one.name, one.type, str(one.calls), f"{each:.3f}", f"{100 * share:.1f} %")
+    return shown
+
+
+def _table(title: str, caption: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    return Table(title=title, caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1))
+
+
+def _print(shown: Table | None) -> None:
+    from rich.console import Console
+
+    if shown is None:
+        return
+    console = Console()
+    least = console.measure(shown, options=console.options.update(width=200)).minimum
+    Console(width=max(console.width, least)).print(shown)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from kit.errors import ResultError
+
 
 @click.command("report")
 @click.argument(
@@ -23,16 +25,32 @@ import click
 def command(results: tuple[Path, ...], folder: Path) -> None:
     """Turn result files into Markdown and an HTML page.
 
-    RESULT is a file written by `kit bench -o` or `kit eval -o`. Latency and accuracy, of
-    any number of bundles and in any order, merge into one report: rows are joined by the
-    bundle's hash and the format. Measurements of different settings stand apart.
+    RESULT is a file written by `kit bench -o` or `kit eval -o`, or a folder of such files.
+    Latency and accuracy, of any number of bundles and in any order, merge into one report:
+    rows are joined by the bundle's hash and the format. Measurements of different settings
+    stand apart.
 
     Prints the two paths to stdout, and the headline to stderr.
     """
     from kit.report.write import write
     from kit.results import store
 
-    written = write([store.read(path) for path in results], folder)
+    files = [file for path in results for file in _files(path)]
+    written = write([store.read(file) for file in files], folder)
     click.echo(written.sentence, err=True)
     click.echo(str(written.html))
     click.echo(str(written.markdown))
+
+
+def _files(path: Path) -> list[Path]:
+    """Return the result files that a path means.
+
+    Raises:
+        ResultError: a folder holds none.
+    """
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.glob("*.json"))
+    if not found:
+        raise ResultError(f"there is no result in {path}", "`kit bench -o FOLDER` writes some")
+    return found

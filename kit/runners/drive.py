@@ -16,6 +16,7 @@ from kit.runners.protocol import Exit, Request, Transcript
 PYTHON = (sys.executable, "-P", "-W", "ignore", "-m", "kit.runners.python")
 SILENCE_SECONDS = 120.0
 _STDERR_LINES = 3
+_SHELL_SIGNALS = 128
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -88,6 +89,8 @@ def _listen(job: Job, name: str, silence: float) -> tuple[Transcript, int]:
 
 
 def _check(name: str, transcript: Transcript, code: int, stderr: str) -> None:
+    if code > _SHELL_SIGNALS:  # a shell's way to tell of a signal
+        code = _SHELL_SIGNALS - code
     if code != 0 or transcript.error:
         raise RunError(f"{name}: {_how(transcript, code)}{_tail(stderr)}", _hint(code))
     missing = transcript.missing()

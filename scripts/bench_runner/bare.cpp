@@ -4,15 +4,12 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <fstream>
 
 #include "runner.h"
 #include "system.h"
 
 int main(int count, char** words) {
-  setenv("OMP_WAIT_POLICY", "passive", 1);
-  setenv("ORT_DISABLE_TELEMETRY", "1", 1);
   const auto options = kit::parse(count, words);
   if (!options.cpus.empty()) kit::use_cpus(options.cpus);
   const auto backend = kit::make_backend();

@@ -8,6 +8,7 @@
 #include <torch/csrc/jit/mobile/module.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <map>
 #include <stdexcept>
 
@@ -52,6 +53,11 @@ void operator_ends(const at::RecordFunction& function, at::ObserverContext* cont
 class Lite final : public Backend {
  public:
   std::optional<int64_t> prepare(const Options& options) override {
+    // Who starts the runner must set it: libgomp reads it before main begins. Idle threads
+    // that spin make an int8 model five times slower on a busy machine.
+    if (options.threads > 1 && !std::getenv("OMP_WAIT_POLICY")) {
+      std::fputs("runner: OMP_WAIT_POLICY=passive is not set: idle threads will spin\n", stderr);
+    }
     at::set_num_threads(static_cast<int>(options.threads));
     // Packed weights are made for one engine; it must be set before they are read.
     at::globalContext().setQEngine(at::QEngine::QNNPACK);

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 #include <fstream>
 #include <stdexcept>
 
@@ -165,10 +164,5 @@ int run(int count, char** words) {
 }  // namespace kit
 
 int main(int count, char** words) {
-  // Read when a runtime starts; kit sets them too, a person at a shell may not. Idle threads
-  // of OpenMP that spin slow int8 Lite models down by five times, and ONNX Runtime's wheels
-  // carry a usage reporter.
-  setenv("OMP_WAIT_POLICY", "passive", 1);
-  setenv("ORT_DISABLE_TELEMETRY", "1", 1);
   _exit(kit::run(count, words));  // without destructors: some runtimes hang or crash in theirs
 }

@@ -1,5 +1,6 @@
 // ONNX Runtime through its C interface; settings are those of kit/formats/onnx.py.
 #include <cstdio>
+#include <cstdlib>
 #include <stdexcept>
 
 #include "ort_api.h"
@@ -18,6 +19,9 @@ class Onnx final : public Backend {
       throw std::runtime_error("ONNX Runtime " + version + " is not the " KIT_RUNTIME_VERSION
                                " that this runner was built with");
     }
+    // The wheels carry a usage reporter, which writes files and starts a thread; this is the
+    // switch that stops it, the call below alone does not.
+    setenv("ORT_DISABLE_TELEMETRY", "1", 1);
     check(api_->CreateEnv(kOrtLogError, "kit", &env_));
     check(api_->DisableTelemetryEvents(env_));
     check(api_->CreateSessionOptions(&settings_));

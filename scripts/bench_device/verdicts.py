@@ -1,0 +1,75 @@
+"""Whether comparisons tell the truth: a bundle against itself, and against 5 % more work.
+
+The network is a row of equal convolutions, so 5 % more work is 21 of them instead of 20.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+from kit.bench import measure, paired
+from kit.bench.rows import rows
+from kit.devices._contract import Device
+from kit.results.schema import Plan
+
+LAYERS = 20
+PLAN = Plan(
+    name="custom",
+    warmup_runs=20,
+    warmup_seconds=0.05,
+    runs=50,
+    seconds=0.15,
+    repeats=8,
+    max_seconds=10,
+)
+Say = Callable[[str], None]
+
+
+def network(layers: int) -> str:
+    """Return the source of a file whose factory `network` gives a network of so many layers."""
+    return textwrap.dedent(f"""
+        from torch import nn
+
+        def network():
+            first = nn.Conv2d(3, 48, 3, 2, 1)
+            rest = [nn.Conv2d(48, 48, 3, 1, 1) for _ in range({layers})]
+            return nn.Sequential(
+                first, *rest, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 10)
+            ).eval()
+    """)
+
+
+def build(folder: Path, layers: int, format_: str) -> Path:
+    """Build the bundle of a network and return its folder."""
+    import kit
+
+    source = folder / f"layers_{layers}.py"
+    source.write_text(network(layers), encoding="utf-8")
+    recipe = kit.make_recipe(
+        f"{source}:network",
+        weights="random",
+        quantize="none",
+        resolution=48,
+        formats=(format_,),
+    )
+    return kit.build(recipe, folder / f"bundle-{layers}").path
+
+
+def compare(device: Device, one: Path, other: Path, format_: str) -> paired.Comparison:
+    """Return what one measurement of two bundles says."""
+    results = measure.measure_all([one, other], [format_], PLAN, device=device)
+    return paired.compare(rows(results))[0]
+
+
+def count(
+    device: Device, one: Path, other: Path, format_: str, times: int, say: Say
+) -> list[paired.Comparison]:
+    """Compare two bundles again and again."""
+    found = []
+    for number in range(times):
+        found.append(compare(device, one, other, format_))
+        last = found[-1]
+        say(f"{number + 1}/{times}: {last.ratio:.4f}, {last.verdict}")
+    return found

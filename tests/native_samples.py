@@ -15,6 +15,7 @@ import pytest
 
 from kit import family, formats
 from kit.devices import local
+from kit.errors import MissingTool
 from kit.runners import drive, native
 from kit.runners._toolchain import ABIS
 from kit.runners.native import RunnerSet
@@ -57,11 +58,14 @@ def runner(name: str) -> RunnerSet:
 
 @cache
 def arm_runner(name: str) -> RunnerSet:
-    """Return a runner for arm64-v8a; builds it and fetches its wheel if need be."""
+    """Return a runner for arm64-v8a; built if need be, for which a wheel is fetched."""
     for tool in ("aarch64-linux-gnu-g++", QEMU, "unshare"):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")
-    (found,) = native.build("arm64-v8a", [name])
+    try:
+        (found,) = native.build("arm64-v8a", [name])
+    except MissingTool as exc:
+        pytest.skip(exc.message)
     return found
 
 

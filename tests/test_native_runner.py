@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from kit import formats
-from kit.errors import RunError, UnknownName
+from kit.errors import RunError
 from kit.runners import native, profile, protocol
 from kit.runners.protocol import Exit, Request
 
@@ -303,11 +303,18 @@ def test_a_runner_is_found_until_a_file_of_it_is_damaged(monkeypatch, tmp_path) 
     assert leftovers == []
 
 
-def test_an_unknown_name_is_a_usage_error() -> None:
-    with pytest.raises(UnknownName, match="ABI called 'arm64'"):
-        native.find("arm64", "onnx")
-    with pytest.raises(UnknownName, match="called 'reference'"):
-        native.build("x86_64", ["reference"])
+def test_old_runners_and_what_a_killed_build_left_are_dropped(monkeypatch, tmp_path) -> None:
+    built = samples.runner("onnx")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    place = tmp_path / "kit" / "runners" / built.abi
+    for age, name in enumerate(["onnx-1", "onnx-2", "onnx-3", "lite-1", ".lite-2.7.part"]):
+        (place / name).mkdir(parents=True)
+        long_ago = time.time() - 90_000 - age
+        os.utime(place / name, (long_ago, long_ago))
+    (again,) = native.build(built.abi, ["onnx"])
+    kept = {"onnx-1", "onnx-2", "lite-1", again.folder.name}
+    assert {p.name for p in place.iterdir()} == kept
+    assert native.listed() == [again]
 
 
 def raw(runner: native.RunnerSet, arguments: list[str]) -> tuple[list[str], int]:

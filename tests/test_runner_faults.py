@@ -36,6 +36,7 @@ def test_a_fake_runner_that_behaves_is_believed() -> None:
     [
         ("os.kill(os.getpid(), 9)", ["onnx", "signal 9 (SIGKILL)", "after 'start'"]),
         ("say(*lines[:2]); os.kill(os.getpid(), 11)", ["signal 11 (SIGSEGV)", "after 'load'"]),
+        ("say(*lines[:2]); sys.exit(139)", ["signal 11 (SIGSEGV)", "after 'load'"]),
         ("say(*lines[:5]); print(lines[5][:9], end='')", ["breaks off after 'iter'", "no 'mem'"]),
         ("say(*lines[:5], *lines[6:])", ["breaks off", "2 of 3 samples"]),
         ("pass", ["breaks off after 'start'", "no 'start' line"]),

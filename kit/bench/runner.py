@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -29,6 +30,7 @@ class Runner:
 
 
 PYTHON = Runner(drive.PYTHON, "python")
+_BUILDING = threading.Lock()
 
 
 def choose(device: Device, names: Iterable[str], kind: Kind, say: Say) -> dict[str, RunnerSet]:
@@ -74,7 +76,9 @@ def choose(device: Device, names: Iterable[str], kind: Kind, say: Say) -> dict[s
     if kind == "auto" and local:
         found = {name: native.find(abi, name) for name in wanted}
         return {name: one for name, one in found.items() if one is not None}
-    return {one.format: _fitting(one, device) for one in native.build(abi, wanted, say)}
+    with _BUILDING:  # devices that are measured at once share what is built
+        built = native.build(abi, wanted, say)
+    return {one.format: _fitting(one, device) for one in built}
 
 
 def install(runner: RunnerSet | None, folder: Folder) -> Runner:

@@ -56,7 +56,7 @@ def minutes(process: Process, length: float = MINUTE) -> list[Minute]:
     """
     conditions = _since_sampling(process)
     found = []
-    for number, samples in enumerate(_split(process.samples_ns, length)):
+    for number, samples in _split(process.samples_ns, length).items():
         within = [c for c in conditions if number <= c.seconds / length < number + 1]
         found.append(_minute(number + 1, samples, within))
     return found
@@ -83,16 +83,14 @@ def _since_sampling(process: Process) -> list[Condition]:
     return [c.model_copy(update={"seconds": max(0.0, c.seconds - end)}) for c in process.conditions]
 
 
-def _split(samples: Sequence[int], length: float) -> list[list[int]]:
-    found: list[list[int]] = []
+def _split(samples: Sequence[int], length: float) -> dict[int, list[int]]:
+    """Return samples by the minute, from 0, in which they began."""
+    found: dict[int, list[int]] = {}
     elapsed = 0
     for ns in samples:
-        number = int(elapsed / (length * 1e9))
-        while len(found) <= number:
-            found.append([])
-        found[number].append(ns)
+        found.setdefault(int(elapsed / (length * 1e9)), []).append(ns)
         elapsed += ns
-    return [minute for minute in found if minute]
+    return found
 
 
 def _minute(number: int, samples: Sequence[int], conditions: Sequence[Condition]) -> Minute:

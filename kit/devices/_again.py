@@ -22,7 +22,8 @@ class Again:
 
     Args:
         inner: the connection, which connects anew by itself but asks once only.
-        patience: seconds after the first loss in which the device may come back.
+        patience: seconds after the first loss in which the device may come back; once they
+            are over, each call fails at once, until `renew`: one wait is enough.
         stop: when it is set, every call raises `KeyboardInterrupt`: Ctrl-C reaches the main
             thread only, and each device has a thread of its own.
     """
@@ -35,11 +36,16 @@ class Again:
     ) -> None:
         self.inner, self._patience = inner, patience
         self._stop = stop or threading.Event()
+        self._gone: DeviceLost | None = None
         self.serial = inner.serial
 
     def last(self) -> Transport:
         """Return what may still be used to put things in order after an error."""
         return self.inner if self._stop.is_set() else self
+
+    def renew(self) -> None:
+        """Ask the device again, though it was given up."""
+        self._gone = None
 
     def shell(self, command: str, timeout: float = 20.0) -> Completed:
         """Run a line of shell."""
@@ -66,6 +72,8 @@ class Again:
 
     def _try(self, act: Callable[[], T]) -> T:
         self._check()
+        if self._gone is not None:
+            raise self._gone
         try:
             return act()
         except DeviceLost as lost:
@@ -84,6 +92,7 @@ class Again:
                 return act()
             except DeviceLost as again:
                 lost = again
-        raise DeviceLost(
+        self._gone = DeviceLost(
             f"{lost.message}; it did not come back in {self._patience:g} s", lost.hint
-        ) from lost
+        )
+        raise self._gone from lost

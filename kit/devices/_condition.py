@@ -8,11 +8,13 @@ from kit.devices import _parse
 from kit.results.schema import Condition
 
 _MARK = "==kit:condition"
+_CORES, _CLOCK = "/sys/devices/system/cpu", "cpufreq/scaling_cur_freq"
 SCRIPT = (
     f"echo; echo {_MARK} uptime; cat /proc/uptime; "
     f"echo {_MARK} battery; dumpsys battery 2>/dev/null; "
     f"echo {_MARK} thermal; dumpsys thermalservice 2>/dev/null; "
-    f"echo {_MARK} clocks; cat /sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq "
+    # In two steps, so that core 10 comes after core 9.
+    f"echo {_MARK} clocks; cat {_CORES}/cpu[0-9]/{_CLOCK} {_CORES}/cpu[0-9][0-9]/{_CLOCK} "
     f"2>/dev/null; echo {_MARK} end"
 )
 

@@ -25,6 +25,7 @@ from kit.errors import DeviceError
 ROOT = f"{FOLDER}/kit"
 BLOBS = f"{ROOT}/blobs"
 SETS = f"{ROOT}/sets"
+SWEEP = f"rm -f {BLOBS}/.*.part"  # what was half pushed
 CHECKED = 1_000_000_000  # seconds since 1970
 SLACK = 32 * 1024 * 1024  # bytes to leave free for outputs
 _MARK = "==kit:store=="
@@ -58,7 +59,7 @@ def ask(transport: Transport, script: str, timeout: float = 20.0) -> str:
     done = transport.shell(f"echo; echo {_MARK}; {script}", timeout)
     if done.code != 0:
         raise refused(transport, done)
-    return done.stdout.replace("\r\n", "\n").rpartition(f"{_MARK}\n")[2]
+    return done.stdout.replace("\r\n", "\n").partition(f"{_MARK}\n")[2]
 
 
 def refused(transport: Transport, done: Completed) -> DeviceError:
@@ -101,7 +102,7 @@ class Store:
                 altered = self._accept(altered)
         except DeviceError:
             with suppress(DeviceError):  # it may be gone; the next look removes them then
-                ask(self._transport, f"rm -f {BLOBS}/.*.part")
+                ask(self._transport, SWEEP)
             raise
         finally:
             self._checked = None
@@ -126,7 +127,8 @@ class Store:
         )
         ask(
             self._transport,
-            f"[ -d {folder} ] || {{ rm -rf {folder}.part; mkdir -p {folder}.part && {{ {links}; }} "
+            f'[ "$(ls {folder} 2>/dev/null | wc -l)" -eq {len(blobs)} ] || {{ '
+            f"rm -rf {folder} {folder}.part; mkdir -p {folder}.part && {{ {links}; }} "
             f"&& mv {folder}.part {folder}; }}",
         )
         return folder
@@ -150,7 +152,7 @@ class Store:
         text = ask(
             self._transport,
             f"mkdir -p {BLOBS} {SETS} && cd {BLOBS} && "
-            "{ stat -c '%n %s %Y' -- * 2>/dev/null; rm -f .*.part; true; }",
+            f"{{ stat -c '%n %s %Y' -- * 2>/dev/null; {SWEEP}; true; }}",
         )
         rows = (line.split() for line in text.splitlines())
         return {

@@ -18,7 +18,7 @@ from kit.devices._job import AdbJob, kill_group
 from kit.devices._select import open_transport
 from kit.devices._store import ROOT, Blob, Store, ask
 from kit.devices._transport import Transport, quote
-from kit.errors import DeviceError, DeviceLost
+from kit.errors import DeviceError
 from kit.results.schema import Condition, Context, DeviceRef
 
 RUNS = f"{ROOT}/runs"
@@ -38,7 +38,12 @@ def open(serial: str | None, stop: threading.Event | None = None, keep: bool = F
         DeviceError: it cannot be used.
         DeviceLost: it cannot be reached.
     """
-    return AdbDevice(Again(open_transport(serial), stop=stop), keep)
+    transport = Again(open_transport(serial), stop=stop)
+    try:
+        return AdbDevice(transport, keep)
+    except BaseException:
+        transport.close()
+        raise
 
 
 class AdbDevice:
@@ -78,6 +83,7 @@ class AdbDevice:
         What an earlier kit left behind is ended and put back first. All of it is undone when
         the block ends; where the device is lost, by the next kit that comes.
         """
+        self._transport.renew()
         token = _lock.take(self._transport)
         try:
             recover(self._transport)
@@ -86,15 +92,14 @@ class AdbDevice:
             self._began = _uptime(self._transport)
             self._settings = _settings.apply(self._transport)
             yield AdbFolder(self._transport, self._store, self._run)
-        except DeviceLost:
-            with suppress(DeviceLost):  # asked once: whoever waits for the error waited enough
-                self._leave(self._transport.inner, token)
-            raise
         except BaseException:
-            self._leave(self._transport.last(), token)
+            with suppress(DeviceError):  # the first error counts; the next kit puts in order
+                self._leave(self._transport.last(), token)
             raise
         else:
             self._leave(self._transport, token)
+        finally:
+            _lock.forget(token)
 
     def _leave(self, transport: Transport, token: str) -> None:
         """Undo what the measurement did, if no other kit has taken the device since."""
@@ -103,7 +108,7 @@ class AdbDevice:
         ended = [kill_group(job.pid) for job in self._jobs]
         self._jobs.clear()
         removed = [] if self.keep else [quote(["rm", "-rf", self._run])]
-        ask(transport, "; ".join([*ended, *removed, "true"]))
+        ask(transport, "; ".join([*ended, *removed, _store.SWEEP, "true"]))
         _settings.restore(transport)
         _lock.give_back(transport, token)
 
@@ -249,10 +254,13 @@ def clean(transport: Transport) -> int:
     """
     if ask(transport, f"[ -e {ROOT} ] && echo there; true").strip() != "there":
         return 0
-    _lock.take(transport)
-    recover(transport)
-    size = _number(ask(transport, f"du -sk {ROOT}"))
-    ask(transport, f"rm -rf {ROOT}", timeout=60)
+    token = _lock.take(transport)
+    try:
+        recover(transport)
+        size = _number(ask(transport, f"du -sk {ROOT}"))
+        ask(transport, f"rm -rf {ROOT}", timeout=60)
+    finally:
+        _lock.forget(token)
     return int(size) * 1024
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ ABIS = tuple(_toolchain.ABIS)
 FORMATS = tuple(_backends.BACKENDS)
 RECORD = "runner.json"
 KEEP = 3  # runners of an ABI and a format; the ones built longest ago go first
+_ABANDONED_SECONDS = 24 * 3600
 
 Progress = Callable[[str], None]
 
@@ -126,7 +128,7 @@ def build(abi: str, formats: Sequence[str], progress: Progress | None = None) ->
 
 def listed() -> list[RunnerSet]:
     """Return every runner in the cache, also those of other versions of kit."""
-    found = map(_load, sorted(_root().glob("*/*")))
+    found = map(_load, sorted(_root().glob("*/[!.]*")))
     return [one for one in found if one is not None]
 
 
@@ -256,8 +258,17 @@ def _key(source: _wheels.Source) -> str:
 
 
 def _prune(newest: Path) -> None:
-    """Keep some runners of the newest one's format, for other versions of kit."""
+    """Keep some runners of the newest one's format, and drop what a killed build left."""
     start = newest.name.rsplit("-", 1)[0] + "-"
-    others = [f for f in newest.parent.iterdir() if f.name.startswith(start) and f != newest]
-    for old in sorted(others, key=lambda f: f.stat().st_mtime)[: -(KEEP - 1)]:
-        shutil.rmtree(old, ignore_errors=True)
+    others = [f for f in newest.parent.glob(f"{start}*") if f != newest]
+    old = sorted(others, key=_age, reverse=True)[: -(KEEP - 1)]
+    left = [f for f in newest.parent.glob(".*.part") if _age(f) > _ABANDONED_SECONDS]
+    for folder in (*old, *left):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _age(folder: Path) -> float:
+    try:
+        return time.time() - folder.stat().st_mtime
+    except OSError:  # another process was faster
+        return 0.0

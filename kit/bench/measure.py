@@ -9,7 +9,7 @@ from pathlib import Path
 import kit
 from kit import bundle as bundles
 from kit import family
-from kit.bench import gates, passes, targets
+from kit.bench import fits, gates, passes, targets
 from kit.bench import runner as runners
 from kit.bench.passes import Place
 from kit.bench.targets import Target
@@ -86,6 +86,7 @@ def measure_all(
     plan, device = plan or Plan(), device or local.open(None)
     say = progress or (lambda *_: None)
     loaded = [b if isinstance(b, Bundle) else bundles.load(b) for b in given]
+    fits.check(loaded, formats)
     names = dict.fromkeys(n for b in loaded for n in targets.names_of(b, formats))
     sets = runners.choose(device, names, runner, lambda text: say(0, 1, text))
     variables = drive.environment(plan.threads)

@@ -87,7 +87,10 @@ def _connected(
 
     from kit.devices import adb
 
-    with closing(adb.open(serial, stop, asked.keep)) as device:
+    def sent(done: int, of: int) -> None:
+        update(done, of, f"bringing {of / 1e6:.0f} MB to {serial}")
+
+    with closing(adb.open(serial, stop, asked.keep, sent)) as device:
         return _on(device, asked, update)
 
 

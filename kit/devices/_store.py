@@ -72,19 +72,23 @@ def refused(transport: Transport, done: Completed) -> DeviceError:
 
 
 class Store:
-    """The blobs of one device."""
+    """The blobs of one device.
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+    Args:
+        transport: to it.
+        sent: is told how many bytes of how many travelled.
+    """
+
+    def __init__(self, transport: Transport, sent: Sent = lambda done, of: None) -> None:
+        self._transport, self._sent = transport, sent
         self._checked: set[tuple[str, int]] | None = None
         self.pushed = 0
 
-    def put(self, blobs: Mapping[str, Blob], sent: Sent = lambda done, of: None) -> None:
+    def put(self, blobs: Mapping[str, Blob]) -> None:
         """Bring what is missing to the device.
 
         Args:
             blobs: by the name that messages use.
-            sent: is told about the progress, in bytes.
 
         Raises:
             DeviceError: too little space, or a file that arrives altered.
@@ -95,10 +99,10 @@ class Store:
             return
         self._check_space(sum(b.size for b in missing.values()))
         try:
-            self._push(missing, sent)
+            self._push(missing)
             altered = self._accept(missing)
             if altered:  # once more: a loss in the middle can leave a short file
-                self._push(altered, sent)
+                self._push(altered)
                 altered = self._accept(altered)
         except DeviceError:
             with suppress(DeviceError):  # it may be gone; the next look removes them then
@@ -172,13 +176,13 @@ class Store:
                 "make space there; `kit clean` removes what kit keeps on a device",
             )
 
-    def _push(self, blobs: Mapping[str, Blob], sent: Sent) -> None:
+    def _push(self, blobs: Mapping[str, Blob]) -> None:
         total, done = sum(b.size for b in blobs.values()), 0
 
         def told(count: int) -> None:
             nonlocal done
             done += count
-            sent(min(done, total), total)
+            self._sent(min(done, total), total)
 
         for blob in blobs.values():
             part = f"{BLOBS}/.{blob.sha256}.part"

@@ -16,7 +16,7 @@ from kit.devices._again import Again
 from kit.devices._facts import DeviceFacts
 from kit.devices._job import AdbJob, kill_group
 from kit.devices._select import open_transport
-from kit.devices._store import ROOT, Blob, Store, ask
+from kit.devices._store import ROOT, Blob, Sent, Store, ask
 from kit.devices._transport import Transport, quote
 from kit.errors import DeviceError
 from kit.results.schema import Condition, Context, DeviceRef
@@ -26,13 +26,19 @@ LEAST_API = 26  # Android 8: `sha256sum` and `setsid`
 COOL_PAUSE = 5.0  # seconds between two looks at a device that cools down
 
 
-def open(serial: str | None, stop: threading.Event | None = None, keep: bool = False) -> AdbDevice:
+def open(
+    serial: str | None,
+    stop: threading.Event | None = None,
+    keep: bool = False,
+    sent: Sent = lambda done, of: None,
+) -> AdbDevice:
     """Connect to a device and ask what it is.
 
     Args:
         serial: one of `kit.devices._select.serials`, None for the only device.
         stop: an event that ends all work on the device, see `_again`.
         keep: leave the files of a measurement on the device.
+        sent: is told how many bytes of how many travelled, while files do.
 
     Raises:
         DeviceError: it cannot be used.
@@ -55,7 +61,9 @@ class AdbDevice:
         pushed: bytes that travelled to it.
     """
 
-    def __init__(self, transport: Again, keep: bool = False) -> None:
+    def __init__(
+        self, transport: Again, keep: bool = False, sent: Sent = lambda done, of: None
+    ) -> None:
         self._transport = transport
         self.facts = _facts.gather(transport)
         self.ref = DeviceRef(
@@ -65,7 +73,7 @@ class AdbDevice:
         self.page = self.facts.page_size
         _check_api(self.facts)
         self.keep = keep
-        self._store = Store(transport)
+        self._store = Store(transport, sent)
         self._run = ""  # the folder of the measurement that is under way
         self._jobs: list[AdbJob] = []
         self._settings: dict[str, str] = {}

@@ -78,7 +78,7 @@ def _minutes(row: Row) -> None:
     _print(shown)
     slow = sustained.onset(found)
     click.echo(
-        f"{row.label}: no throttling in {len(found)} minutes"
+        f"{row.label}: no throttling in {len(found)} minute{'s' * (len(found) != 1)}"
         if slow is None
         else f"{row.label}: throttles from minute {slow.number} on, "
         f"{slow.median / found[0].median:.2f}× the time of the first"

@@ -64,7 +64,8 @@ def table(rows: Sequence[Row]) -> None:
     from kit.bench.rows import against_reference
 
     shown = Table(title=_title(rows), caption=_CAPTION, box=box.SIMPLE_HEAD, padding=0)
-    for name in ("format", "quantize"):
+    swept = len({_cores(row) for row in rows}) > 1
+    for name in ("format", "quantize", *(("threads", "cores") if swept else ())):
         shown.add_column(name, no_wrap=True)
     for name in ("size", "median", "±", "p90", "p99", "load", "first", "memory", "speed-up"):
         shown.add_column(name, justify="right", no_wrap=True)
@@ -73,6 +74,7 @@ def table(rows: Sequence[Row]) -> None:
         shown.add_row(
             row.run.format,
             method,
+            *(_cores(row) if swept else ()),
             "-" if row.size is None else f"{row.size / 1e6:.2f}",
             f"{_number(row.median.median)}{' ' if row.stable else '!'}",
             _interval(row),
@@ -88,9 +90,15 @@ def table(rows: Sequence[Row]) -> None:
 
 def _title(rows: Sequence[Row]) -> str:
     bundle, run = rows[0].bundle, rows[0].run
-    many = "s" * (run.plan.threads != 1)
-    context = f"{run.plan.threads} thread{many}, {run.device.name}"
-    return f"{bundle.model} {bundle.resolution} px, {context}"
+    counts = sorted({row.run.plan.threads for row in rows})
+    threads = ", ".join(map(str, counts)) + " thread" + "s" * (counts != [1])
+    cpus = f" on cores {run.plan.cpus}" if run.plan.cpus and len(counts) == 1 else ""
+    return f"{bundle.model} {bundle.resolution} px, {threads}{cpus}, {run.device.name}"
+
+
+def _cores(row: Row) -> tuple[str, str]:
+    """Return the threads, and the mask of cores that was asked for."""
+    return str(row.run.plan.threads), row.run.plan.cpus or "all"
 
 
 def _methods(rows: Sequence[Row]) -> list[str]:

@@ -46,7 +46,7 @@ def open(
     """
     transport = Again(open_transport(serial), stop=stop)
     try:
-        return AdbDevice(transport, keep)
+        return AdbDevice(transport, keep, sent)
     except BaseException:
         transport.close()
         raise

@@ -93,5 +93,6 @@ def measured(tiny_bundle, quantized) -> tuple[list[LatencyResult], list[str]]:
         ["onnx"],
         FAST,
         lambda done, total, label: labels.append(f"{done}/{total} {label}"),
+        runner="python",  # whether or not a native one was built on this machine
     )
     return results, labels

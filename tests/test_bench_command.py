@@ -37,7 +37,7 @@ def test_json_is_one_object_and_nothing_else(tiny_bundle, quantized, tmp_path) -
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert list(found) == ["results"]
+    assert list(found) == ["results", "comparisons", "recommended"]
     assert [(r["format"], r["quantize"]) for r in found["results"]] == [
         ("onnx", "none"),
         ("onnx", "static"),

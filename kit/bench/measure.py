@@ -92,7 +92,7 @@ def measure_all(
     variables = drive.environment(plan.threads)
     with device.folder() as folder:
         say(0, 1, f"bringing files to {device.ref.name}")
-        started = {name: runners.install(sets.get(name), folder) for name in names}
+        started = {name: runners.install(sets.get(name), folder, runner) for name in names}
         found = targets.prepare(loaded, formats, plan, folder, started)
         before = device.context(variables)
         _run_all(Place(device, folder, plan, variables), found, say, profile)

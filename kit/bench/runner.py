@@ -13,7 +13,7 @@ from kit.errors import DeviceError, UsageError
 from kit.runners import drive, native
 from kit.runners.native import RunnerSet
 
-Kind = Literal["auto", "python", "native"]
+Kind = Literal["auto", "python", "native", "app"]
 Say = Callable[[str], None]
 
 
@@ -26,10 +26,11 @@ class Runner:
     """
 
     command: tuple[str, ...]
-    via: Literal["python", "native"]
+    via: Literal["python", "native", "app"]
 
 
 PYTHON = Runner(drive.PYTHON, "python")
+APP = Runner(("app",), "app")  # the device of `kit.app.measuring` makes extras of the options
 _BUILDING = threading.Lock()
 
 
@@ -42,7 +43,7 @@ def choose(device: Device, names: Iterable[str], kind: Kind, say: Say) -> dict[s
     Args:
         device: where they shall run.
         names: formats, and perhaps ``reference``.
-        kind: ``auto``, or which one to insist on.
+        kind: ``auto``, or which one to insist on; ``app`` is on the device already.
         say: is told what is being built.
 
     Raises:
@@ -61,7 +62,7 @@ def choose(device: Device, names: Iterable[str], kind: Kind, say: Say) -> dict[s
         raise UsageError(
             f"there is no Python on {device.ref.name}", "leave --runner out for a device"
         )
-    if kind == "python":
+    if kind in ("python", "app"):
         return {}
     wanted = [name for name in wanted if name != REFERENCE]
     abi = _abi(device)
@@ -81,10 +82,10 @@ def choose(device: Device, names: Iterable[str], kind: Kind, say: Say) -> dict[s
     return {one.format: _fitting(one, device) for one in built}
 
 
-def install(runner: RunnerSet | None, folder: Folder) -> Runner:
-    """Bring a runner to the device and return how it is started; None is Python's."""
+def install(runner: RunnerSet | None, folder: Folder, kind: Kind = "auto") -> Runner:
+    """Bring a runner to the device and return how it is started; None is Python's or the app."""
     if runner is None:
-        return PYTHON
+        return APP if kind == "app" else PYTHON
     digests = {name: digest for name, (_, digest) in runner.files.items()}
     return Runner(tuple(runner.command(folder.install(runner.folder, digests))), "native")
 

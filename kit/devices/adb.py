@@ -80,6 +80,11 @@ class AdbDevice:
         self._began = 0.0
 
     @property
+    def transport(self) -> Transport:
+        """Return the connection, for what is asked beside a measurement's own commands."""
+        return self._transport
+
+    @property
     def pushed(self) -> int:
         """Return the bytes that travelled to the device."""
         return self._store.pushed

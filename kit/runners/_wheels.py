@@ -35,17 +35,25 @@ class Pin:
         package: name of the distribution, and of the package inside.
         platform: tag of the wheel.
         sha256: of its file, in hex.
+        tag: of the Python that the wheel is for.
     """
 
     package: str
     version: str
     platform: str
     sha256: str
+    tag: str = f"cp{PYTHON}-cp{PYTHON}"
 
     @property
     def file(self) -> str:
         """Return the name of the wheel's file."""
-        return f"{self.package}-{self.version}-cp{PYTHON}-cp{PYTHON}-{self.platform}.whl"
+        return f"{self.package}-{self.version}-{self.tag}-{self.platform}.whl"
+
+    @property
+    def words(self) -> list[str]:
+        """Return the options of `pip download` that name exactly this wheel."""
+        platform = [] if self.platform == "any" else ["--platform", self.platform]
+        return [*platform, f"{self.package}=={self.version}"]
 
 
 _ARM, _X86 = "manylinux_2_28_aarch64", "manylinux_2_28_x86_64"
@@ -132,7 +140,7 @@ def fetch(source: Source, cache: Path, say: Say) -> Path:
     target = cache / f"{pin.package}-{pin.version}-{pin.sha256[:12]}"
     try:
         if not target.is_dir():
-            _unpack(_wheel(pin, cache, say), target, say)
+            _unpack(wheel(pin, cache, say), target, say)
     except OSError as exc:
         raise OutputError(
             f"cannot unpack {pin.file} into {cache}: {exc.strerror or exc}",
@@ -141,7 +149,13 @@ def fetch(source: Source, cache: Path, say: Say) -> Path:
     return target / pin.package
 
 
-def _wheel(pin: Pin, cache: Path, say: Say) -> Path:
+def wheel(pin: Pin, cache: Path, say: Say) -> Path:
+    """Return a wheel's file in the cache folder; it is fetched if need be, and checked.
+
+    Raises:
+        MissingTool: it cannot be fetched, or is not the pinned file.
+        OSError: the folder cannot be written to.
+    """
     file = cache / pin.file
     cache.mkdir(parents=True, exist_ok=True)
     if not file.is_file():
@@ -162,7 +176,7 @@ def _download(pin: Pin, folder: Path) -> None:
     part = folder / f".{pin.package}.{os.getpid()}.part"
     words = ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--no-input"]
     words += ["--implementation", "cp", "--python-version", PYTHON, "--abi", f"cp{PYTHON}"]
-    words += ["--platform", pin.platform, "--dest", str(part), f"{pin.package}=={pin.version}"]
+    words += ["--dest", str(part), *pin.words]
     try:
         done = subprocess.run(
             [sys.executable, "-m", "pip", "--disable-pip-version-check", *words],

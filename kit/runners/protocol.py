@@ -19,8 +19,10 @@ stdout, in this order; times are nanoseconds of a monotonic clock, sizes are byt
 cannot be asked. `cpus` is the mask of cores the process may use, in hexadecimal, read back
 from the kernel; `page` the size of a memory page; `clock` the clock that samples are taken
 with. `versions` holds what runs here: the runner and the runtime, not what made the file.
-Lines that are no JSON are noise of the runtime. Keys that a reader does not know are
-ignored; another meaning of a known key, or a new option, is a new protocol number.
+Each line of a runner of ours ends with `"crc"`, the CRC-32 of all that stands before its
+comma, so that a number which was altered on its way is not taken for a sample. Lines that
+are no JSON are noise of the runtime. Keys that a reader does not know are ignored; another
+meaning of a known key, or a new option, is a new protocol number.
 
 History:
     1  the Python runner
@@ -31,6 +33,8 @@ History:
 from __future__ import annotations
 
 import json
+import re
+import zlib
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from typing import Annotated, Literal
@@ -190,19 +194,22 @@ class Error(_Event):
 
 Event = Start | Load | First | Warm | Iter | Mem | Out | Profile | End | Error
 _KNOWN = {kind.model_fields["event"].default for kind in Event.__args__}
+_CRC = re.compile(r'(.*),"crc":(\d+)\}', re.DOTALL)
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
 
 
 def dump(event: Event) -> str:
     """Return the line of an event, without its end."""
-    return event.model_dump_json()
+    text = event.model_dump_json().removesuffix("}")
+    return f'{text},"crc":{zlib.crc32(text.encode())}}}'
 
 
 def parse(line: str) -> Event | None:
     """Return the event of a line, None if it is noise.
 
     Raises:
-        RunError: a known event with content that cannot be, or another protocol.
+        RunError: a known event with content that cannot be or was altered, or another
+            protocol.
     """
     try:
         raw = json.loads(line)
@@ -211,6 +218,12 @@ def parse(line: str) -> Event | None:
     kind = raw.get("event") if isinstance(raw, dict) else None
     if not isinstance(kind, str) or kind not in _KNOWN:
         return None
+    found = _CRC.fullmatch(line.strip())
+    if found is not None and zlib.crc32(found[1].encode()) != int(found[2]):
+        raise RunError(
+            f"a line of the runner was altered on its way: {line[:80]!r}",
+            "measure again; check the device's cable and storage if it happens again",
+        )
     if kind == "start" and raw.get("protocol") != VERSION:
         raise RunError(
             f"the runner speaks protocol {raw.get('protocol')!r}; this kit speaks {VERSION}",

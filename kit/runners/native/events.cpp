@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
 
@@ -28,6 +29,21 @@ std::string escaped(char letter) {
   char code[8];
   std::snprintf(code, sizeof code, "\\u%04x", letter);
   return code;
+}
+
+uint32_t crc32(const std::string& text) {
+  static const auto table = [] {
+    std::array<uint32_t, 256> made{};
+    for (uint32_t byte = 0; byte < made.size(); ++byte) {
+      uint32_t value = byte;
+      for (int bit = 0; bit < 8; ++bit) value = value & 1 ? 0xedb88320u ^ (value >> 1) : value >> 1;
+      made[byte] = value;
+    }
+    return made;
+  }();
+  uint32_t sum = 0xffffffffu;
+  for (const char letter : text) sum = table[(sum ^ static_cast<uint8_t>(letter)) & 0xff] ^ (sum >> 8);
+  return ~sum;
 }
 
 }  // namespace
@@ -65,6 +81,10 @@ Event& Event::numbers(const char* key, const std::vector<int64_t>& values) {
   std::string list;
   for (const int64_t value : values) list += (list.empty() ? "" : ",") + std::to_string(value);
   return raw(key, "[" + list + "]");
+}
+
+std::string Event::line() const {
+  return body_ + ",\"crc\":" + std::to_string(crc32(body_)) + "}\n";
 }
 
 Lines::Lines() : descriptor_(dup(STDOUT_FILENO)) { dup2(STDERR_FILENO, STDOUT_FILENO); }

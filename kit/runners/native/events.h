@@ -18,7 +18,7 @@ class Event {
   Event& number(const char* key, std::optional<int64_t> value);
   Event& numbers(const char* key, const std::vector<int64_t>& values);
   Event& raw(const char* key, const std::string& json);
-  std::string line() const { return body_ + "}\n"; }
+  std::string line() const;
 
  private:
   std::string body_;

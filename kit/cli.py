@@ -26,6 +26,7 @@ COMMANDS = {
     "analyze": ("kit.commands.analyze", "Where int8 hurts a model, and the cheapest repair."),
     "cost": ("kit.commands.cost", "Multiply-adds and parameters of a model, by layer type."),
     "runner": ("kit.commands.runner", "Native programs that run models on devices."),
+    "app": ("kit.commands.app", "The Android app: build, test, install, measure through it."),
     "clean": ("kit.commands.clean", "Remove everything that kit put on a device."),
     "list": ("kit.commands.list", "Models, quantization methods and formats that can be named."),
 }

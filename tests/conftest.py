@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from device_samples import adb_keys, direct  # noqa: F401
 from transport_samples import adb_server, no_settings, reach, transport  # noqa: F401
 from virtual_device.fixtures import adb, arm64_device, new_device, x86_64_device  # noqa: F401
 
@@ -69,6 +70,19 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         )
 
     return rewrite(plain, folder / "tiny", found, golden)
+
+
+@pytest.fixture(scope="session")
+def lite_bundle(tiny_bundle, tmp_path_factory):
+    """The tiny bundle, which says its files' versions as `kit build` does."""
+
+    def change(fields) -> None:
+        versions = {"lite": "bytecode 8", "onnx": "opset 20, IR 10"}
+        fields["artifacts"] = tuple(
+            a.model_copy(update={"format_version": versions[a.format]}) for a in fields["artifacts"]
+        )
+
+    return rewrite(tiny_bundle, tmp_path_factory.mktemp("app") / "tiny-app", {}, change)
 
 
 @pytest.fixture(scope="session")

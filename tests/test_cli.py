@@ -86,7 +86,8 @@ def test_every_command_and_option_is_documented(name):
             for option in parameter.opts + parameter.secondary_opts:
                 assert f"`{option}" in text or f" {option}" in text, f"{page.name} lacks {option}"
     for option in set(re.findall(r"`(--[a-z-]+)", text)):
-        known = {o for p in parameters for o in p.opts} | {"--help", "--version"}
+        known = {o for p in parameters for o in (*p.opts, *p.secondary_opts)}
+        known |= {"--help", "--version"}
         assert option in known, f"{page.name} names {option}, which kit {name} does not have"
 
 

@@ -35,7 +35,7 @@ LEVELS = (
         "accuracy",
         "cost",
     ),
-    ("analysis",),
+    ("analysis", "app"),
     ("pipeline",),
     ("commands",),
     ("cli",),

@@ -49,9 +49,9 @@ def check(name: str, quantize: str, answer: bytes, expected: Array) -> float:
         RunError: the answer is too far off: not equal where the runtime is exact, and
             below the SQNR of the format elsewhere.
     """
+    if len(answer) != 4 * expected.size:
+        raise _wrong(name, f"{len(answer) / 4:g} numbers instead of {expected.size}")
     got = np.frombuffer(answer, dtype="<f4")
-    if got.size != expected.size:
-        raise _wrong(name, f"{got.size} numbers instead of {expected.size}")
     wanted = expected.ravel().astype(np.float64)
     difference = got.astype(np.float64) - wanted
     if not np.isfinite(difference).all():

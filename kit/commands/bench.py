@@ -105,8 +105,8 @@ def command(bundles: tuple[Path, ...], **options: Any) -> None:
         _bench.check_output(output, folder)
     asked = _bench.Asked(
         bundles=given,
-        formats=_formats(options["names"]),
-        plan=_plan(options),
+        formats=formats(options["names"]),
+        plan=plan(options),
         cpus=options["cpus"],
         runner=options["runner"],
         profile=options["profile"],
@@ -117,26 +117,28 @@ def command(bundles: tuple[Path, ...], **options: Any) -> None:
     if output is not None:
         for result, file in _bench.files(measured, given, output, folder):
             store.write(result, file)
-    _show(measured, options["as_json"], options["sustained"] is not None)
+    show(measured, options["as_json"], options["sustained"] is not None)
     for error in errors[1:]:
         click.echo(f"kit: {error.message}\nhint: {error.hint}", err=True)
     if errors:
         raise errors[0]
 
 
-def _formats(text: str | None) -> tuple[str, ...] | None:
+def formats(text: str | None) -> tuple[str, ...] | None:
+    """Return the formats that an option `--format` names; None where it was left out."""
     return None if text is None else tuple(n.strip() for n in text.split(",") if n.strip())
 
 
-def _plan(options: dict[str, Any]) -> Plan:
+def plan(options: dict[str, Any]) -> Plan:
+    """Return the plan that the options of `kit bench` mean."""
     from kit.bench import sustained
     from kit.bench.plan import preset
 
     name = "quick" if options["quick"] else "official" if options["official"] else "default"
-    plan = preset(name, options["threads"])  # type: ignore[arg-type]  # one of the three
+    made = preset(name, options["threads"])  # type: ignore[arg-type]  # one of the three
     changes: dict[str, Any] = {}
     if (repeats := options["repeats"]) is not None:
-        most = plan.most_repeats
+        most = made.most_repeats
         changes |= {"repeats": repeats, "most_repeats": most and max(most, repeats)}
     if (percent := options["precision"]) is not None:
         changes["precision"] = percent / 100
@@ -145,12 +147,13 @@ def _plan(options: dict[str, Any]) -> Plan:
     if (seconds := options["cool_wait"]) is not None:
         changes["cool_seconds"] = seconds
     if changes:
-        plan = plan.model_copy(update={**changes, "name": "custom"})
+        made = made.model_copy(update={**changes, "name": "custom"})
     minutes = options["sustained"]
-    return plan if minutes is None else sustained.plan(minutes, plan)
+    return made if minutes is None else sustained.plan(minutes, made)
 
 
-def _show(measured: Sequence[Measured], as_json: bool, sustained: bool) -> None:
+def show(measured: Sequence[Measured], as_json: bool, sustained: bool) -> None:
+    """Print what was measured: the answer on stdout, context and doubts on stderr."""
     from kit.bench import paired
     from kit.bench.rows import as_json as record
     from kit.bench.rows import rows

@@ -76,7 +76,7 @@ class AdbJob:
     def kill(self) -> None:
         """End the command and all it started; harmless when it, or the device, is gone."""
         with suppress(DeviceError):  # the next kit that comes ends what was left
-            ask(self._transport, f"{kill_group(self.pid)}; true")
+            ask(self._transport, f"kill -9 -{self.pid} 2>/dev/null; true")
 
     def _question(self, with_condition: bool) -> str:
         condition = f"{_condition.SCRIPT}; " if with_condition else ""
@@ -97,9 +97,18 @@ class AdbJob:
         return None if f"{_MARK} alive" in head else -_KILLED
 
 
-def kill_group(pid: int) -> str:
-    """Return the shell that ends a job and its children."""
-    return f"kill -9 -{pid} 2>/dev/null"
+def end_jobs(folders: str) -> str:
+    """Return the shell that ends the jobs which run in folders, and their children.
+
+    One that was started a moment ago may not have told its number yet: kit can be
+    interrupted, or lose the device, before it heard of its own job.
+    """
+    return (
+        f"for j in {folders}/job-*; do n=0; "
+        "while [ -e $j/started ] && [ ! -s $j/pid ] && [ $n -lt 10 ]; "
+        "do sleep 0.1; n=$((n+1)); done; "
+        "[ -s $j/pid ] && [ ! -e $j/rc ] && kill -9 -$(cat $j/pid) 2>/dev/null; done"
+    )
 
 
 def _start(

@@ -115,7 +115,7 @@ def _held(text: str) -> Held:
 
 def _break(transport: Transport, held: Held, aside: str) -> None:
     """Remove a stale lock, unless another kit was faster and has a fresh one there now."""
-    broken = f"{{ [ ! -s {LOCK}/owner ] || [ ! -s {LOCK}/beat ]; }}"
+    broken = f"{{ [ ! -s {LOCK}/owner ] || ! grep -q '^[0-9]' {LOCK}/beat 2>/dev/null; }}"
     same = f"grep -q {quote([held.token])} {LOCK}/owner 2>/dev/null" if held.token else broken
     ask(transport, f"{same} && mv {LOCK} {aside} 2>/dev/null; rm -rf {aside}")
 

@@ -14,7 +14,7 @@ import kit
 from kit.devices import _condition, _facts, _lock, _settings, _store
 from kit.devices._again import Again
 from kit.devices._facts import DeviceFacts
-from kit.devices._job import AdbJob, kill_group
+from kit.devices._job import AdbJob, end_jobs
 from kit.devices._select import open_transport
 from kit.devices._store import ROOT, Blob, Sent, Store, ask
 from kit.devices._transport import Transport, quote
@@ -118,10 +118,9 @@ class AdbDevice:
         """Undo what the measurement did, if no other kit has taken the device since."""
         if not _lock.holds(transport, token):
             return
-        ended = [kill_group(job.pid) for job in self._jobs]
         self._jobs.clear()
         removed = [] if self.keep else [quote(["rm", "-rf", self._run])]
-        ask(transport, "; ".join([*ended, *removed, _store.SWEEP, "true"]))
+        ask(transport, "; ".join([end_jobs(self._run), *removed, _store.SWEEP, "true"]))
         _settings.restore(transport)
         _lock.give_back(transport, token)
 
@@ -251,11 +250,7 @@ def _check_api(facts: DeviceFacts) -> None:
 
 def recover(transport: Transport) -> None:
     """End what an earlier kit left running, and put its settings back; ours is the lock."""
-    ask(
-        transport,
-        f"for p in {RUNS}/*/job-*/pid; do [ -s $p ] && [ ! -e ${{p%pid}}rc ] && "
-        f"kill -9 -$(cat $p) 2>/dev/null; done; rm -rf {RUNS}",
-    )
+    ask(transport, f"{end_jobs(f'{RUNS}/*')}; rm -rf {RUNS}")
     _settings.restore(transport)
 
 

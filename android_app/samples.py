@@ -1,0 +1,97 @@
+"""Write what the app's tests need: assets of a bundle, pictures, and the kit's pixels of them.
+
+    python android_app/samples.py BUNDLE OUT
+    mvn -f android_app/pom.xml test -Daapt2=PATH -Dkit.samples=OUT
+
+Ten PNG pictures of awkward sizes, because PNG decodes alike everywhere; for each the resized and
+cropped picture as the kit makes it, uint8 [3, crop, crop], and the input, float32.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from kit import bundle as bundles
+from kit import formats
+from kit.images.preprocess import decode, to_array
+from kit.manifest import Preprocessing
+
+PICTURE, CREDIT = "china.jpg", "Photo: danielbuechele, CC BY 2.0"  # of scikit-learn
+SIZES = [
+    (640, 427), (427, 640), (96, 96), (110, 110), (111, 110), (33, 47), (1, 1), (1200, 17),
+    (1999, 1333), (225, 224),
+]  # fmt: skip
+
+
+def main(bundle_path: str, out_path: str) -> None:
+    """Write all samples of a bundle; what stood in the folder is removed."""
+    bundle = bundles.load(bundle_path)
+    out = Path(out_path)
+    if out.exists():
+        shutil.rmtree(out)
+    assets(bundle, out / "assets")
+    pictures(bundle.manifest.preprocessing, out / "pictures")
+    answer(bundle, out)
+
+
+def assets(bundle: bundles.Bundle, out: Path) -> None:
+    """Write the assets that `kit app build` would pack."""
+    from sklearn.datasets import load_sample_image
+
+    manifest = bundle.manifest
+    names = ["bundle.json", manifest.golden.input]
+    names += [manifest.labels] if manifest.labels else []
+    for artifact in manifest.artifacts:
+        names += [artifact.file, manifest.golden.outputs[artifact.format]]
+    for name in names:
+        target = out / "bundles" / "sample" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(bundle.path / name, target)
+    Image.fromarray(load_sample_image(PICTURE)).save(out / "picture.jpg", quality=92)
+    (out / "picture.txt").write_text(CREDIT + "\n", encoding="utf-8")
+    (out / "runtimes.json").write_text(
+        json.dumps({"onnx": {"name": "onnxruntime", "version": "1.29.0"}}), encoding="utf-8"
+    )
+
+
+def answer(bundle: bundles.Bundle, out: Path) -> None:
+    """Write what the workstation's ONNX Runtime sees in the demo's picture."""
+    runtime = formats.get("onnx")
+    runtime.prepare(1)
+    session = runtime.load(bundle.file("onnx"), 1)
+    picture = decode((out / "assets" / "picture.jpg").read_bytes(), "picture.jpg")
+    logits = session.numpy(session.bind(to_array(picture, bundle.manifest.preprocessing)[None])())
+    shares = np.exp(logits.ravel() - logits.max())
+    best = int(shares.argmax())
+    found = {
+        "label": (bundle.labels() or [])[best],
+        "probability": float(shares[best] / shares.sum()),
+    }
+    (out / "expected.json").write_text(json.dumps(found), encoding="utf-8")
+
+
+def pictures(pre: Preprocessing, out: Path) -> None:
+    """Write the ten pictures and what the kit makes of them."""
+    from sklearn.datasets import load_sample_images
+
+    out.mkdir(parents=True)
+    photos = load_sample_images().images
+    for i, size in enumerate(SIZES):
+        photo = Image.fromarray(photos[i % len(photos)]).resize(size, Image.Resampling.NEAREST)
+        file = out / f"{i}.png"
+        photo.save(file)
+        image = decode(file.read_bytes(), file.name)
+        plain = pre.model_copy(update={"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)})
+        levels = np.rint(to_array(image, plain) * 255).astype(np.uint8)
+        (out / f"{i}.u8").write_bytes(levels.tobytes())
+        (out / f"{i}.f32").write_bytes(to_array(image, pre).astype("<f4").tobytes())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

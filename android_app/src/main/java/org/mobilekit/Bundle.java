@@ -1,0 +1,233 @@
+package org.mobilekit;
+
+import android.content.Context;
+import android.content.res.AssetManager;
+import java.io.ByteArrayOutputStream;
+import java.io.File;
+import java.io.FileInputStream;
+import java.io.FileOutputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.List;
+import java.util.TreeSet;
+import org.json.JSONException;
+import org.json.JSONObject;
+
+/**
+ * What `kit build` wrote: a description and files, each checked by its SHA-256 when it is read.
+ *
+ * <p>A bundle inside of an app may lack files, such as the model of a runtime that is not packed;
+ * {@link #formats} names what can be used.
+ */
+public final class Bundle {
+    private static final String MANIFEST = "bundle.json";
+
+    /** Name of the folder. */
+    public final String name;
+
+    /** SHA-256 of `bundle.json`, and so of everything in the bundle. */
+    public final String hash;
+
+    private final Store store;
+    private final Manifest manifest;
+
+    private Bundle(String name, String hash, Store store, Manifest manifest) {
+        this.name = name;
+        this.hash = hash;
+        this.store = store;
+        this.manifest = manifest;
+    }
+
+    /** Opens a bundle by name: one pushed into the app's files wins over one in its assets. */
+    public static Bundle open(Context context, String name) throws KitException {
+        if (!Contract.NAME.matcher(name).matches()) {
+            throw new KitException("“" + name + "” is no name of a bundle");
+        }
+        File pushed = new File(new File(context.getFilesDir(), Contract.FILES_BUNDLES), name);
+        if (pushed.isDirectory()) {
+            return open(name, Store.folder(pushed));
+        }
+        AssetManager assets = context.getAssets();
+        return open(name, Store.assets(assets, Contract.ASSET_BUNDLES + "/" + name));
+    }
+
+    /** Opens a bundle wherever it is. */
+    public static Bundle open(String name, Store store) throws KitException {
+        byte[] text;
+        try (InputStream in = store.open(MANIFEST)) {
+            ByteArrayOutputStream data = new ByteArrayOutputStream();
+            Digest.copy(in, data);
+            text = data.toByteArray();
+        } catch (IOException e) {
+            throw new KitException("There is no bundle “" + name + "” in this app", e);
+        }
+        return new Bundle(name, Digest.sha256(text), store, parse(name, text));
+    }
+
+    private static Manifest parse(String name, byte[] text) throws KitException {
+        try {
+            JSONObject json = new JSONObject(new String(text, StandardCharsets.UTF_8));
+            int schema = json.getInt("schema_version");
+            if (schema > Contract.BUNDLE_SCHEMA) {
+                throw new KitException("The bundle “" + name + "” has schema " + schema
+                        + "; this app reads up to " + Contract.BUNDLE_SCHEMA);
+            }
+            return new Manifest(json);
+        } catch (JSONException | RuntimeException e) {
+            throw new KitException("The description of the bundle “" + name + "” is damaged: "
+                    + e.getMessage(), e);
+        }
+    }
+
+    /** Names of the bundles in the app's files and assets, sorted. */
+    public static List<String> names(Context context) {
+        TreeSet<String> names = new TreeSet<>();
+        String[] pushed = new File(context.getFilesDir(), Contract.FILES_BUNDLES).list();
+        Collections.addAll(names, pushed == null ? new String[0] : pushed);
+        try {
+            for (String path : context.getAssets().list(Contract.ASSET_BUNDLES)) {
+                names.add(path.split("/")[0]); // Robolectric lists what is below, too
+            }
+        } catch (IOException e) {
+            return new ArrayList<>(names); // an app without assets has none
+        }
+        return new ArrayList<>(names);
+    }
+
+    public String model() {
+        return manifest.model;
+    }
+
+    public String quantize(String format) throws KitException {
+        return manifest.artifact(format).quantize;
+    }
+
+    /** Side of the square input in pixels. */
+    public int resolution() {
+        return manifest.preprocess.crop;
+    }
+
+    public Preprocess preprocess() {
+        return manifest.preprocess;
+    }
+
+    /** Shape of the input, {@code [1, 3, height, width]}. */
+    public long[] shape() {
+        return manifest.shape.clone();
+    }
+
+    /** The formats whose model file is here and whose runtime is in this app. */
+    public List<String> formats() {
+        List<String> formats = new ArrayList<>();
+        for (String format : Runtimes.CLASSES.keySet()) {
+            String file = manifest.modelPath(format);
+            if (file != null && Runtimes.has(format) && exists(file)) {
+                formats.add(format);
+            }
+        }
+        return formats;
+    }
+
+    private boolean exists(String path) {
+        try {
+            store.open(path).close();
+            return true;
+        } catch (IOException e) {
+            return false;
+        }
+    }
+
+    /** The names of the outputs in order, or null. */
+    public List<String> labels() throws KitException {
+        if (manifest.labels == null) {
+            return null;
+        }
+        String text = new String(read(manifest.labels), StandardCharsets.UTF_8);
+        return Arrays.asList(text.split("\r?\n"));
+    }
+
+    /** What this bundle's model must answer here; see {@link Golden}. */
+    public Golden golden(String format) throws KitException {
+        String outputs = manifest.golden.get(format);
+        if (outputs == null) {
+            throw new KitException("The bundle has no golden answers of " + format);
+        }
+        Npy input = Npy.parse(read(manifest.goldenInput), manifest.goldenInput);
+        Npy wanted = Npy.parse(read(outputs), outputs);
+        return new Golden(input, wanted, manifest.artifact(format).floor);
+    }
+
+    public String modelSha256(String format) throws KitException {
+        return manifest.entry(manifest.artifact(format).file).sha256;
+    }
+
+    /** Bytes of the model file, which {@link #modelFile} needs if it is not there yet. */
+    public long modelSize(String format) throws KitException {
+        return manifest.entry(manifest.artifact(format).file).size;
+    }
+
+    /**
+     * Returns the model as a checked file in {@code folder}, because runtimes read paths and an
+     * asset has none. It is copied once and named by its hash.
+     */
+    public File modelFile(String format, File folder) throws KitException {
+        String path = manifest.artifact(format).file;
+        Manifest.Entry entry = manifest.entry(path);
+        File file = new File(folder, entry.sha256 + path.substring(path.lastIndexOf('.')));
+        if (file.length() == entry.size && entry.sha256.equals(digest(file))) {
+            return file;
+        }
+        if (!folder.isDirectory() && !folder.mkdirs()) {
+            throw new KitException("Cannot make the folder " + folder);
+        }
+        File part = new File(file.getPath() + ".part");
+        try (OutputStream out = new FileOutputStream(part)) {
+            copyChecked(path, out);
+        } catch (IOException e) {
+            part.delete();
+            throw new KitException("Cannot unpack " + path + ": " + e.getMessage(), e);
+        } catch (KitException e) {
+            part.delete();
+            throw e;
+        }
+        if (!part.renameTo(file)) {
+            throw new KitException("Cannot rename " + part);
+        }
+        return file;
+    }
+
+    private static String digest(File file) {
+        try (InputStream in = new FileInputStream(file)) {
+            return Digest.of(in);
+        } catch (IOException e) {
+            return ""; // gone or unreadable: it is unpacked again
+        }
+    }
+
+    private byte[] read(String path) throws KitException {
+        ByteArrayOutputStream data = new ByteArrayOutputStream();
+        try {
+            copyChecked(path, data);
+        } catch (IOException e) {
+            throw new KitException("Cannot read " + path + " of the bundle: " + e.getMessage(), e);
+        }
+        return data.toByteArray();
+    }
+
+    private void copyChecked(String path, OutputStream out) throws IOException, KitException {
+        Manifest.Entry entry = manifest.entry(path);
+        String digest;
+        try (InputStream in = store.open(path)) {
+            digest = Digest.copy(in, out);
+        }
+        if (!digest.equals(entry.sha256)) {
+            throw new KitException(path + " of the bundle “" + name + "” was altered: its SHA-256"
+                    + " is not the one in bundle.json. Build and pack the bundle again.");
+        }
+    }
+}

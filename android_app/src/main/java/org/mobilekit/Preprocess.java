@@ -1,0 +1,127 @@
+package org.mobilekit;
+
+import java.util.Arrays;
+
+/**
+ * From a picture to the input tensor, as `bundle.json` describes it: antialiased bilinear resize
+ * of the shorter side, centre crop, 0..1, normalize, channels first. A test holds the resize to
+ * the kit's own, bit by bit.
+ */
+public final class Preprocess {
+    /** Pixels of a resized picture above which a strip-like picture would fill the memory. */
+    private static final long MOST = 178_956_970;
+
+    private static final int ROUND = 1 << (Kernel.BITS - 1);
+
+    public final int resize;
+    public final int crop;
+    private final float[] mean;
+    private final float[] std;
+
+    /**
+     * @param resize length of the shorter side after the resize, in pixels
+     * @param crop side of the centre crop, in pixels
+     * @param mean of red, green and blue, subtracted from values of 0..1
+     * @param std of red, green and blue, divided by afterwards
+     */
+    public Preprocess(int resize, int crop, float[] mean, float[] std) {
+        if (crop < 1 || resize < crop || mean.length != 3 || std.length != 3) {
+            throw new IllegalArgumentException("resize " + resize + ", crop " + crop);
+        }
+        this.resize = resize;
+        this.crop = crop;
+        this.mean = mean.clone();
+        this.std = std.clone();
+    }
+
+    /** Returns the input {@code [3, crop, crop]} of a picture, row by row. */
+    public float[] input(Pixels picture) throws KitException {
+        return normalized(cropped(picture));
+    }
+
+    /** Returns the resized and cropped picture, {@code [3, crop, crop]}, values of 0..255. */
+    int[] cropped(Pixels picture) throws KitException {
+        int width = side(picture.width(), picture.height());
+        int height = side(picture.height(), picture.width());
+        if ((long) width * height > MOST) {
+            throw new KitException("The picture is too narrow: " + picture.width() + " × "
+                    + picture.height() + " pixels");
+        }
+        Kernel across = new Kernel(picture.width(), width, middle(width), crop);
+        Kernel down = new Kernel(picture.height(), height, middle(height), crop);
+        return columns(rows(picture, across, down), down);
+    }
+
+    private float[] normalized(int[] values) {
+        float[] input = new float[values.length];
+        int plane = crop * crop;
+        for (int i = 0; i < input.length; i++) {
+            int channel = i / plane;
+            input[i] = (values[i] / 255f - mean[channel]) / std[channel];
+        }
+        return input;
+    }
+
+    /** The length of a side once the shorter one is {@code resize}, rounded as torchvision does. */
+    private int side(int length, int other) {
+        return length <= other ? resize : (int) ((double) ((long) resize * length) / other);
+    }
+
+    /** The first pixel of the crop; Python's round() goes to the even neighbour. */
+    private int middle(int length) {
+        return (int) Math.rint((length - crop) / 2.0);
+    }
+
+    /** The needed rows of the input, resized along x to the crop: {@code [row][3 * crop]}. */
+    private int[][] rows(Pixels picture, Kernel across, Kernel down) {
+        int[][] rows = new int[down.high() - down.low()][3 * crop];
+        int[] pixels = new int[across.high() - across.low()];
+        for (int y = 0; y < rows.length; y++) {
+            picture.row(down.low() + y, across.low(), pixels);
+            resizeRow(pixels, across, rows[y]);
+        }
+        return rows;
+    }
+
+    private void resizeRow(int[] pixels, Kernel across, int[] into) {
+        for (int x = 0; x < crop; x++) {
+            int[] weights = across.weights[x];
+            int start = across.first[x] - across.low();
+            int red = ROUND;
+            int green = ROUND;
+            int blue = ROUND;
+            for (int k = 0; k < weights.length; k++) {
+                int pixel = pixels[start + k];
+                red += ((pixel >> 16) & 255) * weights[k];
+                green += ((pixel >> 8) & 255) * weights[k];
+                blue += (pixel & 255) * weights[k];
+            }
+            into[x] = level(red);
+            into[crop + x] = level(green);
+            into[2 * crop + x] = level(blue);
+        }
+    }
+
+    private int[] columns(int[][] rows, Kernel down) {
+        int[] picture = new int[3 * crop * crop];
+        int[] sums = new int[3 * crop];
+        for (int y = 0; y < crop; y++) {
+            Arrays.fill(sums, ROUND);
+            for (int k = 0; k < down.weights[y].length; k++) {
+                int[] row = rows[down.first[y] - down.low() + k];
+                int weight = down.weights[y][k];
+                for (int i = 0; i < sums.length; i++) {
+                    sums[i] += row[i] * weight;
+                }
+            }
+            for (int i = 0; i < sums.length; i++) {
+                picture[(i / crop * crop + y) * crop + i % crop] = level(sums[i]);
+            }
+        }
+        return picture;
+    }
+
+    private static int level(int sum) {
+        return Math.min(Math.max(sum >> Kernel.BITS, 0), 255);
+    }
+}

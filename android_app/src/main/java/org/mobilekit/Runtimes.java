@@ -1,0 +1,49 @@
+package org.mobilekit;
+
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.Map;
+
+/** The runtimes by the format they run. Which ones an APK has is chosen when it is built. */
+public final class Runtimes {
+    public static final Map<String, String> CLASSES;
+
+    static {
+        Map<String, String> classes = new LinkedHashMap<>();
+        classes.put("onnx", "org.mobilekit.onnx.OnnxRuntime");
+        classes.put("lite", "org.mobilekit.lite.LiteRuntime");
+        classes.put("executorch", "org.mobilekit.executorch.ExecuTorchRuntime");
+        CLASSES = Collections.unmodifiableMap(classes);
+    }
+
+    private Runtimes() {}
+
+    /** Returns a fresh runtime of a format. */
+    public static ModelRuntime create(String format) throws KitException {
+        String name = CLASSES.get(format);
+        if (name == null) {
+            throw new KitException("This app knows no format “" + format + "”; it knows "
+                    + String.join(", ", CLASSES.keySet()));
+        }
+        try {
+            return (ModelRuntime) Class.forName(name).getDeclaredConstructor().newInstance();
+        } catch (ReflectiveOperationException | LinkageError e) {
+            throw new KitException("The runtime for " + format + " is not in this app: build it"
+                    + " with --runtime " + format, e);
+        }
+    }
+
+    /** Whether the runtime's class is in this app. Its native library may still be missing. */
+    public static boolean has(String format) {
+        String name = CLASSES.get(format);
+        if (name == null) {
+            return false;
+        }
+        try {
+            Class.forName(name, false, Runtimes.class.getClassLoader());
+            return true;
+        } catch (ClassNotFoundException | LinkageError e) {
+            return false;
+        }
+    }
+}

@@ -1,0 +1,171 @@
+package org.mobilekit.bench;
+
+import android.content.Context;
+import android.os.Build;
+import android.os.Process;
+import android.system.Os;
+import android.system.OsConstants;
+import android.util.Log;
+import java.io.File;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Scanner;
+import org.json.JSONException;
+import org.json.JSONObject;
+import org.mobilekit.Bundle;
+import org.mobilekit.Classifier;
+import org.mobilekit.Contract;
+import org.mobilekit.Digest;
+import org.mobilekit.ModelRuntime;
+import org.mobilekit.Runtimes;
+
+/**
+ * One measurement: the stages, events and plan of the kit's runners, inside of an app.
+ *
+ * <p>Runs on its own thread from the first stage to the last. What was heard before a stage
+ * failed stays in the record.
+ */
+final class BenchJob {
+    /** Free space beyond the unpacked model, so that the result can be written. */
+    private static final long SPARE_BYTES = 8L << 20;
+
+    private final Context context;
+    private final BenchOptions options;
+    private final BenchRecord record;
+    private final Storage storage;
+
+    BenchJob(Context context, BenchOptions options, BenchRecord record, Storage storage) {
+        this.context = context;
+        this.options = options;
+        this.record = record;
+        this.storage = storage;
+    }
+
+    /** Measures. */
+    void run() throws StageException {
+        Bundle bundle = stage("load", () -> Bundle.open(context, options.bundle));
+        record.bundleHash = bundle.hash;
+        float[] input = stage("input", () -> bundle.golden(options.format).firstInput());
+        File model = stage("load", () -> unpacked(bundle));
+        record.modelSha256 = stage("load", () -> bundle.modelSha256(options.format));
+        ModelRuntime runtime = stage("load", () -> Runtimes.create(options.format));
+        try {
+            measure(runtime, model, input, bundle.shape());
+        } finally {
+            runtime.close();
+        }
+    }
+
+    private File unpacked(Bundle bundle) throws Exception {
+        long needed = bundle.modelSize(options.format) + SPARE_BYTES;
+        long free = storage.free();
+        if (free < needed) {
+            throw new IOException((needed >> 20) + " MB are needed and " + (free >> 20)
+                    + " MB are free");
+        }
+        return bundle.modelFile(options.format, Classifier.folder(context));
+    }
+
+    private void measure(ModelRuntime runtime, File model, float[] input, long[] shape)
+            throws StageException {
+        Integer obeyed = stage("load", () -> runtime.prepare(options.threads));
+        record.event(start(runtime, obeyed));
+        Long base = Proc.forgetPeak();
+        long began = System.nanoTime();
+        stage("load", () -> {
+            runtime.load(model);
+            return null;
+        });
+        record.event("load", "ns", System.nanoTime() - began);
+        stage("input", () -> {
+            runtime.input(input, shape);
+            return null;
+        });
+        Sampler sampler = new Sampler(options.plan, System::nanoTime);
+        long cpu = stage("run", () -> sample(runtime, sampler));
+        record.samples(sampler.samples());
+        record.event("mem", "peak_rss", Proc.peak(), "base_rss", base, "os_threads",
+                Proc.threads());
+        stage("output", () -> {
+            write(runtime.output());
+            return null;
+        });
+        record.event("out", "path", storage.answer(options.id).getPath());
+        record.event("end", "count", sampler.samples().length, "cpu_ns", cpu);
+    }
+
+    private long sample(ModelRuntime runtime, Sampler sampler) throws Exception {
+        sampler.warmUp(runtime::run);
+        record.event("first", "ns", sampler.firstNs);
+        record.event("warm", "count", sampler.warmed, "ns", sampler.warmNs);
+        System.gc(); // rather now than between samples
+        Log.i(Contract.LOG_TAG, options.id + ": warm after " + sampler.warmed + " runs");
+        long before = Process.getElapsedCpuTime();
+        sampler.measure(runtime::run,
+                count -> Log.i(Contract.LOG_TAG, options.id + ": " + count + " samples"));
+        return (Process.getElapsedCpuTime() - before) * 1_000_000L;
+    }
+
+    private void write(float[] answer) throws IOException {
+        ByteBuffer raw = ByteBuffer.allocate(answer.length * Float.BYTES)
+                .order(ByteOrder.LITTLE_ENDIAN);
+        raw.asFloatBuffer().put(answer);
+        storage.write(storage.answer(options.id), out -> out.write(raw.array()));
+        record.answer(storage.answer(options.id).getName(), Digest.sha256(raw.array()));
+    }
+
+    private Map<String, Object> start(ModelRuntime runtime, Integer obeyed) {
+        Map<String, Object> event = new LinkedHashMap<>();
+        event.put("event", "start");
+        event.put("protocol", Contract.PROTOCOL);
+        event.put("pid", Process.myPid());
+        event.put("threads", options.threads);
+        event.put("obeyed", obeyed);
+        event.put("versions", versions(runtime));
+        event.put("cpus", Proc.cpus());
+        long page = Os.sysconf(OsConstants._SC_PAGESIZE);
+        event.put("page", page > 0 ? page : null);
+        event.put("clock", "CLOCK_MONOTONIC"); // what System.nanoTime reads on Android
+        return event;
+    }
+
+    private Map<String, Object> versions(ModelRuntime runtime) {
+        Map<String, Object> versions = new LinkedHashMap<>();
+        versions.put("runner", "app");
+        versions.put("app", record.appVersion);
+        versions.put("android", Build.VERSION.RELEASE);
+        JSONObject packed = packed().optJSONObject(options.format);
+        String name = packed == null ? options.format : packed.optString("name", options.format);
+        String own = runtime.version();
+        String version = own != null ? own : packed == null ? "" : packed.optString("version");
+        versions.put(name, version);
+        return versions;
+    }
+
+    /** What the kit wrote of the runtimes when it built the app; empty for an app of Gradle's. */
+    private JSONObject packed() {
+        try (InputStream in = context.getAssets().open(Contract.ASSET_RUNTIMES);
+                Scanner text = new Scanner(in, "UTF-8").useDelimiter("\\A")) {
+            return new JSONObject(text.hasNext() ? text.next() : "{}");
+        } catch (IOException | JSONException e) {
+            return new JSONObject();
+        }
+    }
+
+    private interface Step<T> {
+        T take() throws Exception;
+    }
+
+    /** Whatever fails in here is a failure of that stage: runtimes throw anything. */
+    private static <T> T stage(String name, Step<T> step) throws StageException {
+        try {
+            return step.take();
+        } catch (Exception | LinkageError | OutOfMemoryError e) {
+            throw new StageException(name, e);
+        }
+    }
+}

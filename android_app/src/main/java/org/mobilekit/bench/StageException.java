@@ -1,0 +1,26 @@
+package org.mobilekit.bench;
+
+import org.mobilekit.KitException;
+
+/** A stage that failed; stages are those of the runner protocol: usage load input run output. */
+final class StageException extends Exception {
+    private static final long serialVersionUID = 1L;
+
+    final String stage;
+
+    StageException(String stage, String message) {
+        super(message);
+        this.stage = stage;
+    }
+
+    StageException(String stage, Throwable cause) {
+        super(words(cause), cause);
+        this.stage = stage;
+    }
+
+    private static String words(Throwable cause) {
+        String message = cause.getMessage();
+        return cause instanceof KitException
+                ? message : cause.getClass().getSimpleName() + ": " + message;
+    }
+}

@@ -1,0 +1,63 @@
+package org.mobilekit.demo;
+
+import android.os.Bundle;
+import java.util.Objects;
+
+/** What the person chose; all that is kept when the system ends the app. Immutable. */
+final class Choice {
+    /** The picture in the app's assets. */
+    static final String OWN_PICTURE = "own";
+
+    final String bundle;
+    final String format;
+    final int threads;
+
+    /** {@link #OWN_PICTURE} or a content URI. */
+    final String picture;
+
+    Choice(String bundle, String format, int threads, String picture) {
+        this.bundle = bundle;
+        this.format = format;
+        this.threads = threads;
+        this.picture = picture;
+    }
+
+    /** The choice before anybody chose: null names take what the app has. */
+    static Choice first() {
+        return new Choice(null, null, 1, OWN_PICTURE);
+    }
+
+    static Choice from(Bundle state) {
+        return new Choice(state.getString("bundle"), state.getString("format"),
+                Math.max(state.getInt("threads", 1), 1), state.getString("picture", OWN_PICTURE));
+    }
+
+    void save(Bundle state) {
+        state.putString("bundle", bundle);
+        state.putString("format", format);
+        state.putInt("threads", threads);
+        state.putString("picture", picture);
+    }
+
+    Choice withBundle(String name) {
+        return new Choice(name, format, threads, picture);
+    }
+
+    Choice withFormat(String name) {
+        return new Choice(bundle, name, threads, picture);
+    }
+
+    Choice withThreads(int number) {
+        return new Choice(bundle, format, number, picture);
+    }
+
+    Choice withPicture(String source) {
+        return new Choice(bundle, format, threads, source);
+    }
+
+    /** Whether the same loaded model serves both. */
+    boolean sameModel(Choice other) {
+        return threads == other.threads && Objects.equals(bundle, other.bundle)
+                && Objects.equals(format, other.format);
+    }
+}

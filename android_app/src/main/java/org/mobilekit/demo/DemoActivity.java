@@ -1,0 +1,154 @@
+package org.mobilekit.demo;
+
+import android.app.Activity;
+import android.content.ActivityNotFoundException;
+import android.content.ClipData;
+import android.content.Intent;
+import android.net.Uri;
+import android.os.Bundle;
+import android.provider.MediaStore;
+import android.view.View;
+import android.widget.AdapterView;
+import android.widget.RadioGroup;
+import android.widget.Spinner;
+
+/** The demo: a picture, what the model sees in it, how fast, and whether it computes right. */
+public final class DemoActivity extends Activity {
+    private static final int CHOOSE = 1;
+    private static final int CAMERA = 2;
+
+    private DemoSession session;
+    private DemoScreen screen;
+
+    @Override
+    protected void onCreate(Bundle state) {
+        super.onCreate(state);
+        setContentView(R.layout.demo);
+        screen = new DemoScreen(this);
+        session = (DemoSession) getLastNonConfigurationInstance();
+        boolean fresh = session == null;
+        if (fresh) {
+            session = new DemoSession(this, state == null ? Choice.first() : Choice.from(state));
+        }
+        session.attach(() -> screen.show(session));
+        listen();
+        if (fresh) {
+            session.classify();
+        } else {
+            screen.show(session);
+        }
+    }
+
+    private void listen() {
+        findViewById(R.id.choose).setOnClickListener(view -> choose());
+        View camera = findViewById(R.id.camera);
+        camera.setVisibility(cameraIntent().resolveActivity(getPackageManager()) == null
+                ? View.GONE : View.VISIBLE);
+        camera.setOnClickListener(view -> start(cameraIntent(), CAMERA));
+        findViewById(R.id.again).setOnClickListener(view -> session.classify());
+        findViewById(R.id.check).setOnClickListener(view -> session.check());
+        findViewById(R.id.fewer).setOnClickListener(view -> threads(-1));
+        findViewById(R.id.more).setOnClickListener(view -> threads(1));
+        ((RadioGroup) findViewById(R.id.formats)).setOnCheckedChangeListener(this::format);
+        ((Spinner) findViewById(R.id.bundles)).setOnItemSelectedListener(new Bundles());
+    }
+
+    private void choose() {
+        start(new Intent(Intent.ACTION_OPEN_DOCUMENT)
+                .addCategory(Intent.CATEGORY_OPENABLE).setType("image/*"), CHOOSE);
+    }
+
+    private static Intent cameraIntent() {
+        Intent intent = new Intent(MediaStore.ACTION_IMAGE_CAPTURE)
+                .putExtra(MediaStore.EXTRA_OUTPUT, CameraFile.URI)
+                .addFlags(Intent.FLAG_GRANT_WRITE_URI_PERMISSION);
+        intent.setClipData(ClipData.newRawUri(null, CameraFile.URI));
+        return intent;
+    }
+
+    private void start(Intent intent, int request) {
+        try {
+            startActivityForResult(intent, request);
+        } catch (ActivityNotFoundException | SecurityException e) {
+            session.problem = getString(R.string.no_picture_app);
+            screen.show(session);
+        }
+    }
+
+    @Override
+    protected void onActivityResult(int request, int result, Intent data) {
+        if (result != RESULT_OK) {
+            return;
+        }
+        if (request == CAMERA) {
+            session.choose(session.choice.withPicture(CameraFile.URI.toString()));
+        } else if (request == CHOOSE && data != null && data.getData() != null) {
+            keep(data.getData());
+            session.choose(session.choice.withPicture(data.getData().toString()));
+        }
+    }
+
+    /** Asks to read the picture again after the system has ended the app. */
+    private void keep(Uri picture) {
+        try {
+            getContentResolver().takePersistableUriPermission(
+                    picture, Intent.FLAG_GRANT_READ_URI_PERMISSION);
+        } catch (SecurityException e) {
+            android.util.Log.i("MobileKit", "readable until the app ends: " + picture);
+        }
+    }
+
+    private void threads(int change) {
+        int threads = session.choice.threads + change;
+        if (threads >= 1 && threads <= DemoScreen.MOST_THREADS) {
+            session.choose(session.choice.withThreads(threads));
+        }
+    }
+
+    private void format(RadioGroup group, int id) {
+        View segment = group.findViewById(id);
+        if (segment != null && !segment.getTag().equals(session.choice.format)) {
+            session.choose(session.choice.withFormat((String) segment.getTag()));
+        }
+    }
+
+    private final class Bundles implements AdapterView.OnItemSelectedListener {
+        @Override
+        public void onItemSelected(AdapterView<?> list, View view, int position, long id) {
+            String name = session.bundles.get(position);
+            if (!name.equals(session.choice.bundle)) {
+                session.choose(session.choice.withBundle(name));
+            }
+        }
+
+        @Override
+        public void onNothingSelected(AdapterView<?> list) {
+            // keeps what was chosen
+        }
+    }
+
+    /** For tests: what the screen shows comes from here. */
+    DemoSession session() {
+        return session;
+    }
+
+    @Override
+    public Object onRetainNonConfigurationInstance() {
+        return session;
+    }
+
+    @Override
+    protected void onSaveInstanceState(Bundle state) {
+        super.onSaveInstanceState(state);
+        session.choice.save(state);
+    }
+
+    @Override
+    protected void onDestroy() {
+        super.onDestroy();
+        session.attach(null);
+        if (!isChangingConfigurations()) {
+            session.close();
+        }
+    }
+}

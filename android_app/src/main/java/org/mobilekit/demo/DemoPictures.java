@@ -1,0 +1,64 @@
+package org.mobilekit.demo;
+
+import android.content.Context;
+import android.graphics.Bitmap;
+import android.net.Uri;
+import java.io.FileInputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.util.Scanner;
+import org.mobilekit.Contract;
+import org.mobilekit.KitException;
+import org.mobilekit.Pictures;
+
+/** Decodes what was chosen: the app's own picture, the camera's or a document. */
+final class DemoPictures {
+    private final Context context;
+    private Bitmap decoded;
+    private String from;
+
+    DemoPictures(Context context) {
+        this.context = context;
+    }
+
+    /** Returns the picture of a source; see {@link Choice#picture}. */
+    Bitmap get(String source) throws KitException {
+        // A camera writes all its pictures to the same file, so that one is read each time.
+        if (!source.equals(from) || source.equals(CameraFile.URI.toString())) {
+            decoded = Pictures.decode(() -> open(source));
+            from = source;
+        }
+        return decoded;
+    }
+
+    /** Who made the picture, in a line, or nothing. */
+    String credit(String source) {
+        if (!source.equals(Choice.OWN_PICTURE)) {
+            return "";
+        }
+        try (InputStream in = context.getAssets().open(Contract.ASSET_CREDIT);
+                Scanner text = new Scanner(in, "UTF-8")) {
+            return text.hasNextLine() ? text.nextLine() : "";
+        } catch (IOException e) {
+            return ""; // a picture that needs none
+        }
+    }
+
+    private InputStream open(String source) throws IOException, KitException {
+        if (source.equals(Choice.OWN_PICTURE)) {
+            return own();
+        }
+        if (source.equals(CameraFile.URI.toString())) {
+            return new FileInputStream(CameraFile.file(context));
+        }
+        return context.getContentResolver().openInputStream(Uri.parse(source));
+    }
+
+    private InputStream own() throws KitException {
+        try {
+            return context.getAssets().open(Contract.ASSET_PICTURE);
+        } catch (IOException e) {
+            throw new KitException(context.getString(R.string.no_picture), e);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+package org.mobilekit.demo;
+
+import android.content.Context;
+import java.text.NumberFormat;
+import java.util.Locale;
+import org.mobilekit.Golden;
+
+/** Numbers and names as people read them, in the language of the device. */
+final class Words {
+    private final Context context;
+    private final Locale locale;
+    private final NumberFormat percent;
+    private final NumberFormat number;
+
+    Words(Context context) {
+        this.context = context;
+        locale = context.getResources().getConfiguration().getLocales().get(0);
+        percent = NumberFormat.getPercentInstance(locale);
+        number = NumberFormat.getNumberInstance(locale);
+        percent.setMaximumFractionDigits(1);
+        percent.setMinimumFractionDigits(1);
+        number.setGroupingUsed(false);
+    }
+
+    String percent(double share) {
+        return percent.format(share);
+    }
+
+    String whole(int value) {
+        number.setMaximumFractionDigits(0);
+        return number.format(value);
+    }
+
+    /** How a model computes. */
+    String precision(String quantize) {
+        switch (quantize) {
+            case "none":
+                return context.getString(R.string.precision_float);
+            case "static":
+                return context.getString(R.string.precision_static);
+            case "dynamic":
+                return context.getString(R.string.precision_dynamic);
+            case "qat":
+                return context.getString(R.string.precision_qat);
+            default:
+                return quantize; // of a newer kit
+        }
+    }
+
+    String milliseconds(long ns) {
+        return context.getString(R.string.milliseconds, short3(ns / 1e6));
+    }
+
+    /** Three digits that mean something: 1.23, 12.3, 123. */
+    String short3(double value) {
+        int digits = value >= 100 ? 0 : value >= 10 ? 1 : 2;
+        number.setMaximumFractionDigits(digits);
+        number.setMinimumFractionDigits(digits);
+        return number.format(value);
+    }
+
+    /** The runtime's name. */
+    String format(String format) {
+        switch (format) {
+            case "onnx":
+                return context.getString(R.string.format_onnx);
+            case "lite":
+                return context.getString(R.string.format_lite);
+            case "executorch":
+                return context.getString(R.string.format_executorch);
+            default:
+                return format;
+        }
+    }
+
+    /** A check's numbers and what was asked for. */
+    String numbers(Golden.Report report) {
+        String agreement =
+                context.getString(R.string.agreement, report.agreeing, report.images);
+        String difference = report.maxAbs == 0 ? context.getString(R.string.equal)
+                : context.getString(R.string.difference,
+                        String.format(locale, "%.3g", report.maxAbs), short3(report.sqnrDb));
+        String limit = report.floor == null ? context.getString(R.string.limit_equal)
+                : context.getString(R.string.limit, short3(report.floor));
+        return agreement + " " + difference + (report.maxAbs == 0 ? "" : " " + limit);
+    }
+}

@@ -1,0 +1,102 @@
+package org.mobilekit;
+
+import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertFalse;
+import static org.junit.Assert.assertTrue;
+
+import java.io.File;
+import java.io.StringWriter;
+import java.net.URI;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import javax.tools.JavaCompiler;
+import javax.tools.JavaFileObject;
+import javax.tools.SimpleJavaFileObject;
+import javax.tools.ToolProvider;
+import org.junit.Rule;
+import org.junit.Test;
+import org.junit.rules.TemporaryFolder;
+
+/** What docs/embedding.md tells people to copy compiles, and the files that it names exist. */
+public final class EmbeddingPageTest {
+    @Rule public final TemporaryFolder folder = new TemporaryFolder();
+
+    private static String page() throws Exception {
+        File page = Samples.app().resolve("../docs/embedding.md").toFile();
+        return new String(Files.readAllBytes(page.toPath()), StandardCharsets.UTF_8);
+    }
+
+    private static List<String> blocks(String language) throws Exception {
+        Matcher found = Pattern.compile("```" + language + "\n(.*?)```", Pattern.DOTALL)
+                .matcher(page());
+        List<String> blocks = new ArrayList<>();
+        while (found.find()) {
+            blocks.add(found.group(1));
+        }
+        assertFalse("the page has no " + language, blocks.isEmpty());
+        return blocks;
+    }
+
+    private static JavaFileObject source(String text) {
+        Matcher name = Pattern.compile("class (\\w+)").matcher(text);
+        assertTrue(name.find());
+        return new SimpleJavaFileObject(
+                URI.create("string:///" + name.group(1) + ".java"), JavaFileObject.Kind.SOURCE) {
+            @Override
+            public CharSequence getCharContent(boolean ignoreErrors) {
+                return text;
+            }
+        };
+    }
+
+    @Test
+    public void theCodeCompiles() throws Exception {
+        JavaCompiler compiler = ToolProvider.getSystemJavaCompiler();
+        String classes = System.getProperty("surefire.test.class.path",
+                System.getProperty("java.class.path"));
+        List<JavaFileObject> sources = new ArrayList<>();
+        for (String block : blocks("java")) {
+            sources.add(source(block));
+        }
+        StringWriter said = new StringWriter();
+        boolean compiled = compiler.getTask(said, null, null, Arrays.asList(
+                "--release", "11", "-cp", classes, "-d", folder.getRoot().getPath()),
+                null, sources).call();
+        assertTrue(said.toString(), compiled);
+    }
+
+    @Test
+    public void theFilesThatAreToBeCopiedExist() throws Exception {
+        Matcher named = Pattern.compile("`(android_app/[^`]*)`").matcher(page());
+        int files = 0;
+        while (named.find()) {
+            files++;
+            File file = Samples.app().resolve("..").resolve(named.group(1)).toFile();
+            assertTrue(file + " is named by the page", file.exists());
+        }
+        assertTrue(files >= 3);
+    }
+
+    @Test
+    public void theVersionsAreThoseOfTheCatalog() throws Exception {
+        String catalog = new String(Files.readAllBytes(
+                Samples.app().resolve("gradle/libs.versions.toml")), StandardCharsets.UTF_8);
+        Matcher used = Pattern.compile("implementation\\(\"([^\"]*):([^\":]*)\"\\)").matcher(
+                String.join("\n", blocks("kotlin")));
+        int count = 0;
+        while (used.find()) {
+            count++;
+            Matcher reference = Pattern.compile("\"" + Pattern.quote(used.group(1))
+                    + "\", version.ref = \"([^\"]*)\"").matcher(catalog);
+            assertTrue(used.group(1), reference.find());
+            assertTrue(used.group(), catalog.contains(
+                    "\n" + reference.group(1) + " = \"" + used.group(2) + "\"\n"));
+        }
+        assertEquals(3, count);
+    }
+}

@@ -1,0 +1,115 @@
+package org.mobilekit;
+
+import static org.junit.Assert.assertArrayEquals;
+import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertThrows;
+import static org.junit.Assert.assertTrue;
+
+import android.graphics.Bitmap;
+import android.graphics.Color;
+import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
+import java.io.FileNotFoundException;
+import java.util.Arrays;
+import org.junit.Test;
+import org.junit.runner.RunWith;
+import org.robolectric.RobolectricTestRunner;
+import org.robolectric.annotation.Config;
+import org.robolectric.annotation.GraphicsMode;
+
+/** Decoding, turning and what is transparent, with Android's own decoder. */
+@RunWith(RobolectricTestRunner.class)
+@Config(sdk = 34)
+@GraphicsMode(GraphicsMode.Mode.NATIVE)
+public final class PicturesTest {
+    private static final int WIDTH = 3;
+    private static final int HEIGHT = 2;
+
+    /** A picture whose pixels tell where they were: 10 * y + x in blue. */
+    private static Bitmap numbered() {
+        Bitmap bitmap = Bitmap.createBitmap(WIDTH, HEIGHT, Bitmap.Config.ARGB_8888);
+        for (int y = 0; y < HEIGHT; y++) {
+            for (int x = 0; x < WIDTH; x++) {
+                bitmap.setPixel(x, y, Color.rgb(0, 0, 10 * y + x));
+            }
+        }
+        return bitmap;
+    }
+
+    @Test
+    public void allEightOrientationsOfExif() {
+        // Where the upper left and the upper right pixel of the upright picture were stored.
+        int[][] corners = {{0, 2}, {2, 0}, {12, 10}, {10, 12}, {0, 10}, {10, 0}, {12, 2}, {2, 12}};
+        for (int orientation = 1; orientation <= 8; orientation++) {
+            Bitmap upright = Pictures.upright(numbered(), orientation);
+            String name = "orientation " + orientation;
+            assertEquals(name, orientation < 5 ? WIDTH : HEIGHT, upright.getWidth());
+            assertEquals(name, corners[orientation - 1][0], upright.getPixel(0, 0) & 255);
+            assertEquals(name, corners[orientation - 1][1],
+                    upright.getPixel(upright.getWidth() - 1, 0) & 255);
+        }
+    }
+
+    @Test
+    public void aPhotoOfAPhoneHeldUprightIsTurned() throws Exception {
+        Bitmap wide = Bitmap.createBitmap(32, 16, Bitmap.Config.ARGB_8888);
+        wide.eraseColor(Color.RED);
+        ByteArrayOutputStream jpeg = new ByteArrayOutputStream();
+        wide.compress(Bitmap.CompressFormat.JPEG, 90, jpeg);
+        byte[] turned = withOrientation(jpeg.toByteArray(), 6);
+        Bitmap upright = Pictures.decode(() -> new ByteArrayInputStream(turned));
+        assertEquals(16, upright.getWidth());
+        assertEquals(32, upright.getHeight());
+    }
+
+    /** Puts an Exif segment behind the first two bytes of a JPEG. */
+    private static byte[] withOrientation(byte[] jpeg, int orientation) throws Exception {
+        byte[] exif = {
+            (byte) 0xff, (byte) 0xe1, 0, 34, 'E', 'x', 'i', 'f', 0, 0,
+            'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1,
+            0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, (byte) orientation, 0, 0, 0, 0, 0, 0
+        };
+        ByteArrayOutputStream out = new ByteArrayOutputStream();
+        out.write(jpeg, 0, 2);
+        out.write(exif);
+        out.write(jpeg, 2, jpeg.length - 2);
+        return out.toByteArray();
+    }
+
+    @Test
+    public void whatIsTransparentBecomesWhite() {
+        Bitmap bitmap = Bitmap.createBitmap(3, 1, Bitmap.Config.ARGB_8888);
+        bitmap.setPixel(0, 0, 0x00000000);
+        bitmap.setPixel(1, 0, 0x80000000);
+        bitmap.setPixel(2, 0, 0xff102030);
+        int[] row = new int[3];
+        new BitmapPixels(bitmap).row(0, 0, row);
+        for (int i = 0; i < row.length; i++) {
+            row[i] &= 0xffffff;
+        }
+        assertArrayEquals(new int[] {0xffffff, 0x7f7f7f, 0x102030}, row);
+    }
+
+    @Test
+    public void whatCannotBeReadIsSaid() throws Exception {
+        byte[] cut = Arrays.copyOf(png(), 40);
+        for (byte[] data : new byte[][] {{}, {1, 2, 3}, "<svg/>".getBytes("UTF-8"), cut}) {
+            assertThrows(KitException.class,
+                    () -> Pictures.decode(() -> new ByteArrayInputStream(data)));
+        }
+        KitException e = assertThrows(KitException.class, () -> Pictures.decode(() -> {
+            throw new FileNotFoundException("gone");
+        }));
+        assertTrue(e.getMessage(), e.getMessage().contains("gone"));
+        assertThrows(KitException.class, () -> Pictures.decode(() -> null));
+        assertThrows(KitException.class, () -> Pictures.decode(() -> {
+            throw new SecurityException("not yours");
+        }));
+    }
+
+    private static byte[] png() {
+        ByteArrayOutputStream out = new ByteArrayOutputStream();
+        numbered().compress(Bitmap.CompressFormat.PNG, 100, out);
+        return out.toByteArray();
+    }
+}

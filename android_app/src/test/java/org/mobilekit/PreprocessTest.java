@@ -1,0 +1,124 @@
+package org.mobilekit;
+
+import static org.junit.Assert.assertArrayEquals;
+import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertThrows;
+import static org.junit.Assert.assertTrue;
+
+import java.awt.image.BufferedImage;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import javax.imageio.ImageIO;
+import org.json.JSONObject;
+import org.junit.Test;
+
+/** The same pixels as Python's, on ten pictures; and some by hand. */
+public final class PreprocessTest {
+    private static final float[] ZERO = {0, 0, 0};
+    private static final float[] ONE = {1, 1, 1};
+
+    private static Pixels pixels(BufferedImage image) {
+        return new Pixels() {
+            @Override
+            public int width() {
+                return image.getWidth();
+            }
+
+            @Override
+            public int height() {
+                return image.getHeight();
+            }
+
+            @Override
+            public void row(int y, int left, int[] into) {
+                image.getRGB(left, y, into.length, 1, into, 0, into.length);
+            }
+        };
+    }
+
+    private static BufferedImage grey(int width, int height, int... levels) {
+        BufferedImage image = new BufferedImage(width, height, BufferedImage.TYPE_INT_RGB);
+        for (int i = 0; i < levels.length; i++) {
+            image.setRGB(i % width, i / width, levels[i] * 0x010101);
+        }
+        return image;
+    }
+
+    private static Preprocess ofBundle() throws Exception {
+        Path file = Samples.folder().resolve("assets/bundles/sample/bundle.json");
+        String text = new String(Files.readAllBytes(file), StandardCharsets.UTF_8);
+        return new Manifest(new JSONObject(text)).preprocess;
+    }
+
+    @Test
+    public void resizedPixelsAreThoseOfPython() throws Exception {
+        Path folder = Samples.folder().resolve("pictures");
+        Preprocess preprocess = ofBundle();
+        for (int i = 0; i < 10; i++) {
+            BufferedImage image = ImageIO.read(folder.resolve(i + ".png").toFile());
+            byte[] wanted = Files.readAllBytes(folder.resolve(i + ".u8"));
+            int[] got = preprocess.cropped(pixels(image));
+            assertEquals(wanted.length, got.length);
+            for (int k = 0; k < got.length; k++) {
+                assertEquals("picture " + i + ", value " + k, wanted[k] & 255, got[k]);
+            }
+        }
+    }
+
+    @Test
+    public void inputsAreThoseOfPython() throws Exception {
+        Path folder = Samples.folder().resolve("pictures");
+        Preprocess preprocess = ofBundle();
+        for (int i = 0; i < 10; i++) {
+            BufferedImage image = ImageIO.read(folder.resolve(i + ".png").toFile());
+            assertArrayEquals("picture " + i, Samples.floats(folder.resolve(i + ".f32")),
+                    preprocess.input(pixels(image)), 0f);
+        }
+    }
+
+    @Test
+    public void halvingTakesTheTriangleNotTheNearest() throws Exception {
+        // Four pixels to two: weights 3/8 3/8 1/8 (and 1/8 outside, left out) around each centre.
+        int[] got = new Preprocess(2, 2, ZERO, ONE).cropped(pixels(grey(4, 4,
+                0, 80, 160, 240, 0, 80, 160, 240, 0, 80, 160, 240, 0, 80, 160, 240)));
+        int left = Math.round((0 * 3 + 80 * 3 + 160) / 7f);
+        int right = Math.round((80 + 160 * 3 + 240 * 3) / 7f);
+        assertArrayEquals(new int[] {left, right, left, right,
+            left, right, left, right, left, right, left, right}, got);
+    }
+
+    @Test
+    public void sameSizeChangesNothing() throws Exception {
+        int[] got = new Preprocess(2, 2, ZERO, ONE).cropped(pixels(grey(2, 2, 1, 2, 3, 255)));
+        assertArrayEquals(new int[] {1, 2, 3, 255, 1, 2, 3, 255, 1, 2, 3, 255}, got);
+    }
+
+    @Test
+    public void channelsAreRedGreenBlue() throws Exception {
+        BufferedImage image = new BufferedImage(1, 1, BufferedImage.TYPE_INT_RGB);
+        image.setRGB(0, 0, 0x33_66_99);
+        float[] mean = {0.1f, 0.2f, 0.3f};
+        float[] std = {0.5f, 0.25f, 0.125f};
+        float[] got = new Preprocess(1, 1, mean, std).input(pixels(image));
+        assertArrayEquals(new float[] {
+            (0x33 / 255f - 0.1f) / 0.5f, (0x66 / 255f - 0.2f) / 0.25f, (0x99 / 255f - 0.3f) / 0.125f
+        }, got, 0f);
+    }
+
+    @Test
+    public void oddMarginsRoundAsPythonDoes() throws Exception {
+        // 5 wide, crop 2 of 2: margin 1.5, and Python's round(1.5) is 2.
+        BufferedImage image = grey(5, 2, 0, 10, 20, 30, 40, 0, 10, 20, 30, 40);
+        int[] got = new Preprocess(2, 2, ZERO, ONE).cropped(pixels(image));
+        assertEquals(20, got[0]);
+        assertEquals(30, got[1]);
+    }
+
+    @Test
+    public void aStripIsRefusedInWords() {
+        KitException e = assertThrows(KitException.class, () ->
+                new Preprocess(224, 224, ZERO, ONE).cropped(pixels(grey(1, 40_000))));
+        assertTrue(e.getMessage(), e.getMessage().contains("1 × 40000"));
+    }
+}

@@ -1,0 +1,62 @@
+package org.mobilekit;
+
+import static org.junit.Assume.assumeTrue;
+
+import java.io.File;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.Paths;
+import java.util.stream.Stream;
+
+/** What samples.py wrote. Tests that need it are skipped, with this reason, where it is missing. */
+public final class Samples {
+    public static final String BUNDLE = "sample";
+
+    private Samples() {}
+
+    public static Path folder() {
+        String folder = System.getProperty("kit.samples", "");
+        assumeTrue("no bundle to test with: run samples.py, give its folder as -Dkit.samples",
+                !folder.isEmpty() && Files.isDirectory(Paths.get(folder)));
+        return Paths.get(folder);
+    }
+
+    /** The app's own folder. */
+    public static Path app() {
+        return Paths.get(System.getProperty("kit.app", "."));
+    }
+
+    static float[] floats(Path file) throws IOException {
+        ByteBuffer data = ByteBuffer.wrap(Files.readAllBytes(file)).order(ByteOrder.LITTLE_ENDIAN);
+        float[] values = new float[data.remaining() / Float.BYTES];
+        data.asFloatBuffer().get(values);
+        return values;
+    }
+
+    /** Copies the sample bundle to where a pushed one lies. */
+    public static File push(File filesDir, String name) throws IOException {
+        Path from = folder().resolve("assets/bundles").resolve(BUNDLE);
+        Path to = filesDir.toPath().resolve(Contract.FILES_BUNDLES).resolve(name);
+        try (Stream<Path> files = Files.walk(from)) {
+            for (Path file : (Iterable<Path>) files::iterator) {
+                Path target = to.resolve(from.relativize(file).toString());
+                if (Files.isDirectory(file)) {
+                    Files.createDirectories(target);
+                } else {
+                    Files.copy(file, target);
+                }
+            }
+        }
+        return to.toFile();
+    }
+
+    /** Flips one bit in the middle of a file. */
+    public static void damage(File file) throws IOException {
+        byte[] data = Files.readAllBytes(file.toPath());
+        data[data.length / 2] ^= 1;
+        Files.write(file.toPath(), data);
+    }
+}

@@ -1,0 +1,273 @@
+package org.mobilekit.bench;
+
+import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertFalse;
+import static org.junit.Assert.assertTrue;
+
+import android.content.ComponentName;
+import android.content.Context;
+import android.content.Intent;
+import android.content.pm.ActivityInfo;
+import android.os.Looper;
+import java.io.File;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.Iterator;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.TreeSet;
+import org.json.JSONArray;
+import org.json.JSONObject;
+import org.junit.Test;
+import org.junit.runner.RunWith;
+import org.mobilekit.Contract;
+import org.mobilekit.Digest;
+import org.mobilekit.Samples;
+import org.robolectric.Robolectric;
+import org.robolectric.RobolectricTestRunner;
+import org.robolectric.RuntimeEnvironment;
+import org.robolectric.Shadows;
+import org.robolectric.annotation.Config;
+
+/** The benchmark as adb's shell starts it, with a real model where there is one. */
+@RunWith(RobolectricTestRunner.class)
+@Config(sdk = 34)
+public final class BenchActivityTest {
+    private final Context context = RuntimeEnvironment.getApplication();
+
+    private static Intent intent(Map<String, Object> extras) {
+        Intent intent = new Intent(Contract.BENCH_ACTION);
+        extras.forEach((name, value) -> put(intent, name, value));
+        return intent;
+    }
+
+    private static void put(Intent intent, String name, Object value) {
+        if (value instanceof Integer) {
+            intent.putExtra(name, (Integer) value);
+        } else if (value instanceof Float) {
+            intent.putExtra(name, (Float) value);
+        } else if (value instanceof Long) {
+            intent.putExtra(name, (Long) value);
+        } else if (value instanceof Boolean) {
+            intent.putExtra(name, (Boolean) value);
+        } else if (value instanceof int[]) {
+            intent.putExtra(name, (int[]) value);
+        } else {
+            intent.putExtra(name, (String) value);
+        }
+    }
+
+    /** Starts the activity, waits, and returns the result file. */
+    private JSONObject measure(Intent intent, String id) throws Exception {
+        BenchActivity activity =
+                Robolectric.buildActivity(BenchActivity.class, intent).setup().get();
+        activity.worker().join(60_000);
+        Shadows.shadowOf(Looper.getMainLooper()).idle();
+        assertTrue(activity.isFinishing());
+        return result(id);
+    }
+
+    private JSONObject result(String id) throws Exception {
+        File file = new Storage(context.getFilesDir()).result(id);
+        return new JSONObject(
+                new String(Files.readAllBytes(file.toPath()), StandardCharsets.UTF_8));
+    }
+
+    private static List<String> kinds(JSONObject result) throws Exception {
+        List<String> kinds = new ArrayList<>();
+        JSONArray events = result.getJSONArray("events");
+        for (int i = 0; i < events.length(); i++) {
+            kinds.add(events.getJSONObject(i).getString("event"));
+        }
+        return kinds;
+    }
+
+    private static TreeSet<String> keys(JSONObject json) {
+        TreeSet<String> keys = new TreeSet<>();
+        for (Iterator<String> names = json.keys(); names.hasNext(); ) {
+            keys.add(names.next());
+        }
+        return keys;
+    }
+
+    private String refused(Map<String, Object> extras, String id, String stage) throws Exception {
+        JSONObject result = measure(intent(extras), id);
+        assertEquals("error", result.getString("status"));
+        JSONArray events = result.getJSONArray("events");
+        JSONObject error = events.getJSONObject(events.length() - 1);
+        assertEquals("error", error.getString("event"));
+        assertEquals(error.toString(), stage, error.getString("at"));
+        return error.getString("msg");
+    }
+
+    @Test
+    public void aMeasurementLeavesEverySampleAndTheAnswer() throws Exception {
+        Samples.push(context.getFilesDir(), "pushed");
+        Map<String, Object> extras = BenchOptionsTest.good();
+        extras.put("bundle", "pushed");
+        JSONObject result = measure(intent(extras), "run-1");
+        assertEquals(result.toString(), "ok", result.getString("status"));
+        assertEquals("[start, load, first, warm, iter, mem, out, end]", kinds(result).toString());
+        JSONArray events = result.getJSONArray("events");
+        assertEquals(Contract.PROTOCOL, events.getJSONObject(0).getInt("protocol"));
+        assertEquals("app",
+                events.getJSONObject(0).getJSONObject("versions").getString("runner"));
+        assertEquals(5, events.getJSONObject(4).getJSONArray("ns").length());
+        assertEquals(5, events.getJSONObject(7).getInt("count"));
+        assertEquals(2, events.getJSONObject(3).getInt("count"));
+        byte[] answer = Files.readAllBytes(
+                new Storage(context.getFilesDir()).answer("run-1").toPath());
+        assertEquals(4000, answer.length);
+        assertEquals(Digest.sha256(answer), result.getJSONObject("answer").getString("sha256"));
+        keep(result);
+    }
+
+    /** For the kit's own tests, which read it as they read a phone's. */
+    private static void keep(JSONObject result) throws Exception {
+        File folder = new File(System.getProperty("kit.results"));
+        assertTrue(folder.isDirectory() || folder.mkdirs());
+        Files.write(new File(folder, "bench.json").toPath(),
+                result.toString().getBytes(StandardCharsets.UTF_8));
+    }
+
+    @Test
+    public void theResultHasTheKeysOfTheContract() throws Exception {
+        JSONObject contract = new JSONObject(new String(Files.readAllBytes(
+                Samples.app().resolve("contract.json")), StandardCharsets.UTF_8));
+        Map<String, Object> extras = BenchOptionsTest.good();
+        extras.put("format", "none");
+        JSONObject result = measure(intent(extras), "run-1");
+        assertEquals(set(contract.getJSONArray("result_keys")), keys(result));
+        JSONObject device = result.getJSONObject("device");
+        JSONObject before = device.getJSONObject("before");
+        assertEquals(set(contract.getJSONArray("device_keys")), keys(before));
+        assertEquals(keys(before), keys(device.getJSONObject("after")));
+    }
+
+    private static TreeSet<String> set(JSONArray names) throws Exception {
+        TreeSet<String> set = new TreeSet<>();
+        for (int i = 0; i < names.length(); i++) {
+            set.add(names.getString(i));
+        }
+        return set;
+    }
+
+    @Test
+    public void badExtrasGiveAResultThatSaysWhy() throws Exception {
+        Map<String, Object> bad = new HashMap<>();
+        bad.put("iters", 1_000_000_000);
+        bad.put("threads", -2);
+        bad.put("warmup_seconds", "soon");
+        bad.put("bundle", "../sample");
+        for (Map.Entry<String, Object> entry : bad.entrySet()) {
+            Map<String, Object> extras = BenchOptionsTest.good();
+            extras.put(entry.getKey(), entry.getValue());
+            assertTrue(refused(extras, "run-1", "usage").startsWith(entry.getKey()));
+        }
+        Map<String, Object> extras = BenchOptionsTest.good();
+        extras.put("id", "../../x");
+        assertTrue(refused(extras, Contract.NAMELESS, "usage").startsWith("id is '../../x'"));
+        assertFalse(new File(context.getFilesDir(), "../x.json").exists());
+        assertTrue(refused(new HashMap<>(), Contract.NAMELESS, "usage").contains("missing"));
+    }
+
+    @Test
+    public void anotherContractIsRefused() throws Exception {
+        Map<String, Object> extras = BenchOptionsTest.good();
+        extras.put("contract", 99);
+        assertTrue(refused(extras, "run-1", "usage").contains("build and install the app"));
+    }
+
+    @Test
+    public void anotherActionIsRefused() throws Exception {
+        Intent intent = intent(BenchOptionsTest.good()).setAction(Intent.ACTION_VIEW);
+        JSONObject result = measure(intent, "run-1");
+        assertTrue(result.toString(), result.toString().contains("the action must be"));
+    }
+
+    @Test
+    public void whatIsNotInTheAppIsNamed() throws Exception {
+        Map<String, Object> extras = BenchOptionsTest.good();
+        extras.put("bundle", "absent");
+        assertTrue(refused(extras, "run-1", "load").contains("absent"));
+        Samples.push(context.getFilesDir(), "pushed");
+        extras.put("bundle", "pushed");
+        extras.put("format", "tflite");
+        assertTrue(refused(extras, "run-1", "input").contains("tflite"));
+        extras.put("format", "lite"); // the phone's library is not for this processor
+        assertFalse(refused(extras, "run-1", "load").isEmpty());
+    }
+
+    @Test
+    public void aDamagedModelIsRefused() throws Exception {
+        File bundle = Samples.push(context.getFilesDir(), "pushed");
+        Samples.damage(new File(bundle, "model.onnx"));
+        Map<String, Object> extras = BenchOptionsTest.good();
+        extras.put("bundle", "pushed");
+        assertTrue(refused(extras, "run-1", "load").contains("altered"));
+    }
+
+    @Test
+    public void tooLittleSpaceIsSaidBeforeAnythingIsUnpacked() throws Exception {
+        Samples.push(context.getFilesDir(), "pushed");
+        Map<String, Object> extras = BenchOptionsTest.good();
+        extras.put("bundle", "pushed");
+        Storage full = new Storage(context.getFilesDir()) {
+            @Override
+            long free() {
+                return 1 << 20;
+            }
+        };
+        BenchRecord record = new BenchRecord("run-1", "p", "1");
+        StageException e = org.junit.Assert.assertThrows(StageException.class, () ->
+                new BenchJob(context, BenchOptions.from(extras), record, full).run());
+        assertEquals("load", e.stage);
+        assertTrue(e.getMessage(), e.getMessage().contains("1 MB are free"));
+    }
+
+    @Test
+    public void anOldResultDoesNotStandInForANewOne() throws Exception {
+        Storage storage = new Storage(context.getFilesDir());
+        storage.write(storage.answer("run-1"), out -> out.write(1));
+        Map<String, Object> extras = BenchOptionsTest.good();
+        extras.put("bundle", "absent");
+        refused(extras, "run-1", "load");
+        assertFalse(storage.answer("run-1").exists());
+    }
+
+    @Test
+    public void onlyTheShellMayStartIt() throws Exception {
+        ComponentName name = new ComponentName(context, BenchActivity.class);
+        ActivityInfo info = context.getPackageManager().getActivityInfo(name, 0);
+        assertTrue(info.exported);
+        assertEquals("android.permission.DUMP", info.permission);
+    }
+
+    /** 500 intents of whatever: each ends with a result that can be read, none with a crash. */
+    @Test
+    public void noExtrasCrashIt() throws Exception {
+        Random random = new Random(20);
+        Object[] values = {
+            null, 0, -1, 1, Integer.MAX_VALUE, Integer.MIN_VALUE, 1L, 0.5f, Float.NaN, true, "",
+            "onnx", "../..", "sample", "\uD800", new int[] {1}, new String(new char[5000])
+        };
+        String[] names = {
+            "contract", "id", "bundle", "format", "threads", "warmup", "warmup_seconds", "iters",
+            "min_seconds", "max_seconds", "", "other", "\u0000"
+        };
+        for (int i = 0; i < 500; i++) {
+            Map<String, Object> extras = BenchOptionsTest.good();
+            extras.put("bundle", "absent");
+            for (int k = random.nextInt(4); k >= 0; k--) {
+                extras.put(names[random.nextInt(names.length)],
+                        values[random.nextInt(values.length)]);
+            }
+            JSONObject result = measure(intent(extras), BenchOptions.idOf(extras));
+            String last = kinds(result).get(kinds(result).size() - 1);
+            assertEquals(result.getString("status").equals("ok") ? "end" : "error", last);
+        }
+    }
+}

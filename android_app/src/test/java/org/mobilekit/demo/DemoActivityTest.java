@@ -1,0 +1,151 @@
+package org.mobilekit.demo;
+
+import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertFalse;
+import static org.junit.Assert.assertNotSame;
+import static org.junit.Assert.assertSame;
+import static org.junit.Assert.assertTrue;
+
+import android.content.Intent;
+import android.content.pm.PackageManager;
+import android.graphics.Bitmap;
+import android.graphics.Canvas;
+import android.graphics.Color;
+import android.graphics.drawable.AdaptiveIconDrawable;
+import android.graphics.drawable.Drawable;
+import android.os.Bundle;
+import android.view.ViewGroup;
+import org.json.JSONObject;
+import org.junit.Test;
+import org.junit.runner.RunWith;
+import org.mobilekit.Samples;
+import org.robolectric.RobolectricTestRunner;
+import org.robolectric.RuntimeEnvironment;
+import org.robolectric.annotation.Config;
+import org.robolectric.annotation.GraphicsMode;
+
+/** Answers, times, choices, rotation and the end of the process. */
+@RunWith(RobolectricTestRunner.class)
+@Config(sdk = 34, qualifiers = "w411dp-h891dp-420dpi")
+@GraphicsMode(GraphicsMode.Mode.NATIVE)
+public final class DemoActivityTest extends DemoTest {
+    @Test
+    public void itOpensWithFiveAnswersToItsPicture() throws Exception {
+        DemoActivity activity = start(null);
+        assertFalse(text(activity, R.id.problem), shown(activity, R.id.problem));
+        JSONObject expected = expected();
+        assertEquals(expected.getString("label"), label(activity, 0));
+        assertEquals(expected.getDouble("probability"),
+                activity.session().answers.get(0).probability, 0.02);
+        assertEquals(5, ((ViewGroup) activity.findViewById(R.id.answers)).getChildCount());
+        int side = activity.session().bundle.resolution();
+        assertEquals("mobilenet_v2 · " + side + " × " + side + " · int8",
+                text(activity, R.id.about));
+        assertTrue(text(activity, R.id.this_call).endsWith(" ms"));
+        assertEquals("median of 1 call", text(activity, R.id.median_of));
+        String described = answer(activity, 0).getContentDescription().toString();
+        assertTrue(described, described.matches(expected.getString("label") + ", [0-9.]+%"));
+    }
+
+    @Test
+    public void theCheckPassesWithTheBundlesOwnNumbers() throws Exception {
+        DemoActivity activity = start(null);
+        activity.findViewById(R.id.check).performClick();
+        settled();
+        assertEquals("Matches the workstation", text(activity, R.id.verdict_word));
+        String numbers = text(activity, R.id.verdict_numbers);
+        assertTrue(numbers, numbers.contains("16 of 16 pictures"));
+    }
+
+    @Test
+    public void againAddsToTheMedian() throws Exception {
+        DemoActivity activity = start(null);
+        activity.findViewById(R.id.again).performClick();
+        activity.findViewById(R.id.again).performClick();
+        settled();
+        assertEquals("median of 3 calls", text(activity, R.id.median_of));
+    }
+
+    @Test
+    public void threadsAreAskedOfTheRuntimeAndStartTheMedianAnew() throws Exception {
+        DemoActivity activity = start(null);
+        assertFalse(activity.findViewById(R.id.fewer).isEnabled());
+        activity.findViewById(R.id.more).performClick();
+        settled();
+        assertEquals("2", text(activity, R.id.threads));
+        assertEquals("median of 1 call", text(activity, R.id.median_of));
+    }
+
+    @Test
+    public void timesOfTheModelBeforeAreNotMixedIn() throws Exception {
+        DemoActivity activity = start(null);
+        activity.findViewById(R.id.again).performClick();
+        activity.findViewById(R.id.check).performClick();
+        activity.findViewById(R.id.more).performClick(); // while both are still to be done
+        settled();
+        assertEquals("median of 1 call", text(activity, R.id.median_of));
+        assertFalse(shown(activity, R.id.verdict));
+    }
+
+    @Test
+    public void rotationKeepsTheModelAndTheAnswers() throws Exception {
+        DemoActivity before = start(null);
+        before.findViewById(R.id.again).performClick();
+        before.findViewById(R.id.check).performClick();
+        settled();
+        DemoSession session = before.session();
+        RuntimeEnvironment.setQualifiers("+land");
+        controller.configurationChange();
+        DemoActivity after = settled();
+        assertNotSame(before, after);
+        assertSame(session, after.session());
+        assertEquals("median of 2 calls", text(after, R.id.median_of));
+        assertEquals(expected().getString("label"), label(after, 0));
+        assertTrue(shown(after, R.id.verdict));
+    }
+
+    @Test
+    public void workThatEndsWhileRotatingIsShown() throws Exception {
+        DemoActivity before = start(null);
+        before.findViewById(R.id.again).performClick();
+        RuntimeEnvironment.setQualifiers("+land");
+        controller.configurationChange();
+        assertEquals("median of 2 calls", text(settled(), R.id.median_of));
+    }
+
+    @Test
+    public void whatWasChosenSurvivesTheEndOfTheProcess() throws Exception {
+        Samples.push(context.getFilesDir(), "other");
+        picture("content://pictures/red", Color.RED);
+        DemoActivity activity = start(null);
+        activity.findViewById(R.id.more).performClick();
+        settled();
+        activity.session().choose(activity.session().choice.withBundle("sample")
+                .withPicture("content://pictures/red"));
+        settled();
+        Bundle state = new Bundle();
+        controller.saveInstanceState(state).pause().stop().destroy();
+        DemoActivity again = start(state);
+        assertEquals("sample", again.session().choice.bundle);
+        assertEquals("onnx", again.session().choice.format);
+        assertEquals("2", text(again, R.id.threads));
+        assertEquals(Color.RED, again.session().picture.getPixel(5, 5));
+        assertTrue(shown(again, R.id.bundles));
+    }
+
+    @Test
+    public void labelAndIconComeFromTheResources() throws Exception {
+        PackageManager manager = context.getPackageManager();
+        assertEquals("Mobile Kit", context.getApplicationInfo().loadLabel(manager).toString());
+        Drawable icon = context.getApplicationInfo().loadIcon(manager);
+        assertTrue(icon instanceof AdaptiveIconDrawable);
+        Bitmap bitmap = Bitmap.createBitmap(216, 216, Bitmap.Config.ARGB_8888);
+        icon.setBounds(0, 0, 216, 216);
+        icon.draw(new Canvas(bitmap));
+        assertEquals(context.getColor(R.color.icon_ground), bitmap.getPixel(108, 20));
+        Screens.write(bitmap, "icon");
+        assertEquals(34, context.getApplicationInfo().targetSdkVersion);
+        Intent launch = manager.getLaunchIntentForPackage(context.getPackageName());
+        assertEquals(DemoActivity.class.getName(), launch.getComponent().getClassName());
+    }
+}

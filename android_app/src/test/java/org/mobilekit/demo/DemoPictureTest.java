@@ -1,0 +1,84 @@
+package org.mobilekit.demo;
+
+import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertFalse;
+import static org.junit.Assert.assertTrue;
+
+import android.app.Activity;
+import android.content.Intent;
+import android.graphics.Bitmap;
+import android.graphics.Color;
+import android.net.Uri;
+import android.provider.MediaStore;
+import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
+import org.junit.Test;
+import org.junit.runner.RunWith;
+import org.robolectric.Robolectric;
+import org.robolectric.RobolectricTestRunner;
+import org.robolectric.Shadows;
+import org.robolectric.annotation.Config;
+import org.robolectric.annotation.GraphicsMode;
+import org.robolectric.shadows.ShadowActivity;
+
+/** Pictures that people choose or take. */
+@RunWith(RobolectricTestRunner.class)
+@Config(sdk = 34, qualifiers = "w411dp-h891dp-420dpi")
+@GraphicsMode(GraphicsMode.Mode.NATIVE)
+public final class DemoPictureTest extends DemoTest {
+    @Test
+    public void aChosenPictureIsClassified() throws Exception {
+        picture("content://pictures/blue", Color.BLUE);
+        DemoActivity activity = start(null);
+        activity.findViewById(R.id.choose).performClick();
+        ShadowActivity shadow = Shadows.shadowOf(activity);
+        Intent asked = shadow.getNextStartedActivityForResult().intent;
+        assertEquals(Intent.ACTION_OPEN_DOCUMENT, asked.getAction());
+        assertEquals("image/*", asked.getType());
+        shadow.receiveResult(asked, Activity.RESULT_OK,
+                new Intent().setData(Uri.parse("content://pictures/blue")));
+        settled();
+        assertEquals(Color.BLUE, activity.session().picture.getPixel(5, 5));
+        assertFalse(shown(activity, R.id.credit));
+        assertFalse(label(activity, 0).equals(expected().getString("label")));
+    }
+
+    @Test
+    public void aFileThatIsNoPictureIsSaidAndThePreviousOneStays() throws Exception {
+        stream("content://pictures/text", "no picture".getBytes(StandardCharsets.UTF_8));
+        DemoActivity activity = start(null);
+        activity.session().choose(
+                activity.session().choice.withPicture("content://pictures/text"));
+        settled();
+        assertTrue(text(activity, R.id.problem).contains("not a picture"));
+        activity.session().choose(activity.session().choice.withPicture(Choice.OWN_PICTURE));
+        settled();
+        assertFalse(shown(activity, R.id.problem));
+        assertEquals(expected().getString("label"), label(activity, 0));
+    }
+
+    @Test
+    public void withoutACameraThereIsNoButton() throws Exception {
+        assertFalse(shown(start(null), R.id.camera));
+    }
+
+    @Test
+    public void theCamerasPictureIsTakenFromItsFile() throws Exception {
+        Screens.installCamera(context);
+        DemoActivity activity = start(null);
+        assertTrue(shown(activity, R.id.camera));
+        activity.findViewById(R.id.camera).performClick();
+        Intent asked = Shadows.shadowOf(activity).getNextStartedActivityForResult().intent;
+        Uri target = asked.getParcelableExtra(MediaStore.EXTRA_OUTPUT, Uri.class);
+        assertEquals(CameraFile.URI, target);
+        Bitmap green = Bitmap.createBitmap(64, 48, Bitmap.Config.ARGB_8888);
+        green.eraseColor(Color.GREEN);
+        Robolectric.setupContentProvider(CameraFile.class, CameraFile.URI.getAuthority());
+        try (OutputStream out = context.getContentResolver().openOutputStream(target, "w")) {
+            green.compress(Bitmap.CompressFormat.PNG, 100, out);
+        }
+        Shadows.shadowOf(activity).receiveResult(asked, Activity.RESULT_OK, null);
+        settled();
+        assertEquals(Color.GREEN, activity.session().picture.getPixel(5, 5));
+    }
+}

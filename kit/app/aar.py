@@ -1,0 +1,149 @@
+"""Android archives: which runtime one holds, its classes and its libraries."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from kit.app.artifacts import RUNTIMES, Runtime
+from kit.app.contract import MINIMUM_SDK
+from kit.errors import BuildError, InputError, UsageError
+
+_ANDROID = "{http://schemas.android.com/apk/res/android}"
+_BROKEN = (zipfile.BadZipFile, zlib.error, KeyError, EOFError)
+
+
+@dataclass(frozen=True)
+class Aar:
+    """An archive on this machine.
+
+    Attributes:
+        abis: that it has libraries for.
+        rules: for R8, which it brings along.
+    """
+
+    file: Path
+    abis: tuple[str, ...]
+    rules: str
+
+    def classes(self, folder: Path) -> Path | None:
+        """Unpack its classes into a folder and return the jar; None if it has none."""
+        with zipfile.ZipFile(self.file) as archive:
+            if "classes.jar" not in archive.namelist():
+                return None
+            target = folder / f"{self.file.stem}.jar"
+            target.write_bytes(archive.read("classes.jar"))
+        return target
+
+    def libraries(self, abi: str, folder: Path) -> list[Path]:
+        """Unpack its libraries for an ABI into a folder and return them, sorted."""
+        found = []
+        with zipfile.ZipFile(self.file) as archive:
+            for name in sorted(archive.namelist()):
+                if name.startswith(f"jni/{abi}/") and name.endswith(".so"):
+                    target = folder / Path(name).name
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(archive.read(name))
+                    found.append(target)
+        return found
+
+
+def read(file: Path) -> Aar:
+    """Look into an archive.
+
+    Raises:
+        InputError: it is none, or damaged.
+        BuildError: its manifest asks for something that only Gradle could merge.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = archive.namelist()
+            manifest = archive.read("AndroidManifest.xml")
+            rules = archive.read("proguard.txt").decode() if "proguard.txt" in names else ""
+    except OSError as exc:
+        raise InputError(f"cannot read {file}: {exc.strerror}", "check its path") from exc
+    except (*_BROKEN, UnicodeDecodeError) as exc:
+        raise InputError(f"{file} is not an Android archive: {exc}", "fetch it again") from exc
+    _check_manifest(file, manifest)
+    parts = [name.split("/") for name in names]
+    abis = {p[1] for p in parts if len(p) == 3 and p[0] == "jni" and p[2].endswith(".so")}
+    return Aar(file, tuple(sorted(abis)), rules)
+
+
+def _check_manifest(file: Path, text: bytes) -> None:
+    try:
+        root = ElementTree.fromstring(text)  # noqa: S314 - expat of Python 3.11 bounds expansion
+    except ElementTree.ParseError as exc:
+        raise InputError(f"the manifest in {file} is broken: {exc}", "fetch it again") from exc
+    for child in root:
+        least = child.get(f"{_ANDROID}minSdkVersion", "1") if child.tag == "uses-sdk" else "1"
+        if least.isdigit() and int(least) > MINIMUM_SDK:
+            raise BuildError(
+                f"{file.name} needs Android API {least}; the app is for {MINIMUM_SDK} and newer",
+                "use an older version of that runtime",
+            )
+        if child.tag != "uses-sdk" and (child.tag != "application" or len(child)):
+            raise BuildError(
+                f"the manifest in {file.name} has <{child.tag}>, which kit does not merge",
+                "build the app with Gradle, or use another version of that runtime",
+            )
+
+
+def recognize(file: Path) -> Runtime:
+    """Return the runtime that an archive holds, told by its classes and not by its name.
+
+    Raises:
+        InputError: it is no archive.
+        UsageError: it holds none that the app knows.
+    """
+    read(file)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            classes = io.BytesIO(archive.read("classes.jar"))
+        with zipfile.ZipFile(classes) as inner:
+            names = set(inner.namelist())
+    except _BROKEN as exc:
+        raise InputError(f"{file} has no classes that can be read", "fetch it again") from exc
+    for runtime in RUNTIMES.values():
+        if runtime.marker in names:
+            return runtime
+    raise UsageError(
+        f"{file} is an archive of none of the runtimes {', '.join(RUNTIMES)}",
+        "give the AAR of a runtime itself, not of something it needs",
+    )
+
+
+def given(files: Iterable[Path]) -> dict[str, Path]:
+    """Return the archives that an option `--aar` names, by the format they run.
+
+    Raises:
+        UsageError: two are of the same runtime, or one is of none.
+        InputError: one is no archive.
+    """
+    found: dict[str, Path] = {}
+    for file in files:
+        name = recognize(file).format
+        if name in found:
+            raise UsageError(f"{found[name]} and {file} are both for {name}", "give one of them")
+        found[name] = file
+    return found
+
+
+def check_abis(archives: Sequence[Aar], abis: Sequence[str]) -> None:
+    """Raise if a runtime lacks libraries for an ABI.
+
+    Raises:
+        UsageError: it does.
+    """
+    for archive in archives:
+        missing = [abi for abi in abis if abi not in archive.abis]
+        if missing and archive.abis:
+            raise UsageError(
+                f"{archive.file.name} has no libraries for {', '.join(missing)}",
+                f"it has them for {', '.join(archive.abis)}",
+            )

@@ -1,0 +1,121 @@
+"""An APK read back: what is in it, where it lies, and for which memory pages it is fit."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.app.signing import PAGE
+from kit.errors import BuildError, InputError
+from kit.runners import _elf
+
+_NARROW = ("armeabi-v7a", "x86")  # 32-bit, where pages are always 4 KB
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file in the APK.
+
+    Attributes:
+        size: bytes, unpacked.
+        offset: of its data in the APK, in bytes.
+        stored: whether it is not compressed, so that Android can map it.
+        page: of a library: largest memory page that it can be loaded with, in bytes, None
+            for 32-bit ones.
+    """
+
+    name: str
+    size: int
+    sha256: str
+    offset: int
+    stored: bool
+    page: int | None = None
+
+    @property
+    def library(self) -> bool:
+        """Whether it is a native library."""
+        return self.name.startswith("lib/")
+
+
+def read(file: Path) -> list[Entry]:
+    """Return every file of an APK, in the order it lies there.
+
+    Raises:
+        InputError: it is no APK, or damaged.
+        BuildError: a library in it is no library.
+    """
+    try:
+        with file.open("rb") as raw, zipfile.ZipFile(raw) as archive:
+            return list(_entries(raw.fileno(), archive))
+    except OSError as exc:
+        raise InputError(
+            f"cannot read {file}: {exc.strerror}", "`kit app build` writes one"
+        ) from exc
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError) as exc:
+        raise InputError(f"{file} is no APK: {exc}", "`kit app build` writes one") from exc
+
+
+def _entries(raw: int, archive: zipfile.ZipFile) -> Iterator[Entry]:
+    for info in sorted(archive.infolist(), key=lambda one: one.header_offset):
+        data = archive.read(info)
+        head = os.pread(raw, 30, info.header_offset)
+        name, extra = struct.unpack_from("<HH", head, 26)
+        yield Entry(
+            name=info.filename,
+            size=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            offset=info.header_offset + 30 + name + extra,
+            stored=info.compress_type == zipfile.ZIP_STORED,
+            page=_page(info.filename, data),
+        )
+
+
+def _page(name: str, data: bytes) -> int | None:
+    parts = name.split("/")
+    if parts[0] != "lib" or parts[1] in _NARROW:
+        return None
+    with tempfile.NamedTemporaryFile(prefix="kit-", suffix=".so") as file:
+        file.write(data)
+        file.flush()
+        return _elf.read(Path(file.name)).alignment
+
+
+def check(entries: list[Entry]) -> None:
+    """Raise unless the APK is laid out as Android asks for.
+
+    Libraries must be stored and begin at a page, so that they are mapped and not unpacked
+    (`android:extractNativeLibs="false"`); so must the table of resources, at 4 bytes.
+    https://developer.android.com/guide/practices/page-sizes
+
+    Raises:
+        BuildError: it is not.
+    """
+    names = [entry.name for entry in entries]
+    for needed in ("AndroidManifest.xml", "classes.dex", "resources.arsc"):
+        if needed not in names:
+            raise BuildError(f"the APK has no {needed}", "please report it")
+    for entry in entries:
+        unit = PAGE if entry.library else 4
+        must = entry.library or entry.name == "resources.arsc"
+        if (must and not entry.stored) or (entry.stored and entry.offset % unit):
+            raise BuildError(
+                f"{entry.name} is not stored at a multiple of {unit} bytes in the APK",
+                "please report it",
+            )
+
+
+def fit_for_16k(entries: list[Entry]) -> list[str]:
+    """Return the 64-bit libraries that do not load on phones with pages of 16 KB."""
+    return [e.name for e in entries if e.page is not None and e.page < PAGE]
+
+
+def abis(entries: list[Entry]) -> list[str]:
+    """Return the ABIs that an APK has libraries for, sorted."""
+    return sorted({entry.name.split("/")[1] for entry in entries if entry.library})

@@ -1,0 +1,94 @@
+"""From Java sources and resources to a dex file: aapt2, javac, then D8 or R8."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import kit
+from kit.app import sources, tools
+from kit.app.contract import MINIMUM_SDK, TARGET_SDK
+
+EPOCH = (1980, 1, 1, 0, 0, 0)  # of everything in an archive, so that equal input gives equal bytes
+RELEASE = "11"  # of Java; D8 turns it into what old phones run
+
+
+def resources(aapt2: Path, framework: Path, work: Path, debug: bool) -> Path:
+    """Compile resources and manifest; writes ``R.java`` and rules for R8 beside them.
+
+    Returns:
+        A zip with the binary manifest, ``resources.arsc`` and ``res/``.
+    """
+    compiled, linked = work / "compiled.zip", work / "resources.zip"
+    tools.run(
+        [str(aapt2), "compile", "--dir", str(sources.resources()), "-o", str(compiled)], "aapt2"
+    )
+    manifest = work / "AndroidManifest.xml"
+    manifest.write_text(sources.manifest(), encoding="utf-8")
+    words = [str(aapt2), "link", "-I", str(framework), "--manifest", str(manifest)]
+    words += ["--min-sdk-version", str(MINIMUM_SDK), "--target-sdk-version", str(TARGET_SDK)]
+    words += ["--version-code", str(version_code()), "--version-name", kit.__version__]
+    words += ["--java", str(work / "generated"), "--proguard", str(work / "manifest.pro")]
+    words += ["--debug-mode"] if debug else []
+    tools.run([*words, "-o", str(linked), str(compiled)], "aapt2")
+    return linked
+
+
+def version_code() -> int:
+    """Return the number that Android compares versions by: 10203 for 1.2.3."""
+    numbers = [int(part) for part in kit.__version__.split(".")[:3] if part.isdigit()]
+    major, minor, patch = (*numbers, 0, 0, 0)[:3]
+    return max(1, 10000 * major + 100 * minor + patch)
+
+
+def classes(formats: Sequence[str], libraries: Sequence[Path], work: Path) -> Path:
+    """Compile the app's sources against a class path; return a jar."""
+    out = work / "classes"
+    out.mkdir()
+    files = [*sources.java(formats), *sorted((work / "generated").rglob("*.java"))]
+    path = os.pathsep.join(map(str, libraries))
+    words = [tools.find("javac"), *(f"-J{flag}" for flag in tools.JVM), "-nowarn", "-Xlint:none"]
+    words += ["-encoding", "UTF-8", "--release", RELEASE, "-cp", path, "-d", str(out)]
+    tools.run([*words, *map(str, files)], "javac")
+    jar = work / "app.jar"
+    with zipfile.ZipFile(jar, "w") as archive:
+        for file in sorted(out.rglob("*.class")):
+            entry = zipfile.ZipInfo(file.relative_to(out).as_posix(), EPOCH)
+            archive.writestr(entry, file.read_bytes())
+    return jar
+
+
+def dex(r8: Path, framework: Path, jars: Sequence[Path], work: Path) -> list[Path]:
+    """Translate jars for Android; return the dex files in their order."""
+    return _dex("D8", r8, framework, ["--release", *map(str, jars)], work)
+
+
+def shrunk(r8: Path, framework: Path, jars: Sequence[Path], rules: str, work: Path) -> list[Path]:
+    """Translate jars and leave out what is never used; return the dex files.
+
+    Args:
+        r8: the program.
+        framework: Android's own classes.
+        jars: the app and what it uses.
+        rules: that the archives bring along, besides the app's own and the manifest's.
+        work: an own folder.
+    """
+    brought = work / "archives.pro"
+    brought.write_text(rules + "\n", encoding="utf-8")
+    words = ["--release"]
+    for file in (sources.folder() / "keep.pro", work / "manifest.pro", brought):
+        words += ["--pg-conf", str(file)]
+    return _dex("R8", r8, framework, [*words, *map(str, jars)], work)
+
+
+def _dex(name: str, r8: Path, framework: Path, words: Sequence[str], work: Path) -> list[Path]:
+    out = work / "dex"
+    out.mkdir()
+    command = [tools.find("java"), *tools.JVM, "-cp", str(r8), f"com.android.tools.r8.{name}"]
+    # The framework's jar has no java.*: that is the JDK's part.
+    command += ["--lib", str(tools.jdk()), "--lib", str(framework)]
+    command += ["--min-api", str(MINIMUM_SDK), "--output", str(out)]
+    tools.run([*command, *words], name)
+    return sorted(out.glob("*.dex"), key=lambda file: (len(file.name), file.name))

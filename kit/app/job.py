@@ -1,0 +1,108 @@
+"""One process of the app, watched over adb until its result file is there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from kit.app import contract, record
+from kit.app.contract import FILES, PACKAGE
+from kit.app.record import Record
+from kit.bench.targets import ANSWER
+from kit.devices import _lock
+from kit.devices._store import ask
+from kit.devices._transport import quote
+from kit.devices.adb import AdbDevice, AdbFolder
+from kit.errors import DeviceError
+from kit.results.schema import Condition
+from kit.runners.protocol import Exit
+
+GONE_SECONDS = 10.0  # that a process may be missing before it is given up
+CONDITION_SECONDS = 5.0
+MARGIN_SECONDS = 120.0  # beyond the plan's own limits, for loading and writing
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+_MARK = "==kit:app"
+_RESULT = "result.json"
+
+
+class AppJob:
+    """One process of the app, which tells everything at its end, in one file."""
+
+    def __init__(
+        self,
+        device: AdbDevice,
+        folder: AdbFolder,
+        token: str,
+        limit: float,
+        look: Callable[[Record], None],
+    ) -> None:
+        self._device, self._folder, self._token, self._look = device, folder, token, look
+        self._began = self._seen = self._sampled = time.monotonic()
+        self.conditions: list[Condition] = []
+        self._limit, self._pause = limit + MARGIN_SECONDS, _FIRST_PAUSE
+
+    def poll(self) -> tuple[list[str], int | None]:
+        """Return the events as lines and an exit code, once the result is there.
+
+        Until then a line without meaning says that the process lives.
+
+        Raises:
+            RunError: the result is of another app, or of another bundle.
+        """
+        said = ask(self._device.transport, self._question(), timeout=60)
+        now = time.monotonic()
+        if f"{_MARK} ready" in said:
+            return self._finished()
+        if now - self._sampled > CONDITION_SECONDS:
+            self._sampled = now
+            self.conditions.append(self._device.condition())
+        if f"{_MARK} alive" in said:
+            self._seen = now
+            return ([f"{PACKAGE} runs"] if now - self._began < self._limit else []), None
+        return [], (Exit.RUN if now - self._seen > GONE_SECONDS else None)
+
+    def _question(self) -> str:
+        # Who is not alive has written its file, or never will; so it is asked first. Android
+        # lets the shell read nothing of the app's, but run-as may write to our stdout.
+        source = f"{FILES}/{contract.RESULT.format(id=self._token)}"
+        target = self._folder.path(_RESULT)
+        return (
+            f"{_lock.BEAT} 2>/dev/null; pidof {PACKAGE} >/dev/null && echo {_MARK} alive; "
+            f"{quote(['run-as', PACKAGE, 'cat', source])} >{target} 2>/dev/null "
+            f"&& echo {_MARK} ready; true"
+        )
+
+    def _finished(self) -> tuple[list[str], int]:
+        found = record.read(self._folder.read(_RESULT).decode("utf-8", errors="replace"))
+        self._look(found)
+        if found.answer is not None:
+            self._fetch(contract.ANSWER.format(id=self._token), ANSWER)
+        return found.lines, found.code
+
+    def _fetch(self, source: str, name: str) -> None:
+        read_it = quote(["run-as", PACKAGE, "cat", f"{FILES}/{source}"])
+        ask(self._device.transport, f"{read_it} >{self._folder.path(name)}", timeout=60)
+
+    def wait(self) -> None:
+        """Wait until it is time to ask again: soon at first, then less and less often."""
+        time.sleep(self._pause)
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+
+    def stderr(self) -> str:
+        """Return what the log has of the app: why a process died, for example."""
+        tags = [f"{contract.LOG_TAG}:E", "AndroidRuntime:E", "DEBUG:F", "libc:F", "*:S"]
+        done = self._device.transport.shell(
+            quote(["logcat", "-d", "-t", "20", "-v", "brief", *tags])
+        )
+        return done.stdout if done.code == 0 else ""
+
+    def kill(self) -> None:
+        """End the process, and remove what it left for us; harmless when it is gone."""
+        left = [contract.RESULT.format(id=self._token), contract.ANSWER.format(id=self._token)]
+        remove = quote(["run-as", PACKAGE, "rm", "-f", *(f"{FILES}/{name}" for name in left)])
+        with suppress(DeviceError):
+            ask(
+                self._device.transport,
+                f"{quote(['am', 'force-stop', PACKAGE])}; {remove} 2>/dev/null; true",
+            )

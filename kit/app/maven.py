@@ -1,0 +1,82 @@
+"""Files from Maven, each fetched once into the user's cache folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from kit.app import tools
+from kit.app.artifacts import COPY, Artifact
+from kit.errors import MissingTool, OutputError
+
+Say = Callable[[str], None]
+
+
+def resolve(artifacts: Iterable[Artifact], say: Say) -> list[Path]:
+    """Return the file of each artifact.
+
+    Raises:
+        MissingTool: Maven is not installed, or does not serve one of them.
+        OutputError: the cache folder cannot be written to.
+    """
+    return [_resolve(artifact, say) for artifact in artifacts]
+
+
+def _resolve(artifact: Artifact, say: Say) -> Path:
+    folder = tools.cache() / "maven" / artifact.group
+    file = folder / artifact.file
+    if not file.is_file():
+        say(f"fetching {artifact.coordinates}")
+        _fetch(artifact, folder)
+    return file
+
+
+def _fetch(artifact: Artifact, folder: Path) -> None:
+    part = folder / f".{artifact.name}.{os.getpid()}.part"
+    # -U: a refusal of yesterday would be remembered.
+    words = [tools.find("mvn"), "-B", "-U", COPY, f"-Dartifact={artifact.coordinates}"]
+    try:
+        part.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(
+            [*words, f"-DoutputDirectory={part}"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            cwd=part,
+        )
+        if done.returncode != 0 or not (part / artifact.file).is_file():
+            raise MissingTool(
+                f"Maven did not serve {artifact.coordinates}: {_reason(done.stdout + done.stderr)}",
+                "check the network and ~/.m2/settings.xml",
+            )
+        (part / artifact.file).replace(folder / artifact.file)
+    except OSError as exc:
+        raise OutputError(
+            f"cannot write to {folder}: {exc.strerror or exc}",
+            "make space there, or point XDG_CACHE_HOME to another folder",
+        ) from exc
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _reason(said: str) -> str:
+    """Return what Maven says in its first error, without its preamble and advice."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", said)
+    faults = [line for line in plain.splitlines() if line.startswith("[ERROR] ")]
+    if not faults:
+        return "it said nothing of an error"
+    text = faults[0].removeprefix("[ERROR] ").split(" -> [Help")[0]
+    _, _, told = text.rpartition("on project standalone-pom: ")
+    return " ".join(told.split())[:300]
+
+
+def sha256(file: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -1,0 +1,196 @@
+"""Latency inside of the app, by the same plan as everywhere else.
+
+`AppDevice` stands before a device of `kit.devices.adb` and takes a runner's options. It starts
+the app's activity with them and gives the events of the result file as a runner's lines, so
+that `kit.bench` measures through it as it does with a program: fresh processes that take
+turns, the check of the answer, the pass for memory.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from kit import bundle as bundles
+from kit.app import contract
+from kit.app.contract import PACKAGE
+from kit.app.device import check_installed, started
+from kit.app.job import AppJob
+from kit.app.record import Record
+from kit.bench import measure
+from kit.bench.measure import Progress
+from kit.bundle import Bundle
+from kit.devices._store import ask
+from kit.devices._transport import quote
+from kit.devices.adb import AdbDevice, AdbFolder
+from kit.errors import DeviceError, RunError, UsageError
+from kit.results.schema import Condition, Context, LatencyResult, Plan, Run
+
+
+def measure_all(
+    given: Sequence[Bundle | str | Path],
+    formats: Sequence[str] | None,
+    plan: Plan,
+    progress: Progress,
+    device: AdbDevice,
+) -> list[LatencyResult]:
+    """Measure bundles that are in the installed app; see `kit.bench.measure.measure_all`.
+
+    Raises:
+        UsageError: a plan with a mask of cores, or bundles of one name.
+        DeviceError: the app is not on the device, or cannot be reached by `run-as`.
+        RunError: it failed, has another bundle of that name, or gave a wrong answer.
+    """
+    if plan.cpus:
+        raise UsageError("an app cannot choose its cores", "leave --cpus out, or use kit bench")
+    loaded = [b if isinstance(b, Bundle) else bundles.load(b) for b in given]
+    through = AppDevice(device, loaded)
+    results = measure.measure_all(loaded, formats, plan, progress, through, "app")
+    return [_told(result, through.warnings) for result in results]
+
+
+def _told(result: LatencyResult, warnings: Sequence[str]) -> LatencyResult:
+    def added(run: Run) -> Run:
+        return run.model_copy(update={"warnings": (*dict.fromkeys(warnings), *run.warnings)})
+
+    return result.model_copy(update={"runs": tuple(added(run) for run in result.runs)})
+
+
+class AppDevice:
+    """A device whose only runner is the app that is installed there.
+
+    Args:
+        device: behind it.
+        loaded: the bundles that will be measured; the app has to have the same.
+
+    Raises:
+        UsageError: two have the same name, or one that the app does not take.
+    """
+
+    def __init__(self, device: AdbDevice, loaded: Sequence[Bundle]) -> None:
+        self._device = device
+        self.ref, self.abis = device.ref, device.abis
+        self.clusters, self.page = device.clusters, device.page
+        self._names: dict[Path, str] = {}
+        self._hashes: dict[str, str] = {}
+        for bundle in loaded:
+            name = contract.check_name(bundle.path.resolve().name)
+            if self._hashes.setdefault(name, bundle.hash) != bundle.hash:
+                raise UsageError(f"two bundles are called {name!r}", "measure one after the other")
+            self._names[bundle.path] = name
+        self._folder: AdbFolder | None = None
+        self._job: AppJob | None = None
+        self.warnings: list[str] = []
+
+    @contextmanager
+    def folder(self) -> Iterator[AppFolder]:
+        """Take the device, and leave the app ended."""
+        transport = self._device.transport
+        with self._device.folder() as folder:
+            check_installed(transport)
+            _check_run_as(self._device)
+            self._folder = folder
+            # A phone whose screen is off runs apps on its small cores, or not at all.
+            ask(transport, "input keyevent KEYCODE_WAKEUP; wm dismiss-keyguard; true")
+            try:
+                yield AppFolder(folder, self._names)
+            finally:
+                with suppress(DeviceError):  # whoever lost the device has heard of it
+                    ask(transport, quote(["am", "force-stop", PACKAGE]))
+
+    def start(self, command: Sequence[str], environment: Mapping[str, str]) -> AppJob:
+        """Start a fresh process of the app with the options of a runner."""
+        assert self._folder is not None  # measured inside of `folder` only
+        options = dict(zip(command[1::2], command[2::2], strict=True))
+        name = options["--model"].partition("/")[0]
+        token = f"kit-{secrets.token_hex(6)}"
+        values = {
+            "contract": contract.VERSION,
+            "id": token,
+            "bundle": name,
+            **{
+                extra: options[f"--{extra.replace('_', '-')}"]
+                for extra in contract.EXTRAS
+                if extra not in ("contract", "id", "bundle")
+            },
+        }
+        transport = self._device.transport
+        ask(transport, quote(["am", "force-stop", PACKAGE]))
+        started(transport, contract.start_bench(values))
+        limit = float(options["--max-seconds"]) + float(options["--warmup-seconds"])
+        self._job = AppJob(self._device, self._folder, token, limit, self._heard(name))
+        return self._job
+
+    def _heard(self, name: str) -> Callable[[Record], None]:
+        """Return what looks at a result and raises if it is of another bundle."""
+
+        def look(record: Record) -> None:
+            if record.bundle_hash not in (None, self._hashes[name]):
+                raise RunError(
+                    f"the app has another bundle called {name}",
+                    "build and install it with this one: kit app build, kit app install",
+                )
+            if record.device.left_foreground:
+                self.warnings.append(
+                    "the app left the screen while it measured, and Android may have moved it to "
+                    "slow cores: keep the screen on and do not touch the device"
+                )
+
+        return look
+
+    def settle(self, limit_c: float, wait_seconds: float) -> float:
+        """Wait until it is cool."""
+        return self._device.settle(limit_c, wait_seconds)
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """Return how it fared while the last process ran, and how it is now."""
+        sampled = self._job.conditions if self._job else []
+        return (*sampled, self._device.condition())
+
+    def context(self, environment: Mapping[str, str], load_before: float | None = None) -> Context:
+        """Describe it; an app is started by Android, without variables of ours."""
+        return self._device.context({}, load_before)
+
+
+def _check_run_as(device: AdbDevice) -> None:
+    done = device.transport.shell(quote(["run-as", PACKAGE, "true"]))
+    if done.code != 0:
+        raise DeviceError(
+            f"{device.ref.name} does not let kit read the app's files: "
+            f"{' '.join((done.stderr or done.stdout).split())[-200:]}",
+            "a release build cannot be measured: build it without --release, and install that",
+        )
+
+
+class AppFolder:
+    """The files of a measurement: the app has its own, so that nothing is brought."""
+
+    def __init__(self, folder: AdbFolder, names: Mapping[Path, str]) -> None:
+        self._folder, self._names = folder, names
+
+    def put(self, file: Path) -> str:
+        """Return ``BUNDLE/FILE``, which is in the app."""
+        bundle = next(path for path in self._names if path in file.parents)
+        return f"{self._names[bundle]}/{file.relative_to(bundle).as_posix()}"
+
+    def install(self, folder: Path, digests: Mapping[str, str]) -> str:
+        """Refuse: the app is the only program."""
+        raise DeviceError(f"the app runs no program of {folder}", "use kit bench")
+
+    def audit(self) -> list[str]:
+        """Return nothing: the app checks its files itself, at each start."""
+        return []
+
+    def write(self, name: str, data: bytes) -> str:
+        """Return the name; the app reads golden input 0 from its own bundle."""
+        return name
+
+    def path(self, name: str) -> str:
+        """Return the name; the app chooses where it writes."""
+        return name
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file that came from the app."""
+        return self._folder.read(name)

@@ -1,0 +1,100 @@
+"""A phone's own library on this machine: the Lite runtime for arm64, emulated by unidbg.
+
+The real `libpytorch_jni_lite.so` of the Android archive runs a bundle's model on its golden
+pictures and has to answer what the bundle says. It proves the library and the file, not ART,
+and its times mean nothing. unidbg is fetched by Maven for this test and is never packed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from kit import bundle as bundles
+from kit.app import sources, tools
+from kit.bench import answers
+from kit.errors import BuildError, OutputError, RunError, UsageError, VerificationFailed
+
+Say = Callable[[str], None]
+FORMAT = "lite"
+PICTURES = 3
+_LIBRARIES = "target/aar/jni/arm64-v8a"
+_MAIN = "org.mobilekit.phone.PhoneRun"
+
+
+def run(path: Path, out: Path, say: Say) -> list[float]:
+    """Run the golden pictures; return the largest difference of a logit for each.
+
+    Args:
+        path: a bundle with Lite.
+        out: folder for inputs and answers, raw little-endian float32.
+        say: is told what happens.
+
+    Raises:
+        BundleError: it is no bundle, or has no golden pictures.
+        UsageError: it has no Lite file.
+        MissingTool: no JDK or no Maven.
+        BuildError: the emulator cannot be built, or failed.
+        VerificationFailed: the phone's library computes something else.
+        OutputError: the folder cannot be written to.
+    """
+    bundle = bundles.load(path)
+    manifest = bundle.manifest
+    if FORMAT not in [a.format for a in manifest.artifacts]:
+        raise UsageError(f"{path} has no {FORMAT} file", "build it with --format lite")
+    answers.load(bundle, FORMAT)  # that there are golden pictures, and of which shape
+    images = np.load(path / manifest.golden.input)[:PICTURES]
+    expected = np.load(path / manifest.golden.outputs[FORMAT])[: len(images)]
+    inputs = [out.resolve() / f"input-{number}.f32" for number in range(len(images))]
+    answer = out.resolve() / "answers.f32"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for file, image in zip(inputs, images, strict=True):
+            file.write_bytes(image.astype("<f4").tobytes())
+    except OSError as exc:
+        raise OutputError(f"cannot write to {out}: {exc.strerror}", "choose another -o") from exc
+    _emulate(bundle.file(FORMAT).resolve(), manifest.input.shape, inputs, answer, say)
+    return _compare(answer, manifest.artifact(FORMAT).quantize, expected)
+
+
+def _emulate(
+    model: Path, shape: tuple[int, ...], inputs: list[Path], answer: Path, say: Say
+) -> None:
+    folder = sources.folder() / "phone"
+    tools.java_version()
+    say("preparing the emulator (Maven)")
+    tools.run(
+        [tools.find("mvn"), "-B", "-ntp", "-q", "-f", f"{folder}/pom.xml", "process-classes"],
+        "Maven",
+    )
+    listed = (folder / "target/classpath.txt").read_text(encoding="utf-8").strip()
+    say("running the phone's library; it takes half a minute")
+    answer.unlink(missing_ok=True)
+    words = [tools.find("java"), "-Xmx1g", "-cp", f"{folder}/target/classes:{listed}", _MAIN]
+    words += [str(folder / _LIBRARIES), str(model), ",".join(map(str, shape)), str(answer)]
+    said = tools.run([*words, *map(str, inputs)], "the emulator", folder=folder)
+    if not answer.is_file():
+        raise BuildError(
+            f"the emulator wrote no answer: {' '.join(said.split())[-200:]}", "please report it"
+        )
+
+
+def _compare(answer: Path, quantize: str, expected: answers.Array) -> list[float]:
+    got = np.fromfile(answer, dtype="<f4")
+    if got.size != expected.size:
+        raise VerificationFailed(
+            f"the phone's library gave {got.size} numbers instead of {expected.size}",
+            "the model is of another shape than its bundle says: build it again",
+        )
+    rows = got.reshape(expected.shape)
+    try:
+        return [
+            answers.check(FORMAT, quantize, row.tobytes(), wanted)
+            for row, wanted in zip(rows, expected, strict=True)
+        ]
+    except RunError as exc:
+        raise VerificationFailed(
+            f"on a phone's processor, {exc.message}", "look at the model with kit analyze"
+        ) from exc

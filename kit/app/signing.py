@@ -1,0 +1,114 @@
+"""Signing and verifying an APK with apksig, which also aligns what is stored in it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.app import tools
+from kit.app.contract import MINIMUM_SDK
+from kit.errors import BuildError, InputError, OutputError
+
+PASSWORD = "KIT_KEYSTORE_PASSWORD"  # noqa: S105 - the name of a variable
+PAGE = 16384  # largest memory page of a phone, in bytes
+_DEBUG_PASSWORD = "android"  # noqa: S105 - as Android's own debug keys have it
+_PROGRAM = Path(__file__).with_name("Sign.java")
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key in a keystore; an empty alias means its only one."""
+
+    keystore: Path
+    alias: str
+    password: str
+
+
+def debug_key() -> Key:
+    """Return this user's own key for debug builds, made when it is missing.
+
+    Raises:
+        MissingTool: there is no JDK.
+        OutputError: it cannot be written.
+    """
+    import platformdirs
+
+    file = platformdirs.user_data_path("kit") / "debug.p12"
+    if not file.is_file():
+        _make(file)
+    return Key(file, "", _DEBUG_PASSWORD)
+
+
+def _make(file: Path) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+            made = Path(folder) / file.name
+            words = [tools.find("keytool"), "-genkeypair", "-keystore", str(made)]
+            words += ["-storetype", "PKCS12", "-storepass", _DEBUG_PASSWORD, "-alias", "kit"]
+            # RSA: its signatures are the same each time, so equal APKs have equal bytes.
+            words += ["-keyalg", "RSA", "-keysize", "2048", "-validity", "10000"]
+            tools.run([*words, "-dname", "CN=Android Debug,O=Android,C=US"], "keytool")
+            made.chmod(0o600)
+            if not file.exists():  # another kit may have made it meanwhile
+                made.rename(file)
+    except OSError as exc:
+        raise OutputError(
+            f"cannot make the debug key {file}: {exc.strerror}",
+            "point XDG_DATA_HOME to a folder that can be written to",
+        ) from exc
+
+
+def check(key: Key, apksig: Path) -> None:
+    """Open a keystore, before minutes are spent on what it shall sign.
+
+    Raises:
+        InputError: it cannot be opened, or has no such key.
+    """
+    if not key.keystore.is_file():
+        raise InputError(f"there is no keystore {key.keystore}", "`keytool -genkeypair` makes one")
+    try:
+        _run(key, apksig)
+    except BuildError as exc:
+        raise InputError(
+            f"cannot use a key of {key.keystore}: {exc.message.rpartition('Exception: ')[2]}",
+            f"its password is in the variable {PASSWORD}, and --key-alias chooses among keys",
+        ) from exc
+
+
+def sign(unsigned: Path, signed: Path, key: Key, apksig: Path) -> str:
+    """Align and sign an APK, verify it, and return the SHA-256 of the certificate.
+
+    Raises:
+        BuildError: it cannot be signed, or the result does not verify.
+    """
+    said = _run(key, apksig, str(unsigned), str(signed), str(MINIMUM_SDK), str(PAGE))
+    return said.rpartition("certificate ")[2].strip()
+
+
+def _run(key: Key, apksig: Path, *words: str) -> str:
+    path = os.pathsep.join((str(apksig), str(_compiled(apksig))))
+    command = [tools.find("java"), *tools.JVM, "-cp", path, "Sign", str(key.keystore), key.alias]
+    # The environment of a process is its user's alone; its command line is everybody's.
+    return tools.run([*command, *words], "signing", {PASSWORD: key.password})
+
+
+def _compiled(apksig: Path) -> Path:
+    """Return the folder of our own small program's class; it is compiled once."""
+    text = _PROGRAM.read_bytes()
+    key = hashlib.sha256(text + apksig.name.encode() + tools.java_version().encode())
+    folder = tools.cache() / f"sign-{key.hexdigest()[:12]}"
+    if not (folder / "Sign.class").is_file():
+        part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+        words = [tools.find("javac"), "-cp", str(apksig), "-d", str(part), str(_PROGRAM)]
+        try:
+            tools.run(words, "javac")
+            if not folder.is_dir():
+                part.rename(folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    return folder

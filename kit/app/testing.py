@@ -1,0 +1,112 @@
+"""The app's own tests, run by Maven: JUnit, and Robolectric with a real bundle."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from kit import bundle as bundles
+from kit.app import aapt2, sources, tools
+from kit.bundle import Bundle
+from kit.errors import BuildError, OutputError, VerificationFailed
+
+Say = Callable[[str], None]
+LOG = "maven.log"
+_COUNT = re.compile(r"Tests run: (\d+), Failures: (\d+), Errors: (\d+), Skipped: (\d+)$")
+
+
+def run(bundle: Path | None, out: Path, say: Say) -> dict[str, int]:
+    """Run the tests and keep the screenshots that they take.
+
+    Args:
+        bundle: a real one; without it the tests that need a model are skipped.
+        out: folder for ``screenshots/``, ``samples/`` and Maven's log.
+        say: is told what happens.
+
+    Returns:
+        How many tests were ``run``, ``failed`` and ``skipped``.
+
+    Raises:
+        BundleError: it is no bundle.
+        MissingTool: no JDK, no Maven, or no aapt2.
+        VerificationFailed: a test failed.
+        OutputError: the folder cannot be written to.
+    """
+    loaded = None if bundle is None else bundles.load(bundle)
+    tools.java_version()
+    mvn = tools.find("mvn")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for old in (out / "screenshots").rglob("*.png"):
+            old.unlink()  # of an earlier run, perhaps of a screen that is gone
+    except OSError as exc:
+        raise OutputError(f"cannot make {out}: {exc.strerror}", "choose another -o") from exc
+    settings = {
+        "aapt2": aapt2.find(say),
+        "kit.screenshots": (out / "screenshots").resolve(),
+        "kit.sdks": tools.cache() / "sdks",
+    }
+    if loaded is not None:
+        say("writing samples of the bundle")
+        settings["kit.samples"] = _samples(loaded, out)
+    say("running the tests (Maven)")
+    return _maven(mvn, sources.folder() / "pom.xml", settings, out / LOG)
+
+
+def _samples(bundle: Bundle, out: Path) -> Path:
+    target = (out / "samples").resolve()
+    program = sources.folder() / "samples.py"
+    root = str(program.parents[1])
+    tools.run(
+        [sys.executable, str(program), str(bundle.path.resolve()), str(target)],
+        "samples.py",
+        {"PYTHONPATH": root},
+    )
+    return target
+
+
+def _maven(mvn: str, pom: Path, settings: Mapping[str, Path], log: Path) -> dict[str, int]:
+    words = [mvn, "-B", "-ntp", "-f", str(pom), "test"]
+    words += [f"-D{name}={value}" for name, value in settings.items()]
+    done = subprocess.run(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        errors="replace",
+        env={**os.environ, "TERM": "dumb"},
+    )
+    log.write_text(done.stdout, encoding="utf-8")
+    found = counts(done.stdout)
+    if done.returncode != 0:
+        raise _failed(done.stdout, found, log)
+    if not found["run"]:
+        raise BuildError(f"Maven ran no test; see {log}", "check out the whole repository")
+    return found
+
+
+def counts(said: str) -> dict[str, int]:
+    """Return the numbers of Maven's last summary of tests."""
+    totals = [m for line in said.splitlines() if (m := _COUNT.search(line.strip()))]
+    if not totals:
+        return {"run": 0, "failed": 0, "skipped": 0}
+    run, failures, errors, skipped = map(int, totals[-1].groups())
+    return {"run": run, "failed": failures + errors, "skipped": skipped}
+
+
+def _failed(said: str, found: Mapping[str, int], log: Path) -> BuildError:
+    faults = [
+        line.removeprefix("[ERROR]").strip() for line in said.splitlines() if "[ERROR]" in line
+    ]
+    first = next((line for line in faults if line and "Tests run" not in line), "no reason")
+    if found["failed"]:
+        return VerificationFailed(
+            f"{found['failed']} of {found['run']} tests of the app failed: {first[:300]}",
+            f"{log} has all of it",
+        )
+    return BuildError(f"Maven failed: {first[:300]}", f"{log} has all of it")

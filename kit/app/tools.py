@@ -1,0 +1,124 @@
+"""The programs that build an APK: a JDK and Maven, found and run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from kit.errors import BuildError, MissingTool, OutputError
+
+_APT = {"mvn": "maven"}
+JDK = "openjdk-17-jdk-headless"
+LEAST_JAVA = 11
+# On two cores a short-lived JVM is done sooner with its first compiler and no GC threads.
+JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx2g")
+
+
+def cache() -> Path:
+    """Return the user's folder for what is fetched, made if need be.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    import platformdirs
+
+    folder = platformdirs.user_cache_path("kit") / "app"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise OutputError(
+            f"cannot make {folder}: {exc.strerror}", "point XDG_CACHE_HOME to another folder"
+        ) from exc
+    return folder
+
+
+def find(name: str) -> str:
+    """Return the path of ``java``, ``javac``, ``keytool`` or ``mvn``.
+
+    Raises:
+        MissingTool: it is not installed.
+    """
+    home = os.environ.get("JAVA_HOME")
+    beside = Path(home or "/nowhere", "bin", name)
+    found = str(beside) if beside.is_file() else shutil.which(name)
+    if found is None:
+        raise MissingTool(
+            f"there is no {name}, which builds the app",
+            f"on Debian or Ubuntu: apt-get install {_APT.get(name, JDK)}",
+        )
+    return found
+
+
+def jdk() -> Path:
+    """Return the folder of the JDK.
+
+    Raises:
+        MissingTool: there is none, or only a JRE.
+    """
+    return Path(find("javac")).resolve().parents[1]
+
+
+def java_version() -> str:
+    """Return the version of the JDK, ``17.0.15``.
+
+    Raises:
+        MissingTool: it is too old.
+    """
+    text = run([find("javac"), "-version"], "javac").strip().removeprefix("javac ")
+    first = text.split(".")[0]
+    if first.isdigit() and int(first) < LEAST_JAVA:
+        raise MissingTool(
+            f"javac is {text}; the app needs {LEAST_JAVA} or newer",
+            f"on Debian or Ubuntu: apt-get install {JDK}",
+        )
+    return text
+
+
+def run(
+    command: Sequence[str],
+    what: str,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> str:
+    """Run a program to its end and return what it said, stdout and stderr together.
+
+    Args:
+        command: words.
+        what: its name in messages.
+        environment: variables that are added.
+        folder: to run it in.
+
+    Raises:
+        MissingTool: it cannot be started.
+        BuildError: it failed; what it said first of its errors is told.
+    """
+    try:
+        done = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+            env={**os.environ, **(environment or {})},
+            cwd=folder,
+        )
+    except OSError as exc:
+        raise MissingTool(
+            f"cannot run {command[0]}: {exc.strerror}", "install it, or check its permissions"
+        ) from exc
+    if done.returncode != 0:
+        raise BuildError(
+            f"{what} failed: {_first_fault(done.stdout)}",
+            "the app's sources and the versions in kit/app/artifacts.py belong together",
+        )
+    return done.stdout
+
+
+def _first_fault(said: str) -> str:
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    faults = [line for line in lines if "error" in line.lower() or "exception" in line.lower()]
+    return (faults or lines or ["it said nothing"])[0][:400]

@@ -1,0 +1,173 @@
+"""An app that is not there: answers on a virtual device what the real one would write.
+
+The virtual device has no ART. A thread of the test watches what its `am` recorded, runs kit's
+Python runner on this machine with the options of the extras, and places the result file that
+`android_app/contract.json` describes. So everything on kit's side is real: adb, `run-as`,
+polling, the events, the answer of a real runtime. Nothing of the app's own code is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import tempfile
+import threading
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from virtual_device.device import Device
+
+from kit.app import contract
+from kit.bundle import Bundle
+from kit.runners import drive
+from kit.runners.protocol import Request
+
+Change = Callable[[dict[str, Any]], None]
+MANIFEST = '<manifest xmlns:android="http://schemas.android.com/apk/res/android">{}</manifest>'
+PLAIN = MANIFEST.format('<uses-sdk android:minSdkVersion="21"/>')
+_NUMBERS = {"--ei": int, "--ef": float, "--es": str}
+
+
+class PretendApp:
+    """Answers measurements of one device while a `with` block runs.
+
+    Args:
+        device: where the app is said to be installed.
+        bundle: that it has.
+        change: is given each record before it is written.
+        silent: write nothing at all, as an app that crashed.
+    """
+
+    def __init__(
+        self, device: Device, bundle: Bundle, change: Change = lambda _: None, silent: bool = False
+    ) -> None:
+        self.device, self.bundle, self.change, self.silent = device, bundle, change, silent
+        self.asked: list[dict[str, Any]] = []
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._seen = len(device.state.calls())
+
+    def __enter__(self) -> PretendApp:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.05):
+            calls = self.device.state.calls()
+            for call in calls[self._seen :]:
+                if (
+                    call.program == "am"
+                    and f"{contract.PACKAGE}/{contract.BENCH}" in call.arguments
+                ):
+                    extras = extras_of(call.arguments)
+                    self.asked.append(extras)
+                    if not self.silent:
+                        self._answer(extras)
+            self._seen = len(calls)
+
+    def _answer(self, extras: dict[str, Any]) -> None:
+        files = self.device.state.values / "packages" / contract.PACKAGE / contract.FILES
+        result = files / contract.RESULT.format(id=extras["id"])
+        result.parent.mkdir(parents=True, exist_ok=True)
+        events, answer = run(self.bundle, extras)
+        record = self._record(extras, events, answer)
+        self.change(record)
+        (files / contract.ANSWER.format(id=extras["id"])).write_bytes(answer)
+        part = result.with_suffix(".part")
+        part.write_text(json.dumps(record))
+        part.rename(result)
+
+    def _record(
+        self, extras: dict[str, Any], events: list[dict[str, Any]], answer: bytes
+    ) -> dict[str, Any]:
+        return {
+            "contract": contract.VERSION,
+            "result_schema": contract.RESULT_SCHEMA,
+            "id": extras["id"],
+            "status": "ok",
+            "app_version": "0",
+            "package": contract.PACKAGE,
+            "bundle_hash": self.bundle.hash,
+            "model_sha256": "0" * 64,
+            "options": extras,
+            "events": events,
+            "answer": {
+                "file": contract.ANSWER.format(id=extras["id"]),
+                "sha256": hashlib.sha256(answer).hexdigest(),
+            },
+            "device": {"before": {}, "after": {}, "facts": {}, "left_foreground": False},
+        }
+
+
+def archive(file: Path, members: dict[str, bytes | str], manifest: str = PLAIN) -> Path:
+    """Write an Android archive."""
+    with zipfile.ZipFile(file, "w") as target:
+        target.writestr("AndroidManifest.xml", manifest)
+        for name, data in members.items():
+            target.writestr(name, data)
+    return file
+
+
+def jar(file: Path, *names: str) -> bytes:
+    """Return a jar of empty classes."""
+    with zipfile.ZipFile(file, "w") as target:
+        for name in names:
+            target.writestr(name, b"class")
+    return file.read_bytes()
+
+
+def library() -> Path:
+    """Return a real shared library of this machine, made for pages of 4 KB."""
+    import numpy
+
+    return next((Path(numpy.__file__).parent / "_core").glob("_multiarray_umath*.so"))
+
+
+def extras_of(words: tuple[str, ...]) -> dict[str, Any]:
+    """Return the extras of a recorded `am start`, with Android's types."""
+    found = {}
+    for at, word in enumerate(words):
+        if word in _NUMBERS:
+            found[words[at + 1]] = _NUMBERS[word](words[at + 2])
+    return found
+
+
+def run(bundle: Bundle, extras: dict[str, Any]) -> tuple[list[dict[str, Any]], bytes]:
+    """Measure as the extras say, and return the events and the raw answer."""
+    image = np.load(bundle.path / bundle.manifest.golden.input)[:1].astype("<f4")
+    with tempfile.TemporaryDirectory() as folder:
+        source, out = Path(folder, "in"), Path(folder, "out")
+        source.write_bytes(image.tobytes())
+        request = Request(
+            format=extras["format"],
+            model=str(bundle.file(extras["format"])),
+            input=str(source),
+            shape=image.shape,
+            out=str(out),
+            **{
+                name: extras[name]
+                for name in contract.EXTRAS
+                if name not in ("contract", "id", "bundle", "format")
+            },
+        )
+        done = subprocess.run(
+            [*drive.PYTHON, *request.arguments()], capture_output=True, text=True, check=True
+        )
+        return [event(line) for line in done.stdout.splitlines()], out.read_bytes()
+
+
+def event(line: str) -> dict[str, Any]:
+    """Return a runner's event as the app would say it."""
+    found = json.loads(line)
+    found.pop("crc", None)  # the app sends none
+    if found["event"] == "start":
+        found["versions"] = {"runner": "app", "app": "0", "onnxruntime-android": "0"}
+    return found

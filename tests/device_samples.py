@@ -1,0 +1,104 @@
+"""Devices as the tests of measuring use them: kit's own connection, with keys made once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from transport_samples import free_port
+from virtual_device.device import Device as Virtual
+
+from kit.devices import _select
+from kit.devices._again import PATIENCE, Again
+from kit.devices._transport import Transport
+from kit.devices.adb import AdbDevice
+from kit.results.schema import Plan
+
+# How the command line of a runner begins.
+RUNNER = "/data/local/tmp/kit/sets/"
+STAY = "stay_on_while_plugged_in"
+# One short process, and no memory pass.
+QUICK = Plan(
+    name="quick", warmup_runs=1, warmup_seconds=0, runs=8, seconds=0, repeats=1, max_seconds=20
+)
+# One process that runs until it is ended.
+ENDLESS = QUICK.model_copy(update={"name": "custom", "seconds": 100.0, "max_seconds": 100.0})
+
+
+@pytest.fixture(scope="session")
+def adb_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("adb-keys")
+
+
+@pytest.fixture
+def direct(monkeypatch: pytest.MonkeyPatch, adb_keys: Path) -> None:
+    """No adb server of this machine and no chosen device: kit connects by itself."""
+    for name in ("ANDROID_SERIAL", "ADB_SERVER_SOCKET", "ANDROID_ADB_SERVER_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(free_port()))
+    monkeypatch.setenv("ANDROID_USER_HOME", str(adb_keys))
+
+
+@contextmanager
+def connected(serial: str, patience: float = PATIENCE) -> Iterator[Again]:
+    with closing(Again(_select.open_transport(serial), patience)) as transport:
+        yield transport
+
+
+@contextmanager
+def opened(
+    serial: str,
+    patience: float = PATIENCE,
+    wrap: Callable[[Transport], Transport] = lambda one: one,
+    keep: bool = False,
+) -> Iterator[AdbDevice]:
+    inner = wrap(_select.open_transport(serial))
+    with closing(AdbDevice(Again(inner, patience), keep)) as device:
+        yield device
+
+
+def left(device: Virtual, before: dict[str, str] | None = None) -> list[str]:
+    """Return what a measurement left on a device: files but the kept ones, settings, processes."""
+    found = [
+        name
+        for name in device.files()
+        if name.endswith(".part") or not name.startswith(("kit/blobs/", "kit/sets/"))
+    ]
+    if device.state.settings()["global"] != (before or {}):
+        found.append(f"settings {device.state.settings()['global']}")
+    if device.state.fixed_performance not in ("false", "unsupported"):
+        found.append("fixed performance")
+    deadline = time.monotonic() + 3  # what was killed is gone a moment later
+    while runners(device) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return [*found, *runners(device)]
+
+
+def runners(device: Virtual) -> list[str]:
+    """Return the command lines of runners, and of what started them, that live on a device."""
+    lines = [" ".join(p.arguments) for p in device.processes()]
+    return [line for line in lines if line.startswith(RUNNER) or ">out 2>err" in line]
+
+
+def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.02)
+
+
+def kit(*arguments: str | Path) -> subprocess.Popen[str]:
+    """Start `kit ARGUMENTS` as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "kit", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ.copy(),
+    )

@@ -1,0 +1,234 @@
+"""`kit app build`: an APK from end to end.
+
+These tests need a JDK, Maven and, once, a network; without one of them they skip.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+from app_samples import archive
+
+from kit import cli
+from kit.app import aapt2, apk, build, contract, maven, signing, tools
+from kit.app.artifacts import RUNTIMES, Artifact
+from kit.app.build import Options
+from kit.errors import MissingTool, OutputError, UsageError
+
+pytestmark = pytest.mark.slow
+
+
+def silent(_: str) -> None:
+    """Hear nothing of the stages."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_keys(tmp_path_factory):
+    """Keep the user's key for debug builds out of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def built(own_keys, lite_bundle, tmp_path_factory):
+    out = tmp_path_factory.mktemp("apk")
+    try:
+        return build.build([lite_bundle.path], out, Options(("lite",)), silent)
+    except MissingTool as exc:
+        pytest.skip(f"{exc.message}: {exc.hint}")
+
+
+def test_apk_has_what_its_record_says(built, lite_bundle):
+    record = json.loads((built.file.parent / build.RECORD).read_text())
+    assert record == built.record
+    data = built.file.read_bytes()
+    assert record["apk"] == {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    with zipfile.ZipFile(built.file) as archive:
+        found = {
+            i.filename: hashlib.sha256(archive.read(i)).hexdigest() for i in archive.infolist()
+        }
+        model = archive.read("assets/bundles/tiny-app/model.ptl")
+        dex = archive.read("classes.dex")
+    assert found == {name: entry["sha256"] for name, entry in record["files"].items()}
+    assert model == lite_bundle.file("lite").read_bytes()
+    assert b"Lorg/mobilekit/lite/LiteRuntime;" in dex
+    assert b"Lcom/facebook/jni/HybridData;" in dex
+    assert b"Lorg/mobilekit/onnx/OnnxRuntime;" not in dex
+    assert record["bundles"] == [
+        {"name": "tiny-app", "hash": lite_bundle.hash, "formats": ["lite"]}
+    ]
+    assert {p.name for p in built.file.parent.iterdir()} == {build.APK, build.RECORD}
+
+
+def test_apk_is_laid_out_for_large_pages(built):
+    entries = apk.read(built.file)
+    apk.check(entries)
+    libraries = [e for e in entries if e.library]
+    assert [e.name.rpartition("/")[2] for e in libraries] == [
+        "libc++_shared.so",
+        "libfbjni.so",
+        "libpytorch_jni_lite.so",
+    ]
+    assert all(e.stored and e.offset % 16384 == 0 for e in libraries)
+    # PyTorch's own libraries are made for 4 KB, and the record has to say so.
+    assert built.record["not_fit_for_16k_pages"] == [e.name for e in libraries]
+    assert built.record["fit_for_16k_pages"] is False
+
+
+def test_the_same_input_gives_the_same_bytes(built, lite_bundle, tmp_path):
+    again = build.build([lite_bundle.path], tmp_path / "again", Options(("lite",)), silent)
+    for name in (build.APK, build.RECORD):
+        first, second = built.file.parent / name, again.file.parent / name
+        assert first.read_bytes() == second.read_bytes(), name
+
+
+def test_android_reads_the_manifest(built):
+    program = str(aapt2.find(silent))
+    badging = tools.run([program, "dump", "badging", str(built.file)], "aapt2")
+    assert f"package: name='{contract.PACKAGE}'" in badging
+    assert f"sdkVersion:'{contract.MINIMUM_SDK}'" in badging
+    assert f"targetSdkVersion:'{contract.TARGET_SDK}'" in badging
+    assert f"launchable-activity: name='{contract.DEMO}'" in badging
+    assert "application-debuggable" in badging
+    assert "native-code: 'arm64-v8a'" in badging
+    assert "uses-permission" not in badging
+    tree = tools.run(
+        [program, "dump", "xmltree", "--file", "AndroidManifest.xml", str(built.file)], "aapt2"
+    )
+    (bench,) = [part for part in tree.split("E: ") if contract.BENCH in part]
+    assert "android.permission.DUMP" in bench
+    assert "extractNativeLibs(0x010104ea)=false" in tree
+
+
+@pytest.mark.parametrize(
+    "words", [("apksigner", "verify", "-v"), ("aapt", "dump", "badging"), ("zipalign", "-c", "4")]
+)
+def test_debians_tools_agree(built, words):
+    if shutil.which(words[0]) is None:
+        pytest.skip(f"{words[0]} is not installed: apt-get install {words[0]}")
+    done = subprocess.run([*words, str(built.file)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    if words[0] == "apksigner":
+        assert "v2 scheme (APK Signature Scheme v2): true" in done.stdout
+        assert "v3 scheme (APK Signature Scheme v3): true" in done.stdout
+
+
+def test_an_altered_apk_does_not_verify(built, tmp_path):
+    data = bytearray(built.file.read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "altered.apk").write_bytes(data)
+    (apksig,) = maven.resolve([build.APKSIG], silent)
+    (tmp_path / "V.java").write_text(
+        "public class V { public static void main(String[] a) throws Exception {"
+        " System.out.println(new com.android.apksig.ApkVerifier.Builder(new java.io.File(a[0]))"
+        ".setMinCheckedPlatformVersion(26).build().verify().isVerified()); } }"
+    )
+    said = [
+        tools.run(
+            [tools.find("java"), "-cp", str(apksig), str(tmp_path / "V.java"), str(file)], "V"
+        )
+        for file in (built.file, tmp_path / "altered.apk")
+    ]
+    assert [text.strip() for text in said] == ["true", "false"]
+
+
+@pytest.fixture(scope="module")
+def keystore(tmp_path_factory):
+    file = tmp_path_factory.mktemp("keys") / "mine.p12"
+    for alias in ("one", "two"):
+        words = [tools.find("keytool"), "-genkeypair", "-keystore", str(file), "-alias", alias]
+        words += ["-storetype", "PKCS12", "-storepass", "secret1", "-keyalg", "EC"]
+        tools.run([*words, "-dname", "CN=Mine"], "keytool")
+    return file
+
+
+def test_a_release_is_shrunk_and_signed_with_the_users_key(
+    built, lite_bundle, keystore, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv(signing.PASSWORD, "secret1")
+    words = ["app", "build", str(lite_bundle.path), "--runtime", "lite", "--release"]
+    words += ["--keystore", str(keystore), "--key-alias", "two", "-o", str(tmp_path), "--json"]
+    assert cli.run(words) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["debug"] is False
+    assert record["certificate_sha256"] != built.record["certificate_sha256"]
+    assert record["files"]["classes.dex"]["size"] < built.record["files"]["classes.dex"]["size"]
+    with zipfile.ZipFile(tmp_path / build.APK) as archive:
+        dex = archive.read("classes.dex")
+    for kept in (
+        "org/mobilekit/lite/LiteRuntime",
+        "com/facebook/jni/HybridData",
+        "org/pytorch/IValue",
+    ):
+        assert f"L{kept};".encode() in dex
+
+
+@pytest.mark.parametrize(
+    ("password", "alias", "words"),
+    [("wrong12", "one", "password was incorrect"), ("secret1", "", "has the keys [one, two]")],
+)
+def test_a_key_that_cannot_be_used_is_told_at_once(
+    built, lite_bundle, keystore, tmp_path, monkeypatch, capsys, password, alias, words
+):
+    monkeypatch.setenv(signing.PASSWORD, password)
+    given = ["app", "build", str(lite_bundle.path), "--runtime", "lite", "--release"]
+    given += ["--keystore", str(keystore), "--key-alias", alias, "-o", str(tmp_path / "out")]
+    assert cli.run(given) == 3
+    said = capsys.readouterr().err
+    assert words in said
+    assert "compiling" not in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_archive_given_by_hand_is_packed(built, lite_bundle, tmp_path, capsys):
+    """Of ONNX Runtime's desktop jar, which has the same classes, and a library of our own."""
+    compiler = shutil.which("aarch64-linux-gnu-gcc")
+    if compiler is None:
+        pytest.skip("aarch64-linux-gnu-gcc is not installed: apt-get install g++-aarch64-linux-gnu")
+    try:
+        (desktop,) = maven.resolve(
+            [Artifact("com.microsoft.onnxruntime", "onnxruntime", "1.29.0")], silent
+        )
+    except MissingTool as exc:
+        pytest.skip(exc.message)
+    (tmp_path / "x.c").write_text("int x(void) { return 1; }\n")
+    words = [compiler, "-shared", "-Wl,-z,max-page-size=16384", "-o", str(tmp_path / "x.so")]
+    subprocess.run([*words, str(tmp_path / "x.c")], check=True)
+    with zipfile.ZipFile(desktop) as source, zipfile.ZipFile(tmp_path / "classes.jar", "w") as out:
+        for name in source.namelist():
+            if name.endswith(".class") and not name.startswith("META-INF/"):
+                out.writestr(name, source.read(name))
+    members = {
+        "classes.jar": (tmp_path / "classes.jar").read_bytes(),
+        "jni/arm64-v8a/libonnxruntime4j_jni.so": (tmp_path / "x.so").read_bytes(),
+    }
+    file = archive(tmp_path / "mine.aar", members)
+    words = ["app", "build", str(lite_bundle.path), "--runtime", "onnx", "--aar", str(file)]
+    assert cli.run([*words, "-o", str(tmp_path / "out"), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["runtimes"]["onnx"]["version"] == f"file {maven.sha256(file)[:12]}"
+    assert record["artifacts"]["mine.aar"] == maven.sha256(file)
+    assert record["fit_for_16k_pages"] is True
+    assert "assets/bundles/tiny-app/model.onnx" in record["files"]
+    assert "assets/bundles/tiny-app/model.ptl" not in record["files"]
+
+
+def test_an_archive_that_is_not_packed_is_told(built, lite_bundle):
+    (file,) = maven.resolve([RUNTIMES["lite"].aar], silent)
+    with pytest.raises(UsageError, match="for lite, which is not packed"):
+        build.build(
+            [lite_bundle.path], Path("/nowhere"), Options(("onnx",), archives=(file,)), silent
+        )
+
+
+def test_a_folder_that_cannot_be_written_to(built, lite_bundle, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="cannot write to"):
+        build.build([lite_bundle.path], tmp_path / "file", Options(("lite",)), silent)

@@ -1,0 +1,126 @@
+"""What kit and the app's own files have to agree on, read from both."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+import kit
+from kit.app import contract, sources
+from kit.app.artifacts import AAPT2, FRAMEWORK, RUNTIMES
+from kit.app.record import Record
+from kit.errors import MissingTool, UsageError
+from kit.manifest import SCHEMA_VERSION
+from kit.runners import protocol
+
+APP = Path(__file__).parents[1] / "android_app"
+SHARED = json.loads((APP / "contract.json").read_text(encoding="utf-8"))
+MAVEN = "{http://maven.apache.org/POM/4.0.0}"
+ANDROID = "{http://schemas.android.com/apk/res/android}"
+
+
+def test_versions_of_the_contract():
+    assert SHARED["contract"] == contract.VERSION
+    assert SHARED["protocol"] == protocol.VERSION
+    assert SHARED["result_schema"] == contract.RESULT_SCHEMA
+    assert SHARED["bundle_schema"] == SCHEMA_VERSION
+
+
+def test_names_of_the_contract():
+    assert SHARED["application_id"] == contract.PACKAGE
+    assert SHARED["demo_activity"] == contract.DEMO
+    assert SHARED["bench_activity"] == contract.BENCH
+    assert SHARED["bench_action"] == contract.ACTION
+    assert SHARED["log_tag"] == contract.LOG_TAG
+    assert SHARED["name_pattern"] == contract.NAME.pattern
+    assert SHARED["assets"] == contract.ASSETS
+    assert (SHARED["minimum_sdk"], SHARED["target_sdk"]) == (
+        contract.MINIMUM_SDK,
+        contract.TARGET_SDK,
+    )
+    assert (SHARED["files"]["result"], SHARED["files"]["answer"]) == (
+        contract.RESULT,
+        contract.ANSWER,
+    )
+
+
+def test_extras_of_the_contract():
+    assert {name: extra["type"] for name, extra in SHARED["extras"].items()} == contract.EXTRAS
+    asked = {name for name in contract.EXTRAS if name not in ("contract", "id", "bundle")}
+    assert asked <= set(protocol.Request.__dataclass_fields__)
+
+
+def test_result_of_the_contract():
+    assert tuple(SHARED["result_keys"]) == contract.RESULT_KEYS
+    assert set(Record.model_fields) == set(contract.RESULT_KEYS)
+
+
+def test_every_runtime_is_known_to_the_app():
+    assert set(SHARED["formats"]) == set(RUNTIMES)
+    for name, java in SHARED["formats"].items():
+        assert (APP / f"src/{name}/java" / f"{java.replace('.', '/')}.java").is_file()
+
+
+def test_a_start_is_quoted_and_typed():
+    values = {name: f"{name}'s $(x)" for name in contract.EXTRAS}
+    line = contract.start_bench(values)
+    assert "--es id 'id'\"'\"'s $(x)'" in line
+    assert "--ei threads " in line
+    assert "--ef max_seconds " in line
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "a/b", "../x", "a b", "ä", "x" * 97])
+def test_names_that_the_app_refuses(name):
+    with pytest.raises(UsageError, match="cannot be the name"):
+        contract.check_name(name)
+
+
+@pytest.mark.parametrize("file", ["pom.xml", "phone/pom.xml"])
+def test_maven_and_kit_name_the_same_versions(file):
+    root = ElementTree.parse(APP / file).getroot()
+    values = {p.tag.removeprefix(MAVEN): p.text for p in root.find(f"{MAVEN}properties")}
+    assert values["pytorch.lite.version"] == RUNTIMES["lite"].aar.version
+    assert values.get("framework", FRAMEWORK.version) == FRAMEWORK.version
+
+
+def test_gradle_and_kit_name_the_same_versions():
+    catalog = tomllib.loads((APP / "gradle/libs.versions.toml").read_text(encoding="utf-8"))
+    versions = catalog["versions"]
+    found = {
+        library["module"]: versions[library["version"]["ref"]]
+        for library in catalog["libraries"].values()
+    }
+    assert found == {f"{r.aar.group}:{r.aar.name}": r.aar.version for r in RUNTIMES.values()}
+    text = (APP / "build.gradle.kts").read_text(encoding="utf-8")
+    numbers = dict(re.findall(r"^\s+(minSdk|targetSdk) = (\d+)$", text, re.M))
+    assert numbers == {"minSdk": str(contract.MINIMUM_SDK), "targetSdk": str(contract.TARGET_SDK)}
+    assert f'versionName = "{kit.__version__}"' in text
+
+
+def test_runtimes_are_those_that_kit_builds_for():
+    text = (APP.parent / "pyproject.toml").read_text(encoding="utf-8")
+    for package, name in (("onnxruntime", "onnx"), ("executorch", "executorch")):
+        assert f'"{package}=={RUNTIMES[name].aar.version}"' in text
+
+
+def test_aapt2_is_named_where_people_read():
+    assert f"aapt2=={AAPT2.version}" in (APP / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_manifest_gets_its_package():
+    root = ElementTree.fromstring(sources.manifest())
+    assert root.get("package") == contract.PACKAGE
+    activities = {a.get(f"{ANDROID}name"): a for a in root.iter("activity")}
+    assert set(activities) == {contract.DEMO, contract.BENCH}
+    assert activities[contract.BENCH].get(f"{ANDROID}permission") == SHARED["bench_permission"]
+
+
+def test_an_installation_without_the_sources_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(kit, "__file__", str(tmp_path / "kit/__init__.py"))
+    with pytest.raises(MissingTool, match="sources are not in"):
+        sources.folder()

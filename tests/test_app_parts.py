@@ -1,0 +1,169 @@
+"""The parts of `kit app build`: what is packed, archives, layout, tools that are missing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from app_samples import MANIFEST, archive, jar, library
+
+from kit.app import aar, apk, packing
+from kit.app.artifacts import RUNTIMES
+from kit.errors import BuildError, InputError, UnknownName, UsageError
+
+
+def silent(_: str) -> None:
+    """Hear nothing of the stages."""
+
+
+# What is packed
+
+
+def test_only_what_the_runtimes_need_is_packed(lite_bundle):
+    (packed,) = packing.choose([lite_bundle], ["lite"])
+    assert packed.name == "tiny-app"
+    assert packed.files == ["bundle.json", "golden/input.npy", "golden/lite.npy", "model.ptl"]
+    assets = packing.assets([packed], {"lite": ("l", "1")}, None)
+    assert json.loads(assets["runtimes.json"]) == {"lite": {"name": "l", "version": "1"}}
+    assert assets["picture.jpg"][:3] == b"\xff\xd8\xff"
+    assert b"CC BY 2.0" in assets["picture.txt"]
+    assert "bundles/tiny-app/model.ptl" in assets
+
+
+def test_a_picture_of_ones_own_has_no_credit(lite_bundle, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff more")
+    (tmp_path / "a.png").write_bytes(b"\x89PNG")
+    packed = packing.choose([lite_bundle], ["lite"])
+    assert "picture.txt" not in packing.assets(packed, {}, tmp_path / "a.jpg")
+    for name in ("a.png", "missing.jpg"):
+        with pytest.raises(UsageError, match=name):
+            packing.assets(packed, {}, tmp_path / name)
+
+
+@pytest.mark.parametrize("version", ["bytecode 3", "bytecode 10", "unknown"])
+def test_a_model_that_the_runtime_cannot_read_is_refused(lite_bundle, version):
+    artifact = lite_bundle.manifest.artifact("lite").model_copy(update={"format_version": version})
+    with pytest.raises(BuildError, match=f"{version}.*reads 4 to 9"):
+        packing.check_version(artifact, RUNTIMES["lite"], Path("b"))
+
+
+@pytest.mark.parametrize("version", ["bytecode 4", "bytecode 9"])
+def test_a_model_at_the_ends_of_the_range_is_taken(lite_bundle, version):
+    artifact = lite_bundle.manifest.artifact("lite").model_copy(update={"format_version": version})
+    packing.check_version(artifact, RUNTIMES["lite"], Path("b"))
+
+
+def test_choices_that_cannot_be_one_app(lite_bundle):
+    with pytest.raises(UnknownName, match="onxx"):
+        packing.choose([lite_bundle], ["onxx"])
+    with pytest.raises(UsageError, match="nothing for executorch"):
+        packing.choose([lite_bundle], ["executorch"])
+    with pytest.raises(UsageError, match="two bundles are called 'tiny-app'"):
+        packing.choose([lite_bundle, lite_bundle], ["lite"])
+    both = [
+        packing.Packed("a", lite_bundle, ("lite",)),
+        packing.Packed("b", lite_bundle, ("executorch",)),
+    ]
+    with pytest.raises(UsageError, match="different versions of fbjni"):
+        packing.formats_of(both)
+
+
+# Android archives
+
+
+def test_an_archive_is_known_by_its_classes(tmp_path):
+    for runtime in RUNTIMES.values():
+        classes = jar(tmp_path / "c.jar", runtime.marker)
+        file = archive(tmp_path / "any-name.aar", {"classes.jar": classes})
+        assert aar.recognize(file) is runtime
+    other = archive(tmp_path / "o.aar", {"classes.jar": jar(tmp_path / "c.jar", "a/B.class")})
+    with pytest.raises(UsageError, match="none of the runtimes"):
+        aar.recognize(other)
+    twice = archive(
+        tmp_path / "2.aar", {"classes.jar": jar(tmp_path / "c.jar", RUNTIMES["lite"].marker)}
+    )
+    with pytest.raises(UsageError, match="both for lite"):
+        aar.given([twice, twice])
+
+
+def test_what_is_no_archive_is_named(tmp_path):
+    (tmp_path / "text.aar").write_text("no zip")
+    empty = tmp_path / "empty.aar"
+    with zipfile.ZipFile(empty, "w"):
+        pass
+    damaged = archive(tmp_path / "cut.aar", {"classes.jar": b"no zip either"})
+    for file in (tmp_path / "text.aar", empty, damaged, tmp_path / "missing.aar"):
+        with pytest.raises(InputError, match=file.name):
+            aar.recognize(file)
+
+
+@pytest.mark.parametrize(
+    ("inner", "words"),
+    [
+        ('<uses-sdk android:minSdkVersion="31"/>', "needs Android API 31"),
+        ('<uses-permission android:name="INTERNET"/>', "has <uses-permission>"),
+        ("<application><service/></application>", "has <application>"),
+    ],
+)
+def test_what_only_gradle_could_merge_is_refused(tmp_path, inner, words):
+    file = archive(tmp_path / "x.aar", {}, MANIFEST.format(inner))
+    with pytest.raises(BuildError, match=words):
+        aar.read(file)
+
+
+def test_an_archive_without_an_abi_is_refused(tmp_path):
+    file = archive(tmp_path / "x.aar", {"jni/arm64-v8a/liba.so": b"elf"})
+    aar.check_abis([aar.read(file)], ["arm64-v8a"])
+    with pytest.raises(UsageError, match="no libraries for x86_64"):
+        aar.check_abis([aar.read(file)], ["arm64-v8a", "x86_64"])
+
+
+# An APK read back
+
+
+def packed_apk(file: Path, method: int, shift: int) -> Path:
+    """Write a zip whose library begins `shift` bytes behind a page."""
+    with zipfile.ZipFile(file, "w") as target:
+        for name in ("AndroidManifest.xml", "classes.dex", "resources.arsc"):
+            info = zipfile.ZipInfo(name)
+            info.extra = b"\0" * (-(target.start_dir + 30 + len(name)) % 4)
+            target.writestr(info, b"data")
+        info = zipfile.ZipInfo("lib/x86_64/libmodel.so")
+        info.compress_type = method
+        begin = target.start_dir + 30 + len(info.filename)
+        pad = (shift - begin) % apk.PAGE
+        info.extra = (b"\xff\xff" + (pad - 4).to_bytes(2, "little")).ljust(pad, b"\0")
+        target.writestr(info, library().read_bytes())
+    return file
+
+
+def test_layout_of_an_apk_is_checked(tmp_path):
+    good = apk.read(packed_apk(tmp_path / "good.apk", zipfile.ZIP_STORED, 0))
+    apk.check(good)
+    assert good[-1].offset % apk.PAGE == 0
+    for name, method, shift in (
+        ("off", zipfile.ZIP_STORED, 4096),
+        ("small", zipfile.ZIP_DEFLATED, 0),
+    ):
+        with pytest.raises(BuildError, match=r"libmodel\.so is not stored at a multiple of 16384"):
+            apk.check(apk.read(packed_apk(tmp_path / name, method, shift)))
+    with pytest.raises(BuildError, match=r"no AndroidManifest\.xml"):
+        apk.check(good[1:])
+
+
+def test_pages_of_libraries_are_read(tmp_path):
+    entries = apk.read(packed_apk(tmp_path / "a.apk", zipfile.ZIP_STORED, 0))
+    assert apk.abis(entries) == ["x86_64"]
+    assert entries[-1].page == 4096
+    assert apk.fit_for_16k(entries) == ["lib/x86_64/libmodel.so"]
+    assert entries[-1].sha256 == hashlib.sha256(library().read_bytes()).hexdigest()
+
+
+def test_a_library_that_is_none_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.apk", "w") as target:
+        target.writestr("lib/x86_64/libx.so", b"text")
+    with pytest.raises(BuildError, match="no library that can be read"):
+        apk.read(tmp_path / "a.apk")

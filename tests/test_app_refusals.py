@@ -1,0 +1,133 @@
+"""What `kit app` says where a tool is missing, Maven refuses, or an option is wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from kit import cli
+from kit.app import maven, testing, tools
+from kit.app.artifacts import Artifact
+from kit.errors import MissingTool
+
+REFUSED = """[INFO] Scanning for projects...
+[ERROR] Failed to execute goal org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
+(default-cli) on project standalone-pom: Unable to find/resolve artifact. \
+Could not find artifact com.example:thing:aar:1.0 in central -> [Help 1]
+[ERROR] Re-run Maven using the -X switch to enable full debug logging.
+"""
+
+
+def silent(_: str) -> None:
+    """Hear nothing of the stages."""
+
+
+# Tools that are missing, and Maven's refusals
+
+
+@pytest.mark.parametrize(("name", "package"), [("javac", tools.JDK), ("mvn", "maven")])
+def test_a_missing_tool_is_named_with_its_package(monkeypatch, tmp_path, name, package):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    with pytest.raises(MissingTool, match=name) as caught:
+        tools.find(name)
+    assert f"apt-get install {package}" in caught.value.hint
+
+
+def test_the_command_says_what_is_missing(monkeypatch, tmp_path, lite_bundle, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    code = cli.run(["app", "build", str(lite_bundle.path), "--runtime", "lite"])
+    said = capsys.readouterr().err
+    assert code == 8
+    assert f"apt-get install {tools.JDK}" in said
+
+
+def program(folder: Path, name: str, script: str) -> None:
+    """Write a program that only a test needs: Maven's refusals cannot be had otherwise."""
+    file = folder / name
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
+
+
+@pytest.fixture
+def fake_maven(monkeypatch, tmp_path):
+    def write(script: str) -> None:
+        program(tmp_path, "mvn", script)
+
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return write
+
+
+def test_a_refused_artifact_is_named(fake_maven, tmp_path):
+    (tmp_path / "said").write_text(REFUSED)
+    fake_maven(f"cat {tmp_path}/said; exit 1")
+    thing = Artifact("com.example", "thing", "1.0", "aar")
+    with pytest.raises(MissingTool, match=r"com\.example:thing:1\.0:aar") as caught:
+        maven.resolve([thing], silent)
+    assert "Could not find artifact" in caught.value.message
+    assert "Help 1" not in caught.value.message
+    assert list((tmp_path / "cache/kit/app/maven/com.example").iterdir()) == []
+
+
+def test_a_refused_runtime_says_what_else_to_do(fake_maven, tmp_path, lite_bundle, capsys):
+    (tmp_path / "said").write_text(REFUSED)
+    fake_maven(f"cat {tmp_path}/said; exit 1")
+    if shutil.which("javac") is None:
+        pytest.skip(f"javac is not installed: apt-get install {tools.JDK}")
+    code = cli.run(["app", "build", str(lite_bundle.path), "-o", str(tmp_path / "out")])
+    said = capsys.readouterr().err
+    assert code == 8
+    assert "runtime onnx: Maven did not serve" in said
+    assert "--aar FILE" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_maven_brings_is_kept(fake_maven, tmp_path):
+    fake_maven(
+        'for w in "$@"; do case $w in -DoutputDirectory=*) '
+        'echo x >"${w#*=}/thing-1.0.jar";; esac; done'
+    )
+    thing = Artifact("com.example", "thing", "1.0")
+    (file,) = maven.resolve([thing], silent)
+    fake_maven("exit 1")
+    assert maven.resolve([thing], silent) == [file]
+    assert file.read_text() == "x\n"
+
+
+def test_maven_that_brings_nothing_is_not_believed(fake_maven):
+    fake_maven("exit 0")
+    with pytest.raises(MissingTool, match="nothing of an error"):
+        maven.resolve([Artifact("com.example", "thing", "1.0")], silent)
+
+
+def test_summaries_of_maven_are_read():
+    said = "Tests run: 3, Failures: 0, Errors: 0, Skipped: 0, Time elapsed: 1 s -- in A\n"
+    assert testing.counts(said) == {"run": 0, "failed": 0, "skipped": 0}
+    said += "[WARNING] Tests run: 9, Failures: 1, Errors: 2, Skipped: 4\n"
+    assert testing.counts(said) == {"run": 9, "failed": 3, "skipped": 4}
+
+
+# Bad options
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["/nowhere"], 4, "is not a bundle"),
+        (["{bundle}", "--runtime", "onxx"], 2, "did you mean onnx?"),
+        (["{bundle}", "--runtime", ","], 2, "--runtime names nothing"),
+        (["{bundle}", "--abi", "mips"], 2, "no ABI called 'mips'"),
+        (["{bundle}", "--abi", ","], 2, "--abi names nothing"),
+        (["{bundle}", "--release"], 2, "needs --keystore"),
+        (["{bundle}", "--keystore", "/x"], 2, "is for --release"),
+    ],
+)
+def test_bad_options_are_told(lite_bundle, capsys, words, code, said):
+    words = [word.format(bundle=lite_bundle.path) for word in words]
+    assert cli.run(["app", "build", *words]) == code
+    assert said in capsys.readouterr().err

@@ -1,0 +1,115 @@
+"""`kit app test`: the app's own tests with a real bundle, and the phone's own library.
+
+The slow one needs a JDK and Maven, which fetches what it lacks; without them it skips.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import kit
+from kit import cli
+from kit.app import phone, testing, tools
+from kit.errors import BuildError, MissingTool, UsageError, VerificationFailed, WeightsError
+
+FAILURE = """[INFO] Running org.mobilekit.BundleTest
+[ERROR] Tests run: 5, Failures: 1, Errors: 0, Skipped: 0, Time elapsed: 1 s <<< FAILURE! -- in X
+[ERROR] org.mobilekit.BundleTest.refusesAnAlteredModel -- Time elapsed: 0.1 s <<< FAILURE!
+[ERROR] Tests run: 5, Failures: 1, Errors: 0, Skipped: 0
+"""
+SUCCESS = "[INFO] Tests run: 5, Failures: 0, Errors: 0, Skipped: 2\n"
+
+
+@pytest.fixture
+def maven(monkeypatch, tmp_path):
+    """A Maven that says what a test wants, for what cannot be had from the real one."""
+    try:
+        tools.java_version()
+    except MissingTool as exc:
+        pytest.skip(f"{exc.message}: {exc.hint}")
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(testing.aapt2, "find", lambda say: Path("/aapt2"))
+
+    def says(text: str, code: int) -> None:
+        (tmp_path / "said").write_text(text)
+        file = tmp_path / "mvn"
+        file.write_text(
+            f'#!/bin/sh\necho "$@" >{tmp_path}/words\ncat {tmp_path}/said\nexit {code}\n'
+        )
+        file.chmod(0o755)
+
+    return says
+
+
+def test_a_failed_test_is_named_and_the_log_kept(maven, tmp_path):
+    maven(FAILURE, 1)
+    with pytest.raises(VerificationFailed, match=r"1 of 5 tests.*refusesAnAlteredModel") as caught:
+        testing.run(None, tmp_path / "out", lambda _: None)
+    assert str(tmp_path / "out" / testing.LOG) in caught.value.hint
+    assert (tmp_path / "out" / testing.LOG).read_text() == FAILURE
+
+
+def test_maven_that_breaks_off_or_tests_nothing(maven, tmp_path):
+    maven("[ERROR] Could not resolve dependencies\n", 1)
+    with pytest.raises(BuildError, match="Could not resolve dependencies"):
+        testing.run(None, tmp_path / "out", lambda _: None)
+    maven("[INFO] BUILD SUCCESS\n", 0)
+    with pytest.raises(BuildError, match="ran no test"):
+        testing.run(None, tmp_path / "out", lambda _: None)
+
+
+def test_without_a_bundle_no_samples_are_given(maven, tmp_path, capsys):
+    maven(SUCCESS, 0)
+    assert cli.run(["app", "test", "-o", str(tmp_path / "out"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["run"], found["failed"], found["skipped"]) == (5, 0, 2)
+    words = (tmp_path / "words").read_text()
+    assert f"-Dkit.screenshots={tmp_path}/out/screenshots" in words
+    assert "kit.samples" not in words
+
+
+def test_phone_needs_a_bundle_with_lite(quantized, tmp_path, capsys):
+    assert cli.run(["app", "test", "--phone", "-o", str(tmp_path)]) == 2
+    assert "--bundle" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="has no lite file"):
+        phone.run(quantized.path, tmp_path, lambda _: None)
+
+
+def test_another_answer_of_the_phone_is_an_error(tiny_bundle, tmp_path, monkeypatch):
+    def wrong(model, shape, inputs, answer, say) -> None:
+        answer.write_bytes(bytes(4 * 3 * tiny_bundle.manifest.output.shape[1]))
+
+    monkeypatch.setattr(phone, "_emulate", wrong)
+    with pytest.raises(VerificationFailed, match="on a phone's processor, lite"):
+        phone.run(tiny_bundle.path, tmp_path, lambda _: None)
+    monkeypatch.setattr(phone, "_emulate", lambda *given: given[3].write_bytes(b"\0" * 8))
+    with pytest.raises(VerificationFailed, match="2 numbers instead of"):
+        phone.run(tiny_bundle.path, tmp_path, lambda _: None)
+
+
+@pytest.mark.slow
+def test_the_apps_tests_pass_with_a_real_bundle(tmp_path, capsys):
+    recipe = kit.make_recipe("mobilenet_v2", resolution=96, formats=("lite", "onnx"))
+    try:
+        tools.java_version()
+        tools.find("mvn")
+        bundle = kit.build(recipe, tmp_path / "v2-96")
+    except (MissingTool, WeightsError) as exc:
+        pytest.skip(f"{exc.message}: {exc.hint}")
+    words = ["app", "test", "--bundle", str(bundle.path), "--phone", "-o", str(tmp_path / "out")]
+    code = cli.run([*words, "--json"])
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    found = json.loads(said.out)
+    assert found["run"] >= 50
+    assert (found["failed"], found["skipped"]) == (0, 0)
+    assert found["phone_max_abs"] == [0.0, 0.0, 0.0]
+    for file in found["screenshots"]:
+        with Image.open(file) as picture:
+            assert min(picture.size) >= 200, file  # the icon is the smallest
+    assert len(found["screenshots"]) >= 8

@@ -1,0 +1,259 @@
+"""A device that is lost in the middle of a measurement, in every way and at every step."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+import virtual_device
+from conftest import FAST
+from device_samples import ENDLESS, kit, left, opened, runners, until
+from native_samples import runner
+from virtual_device.relay import Relay
+
+from kit.bench import measure
+from kit.devices._again import Again
+from kit.errors import DeviceLost
+from kit.results.schema import LatencyResult
+
+pytestmark = pytest.mark.usefixtures("direct")
+
+PHASES = ("push", "start", "run", "poll", "pull")
+HOWS = ("fin", "rst", "silence", "kill")
+# Long enough that the run is under way when it is looked at.
+PLAN = FAST.model_copy(update={"seconds": 0.4, "repeats": 1})
+
+
+class Losing:
+    """A connection that is cut at a step of a measurement, the first time it comes to it."""
+
+    def __init__(self, inner, phase, cut):
+        self.inner, self.serial, self._phase, self._cut = inner, inner.serial, phase, cut
+        self.done = False
+
+    def shell(self, command, timeout=20.0):
+        if "setsid" in command:
+            self._meet("start", 1, "from_device")  # it is started, and nobody hears of it
+        elif "==kit:job" in command:
+            self._meet("run", 0, "either")
+            self._meet("poll", 30, "from_device")
+        return self.inner.shell(command, timeout)
+
+    def push(self, file, *rest):
+        if file.stat().st_size > 10_000_000:
+            self._meet("push", 5_000_000, "to_device")
+        self.inner.push(file, *rest)
+
+    def pull(self, source, file):
+        self._meet("pull", 10, "from_device")
+        self.inner.pull(source, file)
+
+    def close(self):
+        self.inner.close()
+
+    def _meet(self, phase, after, direction):
+        if phase == self._phase and not self.done:
+            self.done = True
+            self._cut(after, direction)
+
+
+class World:
+    """A device behind a relay that cuts, and what is needed to bring it back."""
+
+    def __init__(self, device, how, back, stack):
+        self.device, self._how, self._back = device, how, back
+        self.relay = stack.enter_context(Relay(device.port))
+        self.losing = None
+
+    def wrap(self, phase):
+        def wrapped(inner):
+            self.losing = Losing(inner, phase, self._cut)
+            return self.losing
+
+        return wrapped
+
+    def _cut(self, after, direction):
+        if self._how != "kill":
+            self.relay.cut(self._how, after=after, direction=direction, back=self._back)
+            return
+        if after > 100:  # in the middle of the push
+            threading.Timer(0.02, self._kill).start()
+        else:
+            self._kill()
+
+    def _kill(self):
+        self.device.kill_daemon()
+        if self._back:
+            threading.Timer(0.4, self.device.restart).start()
+
+    def restore(self):
+        if self._how == "kill":
+            self.device.restart()
+        else:
+            self.relay.restore()
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """A device that has the files already: each test leaves it as it was."""
+    runner("onnx")
+    try:
+        with virtual_device.running("x86_64", size_mb=192) as one:
+            yield one
+    except virtual_device.CannotRun as exc:
+        pytest.skip(str(exc))
+
+
+@pytest.fixture
+def world(new_device, shared):
+    with ExitStack() as stack:
+
+        def made(how, back, phase):
+            device = new_device("x86_64", size_mb=192) if phase == "push" else shared
+            return World(device, how, back, stack)
+
+        yield made
+
+
+def is_whole(result: LatencyResult, samples: int) -> bool:
+    (run,) = result.runs
+    (process,) = run.processes
+    return (
+        len(process.samples_ns) >= samples
+        and run.golden_max_abs < 1e-5
+        and process.cpu_ns is not None
+        and np.isfinite(process.samples_ns).all()
+    )
+
+
+CASES = [
+    pytest.param(how, phase, marks=[pytest.mark.slow] if (how, phase) != ("rst", "poll") else [])
+    for how in HOWS
+    for phase in PHASES
+]
+
+
+@pytest.mark.parametrize(("how", "phase"), CASES)
+def test_a_device_that_comes_back_is_measured_to_the_end(world, tiny_bundle, how, phase):
+    one = world(how, True, phase)
+    with opened(one.relay.serial, wrap=one.wrap(phase)) as device:
+        result = measure.measure(tiny_bundle, ["onnx"], PLAN, device=device)
+    assert one.losing.done
+    assert is_whole(result, PLAN.runs)
+    assert left(one.device) == []
+
+
+LOST = [
+    pytest.param(how, phase, marks=pytest.mark.slow)
+    for how, phases in {
+        "fin": PHASES,
+        "rst": ("push", "start"),
+        "silence": ("push", "run"),  # each takes its time to be noticed
+        "kill": ("poll", "pull"),
+    }.items()
+    for phase in phases
+]
+
+
+@pytest.mark.parametrize(("how", "phase"), LOST)
+def test_a_device_that_stays_away_is_an_error_and_put_in_order_later(
+    world, tiny_bundle, tmp_path, monkeypatch, how, phase
+):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    plan = PLAN if phase == "pull" else ENDLESS
+    one = world(how, False, phase)
+    with opened(one.relay.serial, patience=1.0, wrap=one.wrap(phase)) as device:
+        began = time.monotonic()
+        with pytest.raises(DeviceLost, match="it did not come back in 1 s") as caught:
+            measure.measure(tiny_bundle, ["onnx"], plan, device=device)
+        assert time.monotonic() - began < 60, "the whole timeout passed"
+        assert caught.value.exit_code == 9
+        assert list(tmp_path.iterdir()) == []
+        if phase in ("run", "poll"):
+            assert runners(one.device), "it goes on without us"
+        one.restore()
+        result = measure.measure(tiny_bundle, ["onnx"], PLAN, device=device)
+    assert is_whole(result, PLAN.runs)
+    assert left(one.device) == []
+
+
+def test_a_run_that_was_resumed_was_started_once(world):
+    one = world("rst", True, "start")
+    with opened(one.relay.serial, wrap=one.wrap("start")) as device, device.folder() as folder:
+        job = device.start(["sh", "-c", f"echo run >>{folder.path('count')}; sleep 0.3"], {})
+        code = None
+        while code is None:
+            _, code = job.poll()
+            job.wait()
+        assert code == 0
+        assert folder.read("count") == b"run\n"
+    assert one.losing.done
+
+
+@pytest.mark.slow
+def test_the_command_line_when_the_device_stays_away(world, tiny_bundle, tmp_path):
+    one = world("rst", False, "run")
+    output = tmp_path / "result.json"
+    options = ("--format", "onnx", "--official", "--device", one.relay.serial, "-o", output)
+    with kit("bench", tiny_bundle.path, *options) as child:
+        until(lambda: bool(runners(one.device)), 60)
+        one._cut(0, "either")
+        out, err = child.communicate(timeout=60)
+    assert child.returncode == 9, err
+    assert "it did not come back in 10 s" in err
+    assert "hint: check the " in err
+    assert "Traceback" not in err
+    assert (out, list(tmp_path.iterdir())) == ("", [])
+    with kit("clean", "--device", one.device.serial) as child:
+        child.communicate(timeout=60)
+    assert child.returncode == 0
+    assert left(one.device) == []
+    assert list(one.device.storage.iterdir()) == []
+
+
+class Away:
+    """A device that is lost a number of times."""
+
+    serial = "away"
+
+    def __init__(self, times):
+        self.times, self.asked = times, 0
+
+    def shell(self, command, timeout=20.0):
+        self.asked += 1
+        if self.times:
+            self.times -= 1
+            raise DeviceLost("lost", "hint")
+        return "done"
+
+
+def test_what_was_lost_is_asked_again_until_it_is_given_up(monkeypatch):
+    monkeypatch.setattr("kit.devices._again._PAUSE", 0.01)
+    assert Again(Away(3), 5.0).shell("x") == "done"
+    gone = Away(10**6)
+    again = Again(gone, 0.1)
+    with pytest.raises(DeviceLost, match=r"^lost; it did not come back in 0\.1 s"):
+        again.shell("x")
+    asked = gone.asked
+    assert asked > 2
+    with pytest.raises(DeviceLost):
+        again.shell("x")
+    assert gone.asked == asked  # one wait is enough
+    gone.times = 0
+    again.renew()
+    assert again.shell("x") == "done"
+
+
+def test_stop_ends_a_wait(monkeypatch):
+    stop = threading.Event()
+    again = Again(Away(10**6), 600.0, stop)
+    threading.Timer(0.2, stop.set).start()
+    with pytest.raises(KeyboardInterrupt):
+        again.shell("x")
+    with pytest.raises(KeyboardInterrupt):
+        again.shell("x")
+    assert again.last() is again.inner

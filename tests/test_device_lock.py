@@ -1,0 +1,158 @@
+"""One kit at a time: who has a device, and when it is free again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from contextlib import ExitStack
+
+import pytest
+from device_samples import connected, left, opened
+
+from kit.devices import _lock, adb
+from kit.devices._lock import LOCK, STALE_SECONDS, Held
+from kit.devices._store import ask
+from kit.errors import DeviceError
+
+pytestmark = pytest.mark.usefixtures("direct")
+
+
+@pytest.fixture
+def device(new_device):
+    return new_device("x86_64", size_mb=64)
+
+
+def plant(transport, owner: str | None, beat: str | None) -> None:
+    """Leave a lock as another kit would; AGE in a beat is counted from now."""
+    script = [f"mkdir -p {LOCK}", "read now rest </proc/uptime"]
+    if owner is not None:
+        script.append(f"echo {owner!r} >{LOCK}/owner")
+    if beat is not None:
+        script.append(f"echo {beat} >{LOCK}/beat")
+    ask(transport, "; ".join(script))
+
+
+OTHER = "0123456789abcdef some@where, process 1"
+
+
+def test_the_second_kit_is_told_who_has_the_device(device):
+    with opened(device.serial) as one, opened(device.serial) as two:
+        with one.folder() as folder:
+            refused = pytest.raises(
+                DeviceError, match=r"in use by another kit \(.+@.+, process \d+"
+            )
+            with refused, two.folder():
+                pytest.fail("two at once")
+            with connected(device.serial) as third, pytest.raises(DeviceError, match="in use"):
+                adb.clean(third)
+            folder.write("mine", b"still here")
+            assert folder.read("mine") == b"still here"
+        with two.folder():
+            assert _lock.holds(two._transport, device.read(f"{LOCK}/owner").decode()[:16])
+    assert left(device) == []
+
+
+@pytest.mark.parametrize("stale", [pytest.param(False, marks=pytest.mark.slow), True])
+def test_one_of_many_takes_it(device, stale):
+    with ExitStack() as stack:
+        transports = [stack.enter_context(connected(device.serial)) for _ in range(6)]
+        if stale:
+            plant(transports[0], OTHER, "1")
+            ask(transports[0], f"echo -5000 >{LOCK}/beat")
+        taken, refused, start = [], [], threading.Barrier(len(transports))
+
+        def take(transport):
+            start.wait()
+            try:
+                taken.append(_lock.take(transport))
+            except DeviceError as exc:
+                refused.append(exc.message)
+
+        threads = [threading.Thread(target=take, args=[t]) for t in transports]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (len(taken), len(refused)) == (1, len(transports) - 1)
+        assert all("in use by another kit" in message for message in refused)
+        assert _lock.holds(transports[0], taken[0])
+        _lock.forget(taken[0])
+
+
+@pytest.mark.parametrize(
+    ("owner", "beat"),
+    [
+        (OTHER, f"$((${{now%.*}} - {STALE_SECONDS:.0f} - 5))"),  # no sign of life
+        (OTHER, "$((${now%.*} + 1000))"),  # the device was started anew
+        (OTHER, "garbage"),
+        (OTHER, None),
+        (None, "$now"),  # ended between two writes
+        (None, None),  # and before the first
+    ],
+)
+def test_a_lock_whose_owner_is_gone_is_taken(device, owner, beat, monkeypatch):
+    monkeypatch.setattr(_lock, "_LOOK_AGAIN", 0.1)
+    with connected(device.serial) as transport:
+        plant(transport, owner, beat)
+        token = _lock.take(transport)
+        assert device.read(f"{LOCK}/owner").decode().startswith(token)
+        assert sorted(device.files()) == ["kit/lock/beat", "kit/lock/owner"]
+        _lock.give_back(transport, token)
+        _lock.forget(token)
+        assert device.files() == {}
+
+
+@pytest.mark.parametrize("owner", [OTHER, "0123456789abcdef {here}, process 1"])
+def test_a_lock_whose_owner_lives_is_not_taken(device, owner):
+    with connected(device.serial) as transport:
+        plant(transport, owner.format(here=_lock._here()), "$now")
+        with pytest.raises(DeviceError, match="in use by another kit"):
+            _lock.take(transport)
+
+
+def test_a_lock_of_a_process_that_ended_here_is_taken_at_once(device):
+    script = (
+        "import os; from kit.devices import _lock, _select; "
+        f"_lock.take(_select.open_transport({device.serial!r})); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+    assert "kit/lock/owner" in device.files()
+    with opened(device.serial) as one, one.folder():
+        pass
+    assert left(device) == []
+
+
+def test_a_lock_that_was_lost_is_left_to_its_new_owner(device):
+    with opened(device.serial) as one:
+        with one.folder(), connected(device.serial) as other:
+            plant(other, OTHER, "$now")
+        assert device.read(f"{LOCK}/owner").decode().strip() == OTHER
+        assert device.state.fixed_performance == "true"  # the new owner's affair
+
+
+def test_every_look_is_a_sign_of_life(device):
+    with opened(device.serial) as one, one.folder():
+        device.write(f"{LOCK}/beat", b"0\n")
+        job = one.start(["sleep", "5"], {})
+        job.poll()
+        assert float(device.read(f"{LOCK}/beat")) > 0
+        device.write(f"{LOCK}/beat", b"0\n")
+        one.settle(50.0, 0.0)
+        assert float(device.read(f"{LOCK}/beat")) > 0
+
+
+def test_a_full_device_takes_no_lock(device):
+    with connected(device.serial) as transport:
+        script = "mkdir -p /data/local/tmp/kit; head -c 99999999 /dev/zero >/data/local/tmp/full"
+        ask(transport, f"{script} 2>/dev/null; true")
+        with pytest.raises(DeviceError, match="No space left"):
+            _lock.take(transport)
+        assert not (device.storage / "kit/lock").exists()
+
+
+def test_ages(device):
+    assert not Held("", 0.0, "").stale
+    assert not Held("", STALE_SECONDS, "").stale
+    assert Held("", STALE_SECONDS + 1, "").stale
+    assert Held("", -0.1, "").stale

@@ -1,0 +1,294 @@
+"""The pure parts of measuring on devices: answers to scripts, masks, minutes, pairs."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from kit.bench import cores, paired, sustained, sweep
+from kit.devices import _condition, _lock
+from kit.devices._parse import Cluster
+from kit.errors import UsageError
+from kit.results import statistics
+from kit.results.schema import Condition, Process
+
+ANSWER = """
+noise of a shell
+==kit:condition uptime
+1234.56 99.00
+==kit:condition battery
+Current Battery Service state:
+  level: 66
+  temperature: 385
+==kit:condition thermal
+Thermal Status: 2
+==kit:condition clocks
+1800000
+2400000
+==kit:condition end
+more noise
+"""
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_condition_is_read(end):
+    assert _condition.parse(ANSWER.replace("\n", end), 1200.0) == Condition(
+        seconds=34.56,
+        temperature_c=38.5,
+        thermal_status="moderate",
+        battery=66,
+        mhz=(1800.0, 2400.0),
+    )
+
+
+@pytest.mark.parametrize("left_out", ["uptime", "battery", "thermal", "clocks"])
+def test_what_is_missing_in_a_condition_is_not_told(left_out):
+    pieces = ANSWER.split("==kit:condition ")
+    shorter = "==kit:condition ".join(
+        one.splitlines()[0] + "\n" if one.startswith(left_out) else one for one in pieces
+    )
+    found = _condition.parse(shorter)
+    assert found is not None
+    whole = _condition.parse(ANSWER)
+    assert whole is not None
+    names = {
+        "uptime": ("seconds",),
+        "battery": ("temperature_c", "battery"),
+        "thermal": ("thermal_status",),
+        "clocks": ("mhz",),
+    }
+    for name in Condition.model_fields:
+        same = getattr(found, name) == getattr(whole, name)
+        assert same == (name not in names[left_out])
+
+
+@pytest.mark.parametrize("cut", range(0, ANSWER.index("==kit:condition end") + 15, 7))
+def test_half_an_answer_is_no_condition(cut):
+    assert _condition.parse(ANSWER[:cut]) is None
+
+
+@pytest.mark.parametrize(
+    ("temperature", "status", "expected"),
+    [
+        (38.0, "none", True),
+        (38.1, "none", False),
+        (30.0, "light", False),
+        (None, None, True),
+        (None, "severe", False),
+        (40.0, None, False),
+    ],
+)
+def test_cool(temperature, status, expected):
+    found = Condition(seconds=0, temperature_c=temperature, thermal_status=status)
+    assert _condition.cool(found, 38.0) is expected
+
+
+# cores ------------------------------------------------------------------------------------
+
+LITTLE, MIDDLE, BIG = (
+    Cluster(cpus=(0, 1, 2, 3), max_mhz=1800),
+    Cluster(cpus=(4, 5, 6), max_mhz=2400),
+    Cluster(cpus=(7,), max_mhz=2900),
+)
+PHONE = (LITTLE, MIDDLE, BIG)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("", ""), ("all", ""), ("big", "80"), ("little", "f"), ("F0", "f0"), ("0x0f", "f")],
+)
+def test_a_mask(text, expected):
+    assert cores.mask(text, PHONE) == expected
+
+
+@pytest.mark.parametrize("text", ["0", "0x", "0x0", "g", "-1", "1 2", "huge", "1_0", "٣"])
+def test_no_mask(text):
+    with pytest.raises(UsageError, match="is no mask of cores"):
+        cores.mask(text, PHONE)
+
+
+@pytest.mark.parametrize(
+    "clusters", [(), (LITTLE,), (LITTLE, Cluster(cpus=(4,), max_mhz=None)), (LITTLE, LITTLE)]
+)
+def test_one_kind_of_core_has_no_big_ones(clusters):
+    with pytest.raises(UsageError, match="one kind of core only"):
+        cores.mask("big", clusters)
+
+
+def test_what_a_sweep_tries():
+    assert cores.choices(PHONE) == {"all": 8, "big": 1}
+    assert cores.choices((LITTLE,)) == {"all": 4}
+    tried = sweep.settings(SimpleNamespace(clusters=(LITTLE, Cluster(cpus=(4, 5), max_mhz=2000))))
+    assert [(one.threads, one.cpus) for one in tried] == [
+        (1, "all"),
+        (2, "all"),
+        (4, "all"),
+        (6, "all"),
+        (1, "big"),
+        (2, "big"),
+    ]
+    assert [one.options for one in tried][3:5] == ["--threads 6", "--threads 1 --cpus big"]
+
+
+@pytest.mark.parametrize(
+    ("medians", "best"),
+    [
+        ({1: 10.0, 2: 6.0, 4: 5.0}, "--threads 4"),
+        ({1: 10.0, 2: 5.1, 4: 5.0}, "--threads 2"),  # two more threads gain 2 %
+        ({1: 5.0, 2: 5.0, 4: 100.0}, "--threads 1"),
+    ],
+)
+def test_the_best_setting_is_not_paid_for_in_threads(medians, best):
+    tried = [sweep.Setting(threads, "all") for threads in medians]
+    results = [
+        SimpleNamespace(
+            runs=[SimpleNamespace(format="onnx", processes=(process([int(ms * 1e6)] * 3),))]
+        )
+        for ms in medians.values()
+    ]
+    assert sweep._best(results, tried, "onnx") == best
+
+
+# minutes ----------------------------------------------------------------------------------
+
+
+def process(samples, conditions=()) -> Process:
+    return Process(
+        load_ns=1, first_ns=1, samples_ns=tuple(samples), cpu_ns=1, conditions=tuple(conditions)
+    )
+
+
+def at(seconds, temperature, mhz=(1000.0, 2000.0), status="none") -> Condition:
+    return Condition(seconds=seconds, temperature_c=temperature, mhz=mhz, thermal_status=status)
+
+
+def test_minutes():
+    second = 10**9
+    # 60 samples of 1 s, 40 of 1.5 s; sampling began 5 s before the end minus 120 s.
+    samples = [second] * 60 + [second * 3 // 2] * 40
+    conditions = [
+        at(10.0, 30.0),
+        at(50.0, 33.0, (1000.0, 1000.0)),
+        at(80.0, 41.0, (500.0,), "light"),
+        at(125.0, 40.0, (700.0,), "moderate"),
+    ]
+    one, two = sustained.minutes(process(samples, conditions))
+    assert (one.number, one.count, one.median, one.p90) == (1, 60, 1000.0, 1000.0)
+    assert (one.temperature_c, one.mhz, one.thermal_status) == (33.0, 1500.0, "none")
+    assert (two.number, two.count, two.median) == (2, 40, 1500.0)
+    assert (two.temperature_c, two.mhz, two.thermal_status) == (41.0, 500.0, "light")
+
+
+def test_a_minute_without_a_sample_keeps_its_number():
+    samples = [10**9, 150 * 10**9, 10**9]
+    assert [one.number for one in sustained.minutes(process(samples))] == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("medians", "began"),
+    [
+        ([100.0, 100.0, 109.0], None),
+        ([100.0, 100.0, 111.0], 3),
+        ([100.0, 120.0, 130.0, 140.0], 2),
+        ([100.0, 150.0, 100.0, 130.0], 4),  # it recovered in between
+        ([100.0, 150.0, 100.0], None),
+        ([100.0], None),
+    ],
+)
+def test_onset(medians, began):
+    found = [
+        sustained.Minute(number, 1, median, median, None, None, None)
+        for number, median in enumerate(medians, 1)
+    ]
+    slow = sustained.onset(found)
+    assert (slow and slow.number) == began
+
+
+# pairs ------------------------------------------------------------------------------------
+
+
+def test_a_paired_ratio_is_students_t_on_logarithms():
+    from scipy import stats
+
+    rng = np.random.default_rng(0)
+    weather = rng.uniform(1, 2, 6)  # what both of a pair share
+    baseline = 10 * weather
+    own = 10.5 * weather * rng.normal(1, 0.005, 6)
+    ratio, interval = statistics.paired_ratio(list(baseline), list(own))
+    expected = stats.ttest_rel(np.log(own), np.log(baseline)).confidence_interval(0.95)
+    assert ratio == pytest.approx(math.exp(np.log(own / baseline).mean()))
+    assert interval is not None
+    assert (interval.low, interval.high) == pytest.approx(
+        (math.exp(expected.low), math.exp(expected.high))
+    )
+    assert interval.low > 1  # though the weather varies by 100 %
+
+
+def test_a_paired_ratio_by_hand():
+    ratio, interval = statistics.paired_ratio([1.0, 2.0, 4.0], [2.0, 4.0, 8.0])
+    assert ratio == pytest.approx(2)
+    assert interval is not None
+    assert (interval.low, interval.high) == pytest.approx((2, 2))
+    assert statistics.paired_ratio([1.0, 4.0], [2.0, 4.0]) == (pytest.approx(math.sqrt(2)), None)
+    ratio, _ = statistics.paired_ratio([1.0], [3.0, 9.0])  # what has no partner is left out
+    assert ratio == pytest.approx(3)
+
+
+@pytest.mark.parametrize(("baseline", "own"), [([], []), ([1.0], []), ([0.0], [1.0])])
+def test_no_pairs(baseline, own):
+    with pytest.raises(ValueError, match="pairs of times above 0"):
+        statistics.paired_ratio(baseline, own)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "interval", "verdict"),
+    [
+        (0.9, (0.88, 0.92), "faster"),
+        (1.1, (1.05, 1.15), "slower"),
+        (1.1, (0.95, 1.25), "no difference"),
+        (1.005, (1.001, 1.009), "no difference"),  # real, and too small to matter
+        (1.1, None, "not known"),
+    ],
+)
+def test_a_verdict(ratio, interval, verdict):
+    ends = None if interval is None else statistics.Interval(*interval)
+    row = SimpleNamespace()
+    assert paired.Comparison(row, row, ratio, ends, 3, None).verdict == verdict
+
+
+def test_rows_are_compared_with_the_first_of_their_format():
+    def row(format, scale, warm):
+        processes = tuple(process([int(scale * k * 1e6)] * 3, [at(k, warm + k)]) for k in (1, 2, 4))
+        return SimpleNamespace(run=SimpleNamespace(format=format, processes=processes))
+
+    lite, other, slow = row("lite", 10, 30.0), row("onnx", 20, 30.0), row("lite", 11, 31.5)
+    reference = row("reference", 1, 20.0)
+    found = paired.compare([reference, lite, other, slow])
+    assert [(one.baseline, one.row) for one in found] == [(lite, other), (lite, slow)]
+    assert [round(one.ratio, 6) for one in found] == [2.0, 1.1]
+    assert [one.verdict for one in found] == ["slower", "slower"]
+    assert [one.gap_c for one in found] == [0.0, 1.5]
+    assert paired.compare([reference, lite]) == []
+
+
+# locks ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "owner", "age", "token"),
+    [
+        ("abc me@here, process 7\n100.5\n\n110.5 9\n", "me@here, process 7", 10.0, "abc"),
+        ("abc me@here, process 7\r\n100.5\r\n110.5 9\r\n", "me@here, process 7", 10.0, "abc"),
+        ("abc me@here\n200\n110.5 9\n", "me@here", -89.5, "abc"),
+        ("abc me@here\n\n110.5 9\n", "nobody", -1.0, None),
+        ("100.5\n110.5 9\n", "nobody", -1.0, None),
+        ("110.5 9\n", "nobody", -1.0, None),
+        ("abc me@here\nx\n110.5 9\n", "nobody", -1.0, None),
+        ("", "nobody", -1.0, None),
+    ],
+)
+def test_what_a_lock_says(text, owner, age, token):
+    assert _lock._held(text) == _lock.Held(owner, age, token)

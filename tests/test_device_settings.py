@@ -1,0 +1,211 @@
+"""What kit changes on a device is put back, however a measurement ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import nullcontext
+
+import pytest
+from device_samples import STAY, connected, kit, left, opened, runners, until
+from native_samples import runner
+from virtual_device.relay import Relay
+from virtual_device.state import replace
+
+from kit.devices import _job, _settings, adb
+from kit.errors import DeviceLost, RunError
+
+pytestmark = pytest.mark.usefixtures("direct")
+
+
+@pytest.fixture
+def device(new_device):
+    return new_device("x86_64", size_mb=192)
+
+
+def set_stay(device, value: str | None) -> dict[str, str]:
+    if value is None:
+        return {}
+    replace(device.state.values / f"settings/global/{STAY}", value)
+    return {STAY: value}
+
+
+def is_changed(device) -> bool:
+    return (
+        device.state.settings()["global"].get(STAY) == "7"
+        and device.state.fixed_performance == "true"
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "error"),
+    [
+        *((before, None) for before in (None, "0", "3", "7")),
+        *(("3", error) for error in (RunError("r", "h"), KeyboardInterrupt(), ValueError())),
+    ],
+)
+def test_settings_are_back_after_a_measurement(device, before, error):
+    found = set_stay(device, before)
+    with opened(device.serial) as one:
+        raised = nullcontext() if error is None else pytest.raises(type(error))
+        with raised, one.folder():
+            assert is_changed(device)
+            settings = one.context({}).settings
+            assert settings["fixed performance"] == "on"
+            assert ("stay awake" in settings) == (before != "7")
+            if error is not None:
+                raise error
+    assert left(device, found) == []
+
+
+def test_a_mode_that_the_device_lacks_is_not_claimed(device):
+    device.state.set(fixed_performance="unsupported")
+    with opened(device.serial) as one:
+        with one.folder():
+            assert one.context({}).settings == {"stay awake": "while plugged in"}
+        assert left(device) == []
+
+
+def test_a_device_without_settings_is_measured_all_the_same(device):
+    for program in ("settings", "cmd"):
+        (device.folder / "system/bin" / program).unlink()
+    with opened(device.serial) as one:
+        with one.folder():
+            assert one.context({}).settings == {}
+        assert left(device) == []
+
+
+def test_a_lost_device_is_put_back_on_the_next_contact(device):
+    before = set_stay(device, "3")
+    with Relay(device.port) as relay, opened(relay.serial, patience=0.5) as one:
+        with pytest.raises(DeviceLost, match=r"did not come back in 0\.5 s"), one.folder():
+            one.start(["sleep", "600"], {})
+            relay.cut("rst", back=False)
+            one.condition()
+        assert is_changed(device)
+        assert runners(device) != []
+        relay.restore()
+        with one.folder():
+            assert is_changed(device)
+            assert runners(device) == []
+    assert left(device, before) == []
+
+
+def hold(serial: str) -> subprocess.Popen[str]:
+    """Start a kit that has taken a device and runs something there."""
+    script = (
+        "import time\nfrom kit.devices import adb\n"
+        f"device = adb.open({serial!r})\n"
+        "with device.folder():\n    device.start(['sleep', '600'], {})\n"
+        "    print('ready', flush=True)\n    time.sleep(600)\n"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "ready\n"
+    return holder
+
+
+@pytest.mark.parametrize("contact", [pytest.param("measure", marks=pytest.mark.slow), "clean"])
+def test_a_killed_kit_is_put_back_on_the_next_contact(device, contact):
+    before = set_stay(device, "0")
+    with hold(device.serial) as holder:
+        holder.kill()
+    assert is_changed(device)
+    assert runners(device) != []
+    if contact == "clean":
+        with connected(device.serial) as transport:
+            adb.clean(transport)
+        assert list(device.storage.iterdir()) == []
+    else:
+        with opened(device.serial) as one, one.folder():
+            assert runners(device) == []
+    assert left(device, before) == []
+
+
+@pytest.mark.slow
+def test_two_killed_kits_put_back_what_the_first_found(device):
+    before = set_stay(device, "3")
+    for _ in range(2):
+        with hold(device.serial) as holder:
+            holder.kill()
+    with connected(device.serial) as transport:
+        adb.clean(transport)
+    assert left(device, before) == []
+
+
+@pytest.mark.parametrize("after", ["journal", "change"])
+def test_a_kit_that_ends_in_the_middle_of_a_change(device, after):
+    before = set_stay(device, "1")
+    with connected(device.serial) as transport:
+        change = _settings._stay_awake(transport)
+        assert change is not None
+        script = f"mkdir -p /data/local/tmp/kit; echo '{change.restore}' >{_settings.JOURNAL}"
+        transport.shell(script if after == "journal" else f"{script}; {change.apply}")
+    with opened(device.serial) as one, one.folder():
+        pass
+    assert left(device, before) == []
+
+
+def test_a_job_that_kit_never_heard_of_is_ended(device, monkeypatch):
+    def interrupted(*arguments):
+        start(*arguments)
+        raise KeyboardInterrupt
+
+    start = _job._start
+    monkeypatch.setattr(_job, "_start", interrupted)
+    with opened(device.serial) as one, pytest.raises(KeyboardInterrupt), one.folder():
+        one.start(["sleep", "600"], {})
+    assert left(device) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 2])
+def test_ctrl_c_leaves_devices_as_they_were(new_device, tiny_bundle, tmp_path, count):
+    runner("onnx")
+    devices = [new_device("x86_64", size_mb=192) for _ in range(count)]
+    before = [set_stay(one, "3") for one in devices]
+    serials = ",".join(one.serial for one in devices)
+    arguments = ("--format", "onnx", "--official", "--device", serials, "-o", tmp_path / "out")
+    with kit("bench", tiny_bundle.path, *arguments) as child:
+        until(lambda: all(is_changed(one) and runners(one) for one in devices), 60)
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=30)
+    assert child.returncode == 130, err
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    for device, found in zip(devices, before, strict=True):
+        assert left(device, found) == []
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_files_travel_leaves_no_part(new_device, tiny_bundle):
+    runner("onnx")
+    device = new_device("x86_64", size_mb=192)
+    with kit("bench", tiny_bundle.path, "--format", "onnx", "--device", device.serial) as child:
+        until(lambda: any(name.endswith(".part") for name in device.files()), 60)
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=30)
+    assert child.returncode == 130, err
+    assert left(device) == []
+
+
+@pytest.mark.slow
+def test_kit_clean_after_kill_9_of_kit_bench(new_device, tiny_bundle):
+    runner("onnx")
+    device = new_device("x86_64", size_mb=192)
+    arguments = ("--format", "onnx", "--official", "--device", device.serial)
+    with kit("bench", tiny_bundle.path, *arguments) as child:
+        until(lambda: is_changed(device) and bool(runners(device)), 60)
+        os.kill(child.pid, signal.SIGKILL)
+        child.communicate(timeout=30)
+    time.sleep(0.2)
+    assert runners(device), "it outlives kit"
+    with kit("clean", "--device", device.serial) as child:
+        out, err = child.communicate(timeout=30)
+    assert (child.returncode, "MB removed" in out) == (0, True), err
+    assert list(device.storage.iterdir()) == []
+    assert left(device) == []

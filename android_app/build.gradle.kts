@@ -16,9 +16,10 @@ android {
 
     sourceSets {
         getByName("main") {
-            // One folder for each runtime: leave out those that the app does not need, with
-            // their line in `dependencies`.
-            java.srcDirs("src/main/java", "src/onnx/java", "src/lite/java", "src/executorch/java")
+            // One folder for each runtime, with its line in `dependencies`. Lite and ExecuTorch
+            // do not go together: each brings its own version of the library fbjni.
+            java.srcDirs("src/main/java", "src/onnx/java", "src/lite/java")
+            // java.srcDirs("src/main/java", "src/onnx/java", "src/executorch/java")
             // Where the bundles, picture.jpg and runtimes.json are that the app is built with.
             assets.srcDirs("src/main/assets")
         }
@@ -49,5 +50,5 @@ android {
 dependencies {
     implementation(libs.onnxruntime.android)
     implementation(libs.pytorch.android.lite)
-    implementation(libs.executorch.android)
+    // implementation(libs.executorch.android)
 }

@@ -129,16 +129,28 @@ def check_output(output: Path, folder: bool) -> None:
 
 
 def files(
-    measured: Sequence[Measured], bundles: Sequence[Path], output: Path, folder: bool
+    measured: Sequence[Measured],
+    bundles: Sequence[Path],
+    output: Path,
+    folder: bool,
+    several: bool,
 ) -> list[tuple[LatencyResult, Path]]:
-    """Return each result and the file it goes to: one named file, or names in a folder."""
-    if not folder:
+    """Return each result and the file it goes to.
+
+    Args:
+        measured: what each device gave.
+        bundles: that were measured, in the order of the results.
+        output: as the option names it.
+        folder: whether it is a folder, in which files are named by the bundles.
+        several: whether devices were asked side by side: their serials are in the names.
+    """
+    if not folder:  # then there is one bundle, and one device
         return [(measured[0].results[0], output)]
     names = [path.resolve().name for path in bundles]
     unique = len(set(names)) == len(names)
     found = []
     for one in measured:
-        start = "" if len(measured) == 1 else _safe(one.serial) + "-"
+        start = f"{_safe(one.serial)}-" if several else ""
         for index, (name, result) in enumerate(zip(names, one.results, strict=True), 1):
             found.append((result, output / f"{start}{name if unique else f'{index}-{name}'}.json"))
     return found

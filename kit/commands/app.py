@@ -266,7 +266,7 @@ def bench(
         _bench.check_output(output, folder)
     measured = [_measure(serial, given, options) for serial in serials]
     if output is not None:
-        for result, file in _bench.files(measured, given, output, folder):
+        for result, file in _bench.files(measured, given, output, folder, len(serials) > 1):
             store.write(result, file)
     show(measured, options["as_json"], False)
 

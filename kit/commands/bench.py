@@ -115,7 +115,9 @@ def command(bundles: tuple[Path, ...], **options: Any) -> None:
     )
     measured, errors = _bench.run(asked, choice)
     if output is not None:
-        for result, file in _bench.files(measured, given, output, folder):
+        for result, file in _bench.files(
+            measured, given, output, folder, len(measured) + len(errors) > 1
+        ):
             store.write(result, file)
     show(measured, options["as_json"], options["sustained"] is not None)
     for error in errors[1:]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from kit.errors import DeviceError, KitError
+
 
 @click.command("clean")
 @click.option(
@@ -19,16 +21,30 @@ def command(choice: str | None) -> None:
     What still runs there is ended, and settings that a killed kit left changed are put back.
     The app of `kit app install` stays: `kit app uninstall` removes it.
     """
+    from kit.devices import _select
+
+    errors: list[KitError] = []
+    for serial in _select.serials(choice):
+        try:
+            _clean(serial)
+        except DeviceError as exc:  # the others are cleaned nevertheless
+            errors.append(exc)
+    for error in errors[1:]:
+        click.echo(f"kit: {error.message}\nhint: {error.hint}", err=True)
+    if errors:
+        raise errors[0]
+
+
+def _clean(serial: str) -> None:
     from contextlib import closing
 
     from kit.app import device
     from kit.devices import _select, adb
     from kit.devices._again import Again
 
-    for serial in _select.serials(choice):
-        with closing(Again(_select.open_transport(serial))) as transport:
-            freed = adb.clean(transport)
-            app = device.installed(transport)
-        click.echo(f"{serial}: {freed / 1e6:.1f} MB removed")
-        if app:
-            click.echo(f"{serial}: the app stays; kit app uninstall removes it", err=True)
+    with closing(Again(_select.open_transport(serial))) as transport:
+        freed = adb.clean(transport)
+        app = device.installed(transport)
+    click.echo(f"{serial}: {freed / 1e6:.1f} MB removed")
+    if app:
+        click.echo(f"{serial}: the app stays; kit app uninstall removes it", err=True)

@@ -3,12 +3,22 @@
 import os
 import sys
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
 
 from kit import workers
 from kit.errors import BuildError
+
+OTHERS: set[psutil.Process] = set()
+
+
+@pytest.fixture(autouse=True)
+def earlier():
+    """Other tests may have children that live as long as the session."""
+    OTHERS.clear()
+    OTHERS.update(alive())
 
 
 def task(tmp_path, name, code):
@@ -67,8 +77,12 @@ def wait_for(condition):
 
 
 def alive():
-    me = psutil.Process(os.getpid())
-    return [p for p in me.children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+    found = []
+    for process in psutil.Process(os.getpid()).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if process.status() != psutil.STATUS_ZOMBIE and process not in OTHERS:
+                found.append(process)
+    return found
 
 
 def test_width_keeps_within_cores_and_memory():

@@ -55,6 +55,24 @@ def take(transport: Transport) -> str:
         DeviceError: another kit holds it.
     """
     token = secrets.token_hex(8)
+    _LIVE.add(token)  # before it is on the device, where another thread may read it at once
+    try:
+        held = _take(transport, token)
+    except BaseException:
+        _LIVE.discard(token)
+        raise
+    if held is None:
+        return token
+    _LIVE.discard(token)
+    raise DeviceError(
+        f"{transport.serial!r} is in use by another kit ({held.owner})",
+        "wait until it is done; a lock whose owner is gone expires by itself after "
+        f"{STALE_SECONDS:g} s",
+    )
+
+
+def _take(transport: Transport, token: str) -> Held | None:
+    """Return None once the lock is ours, or else who has it."""
     held = _try(transport, token)
     if held is not None and held.token is None:  # a kit takes it this moment, or broke off
         time.sleep(_LOOK_AGAIN)
@@ -62,14 +80,7 @@ def take(transport: Transport) -> str:
     if held is not None and (held.stale or _dead(held)):
         _break(transport, held, f"{LOCK}.{token}")
         held = _try(transport, token)
-    if held is None:
-        _LIVE.add(token)
-        return token
-    raise DeviceError(
-        f"{transport.serial!r} is in use by another kit ({held.owner})",
-        "wait until it is done; a lock whose owner is gone expires by itself after "
-        f"{STALE_SECONDS:g} s",
-    )
+    return held
 
 
 def forget(token: str) -> None:

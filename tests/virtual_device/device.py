@@ -120,8 +120,12 @@ class Device:
         return self.storage / path.removeprefix(f"/{STORAGE}").lstrip("/")
 
     def _daemons(self) -> list[psutil.Process]:
-        children = self._supervisor().children()
-        return [one for one in children if "/vdev/adbd" in one.cmdline()]
+        found = []
+        for one in self._supervisor().children():
+            with suppress(psutil.NoSuchProcess):  # a zombie is one that has just ended
+                if "/vdev/adbd" in one.cmdline():
+                    found.append(one)
+        return found
 
     @cached_property
     def _config(self) -> dict[str, Any]:

@@ -348,10 +348,17 @@ def command(tmp_path: Path, target: Path, *before: str) -> list[str]:
     ]
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The bundle that one process builds without a stop."""
+    folder = tmp_path_factory.mktemp("whole")
+    subprocess.run(command(folder, folder / "bundle"), check=True, capture_output=True)
+    return folder / "bundle"
+
+
 @pytest.mark.slow
-def test_a_killed_build_goes_on_to_the_same_bundle(tmp_path):
-    whole, target = tmp_path / "whole", tmp_path / "target"
-    subprocess.run(command(tmp_path, whole), check=True, capture_output=True)
+def test_a_killed_build_goes_on_to_the_same_bundle(tmp_path, whole):
+    target = tmp_path / "target"
     process = subprocess.Popen(command(tmp_path, target), stderr=subprocess.PIPE, text=True)
     for line in process.stderr:
         if "training 8/20" in line:
@@ -372,13 +379,12 @@ def test_a_killed_build_goes_on_to_the_same_bundle(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_build_one_bundle_like_that_of_one(tmp_path):
-    alone, target = tmp_path / "alone", tmp_path / "together"
-    subprocess.run(command(tmp_path, alone), check=True, capture_output=True)
+def test_two_processes_build_one_bundle_like_that_of_one(tmp_path, whole):
+    target = tmp_path / "together"
     torchrun = ["torch.distributed.run", "--nproc-per-node", "2", "-m"]
     done = subprocess.run(command(tmp_path, target, *torchrun), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    one, two = bundle.load(alone).manifest.training, bundle.load(target).manifest.training
+    one, two = bundle.load(whole).manifest.training, bundle.load(target).manifest.training
     assert (one.processes, two.processes) == (1, 2)
     assert two.sqnr_db == pytest.approx(one.sqnr_db, abs=0.3)
     assert two.kept == one.kept

@@ -357,7 +357,13 @@ def own_cache(tmp_path, monkeypatch):
 )
 def test_every_format_is_built(own, tmp_path, factory, side):
     count = 8 if side == PX else 32
-    made = recipe.make(own(factory), weights="random", resolution=side, calibration_images=count)
+    made = recipe.make(
+        own(factory),
+        weights="random",
+        resolution=side,
+        calibration_images=count,
+        observer="percentile",  # a search takes its time, and has its own tests
+    )
     built = kit.build(made, tmp_path / "bundle")
     assert [a.format for a in built.manifest.artifacts] == list(made.formats)
     for artifact in built.manifest.artifacts:

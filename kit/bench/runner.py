@@ -38,7 +38,7 @@ def choose(device: Device, names: Iterable[str], kind: Kind, say: Say) -> dict[s
     """Return the native runner of each format that is measured with one.
 
     A device runs nothing else; there a runner that is missing is built. This machine uses
-    those that were built (`kit runner build`), and Python for the rest.
+    them where all that is measured has one (`kit runner build`), and Python's otherwise.
 
     Args:
         device: where they shall run.
@@ -51,9 +51,9 @@ def choose(device: Device, names: Iterable[str], kind: Kind, say: Say) -> dict[s
         DeviceError: it runs no programs that kit can build, or has too large pages.
         MissingTool: a runner has to be built, and a compiler or a wheel is missing.
     """
-    wanted = list(dict.fromkeys(names))
+    every = list(dict.fromkeys(names))
     local = device.ref.kind == "local"
-    if not local and REFERENCE in wanted:
+    if not local and REFERENCE in every:
         raise UsageError(
             f"{REFERENCE} is eager PyTorch, which does not run on {device.ref.name}",
             "measure it on this machine, without --device",
@@ -64,7 +64,7 @@ def choose(device: Device, names: Iterable[str], kind: Kind, say: Say) -> dict[s
         )
     if kind in ("python", "app"):
         return {}
-    wanted = [name for name in wanted if name != REFERENCE]
+    wanted = [name for name in every if name != REFERENCE]
     abi = _abi(device)
     if abi is None:
         if kind == "auto" and local:
@@ -75,8 +75,10 @@ def choose(device: Device, names: Iterable[str], kind: Kind, say: Say) -> dict[s
             "measure on a 64-bit device",
         )
     if kind == "auto" and local:
+        # All or none: rows of different runners do not compare, and eager PyTorch has none.
         found = {name: native.find(abi, name) for name in wanted}
-        return {name: one for name, one in found.items() if one is not None}
+        there = {name: one for name, one in found.items() if one is not None}
+        return there if len(there) == len(every) else {}
     with _BUILDING:  # devices that are measured at once share what is built
         built = native.build(abi, wanted, say)
     return {one.format: _fitting(one, device) for one in built}

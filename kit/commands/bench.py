@@ -63,7 +63,8 @@ _PATH = click.Path(path_type=Path)
     "--runner",
     type=click.Choice(["auto", "python", "native"]),
     default="auto",
-    help="On this machine: native where `kit runner build` made one, or Python. Default: auto.",
+    help="On this machine: native where `kit runner build` made all that are needed, or Python. "
+    "Default: auto.",
 )
 @click.option("--profile", is_flag=True, help="Time of each operator, in processes of their own.")
 @click.option(

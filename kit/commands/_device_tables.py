@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kit.bench.rows import Row
     from kit.results.schema import LatencyResult, Run
 
+WIDEST = 140  # columns; names of operators are folded beyond
 OPERATORS = 12  # rows of a profile that are shown; the result has all
 
 
@@ -120,5 +121,6 @@ def _print(shown: Table | None) -> None:
     if shown is None:
         return
     console = Console()
-    least = console.measure(shown, options=console.options.update(width=200)).minimum
-    Console(width=max(console.width, least)).print(shown)
+    # A number must never be cut: a narrow terminal wraps the lines instead.
+    whole = console.measure(shown, options=console.options.update(width=WIDEST)).maximum
+    Console(width=max(console.width, whole)).print(shown)

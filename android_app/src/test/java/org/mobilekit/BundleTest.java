@@ -37,7 +37,7 @@ public final class BundleTest {
         File at = pushed();
         Bundle bundle = open(at);
         assertEquals("mobilenet_v2", bundle.model());
-        assertEquals(Arrays.asList("onnx", "lite"), bundle.formats());
+        assertTrue(bundle.formats().containsAll(Arrays.asList("onnx", "lite")));
         assertEquals(1000, bundle.labels().size());
         assertEquals(Digest.sha256(Files.readAllBytes(new File(at, "bundle.json").toPath())),
                 bundle.hash);
@@ -75,7 +75,8 @@ public final class BundleTest {
     public void whatIsMissingIsNotOffered() throws Exception {
         File at = pushed();
         assertTrue(new File(at, "model.ptl").delete());
-        assertEquals(Arrays.asList("onnx"), open(at).formats());
+        assertTrue(open(at).formats().contains("onnx"));
+        assertFalse(open(at).formats().contains("lite"));
     }
 
     @Test

@@ -29,6 +29,16 @@ FAST = Plan(
 )
 
 
+_DEVICES = {"x86_64_device", "arm64_device", "new_device"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that start a device are slow: so scripts/check needs none."""
+    for item in items:
+        if _DEVICES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
 def rewrite(
     source: Bundle,
     target: Path,

@@ -1,6 +1,6 @@
 """ai-edge-quantizer: the recipe `static_wi8_ai8`, converted by litert-torch, run by LiteRT.
 
-https://pypi.org/project/ai-edge-quantizer/
+https://github.com/google-ai-edge/ai-edge-quantizer
 """
 
 from __future__ import annotations

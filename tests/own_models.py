@@ -121,7 +121,7 @@ def from_file():
     torch.manual_seed(0)
     net = Concat()
     if WEIGHTS:
-        net.load_state_dict(torch.load(WEIGHTS))
+        net.load_state_dict(torch.load(WEIGHTS, weights_only=True))
     return net
 
 

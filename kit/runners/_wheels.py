@@ -17,7 +17,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from kit.errors import MissingTool, OutputError
 from kit.runners._toolchain import Abi
@@ -201,6 +201,14 @@ def _reason(stderr: str) -> str:
     return (faults or lines or ["pip brought another file"])[-1][:300]
 
 
+def _check_members(wheel: Path, names: list[str]) -> None:
+    """Refuse names that lead out of the folder, though the wheel's hash is known."""
+    for name in names:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts:
+            raise MissingTool(f"{wheel.name} holds the unsafe name {name!r}", "fetch it again")
+
+
 def _unpack(wheel: Path, target: Path, say: Say) -> None:
     """Keep the libraries and headers of a wheel, and drop the wheel."""
     say(f"unpacking {wheel.name}")
@@ -208,6 +216,7 @@ def _unpack(wheel: Path, target: Path, say: Say) -> None:
     try:
         with zipfile.ZipFile(wheel) as archive:
             names = [n for n in archive.namelist() if n.endswith(_WANTED) or ".so." in n]
+            _check_members(wheel, names)
             archive.extractall(part, names)
         if not target.is_dir():
             part.rename(target)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import traceback
+from types import FrameType
 from typing import Any
 
 import click
@@ -80,8 +82,10 @@ def run(arguments: list[str] | None = None) -> int:
     except click.UsageError as exc:
         where = f"`{exc.ctx.command_path} --help`" if exc.ctx else "`kit --help`"
         return _say(exc.format_message(), f"{where} lists what is possible", 2)
-    except (click.Abort, KeyboardInterrupt):
-        return _say("interrupted", "nothing half-written was left behind", INTERRUPTED)
+    except (click.Abort, KeyboardInterrupt) as exc:
+        why = exc.__cause__ or exc  # click turns one into the other
+        code = why.args[0] if why.args else INTERRUPTED  # a signal's, see `_interrupt`
+        return _say("interrupted", "nothing half-written was left behind", code)
     except BrokenPipeError:
         # Whoever read our output has gone; stop quietly, also when Python flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -94,8 +98,15 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def entry() -> None:
-    """Be the command `kit`."""
+    """Be the command `kit`; being ended by a signal cleans up as Ctrl-C does."""
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ending) == signal.SIG_DFL:  # nohup ignores one, and shall go on so
+            signal.signal(ending, _interrupt)
     sys.exit(run())
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(128 + number)
 
 
 def _say(message: str, hint: str, code: int) -> int:

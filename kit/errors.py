@@ -18,7 +18,7 @@
         └── DeviceLost           9   the connection to it broke; it may come back
 
 The number is the exit code of the command line; 0 is success, 70 an error that kit
-did not foresee (please report it), 130 an interruption by Ctrl-C.
+did not foresee (please report it), 130 an interruption by Ctrl-C, 143 by SIGTERM.
 `docs/errors.md` lists the same table and a test compares the two.
 """
 

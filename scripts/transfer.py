@@ -4,8 +4,9 @@
     scripts/transfer.py CIFAR.zip
 
 CIFAR.zip holds train/CATEGORY/*.jpg and test/CATEGORY/*.jpg. MobileNetV2 at 96 pixels is
-fine-tuned on 4000 pictures; 64 of them calibrate; 1000 test pictures are evaluated. The
-same file is the model that `kit build scripts/transfer.py:network` takes.
+fine-tuned on 4000 pictures; 64 of them calibrate, QAT trains with 640 of them; 1000 test
+pictures are evaluated. The same file is the model that
+`kit build scripts/transfer.py:network` takes.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 SIDE = 96
 CATEGORIES = 10
+FROZEN = 4  # blocks, down to maps of 24x24
 SEED = 0
 
 
@@ -50,10 +52,10 @@ def main() -> int:
         _fine_tune(folder / "train", weights, arguments.epochs)
     common = ["--weights", weights, "--input", f"3x{SIDE}x{SIDE}", "--labels", labels]
     common += ["--calibrate", folder / "train", "--calibration-images", "64"]
-    for method in ("static", "qat"):
+    model = f"{ROOT / 'scripts' / 'transfer.py'}:network"
+    for method, also in (("static", []), ("qat", ["--train", folder / "train"])):
         bundle = folder / method
-        model = f"{ROOT / 'scripts' / 'transfer.py'}:network"
-        _kit("build", model, "--quantize", method, *common, "-o", bundle)
+        _kit("build", model, "--quantize", method, *also, *common, "-o", bundle)
         _kit("eval", bundle, "--images", folder / "test")
     return 0
 
@@ -64,7 +66,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("-o", "--output", type=Path, default=Path("out/transfer"))
     parser.add_argument("--pictures", type=int, default=4000, help="to train with (4000)")
     parser.add_argument("--test", type=int, default=1000, help="to evaluate (1000)")
-    parser.add_argument("--epochs", type=int, default=3, help="over the pictures (3)")
+    parser.add_argument("--epochs", type=int, default=6, help="over the pictures (6)")
     return parser.parse_args()
 
 
@@ -84,7 +86,7 @@ def _extract(archive: Path, part: str, count: int, folder: Path) -> None:
 
 
 def _fine_tune(folder: Path, weights: Path, epochs: int) -> None:
-    """Train all layers from the ImageNet weights; write the state dict."""
+    """Train from the ImageNet weights, all but the first blocks; write the state dict."""
     import torch
     from rich.progress import track
     from torch.nn import functional
@@ -92,11 +94,12 @@ def _fine_tune(folder: Path, weights: Path, epochs: int) -> None:
     torch.manual_seed(SEED)
     model = network()
     _take_over(model)
+    trained = _freeze_first(model.train())
     images, labels = _pictures(folder)
     batches = len(images) // 32
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    optimizer = torch.optim.AdamW(trained, lr=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=epochs * batches)
-    model.train()
+    model.to(memory_format=torch.channels_last)  # a third less time on a CPU
     for _ in track(range(epochs), description="fine-tuning"):
         for chosen in torch.randperm(len(images))[: 32 * batches].view(batches, 32):
             given = _augmented(images[chosen])
@@ -116,6 +119,16 @@ def _take_over(model: nn.Module) -> None:
 
     state = _weights.read_state(_weights.official(mobilenet_v2.SPEC.weights).path)
     model.load_state_dict({k: v for k, v in state.items() if "classifier" not in k}, strict=False)
+
+
+def _freeze_first(model: nn.Module) -> list[nn.Parameter]:
+    """Keep the blocks of the large maps as ImageNet made them; return what is left to train.
+
+    They see edges and colours, which any categories share, and cost a third of the time.
+    """
+    first: Any = model.get_submodule("features")[:FROZEN]
+    first.eval().requires_grad_(False)
+    return [p for p in model.parameters() if p.requires_grad]
 
 
 def _pictures(folder: Path) -> tuple[Tensor, Tensor]:

@@ -168,16 +168,16 @@ def test_target_that_is_not_a_bundle(tmp_path):
 
 
 STAGES = [
-    "reading the inputs",
-    "loading PyTorch",
-    "choosing golden",
-    "lowering to",
-    "checking what",
+    ("reading the inputs", signal.SIGINT, 130),
+    ("loading PyTorch", signal.SIGTERM, 143),
+    ("choosing golden", signal.SIGHUP, 129),
+    ("lowering to", signal.SIGTERM, 143),
+    ("checking what", signal.SIGINT, 130),
 ]
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_ctrl_c_leaves_nothing_behind(stage, tmp_path):
+@pytest.mark.parametrize(("stage", "number", "code"), STAGES)
+def test_an_interruption_leaves_nothing_behind(stage, number, code, tmp_path):
     target, scratch = tmp_path / "out" / "b", tmp_path / "scratch"
     scratch.mkdir()
     arguments = ["--weights", "random", "--width", "0.35", "--resolution", "64", "--no-cache"]
@@ -195,9 +195,9 @@ def test_ctrl_c_leaves_nothing_behind(stage, tmp_path):
         pytest.fail(f"no stage {stage!r} was announced")
     time.sleep(0.2)
     children = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, rest = process.communicate(timeout=60)
-    assert process.returncode == 130, rest
+    assert process.returncode == code, rest
     assert "kit: interrupted" in rest
     assert "Traceback" not in rest
     assert not any(child.is_running() for child in children)

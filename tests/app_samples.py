@@ -1,6 +1,6 @@
 """An app that is not there: answers on a virtual device what the real one would write.
 
-The virtual device has no ART. A thread of the test watches what its `am` recorded, runs kit's
+The virtual device has no ART. A thread of the test watches what its `am` allowed, runs kit's
 Python runner on this machine with the options of the extras, and places the result file that
 `android_app/contract.json` describes. So everything on kit's side is real: adb, `run-as`,
 polling, the events, the answer of a real runtime. Nothing of the app's own code is.
@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from virtual_device.device import Device
+from virtual_device.state import RS, US
 
 from kit.app import contract
 from kit.bundle import Bundle
@@ -49,7 +50,7 @@ class PretendApp:
         self.asked: list[dict[str, Any]] = []
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch)
-        self._seen = len(device.state.calls())
+        self._seen = len(starts(device))
 
     def __enter__(self) -> PretendApp:
         self._thread.start()
@@ -61,17 +62,14 @@ class PretendApp:
 
     def _watch(self) -> None:
         while not self._done.wait(0.05):
-            calls = self.device.state.calls()
-            for call in calls[self._seen :]:
-                if (
-                    call.program == "am"
-                    and f"{contract.PACKAGE}/{contract.BENCH}" in call.arguments
-                ):
-                    extras = extras_of(call.arguments)
+            found = starts(self.device)
+            for words in found[self._seen :]:
+                if f"{contract.PACKAGE}/{contract.BENCH}" in words:
+                    extras = extras_of(words)
                     self.asked.append(extras)
                     if not self.silent:
                         self._answer(extras)
-            self._seen = len(calls)
+            self._seen = len(found)
 
     def _answer(self, extras: dict[str, Any]) -> None:
         files = self.device.state.values / "packages" / contract.PACKAGE / contract.FILES
@@ -105,6 +103,13 @@ class PretendApp:
             },
             "device": {"before": {}, "after": {}, "facts": {}, "left_foreground": False},
         }
+
+
+def starts(device: Device) -> list[tuple[str, ...]]:
+    """Return the words of each `am start` of kit's app that the device allowed."""
+    file = device.state.values / "known" / contract.PACKAGE / "started"
+    text = file.read_text() if file.exists() else ""
+    return [tuple(row.split(US)[1:]) for row in text.split(US + RS + US) if row]
 
 
 def archive(file: Path, members: dict[str, bytes | str], manifest: str = PLAIN) -> Path:

@@ -36,6 +36,7 @@ def test_names_of_the_contract():
     assert SHARED["demo_activity"] == contract.DEMO
     assert SHARED["bench_activity"] == contract.BENCH
     assert SHARED["bench_action"] == contract.ACTION
+    assert SHARED["bench_permission"] == contract.PERMISSION
     assert SHARED["log_tag"] == contract.LOG_TAG
     assert SHARED["name_pattern"] == contract.NAME.pattern
     assert SHARED["assets"] == contract.ASSETS
@@ -117,7 +118,18 @@ def test_the_manifest_gets_its_package():
     assert root.get("package") == contract.PACKAGE
     activities = {a.get(f"{ANDROID}name"): a for a in root.iter("activity")}
     assert set(activities) == {contract.DEMO, contract.BENCH}
-    assert activities[contract.BENCH].get(f"{ANDROID}permission") == SHARED["bench_permission"]
+    assert activities[contract.BENCH].get(f"{ANDROID}permission") == contract.PERMISSION
+
+
+def test_nothing_is_exported_without_need():
+    """Whoever may start the launcher's activity is anybody; all else is guarded or closed."""
+    (application,) = ElementTree.fromstring(sources.manifest()).iter("application")
+    exported = {
+        part.get(f"{ANDROID}name"): part.get(f"{ANDROID}permission")
+        for part in application
+        if part.get(f"{ANDROID}exported") != "false"
+    }
+    assert exported == {contract.DEMO: None, contract.BENCH: contract.PERMISSION}
 
 
 def test_an_installation_without_the_sources_says_so(monkeypatch, tmp_path):

@@ -208,6 +208,7 @@ def test_bench_refuses_another_bundle_of_that_name(installed, tiny_bundle, capsy
             "exit code 3 at load: no such runtime",
         ),
         ({"events": []}, "breaks off"),
+        ({"answer": {"file": "x", "sha256": "0" * 64}}, "not the one that its result names"),
     ],
 )
 def test_what_the_app_says_is_checked(installed, tiny_bundle, capsys, changes, words):

@@ -7,7 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from PIL import Image
@@ -15,7 +20,15 @@ from PIL import Image
 import kit
 from kit import cli
 from kit.app import phone, testing, tools
-from kit.errors import BuildError, MissingTool, UsageError, VerificationFailed, WeightsError
+from kit.app.alone import alone
+from kit.errors import (
+    BuildError,
+    MissingTool,
+    OutputError,
+    UsageError,
+    VerificationFailed,
+    WeightsError,
+)
 
 FAILURE = """[INFO] Running org.mobilekit.BundleTest
 [ERROR] Tests run: 5, Failures: 1, Errors: 0, Skipped: 0, Time elapsed: 1 s <<< FAILURE! -- in X
@@ -71,6 +84,47 @@ def test_without_a_bundle_no_samples_are_given(maven, tmp_path, capsys):
     words = (tmp_path / "words").read_text()
     assert f"-Dkit.screenshots={tmp_path}/out/screenshots" in words
     assert "kit.samples" not in words
+
+
+ALONE = """#!/bin/sh
+mkdir {0}/inside || touch {0}/two_at_once
+sleep 0.5
+rmdir {0}/inside
+cat {0}/said
+"""
+
+
+def test_two_at_once_take_turns_and_the_second_says_so(maven, tmp_path, monkeypatch):
+    maven(SUCCESS, 0)
+    (tmp_path / "mvn").write_text(ALONE.format(tmp_path))
+    monkeypatch.setattr(testing.sources, "folder", lambda: tmp_path)
+    said: list[str] = []
+    with ThreadPoolExecutor(2) as pool:
+        found = list(
+            pool.map(lambda name: testing.run(None, tmp_path / name, said.append), ("one", "two"))
+        )
+    assert [one["run"] for one in found] == [5, 5]
+    assert not (tmp_path / "two_at_once").exists()
+    assert said.count(f"waiting for another kit that uses {tmp_path}") == 1
+
+
+def test_a_kit_that_was_killed_keeps_nobody_waiting(tmp_path):
+    holder = "import sys, time; from pathlib import Path; from kit.app.alone import alone\n"
+    holder += "with alone(Path(sys.argv[1]), print): print('held', flush=True); time.sleep(60)"
+    words = [sys.executable, "-c", holder, str(tmp_path)]
+    said: list[str] = []
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "held\n"
+        Timer(0.3, process.kill).start()
+        with alone(tmp_path, said.append):
+            assert process.wait(10) == -signal.SIGKILL
+    assert said == [f"waiting for another kit that uses {tmp_path}"]
+
+
+def test_a_checkout_that_cannot_be_written_to(tmp_path):
+    with pytest.raises(OutputError, match="cannot write to"), alone(tmp_path / "none", print):
+        pass
 
 
 def test_phone_needs_a_bundle_with_lite(quantized, tmp_path, capsys):

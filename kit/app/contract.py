@@ -16,6 +16,7 @@ MINIMUM_SDK, TARGET_SDK = 26, 34
 DEMO = "org.mobilekit.demo.DemoActivity"
 BENCH = "org.mobilekit.bench.BenchActivity"
 ACTION = "org.mobilekit.action.BENCH"
+PERMISSION = "android.permission.DUMP"  # that adb's shell holds, and no app from a store
 LOG_TAG = "KitBench"
 
 ASSETS = {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from kit.app import apk
@@ -15,6 +17,8 @@ from kit.errors import DeviceError
 
 Say = Callable[[str], None]
 _INSTALL_SECONDS = 300.0
+# ActivityTaskSupervisor's words where a manifest asks the caller for more than it holds.
+_LACKING = re.compile(r"Permission Denial: starting Intent .*? requires ([\w.]+)", re.DOTALL)
 # What Android's package manager answers, and what to do about it.
 _ADVICE = {
     "UPDATE_INCOMPATIBLE": "the one installed is signed by another key: kit app uninstall",
@@ -41,10 +45,13 @@ def install(transport: Transport, file: Path, say: Say) -> str:
     token = _lock.take(transport)  # not while another kit measures there
     try:
         say(f"bringing {file.stat().st_size / 1e6:.0f} MB to {facts.model or transport.serial}")
-        transport.push(file, remote)
-        say("installing")
-        done = transport.shell(quote(["pm", "install", "-r", "-t", remote]), _INSTALL_SECONDS)
-        ask(transport, quote(["rm", "-f", remote]))
+        try:
+            transport.push(file, remote)
+            say("installing")
+            done = transport.shell(quote(["pm", "install", "-r", "-t", remote]), _INSTALL_SECONDS)
+        finally:
+            with suppress(DeviceError):  # whoever lost the device has heard of it
+                ask(transport, quote(["rm", "-f", remote]))
     finally:
         _lock.give_back(transport, token)
     if done.code != 0 or "Success" not in done.stdout:
@@ -124,10 +131,17 @@ def started(transport: Transport, line: str) -> None:
     """Run a line of `am start`, whose exit code tells little.
 
     Raises:
-        DeviceError: Android says that it did not start.
+        DeviceError: Android says that it did not start, or that the shell must not do so.
     """
     done = transport.shell(line, 60)
     said = done.stdout + done.stderr
+    lacking = _LACKING.search(said)
+    if lacking:
+        raise DeviceError(
+            f"adb's shell of {transport.serial!r} may not start it: this device does not give the "
+            f"shell the permission {lacking[1]}",
+            "measure without the app: kit bench --device",
+        )
     if done.code != 0 or "Error" in said or "Exception" in said:
         raise DeviceError(
             f"{transport.serial!r} does not start the app: {' '.join(said.split())[-300:]}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,7 +15,7 @@ from kit.devices import _lock
 from kit.devices._store import ask
 from kit.devices._transport import quote
 from kit.devices.adb import AdbDevice, AdbFolder
-from kit.errors import DeviceError
+from kit.errors import DeviceError, RunError
 from kit.results.schema import Condition
 from kit.runners.protocol import Exit
 
@@ -48,7 +49,7 @@ class AppJob:
         Until then a line without meaning says that the process lives.
 
         Raises:
-            RunError: the result is of another app, or of another bundle.
+            RunError: the result is of another app, or of another bundle, or its answer is not.
         """
         said = ask(self._device.transport, self._question(), timeout=60)
         now = time.monotonic()
@@ -77,12 +78,17 @@ class AppJob:
         found = record.read(self._folder.read(_RESULT).decode("utf-8", errors="replace"))
         self._look(found)
         if found.answer is not None:
-            self._fetch(contract.ANSWER.format(id=self._token), ANSWER)
+            self._fetch(contract.ANSWER.format(id=self._token), ANSWER, found.answer.sha256)
         return found.lines, found.code
 
-    def _fetch(self, source: str, name: str) -> None:
+    def _fetch(self, source: str, name: str, sha256: str) -> None:
         read_it = quote(["run-as", PACKAGE, "cat", f"{FILES}/{source}"])
         ask(self._device.transport, f"{read_it} >{self._folder.path(name)}", timeout=60)
+        if hashlib.sha256(self._folder.read(name)).hexdigest() != sha256:
+            raise RunError(
+                "the app's answer is not the one that its result names",
+                "measure again; is the device's storage full?",
+            )
 
     def wait(self) -> None:
         """Wait until it is time to ask again: soon at first, then less and less often."""

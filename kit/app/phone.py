@@ -14,6 +14,7 @@ import numpy as np
 
 from kit import bundle as bundles
 from kit.app import sources, tools
+from kit.app.alone import alone
 from kit.bench import answers
 from kit.errors import BuildError, OutputError, RunError, UsageError, VerificationFailed
 
@@ -64,6 +65,13 @@ def _emulate(
 ) -> None:
     folder = sources.folder() / "phone"
     tools.java_version()
+    with alone(folder, say):
+        _build_and_run(folder, [str(model), ",".join(map(str, shape))], inputs, answer, say)
+
+
+def _build_and_run(
+    folder: Path, about: list[str], inputs: list[Path], answer: Path, say: Say
+) -> None:
     say("preparing the emulator (Maven)")
     tools.run(
         [tools.find("mvn"), "-B", "-ntp", "-q", "-f", f"{folder}/pom.xml", "process-classes"],
@@ -73,8 +81,8 @@ def _emulate(
     say("running the phone's library; it takes half a minute")
     answer.unlink(missing_ok=True)
     words = [tools.find("java"), "-Xmx1g", "-cp", f"{folder}/target/classes:{listed}", _MAIN]
-    words += [str(folder / _LIBRARIES), str(model), ",".join(map(str, shape)), str(answer)]
-    said = tools.run([*words, *map(str, inputs)], "the emulator", folder=folder)
+    words += [str(folder / _LIBRARIES), *about, str(answer), *map(str, inputs)]
+    said = tools.run(words, "the emulator", folder=folder)
     if not answer.is_file():
         raise BuildError(
             f"the emulator wrote no answer: {' '.join(said.split())[-200:]}", "please report it"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kit import bundle as bundles
 from kit.app import aapt2, sources, tools
+from kit.app.alone import alone
 from kit.bundle import Bundle
 from kit.errors import BuildError, OutputError, VerificationFailed
 
@@ -39,6 +40,11 @@ def run(bundle: Path | None, out: Path, say: Say) -> dict[str, int]:
     loaded = None if bundle is None else bundles.load(bundle)
     tools.java_version()
     mvn = tools.find("mvn")
+    with alone(sources.folder(), say):
+        return _run(loaded, mvn, out, say)
+
+
+def _run(loaded: Bundle | None, mvn: str, out: Path, say: Say) -> dict[str, int]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         for old in (out / "screenshots").rglob("*.png"):

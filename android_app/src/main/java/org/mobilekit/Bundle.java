@@ -27,6 +27,9 @@ import org.json.JSONObject;
 public final class Bundle {
     private static final String MANIFEST = "bundle.json";
 
+    /** Held while a model is unpacked, as two threads may want the same one. */
+    private static final Object UNPACKING = new Object();
+
     /** Name of the folder. */
     public final String name;
 
@@ -176,9 +179,16 @@ public final class Bundle {
      * asset has none. It is copied once and named by its hash.
      */
     public File modelFile(String format, File folder) throws KitException {
+        synchronized (UNPACKING) {
+            return unpacked(format, folder);
+        }
+    }
+
+    private File unpacked(String format, File folder) throws KitException {
         String path = manifest.artifact(format).file;
         Manifest.Entry entry = manifest.entry(path);
-        File file = new File(folder, entry.sha256 + path.substring(path.lastIndexOf('.')));
+        String type = path.substring(Math.max(path.lastIndexOf('.'), path.lastIndexOf('/') + 1));
+        File file = new File(folder, entry.sha256 + type);
         if (file.length() == entry.size && entry.sha256.equals(digest(file))) {
             return file;
         }

@@ -48,6 +48,9 @@ final class Manifest {
         Entry(JSONObject json) throws JSONException {
             size = json.getLong("size");
             sha256 = json.getString("sha256");
+            if (!sha256.matches("[0-9a-f]{64}")) { // it becomes the name of a file
+                throw new JSONException("“" + sha256 + "” is no SHA-256");
+            }
         }
     }
 

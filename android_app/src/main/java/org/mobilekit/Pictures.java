@@ -11,8 +11,10 @@ import java.util.concurrent.Callable;
 
 /** From the bytes of a picture to an upright bitmap. */
 public final class Pictures {
-    /** Pixels above which every second one is left out while decoding, to spare memory. */
-    private static final long MANY = 50_000_000;
+    /** Pixels above which every second one is left out while decoding: 100 MB of memory. */
+    private static final long MANY = 25_000_000;
+
+    private static final String TOO_LARGE = "This picture is too large for the device's memory";
 
     private Pictures() {}
 
@@ -29,10 +31,7 @@ public final class Pictures {
             throw new KitException("This file is not a picture that the device can read");
         }
         options.inJustDecodeBounds = false;
-        long pixels = (long) options.outWidth * options.outHeight;
-        for (options.inSampleSize = 1; pixels > MANY; pixels /= 4) {
-            options.inSampleSize *= 2;
-        }
+        options.inSampleSize = sample(options.outWidth, options.outHeight);
         Bitmap bitmap = read(source, options);
         if (bitmap == null) {
             throw new KitException("This picture is damaged");
@@ -40,12 +39,21 @@ public final class Pictures {
         return upright(bitmap, orientation(source));
     }
 
+    /** Which pixels to keep while decoding: every one, every second, every fourth. */
+    static int sample(int width, int height) {
+        int sample = 1;
+        for (long pixels = (long) width * height; pixels > MANY; pixels /= 4) {
+            sample *= 2;
+        }
+        return sample;
+    }
+
     private static Bitmap read(Callable<InputStream> source, BitmapFactory.Options options)
             throws KitException {
         try (InputStream in = new BufferedInputStream(open(source))) {
             return BitmapFactory.decodeStream(in, null, options);
         } catch (OutOfMemoryError e) {
-            throw new KitException("This picture is too large for the device's memory", e);
+            throw new KitException(TOO_LARGE, e);
         } catch (IOException e) {
             throw new KitException("Cannot read the picture: " + e.getMessage(), e);
         }
@@ -75,7 +83,7 @@ public final class Pictures {
     }
 
     /** Turns and mirrors by EXIF's numbers 1..8. */
-    static Bitmap upright(Bitmap bitmap, int orientation) {
+    static Bitmap upright(Bitmap bitmap, int orientation) throws KitException {
         Matrix turn = new Matrix();
         switch (orientation) {
             case 2:
@@ -105,6 +113,10 @@ public final class Pictures {
                 return bitmap;
         }
         int width = bitmap.getWidth();
-        return Bitmap.createBitmap(bitmap, 0, 0, width, bitmap.getHeight(), turn, false);
+        try {
+            return Bitmap.createBitmap(bitmap, 0, 0, width, bitmap.getHeight(), turn, false);
+        } catch (OutOfMemoryError e) {
+            throw new KitException(TOO_LARGE, e);
+        }
     }
 }

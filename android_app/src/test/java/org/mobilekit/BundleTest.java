@@ -11,6 +11,11 @@ import java.io.FileNotFoundException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.util.Arrays;
+import java.util.Collections;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import org.json.JSONObject;
 import org.junit.Rule;
 import org.junit.Test;
@@ -54,6 +59,30 @@ public final class BundleTest {
         assertEquals(bundle.modelSha256("onnx"),
                 Digest.sha256(Files.readAllBytes(bundle.modelFile("onnx", models).toPath())));
         assertEquals(1, models.list().length);
+    }
+
+    @Test
+    public void twoThreadsThatUnpackTheSameModelBothGetAllOfIt() throws Exception {
+        File models = folder.newFolder();
+        Bundle bundle = open(pushed());
+        Callable<String> unpack = () -> Digest.sha256(
+                Files.readAllBytes(bundle.modelFile("onnx", models).toPath()));
+        ExecutorService threads = Executors.newFixedThreadPool(4);
+        for (Future<String> hash : threads.invokeAll(Collections.nCopies(4, unpack))) {
+            assertEquals(bundle.modelSha256("onnx"), hash.get());
+        }
+        threads.shutdown();
+        assertEquals(1, models.list().length);
+    }
+
+    @Test
+    public void aHashThatIsAPathIsRefused() throws Exception {
+        File at = pushed();
+        String text = new String(
+                Files.readAllBytes(new File(at, "bundle.json").toPath()), StandardCharsets.UTF_8);
+        String evil = text.replace("\"sha256\": \"", "\"sha256\": \"../../");
+        assertFalse(evil.equals(text));
+        assertTrue(refused(() -> fromText(evil)).contains("no SHA-256"));
     }
 
     @Test

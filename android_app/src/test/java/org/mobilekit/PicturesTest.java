@@ -37,7 +37,7 @@ public final class PicturesTest {
     }
 
     @Test
-    public void allEightOrientationsOfExif() {
+    public void allEightOrientationsOfExif() throws Exception {
         // Where the upper left and the upper right pixel of the upright picture were stored.
         int[][] corners = {{0, 2}, {2, 0}, {12, 10}, {10, 12}, {0, 10}, {10, 0}, {12, 2}, {2, 12}};
         for (int orientation = 1; orientation <= 8; orientation++) {
@@ -88,6 +88,15 @@ public final class PicturesTest {
             row[i] &= 0xffffff;
         }
         assertArrayEquals(new int[] {0xffffff, 0x7f7f7f, 0x102030}, row);
+    }
+
+    @Test
+    public void noPictureTakesMoreThan100Megabytes() {
+        int[][] sizes = {{4000, 3000, 1}, {5000, 5000, 1}, {8160, 6120, 2}, {12000, 9000, 4},
+            {16320, 12240, 4}, {65535, 65535, 16}};
+        for (int[] size : sizes) {
+            assertEquals(size[2], Pictures.sample(size[0], size[1]));
+        }
     }
 
     @Test

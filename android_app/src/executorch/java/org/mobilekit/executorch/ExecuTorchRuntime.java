@@ -2,27 +2,19 @@ package org.mobilekit.executorch;
 
 import java.io.File;
 import java.io.IOException;
-import org.mobilekit.ModelRuntime;
+import org.mobilekit.TorchRuntime;
 import org.pytorch.executorch.EValue;
 import org.pytorch.executorch.Module;
 import org.pytorch.executorch.Tensor;
 
 /** ExecuTorch; most of a model runs on XNNPACK. */
-public final class ExecuTorchRuntime implements ModelRuntime {
-    private Module module;
-    private EValue input;
-    private EValue[] result;
+public final class ExecuTorchRuntime extends TorchRuntime<Module, EValue> {
     private int threads = 1;
 
     @Override
     public Integer prepare(int threads) throws ClassNotFoundException {
         this.threads = threads;
         Class.forName("org.pytorch.executorch.Module"); // loads the native library
-        return null;
-    }
-
-    @Override
-    public String version() {
         return null;
     }
 
@@ -37,27 +29,22 @@ public final class ExecuTorchRuntime implements ModelRuntime {
     }
 
     @Override
-    public void input(float[] values, long[] shape) {
-        input = EValue.from(Tensor.fromBlob(values, shape));
+    protected EValue value(float[] values, long[] shape) {
+        return EValue.from(Tensor.fromBlob(values, shape));
     }
 
     @Override
-    public void run() {
-        result = module.forward(input);
+    protected EValue forward(Module module, EValue input) {
+        return module.forward(input)[0];
     }
 
     @Override
-    public float[] output() {
-        return result[0].toTensor().getDataAsFloatArray();
+    protected float[] numbers(EValue result) {
+        return result.toTensor().getDataAsFloatArray();
     }
 
     @Override
-    public void close() {
-        if (module != null) {
-            module.destroy();
-        }
-        module = null;
-        input = null;
-        result = null;
+    protected void destroy(Module module) {
+        module.destroy();
     }
 }

@@ -1,7 +1,7 @@
 package org.mobilekit.lite;
 
 import java.io.File;
-import org.mobilekit.ModelRuntime;
+import org.mobilekit.TorchRuntime;
 import org.pytorch.IValue;
 import org.pytorch.LiteModuleLoader;
 import org.pytorch.Module;
@@ -9,20 +9,11 @@ import org.pytorch.PyTorchAndroid;
 import org.pytorch.Tensor;
 
 /** PyTorch's Lite Interpreter; int8 models run on qnnpack. */
-public final class LiteRuntime implements ModelRuntime {
-    private Module module;
-    private IValue input;
-    private IValue result;
-
+public final class LiteRuntime extends TorchRuntime<Module, IValue> {
     @Override
     public Integer prepare(int threads) {
         PyTorchAndroid.setNumThreads(threads);
         return null; // there is no getter
-    }
-
-    @Override
-    public String version() {
-        return null;
     }
 
     @Override
@@ -31,27 +22,22 @@ public final class LiteRuntime implements ModelRuntime {
     }
 
     @Override
-    public void input(float[] values, long[] shape) {
-        input = IValue.from(Tensor.fromBlob(values, shape));
+    protected IValue value(float[] values, long[] shape) {
+        return IValue.from(Tensor.fromBlob(values, shape));
     }
 
     @Override
-    public void run() {
-        result = module.forward(input);
+    protected IValue forward(Module module, IValue input) {
+        return module.forward(input);
     }
 
     @Override
-    public float[] output() {
+    protected float[] numbers(IValue result) {
         return result.toTensor().getDataAsFloatArray();
     }
 
     @Override
-    public void close() {
-        if (module != null) {
-            module.destroy();
-        }
-        module = null;
-        input = null;
-        result = null;
+    protected void destroy(Module module) {
+        module.destroy();
     }
 }

@@ -26,6 +26,10 @@ public final class BenchActivity extends Activity {
     @Override
     protected void onCreate(android.os.Bundle state) {
         super.onCreate(state);
+        if (state != null) { // Android brings back what it ended; nobody asked to measure again
+            finish();
+            return;
+        }
         getWindow().addFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON);
         Map<String, Object> extras = extras(getIntent());
         record = new BenchRecord(BenchOptions.idOf(extras), getPackageName(), version());
@@ -40,7 +44,9 @@ public final class BenchActivity extends Activity {
     @Override
     protected void onStop() {
         super.onStop();
-        record.leftForeground = worker.isAlive();
+        if (worker != null && worker.isAlive()) {
+            record.leftForeground = true;
+        }
     }
 
     Thread worker() {
@@ -63,7 +69,7 @@ public final class BenchActivity extends Activity {
             new BenchJob(this, options, record, storage).run();
         } catch (StageException e) {
             fail(e);
-        } catch (RuntimeException e) { // a fault of ours or the system's: told, not a crash
+        } catch (RuntimeException | OutOfMemoryError e) { // a fault of ours or the system's: told
             fail(new StageException("run", e));
         } finally {
             if (mine) {

@@ -13,6 +13,8 @@ import org.mobilekit.Pictures;
 
 /** Decodes what was chosen: the app's own picture, the camera's or a document. */
 final class DemoPictures {
+    private static final int LONGEST = 2048;
+
     private final Context context;
     private Bitmap decoded;
     private String from;
@@ -29,6 +31,17 @@ final class DemoPictures {
             from = source;
         }
         return decoded;
+    }
+
+    /**
+     * Returns a picture as the screen can show it: Android refuses to draw one of 100 MB, and draws
+     * nothing where a side is longer than the GPU's textures.
+     */
+    static Bitmap shown(Bitmap picture) {
+        double scale = (double) LONGEST / Math.max(picture.getWidth(), picture.getHeight());
+        return scale >= 1 ? picture : Bitmap.createScaledBitmap(picture,
+                Math.max((int) (picture.getWidth() * scale), 1),
+                Math.max((int) (picture.getHeight() * scale), 1), true);
     }
 
     /** Who made the picture, in a line, or nothing. */

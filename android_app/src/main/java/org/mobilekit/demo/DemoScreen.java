@@ -138,7 +138,9 @@ final class DemoScreen {
             RadioButton segment = (RadioButton) group.getChildAt(i);
             segment.setChecked(segment.getTag().equals(session.choice.format));
         }
-        visible(R.id.model_card, !session.formats.isEmpty());
+        visible(R.id.formats, !session.formats.isEmpty());
+        // Who chose a damaged bundle must be able to choose another one.
+        visible(R.id.model_card, !session.formats.isEmpty() || session.bundles.size() > 1);
         visible(R.id.check_card, !session.formats.isEmpty());
     }
 

@@ -97,7 +97,7 @@ final class DemoSession {
                 Golden.Report found = classifier.check();
                 return () -> report = wanted.sameModel(choice) ? found : report;
             } catch (KitException e) {
-                return () -> problem = e.getMessage();
+                return () -> problem = wanted.sameModel(choice) ? e.getMessage() : problem;
             }
         });
     }
@@ -130,6 +130,7 @@ final class DemoSession {
         Choice choice;
         Classifier.Result result;
         Bitmap picture;
+        Bitmap shown;
         String credit = "";
         String problem;
 
@@ -149,6 +150,7 @@ final class DemoSession {
             String format = formats.contains(wanted.format) ? wanted.format : formats.get(0);
             choice = choice.withFormat(format);
             picture = pictures.get(choice.picture);
+            shown = DemoPictures.shown(picture);
             credit = pictures.credit(choice.picture);
             use(choice);
         }
@@ -164,7 +166,7 @@ final class DemoSession {
         bundles = outcome.bundles;
         formats = outcome.formats;
         bundle = outcome.bundle;
-        picture = outcome.picture == null ? picture : outcome.picture;
+        picture = outcome.shown == null ? picture : outcome.shown;
         credit = outcome.credit;
         problem = outcome.problem;
         answers = Collections.emptyList();

@@ -8,11 +8,16 @@ import android.content.ComponentName;
 import android.content.Context;
 import android.content.Intent;
 import android.content.pm.ActivityInfo;
+import android.content.pm.ApplicationInfo;
+import android.content.pm.ComponentInfo;
+import android.content.pm.PackageInfo;
+import android.content.pm.PackageManager;
 import android.os.Looper;
 import java.io.File;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.Iterator;
 import java.util.List;
@@ -239,11 +244,51 @@ public final class BenchActivityTest {
     }
 
     @Test
-    public void onlyTheShellMayStartIt() throws Exception {
-        ComponentName name = new ComponentName(context, BenchActivity.class);
-        ActivityInfo info = context.getPackageManager().getActivityInfo(name, 0);
-        assertTrue(info.exported);
-        assertEquals("android.permission.DUMP", info.permission);
+    public void whatAndroidBringsBackDoesNotMeasureAgain() throws Exception {
+        Intent intent = intent(BenchOptionsTest.good());
+        BenchActivity activity = Robolectric.buildActivity(BenchActivity.class, intent)
+                .create(new android.os.Bundle()).get();
+        assertTrue(activity.isFinishing());
+        assertEquals(null, activity.worker());
+        assertFalse(new Storage(context.getFilesDir()).result("run-1").exists());
+    }
+
+    @Test
+    public void anOrdinaryAppMayNotStartIt() throws Exception {
+        PackageInfo other = new PackageInfo();
+        other.packageName = "com.example.ordinary";
+        other.applicationInfo = new ApplicationInfo();
+        other.applicationInfo.packageName = other.packageName;
+        Shadows.shadowOf(context.getPackageManager()).installPackage(other);
+        PackageManager manager = context.getPackageManager();
+        Intent start = new Intent(Contract.BENCH_ACTION)
+                .setComponent(new ComponentName(context, BenchActivity.class));
+        ActivityInfo found = manager.resolveActivity(start, 0).activityInfo;
+        assertTrue(found.exported);
+        assertEquals(Contract.BENCH_PERMISSION, found.permission);
+        assertEquals(PackageManager.PERMISSION_DENIED,
+                manager.checkPermission(found.permission, other.packageName));
+        assertEquals(PackageManager.PERMISSION_DENIED,
+                manager.checkPermission(found.permission, context.getPackageName()));
+    }
+
+    @Test
+    public void nothingElseIsExported() throws Exception {
+        PackageInfo own = context.getPackageManager().getPackageInfo(context.getPackageName(),
+                PackageManager.GET_ACTIVITIES | PackageManager.GET_PROVIDERS
+                        | PackageManager.GET_SERVICES | PackageManager.GET_RECEIVERS);
+        List<String> open = new ArrayList<>();
+        for (ComponentInfo[] kind : new ComponentInfo[][] {
+            own.activities, own.providers, own.services, own.receivers}) {
+            for (ComponentInfo component : kind == null ? new ComponentInfo[0] : kind) {
+                if (component.exported && component.name.startsWith("org.mobilekit.")) {
+                    open.add(component.name.substring(component.name.lastIndexOf('.') + 1));
+                }
+            }
+        }
+        Collections.sort(open);
+        assertEquals("[BenchActivity, DemoActivity]", open.toString());
+        assertFalse(own.providers[0].exported);
     }
 
     /** 500 intents of whatever: each ends with a result that can be read, none with a crash. */

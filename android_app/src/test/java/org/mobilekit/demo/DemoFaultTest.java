@@ -6,6 +6,7 @@ import static org.junit.Assert.assertTrue;
 
 import android.view.View;
 import android.widget.RadioGroup;
+import android.widget.Spinner;
 import java.io.File;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -34,6 +35,25 @@ public final class DemoFaultTest extends DemoTest {
         assertFalse(shown(activity, R.id.answer_card));
         assertFalse(shown(activity, R.id.speed_card));
         Screens.photograph(activity, "problem");
+    }
+
+    @Test
+    public void whoChoseADamagedBundleCanChooseAnother() throws Exception {
+        File other = Samples.push(context.getFilesDir(), "other");
+        Files.write(new File(other, "bundle.json").toPath(), new byte[] {'{'});
+        DemoActivity activity = start(null);
+        activity.session().choose(activity.session().choice.withBundle("sample"));
+        settled();
+        activity.session().choose(activity.session().choice.withBundle("other"));
+        settled();
+        assertTrue(text(activity, R.id.problem).contains("“other” is damaged"));
+        assertTrue(shown(activity, R.id.model_card) && shown(activity, R.id.bundles));
+        assertFalse(shown(activity, R.id.formats));
+        ((Spinner) activity.findViewById(R.id.bundles)).setSelection(1);
+        settled();
+        settled();
+        assertFalse(shown(activity, R.id.problem));
+        assertTrue(shown(activity, R.id.formats));
     }
 
     @Test

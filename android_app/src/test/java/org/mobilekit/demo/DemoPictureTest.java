@@ -44,6 +44,16 @@ public final class DemoPictureTest extends DemoTest {
     }
 
     @Test
+    public void whatIsShownFitsTheScreenWhateverWasChosen() {
+        Bitmap strip = Bitmap.createBitmap(20_000, 3, Bitmap.Config.ARGB_8888);
+        Bitmap shown = DemoPictures.shown(strip);
+        assertEquals(2048, shown.getWidth());
+        assertEquals(1, shown.getHeight());
+        Bitmap small = Bitmap.createBitmap(2048, 10, Bitmap.Config.ARGB_8888);
+        assertEquals(small, DemoPictures.shown(small));
+    }
+
+    @Test
     public void aFileThatIsNoPictureIsSaidAndThePreviousOneStays() throws Exception {
         stream("content://pictures/text", "no picture".getBytes(StandardCharsets.UTF_8));
         DemoActivity activity = start(null);

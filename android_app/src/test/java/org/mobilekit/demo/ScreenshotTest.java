@@ -4,6 +4,7 @@ import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertTrue;
 
 import android.graphics.Bitmap;
+import android.util.TypedValue;
 import android.view.View;
 import android.widget.ScrollView;
 import java.util.Arrays;
@@ -71,7 +72,19 @@ public final class ScreenshotTest {
             int ground = activity.getColor(R.color.ground);
             assertEquals("the background is the theme's", ground,
                     picture.getPixel(picture.getWidth() / 2, 2));
+            bars(activity);
             touchable(activity.findViewById(R.id.scroll));
+        }
+    }
+
+    /** Buttons of the bars are dark on the light ground, and light on the dark one. */
+    private static void bars(DemoActivity activity) {
+        boolean light = activity.getResources().getBoolean(R.bool.light_bars);
+        for (int attribute : new int[] {
+            android.R.attr.windowLightStatusBar, android.R.attr.windowLightNavigationBar}) {
+            TypedValue value = new TypedValue();
+            boolean found = activity.getTheme().resolveAttribute(attribute, value, true);
+            assertEquals(light, found && value.data != 0);
         }
     }
 

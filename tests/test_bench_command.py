@@ -8,13 +8,20 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
+from kit import cli
+from kit.bench.rows import rows
+from kit.commands import _bench, _latency
+from kit.commands.bench import plan, show
 from kit.results import statistics, store
 from kit.results.schema import LatencyResult
+from kit.runners import native
+from kit.runners.native import RunnerSet
 
 
 def run(*arguments: str | Path, temp: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -79,6 +86,19 @@ def test_the_table_and_one_result_file(tiny_bundle, tmp_path) -> None:
         (["--format", "onxx"], 2, "did you mean onnx"),
         (["--format", ","], 2, "no format"),
         (["--format", "executorch"], 4, "no executorch file"),
+        (["--cool", "inf"], 2, "finite"),
+        (["--cool", "nan"], 2, "finite"),
+        (["--precision", "nan"], 2, "finite"),
+        (["--cool-wait", "nan"], 2, "finite"),
+        (["--cool-wait", "inf"], 2, "finite"),
+        (["--sustained", "nan"], 2, "finite"),
+        (["--sustained", "inf"], 2, "range"),
+        (["--cpus", "0x" + "1" * 257], 2, "has 257 digits; 256 are the most"),
+        (["--sweep", "threads", "--threads", "1"], 2, "--threads has no place"),
+        (["--sweep", "threads", "--cpus", "all"], 2, "--cpus has no place"),
+        (["--sustained", "1", "--repeats", "3"], 2, "--repeats has no place"),
+        (["--sustained", "1", "--quick"], 2, "--quick has no place"),
+        (["--sustained", "1", "--official"], 2, "--official has no place"),
         (["-o", "/proc/none/r.json"], 7, "cannot write to /proc/none"),
         (["-o", "/proc/r.json"], 7, "cannot write to /proc"),
     ],
@@ -148,3 +168,76 @@ def until(condition) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited for a minute"
         time.sleep(0.05)
+
+
+def bench(*arguments: str | Path) -> int:
+    return cli.run(["bench", *map(str, arguments)])
+
+
+@pytest.fixture
+def fake(direct, measured, monkeypatch):
+    """The devices give a result that was measured before: this is about what is kept of it."""
+    monkeypatch.setattr(_bench, "_on", lambda *_: measured[0][:1])
+    monkeypatch.setattr(_bench, "_connected", lambda *_: measured[0][:1])
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+def test_no_result_in_a_folder_is_replaced(fake, tiny_bundle, tmp_path) -> None:
+    output = ["-o", f"{tmp_path}/new/"]
+    for device in ([], [], ["--device", "a:b"], ["--device", "a_b"], ["--device", "a_b"]):
+        assert bench(tiny_bundle.path, *device, *output) == 0
+    assert names(tmp_path / "new") == [
+        "a%3Ab-tiny.json", "a_b-tiny-2.json", "a_b-tiny.json", "tiny-2.json", "tiny.json"
+    ]  # fmt: skip
+
+
+def test_a_file_that_is_named_is_replaced(fake, tiny_bundle, tmp_path) -> None:
+    file = tmp_path / "r.json"
+    file.write_text("old")
+    assert bench(tiny_bundle.path, "-o", file) == 0
+    assert isinstance(store.read(file), LatencyResult)
+    assert names(tmp_path) == ["r.json"]
+
+
+def test_several_devices_of_the_environment(fake, tiny_bundle, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("ANDROID_SERIAL", "one,two")
+    assert bench(tiny_bundle.path, "--device", "auto", "-o", tmp_path / "out") == 0
+    assert names(tmp_path / "out") == ["one-tiny.json", "two-tiny.json"]
+
+
+def test_a_sweep_compares_nothing(measured, tiny_bundle, capsys) -> None:
+    results = measured[0]
+    swept = [r.model_copy(update={"recommended": {"onnx": "--threads 1"}}) for r in results]
+    for given, count in ((results, 1), (swept, 0)):
+        show([_bench.Measured("local", given)], as_json=True, sustained=False)
+        assert len(json.loads(capsys.readouterr().out)["comparisons"]) == count
+
+
+def test_what_ran_is_said_not_what_was_planned(measured) -> None:
+    (row, _) = rows(measured[0])
+    processes = row.run.processes
+    more = row.run.model_copy(update={"processes": (*processes, *processes, *processes)})
+    (_, line) = _latency.context([replace(row, run=more)])
+    assert line.startswith("custom plan, 6 × 20 samples; ")
+
+
+def test_a_quick_look_stays_one() -> None:
+    options = dict.fromkeys(("official", "threads", "repeats", "precision", "cool_wait"))
+    made = plan({**options, "quick": True, "cool": 30.0, "sustained": None})
+    assert (made.name, made.cool_c, made.repeats) == ("quick", 30.0, 1)
+    made = plan({**options, "quick": False, "cool": 30.0, "sustained": None})
+    assert made.name == "custom"
+
+
+def test_versions_of_a_runner_are_told_apart(monkeypatch, capsys) -> None:
+    def built(name: str) -> RunnerSet:
+        return RunnerSet("x86_64", "onnx", Path(name), {}, "onnxruntime", "1", 2, 4096, "2.34", "c")
+
+    hashes = ("0123456789abcdef", "fedcba9876543210")
+    monkeypatch.setattr(native, "listed", lambda: [built(f"/cache/onnx-{h}") for h in hashes])
+    assert cli.run(["runner", "list"]) == 0
+    out = capsys.readouterr().out
+    assert all(one in out for one in hashes)

@@ -7,6 +7,7 @@ from contextlib import closing
 import pytest
 from transport_samples import NAMES, free_port, peer
 
+from kit.commands import devices
 from kit.devices import _select, _server
 from kit.errors import DeviceError, DeviceLost, UsageError
 
@@ -134,3 +135,8 @@ def test_address_of_no_server_is_told(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(UsageError, match=name):
         _select.listed()
+
+
+def test_a_megabyte_is_a_million_bytes_as_in_other_tables():
+    assert devices._megabytes(2_147_483_648) == "2,147 MB"
+    assert devices._megabytes(None) is None

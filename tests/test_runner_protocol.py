@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -248,6 +249,17 @@ def test_an_unknown_option_is_a_usage_error(capfd: pytest.CaptureFixture[str]) -
     (event,) = [protocol.parse(line) for line in lines]
     assert isinstance(event, protocol.Error)
     assert event.at == "usage"
+
+
+def test_a_long_warm_up_is_no_silence() -> None:
+    lines = [*LINES[:2], protocol.dump(First(ns=10**9)), *LINES[3:]]
+    script = (
+        f"import time\nlines = {lines!r}\nprint(*lines[:3], sep='\\n', flush=True)\n"
+        "time.sleep(1.5)\nprint(*lines[3:], sep='\\n', flush=True)"
+    )
+    runner = (sys.executable, "-c", script)
+    found = drive.run(local.open(None), REQUEST, {}, runner, silence=0.5)
+    assert found.samples == [4, 5, 6]
 
 
 def wait(job: local.LocalJob) -> tuple[list[str], int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,35 +53,39 @@ def choose(device: Device, names: Iterable[str], kind: Kind, say: Say) -> dict[s
     """
     every = list(dict.fromkeys(names))
     local = device.ref.kind == "local"
-    if not local and REFERENCE in every:
-        raise UsageError(
-            f"{REFERENCE} is eager PyTorch, which does not run on {device.ref.name}",
-            "measure it on this machine, without --device",
-        )
-    if not local and kind == "python":
-        raise UsageError(
-            f"there is no Python on {device.ref.name}", "leave --runner out for a device"
-        )
+    if not local:
+        _check_remote(device, every, kind)
     if kind in ("python", "app"):
         return {}
     wanted = [name for name in every if name != REFERENCE]
     abi = _abi(device)
+    if kind == "auto" and local:
+        # All or none: rows of different runners do not compare, and eager PyTorch has none.
+        found = {name: native.find(abi, name) for name in wanted} if abi else {}
+        there = {name: one for name, one in found.items() if one is not None}
+        return there if len(there) == len(every) else {}
     if abi is None:
-        if kind == "auto" and local:
-            return {}
         raise DeviceError(
             f"{device.ref.name} runs {', '.join(device.abis) or 'programs of no known kind'}; "
             f"native runners exist for {' and '.join(native.ABIS)}",
             "measure on a 64-bit device",
         )
-    if kind == "auto" and local:
-        # All or none: rows of different runners do not compare, and eager PyTorch has none.
-        found = {name: native.find(abi, name) for name in wanted}
-        there = {name: one for name, one in found.items() if one is not None}
-        return there if len(there) == len(every) else {}
     with _BUILDING:  # devices that are measured at once share what is built
         built = native.build(abi, wanted, say)
     return {one.format: _fitting(one, device) for one in built}
+
+
+def _check_remote(device: Device, every: Sequence[str], kind: Kind) -> None:
+    """Refuse what only this machine can run."""
+    if REFERENCE in every:
+        raise UsageError(
+            f"{REFERENCE} is eager PyTorch, which does not run on {device.ref.name}",
+            "measure it on this machine, without --device",
+        )
+    if kind == "python":
+        raise UsageError(
+            f"there is no Python on {device.ref.name}", "leave --runner out for a device"
+        )
 
 
 def install(runner: RunnerSet | None, folder: Folder, kind: Kind = "auto") -> Runner:

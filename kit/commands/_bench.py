@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from kit.errors import KitError, OutputError, UsageError
 
 if TYPE_CHECKING:
+    from kit.bench.fleet import InternalError
     from kit.bench.measure import Progress
     from kit.bench.runner import Kind
     from kit.devices._contract import Device
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 AUTO = "auto"
+MASK_DIGITS = 256  # as runners take, see `kit.runners._affinity`
 
 
 @dataclass(frozen=True)
@@ -43,32 +48,46 @@ class Measured:
     results: list[LatencyResult]
 
 
-def run(asked: Asked, choice: str | None) -> tuple[list[Measured], list[KitError]]:
-    """Measure on this machine, or on the devices of a choice, all at once.
+def serials(choice: str | None) -> list[str]:
+    """Return the serials that `--device` means; `LOCAL` alone is this machine.
+
+    Raises:
+        DeviceError: there is none, or several and no choice.
+        UsageError: the choice names nothing.
+    """
+    if choice in (None, LOCAL):
+        return [LOCAL]
+    from kit.devices import _select
+
+    return _select.serials(None if choice == AUTO else choice)
+
+
+def run(asked: Asked, serials: list[str]) -> tuple[list[Measured], list[KitError | InternalError]]:
+    """Measure on this machine, or on devices, all at once.
 
     Returns:
-        What was measured, and the errors of devices that failed beside others.
+        What was measured, and the errors of devices that failed beside others, the gravest
+        first.
 
     Raises:
         KitError: what is wrong with the only device, or with this machine.
     """
     from kit.commands import _latency
 
-    if choice in (None, LOCAL):
+    if serials == [LOCAL]:
         from kit.devices import local
 
         with _latency.bar() as update:
             return [Measured(LOCAL, _on(local.open(None), asked, update))], []
-    from kit.devices import _select
-
-    serials = _select.serials(None if choice == AUTO else choice)
     if len(serials) == 1:
         with _latency.bar() as update:
             return [Measured(serials[0], _connected(serials[0], asked, update, None))], []
     return _several(serials, asked)
 
 
-def _several(serials: list[str], asked: Asked) -> tuple[list[Measured], list[KitError]]:
+def _several(
+    serials: list[str], asked: Asked
+) -> tuple[list[Measured], list[KitError | InternalError]]:
     from kit.bench import fleet
     from kit.commands import _latency
 
@@ -77,7 +96,15 @@ def _several(serials: list[str], asked: Asked) -> tuple[list[Measured], list[Kit
             serials, lambda serial, stop: _connected(serial, asked, updates[serial], stop)
         )
     measured = [Measured(o.serial, o.result) for o in outcomes if o.result is not None]
-    return measured, [o.error for o in outcomes if o.error is not None]
+    errors = [o.error for o in outcomes if o.error is not None]
+    return measured, sorted(errors, key=lambda error: isinstance(error, KitError))
+
+
+def told(error: KitError | InternalError) -> str:
+    """Return an error as text, as the command line writes the one that ends it."""
+    if isinstance(error, KitError):
+        return f"kit: {error.message}\nhint: {error.hint}"
+    return f"kit: {type(error).__name__}: {error}"
 
 
 def _connected(
@@ -111,6 +138,11 @@ def _on(device: Device, asked: Asked, update: Progress) -> list[LatencyResult]:
     )
 
 
+def is_folder(output: str) -> bool:
+    """Return whether `-o` names a folder: one that is there, or with a slash at its end."""
+    return Path(output).is_dir() or output.endswith(tuple(filter(None, (os.sep, os.altsep))))
+
+
 def check_output(output: Path, folder: bool) -> None:
     """Look whether results can be written, before minutes are spent on measuring them.
 
@@ -133,45 +165,63 @@ def files(
     bundles: Sequence[Path],
     output: Path,
     folder: bool,
-    several: bool,
 ) -> list[tuple[LatencyResult, Path]]:
-    """Return each result and the file it goes to.
+    """Return each result and the file it goes to; in a folder, one that is not there yet.
 
     Args:
         measured: what each device gave.
         bundles: that were measured, in the order of the results.
         output: as the option names it.
-        folder: whether it is a folder, in which files are named by the bundles.
-        several: whether devices were asked side by side: their serials are in the names.
+        folder: whether it is a folder, in which files are named by the device and the bundle.
     """
     if not folder:  # then there is one bundle, and one device
         return [(measured[0].results[0], output)]
     names = [path.resolve().name for path in bundles]
     unique = len(set(names)) == len(names)
-    found = []
+    found: dict[Path, LatencyResult] = {}
     for one in measured:
-        start = f"{_safe(one.serial)}-" if several else ""
+        # Quoted as in URLs, so that no two serials make one name: `127.0.0.1:5555` has a colon.
+        start = "" if one.serial == LOCAL else f"{quote(one.serial, safe='')}-"
         for index, (name, result) in enumerate(zip(names, one.results, strict=True), 1):
-            found.append((result, output / f"{start}{name if unique else f'{index}-{name}'}.json"))
-    return found
+            stem = f"{start}{name if unique else f'{index}-{name}'}"
+            found[_free(output, stem, found)] = result
+    return [(result, file) for file, result in found.items()]
 
 
-def _safe(serial: str) -> str:
-    """Return a serial as a part of a file's name: ``127.0.0.1:5555`` has a colon."""
-    return "".join(c if c.isalnum() or c in ".-_" else "_" for c in serial)
+def _free(folder: Path, stem: str, taken: Container[Path]) -> Path:
+    """Return ``STEM.json``, or with a number where that is there: it took minutes to measure."""
+    names = chain([stem], (f"{stem}-{number}" for number in count(2)))
+    files = (folder / f"{name}.json" for name in names)
+    return next(file for file in files if file not in taken and not os.path.lexists(file))
 
 
-def check(
-    quick: bool, official: bool, sweep: str | None, sustained: float | None, profile: bool
-) -> None:
-    """Refuse options that contradict each other.
+def check(options: Mapping[str, Any]) -> None:
+    """Refuse options of `kit bench` that contradict each other; one left out is false or None.
 
     Raises:
         UsageError: they do.
     """
+    given = {name for name, value in options.items() if value not in (None, False)}
+    quick, official = "quick" in given, "official" in given
+    sweep, sustained, profile = "sweep" in given, "sustained" in given, "profile" in given
     if quick and official:
         raise UsageError("--quick and --official exclude each other", "give one of them")
     if sweep and sustained:
         raise UsageError("--sweep and --sustained exclude each other", "give one of them")
     if profile and (sweep or sustained):
         raise UsageError("--profile goes with neither --sweep nor --sustained", "leave it out")
+    if sweep and (own := sorted({"threads", "cpus"} & given)):
+        raise UsageError(
+            f"--sweep tries threads and cores itself, so --{own[0]} has no place", "leave it out"
+        )
+    if sustained and (counts := sorted({"quick", "official", "repeats"} & given)):
+        raise UsageError(
+            f"--sustained is one process of its own length, so --{counts[0]} has no place",
+            "leave it out",
+        )
+    digits = str(options.get("cpus") or "").lower().removeprefix("0x")
+    if len(digits) > MASK_DIGITS:
+        raise UsageError(
+            f"the mask of --cpus has {len(digits)} digits; {MASK_DIGITS} are the most",
+            "give big, little, all, or a mask like f0",
+        )

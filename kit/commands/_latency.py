@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -123,7 +123,7 @@ def _number(value: float) -> str:
 def context(rows: Sequence[Row]) -> Iterator[str]:
     """Return where and how it was measured, in two lines."""
     run = rows[0].run
-    where, plan = run.context, run.plan
+    where = run.context
     versions: dict[str, str] = {}
     for row in rows:
         versions.update(row.run.context.versions)
@@ -135,7 +135,16 @@ def context(rows: Sequence[Row]) -> Iterator[str]:
         f"load {where.load_before:.2f} to {where.load_after:.2f}{others}"
     )
     tools = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
-    yield f"{plan.name} plan, {plan.repeats} × at least {plan.runs} samples; {tools}"
+    processes = [row.run.processes for row in rows]
+    repeats = _range(map(len, processes))
+    samples = _range(len(p.samples_ns) for each in processes for p in each)
+    yield f"{run.plan.name} plan, {repeats} × {samples} samples; {tools}"
+
+
+def _range(counts: Iterable[int]) -> str:
+    """Return ``3``, or ``3 to 6`` where they differ."""
+    found = sorted(set(counts))
+    return " to ".join(map(str, found if len(found) < 2 else (found[0], found[-1])))
 
 
 def doubts(rows: Sequence[Row]) -> Iterator[str]:

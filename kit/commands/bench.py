@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kit.commands._numbers import Finite
+
 if TYPE_CHECKING:
     from kit.commands._bench import Measured
     from kit.results.schema import Plan
@@ -31,10 +33,9 @@ _PATH = click.Path(path_type=Path)
     metavar="F,…",
     help="Comma-separated formats; `reference` is eager fp32 PyTorch. Default: all of the bundle.",
 )
-@click.option("--threads", type=click.IntRange(1, 1024), default=1, help="Default: 1.")
+@click.option("--threads", type=click.IntRange(1, 1024), help="Default: 1.")
 @click.option(
     "--cpus",
-    default="all",
     metavar="big|little|all|MASK",
     help="Cores to run on: a cluster, or a mask in hexadecimal. Default: all.",
 )
@@ -47,18 +48,16 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option(
     "--precision",
-    type=click.FloatRange(0.1, 50),
+    type=Finite(0.1, 50),
     help="Percent of the median that half its 95 % interval may have. Default: 2.",
 )
 @click.option(
     "--cool",
-    type=float,
+    type=Finite(),
     metavar="°C",
     help="Battery temperature that a process waits for. Default: 38.",
 )
-@click.option(
-    "--cool-wait", type=click.FloatRange(0), metavar="S", help="No longer than this. Default: 120."
-)
+@click.option("--cool-wait", type=Finite(0), metavar="S", help="No longer than this. Default: 120.")
 @click.option(
     "--runner",
     type=click.Choice(["auto", "python", "native"]),
@@ -74,7 +73,7 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option(
     "--sustained",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Finite(0, 1440, min_open=True),
     metavar="MIN",
     help="Measure so many minutes without a pause, and say when throttling begins.",
 )
@@ -82,7 +81,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "-o",
     "--output",
-    type=_PATH,
+    type=click.Path(),
     help="Write the result for `kit report`: a file, or a folder for several bundles or devices.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
@@ -95,34 +94,32 @@ def command(bundles: tuple[Path, ...], **options: Any) -> None:
     from kit.commands import _bench
     from kit.results import store
 
-    names = ("quick", "official", "sweep", "sustained", "profile")
-    _bench.check(*(options[name] for name in names))
+    _bench.check(options)
     given = tuple(dict.fromkeys(bundles))
-    output: Path | None = options["output"]
-    choice: str | None = options["choice"]
-    several = choice is not None and (choice == "all" or "," in choice)
-    folder = output is not None and (len(given) > 1 or several or output.is_dir())
+    serials = _bench.serials(options["choice"])
+    output = None if options["output"] is None else Path(options["output"])
+    folder = output is not None and (
+        len(given) * len(serials) > 1 or _bench.is_folder(options["output"])
+    )
     if output is not None:
         _bench.check_output(output, folder)
     asked = _bench.Asked(
         bundles=given,
         formats=formats(options["names"]),
         plan=plan(options),
-        cpus=options["cpus"],
+        cpus=options["cpus"] or "all",
         runner=options["runner"],
         profile=options["profile"],
         sweep=options["sweep"] is not None,
         keep=options["keep"],
     )
-    measured, errors = _bench.run(asked, choice)
+    measured, errors = _bench.run(asked, serials)
     if output is not None:
-        for result, file in _bench.files(
-            measured, given, output, folder, len(measured) + len(errors) > 1
-        ):
+        for result, file in _bench.files(measured, given, output, folder):
             store.write(result, file)
     show(measured, options["as_json"], options["sustained"] is not None)
     for error in errors[1:]:
-        click.echo(f"kit: {error.message}\nhint: {error.hint}", err=True)
+        click.echo(_bench.told(error), err=True)
     if errors:
         raise errors[0]
 
@@ -136,9 +133,10 @@ def plan(options: dict[str, Any]) -> Plan:
     """Return the plan that the options of `kit bench` mean."""
     from kit.bench import sustained
     from kit.bench.plan import preset
+    from kit.results.schema import Plan
 
     name = "quick" if options["quick"] else "official" if options["official"] else "default"
-    made = preset(name, options["threads"])  # type: ignore[arg-type]  # one of the three
+    made = preset(name, options["threads"] or 1)  # type: ignore[arg-type]  # one of the three
     changes: dict[str, Any] = {}
     if (repeats := options["repeats"]) is not None:
         most = made.most_repeats
@@ -149,10 +147,12 @@ def plan(options: dict[str, Any]) -> Plan:
         changes["cool_c"] = cool
     if (seconds := options["cool_wait"]) is not None:
         changes["cool_seconds"] = seconds
-    if changes:
-        made = made.model_copy(update={**changes, "name": "custom"})
+    if changes:  # a quick look stays one, without the pass for memory
+        changes["name"] = "quick" if name == "quick" else "custom"
     minutes = options["sustained"]
-    return made if minutes is None else sustained.plan(minutes, made)
+    made = made.model_copy(update=changes)
+    made = made if minutes is None else sustained.plan(minutes, made)
+    return Plan.model_validate(made.model_dump())
 
 
 def show(measured: Sequence[Measured], as_json: bool, sustained: bool) -> None:
@@ -163,10 +163,13 @@ def show(measured: Sequence[Measured], as_json: bool, sustained: bool) -> None:
     from kit.commands import _device_tables, _latency
 
     tables = [rows(one.results) for one in measured]
+    # The settings of a sweep are measured one after the other: they are in no pairs.
+    swept = any(result.recommended for one in measured for result in one.results)
     if as_json:
+        compared = [] if swept else [c for table in tables for c in paired.compare(table)]
         found = {
             "results": [record(row) for table in tables for row in table],
-            "comparisons": [paired.as_json(c) for table in tables for c in paired.compare(table)],
+            "comparisons": [paired.as_json(c) for c in compared],
             "recommended": {one.serial: _recommended(one) for one in measured},
         }
         click.echo(json.dumps(found))

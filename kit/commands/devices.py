@@ -12,8 +12,6 @@ from kit.errors import DeviceError, DeviceLost
 if TYPE_CHECKING:
     from kit.devices._facts import DeviceFacts
 
-_MB = 1024 * 1024
-
 
 @click.command("devices")
 @click.option(
@@ -116,7 +114,7 @@ def _join(*parts: object) -> str:
 
 
 def _megabytes(size: int | None) -> str | None:
-    return None if size is None else f"{size // _MB:,} MB"
+    return None if size is None else f"{size / 1e6:,.0f} MB"
 
 
 def _cores(found: DeviceFacts) -> str:

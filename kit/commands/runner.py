@@ -76,11 +76,12 @@ def _show(found: list[RunnerSet], as_json: bool) -> None:
     table = Table("abi", "format", "runtime")
     for name in ("MB", "files", "pages up to", "glibc"):
         table.add_column(name, justify="right")
+    table.add_column("hash", no_wrap=True)  # at the end of its folder: it tells versions apart
     for runner in found:
         table.add_row(
             *(runner.abi, runner.format, f"{runner.runtime} {runner.runtime_version}"),
             *(f"{runner.size / 1e6:.1f}", str(len(runner.files))),
-            *(f"{runner.page // 1024} KB", runner.glibc),
+            *(f"{runner.page // 1024} KB", runner.glibc, runner.folder.name.rpartition("-")[2]),
         )
     Console().print(table)
 

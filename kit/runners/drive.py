@@ -46,14 +46,15 @@ def run(
         request: what it shall do.
         variables: set for the process, see `environment`.
         runner: the command that `request` is appended to.
-        silence: a runner that prints nothing for so many seconds has failed.
+        silence: a runner that prints nothing for so many seconds has failed; the warm-up, of
+            which none tells before its end, has the time of its inferences on top.
 
     Raises:
         RunError: it failed, was killed, broke off or fell silent.
     """
     job = device.start((*runner, *request.arguments()), {**variables, **_import_path(runner)})
     try:
-        transcript, code = _listen(job, request.format, silence)
+        transcript, code = _listen(job, request, silence)
         _check(request.format, transcript, code, job.stderr())
     finally:
         job.kill()
@@ -69,7 +70,16 @@ def _import_path(runner: Sequence[str]) -> dict[str, str]:
     return {} if root.endswith("-packages") else {"PYTHONPATH": root}
 
 
-def _listen(job: Job, name: str, silence: float) -> tuple[Transcript, int]:
+def _patience(transcript: Transcript, request: Request, silence: float) -> float:
+    """Return the seconds of silence that are too many now."""
+    if transcript.first is None or transcript.stage != "first":
+        return silence
+    # Twice the first inference each: later ones are faster, unless the device throttles.
+    warming = 2 * request.warmup * transcript.first.ns / 1e9
+    return silence + request.warmup_seconds + warming
+
+
+def _listen(job: Job, request: Request, silence: float) -> tuple[Transcript, int]:
     transcript, heard = Transcript(), time.monotonic()
     while True:
         lines, code = job.poll()
@@ -79,10 +89,10 @@ def _listen(job: Job, name: str, silence: float) -> tuple[Transcript, int]:
             return transcript, code
         if lines:
             heard = time.monotonic()
-        elif time.monotonic() - heard > silence:
+        elif time.monotonic() - heard > (limit := _patience(transcript, request, silence)):
             raise RunError(
-                f"{name}: the runner said nothing for {silence:g} s after {transcript.stage!r}"
-                + _tail(job.stderr()),
+                f"{request.format}: the runner said nothing for {limit:g} s after "
+                f"{transcript.stage!r}" + _tail(job.stderr()),
                 "the machine may be overloaded, or the model hangs in this runtime",
             )
         job.wait()

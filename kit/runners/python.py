@@ -118,28 +118,7 @@ def _measure(request: Request, line: _Line) -> None:
         module = formats.get(request.format)
     with _stage(Exit.PROFILE):
         kind = _python_profile.kind(request.format) if request.profile else None
-    with _stage(Exit.LOAD):
-        runtime = module.INFO.runtime if hasattr(module, "INFO") else "torch"
-        obeyed = module.prepare(request.threads)
-        _spare_load(module, request)
-        versions = {
-            "kit": kit.__version__,
-            "runner": "python",
-            "python": platform.python_version(),
-            runtime: module.version(),
-        }
-    line.say(
-        say.Start(
-            protocol=say.VERSION,
-            pid=os.getpid(),
-            threads=request.threads,
-            obeyed=obeyed,
-            versions=versions,
-            cpus=_affinity.in_use(),
-            page=mmap.PAGESIZE,
-            clock=_CLOCK,
-        )
-    )
+    _start(module, request, line)
     # After a spare load there is no telling what the runtime alone takes.
     base = None if request.format == REFERENCE else _forget_peak()
     with _stage(Exit.LOAD):
@@ -164,6 +143,32 @@ def _measure(request: Request, line: _Line) -> None:
     if kind is not None:
         line.say(say.Profile(path=request.profile, kind=kind))
     line.say(say.End(count=count, cpu_ns=cpu))
+
+
+def _start(module: ModuleType, request: Request, line: _Line) -> None:
+    """Make the runtime ready, and say what runs here."""
+    with _stage(Exit.LOAD):
+        runtime = module.INFO.runtime if hasattr(module, "INFO") else "torch"
+        obeyed = module.prepare(request.threads)
+        _spare_load(module, request)
+        versions = {
+            "kit": kit.__version__,
+            "runner": "python",
+            "python": platform.python_version(),
+            runtime: module.version(),
+        }
+    line.say(
+        say.Start(
+            protocol=say.VERSION,
+            pid=os.getpid(),
+            threads=request.threads,
+            obeyed=obeyed,
+            versions=versions,
+            cpus=_affinity.in_use(),
+            page=mmap.PAGESIZE,
+            clock=_CLOCK,
+        )
+    )
 
 
 def _load(module: ModuleType, request: Request) -> Any:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from transport_samples import free_port
 from virtual_device.device import Device as Virtual
@@ -18,7 +19,7 @@ from kit.devices import _select
 from kit.devices._again import PATIENCE, Again
 from kit.devices._transport import Transport
 from kit.devices.adb import AdbDevice
-from kit.results.schema import Plan
+from kit.results.schema import LatencyResult, Plan
 
 # How the command line of a runner begins.
 RUNNER = "/data/local/tmp/kit/sets/"
@@ -61,6 +62,18 @@ def opened(
     inner = wrap(_select.open_transport(serial))
     with closing(AdbDevice(Again(inner, patience), keep)) as device:
         yield device
+
+
+def is_whole(result: LatencyResult, samples: int) -> bool:
+    """Whether a result of one process has its samples and the right answer."""
+    (run,) = result.runs
+    (process,) = run.processes
+    return (
+        len(process.samples_ns) >= samples
+        and run.golden_max_abs < 1e-5
+        and process.cpu_ns is not None
+        and np.isfinite(process.samples_ns).all()
+    )
 
 
 def left(device: Virtual, before: dict[str, str] | None = None) -> list[str]:

@@ -20,7 +20,7 @@ from device_samples import ENDLESS, QUICK, RUNNER, connected, left, opened, unti
 
 from kit import bundle as bundles
 from kit import cli
-from kit.bench import fleet, measure, sustained, sweep
+from kit.bench import cores, fleet, measure, sustained, sweep
 from kit.bench import runner as bench_runner
 from kit.bundle import REFERENCE, Bundle
 from kit.devices import adb
@@ -172,6 +172,33 @@ def test_cores_are_read_back(device, tiny_bundle):
     core = max(os.sched_getaffinity(0))
     (run,) = on(device, tiny_bundle, QUICK.model_copy(update={"cpus": f"{1 << core:x}"})).runs
     assert run.cpus == f"{1 << core:x}"
+
+
+def test_cores_that_the_kernel_leaves_out_are_told(device, tiny_bundle):
+    count = os.cpu_count() or 1
+    present = device.folder / "sys/devices/system/cpu/present"
+    before = present.read_text()
+    present.write_text(f"0-{count + 1}\n")  # two that are switched off
+    with opened(device.serial) as one:
+        mask = cores.mask(f"{(4 << count) - 1:x}", one.clusters)
+    present.write_text(before)
+    (run,) = on(device, tiny_bundle, QUICK.model_copy(update={"cpus": mask})).runs
+    real = f"{(1 << count) - 1:x}"
+    assert run.cpus == real
+    (warning,) = [text for text in run.warnings if "the kernel gave" in text]
+    assert warning.startswith(f"of the cores 0-{count + 1} the kernel gave 0")
+    assert warning.endswith(f"measure with --cpus {real}")
+
+
+def test_a_mask_of_cores_that_do_not_exist_is_refused(device, tiny_bundle, capsys):
+    count = os.cpu_count() or 1
+    options = ["--device", device.serial, "--quick", "--cpus", f"{2 << count:x}"]
+    assert cli.run(["bench", str(tiny_bundle.path), *options]) == 2
+    err = capsys.readouterr().err
+    assert f"there is no core {count + 1}; there are 0" in err
+    assert f"like {(1 << count) - 1:x} for all" in err
+    options = ["--runner", "python", "--quick", "--cpus", f"{2 << count:x}"]
+    assert cli.run(["bench", str(tiny_bundle.path), *options]) == 2  # here as well
 
 
 def test_a_core_that_is_not_there_is_told(device, tiny_bundle):

@@ -6,18 +6,16 @@ import threading
 import time
 from contextlib import ExitStack
 
-import numpy as np
 import pytest
 import virtual_device
 from conftest import FAST
-from device_samples import ENDLESS, kit, left, opened, runners, until
+from device_samples import ENDLESS, is_whole, kit, left, opened, runners, until
 from native_samples import runner
 from virtual_device.relay import Relay
 
 from kit.bench import measure
 from kit.devices._again import Again
 from kit.errors import DeviceLost
-from kit.results.schema import LatencyResult
 
 pytestmark = pytest.mark.usefixtures("direct")
 
@@ -116,17 +114,6 @@ def world(new_device, shared):
             return World(device, how, back, stack)
 
         yield made
-
-
-def is_whole(result: LatencyResult, samples: int) -> bool:
-    (run,) = result.runs
-    (process,) = run.processes
-    return (
-        len(process.samples_ns) >= samples
-        and run.golden_max_abs < 1e-5
-        and process.cpu_ns is not None
-        and np.isfinite(process.samples_ns).all()
-    )
 
 
 CASES = [

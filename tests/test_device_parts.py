@@ -8,12 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from kit.bench import cores, paired, sustained, sweep
+from kit.bench import cores, gates, paired, sustained, sweep
 from kit.devices import _condition, _lock
 from kit.devices._parse import Cluster
 from kit.errors import UsageError
 from kit.results import statistics
-from kit.results.schema import Condition, Process
+from kit.results.schema import Condition, Plan, Process
 
 ANSWER = """
 noise of a shell
@@ -108,6 +108,38 @@ def test_a_mask(text, expected):
 def test_no_mask(text):
     with pytest.raises(UsageError, match="is no mask of cores"):
         cores.mask(text, PHONE)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("100", "no core 8; there are 0-7"), ("5ff", "no core 8, 10; there are 0-7")],
+)
+def test_a_mask_of_cores_that_do_not_exist(text, words):
+    with pytest.raises(UsageError, match=words) as caught:
+        cores.mask(text, PHONE)
+    assert "like ff for all" in caught.value.hint
+    assert cores.mask(text, ()) == text  # a device that does not tell its cores
+
+
+def test_cores_as_text():
+    assert cores.numbers("d07") == (0, 1, 2, 8, 10, 11)
+    assert cores.spans((11, 0, 1, 2, 8, 10)) == "0-2, 8, 10-11"
+
+
+@pytest.mark.parametrize(
+    ("asked", "given", "words"),
+    [
+        ("f0", ["f0", "F0"], None),
+        ("", ["3", "1"], None),
+        ("f0", [], None),
+        ("f0", ["f0", "30"], "of the cores 4-7 the kernel gave 4-5 only"),
+        ("f0", ["70", "30", "70"], "gave 4-6 and 4-5 only"),
+    ],
+)
+def test_cores_that_were_not_given_are_a_warning(asked, given, words):
+    said = list(gates.of_cores(Plan(cpus=asked), given))
+    assert len(said) == (words is not None)
+    assert all(str(words) in text for text in said)
 
 
 @pytest.mark.parametrize(

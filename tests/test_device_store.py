@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from device_samples import connected, opened
-from transport_samples import NAMES
+from transport_samples import FOLDER, NAMES
 
 from kit.devices import _store, adb
 from kit.devices._store import BLOBS, CHECKED, Store, ask
@@ -56,6 +56,29 @@ def test_a_file_travels_once(device, files):
         again.put(files)
         store.put(files)
         assert (again.pushed, store.pushed) == (0, 300_007)
+
+
+@pytest.mark.parametrize("old", [False, True])  # Android without `fsync`
+def test_files_are_on_the_storage_before_they_have_their_names(device, files, old):
+    def record(name, code):
+        program = device.folder / "system/bin" / name
+        program.unlink()
+        program.write_text(
+            f"#!/system/bin/sh\necho {name} $(ls -A {BLOBS}) >>{FOLDER}/synced; exit {code}\n"
+        )
+        program.chmod(0o755)
+
+    record("fsync", int(old))
+    record("sync", 0)
+    with connected(device.serial) as transport:
+        Store(transport).put(files)
+        parts = " ".join(f".{digest}.part" for digest in sorted(b.sha256 for b in files.values()))
+        rows = device.read("synced").decode().splitlines()
+        assert rows == [f"fsync {parts}", f"sync {parts}"][: 1 + old]
+        store = Store(transport)
+        store.put(files)
+        assert store.pushed == 0
+        assert device.read("synced").decode().splitlines() == rows  # nothing more to wait for
 
 
 @pytest.mark.parametrize("change", [lambda old: old[:-1], lambda old: b"x" + old[1:]])

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from kit.devices._parse import Cluster
 from kit.errors import UsageError
-
-NAMES = ("all", "big", "little")
 
 
 def mask(text: str, clusters: Sequence[Cluster]) -> str:
@@ -19,18 +17,42 @@ def mask(text: str, clusters: Sequence[Cluster]) -> str:
         clusters: of the device.
 
     Raises:
-        UsageError: it is none of these, or the device has one kind of core only.
+        UsageError: it is none of these, names cores that do not exist, or the device has one
+            kind of core only.
     """
     if text in ("", "all"):
         return ""
     if text in ("big", "little"):
-        return _of(_end(text, clusters))
+        return _mask(_end(text, clusters).cpus)
     digits = text.lower().removeprefix("0x")
     if not digits or set(digits) - set("0123456789abcdef") or int(digits, 16) == 0:
         raise UsageError(
             f"--cpus {text!r} is no mask of cores", "give big, little, all, or a mask like f0"
         )
+    known = {cpu for cluster in clusters for cpu in cluster.cpus}
+    missing = set(numbers(digits)) - known
+    if known and missing:  # the kernel takes such a mask, and leaves them out without a word
+        raise UsageError(
+            f"--cpus {text}: there is no core {spans(missing)}; there are {spans(known)}",
+            f"give a mask of cores that are there, like {_mask(known)} for all",
+        )
     return f"{int(digits, 16):x}"
+
+
+def numbers(mask: str) -> tuple[int, ...]:
+    """Return the numbers of the cores in a mask."""
+    return tuple(i for i in range(4 * len(mask)) if int(mask, 16) >> i & 1)
+
+
+def spans(cpus: Iterable[int]) -> str:
+    """Return numbers of cores as text, like ``0-3, 6``."""
+    found: list[list[int]] = []
+    for cpu in sorted(cpus):
+        if found and cpu == found[-1][-1] + 1:
+            found[-1][1:] = [cpu]
+        else:
+            found.append([cpu])
+    return ", ".join("-".join(map(str, span)) for span in found)
 
 
 def _end(text: str, clusters: Sequence[Cluster]) -> Cluster:
@@ -45,8 +67,8 @@ def _end(text: str, clusters: Sequence[Cluster]) -> Cluster:
     return next(cluster for cluster in known if cluster.max_mhz == wanted)
 
 
-def _of(cluster: Cluster) -> str:
-    return f"{sum(1 << cpu for cpu in cluster.cpus):x}"
+def _mask(cpus: Iterable[int]) -> str:
+    return f"{sum(1 << cpu for cpu in cpus):x}"
 
 
 def choices(clusters: Sequence[Cluster]) -> dict[str, int]:

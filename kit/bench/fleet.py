@@ -13,13 +13,17 @@ from kit.errors import KitError
 T = TypeVar("T")
 
 
+class InternalError(Exception):
+    """An error that kit did not foresee, on one of several devices; its cause has the traceback."""
+
+
 @dataclass(frozen=True)
 class Outcome(Generic[T]):
     """What came of one device: a result, or the error that ended its work."""
 
     serial: str
     result: T | None = None
-    error: KitError | None = None
+    error: KitError | InternalError | None = None
 
 
 def each(
@@ -30,8 +34,7 @@ def each(
 
     Args:
         serials: of the devices.
-        work: gets a serial, and an event that is set when it shall give up; it raises only
-            `KitError` on purpose.
+        work: gets a serial, and an event that is set when it shall give up.
 
     Raises:
         KeyboardInterrupt: all work has given up by then.
@@ -48,7 +51,14 @@ def each(
 
 
 def _outcome(serial: str, future: Future[T]) -> Outcome[T]:
-    try:
+    error = future.exception()
+    if error is None:
         return Outcome(serial, result=future.result())
-    except KitError as exc:
-        return Outcome(serial, error=exc)
+    if isinstance(error, KitError):
+        return Outcome(serial, error=error)
+    if not isinstance(error, Exception):
+        raise error
+    # A bug, which shall not cost the others their results.
+    internal = InternalError(f"on {serial}: {type(error).__name__}: {error}")
+    internal.__cause__ = error
+    return Outcome(serial, error=internal)

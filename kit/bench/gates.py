@@ -6,9 +6,9 @@ that all runs of one measurement carry the same text and a report says it once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from kit.bench import stability
+from kit.bench import cores, stability
 from kit.bench.stability import Stability
 from kit.results.schema import Context, Plan, Process
 
@@ -25,6 +25,7 @@ def warnings(
     obeyed: int | None,
     processes: Sequence[Process],
     kind: str = "local",
+    cpus: Iterable[str] = (),
 ) -> tuple[str, ...]:
     """Return what to know before believing the samples of one run, the gravest first.
 
@@ -34,11 +35,13 @@ def warnings(
         obeyed: threads that the runtime says it used.
         processes: with their samples.
         kind: of the device, see `kit.results.schema.DeviceRef`.
+        cpus: masks of the cores that the kernel gave to the processes.
     """
     found = stability.assess([p.samples_ns for p in processes])
     return (
         *of_machine(context, plan, kind),
         *of_conditions(plan, processes),
+        *of_cores(plan, cpus),
         *of_threads(plan, obeyed, processes),
         *of_stability(found, plan.precision),
         *of_count(plan, processes),
@@ -87,6 +90,22 @@ def of_conditions(plan: Plan, processes: Sequence[Process]) -> Iterator[str]:
         yield (
             f"the device reported the thermal status {', '.join(sorted(map(str, statuses)))}: "
             "it slows itself down then, so let it cool down and measure again"
+        )
+
+
+def of_cores(plan: Plan, cpus: Iterable[str]) -> Iterator[str]:
+    """Warn when the kernel gave other cores than it was asked for.
+
+    It leaves out, without a word, what is switched off or kept from the program.
+    """
+    given = dict.fromkeys(
+        mask for mask in cpus if plan.cpus and int(mask, 16) != int(plan.cpus, 16)
+    )
+    if given:
+        got = " and ".join(cores.spans(cores.numbers(mask)) for mask in given)
+        yield (
+            f"of the cores {cores.spans(cores.numbers(plan.cpus))} the kernel gave {got} only: the "
+            f"others are off or kept from programs, so measure with --cpus {min(given, key=len)}"
         )
 
 

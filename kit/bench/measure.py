@@ -166,5 +166,5 @@ def _result(target: Target, device: Device, plan: Plan, context: Context) -> Run
         resolved=known,
         operators=target.operators,
         context=context.model_copy(update={"versions": versions}),
-        warnings=gates.warnings(context, plan, obeyed, processes, device.ref.kind),
+        warnings=gates.warnings(context, plan, obeyed, processes, device.ref.kind, target.cpus),
     )

@@ -60,6 +60,8 @@ def _once(place: Place, target: Target, kind: str) -> None:
         target.operators = _operators(place.folder, heard, target)
     else:
         target.heard = heard
+        if heard.start is not None and heard.start.cpus is not None:
+            target.cpus.append(heard.start.cpus)
         target.processes.append(_process(heard, waited, device))
 
 

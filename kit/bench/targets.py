@@ -31,7 +31,11 @@ ANSWER = "answer.bin"
 
 @dataclass
 class Target:
-    """One format of one bundle, and what its processes said so far."""
+    """One format of one bundle, and what its processes said so far.
+
+    Attributes:
+        cpus: mask of the cores that each process was given, where it could be asked.
+    """
 
     bundle: Bundle
     name: str
@@ -40,6 +44,7 @@ class Target:
     request: Request
     runner: Runner
     processes: list[Process] = field(default_factory=list)
+    cpus: list[str] = field(default_factory=list)
     heard: Transcript | None = None
     memory: Transcript | None = None
     operators: tuple[Operator, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from kit.devices import _parse
+from kit.errors import DeviceLost
 from kit.results.schema import Condition
 
 _MARK = "==kit:condition"
@@ -30,15 +31,36 @@ def parse(text: str, began: float = 0.0) -> Condition | None:
     said = dict(zip(pieces[1::2], pieces[2::2], strict=False))
     if "end" not in said:
         return None
-    uptime = re.match(r"\s*(\d+(?:\.\d+)?)", said.get("uptime", ""))
+    uptime = seconds(said.get("uptime", ""))
     battery = _parse.battery(said.get("battery", ""))
     return Condition(
-        seconds=round(float(uptime[1]) - began, 2) if uptime else 0.0,
+        seconds=round(uptime - began, 2) if uptime is not None else 0.0,
         temperature_c=battery.temperature_c if battery else None,
         thermal_status=_parse.thermal_status(said.get("thermal", "")),
         battery=battery.level if battery else None,
         mhz=tuple(int(khz) / 1000 for khz in re.findall(r"^\d+$", said.get("clocks", ""), re.M)),
     )
+
+
+def seconds(text: str) -> float | None:
+    """Return the uptime that a text like that of ``/proc/uptime`` begins with."""
+    found = re.match(r"\s*(\d+(?:\.\d+)?)", text)
+    return float(found[1]) if found else None
+
+
+def check_restart(serial: str, uptime: float, before: float) -> None:
+    """Look whether a device is still the one that was seen before.
+
+    Uptime tells, and nobody can set it; the time of day may jump.
+
+    Raises:
+        DeviceLost: it was started anew, which ended the run and all that was set for it.
+    """
+    if uptime < before:
+        raise DeviceLost(
+            f"lost device {serial!r}: it was started anew during the measurement",
+            "let it come to rest, and measure again; heat or an empty battery can restart a device",
+        )
 
 
 def cool(condition: Condition, limit_c: float) -> bool:

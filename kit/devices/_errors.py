@@ -32,6 +32,7 @@ FIXES = {
     "use that server",
 }
 _LOST_HINT = "check the cable or the network, and that the device is awake; `kit devices` shows it"
+_SERVER_HINT = "the adb server has ended: start it again with `adb start-server`"
 _BAD_ANSWER = "check that an adb daemon of Android listens there, and not another program"
 _GONE = ("not found", "closed", "no devices", "device disconnected")
 
@@ -114,7 +115,9 @@ def _of_direct(exc: Exception, serial: str) -> DeviceError | None:
 def _of_server(exc: Exception, serial: str) -> DeviceError | None:
     from adbutils import errors as adb
 
-    if isinstance(exc, adb.AdbTimeout | adb.AdbConnectionError):
+    if isinstance(exc, adb.AdbConnectionError):  # to the server, not to the device
+        return DeviceLost(lost(serial, _words(exc)).message, _SERVER_HINT)
+    if isinstance(exc, adb.AdbTimeout):
         return lost(serial, _words(exc))
     return _answered(serial, _words(exc)) if isinstance(exc, adb.AdbError) else None
 

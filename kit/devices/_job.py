@@ -47,15 +47,21 @@ class AdbJob:
         began: float,
     ) -> None:
         self._transport, self._folder, self._began = transport, folder, began
+        self._uptime = began  # at the last look
         self._lines, self._pause, self._sampled = 0, _FIRST_PAUSE, time.monotonic()
         self.conditions: list[Condition] = []
         self.pid = _start(transport, folder, command, environment)
 
     def poll(self) -> tuple[list[str], int | None]:
-        """Return the complete lines since the last call, and the exit code or None."""
+        """Return the complete lines since the last call, and the exit code or None.
+
+        Raises:
+            DeviceLost: the device was started anew meanwhile, or see `Transport`.
+        """
         due = time.monotonic() - self._sampled > CONDITION_SECONDS
         text = ask(self._transport, self._question(due), timeout=30)
         head, _, output = text.partition(f"{_MARK} out\n")
+        self._check_restart(head)
         if due:
             self._sampled = time.monotonic()
             condition = _condition.parse(head, self._began)
@@ -81,13 +87,21 @@ class AdbJob:
     def _question(self, with_condition: bool) -> str:
         condition = f"{_condition.SCRIPT}; " if with_condition else ""
         return (
-            f"cd {self._folder} && {{ {_lock.BEAT} 2>/dev/null; {condition}"
+            f"cd {self._folder} && {{ {_lock.BEAT} 2>/dev/null; echo {_MARK} up $u; {condition}"
             # In this order: who is not alive has written its exit code, or never will, and
             # after the exit code no output comes.
             f"kill -0 {self.pid} 2>/dev/null && echo {_MARK} alive; "
             f"echo {_MARK} rc $(cat rc 2>/dev/null); "
             f"echo {_MARK} out; tail -n +{self._lines + 1} out; }}"
         )
+
+    def _check_restart(self, head: str) -> None:
+        """Without this, a job that a restart ended would look as if it had been killed."""
+        found = re.search(rf"^{_MARK} up (\S+)", head, re.MULTILINE)
+        uptime = _condition.seconds(found[1]) if found else None
+        if uptime is not None:
+            _condition.check_restart(self._transport.serial, uptime, self._uptime)
+            self._uptime = uptime
 
     def _code(self, head: str) -> int | None:
         found = re.search(rf"^{_MARK} rc (\d+)", head, re.MULTILINE)

@@ -5,9 +5,10 @@
     ROOT/runs/TOKEN/             one measurement; removed at its end
     ROOT/lock/, ROOT/settings    see `_lock` and `_settings`
 
-A file arrives under another name, is hashed on the device and then renamed. It keeps the
-modification time of `CHECKED`: so a later look at size and time tells, in one command for
-all files, which are still what was checked.
+A file arrives under another name, is hashed on the device, written through to its storage and
+then renamed. It keeps the modification time of `CHECKED`: so a later look at size and time
+tells, in one command for all files, which are still what was checked. Size and time could
+outlive the content where the device loses its power; hence the writing through.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ SWEEP = f"rm -f {BLOBS}/.*.part"  # what was half pushed
 CHECKED = 1_000_000_000  # seconds since 1970
 SLACK = 32 * 1024 * 1024  # bytes to leave free for outputs
 _MARK = "==kit:store=="
-_HASHED_PER_SECOND = 10e6  # bytes, on a slow device
+_BYTES_PER_SECOND = 10e6  # hashed or written by a slow device
 
 Sent = Callable[[int, int], None]  # bytes that travelled, of how many
 
@@ -192,20 +193,27 @@ class Store:
         """Rename what arrived as it was sent; remove and return the rest."""
         real = self._hashes(blobs, ".part")
         good = [digest for digest in blobs if real.get(digest) == digest]
-        moves = [f"mv -f {BLOBS}/.{d}.part {BLOBS}/{d}" for d in good]
+        parts = " ".join(f"{BLOBS}/.{d}.part" for d in good)
+        # Old Androids have no `fsync`, and a `sync` that takes no names.
+        moves = [f"{{ fsync {parts} 2>/dev/null || sync; true; }}"] if good else []
+        moves += [f"mv -f {BLOBS}/.{d}.part {BLOBS}/{d}" for d in good]
         altered = {digest: b for digest, b in blobs.items() if digest not in good}
         moves += [f"rm -f {BLOBS}/.{d}.part" for d in altered]
-        ask(self._transport, " && ".join(moves))
+        ask(self._transport, " && ".join(moves), _patience(blobs))
         return altered
 
     def _hashes(self, blobs: Mapping[str, Blob], suffix: str) -> dict[str, str]:
         dot = "." if suffix else ""
         files = " ".join(f"{dot}{digest}{suffix}" for digest in blobs)
-        size = sum(b.size for b in blobs.values())
         text = ask(
             self._transport,
             f"cd {BLOBS} && {{ sha256sum {files} 2>/dev/null; true; }}",
-            timeout=20 + size / _HASHED_PER_SECOND,
+            _patience(blobs),
         )
         rows = (line.split() for line in text.splitlines())
         return {r[1].strip(".").removesuffix(".part"): r[0] for r in rows if len(r) == 2}
+
+
+def _patience(blobs: Mapping[str, Blob]) -> float:
+    """Return the seconds in which a slow device has read or written blobs."""
+    return 20 + sum(b.size for b in blobs.values()) / _BYTES_PER_SECOND

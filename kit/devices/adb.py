@@ -102,7 +102,7 @@ class AdbDevice:
             recover(self._transport)
             self._run = f"{RUNS}/{token}"
             ask(self._transport, f"mkdir -p {self._run}")
-            self._began = _uptime(self._transport)
+            self._began = _number(ask(self._transport, "cat /proc/uptime"))
             self._settings = _settings.apply(self._transport)
             yield AdbFolder(self._transport, self._store, self._run)
         except BaseException:
@@ -146,9 +146,15 @@ class AdbDevice:
         return time.monotonic() - began
 
     def condition(self) -> Condition:
-        """Return how the device fares now; a sign of life for the lock, too."""
+        """Return how the device fares now; a sign of life for the lock, too.
+
+        Raises:
+            DeviceLost: it was started anew since the measurement began.
+        """
         text = ask(self._transport, f"{_lock.BEAT} 2>/dev/null; {_condition.SCRIPT}")
-        return _condition.parse(text, self._began) or Condition(seconds=0.0)
+        found = _condition.parse(text, self._began) or Condition(seconds=0.0)
+        _condition.check_restart(self._transport.serial, found.seconds, 0.0)
+        return found
 
     def conditions(self) -> tuple[Condition, ...]:
         """Return what was sampled while the last job ran, and how it is now."""
@@ -270,10 +276,6 @@ def clean(transport: Transport) -> int:
     finally:
         _lock.forget(token)
     return int(size) * 1024
-
-
-def _uptime(transport: Transport) -> float:
-    return _number(ask(transport, "cat /proc/uptime"))
 
 
 def _number(text: str) -> float:

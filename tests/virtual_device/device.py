@@ -12,8 +12,9 @@ from typing import Any
 
 import psutil
 
-from virtual_device import life
+from virtual_device import clocks, life
 from virtual_device.mounts import STORAGE
+from virtual_device.roots import CannotRun
 from virtual_device.state import State
 
 
@@ -111,6 +112,26 @@ class Device:
     def restart(self) -> None:
         """Start the adb daemon again, on the same port; files and processes stay."""
         self._ask("restart", None)
+
+    def reboot(self, uptime: float = 20.0) -> None:
+        """End every process and start anew, so many seconds ago; files and settings stay."""
+        self._ask("reboot", uptime)
+
+    def jump(self, seconds: float) -> None:
+        """Let the time of day be so many seconds off; the first call restarts the daemon.
+
+        Raises:
+            CannotRun: it is not an x86_64 device, or there is no compiler.
+        """
+        if self.arch != "x86_64":
+            raise CannotRun("only the x86_64 virtual device has a time of day that jumps")
+        values = self.folder / "values"
+        first = not (values / clocks.OFFSET).exists()
+        if first:
+            clocks.make(values)
+        clocks.jump(values, seconds)
+        if first:
+            self.restart()
 
     def stop(self) -> None:
         """End the device; nothing of it stays."""

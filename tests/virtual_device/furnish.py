@@ -13,7 +13,7 @@ SHIMS = Path(__file__).with_name("shims")
 TOYBOX = (
     "[ base64 basename cat chgrp chmod chown cksum clear cmp comm cp cpio cut date df dirname"
     " dmesg dos2unix du echo egrep env expand fallocate false fgrep file find flock free"
-    " getconf grep groups gunzip head hostname id ifconfig inotifyd ionice kill killall ln"
+    " fsync getconf grep groups gunzip head hostname id ifconfig inotifyd ionice kill killall ln"
     " logname losetup ls lsmod md5sum microcom mkdir mkfifo mknod mkswap mktemp modinfo mount"
     " mountpoint mv nc netcat netstat nice nl nohup nproc nsenter od paste patch pgrep pidof"
     " pkill pmap printenv printf ps pwd readelf readlink realpath renice rm rmdir rmmod sed"

@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from virtual_device import confine, mounts
+from virtual_device import clocks, confine, mounts
 from virtual_device.pump import Pump
 
 INNER_PORT = 5555
@@ -43,6 +43,7 @@ class Supervisor:
         self.storage = self.root / mounts.STORAGE
         self.port = _free_port() if self.proot else INNER_PORT
         self.daemon: subprocess.Popen[bytes] | None = None
+        self.booted: list[str] = []  # before the daemon's command: a kernel started lately
 
     def prepare(self) -> None:
         """Make everything but the daemon."""
@@ -63,11 +64,19 @@ class Supervisor:
         if self.proot:
             command = confine.under_proot(self.root, self.folder)
         env, null = _environment(self.arch, self.port), subprocess.DEVNULL
+        if (self.folder / "values" / clocks.OFFSET).exists():
+            env |= clocks.preload("/data/vdev")
         with (self.folder / "adbd.log").open("ab") as log:
             self.daemon = subprocess.Popen(
-                [*command, "/vdev/adbd"], env=env, stdin=null, stdout=log, stderr=log
+                [*self.booted, *command, "/vdev/adbd"], env=env, stdin=null, stdout=log, stderr=log
             )
         self._wait_until_listening(self.daemon)
+
+    def reboot(self, uptime: float) -> None:
+        """End every process, as a phone that starts anew; files and settings stay."""
+        self.booted = clocks.started_ago(uptime)
+        os.kill(-1, signal.SIGKILL)  # all of this process namespace but this process
+        self.restart()
 
     def end_daemon(self) -> None:
         """Kill the daemon, under proot with all that it started."""
@@ -82,7 +91,9 @@ class Supervisor:
         if name == "restart":
             return self.restart()
         if self.proot:
-            raise ValueError("proot gives its storage no size and no mode")
+            raise ValueError("proot gives neither a size, nor a mode, nor a start of its own")
+        if name == "reboot":  # uptime in seconds
+            return self.reboot(value)
         if name == "free":  # bytes left in /data/local/tmp
             room = os.statvfs(self.storage)
             used = (room.f_blocks - room.f_bfree) * room.f_frsize

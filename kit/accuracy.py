@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -60,7 +60,26 @@ def evaluate(
     """
     bundle = bundle if isinstance(bundle, Bundle) else bundles.load(bundle)
     names = _names(bundle, formats)
-    chosen = _choose(bundle, Path(images), None if labels is None else Path(labels), limit)
+    path = None if labels is None else Path(labels)
+    chosen = choose(Path(images), path, _audience(bundle), limit)
+    return measure(bundle, names, chosen, progress)
+
+
+def measure(
+    bundle: Bundle, names: Sequence[str], chosen: Chosen, progress: Progress | None = None
+) -> AccuracyResult:
+    """Compare formats of a bundle with the float model, on pictures that were chosen.
+
+    Args:
+        bundle: what is measured.
+        names: of its formats.
+        chosen: see `choose`.
+        progress: is called with the number of pictures done and in all.
+
+    Raises:
+        PictureError: a picture cannot be used.
+        RunError: a runtime answered with NaN.
+    """
     tallies = _run(bundle, names, chosen.pictures, progress)
     return AccuracyResult(
         kit_version=__version__,
@@ -87,24 +106,67 @@ def _method(bundle: Bundle, name: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Chosen:
+class Chosen:
+    """Pictures to measure on.
+
+    Attributes:
+        source: name of their folder or zip.
+        pictures: with labels, or all without.
+        sha256: of their contents and labels.
+        left_out: how many of the set calibrated or trained the model.
+    """
+
     source: str
     pictures: list[Picture]
     sha256: str
     left_out: int
 
+    @property
+    def labelled(self) -> bool:
+        """Whether the classes are known."""
+        return self.pictures[0].label is not None
 
-def _choose(bundle: Bundle, images: Path, labels: Path | None, limit: int | None) -> _Chosen:
-    """Open the set, leave out what calibrated the bundle, and thin out to the limit."""
-    if limit is not None and limit < 1:
-        raise UsageError(f"the limit {limit} leaves no picture", "use 1 or more")
-    found = open_set(images, labels, _categories(bundle))
-    pictures = list(found)
-    _check_labels(pictures, bundle.manifest.output.shape[-1])
+
+@dataclass(frozen=True)
+class Audience:
+    """For which model pictures are chosen.
+
+    Attributes:
+        classes: number of its outputs; None where labels are not asked for.
+        categories: their names; None for ImageNet's, empty where there are none.
+        seen: SHA-256 of each picture that calibrated or trained it.
+    """
+
+    classes: int | None
+    categories: Sequence[str] | None
+    seen: frozenset[str]
+
+
+def _audience(bundle: Bundle) -> Audience:
+    classes = bundle.manifest.output.shape[-1]
+    names = bundle.labels()
     made_with = (bundle.manifest.calibration, bundle.manifest.training)
     seen = frozenset(d for record in made_with if record for d in record.pictures)
-    if seen:
-        pictures = [p for p in pictures if digest(p) not in seen]
+    return Audience(classes, None if names is None and classes == 1000 else names or (), seen)
+
+
+def choose(images: Path, labels: Path | None, audience: Audience, limit: int | None) -> Chosen:
+    """Open the set, leave out what calibrated or trained the model, and thin out to the limit.
+
+    Raises:
+        UsageError: the limit leaves no picture.
+        PictureError: the set or a label cannot be used, or no picture is left.
+    """
+    if limit is not None and limit < 1:
+        raise UsageError(f"the limit {limit} leaves no picture", "use 1 or more")
+    found = open_set(images, labels, audience.categories)
+    pictures = list(found)
+    if audience.classes is None:
+        pictures = [replace(picture, label=None) for picture in pictures]
+    else:
+        _check_labels(pictures, audience.classes)
+    if audience.seen:
+        pictures = [p for p in pictures if digest(p) not in audience.seen]
     if not pictures:
         raise PictureError(
             f"every picture of {found.source} calibrated or trained this bundle",
@@ -112,15 +174,7 @@ def _choose(bundle: Bundle, images: Path, labels: Path | None, limit: int | None
         )
     left_out = len(found) - len(pictures)
     pictures = _spread(pictures, limit)
-    return _Chosen(found.source, pictures, set_digest(pictures), left_out)
-
-
-def _categories(bundle: Bundle) -> Sequence[str] | None:
-    """Return the names of the classes; None for ImageNet, empty where there are none."""
-    names = bundle.labels()
-    if names is None and bundle.manifest.output.shape[-1] == 1000:
-        return None
-    return names or ()
+    return Chosen(found.source, pictures, set_digest(pictures), left_out)
 
 
 def _check_labels(pictures: list[Picture], classes: int) -> None:
@@ -146,7 +200,7 @@ def _spread(pictures: list[Picture], limit: int | None) -> list[Picture]:
 
 
 def _run(
-    bundle: Bundle, names: list[str], pictures: list[Picture], progress: Progress | None
+    bundle: Bundle, names: Sequence[str], pictures: list[Picture], progress: Progress | None
 ) -> dict[str, _Tally]:
     threads = _cores()
     models = {REFERENCE: _reference(bundle, threads)}

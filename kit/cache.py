@@ -10,12 +10,15 @@ import hashlib
 import json
 import os
 import shutil
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from kit import bundle
 from kit.errors import BundleError
+from kit.manifest import Manifest
+from kit.recipe import OWN, Recipe
 
 KEEP = 24  # bundles; the ones used longest ago go first
 TOOLS = ("torch", "torchvision", "torchao", "executorch", "onnx", "onnxscript", "onnxruntime")
@@ -54,22 +57,48 @@ def _source_hash() -> str:
     return digest.hexdigest()
 
 
-def find(name: str, folder_of_bundle: Path) -> bool:
+def find(name: str, folder_of_bundle: Path, recipe: Recipe, pictures: str) -> bool:
     """Copy the cached bundle into an empty folder; return whether there is one.
 
-    A cached bundle that fails its hash check is removed and counts as absent.
+    A cached bundle that fails its hash check is removed and counts as absent. Equal files
+    may have had other names when it was built: the copy says what they are called now.
+
+    Args:
+        name: key of the build.
+        folder_of_bundle: where to.
+        recipe: that is built now.
+        pictures: name of the calibration set, as the manifest has it.
     """
     kept = folder() / name
     if not kept.is_dir():
         return False
     try:
-        bundle.load(kept)
+        manifest = bundle.load(kept).manifest
     except BundleError:
         shutil.rmtree(kept, ignore_errors=True)
         return False
-    os.utime(kept)
+    with suppress(OSError):  # a cache that is only to be read
+        os.utime(kept)
     shutil.copytree(kept, folder_of_bundle, dirs_exist_ok=True)
+    renamed = _renamed(manifest, recipe, pictures)
+    if renamed != manifest:
+        fields = {key: getattr(renamed, key) for key in Manifest.model_fields if key != "files"}
+        bundle.write_manifest(folder_of_bundle, fields)
     return True
+
+
+def _renamed(manifest: Manifest, recipe: Recipe, pictures: str) -> Manifest:
+    """Return the manifest of the same bundle, built by a recipe with other names of files."""
+    changes: dict[str, Any] = {"recipe": recipe, "recipe_hash": recipe.hash}
+    if recipe.weights not in ("imagenet", "random", OWN):
+        source = f"file {Path(recipe.weights).name}"
+        changes["weights"] = manifest.weights.model_copy(update={"source": source})
+    if manifest.calibration is not None:
+        changes["calibration"] = manifest.calibration.model_copy(update={"source": pictures})
+    if manifest.training is not None:
+        source = Path(recipe.train).resolve().name if recipe.train else pictures
+        changes["training"] = manifest.training.model_copy(update={"source": source})
+    return manifest.model_copy(update=changes)
 
 
 def keep(name: str, made: Path) -> None:

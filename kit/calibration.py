@@ -116,7 +116,7 @@ def labels(recipe: Recipe) -> tuple[str, ...] | None:
     """Return the names in the recipe's file of labels, in output order; None without one.
 
     Raises:
-        RecipeError: the file cannot be read, or a line of it is empty.
+        RecipeError: the file cannot be read, a line of it is empty, or it has but one.
     """
     if recipe.labels is None:
         return None
@@ -130,4 +130,8 @@ def labels(recipe: Recipe) -> tuple[str, ...] | None:
     if "" in names or not names:
         line = names.index("") + 1 if names else 1
         raise RecipeError(f"{recipe.labels} names nothing in line {line}", hint)
+    if len(names) == 1:
+        raise RecipeError(
+            f"{recipe.labels} names one class, {names[0]!r}: there is nothing to tell apart", hint
+        )
     return names

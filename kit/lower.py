@@ -89,16 +89,9 @@ def lower(job: Job) -> Lowered:
     example = torch.from_numpy(golden[:1])
     model = _float_model(job, example)
     images = torch.from_numpy(np.load(job.shared / CALIBRATION))
-    options = Options(
-        job.recipe.granularity,
-        job.output_margin,
-        job.recipe.observer,
-        job.keep_float,
-        job.ranges,
-    )
     file = job.shared / f"model{format_.INFO.suffix}"
     with _errors(job, "quantized", example):
-        quantized = method.quantize(model, format_.INFO.flow, images, options)
+        quantized = method.quantize(model, format_.INFO.flow, images, _options(job))
         graph = _graph_logits(quantized.graph, golden)
     with _errors(job, "lowered", example):
         format_.export(quantized.graph, example, file)
@@ -106,8 +99,21 @@ def lower(job: Job) -> Lowered:
         runtime = predict(format_.load(file, job.threads), golden)
     np.save(job.shared / f"{job.format}.graph.npy", graph)
     np.save(job.shared / f"{job.format}.runtime.npy", runtime)
+    return Lowered(artifact=_artifact(job, file, quantized), qconfig=quantized.qconfig)
+
+
+def _options(job: Job) -> Options:
+    recipe = job.recipe
+    return Options(
+        recipe.granularity, job.output_margin, recipe.observer, job.keep_float, job.ranges
+    )
+
+
+def _artifact(job: Job, file: Path, quantized: Quantized) -> Artifact:
+    """Describe a model file by what is in it."""
+    format_ = formats.get(job.format)
     description = format_.describe(file)
-    artifact = Artifact(
+    return Artifact(
         format=job.format,
         file=file.name,
         quantize=job.recipe.quantize,
@@ -118,7 +124,6 @@ def lower(job: Job) -> Lowered:
         not_delegated=description.not_delegated,
         computed_in_float=_computed_in_float(quantized, description),
     )
-    return Lowered(artifact=artifact, qconfig=quantized.qconfig)
 
 
 def _computed_in_float(quantized: Quantized, description: Description) -> dict[str, int]:

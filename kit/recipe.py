@@ -32,6 +32,8 @@ Granularity = Literal["per-channel", "per-tensor"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
+_NUMBER = re.compile("[0-9]{1,6}")
+
 OWN = "own"  # the weights that a model of the user's comes with
 
 
@@ -116,6 +118,12 @@ class Recipe(BaseModel):
         for name in self.formats:
             if name not in family.names("formats"):
                 family.load("formats", name)
+
+    @property
+    def keep_worst(self) -> int | None:
+        """How many of the worst layers stay float, if `keep_float` is one number."""
+        wanted = self.keep_float
+        return int(wanted[0]) if len(wanted) == 1 and _NUMBER.fullmatch(wanted[0]) else None
 
     @property
     def hash(self) -> str:

@@ -61,6 +61,8 @@ def make(
         for name, model in artifacts.items():
             member = formats.get(name)
             member.export(model, example, work / f"model{member.INFO.suffix}")
+        (work / "golden").mkdir()
+        np.save(work / "golden" / "input.npy", np.empty((0, *example.shape[1:]), np.float32))
         if labels is not None:
             (work / "labels.txt").write_text("\n".join(labels) + "\n")
         fields = {

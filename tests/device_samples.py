@@ -17,6 +17,7 @@ from virtual_device.device import Device as Virtual
 
 from kit.devices import _select
 from kit.devices._again import PATIENCE, Again
+from kit.devices._store import Sent
 from kit.devices._transport import Transport
 from kit.devices.adb import AdbDevice
 from kit.results.schema import LatencyResult, Plan
@@ -26,10 +27,19 @@ RUNNER = "/data/local/tmp/kit/sets/"
 STAY = "stay_on_while_plugged_in"
 # One short process, and no memory pass.
 QUICK = Plan(
-    name="quick", warmup_runs=1, warmup_seconds=0, runs=8, seconds=0, repeats=1, max_seconds=20
+    name="quick",
+    warmup_runs=1,
+    warmup_seconds=0,
+    runs=8,
+    seconds=0,
+    repeats=1,
+    max_seconds=20,
+    memory=False,
 )
 # One process that runs until it is ended.
-ENDLESS = QUICK.model_copy(update={"name": "custom", "seconds": 100.0, "max_seconds": 100.0})
+ENDLESS = QUICK.model_copy(
+    update={"name": "custom", "seconds": 100.0, "max_seconds": 100.0, "memory": True}
+)
 
 
 @pytest.fixture(scope="session")
@@ -58,9 +68,10 @@ def opened(
     patience: float = PATIENCE,
     wrap: Callable[[Transport], Transport] = lambda one: one,
     keep: bool = False,
+    sent: Sent = lambda done, of: None,
 ) -> Iterator[AdbDevice]:
     inner = wrap(_select.open_transport(serial))
-    with closing(AdbDevice(Again(inner, patience), keep)) as device:
+    with closing(AdbDevice(Again(inner, patience), keep, sent)) as device:
         yield device
 
 

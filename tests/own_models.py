@@ -114,7 +114,8 @@ class Forgetful(nn.Module):
 def resnet():
     import timm
 
-    return timm.create_model("resnet10t", num_classes=10)
+    # A quarter as wide as it is: rounding goes with the cube of a layer's inputs.
+    return timm.create_model("resnet10t", num_classes=10, channels=(16, 32, 64, 128))
 
 
 def from_file():

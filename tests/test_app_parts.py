@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from app_samples import MANIFEST, archive, jar, library
 
-from kit.app import aar, apk, packing
+from kit.app import aar, apk, measuring, packing
 from kit.app.artifacts import RUNTIMES
 from kit.errors import BuildError, InputError, UnknownName, UsageError
 
@@ -100,6 +100,35 @@ def test_what_is_no_archive_is_named(tmp_path):
             aar.recognize(file)
 
 
+def encrypted(file: Path) -> Path:
+    """Mark every file in a zip as encrypted."""
+    data = bytearray(file.read_bytes())
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = data.find(mark)
+        while at >= 0:
+            data[at + flags] |= 1
+            at = data.find(mark, at + 4)
+    file.write_bytes(data)
+    return file
+
+
+def test_a_damaged_library_or_a_password_is_told(tmp_path):
+    file = archive(tmp_path / "x.aar", {"classes.jar": b"jar", "jni/x86_64/liba.so": b"elf" * 99})
+    sound = aar.read(file)
+    file.write_bytes(file.read_bytes().replace(b"elf" * 99, b"efl" * 99))
+    with pytest.raises(InputError, match=r"x\.aar is not a sound Android archive: Bad CRC"):
+        sound.libraries("x86_64", tmp_path / "libs")
+    file.write_bytes(file.read_bytes().replace(b"classes.jarjar", b"classes.jarraj"))
+    with pytest.raises(InputError, match=r"x\.aar is not a sound Android archive"):
+        sound.classes(tmp_path)
+    encrypted(file)
+    for act in (aar.read, aar.recognize):
+        with pytest.raises(InputError, match="encrypted"):
+            act(file)
+    with pytest.raises(InputError, match="encrypted"):
+        apk.read(encrypted(packed_apk(tmp_path / "a.apk", zipfile.ZIP_STORED, 0)))
+
+
 @pytest.mark.parametrize(
     ("inner", "words"),
     [
@@ -119,6 +148,12 @@ def test_an_archive_without_an_abi_is_refused(tmp_path):
     aar.check_abis([aar.read(file)], ["arm64-v8a"])
     with pytest.raises(UsageError, match="no libraries for x86_64"):
         aar.check_abis([aar.read(file)], ["arm64-v8a", "x86_64"])
+
+
+def test_a_process_has_time_for_its_warm_up():
+    """Fifty inferences of a slow model on a slow phone, of which nothing is heard."""
+    given = {"--max-seconds": "900", "--warmup-seconds": "5", "--warmup": "50"}
+    assert measuring._limit(given) == 900 + 5 + 50 * measuring.SLOWEST_SECONDS
 
 
 # An APK read back

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import numpy as np
 import pytest
 from conftest import FAST
 
 import kit
-from kit.bench import measure, passes, plan, targets
+from kit.bench import measure, passes, plan, rows, targets
 from kit.bench.runner import PYTHON
+from kit.bundle import Bundle
 from kit.devices import local
-from kit.errors import BundleError, RunError, UnknownName, UsageError
+from kit.errors import BundleError, ResultError, RunError, UnknownName, UsageError
+from kit.manifest import Comparison
 from kit.results import store
-from kit.results.schema import Plan
+from kit.results.schema import LatencyResult, Plan
 
 
 def test_presets() -> None:
-    assert plan.preset("default", 3) == Plan(threads=3, most_repeats=6)
+    assert plan.preset("default", 3) == Plan(threads=3, most_repeats=10)
     official = plan.preset("official")
     assert official.runs >= 1024
     assert official.seconds >= 60
     assert official.max_seconds > official.seconds
     quick = plan.preset("quick")
-    assert quick.repeats == 1
+    assert (quick.repeats, quick.most_repeats, quick.memory) == (1, None, False)
+    assert official.memory
     assert [plan.preset(n).name for n in ("quick", "default", "official")] == [
         "quick",
         "default",
@@ -92,11 +98,64 @@ def test_equal_reference_models_are_measured_once(tiny_bundle, quantized, monkey
 
 
 def test_processes_are_added_while_the_median_is_not_known(tiny_bundle) -> None:
-    plan = FAST.model_copy(update={"repeats": 1, "most_repeats": 3, "precision": 1e-9})
+    plan = FAST.model_copy(update={"repeats": 1, "most_repeats": 4, "precision": 1e-9})
     (run,) = measure.measure(tiny_bundle, ["onnx"], plan).runs
-    assert len(run.processes) == 3
+    assert len(run.processes) == 4
     assert run.resolved is False
     assert any("not resolved" in warning for warning in run.warnings)
+
+
+def test_no_more_than_needed_and_memory_by_the_plan_and_not_its_name(tiny_bundle) -> None:
+    changes = {"repeats": 1, "most_repeats": 5, "precision": 0.99, "memory": False}
+    plan = FAST.model_copy(update=changes)  # called custom
+    (run,) = measure.measure(tiny_bundle, ["onnx"], plan).runs
+    assert len(run.processes) == 3  # the fewest that know how far they are apart
+    assert run.resolved is True
+    assert run.peak_rss is None
+    quick = plan.model_copy(update={"name": "quick", "most_repeats": None, "memory": True})
+    (run,) = measure.measure(tiny_bundle, ["onnx"], quick).runs
+    assert run.peak_rss is not None
+    assert run.resolved is False
+    assert any("one process does not tell" in warning for warning in run.warnings)
+
+
+def test_results_of_older_schemas_are_read(measured, tmp_path) -> None:
+    raw = json.loads(measured[0][0].model_dump_json())
+    raw["schema_version"] = 2
+    del raw["runs"][0]["plan"]["memory"]
+    file = tmp_path / "old.json"
+    for name, memory in (("custom", True), ("quick", False)):
+        raw["runs"][0]["plan"]["name"] = name
+        file.write_text(json.dumps(raw))
+        found = store.read(file)
+        assert isinstance(found, LatencyResult)
+        assert found.runs[0].plan.memory is memory
+        assert rows.rows([found])[0].median.interval is None  # of two processes
+    raw["runs"] = ["?"]
+    file.write_text(json.dumps(raw))
+    with pytest.raises(ResultError, match=r"runs\.0"):
+        store.read(file)
+
+
+@pytest.mark.parametrize("bad", ["NaN", "Infinity", "-Infinity", "1e999"])
+@pytest.mark.parametrize("field", ["load_before", "cool_c"])
+def test_numbers_that_are_not_finite_are_refused(measured, tmp_path, field, bad) -> None:
+    text = re.sub(rf'"{field}":[^,]+', f'"{field}":{bad}', measured[0][0].model_dump_json())
+    file = tmp_path / "bad.json"
+    file.write_text(text)
+    with pytest.raises(ResultError, match=f"{field}: Input should be a finite number"):
+        store.read(file)
+
+
+def test_a_bundle_with_a_parity_that_is_no_number(tiny_bundle) -> None:
+    artifact = tiny_bundle.manifest.artifacts[0]
+    numbers = {"images": 1, "max_abs": float("inf"), "sqnr_db": None, "agreement": 1.0}
+    broken = Comparison(against="float reference", passed=True, thresholds={}, **numbers)
+    changed = artifact.model_copy(update={"parity": (broken,)})
+    manifest = tiny_bundle.manifest.model_copy(update={"artifacts": (changed,)})
+    bundle = Bundle(tiny_bundle.path, manifest, tiny_bundle.hash)
+    with pytest.raises(BundleError, match="parity with the float reference that is not a finite"):
+        store.describe(bundle)
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from conftest import FAST, rewrite
 
 from kit.bench import answers, measure, rows
 from kit.errors import BundleError, RunError
+from kit.results import rounds
 from kit.results.schema import LatencyResult, Plan
 
 # A fast wrong answer is no result.
@@ -65,12 +66,19 @@ def test_golden_files_that_cannot_be_used(tiny_bundle, tmp_path) -> None:
 # The rows of the table.
 
 
-def altered(result: LatencyResult, factor: float, **fields: object) -> LatencyResult:
+def altered(
+    result: LatencyResult, *factors: float, count: int = 3, **fields: object
+) -> LatencyResult:
+    """Return a result of `count` processes, or of one for each factor if there are several."""
     (run,) = result.runs
     steps = [1 + i / 1000 for i in range(200)]
-    samples = tuple(int(5e6 * factor * step) for step in steps)
-    process = run.processes[0].model_copy(update={"samples_ns": samples})
-    update = {"processes": (process,), **fields}
+    processes = tuple(
+        run.processes[0].model_copy(
+            update={"samples_ns": tuple(int(5e6 * factor * step) for step in steps)}
+        )
+        for factor in (factors if len(factors) > 1 else factors * count)
+    )
+    update = {"processes": processes, **fields}
     return result.model_copy(update={"runs": (run.model_copy(update=update),)})
 
 
@@ -80,17 +88,41 @@ def test_int8_that_is_slower_is_said(measured) -> None:
     (said,) = rows.slower_than_float(table)
     assert said.startswith("onnx static is 2.0× slower than onnx none here: 11.00 against 5.50 ms")
     (said,) = rows.slower_than_float(rows.rows([altered(tiny, 1.0), altered(int8, 1.0005)]))
+    assert said.startswith("onnx static is 1.0× slower")  # 0.05 %, in each of three rounds
+    uneven = altered(tiny, 1.0, 1.02, 0.98), altered(int8, 1.01, 0.99, 1.01)
+    (said,) = rows.slower_than_float(rows.rows(uneven))
     assert "is not faster than" in said
+    few = altered(tiny, 1.0, count=2), altered(int8, 2.0, count=2)
+    (said,) = rows.slower_than_float(rows.rows(few))
+    assert said.startswith("onnx static took 2.0× the time of onnx none here: 11.00 against 5.50")
+    assert "fewer than 3 processes do not tell" in said
     assert rows.slower_than_float(rows.rows([altered(tiny, 1.0), altered(int8, 0.5)])) == []
 
 
 @pytest.mark.parametrize(
-    "changed", [{"format": "lite"}, {"via": "native"}, {"plan": Plan(threads=2)}]
+    "changed",
+    [{"format": "lite"}, {"via": "native"}, {"plan": Plan(threads=2)}, {"plan": Plan(cpus="1")}],
 )
 def test_int8_is_compared_with_its_own_float_only(measured, changed) -> None:
     tiny, int8 = measured[0]
     table = rows.rows([altered(tiny, 1.0, **changed), altered(int8, 2.0)])
     assert rows.slower_than_float(table) == []
+
+
+def test_rows_of_one_measurement_are_compared_round_by_round(measured) -> None:
+    tiny, int8 = measured[0]
+    weather = (1.0, 1.3, 0.8, 1.1)  # each round is slow or fast for both
+    fast = altered(int8, *(0.97 * k * e for k, e in zip(weather, (1, 1.01, 0.99, 1), strict=True)))
+    slow = altered(tiny, *weather)
+    ((one,), (other,)) = (slow.runs, fast.runs)
+    assert rounds.together(one, other)
+    assert rounds.speedup(one, other).clear
+    for apart in (
+        altered(tiny, *weather, plan=Plan(cpus="3")),
+        altered(tiny, *weather, 1.0),
+    ):
+        assert not rounds.together(apart.runs[0], other)
+        assert not rounds.speedup(apart.runs[0], other).clear
 
 
 def test_speed_up_is_against_the_reference(measured) -> None:

@@ -210,6 +210,7 @@ def test_peers_are_told_not_to_report(monkeypatch):
     assert "PYTHONPATH" not in found
 
 
+@pytest.mark.slow
 def test_a_real_peer_answers_in_the_form_that_is_read(tiny_bundle, tmp_path):
     """ONNX Runtime's is the one whose packages the kit has itself."""
     images = np.load(tiny_bundle.path / tiny_bundle.manifest.golden.input)

@@ -1,5 +1,6 @@
 """`kit build` from end to end, with real models and runtimes."""
 
+import io
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from kit import bundle, cache, formats, lower, verify, workers
 from kit.errors import BuildError, OutputError, VerificationFailed, WeightsError
 from kit.formats._contract import predict
 from kit.pipeline import _lowering
+from kit.recipe import Recipe
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 # The search for ranges, which the official bundle has, would take half of the time.
@@ -99,6 +101,36 @@ def test_a_damaged_cache_is_built_anew(small, tmp_path):
     assert again.file("executorch").read_bytes() == small.file("executorch").read_bytes()
 
 
+def test_a_cached_bundle_names_the_files_of_this_build(tmp_path):
+    """Whatever the manifest says of its sources; `tests/test_cache.py` has the fields."""
+    torch = pytest.importorskip("torch")
+    from kit.models import mobilenet_v2
+
+    weights = io.BytesIO()
+    torch.save(mobilenet_v2.build(0.35, 2).state_dict(), weights)
+
+    def files(name: str) -> Recipe:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / f"{name}.pth").write_bytes(weights.getvalue())  # a path would be in the file
+        (folder / f"{name}.txt").write_text("cat\ndog\n")
+        pixels = np.random.default_rng(0).integers(0, 256, (70, 70, 3), np.uint8)
+        pictures = picture(folder / f"{name}-set", pixels)
+        return kit.make_recipe(
+            "mobilenet_v2", weights=str(folder / f"{name}.pth"), width=0.35, resolution=64,
+            labels=str(folder / f"{name}.txt"), calibrate=str(pictures), quantize="none",
+            formats=("onnx",),
+        )  # fmt: skip
+
+    kit.build(files("alpha"), tmp_path / "first")
+    second, stages = files("beta"), []
+    found = kit.build(second, tmp_path / "second", stages.append).manifest
+    assert stages[-1] == "taken from the cache"
+    assert (found.recipe, found.recipe_hash) == (second, second.hash)
+    assert found.weights.source == "file beta.pth"
+    assert "alpha" not in found.model_dump_json()
+
+
 def test_float_formats_give_the_float_models_answers(tmp_path):
     recipe = kit.make_recipe("mobilenet_v2", **SMALL, quantize="none")
     made = kit.build(recipe, tmp_path / "fp32")
@@ -124,7 +156,9 @@ def test_a_calibration_that_ruins_the_model_fails_the_build(official, kind, tmp_
         "grey": np.full((224, 224, 3), 128, np.uint8),
     }[kind]
     folder = picture(tmp_path / kind, pixels)
-    recipe = kit.make_recipe("mobilenet_v2", formats=("onnx",), calibrate=str(folder))
+    recipe = kit.make_recipe(
+        "mobilenet_v2", formats=("onnx",), calibrate=str(folder), observer="percentile"
+    )
     target = tmp_path / "ruined"
     with pytest.raises(VerificationFailed, match="does not cover natural pictures"):
         kit.build(recipe, target)
@@ -180,8 +214,9 @@ STAGES = [
 def test_an_interruption_leaves_nothing_behind(stage, number, code, tmp_path):
     target, scratch = tmp_path / "out" / "b", tmp_path / "scratch"
     scratch.mkdir()
-    arguments = ["--weights", "random", "--width", "0.35", "--resolution", "64", "--no-cache"]
-    arguments += ["--observer", "percentile"]
+    # Little to do in each stage; the interruption comes 0.2 s after its beginning.
+    arguments = ["--weights", "random", "--width", "0.35", "--resolution", "32", "--no-cache"]
+    arguments += ["--observer", "percentile", "--corrections", "bias", "--calibration-images", "4"]
     process = subprocess.Popen(
         [sys.executable, "-m", "kit", "build", "mobilenet_v2", *arguments, "-o", str(target)],
         stderr=subprocess.PIPE,

@@ -1,6 +1,7 @@
 """Bundles: whole or not there, and every byte of them checked."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +16,6 @@ from kit.errors import BundleError, OutputError
 
 @pytest.fixture
 def copy(tiny_bundle, tmp_path):
-    import shutil
-
     return Path(shutil.copytree(tiny_bundle.path, tmp_path / "copy"))
 
 
@@ -65,7 +64,17 @@ def test_unknown_field_is_refused(copy):
         bundle.load(copy)
 
 
-@pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "a/../../b"])
+@pytest.mark.parametrize("name", ["model.ptl", "reference.pt2", "golden/input.npy", "labels.txt"])
+def test_a_file_without_a_hash_is_refused(copy, name):
+    """Nobody would notice that it was altered."""
+    (copy / "labels.txt").write_text("a\n")
+    entries = bundle.load(copy).manifest.model_dump(mode="json")["files"]
+    edit(copy, files={n: e for n, e in entries.items() if n != name}, labels="labels.txt")
+    with pytest.raises(BundleError, match="gives no hash of"):
+        bundle.load(copy)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "a/../../b", "a\0b"])
 def test_a_bundle_cannot_name_files_outside_itself(copy, name):
     edit(copy, files={name: {"size": 1, "sha256": "00"}})
     with pytest.raises(BundleError, match="outside itself"):
@@ -115,6 +124,101 @@ def test_something_else_is_never_overwritten(tmp_path):
     with pytest.raises(OutputError, match="exists and is not a bundle"), bundle.staged(target):
         pass
     assert (target / "thesis.txt").read_text() == "years of work"
+
+
+def replaced(target: Path) -> None:
+    with bundle.staged(target) as work:
+        (work / "new").write_text("1")
+
+
+@pytest.mark.parametrize("text", ["{}", '{"apps": ["com.example"]}', "no JSON", "[]"])
+def test_a_folder_with_another_bundle_json_is_never_overwritten(tmp_path, text):
+    """Other tools have files of that name, too."""
+    target = tmp_path / "mine"
+    target.mkdir()
+    (target / "bundle.json").write_text(text)
+    (target / "thesis.txt").write_text("years of work")
+    for act in (bundle.check_target, replaced):
+        with pytest.raises(OutputError, match="exists and is not a bundle"):
+            act(target)
+    assert (target / "thesis.txt").read_text() == "years of work"
+    assert [p.name for p in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "golden/notes.txt", "deep/er/notes.txt"])
+def test_a_bundle_with_files_of_ones_own_is_never_overwritten(copy, name):
+    (copy / name).parent.mkdir(parents=True, exist_ok=True)
+    (copy / name).write_text("mine")
+    for act in (bundle.check_target, replaced):
+        with pytest.raises(OutputError, match=f"holds {name}, which is not of the bundle"):
+            act(copy)
+    assert (copy / name).read_text() == "mine"
+
+
+def test_a_link_in_a_bundle_is_something_of_ones_own(copy, tmp_path):
+    (copy / "data").symlink_to(tmp_path)
+    with pytest.raises(OutputError, match="holds data,"):
+        bundle.check_target(copy)
+
+
+def test_files_that_come_while_it_builds_are_not_lost(copy):
+    with (
+        pytest.raises(OutputError, match=r"holds result\.json"),
+        bundle.staged(copy) as work,
+    ):
+        (work / "new").write_text("1")
+        (copy / "result.json").write_text("measured meanwhile")
+    assert (copy / "result.json").read_text() == "measured meanwhile"
+    assert bundle.load(copy)
+
+
+def test_a_bundle_is_replaced_and_a_file_manager_does_not_prevent_it(copy):
+    (copy / ".DS_Store").write_bytes(b"")
+    (copy / "model.onnx").unlink()  # a damaged one is a bundle, too
+    replaced(copy)
+    assert [p.name for p in copy.iterdir()] == ["new"]
+    assert [p.name for p in copy.parent.iterdir()] == ["copy"]
+
+
+def test_a_link_to_a_bundle_stays_one(copy, tmp_path):
+    link = tmp_path / "latest"
+    link.symlink_to(copy)
+    replaced(link)
+    assert link.is_symlink()
+    assert [p.name for p in copy.iterdir()] == ["new"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["copy", "latest"]
+
+
+def test_builds_at_once_into_one_folder(copy, monkeypatch):
+    """Another one puts its bundle there, in the moment between two steps of ours."""
+    other = Path(shutil.copytree(copy, copy.with_name("other")))
+    rename, calls = Path.rename, []
+
+    def late(self: Path, target: Path) -> Path:
+        calls.append(self.name)
+        if self.name.endswith(".part") and len(calls) == 2:
+            rename(other, copy)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", late)
+    replaced(copy)
+    assert [p.name for p in copy.iterdir()] == ["new"]
+    assert [p.name for p in copy.parent.iterdir()] == ["copy"]
+
+
+def test_an_interruption_between_two_steps_puts_the_old_bundle_back(copy, monkeypatch):
+    rename = Path.rename
+
+    def stopped(self: Path, target: Path) -> Path:
+        if self.name.endswith(".part"):
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        replaced(copy)
+    assert bundle.load(copy)
+    assert [p.name for p in copy.parent.iterdir()] == ["copy"]
 
 
 def test_empty_folder_may_be_filled(tmp_path):

@@ -42,6 +42,9 @@ def test_module_and_help_list_every_command():
         (["build", "mobilenet_v2", "--resolution", "10001"], 3, "resolution = 10001"),
         (["build", "mobilenet_v2", "--resolution", "big"], 2, "'big' is not an input size"),
         (["build", "mobilenet_v2", "--width", "0"], 3, "width = 0.0"),
+        (["build", "mobilenet_v2", "--learning-rate", "nan"], 2, "not a finite number"),
+        (["build", "mobilenet_v2", "--max-drop", "nan"], 2, "not a finite number"),
+        (["build", "mobilenet_v2", "--min-agreement", "inf"], 2, "not a finite number"),
         (["build", "mobilenet_v2", "--calibration-images", "0"], 3, "calibration_images = 0"),
         (["build", "mobilenet_v2", "--seed", "-1"], 3, "seed = -1"),
         (["build", "mobilenet_v2", "--wieghts", "x"], 2, "--weights"),
@@ -53,15 +56,21 @@ def test_module_and_help_list_every_command():
         (["report", "/nowhere.json", "-o", "/tmp/never"], 3, "/nowhere.json"),
     ],
 )
-def test_bad_input_is_one_sentence_a_hint_and_a_code(arguments, code, words):
-    done = run(*arguments)
-    assert done.returncode == code, done.stderr
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
-    lines = done.stderr.strip().splitlines()
+def test_bad_input_is_one_sentence_a_hint_and_a_code(arguments, code, words, capsys):
+    assert cli.run(arguments) == code
+    out, err = capsys.readouterr()
+    assert words in err
+    assert "Traceback" not in err
+    lines = err.strip().splitlines()
     assert lines[-2].startswith("kit: ")
     assert lines[-1].startswith("hint: ")
-    assert done.stdout == ""
+    assert out == ""
+
+
+def test_exit_code_is_that_of_the_process():
+    done = run("build", "mobilenet_v2", "--resolution", "31")
+    assert done.returncode == 3
+    assert done.stderr.startswith("kit: resolution = 31")
 
 
 def test_list_shows_every_member():

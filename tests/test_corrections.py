@@ -128,6 +128,69 @@ def test_the_mean_of_every_channel_is_restored(name, folded, images):
     torch.testing.assert_close(simulation.logits(images).mean(0), wanted.mean(0))
 
 
+@pytest.mark.parametrize("name", ["bias", "rounding"])
+def test_a_layer_that_stays_float_is_not_rounded(name, folded, images):
+    """Its weights stay, and its bias takes up what the layers before it shifted."""
+    from kit.quantize._simulate import Simulation
+
+    kept = ("2", "7")
+    before = {n: folded.get_submodule(n).weight.clone() for n in ("0", "2", "4", "7")}
+    with torch.inference_mode():
+        wanted = folded(images)
+    family.load("corrections", name).apply(folded, images, "per-tensor", kept)
+    for layer in kept:
+        assert torch.equal(folded.get_submodule(layer).weight, before[layer])
+    if name == "rounding":
+        assert not torch.equal(folded.get_submodule("0").weight, before["0"])
+    simulation = Simulation(folded, "per-tensor", "minmax")
+    simulation.calibrate(images, 1.0)
+    for fake in simulation.activations.values():
+        fake.mode = "off"
+    for layer in kept:
+        simulation.weights[layer].enabled = False
+    torch.testing.assert_close(simulation.logits(images).mean(0), wanted.mean(0))
+
+
+def pair(depthwise_first: bool = False):
+    """Two 1x1 layers of five channels with ReLU6 between; the larger weights are 1."""
+    from kit.corrections._layers import Pair
+
+    first, second = nn.Conv2d(5, 5, 1, bias=False), nn.Conv2d(5, 5, 1, bias=False, groups=5)
+    if depthwise_first:
+        first, second = second, first
+    for layer in (first, second):
+        nn.init.ones_(layer.weight)
+    return Pair(first, 6.0, None, second)
+
+
+LARGEST = (1e-9, 0.03, 1.0, 2.9, 5.0)  # of each channel
+
+
+def test_channels_are_scaled_to_half_of_the_clip_and_not_without_end():
+    """Half, because other pictures reach higher; nothing is scaled down."""
+    from kit.corrections import equalize
+
+    largest = torch.tensor(LARGEST)
+    wanted = torch.tensor([64.0, 64.0, 3.0, 3 / 2.9, 1.0])
+    torch.testing.assert_close(equalize._factor(pair(), largest), wanted)
+    torch.testing.assert_close(equalize._factor(pair(True), largest), wanted.sqrt())
+
+
+def test_weight_ranges_are_evened_out_to_half_of_the_clip_and_not_without_end():
+    from kit.corrections import cle
+
+    found = pair()
+    with torch.no_grad():
+        found.second.weight.fill_(1e6)
+    wanted = torch.tensor([64.0, 64.0, 3.0, 3 / 2.9, 1.0])
+    torch.testing.assert_close(cle._factor(found, torch.tensor(LARGEST)), wanted)
+    with torch.no_grad():
+        found.second.weight.fill_(1e-6)
+    least = cle._factor(found, torch.tensor(LARGEST))
+    torch.testing.assert_close(least[:4], torch.full((4,), 1 / 64))
+    assert least[4] == 1, "a channel that may reach the clip is left alone"
+
+
 def test_compensated_rounding_is_nearer_than_rounding_to_nearest():
     from kit.corrections.rounding import compensate
 

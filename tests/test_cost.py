@@ -211,6 +211,7 @@ def test_json_holds_everything(capsys):
         (["mobilenet_v1", "--resolution", "31"], 3, "resolution = 31"),
         (["mobilenet_v1", "--resolution", "10001"], 3, "resolution = 10001"),
         (["mobilenet_v1", "--width", "0"], 3, "width = 0.0"),
+        (["mobilenet_v1", "--width", "nan"], 2, "not a finite number"),
         ([], 2, "Missing argument 'MODEL'"),
     ],
 )

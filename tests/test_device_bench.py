@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import virtual_device
 from conftest import rewrite
-from device_samples import ENDLESS, QUICK, RUNNER, connected, left, opened, until
+from device_samples import ENDLESS, QUICK, RUNNER, connected, is_whole, left, opened, until
 
 from kit import bundle as bundles
 from kit import cli
@@ -32,7 +32,7 @@ from kit.results.schema import LatencyResult
 from kit.runners import protocol
 
 pytestmark = pytest.mark.usefixtures("direct")
-PAIR = QUICK.model_copy(update={"name": "custom", "repeats": 2})
+PAIR = QUICK.model_copy(update={"name": "custom", "repeats": 2, "memory": True})
 
 
 @pytest.fixture(scope="module")
@@ -349,22 +349,47 @@ def test_a_file_that_rotted_on_the_device_is_brought_again(device, tiny_bundle):
 
 
 @pytest.mark.slow
-def test_a_runner_that_the_system_kills(device, tiny_bundle):
+@pytest.mark.parametrize(
+    ("number", "hint"),  # of the system that lacks memory, and of a runtime that aborts
+    [(signal.SIGKILL, "too little memory"), (signal.SIGABRT, "")],
+)
+def test_a_runner_that_is_ended_by_a_signal(device, tiny_bundle, number, hint):
     def kill() -> None:
         until(lambda: bool(found()), 60)
         time.sleep(0.3)
         for pid in found():
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
 
     def found() -> list[int]:
         return [p.pid for p in device.processes() if " ".join(p.arguments).startswith(RUNNER)]
 
     killer = threading.Thread(target=kill)
     killer.start()
-    with pytest.raises(RunError, match=r"was killed by signal 9 \(SIGKILL\)") as caught:
+    with pytest.raises(
+        RunError, match=rf"was killed by signal {int(number)} \({number.name}\)"
+    ) as caught:
         on(device, tiny_bundle, ENDLESS)
     killer.join()
-    assert "too little memory" in caught.value.hint
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("left_mb", [0.0, 0.01])  # for a job's number, and for its first lines
+def test_a_storage_that_is_full_when_a_process_starts(device, tiny_bundle, left_mb):
+    def say(done, total, label):
+        if label.endswith("time"):
+            device.free(left_mb)
+
+    with opened(device.serial) as one:
+        try:
+            with pytest.raises((DeviceError, RunError)) as caught:
+                measure.measure(tiny_bundle, ["onnx"], QUICK, say, one)
+        finally:
+            device.free(None)
+        assert "killed" not in caught.value.message
+        said = f"{caught.value.message} {caught.value.hint}".lower()
+        assert "no space left" in said or "space" in caught.value.hint, said
+        result = measure.measure(tiny_bundle, ["onnx"], QUICK, device=one)
+    assert is_whole(result, 8)
 
 
 def test_a_shell_that_greets(device, tiny_bundle):

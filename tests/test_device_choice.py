@@ -137,6 +137,28 @@ def test_address_of_no_server_is_told(monkeypatch, name, value):
         _select.listed()
 
 
+class Listing:
+    """An adb server as `kit` asks it for its devices: no phone on USB can be had here."""
+
+    def __init__(self, *states):
+        self.states = list(states)
+
+    def listed(self):
+        return [("R58M123", self.states.pop(0) if len(self.states) > 1 else self.states[0])]
+
+
+def test_a_phone_that_was_just_plugged_in_is_waited_for(monkeypatch):
+    server = Listing("offline", "authorizing", "device")
+    monkeypatch.setattr(_server, "running", lambda: server)
+    monkeypatch.setattr(_select, "_LOOK_PAUSE", 0.01)
+    assert _select.open_transport("R58M123").serial == "R58M123"
+    monkeypatch.setattr(_select, "_PASSING_SECONDS", 0.1)
+    for state in ("offline", "unauthorized"):  # the second waits for its user, who may be away
+        server.states = [state]
+        with pytest.raises(DeviceError, match=f"'R58M123' is {state}"):
+            _select.open_transport("R58M123")
+
+
 def test_a_megabyte_is_a_million_bytes_as_in_other_tables():
     assert devices._megabytes(2_147_483_648) == "2,147 MB"
     assert devices._megabytes(None) is None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import pytest
 import virtual_device
@@ -13,9 +14,12 @@ from device_samples import ENDLESS, is_whole, kit, left, opened, runners, until
 from native_samples import runner
 from virtual_device.relay import Relay
 
+from kit import cli
 from kit.bench import measure
+from kit.devices import _select, adb
 from kit.devices._again import Again
 from kit.errors import DeviceLost
+from kit.results import store
 
 pytestmark = pytest.mark.usefixtures("direct")
 
@@ -35,6 +39,8 @@ class Losing:
     def shell(self, command, timeout=20.0):
         if "setsid" in command:
             self._meet("start", 1, "from_device")  # it is started, and nobody hears of it
+        elif "grep -q" in command:
+            self._meet("leave", 0, "either")  # it looks whether the lock is still ours
         elif "==kit:job" in command:
             self._meet("run", 0, "either")
             self._meet("poll", 30, "from_device")
@@ -133,16 +139,7 @@ def test_a_device_that_comes_back_is_measured_to_the_end(world, tiny_bundle, how
     assert left(one.device) == []
 
 
-LOST = [
-    pytest.param(how, phase, marks=pytest.mark.slow)
-    for how, phases in {
-        "fin": PHASES,
-        "rst": ("push", "start"),
-        "silence": ("push", "run"),  # each takes its time to be noticed
-        "kill": ("poll", "pull"),
-    }.items()
-    for phase in phases
-]
+LOST = [pytest.param(how, phase, marks=pytest.mark.slow) for how in HOWS for phase in PHASES]
 
 
 @pytest.mark.parametrize(("how", "phase"), LOST)
@@ -166,6 +163,62 @@ def test_a_device_that_stays_away_is_an_error_and_put_in_order_later(
         result = measure.measure(tiny_bundle, ["onnx"], PLAN, device=device)
     assert is_whole(result, PLAN.runs)
     assert left(one.device) == []
+
+
+@pytest.mark.parametrize("back", [True, False])
+def test_a_loss_in_the_clean_up_costs_no_result(world, tiny_bundle, back):
+    one = world("rst", back, "leave")
+    with opened(one.relay.serial, patience=1.0, wrap=one.wrap("leave")) as device:
+        result = measure.measure(tiny_bundle, ["onnx"], PLAN, device=device)
+        assert one.losing.done
+        assert is_whole(result, PLAN.runs)
+        if back:
+            assert device.warnings == []
+        else:
+            (warning,) = device.warnings
+            assert "did not come back in 1 s" in warning
+            assert left(one.device) != []
+            one.restore()
+            with device.folder():  # the next one cleans up
+                pass
+    assert left(one.device) == []
+
+
+def test_the_command_line_keeps_a_result_when_the_clean_up_fails(
+    world, tiny_bundle, tmp_path, capsys, monkeypatch
+):
+    one = world("fin", False, "leave")
+    monkeypatch.setattr(adb, "Again", functools.partial(Again, patience=1.0))
+    opener, wrap = adb.open_transport, one.wrap("leave")
+    monkeypatch.setattr(adb, "open_transport", lambda serial: wrap(opener(serial)))
+    file = tmp_path / "r.json"
+    options = ["--format", "onnx", "--quick", "--device", one.relay.serial, "-o", str(file)]
+    assert cli.run(["bench", str(tiny_bundle.path), *options]) == 0
+    err = capsys.readouterr().err
+    assert "did not come back in 1 s" in err
+    assert "the next `kit bench` or `kit clean` puts it in order" in err
+    assert is_whole(store.read(file), 1)
+    one.restore()
+    assert cli.run(["clean", "--device", one.relay.serial]) == 0
+    assert left(one.device) == []
+
+
+def test_stop_ends_a_push(shared, tmp_path):
+    file = tmp_path / "large"
+    file.write_bytes(bytes(40_000_000))
+    stop, passed = threading.Event(), []
+
+    def sent(count):
+        passed.append(count)
+        if sum(passed) > 1_000_000:
+            stop.set()
+
+    with closing(Again(_select.open_transport(shared.serial), stop=stop)) as again:
+        with pytest.raises(KeyboardInterrupt):
+            again.push(file, "/data/local/tmp/large", sent=sent)
+        assert sum(passed) < 2_000_000
+        again.last().shell("rm -f /data/local/tmp/large")
+    assert left(shared) == []
 
 
 def test_a_run_that_was_resumed_was_started_once(world):

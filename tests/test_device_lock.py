@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
 from contextlib import ExitStack
 
 import pytest
-from device_samples import connected, left, opened
+from device_samples import connected, left, opened, runners
 
 from kit.devices import _lock, adb
 from kit.devices._lock import LOCK, STALE_SECONDS, Held
@@ -140,6 +141,80 @@ def test_every_look_is_a_sign_of_life(device):
         device.write(f"{LOCK}/beat", b"0\n")
         one.settle(50.0, 0.0)
         assert float(device.read(f"{LOCK}/beat")) > 0
+
+
+@pytest.fixture(params=["direct", "server"])
+def device_either_way(request, device):
+    """The device by kit's own connection, and behind the stock server."""
+    if request.param == "server":
+        request.getfixturevalue("adb_server").connect(device.serial)
+    return device
+
+
+@pytest.fixture
+def large(tmp_path):
+    file = tmp_path / "large"
+    file.write_bytes(os.urandom(20_000_000))
+    return file
+
+
+def test_a_long_push_gives_signs_of_life(device_either_way, large, monkeypatch):
+    device = device_either_way
+    monkeypatch.setattr(_lock, "BEAT_SECONDS", 0.02)
+    beats = set()
+
+    def sent(done, of):
+        beats.add(device.read(f"{LOCK}/beat"))
+
+    with opened(device.serial, sent=sent) as one, one.folder() as folder:
+        device.write(f"{LOCK}/beat", b"0\n")
+        place = folder.put(large)
+        assert device.read(place) == large.read_bytes()
+    assert len(beats) > 2
+    assert left(device) == []
+
+
+@pytest.mark.parametrize("step", ["push", "start", "poll", "settle"])
+def test_a_kit_that_lost_its_lock_stops(device_either_way, large, monkeypatch, step):
+    device = device_either_way
+    monkeypatch.setattr(_lock, "BEAT_SECONDS", 0.02)
+    taken = pytest.raises(DeviceError, match=r"taken by another kit \(some@where, process 1\)")
+    beats = []
+    with connected(device.serial) as other, opened(device.serial) as one:
+
+        def lose():
+            adb.recover(other)  # as the other kit does
+            plant(other, OTHER, "$now")
+            beats.append(device.read(f"{LOCK}/beat"))
+
+        with taken as caught, one.folder() as folder:
+            if step == "push":
+                one._store._sent = lambda done, of: lose() if done > 5_000_000 else None
+                folder.put(large)
+            elif step == "poll":
+                job = one.start(["sleep", "600"], {})
+                lose()
+                job.poll()
+            elif step == "start":
+                lose()
+                one.start(["sleep", "600"], {})
+            else:
+                lose()
+                one.settle(50.0, 10.0)
+        assert "90 s" in caught.value.hint
+        assert device.read(f"{LOCK}/owner").decode().strip() == OTHER
+        assert device.read(f"{LOCK}/beat") == beats[-1]  # no sign of life for another
+        assert runners(device) == []
+        with pytest.raises(DeviceError, match="in use by another kit"), one.folder():
+            pytest.fail("beside another")
+
+
+def test_a_lock_that_was_removed_by_hand_is_told(device):
+    gone = pytest.raises(DeviceError, match="taken away by hand during the measurement")
+    with opened(device.serial) as one, gone, one.folder():
+        with connected(device.serial) as other:
+            ask(other, f"rm -rf {LOCK}")
+        one.condition()
 
 
 def test_a_full_device_takes_no_lock(device):

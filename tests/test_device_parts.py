@@ -212,6 +212,17 @@ def test_minutes():
     assert (one.temperature_c, one.mhz, one.thermal_status) == (33.0, 1500.0, "none")
     assert (two.number, two.count, two.median) == (2, 40, 1500.0)
     assert (two.temperature_c, two.mhz, two.thermal_status) == (41.0, 500.0, "light")
+    assert (one.whole, two.whole) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "whole"),
+    [(119, [True, True]), (110, [True, False]), (59, [True]), (30, [False]), (121, [True] * 2)],
+)
+def test_a_part_of_a_minute_is_no_minute(seconds, whole):
+    found = sustained.minutes(process([10**8] * 10 * seconds))
+    assert [one.whole for one in found][: len(whole)] == whole
+    assert all(not one.whole for one in found[len(whole) :])  # time between samples is not in them
 
 
 def test_a_minute_without_a_sample_keeps_its_number():
@@ -220,23 +231,30 @@ def test_a_minute_without_a_sample_keeps_its_number():
 
 
 @pytest.mark.parametrize(
-    ("medians", "began"),
+    ("medians", "rest", "words"),
     [
-        ([100.0, 100.0, 109.0], None),
-        ([100.0, 100.0, 111.0], 3),
-        ([100.0, 120.0, 130.0, 140.0], 2),
-        ([100.0, 150.0, 100.0, 130.0], 4),  # it recovered in between
-        ([100.0, 150.0, 100.0], None),
-        ([100.0], None),
+        ([], [50], "too short to tell whether it throttles: measure 2 whole minutes or more"),
+        ([100], [], "too short to tell whether it throttles: measure 2 whole minutes or more"),
+        ([100], [200], "too short to tell whether it throttles: measure 2 whole minutes or more"),
+        ([100, 100, 109], [], "no throttling in 3 minutes"),
+        ([100, 100], [300], "no throttling in 2 minutes"),  # what is left of a minute
+        ([100, 100, 110], [], "throttles from minute 3 on, 1.10× the time of the first"),
+        ([100, 120, 130, 140], [], "throttles from minute 2 on, 1.20× the time of the first"),
+        ([100, 150, 100, 130], [], "throttles from minute 2 on, 1.50× the time of the first"),
+        (
+            [100, 150, 100, 130, 105, 104],
+            [],
+            "throttles from minute 2 on, 1.50× the time of the first; "
+            "from minute 5 on it keeps its first pace again",
+        ),
     ],
 )
-def test_onset(medians, began):
+def test_throttling_in_words(medians, rest, words):
     found = [
-        sustained.Minute(number, 1, median, median, None, None, None)
-        for number, median in enumerate(medians, 1)
+        sustained.Minute(number, 1, median, median, None, None, None, number <= len(medians))
+        for number, median in enumerate([*medians, *rest], 1)
     ]
-    slow = sustained.onset(found)
-    assert (slow and slow.number) == began
+    assert sustained.verdict(found) == words
 
 
 # pairs ------------------------------------------------------------------------------------
@@ -280,7 +298,12 @@ def test_no_pairs(baseline, own):
     [
         (0.9, (0.88, 0.92), "faster"),
         (1.1, (1.05, 1.15), "slower"),
-        (1.1, (0.95, 1.25), "no difference"),
+        (1.1, (0.95, 1.25), "not known"),  # it may be a quarter slower
+        (1.0, (0.94, 1.04), "not known"),
+        (1.0, (0.96, 1.06), "not known"),
+        (1.0, (0.95, 1.05), "no difference"),
+        (1.02, (0.999, 1.04), "no difference"),
+        (1.03, (1.02, 1.04), "slower"),  # within the margin, and certain
         (1.005, (1.001, 1.009), "no difference"),  # real, and too small to matter
         (1.1, None, "not known"),
     ],

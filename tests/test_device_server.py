@@ -145,7 +145,7 @@ def test_what_comes_back_is_measured_to_the_end(world, tiny_bundle, how, phase):
 
 @pytest.mark.parametrize(
     ("how", "phase"),  # one of a lost device: the server takes 5 s for each look
-    [("device", "poll"), ("server", "push"), ("server", "run"), ("server", "pull")],
+    [("device", "poll"), *(("server", phase) for phase in PHASES)],
 )
 def test_what_stays_away_is_an_error_and_put_in_order_later(world, tiny_bundle, how, phase):
     plan = PLAN if phase == "pull" else ENDLESS

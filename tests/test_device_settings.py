@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import nullcontext
 
@@ -15,8 +16,10 @@ from native_samples import runner
 from virtual_device.relay import Relay
 from virtual_device.state import replace
 
+from kit import cli
 from kit.devices import _job, _settings, adb
-from kit.errors import DeviceLost, RunError
+from kit.devices._store import ask
+from kit.errors import DeviceError, DeviceLost, RunError
 
 pytestmark = pytest.mark.usefixtures("direct")
 
@@ -43,7 +46,7 @@ def is_changed(device) -> bool:
 @pytest.mark.parametrize(
     ("before", "error"),
     [
-        *((before, None) for before in (None, "0", "3", "7")),
+        *((before, None) for before in (None, "0", "3", "7", "15")),
         *(("3", error) for error in (RunError("r", "h"), KeyboardInterrupt(), ValueError())),
     ],
 )
@@ -52,10 +55,12 @@ def test_settings_are_back_after_a_measurement(device, before, error):
     with opened(device.serial) as one:
         raised = nullcontext() if error is None else pytest.raises(type(error))
         with raised, one.folder():
-            assert is_changed(device)
+            stays = before in ("7", "15")  # on every charger, the second in a dock as well
+            assert device.state.settings()["global"][STAY] == (before if stays else "7")
+            assert device.state.fixed_performance == "true"
             settings = one.context({}).settings
             assert settings["fixed performance"] == "on"
-            assert ("stay awake" in settings) == (before != "7")
+            assert ("stay awake" in settings) != stays
             if error is not None:
                 raise error
     assert left(device, found) == []
@@ -76,6 +81,95 @@ def test_a_device_without_settings_is_measured_all_the_same(device):
         with one.folder():
             assert one.context({}).settings == {}
         assert left(device) == []
+
+
+class Broken:
+    """A program of a device that fails until it is mended."""
+
+    def __init__(self, device, name):
+        self._program = device.folder / "system/bin" / name
+        self._whole = self._program.read_text()
+        part = self._program.with_name(f".{name}")
+        part.write_text("#!/system/bin/sh\n[ $1 = get ] && echo null\nexit 255\n")
+        part.chmod(0o755)
+        part.rename(self._program)
+
+    def mend(self):
+        self._program.write_text(self._whole)
+
+
+@pytest.mark.parametrize("name", ["settings", "cmd"])
+def test_what_cannot_be_put_back_is_told_and_stays_written_down(device, capsys, name):
+    before = set_stay(device, "3")
+    wrong = {"settings": f"settings put global {STAY} 3", "cmd": "cmd power set-fixed-perf"}[name]
+    with opened(device.serial) as one:
+        with one.folder():
+            broken = Broken(device, name)
+        (warning,) = one.warnings
+        assert "did not take settings back" in warning
+        assert wrong in warning
+        journal = device.read("kit/settings").decode().splitlines()
+        assert len(journal) == 1, "the other one is back"
+        with one.folder():  # the next one is not refused for it, and hears it again
+            assert wrong in one.warnings[1]
+        assert journal[0] in device.read("kit/settings").decode().splitlines()
+    assert cli.run(["clean", "--device", device.serial]) == 9
+    err = capsys.readouterr().err
+    assert wrong in err
+    assert f"kit clean --device {device.serial}" in err
+    assert list(device.files()) == ["kit/settings"]
+    broken.mend()
+    assert cli.run(["clean", "--device", device.serial]) == 0
+    assert list(device.storage.iterdir()) == []
+    assert left(device, before) == []
+
+
+def test_a_mode_that_the_device_lacks_leaves_no_journal_after_a_kill(device):
+    device.state.set(fixed_performance="unsupported")
+    with connected(device.serial) as transport:
+        script = _settings._applied(_settings._fixed_performance()).partition("; if {")[0]
+        ask(transport, f"mkdir -p /data/local/tmp/kit; {script}")  # killed before the change
+        assert "set-fixed-performance" in device.read("kit/settings").decode()
+        assert adb.clean(transport) >= 0
+    assert left(device) == []
+    assert list(device.storage.iterdir()) == []
+
+
+def test_nothing_is_changed_that_cannot_be_written_down(device):
+    with connected(device.serial) as transport:
+        full = "head -c 999999999 /dev/zero >/data/local/tmp/full 2>/dev/null; true"
+        ask(transport, f"mkdir -p /data/local/tmp/kit; echo true >{_settings.JOURNAL}; {full}")
+        with pytest.raises(DeviceError, match="No space left"):
+            _settings.apply(transport)
+        assert device.state.settings()["global"] == {}
+        assert device.state.fixed_performance == "false"
+        assert sorted(device.files()) == ["full", "kit/settings"]
+        assert device.read(_settings.JOURNAL) == b"true\n"  # of an earlier kit: as it was
+
+
+@pytest.mark.parametrize("name", ["settings", "cmd"])
+def test_a_change_that_goes_on_without_us_is_put_back(device, name):
+    program = device.folder / "system/bin" / name
+    late = '\ncase "$*" in *" 7" | *true) sleep 1 ;; esac\n'  # the change, and nothing else
+    program.write_text(program.read_text().replace("\n", late, 1))
+
+    def cut():
+        until((device.storage / "kit/settings").exists)
+        if name == "cmd":
+            until(lambda: b"cmd power" in device.read("kit/settings"))
+        relay.cut("rst", back=False)  # in the middle of the change, which runs on
+
+    with Relay(device.port) as relay, opened(relay.serial, patience=0.0) as one:
+        thread = threading.Thread(target=cut)
+        thread.start()
+        with pytest.raises(DeviceLost), one.folder():
+            pytest.fail("it was lost")
+        thread.join()
+    with connected(device.serial) as transport:
+        adb.clean(transport)
+        time.sleep(1.2)
+    assert left(device) == []
+    assert list(device.storage.iterdir()) == []
 
 
 def test_a_lost_device_is_put_back_on_the_next_contact(device):
@@ -147,6 +241,34 @@ def test_a_kit_that_ends_in_the_middle_of_a_change(device, after):
     with opened(device.serial) as one, one.folder():
         pass
     assert left(device, before) == []
+
+
+def test_a_number_of_before_a_restart_is_not_killed(device):
+    boot = "$(cat /proc/sys/kernel/random/boot_id)"
+    folder = "/data/local/tmp/kit/runs/old/job-0"
+    with connected(device.serial) as transport:
+        before = ask(transport, "cat /proc/sys/kernel/random/boot_id").strip()
+        device.reboot()
+        assert ask(transport, "cat /proc/sys/kernel/random/boot_id") != before
+
+        def survives(second: str) -> bool:
+            number = ask(
+                transport,
+                f"mkdir -p {folder}; : >{folder}/started; "
+                f"setsid sh -c 'echo $$ >{folder}/pid; exec sleep 600' "
+                "</dev/null >/dev/null 2>&1 & "
+                f"while [ ! -s {folder}/pid ]; do sleep 0.05; done; p=$(cat {folder}/pid); "
+                f"{{ echo $p; {second}; }} >{folder}/pid; echo $p",
+            ).strip()
+            adb.recover(transport)
+            return "yes" in ask(
+                transport, f"sleep 0.2; kill -0 {number} 2>/dev/null && echo yes; true"
+            )
+
+        assert survives(f"echo {before}")
+        assert not survives(f"echo {boot}")
+        assert not survives("true")  # where the device does not tell
+    assert left(device) == []
 
 
 def test_a_job_that_kit_never_heard_of_is_ended(device, monkeypatch):

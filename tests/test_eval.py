@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import stat
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from bundle_samples import draw, draw_labelled, make, make_tiny, net
 from kit.accuracy import evaluate
 from kit.bundle import Bundle
 from kit.cli import run
-from kit.errors import BundleError
+from kit.errors import BundleError, OutputError
 from kit.results import store
 
 
@@ -87,6 +89,11 @@ def test_what_is_refused_is_one_sentence_with_a_hint(tiny, pictures, tmp_path, c
     refused(2, "'tflite'", path, *images, "--format", "tflite")
     refused(2, "the limit 0", path, *images, "--limit", "0")
     refused(2, "--images", path)
+    (tmp_path / "file").write_text("mine")
+    refused(2, "--format names nothing", path, *images, "--format", ",")
+    os.mkfifo(tmp_path / "pipe")
+    for place in ("file/r.json", "file/deep/r.json", "empty", "pipe"):
+        refused(7, f"cannot write {tmp_path / place}", path, *images, "-o", str(tmp_path / place))
     refused(4, "is not a bundle", str(tmp_path / "gone"), *images)
 
 
@@ -98,6 +105,17 @@ def test_a_flipped_byte_in_the_bundle_is_found(tiny, pictures, tmp_path):
     (copy / "model.onnx").write_bytes(data)
     with pytest.raises(BundleError, match=r"model\.onnx in .* was altered"):
         evaluate(copy, pictures)
+
+
+def test_a_result_below_a_file_is_an_error(tiny, pictures, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    os.mkfifo(tmp_path / "pipe")
+    result = evaluate(tiny, pictures, limit=1)
+    with pytest.raises(OutputError, match=r"cannot write .*file/r\.json"):
+        store.write(result, tmp_path / "file" / "r.json")
+    with pytest.raises(OutputError, match="it is no file"):
+        store.write(result, tmp_path / "pipe")  # as /dev/null, which root could replace
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
 
 
 def test_the_docs_name_every_option():

@@ -5,13 +5,13 @@ import subprocess
 import sys
 
 import pytest
-from picture_samples import fill
+from picture_samples import encode, fill, noise
 
 import kit
 from kit import formats
-from kit.errors import BuildError, RecipeError, UnknownName, VerificationFailed
+from kit.errors import BuildError, PictureError, RecipeError, UnknownName, VerificationFailed
 from kit.formats._contract import predict
-from kit.pipeline import Gate, explain
+from kit.pipeline import Gate, explain, float_model
 from kit.quantize._contract import Options
 
 torch = pytest.importorskip("torch")
@@ -48,6 +48,38 @@ def test_explain_on_the_command_line_builds_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("fields", "error", "says"),
+    [
+        ({"observer": "foo"}, UnknownName, "no observer called 'foo'"),
+        ({"corrections": "foo", "quantize": "none"}, UnknownName, "no correction called 'foo'"),
+        (
+            {"keep_float": ("classifier.1",), "quantize": "dynamic"},
+            RecipeError,
+            "keep_float = 'classifier.1' does nothing with dynamic",
+        ),
+        ({"keep_float": ("3",), "quantize": "none"}, RecipeError, "keep_float = '3' does nothing"),
+        ({"train": "set.zip"}, RecipeError, "train = 'set.zip' does nothing with static"),
+        ({"train_steps": 9}, RecipeError, "train_steps = 9 does nothing with static"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(fields, error, says, tmp_path):
+    recipe = kit.make_recipe("mobilenet_v2", **fields)
+    with pytest.raises(error, match=says):
+        list(explain(recipe))
+    with pytest.raises(error, match=says):
+        kit.build(recipe, tmp_path / "never")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["²", "1" * 5000])
+def test_what_only_looks_like_a_number_is_a_layers_name(text):
+    """`"²".isdigit()` is true, and `int` takes no more than 4300 digits."""
+    recipe = kit.make_recipe("mobilenet_v2", keep_float=(text,))
+    assert recipe.keep_worst is None
+    assert dict(explain(recipe))["kept in float"] == [text]
+
+
+@pytest.mark.parametrize(
     ("gate", "says"),
     [
         (Gate(), "without a limit"),
@@ -55,6 +87,7 @@ def test_explain_on_the_command_line_builds_nothing(tmp_path):
         (Gate(max_drop="much"), "max-drop = 'much' is not 0 to 100"),
         (Gate(min_agreement=101.0), "min-agreement = 101"),
         (Gate(max_drop=1.0), "needs pictures"),
+        (Gate(max_drop=1.0, images=5), "gate-images = 5 is no folder or zip"),
     ],
 )
 def test_a_gate_that_cannot_be_held_is_told_before_anything_is_built(gate, says, tmp_path):
@@ -64,12 +97,55 @@ def test_a_gate_that_cannot_be_held_is_told_before_anything_is_built(gate, says,
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("names", "gate", "error", "says"),
+    [
+        ((), {"min_agreement": 90}, PictureError, "there is no folder or zip"),
+        (("a.png", "b.png"), {"max_drop": 1}, RecipeError, "has no labels, so there is no top-1"),
+        (("1/a.png", "cat/b.png"), {"max_drop": 1}, PictureError, "cat/b.png has no label"),
+        (("1000/a.png",), {"max_drop": 1}, PictureError, "has the label 1000"),
+    ],
+)
+def test_the_pictures_of_a_gate_are_looked_at_before_anything_is_built(
+    names, gate, error, says, tmp_path
+):
+    recipe = kit.make_recipe("mobilenet_v2", **SMALL)
+    pictures = fill(tmp_path / "set", *names) if names else tmp_path / "set"
+    asked = Gate(**gate, images=str(pictures))
+    stages = []
+    with pytest.raises(error, match=says):
+        kit.build(recipe, tmp_path.parent / "never", stages.append, gate=asked)
+    assert stages == ["reading the inputs"]
+    with pytest.raises(error, match=says):
+        list(explain(recipe, asked))
+
+
+def test_labels_do_not_matter_where_no_drop_is_asked_for(tmp_path):
+    pictures = fill(tmp_path, "1/a.png", "cat/b.png", "1000/c.png")
+    asked = Gate(min_agreement=90, images=str(pictures))
+    said = dict(explain(kit.make_recipe("mobilenet_v2", **SMALL), asked))["checks"][-1]
+    assert said == f"at least 90 % of the float model's answers on 3 pictures of {pictures}"
+
+
+def test_calibration_pictures_are_no_judges(tmp_path):
+    """Known before the build as well: the draw depends on names and seed alone."""
+    for i in range(5):
+        fill(tmp_path, f"{i}.png", data=encode(noise(20 + i, 20)))
+    recipe = kit.make_recipe("mobilenet_v2", **SMALL, calibrate=str(tmp_path), calibration_images=3)
+    assert "on 2 pictures of" in dict(explain(recipe, Gate(min_agreement=1)))["checks"][-1]
+    recipe = recipe.model_copy(update={"calibration_images": 5})
+    with pytest.raises(PictureError, match="every picture of"):
+        list(explain(recipe, Gate(min_agreement=1)))
+
+
 @pytest.mark.slow
 def test_a_gate_fails_the_build_or_is_recorded(tmp_path, monkeypatch):
     pictures = fill(tmp_path, *(f"pictures/{i:04d}_a.jpg" for i in range(2))) / "pictures"
     recipe = kit.make_recipe("mobilenet_v2", **SMALL, formats=("onnx",))
     gate = Gate(min_agreement=0, max_drop=100, images=str(pictures))
-    made = kit.build(recipe, tmp_path / "good", gate=gate)
+    stages = []
+    made = kit.build(recipe, tmp_path / "good", stages.append, gate=gate)
+    assert stages[-1] == "measuring accuracy for the gate on 2 pictures"
     record = made.manifest.gate
     assert record.images == 2
     assert [row.format for row in record.rows] == ["onnx"]
@@ -125,6 +201,26 @@ def test_onnx_runtime_quantizes_no_layer_behind_our_back(tmp_path):
     recipe = kit.make_recipe("mobilenet_v2", **SMALL, keep_float=kept, formats=("onnx",))
     floats = kit.build(recipe, tmp_path / "kept").manifest.artifact("onnx").computed_in_float
     assert {"Conv": 2, "Gemm": 1}.items() <= floats.items()
+
+
+@pytest.mark.slow
+def test_layers_in_float_are_corrected_as_such():
+    """Their weights are not rounded; a number of layers gives the model that their names give."""
+    tiny = {**SMALL, "resolution": 32, "calibration_images": 4}
+    found = float_model(kit.make_recipe("mobilenet_v2", **tiny))
+    kept = "classifier.1"
+    scaled, _ = found.prepared("equalize", (kept,))
+    made, names = found.prepared(keep_float=(kept,))
+    rounded, _ = found.prepared(keep_float=())
+    assert names == (kept,)
+    weight = f"{kept}.weight"
+    assert torch.equal(made.state_dict()[weight], scaled.state_dict()[weight])
+    assert not torch.equal(rounded.state_dict()[weight], scaled.state_dict()[weight])
+    by_number, names = found.prepared(keep_float=("2",))
+    by_name, _ = found.prepared(keep_float=names)
+    assert len(names) == 2
+    other = by_name.state_dict()
+    assert all(torch.equal(value, other[name]) for name, value in by_number.state_dict().items())
 
 
 def test_a_layer_that_does_not_exist_is_named_with_near_matches(tmp_path):

@@ -86,6 +86,28 @@ def network():
     return model.eval(), fold(model.eval())
 
 
+def test_the_simulation_and_the_users_layers_have_names_apart():
+    """A layer may be called like a part of the simulation, and keeps its weights."""
+    from collections import OrderedDict
+
+    from torch import nn
+
+    from kit.quantize._graph import fold
+    from kit.quantize._simulate import Simulation
+
+    layers = {"fake_1": nn.Conv2d(3, 4, 1), "fake_2": nn.ReLU(), "pool": nn.AdaptiveAvgPool2d(1)}
+    layers |= {"flat": nn.Flatten(), "observer": nn.Linear(4, 4), "fake_head": nn.Linear(4, 2)}
+    folded = fold(nn.Sequential(OrderedDict(layers)).eval())
+    simulation = Simulation(folded, "per-channel", "minmax")
+    simulation.calibrate(torch.randn(4, 3, 8, 8), 1.0)
+    simulation.quantize(())
+    images = torch.randn(2, 3, 8, 8)
+    torch.testing.assert_close(simulation.logits(images), folded(images))
+    state = simulation.float_state()
+    assert equal(folded.state_dict(), state)
+    folded.load_state_dict(state)
+
+
 def trained(work: Work, network) -> dict[str, torch.Tensor]:
     """Train a copy of the network; return its state."""
     teacher, folded = network
@@ -316,13 +338,15 @@ def test_a_place_that_is_none(rank, size, monkeypatch):
         _distributed.standing()
 
 
-# What follows lowers real models.
+# What follows lowers real models. The search for ranges, which the tests above have, would
+# take most of the time.
 
 RECIPE = """
 weights = "random"
 width = 0.35
 resolution = 64
 quantize = "qat"
+observer = "percentile"
 formats = ["onnx"]
 train_steps = 20
 train_batch = 4

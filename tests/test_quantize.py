@@ -147,6 +147,141 @@ def test_relu6_is_fused_and_costs_no_operator(folded, images):
         assert user.target is torch.ops.quantized_decomposed.quantize_per_tensor.default
 
 
+def exported(name: str):
+    """Return a model as the quantizer sees it: folded, exported, clips shown as ReLU."""
+    from kit.quantize import _pt2e
+    from kit.quantize._graph import fold
+
+    torch.manual_seed(0)
+    example = torch.randn(1, 3, 32, 32)
+    folded = fold(family.load("models", name).build(0.35, 10), example)
+    program = torch.export.export(folded, (example,)).module()
+    _pt2e._clips_as_relu(program)
+    return folded, program
+
+
+@pytest.mark.slow
+def test_every_layer_of_mobilenet_v2_may_stay_float():
+    """Annotated once, which takes most of the time; then each layer is left out in turn."""
+    from dataclasses import replace
+
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer
+    from torchao.quantization.pt2e import prepare
+
+    from kit.quantize import _pt2e
+    from kit.quantize._graph import layer_names
+
+    folded, program = exported("mobilenet_v2")
+    config = _pt2e._config(PER_CHANNEL, unsigned=False)
+    quantizer = XNNPACKQuantizer().set_global(config)
+    quantizer.annotate(quantizer.transform_for_annotation(program))
+    notes = {n: n.meta[_pt2e._ANNOTATION] for n in program.graph.nodes if len(n.meta) > 0
+             and _pt2e._ANNOTATION in n.meta}  # fmt: skip
+
+    class Annotated:
+        def annotate(self, model):
+            for node, note in notes.items():
+                again = replace(note, input_qspec_map=dict(note.input_qspec_map))
+                node.meta[_pt2e._ANNOTATION] = again
+            return model
+
+    names = layer_names(folded)
+    assert len(names) == 53
+    for kept in (*((name,) for name in names), names):
+        _pt2e._without(Annotated, kept, config.input_activation).annotate(program)
+        specs = prepare._get_edge_or_node_to_qspec(program)
+        groups = prepare._get_edge_or_node_to_group_id(specs)  # KeyError: of a layer in float
+        assert 0 < len(set(groups.values())) < len(groups)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("mobilenet_v1", "features.13.pointwise.0"),
+        ("mobilenet_v2", "features.18.0"),
+        ("mobilenet_v3_small", "features.12.0"),
+    ],
+)
+def test_a_layer_before_pooling_may_stay_float(name, layer):
+    """Pooling shares the range of what it reads; a layer in float has none to share."""
+    from kit.quantize import _pt2e
+    from kit.quantize._graph import fold
+
+    torch.manual_seed(0)
+    images = torch.randn(2, 3, 32, 32)
+    folded = fold(family.load("models", name).build(0.5, 10), images)
+    options = Options("per-channel", 1.0, "minmax", (layer,))
+    graph = _pt2e.quantize_static(folded, images, options, "pt2e-s8").graph
+    with torch.inference_mode():
+        assert graph(images[:1]).shape == (1, 10)
+    floats = [
+        n
+        for n in graph.graph.nodes
+        if n.target is torch.ops.aten.conv2d.default and n.args[1].op == "get_attr"
+    ]
+    assert len(floats) == 1
+    (pool,) = (n for n in graph.graph.nodes if "avg_pool2d" in str(n.target) and near(n, floats))
+    assert "dequantize" in str(pool.args[0].target)
+    (after,) = pool.users
+    assert after.args[1:] == pool.args[0].args[1:], "pooling keeps the range of its input"
+
+
+def near(node, layers) -> bool:
+    """Whether a node reads a layer's output, through operators of one input."""
+    while node.all_input_nodes:
+        node = node.all_input_nodes[0]
+        if node in layers:
+            return True
+        if node.target is torch.ops.aten.conv2d.default:
+            return False
+    return False
+
+
+def test_a_clip_after_a_layer_in_float_is_float(images):
+    """Also one that is no ReLU, and so is not fused with the layer."""
+    from kit.quantize import _pt2e
+    from kit.quantize._graph import fold
+
+    torch.manual_seed(3)
+    clip = nn.Hardtanh(-1.0, 2.0, inplace=True)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), clip, nn.Conv2d(4, 2, 3), nn.Flatten())
+    options = Options("per-channel", 1.0, "minmax", ("0",))
+    graph = _pt2e.quantize_static(fold(model.eval()), images, options, "pt2e-s8").graph
+    (node,) = (n for n in graph.graph.nodes if "hardtanh" in str(n.target))
+    assert node.args[0].target is torch.ops.aten.conv2d.default
+
+
+def test_biases_lie_on_the_grid_that_integer_kernels_have(folded, images):
+    from kit.quantize import _pt2e
+
+    graph = _pt2e.quantize_static(folded, images, PER_CHANNEL, "pt2e-s8").graph
+    seen = 0
+    for node in graph.graph.nodes:
+        if node.target not in (torch.ops.aten.conv2d.default, torch.ops.aten.linear.default):
+            continue
+        data, weight, bias = node.args[:3]
+        step = (_pt2e._scale(graph, data) * _pt2e._scale(graph, weight)).double()
+        steps = _pt2e._attribute(graph, bias).double() / step
+        torch.testing.assert_close(steps, steps.round(), rtol=1e-6, atol=1e-3)
+        seen += 1
+    assert seen == 5
+
+
+@pytest.mark.parametrize("granularity", ["per-channel", "per-tensor"])
+def test_lite_has_the_weights_that_corrections_reckon_with(granularity, folded, images):
+    """127 steps to either side: the stock 127.5 would clip the largest weight."""
+    from kit.quantize import _torch_ao
+    from kit.quantize._simulate import round_weight
+
+    graph = _torch_ao.quantize_static(folded, images, Options(granularity, 1.0)).graph
+    layers = {n: m for n, m in graph.named_modules() if callable(getattr(m, "weight", None))}
+    assert len(layers) == 5
+    for name, layer in layers.items():
+        wanted = round_weight(folded.get_submodule(name).weight, granularity)
+        torch.testing.assert_close(layer.weight().dequantize(), wanted, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.slow
 def test_dropping_saturated_clips_changes_no_bit(folded, images, monkeypatch):
     from kit.quantize import _pt2e

@@ -64,7 +64,8 @@ def test_a_row_holds_size_accuracy_statistics_and_parity(report: Report) -> None
     assert found.accuracy is not None
     assert found.accuracy.drop == pytest.approx(100 * 2 / 468)
     assert found.timing is not None
-    assert found.timing.median == statistics.estimate(found.timing.samples_ns)
+    processes = [process.samples_ns for process in found.timing.run.processes]
+    assert found.timing.median == statistics.estimate(processes)
     assert found.timing.p99 == statistics.percentile_ms(found.timing.samples_ns, 99)
     assert found.timing.load == 43  # of 40, 43 and 46
 
@@ -76,10 +77,20 @@ def test_speedups_are_against_eager_and_the_same_formats_fp32(report: Report) ->
     assert int8 is not None
     assert fp32 is not None
     assert eager is not None
-    assert int8.vs_fp32 == statistics.speedup(fp32.samples_ns, int8.samples_ns)
-    assert int8.vs_eager == statistics.speedup(eager.samples_ns, int8.samples_ns)
+    # Results of one moment took turns: their processes are pairs.
+    assert int8.vs_fp32 == statistics.paired_speedup(fp32.processes, int8.processes)
+    assert int8.vs_eager == statistics.paired_speedup(eager.processes, int8.processes)
     assert fp32.vs_fp32 is None
     assert eager.vs_eager is None
+
+
+def test_results_of_two_measurements_are_compared_by_their_medians() -> None:
+    later = latency("none", created=WHEN + timedelta(minutes=1))
+    report = model.build([latency(), later])
+    int8, fp32 = (row(report, label).timing for label in ("int8 .pte", "fp32 .pte"))
+    assert int8 is not None
+    assert fp32 is not None
+    assert int8.vs_fp32 == statistics.ratio(fp32.median, int8.median)
 
 
 def test_the_order_of_the_results_changes_nothing() -> None:
@@ -101,6 +112,9 @@ def test_a_result_given_twice_counts_once(report: Report) -> None:
         {"context": CONTEXT.model_copy(update={"environment": {"OMP_WAIT_POLICY": "active"}})},
         {"plan": Plan(threads=2)},
         {"threads": 2},
+        {"plan": Plan(cpus="f0")},
+        {"cpus": "3"},
+        {"context": CONTEXT.model_copy(update={"settings": {"fixed performance": "on"}})},
         {"device": LOCAL.model_copy(update={"name": "another machine"})},
     ],
 )
@@ -119,6 +133,25 @@ def test_another_kit_version_is_another_setting() -> None:
     told = notice(report, "Measured in 2 different settings")
     assert told is not None
     assert told.text.endswith("B differs from A in kit (0.1.0, 0.2.0).")
+
+
+def test_the_cores_and_the_changed_settings_are_shown() -> None:
+    fixed = CONTEXT.model_copy(update={"settings": {"fixed performance": "on"}})
+    big = run("executorch", "static", 9, plan=Plan(cpus="f0"), cpus="f0", context=fixed)
+    little = run("executorch", "static", 30, plan=Plan(cpus="0f"), cpus="000f")
+    report = model.build([latency(runs=(big, little))])
+    assert [setting.title for setting in report.settings] == [
+        "this machine, AMD EPYC 9R14, 1 thread on cores f",
+        "this machine, AMD EPYC 9R14, 1 thread on cores f0",
+    ]
+    told = notice(report, "Measured in 2 different settings")
+    assert told is not None
+    assert told.text.endswith(
+        "B differs from A in mask of cores (f, f0), changed settings (none, fixed performance on)."
+    )
+    facts = dict(page.compose([latency(runs=(big,))]).sections[0].facts)
+    assert facts["Mask of cores"] == "f0"
+    assert facts["Changed settings"] == "fixed performance on"
 
 
 def test_runs_that_name_different_libraries_share_a_setting() -> None:

@@ -6,8 +6,9 @@ import pytest
 from report_samples import PHONE, VIRTUAL, accuracy, everything, latency, run
 
 from kit.report import headline, model, notices, page, tables, text
+from kit.report.cells import Cell
 from kit.report.rows import Report, Row
-from kit.results.schema import Process
+from kit.results.schema import Process, Run
 
 
 @pytest.fixture(scope="module")
@@ -41,17 +42,17 @@ def test_the_overview_of_a_row_to_the_letter(report: Report) -> None:
         "Size, MB": "3.76",
         "Top-1, %": "82.5|0.4 lost, ± 1.8",
         "Parity, %": "96.0|of 50",
-        "Median, ms": "3.88|3.86 to 3.89",
-        "Against eager fp32": "5.2×|5.21 to 5.26",
-        "Against own fp32": "2.1×|2.10 to 2.12",
+        "Median, ms": "3.88|3.76 to 4.00",
+        "Against eager fp32": "5.2×|5.20 to 5.28",
+        "Against own fp32": "2.1×|2.09 to 2.13",
     }
-    assert cells(table, "int8 .ptl")["Against own fp32"] == "0.76×|0.76 to 0.76, slower"
+    assert cells(table, "int8 .ptl")["Against own fp32"] == "0.76×|0.76 to 0.77, slower"
     assert cells(table, "fp32 .pte")["Top-1, %"] == "82.9|equal answers"
 
 
 def test_latency_accuracy_and_parity_to_the_letter(report: Report) -> None:
     assert cells(tables.latency(report), "int8 .pte") == {
-        "Median, ms": "3.88|3.86 to 3.89",
+        "Median, ms": "3.88|3.76 to 4.00",
         "p90, ms": "4.02",
         "p99, ms": "4.20",
         "Load, ms": "43.0",
@@ -88,10 +89,25 @@ def test_columns_without_a_number_are_left_out() -> None:
     assert "Peak memory, MB" not in tables.latency(report).columns
 
 
-def test_few_samples_have_a_median_and_no_interval() -> None:
-    process = Process(load_ns=1, first_ns=1, samples_ns=(4_000_000,) * 5)
-    report = model.build([latency(runs=(run("onnx", "static", 4, processes=(process,)),))])
-    assert cells(tables.latency(report), "int8 .onnx")["Median, ms"] == "4.00|too few samples"
+@pytest.mark.parametrize(
+    ("processes", "samples", "note"),
+    [(3, 1, "too few samples"), (2, 90, "too few processes"), (1, 90, "too few processes")],
+)
+def test_few_processes_or_samples_have_a_median_and_no_interval(processes, samples, note) -> None:
+    process = Process(load_ns=1, first_ns=1, samples_ns=(4_000_000,) * samples)
+    found = latency(runs=(run("onnx", "static", 4, processes=(process,) * processes),))
+    assert cells(tables.latency(model.build([found])), "int8 .onnx")["Median, ms"] == f"4.00|{note}"
+
+
+def test_a_speedup_of_few_processes_has_no_word_and_no_colour() -> None:
+    results = [
+        latency(runs=(uneven("static", 2.0, 2.0),)),
+        latency("none", runs=(uneven("none", 6.0, 6.0),)),
+    ]
+    report = model.build(results)
+    table = tables.overview(report.settings[0], report)
+    line = next(line for line in table.lines if line.head.text == "int8 .onnx")
+    assert line.cells[-1] == Cell("3.0×", "too few processes")
 
 
 @pytest.mark.parametrize(
@@ -120,6 +136,14 @@ def test_numbers_are_written(function, value: float, shown: str) -> None:
 # --- headline and notices
 
 
+def uneven(quantize: str, *medians: float) -> Run:
+    """Return a run of a process for each median in ms."""
+    processes = tuple(
+        Process(load_ns=1, first_ns=1, samples_ns=(int(ms * 1e6),) * 50) for ms in medians
+    )
+    return run("onnx", quantize, 1, processes=processes)
+
+
 def test_the_headline_is_computed(report: Report) -> None:
     found = headline.write(report)
     assert found.sentence == (
@@ -146,7 +170,21 @@ def test_the_headline_is_computed(report: Report) -> None:
                 latency(runs=(run("onnx", "static", 7.4),)),
                 latency("none", runs=(run("onnx", "none", 7.402),)),
             ],
-            "int8 .onnx is as fast as its own fp32, within the noise.",
+            "int8 .onnx is as fast as its own fp32, within 5 %.",
+        ),
+        (
+            [
+                latency(runs=(uneven("static", 6.0, 8.0, 7.0),)),
+                latency("none", runs=(uneven("none", 7.0, 6.5, 8.5),)),
+            ],
+            "int8 .onnx is not clearly faster or slower than its own fp32.",
+        ),
+        (  # three times as fast, in two processes each
+            [
+                latency(runs=(uneven("static", 2.0, 2.0),)),
+                latency("none", runs=(uneven("none", 6.0, 6.0),)),
+            ],
+            "int8 .onnx is not told apart from its own fp32 by so few processes.",
         ),
         ([latency(runs=(run("onnx", "static", 4.4),))], "int8 .onnx takes 4.39 ms."),
         ([latency("none", runs=(run("onnx", "none", 7.4),))], "fp32 .onnx takes 7.38 ms."),

@@ -174,7 +174,10 @@ def test_the_python_runner_binds_itself_to_cores(request_of) -> None:
     assert found.start.versions["runner"] == "python"
 
 
-@pytest.mark.parametrize(("name", "kind"), [("onnx", "onnxruntime"), ("lite", "torch")])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("onnx", "onnxruntime"), pytest.param("lite", "torch", marks=pytest.mark.slow)],
+)
 def test_the_python_runner_profiles(name, kind, request_of, tmp_path) -> None:
     request = replace(request_of(name), profile=str(tmp_path / "ops"))
     found = drive.run(local.open(None), request, drive.environment(1))

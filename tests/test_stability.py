@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kit.bench import gates, stability
+from kit.bench import gates, passes, stability
 from kit.bench.stability import Stability
+from kit.results import statistics
 from kit.results.schema import Context, Plan, Process
 
 MS = 1_000_000
@@ -35,13 +36,18 @@ def latencies(seed: int, center: float = 10.0, count: int = 300, noise: float = 
 def test_quiet_samples_are_stable() -> None:
     found = stability.assess([latencies(s) for s in range(3)])
     assert found.stable
-    assert found.half_width == pytest.approx(0.0005, abs=0.001)
+    assert found.half_width is not None
+    assert found.half_width < 0.005
     assert found.spread is not None
     assert found.spread < 0.005
 
 
 def test_quiet_samples_are_rarely_doubted() -> None:
-    doubted = [s for s in range(200) if not stability.assess([latencies(s, count=150)]).stable]
+    doubted = [
+        s
+        for s in range(70)
+        if not stability.assess([latencies(3 * s + n, count=50) for n in range(3)]).stable
+    ]
     assert len(doubted) <= 2
 
 
@@ -88,10 +94,47 @@ def test_processes_that_disagree_are_not_stable() -> None:
     assert not found.stable
 
 
-def test_one_process_has_no_spread_and_few_samples_no_interval() -> None:
-    found = stability.assess([[MS] * 5])
-    assert found == Stability(half_width=None, spread=None, drift=0.0, modes=None)
+def test_the_half_width_counts_processes_and_not_samples() -> None:
+    tight = [[int(10 * MS * k)] * 500 for k in (0.98, 1.0, 1.02)]
+    found = stability.assess(tight)
+    # Student's t with 2 degrees of freedom, 2 % apart: 4.3 × 2 % over the root of 3.
+    assert found.half_width == pytest.approx(0.0497, abs=0.001)
     assert not found.stable
+
+
+def test_one_process_has_no_spread_and_no_interval() -> None:
+    found = stability.assess([[MS] * 5])
+    assert found == Stability(half_width=None, medians=(1.0,), spread=None, drift=0.0, modes=None)
+    assert not found.stable
+    assert stability.assess([latencies(1)] * 2).half_width is None
+
+
+# Known to the plan's precision.
+
+
+def resolved(*samples: list[int], precision: float = 0.02) -> bool:
+    return passes.resolved(processes(*samples), Plan(precision=precision))
+
+
+def test_a_median_is_known_when_processes_agree() -> None:
+    quiet = [latencies(n) for n in range(3)]
+    assert resolved(*quiet)
+    assert not resolved(*quiet, precision=1e-5)
+
+
+def test_processes_that_are_far_apart_do_not_know_it_however_many_samples_they_took() -> None:
+    apart = [latencies(n, center=center, count=2000) for n, center in enumerate((10, 10.3, 10.6))]
+    within = statistics.median_ci95_ms([ns for samples in apart for ns in samples])
+    assert within is not None
+    assert (within.high - within.low) / 2 < 0.01 * 10.3  # the samples by themselves would do
+    assert not resolved(*apart)
+    assert resolved(*apart, precision=0.1)
+
+
+def test_fewer_than_three_processes_do_not_know_it() -> None:
+    assert not resolved([MS] * 1000)
+    assert not resolved([MS] * 1000, [MS] * 1000)
+    assert resolved([MS] * 1000, [MS] * 1000, [MS] * 1000)
 
 
 def test_a_process_without_samples_is_an_error() -> None:
@@ -106,7 +149,11 @@ def processes(*samples: list[int], cores: float = 1.0) -> list[Process]:
     ]
 
 
-FINE = processes(latencies(1), latencies(2))
+FINE = processes(latencies(1), latencies(2), latencies(3))
+
+
+OFF = processes(*[[int(k * MS)] * 500 for k in (9.8, 10.0, 10.2)])
+LOUD = processes(*[latencies(1, noise=0.9)[:30]] * 3)
 
 
 def warned(**changes: object) -> list[str]:
@@ -133,11 +180,14 @@ def test_a_quiet_machine_is_not_warned_of() -> None:
         ({"plan": Plan(threads=8), "obeyed": 8}, ["8 threads share 4 cores", "--threads 4"]),
         ({"obeyed": 4}, ["took 4 threads instead of 1"]),
         ({"processes": processes(latencies(1), cores=1.9)}, ["1.9 cores were at work for 1"]),
-        ({"processes": processes(latencies(1), latencies(2, 11.0))}, ["9 % apart", "--official"]),
-        ({"processes": processes(latencies(1, noise=0.9)[:100])}, ["known to ±", "% only"]),
+        ({"processes": processes(latencies(1), latencies(2, 11.0))}, ["9 % apart", "far away"]),
+        ({"processes": processes(latencies(1))}, ["one process does not tell", "measure 3 or"]),
+        ({"processes": FINE[:2]}, ["two processes do not tell", "without --quick"]),
+        ({"processes": OFF}, ["known to ±5.", "% only", "or give --repeats 7"]),
+        ({"processes": LOUD}, ["known to ±", "% only", "measure longer with --official"]),
         ({"processes": processes(latencies(1)[:60])}, ["60 of 100 samples in its 60 s"]),
         ({"processes": processes(latencies(1)[:60]), "plan": Plan(runs=9)}, ["fewer than 100"]),
-        ({"processes": processes([MS] * 5), "plan": Plan(runs=5)}, ["too few samples"]),
+        ({"processes": processes(*[[MS]] * 3), "plan": Plan(runs=1)}, ["too few samples"]),
     ],
 )
 def test_each_gate_says_what_and_what_to_do(changes, words) -> None:

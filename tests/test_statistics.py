@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
+from kit.bench import stability
+from kit.bench.plan import preset
 from kit.results import statistics
 from kit.results.statistics import Interval, Speedup
 
@@ -84,52 +87,151 @@ def test_many_samples_take_the_closed_form_and_it_agrees_with_the_bootstrap() ->
     assert closed == statistics._order_statistics(samples / 1e6)
 
 
-def test_speedup_is_the_ratio_of_medians_with_a_combined_interval() -> None:
-    found = statistics.speedup([20_000_000] * 10, [4_000_000] * 10)
-    assert found == Speedup(5.0, Interval(5.0, 5.0))
+def fresh(seed: int, apart: float, count: int = 3, true: float = 5e6, taken: int = 40):
+    """Return samples in ns of processes whose own medians are `apart` (a standard deviation)."""
+    draw = np.random.default_rng(seed)
+    offsets = draw.lognormal(0, apart, count)
+    return [(true * o * draw.lognormal(0, 0.02, taken)).astype(np.int64) for o in offsets]
+
+
+def holds(interval: Interval | None, true: float) -> bool:
+    assert interval is not None
+    return interval.low <= true <= interval.high
+
+
+def test_the_interval_over_processes_covers_what_pooled_samples_do_not(monkeypatch) -> None:
+    monkeypatch.setattr(statistics, "RESAMPLES", 500)  # takes 400 results in seconds
+    results = [fresh(seed, 0.02) for seed in range(400)]
+    hits = sum(holds(statistics.estimate(processes).interval, 5.0) for processes in results)
+    assert hits >= 0.9 * 400
+    pooled = [statistics.median_ci95_ms(np.concatenate(processes)) for processes in results]
+    assert sum(holds(interval, 5.0) for interval in pooled) < 0.6 * 400
+
+
+@pytest.mark.parametrize(("apart", "known"), [(0.01, 0.99), (0.02, 0.9)])
+def test_it_covers_as_well_where_processes_are_added_until_it_is_narrow(
+    apart, known, monkeypatch
+) -> None:
+    monkeypatch.setattr(statistics, "RESAMPLES", 200)
+    made, hits, narrow = preset("default"), 0, 0
+    assert made.most_repeats is not None
+    for seed in range(400):
+        every = fresh(seed, apart, made.most_repeats, taken=8)
+        for count in range(made.repeats, made.most_repeats + 1):
+            width = stability.half_width(every[:count])
+            if width is not None and width <= made.precision:
+                narrow += 1
+                break
+        hits += holds(statistics.estimate(every[:count]).interval, 5.0)
+    assert hits >= 0.9 * 400
+    assert narrow >= known * 400
+
+
+def test_the_interval_over_processes_by_hand() -> None:
+    processes = [[ms * 1_000_000] * 6 for ms in (10, 20, 40)]
+    found = statistics.estimate(processes)
+    assert found.median == 20
+    assert found.interval is not None
+    # Student's t with 2 degrees of freedom: 4.3027 times ln 2 over the root of 3.
+    factor = math.exp(4.30265 * math.log(2) / math.sqrt(3))
+    assert found.interval.low == pytest.approx(20 / factor, rel=1e-4)
+    assert found.interval.high == pytest.approx(20 * factor, rel=1e-4)
+
+
+def test_it_is_never_narrower_than_what_the_samples_know() -> None:
+    one = (5e6 * np.random.default_rng(7).lognormal(0, 0.3, 30)).astype(np.int64)
+    within = statistics.median_ci95_ms(np.concatenate([one] * 3))
+    assert within is not None
+    found = statistics.estimate([one] * 3).interval  # three that agree to the nanosecond
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx((within.low, within.high))
+
+
+def test_fewer_than_three_processes_have_no_interval() -> None:
+    assert statistics.estimate([[5] * 100]).interval is None
+    assert statistics.estimate([[5] * 100] * 2).interval is None
+    assert statistics.estimate([[5] * 100] * 3).interval is not None
+    assert statistics.estimate([[5]] * 3).interval is None  # three samples
+    assert statistics.estimate([[0] * 100] * 3) == statistics.Estimate(0.0, None)
+    for nothing in ([], [[5], []]):
+        with pytest.raises(ValueError, match="no samples"):
+            statistics.estimate(nothing)
+
+
+def test_how_many_processes_are_needed() -> None:
+    def half(count: int) -> float:
+        deviation = float(np.log([10.0, 10.2, 10.4]).std(ddof=1))
+        return float(stats.t.ppf(0.975, count - 1)) * deviation / math.sqrt(count)
+
+    needed = statistics.processes_needed([10.0, 10.2, 10.4], 0.02, 50)
+    assert needed is not None
+    assert half(needed) <= 0.02 < half(needed - 1)
+    assert statistics.processes_needed([10.0, 10.0, 10.0], 0.02, 50) == 3
+    assert statistics.processes_needed([10.0, 15.0], 0.02, 50) is None
+
+
+def over(*medians: float) -> statistics.Estimate:
+    return statistics.estimate([[int(ms * 1e6)] * 10 for ms in medians])
+
+
+def test_a_ratio_of_medians_has_a_combined_interval() -> None:
+    found = statistics.ratio(over(20, 20, 20), over(4, 4, 4))
+    assert found.ratio == 5.0
+    assert found.interval is not None
+    assert (found.interval.low, found.interval.high) == pytest.approx((5.0, 5.0))
     assert found.clear
 
 
-def test_speedup_of_samples_with_themselves_is_one_and_not_clear() -> None:
-    samples = [int(1e6 * v) for v in np.random.default_rng(3).lognormal(1, 0.2, 100)]
-    found = statistics.speedup(samples, samples)
-    assert found.ratio == 1
+def test_a_difference_smaller_than_that_of_processes_is_not_clear() -> None:
+    baseline, own = over(20, 21, 22), over(19, 20, 21)
+    found = statistics.ratio(baseline, own)
+    assert found.ratio == 1.05
     assert not found.clear
 
 
-def test_speedup_interval_follows_the_wider_side() -> None:
-    draw = np.random.default_rng(4)
-    base = (20e6 * draw.lognormal(0, 0.1, 200)).astype(np.int64)
-    found = statistics.speedup(base, [4_000_000] * 200)
-    own = statistics.median_ci95_ms(base)
+def test_the_interval_of_a_ratio_follows_the_wider_side() -> None:
+    own = over(20, 21, 22).interval
+    found = statistics.ratio(over(20, 21, 22), over(4, 4, 4)).interval
     assert own is not None
-    assert found.interval is not None
-    assert found.interval.low == pytest.approx(own.low / 4)
-    assert found.interval.high == pytest.approx(own.high / 4)
+    assert found is not None
+    assert found.low == pytest.approx(own.low / 4)
+    assert found.high == pytest.approx(own.high / 4)
 
 
-def test_the_ratio_interval_covers_about_95_times_in_100() -> None:
+def test_the_interval_of_a_ratio_covers_and_that_of_pairs_is_narrower() -> None:
+    """Rounds are slow or fast for both: what they share is in no pair."""
     draw = np.random.default_rng(5)
-    hits = 0
+    hits, widths = [0, 0], [0.0, 0.0]
     for _ in range(150):
-        base = (20e6 * draw.lognormal(0, 0.2, 50)).astype(np.int64)
-        own = (4e6 * draw.lognormal(0, 0.2, 50)).astype(np.int64)
-        interval = statistics.speedup(base, own).interval
-        assert interval is not None
-        hits += interval.low <= 5 <= interval.high
-    assert 132 <= hits <= 149
+        shared = draw.lognormal(0, 0.1, 4)
+        base, fast = (ms * shared * draw.lognormal(0, 0.01, 4) for ms in (20, 4))
+        both = statistics.ratio(over(*base), over(*fast)), statistics.paired_speedup(base, fast)
+        for index, found in enumerate(both):
+            hits[index] += holds(found.interval, 5)
+            assert found.interval is not None
+            widths[index] += found.interval.high - found.interval.low
+    assert hits[0] >= 140
+    assert 132 <= hits[1] <= 149
+    assert widths[1] < 0.2 * widths[0]
 
 
-def test_speedup_from_few_samples_claims_nothing() -> None:
-    assert statistics.speedup([9] * 3, [3] * 100) == Speedup(3.0, None)
-    assert not statistics.speedup([9] * 3, [3] * 100).clear
+def test_few_processes_claim_nothing() -> None:
+    assert statistics.ratio(over(9, 9), over(3, 3, 3)) == Speedup(3.0, None)
+    assert not statistics.ratio(over(9, 9), over(3, 3, 3)).clear
+    assert statistics.paired_speedup([9.0, 9.0], [3.0, 3.0]) == Speedup(pytest.approx(3.0), None)
 
 
-def test_speedup_of_nothing_is_an_error() -> None:
+def test_a_paired_speedup_is_the_paired_ratio_turned_around() -> None:
+    base, own = [20.0, 21.0, 22.5], [4.0, 4.1, 4.6]
+    ratio, interval = statistics.paired_ratio(base, own)
+    found = statistics.paired_speedup(base, own)
+    assert interval is not None
+    assert found == Speedup(1 / ratio, Interval(1 / interval.high, 1 / interval.low))
+
+
+def test_a_ratio_of_nothing_is_an_error() -> None:
     with pytest.raises(ValueError, match="above 0"):
-        statistics.speedup([0] * 6, [1] * 6)
-    with pytest.raises(ValueError, match="above 0"):
-        statistics.speedup([1] * 6, [0] * 4 + [9] * 4)
+        statistics.ratio(over(0), over(1))
 
 
 def test_top1_margin_is_zero_for_equal_answers_and_shrinks_with_pictures() -> None:

@@ -63,6 +63,17 @@ def test_device_that_stays_away_is_told_each_time(x86_64_device, reach, way, how
         assert one.shell("echo back").stdout == "back\n"
 
 
+@pytest.mark.parametrize("away", ["fin", "rst"])
+def test_a_server_gets_a_moment_to_have_a_device_back(x86_64_device, reach, away):
+    with Relay(x86_64_device.port) as relay, closing(reach("server", relay.serial)) as one:
+        for _ in range(2):  # lost before anyone noticed, and while it is known to be lost
+            relay.cut(away, back=False)
+            assert relay.happened.wait(10)
+            threading.Timer(1.0, relay.restore).start()
+            assert one.shell("echo back").stdout == "back\n"
+            one._stale = True
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_killed_daemon_is_noticed_and_comes_back(new_device, reach, way):
     device = new_device("x86_64", size_mb=64)

@@ -173,6 +173,7 @@ def test_classes_and_labels_are_those_of_the_network(own, tmp_path):
         (b"a\nb\n", "names 2 classes, .*Concat has 10 outputs"),
         (b"a\n\nb\n", "names nothing in line 2"),
         (b"", "names nothing in line 1"),
+        (b"a\n", "names one class, 'a': there is nothing to tell apart"),
         (b"\xff\xfe\x00", "cannot read the labels"),
         (None, "cannot read the labels .*: No such file"),
     ],

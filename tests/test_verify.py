@@ -50,3 +50,16 @@ def test_golden_pictures_are_the_surest_but_not_all_of_one_kind():
     surest_of_each = [max(r for r in range(96) if logits[r].argmax() == a) for a in (0, 1, 2)]
     assert set(surest_of_each) <= set(chosen)
     assert 5 in chosen or 7 not in answers
+
+
+def test_golden_pictures_show_few_of_each_answer():
+    """Sure of one answer on many crops, a model would be asked one thing only."""
+    logits = np.zeros((golden.CANDIDATES, 8), np.float32)
+    for row in range(golden.CANDIDATES):
+        logits[row, 0 if row < 60 else 1 + row % 7] = 100 - row  # surest of the first answer
+    answers = logits[golden.surest(logits)].argmax(1)
+    assert len(answers) == golden.IMAGES
+    assert np.bincount(answers).max() == 4
+    alike = golden.surest(np.eye(1, 8, dtype=np.float32).repeat(golden.CANDIDATES, 0))
+    assert alike == sorted(alike)
+    assert len(alike) == golden.IMAGES, "a model that knows one answer is asked all the same"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,8 @@ def write(
     text = render(study, about, repair, line)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        if path.exists() and not path.is_file():  # a device would be replaced by a file
+            raise OSError(errno.EINVAL, "it is no file")
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(text, encoding="utf-8", newline="\n")
         part.replace(path)
@@ -43,7 +47,8 @@ def write(
             "choose a file with -o that is writable and has space",
         ) from exc
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # below a file there is none to remove
+            part.unlink()
 
 
 def render(study: Study, about: Mapping[str, Any], repair: Repair | None, line: str) -> str:

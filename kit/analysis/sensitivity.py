@@ -43,8 +43,8 @@ class Record:
         saturated: share of its values outside of the range, 0..1.
         share: of the model's multiply-adds, 0..1.
         latency: estimate of what keeping it float adds, as a share of the int8 latency.
-        gain_db: SQNR of the whole int8 model if this layer is float, minus without; None
-            for what is no layer, or was not asked for.
+        gain_db: SQNR of the whole int8 model if this layer is float, minus without; infinite
+            if that is equal to float, None for what is no layer, or was not asked for.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Record:
             "range": self.range,
             "saturated": self.saturated,
             "multiply_adds_share": self.share,
-            "gain_db": self.gain_db,
+            "gain_db": self.gain_db if self.gain_db != float("inf") else None,
             "added_latency": self.latency if self.layer else None,
         }
 
@@ -135,7 +135,7 @@ def study(
     whole, answers = model.replay(case.pictures).run(base, settings, step=counted)
     before = _db(case.reference, whole)
     gains = {
-        name: _db(case.reference, logits) - before
+        name: _gain(before, _db(case.reference, logits))
         for name, logits in zip(candidates, answers, strict=True)
     }
     return Study(
@@ -163,7 +163,7 @@ def _alone(
     counted = _Counter(step, case, len(places))
     exact, answers = model.replay(case.pictures).run(nothing, settings, outside.see, counted)
     costs = _costs(folded, case)
-    total = sum(count for _, count in costs.values())
+    total = sum(count for _, count in costs.values()) or 1  # a network may have no layers
     found = []
     for (name, point), logits in zip(places, answers, strict=True):
         kind, count = costs.get(name, (point.kind if point else "", 0))
@@ -215,6 +215,10 @@ def _costs(folded: GraphModule, case: Case) -> dict[str, tuple[str, int]]:
         before = found.get(layer.name, ("", 0))[1]
         found[layer.name] = layer.kind, before + layer.multiply_adds
     return found
+
+
+def _gain(before: float, after: float) -> float:
+    return 0.0 if after == before else after - before  # both may be infinite
 
 
 def _db(reference: Array, logits: Array) -> float:

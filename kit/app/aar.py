@@ -5,17 +5,19 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
 from kit.app.artifacts import RUNTIMES, Runtime
 from kit.app.contract import MINIMUM_SDK
-from kit.errors import BuildError, InputError, UsageError
+from kit.errors import BuildError, InputError, OutputError, UsageError
 
 _ANDROID = "{http://schemas.android.com/apk/res/android}"
-_BROKEN = (zipfile.BadZipFile, zlib.error, KeyError, EOFError)
+# RuntimeError: encrypted, or packed by a method that zipfile does not know.
+_BROKEN = (zipfile.BadZipFile, zlib.error, KeyError, EOFError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -32,24 +34,27 @@ class Aar:
     rules: str
 
     def classes(self, folder: Path) -> Path | None:
-        """Unpack its classes into a folder and return the jar; None if it has none."""
-        with zipfile.ZipFile(self.file) as archive:
+        """Unpack its classes into a folder and return the jar; None if it has none.
+
+        Raises:
+            InputError: they are damaged.
+        """
+        with _opened(self.file) as archive:
             if "classes.jar" not in archive.namelist():
                 return None
-            target = folder / f"{self.file.stem}.jar"
-            target.write_bytes(archive.read("classes.jar"))
-        return target
+            return _write(folder / f"{self.file.stem}.jar", archive.read("classes.jar"))
 
     def libraries(self, abi: str, folder: Path) -> list[Path]:
-        """Unpack its libraries for an ABI into a folder and return them, sorted."""
+        """Unpack its libraries for an ABI into a folder and return them, sorted.
+
+        Raises:
+            InputError: one is damaged.
+        """
         found = []
-        with zipfile.ZipFile(self.file) as archive:
+        with _opened(self.file) as archive:
             for name in sorted(archive.namelist()):
                 if name.startswith(f"jni/{abi}/") and name.endswith(".so"):
-                    target = folder / Path(name).name
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(archive.read(name))
-                    found.append(target)
+                    found.append(_write(folder / Path(name).name, archive.read(name)))
         return found
 
 
@@ -60,19 +65,37 @@ def read(file: Path) -> Aar:
         InputError: it is none, or damaged.
         BuildError: its manifest asks for something that only Gradle could merge.
     """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            names = archive.namelist()
-            manifest = archive.read("AndroidManifest.xml")
-            rules = archive.read("proguard.txt").decode() if "proguard.txt" in names else ""
-    except OSError as exc:
-        raise InputError(f"cannot read {file}: {exc.strerror}", "check its path") from exc
-    except (*_BROKEN, UnicodeDecodeError) as exc:
-        raise InputError(f"{file} is not an Android archive: {exc}", "fetch it again") from exc
+    with _opened(file) as archive:
+        names = archive.namelist()
+        manifest = archive.read("AndroidManifest.xml")
+        rules = archive.read("proguard.txt").decode() if "proguard.txt" in names else ""
     _check_manifest(file, manifest)
     parts = [name.split("/") for name in names]
     abis = {p[1] for p in parts if len(p) == 3 and p[0] == "jni" and p[2].endswith(".so")}
     return Aar(file, tuple(sorted(abis)), rules)
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            yield archive
+    except OSError as exc:
+        raise InputError(f"cannot read {file}: {exc.strerror or exc}", "check its path") from exc
+    except (*_BROKEN, UnicodeDecodeError) as exc:
+        raise InputError(f"{file} is not a sound Android archive: {exc}", "fetch it again") from exc
+
+
+def _write(target: Path, data: bytes) -> Path:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+    except OSError as exc:
+        raise OutputError(
+            f"cannot write {target}: {exc.strerror or exc}",
+            "make space in the temporary folder, or point TMPDIR to another one",
+        ) from exc
+    return target
 
 
 def _check_manifest(file: Path, text: bytes) -> None:

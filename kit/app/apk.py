@@ -58,7 +58,8 @@ def read(file: Path) -> list[Entry]:
         raise InputError(
             f"cannot read {file}: {exc.strerror}", "`kit app build` writes one"
         ) from exc
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError) as exc:
+    # RuntimeError: encrypted, or packed by a method that zipfile does not know.
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError) as exc:
         raise InputError(f"{file} is no APK: {exc}", "`kit app build` writes one") from exc
 
 
@@ -79,7 +80,7 @@ def _entries(raw: int, archive: zipfile.ZipFile) -> Iterator[Entry]:
 
 def _page(name: str, data: bytes) -> int | None:
     parts = name.split("/")
-    if parts[0] != "lib" or parts[1] in _NARROW:
+    if parts[0] != "lib" or len(parts) < 3 or parts[1] in _NARROW:
         return None
     with tempfile.NamedTemporaryFile(prefix="kit-", suffix=".so") as file:
         file.write(data)

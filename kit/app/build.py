@@ -93,13 +93,7 @@ def build(given: Sequence[Path], out: Path, options: Options, say: Say) -> Built
     signing.check(key, apksig)
     with tempfile.TemporaryDirectory(prefix="kit-app-") as folder:
         work = Path(folder)
-        unsigned = work / "unsigned.apk"
-        say("compiling resources")
-        resources = compiling.resources(aapt2.find(say), framework, work, options.key is None)
-        dex = _dex(parts, framework, r8, options, work, say)
-        say("packing")
-        libraries = _libraries(parts, options.abis, work)
-        _write_zip(unsigned, resources, dex, libraries, assets)
+        unsigned = _pack(parts, assets, framework, r8, options, work, say)
         say("signing and verifying")
         signed = work / APK
         certificate = signing.sign(unsigned, signed, key, apksig)
@@ -111,6 +105,26 @@ def build(given: Sequence[Path], out: Path, options: Options, say: Say) -> Built
             **_contents(signed, entries),
         }
         return Built(_deliver(signed, record, out), record)
+
+
+def _pack(
+    parts: Sequence[Part],
+    assets: Mapping[str, bytes | Path],
+    framework: Path,
+    r8: Path,
+    options: Options,
+    work: Path,
+    say: Say,
+) -> Path:
+    """Compile what is to be compiled, and return the APK before it is signed."""
+    unsigned = work / "unsigned.apk"
+    say("compiling resources")
+    resources = compiling.resources(aapt2.find(say), framework, work, options.key is None)
+    dex = _dex(parts, framework, r8, options, work, say)
+    say("packing")
+    libraries = _libraries(parts, options.abis, work)
+    _write_zip(unsigned, resources, dex, libraries, assets)
+    return unsigned
 
 
 def _parts(formats: Sequence[str], archives: Sequence[Path], say: Say) -> list[Part]:

@@ -46,7 +46,8 @@ def install(transport: Transport, file: Path, say: Say) -> str:
     try:
         say(f"bringing {file.stat().st_size / 1e6:.0f} MB to {facts.model or transport.serial}")
         try:
-            transport.push(file, remote)
+            alive = _lock.pulse(transport, token)
+            transport.push(file, remote, sent=lambda _: alive())
             say("installing")
             done = transport.shell(quote(["pm", "install", "-r", "-t", remote]), _INSTALL_SECONDS)
         finally:

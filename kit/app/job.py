@@ -11,7 +11,6 @@ from kit.app import contract, record
 from kit.app.contract import FILES, PACKAGE
 from kit.app.record import Record
 from kit.bench.targets import ANSWER
-from kit.devices import _lock
 from kit.devices._store import ask
 from kit.devices._transport import quote
 from kit.devices.adb import AdbDevice, AdbFolder
@@ -51,7 +50,7 @@ class AppJob:
         Raises:
             RunError: the result is of another app, or of another bundle, or its answer is not.
         """
-        said = ask(self._device.transport, self._question(), timeout=60)
+        said = self._device.ask(self._question(), timeout=60)
         now = time.monotonic()
         if f"{_MARK} ready" in said:
             return self._finished()
@@ -69,7 +68,7 @@ class AppJob:
         source = f"{FILES}/{contract.RESULT.format(id=self._token)}"
         target = self._folder.path(_RESULT)
         return (
-            f"{_lock.BEAT} 2>/dev/null; pidof {PACKAGE} >/dev/null && echo {_MARK} alive; "
+            f"pidof {PACKAGE} >/dev/null && echo {_MARK} alive; "
             f"{quote(['run-as', PACKAGE, 'cat', source])} >{target} 2>/dev/null "
             f"&& echo {_MARK} ready; true"
         )
@@ -108,7 +107,4 @@ class AppJob:
         left = [contract.RESULT.format(id=self._token), contract.ANSWER.format(id=self._token)]
         remove = quote(["run-as", PACKAGE, "rm", "-f", *(f"{FILES}/{name}" for name in left)])
         with suppress(DeviceError):
-            ask(
-                self._device.transport,
-                f"{quote(['am', 'force-stop', PACKAGE])}; {remove} 2>/dev/null; true",
-            )
+            self._device.ask(f"{quote(['am', 'force-stop', PACKAGE])}; {remove} 2>/dev/null; true")

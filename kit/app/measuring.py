@@ -28,6 +28,8 @@ from kit.devices.adb import AdbDevice, AdbFolder
 from kit.errors import DeviceError, RunError, UsageError
 from kit.results.schema import Condition, Context, LatencyResult, Plan, Run
 
+SLOWEST_SECONDS = 10.0  # that one inference of the warm-up may take
+
 
 def measure_all(
     given: Sequence[Bundle | str | Path],
@@ -98,7 +100,7 @@ class AppDevice:
                 yield AppFolder(folder, self._names)
             finally:
                 with suppress(DeviceError):  # whoever lost the device has heard of it
-                    ask(transport, quote(["am", "force-stop", PACKAGE]))
+                    self._device.ask(quote(["am", "force-stop", PACKAGE]))
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> AppJob:
         """Start a fresh process of the app with the options of a runner."""
@@ -116,11 +118,9 @@ class AppDevice:
                 if extra not in ("contract", "id", "bundle")
             },
         }
-        transport = self._device.transport
-        ask(transport, quote(["am", "force-stop", PACKAGE]))
-        started(transport, contract.start_bench(values))
-        limit = float(options["--max-seconds"]) + float(options["--warmup-seconds"])
-        self._job = AppJob(self._device, self._folder, token, limit, self._heard(name))
+        self._device.ask(quote(["am", "force-stop", PACKAGE]))
+        started(self._device.transport, contract.start_bench(values))
+        self._job = AppJob(self._device, self._folder, token, _limit(options), self._heard(name))
         return self._job
 
     def _heard(self, name: str) -> Callable[[Record], None]:
@@ -152,6 +152,12 @@ class AppDevice:
     def context(self, environment: Mapping[str, str], load_before: float | None = None) -> Context:
         """Describe it; an app is started by Android, without variables of ours."""
         return self._device.context({}, load_before)
+
+
+def _limit(options: Mapping[str, str]) -> float:
+    """Return the seconds that a process may take; of its warm-up nothing is heard."""
+    warming = float(options["--warmup-seconds"]) + SLOWEST_SECONDS * int(options["--warmup"])
+    return float(options["--max-seconds"]) + warming
 
 
 def _check_run_as(device: AdbDevice) -> None:

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from kit.bench import cores, stability
 from kit.bench.stability import Stability
+from kit.results import statistics
 from kit.results.schema import Context, Plan, Process
 
 BUSY = 0.25  # share of the cores that others may use
 SLACK = 0.3  # cores used beyond the threads asked for
 LEAST_FOR_P99 = 100
+MOST_ADVISED = 50  # processes; what needs more is noise that has to be found
 _SLOW_GOVERNORS = ("powersave", "conservative")
 _QUIETER = "close other programs and measure again"
 
@@ -142,19 +144,35 @@ def of_stability(found: Stability, precision: float = stability.HALF_WIDTH) -> I
         )
     if found.spread is not None and found.spread > stability.SPREAD:
         yield (
-            f"medians of the processes are {100 * found.spread:.0f} % apart, which the 95 % "
-            f"interval does not cover: {_QUIETER}, or use --official"
+            f"medians of the processes are {100 * found.spread:.0f} % apart, and the next one "
+            f"may be as far away: {_QUIETER}"
         )
     if abs(found.drift) > stability.DRIFT:
         yield _drifting(found.drift)
-    if found.half_width is None:
+    if len(found.medians) < statistics.LEAST_PROCESSES:
+        few = "one process does" if len(found.medians) == 1 else "two processes do"
+        yield (
+            f"{few} not tell how far processes are apart, so the median has no ± and nothing "
+            f"is called faster: measure {statistics.LEAST_PROCESSES} or more, without --quick "
+            "and --sustained"
+        )
+    elif found.half_width is None:
         yield "too few samples for a 95 % interval: measure without --quick"
     elif found.half_width > precision:
         yield (
             f"not resolved: the median is known to ±{100 * found.half_width:.1f} % only: "
-            f"{_QUIETER}, or "
-            "measure longer with --official"
+            f"{_QUIETER}{_more(found.medians, precision)}"
         )
+
+
+def _more(medians: Sequence[float], precision: float) -> str:
+    """Advise more processes or longer ones, whichever helps; nothing where neither would."""
+    needed = statistics.processes_needed(medians, precision, MOST_ADVISED)
+    if needed is None:
+        return ""
+    if needed <= len(medians):  # they agree, and each has too few samples
+        return ", or measure longer with --official"
+    return f", or give --repeats {needed}"
 
 
 def _drifting(drift: float) -> str:

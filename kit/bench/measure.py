@@ -103,7 +103,7 @@ def measure_all(
 
 def _run_all(place: Place, found: Sequence[Target], say: Progress, profile: bool) -> None:
     plan = place.plan
-    rest = ["memory"] * (plan.name != "quick") + ["profile"] * profile
+    rest = ["memory"] * plan.memory + ["profile"] * profile
     most = max(plan.repeats, plan.most_repeats or 0)
     done = 0
     for repeat in range(most):

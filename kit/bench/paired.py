@@ -8,7 +8,7 @@ from typing import Any
 
 from kit.bench.rows import Row
 from kit.bundle import REFERENCE
-from kit.results import statistics
+from kit.results import rounds, statistics
 from kit.results.schema import Process, Run
 from kit.results.statistics import Interval
 
@@ -37,12 +37,16 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """Return ``faster``, ``slower``, ``no difference`` or ``not known``."""
+        """Return ``faster``, ``slower``, ``no difference`` or ``not known``.
+
+        No difference is one below `statistics.MARGIN`, for all of the interval.
+        """
         if self.interval is None:
             return "not known"
-        if self.interval.low <= 1 <= self.interval.high or abs(self.ratio - 1) < FLOOR:
-            return "no difference"
-        return "slower" if self.ratio > 1 else "faster"
+        low, high = self.interval.low, self.interval.high
+        if not low <= 1 <= high and abs(self.ratio - 1) >= FLOOR:
+            return "slower" if self.ratio > 1 else "faster"
+        return "no difference" if self.interval.near_one else "not known"
 
 
 def compare(table: Sequence[Row]) -> list[Comparison]:
@@ -62,16 +66,14 @@ def compare(table: Sequence[Row]) -> list[Comparison]:
 
 
 def _compare(baseline: Row, row: Row) -> Comparison:
-    medians = [
-        [statistics.median_ms(p.samples_ns) for p in r.run.processes] for r in (baseline, row)
-    ]
+    medians = [rounds.medians(r.run) for r in (baseline, row)]
     ratio, interval = statistics.paired_ratio(*medians)
     return Comparison(
         baseline=baseline,
         row=row,
         ratio=ratio,
         interval=interval,
-        pairs=len(medians[1]),
+        pairs=min(map(len, medians)),
         gap_c=_gap(baseline.run, row.run),
     )
 
@@ -100,4 +102,5 @@ def as_json(found: Comparison) -> dict[str, Any]:
         "pairs": found.pairs,
         "temperature_gap_c": found.gap_c,
         "verdict": found.verdict,
+        "margin": statistics.MARGIN,
     }

@@ -94,11 +94,8 @@ def _operators(folder: Folder, heard: Transcript, target: Target) -> tuple[Opera
 def resolved(processes: Sequence[Process], plan: Plan) -> bool:
     """Return whether the median is known to the plan's precision.
 
-    Its interval takes samples for draws of one thing, so processes have to agree as well.
+    Its interval counts processes: fewer than three, or three that are far apart, do not know
+    it, however many samples they took.
     """
-    found = stability.assess([p.samples_ns for p in processes])
-    return (
-        found.half_width is not None
-        and found.half_width <= plan.precision
-        and (found.spread or 0.0) <= max(stability.SPREAD, 2 * plan.precision)
-    )
+    width = stability.half_width([p.samples_ns for p in processes])
+    return width is not None and width <= plan.precision

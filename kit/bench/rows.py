@@ -8,7 +8,7 @@ from typing import Any
 
 from kit.bench import gates, stability
 from kit.bundle import REFERENCE
-from kit.results import statistics
+from kit.results import rounds, statistics
 from kit.results.schema import BundleRef, LatencyResult, Run
 from kit.results.statistics import Estimate, Speedup
 
@@ -19,6 +19,7 @@ class Row:
 
     Attributes:
         size: of the model file; None for the reference.
+        median: over the processes, with its interval.
         load: median over the processes, as is `first`.
         memory: peak above what the runtime took before it loaded the model.
         stable: see `kit.bench.stability`.
@@ -55,7 +56,7 @@ def _row(bundle: BundleRef, run: Run) -> Row:
         bundle=bundle,
         run=run,
         size=sizes.get(run.format),
-        median=statistics.estimate(samples),
+        median=rounds.estimate(run),
         p90=statistics.percentile_ms(samples, 90),
         p99=statistics.percentile_ms(samples, 99),
         load=statistics.median_ms([p.load_ns for p in run.processes]),
@@ -85,6 +86,7 @@ def as_json(row: Row) -> dict[str, Any]:
         "median_ms": row.median.median,
         "p90_ms": row.p90,
         "p99_ms": row.p99,
+        "process_medians_ms": rounds.medians(run),
         "ci95_ms": None if interval is None else [interval.low, interval.high],
         "load_ms": row.load,
         "first_ms": row.first,
@@ -104,7 +106,7 @@ def against_reference(row: Row, table: Sequence[Row]) -> Speedup | None:
     """Return how many times as fast as eager fp32 PyTorch a row is, if that was measured."""
     for other in table:
         if other.run.format == REFERENCE and row is not other and _comparable(row, other):
-            return statistics.ratio(other.median, row.median)
+            return rounds.speedup(other.run, row.run)
     return None
 
 
@@ -112,13 +114,13 @@ def slower_than_float(table: Sequence[Row]) -> list[str]:
     """Return a sentence for each quantized row that is slower than its float counterpart.
 
     The counterpart is the float file of the same format and architecture, measured on the
-    same device with the same number of threads.
+    same device with the same threads and cores.
     """
     found = []
     for row in table:
         for other in table:
             if row.run.quantize != "none" and _is_float_of(other, row):
-                speedup = statistics.ratio(other.median, row.median)
+                speedup = rounds.speedup(other.run, row.run)
                 if speedup.ratio < 1:
                     found.append(_slower(row, other, speedup))
     return found
@@ -126,6 +128,11 @@ def slower_than_float(table: Sequence[Row]) -> list[str]:
 
 def _slower(row: Row, other: Row, speedup: Speedup) -> str:
     times = f"{row.median.median:.2f} against {other.median.median:.2f} ms"
+    if speedup.interval is None:
+        return (
+            f"{row.label} took {1 / speedup.ratio:.1f}× the time of {other.label} here: {times}; "
+            f"fewer than {statistics.LEAST_PROCESSES} processes do not tell whether it is slower"
+        )
     if not speedup.clear:
         return f"{row.label} is not faster than {other.label} here: {times}"
     why = ""
@@ -143,7 +150,8 @@ def _comparable(one: Row, other: Row) -> bool:
     return _setting(one) == _setting(other)
 
 
-def _setting(row: Row) -> tuple[str, int, float, str, str | None, int]:
+def _setting(row: Row) -> tuple[str, int, float, str, str | None, int, str]:
     bundle, run = row.bundle, row.run
     device = (run.device.name, run.device.serial)
-    return (bundle.model, bundle.resolution, bundle.width, *device, run.plan.threads)
+    where = (run.plan.threads, run.plan.cpus)
+    return (bundle.model, bundle.resolution, bundle.width, *device, *where)

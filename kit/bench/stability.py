@@ -1,6 +1,6 @@
 """Whether samples are one number: pure functions of the samples of each process.
 
-The interval of the median (`kit.results.statistics`) takes samples for independent draws
+The interval of the median (`kit.results.statistics`) takes processes for independent draws
 of one thing. These functions look for what would make that untrue.
 """
 
@@ -33,13 +33,16 @@ class Stability:
     """What was found; shares are of the median.
 
     Attributes:
-        half_width: of the 95 % interval of the median; None below six samples.
+        half_width: of the 95 % interval of the median, which counts processes; None below
+            three of them, and below six samples.
+        medians: of the processes, in ms.
         spread: largest minus smallest median of a process; None for one process.
         drift: the largest change inside a process, above 0 is slower; 0 when it may be chance.
         modes: the two times in ms that samples gather around, or None.
     """
 
     half_width: float | None
+    medians: tuple[float, ...]
     spread: float | None
     drift: float
     modes: tuple[float, float] | None
@@ -63,15 +66,27 @@ def assess(processes: Sequence[Sequence[int]]) -> Stability:
         ValueError: a process has no samples.
     """
     pooled = [ns for samples in processes for ns in samples]
-    found = statistics.estimate(pooled)
-    ends = found.interval
-    medians = [statistics.median_ms(samples) for samples in processes]
+    medians = tuple(statistics.median_ms(samples) for samples in processes)
+    middle = statistics.median_ms(pooled)
     return Stability(
-        half_width=None if ends is None else (ends.high - ends.low) / 2 / found.median,
-        spread=(max(medians) - min(medians)) / found.median if len(medians) > 1 else None,
+        half_width=half_width(processes),
+        medians=medians,
+        spread=(max(medians) - min(medians)) / middle if len(medians) > 1 else None,
         drift=max((drift(samples) for samples in processes), key=abs),
         modes=modes(pooled),
     )
+
+
+def half_width(processes: Sequence[Sequence[int]]) -> float | None:
+    """Return half the 95 % interval of the median as a share of it; None if it has none.
+
+    Raises:
+        ValueError: a process has no samples.
+    """
+    found = statistics.estimate(processes)
+    if found.interval is None:
+        return None
+    return (found.interval.high - found.interval.low) / 2 / found.median
 
 
 def drift(samples: Sequence[int]) -> float:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kit.results import statistics
 from kit.results.schema import Condition, Plan, Process
 
 MINUTE = 60.0
-SLOWER = 1.1  # than the first minute is throttling, if it stays so to the end
+SLOWER = 1.1  # than the first minute is throttling
+WHOLE = 0.95  # of a minute; between samples, time passes that is in none of them
+LEAST = 2  # whole minutes: the first is what the others are compared with
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Minute:
         temperature_c: of the battery, the highest in this minute.
         mhz: highest clock of any core, the mean of this minute's looks.
         thermal_status: the last one that was seen.
+        whole: whether it lasted a minute; the last one may not have.
     """
 
     number: int
@@ -31,6 +34,23 @@ class Minute:
     temperature_c: float | None
     mhz: float | None
     thermal_status: str | None
+    whole: bool = True
+
+
+@dataclass(frozen=True)
+class Throttling:
+    """That a device slowed itself down.
+
+    Attributes:
+        began: the first minute that was `SLOWER` than the first of all.
+        slower: the time of that minute over the first one's.
+        recovered: the minute from which on it kept its first pace to the end; None if it did
+            not.
+    """
+
+    began: int
+    slower: float
+    recovered: int | None
 
 
 def plan(minutes: float, base: Plan) -> Plan:
@@ -59,17 +79,36 @@ def minutes(process: Process, length: float = MINUTE) -> list[Minute]:
     for number, samples in _split(process.samples_ns, length).items():
         within = [c for c in conditions if number <= c.seconds / length < number + 1]
         found.append(_minute(number + 1, samples, within))
-    return found
+    lasted = sum(process.samples_ns) / 1e9 / length
+    return [replace(m, whole=lasted - m.number + 1 >= WHOLE) for m in found]
 
 
-def onset(found: Sequence[Minute]) -> Minute | None:
-    """Return the minute in which throttling began, None if the device kept its pace."""
-    slow = None
-    for minute in reversed(found[1:]):
-        if minute.median < SLOWER * found[0].median:
-            break
-        slow = minute
-    return slow
+def throttling(found: Sequence[Minute]) -> Throttling | None:
+    """Return when throttling began and ended, None if the device kept its pace.
+
+    Args:
+        found: `LEAST` whole minutes or more.
+    """
+    first = found[0].median
+    slow = [minute for minute in found if minute.median / first >= SLOWER]
+    if not slow:
+        return None
+    after = [minute.number for minute in found if minute.number > slow[-1].number]
+    return Throttling(slow[0].number, slow[0].median / first, after[0] if after else None)
+
+
+def verdict(found: Sequence[Minute]) -> str:
+    """Return in words whether the device slowed itself down in these minutes."""
+    whole = [minute for minute in found if minute.whole]
+    if len(whole) < LEAST:
+        return f"too short to tell whether it throttles: measure {LEAST} whole minutes or more"
+    slow = throttling(whole)
+    if slow is None:
+        return f"no throttling in {len(whole)} minutes"
+    told = f"throttles from minute {slow.began} on, {slow.slower:.2f}× the time of the first"
+    if slow.recovered is None:
+        return told
+    return f"{told}; from minute {slow.recovered} on it keeps its first pace again"
 
 
 def _since_sampling(process: Process) -> list[Condition]:

@@ -24,9 +24,10 @@ def show_study(study: Study, title: str, top: int) -> None:
     """Print the worst places, all of them if `top` is 0."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     worst = study.worst()
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("layer", overflow="fold")
     table.add_column("type")
     for heading in ("alone dB", "in float +dB", "latency +%", "cost %", "range", "outside %"):
@@ -42,7 +43,7 @@ def show_study(study: Study, title: str, top: int) -> None:
 def _cells(record: Record) -> tuple[str, ...]:
     from rich.markup import escape
 
-    gain = "float" if record.kept else "" if record.gain_db is None else f"{record.gain_db:+.2f}"
+    gain = "float" if record.kept else _gain(record.gain_db)
     layer = record.layer and not record.kept
     return (
         escape(record.name),
@@ -54,6 +55,10 @@ def _cells(record: Record) -> tuple[str, ...]:
         "" if record.range is None else f"{record.range[0]:.3g} to {record.range[1]:.3g}",
         f"{100 * record.saturated:.2g}",
     )
+
+
+def _gain(value: float | None) -> str:
+    return "" if value is None else "equal" if value == float("inf") else f"{value:+.2f}"
 
 
 def decibels(value: float | None) -> str:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import click
+
 from kit.errors import KitError, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from kit.bench.measure import Progress
     from kit.bench.runner import Kind
     from kit.devices._contract import Device
+    from kit.devices.adb import AdbDevice
     from kit.results.schema import LatencyResult, Plan
 
 LOCAL = "local"
@@ -118,7 +121,15 @@ def _connected(
         update(done, of, f"bringing {of / 1e6:.0f} MB to {serial}")
 
     with closing(adb.open(serial, stop, asked.keep, sent)) as device:
-        return _on(device, asked, update)
+        results = _on(device, asked, update)
+        warn(device)
+        return results
+
+
+def warn(device: AdbDevice) -> None:
+    """Say on stderr what could not be put in order after a measurement that is whole."""
+    for text in device.warnings:
+        click.echo(f"{device.ref.serial}: {text}", err=True)
 
 
 def _on(device: Device, asked: Asked, update: Progress) -> list[LatencyResult]:
@@ -147,9 +158,12 @@ def check_output(output: Path, folder: bool) -> None:
     """Look whether results can be written, before minutes are spent on measuring them.
 
     Raises:
-        OutputError: the folder cannot be made or written to.
+        OutputError: the folder cannot be made or written to, or something else is there.
     """
     place = output if folder else output.parent
+    if not folder and output.exists() and not output.is_file():
+        # A device such as /dev/null would be replaced by a file.
+        raise OutputError(f"cannot write {output}: it is no file", "choose a file with -o")
     try:
         place.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=place).close()
@@ -218,6 +232,11 @@ def check(options: Mapping[str, Any]) -> None:
         raise UsageError(
             f"--sustained is one process of its own length, so --{counts[0]} has no place",
             "leave it out",
+        )
+    if "keep" in given and options.get("choice") in (None, LOCAL):
+        raise UsageError(
+            "--keep leaves files on a device, and this measures on this machine",
+            "add --device, or leave --keep out",
         )
     digits = str(options.get("cpus") or "").lower().removeprefix("0x")
     if len(digits) > MASK_DIGITS:

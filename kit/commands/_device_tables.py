@@ -38,8 +38,14 @@ def show(results: Sequence[LatencyResult], table: Sequence[Row], sustained: bool
 def _comparisons(found: Sequence[Comparison]) -> Table | None:
     if not found:
         return None
+    from kit.results.statistics import MARGIN
+
     several = len({c.row.bundle.hash for c in found} | {c.baseline.bundle.hash for c in found}) > 1
-    shown = _table("compared process by process", "time as a share of the baseline's")
+    shown = _table(
+        "compared process by process",
+        "time as a share of the baseline's; no difference: all of the interval is within "
+        f"±{100 * MARGIN:.0f} %",
+    )
     for name in ("baseline", "compared", "time", "95 %", "pairs", "verdict"):
         shown.add_column(name, no_wrap=True, justify="left" if name[0] in "bcv" else "right")
     for one in found:
@@ -66,7 +72,8 @@ def _minutes(row: Row) -> None:
     shown = _table(f"{row.label}, minute by minute", "ms, °C, MHz of the fastest core")
     for name in ("minute", "samples", "median", "p90", "°C", "MHz", "thermal"):
         shown.add_column(name, justify="right", no_wrap=True)
-    for m in found:
+    whole = [minute for minute in found if minute.whole]
+    for m in whole:
         shown.add_row(
             str(m.number),
             str(m.count),
@@ -76,14 +83,9 @@ def _minutes(row: Row) -> None:
             _or_dash(m.mhz, "{:.0f}"),
             m.thermal_status or "-",
         )
-    _print(shown)
-    slow = sustained.onset(found)
-    click.echo(
-        f"{row.label}: no throttling in {len(found)} minute{'s' * (len(found) != 1)}"
-        if slow is None
-        else f"{row.label}: throttles from minute {slow.number} on, "
-        f"{slow.median / found[0].median:.2f}× the time of the first"
-    )
+    if whole:
+        _print(shown)
+    click.echo(f"{row.label}: {sustained.verdict(found)}")
 
 
 def _or_dash(value: float | None, form: str) -> str:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 _CAPTION = (
-    "ms and MB; ±: 95 % interval of the median; !: unstable; memory: above the\n"
-    "empty runtime's; speed-up: against eager fp32 PyTorch (reference)"
+    "ms and MB; ±: 95 % interval of the median over processes; !: see the warnings; memory:\n"
+    "above the empty runtime's; speed-up: against eager fp32 PyTorch (reference), ?: may be chance"
 )
 
 
@@ -80,7 +80,7 @@ def table(rows: Sequence[Row]) -> None:
             _interval(row),
             *(_number(value) for value in (row.p90, row.p99, row.load, row.first)),
             "-" if row.memory is None else f"+{row.memory / 1e6:.0f}",
-            "-" if speedup is None else f"{speedup.ratio:.2f}×",
+            "-" if speedup is None else f"{speedup.ratio:.2f}×{'' if speedup.clear else '?'}",
         )
     # A number must never be cut: a narrow terminal wraps the lines instead.
     console = Console()

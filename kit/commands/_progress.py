@@ -11,12 +11,14 @@ from contextlib import contextmanager
 def stages() -> Iterator[Callable[[str], None]]:
     """Give a function to call with the name of each stage as it begins."""
     from rich.console import Console
+    from rich.markup import escape
 
     console = Console(stderr=True)
     began = time.monotonic()
 
     def line(stage: str) -> None:
-        console.print(f"{time.monotonic() - began:6.1f} s  {stage}", highlight=False, style="dim")
+        text = f"{time.monotonic() - began:6.1f} s  {stage}"
+        console.print(text, highlight=False, markup=False, style="dim")
 
     if not console.is_terminal:
         yield line
@@ -25,6 +27,6 @@ def stages() -> Iterator[Callable[[str], None]]:
 
         def show(stage: str) -> None:
             line(stage)
-            status.update(stage)
+            status.update(escape(stage))
 
         yield show

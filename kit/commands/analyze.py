@@ -9,44 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kit.errors import BundleError, RecipeError, UsageError, VerificationFailed
+from kit.commands import _recipe_options
+from kit.commands._numbers import Finite
+from kit.errors import UsageError, VerificationFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from kit.analysis.repair import Repair
     from kit.analysis.sensitivity import Study
-    from kit.analysis.target import Target
-    from kit.pipeline import FloatModel, Unseen
+    from kit.commands._study import Found
     from kit.recipe import Recipe
 
 
 @click.command("analyze")
 @click.argument("what", metavar="BUNDLE|MODEL")
-@click.option("--weights", metavar="imagenet|random|FILE", help="Default: imagenet.")
-@click.option("--resolution", type=int, help="Side of the square input in pixels. Default: 224.")
-@click.option("--width", type=float, help="Width multiplier. Default: 1.0.")
-@click.option(
-    "--granularity",
-    metavar="per-channel|per-tensor",
-    help="One weight scale per output channel, or one per tensor. Default: per-channel.",
-)
-@click.option(
-    "--corrections",
-    metavar="best|none|STEP,…",
-    help="Steps on the float model before it is quantized. Default: best.",
-)
-@click.option("--observer", help="What sets the activation ranges. Default: search.")
-@click.option(
-    "--keep-float", metavar="N|LAYER,…", help="Layers in float, as for kit build. Default: none."
-)
-@click.option(
-    "--calibrate",
-    metavar="DIR_OR_ZIP",
-    help="Pictures that set the activation ranges. Default: crops of sample photos.",
-)
-@click.option("--calibration-images", type=int, help="How many of them. Default: 32.")
-@click.option("--seed", type=int, help="Of everything drawn at random. Default: 0.")
+@_recipe_options.MODEL
+@_recipe_options.QUANTIZATION
+@_recipe_options.CALIBRATION
+@_recipe_options.SEED
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
@@ -54,8 +33,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--speed-up",
-    type=float,
-    default=None,
+    type=Finite(),
     help="How many times as fast int8 is, for the estimates of latency. Default: 2.1.",
 )
 @click.option("--top", type=int, default=15, help="Rows of the table; 0 for all. Default: 15.")
@@ -91,41 +69,26 @@ def command(
     measured in simulated int8, against the float model, on pictures that did not calibrate.
     """
     from kit.analysis import sensitivity, target
-    from kit.commands import _analysis
+    from kit.commands import _output, _study
     from kit.commands._progress import stages
-    from kit.pipeline import float_model, unseen
 
     # torchao's import makes torch tell about a change that is theirs to make.
     logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
     goal = None if repair is None else target.parse(repair)
     factor = sensitivity.SPEED_UP if speed_up is None else speed_up
     _check(factor, top, pictures)
-    recipe = _recipe(what, options)
-    most = max(sensitivity.PICTURES, pictures) if goal else sensitivity.PICTURES
+    if output is not None:
+        _output.check_file(output)
+    recipe = _study.recipe_of(what, options)
     with stages() as progress:
-        found = float_model(recipe, progress)
-        measured = unseen(found, images, most if goal is None else pictures)
-        _check_labels(goal, measured)
-        case = _case(found, measured, factor)
-        progress("corrections")
-        folded, kept = found.prepared()
-        study = sensitivity.study(
-            folded, sensitivity.thinned(case), recipe.observer, kept, _quarters(progress)
-        )
-        fixed = None if goal is None else _repair(goal, case, found, kept, study, progress)
-    line = _line(recipe, fixed)
-    about = _about(recipe, found, measured, factor)
+        found = _study.run(_study.Asked(recipe, images, factor, goal, pictures), progress)
+    line = _line(recipe, found.repair)
+    click.echo(_json(found, repair, line)) if as_json else _show(found, top)
     if output is not None:
         from kit.analysis import page
 
-        page.write(output, study, about, fixed, line)
-    if as_json:
-        record = {**about, **_record(study)}
-        record["repair"] = fixed and _analysis.repair_record(fixed, str(repair), line)
-        click.echo(json.dumps(record))
-    else:
-        _show(recipe, study, fixed, top, measured, factor)
-    _verdict(goal, fixed, line, as_json)
+        page.write(output, found.study, _about(found), found.repair, line)
+    _verdict(found, line, as_json)
 
 
 def _check(speed_up: float, top: int, pictures: int) -> None:
@@ -135,91 +98,6 @@ def _check(speed_up: float, top: int, pictures: int) -> None:
         raise UsageError(f"top = {top} is no number of rows", "use 0 for all rows")
     if pictures < 1:
         raise UsageError(f"pictures = {pictures} leaves no picture", "use 1 or more")
-
-
-def _recipe(what: str, options: dict[str, Any]) -> Recipe:
-    """Return the recipe of a bundle, or of a model's name, with the options on top."""
-    from kit import bundle, recipe
-
-    fields = {name: value for name, value in options.items() if value is not None}
-    if "keep_float" in fields:
-        names = fields["keep_float"].split(",")
-        fields["keep_float"] = tuple(name.strip() for name in names if name.strip())
-    if not Path(what).is_dir():
-        return recipe.make(what, **fields)
-    built = bundle.load(what).manifest.recipe
-    made = recipe.make(**{**built.model_dump(), **fields})
-    for name, value in (("weights", made.weights), ("calibrate", made.calibrate)):
-        named = name == "weights" and value in ("imagenet", "random")
-        if value is not None and not named and not Path(value).exists():
-            raise BundleError(
-                f"{what} was built with the {'pictures' if name == 'calibrate' else name} "
-                f"{value}, which is no longer there",
-                f"name where it is now with --{name}",
-            )
-    return made
-
-
-def _check_labels(goal: Target | None, measured: Unseen) -> None:
-    if goal is not None and goal.measure == "drop" and measured.labels is None:
-        raise RecipeError(
-            f"{measured.source} has no labels, so there is no top-1 to drop",
-            "ask for an agreement (97%) or an SQNR (20dB), or give labelled pictures with --images",
-        )
-
-
-def _case(found: FloatModel, measured: Unseen, speed_up: float) -> Any:
-    import numpy as np
-    import torch
-
-    from kit.analysis.case import Case
-
-    work = found.work
-    return Case(
-        calibration=torch.from_numpy(found.calibration),
-        pictures=torch.from_numpy(measured.inputs),
-        reference=found.logits(measured.inputs),
-        granularity=work.recipe.granularity,
-        output_margin=work.pictures.output_margin,
-        speed_up=speed_up,
-        labels=None if measured.labels is None else np.array(measured.labels),
-    )
-
-
-def _quarters(progress: Callable[[str], None]) -> Callable[[float], None]:
-    """Tell the share that is done four times."""
-    told = [0]
-
-    def step(done: float) -> None:
-        if int(4 * done) > told[0]:
-            told[0] = int(4 * done)
-            progress(f"quantizing one layer at a time: {25 * told[0]} %")
-
-    return step
-
-
-def _repair(
-    goal: Target,
-    case: Any,
-    found: FloatModel,
-    kept: tuple[str, ...],
-    study: Study,
-    progress: Callable[[str], None],
-) -> Repair:
-    from kit.analysis.repair import Choice, Search
-    from kit.commands._analysis import attempt_line
-
-    progress(f"looking for {goal}")
-    costs = {record.name: record.latency for record in study.records if record.layer}
-    search = Search(
-        goal,
-        case,
-        lambda corrections, names: found.prepared(corrections, names)[0],
-        costs,
-        lambda attempt: progress(attempt_line(attempt)),
-    )
-    recipe = found.work.recipe
-    return search.run(Choice(recipe.corrections, recipe.observer, kept))
 
 
 def _line(recipe: Recipe, fixed: Repair | None) -> str:
@@ -237,7 +115,18 @@ def _line(recipe: Recipe, fixed: Repair | None) -> str:
     return build_line(recipe.model_copy(update=changes))
 
 
-def _about(recipe: Recipe, found: FloatModel, measured: Unseen, speed_up: float) -> dict[str, Any]:
+def _json(found: Found, target: str | None, line: str) -> str:
+    from kit.commands import _analysis
+
+    record = {**_about(found), **_record(found.study)}
+    fixed = found.repair
+    record["repair"] = fixed and _analysis.repair_record(fixed, str(target), line)
+    return json.dumps(record)
+
+
+def _about(found: Found) -> dict[str, Any]:
+    recipe, work = found.asked.recipe, found.model.work
+    pictures = found.pictures
     return {
         "model": recipe.model,
         "resolution": recipe.resolution,
@@ -245,10 +134,10 @@ def _about(recipe: Recipe, found: FloatModel, measured: Unseen, speed_up: float)
         "granularity": recipe.granularity,
         "corrections": recipe.corrections,
         "observer": recipe.observer,
-        "weights": found.work.weights.source,
-        "calibration": {"source": found.work.pictures.source, "images": len(found.calibration)},
-        "pictures": {"source": measured.source, "images": len(measured.inputs)},
-        "speed_up": speed_up,
+        "weights": work.weights.source,
+        "calibration": {"source": work.pictures.source, "images": len(found.model.calibration)},
+        "pictures": {"source": pictures.source, "images": len(pictures.inputs)},
+        "speed_up": found.asked.speed_up,
     }
 
 
@@ -260,37 +149,31 @@ def _record(study: Study) -> dict[str, Any]:
     }
 
 
-def _show(
-    recipe: Recipe,
-    study: Study,
-    fixed: Repair | None,
-    top: int,
-    measured: Unseen,
-    speed_up: float,
-) -> None:
+def _show(found: Found, top: int) -> None:
     from kit.commands import _analysis
 
+    recipe, study = found.asked.recipe, found.study
     title = f"{recipe.model}, {recipe.resolution} px, {recipe.granularity}: what int8 costs"
     _analysis.show_study(study, title, top)
-    if fixed is not None:
-        _analysis.show_repair(fixed)
-    click.echo(
-        f"whole int8 model: {_analysis.sentence(study.whole)} of {measured.source}", err=True
-    )
+    if found.repair is not None:
+        _analysis.show_repair(found.repair)
+    source = found.pictures.source
+    click.echo(f"whole int8 model: {_analysis.sentence(study.whole)} of {source}", err=True)
     click.echo(f"corrected, still float: {_analysis.sentence(study.corrected)}", err=True)
     click.echo(
         "simulated; latency is an estimate: multiply-adds of the layer, in float "
-        f"{speed_up:g} times as slow (--speed-up), conversions not counted",
+        f"{found.asked.speed_up:g} times as slow (--speed-up), conversions not counted",
         err=True,
     )
     if recipe.quantize not in ("static", "none"):
         click.echo(f"studied as static: what {recipe.quantize} adds is not in it", err=True)
 
 
-def _verdict(goal: Target | None, fixed: Repair | None, line: str, quiet: bool) -> None:
+def _verdict(found: Found, line: str, quiet: bool) -> None:
     """Print the line that repairs, or fail with the best that was found."""
     from kit.commands._analysis import sentence
 
+    goal, fixed = found.asked.goal, found.repair
     if goal is None or fixed is None:
         return
     if not fixed.met:

@@ -242,11 +242,14 @@ def _connected(serial: str) -> Iterator[Again]:
 @click.option("--cool", type=Finite(), metavar="°C", help="As for `kit bench`. Default: 38.")
 @click.option("--cool-wait", type=Finite(0), metavar="S", help="No longer than this. Default: 120.")
 @click.option(
-    "-o", "--output", type=_PATH, help="Write the result; a folder for several bundles or devices."
+    "-o",
+    "--output",
+    type=click.Path(),
+    help="Write the result: a file, or a folder for several bundles or devices.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def bench(
-    bundles: tuple[Path, ...], choice: str | None, output: Path | None, **options: Any
+    bundles: tuple[Path, ...], choice: str | None, output: str | None, **options: Any
 ) -> None:
     """Latency of BUNDLE inside of the app that is installed, by the plan of `kit bench`.
 
@@ -261,13 +264,14 @@ def bench(
     _bench.check(options)
     given = tuple(dict.fromkeys(bundles))
     serials = _select.serials(choice)
-    folder = output is not None and (len(given) * len(serials) > 1 or output.is_dir())
-    if output is not None:
-        _bench.check_output(output, folder)
+    file = None if output is None else Path(output)
+    folder = output is not None and (len(given) * len(serials) > 1 or _bench.is_folder(output))
+    if file is not None:
+        _bench.check_output(file, folder)
     measured = [_measure(serial, given, options) for serial in serials]
-    if output is not None:
-        for result, file in _bench.files(measured, given, output, folder):
-            store.write(result, file)
+    if file is not None:
+        for result, place in _bench.files(measured, given, file, folder):
+            store.write(result, place)
     show(measured, options["as_json"], False)
 
 
@@ -275,7 +279,7 @@ def _measure(serial: str, bundles: tuple[Path, ...], options: dict[str, Any]) ->
     from contextlib import closing
 
     from kit.app import measuring
-    from kit.commands import _latency
+    from kit.commands import _bench, _latency
     from kit.commands._bench import Measured
     from kit.commands.bench import formats, plan
     from kit.devices import adb
@@ -283,4 +287,6 @@ def _measure(serial: str, bundles: tuple[Path, ...], options: dict[str, Any]) ->
     wanted = plan({**options, "sustained": None})
     with _latency.bar() as update, closing(adb.open(serial)) as device:
         names = formats(options["names"])
-        return Measured(serial, measuring.measure_all(bundles, names, wanted, update, device))
+        results = measuring.measure_all(bundles, names, wanted, update, device)
+        _bench.warn(device)
+        return Measured(serial, results)

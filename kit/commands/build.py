@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kit.commands._input import Colour, Side
+from kit.commands import _recipe_options
+from kit.commands._numbers import Finite
 from kit.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -18,68 +19,20 @@ if TYPE_CHECKING:
 
 @click.command("build")
 @click.argument("model", required=False)
-@click.option(
-    "--weights",
-    metavar="imagenet|random|FILE",
-    help="Default: imagenet; for FILE.py:FACTORY what it comes with.",
-)
-@click.option(
-    "--resolution",
-    "--input",
-    type=Side(),
-    metavar="N|3xNxN",
-    help="Side of the square input in pixels. Default: 224.",
-)
-@click.option(
-    "--labels",
-    metavar="FILE",
-    help="Name of each output in a line. Default: ImageNet's for 1000 outputs.",
-)
-@click.option(
-    "--mean",
-    type=Colour(),
-    metavar="R,G,B",
-    help="Subtracted from pictures of 0 to 1. Default: the model's own, or ImageNet's.",
-)
-@click.option("--std", type=Colour(), metavar="R,G,B", help="What they are then divided by.")
-@click.option("--width", type=float, help="Width multiplier. Default: 1.0.")
+@_recipe_options.MODEL
 @click.option(
     "--quantize",
     metavar="none|dynamic|static|qat",
     help="Quantization method. Default: static.",
 )
-@click.option(
-    "--granularity",
-    metavar="per-channel|per-tensor",
-    help="One weight scale per output channel, or one per tensor. Default: per-channel.",
-)
-@click.option(
-    "--corrections",
-    metavar="best|none|STEP,…",
-    help="Steps on the float model before it is quantized. Default: best.",
-)
-@click.option(
-    "--keep-float",
-    metavar="N|LAYER,…",
-    help="Layers that are not quantized, or how many of those that int8 hurts most.",
-)
-@click.option(
-    "--observer",
-    metavar="search|percentile|mse|histogram|minmax|moving-average",
-    help="What sets the activation ranges. Default: search.",
-)
+@_recipe_options.QUANTIZATION
 @click.option(
     "--format",
     "formats",
     metavar="F,…",
     help="Comma-separated formats. Default: lite,executorch,onnx.",
 )
-@click.option(
-    "--calibrate",
-    metavar="DIR_OR_ZIP",
-    help="Pictures that set the activation ranges. Default: crops of sample photos.",
-)
-@click.option("--calibration-images", type=int, help="How many of them. Default: 32.")
+@_recipe_options.CALIBRATION
 @click.option(
     "--train",
     metavar="DIR_OR_ZIP",
@@ -87,11 +40,13 @@ if TYPE_CHECKING:
 )
 @click.option("--train-steps", type=int, help="Optimizer steps of qat. Default: 40.")
 @click.option("--train-batch", type=int, help="Pictures per step of qat. Default: 16.")
-@click.option("--learning-rate", type=float, help="Highest learning rate of qat. Default: 1e-5.")
-@click.option("--max-drop", type=float, metavar="POINTS", help="Fail if a format loses more top-1.")
+@click.option("--learning-rate", type=Finite(), help="Highest learning rate of qat. Default: 1e-5.")
+@click.option(
+    "--max-drop", type=Finite(), metavar="POINTS", help="Fail if a format loses more top-1."
+)
 @click.option(
     "--min-agreement",
-    type=float,
+    type=Finite(),
     metavar="PERCENT",
     help="Fail if a format gives the float model's answer less often.",
 )
@@ -100,7 +55,7 @@ if TYPE_CHECKING:
     metavar="DIR_OR_ZIP",
     help="Pictures for these two limits. Default: what the calibration left over.",
 )
-@click.option("--seed", type=int, help="Of everything drawn at random. Default: 0.")
+@_recipe_options.SEED
 @click.option(
     "--recipe",
     "recipe_file",
@@ -117,8 +72,6 @@ if TYPE_CHECKING:
 @click.option("--explain", is_flag=True, help="Say what would be done, and build nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print bundle.json instead of a table.")
 def command(
-    model: str | None,
-    formats: str | None,
     recipe_file: Path | None,
     output: Path | None,
     no_cache: bool,
@@ -132,35 +85,38 @@ def command(
     file is then run. Progress goes to stderr; the table, or with --json the content of
     bundle.json, goes to stdout.
     """
-    from kit import recipe
-    from kit.commands._progress import stages
-    from kit.pipeline import build
-    from kit.quantize._distributed import standing
+    made, gate = _asked(recipe_file, options)
+    if explain:
+        _explain(made, gate)
+        return
+    found = _build(made, output or Path("out") / made.slug, not no_cache, gate)
+    if found is not None:
+        click.echo(found.manifest.model_dump_json(indent=1)) if as_json else _show(found)
 
-    options |= {"model": model, "formats": _parts(formats)}
-    options["keep_float"] = _parts(options["keep_float"])
+
+def _asked(recipe_file: Path | None, options: dict[str, Any]) -> tuple[Recipe, Gate | None]:
+    """Return what the command line asks for, on top of a recipe file."""
+    from kit import recipe
+
+    for name in ("formats", "keep_float"):
+        options[name] = _recipe_options.parts(options[name])
     fields = recipe.read(recipe_file) if recipe_file else {}
     fields |= {name: value for name, value in options.items() if value is not None}
     gate = _gate(fields)
     if "model" not in fields:
         raise RecipeError("no model is named", "for example: kit build mobilenet_v2")
-    made = recipe.make(**fields)
-    if explain:
-        _explain(made, gate)
-        return
-    target = output or Path("out") / made.slug
+    return recipe.make(**fields), gate
+
+
+def _build(made: Recipe, target: Path, use_cache: bool, gate: Gate | None) -> Bundle | None:
+    """Return the bundle; None in all processes of torchrun but the first, which shows it."""
+    from kit.commands._progress import stages
+    from kit.pipeline import build
+    from kit.quantize._distributed import standing
+
     with stages() as progress:
-        found = build(made, target, progress, use_cache=not no_cache, gate=gate)
-    if not standing().leads:
-        return  # the first process of torchrun shows the bundle of all
-    if as_json:
-        click.echo(found.manifest.model_dump_json(indent=1))
-    else:
-        _show(found)
-
-
-def _parts(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(p.strip() for p in text.split(",") if p.strip())
+        found = build(made, target, progress, use_cache=use_cache, gate=gate)
+    return found if standing().leads else None
 
 
 def _gate(fields: dict[str, Any]) -> Gate | None:
@@ -186,15 +142,18 @@ def _explain(made: Recipe, gate: Gate | None) -> None:
 
     for heading, lines in explain(made, gate):
         click.echo(heading)
-        Console(soft_wrap=True).print(*(f"  {line}" for line in lines), sep="\n", highlight=False)
+        Console(soft_wrap=True).print(
+            *(f"  {line}" for line in lines), sep="\n", highlight=False, markup=False
+        )
 
 
 def _show(found: Bundle) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     manifest = found.manifest
-    table = Table(title=f"{found.path}", title_justify="left")
+    table = Table(title=Text(str(found.path)), title_justify="left")
     table.add_column("format")
     for heading in ("MB", "vs its graph", "vs float", "SQNR dB", "delegated"):
         table.add_column(heading, justify="right")
@@ -213,22 +172,25 @@ def _show(found: Bundle) -> None:
         )
     Console().print(table)
     notes = Console(stderr=True)
-    notes.print(f"weights: {manifest.weights.source}", highlight=False)
+    notes.print(f"weights: {manifest.weights.source}", highlight=False, markup=False)
     notes.print(
         f"vs its graph: same first answer on {manifest.golden.images} golden crops, and the "
         "largest difference of a logit",
         highlight=False,
+        markup=False,
     )
     for artifact in manifest.artifacts:
         if artifact.computed_in_float:
             floats = ", ".join(f"{k} ×{n}" for k, n in artifact.computed_in_float.items())
-            notes.print(f"{artifact.format} computes in float: {floats}", highlight=False)
+            notes.print(
+                f"{artifact.format} computes in float: {floats}", highlight=False, markup=False
+            )
     for row in manifest.gate.rows if manifest.gate else ():
         drop = "" if row.drop is None else f"{row.drop:.2f} points of top-1 lost, "
         words = f"gate passed: {row.format}: {drop}{row.agreement:.1f} % agreement"
-        notes.print(words, highlight=False)
+        notes.print(words, highlight=False, markup=False)
     for warning in manifest.warnings:
-        notes.print(f"warning: {warning}", style="yellow", highlight=False)
+        notes.print(f"warning: {warning}", style="yellow", highlight=False, markup=False)
 
 
 def _delegated(delegates: dict[str, int], rest: dict[str, int]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kit.commands._input import Side
+from kit.commands._numbers import Finite
 
 if TYPE_CHECKING:
     from kit.cost import Cost, Total
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     metavar="N|3xNxN",
     help="Side of the square input in pixels. Default: 224.",
 )
-@click.option("--width", type=float, default=1.0, help="Width multiplier. Default: 1.0.")
+@click.option("--width", type=Finite(), default=1.0, help="Width multiplier. Default: 1.0.")
 @click.option(
     "--full", is_flag=True, help="Beside it the twin with full instead of separable convolutions."
 )
@@ -62,9 +63,9 @@ def _record(cost: Cost) -> dict[str, Any]:
             "type": kind,
             "layers": own.layers,
             "multiply_adds": own.multiply_adds,
-            "multiply_adds_share": own.multiply_adds / total.multiply_adds,
+            "multiply_adds_share": _share(own.multiply_adds, total.multiply_adds),
             "parameters": own.parameters,
-            "parameters_share": own.parameters / total.parameters,
+            "parameters_share": _share(own.parameters, total.parameters),
         }
         for kind, own in cost.by_kind().items()
     ]
@@ -99,11 +100,13 @@ def _show(cost: Cost, title: str, per_layer: bool) -> None:
 
 
 def _layers(cost: Cost, title: str) -> Any:
+    from rich.text import Text
+
     table = _table(title, "layer", "type", "output")
     for layer in cost.layers:
         output = "×".join(map(str, layer.output))
         numbers = _numbers(layer.multiply_adds, layer.parameters, cost.total)
-        table.add_row(layer.name, layer.kind, output, *numbers)
+        table.add_row(Text(layer.name), layer.kind, output, *numbers)
     return table
 
 
@@ -123,8 +126,9 @@ def _kinds(cost: Cost, title: str) -> Any:
 
 def _table(title: str, *headings: str) -> Any:
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(*headings, title=title, title_justify="left")
+    table = Table(*headings, title=Text(title), title_justify="left")
     for heading in ("multiply-adds", "%", "parameters", "%"):
         table.add_column(heading, justify="right")
     return table
@@ -133,13 +137,21 @@ def _table(title: str, *headings: str) -> Any:
 def _numbers(multiply_adds: int, parameters: int, total: Total) -> tuple[str, str, str, str]:
     return (
         f"{multiply_adds:,}",
-        f"{100 * multiply_adds / total.multiply_adds:.2f}",
+        f"{100 * _share(multiply_adds, total.multiply_adds):.2f}",
         f"{parameters:,}",
-        f"{100 * parameters / total.parameters:.2f}",
+        f"{100 * _share(parameters, total.parameters):.2f}",
     )
 
 
+def _share(part: int, whole: int) -> float:
+    """Return a part of a whole; of nothing, nothing: a network may have no weights at all."""
+    return part / whole if whole else 0.0
+
+
 def _compare(own: Total, full: Total) -> None:
+    if not own.multiply_adds or not own.parameters:
+        click.echo("full convolutions: the model has none")
+        return
     adds = full.multiply_adds / own.multiply_adds
     parameters = full.parameters / own.parameters
     click.echo(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kit.errors import UsageError
+
 if TYPE_CHECKING:
     from kit.results.schema import AccuracyResult, AccuracyRow
 
@@ -66,9 +68,14 @@ def command(
     off --labels; without labels, the agreement with the float model is what is measured.
     """
     from kit.accuracy import evaluate
+    from kit.commands._output import check_file
     from kit.results import store
 
+    if output is not None:
+        check_file(output)
     wanted = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
+    if wanted == []:
+        raise UsageError("--format names nothing", "for example: --format onnx,lite")
     with _Bar() as bar:
         result = evaluate(bundle, images, labels, wanted, limit, bar.update)
     _note(result)
@@ -118,9 +125,10 @@ def _note(result: AccuracyResult) -> None:
 def _table(result: AccuracyResult) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(
-        title=f"{result.bundle.name} on {result.rows[0].images} pictures of {result.pictures}"
+        title=Text(f"{result.bundle.name} on {result.rows[0].images} pictures of {result.pictures}")
     )
     for name in ("format", "quantize"):
         table.add_column(name)

@@ -5,7 +5,7 @@ What a step corrects in a layer is what the next layer sees, so that errors do n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from kit.corrections._layers import channel_axis, layer
@@ -20,17 +20,41 @@ IMAGES = 32  # more pictures change the means by less than a rounding step
 Rounding = Callable[[Any, "Tensor"], "Tensor"]
 
 
-def correct(model: GraphModule, images: Tensor, rounding: Rounding) -> dict[str, Tensor]:
+def correct(
+    model: GraphModule, images: Tensor, rounding: Rounding, kept: Collection[str] = ()
+) -> dict[str, Tensor]:
     """Correct the biases of a folded float model in place; return the rounded weights by name.
 
     The mean of every output channel, over pictures and positions, becomes that of the float
     stream. Activations stay float on purpose: with clipped activations the correction would
     put back the mean of what was clipped, which was measured to cost 4 points.
+
+    Args:
+        model: folded.
+        images: calibration pictures [N, 3, H, W].
+        rounding: gives a layer's rounded weight.
+        kept: names of the layers that stay float; their weights are used as they are.
     """
     import torch
-    from torch import fx
 
     rounded: dict[str, Tensor] = {}
+
+    def weight_of(name: str, module: Any, given: Tensor) -> Tensor:
+        if name in kept:
+            own: Tensor = module.weight
+            return own
+        rounded[name] = rounding(module, given)
+        return rounded[name]
+
+    with torch.inference_mode(False), torch.no_grad():
+        few = images[:IMAGES]
+        _two_streams(model, weight_of).run((few, few))
+    return rounded
+
+
+def _two_streams(model: GraphModule, weight_of: Callable[[str, Any, Tensor], Tensor]) -> Any:
+    """Return what runs a model in both streams, and corrects each layer as it comes by."""
+    from torch import fx
 
     class TwoStreams(fx.Interpreter):  # type: ignore[misc]
         """Every value is a pair: as the float model has it, and with rounded weights."""
@@ -52,15 +76,10 @@ def correct(model: GraphModule, images: Tensor, rounding: Rounding) -> dict[str,
         def _layer(self, n: Node, module: Any) -> Any:
             wanted = self._run(n, 0)
             given = self.env[n.all_input_nodes[0]][1]
-            weight = rounding(module, given)
-            rounded[str(n.target)] = weight
-            got = _call(module, weight, given)
+            got = _call(module, weight_of(str(n.target), module, given), given)
             return wanted, got if module.bias is None else _shift(module, wanted, got)
 
-    with torch.inference_mode(False), torch.no_grad():
-        few = images[:IMAGES]
-        TwoStreams(model).run((few, few))
-    return rounded
+    return TwoStreams(model)
 
 
 def _call(module: Any, weight: Tensor, value: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ channels under one scale, its square root.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from kit.corrections._contract import Info
@@ -28,7 +29,7 @@ HEADROOM = 2.0
 LARGEST = 64.0
 
 
-def apply(model: GraphModule, images: Tensor, granularity: str) -> None:
+def apply(model: GraphModule, images: Tensor, granularity: str, kept: Collection[str] = ()) -> None:
     """Equalize every convolution pair of a folded float model in place."""
     import torch
 

@@ -3,11 +3,14 @@
 Weights are rounded one input at a time; the error that this makes in the layer's output is
 taken up by the weights that are still to be rounded, as far as inputs that go together allow
 (Frantar et al., arXiv 2210.17323, after optimal brain surgeon). What remains of the mean is
-taken off the bias, as `bias` does. Afterwards every weight lies on its int8 grid.
+taken off the bias, as `bias` does. Afterwards every weight lies on the int8 grid that the
+weights before had. The formats take their grid from the largest weight; where rounding moved
+that one off the last step, their grid is finer and they round once more.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from kit.corrections._contract import Info
@@ -22,13 +25,16 @@ DAMPING = 0.01  # of the mean square of an input, added to all: few pictures, ma
 BATCH = 8
 
 
-def apply(model: GraphModule, images: Tensor, granularity: str) -> None:
+def apply(model: GraphModule, images: Tensor, granularity: str, kept: Collection[str] = ()) -> None:
     """Round the weights and correct the biases of a folded float model in place."""
     import torch
 
     from kit.corrections._streams import correct
 
-    rounded = correct(model, images, lambda layer, value: _rounded(layer, value, granularity))
+    def rounding(layer: Any, value: Tensor) -> Tensor:
+        return _rounded(layer, value, granularity)
+
+    rounded = correct(model, images, rounding, kept)
     with torch.no_grad():
         for name, weight in rounded.items():
             model.get_submodule(name).weight.copy_(weight)

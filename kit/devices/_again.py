@@ -60,7 +60,13 @@ class Again:
         modified: int | None = None,
     ) -> None:
         """Write a file on the device, from its beginning after a loss."""
-        self._try(lambda: self.inner.push(file, target, mode, sent, modified))
+
+        def told(count: int) -> None:
+            self._check()  # a large file may travel for minutes
+            if sent is not None:
+                sent(count)
+
+        self._try(lambda: self.inner.push(file, target, mode, told, modified))
 
     def pull(self, source: str, file: Path) -> None:
         """Fetch a file of the device."""

@@ -35,12 +35,18 @@ _LOST_HINT = "check the cable or the network, and that the device is awake; `kit
 _SERVER_HINT = "the adb server has ended: start it again with `adb start-server`"
 _BAD_ANSWER = "check that an adb daemon of Android listens there, and not another program"
 _GONE = ("not found", "closed", "no devices", "device disconnected")
+_COMING = ("offline", "connecting", "authorizing", "not found")
 
 
 def fix(state: str) -> str:
     """Return what to do about a state of `adb devices`; empty for a usable device."""
     known = (text for name, text in FIXES.items() if state.startswith(name))
     return next(known, "plug the device in anew, or restart it")
+
+
+def coming(exc: Exception) -> bool:
+    """Return whether a server's answer may be another in a moment, without anyone's doing."""
+    return any(word in str(exc).lower() for word in _COMING)
 
 
 def unusable(serial: str, state: str) -> DeviceError:

@@ -10,10 +10,10 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Protocol
 
-from kit.devices import _condition, _lock
-from kit.devices._store import ask
-from kit.devices._transport import Transport, quote
+from kit.devices import _condition
+from kit.devices._transport import quote
 from kit.errors import DeviceError
 from kit.results.schema import Condition
 
@@ -22,13 +22,23 @@ _KILLED = 9
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds; each look takes the device some time
 CONDITION_SECONDS = 5.0
 _STDERR_BYTES = 8192
+# Numbers of processes begin anew when a device does.
+_BOOT = "cat /proc/sys/kernel/random/boot_id 2>/dev/null"
+
+
+class Ask(Protocol):
+    """What runs a script on the device while it is ours, see `_lock.ask_if_ours`."""
+
+    def __call__(self, script: str, timeout: float = 20.0) -> str:
+        """Return its stdout; ``$u`` is the uptime."""
 
 
 class AdbJob:
     """A command in a folder of its own: ``out``, ``err``, ``pid``, and ``rc`` at the end.
 
     Args:
-        transport: that retries, see `_again`.
+        ask: over a transport that retries, see `_again`.
+        serial: of the device, for messages.
         folder: on the device, for this job alone.
         command: words.
         environment: variables that are added.
@@ -40,26 +50,28 @@ class AdbJob:
 
     def __init__(
         self,
-        transport: Transport,
+        ask: Ask,
+        serial: str,
         folder: str,
         command: Sequence[str],
         environment: Mapping[str, str],
         began: float,
     ) -> None:
-        self._transport, self._folder, self._began = transport, folder, began
+        self._ask, self._serial, self._folder, self._began = ask, serial, folder, began
         self._uptime = began  # at the last look
         self._lines, self._pause, self._sampled = 0, _FIRST_PAUSE, time.monotonic()
         self.conditions: list[Condition] = []
-        self.pid = _start(transport, folder, command, environment)
+        self.pid = _start(ask, serial, folder, command, environment)
 
     def poll(self) -> tuple[list[str], int | None]:
         """Return the complete lines since the last call, and the exit code or None.
 
         Raises:
+            DeviceError: another kit has taken the device.
             DeviceLost: the device was started anew meanwhile, or see `Transport`.
         """
         due = time.monotonic() - self._sampled > CONDITION_SECONDS
-        text = ask(self._transport, self._question(due), timeout=30)
+        text = self._ask(self._question(due), timeout=30)
         head, _, output = text.partition(f"{_MARK} out\n")
         self._check_restart(head)
         if due:
@@ -77,17 +89,17 @@ class AdbJob:
 
     def stderr(self) -> str:
         """Return the last 8 KiB of stderr."""
-        return ask(self._transport, f"tail -c {_STDERR_BYTES} {self._folder}/err 2>/dev/null; true")
+        return self._ask(f"tail -c {_STDERR_BYTES} {self._folder}/err 2>/dev/null; true")
 
     def kill(self) -> None:
         """End the command and all it started; harmless when it, or the device, is gone."""
         with suppress(DeviceError):  # the next kit that comes ends what was left
-            ask(self._transport, f"kill -9 -{self.pid} 2>/dev/null; true")
+            self._ask(f"{_end(self._folder)}; true")
 
     def _question(self, with_condition: bool) -> str:
         condition = f"{_condition.SCRIPT}; " if with_condition else ""
         return (
-            f"cd {self._folder} && {{ {_lock.BEAT} 2>/dev/null; echo {_MARK} up $u; {condition}"
+            f"cd {self._folder} && {{ echo {_MARK} up $u; {condition}"
             # In this order: who is not alive has written its exit code, or never will, and
             # after the exit code no output comes.
             f"kill -0 {self.pid} 2>/dev/null && echo {_MARK} alive; "
@@ -100,7 +112,7 @@ class AdbJob:
         found = re.search(rf"^{_MARK} up (\S+)", head, re.MULTILINE)
         uptime = _condition.seconds(found[1]) if found else None
         if uptime is not None:
-            _condition.check_restart(self._transport.serial, uptime, self._uptime)
+            _condition.check_restart(self._serial, uptime, self._uptime)
             self._uptime = uptime
 
     def _code(self, head: str) -> int | None:
@@ -120,28 +132,38 @@ def end_jobs(folders: str) -> str:
     return (
         f"for j in {folders}/job-*; do n=0; "
         "while [ -e $j/started ] && [ ! -s $j/pid ] && [ $n -lt 10 ]; "
-        "do sleep 0.1; n=$((n+1)); done; "
-        "[ -s $j/pid ] && [ ! -e $j/rc ] && kill -9 -$(cat $j/pid) 2>/dev/null; done"
+        f"do sleep 0.1; n=$((n+1)); done; {_end('$j')}; done"
+    )
+
+
+def _end(folder: str) -> str:
+    """Return the shell that ends a job, if its number is still its own: not after a restart."""
+    return (
+        f"b=; {{ read p && read b; }} 2>/dev/null <{folder}/pid; "
+        f'[ -s {folder}/pid ] && [ ! -e {folder}/rc ] && {{ [ -z "$b" ] || '
+        f'[ "$b" = "$({_BOOT})" ]; }} && kill -9 -$p 2>/dev/null'
     )
 
 
 def _start(
-    transport: Transport, folder: str, command: Sequence[str], environment: Mapping[str, str]
+    ask: Ask, serial: str, folder: str, command: Sequence[str], environment: Mapping[str, str]
 ) -> int:
     variables = quote([f"{name}={value}" for name, value in environment.items()])
     script = (
-        'trap "" HUP; echo $$ >pid.part; mv pid.part pid; '
-        f"env {variables} {quote(command)} >out 2>err </dev/null; echo $? >rc.part; mv rc.part rc"
+        f'trap "" HUP; {{ echo $$; {_BOOT}; }} >pid.part; mv pid.part pid; '
+        f"env {variables} {quote(command)} >out 2>err </dev/null; echo $? 1<>rc.part; mv rc.part rc"
     )
     text = ask(
-        transport,
-        f"mkdir -p {folder} && cd {folder} && {{ [ -e started ] || {{ : >started; : >out; : >err; "
+        f"mkdir -p {folder} && cd {folder} && {{ [ -e started ] || "
+        # A full storage says so here; the exit code has its place, whatever the job fills.
+        "{ : >out && : >err && echo ... >pid.part && echo ... >rc.part && : >started || exit 1; "
         f"setsid sh -c {quote([script])} </dev/null >/dev/null 2>&1 & }}; }}; "
         "n=0; while [ ! -s pid ] && [ $n -lt 50 ]; do sleep 0.1; n=$((n+1)); done; cat pid",
     )
-    if not text.strip().isdigit():
+    number = text.strip().partition("\n")[0]
+    if not number.isdigit():
         raise DeviceError(
-            f"cannot start {command[0]} on {transport.serial!r}: {text.strip()[:200]!r}",
+            f"cannot start {command[0]} on {serial!r}: {text.strip()[:200]!r}",
             "check that its shell has `setsid`: Android 8 and newer have",
         )
-    return int(text)
+    return int(number)

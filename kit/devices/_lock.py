@@ -1,9 +1,10 @@
 """One kit at a time on a device: a lock there, kept alive by its owner.
 
 It is a folder, because making one is atomic everywhere. Its owner writes the device's
-uptime into it with every poll; a lock whose time is too old, or lies ahead because the
-device was started anew, is stale, and so is one whose owner has ended on this machine.
-Uptime, and not the time of day: that one may jump.
+uptime into it with every poll, and while files travel; a lock whose time is too old, or lies
+ahead because the device was started anew, is stale, and so is one whose owner has ended on
+this machine. Uptime, and not the time of day: that one may jump. An owner that was silent for
+too long, like a machine that slept, finds out with its next sign of life, and stops.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import platform
 import re
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from kit.devices._store import ROOT, ask
@@ -24,8 +26,9 @@ LOCK = f"{ROOT}/lock"
 STALE_SECONDS = 90.0
 _LIVE: set[str] = set()  # tokens of this process
 _LOOK_AGAIN = 1.0  # seconds; who takes a lock makes it whole in milliseconds
-# Part of every poll: one write, no program is started.
-BEAT = f"read u _ </proc/uptime && echo $u >{LOCK}/beat"
+BEAT_SECONDS = 10.0  # between two signs of life while files travel
+_BEAT = f"read u _ </proc/uptime && echo $u >{LOCK}/beat"
+_TAKEN = "==kit:lock taken=="
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,48 @@ def _take(transport: Transport, token: str) -> Held | None:
     return held
 
 
+def ask_if_ours(transport: Transport, token: str, script: str, timeout: float = 20.0) -> str:
+    """Run a script after a sign of life, which sets ``$u`` to the uptime; see `_store.ask`.
+
+    No program is started for the sign, so that it can be part of every poll.
+
+    Raises:
+        DeviceError: the lock is not ours any more; then the script does not run.
+    """
+    # A full storage may refuse the sign, which does not make the lock another's.
+    ours = f'{{ read o _ <{LOCK}/owner; }} 2>/dev/null && [ "$o" = {token} ]'
+    taken = f"{{ echo {_TAKEN}; cat {LOCK}/owner 2>/dev/null; exit 0; }}"
+    text = ask(transport, f"{ours} || {taken}; {{ {_BEAT}; }} 2>/dev/null; {script}", timeout)
+    if text.startswith(_TAKEN):
+        raise _lost(transport.serial, text.removeprefix(_TAKEN).strip())
+    return text
+
+
+def pulse(transport: Transport, token: str) -> Callable[[], None]:
+    """Return what gives a sign of life when it is called, at most every `BEAT_SECONDS`.
+
+    It raises what `ask_if_ours` does.
+    """
+    last = time.monotonic()
+
+    def beat() -> None:
+        nonlocal last
+        if time.monotonic() - last >= BEAT_SECONDS:
+            ask_if_ours(transport, token, "true")
+            last = time.monotonic()
+
+    return beat
+
+
+def _lost(serial: str, owner: str) -> DeviceError:
+    by = f"by another kit ({owner.partition(' ')[2]})" if owner else "away by hand"
+    return DeviceError(
+        f"{serial!r} was taken {by} during the measurement",
+        f"measure again when it is free; who gives no sign of life for {STALE_SECONDS:g} s, like "
+        "a machine that sleeps, loses the device",
+    )
+
+
 def forget(token: str) -> None:
     """Note that this process has no use for a lock any more, though it may still be there."""
     _LIVE.discard(token)
@@ -104,7 +149,8 @@ def _try(transport: Transport, token: str) -> Held | None:
     text = ask(
         transport,
         f"mkdir -p {ROOT} && if mkdir {LOCK} 2>/dev/null; "
-        f"then {BEAT} && echo {owner} >{LOCK}/owner && echo taken || {{ rm -rf {LOCK}; exit 1; }}; "
+        f"then {_BEAT} && echo {owner} >{LOCK}/owner && echo taken "
+        f"|| {{ rm -rf {LOCK}; exit 1; }}; "
         f"elif [ -d {LOCK} ]; "
         f"then cat {LOCK}/owner 2>/dev/null; echo; cat {LOCK}/beat 2>/dev/null; echo; "
         f"cat /proc/uptime; else mkdir {LOCK}; fi",  # for the reason, like a read-only storage

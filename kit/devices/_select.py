@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ from kit.devices._transport import Transport
 from kit.errors import DeviceError, UsageError
 
 ALL = "all"
+_PASSING = ("offline", "connecting", "authorizing")  # of a device that was just plugged in
+_PASSING_SECONDS = 3.0
+_LOOK_PAUSE = 0.2
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,8 @@ def open_transport(serial: str | None) -> Transport:
     address = _server.network_address(chosen)
     if server is not None and state is not None:
         # The server may connect again to one on the network; others have to come back.
+        if not address:
+            state = _settled(server, chosen, state)
         if state != "device" and not (state == "offline" and address):
             raise _errors.unusable(chosen, state)
         return _server.ServerTransport(server, chosen)
@@ -116,6 +122,15 @@ def open_transport(serial: str | None) -> Transport:
     direct = _direct.over_tcp(chosen, *address) if address else _direct.over_usb(chosen)
     direct.connect()
     return direct
+
+
+def _settled(server: _server.Server, serial: str, state: str) -> str:
+    """Return a device's state once it is one that stays, at most some seconds later."""
+    until = time.monotonic() + _PASSING_SECONDS
+    while state in _PASSING and time.monotonic() < until:
+        time.sleep(_LOOK_PAUSE)
+        state = dict(server.listed()).get(serial, "offline")
+    return state
 
 
 def _described(devices: Sequence[Seen]) -> str:

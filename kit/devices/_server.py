@@ -9,6 +9,7 @@ import os
 import re
 import select
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _NO_SERVICE = "kit-are-you-there"  # no daemon has it: it answers "closed" and starts nothing
 _PIECE = 256 * 1024
+_BACK_SECONDS = 3.0  # that a server may take to have a lost device again
+_LOOK_PAUSE = 0.2
 
 
 def address() -> tuple[str, int]:
@@ -156,7 +159,7 @@ class ServerTransport(StreamTransport):
         return ServerStream(connection.conn, Patience(deadline, self._alive))
 
     def _asked(self, *requests: str) -> AdbConnection:
-        """Send requests; where the server lost the device, let it look again, once."""
+        """Send requests; where the server lost the device, let it look again for a moment."""
         from adbutils.errors import AdbError, AdbTimeout
 
         if not self._stale:
@@ -167,10 +170,26 @@ class ServerTransport(StreamTransport):
             except AdbError as exc:
                 if not isinstance(_errors.translate(exc, self.serial), DeviceLost):
                     raise
-        self._look_again()
-        connection = self._server.open(*requests)
+        connection = self._asked_again(*requests)
         self._stale = False
         return connection
+
+    def _asked_again(self, *requests: str) -> AdbConnection:
+        """Send requests until the device is back: a server calls it offline or unknown first."""
+        from adbutils.errors import AdbError
+
+        until = time.monotonic() + _BACK_SECONDS
+        look = True
+        while True:
+            if look:
+                self._look_again()
+            try:
+                return self._server.open(*requests)
+            except AdbError as exc:
+                if not _errors.coming(exc) or time.monotonic() >= until:
+                    raise
+                look = "not found" in str(exc)
+            time.sleep(_LOOK_PAUSE)
 
     def _look_again(self) -> None:
         """Let the server connect anew: it does so by itself for USB, not always for TCP."""

@@ -1,19 +1,24 @@
 """Settings of a device that kit changes while it measures, and always puts back.
 
 How to put a setting back is written on the device before it is changed. Whoever comes next
-reads that, so that a killed kit or a lost device leaves nothing behind for long.
+reads that, so that a killed kit or a lost device leaves nothing behind for long. A line of that
+journal goes when its setting is back, and not before.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kit.devices._store import ROOT, ask
 from kit.devices._transport import Transport, quote
+from kit.errors import DeviceError
 
 JOURNAL = f"{ROOT}/settings"
+_NEW, _BUSY = f"{JOURNAL}.new", f"{JOURNAL}.busy"
+_BUSY_TENTHS = 100  # of a second, that another script may take
 _STAYON = "stay_on_while_plugged_in"
-_ALL_CHARGERS = "7"  # AC, USB, wireless: android.os.BatteryManager
+_ALL_CHARGERS = 7  # AC, USB, wireless: android.os.BatteryManager; a dock is 8
 
 
 @dataclass(frozen=True)
@@ -30,48 +35,108 @@ def apply(transport: Transport) -> dict[str, str]:
     """Change what makes a measurement steadier; return what was changed, and to what.
 
     A device without such a setting stays as it is.
+
+    Raises:
+        DeviceError: the device is too full to write down how to put a setting back.
     """
     changed = {}
     for change in (_stay_awake(transport), _fixed_performance()):
-        if change is None:
-            continue
-        journal = f"echo {quote([change.restore])} >>{JOURNAL}"
-        answer = ask(
-            transport, f"{journal} && sync; {change.apply} >/dev/null 2>&1 && echo done; true"
-        )
-        if "done" in answer:
+        if change is not None and "done" in ask(transport, _alone(_applied(change)), timeout=40):
             changed[change.name] = change.value
     return changed
 
 
-def restore(transport: Transport) -> None:
-    """Put back everything that the journal on the device names, the newest change first."""
-    ask(
-        transport,
-        f"[ -s {JOURNAL} ] || exit 0; n=$(wc -l <{JOURNAL}); "
-        f'while [ "$n" -gt 0 ]; do eval "$(sed -n "${{n}}p" {JOURNAL})" >/dev/null 2>&1; '
-        f"n=$((n-1)); done; rm -f {JOURNAL}",
+def _applied(change: Change) -> str:
+    """Return the shell that writes a change down, makes it, and says ``done`` if it was made.
+
+    Until it was made, what puts it back may fail: the device may not have it at all.
+    """
+    line = quote([f"{change.restore} || true"])
+    before = _written(f"{{ [ ! -e {JOURNAL} ] || cat {JOURNAL}; }} && echo {line}")
+    without = f"sed '$d' {JOURNAL}"
+    return (
+        f'{before} && [ "$(tail -n 1 {JOURNAL})" = {line} ] && sync || exit 1; '
+        f"if {{ {change.apply}; }} >/dev/null 2>&1; "
+        f"then {_written(f'{without} && echo {quote([change.restore])}')}; echo done; "
+        f"else {{ {change.restore}; }} >/dev/null 2>&1; {_written(without)}; fi; true"
+    )
+
+
+def _written(script: str) -> str:
+    """Return the shell that makes what a script prints the journal, whole or not at all."""
+    return f"{{ {{ {script}; }} >{_NEW} && mv {_NEW} {JOURNAL} || {{ rm -f {_NEW}; false; }}; }}"
+
+
+def restore(transport: Transport) -> tuple[str, ...]:
+    """Put back everything that the journal on the device names, the newest change first.
+
+    Returns:
+        The commands that failed, the oldest first; they stay in the journal.
+    """
+    rest = _written('printf "%s" "$kept"')
+    script = (
+        f"[ -s {JOURNAL} ] || {{ rm -f {JOURNAL}; exit 0; }}; n=$(wc -l <{JOURNAL}); kept=; "
+        f'while [ "$n" -gt 0 ]; do line=$(sed -n "${{n}}p" {JOURNAL}); '
+        '(eval "$line") >/dev/null 2>&1 </dev/null || kept="$line\n$kept"; n=$((n-1)); done; '
+        f'if [ -z "$kept" ]; then rm -f {JOURNAL}; else {rest}; fi; printf "%s" "$kept"'
+    )
+    failed = ask(transport, _alone(script), timeout=60)
+    return tuple(failed.splitlines())
+
+
+def _alone(script: str) -> str:
+    """Return the shell that runs a script to its end, and after the one that runs before it.
+
+    A lost connection or Ctrl-C ends kit's wait for a script, and not the script: a change that
+    is made a moment after it was put back would stay.
+    """
+    return (
+        f"trap '' HUP PIPE; n=0; while [ -e {_BUSY} ] && [ $n -lt {_BUSY_TENTHS} ]; "
+        f"do sleep 0.1; n=$((n+1)); done; {{ : >{_BUSY}; }} 2>/dev/null; "
+        f"({script}); code=$?; rm -f {_BUSY} {_NEW}; exit $code"
+    )
+
+
+def stuck(serial: str, failed: Sequence[str]) -> DeviceError:
+    """Return the error for settings that `restore` could not put back."""
+    return DeviceError(
+        f"{serial!r} did not take settings back that a measurement changed: {'; '.join(failed)}",
+        f"unlock it and run `kit clean --device {serial}`; how to put them back stays on it, in "
+        f"{JOURNAL}, and these commands do it in `adb shell`",
     )
 
 
 def _stay_awake(transport: Transport) -> Change | None:
     """The screen goes off after a minute, and some phones slow down with it."""
     before = ask(transport, f"settings get global {_STAYON} 2>/dev/null; true").strip()
-    if not (before.isdigit() or before == "null") or before == _ALL_CHARGERS:
-        return None
-    put_back = (
-        f"settings delete global {_STAYON}"
-        if before == "null"
-        else f"settings put global {_STAYON} {before}"
+    if before != "null":
+        if not (before.isascii() and before.isdigit()):
+            return None  # it cannot tell
+        if int(before) & _ALL_CHARGERS == _ALL_CHARGERS:
+            return None  # it does already
+    put_back = f"delete global {_STAYON}" if before == "null" else f"put global {_STAYON} {before}"
+    apply = f"put global {_STAYON} {_ALL_CHARGERS}"
+    return Change(
+        "stay awake",
+        "while plugged in",
+        _set(apply, str(_ALL_CHARGERS)),
+        _set(put_back, before),
     )
-    apply = f"settings put global {_STAYON} {_ALL_CHARGERS}"
-    return Change("stay awake", "while plugged in", apply, put_back)
+
+
+def _set(words: str, value: str) -> str:
+    """Return the shell that changes a setting and looks whether it is so."""
+    return f'settings {words}; [ "$(settings get global {_STAYON})" = {value} ]'
 
 
 def _fixed_performance() -> Change:
-    """Clocks that can be held, on phones that have the mode; nobody can ask whether it is on.
+    """Clocks that can be held, on phones that have the mode.
+
+    Nobody can ask whether it is on: `cmd power` only sets it, and neither `dumpsys power` nor
+    the vendor's power HAL prints it. So it is off afterwards, as after a start of the device.
 
     https://source.android.com/docs/core/power/performance
+    https://cs.android.com/android/platform/superproject/+/main:frameworks/base/services/core/java/com/android/server/power/PowerManagerShellCommand.java
     """
     mode = "cmd power set-fixed-performance-mode-enabled"
     return Change("fixed performance", "on", f"{mode} true", f"{mode} false")

@@ -33,6 +33,7 @@ _MARK = "==kit:store=="
 _BYTES_PER_SECOND = 10e6  # hashed or written by a slow device
 
 Sent = Callable[[int, int], None]  # bytes that travelled, of how many
+Alive = Callable[[], None]  # gives a sign of life now and then, see `_lock.pulse`
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,16 @@ class Store:
     Args:
         transport: to it.
         sent: is told how many bytes of how many travelled.
+        alive: is called again and again while files travel.
     """
 
-    def __init__(self, transport: Transport, sent: Sent = lambda done, of: None) -> None:
-        self._transport, self._sent = transport, sent
+    def __init__(
+        self,
+        transport: Transport,
+        sent: Sent = lambda done, of: None,
+        alive: Alive = lambda: None,
+    ) -> None:
+        self._transport, self._sent, self._alive = transport, sent, alive
         self._checked: set[tuple[str, int]] | None = None
         self.pushed = 0
 
@@ -184,6 +191,7 @@ class Store:
             nonlocal done
             done += count
             self._sent(min(done, total), total)
+            self._alive()
 
         for blob in blobs.values():
             part = f"{BLOBS}/.{blob.sha256}.part"
@@ -191,7 +199,9 @@ class Store:
 
     def _accept(self, blobs: Mapping[str, Blob]) -> dict[str, Blob]:
         """Rename what arrived as it was sent; remove and return the rest."""
+        self._alive()
         real = self._hashes(blobs, ".part")
+        self._alive()
         good = [digest for digest in blobs if real.get(digest) == digest]
         parts = " ".join(f"{BLOBS}/.{d}.part" for d in good)
         # Old Androids have no `fsync`, and a `sync` that takes no names.

@@ -6,7 +6,7 @@ import re
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +16,7 @@ from kit.devices._again import Again
 from kit.devices._facts import DeviceFacts
 from kit.devices._job import AdbJob, end_jobs
 from kit.devices._select import open_transport
+from kit.devices._settings import JOURNAL
 from kit.devices._store import ROOT, Blob, Sent, Store, ask
 from kit.devices._transport import Transport, quote
 from kit.errors import DeviceError
@@ -59,6 +60,7 @@ class AdbDevice:
         facts: as they were when it was opened.
         keep: leave the files of a measurement on the device.
         pushed: bytes that travelled to it.
+        warnings: what could not be put in order after a measurement that is whole.
     """
 
     def __init__(
@@ -73,8 +75,11 @@ class AdbDevice:
         self.page = self.facts.page_size
         _check_api(self.facts)
         self.keep = keep
-        self._store = Store(transport, sent)
-        self._run = ""  # the folder of the measurement that is under way
+        self.warnings: list[str] = []
+        self._store = Store(transport, sent, lambda: self._alive())
+        self._token = ""  # of our lock, while a measurement is under way
+        self._alive: Callable[[], None] = lambda: None
+        self._run = ""  # the folder of the measurement
         self._jobs: list[AdbJob] = []
         self._settings: dict[str, str] = {}
         self._began = 0.0
@@ -89,40 +94,75 @@ class AdbDevice:
         """Return the bytes that travelled to the device."""
         return self._store.pushed
 
+    def ask(self, script: str, timeout: float = 20.0) -> str:
+        """Run a script of ours; during a measurement only if no other kit took the device.
+
+        Raises:
+            DeviceError: one did, or the script failed.
+        """
+        if not self._token:
+            return ask(self._transport, script, timeout)
+        return _lock.ask_if_ours(self._transport, self._token, script, timeout)
+
     @contextmanager
     def folder(self) -> Iterator[AdbFolder]:
         """Take the device for a measurement: lock, settings, an empty folder.
 
         What an earlier kit left behind is ended and put back first. All of it is undone when
-        the block ends; where the device is lost, by the next kit that comes.
+        the block ends; where the device is lost, by the next kit that comes. If the block was
+        whole by then, that is one of `warnings`: what was measured is not thrown away for it.
         """
         self._transport.renew()
         token = _lock.take(self._transport)
+        self._token, self._alive = token, _lock.pulse(self._transport, token)
         try:
-            recover(self._transport)
-            self._run = f"{RUNS}/{token}"
-            ask(self._transport, f"mkdir -p {self._run}")
-            self._began = _number(ask(self._transport, "cat /proc/uptime"))
-            self._settings = _settings.apply(self._transport)
+            self._prepare(token)
             yield AdbFolder(self._transport, self._store, self._run)
         except BaseException:
             with suppress(DeviceError):  # the first error counts; the next kit puts in order
                 self._leave(self._transport.last(), token)
             raise
         else:
-            self._leave(self._transport, token)
+            self._leave_whole(token)
         finally:
+            self._token, self._alive = "", lambda: None
             _lock.forget(token)
 
+    def _prepare(self, token: str) -> None:
+        failed = recover(self._transport)
+        if failed:  # of an earlier measurement: no reason to refuse this one
+            self.warnings.append(_told(_settings.stuck(self._transport.serial, failed)))
+        self._run = f"{RUNS}/{token}"
+        ask(self._transport, f"mkdir -p {self._run}")
+        self._began = _number(ask(self._transport, "cat /proc/uptime"))
+        self._settings = _settings.apply(self._transport)
+
+    def _leave_whole(self, token: str) -> None:
+        """Undo what a measurement did that has all it wanted; nothing may cost its results."""
+        try:
+            self._leave(self._transport.last(), token)
+        except DeviceError as exc:
+            self.warnings.append(_told(exc))
+        except KeyboardInterrupt:
+            with suppress(DeviceError):
+                self._leave(self._transport.last(), token)
+            raise
+
     def _leave(self, transport: Transport, token: str) -> None:
-        """Undo what the measurement did, if no other kit has taken the device since."""
+        """Undo what the measurement did, if no other kit has taken the device since.
+
+        Raises:
+            DeviceError: settings could not be put back, or what else the device refuses.
+        """
         if not _lock.holds(transport, token):
             return
         self._jobs.clear()
         removed = [] if self.keep else [quote(["rm", "-rf", self._run])]
         ask(transport, "; ".join([end_jobs(self._run), *removed, _store.SWEEP, "true"]))
-        _settings.restore(transport)
+        failed = _settings.restore(transport)
         _lock.give_back(transport, token)
+        if failed:
+            raise _settings.stuck(transport.serial, failed)
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> AdbJob:
         """Start a command detached, so that it outlives the connection.
@@ -131,7 +171,8 @@ class AdbDevice:
             DeviceError: it cannot be started.
         """
         folder = f"{self._run}/job-{len(self._jobs)}"
-        job = AdbJob(self._transport, folder, command, environment, self._began)
+        serial = self._transport.serial
+        job = AdbJob(self.ask, serial, folder, command, environment, self._began)
         self._jobs.append(job)
         return job
 
@@ -149,9 +190,10 @@ class AdbDevice:
         """Return how the device fares now; a sign of life for the lock, too.
 
         Raises:
+            DeviceError: another kit has taken it.
             DeviceLost: it was started anew since the measurement began.
         """
-        text = ask(self._transport, f"{_lock.BEAT} 2>/dev/null; {_condition.SCRIPT}")
+        text = self.ask(_condition.SCRIPT)
         found = _condition.parse(text, self._began) or Condition(seconds=0.0)
         _condition.check_restart(self._transport.serial, found.seconds, 0.0)
         return found
@@ -254,24 +296,37 @@ def _check_api(facts: DeviceFacts) -> None:
         )
 
 
-def recover(transport: Transport) -> None:
-    """End what an earlier kit left running, and put its settings back; ours is the lock."""
+def _told(error: DeviceError) -> str:
+    return f"{error.message}: {error.hint}; the next `kit bench` or `kit clean` puts it in order"
+
+
+def recover(transport: Transport) -> tuple[str, ...]:
+    """End what an earlier kit left running, and put its settings back; ours is the lock.
+
+    Returns:
+        What puts settings back and failed, see `_settings.restore`.
+    """
     ask(transport, f"{end_jobs(f'{RUNS}/*')}; rm -rf {RUNS}")
-    _settings.restore(transport)
+    return _settings.restore(transport)
 
 
 def clean(transport: Transport) -> int:
     """Remove every trace of kit from a device, and return the bytes that it took.
 
     Raises:
-        DeviceError: another kit is measuring there.
+        DeviceError: another kit is measuring there, or a setting cannot be put back: then
+            what puts it back is all that stays.
     """
     if ask(transport, f"[ -e {ROOT} ] && echo there; true").strip() != "there":
         return 0
     token = _lock.take(transport)
     try:
-        recover(transport)
+        failed = recover(transport)
         size = _number(ask(transport, f"du -sk {ROOT}"))
+        if failed:
+            rest = f'for f in {ROOT}/*; do [ "$f" = {JOURNAL} ] || rm -rf "$f"; done'
+            ask(transport, rest, timeout=60)
+            raise _settings.stuck(transport.serial, failed)
         ask(transport, f"rm -rf {ROOT}", timeout=60)
     finally:
         _lock.forget(token)

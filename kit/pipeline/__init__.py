@@ -12,15 +12,13 @@ from pathlib import Path
 from kit import bundle, cache, family
 from kit.bundle import Bundle
 from kit.calibration import Pictures, choose, identity
-from kit.corrections import _plan
-from kit.pipeline import _gate, _inputs, _lowering, _model, _prepare, _train_set
+from kit.pipeline import _check, _gate, _inputs, _lowering, _model, _prepare, _train_set
 from kit.pipeline._explain import explain
 from kit.pipeline._float import FloatModel, Unseen, float_model, unseen
 from kit.pipeline._gate import Gate
 from kit.pipeline._work import Progress, Work
 from kit.quantize import _distributed
 from kit.quantize._distributed import Group
-from kit.quantize._observers import check as check_observer
 from kit.recipe import Recipe
 
 __all__ = ["FloatModel", "Gate", "Unseen", "build", "explain", "float_model", "unseen"]
@@ -46,27 +44,24 @@ def build(
         KitError: one of its subclasses, see `kit.errors`; nothing is left behind.
     """
     path = Path(target)
-    if not _distributed.standing().leads:
-        progress = _silent
+    progress = progress if _distributed.standing().leads else _silent
     bundle.check_target(path)
     progress("reading the inputs")
-    _plan.resolve(recipe.corrections)
-    check_observer(recipe.observer)
+    _check.check(recipe)
     pictures = choose(recipe)
-    images = _gate.images(gate, recipe)
+    judges = _gate.pictures(gate, recipe, pictures)
     key = cache.key({**identity(recipe, pictures), "training": _train_set.identity(recipe)})
     with _distributed.together() as group:
         if not group.leads:
             _follow(recipe, key, pictures, group)
             return bundle.load(path)
         with bundle.staged(path) as folder:
-            if group.share(use_cache and cache.find(key, folder)):
+            if group.share(use_cache and cache.find(key, folder, recipe, pictures.source)):
                 progress("taken from the cache")
             else:
                 _make(recipe, key, pictures, folder, progress)
-                cache.keep(key, folder)
-            if gate is not None:
-                _gate.hold(gate, images, folder, progress)
+            if gate is not None and judges is not None:
+                _gate.hold(gate, judges, folder, progress)
         group.share("written")
     return bundle.load(path)
 
@@ -80,6 +75,7 @@ def _make(recipe: Recipe, key: str, pictures: Pictures, folder: Path, progress: 
         model = _model.load(work)
         progress("choosing golden and calibration pictures")
         _lowering.lower_all(work, model)
+    cache.keep(key, folder)
 
 
 def _follow(recipe: Recipe, key: str, pictures: Pictures, group: Group) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from kit import family, formats
 from kit.calibration import choose
 from kit.corrections import _plan
-from kit.pipeline import _gate
+from kit.pipeline import _check, _gate
 from kit.pipeline._gate import Gate
 from kit.quantize import _words
 from kit.quantize._contract import Options
@@ -26,6 +26,7 @@ def explain(recipe: Recipe, gate: Gate | None = None) -> Iterator[Section]:
     Raises:
         KitError: the recipe or the pictures cannot be used.
     """
+    _check.check(recipe)
     method = family.load("quantize", recipe.quantize)
     yield (
         "model",
@@ -41,7 +42,7 @@ def explain(recipe: Recipe, gate: Gate | None = None) -> Iterator[Section]:
         yield "corrections of the float model, once for all formats", _corrections(recipe)
         yield "activation ranges", [_words.OBSERVERS[recipe.observer]]
     if recipe.keep_float:
-        yield "kept in float", [_kept(recipe.keep_float)]
+        yield "kept in float", [_kept(recipe)]
     if method.INFO.trains:
         yield "training", [_training(recipe)]
     options = Options(recipe.granularity, choose(recipe).output_margin, recipe.observer)
@@ -58,10 +59,10 @@ def _corrections(recipe: Recipe) -> list[str]:
     return summaries or ["none"]
 
 
-def _kept(wanted: tuple[str, ...]) -> str:
-    if len(wanted) == 1 and wanted[0].isdigit():
-        return f"the {wanted[0]} layers that int8 hurts most, one at a time"
-    return ", ".join(wanted)
+def _kept(recipe: Recipe) -> str:
+    if recipe.keep_worst is not None:
+        return f"the {recipe.keep_worst} layers that int8 hurts most, one at a time"
+    return ", ".join(recipe.keep_float)
 
 
 def _training(recipe: Recipe) -> str:
@@ -76,7 +77,9 @@ def _checks(recipe: Recipe, gate: Gate | None) -> Iterator[str]:
     yield "every format's own runtime against its graph and against the float model"
     if gate is None:
         return
-    where = _gate.images(gate, recipe)
+    chosen = _gate.pictures(gate, recipe, choose(recipe))
+    assert chosen is not None
+    where = f"{len(chosen.pictures)} pictures of {_gate.images(gate, recipe)}"
     if gate.max_drop is not None:
         yield f"at most {gate.max_drop:g} points of top-1 lost on {where}"
     if gate.min_agreement is not None:

@@ -30,6 +30,20 @@ def write(
         artifacts: one per format, compared.
         qconfig: by format, in words.
     """
+    fields = {
+        **_made(work),
+        "kit_version": __version__,
+        "created": datetime.now(UTC),
+        "golden": _golden(work, inputs, reference),
+        "qconfig": qconfig,
+        "artifacts": tuple(artifacts),
+        "tools": cache.tool_versions(),
+    }
+    bundle.write_manifest(work.folder, fields)
+
+
+def _golden(work: Work, inputs: Array, reference: Array) -> Golden:
+    """Write the golden pictures and the float model's answers."""
     import numpy as np
 
     from kit.images import photos
@@ -37,10 +51,15 @@ def write(
     np.save(work.folder / "golden" / "input.npy", inputs)
     np.save(work.folder / "golden" / f"{REFERENCE}.npy", reference)
     outputs = {name: f"golden/{name}.npy" for name in (REFERENCE, *work.recipe.formats)}
+    return Golden(
+        input="golden/input.npy", images=len(inputs), source=photos.SOURCE, outputs=outputs
+    )
+
+
+def _made(work: Work) -> dict[str, object]:
+    """Return what the steps of the build left, under the manifest's names."""
     side = work.recipe.resolution
-    fields = {
-        "kit_version": __version__,
-        "created": datetime.now(UTC),
+    return {
         "recipe": work.recipe,
         "recipe_hash": work.recipe.hash,
         "parameters": work.parameters,
@@ -54,15 +73,8 @@ def write(
         "kept_float": work.kept_float,
         "ranges": work.ranges,
         "training": work.training,
-        "qconfig": qconfig,
-        "golden": Golden(
-            input="golden/input.npy", images=len(inputs), source=photos.SOURCE, outputs=outputs
-        ),
-        "artifacts": tuple(artifacts),
         "warnings": tuple(work.warnings),
-        "tools": cache.tool_versions(),
     }
-    bundle.write_manifest(work.folder, fields)
 
 
 def _labels(work: Work) -> str | None:

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.calibration import choose
-from kit.corrections import _plan
 from kit.errors import PictureError
-from kit.pipeline import _inputs, _model, _prepare
+from kit.pipeline import _check, _inputs, _model, _prepare
 from kit.pipeline._work import Progress, Work
-from kit.quantize._observers import check as check_observer
 from kit.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -93,8 +91,7 @@ def float_model(recipe: Recipe, progress: Progress = lambda stage: None) -> Floa
     Raises:
         KitError: the weights or the pictures cannot be used.
     """
-    _plan.resolve(recipe.corrections)
-    check_observer(recipe.observer)
+    _check.names(recipe)
     pictures = choose(recipe)
     progress("loading PyTorch and the weights")
     inputs = _inputs.of(recipe)

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit import accuracy, bundle
+from kit.accuracy import Audience, Chosen
+from kit.calibration import Pictures
 from kit.errors import RecipeError, VerificationFailed
 from kit.manifest import GateRecord, GateRow
+from kit.pipeline import _inputs, _train_set
 from kit.pipeline._work import Progress
 from kit.recipe import Recipe
 from kit.results.schema import AccuracyRow
@@ -27,11 +30,11 @@ class Gate:
 
     max_drop: float | None = None
     min_agreement: float | None = None
-    images: str | None = None
+    images: str | Path | None = None
 
 
 def images(gate: Gate | None, recipe: Recipe) -> Path:
-    """Return the pictures to measure on, before anything is built.
+    """Return the folder or zip to measure on.
 
     Raises:
         RecipeError: there are none, or a limit is out of range.
@@ -44,6 +47,10 @@ def images(gate: Gate | None, recipe: Recipe) -> Path:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if value is not None and not (number and 0 <= value <= 100):
             raise RecipeError(f"{name} = {value!r} is not 0 to 100 percent", f"use --{name} 1.0")
+    if not isinstance(gate.images, str | Path | None):
+        raise RecipeError(
+            f"gate-images = {gate.images!r} is no folder or zip", "use --gate-images DIR_OR_ZIP"
+        )
     chosen = gate.images or recipe.calibrate
     if chosen is None:
         raise RecipeError(
@@ -53,22 +60,48 @@ def images(gate: Gate | None, recipe: Recipe) -> Path:
     return Path(chosen)
 
 
-def hold(gate: Gate, pictures: Path, folder: Path, progress: Progress) -> None:
+def pictures(gate: Gate | None, recipe: Recipe, calibration: Pictures) -> Chosen | None:
+    """Return the pictures to measure on, before anything is built; None without a gate.
+
+    Labels count only where a drop is asked for.
+
+    Args:
+        gate: what has to be kept.
+        recipe: what will be built.
+        calibration: the pictures that will calibrate it, which are left out.
+
+    Raises:
+        RecipeError: there are none, they have no labels for a drop, or a limit is out of range.
+        PictureError: the set or a label cannot be used.
+    """
+    if gate is None:
+        return None
+    path = images(gate, recipe)
+    seen = frozenset((*calibration.digests, *_train_set.digests(recipe)))
+    audience = Audience(None, (), seen)
+    if gate.max_drop is not None:
+        inputs = _inputs.of(recipe)
+        audience = Audience(inputs.classes, inputs.labels or (), seen)
+    chosen = accuracy.choose(path, None, audience, PICTURES)
+    if gate.max_drop is not None and not chosen.labelled:
+        raise RecipeError(
+            f"{path} has no labels, so there is no top-1 to drop",
+            "use --min-agreement, or name the folders by class",
+        )
+    return chosen
+
+
+def hold(gate: Gate, chosen: Chosen, folder: Path, progress: Progress) -> None:
     """Measure a finished bundle, and write what was found into its manifest.
 
     Raises:
         VerificationFailed: a format loses too much; every format's numbers are shown.
-        PictureError: the pictures cannot be used, or have no labels and a drop is asked for.
+        PictureError: a picture cannot be used.
     """
-    progress("measuring accuracy for the gate")
+    progress(f"measuring accuracy for the gate on {len(chosen.pictures)} pictures")
     made = bundle.load(folder)
-    result = accuracy.evaluate(made, pictures, limit=PICTURES)
+    result = accuracy.measure(made, made.manifest.recipe.formats, chosen)
     float_top1 = result.rows[0].top1
-    if gate.max_drop is not None and float_top1 is None:
-        raise RecipeError(
-            f"{pictures} has no labels, so there is no top-1 to drop",
-            "use --min-agreement, or name the folders by class",
-        )
     rows = tuple(_row(row, float_top1) for row in result.rows[1:])
     broken = [words for row in rows for words in _broken(gate, row)]
     if broken:

@@ -23,25 +23,20 @@ def check(recipe: Recipe, folded: GraphModule) -> None:
     from kit.quantize._graph import layer_names
 
     known = layer_names(folded)
-    for name in () if _count(recipe) is not None else recipe.keep_float:
+    for name in recipe.keep_float if recipe.keep_worst is None else ():
         if name not in known:
             raise UnknownName.among("convolution or linear layer", name, known)
 
 
-def choose(work: Work, folded: GraphModule, images: Array) -> None:
-    """Take the named layers, or measure which ones int8 hurts most."""
-    count = _count(work.recipe)
-    named = work.recipe.keep_float
-    work.kept_float = named if count is None else _worst(work, folded, images, count)
+def worst(work: Work, corrected: GraphModule, images: Array, count: int) -> tuple[str, ...]:
+    """Measure which layers int8 hurts most, one at a time.
 
-
-def _count(recipe: Recipe) -> int | None:
-    """Return N if the recipe asks for the N worst layers."""
-    wanted = recipe.keep_float
-    return int(wanted[0]) if len(wanted) == 1 and wanted[0].isdigit() else None
-
-
-def _worst(work: Work, folded: GraphModule, images: Array, count: int) -> tuple[str, ...]:
+    Args:
+        work: is told the stage.
+        corrected: the folded float model after its corrections.
+        images: the calibration batch [N, 3, H, W].
+        count: how many layers.
+    """
     import torch
 
     from kit.analysis import sensitivity
@@ -49,7 +44,7 @@ def _worst(work: Work, folded: GraphModule, images: Array, count: int) -> tuple[
     recipe = work.recipe
     work.progress(f"looking for the {count} layers that int8 hurts most")
     found = sensitivity.measure(
-        folded, torch.from_numpy(images), recipe.granularity, recipe.observer
+        corrected, torch.from_numpy(images), recipe.granularity, recipe.observer
     )
     ranked = sorted(found, key=lambda layer: layer.sqnr_db)
     return tuple(layer.name for layer in ranked[:count])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 from kit import family
@@ -34,11 +35,25 @@ def prepare(work: Work, model: nn.Module, images: Array) -> GraphModule:
     method = family.load("quantize", work.recipe.quantize)
     if method.INFO.calibrates:
         _keep_float.check(work.recipe, folded)
+        work.kept_float = _kept(work, folded, images)
         _correct(work, folded, images)
-        _keep_float.choose(work, folded, images)
         if method.INFO.trains:
             _training.train(work, model, folded, images)
     return folded
+
+
+def _kept(work: Work, folded: GraphModule, images: Array) -> tuple[str, ...]:
+    """Return the layers that stay float; a number of them is measured on a corrected copy.
+
+    The model itself is corrected afterwards, when it is known which weights are not rounded,
+    so that a number gives the bundle that the names give.
+    """
+    count = work.recipe.keep_worst
+    if count is None:
+        return work.recipe.keep_float
+    trial = copy.deepcopy(folded)
+    _correct(work, trial, images)
+    return _keep_float.worst(work, trial, images, count)
 
 
 def _correct(work: Work, folded: GraphModule, images: Array) -> None:
@@ -49,7 +64,7 @@ def _correct(work: Work, folded: GraphModule, images: Array) -> None:
     for name in work.corrections:
         work.progress(f"correction: {name}")
         step = family.load("corrections", name)
-        step.apply(folded, torch.from_numpy(images), recipe.granularity)
+        step.apply(folded, torch.from_numpy(images), recipe.granularity, work.kept_float)
 
 
 def search_ranges(work: Work, folded: GraphModule, images: Array) -> None:

@@ -31,6 +31,13 @@ def identity(recipe: Recipe) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
+def digests(recipe: Recipe) -> tuple[str, ...]:
+    """Return the SHA-256 of each picture of the set that a recipe trains with, if it names one."""
+    if recipe.train is None:
+        return ()
+    return tuple(digest(picture) for picture in _choose(recipe, ()))
+
+
 def of(work: Work, images: Array) -> Material:
     """Return the pictures that a recipe trains with.
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
 
 EPS = 2**-12  # smallest scale of an activation, as XNNPACK's own configuration has it
+_ANNOTATION = "quantization_annotation"  # key in a node's meta, where quantizers write
 
 
 def quantize_static(model: GraphModule, images: Tensor, options: Options, flow: str) -> Quantized:
@@ -41,8 +42,9 @@ def quantize_static(model: GraphModule, images: Tensor, options: Options, flow: 
     clipped = _clips_as_relu(program)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        quantizer = _without(XNNPACKQuantizer, options.keep_float)
-        quantizer.set_global(_config(options, unsigned))
+        config = _config(options, unsigned)
+        quantizer = _without(XNNPACKQuantizer, options.keep_float, config.input_activation)
+        quantizer.set_global(config)
         prepared = prepare_pt2e(program, quantizer)
         _relu_as_clips(prepared, clipped)
         low, high = (0, 255) if unsigned else (-128, 127)
@@ -92,11 +94,16 @@ def quantize_dynamic(model: GraphModule, images: Tensor, options: Options) -> Qu
     return Quantized(graph=graph, qconfig=_words.dynamic("pt2e-s8", options))
 
 
-def _without(quantizer: Any, layers: tuple[str, ...]) -> Any:
+def _without(quantizer: Any, layers: tuple[str, ...], activation: Any) -> Any:
     """Return an XNNPACKQuantizer that leaves some layers alone.
 
     The quantizer's own `set_module_name` reads the module stack, which an exported graph of
     a traced model does not have; the names of the weights are kept.
+
+    Args:
+        quantizer: the class.
+        layers: names of the layers.
+        activation: how an int8 operator's input is quantized that a float layer makes.
     """
 
     class Partly(quantizer):  # type: ignore[misc]
@@ -105,6 +112,7 @@ def _without(quantizer: Any, layers: tuple[str, ...]) -> Any:
             for node in annotated.graph.nodes:
                 if _layer_name(node) in layers:
                     _forget(node)
+            _share_with_nothing_forgotten(annotated, activation)
             return annotated
 
     return Partly()
@@ -124,10 +132,36 @@ def _forget(node: Node) -> None:
     import torch
 
     aten = torch.ops.aten
-    node.meta.pop("quantization_annotation", None)
+    node.meta.pop(_ANNOTATION, None)
     for user in node.users:
-        if user.target in (aten.relu.default, aten.relu_.default, aten.hardtanh.default):
-            user.meta.pop("quantization_annotation", None)
+        if user.target in (aten.relu.default, aten.relu_.default, *_clips()):
+            user.meta.pop(_ANNOTATION, None)
+
+
+def _share_with_nothing_forgotten(annotated: GraphModule, activation: Any) -> None:
+    """Give operators a range of their own where they would share that of a float layer.
+
+    Pooling and whatever only moves values have the range of their input; behind a layer in
+    float that input is quantized for them, with `activation`.
+    """
+    from torchao.quantization.pt2e.quantizer import SharedQuantizationSpec
+
+    for node in annotated.graph.nodes:
+        note = node.meta.get(_ANNOTATION)
+        if note is None:
+            continue
+        for source, spec in note.input_qspec_map.items():
+            if _is_forgotten(spec):
+                note.input_qspec_map[source] = activation
+        if _is_forgotten(note.output_qspec):
+            note.output_qspec = SharedQuantizationSpec((next(iter(note.input_qspec_map)), node))
+
+
+def _is_forgotten(spec: Any) -> bool:
+    """Whether a specification is that of a tensor which is not quantized."""
+    shared = getattr(spec, "edge_or_node", None)
+    owner = shared[1] if isinstance(shared, tuple) else shared
+    return owner is not None and _ANNOTATION not in owner.meta
 
 
 def _dtype(unsigned: bool) -> Any:
@@ -178,7 +212,7 @@ def _clips_as_relu(program: GraphModule) -> dict[str, tuple[float, float]]:
     producers = (aten.conv2d.default, aten.linear.default)
     clipped = {}
     for node in program.graph.nodes:
-        if node.target not in (aten.hardtanh.default, aten.hardtanh_.default, aten.relu6.default):
+        if node.target not in _clips():
             continue
         source = node.args[0]
         if source.target in producers and len(source.users) == 1 and _bounds(node)[0] == 0:
@@ -186,6 +220,13 @@ def _clips_as_relu(program: GraphModule) -> dict[str, tuple[float, float]]:
             node.target, node.args = aten.relu.default, (source,)
     program.recompile()
     return clipped
+
+
+def _clips() -> tuple[Any, ...]:
+    import torch
+
+    aten = torch.ops.aten
+    return aten.hardtanh.default, aten.hardtanh_.default, aten.relu6.default
 
 
 def _bounds(node: Node) -> tuple[float, float]:

@@ -153,6 +153,8 @@ class Simulation:
 
     def _insert(self, node: Any, fake: FakeActivation) -> None:
         name = f"fake_{len(self.activations)}"
+        while hasattr(self.graph, name):  # the user may call a layer so
+            name += "_"
         self._fakes[node_name(node)] = name
         self.graph.add_submodule(name, fake)
         with self.graph.graph.inserting_after(node):
@@ -195,8 +197,9 @@ class Simulation:
 
     def float_state(self) -> dict[str, Tensor]:
         """Return the float weights and biases under the names of the folded model."""
+        fakes = frozenset(self._fakes.values())
         return {
             name.replace("parametrizations.weight.original", "weight"): value.detach().clone()
             for name, value in self.graph.state_dict().items()
-            if ".observer." not in name and not name.startswith("fake_")
+            if name.partition(".")[0] not in fakes
         }

@@ -3,7 +3,8 @@
 The float model is the teacher and its simulation in int8 the student (distillation, Hinton
 et al., arXiv 1503.02531); with labels, cross-entropy is added. Training goes in rounds. A
 round depends on the state that the round before it left and on nothing else, so that a
-resumed training takes the same steps as an uninterrupted one.
+resumed training takes the same steps as an uninterrupted one. Ranges stay as they are:
+observed anew every ten steps, they were measured to fit the training pictures too well.
 """
 
 from __future__ import annotations
@@ -108,8 +109,7 @@ def train_round(
     """Train the float weights and biases inside a calibrated simulation, in place.
 
     Args:
-        student: the model of the state, or the start; its ranges stay as they are. (Observed
-            anew every ten steps, they were measured to fit the training pictures too well.)
+        student: the model of the state, or the start; its ranges stay as they are.
         teacher: gives the logits [B, classes] that are wanted.
         batch: gives this process's part of a step's pictures.
         plan: what to do.
@@ -122,20 +122,11 @@ def train_round(
     Raises:
         Diverged: the learning rate is too high.
     """
-    import torch
-
-    parameters = list(student.parameters())
-    for parameter in parameters:
-        parameter.requires_grad_(True)
-    optimizer = torch.optim.Adam(parameters, lr=plan.learning_rate)
-    begin, first = 0, math.nan
-    if state is not None:
-        begin, first = state["step"], state["first_loss"]
-        optimizer.load_state_dict(state["optimizer"])
+    optimizer = _optimizer(student, plan, state)
+    begin, first = (0, math.nan) if state is None else (state["step"], state["first_loss"])
     end, losses = plan.end(begin), []
     for step in range(begin, end):
-        for options in optimizer.param_groups:
-            options["lr"] = plan.rate(step)
+        _set_rate(optimizer, plan.rate(step))
         losses.append(_step(student, teacher, batch(step), plan, group, optimizer))
         first = losses[0] if step == 0 else first
         if not math.isfinite(losses[-1]) or losses[-1] > max(DIVERGED * first, RUINED):
@@ -147,6 +138,24 @@ def train_round(
         "optimizer": optimizer.state_dict(),
     }
     return made, sum(losses) / len(losses)
+
+
+def _optimizer(student: Simulation, plan: Plan, state: State | None) -> Optimizer:
+    """Return Adam over all parameters, in the state that the round before left."""
+    import torch
+
+    parameters = list(student.parameters())
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    optimizer = torch.optim.Adam(parameters, lr=plan.learning_rate)
+    if state is not None:
+        optimizer.load_state_dict(state["optimizer"])
+    return optimizer
+
+
+def _set_rate(optimizer: Optimizer, rate: float) -> None:
+    for options in optimizer.param_groups:
+        options["lr"] = rate
 
 
 def _step(

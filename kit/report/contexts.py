@@ -1,8 +1,8 @@
 """Which measurements may be compared: those taken in the same setting.
 
-Two runs share a setting when device, processor, cores, system, governor, thread count and
-kit version are equal and no library version or variable contradicts. A run names only the
-libraries it used, so versions are merged as long as they agree.
+Two runs share a setting when device, processor, cores, the mask of those used, threads, system,
+governor, settings that kit changed and kit version are equal and no library version or variable
+contradicts. A run names only the libraries it used, so versions are merged as long as they agree.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from kit.report.text import count
 from kit.results.schema import DeviceRef, LatencyResult, Run
 
 _RANK = {"phone": 0, "local": 1, "emulator": 2, "virtual": 3}
+
+MASK = "mask of cores"
 
 Member = tuple[LatencyResult, Run]
 
@@ -44,8 +46,10 @@ class Setting:
 
     @property
     def title(self) -> str:
-        """Device, processor and threads in one line."""
+        """Device, processor, threads, and the cores where they were chosen, in one line."""
         threads = count(int(self.facts["threads"]), "thread")
+        if any(run.plan.cpus for _, run in self.members):
+            threads += f" on cores {self.facts[MASK]}"
         return ", ".join(dict.fromkeys((self.device.name, self.facts["CPU"], threads)))
 
 
@@ -90,13 +94,24 @@ def _alone(member: Member) -> Setting:
     facts = {
         "CPU": context.cpu,
         "cores": str(context.cores),
+        MASK: _mask(run.cpus or run.plan.cpus),
         "threads": str(run.threads or run.plan.threads),
         "machine": context.machine,
         "system": context.os,
         "governor": context.governor or "not known",
+        "changed settings": _told(context.settings),
         "kit": result.kit_version,
     }
     return Setting("", run.device, facts, context.versions, context.environment, (member,))
+
+
+def _mask(mask: str) -> str:
+    """Return a mask in hexadecimal as it is compared and shown."""
+    return mask.lower().lstrip("0") or "all"
+
+
+def _told(settings: dict[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in sorted(settings.items())) or "none"
 
 
 def _compatible(one: Setting, other: Setting) -> bool:

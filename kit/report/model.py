@@ -14,7 +14,7 @@ from kit.report import accuracy, contexts, labels
 from kit.report.accuracy import Accuracy
 from kit.report.contexts import Member, Setting, utc
 from kit.report.rows import Report, Row, Timing
-from kit.results import statistics
+from kit.results import rounds, statistics
 from kit.results.schema import AccuracyResult, LatencyResult
 from kit.results.statistics import Speedup
 
@@ -65,10 +65,10 @@ def _timing(setting: Setting, member: Member) -> Timing:
         bundle=result.bundle,
         run=run,
         created=utc(result.created),
-        median=statistics.estimate(samples),
+        median=rounds.estimate(run),
         p90=statistics.percentile_ms(samples, 90),
         p99=statistics.percentile_ms(samples, 99),
-        processes=tuple(statistics.median_ms(p.samples_ns) for p in run.processes),
+        processes=tuple(rounds.medians(run)),
         load=statistics.median_ms([p.load_ns for p in run.processes]),
         first=statistics.median_ms([p.first_ns for p in run.processes]),
     )
@@ -128,13 +128,18 @@ def _is_fp32_of(candidate: Timing, timing: Timing) -> bool:
 
 
 def _ratio(baselines: Sequence[Timing], own: Timing) -> Speedup | None:
-    """Compare with the baseline nearest in time, first of all that of the same result."""
+    """Compare with the baseline nearest in time, first of all that of the same result.
+
+    Results of one measurement have the same moment: there the processes make pairs.
+    """
     if not baselines:
         return None
     nearest = min(
         baselines,
         key=lambda t: (abs(t.created - own.created), t.bundle.hash != own.bundle.hash),
     )
+    if nearest.created == own.created and rounds.together(nearest.run, own.run):
+        return statistics.paired_speedup(nearest.processes, own.processes)
     return statistics.ratio(nearest.median, own.median)
 
 

@@ -81,8 +81,8 @@ def _apart(report: Report) -> Iterator[Notice]:
         if apart > _PROCESS_SPREAD:
             yield Notice(
                 f"Processes disagree: {_named([row], report)}",
-                f"The medians of its {len(medians)} processes lie {100 * apart:.0f} % apart, "
-                "which the 95 % interval does not cover. Measure again on a quieter machine.",
+                f"The medians of its {len(medians)} processes lie {100 * apart:.0f} % apart, and "
+                "the next one may be as far away. Measure again on a quieter machine.",
             )
 
 

@@ -21,7 +21,7 @@ class Timing:
     """One run and its statistics, in milliseconds.
 
     Attributes:
-        median: of the samples of all processes.
+        median: of the samples of all processes; its interval counts processes.
         processes: median of each fresh process, in the order they ran.
         load: median over the processes; `first` likewise.
         vs_eager: against eager PyTorch fp32 in the same setting, None if not measured.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from kit.results.statistics import Speedup
+from kit.results.statistics import MARGIN, Speedup
 
 NONE = "–"
 _SAME = 1.005  # a ratio below would be written 1.00×
@@ -70,12 +70,14 @@ def precise(ratio: float) -> str:
 
 
 def comparison(speedup: Speedup, other: str) -> str:
-    """Return ``5.2× faster than`` the other, ``1.3× slower``, or that the samples do not tell."""
+    """Return ``5.2× faster than`` the other, ``1.3× slower``, or that it is not told."""
     if speedup.interval is None:
-        return f"not told apart from {other} by so few samples"
+        return f"not told apart from {other} by so few processes"
     told = verdict(speedup)
     if told.endswith("difference"):
-        return f"as fast as {other}, within the noise"
+        if speedup.interval.near_one:
+            return f"as fast as {other}, within {100 * MARGIN:.0f}{NBSP}%"
+        return f"not clearly faster or slower than {other}"
     return f"{told} than {other}"
 
 

@@ -15,10 +15,12 @@ CAPTIONS = {
 READING = (
     ("Median", "half of all inferences were faster. It ignores single hiccups; p90 and p99 show "
      "them. From fewer than 100 samples p99 is hardly more than the slowest one."),
-    ("95 % interval", "from a bootstrap over all samples of a row. It covers what repeating the "
-     "same run would change, not what another day, a warmer chip or other load would."),
-    ("2× faster", "half the time: the ratio of two medians of the same setting. An interval that "
-     "includes 1× is called no clear difference."),
+    ("95 % interval", "of the median, from how far the fresh processes of a row are apart: what "
+     "more such processes would change, not what another day, a warmer chip or other load would. "
+     "Fewer than 3 processes have none, and are called neither faster nor slower."),
+    ("2× faster", "half the time. Rows of one measurement are compared round by round, each "
+     "process with its neighbour; others by their medians. An interval that includes 1× is called "
+     "no clear difference."),
     ("Own fp32", "the same model in the same format and runtime without quantization. Eager "
      "fp32 is the float model run by PyTorch in Python."),
     ("Drop", "reference top-1 minus own top-1, in percentage points, on the same pictures. The "

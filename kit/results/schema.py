@@ -6,6 +6,9 @@ statistic never needs a new measurement. Schema history:
     1  first version
     2  devices over adb: `Condition`, `Operator`; what `Plan` and `Run` say of cores, of the
        wait for a cool device, and whether the median is known well enough
+    3  `Run.resolved` counts how far the processes are apart, before it took all samples for
+       those of one; `Plan.memory`, which was that the plan is not called ``quick``; numbers
+       are finite
 """
 
 from __future__ import annotations
@@ -15,11 +18,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ParityRef(_Record):
@@ -142,6 +145,7 @@ class Plan(_Record):
         cool_c: a process starts when the battery is at most so warm, in degrees Celsius, and
             the thermal status is ``none``; devices without a battery start at once.
         cool_seconds: no process waits longer than that.
+        memory: whether one more process measures the memory.
     """
 
     name: Literal["quick", "default", "official", "custom"] = "default"
@@ -157,6 +161,7 @@ class Plan(_Record):
     cpus: str = Field(default="", pattern="^[0-9a-f]*$")
     cool_c: float = 38.0
     cool_seconds: float = Field(default=120.0, ge=0)
+    memory: bool = True
 
 
 class Process(_Record):
@@ -190,8 +195,8 @@ class Run(_Record):
         base_rss: of that process before it loaded the model: the runtime and Python.
         golden_max_abs: largest difference of the runner's answer from the golden output.
         cpus: mask of the cores that the runner could use, read back from the kernel.
-        resolved: whether the median is known to the plan's precision; None for results of
-            schema 1.
+        resolved: whether the median is known to the plan's precision, which takes three
+            processes at least; None for results of schema 1.
         operators: of a process of its own that was profiled, if one was.
         warnings: what makes these numbers less trustworthy, and what to do about it.
     """

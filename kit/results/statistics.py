@@ -1,7 +1,8 @@
 """Statistics of latency samples and of picture counts: pure functions of raw numbers.
 
-Samples come in nanoseconds, as runners report them, and leave in milliseconds. Samples
-of several processes are pooled in any order; none of these functions looks at the order.
+Samples come in nanoseconds, as runners report them, and leave in milliseconds. Fresh
+processes differ more than the samples of one do (which cores and memory they got, how warm
+the chip was), so the interval of a result and all that follows from it count processes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Samples: TypeAlias = Sequence[int] | NDArray[np.int64]
+Samples: TypeAlias = Sequence[int] | NDArray[np.int64] | NDArray[np.float64]
 
 NS_PER_MS = 1e6
 SEED = 0
@@ -24,7 +25,11 @@ BOOTSTRAP_LIMIT = 10_000
 # From n samples the widest interval of a median, smallest to largest, covers 1 - 2 / 2**n:
 # five give 93.75 %, so fewer than six allow no 95 % interval at all.
 LEAST_SAMPLES = 6
-LEAST_PAIRS = 3  # for an interval of paired processes
+# From two processes Student's t has one degree of freedom: the interval would be 12.7 times
+# their standard error, and is no help.
+LEAST_PROCESSES = 3
+# "No difference" is a claim as well: it is made where all that an interval allows is below this.
+MARGIN = 0.05
 _BATCH_ELEMENTS = 2_000_000  # resampled values held at a time: 16 MB
 
 
@@ -35,10 +40,21 @@ class Interval:
     low: float
     high: float
 
+    @property
+    def near_one(self) -> bool:
+        """Whether a ratio is 1 within `MARGIN`, wherever in the interval it is."""
+        return self.low >= 1 - MARGIN and self.high <= 1 + MARGIN
+
 
 @dataclass(frozen=True)
 class Estimate:
-    """A median in milliseconds, and its interval if there are samples enough for one."""
+    """The median of a result in milliseconds, and what another measurement may give.
+
+    Attributes:
+        median: of the samples of all processes.
+        interval: 95 %, over fresh processes; None below `LEAST_PROCESSES` processes, whose
+            spread is not known, and below `LEAST_SAMPLES` samples.
+    """
 
     median: float
     interval: Interval | None
@@ -55,7 +71,7 @@ class Speedup:
 
     Attributes:
         ratio: above 1 is faster than the baseline.
-        interval: of the ratio; None when one side has too few samples.
+        interval: 95 %, of the ratio; None when one side has too few processes or samples.
     """
 
     ratio: float
@@ -93,7 +109,10 @@ def percentile_ms(samples_ns: Samples, q: float) -> float:
 
 
 def median_ci95_ms(samples_ns: Samples) -> Interval | None:
-    """Return the 95 % interval of the median in milliseconds, None below six samples.
+    """Return the 95 % interval of the median of one process, None below six samples.
+
+    In milliseconds. It takes samples for independent draws of one thing, so for samples of
+    several processes it is too narrow: `estimate` counts the processes.
 
     Percentile bootstrap (`scipy.stats.bootstrap`) with a fixed seed: equal samples give
     equal intervals. Above `BOOTSTRAP_LIMIT` samples it is the order-statistic interval
@@ -133,26 +152,71 @@ def _order_statistics(values: NDArray[np.float64]) -> Interval:
     return Interval(float(found.low), float(found.high))
 
 
-def estimate(samples_ns: Samples) -> Estimate:
-    """Return the median and its interval together.
+def estimate(processes: Sequence[Samples]) -> Estimate:
+    """Return the median over fresh processes and its interval.
+
+    The interval is Student's t on the logarithms of the processes' medians, with one degree
+    of freedom less than processes; widened, where need be, to hold the interval that the
+    samples by themselves have (`median_ci95_ms`).
+
+    Args:
+        processes: the samples of each.
 
     Raises:
-        ValueError: there are no samples.
+        ValueError: there is no process, or one without samples.
     """
-    return Estimate(median_ms(samples_ns), median_ci95_ms(samples_ns))
+    if not processes:
+        raise ValueError("no samples")
+    pooled = np.concatenate([np.asarray(samples, dtype=np.float64) for samples in processes])
+    medians = [median_ms(samples) for samples in processes]
+    return Estimate(median_ms(pooled), _over_processes(medians, pooled))
 
 
-def speedup(baseline_ns: Samples, samples_ns: Samples) -> Speedup:
-    """Return how many times as fast `samples_ns` is as `baseline_ns`, by the medians.
+def _over_processes(medians: Sequence[float], pooled: NDArray[np.float64]) -> Interval | None:
+    if len(medians) < LEAST_PROCESSES or min(medians) <= 0:
+        return None
+    within = median_ci95_ms(pooled)
+    if within is None:
+        return None
+    between = _student(np.log(medians))
+    return Interval(min(between.low, within.low), max(between.high, within.high))
 
-    Raises:
-        ValueError: one side has no samples, or samples that are not above 0.
+
+def _student(logs: NDArray[np.float64]) -> Interval:
+    """Return the 95 % interval of a geometric mean (`scipy.stats.t`), from logarithms."""
+    mean = float(logs.mean())
+    half = _quantile(len(logs)) * float(logs.std(ddof=1)) / math.sqrt(len(logs))
+    return Interval(math.exp(mean - half), math.exp(mean + half))
+
+
+def _quantile(count: int) -> float:
+    from scipy import stats
+
+    return float(stats.t.ppf(0.975, count - 1))
+
+
+def processes_needed(medians: Sequence[float], half_width: float, most: int) -> int | None:
+    """Return how many processes, as far apart as these, make an interval so narrow.
+
+    Args:
+        medians: of processes, above 0; at least two.
+        half_width: of the 95 % interval, as a share.
+        most: the largest answer.
+
+    Returns:
+        At least `LEAST_PROCESSES`; None if `most` are not enough.
     """
-    return ratio(estimate(baseline_ns), estimate(samples_ns))
+    deviation = float(np.log(medians).std(ddof=1))
+    for count in range(LEAST_PROCESSES, most + 1):
+        if _quantile(count) * deviation / math.sqrt(count) <= half_width:
+            return count
+    return None
 
 
 def ratio(baseline: Estimate, own: Estimate) -> Speedup:
-    """Return the speed-up between two medians that are known already.
+    """Return the speed-up between two medians that were measured apart.
+
+    For processes that took turns `paired_speedup` knows more.
 
     The interval combines the two medians' own intervals on the log scale, where a ratio
     is a difference: half widths add as the root of the sum of squares. They are taken
@@ -193,7 +257,7 @@ def paired_ratio(baseline: Sequence[float], own: Sequence[float]) -> tuple[float
         own: as many, or more: the rest is left out.
 
     Returns:
-        The ratio, and the interval; None below `LEAST_PAIRS` pairs.
+        The ratio, and the interval; None below `LEAST_PROCESSES` pairs.
 
     Raises:
         ValueError: there are no pairs, or times that are not above 0.
@@ -202,13 +266,19 @@ def paired_ratio(baseline: Sequence[float], own: Sequence[float]) -> tuple[float
     if count == 0 or min(*baseline, *own) <= 0:
         raise ValueError("a ratio needs pairs of times above 0")
     logs = np.log(np.asarray(own[:count]) / np.asarray(baseline[:count]))
-    mean = float(logs.mean())
-    if count < LEAST_PAIRS:
-        return math.exp(mean), None
-    from scipy import stats
+    interval = _student(logs) if count >= LEAST_PROCESSES else None
+    return math.exp(float(logs.mean())), interval
 
-    half = float(stats.t.ppf(0.975, count - 1) * logs.std(ddof=1) / math.sqrt(count))
-    return math.exp(mean), Interval(math.exp(mean - half), math.exp(mean + half))
+
+def paired_speedup(baseline: Sequence[float], own: Sequence[float]) -> Speedup:
+    """Return how many times as fast `own` is, from medians of processes that took turns.
+
+    Raises:
+        ValueError: as `paired_ratio`.
+    """
+    share, interval = paired_ratio(baseline, own)
+    ends = None if interval is None else Interval(1 / interval.high, 1 / interval.low)
+    return Speedup(1 / share, ends)
 
 
 def top1_margin95(agreement: float, images: int) -> float:

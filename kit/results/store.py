@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from kit.bundle import Bundle
-from kit.errors import OutputError, ResultError
+from kit.errors import BundleError, OutputError, ResultError
+from kit.manifest import Comparison
 from kit.results.schema import (
     SCHEMA_VERSION,
     AccuracyResult,
@@ -28,16 +33,20 @@ def write(result: LatencyResult | AccuracyResult, path: Path) -> None:
     Raises:
         OutputError: the place cannot be written to.
     """
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        if path.exists() and not path.is_file():  # a device would be replaced by a file
+            raise OSError(errno.EINVAL, "it is no file")
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
         part.replace(path)
     except OSError as exc:
-        part.unlink(missing_ok=True)
         raise OutputError(
             f"cannot write {path}: {exc.strerror or exc}", "choose another place with -o"
         ) from exc
+    finally:
+        with suppress(OSError):  # below a file there is none to remove
+            part.unlink()
 
 
 def read(path: Path) -> LatencyResult | AccuracyResult:
@@ -63,7 +72,7 @@ def read(path: Path) -> LatencyResult | AccuracyResult:
             "update kit",
         )
     try:
-        return _ADAPTER.validate_python(raw)
+        return _ADAPTER.validate_python(_upgraded(raw, version))
     except ValidationError as exc:
         first = exc.errors()[0]
         where = ".".join(str(p) for p in first["loc"])
@@ -72,8 +81,39 @@ def read(path: Path) -> LatencyResult | AccuracyResult:
         ) from exc
 
 
+def _upgraded(raw: Any, version: object) -> Any:
+    """Return the content of a file with what older schemas said in another way."""
+    if not isinstance(version, int) or version >= 3 or not isinstance(raw.get("runs"), list):
+        return raw
+    for run in raw["runs"]:
+        plan = run.get("plan") if isinstance(run, dict) else None
+        if isinstance(plan, dict) and plan.get("name") == "quick":
+            plan.setdefault("memory", False)
+    return raw
+
+
+def _parity(bundle: Bundle, found: Comparison) -> ParityRef:
+    try:
+        return ParityRef(
+            against=found.against,
+            images=found.images,
+            max_abs=found.max_abs,
+            sqnr_db=found.sqnr_db,
+            agreement=found.agreement,
+        )
+    except ValidationError as exc:
+        raise BundleError(
+            f"{bundle.path} has a parity with the {found.against} that is not a finite number",
+            "build it again",
+        ) from exc
+
+
 def describe(bundle: Bundle) -> BundleRef:
-    """Return what a result says about the bundle it measured."""
+    """Return what a result says about the bundle it measured.
+
+    Raises:
+        BundleError: it says of itself what is not a finite number.
+    """
     manifest = bundle.manifest
     refs = [
         ArtifactRef(
@@ -82,16 +122,7 @@ def describe(bundle: Bundle) -> BundleRef:
             size=manifest.files[a.file].size,
             sha256=manifest.files[a.file].sha256,
             runtime=f"{a.runtime.name} {a.runtime.version}",
-            parity=tuple(
-                ParityRef(
-                    against=c.against,
-                    images=c.images,
-                    max_abs=c.max_abs,
-                    sqnr_db=c.sqnr_db,
-                    agreement=c.agreement,
-                )
-                for c in a.parity
-            ),
+            parity=tuple(_parity(bundle, c) for c in a.parity),
         )
         for a in manifest.artifacts
     ]

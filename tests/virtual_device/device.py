@@ -70,12 +70,12 @@ class Device:
 
     def files(self) -> dict[str, int]:
         """Return the size in bytes of every file below /data/local/tmp."""
-        top = self.storage
-        return {
-            str(one.relative_to(top)): one.lstat().st_size
-            for one in sorted(top.rglob("*"))
-            if one.is_symlink() or not one.is_dir()
-        }
+        top, found = self.storage, {}
+        for one in sorted(top.rglob("*")):
+            with suppress(FileNotFoundError):  # it was renamed or removed this moment
+                if one.is_symlink() or not one.is_dir():
+                    found[str(one.relative_to(top))] = one.lstat().st_size
+        return found
 
     def processes(self) -> list[Process]:
         """Return what runs on the device, the adb daemon too, without the device's own process."""

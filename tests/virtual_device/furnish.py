@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 from pathlib import Path
 
 from virtual_device import profile
+from virtual_device.mounts import BOOT_ID
 from virtual_device.state import replace
 
 SHIMS = Path(__file__).with_name("shims")
@@ -34,6 +36,7 @@ def furnish(folder: Path, arch: str, port: int) -> None:
     for name in ("settings/global", "settings/secure", "settings/system", "packages", "dumpsys"):
         (folder / "values" / name).mkdir(parents=True)
     (folder / "storage").mkdir()  # of proot; namespaces have a file system of their own
+    (folder / BOOT_ID).write_text(f"{uuid.uuid4()}\n")
     (folder / "cpuinfo").write_text(profile.cpuinfo())
     profile.write_sys(folder / "sys", arch)
     programs = folder / "system/bin"

@@ -16,6 +16,7 @@ NODES = ("null", "zero", "full", "random", "urandom", "tty")
 # Of the host's kernel, writable for its root: never from the device.
 CLOSED = ("proc/sys", "proc/sysrq-trigger", "proc/irq", "proc/bus", "proc/fs")
 STORAGE = "data/local/tmp"
+BOOT_ID = "boot_id"  # a file that each start of the device writes anew
 STORAGE_OPTIONS = "nosuid,nodev,noatime"
 
 
@@ -44,6 +45,7 @@ def assemble(root: Path, folder: Path, size_mb: int, arch: str) -> None:
     for name in CLOSED:
         if (root / name).exists():
             read_only_bind(root / name, root / name)
+    read_only_bind(folder / BOOT_ID, root / "proc/sys/kernel/random/boot_id")
     if arch == "arm64":
         read_only_bind(folder / "cpuinfo", root / "proc/cpuinfo")
     _devices(root / "dev")

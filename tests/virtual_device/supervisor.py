@@ -18,6 +18,7 @@ import struct
 import subprocess
 import sys
 import time
+import uuid
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,7 @@ class Supervisor:
     def reboot(self, uptime: float) -> None:
         """End every process, as a phone that starts anew; files and settings stay."""
         self.booted = clocks.started_ago(uptime)
+        (self.folder / mounts.BOOT_ID).write_text(f"{uuid.uuid4()}\n")
         os.kill(-1, signal.SIGKILL)  # all of this process namespace but this process
         self.restart()
 

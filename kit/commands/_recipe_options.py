@@ -1,0 +1,94 @@
+"""Options that name the fields of a recipe, for the commands that take one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from kit.commands._input import Colour, Side
+from kit.commands._numbers import Finite
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _together(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:
+    """Return one decorator for several options, which the help lists in this order."""
+
+    def decorate(function: _F) -> _F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+MODEL: Callable[[_F], _F] = _together(
+    click.option(
+        "--weights",
+        metavar="imagenet|random|FILE",
+        help="Default: imagenet; for FILE.py:FACTORY what it comes with.",
+    ),
+    click.option(
+        "--resolution",
+        "--input",
+        type=Side(),
+        metavar="N|3xNxN",
+        help="Side of the square input in pixels. Default: 224.",
+    ),
+    click.option(
+        "--labels",
+        metavar="FILE",
+        help="Name of each output in a line. Default: ImageNet's for 1000 outputs.",
+    ),
+    click.option(
+        "--mean",
+        type=Colour(),
+        metavar="R,G,B",
+        help="Subtracted from pictures of 0 to 1. Default: the model's own, or ImageNet's.",
+    ),
+    click.option("--std", type=Colour(), metavar="R,G,B", help="What they are then divided by."),
+    click.option("--width", type=Finite(), help="Width multiplier. Default: 1.0."),
+)
+
+QUANTIZATION: Callable[[_F], _F] = _together(
+    click.option(
+        "--granularity",
+        metavar="per-channel|per-tensor",
+        help="One weight scale per output channel, or one per tensor. Default: per-channel.",
+    ),
+    click.option(
+        "--corrections",
+        metavar="best|none|STEP,…",
+        help="Steps on the float model before it is quantized. Default: best.",
+    ),
+    click.option(
+        "--keep-float",
+        metavar="N|LAYER,…",
+        help="Layers that are not quantized, or how many of those that int8 hurts most.",
+    ),
+    click.option(
+        "--observer",
+        metavar="search|percentile|mse|histogram|minmax|moving-average",
+        help="What sets the activation ranges. Default: search.",
+    ),
+)
+
+CALIBRATION: Callable[[_F], _F] = _together(
+    click.option(
+        "--calibrate",
+        metavar="DIR_OR_ZIP",
+        help="Pictures that set the activation ranges. Default: crops of sample photos.",
+    ),
+    click.option("--calibration-images", type=int, help="How many of them. Default: 32."),
+)
+
+SEED: Callable[[_F], _F] = click.option(
+    "--seed", type=int, help="Of everything drawn at random. Default: 0."
+)
+
+
+def parts(text: str | None) -> tuple[str, ...] | None:
+    """Return the words between commas; None for an option that was left out."""
+    return None if text is None else tuple(p.strip() for p in text.split(",") if p.strip())

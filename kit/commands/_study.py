@@ -1,0 +1,191 @@
+"""The work behind `kit analyze`: which recipe is studied, and the study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kit.commands._recipe_options import parts
+from kit.errors import BundleError, RecipeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kit.analysis.case import Case
+    from kit.analysis.repair import Repair
+    from kit.analysis.sensitivity import Study
+    from kit.analysis.target import Target
+    from kit.bundle import Bundle
+    from kit.pipeline import FloatModel, Unseen
+    from kit.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for.
+
+    Attributes:
+        images: folder or zip to measure on, None for what the calibration left over.
+        speed_up: how many times as fast int8 is.
+        goal: of a repair, if there shall be one.
+        most: pictures that a repair is measured on.
+    """
+
+    recipe: Recipe
+    images: Path | None
+    speed_up: float
+    goal: Target | None
+    most: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found, and on which pictures."""
+
+    asked: Asked
+    model: FloatModel
+    pictures: Unseen
+    study: Study
+    repair: Repair | None
+
+
+def recipe_of(what: str, options: dict[str, Any]) -> Recipe:
+    """Return the recipe of a bundle, or of a model's name, with the options on top.
+
+    Args:
+        what: folder of a bundle, or a model.
+        options: fields of a recipe; None stands for one that was left out.
+
+    Raises:
+        BundleError: what the bundle was built from is no longer there.
+        RecipeError: an option cannot be used.
+    """
+    from kit import bundle, recipe
+
+    options = {**options, "keep_float": parts(options.get("keep_float"))}
+    fields = {name: value for name, value in options.items() if value is not None}
+    if not Path(what).is_dir():
+        return recipe.make(what, **fields)
+    built = bundle.load(what)
+    fields = {**built.manifest.recipe.model_dump(), **_own_labels(built), **fields}
+    _check_sources(what, fields)
+    return recipe.make(**fields)
+
+
+def _own_labels(built: Bundle) -> dict[str, str]:
+    """Return the bundle's own labels where those that it was built with are gone."""
+    given, kept = built.manifest.recipe.labels, built.manifest.labels
+    if given is None or kept is None or Path(given).is_file():
+        return {}
+    return {"labels": str(built.path / kept)}
+
+
+def _check_sources(what: str, fields: dict[str, Any]) -> None:
+    from kit import recipe
+
+    mine = recipe.own(fields["model"])
+    if mine is not None and not mine[0].is_file():
+        raise BundleError(
+            f"{what} was built from {mine[0]}, which is not there",
+            "go to the folder that it was built in, or name the model: FILE.py:FACTORY",
+        )
+    sources = {"calibrate": "pictures"}
+    if fields["weights"] not in ("imagenet", "random", recipe.OWN):
+        sources["weights"] = "weights"
+    for name, words in sources.items():
+        if fields[name] is not None and not Path(fields[name]).exists():
+            raise BundleError(
+                f"{what} was built with the {words} {fields[name]}, which is no longer there",
+                f"name where it is now with --{name}",
+            )
+
+
+def run(asked: Asked, progress: Callable[[str], None]) -> Found:
+    """Study a recipe, and look for a repair if there is a goal.
+
+    Raises:
+        KitError: the weights or the pictures cannot be used.
+    """
+    from kit.analysis import sensitivity
+    from kit.models import get
+    from kit.models._weights import source_hash
+    from kit.pipeline import float_model, unseen
+    from kit.recipe import OWN
+
+    recipe = asked.recipe
+    if recipe.weights != OWN:  # found or not before torch is loaded
+        source_hash(recipe.weights, get(recipe.model).SPEC.weights, recipe.seed)
+    goal = asked.goal
+    model = float_model(asked.recipe, progress)
+    measured = unseen(model, asked.images, sensitivity.PICTURES if goal is None else asked.most)
+    _check_labels(goal, measured)
+    case = _case(model, measured, asked.speed_up)
+    progress("corrections")
+    folded, kept = model.prepared()
+    thin = sensitivity.thinned(case)
+    study = sensitivity.study(folded, thin, asked.recipe.observer, kept, _quarters(progress))
+    repair = None if goal is None else _repair(goal, case, model, kept, study, progress)
+    return Found(asked, model, measured, study, repair)
+
+
+def _check_labels(goal: Target | None, measured: Unseen) -> None:
+    if goal is not None and goal.measure == "drop" and measured.labels is None:
+        raise RecipeError(
+            f"{measured.source} has no labels, so there is no top-1 to drop",
+            "ask for an agreement (97%) or an SQNR (20dB), or give labelled pictures with --images",
+        )
+
+
+def _case(found: FloatModel, measured: Unseen, speed_up: float) -> Case:
+    import numpy as np
+    import torch
+
+    from kit.analysis.case import Case
+
+    work = found.work
+    return Case(
+        calibration=torch.from_numpy(found.calibration),
+        pictures=torch.from_numpy(measured.inputs),
+        reference=found.logits(measured.inputs),
+        granularity=work.recipe.granularity,
+        output_margin=work.pictures.output_margin,
+        speed_up=speed_up,
+        labels=None if measured.labels is None else np.array(measured.labels),
+    )
+
+
+def _quarters(progress: Callable[[str], None]) -> Callable[[float], None]:
+    """Tell the share that is done four times."""
+    told = [0]
+
+    def step(done: float) -> None:
+        if int(4 * done) > told[0]:
+            told[0] = int(4 * done)
+            progress(f"quantizing one layer at a time: {25 * told[0]} %")
+
+    return step
+
+
+def _repair(
+    goal: Target,
+    case: Case,
+    found: FloatModel,
+    kept: tuple[str, ...],
+    study: Study,
+    progress: Callable[[str], None],
+) -> Repair:
+    from kit.analysis.repair import Choice, Search
+    from kit.commands._analysis import attempt_line
+
+    progress(f"looking for {goal}")
+    costs = {record.name: record.latency for record in study.records if record.layer}
+    search = Search(
+        goal,
+        case,
+        lambda corrections, names: found.prepared(corrections, names)[0],
+        costs,
+        lambda attempt: progress(attempt_line(attempt)),
+    )
+    recipe = found.work.recipe
+    return search.run(Choice(recipe.corrections, recipe.observer, kept))

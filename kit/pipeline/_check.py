@@ -1,0 +1,47 @@
+"""What a recipe asks for and cannot have, told before anything takes long."""
+
+from __future__ import annotations
+
+from kit import family
+from kit.corrections import _plan
+from kit.errors import RecipeError
+from kit.quantize._observers import check as check_observer
+from kit.recipe import Recipe
+
+# What only a method that trains looks at.
+TRAINING = ("train", "train_steps", "train_batch", "learning_rate")
+
+
+def check(recipe: Recipe) -> None:
+    """Look up the steps by name, and refuse what the method would ignore.
+
+    Raises:
+        UnknownName: there is no such correction or observer.
+        RecipeError: two corrections exclude each other, or an option does nothing.
+    """
+    names(recipe)
+    info = family.load("quantize", recipe.quantize).INFO
+    if recipe.keep_float and not info.calibrates:
+        raise RecipeError(
+            f"keep_float = {', '.join(recipe.keep_float)!r} does nothing with {recipe.quantize}, "
+            "which quantizes no layer by calibration",
+            "leave it out, or use --quantize static",
+        )
+    for name in () if info.trains else TRAINING:
+        value = getattr(recipe, name)
+        if value != Recipe.model_fields[name].default:
+            raise RecipeError(
+                f"{name} = {value!r} does nothing with {recipe.quantize}, which trains nothing",
+                "leave it out, or use --quantize qat",
+            )
+
+
+def names(recipe: Recipe) -> None:
+    """Look up the corrections and the observer.
+
+    Raises:
+        UnknownName: there is no such correction or observer.
+        RecipeError: two corrections exclude each other.
+    """
+    _plan.resolve(recipe.corrections)
+    check_observer(recipe.observer)

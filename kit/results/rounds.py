@@ -1,0 +1,42 @@
+"""Which runs were measured side by side, so that their processes make pairs."""
+
+from __future__ import annotations
+
+from kit.results import statistics
+from kit.results.schema import Run
+from kit.results.statistics import Estimate, Speedup
+
+
+def together(one: Run, other: Run) -> bool:
+    """Whether process number i of both ran in the same round.
+
+    Args:
+        one: of a measurement: a result, or several with the same moment `created`.
+        other: of the same one. In a sweep, runs of another plan had rounds of their own.
+    """
+    return (
+        one.plan == other.plan
+        and one.device == other.device
+        and len(one.processes) == len(other.processes)
+    )
+
+
+def medians(run: Run) -> list[float]:
+    """Return the median of each process in ms, in the order they ran."""
+    return [statistics.median_ms(process.samples_ns) for process in run.processes]
+
+
+def estimate(run: Run) -> Estimate:
+    """Return the median over a run's processes in ms, and its interval."""
+    return statistics.estimate([process.samples_ns for process in run.processes])
+
+
+def speedup(baseline: Run, own: Run) -> Speedup:
+    """Return how many times as fast a run is as another of the same measurement.
+
+    Raises:
+        ValueError: one has no samples, or times that are not above 0.
+    """
+    if together(baseline, own):
+        return statistics.paired_speedup(medians(baseline), medians(own))
+    return statistics.ratio(estimate(baseline), estimate(own))

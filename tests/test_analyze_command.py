@@ -1,0 +1,164 @@
+"""`kit analyze` on the command line: bundles, models of the user's own, and where it writes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import rewrite
+
+from kit import cli, recipe
+from kit.analysis import page
+from kit.commands import _study
+from kit.errors import BundleError, OutputError
+
+MODEL = f"{Path(__file__).parent / 'analysis_samples.py'}:net"  # 3x32x32, 10 classes
+FAST = ["--observer", "minmax", "--corrections", "none", "--calibration-images", "4"]
+
+
+@pytest.fixture
+def own_bundle(tiny_bundle, tmp_path):
+    """Return what writes a bundle that says it was built by a recipe; its files are others."""
+
+    def write(**fields: Any) -> Path:
+        made = recipe.make(**{"model": MODEL, "resolution": 32, **fields})
+
+        def change(manifest: dict[str, Any]) -> None:
+            manifest["recipe"], manifest["recipe_hash"] = made, made.hash
+
+        return rewrite(tiny_bundle, tmp_path / "own", {}, change).path
+
+    return write
+
+
+def analyze(capsys, *arguments: str | Path) -> tuple[int, str, str]:
+    code = cli.run(["analyze", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    return code, out, err
+
+
+def test_a_bundle_of_a_model_with_weights_of_its_own(own_bundle, capsys):
+    code, out, err = analyze(capsys, own_bundle(), *FAST, "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["weights"] == f"own model {MODEL}"
+    assert found["layers"]
+
+
+def test_a_model_of_ones_own_with_all_that_surrounds_it(tmp_path, capsys):
+    labels, page_file = tmp_path / "labels.txt", tmp_path / "new" / "page.html"
+    labels.write_text("".join(f"thing {i}\n" for i in range(10)))
+    code, out, err = analyze(
+        capsys, MODEL, *FAST, "--input", "3x32x32", "--labels", labels, "--mean", "0.5,0.5,0.5",
+        "--std", "0.25,0.25,0.25", "-o", page_file,
+    )  # fmt: skip
+    assert code == 0, err
+    assert "1.filter.0" in out
+    assert "1.filter.0" in page_file.read_text(encoding="utf-8")
+    labels.write_text("one\ntwo\n")
+    code, out, err = analyze(capsys, MODEL, *FAST, "--input", "32", "--labels", labels)
+    assert (code, out) == (3, "")
+    assert "names 2 classes" in err
+
+
+def test_a_network_without_layers_has_nothing_to_repair(tmp_path, capsys):
+    """It is said, or shown, but nothing is divided by its zero multiply-adds."""
+    file = tmp_path / "odd [/bold] name" / "pool.py"  # rich would read the name as markup
+    file.parent.mkdir(parents=True)
+    file.write_text(
+        "from torch import nn\n\n\nclass Pool(nn.Module):\n"
+        "    def forward(self, x):\n        return x.mean((2, 3))\n"
+    )
+    code, out, err = analyze(capsys, f"{file}:Pool", *FAST, "--input", "32")
+    assert code == 0, err
+    assert str(file) in out.replace("\n", "")
+    assert analyze(capsys, f"{file}:Pool", *FAST, "--weights", "imagenet")[0] == 3
+    for words in ([], ["--full", "--per-layer"], ["--json"]):
+        assert cli.run(["cost", f"{file}:Pool", "--input", "32", *words]) == 0
+        assert "0" in capsys.readouterr().out
+
+
+# Which recipe
+
+
+def test_options_change_the_recipe_of_a_bundle(own_bundle):
+    folder = str(own_bundle(mean=(0.5, 0.5, 0.5), seed=3))
+    made = _study.recipe_of(folder, {"std": (0.5, 0.5, 0.5), "seed": None, "keep_float": "5, 0.0"})
+    assert (made.model, made.weights, made.seed) == (MODEL, "own", 3)
+    assert (made.mean, made.std) == ((0.5,) * 3, (0.5,) * 3)
+    assert made.keep_float == ("5", "0.0")
+
+
+def test_labels_that_are_gone_are_those_in_the_bundle(tiny_bundle, tmp_path):
+    made = recipe.make(MODEL, resolution=32, labels=str(tmp_path / "gone.txt"))
+
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["recipe"], manifest["labels"] = made, "golden/input.npy"
+
+    built = rewrite(tiny_bundle, tmp_path / "own", {}, change).path
+    assert _study.recipe_of(str(built), {}).labels == str(built / "golden" / "input.npy")
+    (tmp_path / "gone.txt").write_text("a\nb\n")
+    assert _study.recipe_of(str(built), {}).labels == str(tmp_path / "gone.txt")
+
+
+def test_what_a_bundle_was_built_from_and_is_gone_is_named(own_bundle, tmp_path):
+    file = tmp_path / "net.py"
+    file.write_text("")
+    folder = str(own_bundle(model=f"{file}:f", calibrate="/gone/pictures", weights="/gone/w.pth"))
+    with pytest.raises(BundleError, match=r"with the pictures /gone/pictures.*no longer") as caught:
+        _study.recipe_of(folder, {})
+    assert "--calibrate" in caught.value.hint
+    with pytest.raises(BundleError, match=r"with the weights /gone/w\.pth"):
+        _study.recipe_of(folder, {"calibrate": str(tmp_path)})
+    assert _study.recipe_of(folder, {"calibrate": str(tmp_path), "weights": str(file)})
+    file.unlink()
+    with pytest.raises(BundleError, match=r"was built from .*net\.py, which is not there"):
+        _study.recipe_of(folder, {"calibrate": str(tmp_path), "weights": str(tmp_path)})
+
+
+# Where it writes
+
+
+@pytest.mark.parametrize("name", ["file.txt/x.html", "file.txt/deep/x.html", "folder", "pipe"])
+def test_a_place_that_cannot_be_written_is_refused_at_once(tmp_path, capsys, monkeypatch, name):
+    monkeypatch.setattr(_study, "run", lambda *_: pytest.fail("minutes were spent before"))
+    (tmp_path / "file.txt").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    code, out, err = analyze(capsys, "mobilenet_v2", "-o", tmp_path / name)
+    assert (code, out) == (7, "")
+    assert f"cannot write {tmp_path / name}" in err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file.txt", "folder", "pipe"]
+
+
+def test_the_table_is_there_even_if_the_page_cannot_be_written(tmp_path, capsys, monkeypatch):
+    def full(*_: object) -> None:
+        raise OutputError("the disk is full", "make space")
+
+    monkeypatch.setattr(page, "write", full)
+    words = [MODEL, *FAST, "--input", "32", "-o", tmp_path / "page.html"]
+    code, out, _ = analyze(capsys, *words)
+    assert code == 7
+    assert "1.filter.0" in out
+
+
+def test_a_page_below_a_file_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "render", lambda *_: "<html>")
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match=r"cannot write .*file/x\.html"):
+        page.write(tmp_path / "file" / "x.html", None, {}, None, "")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match="it is no file"):
+        page.write(tmp_path / "pipe", None, {}, None, "")
+
+
+@pytest.mark.parametrize("option", ["--width", "--speed-up"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_numbers_are_finite(option, value, capsys):
+    code, _, err = analyze(capsys, "mobilenet_v2", f"{option}={value}")
+    assert code == 2
+    assert "not a finite number" in err

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import torch
 from PIL import Image
 
 import kit
@@ -95,8 +96,15 @@ def test_a_damaged_cache_is_built_anew(small, tmp_path):
     (kept,) = [p for p in cache.folder().iterdir() if bundle.load(p).hash == small.hash]
     with (kept / "model.pte").open("r+b") as file:
         file.write(b"xxxx")
-    stages = []
-    again = kit.build(kit.make_recipe("mobilenet_v2", **SMALL), tmp_path / "again", stages.append)
+    stages, threads = [], torch.get_num_threads()
+    torch.set_num_threads(1)  # as a runtime that was used before may leave it
+    try:
+        again = kit.build(
+            kit.make_recipe("mobilenet_v2", **SMALL), tmp_path / "again", stages.append
+        )
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(threads)
     assert "verifying" in stages
     assert again.file("executorch").read_bytes() == small.file("executorch").read_bytes()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from kit import bundle, cache, family
 from kit.bundle import Bundle
 from kit.calibration import Pictures, choose, identity
-from kit.pipeline import _check, _gate, _inputs, _lowering, _model, _prepare, _train_set
+from kit.pipeline import _check, _gate, _inputs, _lowering, _model, _prepare, _threads, _train_set
 from kit.pipeline._explain import explain
 from kit.pipeline._float import FloatModel, Unseen, float_model, unseen
 from kit.pipeline._gate import Gate
@@ -99,16 +99,17 @@ def _begun(
     inputs = _inputs.of(recipe)
     shared = Path(tempfile.mkdtemp(prefix="kit-"))
     try:
-        yield Work(
-            recipe=recipe,
-            key=key,
-            folder=folder,
-            shared=shared,
-            pictures=pictures,
-            progress=progress,
-            preprocessing=inputs.preprocessing,
-            classes=inputs.classes,
-            labels=inputs.labels,
-        )
+        with _threads.of_this_machine():
+            yield Work(
+                recipe=recipe,
+                key=key,
+                folder=folder,
+                shared=shared,
+                pictures=pictures,
+                progress=progress,
+                preprocessing=inputs.preprocessing,
+                classes=inputs.classes,
+                labels=inputs.labels,
+            )
     finally:
         shutil.rmtree(shared, ignore_errors=True)

@@ -30,7 +30,8 @@ MAX_RESOLUTION = 1024
 
 Granularity = Literal["per-channel", "per-tensor"]
 Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# Of values in 0..1; a smaller one is a mistake that ends in infinite inputs.
+Deviation = Annotated[float, Field(ge=1e-4, allow_inf_nan=False)]
 
 _NUMBER = re.compile("[0-9]{1,6}")
 
@@ -84,7 +85,7 @@ class Recipe(BaseModel):
     calibration_images: int = Field(32, ge=1, le=4096)
     labels: str | None = None
     mean: tuple[Share, Share, Share] | None = None
-    std: tuple[Positive, Positive, Positive] | None = None
+    std: tuple[Deviation, Deviation, Deviation] | None = None
     train: str | None = None
     train_steps: int = Field(40, ge=1, le=1_000_000)
     train_batch: int = Field(16, ge=1, le=4096)
@@ -166,13 +167,20 @@ def _check_model(recipe: Recipe) -> None:
         raise RecipeError(
             f"{recipe.model!r} is not FILE.py:FACTORY", "for example: kit build net.py:build"
         )
-    if not file.is_file():
+    if not _is_file(file):
         raise RecipeError(f"there is no file {file}", "check the path")
     if recipe.width != 1.0:
         raise RecipeError(
             f"width = {recipe.width:g}: {recipe.model} takes no width",
             "the width multiplier is for the models of `kit list`",
         )
+
+
+def _is_file(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # a name that is too long, or a folder that nobody may look into
+        return False
 
 
 def make(model: str, **fields: Any) -> Recipe:
@@ -194,6 +202,7 @@ def make(model: str, **fields: Any) -> Recipe:
 
 
 def _hint(name: str) -> str:
+    name = name.partition(".")[0]  # of `mean.0`, say
     field = Recipe.model_fields.get(name)
     if field is None:
         return f"a recipe has the fields {', '.join(Recipe.model_fields)}"

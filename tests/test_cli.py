@@ -53,6 +53,7 @@ def test_module_and_help_list_every_command():
         (["build", "--recipe", "/nowhere.toml"], 3, "/nowhere.toml"),
         (["eval", "/nowhere", "--images", "/nowhere"], 4, "is not a bundle"),
         (["bench", "/nowhere"], 4, "is not a bundle"),
+        (["runner", "build", "--abi", ","], 2, "--abi ',' names none"),
         (["report", "/nowhere.json", "-o", "/tmp/never"], 3, "/nowhere.json"),
     ],
 )

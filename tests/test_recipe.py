@@ -28,11 +28,17 @@ def test_recipe_is_frozen():
         ({"width": -1}, "width = -1"),
         ({"sed": 1}, "sed = 1"),
         ({"formats": ()}, "at least one format"),
+        ({"std": (0.2, 1e-300, 0.2)}, "std.1 = 1e-300"),
     ],
 )
 def test_bad_fields_name_themselves(fields, message):
     with pytest.raises(RecipeError, match=message):
         recipe.make("mobilenet_v2", **fields)
+
+
+def test_a_file_name_that_is_too_long():
+    with pytest.raises(RecipeError, match="there is no file"):
+        recipe.make(f"{'x' * 5000}.py:build", resolution=32)
 
 
 def test_unknown_names_come_with_near_ones():

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kit.errors import UsageError
+
 if TYPE_CHECKING:
     from kit.runners.native import RunnerSet
 
@@ -45,8 +47,8 @@ def build(abis: str, names: str, as_json: bool) -> None:
 
     found: list[RunnerSet] = []
     with _progress.stages() as say:
-        for abi in _words(abis):
-            found += native.build(abi, _words(names), say)
+        for abi in _words("--abi", abis):
+            found += native.build(abi, _words("--format", names), say)
     _show(found, as_json)
 
 
@@ -59,8 +61,11 @@ def list_(as_json: bool) -> None:
     _show(native.listed(), as_json)
 
 
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
+def _words(option: str, text: str) -> list[str]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words:
+        raise UsageError(f"{option} {text!r} names none", f"for all, leave {option} out")
+    return words
 
 
 def _show(found: list[RunnerSet], as_json: bool) -> None:

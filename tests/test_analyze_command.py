@@ -75,7 +75,7 @@ def test_a_network_without_layers_has_nothing_to_repair(tmp_path, capsys):
     )
     code, out, err = analyze(capsys, f"{file}:Pool", *FAST, "--input", "32")
     assert code == 0, err
-    assert str(file) in out.replace("\n", "")
+    assert "".join(str(file).split()) in "".join(out.split())  # lines break where they are full
     assert analyze(capsys, f"{file}:Pool", *FAST, "--weights", "imagenet")[0] == 3
     for words in ([], ["--full", "--per-layer"], ["--json"]):
         assert cli.run(["cost", f"{file}:Pool", "--input", "32", *words]) == 0

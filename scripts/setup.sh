@@ -17,7 +17,10 @@ setup() {
     exit 8
   }
   .venv/bin/python -m pip install --quiet --disable-pip-version-check "$(uv_pin)"
-  .venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements.txt
+  # Every build starts processes that import torch; compiling it each time takes longer than
+  # the import, and would be done where PYTHONDONTWRITEBYTECODE is set.
+  .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python \
+    --require-hashes -r requirements.txt
   .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation -e .
   echo "$wanted" >"$stamp"
 }
@@ -25,5 +28,6 @@ setup() {
 # The version of uv stands in one place: the lock.
 uv_pin() { sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.txt; }
 
+unset PYTHONDONTWRITEBYTECODE # for the same reason
 setup
 export PATH="$PWD/.venv/bin:$PATH"

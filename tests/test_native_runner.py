@@ -265,8 +265,10 @@ def test_a_profile_has_a_row_for_each_operator(name, kind, words, models, tmp_pa
     assert len(convolutions) >= 15
     assert {row.calls for row in rows} == {5}
     assert sum(row.share for row in rows) == pytest.approx(1)
-    # The operators' times are those of the samples: no warm-up is in them.
-    assert 0.3 * sum(heard.samples) < sum(row.total_ns for row in rows) <= sum(heard.samples)
+    # The operators' times are those of the samples: no warm-up is in them. A sample in which
+    # another program had the core says nothing.
+    undisturbed = len(heard.samples) * min(heard.samples)
+    assert 0.3 * undisturbed < sum(row.total_ns for row in rows) <= sum(heard.samples)
     kinds = profile.by_type(rows)
     assert sum(row.total_ns for row in kinds) == sum(row.total_ns for row in rows)
     assert kinds[0].total_ns == max(row.total_ns for row in kinds)

@@ -1,5 +1,7 @@
 """Activation ranges: observers, their search by effect, and how a flow finds its tensors."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from kit.errors import UnknownName
@@ -117,6 +119,26 @@ def test_no_range_goes_beyond_the_clip_that_makes_the_tensor():
     found = {r.name: r for r in _ranges.search(simulation, images)}
     assert found["act"].factor > 1
     assert found["act"].high == 6
+
+
+@pytest.mark.parametrize(
+    ("errors", "clip", "factor"),
+    [
+        ({1.0: 1.09, 1.4: 1.12, 2.0: 1.6}, 9.0, 1.4),
+        ({1.0: 1.0, 1.4: 0.5, 2.0: 0.4, 2.8: 0.45}, 9.0, 2.8),
+        ({1.0: 1.0, 1.4: 1.1, 2.0: 1.2}, 9.0, 1.4),
+        ({1.0: 1.0, 1.4: 1.2, 0.7: 0.95}, 9.0, 1.0),
+        ({1.0: 1.0, 1.4: 1.2, 0.7: 0.8}, 9.0, 0.7),
+        ({1.0: 1.0, 1.3: 0.5}, 1.3, 1.4),
+        ({1.0: 1.0, 0.7: 0.8}, 1.0, 0.7),
+    ],
+    ids=["alike", "up", "alike-to-the-least", "hardly-down", "down", "clipped", "at-its-clip"],
+)
+def test_of_two_ranges_that_are_alike_the_wider_is_taken(errors, clip, factor):
+    fake = SimpleNamespace(low=0.0, high=1.0, clip=clip)
+    trial = SimpleNamespace(error=lambda node: errors[fake.high])
+    assert _ranges._best_factor(trial, fake, None) == factor
+    assert (fake.low, fake.high) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("flow", ["torch-ao", "pt2e-s8", "pt2e-u8"])

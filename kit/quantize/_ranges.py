@@ -3,7 +3,8 @@
 A histogram cannot tell whether a rare large value matters: in MobileNetV2 the last depthwise
 outputs need twice their 99.99 % range, and the additions before them less than theirs. So
 each range is scaled by the factor that leaves the logits of some calibration pictures
-nearest to the float model's, all other tensors in float.
+nearest to the float model's, all other tensors in float; of two that do this about equally
+well the wider, since pictures that set a range are clipped by it less than others.
 
 The flows that lower the formats name their tensors differently. A tensor is recognized by
 its values on the calibration pictures: least, largest and mean.
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 PICTURES = 16
 UP = (1.4, 2.0, 2.8)
 DOWN = (0.7,)  # further down fits the few pictures that choose
+# In MobileNetV2's last depthwise layer the range as calibrated is 3 % better than 1.4 times as
+# much on the pictures that choose, and has 4 times the error on others.
+ALIKE = 1.15
 NEAR = 1e-3  # batches of another size round float sums differently
 
 Seen = tuple[float, float, float]  # least, largest and mean value
@@ -102,7 +106,7 @@ def _scaled(fake: Any, factor: float) -> tuple[float, float]:
 
 
 def _best_factor(trial: _Trial, fake: Any, node: Any) -> float:
-    """Go up while that helps; if it does not at all, go down while that helps."""
+    """Go up while that does no harm; if it does at once, go down while that helps."""
     low, high = fake.low, fake.high
     scaled = {factor: _scaled(fake, factor) for factor in (1.0, *UP, *DOWN)}
 
@@ -111,13 +115,17 @@ def _best_factor(trial: _Trial, fake: Any, node: Any) -> float:
         return trial.error(node)
 
     best, least = 1.0, error(1.0)
-    for way in (UP, DOWN):
-        for factor in way:
-            now = error(factor)
-            if now >= least:
-                break
-            best, least = factor, now
-        if best != 1.0:
+    for factor in UP:
+        if scaled[factor] == scaled[best]:
+            break  # the clip is reached
+        now = error(factor)
+        if now >= ALIKE * least:
             break
+        best, least = factor, min(now, least)
+    for factor in DOWN if best == 1.0 else ():
+        now = error(factor)
+        if ALIKE * now >= least:
+            break
+        best, least = factor, now
     fake.low, fake.high = low, high
     return best

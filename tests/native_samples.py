@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import subprocess
@@ -109,7 +110,14 @@ def export(folder: Path, name: str, method: str) -> Path:
 
 def settled(images):
     """Return a network whose BatchNorm has seen pictures: untrained ones answer with zeros."""
+    return copy.deepcopy(_settled(len(images)))
+
+
+@cache
+def _settled(count: int):
     import torch
+
+    images = torch.from_numpy(pictures(count))
 
     torch.manual_seed(0)
     model = family.load("models", "mobilenet_v2").build(0.35, 1000)

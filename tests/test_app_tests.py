@@ -148,7 +148,9 @@ def test_another_answer_of_the_phone_is_an_error(tiny_bundle, tmp_path, monkeypa
 
 @pytest.mark.slow
 def test_the_apps_tests_pass_with_a_real_bundle(tmp_path, capsys):
-    recipe = kit.make_recipe("mobilenet_v2", resolution=96, formats=("lite", "onnx"))
+    recipe = kit.make_recipe(
+        "mobilenet_v2", resolution=96, formats=("lite", "onnx"), observer="percentile"
+    )
     try:
         tools.java_version()
         tools.find("mvn")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from kit.bench import cores, gates, paired, sustained, sweep
-from kit.devices import _condition, _lock
+from kit.devices import _condition, _job, _lock
 from kit.devices._parse import Cluster
 from kit.errors import UsageError
 from kit.results import statistics
@@ -347,3 +351,54 @@ def test_rows_are_compared_with_the_first_of_their_format():
 )
 def test_what_a_lock_says(text, owner, age, token):
     assert _lock._held(text) == _lock.Held(owner, age, token)
+
+
+# jobs ------------------------------------------------------------------------------------
+
+
+def asked(script: str, timeout: float = 20.0, **more: str) -> str:
+    """Run a script of kit's here, as a device would."""
+    words = ["sh", "-c", f"u=1; {script}"]
+    environment = {**os.environ, **more}
+    done = subprocess.run(words, env=environment, timeout=timeout, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def started(folder, ask=asked) -> int:
+    command = ["sh", "-c", f"echo run >>{folder}.count"]
+    return _job._start(ask, "a-device", str(folder), command, {})
+
+
+def test_a_start_that_was_cut_short_is_made_again(tmp_path):
+    """A connection that breaks can end the shell before the job has a session of its own."""
+    (tmp_path / "setsid").write_text("#!/bin/sh\n")
+    (tmp_path / "setsid").chmod(0o755)
+    folder = tmp_path / "job-0"
+
+    def cut_short(script: str, timeout: float = 20.0) -> str:
+        return asked(script.replace("sleep 0.1", ":"), PATH=f"{tmp_path}:{os.environ['PATH']}")
+
+    with pytest.raises(AssertionError, match="pid"):
+        started(folder, cut_short)
+    number = started(folder)
+    assert number == started(folder)
+    until_over(folder)
+    assert (tmp_path / "job-0.count").read_text() == "run\n"
+
+
+def test_of_two_starts_at_once_one_runs(tmp_path):
+    folder = tmp_path / "job-0"
+    with ThreadPoolExecutor(8) as pool:
+        numbers = set(pool.map(lambda _: started(folder), range(8)))
+    until_over(folder)
+    assert len(numbers) == 1
+    assert (tmp_path / "job-0.count").read_text() == "run\n"
+
+
+def until_over(folder) -> None:
+    end = time.monotonic() + 20
+    while not (folder / "rc").exists():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert (folder / "rc").read_text().startswith("0\n")

@@ -254,7 +254,7 @@ def test_a_number_of_before_a_restart_is_not_killed(device):
         def survives(second: str) -> bool:
             number = ask(
                 transport,
-                f"mkdir -p {folder}; : >{folder}/started; "
+                f"mkdir -p {folder}; : >{folder}/out; "
                 f"setsid sh -c 'echo $$ >{folder}/pid; exec sleep 600' "
                 "</dev/null >/dev/null 2>&1 & "
                 f"while [ ! -s {folder}/pid ]; do sleep 0.05; done; p=$(cat {folder}/pid); "

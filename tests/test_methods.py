@@ -138,10 +138,17 @@ def test_calibration_pictures_are_no_judges(tmp_path):
         list(explain(recipe, Gate(min_agreement=1)))
 
 
+@pytest.fixture(scope="module")
+def worst(tmp_path_factory):
+    """A recipe with layers in float, in the cache, and its bundle."""
+    recipe = kit.make_recipe("mobilenet_v2", **SMALL, keep_float=("2",), formats=("onnx",))
+    return recipe, kit.build(recipe, tmp_path_factory.mktemp("worst") / "bundle")
+
+
 @pytest.mark.slow
-def test_a_gate_fails_the_build_or_is_recorded(tmp_path, monkeypatch):
+def test_a_gate_fails_the_build_or_is_recorded(worst, tmp_path, monkeypatch):
     pictures = fill(tmp_path, *(f"pictures/{i:04d}_a.jpg" for i in range(2))) / "pictures"
-    recipe = kit.make_recipe("mobilenet_v2", **SMALL, formats=("onnx",))
+    recipe, _ = worst
     gate = Gate(min_agreement=0, max_drop=100, images=str(pictures))
     stages = []
     made = kit.build(recipe, tmp_path / "good", stages.append, gate=gate)
@@ -186,9 +193,8 @@ def test_named_layers_stay_float_in_every_format(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_number_keeps_the_worst_layers_float(tmp_path):
-    recipe = kit.make_recipe("mobilenet_v2", **SMALL, keep_float=("2",), formats=("onnx",))
-    made = kit.build(recipe, tmp_path / "worst").manifest
+def test_a_number_keeps_the_worst_layers_float(worst):
+    made = worst[1].manifest
     assert len(made.kept_float) == 2
     floats = made.artifact("onnx").computed_in_float
     assert sum(floats.get(k, 0) for k in ("Conv", "FusedConv", "Gemm")) == 2

@@ -42,9 +42,7 @@ def test_fast_bytes_are_the_stock_bytes(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("method", "fold"), [("static", True), ("none", True), ("none", False)], ids=str
-)
+@pytest.mark.parametrize(("method", "fold"), [("static", True), ("none", False)], ids=str)
 def test_fast_bytes_are_the_stock_bytes_for_mobilenet_v2(method, fold):
     assert_same_bytes(exported(*mobilenet_v2(method, fold)))
 

@@ -131,7 +131,7 @@ def end_jobs(folders: str) -> str:
     """
     return (
         f"for j in {folders}/job-*; do n=0; "
-        "while [ -e $j/started ] && [ ! -s $j/pid ] && [ $n -lt 10 ]; "
+        "while [ -e $j/out ] && [ ! -s $j/pid ] && [ $n -lt 10 ]; "
         f"do sleep 0.1; n=$((n+1)); done; {_end('$j')}; done"
     )
 
@@ -148,15 +148,22 @@ def _end(folder: str) -> str:
 def _start(
     ask: Ask, serial: str, folder: str, command: Sequence[str], environment: Mapping[str, str]
 ) -> int:
+    """Start a command once, however often this is asked, and return its number.
+
+    The connection may break in between and end the shell that was asked, but not what has a
+    session of its own. So that is where the job claims its folder.
+    """
     variables = quote([f"{name}={value}" for name, value in environment.items()])
     script = (
-        f'trap "" HUP; {{ echo $$; {_BOOT}; }} >pid.part; mv pid.part pid; '
+        f'trap "" HUP; mkdir started 2>/dev/null || exit; '
+        f"{{ echo $$; {_BOOT}; }} >pid.part; mv pid.part pid; "
         f"env {variables} {quote(command)} >out 2>err </dev/null; echo $? 1<>rc.part; mv rc.part rc"
     )
     text = ask(
         f"mkdir -p {folder} && cd {folder} && {{ [ -e started ] || "
         # A full storage says so here; the exit code has its place, whatever the job fills.
-        "{ : >out && : >err && echo ... >pid.part && echo ... >rc.part && : >started || exit 1; "
+        # Added, since a job may have started meanwhile that nobody heard of.
+        "{ : >>out && : >>err && echo ... >>pid.part && echo ... >>rc.part || exit 1; "
         f"setsid sh -c {quote([script])} </dev/null >/dev/null 2>&1 & }}; }}; "
         "n=0; while [ ! -s pid ] && [ $n -lt 50 ]; do sleep 0.1; n=$((n+1)); done; cat pid",
     )

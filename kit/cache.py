@@ -90,8 +90,9 @@ def find(name: str, folder_of_bundle: Path, recipe: Recipe, pictures: str) -> bo
 def _renamed(manifest: Manifest, recipe: Recipe, pictures: str) -> Manifest:
     """Return the manifest of the same bundle, built by a recipe with other names of files."""
     changes: dict[str, Any] = {"recipe": recipe, "recipe_hash": recipe.hash}
-    if recipe.weights not in ("imagenet", "random", OWN):
-        source = f"file {Path(recipe.weights).name}"
+    if recipe.weights not in ("imagenet", "random"):
+        mine = recipe.weights == OWN
+        source = f"own model {recipe.model}" if mine else f"file {Path(recipe.weights).name}"
         changes["weights"] = manifest.weights.model_copy(update={"source": source})
     if manifest.calibration is not None:
         changes["calibration"] = manifest.calibration.model_copy(update={"source": pictures})

@@ -107,6 +107,7 @@ def identity(recipe: Recipe, pictures: Pictures) -> dict[str, Any]:
     found = {"recipe": fields, "calibration": pictures.sha256, "labels": labels(recipe)}
     if isinstance(member, UserModel):
         found["own"] = member.fingerprint(recipe.seed)
+        del fields["model"]  # where the file lies
     if recipe.weights != OWN:
         found["weights"] = _weights.source_hash(recipe.weights, member.SPEC.weights, recipe.seed)
     return found

@@ -72,7 +72,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str
-    weights: str = "imagenet"
+    weights: str = Field("imagenet", min_length=1)
     resolution: int = Field(224, ge=MIN_RESOLUTION, le=MAX_RESOLUTION)
     width: float = Field(1.0, gt=0, le=4)
     quantize: str = "static"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kit import cli
-from kit.app import maven, testing, tools
+from kit.app import build, maven, testing, tools
 from kit.app.artifacts import Artifact
 from kit.errors import MissingTool
 
@@ -123,11 +123,15 @@ def test_summaries_of_maven_are_read():
         (["{bundle}", "--runtime", ","], 2, "--runtime names nothing"),
         (["{bundle}", "--abi", "mips"], 2, "no ABI called 'mips'"),
         (["{bundle}", "--abi", ","], 2, "--abi names nothing"),
+        (["{bundle}", "--picture", __file__], 2, "is no JPEG file"),
+        (["{bundle}", "--picture", "/nowhere.jpg"], 2, "cannot read /nowhere.jpg"),
         (["{bundle}", "--release"], 2, "needs --keystore"),
         (["{bundle}", "--keystore", "/x"], 2, "is for --release"),
     ],
 )
-def test_bad_options_are_told(lite_bundle, capsys, words, code, said):
+def test_bad_options_are_told(lite_bundle, capsys, monkeypatch, words, code, said):
+    """Before a tool is looked for."""
+    monkeypatch.setattr(build.tools, "java_version", lambda: pytest.fail("too late"))
     words = [word.format(bundle=lite_bundle.path) for word in words]
     assert cli.run(["app", "build", *words]) == code
     assert said in capsys.readouterr().err

@@ -57,6 +57,15 @@ def test_what_is_taken_has_the_names_of_this_build(kept, tmp_path):
     )
 
 
+def test_an_own_model_has_the_name_of_this_build(kept, tmp_path):
+    (tmp_path / "net.py").touch()
+    name = f"{tmp_path / 'net.py'}:make"
+    made = recipe.make(name, calibrate="/a/beta-set")
+    assert cache.find(KEY, tmp_path / "new", made, "beta-set")
+    found = bundle.load(tmp_path / "new").manifest
+    assert found.weights == Source(source=f"own model {name}", sha256="1")
+
+
 def test_training_on_the_calibration_set_has_its_name(kept, tmp_path):
     made = sources("beta").model_copy(update={"train": None})
     assert cache.find(KEY, tmp_path / "new", made, "beta-set")

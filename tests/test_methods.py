@@ -9,7 +9,14 @@ from picture_samples import encode, fill, noise
 
 import kit
 from kit import formats
-from kit.errors import BuildError, PictureError, RecipeError, UnknownName, VerificationFailed
+from kit.errors import (
+    BuildError,
+    PictureError,
+    RecipeError,
+    UnknownName,
+    VerificationFailed,
+    WeightsError,
+)
 from kit.formats._contract import predict
 from kit.pipeline import Gate, explain, float_model
 from kit.quantize._contract import Options
@@ -227,6 +234,11 @@ def test_layers_in_float_are_corrected_as_such():
     assert len(names) == 2
     other = by_name.state_dict()
     assert all(torch.equal(value, other[name]) for name, value in by_number.state_dict().items())
+
+
+def test_a_study_of_weights_that_nobody_published_is_refused():
+    with pytest.raises(WeightsError, match="no published weights"):
+        float_model(kit.make_recipe("mobilenet_v1"))
 
 
 def test_a_layer_that_does_not_exist_is_named_with_near_matches(tmp_path):

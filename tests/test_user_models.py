@@ -85,6 +85,7 @@ def test_own_model_comes_with_its_weights_and_a_safe_name(own):
         (f"{HERE / 'own_models.py'}:Concat", {"width": 0.5}, "width = 0.5: .* takes no width"),
         ("mobilenet_v2", {"std": (1, 0, 1)}, "std.1 = 0"),
         ("mobilenet_v2", {"mean": (123.7, 0, 0)}, "mean.0 = 123.7"),
+        ("mobilenet_v2", {"weights": ""}, "weights = ''"),
     ],
 )
 def test_bad_recipes_name_the_value(name, fields, message):
@@ -219,6 +220,14 @@ def test_identity_is_the_content_of_everything(own, tmp_path):
     last = calibration.identity(made, chosen)
     assert last not in seen, "weights that the factory reads do not count"
     assert last["own"]["source"] == source
+
+
+def test_identity_does_not_know_where_the_file_lies(own, tmp_path):
+    made = make(own("Concat"))
+    shutil.copytree(Path(own("x")).parent, tmp_path / "elsewhere")
+    moved = make(f"{tmp_path / 'elsewhere' / 'nets.py'}:Concat")
+    chosen = calibration.choose(made)
+    assert calibration.identity(made, chosen) == calibration.identity(moved, chosen)
 
 
 # ---- tracing

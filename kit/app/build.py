@@ -81,6 +81,8 @@ def build(given: Sequence[Path], out: Path, options: Options, say: Say) -> Built
     for name in options.abis:
         if name not in ABIS:
             raise UnknownName.among("ABI", name, ABIS)
+    if options.picture is not None:
+        packing.jpeg(options.picture)  # before anything is fetched
     packed = packing.choose([bundles.load(path) for path in given], options.runtimes)
     formats = packing.formats_of(packed)
     java = tools.java_version()

@@ -125,7 +125,7 @@ def assets(
     names = {form: {"name": name, "version": version} for form, (name, version) in versions.items()}
     found: dict[str, bytes | Path] = {
         ASSETS["runtimes"]: json.dumps(names, sort_keys=True).encode(),
-        ASSETS["picture"]: _jpeg(picture or _flower()),
+        ASSETS["picture"]: jpeg(picture or _flower()),
     }
     if picture is None:
         found[ASSETS["credit"]] = f"{CREDIT}\n".encode()
@@ -142,7 +142,12 @@ def _flower() -> Path:
     return Path(spec.origin).parent / "datasets/images/flower.jpg"
 
 
-def _jpeg(file: Path) -> bytes:
+def jpeg(file: Path) -> bytes:
+    """Return the bytes of a JPEG file.
+
+    Raises:
+        UsageError: it is none.
+    """
     try:
         data = file.read_bytes()
     except OSError as exc:

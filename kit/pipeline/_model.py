@@ -51,9 +51,10 @@ def _weights_file(work: Work, official: Any) -> tuple[Any, str, str]:
 
     from kit.models import _weights
 
+    # Also tells that there are no official ones, where no key of the cache was made.
+    digest = _weights.source_hash(work.recipe.weights, official, work.recipe.seed)
     if work.recipe.weights != "imagenet":
         path = Path(work.recipe.weights)
-        digest = _weights.source_hash(work.recipe.weights, official, work.recipe.seed)
         return path, f"file {path.name}", digest
     fetched = _weights.official(official)
     work.warnings.extend(note for note in fetched.notes if "sha256" in note)

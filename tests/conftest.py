@@ -30,10 +30,26 @@ FAST = Plan(
 
 
 _DEVICES = {"x86_64_device", "arm64_device", "new_device"}
+# Files are shared out whole: a long one that comes last would leave the other worker idle.
+_LONGEST = (
+    "test_build.py",
+    "test_app_tests.py",
+    "test_qat.py",
+    "test_user_models.py",
+    "test_family_builds.py",
+    "test_device_faults.py",
+    "test_methods.py",
+    "test_app_build.py",
+    "test_xnnpack_lowering.py",
+    "test_native_runner.py",
+    "test_device_bench.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that start a device are slow: so scripts/check needs none."""
+    """Begin with the longest files; tests that start a device are slow, not for scripts/check."""
+    order = {name: at for at, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
     for item in items:
         if _DEVICES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)

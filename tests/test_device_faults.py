@@ -16,7 +16,7 @@ from virtual_device.relay import Relay
 
 from kit import cli
 from kit.bench import measure
-from kit.devices import _select, adb
+from kit.devices import _direct, _select, adb
 from kit.devices._again import Again
 from kit.errors import DeviceLost
 from kit.results import store
@@ -148,6 +148,8 @@ def test_a_device_that_stays_away_is_an_error_and_put_in_order_later(
 ):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
+    if how == "silence":  # each of these waits it out three times
+        monkeypatch.setattr(_direct, "SILENCE", 2.5)
     plan = PLAN if phase == "pull" else ENDLESS
     one = world(how, False, phase)
     with opened(one.relay.serial, patience=1.0, wrap=one.wrap(phase)) as device:

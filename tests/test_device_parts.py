@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import os
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from kit.bench import cores, gates, paired, sustained, sweep
@@ -262,39 +260,6 @@ def test_throttling_in_words(medians, rest, words):
 
 
 # pairs ------------------------------------------------------------------------------------
-
-
-def test_a_paired_ratio_is_students_t_on_logarithms():
-    from scipy import stats
-
-    rng = np.random.default_rng(0)
-    weather = rng.uniform(1, 2, 6)  # what both of a pair share
-    baseline = 10 * weather
-    own = 10.5 * weather * rng.normal(1, 0.005, 6)
-    ratio, interval = statistics.paired_ratio(list(baseline), list(own))
-    expected = stats.ttest_rel(np.log(own), np.log(baseline)).confidence_interval(0.95)
-    assert ratio == pytest.approx(math.exp(np.log(own / baseline).mean()))
-    assert interval is not None
-    assert (interval.low, interval.high) == pytest.approx(
-        (math.exp(expected.low), math.exp(expected.high))
-    )
-    assert interval.low > 1  # though the weather varies by 100 %
-
-
-def test_a_paired_ratio_by_hand():
-    ratio, interval = statistics.paired_ratio([1.0, 2.0, 4.0], [2.0, 4.0, 8.0])
-    assert ratio == pytest.approx(2)
-    assert interval is not None
-    assert (interval.low, interval.high) == pytest.approx((2, 2))
-    assert statistics.paired_ratio([1.0, 4.0], [2.0, 4.0]) == (pytest.approx(math.sqrt(2)), None)
-    ratio, _ = statistics.paired_ratio([1.0], [3.0, 9.0])  # what has no partner is left out
-    assert ratio == pytest.approx(3)
-
-
-@pytest.mark.parametrize(("baseline", "own"), [([], []), ([1.0], []), ([0.0], [1.0])])
-def test_no_pairs(baseline, own):
-    with pytest.raises(ValueError, match="pairs of times above 0"):
-        statistics.paired_ratio(baseline, own)
 
 
 @pytest.mark.parametrize(

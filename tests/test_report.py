@@ -19,7 +19,7 @@ from report_samples import (
 from kit.errors import ResultError
 from kit.report import html, model, notices, page, tables
 from kit.report.rows import Report, Row
-from kit.results import statistics
+from kit.results import rounds, statistics
 from kit.results.schema import AccuracyResult, DeviceRef, LatencyResult, Plan, Process
 
 PHONE = DeviceRef(kind="phone", name="Pixel 8", serial="38A1")
@@ -78,8 +78,8 @@ def test_speedups_are_against_eager_and_the_same_formats_fp32(report: Report) ->
     assert fp32 is not None
     assert eager is not None
     # Results of one moment took turns: their processes are pairs.
-    assert int8.vs_fp32 == statistics.paired_speedup(fp32.processes, int8.processes)
-    assert int8.vs_eager == statistics.paired_speedup(eager.processes, int8.processes)
+    assert int8.vs_fp32 == rounds.speedup(fp32.run, int8.run)
+    assert int8.vs_eager == rounds.speedup(eager.run, int8.run)
     assert fp32.vs_fp32 is None
     assert eager.vs_eager is None
 

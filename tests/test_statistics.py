@@ -198,35 +198,9 @@ def test_the_interval_of_a_ratio_follows_the_wider_side() -> None:
     assert found.high == pytest.approx(own.high / 4)
 
 
-def test_the_interval_of_a_ratio_covers_and_that_of_pairs_is_narrower() -> None:
-    """Rounds are slow or fast for both: what they share is in no pair."""
-    draw = np.random.default_rng(5)
-    hits, widths = [0, 0], [0.0, 0.0]
-    for _ in range(150):
-        shared = draw.lognormal(0, 0.1, 4)
-        base, fast = (ms * shared * draw.lognormal(0, 0.01, 4) for ms in (20, 4))
-        both = statistics.ratio(over(*base), over(*fast)), statistics.paired_speedup(base, fast)
-        for index, found in enumerate(both):
-            hits[index] += holds(found.interval, 5)
-            assert found.interval is not None
-            widths[index] += found.interval.high - found.interval.low
-    assert hits[0] >= 140
-    assert 132 <= hits[1] <= 149
-    assert widths[1] < 0.2 * widths[0]
-
-
 def test_few_processes_claim_nothing() -> None:
     assert statistics.ratio(over(9, 9), over(3, 3, 3)) == Speedup(3.0, None)
     assert not statistics.ratio(over(9, 9), over(3, 3, 3)).clear
-    assert statistics.paired_speedup([9.0, 9.0], [3.0, 3.0]) == Speedup(pytest.approx(3.0), None)
-
-
-def test_a_paired_speedup_is_the_paired_ratio_turned_around() -> None:
-    base, own = [20.0, 21.0, 22.5], [4.0, 4.1, 4.6]
-    ratio, interval = statistics.paired_ratio(base, own)
-    found = statistics.paired_speedup(base, own)
-    assert interval is not None
-    assert found == Speedup(1 / ratio, Interval(1 / interval.high, 1 / interval.low))
 
 
 def test_a_ratio_of_nothing_is_an_error() -> None:

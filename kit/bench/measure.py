@@ -9,7 +9,7 @@ from pathlib import Path
 import kit
 from kit import bundle as bundles
 from kit import family
-from kit.bench import fits, gates, passes, targets
+from kit.bench import fits, gates, passes, targets, turns
 from kit.bench import runner as runners
 from kit.bench.passes import Place
 from kit.bench.targets import Target
@@ -61,8 +61,8 @@ def measure_all(
 ) -> list[LatencyResult]:
     """Measure several bundles side by side: one result each, in their order.
 
-    Processes are interleaved over formats and bundles, there and back (A B B A …), so that
-    a machine that gets warm or busy does the same to all. A float model that several
+    Processes are interleaved over formats and bundles (`kit.bench.turns`), so that a machine
+    that gets warm or busy does the same to all. A float model that several
     bundles share is measured with the first of them.
 
     Args:
@@ -106,13 +106,12 @@ def _run_all(place: Place, found: Sequence[Target], say: Progress, profile: bool
     rest = ["memory"] * plan.memory + ["profile"] * profile
     most = max(plan.repeats, plan.most_repeats or 0)
     done = 0
-    for repeat in range(most):
+    for repeat, turn in zip(range(most), turns.rounds(found), strict=False):
         if repeat >= plan.repeats and all(passes.resolved(t.processes, plan) for t in found):
             break
         total = (max(plan.repeats, repeat + 1) + len(rest)) * len(found)
         why = f" ({_ADDED})" if repeat >= plan.repeats else ""
-        # There and back again: what drifts with time cancels out of neighbouring pairs.
-        for target in found if repeat % 2 == 0 else reversed(found):
+        for target in turn:
             say(done, total, f"{target.label}: time{why}")
             passes.run(place, target, "time")
             done += 1

@@ -8,7 +8,7 @@ from typing import Any
 
 from kit.bench.rows import Row
 from kit.bundle import REFERENCE
-from kit.results import rounds, statistics
+from kit.results import pairs, rounds, statistics
 from kit.results.schema import Process, Run
 from kit.results.statistics import Interval
 
@@ -21,8 +21,8 @@ class Comparison:
     """How long one target takes, as a share of another's time.
 
     Attributes:
-        ratio: below 1 is faster than the baseline.
-        interval: 95 %, of the mean over pairs; None below three pairs.
+        ratio: below 1 is faster than the baseline; see `kit.results.pairs`.
+        interval: 95 %; None below three pairs.
         pairs: neighbouring processes, one of each target.
         gap_c: largest difference of the battery's temperature within a pair, in degrees
             Celsius; None where no temperature is told.
@@ -66,14 +66,14 @@ def compare(table: Sequence[Row]) -> list[Comparison]:
 
 
 def _compare(baseline: Row, row: Row) -> Comparison:
-    medians = [rounds.medians(r.run) for r in (baseline, row)]
-    ratio, interval = statistics.paired_ratio(*medians)
+    paces = [rounds.paces(r.run) for r in (baseline, row)]
+    ratio, interval = pairs.ratio(*paces)
     return Comparison(
         baseline=baseline,
         row=row,
         ratio=ratio,
         interval=interval,
-        pairs=min(map(len, medians)),
+        pairs=min(map(len, paces)),
         gap_c=_gap(baseline.run, row.run),
     )
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kit.results.schema import LatencyResult, Run
 
 WIDEST = 140  # columns; names of operators are folded beyond
+ENOUGH = 32  # pairs that found 5 % in 20 of 20 on a host where two in five processes were slow
 OPERATORS = 12  # rows of a profile that are shown; the result has all
 
 
@@ -44,7 +45,7 @@ def _comparisons(found: Sequence[Comparison]) -> Table | None:
     shown = _table(
         "compared process by process",
         "time as a share of the baseline's; no difference: all of the interval is within "
-        f"±{100 * MARGIN:.0f} %",
+        f"±{100 * MARGIN:.0f} %{_more(found)}",
     )
     for name in ("baseline", "compared", "time", "95 %", "pairs", "verdict"):
         shown.add_column(name, no_wrap=True, justify="left" if name[0] in "bcv" else "right")
@@ -59,6 +60,12 @@ def _comparisons(found: Sequence[Comparison]) -> Table | None:
             one.verdict,
         )
     return shown
+
+
+def _more(found: Sequence[Comparison]) -> str:
+    """Return what would tell more, where a verdict is not known."""
+    few = any(c.verdict == "not known" and c.pairs < ENOUGH for c in found)
+    return f"; not known: measure with --repeats {ENOUGH}" if few else ""
 
 
 def _name(row: Row, several: bool) -> str:

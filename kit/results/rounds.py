@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kit.results import statistics
+from kit.results import pairs, statistics
 from kit.results.schema import Run
 from kit.results.statistics import Estimate, Speedup
 
@@ -26,6 +26,15 @@ def medians(run: Run) -> list[float]:
     return [statistics.median_ms(process.samples_ns) for process in run.processes]
 
 
+def paces(run: Run) -> list[float]:
+    """Return the time in ms that a tenth of each process's samples beat, in their order.
+
+    What a process costs in the machine's quiet moments; see `kit.results.pairs`.
+    """
+    percent = 100 * pairs.QUIET
+    return [statistics.percentile_ms(p.samples_ns, percent) for p in run.processes]
+
+
 def estimate(run: Run) -> Estimate:
     """Return the median over a run's processes in ms, and its interval."""
     return statistics.estimate([process.samples_ns for process in run.processes])
@@ -38,5 +47,5 @@ def speedup(baseline: Run, own: Run) -> Speedup:
         ValueError: one has no samples, or times that are not above 0.
     """
     if together(baseline, own):
-        return statistics.paired_speedup(medians(baseline), medians(own))
+        return pairs.speedup(paces(baseline), paces(own))
     return statistics.ratio(estimate(baseline), estimate(own))

@@ -178,11 +178,11 @@ def _over_processes(medians: Sequence[float], pooled: NDArray[np.float64]) -> In
     within = median_ci95_ms(pooled)
     if within is None:
         return None
-    between = _student(np.log(medians))
+    between = student(np.log(medians))
     return Interval(min(between.low, within.low), max(between.high, within.high))
 
 
-def _student(logs: NDArray[np.float64]) -> Interval:
+def student(logs: NDArray[np.float64]) -> Interval:
     """Return the 95 % interval of a geometric mean (`scipy.stats.t`), from logarithms."""
     mean = float(logs.mean())
     half = _quantile(len(logs)) * float(logs.std(ddof=1)) / math.sqrt(len(logs))
@@ -216,7 +216,7 @@ def processes_needed(medians: Sequence[float], half_width: float, most: int) -> 
 def ratio(baseline: Estimate, own: Estimate) -> Speedup:
     """Return the speed-up between two medians that were measured apart.
 
-    For processes that took turns `paired_speedup` knows more.
+    For processes that took turns `kit.results.pairs` knows more.
 
     The interval combines the two medians' own intervals on the log scale, where a ratio
     is a difference: half widths add as the root of the sum of squares. They are taken
@@ -243,42 +243,6 @@ def _ratio_interval(baseline: Estimate, own: Estimate) -> Interval | None:
     )
     middle = baseline.median / own.median
     return Interval(middle * math.exp(-down), middle * math.exp(up))
-
-
-def paired_ratio(baseline: Sequence[float], own: Sequence[float]) -> tuple[float, Interval | None]:
-    """Return the geometric mean of `own` over `baseline`, and its 95 % interval.
-
-    Number i of both was taken at nearly the same time, so what slows a machine down for a
-    while cancels out of each pair. Student's t on the logarithms of the ratios
-    (`scipy.stats.t`): pairs, not samples, are what is independent here.
-
-    Args:
-        baseline: medians of processes, above 0.
-        own: as many, or more: the rest is left out.
-
-    Returns:
-        The ratio, and the interval; None below `LEAST_PROCESSES` pairs.
-
-    Raises:
-        ValueError: there are no pairs, or times that are not above 0.
-    """
-    count = min(len(baseline), len(own))
-    if count == 0 or min(*baseline, *own) <= 0:
-        raise ValueError("a ratio needs pairs of times above 0")
-    logs = np.log(np.asarray(own[:count]) / np.asarray(baseline[:count]))
-    interval = _student(logs) if count >= LEAST_PROCESSES else None
-    return math.exp(float(logs.mean())), interval
-
-
-def paired_speedup(baseline: Sequence[float], own: Sequence[float]) -> Speedup:
-    """Return how many times as fast `own` is, from medians of processes that took turns.
-
-    Raises:
-        ValueError: as `paired_ratio`.
-    """
-    share, interval = paired_ratio(baseline, own)
-    ends = None if interval is None else Interval(1 / interval.high, 1 / interval.low)
-    return Speedup(1 / share, ends)
 
 
 def top1_margin95(agreement: float, images: int) -> float:

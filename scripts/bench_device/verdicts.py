@@ -21,7 +21,7 @@ PLAN = Plan(
     warmup_seconds=0.05,
     runs=50,
     seconds=0.15,
-    repeats=8,
+    repeats=32,
     max_seconds=10,
 )
 Say = Callable[[str], None]

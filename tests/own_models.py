@@ -56,6 +56,21 @@ class Attention(nn.Module):
         return self.head(t.mean(1))
 
 
+class Transformer(Attention):
+    """A whole block, with the operators of `Gelu` in it."""
+
+    def __init__(self):
+        super().__init__()
+        self.up, self.down = nn.Linear(16, 32), nn.Linear(32, 16)
+
+    def forward(self, x):
+        t = self.stem(x).flatten(2).transpose(1, 2) + self.pos
+        n = self.norm(t)
+        t = t + self.attn(n, n, n, need_weights=False)[0]
+        t = t + self.down(F.gelu(self.up(self.norm(t))))
+        return self.head(torch.sin(t).mean(1))
+
+
 class Functional(nn.Module):
     """Layers that are functions, a decision on a shape, and arguments that are not used."""
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from kit.bench import cores, gates, paired, sustained, sweep
+from kit.commands import _device_tables
 from kit.devices import _condition, _job, _lock
 from kit.devices._parse import Cluster
 from kit.errors import UsageError
@@ -281,6 +282,20 @@ def test_a_verdict(ratio, interval, verdict):
     ends = None if interval is None else statistics.Interval(*interval)
     row = SimpleNamespace()
     assert paired.Comparison(row, row, ratio, ends, 3, None).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "pairs", "told"),
+    [((1.1, 1.0), 10, True), ((1.0, 1.0), 10, False), ((1.1,), 32, False)],
+)
+def test_what_is_not_known_comes_with_what_would_tell(verdicts, pairs, told):
+    row = SimpleNamespace(bundle=SimpleNamespace(hash="0", name="v2"), label="lite static")
+    found = [
+        paired.Comparison(row, row, ratio, statistics.Interval(0.97, 2 * ratio - 0.97), pairs, None)
+        for ratio in verdicts
+    ]
+    shown = _device_tables._comparisons(found)
+    assert ("not known: measure with --repeats 32" in str(shown.caption)) == told
 
 
 def test_rows_are_compared_with_the_first_of_their_format():

@@ -171,6 +171,7 @@ def test_a_unit_and_the_direction_do_not_matter(count, scale, seed) -> None:
         )
 
 
+@pytest.mark.slow
 def test_in_a_busy_machines_noise_it_covers_and_finds_what_students_t_does_not() -> None:
     draw = np.random.default_rng(8)
     hits = found = students = 0

@@ -363,7 +363,7 @@ def own_cache(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("factory", "side"),
     # At 32 px the last layers of a ResNet see one pixel: 8 pictures do not cover the others.
-    [("Gelu", PX), ("Concat", PX), ("Attention", PX), ("Functional", PX), ("resnet", 96)],
+    [("Concat", PX), ("Transformer", PX), ("Functional", PX), ("resnet", 96)],
 )
 def test_every_format_is_built(own, tmp_path, factory, side):
     count = 8 if side == PX else 32

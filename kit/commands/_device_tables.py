@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kit.results.schema import LatencyResult, Run
 
 WIDEST = 140  # columns; names of operators are folded beyond
-ENOUGH = 32  # pairs that found 5 % in 20 of 20 on a host where two in five processes were slow
+ENOUGH = 32  # pairs; they found 5 % wherever two in five processes were slowed by other work
 OPERATORS = 12  # rows of a profile that are shown; the result has all
 
 

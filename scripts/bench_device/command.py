@@ -53,12 +53,15 @@ def _verdicts(arguments: argparse.Namespace, folder: Path) -> int:
     called = sum(c.verdict in ("faster", "slower") for c in equal)
     detected = sum(c.verdict == "slower" for c in slowed)
     ratios = sorted(c.ratio for c in slowed)
-    print(f"a bundle with itself: a difference is called in {called} of {len(equal)}")
-    print(
-        f"5 % more work: called slower in {detected} of {len(slowed)}; "
-        f"time {ratios[len(ratios) // 2]:.3f} in the middle"
-    )
-    return int(called > AT_MOST_CALLED or detected < AT_LEAST_CALLED)
+    if equal:
+        print(f"a bundle with itself: a difference is called in {called} of {len(equal)}")
+    if slowed:
+        print(
+            f"5 % more work: called slower in {detected} of {len(slowed)}; "
+            f"time {ratios[len(ratios) // 2]:.3f} in the middle"
+        )
+    missed = detected * OF_SLOWED < AT_LEAST_CALLED * len(slowed)
+    return int(called * OF_EQUAL > AT_MOST_CALLED * len(equal) or missed)
 
 
 def _transfers(arguments: argparse.Namespace, folder: Path) -> int:

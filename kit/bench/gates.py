@@ -183,7 +183,7 @@ def _drifting(drift: float) -> str:
         )
     return (
         f"samples got {-100 * drift:.0f} % faster while they were taken, as after a short "
-        "warm-up or another program that ended: measure with --official"
+        f"warm-up or another program that ended: {_QUIETER} (--official warms up for longest)"
     )
 
 

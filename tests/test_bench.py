@@ -21,7 +21,7 @@ from kit.results.schema import LatencyResult, Plan
 
 
 def test_presets() -> None:
-    assert plan.preset("default", 3) == Plan(threads=3, most_repeats=10)
+    assert plan.preset("default", 3) == Plan(threads=3, most_repeats=10, most_pairs=32)
     official = plan.preset("official")
     assert official.runs >= 1024
     assert official.seconds >= 60

@@ -246,11 +246,21 @@ def test_what_ran_is_said_not_what_was_planned(measured) -> None:
 
 
 def test_a_quick_look_stays_one() -> None:
-    options = dict.fromkeys(("official", "threads", "repeats", "precision", "cool_wait"))
+    options = dict.fromkeys(("official", "threads", "repeats", "pairs", "precision", "cool_wait"))
     made = plan({**options, "quick": True, "cool": 30.0, "sustained": None})
     assert (made.name, made.cool_c, made.repeats) == ("quick", 30.0, 1)
     made = plan({**options, "quick": False, "cool": 30.0, "sustained": None})
     assert made.name == "custom"
+
+
+def test_pairs_are_added_as_asked() -> None:
+    options = dict.fromkeys(
+        ("quick", "official", "threads", "repeats", "precision", "cool", "cool_wait", "sustained")
+    )
+    assert plan({**options, "pairs": None}).most_pairs == 32
+    made = plan({**options, "pairs": 96})
+    assert (made.name, made.repeats, made.most_pairs) == ("custom", 3, 96)
+    assert plan({**options, "pairs": 96, "sustained": 1.0}).most_pairs is None
 
 
 def test_versions_of_a_runner_are_told_apart(monkeypatch, capsys) -> None:

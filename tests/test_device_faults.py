@@ -234,6 +234,7 @@ def test_a_run_that_was_resumed_was_started_once(world):
         assert code == 0
         assert folder.read("count") == b"run\n"
     assert one.losing.done
+    assert left(one.device) == []
 
 
 @pytest.mark.slow
@@ -241,6 +242,7 @@ def test_the_command_line_when_the_device_stays_away(world, tiny_bundle, tmp_pat
     one = world("rst", False, "run")
     output = tmp_path / "result.json"
     options = ("--format", "onnx", "--official", "--device", one.relay.serial, "-o", output)
+    assert runners(one.device) == []
     with kit("bench", tiny_bundle.path, *options) as child:
         until(lambda: bool(runners(one.device)), 60)
         one._cut(0, "either")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -133,7 +132,7 @@ def test_equal_times_have_an_interval_of_hardly_any_width(count) -> None:
     assert (interval.low, interval.high) == pytest.approx((1, 1), abs=0.0011)
 
 
-@pytest.mark.parametrize("count", [10, 24])
+@pytest.mark.parametrize("count", [10, 24, 64])
 @pytest.mark.parametrize(
     "weather",
     [lambda n: np.linspace(1, 1.3, n), lambda n: np.where(np.arange(n) < n // 2, 1, 1.15)],
@@ -171,6 +170,27 @@ def test_a_unit_and_the_direction_do_not_matter(count, scale, seed) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "count", "known"),
+    [
+        (0.99, 1.02, 16, True),
+        (0.99, 1.02, 15, False),  # narrow by luck
+        (0.98, 1.03, 1000, False),
+        (1.001, 1.06, 1000, False),  # it leaves out 1: no reason to stop
+        (1.02, 1.03, 16, True),
+        (1.2, 1.4, 3, True),  # far from 1
+        (1.2, 1.5, 3, False),
+        (1 / 1.4, 1 / 1.2, 3, True),
+        (1 / 1.5, 1 / 1.2, 3, False),
+    ],
+)
+def test_a_ratio_is_known_when_its_interval_is_narrow_or_far_from_one(
+    low, high, count, known
+) -> None:
+    assert pairs.known(Interval(low, high), count, 0.02) is known
+    assert not pairs.known(None, count, 0.02)
+
+
 @pytest.mark.slow
 def test_in_a_busy_machines_noise_it_covers_and_finds_what_students_t_does_not() -> None:
     draw = np.random.default_rng(8)
@@ -189,5 +209,4 @@ def test_in_a_busy_machines_noise_it_covers_and_finds_what_students_t_does_not()
 
 def test_a_pace_is_what_a_tenth_of_a_process_beats() -> None:
     process = Process(load_ns=1, first_ns=1, samples_ns=tuple(range(1_000_000, 12_000_000, 10**6)))
-    run = SimpleNamespace(processes=(process, process))
-    assert rounds.paces(run) == [2.0, 2.0]  # of 1 to 11 ms
+    assert rounds.paces([process, process]) == [2.0, 2.0]  # of 1 to 11 ms

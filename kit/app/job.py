@@ -89,7 +89,7 @@ class AppJob:
                 "measure again; is the device's storage full?",
             )
 
-    def wait(self) -> None:
+    def wait(self, idle: float = 0.0) -> None:
         """Wait until it is time to ask again: soon at first, then less and less often."""
         time.sleep(self._pause)
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)

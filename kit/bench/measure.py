@@ -11,6 +11,7 @@ from kit import bundle as bundles
 from kit import family
 from kit.bench import fits, gates, passes, targets, turns
 from kit.bench import runner as runners
+from kit.bench.enough import Enough
 from kit.bench.passes import Place
 from kit.bench.targets import Target
 from kit.bundle import REFERENCE, Bundle
@@ -22,7 +23,6 @@ from kit.results.schema import Context, LatencyResult, Plan, Run
 from kit.runners import drive
 
 Progress = Callable[[int, int, str], None]  # processes done, of how many, what runs now
-_ADDED = "more, the median is not known well enough"
 
 
 def measure(
@@ -104,15 +104,15 @@ def measure_all(
 def _run_all(place: Place, found: Sequence[Target], say: Progress, profile: bool) -> None:
     plan = place.plan
     rest = ["memory"] * plan.memory + ["profile"] * profile
-    most = max(plan.repeats, plan.most_repeats or 0)
+    enough = Enough(found, plan)
     done = 0
-    for repeat, turn in zip(range(most), turns.rounds(found), strict=False):
-        if repeat >= plan.repeats and all(passes.resolved(t.processes, plan) for t in found):
+    for count, turn in enumerate(turns.rounds(found)):
+        lacks = enough.lacks(count)
+        if lacks is None:
             break
-        total = (max(plan.repeats, repeat + 1) + len(rest)) * len(found)
-        why = f" ({_ADDED})" if repeat >= plan.repeats else ""
+        total = (max(plan.repeats, count + 1) + len(rest)) * len(found)
         for target in turn:
-            say(done, total, f"{target.label}: time{why}")
+            say(done, total, f"{target.label}: time{lacks}")
             passes.run(place, target, "time")
             done += 1
     total = done + len(rest) * len(found)

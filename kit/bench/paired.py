@@ -55,18 +55,28 @@ def compare(table: Sequence[Row]) -> list[Comparison]:
     The baseline is the first bundle's row of the same format, or else the first row.
     Eager PyTorch is left out: its runner is another one.
     """
-    rows = [row for row in table if row.run.format != REFERENCE]
+    found = sides([row.run.format for row in table])
+    return [_compare(table[baseline], table[other]) for baseline, other in found]
+
+
+def sides(formats: Sequence[str]) -> list[tuple[int, int]]:
+    """Return which of a measurement's targets, by their formats, is compared with which.
+
+    Returns:
+        The numbers of a baseline and of what is compared with it, see `compare`.
+    """
+    own = [index for index, name in enumerate(formats) if name != REFERENCE]
     found = []
-    for index, row in enumerate(rows):
-        same = [other for other in rows[:index] if other.run.format == row.run.format]
-        baseline = (same or rows)[0]
-        if baseline is not row:
-            found.append(_compare(baseline, row))
+    for index in own:
+        same = [other for other in own if formats[other] == formats[index]]
+        baseline = same[0] if same[0] != index else own[0]
+        if baseline != index:
+            found.append((baseline, index))
     return found
 
 
 def _compare(baseline: Row, row: Row) -> Comparison:
-    paces = [rounds.paces(r.run) for r in (baseline, row)]
+    paces = [rounds.paces(r.run.processes) for r in (baseline, row)]
     ratio, interval = pairs.ratio(*paces)
     return Comparison(
         baseline=baseline,

@@ -11,6 +11,10 @@ Name = Literal["quick", "default", "official"]
 # Medians of processes with a standard deviation of 1 % are known to 2 % after four of them, of
 # 2 % after six; ten still come to an end, and their interval covers as it says.
 MOST = 10
+# A bundle against another. On a quiet device 16 pairs tell 2 % apart; 32 did on a shared host
+# where two in five processes were slowed, and where nearly all were, 128 (docs/speed.md).
+PAIRS = 32
+MOST_PAIRS = 128
 
 # MLPerf Inference asks for 1024 queries and 60 s at least of a single stream.
 # https://github.com/mlcommons/inference_policies/blob/master/inference_rules.adoc
@@ -25,7 +29,7 @@ _PRESETS: dict[Name, Plan] = {
         max_seconds=10,
         memory=False,
     ),
-    "default": Plan(most_repeats=MOST),
+    "default": Plan(most_repeats=MOST, most_pairs=PAIRS),
     "official": Plan(
         name="official",
         warmup_runs=50,
@@ -44,6 +48,7 @@ def preset(name: Name, threads: int = 1) -> Plan:
 
     ``quick`` is a look, with one process and no memory pass; ``default`` is for work;
     ``official`` takes 1024 samples and 60 s in each of three processes. The last two add
-    processes, up to ten, while the median is not known to 2 %.
+    processes, up to ten, while the median is not known to 2 %, and ``default`` up to 32 while
+    it is not known how bundles compare.
     """
     return _PRESETS[name].model_copy(update={"threads": threads})

@@ -62,6 +62,7 @@ def plan(minutes: float, base: Plan) -> Plan:
         "seconds": seconds,
         "repeats": 1,
         "most_repeats": None,
+        "most_pairs": None,
         "max_seconds": seconds + MINUTE,
     }
     return base.model_copy(update=changes)

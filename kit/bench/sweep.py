@@ -61,7 +61,8 @@ def sweep(
     rounds = []
     for index, setting in enumerate(tried, 1):
         mask = cores.mask(setting.cpus, device.clusters)
-        wanted = plan.model_copy(update={"threads": setting.threads, "cpus": mask})
+        changes = {"threads": setting.threads, "cpus": mask, "most_pairs": None}
+        wanted = plan.model_copy(update=changes)
 
         def say(
             done: int, total: int, label: str, n: int = index, of: str = setting.options

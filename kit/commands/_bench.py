@@ -228,7 +228,7 @@ def check(options: Mapping[str, Any]) -> None:
         raise UsageError(
             f"--sweep tries threads and cores itself, so --{own[0]} has no place", "leave it out"
         )
-    if sustained and (counts := sorted({"quick", "official", "repeats"} & given)):
+    if sustained and (counts := sorted({"quick", "official", "repeats", "pairs"} & given)):
         raise UsageError(
             f"--sustained is one process of its own length, so --{counts[0]} has no place",
             "leave it out",

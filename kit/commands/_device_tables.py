@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from kit.results.schema import LatencyResult, Run
 
 WIDEST = 140  # columns; names of operators are folded beyond
-ENOUGH = 32  # pairs; they found 5 % wherever two in five processes were slowed by other work
 OPERATORS = 12  # rows of a profile that are shown; the result has all
 
 
@@ -64,8 +63,10 @@ def _comparisons(found: Sequence[Comparison]) -> Table | None:
 
 def _more(found: Sequence[Comparison]) -> str:
     """Return what would tell more, where a verdict is not known."""
-    few = any(c.verdict == "not known" and c.pairs < ENOUGH for c in found)
-    return f"; not known: measure with --repeats {ENOUGH}" if few else ""
+    from kit.bench.plan import MOST_PAIRS
+
+    few = any(c.verdict == "not known" and c.pairs < MOST_PAIRS for c in found)
+    return f"; not known: measure with --pairs {MOST_PAIRS}" if few else ""
 
 
 def _name(row: Row, several: bool) -> str:

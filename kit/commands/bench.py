@@ -47,9 +47,15 @@ _PATH = click.Path(path_type=Path)
     help="Fresh processes of each format; more are added while the median is not known well.",
 )
 @click.option(
+    "--pairs",
+    type=click.IntRange(1, 1000),
+    help="Of several bundles: add processes up to here while their difference is not known well. "
+    "Default: 32; none with --quick and --official.",
+)
+@click.option(
     "--precision",
     type=Finite(0.1, 50),
-    help="Percent of the median that half its 95 % interval may have. Default: 2.",
+    help="Percent that half a 95 % interval may have, of a median or a comparison. Default: 2.",
 )
 @click.option(
     "--cool",
@@ -141,6 +147,8 @@ def plan(options: dict[str, Any]) -> Plan:
     if (repeats := options["repeats"]) is not None:
         most = made.most_repeats
         changes |= {"repeats": repeats, "most_repeats": most and max(most, repeats)}
+    if (pairs := options["pairs"]) is not None:
+        changes["most_pairs"] = pairs
     if (percent := options["precision"]) is not None:
         changes["precision"] = percent / 100
     if (cool := options["cool"]) is not None:

@@ -20,8 +20,12 @@ class Job(Protocol):
     def poll(self) -> tuple[list[str], int | None]:
         """Return the complete lines of stdout since the last call, and the exit code or None."""
 
-    def wait(self) -> None:
-        """Wait until it is time to poll again."""
+    def wait(self, idle: float = 0.0) -> None:
+        """Wait until it is time to poll again.
+
+        Args:
+            idle: seconds in which nothing of interest can happen, unless the command fails.
+        """
 
     def stderr(self) -> str:
         """Return the end of what the command wrote to stderr."""

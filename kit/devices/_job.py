@@ -82,8 +82,15 @@ class AdbJob:
         self._lines += len(lines)
         return lines, self._code(head)
 
-    def wait(self) -> None:
-        """Wait until it is time to ask again: soon at first, then less and less often."""
+    def wait(self, idle: float = 0.0) -> None:
+        """Wait until it is time to ask again: soon at first, then less and less often.
+
+        While the command is busy for some seconds anyway it is left alone: what a look costs
+        the device, it costs the samples.
+        """
+        if idle > 0:
+            time.sleep(min(idle, _LONGEST_PAUSE))
+            return
         time.sleep(self._pause)
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 

@@ -14,7 +14,7 @@ from kit.report import accuracy, contexts, labels
 from kit.report.accuracy import Accuracy
 from kit.report.contexts import Member, Setting, utc
 from kit.report.rows import Report, Row, Timing
-from kit.results import pairs, rounds, statistics
+from kit.results import rounds, statistics
 from kit.results.schema import AccuracyResult, LatencyResult
 from kit.results.statistics import Speedup
 
@@ -139,7 +139,7 @@ def _ratio(baselines: Sequence[Timing], own: Timing) -> Speedup | None:
         key=lambda t: (abs(t.created - own.created), t.bundle.hash != own.bundle.hash),
     )
     if nearest.created == own.created and rounds.together(nearest.run, own.run):
-        return pairs.speedup(rounds.paces(nearest.run), rounds.paces(own.run))
+        return rounds.speedup(nearest.run, own.run)
     return statistics.ratio(nearest.median, own.median)
 
 

@@ -21,8 +21,9 @@ Floats = NDArray[np.float64]
 
 QUIET = 0.1  # the share of a process's samples that is faster than its pace
 LEAST_SWAPPED = 10  # pairs; with fewer, swaps are too few for an interval of use
+LEAST_NARROW = 16  # pairs; with fewer, intervals are narrow by luck too often
 _SWAPS = 1023  # drawn where there are more; ten pairs still have all of theirs looked at
-_LEAST_SPELL, _MOST_SPELL = 3, 5  # rounds that are searched for a quiet process
+_LEAST_SPELL, _MOST_SPELL = 3, 16  # rounds that are searched for a quiet process
 _STEP = 5e-4  # of a ratio: how finely the ends of an interval are sought
 
 
@@ -32,12 +33,13 @@ def ratio(baseline: Sequence[float], own: Sequence[float]) -> tuple[float, Inter
     Number i of both was taken at nearly the same time, so what slows a machine down for a
     while is in both of a pair.
 
-    From `LEAST_SWAPPED` pairs on: in every three to five rounds in a row the best of both sides
-    are compared; the ratio is Tukey's trimean over all such rows of rounds. The interval holds
-    every ratio that a permutation test does not refuse (`scipy.stats.permutation_test`, which
-    swaps the two of a pair): if two things differ by that ratio alone, each swap is as likely as
-    none. Nothing is assumed of how times are distributed. Below, it is the geometric mean with
-    Student's t on the logarithms, which takes them to be about normal.
+    From `LEAST_SWAPPED` pairs on: in every spell of rounds in a row (a quarter of all, 3 to 16)
+    the best of both sides are compared; the ratio is Tukey's trimean over all spells. The
+    interval holds every ratio that a permutation test does not refuse
+    (`scipy.stats.permutation_test`, which swaps the two of a pair): if two things differ by that
+    ratio alone, each swap is as likely as none. Nothing is assumed of how times are distributed.
+    Below, it is the geometric mean with Student's t on the logarithms, which takes them to be
+    about normal.
 
     Args:
         baseline: one time for each process, above 0, in the order they ran.
@@ -58,6 +60,20 @@ def ratio(baseline: Sequence[float], own: Sequence[float]) -> tuple[float, Inter
     apart = other - one
     interval = student(apart) if count >= LEAST_PROCESSES else None
     return math.exp(float(apart.mean())), interval
+
+
+def known(interval: Interval | None, count: int, precision: float) -> bool:
+    """Return whether more pairs than `count` would tell nothing more of use.
+
+    That is where the interval of a ratio is narrow, its half at most `precision` of the ratio,
+    or farther from 1 than it is wide. Neither asks whether it leaves out 1: who stops as soon
+    as it does calls equal things different far more often than in 5 of 100 measurements.
+    """
+    if interval is None:
+        return False
+    low, high = math.log(interval.low), math.log(interval.high)
+    narrow = count >= LEAST_NARROW and (high - low) / 2 <= precision
+    return narrow or max(low, -high) > high - low
 
 
 def speedup(baseline: Sequence[float], own: Sequence[float]) -> Speedup:

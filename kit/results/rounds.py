@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kit.results import pairs, statistics
-from kit.results.schema import Run
+from kit.results.schema import Process, Run
 from kit.results.statistics import Estimate, Speedup
 
 
@@ -26,13 +28,13 @@ def medians(run: Run) -> list[float]:
     return [statistics.median_ms(process.samples_ns) for process in run.processes]
 
 
-def paces(run: Run) -> list[float]:
+def paces(processes: Sequence[Process]) -> list[float]:
     """Return the time in ms that a tenth of each process's samples beat, in their order.
 
     What a process costs in the machine's quiet moments; see `kit.results.pairs`.
     """
     percent = 100 * pairs.QUIET
-    return [statistics.percentile_ms(p.samples_ns, percent) for p in run.processes]
+    return [statistics.percentile_ms(p.samples_ns, percent) for p in processes]
 
 
 def estimate(run: Run) -> Estimate:
@@ -47,5 +49,5 @@ def speedup(baseline: Run, own: Run) -> Speedup:
         ValueError: one has no samples, or times that are not above 0.
     """
     if together(baseline, own):
-        return pairs.speedup(paces(baseline), paces(own))
+        return pairs.speedup(paces(baseline.processes), paces(own.processes))
     return statistics.ratio(estimate(baseline), estimate(own))

@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 class _Record(BaseModel):
@@ -137,8 +137,10 @@ class Plan(_Record):
         repeats: fresh processes.
         most_repeats: processes are added up to here while the median is not known well
             enough; None adds none.
-        precision: half the width of the median's 95 % interval that is well enough, as a
-            share of the median.
+        most_pairs: the same while it is not known well enough how bundles that are measured
+            side by side compare, see `kit.bench.enough`.
+        precision: half the width of a 95 % interval that is well enough: of a median as its
+            share, of a comparison as a share of its ratio.
         max_seconds: a process stops sampling here even if `runs` is not reached.
         threads: of the runtime.
         cpus: mask of the cores to run on, in hexadecimal; empty for all.
@@ -157,6 +159,7 @@ class Plan(_Record):
     max_seconds: float = Field(default=60.0, gt=0)
     threads: int = Field(default=1, ge=1)
     most_repeats: int | None = Field(default=None, ge=1)
+    most_pairs: int | None = Field(default=None, ge=1)
     precision: float = Field(default=0.02, gt=0, lt=1)
     cpus: str = Field(default="", pattern="^[0-9a-f]*$")
     cool_c: float = 38.0

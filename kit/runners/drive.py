@@ -81,6 +81,7 @@ def _patience(transcript: Transcript, request: Request, silence: float) -> float
 
 def _listen(job: Job, request: Request, silence: float) -> tuple[Transcript, int]:
     transcript, heard = Transcript(), time.monotonic()
+    until = heard + request.warmup_seconds + request.min_seconds  # not over before
     while True:
         lines, code = job.poll()
         for line in lines:
@@ -95,7 +96,7 @@ def _listen(job: Job, request: Request, silence: float) -> tuple[Transcript, int
                 f"{transcript.stage!r}" + _tail(job.stderr()),
                 "the machine may be overloaded, or the model hangs in this runtime",
             )
-        job.wait()
+        job.wait(until - time.monotonic())
 
 
 def _check(name: str, transcript: Transcript, code: int, stderr: str) -> None:

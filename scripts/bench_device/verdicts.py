@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kit.bench import measure, paired
+from kit.bench.plan import MOST_PAIRS
 from kit.bench.rows import rows
 from kit.devices._contract import Device
 from kit.results.schema import Plan
@@ -22,6 +23,7 @@ PLAN = Plan(
     runs=50,
     seconds=0.15,
     repeats=32,
+    most_pairs=MOST_PAIRS,
     max_seconds=10,
 )
 Say = Callable[[str], None]
@@ -71,5 +73,5 @@ def count(
     for number in range(times):
         found.append(compare(device, one, other, format_))
         last = found[-1]
-        say(f"{number + 1}/{times}: {last.ratio:.4f}, {last.verdict}")
+        say(f"{number + 1}/{times}: {last.ratio:.4f}, {last.pairs} pairs, {last.verdict}")
     return found

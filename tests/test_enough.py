@@ -1,0 +1,97 @@
+"""When no more processes are added: what is asked, and what a real measurement does then."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from conftest import FAST
+
+from kit.bench import measure
+from kit.bench.enough import Enough
+from kit.results.schema import Plan, Process
+
+PLAN = Plan(repeats=3, most_repeats=5, most_pairs=100)
+MEDIAN, DIFFERENCE = "the median is not known", "the difference is not known"
+
+
+def target(bundle: object, name: str = "onnx", ms: float = 10.0, wobble: float = 0.0) -> Any:
+    """Return a target that has 128 processes; every second one takes longer by a share."""
+    times = [ms * (1 + wobble * (number % 2)) for number in range(128)]
+    processes = [
+        Process(load_ns=1, first_ns=1, samples_ns=(int(time * 1e6),) * 10) for time in times
+    ]
+    return SimpleNamespace(bundle=bundle, name=name, all=processes, processes=[])
+
+
+def rounds_of(plan: Plan, *found: Any) -> list[str]:
+    """Return what each round was for, as `measure` asks."""
+    enough, told = Enough(found, plan), []
+    while (lacks := enough.lacks(len(told))) is not None:
+        told.append(lacks)
+        for one in found:
+            one.processes.append(one.all[len(one.processes)])
+    return told
+
+
+def test_what_is_known_at_once_takes_the_planned_rounds() -> None:
+    assert rounds_of(PLAN, target("a")) == [""] * 3
+    assert rounds_of(PLAN, target("a"), target("b", ms=20.0)) == [""] * 3
+
+
+def test_what_is_equal_is_believed_from_sixteen_pairs_on() -> None:
+    told = rounds_of(PLAN, target("a"), target("b"))
+    assert told[:3] == [""] * 3
+    assert len(told) == 16
+    assert all(DIFFERENCE in why for why in told[3:])
+
+
+def test_without_pairs_to_add_the_medians_decide() -> None:
+    plan = PLAN.model_copy(update={"most_pairs": None})
+    told = rounds_of(plan, target("a", wobble=0.5), target("b"))
+    assert len(told) == 5
+    assert all(MEDIAN in why for why in told[3:])
+    assert len(rounds_of(plan, target("a"), target("b"))) == 3
+
+
+@pytest.mark.parametrize(("most", "rounds"), [(20, 20), (100, 100), (2, 5)])
+def test_what_stays_unknown_ends_with_the_plan(monkeypatch, most, rounds) -> None:
+    monkeypatch.setattr("kit.results.pairs.known", lambda *given: False)
+    plan = PLAN.model_copy(update={"most_pairs": most})
+    told = rounds_of(plan, target("a", wobble=0.5), target("b"))
+    assert len(told) == rounds
+
+
+def test_a_difference_is_looked_at_when_the_pairs_have_doubled(monkeypatch) -> None:
+    looks = []
+    monkeypatch.setattr(
+        "kit.results.pairs.known", lambda interval, count, precision: looks.append(count)
+    )
+    assert len(rounds_of(PLAN, target("a"), target("b"))) == 100
+    assert looks == [3, 16, 32, 64]
+
+
+def test_only_bundles_are_waited_for() -> None:
+    """The formats of one bundle, and eager PyTorch, are not compared to two percent."""
+    own = object()
+    assert len(rounds_of(PLAN, target(own), target(own, "lite"))) == 3
+    assert len(rounds_of(PLAN, target(own), target("b", "reference"))) == 3
+
+
+def test_each_bundle_is_waited_for() -> None:
+    found = (target("a"), target("b", ms=20.0), target("c"))
+    assert len(rounds_of(PLAN, *found)) == 16
+
+
+def test_processes_are_added_while_a_difference_is_not_known(tiny_bundle) -> None:
+    changes = {"repeats": 1, "most_pairs": 4, "memory": False}
+    said: list[str] = []
+    results = measure.measure_all(
+        [tiny_bundle.path, tiny_bundle.path],
+        ["onnx"],
+        FAST.model_copy(update=changes),
+        lambda done, of, what: said.append(what),
+    )
+    assert [len(result.runs[0].processes) for result in results] == [4, 4]
+    assert sum(DIFFERENCE in what for what in said) == 6

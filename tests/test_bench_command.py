@@ -98,6 +98,8 @@ def test_the_table_and_one_result_file(tiny_bundle, tmp_path) -> None:
         (["--sweep", "threads", "--threads", "1"], 2, "--threads has no place"),
         (["--sweep", "threads", "--cpus", "all"], 2, "--cpus has no place"),
         (["--sustained", "1", "--repeats", "3"], 2, "--repeats has no place"),
+        (["--sustained", "1", "--pairs", "9"], 2, "--pairs has no place"),
+        (["--pairs", "20"], 2, "is for bundles side by side"),
         (["--sustained", "1", "--quick"], 2, "--quick has no place"),
         (["--sustained", "1", "--official"], 2, "--official has no place"),
         (["--keep"], 2, "--keep leaves files on a device"),

@@ -285,17 +285,29 @@ def test_a_verdict(ratio, interval, verdict):
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "pairs", "told"),
-    [((1.1, 1.0), 10, True), ((1.0, 1.0), 10, False), ((1.1,), 32, False)],
+    ("verdicts", "bundles", "pairs", "told"),
+    [
+        ((1.1, 1.0), "01", 10, "; not known: measure with --pairs 128"),
+        ((1.1, 1.0), "00", 10, "; not known: measure with --repeats 128"),
+        ((1.0, 1.0), "01", 10, ""),
+        ((1.1,), "01", 128, ""),
+    ],
 )
-def test_what_is_not_known_comes_with_what_would_tell(verdicts, pairs, told):
-    row = SimpleNamespace(bundle=SimpleNamespace(hash="0", name="v2"), label="lite static")
+def test_what_is_not_known_comes_with_what_would_tell(verdicts, bundles, pairs, told):
+    rows = [
+        SimpleNamespace(
+            bundle=SimpleNamespace(hash=bundle, name="v2"),
+            run=SimpleNamespace(format="lite"),
+            label="lite static",
+        )
+        for bundle in bundles
+    ]
     found = [
-        paired.Comparison(row, row, ratio, statistics.Interval(0.97, 2 * ratio - 0.97), pairs, None)
+        paired.Comparison(*rows, ratio, statistics.Interval(0.97, 2 * ratio - 0.97), pairs, None)
         for ratio in verdicts
     ]
     shown = _device_tables._comparisons(found)
-    assert ("not known: measure with --repeats 32" in str(shown.caption)) == told
+    assert str(shown.caption).partition("±5 %")[2] == told
 
 
 def test_rows_are_compared_with_the_first_of_their_format():

@@ -209,8 +209,12 @@ def _free(folder: Path, stem: str, taken: Container[Path]) -> Path:
     return next(file for file in files if file not in taken and not os.path.lexists(file))
 
 
-def check(options: Mapping[str, Any]) -> None:
+def check(options: Mapping[str, Any], bundles: int) -> None:
     """Refuse options of `kit bench` that contradict each other; one left out is false or None.
+
+    Args:
+        options: by their names.
+        bundles: how many are measured.
 
     Raises:
         UsageError: they do.
@@ -233,6 +237,10 @@ def check(options: Mapping[str, Any]) -> None:
             f"--sustained is one process of its own length, so --{counts[0]} has no place",
             "leave it out",
         )
+    if "pairs" in given and bundles < 2:
+        raise UsageError("--pairs is for bundles side by side, and there is one", "name another")
+    if "pairs" in given and sweep:
+        raise UsageError("--sweep compares no bundles, so --pairs has no place", "leave it out")
     if "keep" in given and options.get("choice") in (None, LOCAL):
         raise UsageError(
             "--keep leaves files on a device, and this measures on this machine",

@@ -44,7 +44,7 @@ def _comparisons(found: Sequence[Comparison]) -> Table | None:
     shown = _table(
         "compared process by process",
         "time as a share of the baseline's; no difference: all of the interval is within "
-        f"±{100 * MARGIN:.0f} %{_more(found)}",
+        f"±{100 * MARGIN:.0f} %{_more(found, several)}",
     )
     for name in ("baseline", "compared", "time", "95 %", "pairs", "verdict"):
         shown.add_column(name, no_wrap=True, justify="left" if name[0] in "bcv" else "right")
@@ -61,12 +61,13 @@ def _comparisons(found: Sequence[Comparison]) -> Table | None:
     return shown
 
 
-def _more(found: Sequence[Comparison]) -> str:
+def _more(found: Sequence[Comparison], several: bool) -> str:
     """Return what would tell more, where a verdict is not known."""
     from kit.bench.plan import MOST_PAIRS
 
     few = any(c.verdict == "not known" and c.pairs < MOST_PAIRS for c in found)
-    return f"; not known: measure with --pairs {MOST_PAIRS}" if few else ""
+    option = "--pairs" if several else "--repeats"  # formats of one bundle get no pairs
+    return f"; not known: measure with {option} {MOST_PAIRS}" if few else ""
 
 
 def _name(row: Row, several: bool) -> str:

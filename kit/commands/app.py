@@ -234,10 +234,11 @@ def _connected(serial: str) -> Iterator[Again]:
 @click.option("--quick", is_flag=True, help="One process each: a look, not a result to quote.")
 @click.option("--official", is_flag=True, help="1024 samples and 60 s in each of 3 processes.")
 @click.option("--repeats", type=click.IntRange(1, 1000), help="Fresh processes of each format.")
+@click.option("--pairs", type=click.IntRange(1, 1000), help="As for `kit bench`. Default: 32.")
 @click.option(
     "--precision",
     type=Finite(0.1, 50),
-    help="Percent of the median that half its 95 % interval may have. Default: 2.",
+    help="Percent that half a 95 % interval may have. Default: 2.",
 )
 @click.option("--cool", type=Finite(), metavar="°C", help="As for `kit bench`. Default: 38.")
 @click.option("--cool-wait", type=Finite(0), metavar="S", help="No longer than this. Default: 120.")
@@ -261,8 +262,8 @@ def bench(
     from kit.devices import _select
     from kit.results import store
 
-    _bench.check(options)
     given = tuple(dict.fromkeys(bundles))
+    _bench.check(options, len(given))
     serials = _select.serials(choice)
     file = None if output is None else Path(output)
     folder = output is not None and (len(given) * len(serials) > 1 or _bench.is_folder(output))

@@ -100,8 +100,8 @@ def command(bundles: tuple[Path, ...], **options: Any) -> None:
     from kit.commands import _bench
     from kit.results import store
 
-    _bench.check(options)
     given = tuple(dict.fromkeys(bundles))
+    _bench.check(options, len(given))
     serials = _bench.serials(options["choice"])
     output = None if options["output"] is None else Path(options["output"])
     folder = output is not None and (

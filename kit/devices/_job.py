@@ -19,7 +19,8 @@ from kit.results.schema import Condition
 
 _MARK = "==kit:job"
 _KILLED = 9
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds; each look takes the device some time
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0  # seconds; each look takes the device some time
+_PAUSE_SHARE = 0.2  # of the time that passed: so late, at most, the end is seen
 CONDITION_SECONDS = 5.0
 _STDERR_BYTES = 8192
 # Numbers of processes begin anew when a device does.
@@ -59,7 +60,8 @@ class AdbJob:
     ) -> None:
         self._ask, self._serial, self._folder, self._began = ask, serial, folder, began
         self._uptime = began  # at the last look
-        self._lines, self._pause, self._sampled = 0, _FIRST_PAUSE, time.monotonic()
+        self._lines, self._started = 0, time.monotonic()
+        self._sampled = self._started
         self.conditions: list[Condition] = []
         self.pid = _start(ask, serial, folder, command, environment)
 
@@ -88,11 +90,9 @@ class AdbJob:
         While the command is busy for some seconds anyway it is left alone: what a look costs
         the device, it costs the samples.
         """
-        if idle > 0:
-            time.sleep(min(idle, _LONGEST_PAUSE))
-            return
-        time.sleep(self._pause)
-        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        passed = time.monotonic() - self._started
+        pause = max(_SHORTEST_PAUSE, _PAUSE_SHARE * passed, idle)
+        time.sleep(min(pause, _LONGEST_PAUSE))
 
     def stderr(self) -> str:
         """Return the last 8 KiB of stderr."""
@@ -172,7 +172,7 @@ def _start(
         # Added, since a job may have started meanwhile that nobody heard of.
         "{ : >>out && : >>err && echo ... >>pid.part && echo ... >>rc.part || exit 1; "
         f"setsid sh -c {quote([script])} </dev/null >/dev/null 2>&1 & }}; }}; "
-        "n=0; while [ ! -s pid ] && [ $n -lt 50 ]; do sleep 0.1; n=$((n+1)); done; cat pid",
+        "n=0; while [ ! -s pid ] && [ $n -lt 250 ]; do sleep 0.02; n=$((n+1)); done; cat pid",
     )
     number = text.strip().partition("\n")[0]
     if not number.isdigit():

@@ -18,10 +18,10 @@ from kit.results.schema import Plan
 LAYERS = 20
 PLAN = Plan(
     name="custom",
-    warmup_runs=20,
-    warmup_seconds=0.05,
-    runs=50,
-    seconds=0.15,
+    warmup_runs=10,
+    warmup_seconds=0.03,
+    runs=25,
+    seconds=0.1,
     repeats=32,
     most_pairs=MOST_PAIRS,
     max_seconds=10,

@@ -207,6 +207,6 @@ def test_in_a_busy_machines_noise_it_covers_and_finds_what_students_t_does_not()
     assert students <= 30
 
 
-def test_a_pace_is_what_a_tenth_of_a_process_beats() -> None:
-    process = Process(load_ns=1, first_ns=1, samples_ns=tuple(range(1_000_000, 12_000_000, 10**6)))
-    assert rounds.paces([process, process]) == [2.0, 2.0]  # of 1 to 11 ms
+def test_a_pace_is_what_one_in_fifty_samples_beats() -> None:
+    process = Process(load_ns=1, first_ns=1, samples_ns=tuple(range(10**6, 52 * 10**6, 10**6)))
+    assert rounds.paces([process, process]) == [2.0, 2.0]  # of 1 to 51 ms

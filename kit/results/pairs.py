@@ -1,8 +1,8 @@
 """Two things measured in turns against each other: pure functions of one time per process.
 
 Other work on a machine only ever adds time, in spells of milliseconds to minutes. So what two
-models cost is compared in quiet moments. The *pace* of a process is the time that a tenth of its
-samples beat (`rounds.paces`), and of a few rounds in a row the process with the best pace counts.
+models cost is compared in quiet moments. The *pace* of a process is the time that one in fifty of
+its samples beats (`rounds.paces`), and of a few rounds in a row the process with the best pace counts.
 Chen and Revels, "Robust benchmarking in noisy environments" (2016), argue for the minimum of all;
 one taken round by round keeps what a device that gets warm does to both out of the ratio.
 """
@@ -19,7 +19,7 @@ from kit.results.statistics import LEAST_PROCESSES, SEED, Interval, Speedup, stu
 
 Floats = NDArray[np.float64]
 
-QUIET = 0.1  # the share of a process's samples that is faster than its pace
+QUIET = 0.02  # the share of a process's samples that is faster than its pace
 LEAST_SWAPPED = 10  # pairs; with fewer, swaps are too few for an interval of use
 LEAST_NARROW = 16  # pairs; with fewer, intervals are narrow by luck too often
 _SWAPS = 1023  # drawn where there are more; ten pairs still have all of theirs looked at

@@ -29,7 +29,7 @@ def medians(run: Run) -> list[float]:
 
 
 def paces(processes: Sequence[Process]) -> list[float]:
-    """Return the time in ms that a tenth of each process's samples beat, in their order.
+    """Return the time in ms that one in fifty of each process's samples beats, in their order.
 
     What a process costs in the machine's quiet moments; see `kit.results.pairs`.
     """

@@ -2,7 +2,8 @@
 
 Other work on a machine only ever adds time, in spells of milliseconds to minutes. So what two
 models cost is compared in quiet moments. The *pace* of a process is the time that one in fifty of
-its samples beats (`rounds.paces`), and of a few rounds in a row the process with the best pace counts.
+its samples beats (`rounds.paces`), and of some rounds in a row the process with the best pace
+counts.
 Chen and Revels, "Robust benchmarking in noisy environments" (2016), argue for the minimum of all;
 one taken round by round keeps what a device that gets warm does to both out of the ratio.
 """

@@ -20,8 +20,8 @@ PLAN = Plan(
     name="custom",
     warmup_runs=10,
     warmup_seconds=0.03,
-    runs=25,
-    seconds=0.1,
+    runs=50,
+    seconds=0.3,
     repeats=32,
     most_pairs=MOST_PAIRS,
     max_seconds=10,
@@ -74,5 +74,7 @@ def count(
     for number in range(times):
         found.append(compare(device, one, other, format_))
         last = found[-1]
-        say(f"{number + 1}/{times}: {last.ratio:.4f}, {last.pairs} pairs, {last.verdict}")
+        ends = last.interval
+        width = "" if ends is None else f" ({ends.low:.3f} to {ends.high:.3f})"
+        say(f"{number + 1}/{times}: {last.ratio:.4f}{width}, {last.pairs} pairs, {last.verdict}")
     return found

@@ -63,13 +63,25 @@ def test_what_stays_unknown_ends_with_the_plan(monkeypatch, most, rounds) -> Non
     assert len(told) == rounds
 
 
-def test_a_difference_is_looked_at_when_the_pairs_have_doubled(monkeypatch) -> None:
+def test_from_sixteen_pairs_on_it_is_looked_at_when_they_have_doubled(monkeypatch) -> None:
     looks = []
     monkeypatch.setattr(
         "kit.results.pairs.known", lambda interval, count, precision: looks.append(count)
     )
     assert len(rounds_of(PLAN, target("a"), target("b"))) == 100
-    assert looks == [3, 16, 32, 64]
+    assert looks == [*range(3, 16), 16, 32, 64]
+    looks.clear()
+    planned = PLAN.model_copy(update={"repeats": 20})
+    assert len(rounds_of(planned, target("a"), target("b"))) == 100
+    assert looks == [20, 32, 64]
+
+
+def test_a_clear_difference_ends_it_though_medians_took_more_rounds() -> None:
+    plan = PLAN.model_copy(update={"most_repeats": 10})
+    found = target("a", wobble=0.06), target("b", ms=20.0, wobble=0.06)
+    told = rounds_of(plan, *found)
+    assert 5 <= len(told) <= 10
+    assert all(MEDIAN in why for why in told[3:])
 
 
 def test_only_bundles_are_waited_for() -> None:

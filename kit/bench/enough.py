@@ -16,9 +16,10 @@ _DIFFERENCE = " (more, the difference is not known well enough)"
 class Enough:
     """Asked before each round of processes what another one is for.
 
-    A median may be looked at after every round: its interval does not decide anything. Whether
-    bundles differ is looked at a few times only, after the plan's repeats and then whenever the
-    pairs have doubled from `pairs.LEAST_NARROW` on: each look is one more chance to stop on luck.
+    A median may be looked at after every round: its interval does not decide anything. A
+    comparison's does, and each look is one more chance to stop on luck. So from
+    `pairs.LEAST_NARROW` pairs on it is looked at whenever they have doubled; before, only what
+    is far from equal ends it, see `pairs.known`.
     """
 
     def __init__(self, found: Sequence[Target], plan: Plan) -> None:
@@ -39,9 +40,10 @@ class Enough:
         plan = self._plan
         if done < plan.repeats:
             return ""
+        compared = self._compared(done)
         if done < (plan.most_repeats or 0) and not self._resolved():
             return _MEDIAN
-        if done < (plan.most_pairs or 0) and not self._compared(done):
+        if done < (plan.most_pairs or 0) and not compared:
             return _DIFFERENCE
         return None
 
@@ -55,7 +57,8 @@ class Enough:
 
     def _is_look(self, done: int) -> bool:
         times, rest = divmod(done, pairs.LEAST_NARROW)
-        return done == self._plan.repeats or (rest == 0 and times.bit_count() == 1)
+        doubled = rest == 0 and times.bit_count() == 1
+        return done == self._plan.repeats or times == 0 or doubled
 
     def _is_known(self, one: Target, other: Target) -> bool:
         _, interval = pairs.ratio(rounds.paces(one.processes), rounds.paces(other.processes))

@@ -11,8 +11,8 @@ Name = Literal["quick", "default", "official"]
 # Medians of processes with a standard deviation of 1 % are known to 2 % after four of them, of
 # 2 % after six; ten still come to an end, and their interval covers as it says.
 MOST = 10
-# A bundle against another. On a quiet device 16 pairs tell 2 % apart; 32 did on a shared host
-# where two in five processes were slowed, and where nearly all were, 128 (docs/speed.md).
+# A bundle against another, known to 2 %: on a quiet device 16 pairs do, on a shared host where
+# other work slowed two in five processes 32, where it slowed two in three 128 (docs/speed.md).
 PAIRS = 32
 MOST_PAIRS = 128
 

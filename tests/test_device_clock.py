@@ -84,6 +84,7 @@ def jumping(device, jumps):
 
 def test_a_clock_that_jumps_there_changes_no_number(device, tiny_bundle, monkeypatch):
     monkeypatch.setattr(_job, "CONDITION_SECONDS", 0.2)
+    monkeypatch.setattr(_job, "_LONGEST_PAUSE", 0.2)
     with opened(device.serial) as one:
         measure.measure(tiny_bundle, ["onnx"], FAST, device=one)
         before, began = one.pushed, time.monotonic()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from transport_samples import free_port
+from virtual_device import ports
 from virtual_device.device import Device as Virtual
 
 from kit.devices import _select
@@ -48,12 +48,14 @@ def adb_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def direct(monkeypatch: pytest.MonkeyPatch, adb_keys: Path) -> None:
+def direct(monkeypatch: pytest.MonkeyPatch, adb_keys: Path) -> Iterator[None]:
     """No adb server of this machine and no chosen device: kit connects by itself."""
     for name in ("ANDROID_SERIAL", "ADB_SERVER_SOCKET", "ANDROID_ADB_SERVER_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(free_port()))
     monkeypatch.setenv("ANDROID_USER_HOME", str(adb_keys))
+    with ports.closed() as port:
+        monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(port))
+        yield
 
 
 @contextmanager

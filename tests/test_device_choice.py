@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 
 import pytest
-from transport_samples import NAMES, free_port, peer
+from transport_samples import NAMES, peer
+from virtual_device import ports
 
 from kit.commands import devices
 from kit.devices import _select, _server
@@ -63,8 +64,8 @@ def test_address_needs_no_server(x86_64_device, serial):
 
 
 def test_closed_port_is_told():
-    with pytest.raises(DeviceLost, match="Connection refused"):
-        _select.open_transport(f"127.0.0.1:{free_port()}")
+    with ports.closed() as port, pytest.raises(DeviceLost, match="Connection refused"):
+        _select.open_transport(f"127.0.0.1:{port}")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from picture_samples import encode, fill, noise
+from virtual_device import ports
 
 import kit
 from kit import bundle
@@ -444,12 +445,7 @@ with _distributed.together() as group:
 
 @pytest.mark.slow
 def test_a_process_that_is_left_alone_says_so():
-    import socket
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(ports.free())}
     first, second = (
         subprocess.Popen(
             [sys.executable, "-c", FOLLOW],

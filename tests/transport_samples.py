@@ -10,6 +10,7 @@ import threading
 from contextlib import closing, contextmanager
 
 import pytest
+from virtual_device import ports
 
 FOLDER = "/data/local/tmp"
 WAYS = ("server", "direct")
@@ -32,8 +33,10 @@ def no_settings(monkeypatch, tmp_path):
     """No adb server of this machine, no chosen device, keys of the test's own."""
     for name in ("ANDROID_SERIAL", "ADB_SERVER_SOCKET", "ANDROID_ADB_SERVER_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(free_port()))
     monkeypatch.setenv("ANDROID_USER_HOME", str(tmp_path / "keys"))
+    with ports.closed() as port:
+        monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(port))
+        yield
 
 
 @pytest.fixture
@@ -67,12 +70,6 @@ def transport(request, reach, x86_64_device):
     with closing(reach(request.param, x86_64_device.serial)) as opened:
         yield opened
         opened.shell(f"rm -rf {FOLDER}/kit-test")
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import virtual_device
+from virtual_device import ports
 from virtual_device.device import Device
 
 NewDevice = Callable[..., Device]
@@ -62,10 +62,7 @@ class Adb:
 def adb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Adb]:
     if shutil.which("adb") is None:
         pytest.skip("Debian's adb is not installed")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    one = Adb(tmp_path_factory.mktemp("adb-home"), port)
+    one = Adb(tmp_path_factory.mktemp("adb-home"), ports.free())
     yield one
     one("kill-server")
 

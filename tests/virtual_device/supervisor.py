@@ -23,7 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from virtual_device import clocks, confine, mounts
+from virtual_device import clocks, confine, mounts, ports
 from virtual_device.pump import Pump
 
 INNER_PORT = 5555
@@ -42,7 +42,7 @@ class Supervisor:
         self.root, self.folder = Path(config["root"]), Path(config["folder"])
         self.qemu, self.proot = config["qemu"], config["proot"]
         self.storage = self.root / mounts.STORAGE
-        self.port = _free_port() if self.proot else INNER_PORT
+        self.port = ports.free() if self.proot else INNER_PORT
         self.daemon: subprocess.Popen[bytes] | None = None
         self.booted: list[str] = []  # before the daemon's command: a kernel started lately
 
@@ -133,12 +133,6 @@ def _environment(arch: str, port: int) -> dict[str, str]:
     }
     # qemu 7.2's default processor has an SME that computes wrong int8 results.
     return found | ({"QEMU_CPU": "cortex-a76"} if arch == "arm64" else {})
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def _loopback_up() -> None:

@@ -47,6 +47,14 @@ def test_strings_of_results_are_escaped_in_html(hostile: page.Page) -> None:
     assert not re.search(r"[\x00-\x08\x0b-\x1f\u202e\ud800-\udfff]", found)
 
 
+def test_an_option_in_a_warning_stays_on_one_line() -> None:
+    odd = run("onnx", "static", 4, warnings=("<b> runs: measure with --cpus f0 or --cool-wait",))
+    found = html.render(page.compose([latency(runs=(odd,))]))
+    option = '<span class="option">{}</span>'.format
+    words = f"&lt;b&gt; runs: measure with {option('--cpus')} f0 or {option('--cool-wait')}"
+    assert words in found
+
+
 def test_strings_of_results_are_escaped_in_markdown(hostile: page.Page) -> None:
     found = markdown.render(hostile)
     found.encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -150,13 +149,11 @@ def _range(counts: Iterable[int]) -> str:
 def doubts(rows: Sequence[Row]) -> Iterator[str]:
     """Return what int8 did not gain, and every warning once with the rows it is about."""
     from kit.bench.rows import slower_than_float
+    from kit.results import alike
 
     for sentence in slower_than_float(rows):
         yield f"note: {sentence}"
-    about: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
-        for warning in row.run.warnings:
-            about[warning].append(row.label)
-    for warning, labels in about.items():
+    told = ((warning, row.label) for row in rows for warning in row.run.warnings)
+    for warning, labels in alike.said_once(told):
         where = "" if len(labels) == len(rows) else f"{', '.join(labels)}: "
         yield f"warning: {where}{warning}"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from kit import __version__
 from kit.report import palette, text
 from kit.report.page import Page, caption
 from kit.report.svg import FONT, Picture
+
+_OPTION = re.compile(r"--[a-z][a-z-]*")
 
 
 def render(page: Page) -> str:
@@ -21,6 +25,7 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
         finalize=_presentable,
     )
+    environment.filters["unbroken"] = _unbroken
     template = environment.get_template("report.html.j2")
     return template.render(
         page=page,
@@ -35,6 +40,12 @@ def render(page: Page) -> str:
 
 def _presentable(value: object) -> object:
     return text.clean(value) if type(value) is str else value
+
+
+def _unbroken(words: str) -> Markup:
+    """Keep each option on one line: browsers would break it after a hyphen."""
+    escaped = str(escape(text.clean(words)))
+    return Markup(_OPTION.sub(r'<span class="option">\g<0></span>', escaped))  # noqa: S704
 
 
 def _inline(picture: Picture) -> Markup:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kit.report.contexts import Setting, differences
 from kit.report.rows import Report, Row
 from kit.report.text import count
+from kit.results import alike
 
 # Medians of fresh processes further apart than this are no longer one number.
 _PROCESS_SPREAD = 0.1
@@ -46,12 +47,11 @@ def _virtual(report: Report) -> Iterator[Notice]:
 
 
 def _measured(report: Report) -> Iterator[Notice]:
-    """Repeat what the benchmark warned about; equal warnings are said once."""
-    rows: dict[str, list[Row]] = defaultdict(list)
-    for row in report.rows:
-        for warning in row.timing.run.warnings if row.timing else ():
-            rows[warning].append(row)
-    for warning, warned in rows.items():
+    """Repeat what the benchmark warned about; warnings that are alike are said once."""
+    told = (
+        (warning, row) for row in report.rows if row.timing for warning in row.timing.run.warnings
+    )
+    for warning, warned in alike.said_once(told):
         yield Notice(f"Measured with a warning: {_named(warned, report)}", _sentence(warning))
 
 

@@ -137,6 +137,7 @@ def test_a_damaged_layer_is_the_worst_and_float_repairs_it(broken):
     assert repaired > found.whole.sqnr_db + 5
 
 
+@pytest.mark.slow
 def test_study_tells_inputs_additions_and_saturation(folded):
     given = case(net())
     found = {r.name: r for r in sensitivity.study(folded, given, "minmax").records}
@@ -248,6 +249,7 @@ def test_repair_takes_a_correction_before_layers(broken):
     assert found.best.score.sqnr_db >= before + 3
 
 
+@pytest.mark.slow
 def test_repair_buys_layers_when_corrections_do_not_suffice(broken):
     model, given = damaged(), broken[1]
     free, _ = search(model, given, "90dB")

@@ -362,6 +362,7 @@ def started(folder, ask=asked) -> int:
     return _job._start(ask, "a-device", str(folder), command, {})
 
 
+@pytest.mark.slow
 def test_a_start_that_was_cut_short_is_made_again(tmp_path):
     """A connection that breaks can end the shell before the job has a session of its own."""
     (tmp_path / "setsid").write_text("#!/bin/sh\n")

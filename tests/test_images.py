@@ -123,6 +123,7 @@ def test_links_are_followed_and_rings_end(tmp_path):
     assert len(found) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data")
 def test_cifar_10_as_it_comes():
     found = open_set(SHARED / "cifar10-images.zip", categories=["airplane", "automobile", "bird"])

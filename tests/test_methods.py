@@ -294,6 +294,7 @@ def test_dynamic_says_that_it_would_change_nothing():
         )
 
 
+@pytest.mark.slow
 def test_xnnpack_has_no_dynamic_weights_per_tensor():
     from kit.quantize import dynamic
     from kit.quantize._graph import fold

@@ -87,6 +87,7 @@ def network():
     return model.eval(), fold(model.eval())
 
 
+@pytest.mark.slow
 def test_the_simulation_and_the_users_layers_have_names_apart():
     """A layer may be called like a part of the simulation, and keeps its weights."""
     from collections import OrderedDict
@@ -140,6 +141,7 @@ def test_training_brings_the_answers_nearer_and_is_recorded(tmp_path, network):
     assert lines[-2].startswith("training 20/20")
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_weights(tmp_path, network):
     long = {"train_steps": 20, "train_batch": 16}
     first, again, other = (trained(work_of(tmp_path, seed=s, **long), network) for s in (3, 3, 4))

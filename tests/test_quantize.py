@@ -238,6 +238,7 @@ def near(node, layers) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_a_clip_after_a_layer_in_float_is_float(images):
     """Also one that is no ReLU, and so is not fused with the layer."""
     from kit.quantize import _pt2e
@@ -252,6 +253,7 @@ def test_a_clip_after_a_layer_in_float_is_float(images):
     assert node.args[0].target is torch.ops.aten.conv2d.default
 
 
+@pytest.mark.slow
 def test_biases_lie_on_the_grid_that_integer_kernels_have(folded, images):
     from kit.quantize import _pt2e
 
@@ -295,6 +297,7 @@ def test_dropping_saturated_clips_changes_no_bit(folded, images, monkeypatch):
             assert torch.equal(lean(x[None]), full(x[None]))
 
 
+@pytest.mark.slow
 def test_a_clip_that_the_range_does_not_cover_stays(images):
     """ReLU6 after the addition of two signals below zero and above six is not redundant."""
     from kit.quantize import _pt2e

@@ -141,7 +141,10 @@ def test_of_two_ranges_that_are_alike_the_wider_is_taken(errors, clip, factor):
     assert (fake.low, fake.high) == (0.0, 1.0)
 
 
-@pytest.mark.parametrize("flow", ["torch-ao", "pt2e-s8", "pt2e-u8"])
+@pytest.mark.parametrize(
+    "flow",
+    ["torch-ao", *(pytest.param(flow, marks=pytest.mark.slow) for flow in ("pt2e-s8", "pt2e-u8"))],
+)
 def test_every_flow_finds_the_ranges(flow):
     """All but the few tensors that share an observer with another get what was searched."""
     from kit.quantize import static

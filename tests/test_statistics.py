@@ -99,6 +99,7 @@ def holds(interval: Interval | None, true: float) -> bool:
     return interval.low <= true <= interval.high
 
 
+@pytest.mark.slow
 def test_the_interval_over_processes_covers_what_pooled_samples_do_not(monkeypatch) -> None:
     monkeypatch.setattr(statistics, "RESAMPLES", 500)  # takes 400 results in seconds
     results = [fresh(seed, 0.02) for seed in range(400)]
@@ -108,6 +109,7 @@ def test_the_interval_over_processes_covers_what_pooled_samples_do_not(monkeypat
     assert sum(holds(interval, 5.0) for interval in pooled) < 0.6 * 400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("apart", "known"), [(0.01, 0.99), (0.02, 0.9)])
 def test_it_covers_as_well_where_processes_are_added_until_it_is_narrow(
     apart, known, monkeypatch

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from report_samples import latency, run
+
 from kit.bench import gates
+from kit.bench.rows import rows
 from kit.bench.stability import Stability
+from kit.commands import _latency
 from kit.results import alike
+from kit.results.schema import Run
 
 
 def test_a_share_becomes_a_range_and_advice_the_largest() -> None:
@@ -49,6 +54,21 @@ def test_all_that_the_benchmark_says_of_a_restless_machine_is_merged() -> None:
     assert "55 to 74 % apart" in text
     assert "got 26 to 84 % slower" in text
     assert "±9.9 to 10.1 % only" in text
+
+
+def test_the_command_line_says_it_once_with_the_rows_it_is_about() -> None:
+    def restless(name: str, *warnings: str) -> Run:
+        return run(name, "none", 4, warnings=warnings)
+
+    half, third = "got 50 % slower", "got 33 % slower"
+    some = latency(
+        "none", runs=(restless("lite", half), restless("onnx", third), restless("executorch"))
+    )
+    assert list(_latency.doubts(rows([some]))) == [
+        "warning: lite none, onnx none: got 33 to 50 % slower"
+    ]
+    every = latency("none", runs=(restless("lite", half), restless("onnx", third)))
+    assert list(_latency.doubts(rows([every]))) == ["warning: got 33 to 50 % slower"]
 
 
 def _stability(spread: float, drift: float, half: float) -> Stability:

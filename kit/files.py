@@ -1,0 +1,329 @@
+"""Temporary files and folders, files written whole or not at all, and safe reading.
+
+Every temporary name that kit uses is made here. It is random, created exclusively and never
+through a symbolic link, and its permissions follow the umask. Its owner holds a lock on it
+(flock(2)), which the kernel releases however the owner ends. So the next kit that works in
+the same folder can tell which leftovers are dead: it removes them, and puts back what was set
+aside in the middle of a swap. See `sweep`.
+
+A file that comes from outside is opened with `open_regular`: a FIFO or a device would block
+or never end.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from io import BufferedRandom, BufferedReader
+from pathlib import Path
+
+_PART = re.compile(r"\.(.+)\.kit-[0-9a-f]{16}\.part", re.DOTALL)
+_OLD = re.compile(r"\.(.+)\.kit-[0-9a-f]{16}\.old", re.DOTALL)
+_TEMPORARY = re.compile(r"kit-[0-9a-f]{16}")
+_SWAP_SECONDS = 2.0  # a swap that is under way takes far less
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_PRIVATE, _SHARED = 0o700, 0o777  # of folders, less the umask
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Give an empty folder for this user alone, which is removed when the block ends.
+
+    It is made in ``$TMPDIR``, where folders of dead owners are removed first.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    root = Path(tempfile.gettempdir())
+    sweep(root)
+    path, lock = _new_folder(lambda: root / f"kit-{secrets.token_hex(8)}", _PRIVATE)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(lock)
+
+
+@contextmanager
+def replacing_file(path: Path) -> Iterator[BufferedRandom]:
+    """Give a file to write, which takes the place of `path` when the block ends without error.
+
+    Folders that are missing above it are made. A symbolic link at `path` is replaced, not
+    followed.
+
+    Raises:
+        OSError: it cannot be written, or something else than a file is there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(path.parent)
+    part, descriptor = _new_file(path)
+    with os.fdopen(descriptor, "w+b") as file:
+        try:
+            yield file
+            file.flush()
+            _replace(part, path)
+        finally:
+            with suppress(FileNotFoundError):
+                part.unlink()
+
+
+def write(path: Path, content: bytes | str) -> None:
+    """Write a file whole or not at all; text becomes UTF-8.
+
+    Raises:
+        OSError: see `replacing_file`.
+    """
+    write_all({path: content})
+
+
+def write_all(contents: Mapping[Path, bytes | str]) -> None:
+    """Write several files: the first takes its place once all are written.
+
+    Raises:
+        OSError: see `replacing_file`. If one cannot be written, all stay as they were.
+    """
+    with ExitStack() as stack:
+        for path, content in reversed(list(contents.items())):
+            file = stack.enter_context(replacing_file(path))
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+
+
+@contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """Give an empty folder on the file system of `path`, which is removed when the block ends.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(path.parent)
+    work, lock = _new_folder(lambda: _beside(path, "part"), _SHARED)
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)  # unless it was moved away
+        os.close(lock)
+
+
+@contextmanager
+def replacing_folder(path: Path, check: Callable[[], None]) -> Iterator[Path]:
+    """Give an empty folder that takes the place of `path` when the block ends without error.
+
+    What was at `path` is removed afterwards. If kit is killed in between, `restore` or the
+    next `sweep` puts it back. Of several writers at once, the last one stays.
+
+    Args:
+        path: of the folder.
+        check: is called just before, and raises if what is there must not be replaced.
+
+    Raises:
+        OSError: it cannot be made or moved.
+    """
+    with folder_beside(path) as work:
+        yield work
+        while True:
+            check()
+            with _set_aside(path):
+                try:
+                    work.rename(path)
+                    return
+                except OSError as exc:
+                    # Another writer's folder came there since.
+                    if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                        raise
+
+
+def restore(path: Path) -> bool:
+    """Put back a folder that was set aside by a kit that was killed; return whether `path` exists.
+
+    A swap that is under way is waited for.
+    """
+    deadline = time.monotonic() + _SWAP_SECONDS
+    while not os.path.lexists(path):
+        pending = [entry for entry in _entries(path.parent) if _is_old(entry, path)]
+        if not pending or time.monotonic() > deadline:
+            return False
+        for entry in pending:
+            _sweep_entry(entry)
+        time.sleep(0.01)
+    return True
+
+
+def sweep(folder: Path) -> None:
+    """Remove what dead owners left in a folder, and put back what they had set aside.
+
+    Only entries with names of ours, of this user, that nobody has locked are touched. What
+    cannot be removed stays: it is no failure of the run that comes after.
+    """
+    for entry in _entries(folder):
+        if any(kind.fullmatch(entry.name) for kind in (_PART, _OLD, _TEMPORARY)):
+            _sweep_entry(entry)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise OSError unless a file can be written in a folder; nothing is left there."""
+    tempfile.TemporaryFile(dir=folder).close()
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file to read; never block on what is none.
+
+    Raises:
+        OSError: it cannot be opened, or is a folder, FIFO, socket or device.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, f"it is {_kind(mode)}, not a file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read(path: Path, limit: int) -> bytes:
+    """Return the content of a regular file of up to `limit` bytes.
+
+    Raises:
+        OSError: see `open_regular`; or it is larger.
+    """
+    with open_regular(path) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"it is larger than {limit} bytes", str(path))
+    return content
+
+
+def measure(path: Path) -> tuple[int, str]:
+    """Return size in bytes and SHA-256, in hexadecimal, of a regular file.
+
+    Raises:
+        OSError: see `open_regular`.
+    """
+    with open_regular(path) as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.tell(), digest
+
+
+def _beside(path: Path, kind: str) -> Path:
+    return path.with_name(f".{path.name}.kit-{secrets.token_hex(8)}.{kind}")
+
+
+def _new_file(path: Path) -> tuple[Path, int]:
+    while True:
+        part = _beside(path, "part")
+        descriptor = os.open(part, _NEW_FILE, 0o666)
+        _lock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return part, descriptor
+        os.close(descriptor)  # swept between the two calls
+
+
+def _new_folder(choose: Callable[[], Path], mode: int) -> tuple[Path, int]:
+    while True:
+        path = choose()
+        path.mkdir(mode)
+        with suppress(FileNotFoundError):  # swept before it was locked: try again
+            descriptor = os.open(path, _DIRECTORY)
+            _lock(descriptor, fcntl.LOCK_EX)
+            if os.path.lexists(path):
+                return path, descriptor
+            os.close(descriptor)
+
+
+def _lock(descriptor: int, how: int) -> bool:
+    """Lock a file; return whether the file system can do so and nobody else has.
+
+    Without locks (some network file systems) nothing is ever swept.
+    """
+    try:
+        fcntl.flock(descriptor, how)
+    except OSError:
+        return False
+    return True
+
+
+def _replace(part: Path, path: Path) -> None:
+    if path.exists() and not path.is_file():
+        kind = _kind(path.stat().st_mode)
+        raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))
+    part.replace(path)
+
+
+@contextmanager
+def _set_aside(path: Path) -> Iterator[None]:
+    """Move a folder away, if there is one; remove it afterwards, or put it back after an error."""
+    try:
+        lock = os.open(path, _DIRECTORY)
+    except FileNotFoundError:
+        yield
+        return
+    old = _beside(path, "old")
+    try:
+        _lock(lock, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):  # another writer was faster
+            path.rename(old)
+        yield
+    finally:
+        _put_back(old, path)
+        shutil.rmtree(old, ignore_errors=True)
+        os.close(lock)
+
+
+def _put_back(old: Path, path: Path) -> None:
+    if not os.path.lexists(path):
+        with suppress(OSError):  # it was never moved, or another writer was faster
+            old.rename(path)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except OSError:
+        return []
+
+
+def _is_old(entry: os.DirEntry[str], path: Path) -> bool:
+    found = _OLD.fullmatch(entry.name)
+    return found is not None and found[1] == path.name
+
+
+def _sweep_entry(entry: os.DirEntry[str]) -> None:
+    path = Path(entry.path)
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            found = os.fstat(descriptor)
+            if found.st_uid == os.geteuid() and _lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                _remove(path, stat.S_ISDIR(found.st_mode))
+        finally:
+            os.close(descriptor)
+
+
+def _remove(path: Path, is_folder: bool) -> None:
+    old = _OLD.fullmatch(path.name)
+    if old is not None:
+        _put_back(path, path.with_name(old[1]))
+    if is_folder:
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    if stat.S_ISFIFO(mode):
+        return "a FIFO"
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"

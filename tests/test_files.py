@@ -1,0 +1,267 @@
+"""Files written whole or not at all, and what a killed owner leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from kit import files
+
+KILLED = -signal.SIGKILL
+
+
+def die(code: str, *arguments: object) -> None:
+    """Run code in a process of its own that kills itself."""
+    head = "import os, signal, sys\nfrom pathlib import Path\nfrom kit import files\n"
+    head += "die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+    words = [sys.executable, "-c", head + code, *map(str, arguments)]
+    assert subprocess.run(words, cwd=Path(__file__).parents[1]).returncode == KILLED
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_a_file_is_written_whole_and_its_folders_are_made(tmp_path):
+    path = tmp_path / "a" / "b.json"
+    files.write(path, "ä\n")
+    files.write(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert names(path.parent) == ["b.json"]
+
+
+def test_a_file_stays_as_it_was_when_writing_fails(tmp_path):
+    path = tmp_path / "b.json"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), files.replacing_file(path) as file:
+        file.write(b"half")
+        raise ZeroDivisionError
+    assert (path.read_text(), names(tmp_path)) == ("old", ["b.json"])
+
+
+def test_several_files_stay_as_they_were_when_one_cannot_be_written(tmp_path):
+    first, second = tmp_path / "a", tmp_path / "file" / "b"
+    first.write_text("old")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        files.write_all({first: "new", second: "new"})
+    assert first.read_text() == "old"
+    assert names(tmp_path) == ["a", "file"]
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo], ids=["folder", "fifo"])
+def test_what_is_no_file_is_not_replaced(tmp_path, make):
+    path = tmp_path / "b.json"
+    make(path)
+    with pytest.raises(OSError, match="not a file"):
+        files.write(path, "x")
+    assert names(tmp_path) == ["b.json"]
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_permissions_follow_the_umask(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        files.write(tmp_path / "file", "x")
+        with files.replacing_folder(tmp_path / "folder", lambda: None):
+            pass
+        with files.temporary_folder() as private:
+            assert stat.S_IMODE(private.stat().st_mode) == 0o700 & ~umask
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o666 & ~umask
+    assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o777 & ~umask
+
+
+def test_temporary_names_cannot_be_foreseen(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with files.temporary_folder() as first, files.temporary_folder() as second:
+        assert first != second
+        assert first.parent == second.parent == tmp_path
+    assert names(tmp_path) == []
+
+
+def test_a_link_that_was_planted_is_never_followed(tmp_path, monkeypatch):
+    """An attacker who guesses the name gets an error, not another file overwritten."""
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    monkeypatch.setattr(files.secrets, "token_hex", lambda size: "0" * 16)
+    (tmp_path / f".b.json.kit-{'0' * 16}.part").symlink_to(victim)
+    with pytest.raises(FileExistsError):
+        files.write(tmp_path / "b.json", "theirs")
+    assert victim.read_text() == "mine"
+
+
+def test_a_link_in_place_of_the_target_is_replaced(tmp_path):
+    victim, path = tmp_path / "victim", tmp_path / "b.json"
+    victim.write_text("mine")
+    path.symlink_to(victim)
+    files.write(path, "new")
+    assert (victim.read_text(), path.read_text(), path.is_symlink()) == ("mine", "new", False)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "files.replacing_file(Path(sys.argv[1], 'a'))",
+        "files.folder_beside(Path(sys.argv[1], 'a'))",
+        "files.temporary_folder()",
+    ],
+)
+def test_what_a_killed_owner_left_is_swept(tmp_path, block):
+    die(f"import tempfile; tempfile.tempdir = sys.argv[1]\nwith {block}: die()", tmp_path)
+    assert len(names(tmp_path)) == 1
+    files.write(tmp_path / "b", "x")
+    assert names(tmp_path) == ["b"]
+
+
+def test_what_a_living_owner_uses_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with (
+        files.temporary_folder() as folder,
+        files.folder_beside(tmp_path / "a") as beside,
+        files.replacing_file(tmp_path / "b") as file,
+    ):
+        code = "from kit import files; import sys, pathlib; files.sweep(pathlib.Path(sys.argv[1]))"
+        subprocess.run([sys.executable, "-c", code, tmp_path], check=True)
+        assert folder.is_dir()
+        assert beside.is_dir()
+        file.write(b"x")
+    assert (tmp_path / "b").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize(
+    "name", ["kit-0123456789abcdefg", ".a.kit-0123.part", "kit-trial", ".a.part", "a.kit"]
+)
+def test_files_with_other_names_are_left_alone(tmp_path, name):
+    (tmp_path / name).mkdir()
+    files.sweep(tmp_path)
+    assert names(tmp_path) == [name]
+
+
+def test_a_planted_link_is_not_swept_through(tmp_path):
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (tmp_path / f"kit-{'0' * 16}").symlink_to(kept)
+    (tmp_path / f".a.kit-{'0' * 16}.part").symlink_to(kept)
+    os.mkfifo(tmp_path / f".b.kit-{'0' * 16}.part")  # opening it must not block
+    files.sweep(tmp_path)
+    assert kept.is_dir()
+
+
+SWAP = """
+path = Path(sys.argv[1])
+rename, count = Path.rename, int(sys.argv[2])
+def killing(self, target):
+    global count
+    count -= 1
+    if count < 0:
+        die()
+    return rename(self, target)
+Path.rename = killing
+with files.replacing_folder(path, lambda: None) as work:
+    (work / "new").touch()
+    if count < 0:
+        die()
+die()
+"""
+
+
+@pytest.mark.parametrize(("renames", "found"), [(-1, "old"), (0, "old"), (1, "old"), (2, "new")])
+@pytest.mark.parametrize("again", [files.restore, lambda path: files.sweep(path.parent)])
+def test_a_folder_survives_a_kill_in_the_swap(tmp_path, renames, found, again):
+    path = tmp_path / "bundle"
+    path.mkdir()
+    (path / "old").touch()
+    die(SWAP, path, renames)
+    again(path)
+    assert names(path) == [found]
+    files.sweep(tmp_path)
+    assert names(tmp_path) == ["bundle"]
+
+
+def test_a_swap_that_fails_puts_the_old_folder_back(tmp_path, monkeypatch):
+    path = tmp_path / "bundle"
+    path.mkdir()
+    (path / "old").touch()
+    rename = Path.rename
+
+    def failing(self: Path, target: Path) -> Path:
+        if self.name.endswith(".part"):
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OSError, match="No space"), files.replacing_folder(path, lambda: None):
+        pass
+    assert names(path) == ["old"]
+    assert names(tmp_path) == ["bundle"]
+
+
+def test_a_check_that_refuses_leaves_everything(tmp_path):
+    path = tmp_path / "bundle"
+    path.mkdir()
+
+    def refuse() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), files.replacing_folder(path, refuse):
+        pass
+    assert names(tmp_path) == ["bundle"]
+
+
+def test_writers_at_once_leave_one_whole_folder(tmp_path):
+    path, errors = tmp_path / "bundle", []
+
+    def write(number: int) -> None:
+        try:
+            for _ in range(20):
+                with files.replacing_folder(path, lambda: None) as work:
+                    (work / "a").write_text(str(number))
+                    (work / "b").write_text(str(number))
+        except OSError as exc:
+            errors.append(exc)
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert (path / "a").read_text() == (path / "b").read_text()
+    assert names(tmp_path) == ["bundle"]
+
+
+def test_nothing_is_restored_where_nothing_was(tmp_path):
+    assert not files.restore(tmp_path / "bundle")
+    assert not files.restore(tmp_path / "no" / "bundle")
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev", "fifo"])
+def test_reading_never_blocks_on_what_is_no_file(tmp_path, path):
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(OSError, match="not a file"):
+        files.read(tmp_path / path, 100)
+
+
+def test_reading_stops_at_the_limit(tmp_path):
+    (tmp_path / "a").write_bytes(bytes(10))
+    assert files.read(tmp_path / "a", 10) == bytes(10)
+    with pytest.raises(OSError, match="larger than 9 bytes"):
+        files.read(tmp_path / "a", 9)
+
+
+def test_size_and_digest(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert files.measure(tmp_path / "a") == (
+        3,
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+    )

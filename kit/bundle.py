@@ -3,7 +3,7 @@
     mobilenet_v2-224-static-per-channel/
       bundle.json            this schema, and the size and sha256 of every other file
       labels.txt             one category a line, if the model has names for its outputs
-      reference.pt2          the float model, a `torch.export` program
+      reference.safetensors  the float model, see `kit.formats._aten`
       model.ptl model.pte …  one file per format
       golden/input.npy       float32 [N, 3, H, W], preprocessed natural pictures
       golden/<format>.npy    float32 [N, classes], what that format's runtime answered here
@@ -31,7 +31,8 @@ from kit.manifest import SCHEMA_VERSION, FileEntry, Manifest
 
 MANIFEST = "bundle.json"
 REFERENCE = "reference"
-_REFERENCE_FILE = "reference.pt2"
+REFERENCE_FILE = "reference.safetensors"
+_OLD_REFERENCE_FILE = "reference.pt2"  # before kit 0.2; `kit.formats._pt2` reads it as data
 _LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")  # file managers leave them everywhere
 
 
@@ -52,7 +53,7 @@ class Bundle:
     def file(self, artifact: str) -> Path:
         """Return the model file of a format, or of ``reference``, the float model."""
         if artifact == REFERENCE:
-            return self.path / _REFERENCE_FILE
+            return self.path / _reference_file(self.manifest)
         return self.path / self.manifest.artifact(artifact).file
 
     def labels(self) -> list[str] | None:
@@ -130,7 +131,7 @@ def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
 def _check_listed(folder: Path, manifest: Manifest) -> None:
     """Raise if the manifest speaks of a file whose size and hash it does not give."""
     golden = manifest.golden
-    named = [_REFERENCE_FILE, golden.input, *golden.outputs.values()]
+    named = [_reference_file(manifest), golden.input, *golden.outputs.values()]
     named += [artifact.file for artifact in manifest.artifacts]
     named += [] if manifest.labels is None else [manifest.labels]
     for name in named:
@@ -139,6 +140,10 @@ def _check_listed(folder: Path, manifest: Manifest) -> None:
                 f"{folder / MANIFEST} gives no hash of {name}, which belongs to the bundle",
                 "copy the bundle again, or build it again",
             )
+
+
+def _reference_file(manifest: Manifest) -> str:
+    return _OLD_REFERENCE_FILE if _OLD_REFERENCE_FILE in manifest.files else REFERENCE_FILE
 
 
 def _measure(path: Path) -> tuple[int, str]:

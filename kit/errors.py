@@ -142,6 +142,15 @@ class DeviceLost(DeviceError):
     """A device whose connection broke; it may come back."""
 
 
+def first_line(exc: BaseException) -> str:
+    """Return the first line of an exception's text, or its class where there is no text."""
+    try:
+        text = str(exc).strip()
+    except Exception:  # noqa: BLE001 - an exception of a user's own model may fail at this too
+        text = ""
+    return text.splitlines()[0][:300] if text else type(exc).__name__
+
+
 def origin(exc: BaseException) -> str | None:
     """Return ``file:line`` of the innermost frame of the user's own code, if there is one.
 

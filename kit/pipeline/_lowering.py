@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit import formats, golden, lower, verify, workers
-from kit.bundle import REFERENCE
+from kit.bundle import REFERENCE, REFERENCE_FILE
 from kit.manifest import Artifact, Comparison
 from kit.pipeline import _finish, _prepare
 from kit.pipeline._work import Work
@@ -60,11 +60,11 @@ def lower_all(work: Work, model: nn.Module) -> None:
         work.progress(f"lowering to {', '.join(work.recipe.formats)}")
         with errors_of(model):
             example = torch.from_numpy(inputs[:1])
-            formats.get(REFERENCE).export(model, example, shared / "reference.pt2")
+            formats.get(REFERENCE).export(model, example, shared / REFERENCE_FILE)
         _prepare.check_calibration(work, folded, images, inputs)
         pool.wait(lambda name: work.progress(f"{name} lowered"))
     answers = [lower.read_answer(job) for job in jobs]
-    for file in ("reference.pt2", *(a.artifact.file for a in answers)):
+    for file in (REFERENCE_FILE, *(a.artifact.file for a in answers)):
         # torch's own writers report a full disk as an internal error, a copy says what it is
         shutil.copyfile(shared / file, work.folder / file)
     work.progress("verifying")

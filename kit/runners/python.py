@@ -28,7 +28,6 @@ from numpy.typing import NDArray
 
 import kit
 from kit import formats
-from kit.bundle import REFERENCE
 from kit.devices._hostinfo import read_text, status_bytes
 from kit.devices.local import PARENT
 from kit.errors import KitError
@@ -119,8 +118,7 @@ def _measure(request: Request, line: _Line) -> None:
     with _stage(Exit.PROFILE):
         kind = _python_profile.kind(request.format) if request.profile else None
     _start(module, request, line)
-    # After a spare load there is no telling what the runtime alone takes.
-    base = None if request.format == REFERENCE else _forget_peak()
+    base = _forget_peak()
     with _stage(Exit.LOAD):
         began = _clock()
         session = _load(module, request)
@@ -150,7 +148,8 @@ def _start(module: ModuleType, request: Request, line: _Line) -> None:
     with _stage(Exit.LOAD):
         runtime = module.INFO.runtime if hasattr(module, "INFO") else "torch"
         obeyed = module.prepare(request.threads)
-        _spare_load(module, request)
+        if hasattr(module, "check"):
+            module.check(Path(request.model))
         versions = {
             "kit": kit.__version__,
             "runner": "python",
@@ -175,14 +174,6 @@ def _load(module: ModuleType, request: Request) -> Any:
     if request.profile and request.format == "onnx":
         return module.load(Path(request.model), request.threads, profile=Path(request.profile))
     return module.load(Path(request.model), request.threads)
-
-
-def _spare_load(module: ModuleType, request: Request) -> None:
-    """Do before the clock starts what takes time in `load` and is not loading."""
-    if hasattr(module, "check"):
-        module.check(Path(request.model))
-    if request.format == REFERENCE:  # torch.export imports 1300 modules on its first load
-        module.load(Path(request.model), request.threads)
 
 
 def _input(request: Request) -> NDArray[np.float32]:

@@ -10,6 +10,16 @@
 namespace kit {
 namespace {
 
+// On x86 without VNNI ONNX Runtime's kernels for u8 x s8 saturate, and say nothing. See
+// kit/formats/_onnx_saturation.py, which also has the reason not to set the option elsewhere.
+bool saturates() {
+#if defined(__x86_64__)
+  return !__builtin_cpu_supports("avx512vnni") && !__builtin_cpu_supports("avxvnni");
+#else
+  return false;
+#endif
+}
+
 class Onnx final : public Backend {
  public:
   std::optional<int64_t> prepare(const Options& options) override {
@@ -29,6 +39,9 @@ class Onnx final : public Backend {
     check(api_->SetIntraOpNumThreads(settings_, static_cast<int>(options.threads)));
     check(api_->SetInterOpNumThreads(settings_, 1));
     check(api_->AddSessionConfigEntry(settings_, "session.intra_op.allow_spinning", "0"));
+    if (saturates()) {
+      check(api_->AddSessionConfigEntry(settings_, "session.x64quantprecision", "1"));
+    }
     if (!options.profile.empty()) {
       check(api_->EnableProfiling(settings_, (options.profile + ".part").c_str()));
     }

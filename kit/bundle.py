@@ -13,19 +13,18 @@ Everything is hash-checked when it is read. `kit.manifest` is the schema of `bun
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import ValidationError
 
+from kit import files
 from kit.errors import BundleError, OutputError
 from kit.manifest import SCHEMA_VERSION, FileEntry, Manifest
 
@@ -69,11 +68,14 @@ class Bundle:
 def load(path: str | Path) -> Bundle:
     """Read a bundle and check every file in it.
 
+    One that a kit had set aside when it was killed is put back first.
+
     Raises:
         BundleError: it is not a bundle, a file is missing, altered or not listed, or the
             schema is newer than this kit.
     """
     folder = Path(path)
+    files.restore(folder)
     text = _read_manifest(folder)
     manifest = _parse(folder, text)
     for name, entry in manifest.files.items():
@@ -109,14 +111,23 @@ def _parse(folder: Path, text: bytes) -> Manifest:
         ) from exc
 
 
-def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
+def _inside(folder: Path, name: str) -> PurePosixPath:
+    """Return a listed name as a path inside the bundle.
+
+    Raises:
+        BundleError: it leads out of the folder, or cannot be a name.
+    """
     pure = PurePosixPath(name)
     if pure.is_absolute() or ".." in pure.parts or "\0" in name:
         raise BundleError(
             f"{folder} lists a file outside itself, or that cannot be: {name!r}", "do not use it"
         )
+    return pure
+
+
+def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
     try:
-        size, digest = _measure(folder / name)
+        size, digest = files.measure(folder / _inside(folder, name))
     except OSError as exc:
         raise BundleError(
             f"{folder} lacks {name} ({exc.strerror})", "copy the whole folder, or build it again"
@@ -146,19 +157,13 @@ def _reference_file(manifest: Manifest) -> str:
     return _OLD_REFERENCE_FILE if _OLD_REFERENCE_FILE in manifest.files else REFERENCE_FILE
 
 
-def _measure(path: Path) -> tuple[int, str]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return file.tell(), digest
-
-
 def entries(folder: Path) -> dict[str, FileEntry]:
     """Return size and SHA-256 of every file below a folder, by its relative path."""
     found = {}
     for file in sorted(p for p in folder.rglob("*") if p.is_file()):
         name = file.relative_to(folder).as_posix()
         if name != MANIFEST:
-            size, digest = _measure(file)
+            size, digest = files.measure(file)
             found[name] = FileEntry(size=size, sha256=digest)
     return found
 
@@ -168,6 +173,24 @@ def write_manifest(folder: Path, fields: dict[str, Any]) -> None:
     manifest = Manifest(files=entries(folder), **fields)
     text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a bundle's manifest and the files that it lists; `load` checks the copy.
+
+    Raises:
+        BundleError: the source has no manifest.
+        OSError: a file is missing, or cannot be written.
+    """
+    text = _read_manifest(source)
+    for name in (*_parse(source, text).files, MANIFEST):
+        file = target / _inside(source, name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if name == MANIFEST:
+            file.write_bytes(text)
+            continue
+        with files.open_regular(source / name) as opened, file.open("xb") as written:
+            shutil.copyfileobj(opened, written)
 
 
 def check_target(target: Path) -> None:
@@ -208,9 +231,9 @@ def _stranger(folder: Path, known: set[str]) -> str | None:
     def fail(exc: OSError) -> None:
         raise exc  # a folder that cannot be looked into may hold anything
 
-    for root, folders, files in os.walk(folder, onerror=fail):
+    for root, folders, names in os.walk(folder, onerror=fail):
         links = [name for name in folders if Path(root, name).is_symlink()]
-        for name in sorted(set(files) - set(_LITTER)) + links:
+        for name in sorted(set(names) - set(_LITTER)) + links:
             path = Path(root, name).relative_to(folder).as_posix()
             if path not in known:
                 return path
@@ -228,52 +251,16 @@ def staged(target: Path) -> Iterator[Path]:
         OutputError: the place cannot be written to, the disk is full, or something that is
             not a bundle stands there.
     """
+    hint = "choose a place with -o that is writable and has space"
     try:
         place = target.resolve()
-        check_target(place)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".part", dir=place.parent))
     except (OSError, RuntimeError) as exc:  # links that lead to each other
-        raise _cannot_write(target, exc) from exc
+        raise OutputError(f"cannot write {target}: {exc}", hint) from exc
     try:
-        work.chmod(0o755)  # mkdtemp is private; a bundle is for sharing
-        yield work
-        _swap(work, place)
+        files.restore(place)
+        check_target(place)
+        # Again at the end: a build takes minutes, in which files may have come.
+        with files.replacing_folder(place, lambda: check_target(place)) as work:
+            yield work
     except OSError as exc:
-        raise _cannot_write(target, exc) from exc
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _swap(work: Path, target: Path) -> None:
-    """Put the new folder in the place of the old one; of builds at once, the last one stays."""
-    old = work.with_suffix(".old")
-    try:
-        while True:
-            _set_aside(target, old)
-            try:
-                work.rename(target)
-                return
-            except OSError as exc:
-                if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                    raise
-    except BaseException:
-        if old.exists() and not target.exists():
-            old.rename(target)
-        raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _set_aside(target: Path, old: Path) -> None:
-    check_target(target)  # again: a build takes minutes, in which files may have come
-    shutil.rmtree(old, ignore_errors=True)
-    with suppress(FileNotFoundError):
-        target.rename(old)
-
-
-def _cannot_write(target: Path, exc: OSError | RuntimeError) -> OutputError:
-    return OutputError(
-        f"cannot write {target}: {getattr(exc, 'strerror', None) or exc}",
-        "choose a place with -o that is writable and has space",
-    )
+        raise OutputError(f"cannot write {target}: {exc.strerror or exc}", hint) from exc

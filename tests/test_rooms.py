@@ -23,10 +23,10 @@ LEVELS = (
     ("results",),
     ("models", "images", "quantize", "formats", "devices"),
     ("corrections", "runners"),
+    ("calibration",),
     (
         "verify",
         "golden",
-        "calibration",
         "cache",
         "workers",
         "lower",

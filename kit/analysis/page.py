@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from kit import __version__
+from kit import __version__, files
 from kit.analysis._plot import bars
 from kit.analysis.repair import Repair
 from kit.analysis.score import Score
@@ -34,21 +31,13 @@ def write(
         OutputError: the file cannot be written.
     """
     text = render(study, about, repair, line)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        if path.exists() and not path.is_file():  # a device would be replaced by a file
-            raise OSError(errno.EINVAL, "it is no file")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8", newline="\n")
-        part.replace(path)
+        files.write(path, text)
     except OSError as exc:
         raise OutputError(
             f"cannot write {path}: {exc.strerror or exc}",
             "choose a file with -o that is writable and has space",
         ) from exc
-    finally:
-        with suppress(OSError):  # below a file there is none to remove
-            part.unlink()
 
 
 def render(study: Study, about: Mapping[str, Any], repair: Repair | None, line: str) -> str:

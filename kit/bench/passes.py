@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from kit import files
 from kit.bench import answers, stability
 from kit.bench.targets import ANSWER, PROFILE, Target
 from kit.devices._contract import Device, Folder
@@ -82,8 +81,8 @@ def _process(heard: Transcript, waited: float, device: Device) -> Process:
 def _operators(folder: Folder, heard: Transcript, target: Target) -> tuple[Operator, ...]:
     if heard.profile is None:
         raise RunError(f"{target.name}: the runner wrote no profile", "measure without --profile")
-    with tempfile.TemporaryDirectory(prefix="kit-") as temporary:
-        file = Path(temporary) / "profile"
+    with files.temporary_folder() as temporary:
+        file = temporary / "profile"
         file.write_bytes(folder.read(PROFILE))
         rows = profiles.read(file, heard.profile.kind, len(heard.samples))
     return tuple(

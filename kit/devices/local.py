@@ -6,19 +6,19 @@ import math
 import os
 import platform
 import resource
-import shutil
 import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 import psutil
 
 import kit
+from kit import files
 from kit.devices import _hostinfo
 from kit.devices._contract import Device
 from kit.errors import DeviceError, OutputError, UsageError
@@ -58,14 +58,12 @@ class LocalDevice:
     @contextmanager
     def folder(self) -> Iterator[LocalFolder]:
         """Give a temporary folder."""
-        try:
-            path = Path(tempfile.mkdtemp(prefix="kit-bench-"))
-        except OSError as exc:
-            raise _no_space(Path(tempfile.gettempdir()), exc) from exc
-        try:
+        with ExitStack() as stack:
+            try:
+                path = stack.enter_context(files.temporary_folder())
+            except OSError as exc:
+                raise _no_space(Path(tempfile.gettempdir()), exc) from exc
             yield LocalFolder(path)
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> LocalJob:
         """Start a command.

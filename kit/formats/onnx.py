@@ -6,12 +6,12 @@ https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
 from __future__ import annotations
 
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kit import files
 from kit.errors import BundleError
 from kit.formats import _onnx_saturation
 from kit.formats._contract import Array, Description, Info, Thresholds
@@ -122,8 +122,8 @@ def _computed_in_float(path: Path) -> dict[str, int]:
     """Return what ONNX Runtime computes in float, read off the graph that it runs."""
     import onnx
 
-    with tempfile.TemporaryDirectory(prefix="kit-") as folder:
-        optimized = Path(folder) / "optimized.onnx"
+    with files.temporary_folder() as folder:
+        optimized = folder / "optimized.onnx"
         _session(path, threads=1, optimized=optimized)
         nodes = onnx.load(optimized).graph.node
     found = Counter(node.op_type for node in nodes)

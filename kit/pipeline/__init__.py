@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kit import bundle, cache, family
+from kit import bundle, cache, family, files
 from kit.bundle import Bundle
 from kit.calibration import Pictures, choose, identity
 from kit.pipeline import _check, _gate, _inputs, _lowering, _model, _prepare, _threads, _train_set
@@ -50,13 +48,17 @@ def build(
     _check.check(recipe)
     pictures = choose(recipe)
     judges = _gate.pictures(gate, recipe, pictures)
-    key = cache.key({**identity(recipe, pictures), "training": _train_set.identity(recipe)})
+    contents = {**identity(recipe, pictures), "training": _train_set.identity(recipe)}
+    key = cache.key(contents)
     with _distributed.together() as group:
         if not group.leads:
             _follow(recipe, key, pictures, group)
             return bundle.load(path)
         with bundle.staged(path) as folder:
-            if group.share(use_cache and cache.find(key, folder, recipe, pictures.source)):
+            weights = None if recipe.weights == "random" else contents.get("weights")
+            if group.share(
+                use_cache and cache.take(key, folder, recipe, pictures, weights, progress)
+            ):
                 progress("taken from the cache")
             else:
                 _make(recipe, key, pictures, folder, progress)
@@ -97,19 +99,15 @@ def _begun(
     # reads this when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     inputs = _inputs.of(recipe)
-    shared = Path(tempfile.mkdtemp(prefix="kit-"))
-    try:
-        with _threads.of_this_machine():
-            yield Work(
-                recipe=recipe,
-                key=key,
-                folder=folder,
-                shared=shared,
-                pictures=pictures,
-                progress=progress,
-                preprocessing=inputs.preprocessing,
-                classes=inputs.classes,
-                labels=inputs.labels,
-            )
-    finally:
-        shutil.rmtree(shared, ignore_errors=True)
+    with files.temporary_folder() as shared, _threads.of_this_machine():
+        yield Work(
+            recipe=recipe,
+            key=key,
+            folder=folder,
+            shared=shared,
+            pictures=pictures,
+            progress=progress,
+            preprocessing=inputs.preprocessing,
+            classes=inputs.classes,
+            labels=inputs.labels,
+        )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from kit import files
 from kit.bundle import Bundle
 from kit.errors import BundleError, OutputError, ResultError
 from kit.manifest import Comparison
@@ -33,20 +31,12 @@ def write(result: LatencyResult | AccuracyResult, path: Path) -> None:
     Raises:
         OutputError: the place cannot be written to.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        if path.exists() and not path.is_file():  # a device would be replaced by a file
-            raise OSError(errno.EINVAL, "it is no file")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        part.replace(path)
+        files.write(path, result.model_dump_json(indent=1) + "\n")
     except OSError as exc:
         raise OutputError(
             f"cannot write {path}: {exc.strerror or exc}", "choose another place with -o"
         ) from exc
-    finally:
-        with suppress(OSError):  # below a file there is none to remove
-            part.unlink()
 
 
 def read(path: Path) -> LatencyResult | AccuracyResult:

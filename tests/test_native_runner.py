@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from kit import formats
-from kit.errors import RunError
-from kit.runners import native, profile, protocol
+from kit.errors import MissingTool, RunError
+from kit.runners import emulation, native, profile, protocol
 from kit.runners.protocol import Exit, Request
 
 pytestmark = pytest.mark.slow
@@ -52,12 +52,42 @@ def test_it_answers_as_the_python_runtime(name, method, models, tmp_path) -> Non
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_arm_runner_answers_the_same(name, models, tmp_path) -> None:
-    command = samples.emulated(tmp_path / "cpuinfo")
+    command = samples.emulated(tmp_path / "root")
     request = replace(samples.request(tmp_path, name, models[name, "static"]), warmup=0, iters=1)
     heard = samples.run(samples.arm_runner(name), request, command)
     assert heard.start is not None
     assert heard.start.clock == "CLOCK_MONOTONIC_RAW"
     np.testing.assert_array_equal(samples.answer(request), samples.by_python(request, tmp_path))
+
+
+@pytest.mark.parametrize("processor", ["cortex-a53", "cortex-a72"])
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_arm_runner_sees_the_processor_that_is_emulated(name, processor, tmp_path) -> None:
+    words = emulated_as(processor, name, tmp_path)
+    done = subprocess.run([*words, "--format", name], capture_output=True, text=True)
+    assert json.loads(done.stdout)["msg"] == "--cpus is required"
+    assert done.returncode == Exit.USAGE
+
+
+def test_without_an_arm_cpuinfo_it_says_so_instead_of_crashing(tmp_path) -> None:
+    words = emulated_as("cortex-a53", "onnx", tmp_path)
+    (tmp_path / "proc/cpuinfo").write_text("processor\t: 0\nvendor_id\t: GenuineIntel\n")
+    request = samples.request(tmp_path, "onnx", tmp_path / "model")
+    done = subprocess.run([*words, *request.arguments()], capture_output=True, text=True)
+    error = protocol.parse(done.stdout)
+    assert isinstance(error, protocol.Error)
+    if error.at == "load" and "model" in error.msg:
+        pytest.skip("this qemu shows the processor that it emulates")
+    assert (done.returncode, error.at) == (Exit.LOAD, "load")
+    assert error.msg.startswith("/proc/cpuinfo describes no Arm processor")
+    assert "-L FOLDER" in error.msg
+
+
+def emulated_as(processor: str, name: str, root: Path) -> list[str]:
+    try:
+        return emulation.command(samples.arm_runner(name), processor, root)
+    except MissingTool as exc:
+        pytest.skip(exc.message)
 
 
 # protocol --------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from kit.errors import INTERRUPTED, UNFORESEEN, KitError, UnknownName
 COMMANDS = {
     "build": ("kit.commands.build", "Build, quantize, lower and verify a model."),
     "eval": ("kit.commands.eval", "Accuracy of a bundle's formats on a set of pictures."),
+    "verify": ("kit.commands.verify", "Answers of a bundle's formats on other processors."),
     "bench": ("kit.commands.bench", "Latency of a bundle's formats, with every sample kept."),
     "devices": ("kit.commands.devices", "Phones and emulators: state, hardware, temperature."),
     "report": ("kit.commands.report", "Turn result files into Markdown and an HTML page."),

@@ -30,6 +30,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
+PARTIAL = 10  # a bundle was written, and a format that was asked for is not in it
 UNFORESEEN = 70
 INTERRUPTED = 130
 

@@ -1,6 +1,9 @@
 """The content of `bundle.json`: what a bundle says about itself.
 
-Schema history: 1 first version.
+Schema history:
+
+    1  first version
+    2  the float model is data (`reference.safetensors`); `Golden.graphs`; `Manifest.failed`
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from kit.errors import BundleError
 from kit.recipe import Recipe
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class _Record(BaseModel):
@@ -214,12 +217,37 @@ class GateRecord(_Record):
 
 
 class Golden(_Record):
-    """Golden input, and per format (and `reference`) the answers, as paths in the bundle."""
+    """Golden input and the answers to it, as paths in the bundle.
+
+    Attributes:
+        input: float32 [N, 3, H, W].
+        images: N.
+        source: of the pictures.
+        outputs: by format (and ``reference``): what its runtime answered here, [N, classes].
+        graphs: by format: what the graph that was lowered answers; empty in schema 1.
+    """
 
     input: str
     images: int
     source: str
     outputs: dict[str, str]
+    graphs: dict[str, str] = Field(default_factory=dict)
+
+
+class FailedFormat(_Record):
+    """A format that was asked for and is not in the bundle.
+
+    Attributes:
+        format: that failed.
+        stage: where: it could not be made, it computes something else, or it loses too much.
+        reason: one sentence.
+        hint: what to do.
+    """
+
+    format: str
+    stage: Literal["lowering", "verification", "gate"]
+    reason: str
+    hint: str
 
 
 class Manifest(_Record):
@@ -245,6 +273,7 @@ class Manifest(_Record):
     qconfig: dict[str, dict[str, str]]
     golden: Golden
     artifacts: tuple[Artifact, ...]
+    failed: tuple[FailedFormat, ...] = ()
     warnings: tuple[str, ...]
     tools: dict[str, str]
     files: dict[str, FileEntry]
@@ -253,10 +282,16 @@ class Manifest(_Record):
         """Return the artifact of a format.
 
         Raises:
-            BundleError: the bundle has no file of that format.
+            BundleError: the bundle has no file of that format, perhaps because it failed.
         """
         for artifact in self.artifacts:
             if artifact.format == name:
                 return artifact
         have = ", ".join(a.format for a in self.artifacts)
+        failure = next((f for f in self.failed if f.format == name), None)
+        if failure is not None:
+            raise BundleError(
+                f"the bundle has no {name} file: its {failure.stage} failed ({failure.reason})",
+                f"it has: {have}; {failure.hint}",
+            )
         raise BundleError(f"the bundle has no {name} file", f"it has: {have}")

@@ -103,7 +103,7 @@ def test_it_says_it_all(name, models, tmp_path) -> None:
     assert len(heard.samples) == 5
     start, mem, end = heard.start, heard.mem, heard.end
     assert start is not None
-    assert (start.protocol, start.threads, start.cpus) == (2, 2, f"{1 << core:x}")
+    assert (start.protocol, start.threads, start.cpus) == (3, 2, f"{1 << core:x}")
     assert start.obeyed == (None if name == "onnx" else 2)
     assert start.page == os.sysconf("SC_PAGE_SIZE")
     runtime = formats.get(name).INFO.runtime

@@ -169,6 +169,7 @@ def show(measured: Sequence[Measured], as_json: bool, sustained: bool) -> None:
     from kit.bench.rows import as_json as record
     from kit.bench.rows import rows
     from kit.commands import _device_tables, _latency
+    from kit.commands._output import report_failed
 
     tables = [rows(one.results) for one in measured]
     # The settings of a sweep are measured one after the other: they are in no pairs.
@@ -187,6 +188,8 @@ def show(measured: Sequence[Measured], as_json: bool, sustained: bool) -> None:
             _device_tables.show(one.results, table, sustained)
         for line in (*_latency.context(table), *_latency.doubts(table)):
             click.echo(line, err=True)
+        for result in one.results:
+            report_failed(result.bundle.failed)
 
 
 def _recommended(one: Measured) -> dict[str, dict[str, str]]:

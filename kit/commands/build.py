@@ -9,7 +9,7 @@ import click
 
 from kit.commands import _recipe_options
 from kit.commands._numbers import Finite
-from kit.errors import RecipeError
+from kit.errors import PARTIAL, RecipeError
 
 if TYPE_CHECKING:
     from kit.bundle import Bundle
@@ -69,16 +69,22 @@ if TYPE_CHECKING:
     help="Folder of the bundle. Default: out/ and a name made of the recipe.",
 )
 @click.option("--no-cache", is_flag=True, help="Build again even if nothing changed.")
+@click.option(
+    "--all-or-nothing",
+    is_flag=True,
+    help="Write no bundle if a format fails. Default: a bundle of those that pass, exit code 10.",
+)
 @click.option("--explain", is_flag=True, help="Say what would be done, and build nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print bundle.json instead of a table.")
 def command(
     recipe_file: Path | None,
     output: Path | None,
     no_cache: bool,
+    all_or_nothing: bool,
     explain: bool,
     as_json: bool,
     **options: Any,
-) -> None:
+) -> int:
     """Build, quantize, lower and verify MODEL; write a bundle.
 
     MODEL is a name that `kit list` shows, or FILE.py:FACTORY for a model of your own, whose
@@ -88,10 +94,13 @@ def command(
     made, gate = _asked(recipe_file, options)
     if explain:
         _explain(made, gate)
-        return
-    found = _build(made, output or Path("out") / made.slug, not no_cache, gate)
-    if found is not None:
-        click.echo(found.manifest.model_dump_json(indent=1)) if as_json else _show(found)
+        return 0
+    target = output or Path("out") / made.slug
+    found = _build(made, target, not no_cache, gate, all_or_nothing)
+    if found is None:
+        return 0
+    click.echo(found.manifest.model_dump_json(indent=1)) if as_json else _show(found)
+    return PARTIAL if found.manifest.failed else 0
 
 
 def _asked(recipe_file: Path | None, options: dict[str, Any]) -> tuple[Recipe, Gate | None]:
@@ -108,14 +117,16 @@ def _asked(recipe_file: Path | None, options: dict[str, Any]) -> tuple[Recipe, G
     return recipe.make(**fields), gate
 
 
-def _build(made: Recipe, target: Path, use_cache: bool, gate: Gate | None) -> Bundle | None:
+def _build(
+    made: Recipe, target: Path, use_cache: bool, gate: Gate | None, all_or_nothing: bool
+) -> Bundle | None:
     """Return the bundle; None in all processes of torchrun but the first, which shows it."""
     from kit.commands._progress import stages
     from kit.pipeline import build
     from kit.quantize._distributed import standing
 
     with stages() as progress:
-        found = build(made, target, progress, use_cache=use_cache, gate=gate)
+        found = build(made, target, progress, use_cache, gate, all_or_nothing)
     return found if standing().leads else None
 
 
@@ -170,6 +181,8 @@ def _show(found: Bundle) -> None:
             sqnr,
             _delegated(artifact.delegates, artifact.not_delegated),
         )
+    for failure in manifest.failed:
+        table.add_row(failure.format, "failed", *["-"] * 4)
     Console().print(table)
     notes = Console(stderr=True)
     notes.print(f"weights: {manifest.weights.source}", highlight=False, markup=False)
@@ -189,6 +202,9 @@ def _show(found: Bundle) -> None:
         drop = "" if row.drop is None else f"{row.drop:.2f} points of top-1 lost, "
         words = f"gate passed: {row.format}: {drop}{row.agreement:.1f} % agreement"
         notes.print(words, highlight=False, markup=False)
+    for failure in manifest.failed:
+        notes.print(f"{failure.format} failed: {failure.reason}", highlight=False, markup=False)
+        notes.print(f"hint: {failure.hint}", highlight=False, markup=False)
     for warning in manifest.warnings:
         notes.print(f"warning: {warning}", style="yellow", highlight=False, markup=False)
 

@@ -112,6 +112,9 @@ class _Bar:
 
 
 def _note(result: AccuracyResult) -> None:
+    from kit.commands._output import report_failed
+
+    report_failed(result.bundle.failed)
     if result.left_out:
         what = "picture" if result.left_out == 1 else "pictures"
         click.echo(f"left out {result.left_out} {what} that calibrated the bundle", err=True)

@@ -28,8 +28,12 @@ def build(
     progress: Progress = lambda stage: None,
     use_cache: bool = True,
     gate: Gate | None = None,
+    all_or_nothing: bool = False,
 ) -> Bundle:
     """Build, quantize, lower and verify a model.
+
+    A format that fails does not take the others with it: the bundle holds those that passed,
+    and its manifest says in `failed` why the others are missing.
 
     Args:
         recipe: what to build; see `kit.recipe.make`.
@@ -37,6 +41,7 @@ def build(
         progress: called with the name of each stage as it begins.
         use_cache: take an unchanged recipe's bundle from the cache.
         gate: accuracy that every format must keep; None asks for none.
+        all_or_nothing: a format that fails is an error.
 
     Raises:
         KitError: one of its subclasses, see `kit.errors`; nothing is left behind.
@@ -61,9 +66,9 @@ def build(
             ):
                 progress("taken from the cache")
             else:
-                _make(recipe, key, pictures, folder, progress)
+                _make(recipe, key, pictures, folder, progress, all_or_nothing)
             if gate is not None and judges is not None:
-                _gate.hold(gate, judges, folder, progress)
+                _gate.enforce_gate(gate, judges, folder, progress, all_or_nothing)
         group.share("written")
     return bundle.load(path)
 
@@ -72,12 +77,21 @@ def _silent(stage: str) -> None:
     """Say nothing: one of several processes speaks."""
 
 
-def _make(recipe: Recipe, key: str, pictures: Pictures, folder: Path, progress: Progress) -> None:
+def _make(
+    recipe: Recipe,
+    key: str,
+    pictures: Pictures,
+    folder: Path,
+    progress: Progress,
+    all_or_nothing: bool,
+) -> None:
     with _begun(recipe, key, pictures, folder, progress) as work:
+        work.all_or_nothing = all_or_nothing
         model = _model.load(work)
         progress("choosing golden and calibration pictures")
-        _lowering.lower_all(work, model)
-    cache.keep(key, folder)
+        failed = _lowering.lower_all(work, model)
+    if not failed:  # it may have been the machine's fault, such as too little memory
+        cache.keep(key, folder)
 
 
 def _follow(recipe: Recipe, key: str, pictures: Pictures, group: Group) -> None:

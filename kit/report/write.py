@@ -10,7 +10,7 @@ from kit import files
 from kit.errors import OutputError
 from kit.report import html, markdown
 from kit.report.page import Page, compose
-from kit.results.schema import AccuracyResult, LatencyResult
+from kit.results.schema import AnyResult
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Written:
     sentence: str
 
 
-def write(results: Sequence[LatencyResult | AccuracyResult], folder: Path) -> Written:
+def write(results: Sequence[AnyResult], folder: Path) -> Written:
     """Write ``report.html``, ``report.md`` and ``plots/`` for the Markdown.
 
     Other files in the folder are left alone. When something fails, an older report there

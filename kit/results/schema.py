@@ -9,6 +9,8 @@ statistic never needs a new measurement. Schema history:
     3  `Run.resolved` counts how far the processes are apart, before it took all samples for
        those of one; `Plan.memory`, which was that the plan is not called ``quick``; numbers
        are finite
+    4  `Plan.most_repeats` and `Plan.most_pairs`: processes are added until it is known enough
+    5  `ProcessorsResult`; `BundleRef.failed`
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 class _Record(BaseModel):
@@ -47,7 +49,12 @@ class ArtifactRef(_Record):
 
 
 class BundleRef(_Record):
-    """The bundle that was measured; the hash is that of its `bundle.json`."""
+    """The bundle that was measured.
+
+    Attributes:
+        hash: of its `bundle.json`.
+        failed: formats that were asked for and are not in it, each with the reason.
+    """
 
     name: str
     hash: str
@@ -57,6 +64,7 @@ class BundleRef(_Record):
     resolution: int
     width: float = 1.0
     artifacts: tuple[ArtifactRef, ...]
+    failed: dict[str, str] = Field(default_factory=dict)
 
 
 class DeviceRef(_Record):
@@ -279,4 +287,62 @@ class AccuracyResult(_Record):
     rows: tuple[AccuracyRow, ...]
 
 
-Result = Annotated[LatencyResult | AccuracyResult, Field(discriminator="kind")]
+class ProcessorRef(_Record):
+    """A processor on which answers were computed.
+
+    Attributes:
+        name: ``host`` for this machine's own.
+        abi: of the programs it runs, as Android names it.
+        about: what tells it from others, as far as int8 arithmetic is concerned.
+        emulator: name and version of what emulated it; None for this machine's own.
+    """
+
+    name: str
+    abi: str
+    about: str
+    emulator: str | None
+
+
+class ProcessorRow(_Record):
+    """The answers of one format to the golden inputs on one processor.
+
+    Attributes:
+        format: the format.
+        quantize: its quantization method.
+        processor: name in `ProcessorsResult.processors`.
+        runtime: name and version.
+        images: number of golden inputs.
+        parity: against the quantized graph, where the bundle has its answers, and the float model.
+        golden_max_abs: largest difference from the answers that the bundle was built with;
+            0 if they are equal bit for bit.
+        answers_sha256: of the answers' bytes; equal ones are equal bit for bit.
+        passed: the limits that held when the bundle was built hold here.
+        error: what the runtime said where it gave no answers, else empty.
+    """
+
+    format: str
+    quantize: str
+    processor: str
+    runtime: str
+    images: int
+    parity: tuple[ParityRef, ...] = ()
+    golden_max_abs: float | None = None
+    answers_sha256: str = ""
+    passed: bool
+    error: str = ""
+
+
+class ProcessorsResult(_Record):
+    """The result of `kit verify`."""
+
+    schema_version: int = SCHEMA_VERSION
+    kind: Literal["processors"] = "processors"
+    kit_version: str
+    created: datetime
+    bundle: BundleRef
+    processors: tuple[ProcessorRef, ...]
+    rows: tuple[ProcessorRow, ...]
+
+
+AnyResult = LatencyResult | AccuracyResult | ProcessorsResult
+Result = Annotated[AnyResult, Field(discriminator="kind")]

@@ -14,18 +14,17 @@ from kit.errors import BundleError, OutputError, ResultError
 from kit.manifest import Comparison
 from kit.results.schema import (
     SCHEMA_VERSION,
-    AccuracyResult,
+    AnyResult,
     ArtifactRef,
     BundleRef,
-    LatencyResult,
     ParityRef,
     Result,
 )
 
-_ADAPTER: TypeAdapter[LatencyResult | AccuracyResult] = TypeAdapter(Result)
+_ADAPTER: TypeAdapter[AnyResult] = TypeAdapter(Result)
 
 
-def write(result: LatencyResult | AccuracyResult, path: Path) -> None:
+def write(result: AnyResult, path: Path) -> None:
     """Write a result file.
 
     Raises:
@@ -39,7 +38,7 @@ def write(result: LatencyResult | AccuracyResult, path: Path) -> None:
         ) from exc
 
 
-def read(path: Path) -> LatencyResult | AccuracyResult:
+def read(path: Path) -> AnyResult:
     """Read and validate a result file.
 
     Raises:
@@ -82,15 +81,18 @@ def _upgraded(raw: Any, version: object) -> Any:
     return raw
 
 
+def refer(comparison: Comparison) -> ParityRef:
+    """Return what a result says of a comparison.
+
+    Raises:
+        ValidationError: a number in it is not finite.
+    """
+    return ParityRef(**comparison.model_dump(include=set(ParityRef.model_fields)))
+
+
 def _parity(bundle: Bundle, found: Comparison) -> ParityRef:
     try:
-        return ParityRef(
-            against=found.against,
-            images=found.images,
-            max_abs=found.max_abs,
-            sqnr_db=found.sqnr_db,
-            agreement=found.agreement,
-        )
+        return refer(found)
     except ValidationError as exc:
         raise BundleError(
             f"{bundle.path} has a parity with the {found.against} that is not a finite number",
@@ -126,4 +128,5 @@ def describe(bundle: Bundle) -> BundleRef:
         resolution=recipe.resolution,
         width=recipe.width,
         artifacts=tuple(refs),
+        failed={f.format: f.reason.partition("\n")[0] for f in manifest.failed},
     )

@@ -3,14 +3,14 @@
 A runner is started with the options of `Request` and prints one JSON object a line on
 stdout, in this order; times are nanoseconds of a monotonic clock, sizes are bytes:
 
-    {"event": "start", "protocol": 2, "pid", "threads", "obeyed", "versions", "cpus",
+    {"event": "start", "protocol": 3, "pid", "threads", "obeyed", "versions", "cpus",
      "page", "clock"}
     {"event": "load", "ns"}             reading the model; the runtime is in memory already
     {"event": "first", "ns"}            the first inference
     {"event": "warm", "count", "ns"}    the warm-up, all of it
     {"event": "iter", "ns": [...]}      raw samples, flushed about every two seconds
     {"event": "mem", "peak_rss", "base_rss", "os_threads"}
-    {"event": "out", "path"}            the last answer, raw float32
+    {"event": "out", "path"}            the answers to all inputs, raw float32
     {"event": "profile", "path", "kind"}  only where `--profile` names a file
     {"event": "end", "count", "cpu_ns"}
     {"event": "error", "at", "msg"}     instead of all that would follow
@@ -28,6 +28,8 @@ History:
     1  the Python runner
     2  options `--cpus` and `--profile`, exit codes 7 and 8, the event ``profile``; ``start``
        tells cores, page size and clock. The native runner begins here.
+    3  the option `--rows`: the file of `--in` holds so many inputs, of which the first is
+       measured; all are answered
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from kit.errors import RunError
 
-VERSION = 2
+VERSION = 3
 NOISE_LINES = 50  # kept for messages
 
 
@@ -66,14 +68,15 @@ class Request:
 
     Attributes:
         format: member of `kit.formats`, or ``reference``.
-        input: raw float32 of one input.
-        shape: of the input, ``(1, 3, H, W)``.
+        input: raw float32 of `rows` inputs; the first is the one that is measured.
+        shape: of one input, ``(1, 3, H, W)``.
         warmup: inferences before the first sample, and at least `warmup_seconds` of them.
         iters: samples, and at least `min_seconds` of them; `max_seconds` ends both.
-        out: file for the answer.
+        out: file for the answers to all inputs, raw float32.
         cpus: mask of the cores to run on, in hexadecimal; empty leaves them as they are.
         profile: file for the times of single operators, empty for none. A run that is
             profiled is slower: its samples are no measurement.
+        rows: number of inputs in the file.
     """
 
     format: str
@@ -89,6 +92,7 @@ class Request:
     threads: int
     cpus: str = ""
     profile: str = ""
+    rows: int = 1
 
     def arguments(self) -> list[str]:
         """Return the command line after the runner's own name."""

@@ -88,8 +88,8 @@ def parse(arguments: Sequence[str]) -> Request:
         kind = kinds.get(str(item.type), _shape)
         parser.add_argument(say.option(item.name), dest=item.name, type=kind, required=True)
     request = Request(**vars(parser.parse_args(arguments)))
-    if request.threads < 1 or request.iters < 1 or request.warmup < 0:
-        raise _StageError(Exit.USAGE, "--threads and --iters are at least 1, --warmup 0")
+    if min(request.threads, request.iters, request.rows) < 1 or request.warmup < 0:
+        raise _StageError(Exit.USAGE, "--threads, --iters, --rows: 1 or more; --warmup: 0 or more")
     with _stage(Exit.USAGE):
         _affinity.check(request.cpus)
     return request
@@ -124,7 +124,8 @@ def _measure(request: Request, line: _Line) -> None:
         session = _load(module, request)
         line.say(say.Load(ns=_clock() - began))
     with _stage(Exit.INPUT):
-        call = session.bind(_input(request))
+        inputs = _inputs(request)
+        call = session.bind(inputs[0])
     with _stage(Exit.RUN):
         _warm_up(call, request, line)
     with _stage(Exit.PROFILE):
@@ -135,8 +136,12 @@ def _measure(request: Request, line: _Line) -> None:
         with _stage(Exit.PROFILE):
             finish(Path(request.profile))
     line.say(say.Mem(peak_rss=_peak(), base_rss=base, os_threads=_os_threads()))
+    with _stage(Exit.RUN):
+        # Each at once: the next inference may write into the memory of this one's answer.
+        answers = [session.numpy(answer)]
+        answers += [session.numpy(session.bind(row)()) for row in inputs[1:]]
     with _stage(Exit.OUTPUT):
-        Path(request.out).write_bytes(session.numpy(answer).astype("<f4").tobytes())
+        Path(request.out).write_bytes(b"".join(a.astype("<f4").tobytes() for a in answers))
     line.say(say.Out(path=request.out))
     if kind is not None:
         line.say(say.Profile(path=request.profile, kind=kind))
@@ -176,9 +181,10 @@ def _load(module: ModuleType, request: Request) -> Any:
     return module.load(Path(request.model), request.threads)
 
 
-def _input(request: Request) -> NDArray[np.float32]:
+def _inputs(request: Request) -> NDArray[np.float32]:
+    """Return the inputs of the file, [rows, *shape]."""
     raw = np.frombuffer(Path(request.input).read_bytes(), dtype="<f4")
-    return raw.reshape(request.shape).astype(np.float32)
+    return raw.reshape(request.rows, *request.shape).astype(np.float32)
 
 
 def _warm_up(call: Callable[[], Any], request: Request, line: _Line) -> None:

@@ -137,7 +137,7 @@ def _decibels(parity: ParityRef) -> str:
 def _difference(row: ProcessorRow) -> str:
     if row.golden_max_abs is None:
         return "-"
-    return "bit-equal" if row.golden_max_abs == 0 else f"max abs {row.golden_max_abs:.2g}"
+    return "bit-equal" if row.golden_max_abs == 0 else f"max {row.golden_max_abs:.2g}"
 
 
 def _remarks(result: ProcessorsResult) -> Iterator[str]:

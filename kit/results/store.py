@@ -31,14 +31,20 @@ def write(result: LatencyResult | AccuracyResult, path: Path) -> None:
     """Write a result file.
 
     Raises:
+        ResultError: it holds what `read` would refuse.
         OutputError: the place cannot be written to.
     """
+    text = result.model_dump_json(indent=1) + "\n"
+    try:
+        _ADAPTER.validate_json(text)  # a copy with changes was never validated
+    except ValidationError as exc:
+        raise ResultError(f"{path} is not written: {_first(exc)}", "measure again") from exc
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         if path.exists() and not path.is_file():  # a device would be replaced by a file
             raise OSError(errno.EINVAL, "it is no file")
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
         part.replace(path)
     except OSError as exc:
         raise OutputError(
@@ -74,11 +80,13 @@ def read(path: Path) -> LatencyResult | AccuracyResult:
     try:
         return _ADAPTER.validate_python(_upgraded(raw, version))
     except ValidationError as exc:
-        first = exc.errors()[0]
-        where = ".".join(str(p) for p in first["loc"])
-        raise ResultError(
-            f"{path} is not a result file: {where}: {first['msg']}", "measure again"
-        ) from exc
+        raise ResultError(f"{path} is not a result file: {_first(exc)}", "measure again") from exc
+
+
+def _first(exc: ValidationError) -> str:
+    """Return where the first fault is, and which."""
+    first = exc.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def _upgraded(raw: Any, version: object) -> Any:

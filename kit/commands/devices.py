@@ -43,11 +43,23 @@ def command(choice: str | None, as_json: bool) -> None:
 
 
 def _rows(serials: list[str]) -> list[tuple[str, DeviceFacts | DeviceError]]:
-    """Ask all devices at once, so that a silent one costs its seconds only once."""
-    from concurrent.futures import ThreadPoolExecutor
+    """Ask all devices at once, so that a silent one costs its seconds only once.
 
-    with ThreadPoolExecutor(max_workers=16) as pool:
-        return list(zip(serials, pool.map(_ask, serials), strict=True))
+    Threads are daemons: Ctrl-C does not wait for them, as for those of an executor.
+    """
+    from concurrent.futures import Future
+    from threading import Thread
+
+    def ask(serial: str, future: Future[DeviceFacts | DeviceError]) -> None:
+        try:
+            future.set_result(_ask(serial))
+        except BaseException as exc:  # noqa: BLE001 - raised again where it is waited for
+            future.set_exception(exc)
+
+    futures: dict[str, Future[DeviceFacts | DeviceError]] = {s: Future() for s in serials}
+    for pair in futures.items():
+        Thread(target=ask, args=pair, daemon=True).start()
+    return [(serial, future.result()) for serial, future in futures.items()]
 
 
 def _ask(serial: str) -> DeviceFacts | DeviceError:

@@ -22,7 +22,7 @@ from adb_shell.exceptions import (
 from adb_shell.hidden_helpers import _AdbTransactionInfo
 
 from kit.devices import _errors, _keys, _usb
-from kit.devices._patience import SILENCE, SLICE, Patience
+from kit.devices._patience import SILENCE, SLICE, Deadline, Patience
 from kit.devices._stream import Stream, StreamTransport
 from kit.devices._wire import Tcp, Wire
 from kit.errors import DeviceLost
@@ -94,12 +94,12 @@ class DirectTransport(StreamTransport):
         named = (f.partition("=")[2] for f in about.split(";") if f.startswith("features="))
         return frozenset(next(named, "").split(","))
 
-    def _open(self, service: str, deadline: float, transfer: bool = False) -> Stream:
+    def _open(self, service: str, deadline: Deadline, transfer: bool = False) -> Stream:
         wire = self._connected()
         data = service.encode(errors="surrogateescape") + b"\0"
         return DirectStream(wire, next(self._ids), data, self._patience(wire, deadline, transfer))
 
-    def _patience(self, wire: Wire, deadline: float, transfer: bool) -> Patience:
+    def _patience(self, wire: Wire, deadline: Deadline, transfer: bool) -> Patience:
         begun = time.monotonic()  # before that nothing was asked, and nothing had to be said
 
         def alive() -> None:
@@ -231,7 +231,7 @@ class DirectStream:
     def _packet(self, *names: bytes) -> tuple[bytes, int, bytes]:
         while True:
             self._info.transport_timeout_s = self._info.read_timeout_s = self._patience.slice()
-            self._wire.deadline = self._patience.deadline
+            self._wire.deadline = self._patience.deadline.at
             try:
                 name, remote, _, data = self._wire.read(list(names), self._info)
             except (TcpTimeoutException, AdbTimeoutError):

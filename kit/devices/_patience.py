@@ -17,6 +17,19 @@ def transfer_seconds(size: int) -> float:
     return _TRANSFER_SECONDS + size / _SLOWEST_TRANSFER
 
 
+class Deadline:
+    """A point in time some seconds from now.
+
+    Attributes:
+        seconds: from when it was made.
+        at: by `time.monotonic()`.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.at = time.monotonic() + seconds
+
+
 class Patience:
     """How long one stream waits.
 
@@ -24,15 +37,16 @@ class Patience:
     Wi-Fi, a stopped machine) is noticed only by asking: a command may be silent for minutes.
 
     Args:
-        deadline: `time.monotonic()` at which the service has to have ended. What the device
-            sends does not move it.
+        deadline: when the service has to have ended. What the device sends does not move it.
         alive: asks the device for a sign of life; raises when it is gone or silent.
         transfer: the service is a transfer, which has to move all the time.
     """
 
-    def __init__(self, deadline: float, alive: Callable[[], None], transfer: bool = False) -> None:
+    def __init__(
+        self, deadline: Deadline, alive: Callable[[], None], transfer: bool = False
+    ) -> None:
         self._alive, self.deadline, self._transfer = alive, deadline, transfer
-        self._begun = self._moved = time.monotonic()
+        self._moved = time.monotonic()
 
     def moved(self) -> None:
         """Note that the stream moved.
@@ -57,10 +71,9 @@ class Patience:
 
     def slice(self) -> float:
         """Return for how many seconds to wait before `waited` is called."""
-        return max(0.01, min(SLICE, self.deadline - time.monotonic()))
+        return max(0.01, min(SLICE, self.deadline.at - time.monotonic()))
 
     def _check_deadline(self) -> None:
-        if time.monotonic() >= self.deadline:
+        if time.monotonic() >= self.deadline.at:
             what = "a transfer" if self._transfer else "a command"
-            seconds = self.deadline - self._begun
-            raise TimeoutError(f"{what} did not end within {seconds:.0f} s")
+            raise TimeoutError(f"{what} did not end within {self.deadline.seconds:.0f} s")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from kit.devices import _errors, _parse
 from kit.devices._limits import DEVICES
-from kit.devices._patience import SILENCE, Patience
+from kit.devices._patience import SILENCE, Deadline, Patience
 from kit.devices._stream import Stream, StreamTransport
 from kit.errors import DeviceError, DeviceLost, UsageError
 
@@ -184,7 +184,7 @@ class ServerTransport(StreamTransport):
                 self._known = frozenset(connection.read_string_block().split(","))
         return self._known
 
-    def _open(self, service: str, deadline: float, transfer: bool = False) -> Stream:
+    def _open(self, service: str, deadline: Deadline, transfer: bool = False) -> Stream:
         connection = self._asked(f"host:transport:{self.serial}", service)
         return ServerStream(connection.conn, Patience(deadline, self._alive, transfer))
 

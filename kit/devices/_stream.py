@@ -21,7 +21,7 @@ from typing import IO, Protocol
 
 from kit.devices import _errors
 from kit.devices._limits import ANSWER_BYTES, MIB, shorten
-from kit.devices._patience import transfer_seconds
+from kit.devices._patience import Deadline, transfer_seconds
 from kit.devices._transport import Completed, Sent
 from kit.errors import DeviceError, InputError, OutputError
 
@@ -57,7 +57,7 @@ class StreamTransport(ABC):
     serial: str
 
     @abstractmethod
-    def _open(self, service: str, deadline: float, transfer: bool = False) -> Stream:
+    def _open(self, service: str, deadline: Deadline, transfer: bool = False) -> Stream:
         """Open a service of the device, which has to have ended at `deadline`."""
 
     @abstractmethod
@@ -79,14 +79,14 @@ class StreamTransport(ABC):
                 f"a command of {len(command)} characters cannot be sent to {self.serial!r}",
                 "this is a bug in kit unless a path is longer than 4096 bytes or holds a NUL",
             )
-        deadline = time.monotonic() + timeout
+        deadline = Deadline(timeout)
         with self._guard():
             if "shell_v2" in self._features():
                 with closing(self._open(f"shell,v2,raw:{command}", deadline)) as stream:
                     return self._shell_v2(stream)
             return self._shell_v1(command, deadline)
 
-    def _shell_v1(self, command: str, deadline: float) -> Completed:
+    def _shell_v1(self, command: str, deadline: Deadline) -> Completed:
         """Run a command where shells have no exit code: before Android 7."""
         mark = f"__kit_{secrets.token_hex(8)}="
         wrapped = f"( {command}\n); echo {mark}$?"
@@ -193,7 +193,7 @@ class StreamTransport(ABC):
 
     def _sync(self, size: int) -> Stream:
         """Open a transfer of a file of up to so many bytes."""
-        return self._open("sync:", time.monotonic() + transfer_seconds(size), transfer=True)
+        return self._open("sync:", Deadline(transfer_seconds(size)), transfer=True)
 
     def _data(self, stream: Stream, source: str) -> bytes:
         """Return the next piece of a pulled file; nothing at its end."""

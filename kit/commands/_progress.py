@@ -6,19 +6,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from kit import terminal
+
 
 @contextmanager
 def stages() -> Iterator[Callable[[str], None]]:
     """Give a function to call with the name of each stage as it begins."""
-    from rich.console import Console
-    from rich.markup import escape
+    from rich.text import Text
 
-    console = Console(stderr=True)
+    console = terminal.console(err=True)
     began = time.monotonic()
 
     def line(stage: str) -> None:
         text = f"{time.monotonic() - began:6.1f} s  {stage}"
-        console.print(text, highlight=False, markup=False, style="dim")
+        console.print(text, style="dim")
 
     if not console.is_terminal:
         yield line
@@ -27,6 +28,6 @@ def stages() -> Iterator[Callable[[str], None]]:
 
         def show(stage: str) -> None:
             line(stage)
-            status.update(escape(stage))
+            status.update(Text(stage))
 
         yield show

@@ -18,7 +18,8 @@
         └── DeviceLost           9   the connection to it broke; it may come back
 
 The number is the exit code of the command line; 0 is success, 70 an error that kit
-did not foresee (please report it), 130 an interruption by Ctrl-C, 143 by SIGTERM.
+did not foresee (please report it), 130 an interruption by Ctrl-C, 143 by SIGTERM, 141 a reader
+of the output that went away.
 `docs/errors.md` lists the same table and a test compares the two.
 """
 
@@ -33,6 +34,7 @@ from pathlib import Path
 PARTIAL = 10  # a bundle was written, and a format that was asked for is not in it
 UNFORESEEN = 70
 INTERRUPTED = 130
+READER_GONE = 141  # of our output: the code that a shell gives to SIGPIPE
 
 
 class KitError(Exception):

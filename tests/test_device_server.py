@@ -59,10 +59,10 @@ class Breaking:
 
         self.inner.push(file, target, mode, told, modified)
 
-    def pull(self, source, file):
+    def pull(self, source, file, limit):
         if self._now("pull"):
             self._cut()
-        self.inner.pull(source, file)
+        self.inner.pull(source, file, limit)
 
     def close(self):
         self.inner.close()

@@ -13,6 +13,7 @@ from kit.analysis.score import Score
 from kit.analysis.sensitivity import Study
 from kit.errors import OutputError
 from kit.report.text import NBSP
+from kit.text import one_line
 
 
 def write(
@@ -45,7 +46,7 @@ def render(study: Study, about: Mapping[str, Any], repair: Repair | None, line: 
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    from kit.report import palette, text
+    from kit.report import palette
     from kit.report.svg import FONT
 
     environment = Environment(
@@ -54,7 +55,7 @@ def render(study: Study, about: Mapping[str, Any], repair: Repair | None, line: 
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: text.clean(value) if type(value) is str else value,
+        finalize=lambda value: one_line(value) if type(value) is str else value,
     )
     plot = bars(study)
     return environment.get_template("analysis.html.j2").render(

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import click
-
+from kit import terminal
 from kit.errors import OutputError
 
 
 def report_failed(failed: Mapping[str, str]) -> None:
     """Say on stderr which formats are not in a bundle because their build failed."""
     for name, reason in failed.items():
-        click.echo(f"{name} is not in the bundle, its build failed: {reason}", err=True)
+        terminal.echo(f"{name} is not in the bundle, its build failed: {reason}", err=True)
 
 
 def check_file(path: Path) -> None:

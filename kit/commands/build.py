@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from kit import terminal
 from kit.commands import _recipe_options
 from kit.commands._numbers import Finite
 from kit.errors import PARTIAL, RecipeError
@@ -99,8 +101,12 @@ def command(
     found = _build(made, target, not no_cache, gate, all_or_nothing)
     if found is None:
         return 0
-    click.echo(found.manifest.model_dump_json(indent=1)) if as_json else _show(found)
+    terminal.print_json(_record(found), indent=1) if as_json else _show(found)
     return PARTIAL if found.manifest.failed else 0
+
+
+def _record(found: Bundle) -> Any:
+    return json.loads(found.manifest.model_dump_json())
 
 
 def _asked(recipe_file: Path | None, options: dict[str, Any]) -> tuple[Recipe, Gate | None]:
@@ -147,24 +153,17 @@ def _gate(fields: dict[str, Any]) -> Gate | None:
 
 
 def _explain(made: Recipe, gate: Gate | None) -> None:
-    from rich.console import Console
-
     from kit.pipeline import explain
 
     for heading, lines in explain(made, gate):
-        click.echo(heading)
-        Console(soft_wrap=True).print(
-            *(f"  {line}" for line in lines), sep="\n", highlight=False, markup=False
-        )
+        terminal.echo("\n".join([heading, *(f"  {line}" for line in lines)]))
 
 
 def _show(found: Bundle) -> None:
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     manifest = found.manifest
-    table = Table(title=Text(str(found.path)), title_justify="left")
+    table = Table(title=str(found.path), title_justify="left")
     table.add_column("format")
     for heading in ("MB", "vs its graph", "vs float", "SQNR dB", "delegated"):
         table.add_column(heading, justify="right")
@@ -183,30 +182,26 @@ def _show(found: Bundle) -> None:
         )
     for failure in manifest.failed:
         table.add_row(failure.format, "failed", *["-"] * 4)
-    Console().print(table)
-    notes = Console(stderr=True)
-    notes.print(f"weights: {manifest.weights.source}", highlight=False, markup=False)
+    terminal.print_table(table)
+    notes = terminal.console(err=True)
+    notes.print(f"weights: {manifest.weights.source}")
     notes.print(
         f"vs its graph: same first answer on {manifest.golden.images} golden crops, and the "
         "largest difference of a logit",
-        highlight=False,
-        markup=False,
     )
     for artifact in manifest.artifacts:
         if artifact.computed_in_float:
             floats = ", ".join(f"{k} ×{n}" for k, n in artifact.computed_in_float.items())
-            notes.print(
-                f"{artifact.format} computes in float: {floats}", highlight=False, markup=False
-            )
+            notes.print(f"{artifact.format} computes in float: {floats}")
     for row in manifest.gate.rows if manifest.gate else ():
         drop = "" if row.drop is None else f"{row.drop:.2f} points of top-1 lost, "
         words = f"gate passed: {row.format}: {drop}{row.agreement:.1f} % agreement"
-        notes.print(words, highlight=False, markup=False)
+        notes.print(words)
     for failure in manifest.failed:
-        notes.print(f"{failure.format} failed: {failure.reason}", highlight=False, markup=False)
-        notes.print(f"hint: {failure.hint}", highlight=False, markup=False)
+        notes.print(f"{failure.format} failed: {failure.reason}")
+        notes.print(f"hint: {failure.hint}")
     for warning in manifest.warnings:
-        notes.print(f"warning: {warning}", style="yellow", highlight=False, markup=False)
+        notes.print(f"warning: {warning}", style="yellow")
 
 
 def _delegated(delegates: dict[str, int], rest: dict[str, int]) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from kit import terminal
 from kit.errors import BuildError
 
 if TYPE_CHECKING:
@@ -48,17 +48,18 @@ def command(
     build. Exit code 5 when a format falls short of the limits that held when it was built.
     """
     from kit.commands._output import check_file
+    from kit.commands._progress import steps
     from kit.portability import verify_processors
     from kit.results import store
 
     if output is not None:
         check_file(output)
-    with _bar() as update:
+    with steps() as update:
         result = verify_processors(bundle, _split(processors), names and _split(names), update)
     if output is not None:
         store.write(result, output)
     if as_json:
-        click.echo(result.model_dump_json(indent=1))
+        terminal.print_json(result.model_dump(mode="json"), indent=1)
     else:
         _show(result)
     return 0 if all(row.passed for row in result.rows) else BuildError.exit_code
@@ -68,33 +69,13 @@ def _split(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-@contextmanager
-def _bar() -> Iterator[Callable[[int, int, str], None]]:
-    """Show what runs now: a bar on a terminal, lines elsewhere."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=None)
-
-        def update(done: int, total: int, what: str) -> None:
-            progress.update(task, completed=done, total=total, description=what)
-            if not console.is_terminal:
-                click.echo(f"{done}/{total}  {what}", err=True)
-
-        yield update
-
-
 def _show(result: ProcessorsResult) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     from kit.commands._output import report_failed
 
-    title = Text(f"{result.bundle.name}: {result.rows[0].images} golden inputs")
+    title = f"{result.bundle.name}: {result.rows[0].images} golden inputs"
     caption = "SQNR in dB and same first answer, against the quantized graph and the float model"
     table = Table(title=title, title_justify="left", caption=caption, box=box.SIMPLE_HEAD)
     for heading in ("format", "processor"):
@@ -115,9 +96,9 @@ def _show(result: ProcessorsResult) -> None:
             "passed" if row.passed else "FAILED",
         )
         before = row.format
-    Console().print(table)
+    terminal.print_table(table)
     for line in _remarks(result):
-        click.echo(line, err=True)
+        terminal.echo(line, err=True)
     report_failed(result.bundle.failed)
 
 

@@ -28,10 +28,16 @@ def write(result: AnyResult, path: Path) -> None:
     """Write a result file.
 
     Raises:
+        ResultError: it holds what `read` would refuse.
         OutputError: the place cannot be written to.
     """
+    text = result.model_dump_json(indent=1) + "\n"
     try:
-        files.write(path, result.model_dump_json(indent=1) + "\n")
+        _ADAPTER.validate_json(text)  # a copy with changes was never validated
+    except ValidationError as exc:
+        raise ResultError(f"{path} is not written: {_first(exc)}", "measure again") from exc
+    try:
+        files.write(path, text)
     except OSError as exc:
         raise OutputError(
             f"cannot write {path}: {exc.strerror or exc}", "choose another place with -o"
@@ -63,11 +69,13 @@ def read(path: Path) -> AnyResult:
     try:
         return _ADAPTER.validate_python(_upgraded(raw, version))
     except ValidationError as exc:
-        first = exc.errors()[0]
-        where = ".".join(str(p) for p in first["loc"])
-        raise ResultError(
-            f"{path} is not a result file: {where}: {first['msg']}", "measure again"
-        ) from exc
+        raise ResultError(f"{path} is not a result file: {_first(exc)}", "measure again") from exc
+
+
+def _first(exc: ValidationError) -> str:
+    """Return where the first fault is, and which."""
+    first = exc.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def _upgraded(raw: Any, version: object) -> Any:

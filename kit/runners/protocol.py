@@ -19,10 +19,14 @@ stdout, in this order; times are nanoseconds of a monotonic clock, sizes are byt
 cannot be asked. `cpus` is the mask of cores the process may use, in hexadecimal, read back
 from the kernel; `page` the size of a memory page; `clock` the clock that samples are taken
 with. `versions` holds what runs here: the runner and the runtime, not what made the file.
-Each line of a runner of ours ends with `"crc"`, the CRC-32 of all that stands before its
-comma, so that a number which was altered on its way is not taken for a sample. Lines that
-are no JSON are noise of the runtime. Keys that a reader does not know are ignored; another
-meaning of a known key, or a new option, is a new protocol number.
+Each event ends with `"crc"`, the CRC-32 of all that stands before its comma, so that a number
+which was altered on its way is not taken for a sample; one without it is refused. Events come
+in the order above, and each but `iter` once. Other lines are noise of the runtime. Keys that a
+reader does not know are ignored; another meaning of a known key, or a new option, is a new
+protocol number.
+
+A reader takes what a request can lead to and no more (`Transcript`): a runner may be any
+program on any device.
 
 History:
     1  the Python runner
@@ -37,6 +41,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from array import array
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from typing import Annotated, Literal
@@ -44,9 +49,20 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from kit.errors import RunError
+from kit.results.schema import MAX_BYTES, MAX_COUNT, MAX_NS
 
 VERSION = 3
 NOISE_LINES = 50  # kept for messages
+_NOISE_LETTERS = 500  # of each that is kept
+_MAX_NOISE = 16 << 20  # letters in all
+# No model is faster: ONNX Runtime takes 3 µs for one of a few numbers.
+_SAMPLES_PER_SECOND = 2_000_000
+_MAX_SAMPLES = 100_000_000  # a day of samples of a millisecond
+
+_Ns = Annotated[int, Field(ge=0, le=MAX_NS)]
+_Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+_Bytes = Annotated[int, Field(ge=0, le=MAX_BYTES)]
+_Word = Annotated[str, Field(max_length=200)]
 
 
 class Exit(IntEnum):
@@ -118,51 +134,51 @@ class Start(_Event):
 
     event: Literal["start"] = "start"
     protocol: int
-    pid: int
-    threads: int
-    obeyed: int | None = None
-    versions: dict[str, str]
-    cpus: str | None = Field(default=None, pattern="^[0-9a-f]+$")
-    page: int | None = Field(default=None, gt=0)
-    clock: str | None = None
+    pid: _Count
+    threads: _Count
+    obeyed: _Count | None = None
+    versions: Annotated[dict[_Word, _Word], Field(max_length=20)]
+    cpus: str | None = Field(default=None, pattern="^[0-9a-f]+$", max_length=256)
+    page: int | None = Field(default=None, gt=0, le=MAX_BYTES)
+    clock: _Word | None = None
 
 
 class Load(_Event):
     """The model file was read."""
 
     event: Literal["load"] = "load"
-    ns: int = Field(ge=0)
+    ns: _Ns
 
 
 class First(_Event):
     """The first inference."""
 
     event: Literal["first"] = "first"
-    ns: int = Field(ge=0)
+    ns: _Ns
 
 
 class Warm(_Event):
     """The whole warm-up."""
 
     event: Literal["warm"] = "warm"
-    count: int = Field(ge=0)
-    ns: int = Field(ge=0)
+    count: _Count
+    ns: _Ns
 
 
 class Iter(_Event):
     """Some samples."""
 
     event: Literal["iter"] = "iter"
-    ns: tuple[Annotated[int, Field(gt=0)], ...]
+    ns: tuple[Annotated[int, Field(gt=0, le=MAX_NS)], ...]
 
 
 class Mem(_Event):
     """Memory at the end: the peak since the load began, and what was there before it."""
 
     event: Literal["mem"] = "mem"
-    peak_rss: int | None
-    base_rss: int | None = None
-    os_threads: int | None = None
+    peak_rss: _Bytes | None
+    base_rss: _Bytes | None = None
+    os_threads: _Count | None = None
 
 
 class Out(_Event):
@@ -184,8 +200,8 @@ class End(_Event):
     """Everything went well."""
 
     event: Literal["end"] = "end"
-    count: int
-    cpu_ns: int | None = None
+    count: _Count
+    cpu_ns: _Ns | None = None
 
 
 class Error(_Event):
@@ -197,14 +213,19 @@ class Error(_Event):
 
 
 Event = Start | Load | First | Warm | Iter | Mem | Out | Profile | End | Error
-_KNOWN = {kind.model_fields["event"].default for kind in Event.__args__}
-_CRC = re.compile(r'(.*),"crc":(\d+)\}', re.DOTALL)
+_ORDER = ("start", "load", "first", "warm", "iter", "mem", "out", "profile", "end", "error")
+_CRC = re.compile(r'(.*),"crc":([0-9]{1,10})\}', re.DOTALL)
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
 
 
 def dump(event: Event) -> str:
     """Return the line of an event, without its end."""
-    text = event.model_dump_json().removesuffix("}")
+    return seal(event.model_dump_json())
+
+
+def seal(event: str) -> str:
+    """Return the JSON object of an event with its checksum."""
+    text = event.removesuffix("}")
     return f'{text},"crc":{zlib.crc32(text.encode())}}}'
 
 
@@ -212,7 +233,7 @@ def parse(line: str) -> Event | None:
     """Return the event of a line, None if it is noise.
 
     Raises:
-        RunError: a known event with content that cannot be or was altered, or another
+        RunError: an event that is impossible, was altered or lacks its checksum, or another
             protocol.
     """
     try:
@@ -220,18 +241,19 @@ def parse(line: str) -> Event | None:
     except (ValueError, RecursionError):
         return None
     kind = raw.get("event") if isinstance(raw, dict) else None
-    if not isinstance(kind, str) or kind not in _KNOWN:
+    if not isinstance(kind, str) or kind not in _ORDER:
         return None
+    _check_protocol(raw)
     found = _CRC.fullmatch(line.strip())
-    if found is not None and zlib.crc32(found[1].encode()) != int(found[2]):
+    if found is None:
+        raise RunError(
+            f"a line of the runner has no checksum: {line[:80]!r}",
+            "use the runner that belongs to this kit; measure again if you do",
+        )
+    if zlib.crc32(found[1].encode(errors="surrogatepass")) != int(found[2]):
         raise RunError(
             f"a line of the runner was altered on its way: {line[:80]!r}",
             "measure again; check the device's cable and storage if it happens again",
-        )
-    if kind == "start" and raw.get("protocol") != VERSION:
-        raise RunError(
-            f"the runner speaks protocol {raw.get('protocol')!r}; this kit speaks {VERSION}",
-            "use the runner that belongs to this kit",
         )
     try:
         return _ADAPTER.validate_python(raw)
@@ -239,20 +261,39 @@ def parse(line: str) -> Event | None:
         first = exc.errors()[0]
         where = ".".join(str(p) for p in first["loc"])
         raise RunError(
-            f"the runner said something that cannot be: {where}: {first['msg']}",
+            f"the runner reports something impossible: {kind}.{where}: {first['msg']}",
             "this is a bug in the runner: please report it",
         ) from exc
 
 
+def _check_protocol(raw: dict[str, object]) -> None:
+    version = raw.get("protocol")
+    if raw["event"] == "start" and version != VERSION:
+        raise RunError(
+            f"the runner speaks protocol {version!r:.40}; this kit speaks {VERSION}",
+            "use the runner that belongs to this kit",
+        )
+
+
+def max_samples(request: Request) -> int:
+    """Return how many samples a request can lead to."""
+    return min(_MAX_SAMPLES, request.iters + int(request.min_seconds * _SAMPLES_PER_SECOND))
+
+
 @dataclass
 class Transcript:
-    """What a runner said so far.
+    """What a runner reported so far.
+
+    Args:
+        max_samples: see the function of that name.
 
     Attributes:
-        stage: the last event that was heard, for messages.
+        stage: the last event; empty before the first.
+        samples: nanoseconds; an array, because there may be millions.
         noise: the first lines that were no event.
     """
 
+    max_samples: int = _MAX_SAMPLES
     start: Start | None = None
     load: Load | None = None
     first: First | None = None
@@ -261,26 +302,54 @@ class Transcript:
     profile: Profile | None = None
     end: End | None = None
     error: Error | None = None
-    samples: list[int] = field(default_factory=list)
+    samples: array[int] = field(default_factory=lambda: array("q"))
     noise: list[str] = field(default_factory=list)
-    stage: str = "start"
+    stage: str = ""
+    _noise_letters: int = 0
 
-    def hear(self, line: str) -> None:
-        """Take one line.
+    def add(self, line: str) -> bool:
+        """Take one line and return whether it was an event.
 
         Raises:
-            RunError: see `parse`.
+            RunError: see `parse`; or an event out of order, or more than the request allows.
         """
         event = parse(line)
         if event is None:
-            if line.strip() and len(self.noise) < NOISE_LINES:
-                self.noise.append(line)
-            return
+            self._add_noise(line)
+            return False
+        self._check_order(event.event)
         self.stage = event.event
         if isinstance(event, Iter):
-            self.samples += event.ns
+            self._add_samples(event.ns)
         elif not isinstance(event, Warm):
             setattr(self, event.event, event)
+        return True
+
+    def _add_noise(self, line: str) -> None:
+        self._noise_letters += len(line) + 1
+        if self._noise_letters > _MAX_NOISE:
+            raise RunError(
+                f"the runner prints more than {_MAX_NOISE >> 20} MiB of lines that are no events",
+                "use the runner that belongs to this kit; if you do, please report it",
+            )
+        if line.strip() and len(self.noise) < NOISE_LINES:
+            self.noise.append(line[:_NOISE_LETTERS])
+
+    def _check_order(self, name: str) -> None:
+        again = name == self.stage and name != "iter"
+        if self.stage and (again or _ORDER.index(name) < _ORDER.index(self.stage)):
+            raise RunError(
+                f"the runner reports {name!r} after {self.stage!r}",
+                "this is a bug in the runner: please report it",
+            )
+
+    def _add_samples(self, samples: tuple[int, ...]) -> None:
+        if len(self.samples) + len(samples) > self.max_samples:
+            raise RunError(
+                f"the runner reports more than the {self.max_samples} samples that were possible",
+                "this is a bug in the runner: please report it",
+            )
+        self.samples.extend(samples)
 
     def missing(self) -> str | None:
         """Return what a whole transcript would have and this one has not, or None."""

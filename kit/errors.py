@@ -24,6 +24,7 @@ did not foresee (please report it), 130 an interruption by Ctrl-C, 143 by SIGTER
 
 from __future__ import annotations
 
+import reprlib
 import sysconfig
 import traceback
 from collections.abc import Iterable
@@ -140,6 +141,32 @@ class DeviceError(KitError):
 
 class DeviceLost(DeviceError):
     """A device whose connection broke; it may come back."""
+
+
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 100
+_BRIEF.maxlevel = 3
+
+
+def brief(value: object) -> str:
+    """Return the `repr` of a value from outside, shortened to about 100 characters."""
+    try:
+        return _BRIEF.repr(value)[:200]
+    except ValueError:  # an integer of more digits than Python converts
+        return f"a number of {value.bit_length()} bits" if isinstance(value, int) else "…"
+
+
+def words(exc: BaseException) -> str:
+    """Return type and first line of an error that someone else's code raised.
+
+    It may say nothing, thousands of lines, or fail while it is asked.
+    """
+    name = type(exc).__name__
+    try:
+        text = str(exc).strip()
+    except BaseException:  # noqa: BLE001 - whatever it raises, it is the error's own text
+        return f"{name}, whose own text cannot be read"
+    return f"{name}: {text.splitlines()[0][:300]}" if text else f"{name}: no message"
 
 
 def origin(exc: BaseException) -> str | None:

@@ -20,7 +20,7 @@ from kit.errors import ResultError
 from kit.report import html, model, notices, page, tables
 from kit.report.rows import Report, Row
 from kit.results import rounds, statistics
-from kit.results.schema import AccuracyResult, DeviceRef, LatencyResult, Plan, Process
+from kit.results.schema import DeviceRef, Plan
 
 PHONE = DeviceRef(kind="phone", name="Pixel 8", serial="38A1")
 VIRTUAL = DeviceRef(kind="virtual", name="vdev-arm64-qemu", serial="127.0.0.1:5555")
@@ -258,33 +258,10 @@ def test_an_evaluated_reference_is_not_listed_as_untimed(report: Report) -> None
     assert len(model.build([accuracy()]).untimed) == 4
 
 
-# --- numbers that cannot be
+# --- nothing to report
 
 
-def timed(load_ns: int = 1, samples_ns: tuple[int, ...] = (5,)) -> list[LatencyResult]:
-    process = Process(load_ns=load_ns, first_ns=1, samples_ns=samples_ns)
-    return [latency(runs=(run("onnx", "static", 4, processes=(process,)),))]
-
-
-def scored(**changes: float) -> list[AccuracyResult]:
-    return [accuracy(rows=(accuracy().rows[0].model_copy(update=changes),))]
-
-
-@pytest.mark.parametrize(
-    ("results", "message"),
-    [
-        ([], "hold no measurement"),
-        ([latency(runs=())], "hold no measurement"),
-        ([latency(runs=(run("onnx", "static", 4, processes=()),))], "a process without samples"),
-        (timed(samples_ns=()), "a process without samples"),
-        (timed(samples_ns=(5, 0)), "has a time of 0 ns"),
-        (timed(samples_ns=(5, -3)), "has a time of -3 ns"),
-        (timed(load_ns=10**400), "has a time of 1000000"),
-        (scored(top1=82.9), "has a share of 82.9"),
-        (scored(agreement=float("nan")), "has a share of nan"),
-        (scored(images=0), "was taken on 0 pictures"),
-    ],
-)
-def test_results_that_cannot_be_are_refused(results, message: str) -> None:
-    with pytest.raises(ResultError, match=message):
+@pytest.mark.parametrize("results", [[], [latency(runs=())]])
+def test_results_without_a_measurement_are_refused(results) -> None:
+    with pytest.raises(ResultError, match="hold no measurement"):
         model.build(results)

@@ -9,9 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from kit import bundle, cache, family
 from kit.bundle import Bundle
 from kit.calibration import Pictures, choose, identity
+from kit.documents import fault_of
+from kit.errors import BuildError
 from kit.pipeline import _check, _gate, _inputs, _lowering, _model, _prepare, _threads, _train_set
 from kit.pipeline._explain import explain
 from kit.pipeline._float import FloatModel, Unseen, float_model, unseen
@@ -59,11 +63,28 @@ def build(
             if group.share(use_cache and cache.find(key, folder, recipe, pictures.source)):
                 progress("taken from the cache")
             else:
-                _make(recipe, key, pictures, folder, progress)
+                with _numbers_that_can_be(recipe):
+                    _make(recipe, key, pictures, folder, progress)
             if gate is not None and judges is not None:
                 _gate.hold(gate, judges, folder, progress)
         group.share("written")
     return bundle.load(path)
+
+
+@contextmanager
+def _numbers_that_can_be(recipe: Recipe) -> Iterator[None]:
+    """Map what the manifest's schema refuses, such as an activation range without end.
+
+    Raises:
+        BuildError: names the field.
+    """
+    try:
+        yield
+    except ValidationError as exc:
+        raise BuildError(
+            f"{recipe.model} cannot be described: {fault_of(exc)}",
+            "its numbers are too large: look at the weights",
+        ) from exc
 
 
 def _silent(stage: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kit import golden
 from kit.calibration import choose
 from kit.errors import PictureError
 from kit.pipeline import _check, _inputs, _model, _prepare
@@ -57,13 +58,12 @@ class FloatModel:
         return folded, work.kept_float
 
     def logits(self, inputs: Array) -> Array:
-        """Return the float model's answers [N, classes]."""
-        import torch
+        """Return the float model's answers [N, classes].
 
-        with torch.inference_mode():
-            parts = [self.model(part) for part in torch.from_numpy(inputs).split(8)]
-        answers: Array = torch.cat(parts).numpy()
-        return answers
+        Raises:
+            WeightsError: one is not a finite number.
+        """
+        return golden.answers(self.model, inputs)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from kit.bundle import REFERENCE
-from kit.errors import ResultError
 from kit.report.contexts import utc
 from kit.results.schema import AccuracyResult, AccuracyRow, BundleRef
 from kit.results.statistics import top1_margin95
@@ -53,7 +52,6 @@ def collect(results: Iterable[AccuracyResult]) -> list[Accuracy]:
 
 
 def _against_reference(result: AccuracyResult, row: AccuracyRow) -> Accuracy:
-    _check(result, row)
     reference = next((r for r in result.rows if r.format == REFERENCE), None)
     drop = None if row.format == REFERENCE else _drop(reference, row)
     return Accuracy(
@@ -74,16 +72,6 @@ def _drop(reference: AccuracyRow | None, row: AccuracyRow) -> float | None:
     if reference.top1 is None or row.top1 is None:
         return None
     return 100 * (reference.top1 - row.top1)
-
-
-def _check(result: AccuracyResult, row: AccuracyRow) -> None:
-    where = f"the accuracy of {row.format} in {result.bundle.name!r}"
-    if row.images < 1:
-        raise ResultError(f"{where} was taken on {row.images} pictures", "evaluate again")
-    shares = [row.agreement, *(s for s in (row.top1, row.top5) if s is not None)]
-    wrong = [share for share in shares if not 0 <= share <= 1]
-    if wrong:
-        raise ResultError(f"{where} has a share of {wrong[0]:g}, not 0 to 1", "evaluate again")
 
 
 def choose(found: Sequence[Accuracy]) -> dict[tuple[str, str], Accuracy]:

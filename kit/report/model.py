@@ -18,8 +18,6 @@ from kit.results import rounds, statistics
 from kit.results.schema import AccuracyResult, LatencyResult
 from kit.results.statistics import Speedup
 
-_NS_LIMIT = 2**62  # 146 years: nothing that was measured
-
 Chosen = dict[tuple[str, str], Accuracy]
 AnyResult = TypeVar("AnyResult", LatencyResult, AccuracyResult)
 
@@ -28,7 +26,7 @@ def build(results: Sequence[LatencyResult | AccuracyResult]) -> Report:
     """Merge results into one report. A result that is given twice counts once.
 
     Raises:
-        ResultError: there is no measurement in them, or one that cannot be true.
+        ResultError: there is no measurement in them.
     """
     latency = _distinct(r for r in results if isinstance(r, LatencyResult))
     evaluated = _distinct(r for r in results if isinstance(r, AccuracyResult))
@@ -59,7 +57,6 @@ def _distinct(results: Iterable[AnyResult]) -> list[AnyResult]:
 def _timing(setting: Setting, member: Member) -> Timing:
     result, run = member
     samples = [s for process in run.processes for s in process.samples_ns]
-    _check(member, samples)
     return Timing(
         setting=setting,
         bundle=result.bundle,
@@ -72,18 +69,6 @@ def _timing(setting: Setting, member: Member) -> Timing:
         load=statistics.median_ms([p.load_ns for p in run.processes]),
         first=statistics.median_ms([p.first_ns for p in run.processes]),
     )
-
-
-def _check(member: Member, samples: Sequence[int]) -> None:
-    result, run = member
-    where = f"the result of {run.format} in {result.bundle.name!r}"
-    if not samples or not all(process.samples_ns for process in run.processes):
-        raise ResultError(f"{where} has a process without samples", "measure again")
-    starts = [ns for process in run.processes for ns in (process.load_ns, process.first_ns)]
-    wrong = [s for s in samples if not 0 < s < _NS_LIMIT]
-    wrong += [s for s in starts if not 0 <= s < _NS_LIMIT]
-    if wrong:
-        raise ResultError(f"{where} has a time of {str(wrong[0])[:24]} ns", "measure again")
 
 
 def _row(timing: Timing, timings: Sequence[Timing], best: Chosen) -> Row:

@@ -66,7 +66,7 @@ def compose(results: Sequence[LatencyResult | AccuracyResult]) -> Page:
     """Return the page of these results, whatever their order.
 
     Raises:
-        ResultError: there is no measurement in them, or one that cannot be true.
+        ResultError: there is no measurement in them.
     """
     report = model.build(results)
     drawn = plots.draw(report)

@@ -29,7 +29,7 @@ def write(results: Sequence[LatencyResult | AccuracyResult], folder: Path) -> Wr
     stays as it was.
 
     Raises:
-        ResultError: there is no measurement in the results, or one that cannot be true.
+        ResultError: there is no measurement in the results.
         OutputError: the folder cannot be written to.
     """
     page = compose(results)

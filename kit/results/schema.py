@@ -20,6 +20,21 @@ from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION = 4
 
+# Beyond these a number is no measurement. Each fits into 64 bits, also when many are added up.
+MAX_NS = 10**15  # 11 days
+MAX_BYTES = 2**50
+MAX_COUNT = 10**9
+MAX_SECONDS = 10.0**9
+
+_Ns = Annotated[int, Field(ge=0, le=MAX_NS)]
+_Sample = Annotated[int, Field(gt=0, le=MAX_NS)]
+_Bytes = Annotated[int, Field(ge=0, le=MAX_BYTES)]
+_Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+_Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Mhz = Annotated[float, Field(ge=0, le=10.0**6)]
+_Load = Annotated[float, Field(ge=0, le=10.0**9)]
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -29,10 +44,10 @@ class ParityRef(_Record):
     """One comparison made when the bundle was built; see `kit.manifest.Comparison`."""
 
     against: str
-    images: int
-    max_abs: float
+    images: _Count
+    max_abs: float = Field(ge=0)
     sqnr_db: float | None
-    agreement: float
+    agreement: _Share
 
 
 class ArtifactRef(_Record):
@@ -40,7 +55,7 @@ class ArtifactRef(_Record):
 
     format: str
     quantize: str
-    size: int
+    size: _Bytes
     sha256: str
     runtime: str
     parity: tuple[ParityRef, ...] = ()
@@ -54,8 +69,8 @@ class BundleRef(_Record):
     model: str
     quantize: str
     granularity: str
-    resolution: int
-    width: float = 1.0
+    resolution: int = Field(gt=0, le=MAX_COUNT)
+    width: float = Field(default=1.0, gt=0)
     artifacts: tuple[ArtifactRef, ...]
 
 
@@ -85,15 +100,15 @@ class Context(_Record):
     """
 
     cpu: str
-    cores: int
+    cores: int = Field(gt=0, le=MAX_COUNT)
     machine: str
     os: str
     governor: str | None
-    load_before: float
-    load_after: float
-    mhz: tuple[float, ...] = ()
-    memory_total: int
-    others: float | None = None
+    load_before: _Load
+    load_after: _Load
+    mhz: tuple[_Mhz, ...] = ()
+    memory_total: _Bytes
+    others: _Load | None = None
     versions: dict[str, str]
     environment: dict[str, str]
     settings: dict[str, str] = Field(default_factory=dict)
@@ -110,11 +125,11 @@ class Condition(_Record):
         mhz: clock of each core that tells it, in the order of their numbers.
     """
 
-    seconds: float
-    temperature_c: float | None = None
+    seconds: float = Field(ge=-MAX_SECONDS, le=MAX_SECONDS)
+    temperature_c: float | None = Field(default=None, ge=-273.15, le=1000)
     thermal_status: str | None = None
-    battery: int | None = None
-    mhz: tuple[float, ...] = ()
+    battery: int | None = Field(default=None, ge=0, le=100)
+    mhz: tuple[_Mhz, ...] = ()
 
 
 class Operator(_Record):
@@ -122,8 +137,8 @@ class Operator(_Record):
 
     name: str
     type: str
-    calls: int
-    total_ns: int
+    calls: int = Field(gt=0, le=MAX_COUNT)
+    total_ns: _Ns
 
 
 class Plan(_Record):
@@ -151,19 +166,19 @@ class Plan(_Record):
     """
 
     name: Literal["quick", "default", "official", "custom"] = "default"
-    warmup_runs: int = Field(default=10, ge=0)
-    warmup_seconds: float = Field(default=0.5, ge=0)
-    runs: int = Field(default=100, ge=1)
-    seconds: float = Field(default=1.0, ge=0)
-    repeats: int = Field(default=3, ge=1)
-    max_seconds: float = Field(default=60.0, gt=0)
-    threads: int = Field(default=1, ge=1)
-    most_repeats: int | None = Field(default=None, ge=1)
-    most_pairs: int | None = Field(default=None, ge=1)
+    warmup_runs: int = Field(default=10, ge=0, le=MAX_COUNT)
+    warmup_seconds: float = Field(default=0.5, ge=0, le=MAX_SECONDS)
+    runs: int = Field(default=100, ge=1, le=MAX_COUNT)
+    seconds: float = Field(default=1.0, ge=0, le=MAX_SECONDS)
+    repeats: int = Field(default=3, ge=1, le=MAX_COUNT)
+    max_seconds: float = Field(default=60.0, gt=0, le=MAX_SECONDS)
+    threads: int = Field(default=1, ge=1, le=MAX_COUNT)
+    most_repeats: int | None = Field(default=None, ge=1, le=MAX_COUNT)
+    most_pairs: int | None = Field(default=None, ge=1, le=MAX_COUNT)
     precision: float = Field(default=0.02, gt=0, lt=1)
     cpus: str = Field(default="", pattern="^[0-9a-f]*$")
     cool_c: float = 38.0
-    cool_seconds: float = Field(default=120.0, ge=0)
+    cool_seconds: float = Field(default=120.0, ge=0, le=MAX_SECONDS)
     memory: bool = True
 
 
@@ -179,11 +194,11 @@ class Process(_Record):
         conditions: of the device meanwhile.
     """
 
-    load_ns: int
-    first_ns: int
-    samples_ns: tuple[int, ...]
-    cpu_ns: int | None = None
-    waited: float = 0.0
+    load_ns: _Ns
+    first_ns: _Ns
+    samples_ns: tuple[_Sample, ...] = Field(min_length=1)
+    cpu_ns: _Ns | None = None
+    waited: _Seconds = 0.0
     conditions: tuple[Condition, ...] = ()
 
 
@@ -209,11 +224,11 @@ class Run(_Record):
     device: DeviceRef
     via: Literal["python", "native", "app"]
     plan: Plan
-    threads: int | None = None
-    processes: tuple[Process, ...]
-    peak_rss: int | None
-    base_rss: int | None = None
-    golden_max_abs: float | None
+    threads: _Count | None = None
+    processes: tuple[Process, ...] = Field(min_length=1)
+    peak_rss: _Bytes | None
+    base_rss: _Bytes | None = None
+    golden_max_abs: float | None = Field(ge=0)
     cpus: str | None = None
     resolved: bool | None = None
     operators: tuple[Operator, ...] = ()
@@ -229,7 +244,7 @@ class LatencyResult(_Record):
             format.
     """
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = Field(default=SCHEMA_VERSION, ge=1, strict=True)
     kind: Literal["latency"] = "latency"
     kit_version: str
     created: datetime
@@ -251,12 +266,12 @@ class AccuracyRow(_Record):
 
     format: str
     quantize: str
-    images: int
-    top1: float | None
-    top5: float | None
-    agreement: float
+    images: int = Field(gt=0, le=MAX_COUNT)
+    top1: _Share | None
+    top5: _Share | None
+    agreement: _Share
     sqnr_db: float | None
-    images_per_second: float
+    images_per_second: float = Field(ge=0)
 
 
 class AccuracyResult(_Record):
@@ -268,14 +283,14 @@ class AccuracyResult(_Record):
         left_out: pictures of the set that calibrated the bundle and so were not evaluated.
     """
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = Field(default=SCHEMA_VERSION, ge=1, strict=True)
     kind: Literal["accuracy"] = "accuracy"
     kit_version: str
     created: datetime
     bundle: BundleRef
     pictures: str
     pictures_sha256: str
-    left_out: int = 0
+    left_out: _Count = 0
     rows: tuple[AccuracyRow, ...]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from kit import files
 from kit.bundle import Bundle
-from kit.errors import BundleError, OutputError, ResultError
+from kit.documents import MAX_JSON_BYTES, fault_of, parse_json, reason, text_of
+from kit.errors import OutputError, ResultError, brief
 from kit.manifest import Comparison
 from kit.results.schema import (
     SCHEMA_VERSION,
@@ -31,14 +32,20 @@ def write(result: LatencyResult | AccuracyResult, path: Path) -> None:
     """Write a result file.
 
     Raises:
+        ResultError: it holds what `read` would refuse.
         OutputError: the place cannot be written to.
     """
+    text = result.model_dump_json(indent=1) + "\n"
+    try:
+        _ADAPTER.validate_json(text)  # a copy with changes was never validated
+    except ValidationError as exc:
+        raise ResultError(f"{path} is not written: {fault_of(exc)}", "measure again") from exc
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         if path.exists() and not path.is_file():  # a device would be replaced by a file
             raise OSError(errno.EINVAL, "it is no file")
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
         part.replace(path)
     except OSError as exc:
         raise OutputError(
@@ -55,30 +62,25 @@ def read(path: Path) -> LatencyResult | AccuracyResult:
     Raises:
         ResultError: it is missing, not a result, or of a newer schema.
     """
+    hint = "`kit bench -o FILE` writes one"
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as exc:
-        raise ResultError(
-            f"cannot read the result {path}: {exc.strerror}", "`kit bench -o FILE` writes one"
-        ) from exc
-    except (ValueError, RecursionError) as exc:
-        raise ResultError(
-            f"{path} is not a result file: {exc}", "`kit bench -o FILE` writes one"
-        ) from exc
+        content = files.read(path, MAX_JSON_BYTES)
+    except (OSError, ValueError) as exc:
+        raise ResultError(f"cannot read the result {path}: {reason(exc)}", hint) from exc
+    try:
+        raw = parse_json(content)
+    except ValueError as exc:
+        raise ResultError(f"{path} is not a result file: {exc}", hint) from exc
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise ResultError(
-            f"{path} has result schema {version}; this kit reads up to {SCHEMA_VERSION}",
+            f"{path} has result schema {brief(version)}; this kit reads up to {SCHEMA_VERSION}",
             "update kit",
         )
     try:
         return _ADAPTER.validate_python(_upgraded(raw, version))
     except ValidationError as exc:
-        first = exc.errors()[0]
-        where = ".".join(str(p) for p in first["loc"])
-        raise ResultError(
-            f"{path} is not a result file: {where}: {first['msg']}", "measure again"
-        ) from exc
+        raise ResultError(f"{path} is not a result file: {fault_of(exc)}", "measure again") from exc
 
 
 def _upgraded(raw: Any, version: object) -> Any:
@@ -92,28 +94,18 @@ def _upgraded(raw: Any, version: object) -> Any:
     return raw
 
 
-def _parity(bundle: Bundle, found: Comparison) -> ParityRef:
-    try:
-        return ParityRef(
-            against=found.against,
-            images=found.images,
-            max_abs=found.max_abs,
-            sqnr_db=found.sqnr_db,
-            agreement=found.agreement,
-        )
-    except ValidationError as exc:
-        raise BundleError(
-            f"{bundle.path} has a parity with the {found.against} that is not a finite number",
-            "build it again",
-        ) from exc
+def _parity(comparison: Comparison) -> ParityRef:
+    return ParityRef(
+        against=comparison.against,
+        images=comparison.images,
+        max_abs=comparison.max_abs,
+        sqnr_db=comparison.sqnr_db,
+        agreement=comparison.agreement,
+    )
 
 
 def describe(bundle: Bundle) -> BundleRef:
-    """Return what a result says about the bundle it measured.
-
-    Raises:
-        BundleError: it says of itself what is not a finite number.
-    """
+    """Return what a result says about the bundle it measured."""
     manifest = bundle.manifest
     refs = [
         ArtifactRef(
@@ -122,13 +114,13 @@ def describe(bundle: Bundle) -> BundleRef:
             size=manifest.files[a.file].size,
             sha256=manifest.files[a.file].sha256,
             runtime=f"{a.runtime.name} {a.runtime.version}",
-            parity=tuple(_parity(bundle, c) for c in a.parity),
+            parity=tuple(_parity(c) for c in a.parity),
         )
         for a in manifest.artifacts
     ]
     recipe = manifest.recipe
     return BundleRef(
-        name=bundle.path.resolve().name,
+        name=text_of(bundle.path.resolve().name),
         hash=bundle.hash,
         model=recipe.model,
         quantize=recipe.quantize,

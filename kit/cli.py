@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from kit import __version__
-from kit.errors import INTERRUPTED, UNFORESEEN, KitError, UnknownName
+from kit.errors import INTERRUPTED, UNFORESEEN, KitError, UnknownName, words
 
 COMMANDS = {
     "build": ("kit.commands.build", "Build, quantize, lower and verify a model."),
@@ -37,6 +37,9 @@ COMMANDS = {
 # Read by libraries when they are imported. Threads that spin while they wait slow everything
 # down on a busy machine; torch's C++ notes on deprecation are for kit, not for its users.
 ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "TORCH_CPP_LOG_LEVEL": "ERROR"}
+
+
+_ENDED = [(128 + number,) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
 
 
 class LazyGroup(click.Group):
@@ -84,7 +87,7 @@ def run(arguments: list[str] | None = None) -> int:
         return _say(exc.format_message(), f"{where} lists what is possible", 2)
     except (click.Abort, KeyboardInterrupt) as exc:
         why = exc.__cause__ or exc  # click turns one into the other
-        code = why.args[0] if why.args else INTERRUPTED  # a signal's, see `_interrupt`
+        code = why.args[0] if why.args in _ENDED else INTERRUPTED
         return _say("interrupted", "nothing half-written was left behind", code)
     except BrokenPipeError:
         # Whoever read our output has gone; stop quietly, also when Python flushes at exit.
@@ -94,7 +97,7 @@ def run(arguments: list[str] | None = None) -> int:
         if os.environ.get("KIT_DEBUG"):
             raise
         hint = "this is a bug in kit: run again with KIT_DEBUG=1 and report the traceback"
-        return _say(f"{type(exc).__name__}: {exc}", hint, UNFORESEEN)
+        return _say(words(exc), hint, UNFORESEEN)
 
 
 def entry() -> None:

@@ -156,17 +156,18 @@ def brief(value: object) -> str:
         return f"a number of {value.bit_length()} bits" if isinstance(value, int) else "…"
 
 
-def words(exc: BaseException) -> str:
-    """Return type and first line of an error that someone else's code raised.
-
-    It may say nothing, thousands of lines, or fail while it is asked.
-    """
-    name = type(exc).__name__
+def message(exc: BaseException) -> str:
+    """Return all that an error of someone else's code says, even if asking it fails."""
     try:
-        text = str(exc).strip()
+        return str(exc).strip()
     except BaseException:  # noqa: BLE001 - whatever it raises, it is the error's own text
-        return f"{name}, whose own text cannot be read"
-    return f"{name}: {text.splitlines()[0][:300]}" if text else f"{name}: no message"
+        return "what it says cannot be read"
+
+
+def words(exc: BaseException) -> str:
+    """Return type and first line of an error that someone else's code raised."""
+    lines = message(exc).splitlines() or ["no message"]
+    return f"{type(exc).__name__[:100]}: {lines[0][:300]}"
 
 
 def origin(exc: BaseException) -> str | None:

@@ -111,10 +111,11 @@ def _asked(recipe_file: Path | None, options: dict[str, Any]) -> tuple[Recipe, G
 def _build(made: Recipe, target: Path, use_cache: bool, gate: Gate | None) -> Bundle | None:
     """Return the bundle; None in all processes of torchrun but the first, which shows it."""
     from kit.commands._progress import stages
+    from kit.guard import stdout_kept
     from kit.pipeline import build
     from kit.quantize._distributed import standing
 
-    with stages() as progress:
+    with stages() as progress, stdout_kept():
         found = build(made, target, progress, use_cache=use_cache, gate=gate)
     return found if standing().leads else None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from kit import bundle, cache, family
+from kit import bundle, cache, family, models
 from kit.bundle import Bundle
 from kit.calibration import Pictures, choose, identity
 from kit.documents import fault_of
@@ -57,13 +57,14 @@ def build(
     key = cache.key({**identity(recipe, pictures), "training": _train_set.identity(recipe)})
     with _distributed.together() as group:
         if not group.leads:
-            _follow(recipe, key, pictures, group)
+            with models.running(recipe.model):
+                _follow(recipe, key, pictures, group)
             return bundle.load(path)
         with bundle.staged(path) as folder:
             if group.share(use_cache and cache.find(key, folder, recipe, pictures.source)):
                 progress("taken from the cache")
             else:
-                with _numbers_that_can_be(recipe):
+                with _numbers_that_can_be(recipe), models.running(recipe.model):
                     _make(recipe, key, pictures, folder, progress)
             if gate is not None and judges is not None:
                 _gate.hold(gate, judges, folder, progress)

@@ -143,7 +143,7 @@ class Audience:
 
 
 def _audience(bundle: Bundle) -> Audience:
-    classes = bundle.manifest.output.shape[-1]
+    classes = bundle.manifest.classes
     names = bundle.labels()
     made_with = (bundle.manifest.calibration, bundle.manifest.training)
     seen = frozenset(d for record in made_with if record for d in record.pictures)

@@ -22,16 +22,23 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from kit import files
-from kit.errors import BundleError, OutputError
+from kit import arrays, files
+from kit.documents import MAX_JSON_BYTES, fault_of, parse_json, reason, text_of
+from kit.errors import BundleError, OutputError, brief
 from kit.manifest import SCHEMA_VERSION, FileEntry, Manifest
+
+Array = NDArray[np.float32]
 
 MANIFEST = "bundle.json"
 REFERENCE = "reference"
 REFERENCE_FILE = "reference.safetensors"
 _OLD_REFERENCE_FILE = "reference.pt2"  # before kit 0.2; `kit.formats._pt2` reads it as data
+_MAX_VALUES = 4_000_000  # in the manifest; most are the hashes of pictures that trained it
+_MAX_LABELS_BYTES = 16 * 2**20
 _LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")  # file managers leave them everywhere
 
 
@@ -44,10 +51,13 @@ class Bundle:
         hash: SHA-256 of `bundle.json`, and so of everything in the bundle.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, digest: str) -> None:
+    def __init__(
+        self, path: Path, manifest: Manifest, digest: str, labels: list[str] | None = None
+    ) -> None:
         self.path = path
         self.manifest = manifest
         self.hash = digest
+        self._labels = labels
 
     def file(self, artifact: str) -> Path:
         """Return the model file of a format, or of ``reference``, the float model."""
@@ -57,9 +67,22 @@ class Bundle:
 
     def labels(self) -> list[str] | None:
         """Return the category names in output order, or None."""
-        if self.manifest.labels is None:
-            return None
-        return (self.path / self.manifest.labels).read_text(encoding="utf-8").splitlines()
+        return self._labels
+
+    def array(self, file: str, shape: tuple[int, ...], rows: int) -> Array:
+        """Return the first `rows` of a golden array: float32 [rows, *shape], or fewer.
+
+        Raises:
+            BundleError: the file holds something else.
+        """
+        try:
+            return arrays.read(self.path / file, shape, rows)
+        except (OSError, ValueError) as exc:
+            raise BundleError(
+                f"{file} in {self.path} is not an array [N, {', '.join(map(str, shape))}] of "
+                f"float32: {reason(exc)}",
+                "build it again",
+            ) from exc
 
     def __repr__(self) -> str:
         return f"Bundle({str(self.path)!r}, {self.hash[:12]})"
@@ -75,37 +98,49 @@ def load(path: str | Path) -> Bundle:
             schema is newer than this kit.
     """
     folder = Path(path)
+    if not _is_text(folder):
+        raise BundleError(
+            f"the name of {text_of(folder)} is not UTF-8, and runtimes open no such file",
+            "rename the folder",
+        )
     files.restore(folder)
-    text = _read_manifest(folder)
-    manifest = _parse(folder, text)
+    content = _read_manifest(folder)
+    manifest = _parse(folder, content)
     for name, entry in manifest.files.items():
         _check_file(folder, name, entry)
     _check_listed(folder, manifest)
-    return Bundle(folder, manifest, hashlib.sha256(text).hexdigest())
+    labels = _read_labels(folder, manifest)
+    return Bundle(folder, manifest, hashlib.sha256(content).hexdigest(), labels)
+
+
+def _is_text(path: Path) -> bool:
+    """Return whether a path is text, and not bytes that are none."""
+    return text_of(path) == str(path)
 
 
 def _read_manifest(folder: Path) -> bytes:
     try:
-        return (folder / MANIFEST).read_bytes()
-    except OSError as exc:
+        return files.read(folder / MANIFEST, MAX_JSON_BYTES)
+    except (OSError, ValueError) as exc:
         raise BundleError(
-            f"{folder} is not a bundle: cannot read {MANIFEST} ({exc.strerror})",
+            f"{folder} is not a bundle: cannot read {MANIFEST} ({reason(exc)})",
             "`kit build` makes one; give its folder",
         ) from exc
 
 
-def _parse(folder: Path, text: bytes) -> Manifest:
+def _parse(folder: Path, content: bytes) -> Manifest:
     try:
-        raw = json.loads(text)
+        raw = parse_json(content, _MAX_VALUES)
         version = raw.get("schema_version") if isinstance(raw, dict) else None
         if isinstance(version, int) and version > SCHEMA_VERSION:
             raise BundleError(
-                f"{folder} has bundle schema {version}; this kit reads up to {SCHEMA_VERSION}",
+                f"{folder} has bundle schema {brief(version)}; this kit reads up to "
+                f"{SCHEMA_VERSION}",
                 "update kit, or build the bundle again with this one",
             )
         return Manifest.model_validate(raw)
-    except (ValueError, RecursionError) as exc:
-        what = exc.errors()[0]["msg"] if isinstance(exc, ValidationError) else str(exc)
+    except ValueError as exc:
+        what = fault_of(exc) if isinstance(exc, ValidationError) else str(exc)
         raise BundleError(
             f"{folder / MANIFEST} is not a valid bundle description: {what}", "build it again"
         ) from exc
@@ -157,6 +192,25 @@ def _reference_file(manifest: Manifest) -> str:
     return _OLD_REFERENCE_FILE if _OLD_REFERENCE_FILE in manifest.files else REFERENCE_FILE
 
 
+def _read_labels(folder: Path, manifest: Manifest) -> list[str] | None:
+    if manifest.labels is None:
+        return None
+    try:
+        text = files.read(folder / manifest.labels, _MAX_LABELS_BYTES).decode()
+    except (OSError, ValueError) as exc:
+        raise BundleError(
+            f"cannot read {manifest.labels} in {folder}: {reason(exc)}", "build it again"
+        ) from exc
+    names = text.splitlines()
+    if len(names) != manifest.classes:
+        raise BundleError(
+            f"{manifest.labels} in {folder} names {len(names)} classes, but the model has "
+            f"{manifest.classes} outputs",
+            "build it again with the labels of this model",
+        )
+    return names
+
+
 def entries(folder: Path) -> dict[str, FileEntry]:
     """Return size and SHA-256 of every file below a folder, by its relative path."""
     found = {}
@@ -199,8 +253,14 @@ def check_target(target: Path) -> None:
     What is there is removed once the new bundle is whole, so it must be nothing but a bundle.
 
     Raises:
-        OutputError: something that is not a bundle stands there, or files beside a bundle's.
+        OutputError: something that is not a bundle stands there, or files beside a bundle's,
+            or no runtime could open the bundle there.
     """
+    if not _is_text(target):
+        raise OutputError(
+            f"the name {text_of(target)} is not UTF-8, and runtimes open no such file",
+            "choose another folder with -o",
+        )
     if not os.path.lexists(target) or _is_empty_folder(target):
         return
     try:

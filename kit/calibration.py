@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit import models
-from kit.errors import RecipeError
+from kit import files, models
+from kit.documents import MAX_CLASSES, reason
+from kit.errors import RecipeError, brief
 from kit.manifest import Preprocessing
 from kit.recipe import OWN, Recipe
 
@@ -26,6 +27,7 @@ PICTURES_MARGIN = 1.25
 
 # Fields of a recipe that name files: two builds differ by what is in these.
 BY_CONTENT = ("calibrate", "train", "weights", "labels")
+_MAX_LABELS_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -119,22 +121,27 @@ def labels(recipe: Recipe) -> tuple[str, ...] | None:
     """Return the names in the recipe's file of labels, in output order; None without one.
 
     Raises:
-        RecipeError: the file cannot be read, a line of it is empty, or it has but one.
+        RecipeError: the file cannot be read, a line of it is empty, or it has one or too many.
     """
     if recipe.labels is None:
         return None
     hint = "it is a UTF-8 text with the name of one class in each line"
     try:
-        text = Path(recipe.labels).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as exc:
-        why = (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
-        raise RecipeError(f"cannot read the labels {recipe.labels}: {why}", hint) from exc
+        text = files.read(Path(recipe.labels), _MAX_LABELS_BYTES).decode("utf-8-sig")
+    except (OSError, ValueError) as exc:
+        raise RecipeError(f"cannot read the labels {recipe.labels}: {reason(exc)}", hint) from exc
     names = tuple(line.strip() for line in text.rstrip().splitlines())
     if "" in names or not names:
         line = names.index("") + 1 if names else 1
         raise RecipeError(f"{recipe.labels} names nothing in line {line}", hint)
     if len(names) == 1:
         raise RecipeError(
-            f"{recipe.labels} names one class, {names[0]!r}: there is nothing to tell apart", hint
+            f"{recipe.labels} names one class, {brief(names[0])}: there is nothing to tell apart",
+            hint,
+        )
+    if len(names) > MAX_CLASSES:
+        raise RecipeError(
+            f"{recipe.labels} names {len(names)} classes, and a model has {MAX_CLASSES} at most",
+            hint,
         )
     return names

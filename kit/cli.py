@@ -48,6 +48,9 @@ COMMANDS = {
 ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "TORCH_CPP_LOG_LEVEL": "ERROR"}
 
 
+_ENDED = [(128 + number,) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+
+
 class LazyGroup(click.Group):
     """A group that imports a command when it is asked for."""
 
@@ -112,8 +115,7 @@ def _run(arguments: list[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt) as exc:
         terminal.echo(err=True)  # after the terminal's ^C
         terminal.print_error("interrupted", "nothing half-written was left behind")
-        code = exc.args[0] if exc.args else INTERRUPTED  # a signal's, see `_interrupt`
-        return code if isinstance(code, int) and code > 0 else INTERRUPTED
+        return exc.args[0] if exc.args in _ENDED else INTERRUPTED
     except Exception as exc:  # noqa: BLE001 - whatever it is, it is a bug, and told as one
         if os.environ.get("KIT_DEBUG"):
             _print_traceback(exc)

@@ -151,7 +151,8 @@ def of(model: str, resolution: int = 224, width: float = 1.0) -> Cost:
         )
     if isinstance(module, UserModel):
         module.classes(resolution)  # what cannot take such a picture says so
-        return count(module.build(), (3, resolution, resolution))
+        with module.running(mixed=True):
+            return count(module.build(), (3, resolution, resolution))
     with torch.device("meta"):
         network = module.build(checked.width, module.SPEC.classes)
     return count(network, (3, resolution, resolution))

@@ -25,6 +25,7 @@ of the output that went away.
 
 from __future__ import annotations
 
+import reprlib
 import sysconfig
 import traceback
 from collections.abc import Iterable
@@ -145,13 +146,37 @@ class DeviceLost(DeviceError):
     """A device whose connection broke; it may come back."""
 
 
-def first_line(exc: BaseException) -> str:
-    """Return the first line of an exception's text, or its class where there is no text."""
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 100
+_BRIEF.maxlevel = 3
+
+
+def brief(value: object) -> str:
+    """Return the `repr` of a value from outside, shortened to about 100 characters."""
     try:
-        text = str(exc).strip()
-    except Exception:  # noqa: BLE001 - an exception of a user's own model may fail at this too
-        text = ""
-    return text.splitlines()[0][:300] if text else type(exc).__name__
+        return _BRIEF.repr(value)[:200]
+    except ValueError:  # an integer of more digits than Python converts
+        return f"a number of {value.bit_length()} bits" if isinstance(value, int) else "…"
+
+
+def message(exc: BaseException) -> str:
+    """Return all that an error of someone else's code says, even if asking it fails."""
+    try:
+        return str(exc).strip()
+    except BaseException:  # noqa: BLE001 - whatever it raises, it is the error's own text
+        return "what it says cannot be read"
+
+
+def words(exc: BaseException) -> str:
+    """Return type and first line of an error that someone else's code raised."""
+    lines = message(exc).splitlines() or ["no message"]
+    return f"{type(exc).__name__[:100]}: {lines[0][:300]}"
+
+
+def first_line(exc: BaseException) -> str:
+    """Return the first line of what an error says, or its class where it says nothing."""
+    lines = message(exc).splitlines()
+    return lines[0][:300] if lines else type(exc).__name__
 
 
 def origin(exc: BaseException) -> str | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.errors import WeightsError
 from kit.manifest import Preprocessing
 
 if TYPE_CHECKING:
@@ -26,17 +27,37 @@ Array = NDArray[np.float32]
 
 
 def choose(model: nn.Module, preprocessing: Preprocessing) -> tuple[Array, Array]:
-    """Return golden inputs [16, 3, H, W] and the float model's logits for them."""
-    import torch
+    """Return golden inputs [16, 3, H, W] and the float model's logits for them.
 
+    Raises:
+        WeightsError: a logit is not a finite number.
+    """
     from kit.images import photos
 
     inputs = photos.golden(CANDIDATES, preprocessing)
-    with torch.inference_mode():
-        parts = [model(torch.from_numpy(part)) for part in np.array_split(inputs, CANDIDATES // 8)]
-    logits: Array = torch.cat(parts).numpy()
+    logits = answers(model, inputs)
     chosen = surest(logits)
     return np.ascontiguousarray(inputs[chosen]), logits[chosen]
+
+
+def answers(model: nn.Module, inputs: Array) -> Array:
+    """Return a float model's logits [N, classes] for inputs [N, 3, H, W].
+
+    Raises:
+        WeightsError: a logit is not a finite number, though the weights are.
+    """
+    import torch
+
+    with torch.inference_mode():
+        parts = [model(part) for part in torch.from_numpy(inputs).split(8)]
+    logits: Array = torch.cat(parts).numpy()
+    broken = int((~np.isfinite(logits).all(1)).sum())
+    if broken:
+        raise WeightsError(
+            f"the float model answers {broken} of {len(logits)} pictures with NaN or infinity",
+            "its weights are too large, or a BatchNorm has a negative variance: train it again",
+        )
+    return logits
 
 
 def surest(logits: Array) -> list[int]:

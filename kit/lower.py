@@ -25,6 +25,7 @@ from kit.errors import (
     MissingTool,
     UsageError,
     VerificationFailed,
+    message,
 )
 from kit.formats._contract import Description, predict
 from kit.manifest import Artifact, Range, Runtime
@@ -147,7 +148,7 @@ def _errors(job: Job, done: str, example: Tensor) -> Iterator[None]:
         raise
     except Exception as exc:  # exporters and runtimes raise whatever they like
         found = where(_own_model(job), example, _words(exc))
-        said = (str(exc).strip() or type(exc).__name__).splitlines()[0][:300]
+        said = (message(exc) or type(exc).__name__).splitlines()[0][:300]
         what = f"{found} of {job.recipe.model}" if found else job.recipe.model
         raise BuildError(
             f"{what} cannot be {done} for {job.format}: {said}",
@@ -157,7 +158,7 @@ def _errors(job: Job, done: str, example: Tensor) -> Iterator[None]:
 
 def _words(exc: BaseException | None) -> str:
     """Return all that an error and those that caused it say."""
-    return "" if exc is None else f"{exc}\n{_words(exc.__cause__ or exc.__context__)}"
+    return "" if exc is None else f"{message(exc)}\n{_words(exc.__cause__ or exc.__context__)}"
 
 
 def _own_model(job: Job) -> nn.Module:
@@ -194,7 +195,8 @@ def main(job_file: Path) -> int:
     job = Job.model_validate_json(job_file.read_text(encoding="utf-8"))
     answer: dict[str, Any]
     try:
-        answer = {"lowered": lower(job).model_dump(mode="json")}
+        with models.running(job.recipe.model):
+            answer = {"lowered": lower(job).model_dump(mode="json")}
     except OSError as exc:
         where, why = exc.filename or job.shared, exc.strerror or str(exc)
         hint = "make space there, or set TMPDIR to a folder that has some"

@@ -8,37 +8,52 @@ Schema history:
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, field_validator, model_validator
 
+from kit.documents import (
+    MAX_CLASSES,
+    Count,
+    Deviation,
+    Digest,
+    NonNegative,
+    Percent,
+    Positive,
+    Record,
+    SchemaVersion,
+    Share,
+    Side,
+    Size,
+    Text,
+)
 from kit.errors import BundleError
 from kit.recipe import Recipe
 
 SCHEMA_VERSION = 2
 
-
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+Number = Annotated[float, Field(allow_inf_nan=True)]  # of a comparison that failed
 
 
-class FileEntry(_Record):
+class FileEntry(Record):
     """Size in bytes and SHA-256 of one file of the bundle."""
 
-    size: int
-    sha256: str
+    size: Size
+    sha256: Digest
 
 
-class Tensor(_Record):
+class Tensor(Record):
     """Shape and type of the model's input or output; the first dimension is the batch."""
 
-    name: str
-    shape: tuple[int, ...]
+    name: Text
+    shape: Annotated[tuple[Positive, ...], Field(max_length=8)]
     dtype: Literal["float32"] = "float32"
 
 
-class Preprocessing(_Record):
+class Preprocessing(Record):
     """From a decoded picture to the input tensor: resize, centre crop, scale, normalize.
 
     Attributes:
@@ -48,16 +63,16 @@ class Preprocessing(_Record):
         std: per channel, divided by afterwards.
     """
 
-    resize: int
-    crop: int
+    resize: Side
+    crop: Side
     interpolation: Literal["bilinear-antialias"] = "bilinear-antialias"
     color: Literal["RGB"] = "RGB"
     layout: Literal["NCHW"] = "NCHW"
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[Share, Share, Share]
+    std: tuple[Deviation, Deviation, Deviation]
 
 
-class Comparison(_Record):
+class Comparison(Record):
     """How near one set of logits is to another, over the golden inputs.
 
     Attributes:
@@ -71,22 +86,27 @@ class Comparison(_Record):
     """
 
     against: Literal["quantized graph", "float reference"]
-    images: int
-    max_abs: float
-    sqnr_db: float | None
-    agreement: float
+    images: Count
+    max_abs: Number
+    sqnr_db: Number | None
+    agreement: Share
     passed: bool
-    thresholds: dict[str, float]
+    thresholds: dict[Text, float]
+
+    @property
+    def finite(self) -> bool:
+        """Whether both sides answered with finite numbers."""
+        return 0 <= self.max_abs < math.inf and math.isfinite(self.sqnr_db or 0.0)
 
 
-class Runtime(_Record):
+class Runtime(Record):
     """What runs the file: the runtime's name, and the version that verified it."""
 
-    name: str
-    version: str
+    name: Text
+    version: Text
 
 
-class Artifact(_Record):
+class Artifact(Record):
     """One model file.
 
     Attributes:
@@ -102,26 +122,34 @@ class Artifact(_Record):
         parity: comparisons made at build time.
     """
 
-    format: str
-    file: str
-    quantize: str
-    format_version: str
+    format: Text
+    file: Text
+    quantize: Text
+    format_version: Text
     runtime: Runtime
-    operators: dict[str, int]
-    delegates: dict[str, int] = Field(default_factory=dict)
-    not_delegated: dict[str, int] = Field(default_factory=dict)
-    computed_in_float: dict[str, int] = Field(default_factory=dict)
+    operators: dict[Text, Count]
+    delegates: dict[Text, Count] = Field(default_factory=dict)
+    not_delegated: dict[Text, Count] = Field(default_factory=dict)
+    computed_in_float: dict[Text, Count] = Field(default_factory=dict)
     parity: tuple[Comparison, ...] = ()
 
+    @field_validator("parity")
+    @classmethod
+    def _are_finite(cls, parity: tuple[Comparison, ...]) -> tuple[Comparison, ...]:
+        for comparison in parity:
+            if not comparison.finite:
+                raise ValueError(f"it is not a finite number, against the {comparison.against}")
+        return parity
 
-class Source(_Record):
+
+class Source(Record):
     """Where the weights came from and what they are."""
 
-    source: str
-    sha256: str
+    source: Text
+    sha256: Text
 
 
-class Calibration(_Record):
+class Calibration(Record):
     """The pictures that set the activation ranges.
 
     Attributes:
@@ -133,15 +161,15 @@ class Calibration(_Record):
         outside: share of that layer's values, on the golden pictures, that are clipped.
     """
 
-    source: str
-    images: int
-    sha256: str
-    pictures: tuple[str, ...] = ()
-    worst_layer: str
-    outside: float
+    source: Text
+    images: Count
+    sha256: Text
+    pictures: tuple[Digest, ...] = ()
+    worst_layer: Text
+    outside: Share
 
 
-class Range(_Record):
+class Range(Record):
     """The range of one activation, and how to recognize the tensor in any graph.
 
     Attributes:
@@ -152,14 +180,14 @@ class Range(_Record):
         seen: least, largest and mean value on the calibration pictures.
     """
 
-    name: str
+    name: Text
     low: float
     high: float
-    factor: float
+    factor: NonNegative
     seen: tuple[float, float, float]
 
 
-class Training(_Record):
+class Training(Record):
     """What quantization-aware training did.
 
     Attributes:
@@ -175,28 +203,28 @@ class Training(_Record):
         note: why training ended, if not after its steps.
     """
 
-    source: str
-    pictures: tuple[str, ...] = ()
+    source: Text
+    pictures: tuple[Digest, ...] = ()
     objective: Literal["distillation", "cross-entropy"]
-    steps: int
-    batch: int
-    learning_rate: float
-    processes: int = 1
+    steps: Count
+    batch: Positive
+    learning_rate: NonNegative
+    processes: Positive = 1
     sqnr_db: tuple[float, float]
     kept: bool
-    note: str = ""
+    note: Text = ""
 
 
-class GateRow(_Record):
+class GateRow(Record):
     """One format's accuracy: drop in points of top-1, agreement in percent, SQNR in dB."""
 
-    format: str
+    format: Text
     drop: float | None
-    agreement: float
+    agreement: Percent
     sqnr_db: float | None
 
 
-class GateRecord(_Record):
+class GateRecord(Record):
     """The accuracy gate that the bundle passed.
 
     Attributes:
@@ -208,15 +236,15 @@ class GateRecord(_Record):
         rows: what every format reached.
     """
 
-    pictures: str
-    pictures_sha256: str
-    images: int
-    max_drop: float | None
-    min_agreement: float | None
+    pictures: Text
+    pictures_sha256: Digest
+    images: Count
+    max_drop: Percent | None
+    min_agreement: Percent | None
     rows: tuple[GateRow, ...]
 
 
-class Golden(_Record):
+class Golden(Record):
     """Golden input and the answers to it, as paths in the bundle.
 
     Attributes:
@@ -227,14 +255,14 @@ class Golden(_Record):
         graphs: by format: what the graph that was lowered answers; empty in schema 1.
     """
 
-    input: str
-    images: int
-    source: str
-    outputs: dict[str, str]
-    graphs: dict[str, str] = Field(default_factory=dict)
+    input: Text
+    images: Count
+    source: Text
+    outputs: dict[Text, Text]
+    graphs: dict[Text, Text] = Field(default_factory=dict)
 
 
-class FailedFormat(_Record):
+class FailedFormat(Record):
     """A format that was asked for and is not in the bundle.
 
     Attributes:
@@ -244,39 +272,61 @@ class FailedFormat(_Record):
         hint: what to do.
     """
 
-    format: str
+    format: Text
     stage: Literal["lowering", "verification", "gate"]
-    reason: str
-    hint: str
+    reason: Text
+    hint: Text
 
 
-class Manifest(_Record):
+class Manifest(Record):
     """The content of `bundle.json`."""
 
-    schema_version: int = SCHEMA_VERSION
-    kit_version: str
+    schema_version: SchemaVersion = SCHEMA_VERSION
+    kit_version: Text
     created: datetime
     recipe: Recipe
-    recipe_hash: str
-    parameters: int
+    recipe_hash: Text
+    parameters: Size
     input: Tensor
     output: Tensor
     preprocessing: Preprocessing
-    labels: str | None
+    labels: Literal["labels.txt"] | None
     weights: Source
     calibration: Calibration | None
-    corrections: tuple[str, ...]
-    kept_float: tuple[str, ...] = ()
+    corrections: tuple[Text, ...]
+    kept_float: tuple[Text, ...] = ()
     ranges: tuple[Range, ...] = ()
     training: Training | None = None
     gate: GateRecord | None = None
-    qconfig: dict[str, dict[str, str]]
+    qconfig: dict[Text, dict[Text, Text]]
     golden: Golden
     artifacts: tuple[Artifact, ...]
     failed: tuple[FailedFormat, ...] = ()
-    warnings: tuple[str, ...]
-    tools: dict[str, str]
+    warnings: tuple[Text, ...]
+    tools: dict[Text, Text]
     files: dict[str, FileEntry]
+
+    @field_validator("artifacts")
+    @classmethod
+    def _one_of_each_format(cls, artifacts: tuple[Artifact, ...]) -> tuple[Artifact, ...]:
+        for name, count in Counter(artifact.format for artifact in artifacts).items():
+            if count > 1:
+                raise ValueError(f"it has {count} files of the format {name}")
+        return artifacts
+
+    @model_validator(mode="after")
+    def _shapes_are_of_a_classifier(self) -> Manifest:
+        side = self.preprocessing.crop
+        if self.input.shape != (1, 3, side, side):
+            raise ValueError(f"the input is {self.input.shape}, and pictures are {side} pixels")
+        if len(self.output.shape) != 2 or not 2 <= self.classes <= MAX_CLASSES:
+            raise ValueError(f"the output is {self.output.shape}, not [1, classes]")
+        return self
+
+    @property
+    def classes(self) -> int:
+        """The number of outputs."""
+        return self.output.shape[-1]
 
     def artifact(self, name: str) -> Artifact:
         """Return the artifact of a format.

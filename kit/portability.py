@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import kit
+from kit import arrays, documents, files, verify
 from kit import bundle as bundles
-from kit import files, verify
 from kit.bundle import Bundle
 from kit.devices import _hostinfo, local
 from kit.errors import BundleError, OutputError, RunError, UnknownName, UsageError
@@ -147,15 +147,13 @@ def _read(bundle: Bundle, file: str | None, shape: tuple[int, ...]) -> Array:
     try:
         if file is None:
             raise ValueError("it is not listed")
-        array = np.load(bundle.path / file, allow_pickle=False)
-        if array.dtype != np.float32 or array.shape[1:] != shape:
-            raise ValueError(f"it is {array.dtype} of the shape {array.shape}")
-    except (OSError, ValueError, EOFError) as exc:
+        return arrays.read(bundle.path / file, shape, rows=bundle.manifest.golden.images)
+    except (OSError, ValueError) as exc:
         raise BundleError(
-            f"golden array {file or 'of the float model'} in {bundle.path} cannot be used: {exc}",
+            f"golden array {file or 'of the float model'} in {bundle.path} cannot be used: "
+            f"{documents.reason(exc)}",
             "build the bundle again",
         ) from exc
-    return np.ascontiguousarray(array)
 
 
 Runners = dict[tuple[str, str], native.RunnerSet]

@@ -9,36 +9,27 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from kit import family
-from kit.errors import RecipeError
+from kit import documents, family, files
+from kit.documents import Deviation, Record, Share, Text
+from kit.errors import RecipeError, brief
 
 MIN_RESOLUTION = 32  # MobileNets halve the picture five times
 MAX_RESOLUTION = 1024
 
 Granularity = Literal["per-channel", "per-tensor"]
-Share = Annotated[float, Field(ge=0, le=1)]
-# Of values in 0..1; a smaller one is a mistake that ends in infinite inputs.
-Deviation = Annotated[float, Field(ge=1e-4, allow_inf_nan=False)]
+Names = Annotated[tuple[Text, ...], Field(max_length=10_000)]
 
 _NUMBER = re.compile("[0-9]{1,6}")
 
 OWN = "own"  # the weights that a model of the user's comes with
 
 
-class Recipe(BaseModel):
+class Recipe(Record):
     """What to build.
 
     Attributes:
@@ -69,28 +60,26 @@ class Recipe(BaseModel):
         seed: of everything that is drawn at random.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    model: str
-    weights: str = Field("imagenet", min_length=1)
-    resolution: int = Field(224, ge=MIN_RESOLUTION, le=MAX_RESOLUTION)
+    model: Text
+    weights: Text = Field("imagenet", min_length=1)
+    resolution: int = Field(224, ge=MIN_RESOLUTION, le=MAX_RESOLUTION, strict=True)
     width: float = Field(1.0, gt=0, le=4)
-    quantize: str = "static"
+    quantize: Text = "static"
     granularity: Granularity = "per-channel"
-    corrections: str = "best"
-    keep_float: tuple[str, ...] = ()
-    observer: str = "search"
-    formats: tuple[str, ...] = ("lite", "executorch", "onnx")
-    calibrate: str | None = None
-    calibration_images: int = Field(32, ge=1, le=4096)
-    labels: str | None = None
+    corrections: Text = "best"
+    keep_float: Names = ()
+    observer: Text = "search"
+    formats: Names = ("lite", "executorch", "onnx")
+    calibrate: Text | None = None
+    calibration_images: int = Field(32, ge=1, le=4096, strict=True)
+    labels: Text | None = None
     mean: tuple[Share, Share, Share] | None = None
     std: tuple[Deviation, Deviation, Deviation] | None = None
-    train: str | None = None
-    train_steps: int = Field(40, ge=1, le=1_000_000)
-    train_batch: int = Field(16, ge=1, le=4096)
+    train: Text | None = None
+    train_steps: int = Field(40, ge=1, le=1_000_000, strict=True)
+    train_batch: int = Field(16, ge=1, le=4096, strict=True)
     learning_rate: float = Field(1e-5, gt=0, le=1)
-    seed: int = Field(0, ge=0, lt=2**32)
+    seed: int = Field(0, ge=0, lt=2**32, strict=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -195,8 +184,9 @@ def make(model: str, **fields: Any) -> Recipe:
     except ValidationError as exc:
         first = exc.errors()[0]
         name = ".".join(str(p) for p in first["loc"]) or "recipe"
-        given = "" if first["type"] == "missing" else f" = {first['input']!r}"
-        raise RecipeError(f"{name}{given}: {first['msg'].lower()}", _hint(name)) from exc
+        given = "" if first["type"] == "missing" else f" = {brief(first['input'])}"
+        what = first["msg"].removeprefix("Value error, ").lower()
+        raise RecipeError(f"{name}{given}: {what}", _hint(name)) from exc
     recipe.check_names()
     return recipe
 
@@ -217,13 +207,13 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         RecipeError: the file is missing or is not TOML.
     """
+    hint = 'a recipe is a text like: model = "mobilenet_v2"'
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as exc:
-        raise RecipeError(
-            f"cannot read the recipe {path}: {exc.strerror}", "check the path"
-        ) from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise RecipeError(
-            f"the recipe {path} is not TOML: {exc}", 'a recipe looks like: model = "mobilenet_v2"'
-        ) from exc
+        content = files.read(path, documents.MAX_TOML_BYTES)
+    except (OSError, ValueError) as exc:
+        why = documents.reason(exc)
+        raise RecipeError(f"cannot read the recipe {path}: {why}", hint) from exc
+    try:
+        return documents.parse_toml(content)
+    except ValueError as exc:
+        raise RecipeError(f"the recipe {path} is not TOML: {exc}", hint) from exc

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bundle_samples import make, net
 from conftest import rewrite
 
 from kit import cli, recipe
@@ -93,14 +94,15 @@ def test_options_change_the_recipe_of_a_bundle(own_bundle):
     assert made.keep_float == ("5", "0.0")
 
 
-def test_labels_that_are_gone_are_those_in_the_bundle(tiny_bundle, tmp_path):
+def test_labels_that_are_gone_are_those_in_the_bundle(tmp_path):
     made = recipe.make(MODEL, resolution=32, labels=str(tmp_path / "gone.txt"))
 
     def change(manifest: dict[str, Any]) -> None:
-        manifest["recipe"], manifest["labels"] = made, "golden/input.npy"
+        manifest["recipe"] = made
 
-    built = rewrite(tiny_bundle, tmp_path / "own", {}, change).path
-    assert _study.recipe_of(str(built), {}).labels == str(built / "golden" / "input.npy")
+    named = make(tmp_path / "named", {"lite": net()}, labels=list("abcdefg"))
+    built = rewrite(named, tmp_path / "own", {}, change).path
+    assert _study.recipe_of(str(built), {}).labels == str(built / "labels.txt")
     (tmp_path / "gone.txt").write_text("a\nb\n")
     assert _study.recipe_of(str(built), {}).labels == str(tmp_path / "gone.txt")
 

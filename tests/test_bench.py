@@ -12,10 +12,8 @@ from conftest import FAST
 import kit
 from kit.bench import measure, passes, plan, rows, targets
 from kit.bench.runner import PYTHON
-from kit.bundle import Bundle
 from kit.devices import local
 from kit.errors import BundleError, ResultError, RunError, UnknownName, UsageError
-from kit.manifest import Comparison
 from kit.results import store
 from kit.results.schema import LatencyResult, Plan
 
@@ -147,19 +145,9 @@ def test_numbers_that_are_not_finite_are_refused(measured, tmp_path, field, bad)
     text = re.sub(rf'"{field}":[^,]+', f'"{field}":{bad}', measured[0][0].model_dump_json())
     file = tmp_path / "bad.json"
     file.write_text(text)
-    with pytest.raises(ResultError, match=f"{field}: Input should be a finite number"):
+    says = f"{field}: Input should be a finite number" if "e" in bad else f"it holds {bad}, which"
+    with pytest.raises(ResultError, match=says):
         store.read(file)
-
-
-def test_a_bundle_with_a_parity_that_is_no_number(tiny_bundle) -> None:
-    artifact = tiny_bundle.manifest.artifacts[0]
-    numbers = {"images": 1, "max_abs": float("inf"), "sqnr_db": None, "agreement": 1.0}
-    broken = Comparison(against="float reference", passed=True, thresholds={}, **numbers)
-    changed = artifact.model_copy(update={"parity": (broken,)})
-    manifest = tiny_bundle.manifest.model_copy(update={"artifacts": (changed,)})
-    bundle = Bundle(tiny_bundle.path, manifest, tiny_bundle.hash)
-    with pytest.raises(BundleError, match="parity with the float reference that is not a finite"):
-        store.describe(bundle)
 
 
 @pytest.mark.slow

@@ -196,7 +196,7 @@ def test_unreadable_pictures_are_named(tmp_path):
     gone, pipe = open_set(tmp_path)
     with pytest.raises(PictureError, match=r"cannot read gone\.jpg: No such file"):
         gone.read()
-    with pytest.raises(PictureError, match=r"pipe\.jpg is not a file"):
+    with pytest.raises(PictureError, match=r"cannot read pipe\.jpg: it is a FIFO, not a file"):
         pipe.read()
 
 

@@ -107,7 +107,7 @@ def test_a_bundle_without_golden_inputs_is_refused(judged, tmp_path):
     with pytest.raises(BundleError, match="0 golden inputs and 3 answers"):
         kit.verify_processors(other)
     other = rewrite(judged, tmp_path / "third", {"golden/input.npy": empty.astype(np.int8)})
-    with pytest.raises(BundleError, match="cannot be used: it is int8"):
+    with pytest.raises(BundleError, match="cannot be used: its numbers are int8"):
         kit.verify_processors(other)
 
 

@@ -94,12 +94,12 @@ def test_a_picture_of_too_many_pixels(side):
     struct.pack_into(">II", header, 16, side, side)
     crc = zlib.crc32(bytes(header[12:29]))
     struct.pack_into(">I", header, 29, crc)
-    with pytest.raises(PictureError, match="more than 178 million pixels"):
+    with pytest.raises(PictureError, match=r"more than (50|178) million"):
         decode(bytes(header), "big.png")
 
 
 def test_a_picture_that_would_fill_the_memory_when_resized():
-    with pytest.raises(PictureError, match=r"line\.png has more than"):
+    with pytest.raises(PictureError, match=r"line\.png has 256x256000000 pixels, more than 50"):
         to_array(Image.new("RGB", (1, 1_000_000)), pre(256, 224), "line.png")
 
 

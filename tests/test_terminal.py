@@ -84,7 +84,7 @@ PRINTING = (
 ALLOWED = {
     "kit.terminal": "it is the way",
     "kit.runners.python": "a process of its own, whose stdout is the protocol",
-    "kit.models._user": "what a model prints goes to stderr",
+    "kit.guard": "what a model of the user prints goes to stderr",
 }
 
 

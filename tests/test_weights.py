@@ -177,7 +177,7 @@ def test_another_architecture():
 
     without = {key: value for key, value in state.items() if key != "2.bias"}
     check(without, r"2\.bias, which is missing")
-    check({**state, "9.w": torch.zeros(1)}, r"9\.w, which the model does not have")
+    check({**state, "9.w": torch.zeros(1)}, r"'9\.w', which the model does not have")
     check({**state, "0.weight": torch.zeros(4, 3, 1, 1)}, r"0\.weight, of shape \[4, 3, 1, 1\]")
     check({**state, "2.bias": torch.zeros(2).int()}, r"2\.bias, of type torch\.int32")
 

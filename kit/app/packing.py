@@ -13,9 +13,11 @@ from kit.app.artifacts import RUNTIMES, Runtime
 from kit.app.contract import ASSETS, check_name
 from kit.bundle import MANIFEST, Bundle
 from kit.errors import BuildError, MissingTool, UnknownName, UsageError
+from kit.files import read
 from kit.manifest import Artifact
 
 CREDIT = "Photo: dany13, CC BY 2.0"  # flower.jpg of scikit-learn, as its README there says
+_MAX_PICTURE = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ def jpeg(file: Path) -> bytes:
         UsageError: it is none.
     """
     try:
-        data = file.read_bytes()
+        data = read(file, _MAX_PICTURE)
     except OSError as exc:
         raise UsageError(f"cannot read {file}: {exc.strerror}", "name a JPEG file") from exc
     if data[:3] != b"\xff\xd8\xff":

@@ -46,8 +46,8 @@ def run(path: Path, out: Path, say: Say) -> list[float]:
     if FORMAT not in [a.format for a in manifest.artifacts]:
         raise UsageError(f"{path} has no {FORMAT} file", "build it with --format lite")
     answers.load(bundle, FORMAT)  # that there are golden pictures, and of which shape
-    images = np.load(path / manifest.golden.input)[:PICTURES]
-    expected = np.load(path / manifest.golden.outputs[FORMAT])[: len(images)]
+    images = bundle.array(manifest.golden.input, manifest.input.shape[1:], PICTURES)
+    expected = bundle.array(manifest.golden.outputs[FORMAT], (manifest.classes,), len(images))
     inputs = [out.resolve() / f"input-{number}.f32" for number in range(len(images))]
     answer = out.resolve() / "answers.f32"
     try:

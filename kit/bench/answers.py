@@ -24,22 +24,17 @@ def load(bundle: Bundle, name: str) -> tuple[Array, Array]:
     golden = bundle.manifest.golden
     if name not in golden.outputs:
         raise BundleError(f"{bundle.path} has no golden output of {name}", "build it again")
-    image = _row(bundle, golden.input)
-    if image.shape[1:] != bundle.manifest.input.shape[1:]:
-        raise BundleError(
-            f"{golden.input} in {bundle.path} has the shape {image.shape}", "build it again"
-        )
-    return image, _row(bundle, golden.outputs[name])
+    manifest = bundle.manifest
+    image = _first(bundle, golden.input, manifest.input.shape[1:])
+    return image, _first(bundle, golden.outputs[name], (manifest.classes,))
 
 
-def _row(bundle: Bundle, file: str) -> Array:
-    try:
-        array = np.load(bundle.path / file, allow_pickle=False)
-        return np.ascontiguousarray(array[:1], dtype=np.float32)
-    except (OSError, ValueError, IndexError) as exc:
-        raise BundleError(
-            f"{file} in {bundle.path} is not an array: {exc}", "build it again"
-        ) from exc
+def _first(bundle: Bundle, file: str, shape: tuple[int, ...]) -> Array:
+    array = bundle.array(file, shape, 1)
+    if not len(array) or not np.isfinite(array).all():
+        what = "holds NaN or infinity" if len(array) else "is empty"
+        raise BundleError(f"{file} in {bundle.path} {what}", "build it again")
+    return array
 
 
 def check(name: str, quantize: str, answer: bytes, expected: Array) -> float:

@@ -128,10 +128,11 @@ def _build(
 ) -> Bundle | None:
     """Return the bundle; None in all processes of torchrun but the first, which shows it."""
     from kit.commands._progress import stages
+    from kit.guard import stdout_kept
     from kit.pipeline import build
     from kit.quantize._distributed import standing
 
-    with stages() as progress:
+    with stages() as progress, stdout_kept():
         found = build(made, target, progress, use_cache, gate, all_or_nothing)
     return found if standing().leads else None
 

@@ -40,8 +40,10 @@ def command(
     of convolutions and fully connected layers, BatchNorm folded, without biases.
     """
     from kit import cost
+    from kit.guard import stdout_kept
 
-    found = cost.of(model, resolution, width)
+    with stdout_kept():
+        found = cost.of(model, resolution, width)
     twin = found.with_full_convolutions()
     if as_json:
         about = {"model": model, "resolution": resolution, "width": width}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 Array = NDArray[np.float32]
 Progress = Callable[[int, int], None]  # pictures done, pictures in all
 
-MAX_PIXELS = 178_956_970  # where Pillow, as it is installed, takes a picture for a bomb
+MAX_PIXELS = 50_000_000  # decoded they take 200 MB, and some formats three times that meanwhile
+# Larger ones of a phone are read at a half to an eighth of their size, which costs no memory.
+# More than this, Pillow, as it is installed, takes for a bomb.
+MAX_JPEG_PIXELS = 178_956_970
+_DRAFT_SIDE = 2340  # of such a picture, at least: twice what any input is resized to
 # No EPS, which would start Ghostscript, and nothing else that is not a camera's or a web page's.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 
@@ -47,11 +52,15 @@ def decode(data: bytes, name: str) -> Image:
             # Pillow warns of half its limit, of odd metadata and of the formats it left out.
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(data), formats=_FORMATS)
+            _draft(image)
             _check_size(*image.size, name)
             image.load()
-            return _rgb(ImageOps.exif_transpose(image), name)
+            ImageOps.exif_transpose(image, in_place=True)
+            return _rgb(image, name)
     except Image.DecompressionBombError as exc:
-        raise _too_many_pixels(name) from exc
+        raise PictureError(
+            f"{name} has more than {MAX_JPEG_PIXELS // 10**6} million pixels", "make it smaller"
+        ) from exc
     except UnidentifiedImageError as exc:
         raise PictureError(f"{name} is not a picture", f"{', '.join(_FORMATS)} are read") from exc
     except PictureError:
@@ -60,15 +69,24 @@ def decode(data: bytes, name: str) -> Image:
         raise PictureError(f"{name} is damaged: {exc}", "replace it or leave it out") from exc
 
 
+def _draft(image: Image) -> None:
+    """Have a large JPEG decoded at a fraction of its size, while that is more than is needed.
+
+    A progressive one is held in memory as a whole nevertheless.
+    """
+    width, height = image.size
+    if width * height <= MAX_PIXELS or image.info.get("progressive"):
+        return
+    scale = _DRAFT_SIDE / min(width, height)
+    image.draft(None, (math.ceil(width * scale), math.ceil(height * scale)))
+
+
 def _check_size(width: int, height: int, name: str) -> None:
     if width * height > MAX_PIXELS:
-        raise _too_many_pixels(name)
-
-
-def _too_many_pixels(name: str) -> PictureError:
-    return PictureError(
-        f"{name} has more than {MAX_PIXELS // 10**6} million pixels", "make it smaller"
-    )
+        raise PictureError(
+            f"{name} has {width}x{height} pixels, more than {MAX_PIXELS // 10**6} million",
+            "make it smaller, or save it as a JPEG that is not progressive",
+        )
 
 
 def _rgb(image: Image, name: str) -> Image:
@@ -83,7 +101,7 @@ def _rgb(image: Image, name: str) -> Image:
         image = image.convert("RGBA")
         white = Pillow.new("RGBA", image.size, "white")
         image = Pillow.alpha_composite(white, image)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def to_array(image: Image, pre: Preprocessing, name: str = "the picture") -> Array:

@@ -11,18 +11,22 @@ A zip may hold any of these. The order of a set is that of its sorted names.
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
+import io
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from kit.errors import PictureError
+from kit import files
+from kit.documents import reason, text_of
+from kit.errors import PictureError, brief
 from kit.images.archive import MAX_BYTES, Read, is_litter, is_picture, list_zip, too_big
 from kit.images.labels import Classes
 
+_MAX_CSV_BYTES = 64 * 2**20
 _LABEL_HINT = "a label is a class index, a WordNet id of ImageNet or the name of one category"
 
 
@@ -31,7 +35,8 @@ class Picture:
     """One picture file.
 
     Attributes:
-        name: path inside the set, with slashes.
+        name: path inside the set, with slashes. It is for people: two files whose names are not
+            UTF-8 may share one.
         label: index of its class, None if unknown.
         read: returns the bytes of the file.
     """
@@ -74,19 +79,22 @@ def open_set(
         PictureError: nothing is there, it holds no pictures, a zip is unsafe, or the CSV
             does not fit.
     """
-    files = _list(path)
+    found = _list(path)
     classes = Classes(categories)
     if labels is not None:
-        pictures = _from_csv(files, labels, classes)
+        pictures = _from_csv(found, labels, classes)
     else:
-        names = sorted(name for name in files if is_picture(name))
-        pictures = [Picture(n, label, files[n]) for n, label in _labels(names, classes).items()]
+        names = sorted(name for name in found if is_picture(name))
+        pictures = [
+            Picture(text_of(name), label, found[name])
+            for name, label in _labels(names, classes).items()
+        ]
     if not pictures:
         raise PictureError(
             f"there are no pictures in {path}",
             "give a folder or zip of JPEG, PNG, WebP, BMP, GIF, TIFF or PPM files",
         )
-    return PictureSet(path.resolve().name, tuple(pictures))
+    return PictureSet(text_of(path.resolve().name), tuple(pictures))
 
 
 def sample(pictures: PictureSet, n: int, seed: int) -> PictureSet:
@@ -130,7 +138,8 @@ def _list(path: Path) -> dict[str, Read]:
 
 def _list_folder(folder: Path) -> dict[str, Read]:
     def fail(exc: OSError) -> None:
-        raise PictureError(f"cannot read {exc.filename}: {exc.strerror}", "check its permissions")
+        where = text_of(exc.filename)
+        raise PictureError(f"cannot read {where}: {exc.strerror}", "check its permissions")
 
     found: dict[str, Read] = {}
     seen: set[str] = set()  # links between folders may form a ring
@@ -144,21 +153,17 @@ def _list_folder(folder: Path) -> dict[str, Read]:
             file = Path(root, name)
             relative = file.relative_to(folder).as_posix()
             if not is_litter(relative):
-                found[relative] = partial(_read_file, file, relative)
+                found[relative] = partial(_read_file, file, text_of(relative))
     return found
 
 
 def _read_file(file: Path, name: str) -> bytes:
     try:
-        if not stat.S_ISREG(file.stat().st_mode):
-            raise PictureError(f"{name} is not a file", "leave it out")
-        with file.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+        return files.read(file, MAX_BYTES)
     except OSError as exc:
+        if exc.errno == errno.EFBIG:
+            raise too_big(name) from exc
         raise PictureError(f"cannot read {name}: {exc.strerror}", "check the file") from exc
-    if len(data) > MAX_BYTES:
-        raise too_big(name)
-    return data
 
 
 def _labels(names: list[str], classes: Classes) -> dict[str, int | None]:
@@ -169,8 +174,8 @@ def _labels(names: list[str], classes: Classes) -> dict[str, int | None]:
     return {name: classes.prefix(PurePosixPath(name).name) for name in names}
 
 
-def _from_csv(files: dict[str, Read], path: Path, classes: Classes) -> list[Picture]:
-    tops = {PurePosixPath(name).parts[0] for name in files}
+def _from_csv(listed: dict[str, Read], path: Path, classes: Classes) -> list[Picture]:
+    tops = {PurePosixPath(name).parts[0] for name in listed}
     top = tops.pop() if len(tops) == 1 else ""
     found: dict[str, Picture] = {}
     for line, row in _rows(path):
@@ -180,34 +185,36 @@ def _from_csv(files: dict[str, Read], path: Path, classes: Classes) -> list[Pict
                 "each line is path,label; put a name that has a comma in quotes",
             )
         given, text = row[0].strip().replace("\\", "/").removeprefix("./"), row[1]
-        name = given if given in files else f"{top}/{given}"
+        name = given if given in listed else f"{top}/{given}"
         label = classes.find(text)
-        if line == 1 and name not in files and label is None and not is_picture(given):
+        if line == 1 and name not in listed and label is None and not is_picture(given):
             continue  # a header
-        if name not in files:
+        if name not in listed:
             raise PictureError(
-                f"line {line} of {path} names {given!r}, which the set does not hold",
+                f"line {line} of {path} names {brief(given)}, which the set does not hold",
                 "paths are relative to the folder or zip of --images",
             )
         if label is None:
             raise PictureError(
-                f"line {line} of {path} has the label {text!r}, which is not one class", _LABEL_HINT
+                f"line {line} of {path} has the label {brief(text)}, which is not one class",
+                _LABEL_HINT,
             )
         if name in found:
-            raise PictureError(f"line {line} of {path} lists {given!r} again", "list it once")
-        found[name] = Picture(name, label, files[name])
+            raise PictureError(f"line {line} of {path} lists {brief(given)} again", "list it once")
+        found[name] = Picture(name, label, listed[name])
     return [found[name] for name in sorted(found)]
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and cells of each line that is not blank."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            for row in reader:
-                if any(cell.strip() for cell in row):
-                    yield reader.line_num, row
-    except OSError as exc:
-        raise PictureError(f"cannot read {path}: {exc.strerror}", "check --labels") from exc
+        content = files.read(path, _MAX_CSV_BYTES)
+    except (OSError, ValueError) as exc:
+        raise PictureError(f"cannot read {path}: {reason(exc)}", "check --labels") from exc
+    try:
+        reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                yield reader.line_num, row
     except (UnicodeDecodeError, csv.Error) as exc:
         raise PictureError(f"{path} is not a CSV file: {exc}", "save it as UTF-8 text") from exc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import cast
 
 from kit import family, recipe
@@ -20,3 +21,14 @@ def get(name: str) -> Member:
 
         return _user.load(name)
     return cast(Member, family.load("models", name))
+
+
+def running(name: str) -> AbstractContextManager[None]:
+    """Return the context in which a network is traced or run, beside kit's own code.
+
+    Whatever the code of a model of the user's own does there, see `kit.guard.running`.
+    """
+    from kit.models._user import UserModel
+
+    member = get(name)
+    return member.running(mixed=True) if isinstance(member, UserModel) else nullcontext()

@@ -6,26 +6,24 @@ is one sentence with the place in the user's code.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.util
 import sys
-import sysconfig
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import RecipeError, WeightsError, origin
+from kit import guard
+from kit.errors import RecipeError, WeightsError
 from kit.models._contract import Spec
 from kit.recipe import own
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-_DEBUG = "KIT_DEBUG=1 shows the traceback"
 
 
 @dataclass
@@ -54,8 +52,10 @@ class UserModel:
         import torch
         from torch import nn
 
-        with _running(f"{self.name} cannot be called", self.sources[0].parent):
+        with self.running("cannot be called"):
             model = self.make()
+            if isinstance(model, nn.Module):
+                model = model.cpu().eval()
         if isinstance(model, torch.jit.ScriptModule):
             raise RecipeError(
                 f"{self.name} returns TorchScript, which cannot be quantized any more",
@@ -66,7 +66,11 @@ class UserModel:
                 f"{self.name} returns {type(model).__name__}, not a torch.nn.Module",
                 "FACTORY is a function, or a class, that returns the network",
             )
-        return model.cpu().eval()
+        return model
+
+    def running(self, what: str = "fails", mixed: bool = False) -> AbstractContextManager[None]:
+        """Return the context in which code of this model may run; see `kit.guard.running`."""
+        return _running(f"{self.name} {what}", self.sources[0].parent, mixed)
 
     def classes(self, resolution: int) -> int:
         """Return the number of outputs, found by running the network on noise.
@@ -93,8 +97,7 @@ class UserModel:
         import torch
 
         given = f"{self.name} for an input of {list(images.shape)}"
-        what = f"{self.name} fails on an input of {list(images.shape)}"
-        with _running(what, self.sources[0].parent), torch.no_grad():
+        with self.running(f"fails on an input of {list(images.shape)}"), torch.no_grad():
             output = model(images)
         if not isinstance(output, torch.Tensor):
             raise RecipeError(f"{given} gives {type(output).__name__}, not a tensor", _LOGITS)
@@ -113,7 +116,9 @@ class UserModel:
 
         torch.manual_seed(seed)
         model = self.build()
-        return {"source": self.digest, "structure": repr(model), "state": state_hash(model)}
+        with self.running("cannot be described"):
+            structure, state = repr(model), state_hash(model)
+        return {"source": self.digest, "structure": structure, "state": state}
 
 
 _LOGITS = "it must return logits [N, classes] with two classes or more; wrap it if it has others"
@@ -167,7 +172,8 @@ def _load(name: str) -> UserModel:
     module = _import(file, found[0])
     _imported.clear()
     _imported.update(key for key, _ in _siblings(file.parent) if key not in before)
-    factory = getattr(module, attribute, None)
+    with _running(f"{found[0]} cannot be imported", file.parent):
+        factory = getattr(module, attribute, None)
     if factory is None:
         raise RecipeError(f"{found[0]} has no {attribute!r}", _near(attribute, vars(module)))
     if not callable(factory) or _is_module(factory):
@@ -210,14 +216,8 @@ def _near(name: str, known: dict[str, Any]) -> str:
 
 def _siblings(folder: Path) -> list[tuple[str, ModuleType]]:
     """Return the imported modules that lie in a folder, without what is installed in it."""
-    apart = {Path(sysconfig.get_paths()[p]) for p in ("stdlib", "platstdlib", "purelib", "platlib")}
-    apart.add(Path(__file__).parents[1])
-    found = []
-    for key, module in list(sys.modules.items()):
-        file = _file(module)
-        if file.is_relative_to(folder) and not any(file.is_relative_to(a) for a in apart):
-            found.append((key, module))
-    return found
+    modules = list(sys.modules.items())
+    return [(key, module) for key, module in modules if guard.is_own(_file(module), folder)]
 
 
 def _file(module: ModuleType) -> Path:
@@ -232,25 +232,19 @@ def _digest(sources: tuple[Path, ...]) -> str:
     return digest.hexdigest()
 
 
-@contextlib.contextmanager
-def _running(what: str, folder: Path) -> Iterator[None]:
-    """Run the user's code: siblings can be imported, and what it prints goes to stderr.
+@contextmanager
+def _running(what: str, folder: Path, mixed: bool = False) -> Iterator[None]:
+    """Run code of the user's; torch's own settings are put back, too.
 
     Raises:
         RecipeError: for whatever the code raises.
     """
-    sys.path.insert(0, str(folder))
+    import torch
+
+    dtype, gradients = torch.get_default_dtype(), torch.is_grad_enabled()
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with guard.running(what, folder, mixed):
             yield
-    except (Exception, SystemExit) as exc:
-        where = origin(exc)
-        said = (str(exc).strip() or "no message").splitlines()[0][:300]
-        raise RecipeError(
-            f"{what}: {type(exc).__name__}: {said}" + (f" ({where})" if where else ""), _DEBUG
-        ) from exc
     finally:
-        # Modules may import on first use; then it comes last, so that it hides nothing.
-        sys.path.remove(str(folder))
-        if str(folder) not in sys.path:
-            sys.path.append(str(folder))
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(gradients)

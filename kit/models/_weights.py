@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import WeightsError
+from kit import files
+from kit.documents import reason
+from kit.errors import WeightsError, brief
 from kit.models._contract import Official
 from kit.models._sources import Fetched, official
 
@@ -47,9 +50,8 @@ def source_hash(option: str, weights: Official | None, seed: int) -> str:
             )
         return weights.sha256
     try:
-        with Path(option).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as exc:
+        return files.measure(Path(option))[1]
+    except (OSError, ValueError) as exc:
         raise _unreadable(Path(option), exc) from exc
 
 
@@ -73,7 +75,9 @@ def _torch(path: Path) -> Any:
     import torch
 
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with files.open_regular(path) as file:
+            _check_size(file)
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as exc:
         if code := _WOULD_RUN.search(str(exc)):
             name = code["name"] or "code"
@@ -89,11 +93,25 @@ def _torch(path: Path) -> Any:
         raise _corrupt(path, str(exc) or type(exc).__name__) from exc
 
 
+def _check_size(file: BufferedReader) -> None:
+    """Raise unless the parts of a zip, which may overlap or be compressed, add up to the file.
+
+    `torch.save` compresses nothing.
+    """
+    size = file.seek(0, 2)
+    if zipfile.is_zipfile(file):
+        expanded = sum(member.file_size for member in zipfile.ZipFile(file).infolist())
+        if expanded > size:
+            raise ValueError(f"it has {size} bytes and would expand to {expanded}")
+    file.seek(0)
+
+
 def _safetensors(path: Path) -> Any:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
+        files.open_regular(path).close()
         return load_file(path)
     except OSError as exc:
         raise _unreadable(path, exc) from exc
@@ -111,12 +129,31 @@ def _state_dict(loaded: Any, path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"{path} holds {type(loaded).__name__}, not a state dict", _SAVE)
     for name, value in loaded.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            kind = type(value).__name__
             raise WeightsError(
-                f"{path} is not a state dict: {name!r} is of type {type(value).__name__}", _SAVE
+                f"{path} is not a state dict: {brief(name)} is of type {kind}", _SAVE
+            )
+        if (odd := _odd_kind(value)) is not None:
+            raise WeightsError(
+                f"{path} holds the {odd} tensor {brief(name)}, and layers have plain ones",
+                "save the weights of the float network, on the CPU",
             )
     if all(name.startswith("module.") for name in loaded):
         return {name.removeprefix("module."): value for name, value in loaded.items()}
     return dict(loaded)
+
+
+def _odd_kind(value: Tensor) -> str | None:
+    """Return what a tensor is, if it is not plain numbers in memory."""
+    import torch
+
+    if value.is_nested:
+        return "nested"
+    if value.layout != torch.strided:
+        return "sparse"
+    if value.is_quantized:
+        return "quantized"
+    return "empty (meta)" if value.is_meta else None
 
 
 def load_into(model: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
@@ -130,17 +167,21 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
     Raises:
         WeightsError: names or shapes differ, or a value is not a finite number.
     """
+    import torch
+
     if difference := _first_difference(model.state_dict(), state):
         raise WeightsError(
             f"the weights {name} are of another architecture: first mismatch {difference}",
             "name the model and the width that they were trained with",
         )
-    for key, value in state.items():
+    own = model.state_dict()
+    cast = {key: value.to(own[key].dtype) for key, value in state.items()}
+    for key, value in cast.items():
         if value.is_floating_point() and not value.isfinite().all():
-            raise WeightsError(
-                f"the weights {name} hold NaN or infinity in {key}", "the training diverged"
-            )
-    model.load_state_dict(dict(state))
+            lost = state[key].to(torch.float64).isfinite().all()
+            what = f"numbers too large for {value.dtype}" if lost else "NaN or infinity"
+            raise WeightsError(f"the weights {name} hold {what} in {key}", "the training diverged")
+    model.load_state_dict(cast)
 
 
 def _first_difference(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str | None:
@@ -156,11 +197,11 @@ def _first_difference(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) ->
         if theirs.is_floating_point() != ours.is_floating_point():
             return f"{key}, of type {theirs.dtype} instead of {ours.dtype}"
     extra = next((key for key in state if key not in own), None)
-    return extra and f"{extra}, which the model does not have"
+    return None if extra is None else f"{brief(extra)}, which the model does not have"
 
 
-def _unreadable(path: Path, exc: OSError) -> WeightsError:
-    return WeightsError(f"cannot read the weights {path}: {exc.strerror or exc}", "check the path")
+def _unreadable(path: Path, exc: OSError | ValueError) -> WeightsError:
+    return WeightsError(f"cannot read the weights {path}: {reason(exc)}", "check the path")
 
 
 def _corrupt(path: Path, reason: str) -> WeightsError:

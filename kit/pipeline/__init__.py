@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kit import bundle, cache, family, files
+from pydantic import ValidationError
+
+from kit import bundle, cache, family, files, models
 from kit.bundle import Bundle
 from kit.calibration import Pictures, choose, identity
+from kit.documents import fault_of
+from kit.errors import BuildError
 from kit.pipeline import _check, _gate, _inputs, _lowering, _model, _prepare, _threads, _train_set
 from kit.pipeline._explain import explain
 from kit.pipeline._float import FloatModel, Unseen, float_model, unseen
@@ -57,7 +61,8 @@ def build(
     key = cache.key(contents)
     with _distributed.together() as group:
         if not group.leads:
-            _follow(recipe, key, pictures, group)
+            with models.running(recipe.model):
+                _follow(recipe, key, pictures, group)
             return bundle.load(path)
         with bundle.staged(path) as folder:
             weights = None if recipe.weights == "random" else contents.get("weights")
@@ -66,11 +71,28 @@ def build(
             ):
                 progress("taken from the cache")
             else:
-                _make(recipe, key, pictures, folder, progress, all_or_nothing)
+                with _numbers_that_can_be(recipe), models.running(recipe.model):
+                    _make(recipe, key, pictures, folder, progress, all_or_nothing)
             if gate is not None and judges is not None:
                 _gate.enforce_gate(gate, judges, folder, progress, all_or_nothing)
         group.share("written")
     return bundle.load(path)
+
+
+@contextmanager
+def _numbers_that_can_be(recipe: Recipe) -> Iterator[None]:
+    """Map what the manifest's schema refuses, such as an activation range without end.
+
+    Raises:
+        BuildError: names the field.
+    """
+    try:
+        yield
+    except ValidationError as exc:
+        raise BuildError(
+            f"{recipe.model} cannot be described: {fault_of(exc)}",
+            "its numbers are too large: look at the weights",
+        ) from exc
 
 
 def _silent(stage: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kit import golden, models
 from kit.calibration import choose
 from kit.errors import PictureError
 from kit.pipeline import _check, _inputs, _model, _prepare
@@ -53,17 +54,18 @@ class FloatModel:
         if keep_float is not None:
             changes["keep_float"] = keep_float
         work = replace(self.work, recipe=self.work.recipe.model_copy(update=changes))
-        folded = _prepare.prepare(work, self.model, self.calibration)
+        with models.running(work.recipe.model):
+            folded = _prepare.prepare(work, self.model, self.calibration)
         return folded, work.kept_float
 
     def logits(self, inputs: Array) -> Array:
-        """Return the float model's answers [N, classes]."""
-        import torch
+        """Return the float model's answers [N, classes].
 
-        with torch.inference_mode():
-            parts = [self.model(part) for part in torch.from_numpy(inputs).split(8)]
-        answers: Array = torch.cat(parts).numpy()
-        return answers
+        Raises:
+            WeightsError: one is not a finite number.
+        """
+        with models.running(self.work.recipe.model):
+            return golden.answers(self.model, inputs)
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,8 @@ def float_model(recipe: Recipe, progress: Progress = lambda stage: None) -> Floa
         classes=inputs.classes,
         labels=inputs.labels,
     )
-    model = _model.load(work)
+    with models.running(recipe.model):
+        model = _model.load(work)
     return FloatModel(work, model, pictures.load(work.preprocessing))
 
 

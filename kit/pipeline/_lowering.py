@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from kit.pipeline._work import Array
 
+MAX_REASON = 5_000  # characters
 CHILD_BYTES = 3 * 2**30  # what lowering to ExecuTorch takes, rounded up
 
 
@@ -76,8 +77,8 @@ def lower_all(work: Work, model: nn.Module) -> tuple[FailedFormat, ...]:
         FailedFormat(
             format=name,
             stage="verification" if name in wrong else "lowering",
-            reason=errors[name].message,
-            hint=errors[name].hint,
+            reason=errors[name].message[:MAX_REASON],
+            hint=errors[name].hint[:MAX_REASON],
         )
         for name in work.recipe.formats
         if name in errors

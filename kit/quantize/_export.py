@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import BuildError, origin, place
+from kit.errors import BuildError, message, origin, place
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -42,10 +42,11 @@ def errors_of(model: nn.Module) -> Iterator[None]:
 
 
 def _reason(exc: Exception) -> str:
-    if re.search("data-dependent|_local_scalar_dense", str(exc)):
+    text = message(exc)
+    if re.search("data-dependent|_local_scalar_dense", text):
         return "its forward decides by the values of the picture"
-    said = next((text for text in str(exc).splitlines() if text.strip()), type(exc).__name__)
-    return said.strip()[:300]
+    line = next((line for line in text.splitlines() if line.strip()), type(exc).__name__)
+    return line.strip()[:300]
 
 
 def program(model: nn.Module, example: Tensor) -> GraphModule:

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import BuildError
+from kit.errors import BuildError, words
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -56,7 +56,7 @@ def _traced(model: nn.Module, example: Tensor | None) -> GraphModule:
     except Exception as exc:  # tracing runs the model's own code, which may raise anything
         if example is None:
             raise BuildError(
-                f"{type(model).__name__} cannot be traced: {exc}",
+                f"{type(model).__name__} cannot be traced: {words(exc)}",
                 "make its forward free of decisions that depend on the input's values",
             ) from exc
         return from_export(model, example)

@@ -252,7 +252,7 @@ class LatencyResult(_Record):
             format.
     """
 
-    schema_version: int = Field(default=SCHEMA_VERSION, ge=1)
+    schema_version: int = Field(default=SCHEMA_VERSION, ge=1, strict=True)
     kind: Literal["latency"] = "latency"
     kit_version: str
     created: datetime
@@ -291,7 +291,7 @@ class AccuracyResult(_Record):
         left_out: pictures of the set that calibrated the bundle and so were not evaluated.
     """
 
-    schema_version: int = Field(default=SCHEMA_VERSION, ge=1)
+    schema_version: int = Field(default=SCHEMA_VERSION, ge=1, strict=True)
     kind: Literal["accuracy"] = "accuracy"
     kit_version: str
     created: datetime

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from kit import files
 from kit.bundle import Bundle
-from kit.errors import BundleError, OutputError, ResultError
+from kit.documents import MAX_JSON_BYTES, fault_of, parse_json, reason, text_of
+from kit.errors import OutputError, ResultError, brief
 from kit.manifest import Comparison
 from kit.results.schema import (
     SCHEMA_VERSION,
@@ -35,7 +35,7 @@ def write(result: AnyResult, path: Path) -> None:
     try:
         _ADAPTER.validate_json(text)  # a copy with changes was never validated
     except ValidationError as exc:
-        raise ResultError(f"{path} is not written: {_first(exc)}", "measure again") from exc
+        raise ResultError(f"{path} is not written: {fault_of(exc)}", "measure again") from exc
     try:
         files.write(path, text)
     except OSError as exc:
@@ -50,32 +50,25 @@ def read(path: Path) -> AnyResult:
     Raises:
         ResultError: it is missing, not a result, or of a newer schema.
     """
+    hint = "`kit bench -o FILE` writes one"
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as exc:
-        raise ResultError(
-            f"cannot read the result {path}: {exc.strerror}", "`kit bench -o FILE` writes one"
-        ) from exc
-    except (ValueError, RecursionError) as exc:
-        raise ResultError(
-            f"{path} is not a result file: {exc}", "`kit bench -o FILE` writes one"
-        ) from exc
+        content = files.read(path, MAX_JSON_BYTES)
+    except (OSError, ValueError) as exc:
+        raise ResultError(f"cannot read the result {path}: {reason(exc)}", hint) from exc
+    try:
+        raw = parse_json(content)
+    except ValueError as exc:
+        raise ResultError(f"{path} is not a result file: {exc}", hint) from exc
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise ResultError(
-            f"{path} has result schema {version}; this kit reads up to {SCHEMA_VERSION}",
+            f"{path} has result schema {brief(version)}; this kit reads up to {SCHEMA_VERSION}",
             "update kit",
         )
     try:
         return _ADAPTER.validate_python(_upgraded(raw, version))
     except ValidationError as exc:
-        raise ResultError(f"{path} is not a result file: {_first(exc)}", "measure again") from exc
-
-
-def _first(exc: ValidationError) -> str:
-    """Return where the first fault is, and which."""
-    first = exc.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise ResultError(f"{path} is not a result file: {fault_of(exc)}", "measure again") from exc
 
 
 def _upgraded(raw: Any, version: object) -> Any:
@@ -98,22 +91,8 @@ def refer(comparison: Comparison) -> ParityRef:
     return ParityRef(**comparison.model_dump(include=set(ParityRef.model_fields)))
 
 
-def _parity(bundle: Bundle, found: Comparison) -> ParityRef:
-    try:
-        return refer(found)
-    except ValidationError as exc:
-        raise BundleError(
-            f"{bundle.path} has a parity with the {found.against} that is not a finite number",
-            "build it again",
-        ) from exc
-
-
 def describe(bundle: Bundle) -> BundleRef:
-    """Return what a result says about the bundle it measured.
-
-    Raises:
-        BundleError: it says of itself what is not a finite number.
-    """
+    """Return what a result says about the bundle it measured."""
     manifest = bundle.manifest
     refs = [
         ArtifactRef(
@@ -122,13 +101,13 @@ def describe(bundle: Bundle) -> BundleRef:
             size=manifest.files[a.file].size,
             sha256=manifest.files[a.file].sha256,
             runtime=f"{a.runtime.name} {a.runtime.version}",
-            parity=tuple(_parity(bundle, c) for c in a.parity),
+            parity=tuple(refer(c) for c in a.parity),
         )
         for a in manifest.artifacts
     ]
     recipe = manifest.recipe
     return BundleRef(
-        name=bundle.path.resolve().name,
+        name=text_of(bundle.path.resolve().name),
         hash=bundle.hash,
         model=recipe.model,
         quantize=recipe.quantize,

@@ -1,0 +1,253 @@
+"""Running code of the user's: whatever it does, this process stays as it was.
+
+A model of the user's own is a program. It may print, change the working directory or the import
+path, close stdout, or raise what is no `Exception` at all. `running` holds for all of it: what
+is printed goes to stderr, what is raised becomes one sentence, what was changed is put back.
+Ctrl-C interrupts kit, also where the code catches it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import sysconfig
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import FrameType
+from typing import Any, TextIO, cast
+
+from kit.errors import KitError, RecipeError, origin, words
+
+_DEBUG = "KIT_DEBUG=1 shows the traceback"
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass
+class _Place:
+    """What the code in a folder changed, which it finds again when it runs next.
+
+    Attributes:
+        path: folders that it added to the import path.
+        directory: that it made the working directory; None if it left that alone.
+    """
+
+    path: list[str] = field(default_factory=list)
+    directory: str | None = None
+
+
+_places: dict[Path, _Place] = {}
+
+
+@contextmanager
+def running(what: str, folder: Path, mixed: bool = False) -> Iterator[None]:
+    """Run code of the user's, whose modules in `folder` can be imported meanwhile.
+
+    Args:
+        what: went wrong, if anything is raised: the beginning of the sentence.
+        folder: of the user's file.
+        mixed: kit's own code runs in between. What that raises goes through, and the working
+            directory stays kit's.
+
+    Raises:
+        RecipeError: for whatever the user's code raises, with the place in it.
+        KeyboardInterrupt: kit is to end.
+    """
+    with ExitStack() as stack:
+        received = stack.enter_context(_signals())
+        stack.enter_context(stdout_kept())
+        stack.enter_context(_surroundings(folder, enter=not mixed))
+        try:
+            yield
+        except BaseException as exc:
+            if received:
+                raise _interruption(received) from exc
+            if isinstance(exc, KitError) or (mixed and _is_ours(exc, folder)):
+                raise
+            where = origin(exc)
+            said = f"{what}: {words(exc)}" + (f" ({where})" if where else "")
+            raise RecipeError(said, _DEBUG) from exc
+        if received:  # and the code went on
+            raise _interruption(received)
+
+
+def _is_ours(exc: BaseException, folder: Path) -> bool:
+    """Return whether nothing of the user's was running when kit's own code raised an error."""
+    if not isinstance(exc, Exception):
+        return False
+    frames = traceback.extract_tb(exc.__traceback__)
+    return not any(is_own(Path(frame.filename), folder) for frame in frames)
+
+
+def is_own(file: Path, folder: Path) -> bool:
+    """Return whether a file lies in the user's folder, and is not installed there."""
+    return file.is_relative_to(folder) and not any(file.is_relative_to(a) for a in _apart())
+
+
+@cache
+def _apart() -> tuple[Path, ...]:
+    paths = sysconfig.get_paths()
+    installed = (Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    return (*installed, Path(__file__).parent)
+
+
+def _interruption(received: list[int]) -> KeyboardInterrupt:
+    return KeyboardInterrupt(128 + received[0])
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Give the list of signals that asked kit to end, and put its handlers back afterwards."""
+    received: list[int] = []
+    before: dict[signal.Signals, Any] = {}
+
+    def noting(handler: Callable[[int, FrameType | None], Any]) -> Any:
+        def note(number: int, frame: FrameType | None) -> Any:
+            received.append(number)
+            return handler(number, frame)
+
+        return note
+
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.getsignal(number) for number in _ENDINGS}
+    for number, handler in before.items():
+        if callable(handler):
+            signal.signal(number, noting(handler))
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            if handler is not None:  # else it was not set by Python
+                signal.signal(number, handler)
+
+
+class _Borrowed:
+    """A stream that its user cannot close."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def close(self) -> None:
+        """Leave it open: others write to it."""
+        self._stream.flush()
+
+    def detach(self) -> None:
+        """Refuse: see `close`."""
+        raise OSError("this stream is shared")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def stdout_kept() -> Iterator[None]:
+    """Send to stderr what is written to stdout, by Python or below it, and keep both open."""
+    out, err = sys.stdout, sys.stderr
+    with suppress(AttributeError, OSError, ValueError):  # a stream that is closed or None
+        out.flush()
+    kept = {number: _duplicate(number) for number in (1, 2)}
+    target = _descriptor(err)
+    if kept[1] is not None and target is not None:
+        os.dup2(target, 1)
+    if err is not None:
+        sys.stdout = sys.stderr = cast(TextIO, _Borrowed(err))
+    try:
+        yield
+    finally:
+        with suppress(AttributeError, OSError, ValueError):
+            err.flush()
+        _flush_c()
+        for number, copy in kept.items():
+            if copy is not None:
+                with suppress(OSError):  # the code closed all files that it saw
+                    os.dup2(copy, number)
+                    os.close(copy)
+        sys.stdout, sys.stderr = _open(out, 1), _open(err, 2)
+
+
+def _duplicate(number: int) -> int | None:
+    """Return a second descriptor of a file, far from those that programs count through."""
+    import fcntl
+
+    try:
+        return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 100)
+    except OSError:
+        return None
+
+
+def _descriptor(stream: TextIO | None) -> int | None:
+    try:
+        return 2 if stream is None else stream.fileno()
+    except (OSError, ValueError):  # a test's
+        return 2
+
+
+def _open(stream: TextIO, number: int) -> TextIO:
+    """Return a stream, or a new one on its descriptor if it was closed."""
+    if stream is None or not stream.closed:
+        return stream
+    try:
+        return os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+    except OSError:
+        return stream
+
+
+def _flush_c() -> None:
+    """Have C's stdout written while it still leads to stderr."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).fflush(None)
+
+
+@contextmanager
+def _surroundings(folder: Path, enter: bool) -> Iterator[None]:
+    """Put the user's folders on the import path; put path and working directory back."""
+    place = _places.setdefault(folder, _Place())
+    path, before = sys.path, list(sys.path)
+    here, back = _here(), _directory()
+    known = {str(folder), *place.path, *(_absolute(p, here) for p in before)}
+    if enter and place.directory is not None:
+        with suppress(OSError):  # it was removed since
+            os.chdir(place.directory)
+    path[:] = [str(folder), *place.path, *before]
+    began = _here()
+    try:
+        yield
+    finally:
+        found, now = sys.path, _here()
+        if isinstance(found, list):
+            added = [_absolute(p, now) for p in found if isinstance(p, str) and p]
+            place.path += [p for p in dict.fromkeys(added) if p not in known]
+        if now is not None and now != began:
+            place.directory = now
+        if back is not None:
+            os.fchdir(back)
+            os.close(back)
+        # Modules may import on first use; then these come last, so that they hide nothing.
+        own = [str(folder), *place.path]
+        sys.path = path
+        path[:] = [*before, *(p for p in own if p not in before)]
+
+
+def _absolute(folder: str, here: str | None) -> str:
+    """Return a folder of the import path without a working directory to start from."""
+    return str(Path(here or "/", folder))
+
+
+def _directory() -> int | None:
+    try:
+        return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:  # it was removed, or nobody may look into it
+        return None
+
+
+def _here() -> str | None:
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import pickle
 import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -55,9 +56,12 @@ class Checkpoints:
         except OSError as exc:
             return None, f"the training checkpoint cannot be read ({exc.strerror}): started again"
         payload = data[_DIGEST:]
-        if hashlib.sha256(payload).digest() != data[:_DIGEST]:
+        try:
+            if hashlib.sha256(payload).digest() != data[:_DIGEST]:
+                raise ValueError("its digest is another")
+            state: State = torch.load(io.BytesIO(payload), weights_only=True)
+        except (ValueError, RuntimeError, EOFError, pickle.UnpicklingError):
             return None, "the training checkpoint is damaged: started again"
-        state: State = torch.load(io.BytesIO(payload), weights_only=True)
         return state, ""
 
     def remove(self) -> None:

@@ -137,8 +137,12 @@ def _measure(request: Request, line: _Line) -> None:
         with _stage(Exit.PROFILE):
             finish(Path(request.profile))
     line.say(say.Mem(peak_rss=_peak(), base_rss=base, os_threads=_os_threads()))
+    with _stage(Exit.RUN):
+        values = session.numpy(answer).astype("<f4")
+    if values.size == 0:
+        raise _StageError(Exit.RUN, "the model's output is empty")
     with _stage(Exit.OUTPUT):
-        Path(request.out).write_bytes(session.numpy(answer).astype("<f4").tobytes())
+        Path(request.out).write_bytes(values.tobytes())
     line.say(say.Out(path=request.out))
     if kind is not None:
         line.say(say.Profile(path=request.profile, kind=kind))

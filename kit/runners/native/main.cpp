@@ -50,6 +50,12 @@ std::vector<float> read_input(const Options& options) {
   return values;
 }
 
+std::vector<float> answer_of(Backend& backend) {
+  std::vector<float> values = backend.answer();
+  if (values.empty()) throw std::runtime_error("the model's output is empty");
+  return values;
+}
+
 void write_answer(const std::string& path, const std::vector<float>& values) {
   std::FILE* file = std::fopen(path.c_str(), "wb");
   if (!file) throw std::runtime_error(with_errno("cannot write " + path));
@@ -138,7 +144,8 @@ void measure(const Options& options, const Lines& lines) {
                 .number("peak_rss", status_bytes("VmHWM"))
                 .number("base_rss", base)
                 .number("os_threads", status_count("Threads")));
-  in(Stage::output, [&] { write_answer(options.out, backend->answer()); });
+  const auto answer = in(Stage::run, [&] { return answer_of(*backend); });
+  in(Stage::output, [&] { write_answer(options.out, answer); });
   lines.say(Event("out").text("path", options.out));
   if (profiled) {
     in(Stage::profile, [&] { backend->write_profile(options.profile); });

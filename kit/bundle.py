@@ -268,7 +268,4 @@ def _set_aside(target: Path, old: Path) -> None:
 
 
 def _cannot_write(target: Path, exc: OSError | RuntimeError) -> OutputError:
-    return OutputError(
-        f"cannot write {target}: {getattr(exc, 'strerror', None) or exc}",
-        "choose a place with -o that is writable and has space",
-    )
+    return OutputError.of(exc, target, "choose a place with -o that is writable and has space")

@@ -47,9 +47,7 @@ def write(result: LatencyResult | AccuracyResult, path: Path) -> None:
         part.write_text(text, encoding="utf-8")
         part.replace(path)
     except OSError as exc:
-        raise OutputError(
-            f"cannot write {path}: {exc.strerror or exc}", "choose another place with -o"
-        ) from exc
+        raise OutputError.of(exc, path, "choose another place with -o") from exc
     finally:
         with suppress(OSError):  # below a file there is none to remove
             part.unlink()

@@ -61,8 +61,11 @@ class _Line:
         self._file = os.fdopen(descriptor, "w", encoding="utf-8")
 
     def say(self, event: say.Event) -> None:
-        self._file.write(say.dump(event) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(say.dump(event) + "\n")
+            self._file.flush()
+        except OSError:  # a full disk, which no line can be about
+            os._exit(int(Exit.OUTPUT))
 
 
 @contextmanager

@@ -169,10 +169,8 @@ def _build(abi: _toolchain.Abi, format: str, say: Progress) -> RunnerSet:
         (part / RECORD).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
         _keep(part, target)
     except OSError as exc:
-        raise OutputError(
-            f"cannot write {part}: {exc.strerror or exc}",
-            "make space there, or point XDG_CACHE_HOME to another folder",
-        ) from exc
+        hint = "make space there, or point XDG_CACHE_HOME to another folder"
+        raise OutputError.of(exc, part, hint) from exc
     finally:
         shutil.rmtree(part, ignore_errors=True)
     _prune(target)

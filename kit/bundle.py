@@ -323,4 +323,4 @@ def staged(target: Path) -> Iterator[Path]:
         with files.replacing_folder(place, lambda: check_target(place)) as work:
             yield work
     except OSError as exc:
-        raise OutputError(f"cannot write {target}: {exc.strerror or exc}", hint) from exc
+        raise OutputError.of(exc, target, hint) from exc

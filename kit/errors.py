@@ -25,6 +25,8 @@ of the output that went away.
 
 from __future__ import annotations
 
+import os
+import re
 import reprlib
 import sysconfig
 import traceback
@@ -128,6 +130,36 @@ class OutputError(KitError):
     """A place that cannot be written to."""
 
     exit_code = 7
+
+    @classmethod
+    def of(cls, exc: Exception, path: Path, hint: str) -> OutputError:
+        """Return the error for a failure to write.
+
+        Args:
+            exc: which; of several copies (`shutil.Error`) the first one counts.
+            path: what was being written. It is named unless the system names a file elsewhere,
+                as it does where another disk is full.
+            hint: what to do.
+        """
+        place, why = _place_and_reason(exc)
+        folder = os.path.realpath(path.parent)
+        if place is not None and not Path(os.path.realpath(place)).is_relative_to(folder):
+            return cls(f"cannot write {place}: {why}", hint)
+        return cls(f"cannot write {path}: {why}", hint)
+
+
+def _place_and_reason(exc: Exception) -> tuple[str | None, str]:
+    """Return the file that an error names, if it does, and why it could not be written."""
+    if not isinstance(exc, OSError):
+        return None, str(exc)
+    copies = exc.args[0] if exc.args and isinstance(exc.args[0], list) else None
+    if copies:  # of `shutil.copytree`: source, target, and an error as text
+        _, place, text = copies[0]
+        number = re.match(r"\[Errno (\d{1,4})\]", str(text))
+        return os.fspath(place), os.strerror(int(number[1])) if number else str(text)
+    named = exc.filename2 or exc.filename
+    place = os.fsdecode(named) if isinstance(named, str | bytes) else None
+    return place, exc.strerror or str(exc)
 
 
 class MissingTool(KitError):

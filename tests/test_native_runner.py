@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 from kit import formats
+from kit.devices import local
 from kit.errors import MissingTool, RunError
-from kit.runners import emulation, native, profile, protocol
+from kit.runners import drive, emulation, native, profile, protocol
 from kit.runners.protocol import Exit, Request
 
 pytestmark = pytest.mark.slow
@@ -237,6 +238,33 @@ def test_on_a_device_it_outlives_its_connection(models, tmp_path) -> None:
     while '"end"' not in log.read_text() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert '"event":"end"' in log.read_text()
+
+
+def without_output(folder: Path) -> Path:
+    """Write a model whose output has no numbers: it keeps none of the rows of its input."""
+    from onnx import TensorProto, helper, save
+
+    shape = list(samples.SHAPE)
+    numbers = {"starts": [0], "ends": [0], "axes": [0]}
+    graph = helper.make_graph(
+        [helper.make_node("Slice", ["x", *numbers], ["y"])],
+        "empty",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [0, *shape[1:]])],
+        [helper.make_tensor(k, TensorProto.INT64, [1], v) for k, v in numbers.items()],
+    )
+    opset = helper.make_opsetid("", 17)
+    save(helper.make_model(graph, opset_imports=[opset], ir_version=8), folder / "empty.onnx")
+    return folder / "empty.onnx"
+
+
+@pytest.mark.parametrize("runner", ["native", "python"])
+def test_a_model_without_output_is_an_error(runner, tmp_path) -> None:
+    request = samples.request(tmp_path, "onnx", without_output(tmp_path))
+    words = drive.PYTHON if runner == "python" else samples.here(samples.runner("onnx"))
+    with pytest.raises(RunError, match="exit code 5 at run: the model's output is empty"):
+        drive.run(local.open(None), request, drive.environment(1), words)
+    assert not Path(request.out).exists()
 
 
 # broken files ----------------------------------------------------------------------------

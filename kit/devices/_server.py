@@ -119,6 +119,7 @@ class Server:
     @cached_property
     def _client(self) -> AdbClient:
         import adbutils
+        from adbutils.errors import AdbConnectionError
 
         class Connection(adbutils.AdbConnection):  # type: ignore[misc]
             deadline = math.inf
@@ -136,9 +137,12 @@ class Server:
                     if left <= 0:
                         raise TimeoutError
                     self.conn.settimeout(left)
-                    piece = self.conn.recv(n - len(data))
-                    if not piece:
-                        break
+                    try:
+                        piece = self.conn.recv(n - len(data))
+                    except ConnectionResetError:
+                        piece = b""
+                    if not piece:  # of a server that ends; the library takes it for an answer
+                        raise AdbConnectionError("the adb server closed the connection")
                     data += piece
                 return bytes(data)
 

@@ -269,7 +269,4 @@ def _own_seconds() -> float:
 
 
 def _no_space(path: Path, exc: OSError) -> OutputError:
-    return OutputError(
-        f"cannot write {path}: {exc.strerror or exc}",
-        "make space there, or point TMPDIR to another folder",
-    )
+    return OutputError.of(exc, path, "make space there, or point TMPDIR to another folder")

@@ -39,9 +39,7 @@ def write(result: AnyResult, path: Path) -> None:
     try:
         files.write(path, text)
     except OSError as exc:
-        raise OutputError(
-            f"cannot write {path}: {exc.strerror or exc}", "choose another place with -o"
-        ) from exc
+        raise OutputError.of(exc, path, "choose another place with -o") from exc
 
 
 def read(path: Path) -> AnyResult:

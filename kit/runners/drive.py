@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -60,7 +61,7 @@ def run(
     job = device.start((*runner, *request.arguments()), {**variables, **_import_path(runner)})
     try:
         transcript, code = _follow(job, request, silence)
-        _check(request.format, transcript, code, job.stderr())
+        _check(request.format, transcript, code, job.stderr(), device.ref.kind == "local")
         _check_times(request.format, transcript, time.monotonic() - began)
     finally:
         job.kill()
@@ -142,11 +143,13 @@ class _Watch:
         return f"reported nothing for {limit:.3g} s" if now - self._last_event > limit else None
 
 
-def _check(name: str, transcript: Transcript, code: int, stderr: str) -> None:
+def _check(name: str, transcript: Transcript, code: int, stderr: str, is_local: bool) -> None:
     if code > _SHELL_SIGNALS:  # a shell's way to tell of a signal
         code = _SHELL_SIGNALS - code
     if code != 0 or transcript.error:
-        raise RunError(f"{name}: {_how(transcript, code)}{_tail(stderr)}", _hint(transcript, code))
+        raise RunError(
+            f"{name}: {_how(transcript, code)}{_tail(stderr)}", _hint(transcript, code, is_local)
+        )
     missing = transcript.missing()
     if missing:
         raise RunError(
@@ -160,6 +163,8 @@ def _how(transcript: Transcript, code: int) -> str:
     if code < 0:
         return f"the runner was killed by {_signal(-code)} {_after(transcript)}"
     how = f"the runner ended with exit code {code}"
+    if code == Exit.OUTPUT and transcript.error is None:
+        how = f"the runner could not write what it measured and {how.removeprefix('the runner ')}"
     if transcript.error:
         return f"{how} at {transcript.error.at}: {transcript.error.msg[:_ERROR_LETTERS]}"
     return f"{how} {_after(transcript)}"
@@ -191,7 +196,7 @@ def _signal(number: int) -> str:
         return f"signal {number}"
 
 
-def _hint(transcript: Transcript, code: int) -> str:
+def _hint(transcript: Transcript, code: int, is_local: bool) -> str:
     if code == Exit.LOAD and transcript.start is None:
         return "the runtime itself cannot be loaded here: see what it says"
     if code == -signal.SIGKILL:
@@ -199,7 +204,10 @@ def _hint(transcript: Transcript, code: int) -> str:
     if code == Exit.USAGE:
         return "use the runner that belongs to this kit"
     if code == Exit.OUTPUT:
-        return "make space in the temporary folder, or point TMPDIR to another one"
+        if is_local:
+            folder = tempfile.gettempdir()
+            return f"make space in {folder}, where runners write, or point TMPDIR to another folder"
+        return "make space on the device, for example with `kit clean`"
     if code == Exit.AFFINITY:
         return "name cores that the device has and lets a program use, or leave --cpus out"
     if code == Exit.PROFILE:

@@ -203,10 +203,7 @@ def _furnish(root: Path, cpuinfo: str) -> None:
     try:
         files.write(path, cpuinfo)
     except OSError as exc:
-        raise OutputError(
-            f"cannot write {path}: {exc.strerror or exc}",
-            "make space there, or name another folder",
-        ) from exc
+        raise OutputError.of(exc, path, "make space there, or name another folder") from exc
 
 
 def _cpuinfo(implementer: int, part: int) -> str:

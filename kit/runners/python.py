@@ -60,8 +60,11 @@ class _Line:
         self._file = os.fdopen(descriptor, "w", encoding="utf-8")
 
     def say(self, event: say.Event) -> None:
-        self._file.write(say.dump(event) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(say.dump(event) + "\n")
+            self._file.flush()
+        except OSError:  # a full disk, which no line can be about
+            os._exit(int(Exit.OUTPUT))
 
 
 @contextmanager
@@ -140,6 +143,8 @@ def _measure(request: Request, line: _Line) -> None:
         # Each at once: the next inference may write into the memory of this one's answer.
         answers = [session.numpy(answer)]
         answers += [session.numpy(session.bind(row)()) for row in inputs[1:]]
+    if answers[0].size == 0:
+        raise _StageError(Exit.RUN, "the model's output is empty")
     with _stage(Exit.OUTPUT):
         Path(request.out).write_bytes(b"".join(a.astype("<f4").tobytes() for a in answers))
     line.say(say.Out(path=request.out))

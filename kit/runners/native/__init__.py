@@ -167,10 +167,8 @@ def _build(abi: _toolchain.Abi, format: str, say: Progress) -> RunnerSet:
             (part / RECORD).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
             _keep(part, target)
     except OSError as exc:
-        raise OutputError(
-            f"cannot write {target}: {exc.strerror or exc}",
-            "make space there, or point XDG_CACHE_HOME to another folder",
-        ) from exc
+        hint = "make space there, or point XDG_CACHE_HOME to another folder"
+        raise OutputError.of(exc, target, hint) from exc
     _prune(target)
     found = _load(target)
     if found is None:

@@ -55,6 +55,7 @@ std::vector<float> read_inputs(const Options& options) {
 std::vector<float> answer_all(Backend& backend, const std::vector<float>& inputs,
                               std::vector<float>& bound) {
   std::vector<float> answers = backend.answer();
+  if (answers.empty()) throw std::runtime_error("the model's output is empty");
   for (size_t begin = bound.size(); begin < inputs.size(); begin += bound.size()) {
     std::copy_n(inputs.begin() + static_cast<ptrdiff_t>(begin), bound.size(), bound.begin());
     backend.run();

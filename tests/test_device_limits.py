@@ -265,6 +265,11 @@ WORDS = {
         ',"crc":1' * N + "}",
         '{"event":"load"}' * N,
     ],
+    "app record": [
+        '{"events": [' + ",".join("1" * N) + "]}",
+        '{"events": [' + "{}," * N + "{}]}",
+        "[" * N,
+    ],
     "denied": ["Permission Denial: starting Intent " * N],
 }
 CALLS = {
@@ -275,6 +280,7 @@ CALLS = {
     "held": "_lock._held",
     "runner line": "protocol.parse",
     "denied": "device.lacking_permission",
+    "app record": "record.read",
 }
 
 
@@ -282,7 +288,7 @@ CALLS = {
 def test_parsers_are_linear(name: str) -> None:
     """Megabytes that would take minutes or days where a parser is not; see `limited`."""
     script = (
-        "import sys\nfrom kit.app import device\n"
+        "from kit.app import device, record\n"
         "from kit.devices import _condition, _facts, _lock, _parse\n"
         "from kit.runners import protocol\nfrom kit.errors import KitError\n"
         "from test_device_limits import WORDS\n"
@@ -320,11 +326,16 @@ def test_every_fact_of_a_device_that_lies_is_one_that_a_result_can_hold() -> Non
 
 # runners ---------------------------------------------------------------------------------
 
-SCRIPT = (
-    f"import os, sys, time\nlines = {LINES!r}\nsay = lambda *l: print(*l, sep='\\n', flush=True)\n"
-)
+SAY = "say = lambda *l: print(*l, sep='\\n', flush=True)\n"
+SCRIPT = f"import os, sys, time, zlib\nlines = {LINES!r}\n{SAY}"
 QUICK_NOISE = "say(*lines[:2])\nwhile True: say('noise'); time.sleep(0.05)"
 NO_SAMPLES = protocol.dump(protocol.Iter(ns=()))
+SEAL = "(lambda t: t[:-1] + ',\"crc\":' + str(zlib.crc32(t[:-1].encode())) + '}')"
+WRONG_SAMPLES = SEAL + "('{\"event\":\"iter\",\"ns\":[' + '-1,' * 1_000_000 + '-1]}')"
+WRONG_START = SEAL + (
+    '(\'{"event":"start","protocol":2,"pid":1,"threads":1,"versions":\''
+    " + str({str(i): i for i in range(200_000)}).replace(chr(39), chr(34)) + '}')"
+)
 LETTERS = "while True: print('x', end='', flush=True); time.sleep(0.05)"
 RUNNERS = {
     QUICK_NOISE: r"reported nothing for 3 s after 'load'",
@@ -336,6 +347,8 @@ RUNNERS = {
     f"say(*lines[:4])\nwhile True: say({NO_SAMPLES!r}); time.sleep(0.05)": (
         "took samples for more than 3.5 s after 'iter'"
     ),
+    f"say(*lines[:4], {WRONG_SAMPLES})": "iter.ns.0: Input should be greater than 0",
+    f"say({WRONG_START})": "reports 'start' in more than 64 KiB",
     "while True: say(*lines[:1])": "reports 'start' after 'start'",
     "say(*lines)\nwhile True: say('noise'); time.sleep(0.05)": r"reported nothing for 3 s after",
     f"say(*lines[:1], {protocol.dump(protocol.Load(ns=10**15))!r}, *lines[2:])": (

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kit.app import contract
 from kit.errors import RunError
+from kit.results.schema import Many
 from kit.runners.protocol import Exit, seal
 
 MAX_BYTES = 32 << 20  # of the file; an hour of samples has a third of it
@@ -52,7 +53,7 @@ class Record(BaseModel):
     bundle_hash: str | None
     model_sha256: str | None
     options: dict[str, object] | None
-    events: tuple[dict[str, object], ...]
+    events: Many[dict[str, object]]
     answer: Answer | None
     device: Around
 

@@ -16,9 +16,9 @@ statistic never needs a new measurement. Schema history:
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 SCHEMA_VERSION = 5
 
@@ -27,6 +27,10 @@ MAX_NS = 10**15  # 11 days
 MAX_BYTES = 2**50
 MAX_COUNT = 10**9
 MAX_SECONDS = 10.0**9
+
+T = TypeVar("T")
+# Of a list with a million wrong items the first is reported: all would take gigabytes.
+Many = Annotated[tuple[T, ...], FailFast()]
 
 _Ns = Annotated[int, Field(ge=0, le=MAX_NS)]
 _Sample = Annotated[int, Field(gt=0, le=MAX_NS)]
@@ -60,7 +64,7 @@ class ArtifactRef(_Record):
     size: _Bytes
     sha256: str
     runtime: str
-    parity: tuple[ParityRef, ...] = ()
+    parity: Many[ParityRef] = ()
 
 
 class BundleRef(_Record):
@@ -78,7 +82,7 @@ class BundleRef(_Record):
     granularity: str
     resolution: int = Field(gt=0, le=MAX_COUNT)
     width: float = Field(default=1.0, gt=0)
-    artifacts: tuple[ArtifactRef, ...]
+    artifacts: Many[ArtifactRef]
     failed: dict[str, str] = Field(default_factory=dict)
 
 
@@ -114,7 +118,7 @@ class Context(_Record):
     governor: str | None
     load_before: _Load
     load_after: _Load
-    mhz: tuple[_Mhz, ...] = ()
+    mhz: Many[_Mhz] = ()
     memory_total: _Bytes
     others: _Load | None = None
     versions: dict[str, str]
@@ -137,7 +141,7 @@ class Condition(_Record):
     temperature_c: float | None = Field(default=None, ge=-273.15, le=1000)
     thermal_status: str | None = None
     battery: int | None = Field(default=None, ge=0, le=100)
-    mhz: tuple[_Mhz, ...] = ()
+    mhz: Many[_Mhz] = ()
 
 
 class Operator(_Record):
@@ -204,10 +208,10 @@ class Process(_Record):
 
     load_ns: _Ns
     first_ns: _Ns
-    samples_ns: tuple[_Sample, ...] = Field(min_length=1)
+    samples_ns: Many[_Sample] = Field(min_length=1)
     cpu_ns: _Ns | None = None
     waited: _Seconds = 0.0
-    conditions: tuple[Condition, ...] = ()
+    conditions: Many[Condition] = ()
 
 
 class Run(_Record):
@@ -233,15 +237,15 @@ class Run(_Record):
     via: Literal["python", "native", "app"]
     plan: Plan
     threads: _Count | None = None
-    processes: tuple[Process, ...] = Field(min_length=1)
+    processes: Many[Process] = Field(min_length=1)
     peak_rss: _Bytes | None
     base_rss: _Bytes | None = None
     golden_max_abs: float | None = Field(ge=0)
     cpus: str | None = None
     resolved: bool | None = None
-    operators: tuple[Operator, ...] = ()
+    operators: Many[Operator] = ()
     context: Context
-    warnings: tuple[str, ...] = ()
+    warnings: Many[str] = ()
 
 
 class LatencyResult(_Record):
@@ -257,7 +261,7 @@ class LatencyResult(_Record):
     kit_version: str
     created: datetime
     bundle: BundleRef
-    runs: tuple[Run, ...]
+    runs: Many[Run]
     recommended: dict[str, str] = Field(default_factory=dict)
 
 
@@ -299,7 +303,7 @@ class AccuracyResult(_Record):
     pictures: str
     pictures_sha256: str
     left_out: _Count = 0
-    rows: tuple[AccuracyRow, ...]
+    rows: Many[AccuracyRow]
 
 
 class ProcessorRef(_Record):
@@ -339,9 +343,9 @@ class ProcessorRow(_Record):
     quantize: str
     processor: str
     runtime: str
-    images: int
+    images: _Count
     parity: tuple[ParityRef, ...] = ()
-    golden_max_abs: float | None = None
+    golden_max_abs: float | None = Field(default=None, ge=0)
     answers_sha256: str = ""
     passed: bool
     error: str = ""
@@ -350,13 +354,13 @@ class ProcessorRow(_Record):
 class ProcessorsResult(_Record):
     """The result of `kit verify`."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = Field(default=SCHEMA_VERSION, ge=1, strict=True)
     kind: Literal["processors"] = "processors"
     kit_version: str
     created: datetime
     bundle: BundleRef
-    processors: tuple[ProcessorRef, ...]
-    rows: tuple[ProcessorRow, ...]
+    processors: Many[ProcessorRef]
+    rows: Many[ProcessorRow]
 
 
 AnyResult = LatencyResult | AccuracyResult | ProcessorsResult

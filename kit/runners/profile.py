@@ -22,7 +22,7 @@ from kit.results.schema import MAX_COUNT, MAX_NS
 _FRAMES = {"DELEGATE_CALL", "OPERATOR_CALL", "Method::execute", "Method::init"}
 _NUMBER = re.compile(r" #\d+$")
 _NAME_LETTERS = 300
-MAX_BYTES = 32 << 20  # of a file; ONNX Runtime writes 8 KB for each operator of a model
+MAX_BYTES = 16 << 20  # of a file; ONNX Runtime writes 8 KB for each operator of a model
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ _PATH = click.Path(path_type=Path)
     "--labels",
     type=_PATH,
     metavar="FILE.csv",
-    help="CSV of path,label. Default: labels come from the names.",
+    help="CSV of path,label, or none. Default: labels come from the names.",
 )
 @click.option(
     "--format",
@@ -69,6 +69,7 @@ def command(
     """
     from kit.accuracy import evaluate
     from kit.commands._output import check_file
+    from kit.guard import stdout_kept
     from kit.results import store
 
     if output is not None:
@@ -76,8 +77,11 @@ def command(
     wanted = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
     if wanted == []:
         raise UsageError("--format names nothing", "for example: --format onnx,lite")
-    with _Bar() as bar:
-        result = evaluate(bundle, images, labels, wanted, limit, bar.update)
+    notes: list[str] = []
+    with _Bar() as bar, stdout_kept():
+        result = evaluate(bundle, images, labels, wanted, limit, bar.update, notes.append)
+    for text in notes:
+        click.echo(text, err=True)
     _note(result)
     if as_json:
         rows = [row.model_dump(include=set(_FIELDS)) for row in result.rows]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 from kit import __version__, formats
 from kit import bundle as bundles
 from kit.bundle import REFERENCE, Bundle
-from kit.errors import PictureError, RunError, UnknownName, UsageError
+from kit.errors import PictureError, RunError, UnknownName, UsageError, brief
 from kit.formats._contract import Array, Session
-from kit.images import Picture, Progress, batch, digest, open_set, set_digest
+from kit.images import Picture, PictureSet, Progress, batch, digest, open_set, set_digest
 from kit.results.schema import AccuracyResult, AccuracyRow
 from kit.results.store import describe
 
 CHUNK = 16  # pictures in memory at a time, and the batch of the float model
 _TOP = 5
+NO_LABELS = "none"
 
 # Takes inputs [N, 3, H, W]; gives logits [N, classes] and the nanoseconds of inference.
 Predict = Callable[[Array], tuple[Array, int]]
@@ -36,6 +37,7 @@ def evaluate(
     formats: Sequence[str] | None = None,
     limit: int | None = None,
     progress: Progress | None = None,
+    note: Callable[[str], None] = lambda text: None,
 ) -> AccuracyResult:
     """Compare every format of a bundle with labels and with the float model.
 
@@ -47,10 +49,12 @@ def evaluate(
     Args:
         bundle: a bundle or its folder.
         images: folder or zip; see `kit.images.sets`.
-        labels: CSV of `path,label`.
+        labels: CSV of `path,label`; ``none`` measures without labels; None reads them off the
+            names of folders or files.
         formats: which of the bundle's; None takes all.
         limit: evaluate so many pictures, evenly spread over the set.
         progress: is called with the number of pictures done and in all.
+        note: is called with where the labels come from, and what is doubtful about them.
 
     Raises:
         BundleError: the bundle is broken.
@@ -60,8 +64,12 @@ def evaluate(
     """
     bundle = bundle if isinstance(bundle, Bundle) else bundles.load(bundle)
     names = _names(bundle, formats)
-    path = None if labels is None else Path(labels)
-    chosen = choose(Path(images), path, _audience(bundle), limit)
+    audience, path = _audience(bundle), None if labels is None else Path(labels)
+    if str(path) == NO_LABELS:
+        audience, path = replace(audience, classes=None), None
+    chosen = choose(Path(images), path, audience, limit)
+    for text in chosen.notes:
+        note(text)
     return measure(bundle, names, chosen, progress)
 
 
@@ -114,12 +122,14 @@ class Chosen:
         pictures: with labels, or all without.
         sha256: of their contents and labels.
         left_out: how many of the set calibrated or trained the model.
+        notes: where the labels come from, and what is doubtful about them.
     """
 
     source: str
     pictures: list[Picture]
     sha256: str
     left_out: int
+    notes: tuple[str, ...] = ()
 
     @property
     def labelled(self) -> bool:
@@ -161,10 +171,13 @@ def choose(images: Path, labels: Path | None, audience: Audience, limit: int | N
         raise UsageError(f"the limit {limit} leaves no picture", "use 1 or more")
     found = open_set(images, labels, audience.categories)
     pictures = list(found)
+    notes: tuple[str, ...] = ()
     if audience.classes is None:
         pictures = [replace(picture, label=None) for picture in pictures]
     else:
+        _check_folders(found, audience)
         _check_labels(pictures, audience.classes)
+        notes = _notes(found, audience)
     if audience.seen:
         pictures = [p for p in pictures if digest(p) not in audience.seen]
     if not pictures:
@@ -174,7 +187,39 @@ def choose(images: Path, labels: Path | None, audience: Audience, limit: int | N
         )
     left_out = len(found) - len(pictures)
     pictures = _spread(pictures, limit)
-    return Chosen(found.source, pictures, set_digest(pictures), left_out)
+    return Chosen(found.source, pictures, set_digest(pictures), left_out, notes)
+
+
+def _check_folders(found: PictureSet, audience: Audience) -> None:
+    """Raise if pictures lie in folders as classes do, and no folder is a class of the model."""
+    folders = {PurePosixPath(picture.name).parent.name for picture in found}
+    if found.labels_from or "" in folders or len(folders) < 2:
+        return
+    shown = ", ".join(brief(name) for name in sorted(folders)[:3])
+    named = "" if audience.categories != () else ", and the bundle has no names of classes"
+    raise PictureError(
+        f"none of the {len(folders)} folders of {found.source} is a class of the model{named}: "
+        f"{shown}" + (" …" if len(folders) > 3 else ""),
+        "name folders by index, WordNet id or category name; `kit eval --labels` takes a table, "
+        f"or {NO_LABELS}",
+    )
+
+
+def _notes(found: PictureSet, audience: Audience) -> tuple[str, ...]:
+    if not found.labels_from:
+        return ()
+    notes = [f"labels: {found.labels_from}"]
+    if found.labels_from == "folder names as class indices" and not audience.categories:
+        folders = sorted({PurePosixPath(picture.name).parent.name for picture in found})
+        moved = [(name, i) for i, name in enumerate(folders) if int(name) != i]
+        if moved and sorted(map(int, folders)) == list(range(len(folders))):
+            name, place = moved[0]
+            notes.append(
+                f"warning: folder {name} is class {name} here; a network that was trained with "
+                f"torchvision's ImageFolder has it as class {place}, because that sorts names as "
+                "text: then build with --labels, or name the folders by category"
+            )
+    return tuple(notes)
 
 
 def _check_labels(pictures: list[Picture], classes: int) -> None:

@@ -156,6 +156,10 @@ def _print_last(exc: OutputError) -> int:
 
 def entry() -> None:
     """Be the command `kit`; being ended by a signal cleans up as Ctrl-C does."""
+    if sys.argv[1:2] and sys.argv[1] in COMMANDS and not os.environ.get("KIT_DEBUG"):
+        from kit import logs
+
+        logs.divert()
     for ending in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(ending) == signal.SIG_DFL:  # nohup ignores one, and shall go on so
             signal.signal(ending, _interrupt)

@@ -28,14 +28,14 @@ PRE = Preprocessing(resize=36, crop=32, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
-def net(step: float = 0.0, bias: float = 0.0):
+def net(step: float = 0.0, bias: float = 0.0, classes: int = CLASSES):
     """Return a small network, its weights rounded to multiples of `step` if that is not 0."""
     import torch
     from torch import nn
 
     torch.manual_seed(5)
     layers = [nn.Conv2d(3, 8, 5, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    model = nn.Sequential(*layers, nn.Linear(8, CLASSES)).eval()
+    model = nn.Sequential(*layers, nn.Linear(8, classes)).eval()
     with torch.no_grad():
         for value in model.parameters():
             value.copy_((value / step).round() * step if step else value).add_(bias)

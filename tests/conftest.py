@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from kit.results.schema import LatencyResult, Plan
 
 # Set before anything imports torch: two cores, and other programs beside the tests.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What libraries print in commands that tests run; not among the user's own logs.
+os.environ["XDG_STATE_HOME"] = str(Path(tempfile.gettempdir()) / f"kit-tests-{os.getuid()}")
 
 FAST = Plan(
     name="custom", warmup_runs=1, warmup_seconds=0, runs=20, seconds=0, repeats=2, max_seconds=20

@@ -197,6 +197,79 @@ def test_labels_that_do_not_fit(tiny, tmp_path, names, says):
         evaluate(tiny, root)
 
 
+def noted(bundle: Bundle, root: Path, **options: object) -> list[str]:
+    notes: list[str] = []
+    evaluate(bundle, root, formats=["lite"], note=notes.append, **options)
+    return notes
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("{0}/{1}.png", "labels: folder names as class indices"),
+        ("000{0}_{1}.png", "labels: beginnings of file names as class indices"),
+        ("photo{1}.png", None),
+    ],
+)
+def test_where_labels_come_from_is_said(tiny, tmp_path, name, says):
+    root = draw(tmp_path / "set", 4, lambda i: name.format(i % 2, i))
+    assert noted(tiny, root) == ([] if says is None else [says])
+
+
+def test_where_other_labels_come_from_is_said(tmp_path):
+    bundle = make(tmp_path / "b", {"lite": net()}, labels=["cat", "dog", *"cdefg"])
+    root = draw(tmp_path / "set", 4, lambda i: f"{('cat', 'dog')[i % 2]}/{i}.png")
+    assert noted(bundle, root) == ["labels: folder names as category names"]
+    mixed = draw(tmp_path / "mixed", 4, lambda i: f"{('cat', '1')[i % 2]}/{i}.png")
+    assert noted(bundle, mixed) == ["labels: folder names as category names and class indices"]
+    (tmp_path / "my.csv").write_text("cat/0.png,dog\n")
+    assert noted(bundle, root, labels=tmp_path / "my.csv") == ["labels: my.csv"]
+
+
+def test_folders_that_sort_otherwise_as_text_are_doubted(tmp_path):
+    """ImageFolder numbers them 0, 1, 10, 2 …: what a network was trained with."""
+    root = draw(tmp_path / "set", 12, lambda i: f"{i}/{i}.png")
+    plain = make(tmp_path / "b", {"lite": net(classes=12)}, classes=12, reference=net(classes=12))
+    _, warning = noted(plain, root)
+    assert warning.startswith("warning: folder 10 is class 10 here; a network that was trained")
+    assert "has it as class 2" in warning
+    named = make(
+        tmp_path / "n",
+        {"lite": net(classes=12)},
+        classes=12,
+        labels=list("abcdefghijkl"),
+        reference=net(classes=12),
+    )
+    assert noted(named, root) == ["labels: folder names as class indices"]
+    padded = draw(tmp_path / "padded", 12, lambda i: f"{i:02}/{i}.png")
+    assert noted(plain, padded) == ["labels: folder names as class indices"]
+    some = draw(tmp_path / "some", 3, lambda i: f"{(1, 10, 2)[i]}/{i}.png")
+    assert noted(plain, some) == ["labels: folder names as class indices"]
+
+
+def test_class_folders_of_another_data_set_are_refused(tiny, tmp_path):
+    root = draw(
+        tmp_path / "set", 8, lambda i: f"train/{('cat', 'dog', 'eel', 'fox')[i % 4]}/{i}.png"
+    )
+    with pytest.raises(PictureError, match="none of the 4 folders of set is a class") as caught:
+        evaluate(tiny, root)
+    assert "and the bundle has no names of classes: 'cat', 'dog', 'eel' …" in caught.value.message
+    assert "none" in caught.value.hint
+    named = make(tmp_path / "b", {"lite": net()}, labels=list("abcdefg"))
+    with pytest.raises(PictureError, match=r"is a class of the model: 'cat', 'dog', 'eel' …"):
+        evaluate(named, root)
+    found = evaluate(named, root, labels="none")
+    assert (found.rows[0].images, found.rows[0].top1) == (8, None)
+
+
+@pytest.mark.parametrize("name", ["holiday/{}.png", "{}.png", "set/{}.png", "{}/../x{}.png"])
+def test_pictures_without_classes_are_taken_without_labels(tiny, tmp_path, name):
+    root = draw(tmp_path / "set", 3, lambda i: name.format(i, i))
+    if name.startswith("{}.png"):
+        draw(root, 2, lambda i: f"more/{i}.png")
+    assert evaluate(tiny, root).rows[0].top1 is None
+
+
 # Which formats
 
 

@@ -95,6 +95,18 @@ def test_what_is_refused_is_one_sentence_with_a_hint(tiny, pictures, tmp_path, c
     for place in ("file/r.json", "file/deep/r.json", "empty", "pipe"):
         refused(7, f"cannot write {tmp_path / place}", path, *images, "-o", str(tmp_path / place))
     refused(4, "is not a bundle", str(tmp_path / "gone"), *images)
+    other = draw(tmp_path / "other", 2, lambda i: f"{('cat', 'dog')[i]}/{i}.png")
+    refused(3, "none of the 2 folders of other is a class", path, "--images", str(other))
+    assert run(["eval", path, "--images", str(other), "--labels", "none"]) == 0
+    assert "no labels were found" in capsys.readouterr().err
+
+
+def test_where_labels_come_from_is_said(tiny, pictures, capfd):
+    arguments = ["--images", str(pictures), "--limit", "4", "--json"]
+    assert run(["eval", str(tiny.path), *arguments]) == 0
+    output = capfd.readouterr()
+    assert "labels: beginnings of file names as class indices" in output.err.splitlines()
+    assert json.loads(output.out)
 
 
 def test_a_flipped_byte_in_the_bundle_is_found(tiny, pictures, tmp_path):

@@ -182,6 +182,21 @@ def test_another_architecture():
     check({**state, "2.bias": torch.zeros(2).int()}, r"2\.bias, of type torch\.int32")
 
 
+def test_another_number_of_outputs_is_said_with_both_numbers():
+    from torch import nn
+
+    state = {"0.weight": nn.Linear(4, 7).weight, "0.bias": nn.Linear(4, 7).bias}
+    with pytest.raises(WeightsError, match=r"w\.pth have 7 outputs, and the model has 5") as caught:
+        load_into(nn.Sequential(nn.Linear(4, 5)), state, "w.pth")
+    assert "name the 7 classes with --labels" in caught.value.hint
+    with pytest.raises(WeightsError, match=r"have 7 outputs, and my\.txt names 5 classes"):
+        load_into(nn.Sequential(nn.Linear(4, 5)), state, "w.pth", "my.txt")
+    # Where more differs, it is another architecture.
+    wide = nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 7)).state_dict()
+    with pytest.raises(WeightsError, match="of another architecture"):
+        load_into(nn.Sequential(nn.Linear(4, 5), nn.Linear(5, 7)), wide, "w.pth")
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_no_numbers(value):
     state = net().state_dict()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,16 +70,15 @@ def command(
     from kit.analysis import sensitivity, target
     from kit.commands import _output, _study
     from kit.commands._progress import stages
+    from kit.guard import stdout_kept
 
-    # torchao's import makes torch tell about a change that is theirs to make.
-    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
     goal = None if repair is None else target.parse(repair)
     factor = sensitivity.SPEED_UP if speed_up is None else speed_up
     _check(factor, top, pictures)
     if output is not None:
         _output.check_file(output)
     recipe = _study.recipe_of(what, options)
-    with stages() as progress:
+    with stages() as progress, stdout_kept():
         found = _study.run(_study.Asked(recipe, images, factor, goal, pictures), progress)
     line = _line(recipe, found.repair)
     terminal.print_json(_json(found, repair, line)) if as_json else _show(found, top)

@@ -30,7 +30,7 @@ _PATH = click.Path(path_type=Path)
     "--labels",
     type=_PATH,
     metavar="FILE.csv",
-    help="CSV of path,label. Default: labels come from the names.",
+    help="CSV of path,label, or none. Default: labels come from the names.",
 )
 @click.option(
     "--format",
@@ -70,6 +70,7 @@ def command(
     from kit.accuracy import evaluate
     from kit.commands._output import check_file
     from kit.commands._progress import steps
+    from kit.guard import stdout_kept
     from kit.results import store
 
     if output is not None:
@@ -77,10 +78,19 @@ def command(
     wanted = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
     if wanted == []:
         raise UsageError("--format names nothing", "for example: --format onnx,lite")
-    with steps() as update:
+    notes: list[str] = []
+    with steps() as update, stdout_kept():
         result = evaluate(
-            bundle, images, labels, wanted, limit, lambda done, of: update(done, of, "pictures")
+            bundle,
+            images,
+            labels,
+            wanted,
+            limit,
+            lambda done, of: update(done, of, "pictures"),
+            notes.append,
         )
+    for text in notes:
+        terminal.echo(text, err=True)
     _note(result)
     if as_json:
         rows = [row.model_dump(include=set(_FIELDS)) for row in result.rows]

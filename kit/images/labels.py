@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from kit.errors import MissingTool
 
@@ -51,6 +52,18 @@ def imagenet_synsets() -> tuple[str, ...]:
     return tuple(file.read_text(encoding="ascii").split())
 
 
+class Named(NamedTuple):
+    """A class that a text names.
+
+    Attributes:
+        number: of the class.
+        kind: of the text: ``class indices``, ``WordNet ids`` or ``category names``.
+    """
+
+    number: int
+    kind: str
+
+
 class Classes:
     """Finds the class that a text means.
 
@@ -69,20 +82,27 @@ class Classes:
 
     def find(self, text: str) -> int | None:
         """Return the class index, or None if the text names no class or more than one."""
+        named = self.look_up(text)
+        return None if named is None else named.number
+
+    def look_up(self, text: str) -> Named | None:
+        """Return the class, or None if the text names no class or more than one."""
         text = text.strip()
         if text in self._exact:
-            return self._exact[text]
+            return Named(self._exact[text], "category names")
         if _INDEX.fullmatch(text):
-            return int(text)
+            return Named(int(text), "class indices")
         if _WORDNET_ID.fullmatch(text):
-            return self._synsets.get(text)
-        plain = self._plain.get(_plain(text))
-        return self._first.get(_plain(_first(text))) if plain is None else plain
+            index, kind = self._synsets.get(text), "WordNet ids"
+        else:
+            index, kind = self._plain.get(_plain(text)), "category names"
+            index = self._first.get(_plain(_first(text))) if index is None else index
+        return None if index is None else Named(index, kind)
 
-    def prefix(self, file_name: str) -> int | None:
+    def prefix(self, file_name: str) -> Named | None:
         """Return the class that a file name begins with, as in ``0000_tench.jpg``."""
         match = _PREFIX.match(file_name)
-        return self.find(match[1]) if match else None
+        return self.look_up(match[1]) if match else None
 
 
 def _unique(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:

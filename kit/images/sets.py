@@ -24,7 +24,7 @@ from kit import files
 from kit.documents import reason, text_of
 from kit.errors import PictureError, brief
 from kit.images.archive import MAX_BYTES, Read, is_litter, is_picture, list_zip, too_big
-from kit.images.labels import Classes
+from kit.images.labels import Classes, Named
 
 _MAX_CSV_BYTES = 64 * 2**20
 _LABEL_HINT = "a label is a class index, a WordNet id of ImageNet or the name of one category"
@@ -53,10 +53,13 @@ class PictureSet:
     Attributes:
         source: name of the folder or zip, without the path to it.
         pictures: at least one.
+        labels_from: where labels were read, such as ``folder names as class indices``; empty
+            without any.
     """
 
     source: str
     pictures: tuple[Picture, ...]
+    labels_from: str = ""
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -82,19 +85,20 @@ def open_set(
     found = _list(path)
     classes = Classes(categories)
     if labels is not None:
-        pictures = _from_csv(found, labels, classes)
+        pictures, labels_from = _from_csv(found, labels, classes), text_of(labels.name)
     else:
         names = sorted(name for name in found if is_picture(name))
+        named, labels_from = _labels(names, classes)
         pictures = [
-            Picture(text_of(name), label, found[name])
-            for name, label in _labels(names, classes).items()
+            Picture(text_of(name), label and label.number, found[name])
+            for name, label in named.items()
         ]
     if not pictures:
         raise PictureError(
             f"there are no pictures in {path}",
             "give a folder or zip of JPEG, PNG, WebP, BMP, GIF, TIFF or PPM files",
         )
-    return PictureSet(text_of(path.resolve().name), tuple(pictures))
+    return PictureSet(text_of(path.resolve().name), tuple(pictures), labels_from)
 
 
 def sample(pictures: PictureSet, n: int, seed: int) -> PictureSet:
@@ -166,12 +170,23 @@ def _read_file(file: Path, name: str) -> bytes:
         raise PictureError(f"cannot read {name}: {exc.strerror}", "check the file") from exc
 
 
-def _labels(names: list[str], classes: Classes) -> dict[str, int | None]:
-    """Read labels off the folders if any folder is a class, else off the file names."""
-    by_folder = {name: classes.find(PurePosixPath(name).parent.name) for name in names}
-    if any(label is not None for label in by_folder.values()):
-        return by_folder
-    return {name: classes.prefix(PurePosixPath(name).name) for name in names}
+def _labels(names: list[str], classes: Classes) -> tuple[dict[str, Named | None], str]:
+    """Read labels off the folders if any folder is a class, else off the file names.
+
+    Returns:
+        The class of each file, and where they were read.
+    """
+    by_folder = {name: classes.look_up(PurePosixPath(name).parent.name) for name in names}
+    if any(by_folder.values()):
+        return by_folder, f"folder names as {_kinds(by_folder)}"
+    by_file = {name: classes.prefix(PurePosixPath(name).name) for name in names}
+    if any(by_file.values()):
+        return by_file, f"beginnings of file names as {_kinds(by_file)}"
+    return by_file, ""
+
+
+def _kinds(named: dict[str, Named | None]) -> str:
+    return " and ".join(sorted({label.kind for label in named.values() if label}))
 
 
 def _from_csv(listed: dict[str, Read], path: Path, classes: Classes) -> list[Picture]:

@@ -156,19 +156,24 @@ def _odd_kind(value: Tensor) -> str | None:
     return "empty (meta)" if value.is_meta else None
 
 
-def load_into(model: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
+def load_into(
+    model: nn.Module, state: Mapping[str, Tensor], name: str, labels: str | None = None
+) -> None:
     """Put a state dict into a model of exactly this architecture.
 
     Args:
         model: is changed.
         state: what `read_state` gave.
         name: of the weights, for the message of an error.
+        labels: the file whose lines set the model's number of outputs, if there is one.
 
     Raises:
         WeightsError: names or shapes differ, or a value is not a finite number.
     """
     import torch
 
+    if (numbers := _outputs(model.state_dict(), state)) is not None:
+        raise _other_outputs(*numbers, name, labels)
     if difference := _first_difference(model.state_dict(), state):
         raise WeightsError(
             f"the weights {name} are of another architecture: first mismatch {difference}",
@@ -182,6 +187,31 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
             what = f"numbers too large for {value.dtype}" if lost else "NaN or infinity"
             raise WeightsError(f"the weights {name} hold {what} in {key}", "the training diverged")
     model.load_state_dict(cast)
+
+
+def _outputs(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[int, int] | None:
+    """Return the outputs that weights and model have, if nothing else tells them apart."""
+    if own.keys() != state.keys():
+        return None
+    pairs = {(state[key].shape, ours.shape) for key, ours in own.items()}
+    differ = [(theirs, ours) for theirs, ours in pairs if theirs != ours]
+    if any(len(t) != len(o) or not t or t[1:] != o[1:] for t, o in differ):
+        return None
+    numbers = {(theirs[0], ours[0]) for theirs, ours in differ}
+    return numbers.pop() if len(numbers) == 1 else None
+
+
+def _other_outputs(theirs: int, ours: int, name: str, labels: str | None) -> WeightsError:
+    if labels is not None:
+        return WeightsError(
+            f"the weights {name} have {theirs} outputs, and {labels} names {ours} classes",
+            "name one class in each line, in the order of the outputs",
+        )
+    return WeightsError(
+        f"the weights {name} have {theirs} outputs, and the model has {ours}",
+        f"name the {theirs} classes with --labels FILE, one in each line; a network of your own "
+        f"must have {theirs} outputs itself",
+    )
 
 
 def _first_difference(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str | None:

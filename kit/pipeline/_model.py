@@ -39,7 +39,7 @@ def load(work: Work) -> nn.Module:
         work.weights = Source(source=f"own model {recipe.model}", sha256=_user.state_hash(model))
     else:
         path, source, digest = _weights_file(work, module.SPEC.weights)
-        _weights.load_into(model, _weights.read_state(path), path.name)
+        _weights.load_into(model, _weights.read_state(path), path.name, recipe.labels)
         work.weights = Source(source=source, sha256=digest)
     work.progress(f"weights: {work.weights.source}")
     work.parameters = sum(p.numel() for p in model.parameters())

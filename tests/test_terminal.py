@@ -85,6 +85,7 @@ ALLOWED = {
     "kit.terminal": "it is the way",
     "kit.runners.python": "a process of its own, whose stdout is the protocol",
     "kit.guard": "what a model of the user prints goes to stderr",
+    "kit.logs": "what libraries print goes to a file, and stderr stays kit's",
 }
 
 

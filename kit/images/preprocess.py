@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import PictureError
+from kit.images import color
 from kit.images.sets import Picture
 from kit.manifest import Preprocessing
 
@@ -29,7 +30,7 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 
 
 def decode(data: bytes, name: str) -> Image:
-    """Return the picture upright and in RGB; transparency becomes white.
+    """Return the picture upright and in sRGB; transparency becomes white.
 
     Of an animation it is the first frame; 16-bit grey keeps its upper 8 bits.
 
@@ -49,7 +50,7 @@ def decode(data: bytes, name: str) -> Image:
             image = Image.open(io.BytesIO(data), formats=_FORMATS)
             _check_size(*image.size, name)
             image.load()
-            return _rgb(ImageOps.exif_transpose(image), name)
+            return _rgb(color.to_srgb(ImageOps.exif_transpose(image)), name)
     except Image.DecompressionBombError as exc:
         raise _too_many_pixels(name) from exc
     except UnidentifiedImageError as exc:

@@ -30,7 +30,7 @@ public final class DemoPictureTest extends DemoTest {
     public void aChosenPictureIsClassified() throws Exception {
         picture("content://pictures/blue", Color.BLUE);
         DemoActivity activity = start(null);
-        activity.findViewById(R.id.choose).performClick();
+        Fingers.tap(activity, R.id.choose);
         ShadowActivity shadow = Shadows.shadowOf(activity);
         Intent asked = shadow.getNextStartedActivityForResult().intent;
         assertEquals(Intent.ACTION_OPEN_DOCUMENT, asked.getAction());
@@ -77,13 +77,13 @@ public final class DemoPictureTest extends DemoTest {
         Screens.installCamera(context);
         DemoActivity activity = start(null);
         assertTrue(shown(activity, R.id.camera));
-        activity.findViewById(R.id.camera).performClick();
+        Fingers.tap(activity, R.id.camera);
         Intent asked = Shadows.shadowOf(activity).getNextStartedActivityForResult().intent;
         Uri target = asked.getParcelableExtra(MediaStore.EXTRA_OUTPUT, Uri.class);
-        assertEquals(CameraFile.URI, target);
+        assertEquals(CameraFile.uri(context), target);
         Bitmap green = Bitmap.createBitmap(64, 48, Bitmap.Config.ARGB_8888);
         green.eraseColor(Color.GREEN);
-        Robolectric.setupContentProvider(CameraFile.class, CameraFile.URI.getAuthority());
+        Robolectric.setupContentProvider(CameraFile.class, CameraFile.uri(context).getAuthority());
         try (OutputStream out = context.getContentResolver().openOutputStream(target, "w")) {
             green.compress(Bitmap.CompressFormat.PNG, 100, out);
         }

@@ -43,7 +43,7 @@ abstract class DemoTest {
     DemoActivity start(Bundle state) throws Exception {
         controller = Robolectric.buildActivity(DemoActivity.class);
         controller.create(state).start();
-        controller.resume().visible();
+        controller.resume().visible().windowFocusChanged(true);
         return settled();
     }
 

@@ -26,6 +26,12 @@ DEVICE = click.option(
     "the only device.",
 )
 
+APP_ID = click.option(
+    "--app-id",
+    metavar="ID",
+    help="Of an app that was built with this option. Default: org.mobilekit.demo.",
+)
+
 
 @click.group("app")
 def command() -> None:
@@ -39,7 +45,13 @@ def command() -> None:
     "runtimes",
     metavar="R,…",
     help="Comma-separated formats whose runtimes are packed: onnx, lite, executorch. Default: "
-    "all of the bundles.",
+    "those of the bundles that go together and can be had; what is left out is told.",
+)
+@click.option(
+    "--app-id",
+    metavar="ID",
+    help="What Android knows the app by, so that several can be on one device. Default: "
+    "org.mobilekit.demo.",
 )
 @click.option(
     "--abi",
@@ -85,6 +97,7 @@ def build(bundles: tuple[Path, ...], output: Path, as_json: bool, **options: Any
 
 def _options(
     runtimes: str | None,
+    app_id: str | None,
     abis: str,
     archives: tuple[Path, ...],
     debug: bool,
@@ -106,7 +119,13 @@ def _options(
     if named == ():
         raise UsageError("--runtime names nothing", "for example --runtime onnx,lite")
     key = None if keystore is None else _key(keystore, key_alias)
-    return Options(named, words, archives, key, picture)
+    return Options(named, words, archives, key, picture, _app_id(app_id))
+
+
+def _app_id(given: str | None) -> str:
+    from kit.app import contract
+
+    return contract.APP_ID if given is None else contract.check_app_id(given)
 
 
 def _key(keystore: Path, alias: str) -> Any:
@@ -131,9 +150,13 @@ def _summary(built: Built) -> None:
     for one in record["bundles"]:
         click.echo(f"  bundle {one['name']}: {', '.join(one['formats'])}")
     click.echo(f"  runtimes: {runtimes}")
+    if record["package"] != _app_id(None):
+        click.echo(f"  id: {record['package']}")
     narrow = [name.rpartition("/")[2] for name in record["not_fit_for_16k_pages"]]
     pages = "all libraries" if not narrow else f"not {', '.join(dict.fromkeys(narrow))}"
     click.echo(f"  pages of 16 KB: {pages}")
+    for note in record["notes"]:
+        click.echo(f"note: {note}", err=True)
 
 
 @command.command("test")
@@ -179,31 +202,35 @@ def install(apk: Path, choice: str | None) -> None:
     file = apk / building.APK if apk.is_dir() else apk
     with _progress.stages() as say:
         for transport in _devices(choice):
-            warning = device.install(transport, file, say)
-            click.echo(f"{transport.serial}: installed")
-            if warning:
-                click.echo(f"warning: {warning}", err=True)
+            installed = device.install(transport, file, say)
+            click.echo(f"{transport.serial}: installed {installed.app_id}")
+            if installed.warning:
+                click.echo(f"warning: {installed.warning}", err=True)
 
 
 @command.command("run")
 @DEVICE
-def run(choice: str | None) -> None:
+@APP_ID
+def run(choice: str | None, app_id: str | None) -> None:
     """Open the app on the device's screen."""
     from kit.app import device
 
+    wanted = _app_id(app_id)
     for transport in _devices(choice):
-        device.open_demo(transport)
+        device.open_demo(transport, wanted)
         click.echo(f"{transport.serial}: started")
 
 
 @command.command("uninstall")
 @DEVICE
-def uninstall(choice: str | None) -> None:
+@APP_ID
+def uninstall(choice: str | None, app_id: str | None) -> None:
     """Remove the app and all it keeps from the device."""
     from kit.app import device
 
+    wanted = _app_id(app_id)
     for transport in _devices(choice):
-        there = device.uninstall(transport)
+        there = device.uninstall(transport, wanted)
         click.echo(f"{transport.serial}: {'removed' if there else 'it was not there'}")
 
 
@@ -229,7 +256,19 @@ def _connected(serial: str) -> Iterator[Again]:
 @command.command("bench")
 @click.argument("bundles", type=_PATH, nargs=-1, required=True, metavar="BUNDLE...")
 @DEVICE
-@click.option("--format", "names", metavar="F,…", help="Comma-separated formats. Default: all.")
+@click.option(
+    "--app-id",
+    "app_ids",
+    default="org.mobilekit.demo",
+    metavar="ID,…",
+    help="Of the app; several with commas take turns. Default: org.mobilekit.demo.",
+)
+@click.option(
+    "--format",
+    "names",
+    metavar="F,…",
+    help="Comma-separated formats. Default: those of the bundle that the app has.",
+)
 @click.option("--threads", type=click.IntRange(1, 64), default=1, help="Default: 1.")
 @click.option("--quick", is_flag=True, help="One process each: a look, not a result to quote.")
 @click.option("--official", is_flag=True, help="1024 samples and 60 s in each of 3 processes.")
@@ -250,7 +289,11 @@ def _connected(serial: str) -> Iterator[Again]:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def bench(
-    bundles: tuple[Path, ...], choice: str | None, output: str | None, **options: Any
+    bundles: tuple[Path, ...],
+    choice: str | None,
+    app_ids: str,
+    output: str | None,
+    **options: Any,
 ) -> None:
     """Latency of BUNDLE inside of the app that is installed, by the plan of `kit bench`.
 
@@ -260,23 +303,29 @@ def bench(
     from kit.commands import _bench
     from kit.commands.bench import show
     from kit.devices import _select
+    from kit.errors import UsageError
     from kit.results import store
 
     given = tuple(dict.fromkeys(bundles))
     _bench.check(options, len(given))
+    apps = tuple(_app_id(app_id) for app_id in _words(app_ids))
+    if not apps:
+        raise UsageError("--app-id names nothing", "for example --app-id org.mobilekit.demo")
     serials = _select.serials(choice)
     file = None if output is None else Path(output)
     folder = output is not None and (len(given) * len(serials) > 1 or _bench.is_folder(output))
     if file is not None:
         _bench.check_output(file, folder)
-    measured = [_measure(serial, given, options) for serial in serials]
+    measured = [_measure(serial, given, apps, options) for serial in serials]
     if file is not None:
         for result, place in _bench.files(measured, given, file, folder):
             store.write(result, place)
     show(measured, options["as_json"], False)
 
 
-def _measure(serial: str, bundles: tuple[Path, ...], options: dict[str, Any]) -> Measured:
+def _measure(
+    serial: str, bundles: tuple[Path, ...], apps: tuple[str, ...], options: dict[str, Any]
+) -> Measured:
     from contextlib import closing
 
     from kit.app import measuring
@@ -288,6 +337,6 @@ def _measure(serial: str, bundles: tuple[Path, ...], options: dict[str, Any]) ->
     wanted = plan({**options, "sustained": None})
     with _latency.bar() as update, closing(adb.open(serial)) as device:
         names = formats(options["names"])
-        results = measuring.measure_all(bundles, names, wanted, update, device)
+        results = measuring.measure_all(bundles, names, wanted, update, device, apps)
         _bench.warn(device)
         return Measured(serial, results)

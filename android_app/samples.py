@@ -26,6 +26,7 @@ from kit.images.preprocess import decode, to_array
 from kit.manifest import Preprocessing
 
 PICTURE, CREDIT = "china.jpg", "Photo: danielbuechele, CC BY 2.0"  # of scikit-learn
+CLEAR = 0.05
 SIZES = [
     (640, 427), (427, 640), (96, 96), (110, 110), (111, 110), (33, 47), (1, 1), (1200, 17),
     (1999, 1333), (225, 224),
@@ -72,10 +73,13 @@ def answer(bundle: bundles.Bundle, out: Path) -> None:
     picture = decode((out / "assets" / "picture.jpg").read_bytes(), "picture.jpg")
     logits = session.numpy(session.bind(to_array(picture, bundle.manifest.preprocessing)[None])())
     shares = np.exp(logits.ravel() - logits.max())
-    best = int(shares.argmax())
+    second, best = (int(i) for i in shares.argsort()[-2:])
+    probabilities = shares / shares.sum()
     found = {
         "label": (bundle.labels() or [])[best],
-        "probability": float(shares[best] / shares.sum()),
+        "probability": float(probabilities[best]),
+        # Of a model with random weights it is chance which of a thousand answers is the first.
+        "clear": bool(probabilities[best] - probabilities[second] > CLEAR),
     }
     (out / "expected.json").write_text(json.dumps(found), encoding="utf-8")
 

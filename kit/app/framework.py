@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -28,7 +29,8 @@ def find_readable(framework: Path, java: str) -> Path:
         InputError: the framework is damaged.
         OutputError: the cache folder cannot be written to.
     """
-    if int(java.partition(".")[0]) >= _FIRST_READER:
+    major = re.match(r"\d+", java)
+    if major and int(major[0]) >= _FIRST_READER:
         return framework
     lowered = framework.with_name(f"{framework.stem}-java11.jar")
     try:

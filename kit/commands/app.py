@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kit.commands import _app_build
 from kit.commands._numbers import Finite
 
 if TYPE_CHECKING:
-    from kit.app.build import Built, Options
     from kit.commands._bench import Measured
     from kit.devices._again import Again
 
@@ -38,125 +38,7 @@ def command() -> None:
     """The Android app: a demo of your models, and latency as an app has it."""
 
 
-@command.command("build")
-@click.argument("bundles", type=_PATH, nargs=-1, required=True, metavar="BUNDLE...")
-@click.option(
-    "--runtime",
-    "runtimes",
-    metavar="R,…",
-    help="Comma-separated formats whose runtimes are packed: onnx, lite, executorch. Default: "
-    "those of the bundles that go together and can be had; what is left out is told.",
-)
-@click.option(
-    "--app-id",
-    metavar="ID",
-    help="What Android knows the app by, so that several can be on one device. Default: "
-    "org.mobilekit.demo.",
-)
-@click.option(
-    "--abi",
-    "abis",
-    default="arm64-v8a",
-    metavar="A,…",
-    help="Comma-separated kinds of processor. Default: arm64-v8a.",
-)
-@click.option(
-    "--aar",
-    "archives",
-    type=_PATH,
-    multiple=True,
-    metavar="FILE",
-    help="A runtime's Android archive to take instead of Maven's. May be repeated.",
-)
-@click.option(
-    "--debug/--release",
-    default=True,
-    help="Release: shrunk, signed with your key, and not to be measured. Default: debug.",
-)
-@click.option("--keystore", type=_PATH, metavar="FILE", help="Your key for --release.")
-@click.option("--key-alias", default="", metavar="NAME", help="Of a keystore with several keys.")
-@click.option("--picture", type=_PATH, metavar="JPEG", help="What the app opens with.")
-@click.option("-o", "--output", type=_PATH, default=Path("out/app"), help="Default: out/app.")
-@click.option("--json", "as_json", is_flag=True, help="Print build.json instead of a summary.")
-def build(bundles: tuple[Path, ...], output: Path, as_json: bool, **options: Any) -> None:
-    """Put bundles and their runtimes into app.apk, signed and verified, and write build.json.
-
-    Needs a JDK and Maven; neither Android Studio, an SDK nor Gradle.
-    """
-    from kit.app import build as building
-    from kit.commands import _progress
-
-    wanted = _options(**options)
-    with _progress.stages() as say:
-        built = building.build(bundles, output, wanted, say)
-    if as_json:
-        click.echo(json.dumps(built.record, indent=1))
-    else:
-        _summary(built)
-
-
-def _options(
-    runtimes: str | None,
-    app_id: str | None,
-    abis: str,
-    archives: tuple[Path, ...],
-    debug: bool,
-    keystore: Path | None,
-    key_alias: str,
-    picture: Path | None,
-) -> Options:
-    from kit.app.build import Options
-    from kit.errors import UsageError
-
-    if debug and keystore is not None:
-        raise UsageError("--keystore is for --release", "a debug build has a key of its own")
-    if not debug and keystore is None:
-        raise UsageError("--release needs --keystore FILE", "`keytool -genkeypair` makes one")
-    words = _words(abis)
-    if not words:
-        raise UsageError("--abi names nothing", "for example --abi arm64-v8a")
-    named = None if runtimes is None else _words(runtimes)
-    if named == ():
-        raise UsageError("--runtime names nothing", "for example --runtime onnx,lite")
-    key = None if keystore is None else _key(keystore, key_alias)
-    return Options(named, words, archives, key, picture, _app_id(app_id))
-
-
-def _app_id(given: str | None) -> str:
-    from kit.app import contract
-
-    return contract.APP_ID if given is None else contract.check_app_id(given)
-
-
-def _key(keystore: Path, alias: str) -> Any:
-    import os
-
-    from kit.app.signing import PASSWORD, Key
-
-    password = os.environ.get(PASSWORD)
-    if password is None:
-        password = click.prompt(f"password of {keystore}", hide_input=True, err=True)
-    return Key(keystore, alias, password)
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
-
-
-def _summary(built: Built) -> None:
-    record = built.record
-    runtimes = ", ".join(f"{r['name']} {r['version']}" for r in record["runtimes"].values())
-    click.echo(f"{built.file}  {record['apk']['size'] / 1e6:.1f} MB  {', '.join(record['abis'])}")
-    for one in record["bundles"]:
-        click.echo(f"  bundle {one['name']}: {', '.join(one['formats'])}")
-    click.echo(f"  runtimes: {runtimes}")
-    if record["package"] != _app_id(None):
-        click.echo(f"  id: {record['package']}")
-    narrow = [name.rpartition("/")[2] for name in record["not_fit_for_16k_pages"]]
-    pages = "all libraries" if not narrow else f"not {', '.join(dict.fromkeys(narrow))}"
-    click.echo(f"  pages of 16 KB: {pages}")
-    for note in record["notes"]:
-        click.echo(f"note: {note}", err=True)
+command.add_command(_app_build.build)
 
 
 @command.command("test")
@@ -215,7 +97,7 @@ def run(choice: str | None, app_id: str | None) -> None:
     """Open the app on the device's screen."""
     from kit.app import device
 
-    wanted = _app_id(app_id)
+    wanted = _app_build.app_id_of(app_id)
     for transport in _devices(choice):
         device.open_demo(transport, wanted)
         click.echo(f"{transport.serial}: started")
@@ -228,7 +110,7 @@ def uninstall(choice: str | None, app_id: str | None) -> None:
     """Remove the app and all it keeps from the device."""
     from kit.app import device
 
-    wanted = _app_id(app_id)
+    wanted = _app_build.app_id_of(app_id)
     for transport in _devices(choice):
         there = device.uninstall(transport, wanted)
         click.echo(f"{transport.serial}: {'removed' if there else 'it was not there'}")
@@ -308,7 +190,7 @@ def bench(
 
     given = tuple(dict.fromkeys(bundles))
     _bench.check(options, len(given))
-    apps = tuple(_app_id(app_id) for app_id in _words(app_ids))
+    apps = tuple(_app_build.app_id_of(app_id) for app_id in _app_build.words(app_ids))
     if not apps:
         raise UsageError("--app-id names nothing", "for example --app-id org.mobilekit.demo")
     serials = _select.serials(choice)

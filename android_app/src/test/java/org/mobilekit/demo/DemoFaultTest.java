@@ -132,6 +132,6 @@ public final class DemoFaultTest extends DemoTest {
         Fingers.tap(formats.getChildAt(0));
         settled();
         assertFalse(shown(activity, R.id.problem));
-        assertEquals(expected().getString("label"), label(activity, 0));
+        assertAnswersAsTheWorkstation(activity);
     }
 }

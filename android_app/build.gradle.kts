@@ -4,31 +4,37 @@ plugins {
 
 android {
     namespace = "org.mobilekit.demo"
-    compileSdk = 34
+    compileSdk = 36
 
     defaultConfig {
         applicationId = "org.mobilekit.demo"
         minSdk = 26
-        targetSdk = 34
-        versionCode = 1
+        targetSdk = 36
+        versionCode = 100
         versionName = "0.1.0"
     }
 
     sourceSets {
         getByName("main") {
             // One folder for each runtime, with its line in `dependencies`. Lite and ExecuTorch
-            // do not go together: each brings its own version of the library fbjni.
+            // do not go together: each brings its own version of the library fbjni. And an app
+            // with Lite cannot be published: its libraries are for memory pages of 4 KB.
             java.srcDirs("src/main/java", "src/onnx/java", "src/lite/java")
             // java.srcDirs("src/main/java", "src/onnx/java", "src/executorch/java")
             // Where the bundles, picture.jpg and runtimes.json are that the app is built with.
             assets.srcDirs("src/main/assets")
+        }
+        // The tests are Maven's, see pom.xml: what they need is not on Gradle's class path.
+        getByName("test") {
+            java.setSrcDirs(emptyList<String>())
+            resources.setSrcDirs(emptyList<String>())
         }
     }
 
     buildTypes {
         release {
             isMinifyEnabled = true
-            proguardFiles("keep.pro")
+            proguardFiles(getDefaultProguardFile("proguard-android-optimize.txt"), "keep.pro")
         }
     }
 
@@ -41,9 +47,8 @@ android {
         noCompress += listOf("onnx", "ptl", "pte")
     }
 
-    // The tests are Maven's: see pom.xml.
-    testOptions {
-        unitTests.all { it.enabled = false }
+    packaging {
+        jniLibs { useLegacyPackaging = false } // mapped from the APK, not unpacked
     }
 }
 

@@ -3,19 +3,22 @@
     python android_app/samples.py BUNDLE OUT
     mvn -f android_app/pom.xml test -Daapt2=PATH -Dkit.samples=OUT
 
-Ten PNG pictures of awkward sizes, because PNG decodes alike everywhere; for each the resized and
-cropped picture as the kit makes it, uint8 [3, crop, crop], and the input, float32.
+Ten PNG pictures of awkward sizes, for the resize alone, and photos as phones save them: JPEG, with
+a colour profile and an orientation. For each the resized and cropped picture as the kit makes it,
+uint8 [3, crop, crop], and the input, float32.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+import profiles
+from PIL import Image, ImageCms
 
 from kit import bundle as bundles
 from kit import formats
@@ -23,6 +26,7 @@ from kit.images.preprocess import decode, to_array
 from kit.manifest import Preprocessing
 
 PICTURE, CREDIT = "china.jpg", "Photo: danielbuechele, CC BY 2.0"  # of scikit-learn
+CLEAR = 0.05
 SIZES = [
     (640, 427), (427, 640), (96, 96), (110, 110), (111, 110), (33, 47), (1, 1), (1200, 17),
     (1999, 1333), (225, 224),
@@ -37,6 +41,7 @@ def main(bundle_path: str, out_path: str) -> None:
         shutil.rmtree(out)
     assets(bundle, out / "assets")
     pictures(bundle.manifest.preprocessing, out / "pictures")
+    photos(bundle.manifest.preprocessing, out / "photos")
     answer(bundle, out)
 
 
@@ -68,10 +73,13 @@ def answer(bundle: bundles.Bundle, out: Path) -> None:
     picture = decode((out / "assets" / "picture.jpg").read_bytes(), "picture.jpg")
     logits = session.numpy(session.bind(to_array(picture, bundle.manifest.preprocessing)[None])())
     shares = np.exp(logits.ravel() - logits.max())
-    best = int(shares.argmax())
+    second, best = (int(i) for i in shares.argsort()[-2:])
+    probabilities = shares / shares.sum()
     found = {
         "label": (bundle.labels() or [])[best],
-        "probability": float(shares[best] / shares.sum()),
+        "probability": float(probabilities[best]),
+        # Of a model with random weights it is chance which of a thousand answers is the first.
+        "clear": bool(probabilities[best] - probabilities[second] > CLEAR),
     }
     (out / "expected.json").write_text(json.dumps(found), encoding="utf-8")
 
@@ -86,11 +94,62 @@ def pictures(pre: Preprocessing, out: Path) -> None:
         photo = Image.fromarray(photos[i % len(photos)]).resize(size, Image.Resampling.NEAREST)
         file = out / f"{i}.png"
         photo.save(file)
-        image = decode(file.read_bytes(), file.name)
-        plain = pre.model_copy(update={"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)})
-        levels = np.rint(to_array(image, plain) * 255).astype(np.uint8)
-        (out / f"{i}.u8").write_bytes(levels.tobytes())
-        (out / f"{i}.f32").write_bytes(to_array(image, pre).astype("<f4").tobytes())
+        _write_pixels(file, pre)
+
+
+def photos(pre: Preprocessing, out: Path) -> None:
+    """Write photos with profiles and orientations, and what the kit makes of them.
+
+    Those in `converted` have a profile that changes pixels, which two libraries round in their
+    own ways; the pixels of those in `same` are equal.
+    """
+    from sklearn.datasets import load_sample_images
+
+    flower = Image.fromarray(load_sample_images().images[1])
+    grey, cmyk = flower.convert("L"), flower.convert("CMYK")
+    wide = profiles.rgb(profiles.P3, profiles.srgb_curve())
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    converted = {
+        "display-p3": (flower, wide),
+        "p3-by-power": (flower, profiles.rgb(profiles.P3, profiles.gamma(2.2))),
+        "p3-by-table": (flower, profiles.rgb(profiles.P3, profiles.table(2.2))),
+        "adobe-rgb": (flower, profiles.rgb(profiles.ADOBE, profiles.gamma(563 / 256))),
+        "grey-with-p3": (grey, wide),
+        "grey": (grey, profiles.grey(profiles.gamma(1.8))),
+    }
+    same = {
+        "plain": (flower, None),
+        "srgb": (flower, srgb),
+        "grey": (grey, None),
+        "cmyk": (cmyk, None),
+        "cmyk-with-p3": (cmyk, wide),
+        "rgb-with-grey": (flower, profiles.grey(profiles.gamma(1.8))),
+        "broken": (flower, b"no profile" * 20),
+        "cut": (flower, wide[:150]),
+    }
+    for folder, kinds in (("converted", converted), ("same", same)):
+        (out / folder).mkdir(parents=True)
+        for number, (name, (photo, profile)) in enumerate(kinds.items()):
+            file = out / folder / f"{name}.jpg"
+            file.write_bytes(_jpeg(photo, profile, orientation=1 + (5 + number) % 8))
+            _write_pixels(file, pre)
+
+
+def _jpeg(photo: Image.Image, profile: bytes | None, orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    photo.save(buffer, "JPEG", quality=92, icc_profile=profile, exif=exif)
+    return buffer.getvalue()
+
+
+def _write_pixels(file: Path, pre: Preprocessing) -> None:
+    """Write what the kit makes of a picture beside it."""
+    image = decode(file.read_bytes(), file.name)
+    plain = pre.model_copy(update={"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)})
+    levels = np.rint(to_array(image, plain) * 255).astype(np.uint8)
+    file.with_suffix(".u8").write_bytes(levels.tobytes())
+    file.with_suffix(".f32").write_bytes(to_array(image, pre).astype("<f4").tobytes())
 
 
 if __name__ == "__main__":

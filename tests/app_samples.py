@@ -41,16 +41,23 @@ class PretendApp:
         bundle: that it has.
         change: is given each record before it is written.
         silent: write nothing at all, as an app that crashed.
+        app_id: of the app.
     """
 
     def __init__(
-        self, device: Device, bundle: Bundle, change: Change = lambda _: None, silent: bool = False
+        self,
+        device: Device,
+        bundle: Bundle,
+        change: Change = lambda _: None,
+        silent: bool = False,
+        app_id: str = contract.APP_ID,
     ) -> None:
         self.device, self.bundle, self.change, self.silent = device, bundle, change, silent
+        self.app_id = app_id
         self.asked: list[dict[str, Any]] = []
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch)
-        self._seen = len(starts(device))
+        self._seen = len(starts(device, app_id))
 
     def __enter__(self) -> PretendApp:
         self._thread.start()
@@ -62,9 +69,9 @@ class PretendApp:
 
     def _watch(self) -> None:
         while not self._done.wait(0.05):
-            found = starts(self.device)
+            found = starts(self.device, self.app_id)
             for words in found[self._seen :]:
-                if f"{contract.PACKAGE}/{contract.BENCH}" in words:
+                if f"{self.app_id}/{contract.BENCH}" in words:
                     extras = extras_of(words)
                     self.asked.append(extras)
                     if not self.silent:
@@ -72,7 +79,7 @@ class PretendApp:
             self._seen = len(found)
 
     def _answer(self, extras: dict[str, Any]) -> None:
-        files = self.device.state.values / "packages" / contract.PACKAGE / contract.FILES
+        files = self.device.state.values / "packages" / self.app_id / contract.FILES
         result = files / contract.RESULT.format(id=extras["id"])
         result.parent.mkdir(parents=True, exist_ok=True)
         events, answer = run(self.bundle, extras)
@@ -92,7 +99,7 @@ class PretendApp:
             "id": extras["id"],
             "status": "ok",
             "app_version": "0",
-            "package": contract.PACKAGE,
+            "package": self.app_id,
             "bundle_hash": self.bundle.hash,
             "model_sha256": "0" * 64,
             "options": extras,
@@ -105,9 +112,9 @@ class PretendApp:
         }
 
 
-def starts(device: Device) -> list[tuple[str, ...]]:
-    """Return the words of each `am start` of kit's app that the device allowed."""
-    file = device.state.values / "known" / contract.PACKAGE / "started"
+def starts(device: Device, app_id: str = contract.APP_ID) -> list[tuple[str, ...]]:
+    """Return the words of each `am start` of an app that the device allowed."""
+    file = device.state.values / "known" / app_id / "started"
     text = file.read_text() if file.exists() else ""
     return [tuple(row.split(US)[1:]) for row in text.split(US + RS + US) if row]
 

@@ -68,19 +68,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def rewrite(
     source: Bundle,
     target: Path,
-    files: Mapping[str, np.ndarray],
+    files: Mapping[str, np.ndarray | bytes],
     change: Callable[[dict[str, Any]], None] = lambda fields: None,
 ) -> Bundle:
-    """Write a copy of a bundle with other arrays and manifest fields, hashed anew."""
+    """Write a copy of a bundle with other files and manifest fields, hashed anew."""
     manifest = source.manifest
     fields = {name: getattr(manifest, name) for name in Manifest.model_fields if name != "files"}
     change(fields)
     with bundles.staged(target) as work:
         ignore = shutil.ignore_patterns(MANIFEST)
         shutil.copytree(source.path, work, dirs_exist_ok=True, ignore=ignore)
-        for name, array in files.items():
+        for name, content in files.items():
             (work / name).parent.mkdir(exist_ok=True)
-            np.save(work / name, array)
+            if isinstance(content, bytes):
+                (work / name).write_bytes(content)
+            else:
+                np.save(work / name, content)
         bundles.write_manifest(work, fields)
     return bundles.load(target)
 
@@ -119,6 +122,22 @@ def lite_bundle(tiny_bundle, tmp_path_factory):
         )
 
     return rewrite(tiny_bundle, tmp_path_factory.mktemp("app") / "tiny-app", {}, change)
+
+
+@pytest.fixture(scope="session")
+def default_bundle(lite_bundle, tmp_path_factory):
+    """The tiny bundle with the three formats of `kit build`; ExecuTorch's is a file of its name."""
+
+    def change(fields) -> None:
+        lite = fields["artifacts"][0]
+        new = {"format": "executorch", "file": "model.pte", "format_version": "0"}
+        fields["artifacts"] = (*fields["artifacts"], lite.model_copy(update=new))
+        golden = fields["golden"]
+        outputs = {**golden.outputs, "executorch": golden.outputs["lite"]}
+        fields["golden"] = golden.model_copy(update={"outputs": outputs})
+
+    target = tmp_path_factory.mktemp("default") / "tiny-default"
+    return rewrite(lite_bundle, target, {"model.pte": b"program"}, change)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import zipfile
@@ -65,6 +66,8 @@ def test_apk_has_what_its_record_says(built, lite_bundle):
         {"name": "tiny-app", "hash": lite_bundle.hash, "formats": ["lite"]}
     ]
     assert {p.name for p in built.file.parent.iterdir()} == {build.APK, build.RECORD}
+    assert record["target_sdk"] == 36  # which stores ask for
+    assert record["notes"] == []
 
 
 def test_apk_is_laid_out_for_large_pages(built):
@@ -82,6 +85,43 @@ def test_apk_is_laid_out_for_large_pages(built):
     assert built.record["fit_for_16k_pages"] is False
 
 
+def test_an_app_of_another_id_is_another_app(built, lite_bundle, tmp_path, capsys):
+    """Over a release in the same folder, whose mapping is not its own."""
+    (tmp_path / build.MAPPING).write_text("of a release")
+    app_id = "org.example.lite_2"
+    words = ["app", "build", str(lite_bundle.path), "--runtime", "lite", "--app-id", app_id]
+    assert cli.run([*words, "-o", str(tmp_path)]) == 0
+    assert f"id: {app_id}" in capsys.readouterr().out
+    assert {p.name for p in tmp_path.iterdir()} == {build.APK, build.RECORD}
+    assert json.loads((tmp_path / build.RECORD).read_text())["package"] == app_id
+    assert apk.read_app_id(tmp_path / build.APK) == app_id
+    assert apk.read_app_id(built.file) == contract.APP_ID
+    program = str(aapt2.find(silent))
+    dump = [program, "dump", "xmltree", "--file", "AndroidManifest.xml", str(tmp_path / build.APK)]
+    tree = tools.run(dump, "aapt2")
+    assert f'"{app_id}.camera"' in tree
+    assert '"Mobile Kit lite_2"' in tree
+    # The classes keep their names, whatever the id.
+    with zipfile.ZipFile(tmp_path / build.APK) as archive:
+        assert b"Lorg/mobilekit/demo/R$layout;" in archive.read("classes.dex")
+
+
+def test_a_default_bundle_becomes_an_app_and_says_what_is_in_it(
+    built, default_bundle, tmp_path, capsys
+):
+    """With what Maven serves here; `test_app_parts` has the choice itself."""
+    assert cli.run(["app", "build", str(default_bundle.path), "-o", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    record = json.loads((tmp_path / build.RECORD).read_text())
+    assert set(record["runtimes"]) in ({"onnx", "executorch"}, {"onnx", "lite"}, {"lite"})
+    left_out = {"onnx", "lite", "executorch"} - set(record["runtimes"])
+    for name in left_out:
+        assert f"note: {name} is left out" in said.err
+    assert record["bundles"][0]["formats"] == sorted(
+        record["runtimes"], key=["lite", "onnx", "executorch"].index
+    )
+
+
 def test_the_same_input_gives_the_same_bytes(built, lite_bundle, tmp_path):
     again = build.build([lite_bundle.path], tmp_path / "again", Options(("lite",)), silent)
     for name in (build.APK, build.RECORD):
@@ -92,7 +132,7 @@ def test_the_same_input_gives_the_same_bytes(built, lite_bundle, tmp_path):
 def test_android_reads_the_manifest(built):
     program = str(aapt2.find(silent))
     badging = tools.run([program, "dump", "badging", str(built.file)], "aapt2")
-    assert f"package: name='{contract.PACKAGE}'" in badging
+    assert f"package: name='{contract.APP_ID}'" in badging
     assert f"sdkVersion:'{contract.MINIMUM_SDK}'" in badging
     assert f"targetSdkVersion:'{contract.TARGET_SDK}'" in badging
     assert f"launchable-activity: name='{contract.DEMO}'" in badging
@@ -106,6 +146,7 @@ def test_android_reads_the_manifest(built):
     assert contract.PERMISSION in bench
     assert tree.count("exported(0x01010010)=true") == 2  # the launcher's activity, and this one
     assert "extractNativeLibs(0x010104ea)=false" in tree
+    assert "enableOnBackInvokedCallback(0x0101066c)=true" in tree
 
 
 @pytest.mark.parametrize(
@@ -159,6 +200,9 @@ def test_a_release_is_shrunk_and_signed_with_the_users_key(
     assert cli.run(words) == 0
     record = json.loads(capsys.readouterr().out)
     assert record["debug"] is False
+    mapping = (tmp_path / build.MAPPING).read_text()
+    (line,) = re.findall(r"^org\.mobilekit\.Classifier -> (\S+):$", mapping, re.M)
+    assert line != "org.mobilekit.Classifier"  # which a stack trace would have
     assert record["certificate_sha256"] != built.record["certificate_sha256"]
     assert record["files"]["classes.dex"]["size"] < built.record["files"]["classes.dex"]["size"]
     with zipfile.ZipFile(tmp_path / build.APK) as archive:

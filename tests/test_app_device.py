@@ -55,9 +55,9 @@ def failing(capsys, *words: str) -> tuple[int, str]:
 def test_install_brings_the_file_and_leaves_nothing(phone, apk, capsys):
     file = apk()
     assert cli.run(["app", "install", str(file), "--device", phone.serial]) == 0
-    assert f"{phone.serial}: installed" in capsys.readouterr().out
-    assert phone.state.packages() == [contract.PACKAGE]
-    kept = phone.state.values / "packages" / contract.PACKAGE / "base.apk"
+    assert f"{phone.serial}: installed {contract.APP_ID}" in capsys.readouterr().out
+    assert phone.state.packages() == [contract.APP_ID]
+    kept = phone.state.values / "packages" / contract.APP_ID / "base.apk"
     assert kept.read_bytes() == file.read_bytes()
     assert [name for name in phone.files() if "apk" in name or "lock" in name] == []
     (call,) = [c for c in phone.state.calls() if c.program == "pm"]
@@ -67,7 +67,7 @@ def test_install_brings_the_file_and_leaves_nothing(phone, apk, capsys):
 def test_install_takes_the_folder_of_a_build(phone, apk):
     file = apk(name=build.APK)
     assert cli.run(["app", "install", str(file.parent), "--device", phone.serial]) == 0
-    assert phone.state.packages() == [contract.PACKAGE]
+    assert phone.state.packages() == [contract.APP_ID]
 
 
 def test_install_warns_of_libraries_for_small_pages(phone, apk, capsys):
@@ -114,7 +114,7 @@ def test_what_is_no_apk_is_not_brought(phone, tmp_path, capsys):
 def test_run_starts_the_demo(installed, capsys):
     assert cli.run(["app", "run", "--device", installed.serial]) == 0
     starts = [c for c in installed.state.calls() if c.arguments[:1] == ("start",)]
-    assert starts[0].arguments == ("start", "-W", "-n", f"{contract.PACKAGE}/{contract.DEMO}")
+    assert starts[0].arguments == ("start", "-W", "-n", f"{contract.APP_ID}/{contract.DEMO}")
 
 
 @pytest.mark.parametrize("words", [("run",), ("bench", "{bundle}")])
@@ -129,7 +129,7 @@ def test_an_app_that_is_missing_is_named(phone, tiny_bundle, capsys, words):
 def test_uninstall_and_clean(installed, capsys):
     assert cli.run(["clean", "--device", installed.serial]) == 0
     assert "kit app uninstall" in capsys.readouterr().err
-    assert installed.state.packages() == [contract.PACKAGE]
+    assert installed.state.packages() == [contract.APP_ID]
     for words in ("removed", "it was not there"):
         assert cli.run(["app", "uninstall", "--device", installed.serial]) == 0
         assert words in capsys.readouterr().out
@@ -263,7 +263,7 @@ def test_a_crash_is_told_with_the_log(installed, tiny_bundle, monkeypatch, capsy
 
 
 def test_a_release_build_cannot_be_measured(installed, tiny_bundle, capsys):
-    (installed.state.values / "packages" / contract.PACKAGE / "release").touch()
+    (installed.state.values / "packages" / contract.APP_ID / "release").touch()
     given = (str(tiny_bundle.path), *QUICK, "--device", installed.serial)
     code, said = failing(capsys, "bench", *given)
     assert code == 9

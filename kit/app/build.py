@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import kit
 from kit import bundle as bundles
-from kit.app import aapt2, aar, apk, compiling, contract, maven, packing, signing, tools
-from kit.app.aar import Aar
-from kit.app.artifacts import AAPT2, ABIS, APKSIG, FRAMEWORK, R8, RUNTIMES, Artifact
-from kit.app.compiling import EPOCH
-from kit.app.packing import Packed
+from kit import files
+from kit.app import (
+    aapt2,
+    aar,
+    apk,
+    compiling,
+    contract,
+    framework,
+    maven,
+    packing,
+    parts,
+    references,
+    signing,
+    tools,
+)
+from kit.app.artifacts import AAPT2, ABIS, APKSIG, FRAMEWORK, R8, RESOURCES
+from kit.app.compiling import EPOCH, Dex
+from kit.app.maven import Say
+from kit.app.parts import Choice, Part
 from kit.app.signing import Key
-from kit.errors import MissingTool, OutputError, UnknownName, UsageError
+from kit.errors import OutputError, UnknownName
 
-Say = Callable[[str], None]
-APK, RECORD = "app.apk", "build.json"
+APK, RECORD, MAPPING = "app.apk", "build.json", "mapping.txt"
+_ARTIFACTS = (FRAMEWORK, RESOURCES, R8, APKSIG)
 _STORED = (".ptl", ".pte", ".onnx", ".jpg", ".png", ".so")  # do not shrink, or must be mapped
 
 
@@ -31,11 +43,13 @@ class Options:
     """How to build.
 
     Attributes:
-        runtimes: formats whose runtimes are packed; None for all that the bundles have.
+        runtimes: formats whose runtimes are packed; None for those of the bundles that go
+            together.
         abis: kinds of processor.
         archives: files to take instead of Maven's, each for the runtime it is recognized as.
         key: of a release, which is shrunk and cannot be measured; None for a debug build.
         picture: a JPEG that the app opens with; None for kit's.
+        app_id: what Android knows the app by; two apps on one device have different ones.
     """
 
     runtimes: tuple[str, ...] | None = None
@@ -43,18 +57,7 @@ class Options:
     archives: tuple[Path, ...] = ()
     key: Key | None = None
     picture: Path | None = None
-
-
-@dataclass(frozen=True)
-class Part:
-    """A runtime that is packed: its archives, the jars beside, and what it is called."""
-
-    format: str
-    name: str
-    version: str
-    archives: tuple[Aar, ...]
-    jars: tuple[Path, ...]
-    files: dict[str, Path] = field(default_factory=dict)  # by coordinates, or the name of a file
+    app_id: str = contract.APP_ID
 
 
 @dataclass(frozen=True)
@@ -65,9 +68,41 @@ class Built:
     record: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Toolchain:
+    """Files from Maven that an app is made with.
+
+    Attributes:
+        framework: Android's classes.
+        resources: Android's resources, in a form that aapt2 reads.
+        r8: D8, R8 and TraceReferences.
+        apksig: signs and verifies.
+        java: version of javac.
+    """
+
+    framework: Path
+    resources: Path
+    r8: Path
+    apksig: Path
+    java: str
+
+    @classmethod
+    def fetch(cls, java: str, say: Say) -> Toolchain:
+        """Fetch what is not there yet."""
+        framework, resources, r8, apksig = maven.resolve(_ARTIFACTS, say)
+        return cls(framework, resources, r8, apksig, java)
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Return the files by their coordinates."""
+        found = (self.framework, self.resources, self.r8, self.apksig)
+        return dict(zip((a.coordinates for a in _ARTIFACTS), found, strict=True))
+
+
 def build(given: Sequence[Path], out: Path, options: Options, say: Say) -> Built:
     """Build, sign and verify the app; write `app.apk` and `build.json` into a folder.
 
+    A release writes `mapping.txt` besides: what R8 renamed, to read its stack traces with.
     Equal bundles, options and tools give equal bytes.
 
     Raises:
@@ -81,123 +116,67 @@ def build(given: Sequence[Path], out: Path, options: Options, say: Say) -> Built
     for name in options.abis:
         if name not in ABIS:
             raise UnknownName.among("ABI", name, ABIS)
+    contract.check_app_id(options.app_id)
+    # What can be refused is refused before anything is fetched.
     if options.picture is not None:
-        packing.jpeg(options.picture)  # before anything is fetched
-    packed = packing.choose([bundles.load(path) for path in given], options.runtimes)
-    formats = packing.formats_of(packed)
+        packing.jpeg(options.picture)
+    loaded = [bundles.load(path) for path in given]
+    packing.check(loaded, options.runtimes)
     java = tools.java_version()
     key = options.key or signing.debug_key()
-    parts = _parts(formats, options.archives, say)
-    aar.check_abis([a for part in parts for a in part.archives], options.abis)
-    versions = {part.format: (part.name, part.version) for part in parts}
-    assets = packing.assets(packed, versions, options.picture)
-    framework, r8, apksig = maven.resolve([FRAMEWORK, R8, APKSIG], say)
-    signing.check(key, apksig)
-    with tempfile.TemporaryDirectory(prefix="kit-app-") as folder:
-        work = Path(folder)
-        unsigned = _pack(parts, assets, framework, r8, options, work, say)
+    chosen = parts.choose(loaded, options.runtimes, options.archives, say)
+    aar.check_abis([a for part in chosen.parts for a in part.archives], options.abis)
+    toolchain = Toolchain.fetch(java, say)
+    signing.check(key, toolchain.apksig)
+    with files.temporary_folder() as work:
+        unsigned, dex = _pack(chosen, toolchain, options, work, say)
         say("signing and verifying")
         signed = work / APK
-        certificate = signing.sign(unsigned, signed, key, apksig)
+        certificate = signing.sign(unsigned, signed, key, toolchain.apksig)
         entries = apk.read(signed)
         apk.check(entries)
+        references.check(signed, toolchain.framework, toolchain.r8)
         record = {
-            **_about(options, packed, parts, java),
+            **_about(options, chosen, toolchain),
             "certificate_sha256": certificate,
             **_contents(signed, entries),
         }
-        return Built(_deliver(signed, record, out), record)
+        return Built(_deliver(signed, record, dex.mapping, out), record)
 
 
 def _pack(
-    parts: Sequence[Part],
-    assets: Mapping[str, bytes | Path],
-    framework: Path,
-    r8: Path,
-    options: Options,
-    work: Path,
-    say: Say,
-) -> Path:
-    """Compile what is to be compiled, and return the APK before it is signed."""
+    chosen: Choice, toolchain: Toolchain, options: Options, work: Path, say: Say
+) -> tuple[Path, Dex]:
+    """Compile what is to be compiled; return the APK before it is signed, and its code."""
     unsigned = work / "unsigned.apk"
+    assets = packing.assets(chosen.packed, _versions(chosen.parts), options.picture)
     say("compiling resources")
-    resources = compiling.resources(aapt2.find(say), framework, work, options.key is None)
-    dex = _dex(parts, framework, r8, options, work, say)
+    program = aapt2.find(say)
+    debug = options.key is None
+    resources = compiling.resources(program, toolchain.resources, work, options.app_id, debug)
+    dex = _dex(chosen.parts, toolchain, debug, work, say)
     say("packing")
-    libraries = _libraries(parts, options.abis, work)
-    _write_zip(unsigned, resources, dex, libraries, assets)
-    return unsigned
+    libraries = parts.unpack_libraries(chosen.parts, options.abis, work)
+    _write_zip(unsigned, resources, dex.files, libraries, assets)
+    return unsigned, dex
 
 
-def _parts(formats: Sequence[str], archives: Sequence[Path], say: Say) -> list[Part]:
-    given = aar.given(archives)
-    for name in given:
-        if name not in formats:
-            raise UsageError(
-                f"{given[name]} is for {name}, which is not packed",
-                f"leave it out, or add {name} to --runtime and to a bundle",
-            )
-    return [_part(name, given.get(name), say) for name in formats]
+def _versions(packed: Sequence[Part]) -> dict[str, tuple[str, str]]:
+    return {part.format: (part.name, part.version) for part in packed}
 
 
-def _part(name: str, given: Path | None, say: Say) -> Part:
-    runtime = RUNTIMES[name]
-    try:
-        main = given or maven.resolve([runtime.aar], say)[0]
-        beside = maven.resolve(runtime.beside, say)
-    except MissingTool as exc:
-        raise MissingTool(
-            f"runtime {name}: {exc.message}",
-            f"{exc.hint}; or give its AAR with --aar FILE, or leave the runtime out with --runtime",
-        ) from exc
-    version = runtime.aar.version if given is None else f"file {maven.sha256(given)[:12]}"
-    own = given.name if given else runtime.aar.coordinates
-    files = {own: main, **dict(zip((a.coordinates for a in runtime.beside), beside, strict=True))}
-    return Part(
-        name,
-        runtime.aar.name,
-        version,
-        tuple(aar.read(f) for f in (main, *beside) if f == main or f.suffix == ".aar"),
-        tuple(f for f in beside if f.suffix != ".aar"),
-        files,
-    )
-
-
-def _dex(
-    parts: Sequence[Part], framework: Path, r8: Path, options: Options, work: Path, say: Say
-) -> list[Path]:
-    found = [archive.classes(work) for part in parts for archive in part.archives]
-    jars = [jar for jar in found if jar] + [jar for part in parts for jar in part.jars]
+def _dex(packed: Sequence[Part], toolchain: Toolchain, debug: bool, work: Path, say: Say) -> Dex:
+    jars = parts.unpack_classes(packed, work)
     say("compiling Java")
     # The framework comes last, so that it never shadows a class of a runtime.
-    app = compiling.classes([part.format for part in parts], [*jars, framework], work)
-    if options.key is None:
+    android = framework.find_readable(toolchain.framework, toolchain.java)
+    app = compiling.classes([part.format for part in packed], [*jars, android], work)
+    if debug:
         say("translating for Android (D8)")
-        return compiling.dex(r8, framework, [app, *jars], work)
+        return compiling.dex(toolchain.r8, toolchain.framework, [app, *jars], work)
     say("translating and shrinking for Android (R8)")
-    rules = "\n".join(archive.rules for part in parts for archive in part.archives)
-    return compiling.shrunk(r8, framework, [app, *jars], rules, work)
-
-
-def _libraries(parts: Sequence[Part], abis: Sequence[str], work: Path) -> dict[str, Path]:
-    """Return the libraries by their path in the APK."""
-    found: dict[str, Path] = {}
-    for part in parts:
-        for number, archive in enumerate(part.archives):
-            for abi in abis:
-                for file in archive.libraries(abi, work / f"{part.format}-{number}" / abi):
-                    name = f"lib/{abi}/{file.name}"
-                    if name in found and maven.sha256(found[name]) != maven.sha256(file):
-                        _refuse_twice(name, part)
-                    found.setdefault(name, file)
-    return found
-
-
-def _refuse_twice(name: str, part: Part) -> None:
-    raise UsageError(
-        f"{name} of {part.name} is another file than that of a second runtime",
-        "build an app for each, with --runtime",
-    )
+    rules = "\n".join(archive.rules for part in packed for archive in part.archives)
+    return compiling.shrunk(toolchain.r8, toolchain.framework, [app, *jars], rules, work)
 
 
 def _write_zip(
@@ -229,28 +208,26 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes, method: int) -> None:
     archive.writestr(info, data)
 
 
-def _about(
-    options: Options, packed: Sequence[Packed], parts: Sequence[Part], java: str
-) -> dict[str, Any]:
-    used: list[Artifact] = [FRAMEWORK, R8, APKSIG]
-    fetched = dict(
-        zip((a.coordinates for a in used), maven.resolve(used, lambda _: None), strict=True)
-    )
-    fetched |= {name: file for part in parts for name, file in part.files.items()}
+def _about(options: Options, chosen: Choice, toolchain: Toolchain) -> dict[str, Any]:
+    fetched = toolchain.files | {
+        name: file for part in chosen.parts for name, file in part.files.items()
+    }
     return {
         "kit": kit.__version__,
         "contract": contract.VERSION,
-        "package": contract.PACKAGE,
+        "package": options.app_id,
         "version_code": compiling.version_code(),
         "minimum_sdk": contract.MINIMUM_SDK,
         "target_sdk": contract.TARGET_SDK,
         "debug": options.key is None,
         "abis": list(options.abis),
-        "runtimes": {p.format: {"name": p.name, "version": p.version} for p in parts},
+        "runtimes": {p.format: {"name": p.name, "version": p.version} for p in chosen.parts},
         "bundles": [
-            {"name": p.name, "hash": p.bundle.hash, "formats": list(p.formats)} for p in packed
+            {"name": p.name, "hash": p.bundle.hash, "formats": list(p.formats)}
+            for p in chosen.packed
         ],
-        "tools": {"javac": java, "aapt2": AAPT2.version},
+        "notes": list(chosen.notes),
+        "tools": {"javac": toolchain.java, "aapt2": AAPT2.version},
         "artifacts": {name: maven.sha256(file) for name, file in sorted(fetched.items())},
     }
 
@@ -273,20 +250,18 @@ def _contents(signed: Path, entries: Sequence[apk.Entry]) -> dict[str, Any]:
     }
 
 
-def _deliver(signed: Path, record: Mapping[str, Any], out: Path) -> Path:
-    """Move the APK and its record to their place: both are whole, or were not touched."""
-    texts = {APK: signed.read_bytes(), RECORD: json.dumps(record, indent=1).encode() + b"\n"}
+def _deliver(signed: Path, record: Mapping[str, Any], mapping: Path | None, out: Path) -> Path:
+    """Write what was built to its place: all files are whole, or were not touched."""
+    contents: dict[Path, bytes] = {
+        out / APK: signed.read_bytes(),
+        out / RECORD: json.dumps(record, indent=1).encode() + b"\n",
+    }
+    if mapping is not None:
+        contents[out / MAPPING] = mapping.read_bytes()
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        parts = {name: out / f".{name}.{os.getpid()}.part" for name in texts}
-        try:
-            for name, data in texts.items():
-                parts[name].write_bytes(data)
-            for name, part in parts.items():
-                part.replace(out / name)
-        finally:
-            for part in parts.values():
-                part.unlink(missing_ok=True)
+        files.write_all(contents)
+        if mapping is None:
+            (out / MAPPING).unlink(missing_ok=True)  # of a release that stood here
     except OSError as exc:
         raise OutputError(
             f"cannot write to {out}: {exc.strerror or exc}", "choose another folder with -o"

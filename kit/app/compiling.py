@@ -5,18 +5,39 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import kit
 from kit.app import sources, tools
-from kit.app.contract import MINIMUM_SDK, TARGET_SDK
+from kit.app.contract import MINIMUM_SDK, NAMESPACE, TARGET_SDK
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # of everything in an archive, so that equal input gives equal bytes
 RELEASE = "11"  # of Java; D8 turns it into what old phones run
 
 
-def resources(aapt2: Path, framework: Path, work: Path, debug: bool) -> Path:
+@dataclass(frozen=True)
+class Dex:
+    """Code for Android.
+
+    Attributes:
+        files: in their order.
+        mapping: of the names that R8 gave to the app's own ones; None if they are unchanged.
+    """
+
+    files: tuple[Path, ...]
+    mapping: Path | None = None
+
+
+def resources(aapt2: Path, framework: Path, work: Path, app_id: str, debug: bool) -> Path:
     """Compile resources and manifest; writes ``R.java`` and rules for R8 beside them.
+
+    Args:
+        aapt2: the program.
+        framework: a jar with Android's own resources.
+        work: an own folder.
+        app_id: what Android will know the app by.
+        debug: whether the app can be debugged, which is what lets kit measure through it.
 
     Returns:
         A zip with the binary manifest, ``resources.arsc`` and ``res/``.
@@ -26,11 +47,12 @@ def resources(aapt2: Path, framework: Path, work: Path, debug: bool) -> Path:
         [str(aapt2), "compile", "--dir", str(sources.resources()), "-o", str(compiled)], "aapt2"
     )
     manifest = work / "AndroidManifest.xml"
-    manifest.write_text(sources.manifest(), encoding="utf-8")
+    manifest.write_text(sources.manifest(app_id), encoding="utf-8")
     words = [str(aapt2), "link", "-I", str(framework), "--manifest", str(manifest)]
     words += ["--min-sdk-version", str(MINIMUM_SDK), "--target-sdk-version", str(TARGET_SDK)]
     words += ["--version-code", str(version_code()), "--version-name", kit.__version__]
-    words += ["--java", str(work / "generated"), "--proguard", str(work / "manifest.pro")]
+    words += ["--custom-package", NAMESPACE, "--java", str(work / "generated")]
+    words += ["--proguard", str(work / "manifest.pro")]
     words += ["--debug-mode"] if debug else []
     tools.run([*words, "-o", str(linked), str(compiled)], "aapt2")
     return linked
@@ -60,13 +82,13 @@ def classes(formats: Sequence[str], libraries: Sequence[Path], work: Path) -> Pa
     return jar
 
 
-def dex(r8: Path, framework: Path, jars: Sequence[Path], work: Path) -> list[Path]:
-    """Translate jars for Android; return the dex files in their order."""
-    return _dex("D8", r8, framework, ["--release", *map(str, jars)], work)
+def dex(r8: Path, framework: Path, jars: Sequence[Path], work: Path) -> Dex:
+    """Translate jars for Android."""
+    return Dex(_dex("D8", r8, framework, ["--release", *map(str, jars)], work))
 
 
-def shrunk(r8: Path, framework: Path, jars: Sequence[Path], rules: str, work: Path) -> list[Path]:
-    """Translate jars and leave out what is never used; return the dex files.
+def shrunk(r8: Path, framework: Path, jars: Sequence[Path], rules: str, work: Path) -> Dex:
+    """Translate jars and leave out what is never used.
 
     Args:
         r8: the program.
@@ -77,13 +99,16 @@ def shrunk(r8: Path, framework: Path, jars: Sequence[Path], rules: str, work: Pa
     """
     brought = work / "archives.pro"
     brought.write_text(rules + "\n", encoding="utf-8")
-    words = ["--release"]
+    mapping = work / "mapping.txt"
+    words = ["--release", "--pg-map-output", str(mapping)]
     for file in (sources.folder() / "keep.pro", work / "manifest.pro", brought):
         words += ["--pg-conf", str(file)]
-    return _dex("R8", r8, framework, [*words, *map(str, jars)], work)
+    return Dex(_dex("R8", r8, framework, [*words, *map(str, jars)], work), mapping)
 
 
-def _dex(name: str, r8: Path, framework: Path, words: Sequence[str], work: Path) -> list[Path]:
+def _dex(
+    name: str, r8: Path, framework: Path, words: Sequence[str], work: Path
+) -> tuple[Path, ...]:
     out = work / "dex"
     out.mkdir()
     command = [tools.find("java"), *tools.JVM, "-cp", str(r8), f"com.android.tools.r8.{name}"]
@@ -91,4 +116,4 @@ def _dex(name: str, r8: Path, framework: Path, words: Sequence[str], work: Path)
     command += ["--lib", str(tools.jdk()), "--lib", str(framework)]
     command += ["--min-api", str(MINIMUM_SDK), "--output", str(out)]
     tools.run([*command, *words], name)
-    return sorted(out.glob("*.dex"), key=lambda file: (len(file.name), file.name))
+    return tuple(sorted(out.glob("*.dex"), key=lambda file: (len(file.name), file.name)))

@@ -11,12 +11,15 @@ from kit.errors import UsageError
 VERSION = 1
 RESULT_SCHEMA = 1
 
-PACKAGE = "org.mobilekit.demo"
-MINIMUM_SDK, TARGET_SDK = 26, 34
+NAMESPACE = "org.mobilekit.demo"  # of the class R that aapt2 writes
+APP_ID = NAMESPACE  # of an app that is built without --app-id
+VENDOR = "org.mobilekit."  # what the ids that kit proposes begin with
+MINIMUM_SDK, TARGET_SDK = 26, 36
 DEMO = "org.mobilekit.demo.DemoActivity"
 BENCH = "org.mobilekit.bench.BenchActivity"
 ACTION = "org.mobilekit.action.BENCH"
-PERMISSION = "android.permission.DUMP"  # that adb's shell holds, and no app from a store
+# That adb's shell holds; besides it system apps, and those that somebody granted it over adb.
+PERMISSION = "android.permission.DUMP"
 LOG_TAG = "KitBench"
 
 ASSETS = {
@@ -29,6 +32,9 @@ RESULT = "bench/{id}.json"
 ANSWER = "bench/{id}.f32"
 FILES = "files"  # of the app's own folder, which `run-as` starts in
 NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+# Android's rule for application ids; the limit is that of its installer.
+_APP_ID = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+")
+_MAX_APP_ID = 223
 
 # Extras of the activity that measures, and what `am start` calls their types.
 EXTRAS = {
@@ -74,14 +80,33 @@ def check_name(name: str) -> str:
     return name
 
 
-def start_demo() -> str:
+def is_app_id(text: str) -> bool:
+    """Return whether Android takes a text as the id of an app."""
+    return len(text) <= _MAX_APP_ID and _APP_ID.fullmatch(text) is not None
+
+
+def check_app_id(app_id: str) -> str:
+    """Return an application id if Android takes it.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if not is_app_id(app_id):
+        raise UsageError(
+            f"{app_id!r} cannot be the id of an app",
+            f"words of letters, digits and underscores with dots between, such as {APP_ID}.lite",
+        )
+    return app_id
+
+
+def start_demo(app_id: str) -> str:
     """Return the shell line that opens the app."""
-    return quote(["am", "start", "-W", "-n", f"{PACKAGE}/{DEMO}"])
+    return quote(["am", "start", "-W", "-n", f"{app_id}/{DEMO}"])
 
 
-def start_bench(values: Mapping[str, object]) -> str:
+def start_bench(app_id: str, values: Mapping[str, object]) -> str:
     """Return the shell line that starts a measurement; the values are those of `EXTRAS`."""
-    words = ["am", "start", "-W", "-n", f"{PACKAGE}/{BENCH}", "-a", ACTION]
+    words = ["am", "start", "-W", "-n", f"{app_id}/{BENCH}", "-a", ACTION]
     for name, kind in EXTRAS.items():
         words += [_FLAGS[kind], name, str(values[name])]
     return quote(words)

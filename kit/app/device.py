@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from kit.app import apk
-from kit.app.contract import PACKAGE, start_demo
+from kit.app.contract import APP_ID, VENDOR, start_demo
 from kit.devices import _facts, _lock
 from kit.devices._facts import DeviceFacts
 from kit.devices._store import ROOT, ask
@@ -32,8 +33,16 @@ _ADVICE = {
 }
 
 
-def install(transport: Transport, file: Path, say: Say) -> str:
-    """Install an APK, over one that is there; return its warnings, or nothing.
+@dataclass(frozen=True)
+class Installed:
+    """An app that was installed: its id, and a warning about it, or nothing."""
+
+    app_id: str
+    warning: str
+
+
+def install(transport: Transport, file: Path, say: Say) -> Installed:
+    """Install an APK, over one of the same id that is there.
 
     Raises:
         InputError: the file is no APK.
@@ -42,7 +51,8 @@ def install(transport: Transport, file: Path, say: Say) -> str:
     entries = apk.read(file)
     facts = _facts.gather(transport)
     check_abis(apk.abis(entries), facts)
-    remote = f"{ROOT}/{PACKAGE}.apk"
+    app_id = apk.read_app_id(file) or APP_ID
+    remote = f"{ROOT}/{app_id}.apk"
     token = _lock.take(transport)  # not while another kit measures there
     try:
         say(f"bringing {file.stat().st_size / 1e6:.0f} MB to {facts.model or transport.serial}")
@@ -59,12 +69,13 @@ def install(transport: Transport, file: Path, say: Say) -> str:
     if done.code != 0 or "Success" not in done.stdout:
         raise _refused(transport.serial, done)
     narrow = apk.fit_for_16k(entries)
+    warning = ""
     if narrow and (facts.page_size or 0) > 4096:
-        return (
+        warning = (
             f"{transport.serial} has pages of {facts.page_size} bytes, and {', '.join(narrow)} "
             "are made for 4096: Android may run them in its compatibility mode, or not at all"
         )
-    return ""
+    return Installed(app_id, warning)
 
 
 def check_abis(have: Sequence[str], facts: DeviceFacts) -> None:
@@ -86,15 +97,15 @@ def _refused(serial: str, done: Completed) -> DeviceError:
     return DeviceError(f"{serial!r} does not install the app: {said}", advice)
 
 
-def uninstall(transport: Transport) -> bool:
-    """Remove the app with everything it keeps; return whether it was there.
+def uninstall(transport: Transport, app_id: str) -> bool:
+    """Remove an app with everything it keeps; return whether it was there.
 
     Raises:
         DeviceError: the device refuses it.
     """
-    if not installed(transport):
+    if not installed(transport, app_id):
         return False
-    done = transport.shell(quote(["pm", "uninstall", PACKAGE]), 60)
+    done = transport.shell(quote(["pm", "uninstall", app_id]), 60)
     if done.code != 0 or "Success" not in done.stdout:
         said = " ".join((done.stdout + done.stderr).split())[-300:]
         raise DeviceError(
@@ -103,30 +114,51 @@ def uninstall(transport: Transport) -> bool:
     return True
 
 
-def installed(transport: Transport) -> bool:
-    """Return whether the app is on the device."""
-    done = transport.shell(quote(["pm", "path", PACKAGE]))
-    return done.code == 0 and "package:" in done.stdout
+def installed(transport: Transport, app_id: str) -> bool:
+    """Return whether an app is on the device."""
+    return find_apk(transport, app_id) is not None
 
 
-def check_installed(transport: Transport) -> None:
-    """Raise unless the app is there.
+def find_apk(transport: Transport, app_id: str) -> str | None:
+    """Return the path of an app's APK on the device; None if the app is not there."""
+    done = transport.shell(quote(["pm", "path", app_id]))
+    first = done.stdout.strip().partition("\n")[0]
+    if done.code != 0 or not first.startswith("package:"):
+        return None
+    return first.removeprefix("package:")
+
+
+def list_apps(transport: Transport) -> list[str]:
+    """Return the ids of the installed apps that are kit's by their names, sorted."""
+    done = transport.shell(quote(["pm", "list", "packages"]), 60)
+    names = (line.strip().removeprefix("package:") for line in done.stdout.splitlines())
+    return sorted(name for name in names if name.startswith(VENDOR))
+
+
+def check_installed(transport: Transport, app_id: str) -> None:
+    """Raise unless an app is there.
 
     Raises:
         DeviceError: it is not.
     """
-    if not installed(transport):
-        raise DeviceError(f"the app is not on {transport.serial!r}", "kit app install")
+    if installed(transport, app_id):
+        return
+    others = list_apps(transport)
+    named = "" if app_id == APP_ID else f" {app_id}"
+    raise DeviceError(
+        f"the app{named} is not on {transport.serial!r}",
+        "kit app install" + (f", or --app-id with {' or '.join(others)}" if others else ""),
+    )
 
 
-def open_demo(transport: Transport) -> None:
-    """Open the app on the device's screen.
+def open_demo(transport: Transport, app_id: str) -> None:
+    """Open an app on the device's screen.
 
     Raises:
         DeviceError: it is not there, or does not start.
     """
-    check_installed(transport)
-    started(transport, start_demo())
+    check_installed(transport, app_id)
+    started(transport, start_demo(app_id))
 
 
 def started(transport: Transport, line: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from kit.app import contract, record
-from kit.app.contract import FILES, PACKAGE
+from kit.app.contract import FILES
 from kit.app.record import Record
 from kit.bench.targets import ANSWER
 from kit.devices._store import ask
@@ -34,11 +34,13 @@ class AppJob:
         self,
         device: AdbDevice,
         folder: AdbFolder,
+        app_id: str,
         token: str,
         limit: float,
         look: Callable[[Record], None],
     ) -> None:
-        self._device, self._folder, self._token, self._look = device, folder, token, look
+        self._device, self._folder, self._app_id = device, folder, app_id
+        self._token, self._look = token, look
         self._seen = self._sampled = time.monotonic()
         self.conditions: list[Condition] = []
         self.silent_seconds, self._pause = limit + MARGIN_SECONDS, _FIRST_PAUSE
@@ -67,8 +69,8 @@ class AppJob:
         source = f"{FILES}/{contract.RESULT.format(id=self._token)}"
         target = self._folder.path(_RESULT)
         return (
-            f"pidof {PACKAGE} >/dev/null && echo {_MARK} alive; "
-            f"{quote(['run-as', PACKAGE, 'cat', source])} >{target} 2>/dev/null "
+            f"pidof {self._app_id} >/dev/null && echo {_MARK} alive; "
+            f"{quote(['run-as', self._app_id, 'cat', source])} >{target} 2>/dev/null "
             f"&& echo {_MARK} ready; true"
         )
 
@@ -81,7 +83,7 @@ class AppJob:
         return found.lines, found.code
 
     def _fetch(self, source: str, name: str, sha256: str) -> None:
-        read_it = quote(["run-as", PACKAGE, "cat", f"{FILES}/{source}"])
+        read_it = quote(["run-as", self._app_id, "cat", f"{FILES}/{source}"])
         ask(self._device.transport, f"{read_it} >{self._folder.path(name)}", timeout=60)
         if hashlib.sha256(self._folder.read(name, _ANSWER_BYTES)).hexdigest() != sha256:
             raise RunError(
@@ -105,6 +107,8 @@ class AppJob:
     def kill(self) -> None:
         """End the process, and remove what it left for us; harmless when it is gone."""
         left = [contract.RESULT.format(id=self._token), contract.ANSWER.format(id=self._token)]
-        remove = quote(["run-as", PACKAGE, "rm", "-f", *(f"{FILES}/{name}" for name in left)])
+        remove = quote(["run-as", self._app_id, "rm", "-f", *(f"{FILES}/{name}" for name in left)])
         with suppress(DeviceError):
-            self._device.ask(f"{quote(['am', 'force-stop', PACKAGE])}; {remove} 2>/dev/null; true")
+            self._device.ask(
+                f"{quote(['am', 'force-stop', self._app_id])}; {remove} 2>/dev/null; true"
+            )

@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kit import bundle as bundles
-from kit.app import contract
-from kit.app.contract import PACKAGE
+from kit.app import contents, contract
+from kit.app.contents import Apps
 from kit.app.device import check_installed, started
 from kit.app.job import AppJob
 from kit.app.record import Record
@@ -37,19 +37,34 @@ def measure_all(
     plan: Plan,
     progress: Progress,
     device: AdbDevice,
+    app_ids: Sequence[str] = (contract.APP_ID,),
 ) -> list[LatencyResult]:
-    """Measure bundles that are in the installed app; see `kit.bench.measure.measure_all`.
+    """Measure bundles that are in installed apps; see `kit.bench.measure.measure_all`.
+
+    Several apps take turns as the formats do: each format is measured in the first app that has
+    its model file.
+
+    Args:
+        given: as there.
+        formats: as there; None for those of the bundles that the apps have.
+        plan: as there.
+        progress: as there.
+        device: where the apps are.
+        app_ids: of the apps.
 
     Raises:
-        UsageError: a plan with a mask of cores, or bundles of one name.
-        DeviceError: the app is not on the device, or cannot be reached by `run-as`.
+        UsageError: a plan with a mask of cores, bundles of one name, or nothing to measure.
+        DeviceError: an app is not on the device, or cannot be reached by `run-as`.
         RunError: it failed, has another bundle of that name, or gave a wrong answer.
     """
     if plan.cpus:
         raise UsageError("an app cannot choose its cores", "leave --cpus out, or use kit bench")
     loaded = [b if isinstance(b, Bundle) else bundles.load(b) for b in given]
-    through = AppDevice(device, loaded)
-    results = measure.measure_all(loaded, formats, plan, progress, through, "app")
+    for app_id in app_ids:
+        check_installed(device.transport, app_id)
+    through = AppDevice(device, loaded, contents.look(device.transport, app_ids))
+    chosen = through.choose_formats() if formats is None else formats
+    results = measure.measure_all(loaded, chosen, plan, progress, through, "app")
     return [_told(result, through.warnings) for result in results]
 
 
@@ -61,18 +76,19 @@ def _told(result: LatencyResult, warnings: Sequence[str]) -> LatencyResult:
 
 
 class AppDevice:
-    """A device whose only runner is the app that is installed there.
+    """A device whose only runners are apps that are installed there.
 
     Args:
         device: behind it.
-        loaded: the bundles that will be measured; the app has to have the same.
+        loaded: the bundles that will be measured; the apps have to have the same.
+        apps: what is in them.
 
     Raises:
         UsageError: two have the same name, or one that the app does not take.
     """
 
-    def __init__(self, device: AdbDevice, loaded: Sequence[Bundle]) -> None:
-        self._device = device
+    def __init__(self, device: AdbDevice, loaded: Sequence[Bundle], apps: Apps) -> None:
+        self._device, self._loaded, self._apps = device, loaded, apps
         self.ref, self.abis = device.ref, device.abis
         self.clusters, self.page = device.clusters, device.page
         self._names: dict[Path, str] = {}
@@ -86,13 +102,38 @@ class AppDevice:
         self._job: AppJob | None = None
         self.warnings: list[str] = []
 
+    def choose_formats(self) -> list[str] | None:
+        """Return the formats that the apps have of every bundle; None if they have all.
+
+        What is left out is told in the warnings.
+
+        Raises:
+            UsageError: they have none in common.
+        """
+        missing = {name: None for b in self._loaded for name in self._missing(b)}
+        if not missing:
+            return None
+        have = dict.fromkeys(a.format for b in self._loaded for a in b.manifest.artifacts)
+        found = [name for name in have if name not in missing]
+        apps = " or ".join(self._apps.ids)
+        if not found:
+            raise UsageError(
+                f"{apps} has no format of every bundle",
+                "measure one bundle after the other, or name --format",
+            )
+        self.warnings.append(f"not measured, as {apps} does not have it: {', '.join(missing)}")
+        return found
+
+    def _missing(self, bundle: Bundle) -> list[str]:
+        return self._apps.missing(bundle, self._names[bundle.path])
+
     @contextmanager
     def folder(self) -> Iterator[AppFolder]:
-        """Take the device, and leave the app ended."""
+        """Take the device, and leave the apps ended."""
         transport = self._device.transport
         with self._device.folder() as folder:
-            check_installed(transport)
-            _check_run_as(self._device)
+            for app_id in self._apps.ids:
+                _check_run_as(self._device, app_id)
             self._folder = folder
             # A phone whose screen is off runs apps on its small cores, or not at all.
             ask(transport, "input keyevent KEYCODE_WAKEUP; wm dismiss-keyguard; true")
@@ -100,13 +141,15 @@ class AppDevice:
                 yield AppFolder(folder, self._names)
             finally:
                 with suppress(DeviceError):  # whoever lost the device has heard of it
-                    self._device.ask(quote(["am", "force-stop", PACKAGE]))
+                    for app_id in self._apps.ids:
+                        self._device.ask(quote(["am", "force-stop", app_id]))
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> AppJob:
-        """Start a fresh process of the app with the options of a runner."""
+        """Start a fresh process of an app with the options of a runner."""
         assert self._folder is not None  # measured inside of `folder` only
         options = dict(zip(command[1::2], command[2::2], strict=True))
         name = options["--model"].partition("/")[0]
+        app_id = self._apps.find(options["--model"])
         token = f"kit-{secrets.token_hex(6)}"
         values = {
             "contract": contract.VERSION,
@@ -118,9 +161,10 @@ class AppDevice:
                 if extra not in ("contract", "id", "bundle")
             },
         }
-        self._device.ask(quote(["am", "force-stop", PACKAGE]))
-        started(self._device.transport, contract.start_bench(values))
-        self._job = AppJob(self._device, self._folder, token, _limit(options), self._heard(name))
+        self._device.ask(quote(["am", "force-stop", app_id]))
+        started(self._device.transport, contract.start_bench(app_id, values))
+        limit, look = _limit(options), self._heard(name)
+        self._job = AppJob(self._device, self._folder, app_id, token, limit, look)
         return self._job
 
     def _heard(self, name: str) -> Callable[[Record], None]:
@@ -160,8 +204,8 @@ def _limit(options: Mapping[str, str]) -> float:
     return float(options["--max-seconds"]) + warming
 
 
-def _check_run_as(device: AdbDevice) -> None:
-    done = device.transport.shell(quote(["run-as", PACKAGE, "true"]))
+def _check_run_as(device: AdbDevice, app_id: str) -> None:
+    done = device.transport.shell(quote(["run-as", app_id, "true"]))
     if done.code != 0:
         raise DeviceError(
             f"{device.ref.name} does not let kit read the app's files: "

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.app.artifacts import RUNTIMES, Runtime
-from kit.app.contract import ASSETS, check_name
+from kit.app.contract import APP_ID, ASSETS, check_name
 from kit.bundle import MANIFEST, Bundle
 from kit.errors import BuildError, MissingTool, UnknownName, UsageError
 from kit.files import read
 from kit.manifest import Artifact
 
+# Formats whose runtimes exclude each other in one app, the preferred one first.
+RIVALS = ("executorch", "lite")
 CREDIT = "Photo: dany13, CC BY 2.0"  # flower.jpg of scikit-learn, as its README there says
 _MAX_PICTURE = 64 * 2**20
 
@@ -40,41 +42,63 @@ class Packed:
         return sorted(names)
 
 
-def choose(bundles: Sequence[Bundle], formats: Sequence[str] | None) -> list[Packed]:
-    """Return what is packed of each bundle.
+def check(bundles: Sequence[Bundle], formats: Sequence[str] | None) -> None:
+    """Raise unless some bundles can be in one app.
 
     Args:
         bundles: at least one.
-        formats: whose runtimes the app shall have; None for all that the bundles have.
+        formats: whose runtimes the app gets; None where kit will choose them.
 
     Raises:
         UnknownName: the app has no runtime for a format.
-        UsageError: two bundles have the same name, or nothing of one could run.
+        UsageError: two bundles have the same name, nothing of one could run, or two runtimes
+            exclude each other.
         BuildError: a model file is of a version that its runtime cannot read.
     """
-    for name in formats or ():
-        if name not in RUNTIMES:
-            raise UnknownName.among("runtime of the app", name, RUNTIMES)
-    packed = [_choose(bundle, formats) for bundle in bundles]
-    names = [one.name for one in packed]
+    names = [_name(bundle) for bundle in bundles]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"two bundles are called {name!r}", "rename the folder of one")
-    return packed
+    for name in formats or ():
+        if name not in RUNTIMES:
+            raise UnknownName.among("runtime of the app", name, RUNTIMES)
+    if formats is None:
+        for bundle in bundles:
+            _select(bundle, list(RUNTIMES))
+    else:
+        formats_of(choose(bundles, formats))
 
 
-def _choose(bundle: Bundle, formats: Sequence[str] | None) -> Packed:
-    have = [a.format for a in bundle.manifest.artifacts]
-    wanted = tuple(name for name in have if name in (formats or RUNTIMES))
-    if not wanted:
-        raise UsageError(
-            f"{bundle.path} has {', '.join(have)}, and nothing for "
-            f"{' or '.join(formats or RUNTIMES)}",
-            "build the bundle with another --format, or the app with another --runtime",
-        )
+def choose(bundles: Sequence[Bundle], formats: Sequence[str]) -> list[Packed]:
+    """Return what is packed of each bundle in an app with the runtimes of some formats.
+
+    Raises:
+        UsageError: nothing of a bundle could run.
+        BuildError: a model file is of a version that its runtime cannot read.
+    """
+    return [_choose(bundle, formats) for bundle in bundles]
+
+
+def _choose(bundle: Bundle, formats: Sequence[str]) -> Packed:
+    wanted = _select(bundle, formats)
     for name in wanted:
         check_version(bundle.manifest.artifact(name), RUNTIMES[name], bundle.path)
-    return Packed(check_name(bundle.path.resolve().name), bundle, wanted)
+    return Packed(_name(bundle), bundle, wanted)
+
+
+def _select(bundle: Bundle, formats: Sequence[str]) -> tuple[str, ...]:
+    have = [a.format for a in bundle.manifest.artifacts]
+    wanted = tuple(name for name in have if name in formats)
+    if not wanted:
+        raise UsageError(
+            f"{bundle.path} has {', '.join(have)}, and nothing for {' or '.join(formats)}",
+            "build the bundle with another --format, or the app with another --runtime",
+        )
+    return wanted
+
+
+def _name(bundle: Bundle) -> str:
+    return check_name(bundle.path.resolve().name)
 
 
 def check_version(artifact: Artifact, runtime: Runtime, where: Path) -> None:
@@ -102,12 +126,24 @@ def formats_of(packed: Sequence[Packed]) -> list[str]:
         UsageError: two of their runtimes exclude each other.
     """
     found = [name for name in RUNTIMES if any(name in one.formats for one in packed)]
-    if {"lite", "executorch"} <= set(found):
-        raise UsageError(
-            "lite and executorch cannot be in one app: they bring different versions of fbjni",
-            "name the runtimes, for example --runtime onnx,lite",
-        )
+    if set(RIVALS) <= set(found):
+        raise exclude_each_other()
     return found
+
+
+def exclude_each_other() -> UsageError:
+    """Return the error for two runtimes that cannot be in one app."""
+    return UsageError(
+        f"{' and '.join(RIVALS)} cannot be in one app: they bring different versions of fbjni",
+        "build an app for each: --runtime onnx,executorch, and then --runtime lite "
+        f"--app-id {APP_ID}.lite with another -o",
+    )
+
+
+def find_formats(bundles: Sequence[Bundle]) -> list[str]:
+    """Return the formats of some bundles that the app has a runtime for, in their order."""
+    have = {artifact.format for bundle in bundles for artifact in bundle.manifest.artifacts}
+    return [name for name in RUNTIMES if name in have]
 
 
 def assets(

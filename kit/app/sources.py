@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import kit
-from kit.app.contract import PACKAGE
+from kit.app.contract import APP_ID
 from kit.errors import BuildError, MissingTool
+
+LABEL = "Mobile Kit"  # of an app that is built without --app-id, as in strings.xml
 
 
 def folder() -> Path:
@@ -36,16 +38,30 @@ def resources() -> Path:
     return folder() / "src/main/res"
 
 
-def manifest() -> str:
-    """Return the manifest, with the package's name that Gradle would take from its own file.
+def manifest(app_id: str) -> str:
+    """Return the manifest of an app with an id, as Gradle would complete it.
+
+    Everything that Android keeps by its name is derived from the id (the authority of the
+    provider), so that two apps of kit can be on one device; so is the label, so that people can
+    tell them apart.
 
     Raises:
-        BuildError: it has no place for it.
+        BuildError: it lacks a place for one of them.
     """
     file = folder() / "src/main/AndroidManifest.xml"
     text = file.read_text(encoding="utf-8")
-    if text.count("<manifest ") != 1 or "package=" in text:
+    values = {
+        # Gradle takes both from its own file.
+        "<manifest ": f'<manifest package="{app_id}" ',
+        "<application\n": '<application\n        android:extractNativeLibs="false"\n',
+        "${applicationId}": app_id,
+    }
+    if app_id != APP_ID:
+        values['"@string/app_name"'] = f'"{LABEL} {app_id.rpartition(".")[2]}"'
+    if "package=" in text or any(text.count(place) != 1 for place in values):
         raise BuildError(
             f"{file} is not the manifest of this kit's app", "check out the repository"
         )
-    return text.replace("<manifest ", f'<manifest package="{PACKAGE}" ')
+    for place, value in values.items():
+        text = text.replace(place, value)
+    return text

@@ -12,7 +12,7 @@ from kit.errors import BuildError, MissingTool, OutputError
 
 _APT = {"mvn": "maven"}
 JDK = "openjdk-17-jdk-headless"
-LEAST_JAVA = 11
+MIN_JAVA = 17  # Robolectric needs it, and nothing older is tested
 # On two cores a short-lived JVM is done sooner with its first compiler and no GC threads.
 JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx2g")
 
@@ -69,9 +69,9 @@ def java_version() -> str:
     """
     text = run([find("javac"), "-version"], "javac").strip().removeprefix("javac ")
     first = text.split(".")[0]
-    if first.isdigit() and int(first) < LEAST_JAVA:
+    if first.isdigit() and int(first) < MIN_JAVA:
         raise MissingTool(
-            f"javac is {text}; the app needs {LEAST_JAVA} or newer",
+            f"javac is {text}; the app needs {MIN_JAVA} or newer",
             f"on Debian or Ubuntu: apt-get install {JDK}",
         )
     return text

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kit import terminal
+from kit.commands import _app_build
 from kit.commands._numbers import Finite
 
 if TYPE_CHECKING:
-    from kit.app.build import Built, Options
     from kit.commands._bench import Measured
     from kit.devices._again import Again
 
@@ -26,116 +26,19 @@ DEVICE = click.option(
     "the only device.",
 )
 
+APP_ID = click.option(
+    "--app-id",
+    metavar="ID",
+    help="Of an app that was built with this option. Default: org.mobilekit.demo.",
+)
+
 
 @click.group("app")
 def command() -> None:
     """The Android app: a demo of your models, and latency as an app has it."""
 
 
-@command.command("build")
-@click.argument("bundles", type=_PATH, nargs=-1, required=True, metavar="BUNDLE...")
-@click.option(
-    "--runtime",
-    "runtimes",
-    metavar="R,…",
-    help="Comma-separated formats whose runtimes are packed: onnx, lite, executorch. Default: "
-    "all of the bundles.",
-)
-@click.option(
-    "--abi",
-    "abis",
-    default="arm64-v8a",
-    metavar="A,…",
-    help="Comma-separated kinds of processor. Default: arm64-v8a.",
-)
-@click.option(
-    "--aar",
-    "archives",
-    type=_PATH,
-    multiple=True,
-    metavar="FILE",
-    help="A runtime's Android archive to take instead of Maven's. May be repeated.",
-)
-@click.option(
-    "--debug/--release",
-    default=True,
-    help="Release: shrunk, signed with your key, and not to be measured. Default: debug.",
-)
-@click.option("--keystore", type=_PATH, metavar="FILE", help="Your key for --release.")
-@click.option("--key-alias", default="", metavar="NAME", help="Of a keystore with several keys.")
-@click.option("--picture", type=_PATH, metavar="JPEG", help="What the app opens with.")
-@click.option("-o", "--output", type=_PATH, default=Path("out/app"), help="Default: out/app.")
-@click.option("--json", "as_json", is_flag=True, help="Print build.json instead of a summary.")
-def build(bundles: tuple[Path, ...], output: Path, as_json: bool, **options: Any) -> None:
-    """Put bundles and their runtimes into app.apk, signed and verified, and write build.json.
-
-    Needs a JDK and Maven; neither Android Studio, an SDK nor Gradle.
-    """
-    from kit.app import build as building
-    from kit.commands import _progress
-
-    wanted = _options(**options)
-    with _progress.stages() as say:
-        built = building.build(bundles, output, wanted, say)
-    if as_json:
-        terminal.print_json(built.record, indent=1)
-    else:
-        _summary(built)
-
-
-def _options(
-    runtimes: str | None,
-    abis: str,
-    archives: tuple[Path, ...],
-    debug: bool,
-    keystore: Path | None,
-    key_alias: str,
-    picture: Path | None,
-) -> Options:
-    from kit.app.build import Options
-    from kit.errors import UsageError
-
-    if debug and keystore is not None:
-        raise UsageError("--keystore is for --release", "a debug build has a key of its own")
-    if not debug and keystore is None:
-        raise UsageError("--release needs --keystore FILE", "`keytool -genkeypair` makes one")
-    words = _words(abis)
-    if not words:
-        raise UsageError("--abi names nothing", "for example --abi arm64-v8a")
-    named = None if runtimes is None else _words(runtimes)
-    if named == ():
-        raise UsageError("--runtime names nothing", "for example --runtime onnx,lite")
-    key = None if keystore is None else _key(keystore, key_alias)
-    return Options(named, words, archives, key, picture)
-
-
-def _key(keystore: Path, alias: str) -> Any:
-    import os
-
-    from kit.app.signing import PASSWORD, Key
-
-    password = os.environ.get(PASSWORD)
-    if password is None:
-        password = terminal.ask_secret(f"password of {keystore}")
-    return Key(keystore, alias, password)
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
-
-
-def _summary(built: Built) -> None:
-    record = built.record
-    runtimes = ", ".join(f"{r['name']} {r['version']}" for r in record["runtimes"].values())
-    terminal.echo(
-        f"{built.file}  {record['apk']['size'] / 1e6:.1f} MB  {', '.join(record['abis'])}"
-    )
-    for one in record["bundles"]:
-        terminal.echo(f"  bundle {one['name']}: {', '.join(one['formats'])}")
-    terminal.echo(f"  runtimes: {runtimes}")
-    narrow = [name.rpartition("/")[2] for name in record["not_fit_for_16k_pages"]]
-    pages = "all libraries" if not narrow else f"not {', '.join(dict.fromkeys(narrow))}"
-    terminal.echo(f"  pages of 16 KB: {pages}")
+command.add_command(_app_build.build)
 
 
 @command.command("test")
@@ -181,31 +84,35 @@ def install(apk: Path, choice: str | None) -> None:
     file = apk / building.APK if apk.is_dir() else apk
     with _progress.stages() as say:
         for transport in _devices(choice):
-            warning = device.install(transport, file, say)
-            terminal.echo(f"{transport.serial}: installed")
-            if warning:
-                terminal.echo(f"warning: {warning}", err=True)
+            installed = device.install(transport, file, say)
+            terminal.echo(f"{transport.serial}: installed {installed.app_id}")
+            if installed.warning:
+                terminal.echo(f"warning: {installed.warning}", err=True)
 
 
 @command.command("run")
 @DEVICE
-def run(choice: str | None) -> None:
+@APP_ID
+def run(choice: str | None, app_id: str | None) -> None:
     """Open the app on the device's screen."""
     from kit.app import device
 
+    wanted = _app_build.app_id_of(app_id)
     for transport in _devices(choice):
-        device.open_demo(transport)
+        device.open_demo(transport, wanted)
         terminal.echo(f"{transport.serial}: started")
 
 
 @command.command("uninstall")
 @DEVICE
-def uninstall(choice: str | None) -> None:
+@APP_ID
+def uninstall(choice: str | None, app_id: str | None) -> None:
     """Remove the app and all it keeps from the device."""
     from kit.app import device
 
+    wanted = _app_build.app_id_of(app_id)
     for transport in _devices(choice):
-        there = device.uninstall(transport)
+        there = device.uninstall(transport, wanted)
         terminal.echo(f"{transport.serial}: {'removed' if there else 'it was not there'}")
 
 
@@ -231,7 +138,19 @@ def _connected(serial: str) -> Iterator[Again]:
 @command.command("bench")
 @click.argument("bundles", type=_PATH, nargs=-1, required=True, metavar="BUNDLE...")
 @DEVICE
-@click.option("--format", "names", metavar="F,…", help="Comma-separated formats. Default: all.")
+@click.option(
+    "--app-id",
+    "app_ids",
+    default="org.mobilekit.demo",
+    metavar="ID,…",
+    help="Of the app; several with commas take turns. Default: org.mobilekit.demo.",
+)
+@click.option(
+    "--format",
+    "names",
+    metavar="F,…",
+    help="Comma-separated formats. Default: those of the bundle that the app has.",
+)
 @click.option("--threads", type=click.IntRange(1, 64), default=1, help="Default: 1.")
 @click.option("--quick", is_flag=True, help="One process each: a look, not a result to quote.")
 @click.option("--official", is_flag=True, help="1024 samples and 60 s in each of 3 processes.")
@@ -252,7 +171,11 @@ def _connected(serial: str) -> Iterator[Again]:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def bench(
-    bundles: tuple[Path, ...], choice: str | None, output: str | None, **options: Any
+    bundles: tuple[Path, ...],
+    choice: str | None,
+    app_ids: str,
+    output: str | None,
+    **options: Any,
 ) -> None:
     """Latency of BUNDLE inside of the app that is installed, by the plan of `kit bench`.
 
@@ -262,23 +185,29 @@ def bench(
     from kit.commands import _bench
     from kit.commands.bench import show
     from kit.devices import _select
+    from kit.errors import UsageError
     from kit.results import store
 
     given = tuple(dict.fromkeys(bundles))
     _bench.check(options, len(given))
+    apps = tuple(_app_build.app_id_of(app_id) for app_id in _app_build.words(app_ids))
+    if not apps:
+        raise UsageError("--app-id names nothing", "for example --app-id org.mobilekit.demo")
     serials = _select.serials(choice)
     file = None if output is None else Path(output)
     folder = output is not None and (len(given) * len(serials) > 1 or _bench.is_folder(output))
     if file is not None:
         _bench.check_output(file, folder)
-    measured = [_measure(serial, given, options) for serial in serials]
+    measured = [_measure(serial, given, apps, options) for serial in serials]
     if file is not None:
         for result, place in _bench.files(measured, given, file, folder):
             store.write(result, place)
     show(measured, options["as_json"], False)
 
 
-def _measure(serial: str, bundles: tuple[Path, ...], options: dict[str, Any]) -> Measured:
+def _measure(
+    serial: str, bundles: tuple[Path, ...], apps: tuple[str, ...], options: dict[str, Any]
+) -> Measured:
     from contextlib import closing
 
     from kit.app import measuring
@@ -290,6 +219,6 @@ def _measure(serial: str, bundles: tuple[Path, ...], options: dict[str, Any]) ->
     wanted = plan({**options, "sustained": None})
     with _progress.steps(auto_refresh=False) as update, closing(adb.open(serial)) as device:
         names = formats(options["names"])
-        results = measuring.measure_all(bundles, names, wanted, update, device)
+        results = measuring.measure_all(bundles, names, wanted, update, device, apps)
         _bench.warn(device)
         return Measured(serial, results)

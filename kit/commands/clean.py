@@ -39,13 +39,14 @@ def command(choice: str | None) -> None:
 def _clean(serial: str) -> None:
     from contextlib import closing
 
-    from kit.app import device
+    from kit.app import contract, device
     from kit.devices import _select, adb
     from kit.devices._again import Again
 
     with closing(Again(_select.open_transport(serial))) as transport:
         freed = adb.clean(transport)
-        app = device.installed(transport)
+        apps = device.list_apps(transport)
     terminal.echo(f"{serial}: {freed / 1e6:.1f} MB removed")
-    if app:
-        terminal.echo(f"{serial}: the app stays; kit app uninstall removes it", err=True)
+    for app_id in apps:
+        named = "" if app_id == contract.APP_ID else f" --app-id {app_id}"
+        terminal.echo(f"{serial}: {app_id} stays; kit app uninstall{named} removes it", err=True)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import PictureError
+from kit.images import color
 from kit.images.sets import Picture
 from kit.manifest import Preprocessing
 
@@ -34,7 +35,7 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 
 
 def decode(data: bytes, name: str) -> Image:
-    """Return the picture upright and in RGB; transparency becomes white.
+    """Return the picture upright and in sRGB; transparency becomes white.
 
     Of an animation it is the first frame; 16-bit grey keeps its upper 8 bits.
 
@@ -56,7 +57,7 @@ def decode(data: bytes, name: str) -> Image:
             _check_size(*image.size, name)
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
-            return _rgb(image, name)
+            return _rgb(color.to_srgb(image), name)
     except Image.DecompressionBombError as exc:
         raise PictureError(
             f"{name} has more than {MAX_JPEG_PIXELS // 10**6} million pixels", "make it smaller"

@@ -27,6 +27,9 @@ import org.json.JSONObject;
 public final class Bundle {
     private static final String MANIFEST = "bundle.json";
 
+    /** Bytes before the numbers of a NumPy file, at most. */
+    private static final int NPY_HEADER = 1 << 17;
+
     /** Held while a model is unpacked, as two threads may want the same one. */
     private static final Object UNPACKING = new Object();
 
@@ -165,6 +168,37 @@ public final class Bundle {
         return new Golden(input, wanted, manifest.artifact(format).floor);
     }
 
+    /**
+     * The golden input that is measured with, the first one: {@code [3, height, width]} row by row.
+     * All of the file is checked, and little of it kept: what is measured includes memory.
+     */
+    public float[] firstInput(String format) throws KitException {
+        if (!manifest.golden.containsKey(format)) {
+            throw new KitException("The bundle has no golden answers of " + format);
+        }
+        long row = Float.BYTES;
+        for (long side : manifest.shape) {
+            row *= side;
+        }
+        Beginning beginning = new Beginning(NPY_HEADER + row);
+        copyInto(manifest.goldenInput, beginning);
+        return Npy.firstRow(beginning.toByteArray(), manifest.goldenInput);
+    }
+
+    /** Keeps the first bytes that are written to it. */
+    private static final class Beginning extends ByteArrayOutputStream {
+        private final long limit;
+
+        Beginning(long limit) {
+            this.limit = limit;
+        }
+
+        @Override
+        public synchronized void write(byte[] data, int from, int length) {
+            super.write(data, from, (int) Math.min(length, limit - size()));
+        }
+    }
+
     public String modelSha256(String format) throws KitException {
         return manifest.entry(manifest.artifact(format).file).sha256;
     }
@@ -221,12 +255,16 @@ public final class Bundle {
 
     private byte[] read(String path) throws KitException {
         ByteArrayOutputStream data = new ByteArrayOutputStream();
+        copyInto(path, data);
+        return data.toByteArray();
+    }
+
+    private void copyInto(String path, OutputStream data) throws KitException {
         try {
             copyChecked(path, data);
         } catch (IOException e) {
             throw new KitException("Cannot read " + path + " of the bundle: " + e.getMessage(), e);
         }
-        return data.toByteArray();
     }
 
     private void copyChecked(String path, OutputStream out) throws IOException, KitException {

@@ -51,11 +51,6 @@ public final class Golden {
         this.floor = floor;
     }
 
-    /** The first input, {@code [3, height, width]} row by row: the one that is measured with. */
-    public float[] firstInput() {
-        return inputs.row(0);
-    }
-
     /** Runs every golden input. */
     Report check(Model model) throws KitException {
         double signal = 0;

@@ -27,6 +27,30 @@ final class Npy {
     /** Takes the content of a file apart; {@code name} is for messages. */
     static Npy parse(byte[] file, String name) throws KitException {
         ByteBuffer data = ByteBuffer.wrap(file).order(ByteOrder.LITTLE_ENDIAN);
+        int[] shape = header(data, name);
+        FloatBuffer values = data.slice().order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer();
+        if (values.remaining() != size(shape, 0)) {
+            throw new KitException(name + " has " + values.remaining() + " numbers, not those"
+                    + " of its shape");
+        }
+        return new Npy(shape, values);
+    }
+
+    /** Takes the first row from the beginning of a file, which may lack the others. */
+    static float[] firstRow(byte[] file, String name) throws KitException {
+        ByteBuffer data = ByteBuffer.wrap(file).order(ByteOrder.LITTLE_ENDIAN);
+        long length = size(header(data, name), 1);
+        FloatBuffer values = data.slice().order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer();
+        if (values.remaining() < length) {
+            throw new KitException(name + " is cut off");
+        }
+        float[] row = new float[(int) length];
+        values.get(row);
+        return row;
+    }
+
+    /** Reads up to the first number, and returns the shape. */
+    private static int[] header(ByteBuffer data, String name) throws KitException {
         for (byte expected : MAGIC) {
             if (!data.hasRemaining() || data.get() != expected) {
                 throw new KitException(name + " is not a NumPy file");
@@ -43,13 +67,7 @@ final class Npy {
         }
         byte[] header = new byte[length];
         data.get(header);
-        int[] shape = shape(new String(header, StandardCharsets.ISO_8859_1), name);
-        FloatBuffer values = data.slice().order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer();
-        if (values.remaining() != size(shape, 0)) {
-            throw new KitException(name + " has " + values.remaining() + " numbers, not those"
-                    + " of its shape");
-        }
-        return new Npy(shape, values);
+        return shape(new String(header, StandardCharsets.ISO_8859_1), name);
     }
 
     int rows() {

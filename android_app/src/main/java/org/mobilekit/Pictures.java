@@ -36,7 +36,11 @@ public final class Pictures {
         if (bitmap == null) {
             throw new KitException("This picture is damaged");
         }
-        return upright(bitmap, orientation(source));
+        Bitmap turned = upright(bitmap, orientation(source));
+        if (turned != bitmap) {
+            bitmap.recycle(); // now, as both may take 100 MB
+        }
+        return turned;
     }
 
     /** Which pixels to keep while decoding: every one, every second, every fourth. */

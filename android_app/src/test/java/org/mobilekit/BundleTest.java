@@ -1,13 +1,16 @@
 package org.mobilekit;
 
+import static org.junit.Assert.assertArrayEquals;
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertFalse;
 import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 
+import com.sun.management.ThreadMXBean;
 import java.io.ByteArrayInputStream;
 import java.io.File;
 import java.io.FileNotFoundException;
+import java.lang.management.ManagementFactory;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.util.Arrays;
@@ -46,6 +49,25 @@ public final class BundleTest {
         assertEquals(1000, bundle.labels().size());
         assertEquals(Digest.sha256(Files.readAllBytes(new File(at, "bundle.json").toPath())),
                 bundle.hash);
+    }
+
+    @Test
+    public void theInputThatIsMeasuredWithIsTheFirstOne() throws Exception {
+        File at = pushed();
+        Bundle bundle = open(at);
+        File file = new File(at, "golden/input.npy");
+        Npy all = Npy.parse(Files.readAllBytes(file.toPath()), "input.npy");
+        ThreadMXBean memory = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+        long thread = Thread.currentThread().getId();
+        bundle.firstInput("onnx"); // classes are loaded
+        long before = memory.getThreadAllocatedBytes(thread);
+        float[] first = bundle.firstInput("onnx");
+        long taken = memory.getThreadAllocatedBytes(thread) - before;
+        assertArrayEquals(all.row(0), first, 0f);
+        assertTrue(taken + " bytes of " + file.length(), taken < file.length() / 2);
+        assertTrue(refused(() -> bundle.firstInput("tflite")).contains("tflite"));
+        Samples.damage(file); // behind the first row
+        assertTrue(refused(() -> bundle.firstInput("onnx")).contains("was altered"));
     }
 
     @Test

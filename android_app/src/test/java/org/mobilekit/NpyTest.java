@@ -34,6 +34,17 @@ public final class NpyTest {
     }
 
     @Test
+    public void theFirstRowNeedsNoMoreOfTheFile() throws Exception {
+        byte[] whole = file("<f4", "2, 3", 1, 2, 3, 4, 5, 6);
+        float[] row = {1, 2, 3};
+        assertArrayEquals(row, Npy.firstRow(whole, "x"), 0f);
+        assertArrayEquals(row, Npy.firstRow(Arrays.copyOf(whole, whole.length - 12), "x"), 0f);
+        KitException e = assertThrows(KitException.class,
+                () -> Npy.firstRow(Arrays.copyOf(whole, whole.length - 16), "x.npy"));
+        assertEquals("x.npy is cut off", e.getMessage());
+    }
+
+    @Test
     public void whatItIsNotIsSaid() {
         refused("is not a NumPy file", new byte[] {1, 2, 3});
         refused("is not a NumPy file", new byte[0]);

@@ -2,6 +2,7 @@ package org.mobilekit;
 
 import static org.junit.Assert.assertArrayEquals;
 import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertFalse;
 import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 
@@ -10,7 +11,13 @@ import android.graphics.Color;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.FileNotFoundException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.Paths;
 import java.util.Arrays;
+import java.util.List;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.junit.Test;
 import org.junit.runner.RunWith;
 import org.robolectric.RobolectricTestRunner;
@@ -24,6 +31,7 @@ import org.robolectric.annotation.GraphicsMode;
 public final class PicturesTest {
     private static final int WIDTH = 3;
     private static final int HEIGHT = 2;
+    private static final int ROUNDING_LEVELS = 2;
 
     /** A picture whose pixels tell where they were: 10 * y + x in blue. */
     private static Bitmap numbered() {
@@ -74,6 +82,48 @@ public final class PicturesTest {
         out.write(exif);
         out.write(jpeg, 2, jpeg.length - 2);
         return out.toByteArray();
+    }
+
+    /** What JPEG, orientation and profile come to is what the kit calibrated with. */
+    @Test
+    public void photosWithoutAProfileOfTheirOwnAreEqualToTheKits() throws Exception {
+        for (Path photo : photos("same")) {
+            assertEquals(photo + ": largest difference in levels", 0, farthest(photo));
+        }
+    }
+
+    /** Both convert to sRGB: by Skia here and by Little CMS there, which round differently. */
+    @Test
+    public void photosInWiderColoursAreConvertedAsByTheKit() throws Exception {
+        for (Path photo : photos("converted")) {
+            int farthest = farthest(photo);
+            assertTrue(photo + ": " + farthest + " levels", farthest <= ROUNDING_LEVELS);
+        }
+    }
+
+    private static List<Path> photos(String kind) throws Exception {
+        try (Stream<Path> files = Files.list(Samples.folder().resolve("photos").resolve(kind))) {
+            List<Path> photos = files.filter(file -> file.toString().endsWith(".jpg"))
+                    .collect(Collectors.toList());
+            assertFalse(photos.isEmpty());
+            return photos;
+        }
+    }
+
+    /** The largest difference of a value of 0..255 between this photo here and in the kit. */
+    private static int farthest(Path photo) throws Exception {
+        Bundle bundle = Bundle.open(Samples.BUNDLE, Store.folder(
+                Samples.folder().resolve("assets/bundles").resolve(Samples.BUNDLE).toFile()));
+        Bitmap bitmap = Pictures.decode(() -> Files.newInputStream(photo));
+        int[] got = bundle.preprocess().cropped(new BitmapPixels(bitmap));
+        byte[] wanted = Files.readAllBytes(
+                Paths.get(photo.toString().replace(".jpg", ".u8")));
+        assertEquals(wanted.length, got.length);
+        int farthest = 0;
+        for (int i = 0; i < got.length; i++) {
+            farthest = Math.max(farthest, Math.abs((wanted[i] & 255) - got[i]));
+        }
+        return farthest;
     }
 
     @Test

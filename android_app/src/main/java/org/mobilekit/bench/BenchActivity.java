@@ -13,7 +13,8 @@ import org.mobilekit.Contract;
 
 /**
  * Measures once, without a window of its own, and finishes. Started by `kit app bench` with the
- * extras that `contract.json` lists; the manifest lets only adb's shell start it.
+ * extras that `contract.json` lists; the manifest lets nobody start it who lacks the permission
+ * that adb's shell holds.
  *
  * <p>Whatever is asked, a result file comes: bad extras give one that says which and why.
  */

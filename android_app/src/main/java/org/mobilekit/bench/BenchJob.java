@@ -49,7 +49,7 @@ final class BenchJob {
     void run() throws StageException {
         Bundle bundle = stage("load", () -> Bundle.open(context, options.bundle));
         record.bundleHash = bundle.hash;
-        float[] input = stage("input", () -> bundle.golden(options.format).firstInput());
+        float[] input = stage("input", () -> bundle.firstInput(options.format));
         File model = stage("load", () -> unpacked(bundle));
         record.modelSha256 = stage("load", () -> bundle.modelSha256(options.format));
         ModelRuntime runtime = stage("load", () -> Runtimes.create(options.format));

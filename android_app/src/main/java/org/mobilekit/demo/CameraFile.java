@@ -13,7 +13,10 @@ import java.io.FileNotFoundException;
 
 /** One file in the app's cache that the camera app may write to; the demo reads it. */
 public final class CameraFile extends ContentProvider {
-    static final Uri URI = Uri.parse("content://org.mobilekit.demo.camera/picture.jpg");
+    /** The address of the file; its authority is the manifest's, which depends on the app's id. */
+    static Uri uri(Context context) {
+        return Uri.parse("content://" + context.getPackageName() + ".camera/picture.jpg");
+    }
 
     static File file(Context context) {
         return new File(context.getCacheDir(), "camera.jpg");
@@ -26,7 +29,7 @@ public final class CameraFile extends ContentProvider {
 
     @Override
     public ParcelFileDescriptor openFile(Uri uri, String mode) throws FileNotFoundException {
-        if (!URI.equals(uri)) {
+        if (!uri(getContext()).equals(uri)) {
             throw new FileNotFoundException(uri.toString());
         }
         return ParcelFileDescriptor.open(file(getContext()), ParcelFileDescriptor.parseMode(mode));

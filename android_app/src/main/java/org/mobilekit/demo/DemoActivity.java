@@ -24,6 +24,7 @@ public final class DemoActivity extends Activity {
     protected void onCreate(Bundle state) {
         super.onCreate(state);
         setContentView(R.layout.demo);
+        SafeArea.pad(findViewById(R.id.screen));
         screen = new DemoScreen(this);
         session = (DemoSession) getLastNonConfigurationInstance();
         boolean fresh = session == null;
@@ -58,11 +59,12 @@ public final class DemoActivity extends Activity {
                 .addCategory(Intent.CATEGORY_OPENABLE).setType("image/*"), CHOOSE);
     }
 
-    private static Intent cameraIntent() {
+    private Intent cameraIntent() {
+        Uri target = CameraFile.uri(this);
         Intent intent = new Intent(MediaStore.ACTION_IMAGE_CAPTURE)
-                .putExtra(MediaStore.EXTRA_OUTPUT, CameraFile.URI)
+                .putExtra(MediaStore.EXTRA_OUTPUT, target)
                 .addFlags(Intent.FLAG_GRANT_WRITE_URI_PERMISSION);
-        intent.setClipData(ClipData.newRawUri(null, CameraFile.URI));
+        intent.setClipData(ClipData.newRawUri(null, target));
         return intent;
     }
 
@@ -81,7 +83,7 @@ public final class DemoActivity extends Activity {
             return;
         }
         if (request == CAMERA) {
-            session.choose(session.choice.withPicture(CameraFile.URI.toString()));
+            session.choose(session.choice.withPicture(CameraFile.uri(this).toString()));
         } else if (request == CHOOSE && data != null && data.getData() != null) {
             keep(data.getData());
             session.choose(session.choice.withPicture(data.getData().toString()));

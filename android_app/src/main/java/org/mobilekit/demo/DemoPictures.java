@@ -26,11 +26,17 @@ final class DemoPictures {
     /** Returns the picture of a source; see {@link Choice#picture}. */
     Bitmap get(String source) throws KitException {
         // A camera writes all its pictures to the same file, so that one is read each time.
-        if (!source.equals(from) || source.equals(CameraFile.URI.toString())) {
+        if (!source.equals(from) || isCamera(source)) {
+            decoded = null; // a picture takes up to 100 MB: not two at once
+            from = null;
             decoded = Pictures.decode(() -> open(source));
             from = source;
         }
         return decoded;
+    }
+
+    private boolean isCamera(String source) {
+        return source.equals(CameraFile.uri(context).toString());
     }
 
     /**
@@ -61,7 +67,7 @@ final class DemoPictures {
         if (source.equals(Choice.OWN_PICTURE)) {
             return own();
         }
-        if (source.equals(CameraFile.URI.toString())) {
+        if (isCamera(source)) {
             return new FileInputStream(CameraFile.file(context));
         }
         return context.getContentResolver().openInputStream(Uri.parse(source));

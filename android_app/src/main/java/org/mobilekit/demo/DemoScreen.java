@@ -115,7 +115,7 @@ final class DemoScreen {
         if (!session.bundles.equals(spinner.getTag())) {
             spinner.setTag(session.bundles);
             ArrayAdapter<String> names = new ArrayAdapter<>(activity,
-                    android.R.layout.simple_spinner_item, session.bundles);
+                    R.layout.bundle, session.bundles);
             names.setDropDownViewResource(android.R.layout.simple_spinner_dropdown_item);
             spinner.setAdapter(names);
         }

@@ -28,7 +28,7 @@ public final class ProbabilityBar extends View {
         paint.setColor(getContext().getColor(R.color.ground));
         bar(canvas, getWidth());
         paint.setColor(getContext().getColor(R.color.accent));
-        paint.setAlpha(best ? 255 : 110);
+        paint.setAlpha(best ? 255 : 170);
         bar(canvas, Math.max((float) share * getWidth(), getHeight())); // at least a dot
     }
 

@@ -1,5 +1,7 @@
 package org.mobilekit.demo;
 
+import static org.junit.Assert.assertEquals;
+
 import android.app.Activity;
 import android.content.Context;
 import android.graphics.Bitmap;
@@ -43,7 +45,7 @@ abstract class DemoTest {
     DemoActivity start(Bundle state) throws Exception {
         controller = Robolectric.buildActivity(DemoActivity.class);
         controller.create(state).start();
-        controller.resume().visible();
+        controller.resume().visible().windowFocusChanged(true);
         return settled();
     }
 
@@ -68,8 +70,17 @@ abstract class DemoTest {
         return ((TextView) answer(activity, rank).findViewById(R.id.label)).getText().toString();
     }
 
-    /** What the workstation's ONNX Runtime sees in the same picture. */
-    static JSONObject expected() throws Exception {
+    /** Asserts that a screen shows what the workstation's ONNX Runtime sees in the app's picture. */
+    static void assertAnswersAsTheWorkstation(DemoActivity activity) throws Exception {
+        JSONObject expected = expected();
+        if (expected.getBoolean("clear")) {
+            assertEquals(expected.getString("label"), label(activity, 0));
+        }
+        assertEquals(expected.getDouble("probability"),
+                activity.session().answers.get(0).probability, 0.02);
+    }
+
+    private static JSONObject expected() throws Exception {
         Path file = Samples.folder().resolve("expected.json");
         return new JSONObject(new String(Files.readAllBytes(file), StandardCharsets.UTF_8));
     }

@@ -46,6 +46,13 @@ final class Screens {
 
     /** Writes NAME.png into the folder for screenshots, and returns the picture. */
     static Bitmap photograph(Activity activity, String name) throws Exception {
+        Bitmap bitmap = pixels(activity);
+        write(bitmap, name);
+        return bitmap;
+    }
+
+    /** Returns what is on the screen. */
+    static Bitmap pixels(Activity activity) {
         View view = activity.getWindow().getDecorView();
         Bitmap bitmap =
                 Bitmap.createBitmap(view.getWidth(), view.getHeight(), Bitmap.Config.ARGB_8888);
@@ -54,7 +61,6 @@ final class Screens {
                 new Handler(Looper.getMainLooper()));
         Shadows.shadowOf(Looper.getMainLooper()).idle();
         assertEquals(PixelCopy.SUCCESS, result.get());
-        write(bitmap, name);
         return bitmap;
     }
 

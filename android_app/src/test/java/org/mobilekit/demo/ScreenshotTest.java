@@ -4,9 +4,11 @@ import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertTrue;
 
 import android.graphics.Bitmap;
+import android.text.Layout;
 import android.util.TypedValue;
 import android.view.View;
 import android.widget.ScrollView;
+import android.widget.TextView;
 import java.util.Arrays;
 import java.util.List;
 import org.junit.Before;
@@ -27,6 +29,9 @@ import org.robolectric.annotation.GraphicsMode;
 @Config(sdk = 34)
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
 public final class ScreenshotTest {
+    /** As long as those that kit gives; with a second bundle there is a list of them. */
+    private static final String LONG_NAME = "mobilenet_v2-160-int8-per-channel-percentile";
+
     @Parameter(0)
     public String name;
 
@@ -47,6 +52,8 @@ public final class ScreenshotTest {
                 new Object[] {"small", "w320dp-h1400dp-notnight-xhdpi", 1f},
                 new Object[] {"landscape", "w891dp-h411dp-land-notnight-420dpi", 1f},
                 new Object[] {"landscape-dark", "w891dp-h411dp-land-night-420dpi", 1f},
+                new Object[] {"split", "w411dp-h400dp-notnight-420dpi", 1.3f},
+                new Object[] {"tablet", "w800dp-h1280dp-notnight-xhdpi", 1f},
                 new Object[] {"right-to-left", "ar-ldrtl-w411dp-h1440dp-notnight-420dpi", 1f});
     }
 
@@ -60,20 +67,26 @@ public final class ScreenshotTest {
     @Test
     public void photograph() throws Exception {
         Screens.installCamera(RuntimeEnvironment.getApplication());
+        if (!name.startsWith("light") && !name.startsWith("dark")) { // which are shown to people
+            Samples.push(RuntimeEnvironment.getApplication().getFilesDir(), LONG_NAME);
+        }
         try (ActivityController<DemoActivity> controller =
                 Robolectric.buildActivity(DemoActivity.class).setup()) {
             DemoActivity activity = controller.get();
             Screens.settle(activity.session());
-            activity.findViewById(R.id.again).performClick();
-            activity.findViewById(R.id.again).performClick();
-            activity.findViewById(R.id.check).performClick();
+            Fingers.tap(activity, R.id.again);
+            Fingers.tap(activity, R.id.again);
+            Fingers.tap(activity, R.id.check);
             Screens.settle(activity.session());
+            ScrollView scroll = activity.findViewById(R.id.scroll);
+            scroll.scrollTo(0, 0);
             Bitmap picture = Screens.photograph(activity, name);
             int ground = activity.getColor(R.color.ground);
             assertEquals("the background is the theme's", ground,
                     picture.getPixel(picture.getWidth() / 2, 2));
             bars(activity);
-            touchable(activity.findViewById(R.id.scroll));
+            touchable(scroll);
+            unbroken(activity);
         }
     }
 
@@ -85,6 +98,18 @@ public final class ScreenshotTest {
             TypedValue value = new TypedValue();
             boolean found = activity.getTheme().resolveAttribute(attribute, value, true);
             assertEquals(light, found && value.data != 0);
+        }
+    }
+
+    /** No word is broken over two lines because a layout is too narrow for it. */
+    private static void unbroken(DemoActivity activity) {
+        for (int id : new int[] {R.id.choose, R.id.camera, R.id.again, R.id.check}) {
+            TextView button = activity.findViewById(id);
+            Layout lines = button.getLayout();
+            for (int i = 1; i < lines.getLineCount(); i++) {
+                char before = button.getText().charAt(lines.getLineStart(i) - 1);
+                assertTrue(button.getText() + " is broken", Character.isWhitespace(before));
+            }
         }
     }
 

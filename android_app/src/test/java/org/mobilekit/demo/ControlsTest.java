@@ -1,0 +1,194 @@
+package org.mobilekit.demo;
+
+import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertNotNull;
+import static org.junit.Assert.assertTrue;
+
+import android.content.Intent;
+import android.graphics.Bitmap;
+import android.graphics.Color;
+import android.provider.MediaStore;
+import android.view.KeyEvent;
+import android.view.View;
+import android.view.ViewGroup;
+import android.widget.Button;
+import android.widget.RadioButton;
+import android.widget.RadioGroup;
+import android.widget.Spinner;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.List;
+import org.junit.Before;
+import org.junit.Test;
+import org.junit.runner.RunWith;
+import org.mobilekit.Samples;
+import org.robolectric.ParameterizedRobolectricTestRunner;
+import org.robolectric.ParameterizedRobolectricTestRunner.Parameter;
+import org.robolectric.ParameterizedRobolectricTestRunner.Parameters;
+import org.robolectric.RuntimeEnvironment;
+import org.robolectric.Shadows;
+import org.robolectric.annotation.Config;
+import org.robolectric.annotation.GraphicsMode;
+
+/** Each control of each layout, with a finger and with keys. */
+@RunWith(ParameterizedRobolectricTestRunner.class)
+@Config(sdk = 34)
+@GraphicsMode(GraphicsMode.Mode.NATIVE)
+public final class ControlsTest extends DemoTest {
+    private static final int[] ENTERS = {KeyEvent.KEYCODE_DPAD_CENTER, KeyEvent.KEYCODE_ENTER};
+
+    @Parameter(0)
+    public String qualifiers;
+
+    @Parameters(name = "{0}")
+    public static List<Object[]> layouts() {
+        return Arrays.asList(
+                new Object[] {"w411dp-h891dp-420dpi"},
+                new Object[] {"w891dp-h411dp-land-420dpi"},
+                new Object[] {"ar-ldrtl-w320dp-h640dp-xhdpi"});
+    }
+
+    /** What a person does to a view. */
+    private interface Act {
+        void on(View view) throws Exception;
+    }
+
+    private DemoActivity activity;
+
+    @Before
+    public void open() throws Exception {
+        RuntimeEnvironment.setQualifiers(qualifiers);
+        Screens.installCamera(RuntimeEnvironment.getApplication());
+        Samples.push(context.getFilesDir(), "second");
+        activity = start(null);
+    }
+
+    @Test
+    public void aFingerWorksThemAll() throws Exception {
+        workAll(Fingers::tap);
+    }
+
+    @Test
+    public void keysWorkThemAll() throws Exception {
+        for (int key : ENTERS) {
+            workAll(view -> Fingers.press(view, key));
+        }
+    }
+
+    private void workAll(Act act) throws Exception {
+        List<Integer> worked = new ArrayList<>();
+        for (View control : controls(activity.getWindow().getDecorView())) {
+            if (control instanceof RadioButton) {
+                worked.add(R.id.formats);
+            } else {
+                worked.add(control.getId());
+            }
+        }
+        List<Integer> known = new ArrayList<>(
+                Arrays.asList(R.id.choose, R.id.camera, R.id.again, R.id.bundles));
+        known.addAll(Collections.nCopies(activity.session().formats.size(), R.id.formats));
+        known.addAll(Arrays.asList(R.id.fewer, R.id.more, R.id.check));
+        assertEquals("controls that this test does not know", known, worked);
+        pictures(act);
+        inferences(act);
+        runtimes(act);
+        threads(act);
+        bundles(act);
+    }
+
+    private void pictures(Act act) throws Exception {
+        act.on(activity.findViewById(R.id.choose));
+        assertEquals(Intent.ACTION_OPEN_DOCUMENT, asked());
+        act.on(activity.findViewById(R.id.camera));
+        assertEquals(MediaStore.ACTION_IMAGE_CAPTURE, asked());
+    }
+
+    private String asked() {
+        Intent intent = Shadows.shadowOf(activity).getNextStartedActivity();
+        assertNotNull("nothing was started", intent);
+        return intent.getAction();
+    }
+
+    private void inferences(Act act) throws Exception {
+        int before = activity.session().times.size();
+        act.on(activity.findViewById(R.id.again));
+        settled();
+        assertEquals(before + 1, activity.session().times.size());
+        act.on(activity.findViewById(R.id.check));
+        settled();
+        assertNotNull(activity.session().report);
+    }
+
+    private void runtimes(Act act) throws Exception {
+        for (String format : new String[] {"lite", "onnx"}) {
+            act.on(segment(format));
+            settled();
+            assertEquals(format, activity.session().choice.format);
+            assertTrue(((RadioButton) segment(format)).isChecked());
+        }
+    }
+
+    private View segment(String format) {
+        return ((RadioGroup) activity.findViewById(R.id.formats)).findViewWithTag(format);
+    }
+
+    private void threads(Act act) throws Exception {
+        act.on(activity.findViewById(R.id.more));
+        settled();
+        assertEquals(2, activity.session().choice.threads);
+        act.on(activity.findViewById(R.id.fewer));
+        settled();
+        assertEquals(1, activity.session().choice.threads);
+    }
+
+    private void bundles(Act act) throws Exception {
+        String before = activity.session().choice.bundle;
+        act.on(activity.findViewById(R.id.bundles));
+        int other = 1 - activity.session().bundles.indexOf(before);
+        Fingers.tapInList(other);
+        settled();
+        settled();
+        assertEquals(activity.session().bundles.get(other), activity.session().choice.bundle);
+    }
+
+    @Test
+    public void theTabulatorKeyComesByThemAll() {
+        List<View> stops = Fingers.tabStops(activity);
+        for (View control : controls(activity.getWindow().getDecorView())) {
+            if (control.isEnabled()) {
+                assertTrue("no way by keys to " + control, stops.contains(control));
+            }
+        }
+    }
+
+    @Test
+    public void whatIsFocusedIsSeen() throws Exception {
+        for (View control : controls(activity.getWindow().getDecorView())) {
+            if (control.isEnabled()) {
+                Fingers.focus(control);
+                android.graphics.Rect at = Fingers.reveal(control);
+                Bitmap picture = Screens.pixels(activity);
+                int edge = picture.getPixel(at.centerX(), at.top + 1);
+                assertEquals("the edge of " + control, activity.getColor(R.color.ink), edge);
+            }
+        }
+    }
+
+    /** The visible controls below a view, from top to bottom. */
+    private static List<View> controls(View view) {
+        List<View> found = new ArrayList<>();
+        if (view.getVisibility() != View.VISIBLE) {
+            return found;
+        }
+        if (view instanceof Button || view instanceof Spinner) {
+            found.add(view);
+        } else if (view instanceof ViewGroup) {
+            ViewGroup group = (ViewGroup) view;
+            for (int i = 0; i < group.getChildCount(); i++) {
+                found.addAll(controls(group.getChildAt(i)));
+            }
+        }
+        return found;
+    }
+}

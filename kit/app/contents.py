@@ -1,0 +1,90 @@
+"""What an installed app was built with: the names of the files in its APK."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+
+from kit import files
+from kit.app import contract
+from kit.app.device import find_apk
+from kit.bundle import Bundle
+from kit.devices._store import ROOT
+from kit.devices._transport import Transport, quote
+
+# Enough for the list of some 2000 files, which stands at the end of a zip.
+_TAIL = 1 << 18
+
+
+class Apps:
+    """Installed apps and the model files in them.
+
+    Args:
+        models: by the app's id, ``BUNDLE/FILE`` of each file of a bundle that is in its APK.
+    """
+
+    def __init__(self, models: dict[str, frozenset[str]]) -> None:
+        self._models = models
+
+    @property
+    def ids(self) -> list[str]:
+        """Return the ids of the apps."""
+        return list(self._models)
+
+    def find(self, model: str) -> str:
+        """Return the id of the app that has ``BUNDLE/FILE``.
+
+        It is the first one where none says so: bundles can be pushed into an app's own files.
+        """
+        return next((id_ for id_, found in self._models.items() if model in found), self.ids[0])
+
+    def missing(self, bundle: Bundle, name: str) -> list[str]:
+        """Return the formats of a bundle, called `name` in the apps, that no app has.
+
+        None is missing of a bundle that no app lists, as it may have been pushed.
+        """
+        listed = frozenset().union(*self._models.values())
+        absent = [
+            artifact.format
+            for artifact in bundle.manifest.artifacts
+            if f"{name}/{artifact.file}" not in listed
+        ]
+        return [] if len(absent) == len(bundle.manifest.artifacts) else absent
+
+
+def look(transport: Transport, app_ids: Sequence[str]) -> Apps:
+    """Look into the APKs of installed apps.
+
+    Raises:
+        DeviceError: the device cannot be reached.
+    """
+    return Apps({app_id: _list_models(transport, app_id) for app_id in app_ids})
+
+
+def _list_models(transport: Transport, app_id: str) -> frozenset[str]:
+    prefix = f"assets/{contract.ASSETS['bundles']}/"
+    names = _list_files(transport, app_id)
+    return frozenset(name.removeprefix(prefix) for name in names if name.startswith(prefix))
+
+
+def _list_files(transport: Transport, app_id: str) -> list[str]:
+    """Return the names of the files in an APK; none where the device does not let it be read."""
+    apk = find_apk(transport, app_id)
+    if apk is None:
+        return []
+    remote = f"{ROOT}/{app_id}.tail"
+    copied = transport.shell(
+        f"{quote(['mkdir', '-p', ROOT])} && tail -c {_TAIL} {quote([apk])} >{quote([remote])}"
+    )
+    try:
+        if copied.code != 0:
+            return []
+        with files.temporary_folder() as folder:
+            tail = folder / "tail"
+            transport.pull(remote, tail, _TAIL)
+            with zipfile.ZipFile(tail) as archive:
+                return archive.namelist()
+    except zipfile.BadZipFile:
+        return []
+    finally:
+        transport.shell(quote(["rm", "-f", remote]))

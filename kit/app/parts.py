@@ -1,0 +1,182 @@
+"""The runtimes that go into an app: which ones, and the files that each consists of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kit.app import aar, maven, packing
+from kit.app.aar import Aar
+from kit.app.artifacts import RUNTIMES
+from kit.app.contract import APP_ID
+from kit.app.maven import Say
+from kit.app.packing import RIVALS, Packed
+from kit.bundle import Bundle
+from kit.errors import MissingTool, UsageError
+
+
+@dataclass(frozen=True)
+class Part:
+    """A runtime that is packed: its archives, the jars beside, and what it is called."""
+
+    format: str
+    name: str
+    version: str
+    archives: tuple[Aar, ...]
+    jars: tuple[Path, ...]
+    files: dict[str, Path] = field(default_factory=dict)  # by coordinates, or the name of a file
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What goes into an app.
+
+    Attributes:
+        packed: of each bundle, what the runtimes can run.
+        parts: the runtimes.
+        notes: sentences about what was decided without being asked for.
+    """
+
+    packed: tuple[Packed, ...]
+    parts: tuple[Part, ...]
+    notes: tuple[str, ...]
+
+
+def choose(
+    bundles: Sequence[Bundle], formats: Sequence[str] | None, archives: Sequence[Path], say: Say
+) -> Choice:
+    """Choose the runtimes of an app and fetch them.
+
+    Args:
+        bundles: at least one.
+        formats: whose runtimes are packed. None takes those of the bundles that go together and
+            can be had; the notes say which were left out, and how to get an app with them.
+        archives: files to take instead of Maven's, each for the runtime it is recognized as.
+        say: is told what is fetched.
+
+    Raises:
+        UnknownName: the app has no runtime for a format.
+        UsageError: two runtimes exclude each other, or an archive is of none that is packed.
+        BuildError: a model file, or an archive, is of a version that cannot be used.
+        InputError: an archive is damaged.
+        MissingTool: a runtime that was asked for, or every one, cannot be had.
+    """
+    given = aar.given(archives)
+    if formats is None:
+        parts, left_out = _choose_default(packing.find_formats(bundles), given, say)
+        packed = packing.choose(bundles, list(parts))
+    else:
+        packed = packing.choose(bundles, formats)
+        wanted = packing.formats_of(packed)
+        _check_given(given, wanted)
+        parts, left_out = {name: _find(name, given.get(name), say) for name in wanted}, []
+    dropped = (
+        f"<{tag}> of the manifest in {archive.file.name} is left out: it is for the library's tests"
+        for part in parts.values()
+        for archive in part.archives
+        for tag in archive.left_out
+    )
+    return Choice(tuple(packed), tuple(parts.values()), (*left_out, *dropped))
+
+
+def _choose_default(
+    formats: Sequence[str], given: Mapping[str, Path], say: Say
+) -> tuple[dict[str, Part], list[str]]:
+    """Return the parts of the runtimes that go together and can be had, and notes on the rest."""
+    _check_given(given, formats)
+    parts: dict[str, Part] = {}
+    notes = []
+    errors = []
+    # What was given comes first, as it was asked for; then rivals in the order of preference.
+    for name in sorted(formats, key=lambda one: (one not in given, *_preference(one))):
+        rival = next((other for other in parts if {name, other} == set(RIVALS)), None)
+        if rival is not None:
+            notes.append(
+                f"{name} is left out, because it and {rival} exclude each other in one app; for "
+                f"an app with it beside this one: --runtime {name} --app-id {APP_ID}.{name}"
+            )
+            continue
+        try:
+            parts[name] = _find(name, given.get(name), say)
+        except MissingTool as exc:
+            if name in given:
+                raise
+            errors.append(exc)
+            reason = exc.message.removeprefix(f"runtime {name}: ")
+            notes.append(f"{name} is left out: {reason}; --aar FILE takes its AAR from a file")
+    if errors and not parts:
+        raise errors[0]
+    order = [name for name in RUNTIMES if name in parts]
+    return {name: parts[name] for name in order}, notes
+
+
+def _preference(name: str) -> tuple[bool, int]:
+    return (True, RIVALS.index(name)) if name in RIVALS else (False, 0)
+
+
+def _check_given(given: Mapping[str, Path], formats: Sequence[str]) -> None:
+    for name, file in given.items():
+        if name not in formats:
+            raise UsageError(
+                f"{file} is for {name}, which is not packed",
+                f"leave it out, or add {name} to --runtime and to a bundle",
+            )
+    if set(RIVALS) <= set(given):
+        raise packing.exclude_each_other()
+
+
+def _find(name: str, given: Path | None, say: Say) -> Part:
+    """Fetch a runtime, or take the archive that is given for it."""
+    runtime = RUNTIMES[name]
+    try:
+        main = given or maven.resolve([runtime.aar], say)[0]
+        beside = maven.resolve(runtime.beside, say)
+    except MissingTool as exc:
+        raise MissingTool(
+            f"runtime {name}: {exc.message}",
+            f"{exc.hint}; or give its AAR with --aar FILE, or leave the runtime out with --runtime",
+        ) from exc
+    version = runtime.aar.version if given is None else f"file {maven.sha256(given)[:12]}"
+    own = given.name if given else runtime.aar.coordinates
+    files = {own: main, **dict(zip((a.coordinates for a in runtime.beside), beside, strict=True))}
+    return Part(
+        name,
+        runtime.aar.name,
+        version,
+        tuple(aar.read(f) for f in (main, *beside) if f == main or f.suffix == ".aar"),
+        tuple(f for f in beside if f.suffix != ".aar"),
+        files,
+    )
+
+
+def unpack_classes(parts: Sequence[Part], folder: Path) -> list[Path]:
+    """Unpack the classes of all runtimes into a folder; return their jars.
+
+    Raises:
+        InputError: an archive is damaged.
+    """
+    found = [archive.classes(folder) for part in parts for archive in part.archives]
+    return [jar for jar in found if jar] + [jar for part in parts for jar in part.jars]
+
+
+def unpack_libraries(parts: Sequence[Part], abis: Sequence[str], folder: Path) -> dict[str, Path]:
+    """Unpack the native libraries of all runtimes; return them by their path in the APK.
+
+    Raises:
+        UsageError: two runtimes bring different files of one name.
+        InputError: an archive is damaged.
+    """
+    found: dict[str, Path] = {}
+    for part in parts:
+        for number, archive in enumerate(part.archives):
+            for abi in abis:
+                for file in archive.libraries(abi, folder / f"{part.format}-{number}" / abi):
+                    name = f"lib/{abi}/{file.name}"
+                    if name in found and maven.sha256(found[name]) != maven.sha256(file):
+                        raise UsageError(
+                            f"{name} of {part.name} is another file than that of a second runtime",
+                            "build an app for each, with --runtime and --app-id",
+                        )
+                    found.setdefault(name, file)
+    return found

@@ -1,0 +1,73 @@
+"""What an APK's classes refer to: R8's TraceReferences names what nobody brings along.
+
+A runtime that was packed without a library that it needs builds, installs and starts. It ends
+with NoClassDefFoundError at the first inference, which is where this check comes in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from kit.app import tools
+from kit.errors import BuildError
+
+_MISSING = re.compile(r"Missing (class|method|field) (.+?) \(referenced from: (.+?)\)?$")
+# Annotations that tools read and programs do not: a virtual machine drops those it cannot find.
+_IGNORED = ("javax.annotation.",)
+_NAMED = 20  # in one message
+
+
+def check(apk: Path, framework: Path, r8: Path) -> None:
+    """Raise if an APK refers to a class, method or field that is neither in it nor in Android.
+
+    Args:
+        apk: the APK, or a dex file or jar.
+        framework: Android's own classes, which are a superset of what a phone has.
+        r8: the jar with TraceReferences.
+
+    Raises:
+        BuildError: it does; the message names what is missing and who refers to it.
+    """
+    command = [tools.find("java"), *tools.JVM, "-cp", str(r8)]
+    command += ["com.android.tools.r8.tracereferences.TraceReferences", "--check"]
+    command += ["--map-diagnostics:MissingDefinitionsDiagnostic", "error", "warning"]
+    command += ["--lib", str(tools.jdk()), "--lib", str(framework), "--source", str(apk)]
+    missing = find_missing(tools.run(command, "TraceReferences"))
+    if missing:
+        raise BuildError(
+            f"the app refers to what nobody brings along: {_enumerate(list(missing))}; the first "
+            f"is used by {next(iter(missing.values()))}",
+            "add the library that has it to `beside` in kit/app/artifacts.py, or give another "
+            "version of the runtime with --aar",
+        )
+
+
+def find_missing(report: str) -> dict[str, str]:
+    """Return who refers to each missing definition that a report of TraceReferences lists.
+
+    Members of a missing class are left out, as the class stands for them.
+    """
+    lines = [found for line in report.splitlines() if (found := _MISSING.search(line))]
+    missing = [(kind, name, user) for kind, name, user in (line.groups() for line in lines)]
+    classes = {name for kind, name, _ in missing if kind == "class"}
+    return {
+        name: user
+        for kind, name, user in missing
+        if (kind == "class" or _owner(name) not in classes) and not _is_ignored(name)
+    }
+
+
+def _owner(member: str) -> str:
+    """Return the class of a method, ``int a.B.c(d.E)``, or of a field, ``int a.B.c``."""
+    return member.partition("(")[0].split(" ")[-1].rpartition(".")[0]
+
+
+def _is_ignored(name: str) -> bool:
+    return name.startswith(_IGNORED)
+
+
+def _enumerate(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

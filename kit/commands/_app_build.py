@@ -1,0 +1,148 @@
+"""`kit app build`: the options of the command, and its summary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kit import terminal
+
+if TYPE_CHECKING:
+    from kit.app.build import Built, Options
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("build")
+@click.argument("bundles", type=_PATH, nargs=-1, required=True, metavar="BUNDLE...")
+@click.option(
+    "--runtime",
+    "runtimes",
+    metavar="R,…",
+    help="Comma-separated formats whose runtimes are packed: onnx, lite, executorch. Default: "
+    "those of the bundles that go together and can be had; what is left out is told.",
+)
+@click.option(
+    "--app-id",
+    metavar="ID",
+    help="What Android knows the app by, so that several can be on one device. Default: "
+    "org.mobilekit.demo.",
+)
+@click.option(
+    "--abi",
+    "abis",
+    default="arm64-v8a",
+    metavar="A,…",
+    help="Comma-separated kinds of processor. Default: arm64-v8a.",
+)
+@click.option(
+    "--aar",
+    "archives",
+    type=_PATH,
+    multiple=True,
+    metavar="FILE",
+    help="A runtime's Android archive to take instead of Maven's. May be repeated.",
+)
+@click.option(
+    "--debug/--release",
+    default=True,
+    help="Release: shrunk, signed with your key, and not to be measured. Default: debug.",
+)
+@click.option("--keystore", type=_PATH, metavar="FILE", help="Your key for --release.")
+@click.option("--key-alias", default="", metavar="NAME", help="Of a keystore with several keys.")
+@click.option("--picture", type=_PATH, metavar="JPEG", help="What the app opens with.")
+@click.option("-o", "--output", type=_PATH, default=Path("out/app"), help="Default: out/app.")
+@click.option("--json", "as_json", is_flag=True, help="Print build.json instead of a summary.")
+def build(bundles: tuple[Path, ...], output: Path, as_json: bool, **options: Any) -> None:
+    """Put bundles and their runtimes into app.apk, signed and verified, and write build.json.
+
+    Needs a JDK and Maven; neither Android Studio, an SDK nor Gradle.
+    """
+    from kit.app import build as building
+    from kit.commands import _progress
+
+    wanted = _options(**options)
+    with _progress.stages() as say:
+        built = building.build(bundles, output, wanted, say)
+    if as_json:
+        terminal.print_json(built.record, indent=1)
+    else:
+        _summary(built)
+
+
+def _options(
+    runtimes: str | None,
+    app_id: str | None,
+    abis: str,
+    archives: tuple[Path, ...],
+    debug: bool,
+    keystore: Path | None,
+    key_alias: str,
+    picture: Path | None,
+) -> Options:
+    from kit.app.build import Options
+    from kit.errors import UsageError
+
+    if debug and keystore is not None:
+        raise UsageError("--keystore is for --release", "a debug build has a key of its own")
+    if not debug and keystore is None:
+        raise UsageError("--release needs --keystore FILE", "`keytool -genkeypair` makes one")
+    kinds = words(abis)
+    if not kinds:
+        raise UsageError("--abi names nothing", "for example --abi arm64-v8a")
+    named = None if runtimes is None else words(runtimes)
+    if named == ():
+        raise UsageError("--runtime names nothing", "for example --runtime onnx,lite")
+    key = None if keystore is None else _key(keystore, key_alias)
+    return Options(named, kinds, archives, key, picture, app_id_of(app_id))
+
+
+def app_id_of(given: str | None) -> str:
+    """Return the id of the app that an option means; the default where it is left out.
+
+    Raises:
+        UsageError: Android takes no such id.
+    """
+    from kit.app import contract
+
+    return contract.APP_ID if given is None else contract.check_app_id(given)
+
+
+def _key(keystore: Path, alias: str) -> Any:
+    import os
+
+    from kit.app.signing import PASSWORD, Key
+
+    password = os.environ.get(PASSWORD)
+    if password is None:
+        password = terminal.ask_secret(f"password of {keystore}")
+    return Key(keystore, alias, password)
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Return the words between the commas of an option, each once."""
+    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+
+
+def _summary(built: Built) -> None:
+    record = built.record
+    runtimes = ", ".join(f"{r['name']} {r['version']}" for r in record["runtimes"].values())
+    terminal.echo(
+        f"{built.file}  {record['apk']['size'] / 1e6:.1f} MB  {', '.join(record['abis'])}"
+    )
+    for one in record["bundles"]:
+        terminal.echo(f"  bundle {one['name']}: {', '.join(one['formats'])}")
+    terminal.echo(f"  runtimes: {runtimes}")
+    if record["package"] != app_id_of(None):
+        terminal.echo(f"  id: {record['package']}")
+    narrow = [name.rpartition("/")[2] for name in record["not_fit_for_16k_pages"]]
+    pages = (
+        f"not {', '.join(dict.fromkeys(narrow))}; Google Play takes no such app"
+        if narrow
+        else "all libraries"
+    )
+    terminal.echo(f"  pages of 16 KB: {pages}")
+    for note in record["notes"]:
+        terminal.echo(f"note: {note}", err=True)

@@ -1,6 +1,6 @@
 """kit: a mobile deployment kit, from the weights of a vision model to a measured device.
 
-The Python API is these five functions. No module has the name of one of them, so that
+The Python API is these six functions. No module has the name of one of them, so that
 `kit.build` is always the function. Importing `kit` imports none of the
 heavy packages; each function imports what it needs when it is called.
 
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from kit.bench.measure import measure
     from kit.bundle import load as load_bundle
     from kit.pipeline import build
+    from kit.portability import verify_processors
     from kit.recipe import make as make_recipe
 
-__all__ = ["build", "evaluate", "load_bundle", "make_recipe", "measure"]
+__all__ = ["build", "evaluate", "load_bundle", "make_recipe", "measure", "verify_processors"]
 
 _WHERE = {
     "build": ("kit.pipeline", "build"),
@@ -33,6 +34,7 @@ _WHERE = {
     "load_bundle": ("kit.bundle", "load"),
     "measure": ("kit.bench.measure", "measure"),
     "make_recipe": ("kit.recipe", "make"),
+    "verify_processors": ("kit.portability", "verify_processors"),
 }
 
 

@@ -3,7 +3,7 @@
     mobilenet_v2-224-static-per-channel/
       bundle.json            this schema, and the size and sha256 of every other file
       labels.txt             one category a line, if the model has names for its outputs
-      reference.pt2          the float model, a `torch.export` program
+      reference.safetensors  the float model, see `kit.formats._aten`
       model.ptl model.pte …  one file per format
       golden/input.npy       float32 [N, 3, H, W], preprocessed natural pictures
       golden/<format>.npy    float32 [N, classes], what that format's runtime answered here
@@ -13,14 +13,12 @@ Everything is hash-checked when it is read. `kit.manifest` is the schema of `bun
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,17 +26,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from kit import arrays
+from kit import arrays, files
 from kit.documents import MAX_JSON_BYTES, fault_of, parse_json, reason, text_of
 from kit.errors import BundleError, OutputError, brief
-from kit.files import measure, read
 from kit.manifest import SCHEMA_VERSION, FileEntry, Manifest
 
 Array = NDArray[np.float32]
 
 MANIFEST = "bundle.json"
 REFERENCE = "reference"
-_REFERENCE_FILE = "reference.pt2"
+REFERENCE_FILE = "reference.safetensors"
+_OLD_REFERENCE_FILE = "reference.pt2"  # before kit 0.2; `kit.formats._pt2` reads it as data
 _MAX_VALUES = 4_000_000  # in the manifest; most are the hashes of pictures that trained it
 _MAX_LABELS_BYTES = 16 * 2**20
 _LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")  # file managers leave them everywhere
@@ -64,7 +62,7 @@ class Bundle:
     def file(self, artifact: str) -> Path:
         """Return the model file of a format, or of ``reference``, the float model."""
         if artifact == REFERENCE:
-            return self.path / _REFERENCE_FILE
+            return self.path / _reference_file(self.manifest)
         return self.path / self.manifest.artifact(artifact).file
 
     def labels(self) -> list[str] | None:
@@ -93,6 +91,8 @@ class Bundle:
 def load(path: str | Path) -> Bundle:
     """Read a bundle and check every file in it.
 
+    One that a kit had set aside when it was killed is put back first.
+
     Raises:
         BundleError: it is not a bundle, a file is missing, altered or not listed, or the
             schema is newer than this kit.
@@ -103,6 +103,7 @@ def load(path: str | Path) -> Bundle:
             f"the name of {text_of(folder)} is not UTF-8, and runtimes open no such file",
             "rename the folder",
         )
+    files.restore(folder)
     content = _read_manifest(folder)
     manifest = _parse(folder, content)
     for name, entry in manifest.files.items():
@@ -119,7 +120,7 @@ def _is_text(path: Path) -> bool:
 
 def _read_manifest(folder: Path) -> bytes:
     try:
-        return read(folder / MANIFEST, MAX_JSON_BYTES)
+        return files.read(folder / MANIFEST, MAX_JSON_BYTES)
     except (OSError, ValueError) as exc:
         raise BundleError(
             f"{folder} is not a bundle: cannot read {MANIFEST} ({reason(exc)})",
@@ -145,14 +146,23 @@ def _parse(folder: Path, content: bytes) -> Manifest:
         ) from exc
 
 
-def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
+def _inside(folder: Path, name: str) -> PurePosixPath:
+    """Return a listed name as a path inside the bundle.
+
+    Raises:
+        BundleError: it leads out of the folder, or cannot be a name.
+    """
     pure = PurePosixPath(name)
     if pure.is_absolute() or ".." in pure.parts or "\0" in name:
         raise BundleError(
             f"{folder} lists a file outside itself, or that cannot be: {name!r}", "do not use it"
         )
+    return pure
+
+
+def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
     try:
-        size, digest = measure(folder / name)
+        size, digest = files.measure(folder / _inside(folder, name))
     except OSError as exc:
         raise BundleError(
             f"{folder} lacks {name} ({exc.strerror})", "copy the whole folder, or build it again"
@@ -167,7 +177,7 @@ def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
 def _check_listed(folder: Path, manifest: Manifest) -> None:
     """Raise if the manifest speaks of a file whose size and hash it does not give."""
     golden = manifest.golden
-    named = [_REFERENCE_FILE, golden.input, *golden.outputs.values()]
+    named = [_reference_file(manifest), golden.input, *golden.outputs.values()]
     named += [artifact.file for artifact in manifest.artifacts]
     named += [] if manifest.labels is None else [manifest.labels]
     for name in named:
@@ -178,11 +188,15 @@ def _check_listed(folder: Path, manifest: Manifest) -> None:
             )
 
 
+def _reference_file(manifest: Manifest) -> str:
+    return _OLD_REFERENCE_FILE if _OLD_REFERENCE_FILE in manifest.files else REFERENCE_FILE
+
+
 def _read_labels(folder: Path, manifest: Manifest) -> list[str] | None:
     if manifest.labels is None:
         return None
     try:
-        text = read(folder / manifest.labels, _MAX_LABELS_BYTES).decode()
+        text = files.read(folder / manifest.labels, _MAX_LABELS_BYTES).decode()
     except (OSError, ValueError) as exc:
         raise BundleError(
             f"cannot read {manifest.labels} in {folder}: {reason(exc)}", "build it again"
@@ -203,7 +217,7 @@ def entries(folder: Path) -> dict[str, FileEntry]:
     for file in sorted(p for p in folder.rglob("*") if p.is_file()):
         name = file.relative_to(folder).as_posix()
         if name != MANIFEST:
-            size, digest = measure(file)
+            size, digest = files.measure(file)
             found[name] = FileEntry(size=size, sha256=digest)
     return found
 
@@ -213,6 +227,24 @@ def write_manifest(folder: Path, fields: dict[str, Any]) -> None:
     manifest = Manifest(files=entries(folder), **fields)
     text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a bundle's manifest and the files that it lists; `load` checks the copy.
+
+    Raises:
+        BundleError: the source has no manifest.
+        OSError: a file is missing, or cannot be written.
+    """
+    text = _read_manifest(source)
+    for name in (*_parse(source, text).files, MANIFEST):
+        file = target / _inside(source, name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if name == MANIFEST:
+            file.write_bytes(text)
+            continue
+        with files.open_regular(source / name) as opened, file.open("xb") as written:
+            shutil.copyfileobj(opened, written)
 
 
 def check_target(target: Path) -> None:
@@ -259,9 +291,9 @@ def _stranger(folder: Path, known: set[str]) -> str | None:
     def fail(exc: OSError) -> None:
         raise exc  # a folder that cannot be looked into may hold anything
 
-    for root, folders, files in os.walk(folder, onerror=fail):
+    for root, folders, names in os.walk(folder, onerror=fail):
         links = [name for name in folders if Path(root, name).is_symlink()]
-        for name in sorted(set(files) - set(_LITTER)) + links:
+        for name in sorted(set(names) - set(_LITTER)) + links:
             path = Path(root, name).relative_to(folder).as_posix()
             if path not in known:
                 return path
@@ -279,52 +311,16 @@ def staged(target: Path) -> Iterator[Path]:
         OutputError: the place cannot be written to, the disk is full, or something that is
             not a bundle stands there.
     """
+    hint = "choose a place with -o that is writable and has space"
     try:
         place = target.resolve()
-        check_target(place)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".part", dir=place.parent))
     except (OSError, RuntimeError) as exc:  # links that lead to each other
-        raise _cannot_write(target, exc) from exc
+        raise OutputError(f"cannot write {target}: {exc}", hint) from exc
     try:
-        work.chmod(0o755)  # mkdtemp is private; a bundle is for sharing
-        yield work
-        _swap(work, place)
+        files.restore(place)
+        check_target(place)
+        # Again at the end: a build takes minutes, in which files may have come.
+        with files.replacing_folder(place, lambda: check_target(place)) as work:
+            yield work
     except OSError as exc:
-        raise _cannot_write(target, exc) from exc
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _swap(work: Path, target: Path) -> None:
-    """Put the new folder in the place of the old one; of builds at once, the last one stays."""
-    old = work.with_suffix(".old")
-    try:
-        while True:
-            _set_aside(target, old)
-            try:
-                work.rename(target)
-                return
-            except OSError as exc:
-                if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                    raise
-    except BaseException:
-        if old.exists() and not target.exists():
-            old.rename(target)
-        raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _set_aside(target: Path, old: Path) -> None:
-    check_target(target)  # again: a build takes minutes, in which files may have come
-    shutil.rmtree(old, ignore_errors=True)
-    with suppress(FileNotFoundError):
-        target.rename(old)
-
-
-def _cannot_write(target: Path, exc: OSError | RuntimeError) -> OutputError:
-    return OutputError(
-        f"cannot write {target}: {getattr(exc, 'strerror', None) or exc}",
-        "choose a place with -o that is writable and has space",
-    )
+        raise OutputError.of(exc, target, hint) from exc

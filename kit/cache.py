@@ -6,22 +6,28 @@ hashes of weights and pictures, the versions of the tools, and kit's own source.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
-import shutil
+import stat
+from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from kit import bundle
+from kit import bundle, files
+from kit.calibration import BY_CONTENT, Pictures
 from kit.errors import BundleError
 from kit.manifest import Manifest
 from kit.recipe import OWN, Recipe
 
+Say = Callable[[str], None]
 KEEP = 24  # bundles; the ones used longest ago go first
 TOOLS = ("torch", "torchvision", "torchao", "executorch", "onnx", "onnxscript", "onnxruntime")
+
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def folder() -> Path:
@@ -57,34 +63,76 @@ def _source_hash() -> str:
     return digest.hexdigest()
 
 
-def find(name: str, folder_of_bundle: Path, recipe: Recipe, pictures: str) -> bool:
-    """Copy the cached bundle into an empty folder; return whether there is one.
+def take(
+    name: str, target: Path, recipe: Recipe, pictures: Pictures, weights: str | None, say: Say
+) -> bool:
+    """Copy the cached bundle of a build into an empty folder; return whether there is one.
 
-    A cached bundle that fails its hash check is removed and counts as absent. Equal files
-    may have had other names when it was built: the copy says what they are called now.
+    The copy is checked, not the entry: another kit may remove that meanwhile. One that is
+    damaged, or not what this recipe builds, counts as absent and is removed. Equal files may
+    have had other names when it was built: the copy has the names of today.
 
     Args:
         name: key of the build.
-        folder_of_bundle: where to.
+        target: where to.
         recipe: that is built now.
-        pictures: name of the calibration set, as the manifest has it.
+        pictures: the calibration set.
+        weights: SHA-256 that the weights must have, None where it is not known beforehand.
+        say: gets a notice when the cache cannot be trusted.
     """
-    kept = folder() / name
-    if not kept.is_dir():
+    entry = folder() / name
+    if not entry.is_dir():
+        return False
+    stranger = _writable_by_others(entry)
+    if stranger is not None:
+        say(f"the cache is not used: others can write to {stranger}")
         return False
     try:
-        manifest = bundle.load(kept).manifest
-    except BundleError:
-        shutil.rmtree(kept, ignore_errors=True)
+        bundle.copy(entry, target)
+        manifest = bundle.load(target).manifest
+        _check(manifest, recipe, pictures, weights)
+    except (BundleError, OSError) as exc:
+        files.clear(target)
+        if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise  # it is the target that cannot be written
+        files.remove_folder(entry)
         return False
     with suppress(OSError):  # a cache that is only to be read
-        os.utime(kept)
-    shutil.copytree(kept, folder_of_bundle, dirs_exist_ok=True)
-    renamed = _renamed(manifest, recipe, pictures)
+        os.utime(entry)
+    renamed = _renamed(manifest, recipe, pictures.source)
     if renamed != manifest:
         fields = {key: getattr(renamed, key) for key in Manifest.model_fields if key != "files"}
-        bundle.write_manifest(folder_of_bundle, fields)
+        bundle.write_manifest(target, fields)
     return True
+
+
+def _writable_by_others(entry: Path) -> Path | None:
+    """Return the cache folder, or what is in the entry, if another user can change it."""
+    with suppress(FileNotFoundError):  # pruned meanwhile: the copy will show it
+        for path in (entry.parent, entry, *entry.rglob("*")):
+            found = path.lstat()
+            if found.st_uid != os.geteuid() or found.st_mode & _OTHERS_WRITE:
+                return path
+    return None
+
+
+def _check(manifest: Manifest, recipe: Recipe, pictures: Pictures, weights: str | None) -> None:
+    """Raise unless a bundle is what a recipe builds, with these contents and tools.
+
+    Raises:
+        BundleError: it is not.
+    """
+    names = set(BY_CONTENT)
+    if recipe.weights == OWN:
+        names.add("model")  # where its file lies; the key has its content
+    calibration = manifest.calibration
+    if (
+        manifest.recipe.model_dump(exclude=names) != recipe.model_dump(exclude=names)
+        or manifest.tools != tool_versions()
+        or (calibration is not None and calibration.sha256 != pictures.sha256)
+        or weights not in (None, manifest.weights.sha256)
+    ):
+        raise BundleError("the cached bundle is another one than its key says", "build it again")
 
 
 def _renamed(manifest: Manifest, recipe: Recipe, pictures: str) -> Manifest:
@@ -103,20 +151,19 @@ def _renamed(manifest: Manifest, recipe: Recipe, pictures: str) -> Manifest:
 
 
 def keep(name: str, made: Path) -> None:
-    """Put a bundle's folder into the cache. One that cannot be written to is no failure."""
-    kept = folder() / name
-    part = kept.with_name(f".{name}.{os.getpid()}.part")
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(made, part)
-        shutil.rmtree(kept, ignore_errors=True)
-        part.rename(kept)
-        _prune(kept.parent)
-    except OSError:
-        shutil.rmtree(part, ignore_errors=True)
+    """Put a bundle into the cache. A cache that cannot be written to is no failure."""
+    root = folder()
+    with suppress(OSError):
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with files.folder_beside(root / name) as part:
+            bundle.copy(made, part)
+            for path in (part, *part.rglob("*")):
+                path.chmod(path.stat().st_mode & ~_OTHERS_WRITE)
+            part.rename(root / name)  # fails where another kit was faster: its bundle is equal
+        _prune(root)
 
 
 def _prune(root: Path) -> None:
     entries = [e for e in root.iterdir() if e.is_dir() and not e.name.startswith(".")]
     for old in sorted(entries, key=lambda e: e.stat().st_mtime)[:-KEEP]:
-        shutil.rmtree(old, ignore_errors=True)
+        files.remove_folder(old)

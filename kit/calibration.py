@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 PHOTOS_MARGIN = 2.0
 PICTURES_MARGIN = 1.25
 
+# Fields of a recipe that name files: two builds differ by what is in these.
+BY_CONTENT = ("calibrate", "train", "weights", "labels")
 _MAX_LABELS_BYTES = 16 * 2**20
 
 
@@ -105,8 +107,7 @@ def identity(recipe: Recipe, pictures: Pictures) -> dict[str, Any]:
     from kit.models._user import UserModel
 
     member = models.get(recipe.model)
-    by_content = {"calibrate", "train", "weights", "labels"}
-    fields = recipe.model_dump(mode="json", exclude=by_content)
+    fields = recipe.model_dump(mode="json", exclude=set(BY_CONTENT))
     found = {"recipe": fields, "calibration": pictures.sha256, "labels": labels(recipe)}
     if isinstance(member, UserModel):
         found["own"] = member.fingerprint(recipe.seed)

@@ -11,17 +11,26 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from types import FrameType
-from typing import Any
 
 import click
 
-from kit import __version__
-from kit.errors import INTERRUPTED, UNFORESEEN, KitError, UnknownName, words
+from kit import __version__, terminal
+from kit.errors import (
+    INTERRUPTED,
+    READER_GONE,
+    UNFORESEEN,
+    KitError,
+    OutputError,
+    UnknownName,
+    UsageError,
+)
 
 COMMANDS = {
     "build": ("kit.commands.build", "Build, quantize, lower and verify a model."),
     "eval": ("kit.commands.eval", "Accuracy of a bundle's formats on a set of pictures."),
+    "verify": ("kit.commands.verify", "Answers of a bundle's formats on other processors."),
     "bench": ("kit.commands.bench", "Latency of a bundle's formats, with every sample kept."),
     "devices": ("kit.commands.devices", "Phones and emulators: state, hardware, temperature."),
     "report": ("kit.commands.report", "Turn result files into Markdown and an HTML page."),
@@ -76,28 +85,73 @@ def run(arguments: list[str] | None = None) -> int:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
-        result: Any = main.main(arguments, prog_name="kit", standalone_mode=False)
-        return result if isinstance(result, int) else 0
+        try:
+            return _run(arguments)
+        finally:
+            terminal.flush()
+    except terminal.ReaderGone:
+        terminal.abandon()
+        return READER_GONE
+    except OutputError as exc:  # of stdout or stderr
+        code = _print_last(exc)
+        terminal.abandon()
+        return code
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        return _invoke(sys.argv[1:] if arguments is None else arguments)
+    except terminal.ReaderGone:
+        raise
     except KitError as exc:
         if os.environ.get("KIT_DEBUG"):
-            traceback.print_exception(exc)
-        return _say(exc.message, exc.hint, exc.exit_code)
+            _print_traceback(exc)
+        terminal.print_error(exc.message, exc.hint)
+        return exc.exit_code
     except click.UsageError as exc:
         where = f"`{exc.ctx.command_path} --help`" if exc.ctx else "`kit --help`"
-        return _say(exc.format_message(), f"{where} lists what is possible", 2)
+        terminal.print_error(exc.format_message(), f"{where} lists what is possible")
+        return UsageError.exit_code
     except (click.Abort, KeyboardInterrupt) as exc:
-        why = exc.__cause__ or exc  # click turns one into the other
-        code = why.args[0] if why.args in _ENDED else INTERRUPTED
-        return _say("interrupted", "nothing half-written was left behind", code)
-    except BrokenPipeError:
-        # Whoever read our output has gone; stop quietly, also when Python flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except Exception as exc:
+        terminal.echo(err=True)  # after the terminal's ^C
+        terminal.print_error("interrupted", "nothing half-written was left behind")
+        return exc.args[0] if exc.args in _ENDED else INTERRUPTED
+    except Exception as exc:  # noqa: BLE001 - whatever it is, it is a bug, and told as one
         if os.environ.get("KIT_DEBUG"):
+            _print_traceback(exc)
+        terminal.print_error(
+            f"{type(exc).__name__}: {exc}",
+            "this is a bug in kit: run again with KIT_DEBUG=1 and report the traceback",
+        )
+        return UNFORESEEN
+
+
+def _invoke(arguments: list[str]) -> int:
+    """Run a command and return its exit code.
+
+    click's own `main.main` would end the process where a reader of the output has gone.
+    """
+    try:
+        with main.make_context("kit", list(arguments)) as context:
+            code = main.invoke(context)
+    except click.exceptions.Exit as exc:  # of --help and --version
+        return exc.exit_code
+    except OSError as exc:
+        if traceback.extract_tb(exc.__traceback__)[-1].filename != click.utils.__file__:
             raise
-        hint = "this is a bug in kit: run again with KIT_DEBUG=1 and report the traceback"
-        return _say(words(exc), hint, UNFORESEEN)
+        raise terminal.failure(exc) from exc  # click prints those by itself
+    return code if isinstance(code, int) else 0
+
+
+def _print_traceback(exc: BaseException) -> None:
+    terminal.echo("".join(traceback.format_exception(exc)).rstrip("\n"), err=True)
+
+
+def _print_last(exc: OutputError) -> int:
+    """Say that stdout cannot be written to, unless stderr cannot either."""
+    with suppress(OutputError, terminal.ReaderGone):
+        terminal.print_error(exc.message, exc.hint)
+    return exc.exit_code
 
 
 def entry() -> None:
@@ -114,9 +168,3 @@ def entry() -> None:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(128 + number)
-
-
-def _say(message: str, hint: str, code: int) -> int:
-    click.echo(f"kit: {message}", err=True)
-    click.echo(f"hint: {hint}", err=True)
-    return code

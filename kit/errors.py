@@ -18,12 +18,15 @@
         └── DeviceLost           9   the connection to it broke; it may come back
 
 The number is the exit code of the command line; 0 is success, 70 an error that kit
-did not foresee (please report it), 130 an interruption by Ctrl-C, 143 by SIGTERM.
+did not foresee (please report it), 130 an interruption by Ctrl-C, 143 by SIGTERM, 141 a reader
+of the output that went away.
 `docs/errors.md` lists the same table and a test compares the two.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import reprlib
 import sysconfig
 import traceback
@@ -31,8 +34,10 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
+PARTIAL = 10  # a bundle was written, and a format that was asked for is not in it
 UNFORESEEN = 70
 INTERRUPTED = 130
+READER_GONE = 141  # of our output: the code that a shell gives to SIGPIPE
 
 
 class KitError(Exception):
@@ -126,6 +131,36 @@ class OutputError(KitError):
 
     exit_code = 7
 
+    @classmethod
+    def of(cls, exc: Exception, path: Path, hint: str) -> OutputError:
+        """Return the error for a failure to write.
+
+        Args:
+            exc: which; of several copies (`shutil.Error`) the first one counts.
+            path: what was being written. It is named unless the system names a file elsewhere,
+                as it does where another disk is full.
+            hint: what to do.
+        """
+        place, why = _place_and_reason(exc)
+        folder = os.path.realpath(path.parent)
+        if place is not None and not Path(os.path.realpath(place)).is_relative_to(folder):
+            return cls(f"cannot write {place}: {why}", hint)
+        return cls(f"cannot write {path}: {why}", hint)
+
+
+def _place_and_reason(exc: Exception) -> tuple[str | None, str]:
+    """Return the file that an error names, if it does, and why it could not be written."""
+    if not isinstance(exc, OSError):
+        return None, str(exc)
+    copies = exc.args[0] if exc.args and isinstance(exc.args[0], list) else None
+    if copies:  # of `shutil.copytree`: source, target, and an error as text
+        _, place, text = copies[0]
+        number = re.match(r"\[Errno (\d{1,4})\]", str(text))
+        return os.fspath(place), os.strerror(int(number[1])) if number else str(text)
+    named = exc.filename2 or exc.filename
+    place = os.fsdecode(named) if isinstance(named, str | bytes) else None
+    return place, exc.strerror or str(exc)
+
 
 class MissingTool(KitError):
     """A program or package that is needed and not installed."""
@@ -168,6 +203,12 @@ def words(exc: BaseException) -> str:
     """Return type and first line of an error that someone else's code raised."""
     lines = message(exc).splitlines() or ["no message"]
     return f"{type(exc).__name__[:100]}: {lines[0][:300]}"
+
+
+def first_line(exc: BaseException) -> str:
+    """Return the first line of what an error says, or its class where it says nothing."""
+    lines = message(exc).splitlines()
+    return lines[0][:300] if lines else type(exc).__name__
 
 
 def origin(exc: BaseException) -> str | None:

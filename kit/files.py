@@ -101,15 +101,19 @@ def write_all(contents: Mapping[Path, bytes | str]) -> None:
 
 
 @contextmanager
-def folder_beside(path: Path) -> Iterator[Path]:
+def folder_beside(path: Path, private: bool = False) -> Iterator[Path]:
     """Give an empty folder on the file system of `path`, which is removed when the block ends.
+
+    Args:
+        path: what will be made of its content.
+        private: nobody else may look into it.
 
     Raises:
         OSError: it cannot be made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent)
-    work, lock = _new_folder(lambda: _beside(path, "part"), _SHARED)
+    work, lock = _new_folder(lambda: _beside(path, "part"), _PRIVATE if private else _SHARED)
     try:
         yield work
     finally:
@@ -170,6 +174,27 @@ def sweep(folder: Path) -> None:
     for entry in _entries(folder):
         if any(kind.fullmatch(entry.name) for kind in (_PART, _OLD, _TEMPORARY)):
             _sweep_entry(entry)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder at once for all who look: it is moved away first.
+
+    One that cannot be removed stays, or is left to `sweep`.
+    """
+    away = _beside(path, "part")
+    with suppress(OSError):
+        path.rename(away)
+        shutil.rmtree(away, ignore_errors=True)
+
+
+def clear(folder: Path) -> None:
+    """Remove everything in a folder; what cannot be removed stays."""
+    for entry in _entries(folder):
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                Path(entry.path).unlink()
 
 
 def check_writable(folder: Path) -> None:

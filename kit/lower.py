@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from kit import errors, family, formats, models
+from kit import errors, family, formats, models, workers
 from kit.errors import (
     BuildError,
     InputError,
@@ -217,4 +217,5 @@ def read_answer(job_file: Path) -> Lowered:
 
 
 if __name__ == "__main__":
+    workers.end_with_parent()
     sys.exit(main(Path(sys.argv[1])))

@@ -1,6 +1,9 @@
 """The content of `bundle.json`: what a bundle says about itself.
 
-Schema history: 1 first version.
+Schema history:
+
+    1  first version
+    2  the float model is data (`reference.safetensors`); `Golden.graphs`; `Manifest.failed`
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from kit.documents import (
 from kit.errors import BundleError
 from kit.recipe import Recipe
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Number = Annotated[float, Field(allow_inf_nan=True)]  # of a comparison that failed
 
@@ -242,12 +245,37 @@ class GateRecord(Record):
 
 
 class Golden(Record):
-    """Golden input, and per format (and `reference`) the answers, as paths in the bundle."""
+    """Golden input and the answers to it, as paths in the bundle.
+
+    Attributes:
+        input: float32 [N, 3, H, W].
+        images: N.
+        source: of the pictures.
+        outputs: by format (and ``reference``): what its runtime answered here, [N, classes].
+        graphs: by format: what the graph that was lowered answers; empty in schema 1.
+    """
 
     input: Text
     images: Count
     source: Text
     outputs: dict[Text, Text]
+    graphs: dict[Text, Text] = Field(default_factory=dict)
+
+
+class FailedFormat(Record):
+    """A format that was asked for and is not in the bundle.
+
+    Attributes:
+        format: that failed.
+        stage: where: it could not be made, it computes something else, or it loses too much.
+        reason: one sentence.
+        hint: what to do.
+    """
+
+    format: Text
+    stage: Literal["lowering", "verification", "gate"]
+    reason: Text
+    hint: Text
 
 
 class Manifest(Record):
@@ -273,6 +301,7 @@ class Manifest(Record):
     qconfig: dict[Text, dict[Text, Text]]
     golden: Golden
     artifacts: tuple[Artifact, ...]
+    failed: tuple[FailedFormat, ...] = ()
     warnings: tuple[Text, ...]
     tools: dict[Text, Text]
     files: dict[str, FileEntry]
@@ -303,10 +332,16 @@ class Manifest(Record):
         """Return the artifact of a format.
 
         Raises:
-            BundleError: the bundle has no file of that format.
+            BundleError: the bundle has no file of that format, perhaps because it failed.
         """
         for artifact in self.artifacts:
             if artifact.format == name:
                 return artifact
         have = ", ".join(a.format for a in self.artifacts)
+        failure = next((f for f in self.failed if f.format == name), None)
+        if failure is not None:
+            raise BundleError(
+                f"the bundle has no {name} file: its {failure.stage} failed ({failure.reason})",
+                f"it has: {have}; {failure.hint}",
+            )
         raise BundleError(f"the bundle has no {name} file", f"it has: {have}")

@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.errors import VerificationFailed
 from kit.manifest import Comparison
 
 Against = Literal["quantized graph", "float reference"]
@@ -59,27 +58,8 @@ def compare(
     )
 
 
-def require(name: str, comparison: Comparison, reference: Array, other: Array) -> None:
-    """Raise unless a comparison passed.
-
-    Raises:
-        VerificationFailed: with both sides' statistics.
-    """
-    if comparison.passed:
-        return
-    ratio = "equal" if comparison.sqnr_db is None else f"{comparison.sqnr_db:.1f} dB"
-    limits = ", ".join(f"{k} {v:g}" for k, v in comparison.thresholds.items())
-    raise VerificationFailed(
-        f"{name} does not compute what the {comparison.against} computes, on "
-        f"{comparison.images} pictures: agreement {comparison.agreement:.2f}, SQNR {ratio}, "
-        f"max abs {comparison.max_abs:.3g}; asked for: {limits}\n"
-        f"  {comparison.against}: {_statistics(reference)}\n"
-        f"  {name}: {_statistics(other)}",
-        "calibrate with real pictures (--calibrate DIR), or quantize per-channel",
-    )
-
-
-def _statistics(logits: Array) -> str:
+def describe_logits(logits: Array) -> str:
+    """Return statistics of logits [N, classes] in words, for messages."""
     top = ", ".join(str(int(i)) for i in logits.argmax(1)[:8])
     return (
         f"mean {logits.mean():.3f}, std {logits.std():.3f}, min {logits.min():.3f}, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ import psutil
 from kit.errors import BuildError
 
 POLL_SECONDS = 0.05
+_STDIN = 0
+_ORPHANED = 1
 
 
 @dataclass(frozen=True)
@@ -56,20 +59,30 @@ class Pool:
         for _task, process in self._running:
             _kill(process)
 
-    def wait(self, done: Callable[[str], None]) -> None:
-        """Run what waits and return when all ended; `done` gets the name of each.
+    def wait(self, done: Callable[[str], None]) -> dict[str, BuildError]:
+        """Run what waits and return when all ended.
 
-        Raises:
-            BuildError: a child failed; the end of what it printed is in the message.
+        Args:
+            done: gets the name of each that succeeded.
+
+        Returns:
+            The error of each that failed, by its name.
         """
+        errors: dict[str, BuildError] = {}
         while self._waiting or self._running:
             self._fill()
             time.sleep(POLL_SECONDS)
             for entry in list(self._running):
-                if entry[1].poll() is not None:
-                    self._running.remove(entry)
-                    _check(*entry)
-                    done(entry[0].name)
+                task, process = entry
+                if process.poll() is None:
+                    continue
+                self._running.remove(entry)
+                error = _error_of(task, process.returncode)
+                if error is None:
+                    done(task.name)
+                else:
+                    errors[task.name] = error
+        return errors
 
     def _fill(self) -> None:
         while self._waiting and len(self._running) < self._at_once:
@@ -77,11 +90,23 @@ class Pool:
             self._running.append((task, _start(task, self._environment)))
 
 
+def end_with_parent() -> None:
+    """End this child when its parent is gone: its standard input, a pipe, ends then."""
+
+    def watch() -> None:
+        # Not through sys.stdin: its lock, held here, would abort the interpreter's end.
+        while os.read(_STDIN, 1):
+            pass
+        os._exit(_ORPHANED)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _start(task: Task, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     with task.log.open("wb") as log:
         return subprocess.Popen(
             task.command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # see `end_with_parent`
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, **environment},
@@ -89,10 +114,10 @@ def _start(task: Task, environment: Mapping[str, str]) -> subprocess.Popen[bytes
         )
 
 
-def _check(task: Task, process: subprocess.Popen[bytes]) -> None:
-    code = process.returncode
+def _error_of(task: Task, code: int) -> BuildError | None:
+    """Return what a child's exit code means, with the end of what it printed."""
     if code == 0:
-        return
+        return None
     how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
     tail = task.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
     last = f": {tail[0]}" if tail else ""
@@ -101,7 +126,7 @@ def _check(task: Task, process: subprocess.Popen[bytes]) -> None:
         if code == -signal.SIGKILL
         else ("this combination of model and format is not supported; try another --format")
     )
-    raise BuildError(f"lowering to {task.name} {how}{last}", hint)
+    return BuildError(f"lowering to {task.name} {how}{last}", hint)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

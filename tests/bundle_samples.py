@@ -57,7 +57,7 @@ def make(
     made = recipe.make(model="mobilenet_v2", quantize="none", formats=tuple(artifacts))
     example = torch.zeros(1, 3, pre.crop, pre.crop)
     with bundles.staged(target) as work:
-        formats.get("reference").export(reference or net(), example, work / "reference.pt2")
+        formats.get("reference").export(reference or net(), example, work / bundles.REFERENCE_FILE)
         for name, model in artifacts.items():
             member = formats.get(name)
             member.export(model, example, work / f"model{member.INFO.suffix}")

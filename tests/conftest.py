@@ -13,7 +13,14 @@ import numpy as np
 import pytest
 from device_samples import adb_keys, direct  # noqa: F401
 from transport_samples import adb_server, no_settings, reach, transport  # noqa: F401
-from virtual_device.fixtures import adb, arm64_device, new_device, x86_64_device  # noqa: F401
+from virtual_device.fixtures import (  # noqa: F401
+    adb,
+    arm64_device,
+    new_device,
+    shared_arm64,
+    shared_x86_64,
+    x86_64_device,
+)
 
 from kit import bundle as bundles
 from kit import formats

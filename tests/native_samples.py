@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -17,27 +16,13 @@ import pytest
 from kit import family, formats
 from kit.devices import local
 from kit.errors import MissingTool
-from kit.runners import drive, native
+from kit.runners import drive, emulation, native
 from kit.runners._toolchain import ABIS
 from kit.runners.native import RunnerSet
 from kit.runners.protocol import Request, Transcript
 
 SHAPE = (1, 3, 96, 96)
 HERE = next((abi.name for abi in ABIS.values() if abi.native), None)
-QEMU = "qemu-aarch64-static"
-
-# qemu-user shows the host's /proc/cpuinfo, and ONNX Runtime for Arm trusts what it reads.
-CPUINFO = """processor\t: 0
-BogoMIPS\t: 50.00
-Features\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimddp
-CPU implementer\t: 0x41
-CPU architecture: 8
-CPU variant\t: 0x3
-CPU part\t: 0xd0b
-CPU revision\t: 1
-
-"""
-
 Command = Callable[[RunnerSet], list[str]]
 
 
@@ -60,9 +45,8 @@ def runner(name: str) -> RunnerSet:
 @cache
 def arm_runner(name: str) -> RunnerSet:
     """Return a runner for arm64-v8a; built if need be, for which a wheel is fetched."""
-    for tool in ("aarch64-linux-gnu-g++", QEMU, "unshare"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed")
+    if shutil.which("aarch64-linux-gnu-g++") is None:
+        pytest.skip("aarch64-linux-gnu-g++ is not installed")
     try:
         (found,) = native.build("arm64-v8a", [name])
     except MissingTool as exc:
@@ -70,15 +54,16 @@ def arm_runner(name: str) -> RunnerSet:
     return found
 
 
-def emulated(cpuinfo: Path) -> Command:
-    """Return how to run an arm64 runner here."""
-    cpuinfo.write_text(CPUINFO)
-    mounted = f'mount --bind {cpuinfo} /proc/cpuinfo && exec "$@"'
-    words = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mounted, "sh"]
-    if subprocess.run([*words, "true"], capture_output=True).returncode != 0:
-        pytest.skip("this system does not let a process have a mount namespace of its own")
-    # Its default processor offers SME, which qemu 7.2 computes wrongly.
-    return lambda found: [*words, "env", "QEMU_CPU=cortex-a76", QEMU, *here(found)]
+def emulated(root: Path) -> Command:
+    """Return how to run an arm64 runner here, with a folder that stands in for files of here."""
+
+    def command(found: RunnerSet) -> list[str]:
+        try:
+            return emulation.command(found, "cortex-a76", root)
+        except MissingTool as exc:
+            pytest.skip(exc.message)
+
+    return command
 
 
 def run(found: RunnerSet, request: Request, command: Command = here) -> Transcript:

@@ -154,7 +154,7 @@ def test_a_page_below_a_file_is_an_error(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match=r"cannot write .*file/x\.html"):
         page.write(tmp_path / "file" / "x.html", None, {}, None, "")
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OutputError, match="it is no file"):
+    with pytest.raises(OutputError, match="it is a FIFO, not a file"):
         page.write(tmp_path / "pipe", None, {}, None, "")
 
 

@@ -54,7 +54,7 @@ def edit(folder, **changes):
 
 def test_newer_schema_says_so(copy):
     edit(copy, schema_version=99, something_new=True)
-    with pytest.raises(BundleError, match="schema 99; this kit reads up to 1"):
+    with pytest.raises(BundleError, match="schema 99; this kit reads up to 2"):
         bundle.load(copy)
 
 
@@ -64,7 +64,9 @@ def test_unknown_field_is_refused(copy):
         bundle.load(copy)
 
 
-@pytest.mark.parametrize("name", ["model.ptl", "reference.pt2", "golden/input.npy", "labels.txt"])
+@pytest.mark.parametrize(
+    "name", ["model.ptl", "reference.safetensors", "golden/input.npy", "labels.txt"]
+)
 def test_a_file_without_a_hash_is_refused(copy, name):
     """Nobody would notice that it was altered."""
     (copy / "labels.txt").write_text("a\n")

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from conftest import rewrite
 
 from kit import bundle, cache, recipe
+from kit.calibration import Pictures
 from kit.manifest import Calibration, Manifest, Source, Training
 
 KEY = "0" * 64
@@ -22,6 +31,25 @@ def sources(name: str) -> recipe.Recipe:
     return recipe.make("mobilenet_v2", quantize="qat", labels=f"/{name}.txt", **fields)
 
 
+class Named(Pictures):
+    """The set that calibrated the bundle, under the name that it has now."""
+
+    sha256 = "2"
+
+
+def pictures(source: str) -> Pictures:
+    return Named(source, None, (), 1, 0)
+
+
+notices: list[str] = []
+
+
+def take(target: Path, made: recipe.Recipe, source: str, weights: str | None = "1") -> bool:
+    notices.clear()
+    target.mkdir()
+    return cache.take(KEY, target, made, pictures(source), weights, notices.append)
+
+
 @pytest.fixture
 def kept(tiny_bundle, tmp_path) -> Manifest:
     """Keep a bundle that was trained, from files called alpha."""
@@ -29,6 +57,7 @@ def kept(tiny_bundle, tmp_path) -> Manifest:
 
     def change(fields) -> None:
         fields["recipe"], fields["recipe_hash"] = made, made.hash
+        fields["tools"] = cache.tool_versions()
         fields["weights"] = Source(source="file alpha.pth", sha256="1")
         fields["calibration"] = Calibration(
             source="alpha-set", images=1, sha256="2", worst_layer="x", outside=0.1
@@ -45,7 +74,7 @@ def kept(tiny_bundle, tmp_path) -> Manifest:
 
 def test_what_is_taken_has_the_names_of_this_build(kept, tmp_path):
     made = sources("beta")
-    assert cache.find(KEY, tmp_path / "new", made, "beta-set")
+    assert take(tmp_path / "new", made, "beta-set")
     found = bundle.load(tmp_path / "new").manifest
     assert (found.recipe, found.recipe_hash) == (made, made.hash)
     assert found.weights == Source(source="file beta.pth", sha256="1")
@@ -57,28 +86,142 @@ def test_what_is_taken_has_the_names_of_this_build(kept, tmp_path):
     )
 
 
-def test_an_own_model_has_the_name_of_this_build(kept, tmp_path):
-    (tmp_path / "net.py").touch()
-    name = f"{tmp_path / 'net.py'}:make"
-    made = recipe.make(name, calibrate="/a/beta-set")
-    assert cache.find(KEY, tmp_path / "new", made, "beta-set")
+def test_an_own_model_has_the_name_of_this_build(tiny_bundle, tmp_path):
+    for name in "alpha", "beta":
+        (tmp_path / f"{name}.py").touch()
+    alpha, beta = (
+        recipe.make(f"{tmp_path / name}.py:make", calibrate=f"/a/{name}")
+        for name in ("alpha", "beta")
+    )
+
+    def change(fields) -> None:
+        fields["recipe"], fields["recipe_hash"] = alpha, alpha.hash
+        fields["weights"] = Source(source=f"own model {alpha.model}", sha256="1")
+        fields["calibration"], fields["tools"] = None, cache.tool_versions()
+
+    cache.keep(KEY, rewrite(tiny_bundle, tmp_path / "built", {}, change).path)
+    assert take(tmp_path / "new", beta, "beta", None)
     found = bundle.load(tmp_path / "new").manifest
-    assert found.weights == Source(source=f"own model {name}", sha256="1")
+    assert found.weights == Source(source=f"own model {beta.model}", sha256="1")
 
 
 def test_training_on_the_calibration_set_has_its_name(kept, tmp_path):
     made = sources("beta").model_copy(update={"train": None})
-    assert cache.find(KEY, tmp_path / "new", made, "beta-set")
+    assert take(tmp_path / "new", made, "beta-set")
     assert bundle.load(tmp_path / "new").manifest.training.source == "beta-set"
 
 
 def test_the_same_build_is_taken_byte_for_byte(kept, tmp_path):
-    assert cache.find(KEY, tmp_path / "new", sources("alpha"), "alpha-set")
+    assert take(tmp_path / "new", sources("alpha"), "alpha-set")
     assert bundle.load(tmp_path / "new").hash == bundle.load(tmp_path / "built").hash
 
 
-def test_a_damaged_bundle_is_not_there_and_removed(kept, tmp_path):
-    (cache.folder() / KEY / "model.onnx").write_bytes(b"x")
-    assert not cache.find(KEY, tmp_path / "new", sources("alpha"), "alpha-set")
-    assert not (cache.folder() / KEY).exists()
-    assert not cache.find(KEY, tmp_path / "new", sources("alpha"), "alpha-set")
+def damage(entry: Path) -> None:
+    (entry / "model.onnx").write_bytes(b"x")
+
+
+def lose(entry: Path) -> None:
+    (entry / "model.onnx").unlink()
+
+
+def exchange(entry: Path) -> None:
+    """Make it a bundle that is whole, of another recipe."""
+    other = recipe.make("mobilenet_v2", quantize="none")
+    fields = dict(bundle.load(entry).manifest)
+    bundle.write_manifest(
+        entry, {**{k: v for k, v in fields.items() if k != "files"}, "recipe": other}
+    )
+
+
+def age(entry: Path) -> None:
+    """Make it a bundle of other tools."""
+    fields = dict(bundle.load(entry).manifest)
+    bundle.write_manifest(
+        entry, {**{k: v for k, v in fields.items() if k != "files"}, "tools": {"torch": "1"}}
+    )
+
+
+@pytest.mark.parametrize("change", [damage, lose, exchange, age])
+def test_what_is_not_the_bundle_of_its_key_is_removed(kept, tmp_path, change):
+    change(cache.folder() / KEY)
+    assert not take(tmp_path / "new", sources("alpha"), "alpha-set")
+    assert list((tmp_path / "new").iterdir()) == []
+    assert list(cache.folder().iterdir()) == []
+
+
+def test_other_weights_are_another_bundle(kept, tmp_path):
+    assert not take(tmp_path / "new", sources("alpha"), "alpha-set", weights="3")
+
+
+def test_a_file_that_is_not_listed_is_not_copied(kept, tmp_path):
+    (cache.folder() / KEY / "evil.sh").write_text("rm -rf /")
+    assert take(tmp_path / "new", sources("alpha"), "alpha-set")
+    assert not (tmp_path / "new" / "evil.sh").exists()
+
+
+@pytest.mark.parametrize("name", [".", KEY, f"{KEY}/model.onnx", f"{KEY}/golden"])
+def test_what_others_can_write_is_ignored_with_a_notice(kept, tmp_path, name):
+    path = cache.folder() / name
+    path.chmod(path.stat().st_mode | stat.S_IWGRP)
+    assert not take(tmp_path / "new", sources("alpha"), "alpha-set")
+    assert notices == [f"the cache is not used: others can write to {path}"]
+    assert (cache.folder() / KEY).is_dir(), "it is not ours to remove"
+
+
+def test_a_cache_made_with_an_open_umask_is_used_all_the_same(tiny_bundle, tmp_path):
+    before = os.umask(0o002)
+    try:
+        cache.keep(KEY, tiny_bundle.path)
+    finally:
+        os.umask(before)
+    assert cache._writable_by_others(cache.folder() / KEY) is None
+
+
+def test_a_copy_has_the_permissions_of_the_umask(kept, tmp_path):
+    before = os.umask(0o077)
+    try:
+        assert take(tmp_path / "new", sources("alpha"), "alpha-set")
+    finally:
+        os.umask(before)
+    modes = {stat.S_IMODE(p.stat().st_mode) for p in (tmp_path / "new").rglob("*")}
+    assert modes == {0o600, 0o700}
+
+
+def test_a_full_disk_is_named_and_the_entry_stays(kept, tmp_path, monkeypatch):
+    def full(source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    monkeypatch.setattr(bundle, "copy", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        take(tmp_path / "new", sources("alpha"), "alpha-set")
+    assert (cache.folder() / KEY).is_dir()
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from kit import cache, files
+for _ in range(int(sys.argv[3])):
+    cache.keep(sys.argv[1], Path(sys.argv[2]))
+    files.remove_folder(cache.folder() / sys.argv[1])
+"""
+
+
+def test_reading_while_others_write_and_prune_gives_whole_bundles(kept, tmp_path):
+    """Two writers in a loop; each bundle that is taken is whole, and none is left half."""
+    words = [sys.executable, "-c", WRITER, KEY, str(tmp_path / "built"), "60"]
+    writers = [subprocess.Popen(words, cwd=Path(__file__).parents[1]) for _ in range(2)]
+    taken, whole = 0, bundle.load(tmp_path / "built").hash
+    for number in range(300):
+        target = tmp_path / f"new{number}"
+        if take(target, sources("alpha"), "alpha-set"):
+            assert bundle.load(target).hash == whole
+            taken += 1
+        else:
+            assert list(target.iterdir()) == []
+        shutil.rmtree(target)
+        if all(writer.poll() is not None for writer in writers):
+            break
+    assert [writer.wait() for writer in writers] == [0, 0]
+    assert taken > 0
+    assert [p.name for p in cache.folder().iterdir() if p.name.startswith(".")] == []

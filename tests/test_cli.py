@@ -127,13 +127,16 @@ def test_unforeseen_error_names_itself(monkeypatch, capsys):
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(cli.main, "main", broken)
+    monkeypatch.setattr(cli.main, "invoke", broken)
     monkeypatch.delenv("KIT_DEBUG", raising=False)
-    assert cli.run([]) == errors.UNFORESEEN
-    assert "ZeroDivisionError: a bug" in capsys.readouterr().err
+    assert cli.run(["list"]) == errors.UNFORESEEN
+    err = capsys.readouterr().err
+    assert err.startswith("kit: ZeroDivisionError: a bug\nhint: this is a bug in kit")
     monkeypatch.setenv("KIT_DEBUG", "1")
-    with pytest.raises(ZeroDivisionError):
-        cli.run([])
+    assert cli.run(["list"]) == errors.UNFORESEEN
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback (most recent call last):\n")
+    assert "kit: ZeroDivisionError: a bug\n" in err
 
 
 def test_closed_pipe_is_quiet():

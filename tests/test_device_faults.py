@@ -51,9 +51,9 @@ class Losing:
             self._meet("push", 5_000_000, "to_device")
         self.inner.push(file, *rest)
 
-    def pull(self, source, file):
+    def pull(self, source, file, limit):
         self._meet("pull", 10, "from_device")
-        self.inner.pull(source, file)
+        self.inner.pull(source, file, limit)
 
     def close(self):
         self.inner.close()
@@ -232,7 +232,7 @@ def test_a_run_that_was_resumed_was_started_once(world):
             _, code = job.poll()
             job.wait()
         assert code == 0
-        assert folder.read("count") == b"run\n"
+        assert folder.read("count", 1000) == b"run\n"
     assert one.losing.done
     assert left(one.device) == []
 

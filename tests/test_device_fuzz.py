@@ -110,7 +110,7 @@ def heard(data: bytes) -> Transcript:
     transcript = Transcript()
     *lines, _ = data.decode(errors="replace").split("\n")
     for line in lines:
-        transcript.hear(line)
+        transcript.add(line)
     return transcript
 
 

@@ -48,7 +48,7 @@ def test_the_second_kit_is_told_who_has_the_device(device):
             with connected(device.serial) as third, pytest.raises(DeviceError, match="in use"):
                 adb.clean(third)
             folder.write("mine", b"still here")
-            assert folder.read("mine") == b"still here"
+            assert folder.read("mine", 1000) == b"still here"
         with two.folder():
             assert _lock.holds(two._transport, device.read(f"{LOCK}/owner").decode()[:16])
     assert left(device) == []

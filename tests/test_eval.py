@@ -125,7 +125,7 @@ def test_a_result_below_a_file_is_an_error(tiny, pictures, tmp_path):
     result = evaluate(tiny, pictures, limit=1)
     with pytest.raises(OutputError, match=r"cannot write .*file/r\.json"):
         store.write(result, tmp_path / "file" / "r.json")
-    with pytest.raises(OutputError, match="it is no file"):
+    with pytest.raises(OutputError, match="it is a FIFO, not a file"):
         store.write(result, tmp_path / "pipe")  # as /dev/null, which root could replace
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
 

@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 from kit import formats
-from kit.errors import RunError
-from kit.runners import native, profile, protocol
+from kit.devices import local
+from kit.errors import MissingTool, RunError
+from kit.runners import drive, emulation, native, profile, protocol
 from kit.runners.protocol import Exit, Request
 
 pytestmark = pytest.mark.slow
@@ -52,12 +53,42 @@ def test_it_answers_as_the_python_runtime(name, method, models, tmp_path) -> Non
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_arm_runner_answers_the_same(name, models, tmp_path) -> None:
-    command = samples.emulated(tmp_path / "cpuinfo")
+    command = samples.emulated(tmp_path / "root")
     request = replace(samples.request(tmp_path, name, models[name, "static"]), warmup=0, iters=1)
     heard = samples.run(samples.arm_runner(name), request, command)
     assert heard.start is not None
     assert heard.start.clock == "CLOCK_MONOTONIC_RAW"
     np.testing.assert_array_equal(samples.answer(request), samples.by_python(request, tmp_path))
+
+
+@pytest.mark.parametrize("processor", ["cortex-a53", "cortex-a72"])
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_arm_runner_sees_the_processor_that_is_emulated(name, processor, tmp_path) -> None:
+    words = emulated_as(processor, name, tmp_path)
+    done = subprocess.run([*words, "--format", name], capture_output=True, text=True)
+    assert json.loads(done.stdout)["msg"] == "--cpus is required"
+    assert done.returncode == Exit.USAGE
+
+
+def test_without_an_arm_cpuinfo_it_says_so_instead_of_crashing(tmp_path) -> None:
+    words = emulated_as("cortex-a53", "onnx", tmp_path)
+    (tmp_path / "proc/cpuinfo").write_text("processor\t: 0\nvendor_id\t: GenuineIntel\n")
+    request = samples.request(tmp_path, "onnx", tmp_path / "model")
+    done = subprocess.run([*words, *request.arguments()], capture_output=True, text=True)
+    error = protocol.parse(done.stdout)
+    assert isinstance(error, protocol.Error)
+    if error.at == "load" and "model" in error.msg:
+        pytest.skip("this qemu shows the processor that it emulates")
+    assert (done.returncode, error.at) == (Exit.LOAD, "load")
+    assert error.msg.startswith("/proc/cpuinfo describes no Arm processor")
+    assert "-L FOLDER" in error.msg
+
+
+def emulated_as(processor: str, name: str, root: Path) -> list[str]:
+    try:
+        return emulation.command(samples.arm_runner(name), processor, root)
+    except MissingTool as exc:
+        pytest.skip(exc.message)
 
 
 # protocol --------------------------------------------------------------------------------
@@ -73,7 +104,7 @@ def test_it_says_it_all(name, models, tmp_path) -> None:
     assert len(heard.samples) == 5
     start, mem, end = heard.start, heard.mem, heard.end
     assert start is not None
-    assert (start.protocol, start.threads, start.cpus) == (2, 2, f"{1 << core:x}")
+    assert (start.protocol, start.threads, start.cpus) == (3, 2, f"{1 << core:x}")
     assert start.obeyed == (None if name == "onnx" else 2)
     assert start.page == os.sysconf("SC_PAGE_SIZE")
     runtime = formats.get(name).INFO.runtime
@@ -207,6 +238,33 @@ def test_on_a_device_it_outlives_its_connection(models, tmp_path) -> None:
     while '"end"' not in log.read_text() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert '"event":"end"' in log.read_text()
+
+
+def without_output(folder: Path) -> Path:
+    """Write a model whose output has no numbers: it keeps none of the rows of its input."""
+    from onnx import TensorProto, helper, save
+
+    shape = list(samples.SHAPE)
+    numbers = {"starts": [0], "ends": [0], "axes": [0]}
+    graph = helper.make_graph(
+        [helper.make_node("Slice", ["x", *numbers], ["y"])],
+        "empty",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [0, *shape[1:]])],
+        [helper.make_tensor(k, TensorProto.INT64, [1], v) for k, v in numbers.items()],
+    )
+    opset = helper.make_opsetid("", 17)
+    save(helper.make_model(graph, opset_imports=[opset], ir_version=8), folder / "empty.onnx")
+    return folder / "empty.onnx"
+
+
+@pytest.mark.parametrize("runner", ["native", "python"])
+def test_a_model_without_output_is_an_error(runner, tmp_path) -> None:
+    request = samples.request(tmp_path, "onnx", without_output(tmp_path))
+    words = drive.PYTHON if runner == "python" else samples.here(samples.runner("onnx"))
+    with pytest.raises(RunError, match="exit code 5 at run: the model's output is empty"):
+        drive.run(local.open(None), request, drive.environment(1), words)
+    assert not Path(request.out).exists()
 
 
 # broken files ----------------------------------------------------------------------------

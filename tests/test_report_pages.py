@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 from report_samples import CONTEXT, accuracy, bundle, everything, latency, run
 
-from kit import cli
+from kit import cli, files
 from kit.errors import OutputError
 from kit.report import html, markdown, page, text
 from kit.report.palette import DARK, LIGHT
@@ -154,14 +154,14 @@ def test_files_are_written_and_a_failure_leaves_the_older_report(tmp_path, monke
         "out/report.md",
     ]
     before = (tmp_path / "out/report.md").read_bytes()
-    real = Path.write_text
+    real = files._new_file
 
-    def full_disk(self: Path, *args: object, **options: object) -> int:
-        if "report.html" in self.name:
+    def full_disk(path: Path) -> tuple[Path, int]:
+        if path.name == "report.html":
             raise OSError(28, "No space left on device")
-        return real(self, *args, **options)
+        return real(path)
 
-    monkeypatch.setattr(Path, "write_text", full_disk)
+    monkeypatch.setattr(files, "_new_file", full_disk)
     with pytest.raises(OutputError, match="No space left on device"):
         write([accuracy()], tmp_path / "out")
     assert (tmp_path / "out/report.md").read_bytes() == before
@@ -179,11 +179,11 @@ def test_a_file_in_the_way_is_an_output_error(tmp_path) -> None:
 
 
 def test_the_command_reads_files_and_prints_the_paths(tmp_path, capsys) -> None:
-    files = []
+    paths = []
     for index, result in enumerate(everything()):
-        files.append(str(tmp_path / f"{index}.json"))
-        store.write(result, Path(files[-1]))
-    assert cli.run(["report", *files, "-o", str(tmp_path / "out")]) == 0
+        paths.append(str(tmp_path / f"{index}.json"))
+        store.write(result, Path(paths[-1]))
+    assert cli.run(["report", *paths, "-o", str(tmp_path / "out")]) == 0
     told = capsys.readouterr()
     assert told.out.splitlines() == [
         str(tmp_path / "out" / "report.html"),

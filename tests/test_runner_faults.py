@@ -27,19 +27,19 @@ def fake(script: str, silence: float = 60.0) -> protocol.Transcript:
 
 def test_a_fake_runner_that_behaves_is_believed() -> None:
     found = fake("say('hello', *lines)")
-    assert found.samples == [4, 5, 6]
+    assert list(found.samples) == [4, 5, 6]
     assert found.noise == ["hello"]
 
 
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        ("os.kill(os.getpid(), 9)", ["onnx", "signal 9 (SIGKILL)", "after 'start'"]),
+        ("os.kill(os.getpid(), 9)", ["onnx", "signal 9 (SIGKILL)", "before its first event"]),
         ("say(*lines[:2]); os.kill(os.getpid(), 11)", ["signal 11 (SIGSEGV)", "after 'load'"]),
         ("say(*lines[:2]); sys.exit(139)", ["signal 11 (SIGSEGV)", "after 'load'"]),
         ("say(*lines[:5]); print(lines[5][:9], end='')", ["breaks off after 'iter'", "no 'mem'"]),
         ("say(*lines[:5], *lines[6:])", ["breaks off", "2 of 3 samples"]),
-        ("pass", ["breaks off after 'start'", "no 'start' line"]),
+        ("pass", ["breaks off before its first event", "no 'start' line"]),
         ("say(*lines[:3]); print('oh', file=sys.stderr); sys.exit(5)", ["exit code 5", "oh"]),
         ("say(*lines); sys.exit(6)", ["exit code 6"]),
         ("for i in range(9): print('row', i, file=sys.stderr)\nsys.exit(70)", ["row 6", "row 8"]),
@@ -54,7 +54,7 @@ def test_a_runner_that_fails_is_named(script: str, words: list[str]) -> None:
 
 
 def test_a_silent_runner_is_ended() -> None:
-    with pytest.raises(RunError, match=r"said nothing for 0\.5 s after 'load'"):
+    with pytest.raises(RunError, match=r"reported nothing for 0\.5 s after 'load'"):
         fake("say(*lines[:2]); time.sleep(600)", silence=0.5)
 
 

@@ -39,11 +39,11 @@ def test_lost_connection_is_noticed_and_comes_back(
                 one.push(source, f"{FOLDER}/kit-test/part")
             else:
                 relay.cut(how, after=5_000_000, direction="from_device")
-                one.pull(f"{FOLDER}/kit-test/whole", back)
+                one.pull(f"{FOLDER}/kit-test/whole", back, 1 << 30)
         assert relay.happened.wait(10)  # the relay notes it a moment after the cut
         assert time.monotonic() - before < 30, "the whole timeout passed"
         assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["source"]
-        one.pull(f"{FOLDER}/kit-test/whole", back)  # the same transport, connected anew
+        one.pull(f"{FOLDER}/kit-test/whole", back, 1 << 30)  # the same transport, connected anew
         assert back.read_bytes() == source.read_bytes()
         one.shell(f"rm -rf {FOLDER}/kit-test")
 

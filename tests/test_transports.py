@@ -87,7 +87,7 @@ def test_files_arrive_as_they_were(transport, tmp_path, size):
     # The daemon gives group and others what the owner has.
     assert transport.shell(f"stat -c '%A %s' {target}").stdout.startswith("-rwx")
     assert transport.shell(f"stat -c %s {target}").stdout == f"{size}\n"
-    transport.pull(target, back)
+    transport.pull(target, back, 1 << 30)
     assert back.read_bytes() == source.read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["back", "source"]
 
@@ -100,7 +100,7 @@ def test_names_of_files_are_only_names(transport, tmp_path, name):
     transport.push(source, target)
     listed = transport.shell(f"cd {FOLDER}/kit-test && printf '%s\\0' *").stdout
     assert listed == f"{name}\0"
-    transport.pull(target, tmp_path / name)
+    transport.pull(target, tmp_path / name, 1 << 30)
     assert (tmp_path / name).read_text() == "x"
 
 
@@ -108,7 +108,7 @@ def test_refusals_of_files_leave_the_device_usable(transport, tmp_path):
     source = tmp_path / "source"
     source.write_bytes(bytes(2_000_000))
     with pytest.raises(DeviceError, match="/nowhere: open failed: No such file") as caught:
-        transport.pull("/nowhere", tmp_path / "got")
+        transport.pull("/nowhere", tmp_path / "got", 1 << 30)
     assert not isinstance(caught.value, DeviceLost)
     with pytest.raises(DeviceError, match="/system/x") as caught:
         transport.push(source, "/system/x")
@@ -132,7 +132,7 @@ def test_faults_of_this_machine_are_not_the_devices(transport, tmp_path):
     with pytest.raises(InputError, match="nowhere"):
         transport.push(tmp_path / "nowhere", f"{FOLDER}/x")
     with pytest.raises(OutputError, match="nowhere"):
-        transport.pull("/proc/meminfo", tmp_path / "nowhere" / "x")
+        transport.pull("/proc/meminfo", tmp_path / "nowhere" / "x", 1 << 30)
 
 
 def test_interrupted_transfer_leaves_a_usable_connection(transport, tmp_path):

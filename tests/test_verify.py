@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from kit import golden, verify
-from kit.errors import VerificationFailed
 
 
 def test_sqnr_by_hand():
@@ -33,10 +32,6 @@ def test_answers_that_are_not_numbers_never_pass(poison):
     bad[1, 1] = poison
     found = verify.compare("float reference", right, bad, {})
     assert not found.passed
-    with pytest.raises(VerificationFailed) as caught:
-        verify.require("onnx", found, right, bad)
-    assert "float reference: mean" in caught.value.message
-    assert "onnx: mean" in caught.value.message
 
 
 def test_golden_pictures_are_the_surest_but_not_all_of_one_kind():

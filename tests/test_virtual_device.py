@@ -58,12 +58,13 @@ def test_a_file_comes_back_as_it_went(adb, device, tmp_path) -> None:
 
 @confined
 def test_the_test_looks_into_the_device_from_outside(adb, device) -> None:
+    before = device.files()  # of other tests that share it
     shell(adb, device, f"mkdir {TMP}/d; printf abc >'{TMP}/d/a b'; ln -s x {TMP}/l")
-    assert device.files() == {"d/a b": 3, "l": 1}
+    assert device.files() == before | {"d/a b": 3, "l": 1}
     assert device.read(f"{TMP}/d/a b") == b"abc"
     device.write("d/a b", b"abX")
-    assert shell(adb, device, f"cat '{TMP}/d/a b'; rm -r {TMP}/*") == "abX"
-    assert device.files() == {}
+    assert shell(adb, device, f"cat '{TMP}/d/a b'; rm -r {TMP}/d {TMP}/l") == "abX"
+    assert device.files() == before
 
 
 @confined

@@ -1,9 +1,12 @@
 """Children end when the work does, well or badly."""
 
 import os
+import signal
+import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import pytest
@@ -43,14 +46,34 @@ def test_all_run_and_see_the_environment(tmp_path):
         ("raise ValueError('no such operator')", "ValueError: no such operator"),
     ],
 )
-def test_a_failed_child_is_named_and_the_others_end(tmp_path, code, words):
-    slow = task(tmp_path, "slow", "import time; time.sleep(600)")
-    with (
-        pytest.raises(BuildError, match=words),
-        workers.Pool([slow, task(tmp_path, "bad", code)], 2, {}) as pool,
-    ):
-        pool.wait(lambda name: None)
+def test_a_failed_child_is_named_and_the_others_go_on(tmp_path, code, words):
+    done: list[str] = []
+    good = task(tmp_path, "good", "import time; time.sleep(0.5)")
+    with workers.Pool([good, task(tmp_path, "bad", code)], 2, {}) as pool:
+        errors = pool.wait(done.append)
+    assert done == ["good"]
+    assert list(errors) == ["bad"]
+    assert isinstance(errors["bad"], BuildError)
+    assert words in errors["bad"].message
     assert not alive()
+
+
+def test_a_child_ends_when_its_parent_is_killed(tmp_path):
+    child = "from kit import workers; import time; workers.end_with_parent(); time.sleep(600)"
+    parent = (
+        "import sys, os, signal, time; from pathlib import Path; from kit import workers\n"
+        f"task = workers.Task('a', [sys.executable, '-c', {child!r}], Path(sys.argv[1]))\n"
+        "pool = workers.Pool([task], 1, {}).__enter__()\n"
+        "print(pool._running[0][1].pid, flush=True)\n"
+        "time.sleep(1); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    words = [sys.executable, "-c", parent, str(tmp_path / "log")]
+    done = subprocess.run(words, cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL
+    process = int(done.stdout)
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(process).wait(timeout=30)
+    assert not psutil.pid_exists(process)
 
 
 def test_grandchildren_end_as_well(tmp_path):

@@ -44,6 +44,7 @@ def adb_server(adb, no_settings, monkeypatch):
     """The stock adb with a server that kit finds; it forgets its devices after the test."""
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(adb.port))
     adb("start-server")
+    adb("disconnect")  # what tests connected that use `adb` alone
     yield adb
     adb("disconnect")
 

@@ -10,7 +10,7 @@ from kit.analysis.sensitivity import Record, Study
 from kit.report.canvas import INK, MUTED, Margins, canvas, rows_axis, shorten
 from kit.report.palette import STAND_INS
 from kit.report.svg import Picture, picture
-from kit.report.text import clean
+from kit.text import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,5 +48,5 @@ def _bar(axes: Axes, record: Record, y: float, bad: bool) -> None:
 def _words(study: Study) -> str:
     """Return the worst places in a sentence, for those who do not see the plot."""
     worst = study.worst()[:WORST]
-    told = ", ".join(f"{clean(record.name)} {record.sqnr_db:.1f} dB" for record in worst)
+    told = ", ".join(f"{one_line(record.name)} {record.sqnr_db:.1f} dB" for record in worst)
     return f"{len(study.records)} places in the network's order; the worst are {told}."

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from kit import __version__
+from kit import __version__, files
 from kit.analysis._plot import bars
 from kit.analysis.repair import Repair
 from kit.analysis.score import Score
 from kit.analysis.sensitivity import Study
 from kit.errors import OutputError
 from kit.report.text import NBSP
+from kit.text import one_line
 
 
 def write(
@@ -34,21 +32,13 @@ def write(
         OutputError: the file cannot be written.
     """
     text = render(study, about, repair, line)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        if path.exists() and not path.is_file():  # a device would be replaced by a file
-            raise OSError(errno.EINVAL, "it is no file")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8", newline="\n")
-        part.replace(path)
+        files.write(path, text)
     except OSError as exc:
         raise OutputError(
             f"cannot write {path}: {exc.strerror or exc}",
             "choose a file with -o that is writable and has space",
         ) from exc
-    finally:
-        with suppress(OSError):  # below a file there is none to remove
-            part.unlink()
 
 
 def render(study: Study, about: Mapping[str, Any], repair: Repair | None, line: str) -> str:
@@ -56,7 +46,7 @@ def render(study: Study, about: Mapping[str, Any], repair: Repair | None, line: 
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    from kit.report import palette, text
+    from kit.report import palette
     from kit.report.svg import FONT
 
     environment = Environment(
@@ -65,7 +55,7 @@ def render(study: Study, about: Mapping[str, Any], repair: Repair | None, line: 
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: text.clean(value) if type(value) is str else value,
+        finalize=lambda value: one_line(value) if type(value) is str else value,
     )
     plot = bars(study)
     return environment.get_template("analysis.html.j2").render(

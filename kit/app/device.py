@@ -19,6 +19,7 @@ Say = Callable[[str], None]
 _INSTALL_SECONDS = 300.0
 # ActivityTaskSupervisor's words where a manifest asks the caller for more than it holds.
 _LACKING = re.compile(r"Permission Denial: starting Intent .*? requires ([\w.]+)", re.DOTALL)
+_LACKING_LETTERS = 8192  # that are searched: beyond, a hostile text takes long
 # What Android's package manager answers, and what to do about it.
 _ADVICE = {
     "UPDATE_INCOMPATIBLE": "the one installed is signed by another key: kit app uninstall",
@@ -136,11 +137,11 @@ def started(transport: Transport, line: str) -> None:
     """
     done = transport.shell(line, 60)
     said = done.stdout + done.stderr
-    lacking = _LACKING.search(said)
+    lacking = lacking_permission(said)
     if lacking:
         raise DeviceError(
             f"adb's shell of {transport.serial!r} may not start it: this device does not give the "
-            f"shell the permission {lacking[1]}",
+            f"shell the permission {lacking}",
             "measure without the app: kit bench --device",
         )
     if done.code != 0 or "Error" in said or "Exception" in said:
@@ -148,3 +149,9 @@ def started(transport: Transport, line: str) -> None:
             f"{transport.serial!r} does not start the app: {' '.join(said.split())[-300:]}",
             "install it again: kit app install",
         )
+
+
+def lacking_permission(said: str) -> str | None:
+    """Return the permission that the caller of `am start` lacks by Android's words, or None."""
+    found = _LACKING.search(said[:_LACKING_LETTERS])
+    return found[1] if found else None

@@ -24,6 +24,7 @@ MARGIN_SECONDS = 120.0  # beyond the plan's own limits, for loading and writing
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 _MARK = "==kit:app"
 _RESULT = "result.json"
+_ANSWER_BYTES = 16 << 20  # of the copy that is hashed; who checks the answer knows its size
 
 
 class AppJob:
@@ -38,14 +39,12 @@ class AppJob:
         look: Callable[[Record], None],
     ) -> None:
         self._device, self._folder, self._token, self._look = device, folder, token, look
-        self._began = self._seen = self._sampled = time.monotonic()
+        self._seen = self._sampled = time.monotonic()
         self.conditions: list[Condition] = []
-        self._limit, self._pause = limit + MARGIN_SECONDS, _FIRST_PAUSE
+        self.silent_seconds, self._pause = limit + MARGIN_SECONDS, _FIRST_PAUSE
 
     def poll(self) -> tuple[list[str], int | None]:
         """Return the events as lines and an exit code, once the result is there.
-
-        Until then a line without meaning says that the process lives.
 
         Raises:
             RunError: the result is of another app, or of another bundle, or its answer is not.
@@ -59,7 +58,7 @@ class AppJob:
             self.conditions.append(self._device.condition())
         if f"{_MARK} alive" in said:
             self._seen = now
-            return ([f"{PACKAGE} runs"] if now - self._began < self._limit else []), None
+            return [], None
         return [], (Exit.RUN if now - self._seen > GONE_SECONDS else None)
 
     def _question(self) -> str:
@@ -74,7 +73,8 @@ class AppJob:
         )
 
     def _finished(self) -> tuple[list[str], int]:
-        found = record.read(self._folder.read(_RESULT).decode("utf-8", errors="replace"))
+        text = self._folder.read(_RESULT, record.MAX_BYTES).decode("utf-8", errors="replace")
+        found = record.read(text)
         self._look(found)
         if found.answer is not None:
             self._fetch(contract.ANSWER.format(id=self._token), ANSWER, found.answer.sha256)
@@ -83,7 +83,7 @@ class AppJob:
     def _fetch(self, source: str, name: str, sha256: str) -> None:
         read_it = quote(["run-as", PACKAGE, "cat", f"{FILES}/{source}"])
         ask(self._device.transport, f"{read_it} >{self._folder.path(name)}", timeout=60)
-        if hashlib.sha256(self._folder.read(name)).hexdigest() != sha256:
+        if hashlib.sha256(self._folder.read(name, _ANSWER_BYTES)).hexdigest() != sha256:
             raise RunError(
                 "the app's answer is not the one that its result names",
                 "measure again; is the device's storage full?",

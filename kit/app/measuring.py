@@ -197,6 +197,6 @@ class AppFolder:
         """Return the name; the app chooses where it writes."""
         return name
 
-    def read(self, name: str) -> bytes:
-        """Return the content of a file that came from the app."""
-        return self._folder.read(name)
+    def read(self, name: str, limit: int) -> bytes:
+        """Return the content of a file that came from the app, of up to `limit` bytes."""
+        return self._folder.read(name, limit)

@@ -8,7 +8,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kit.app import contract
 from kit.errors import RunError
-from kit.runners.protocol import Exit
+from kit.results.schema import Many
+from kit.runners.protocol import Exit, seal
+
+MAX_BYTES = 32 << 20  # of the file; an hour of samples has a third of it
 
 _CODES = {
     "usage": Exit.USAGE,
@@ -50,7 +53,7 @@ class Record(BaseModel):
     bundle_hash: str | None
     model_sha256: str | None
     options: dict[str, object] | None
-    events: tuple[dict[str, object], ...]
+    events: Many[dict[str, object]]
     answer: Answer | None
     device: Around
 
@@ -62,8 +65,8 @@ class Record(BaseModel):
 
     @property
     def lines(self) -> list[str]:
-        """Return what a runner would have printed."""
-        return [json.dumps(event) for event in self.events]
+        """Return what a runner would have printed; the app writes no checksums of single events."""
+        return [seal(json.dumps(event)) for event in self.events]
 
 
 def read(text: str) -> Record:

@@ -147,7 +147,8 @@ def _result(target: Target, device: Device, plan: Plan, context: Context) -> Run
     start = target.heard.start if target.heard else None
     memory = target.memory.mem if target.memory else None
     obeyed = start.obeyed if start else None
-    versions = {**context.versions, **(start.versions if start else {})}
+    reported = target.runner.kept_versions(start.versions) if start else {}
+    versions = {**reported, **context.versions}  # what is known here, nobody else says
     processes = tuple(target.processes)
     known = passes.resolved(processes, plan)
     return Run(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from kit import files
 from kit.bench import answers, stability
 from kit.bench.targets import ANSWER, PROFILE, Target
 from kit.devices._contract import Device, Folder
@@ -15,6 +14,9 @@ from kit.results.schema import Operator, Plan, Process
 from kit.runners import drive
 from kit.runners import profile as profiles
 from kit.runners.protocol import Transcript
+
+# So that the message tells how many numbers a wrong answer has, unless it has very many.
+_ANSWER_SLACK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,10 @@ def _once(place: Place, target: Target, kind: str) -> None:
     waited = device.settle(plan.cool_c, plan.cool_seconds)
     request = target.asked(kind, place.folder.path(PROFILE))
     heard = drive.run(device, request, place.variables, target.runner.command)
-    off = answers.check(target.name, target.quantize, place.folder.read(ANSWER), target.expected)
+    assert heard.start is not None  # `Transcript.missing` has looked
+    target.runner.check_versions(heard.start.versions)
+    answer = place.folder.read(ANSWER, 4 * target.expected.size + _ANSWER_SLACK)
+    off = answers.check(target.name, target.quantize, answer, target.expected)
     target.off_by = max(target.off_by, off)
     if kind == "memory":
         target.memory = heard
@@ -82,9 +87,9 @@ def _process(heard: Transcript, waited: float, device: Device) -> Process:
 def _operators(folder: Folder, heard: Transcript, target: Target) -> tuple[Operator, ...]:
     if heard.profile is None:
         raise RunError(f"{target.name}: the runner wrote no profile", "measure without --profile")
-    with tempfile.TemporaryDirectory(prefix="kit-") as temporary:
-        file = Path(temporary) / "profile"
-        file.write_bytes(folder.read(PROFILE))
+    with files.temporary_folder() as temporary:
+        file = temporary / "profile"
+        file.write_bytes(folder.read(PROFILE, profiles.MAX_BYTES))
         rows = profiles.read(file, heard.profile.kind, len(heard.samples))
     return tuple(
         Operator(name=r.name, type=r.type, calls=r.calls, total_ns=r.total_ns) for r in rows

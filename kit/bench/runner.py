@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
+import kit
 from kit.bundle import REFERENCE
 from kit.devices._contract import Device, Folder
-from kit.errors import DeviceError, UsageError
+from kit.errors import DeviceError, RunError, UsageError
 from kit.runners import drive, native
 from kit.runners.native import RunnerSet
 
@@ -23,10 +24,32 @@ class Runner:
 
     Attributes:
         via: as in `kit.results.schema.Run`.
+        versions: of the runtime and of kit, where this kit built the program; what it reports
+            has to agree.
     """
 
     command: tuple[str, ...]
     via: Literal["python", "native", "app"]
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def check_versions(self, reported: Mapping[str, str]) -> None:
+        """Look whether the program that ran is the one that was brought.
+
+        Raises:
+            RunError: it reports other versions.
+        """
+        for name, version in self.versions.items():
+            if reported.get(name) != version:
+                raise RunError(
+                    f"the runner reports {name} {reported.get(name, 'of no version')}, and the one "
+                    f"that was started has {version}",
+                    "the device ran another program, or altered what it said: measure again",
+                )
+
+    def kept_versions(self, reported: Mapping[str, str]) -> dict[str, str]:
+        """Return what a result keeps of the versions that the program reports."""
+        known = {*self.versions, "runner"}
+        return {k: v for k, v in reported.items() if k in known or not self.versions}
 
 
 PYTHON = Runner(drive.PYTHON, "python")
@@ -93,7 +116,9 @@ def install(runner: RunnerSet | None, folder: Folder, kind: Kind = "auto") -> Ru
     if runner is None:
         return APP if kind == "app" else PYTHON
     digests = {name: digest for name, (_, digest) in runner.files.items()}
-    return Runner(tuple(runner.command(folder.install(runner.folder, digests))), "native")
+    command = runner.command(folder.install(runner.folder, digests))
+    versions = {runner.runtime: runner.runtime_version, "kit": kit.__version__}
+    return Runner(tuple(command), "native", versions)
 
 
 def _abi(device: Device) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import click
+from kit import terminal
 
 if TYPE_CHECKING:
     from kit.analysis.repair import Attempt, Repair
@@ -12,41 +12,30 @@ if TYPE_CHECKING:
     from kit.analysis.sensitivity import Record, Study
 
 
-def console(stderr: bool = False) -> Any:
-    """Return a console that never cuts a table where there is no terminal."""
-    from rich.console import Console
-
-    found = Console(stderr=stderr)
-    return found if found.is_terminal else Console(stderr=stderr, width=max(found.width, 120))
-
-
 def show_study(study: Study, title: str, top: int) -> None:
     """Print the worst places, all of them if `top` is 0."""
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     worst = study.worst()
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("layer", overflow="fold")
     table.add_column("type")
     for heading in ("alone dB", "in float +dB", "latency +%", "cost %", "range", "outside %"):
         table.add_column(heading, justify="right", no_wrap=True)
     for record in worst[: top or len(worst)]:
         table.add_row(*_cells(record))
-    console().print(table)
+    terminal.print_table(table)
     rest = len(worst) - (top or len(worst))
     if rest > 0:
-        click.echo(f"and {rest} more that int8 hurts less; --top 0 shows all", err=True)
+        terminal.echo(f"and {rest} more that int8 hurts less; --top 0 shows all", err=True)
 
 
 def _cells(record: Record) -> tuple[str, ...]:
-    from rich.markup import escape
-
     gain = "float" if record.kept else _gain(record.gain_db)
     layer = record.layer and not record.kept
     return (
-        escape(record.name),
+        record.name,
         record.kind,
         decibels(record.sqnr_db),
         gain,
@@ -98,17 +87,15 @@ def show_repair(repair: Repair) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for attempt in repair.tried:
         table.add_row("*" if attempt is repair.best else "", *_attempt_cells(attempt))
-    console().print(table)
+    terminal.print_table(table)
 
 
 def _attempt_cells(attempt: Attempt) -> tuple[str, ...]:
-    from rich.markup import escape
-
     choice, found = attempt.choice, attempt.score
     return (
         choice.corrections,
         choice.observer,
-        escape(", ".join(choice.kept)),
+        ", ".join(choice.kept),
         f"{100 * attempt.latency:.1f}" if choice.kept else "",
         decibels(found.sqnr_db),
         f"{100 * found.agreement:.1f}",

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import click
-
+from kit import terminal
 from kit.errors import KitError, OutputError, UsageError
+from kit.text import one_line
 
 if TYPE_CHECKING:
     from kit.bench.fleet import InternalError
@@ -75,15 +75,15 @@ def run(asked: Asked, serials: list[str]) -> tuple[list[Measured], list[KitError
     Raises:
         KitError: what is wrong with the only device, or with this machine.
     """
-    from kit.commands import _latency
+    from kit.commands import _progress
 
     if serials == [LOCAL]:
         from kit.devices import local
 
-        with _latency.bar() as update:
+        with _progress.steps(auto_refresh=False) as update:
             return [Measured(LOCAL, _on(local.open(None), asked, update))], []
     if len(serials) == 1:
-        with _latency.bar() as update:
+        with _progress.steps(auto_refresh=False) as update:
             return [Measured(serials[0], _connected(serials[0], asked, update, None))], []
     return _several(serials, asked)
 
@@ -92,9 +92,9 @@ def _several(
     serials: list[str], asked: Asked
 ) -> tuple[list[Measured], list[KitError | InternalError]]:
     from kit.bench import fleet
-    from kit.commands import _latency
+    from kit.commands import _progress
 
-    with _latency.bars(serials) as updates:
+    with _progress.steps_of(serials) as updates:
         outcomes = fleet.each(
             serials, lambda serial, stop: _connected(serial, asked, updates[serial], stop)
         )
@@ -103,11 +103,12 @@ def _several(
     return measured, sorted(errors, key=lambda error: isinstance(error, KitError))
 
 
-def told(error: KitError | InternalError) -> str:
-    """Return an error as text, as the command line writes the one that ends it."""
+def print_error(error: KitError | InternalError) -> None:
+    """Print an error of one device, as the command line prints the one that ends it."""
     if isinstance(error, KitError):
-        return f"kit: {error.message}\nhint: {error.hint}"
-    return f"kit: {type(error).__name__}: {error}"
+        terminal.print_error(error.message, error.hint)
+    else:
+        terminal.echo(f"kit: {type(error).__name__}: {one_line(str(error))}", err=True)
 
 
 def _connected(
@@ -129,7 +130,7 @@ def _connected(
 def warn(device: AdbDevice) -> None:
     """Say on stderr what could not be put in order after a measurement that is whole."""
     for text in device.warnings:
-        click.echo(f"{device.ref.serial}: {text}", err=True)
+        terminal.echo(f"{device.ref.serial}: {text}", err=True)
 
 
 def _on(device: Device, asked: Asked, update: Progress) -> list[LatencyResult]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import click
+from kit import terminal
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,15 +24,17 @@ def show(results: Sequence[LatencyResult], table: Sequence[Row], sustained: bool
 
     swept = [result for result in results if result.recommended]
     if not swept and not sustained and any(len(r.run.processes) > 1 for r in table):
-        _print(_comparisons(paired.compare(table)))
+        compared = _comparisons(paired.compare(table))
+        if compared is not None:
+            terminal.print_table(compared, WIDEST)
     for row in table:
         if sustained:
             _minutes(row)
         if row.run.operators:
-            _print(_operators(row))
+            terminal.print_table(_operators(row), WIDEST)
     for result in swept:
         for name, options in result.recommended.items():
-            click.echo(f"{result.bundle.name} {name}: best with {options}")
+            terminal.echo(f"{result.bundle.name} {name}: best with {options}")
 
 
 def _comparisons(found: Sequence[Comparison]) -> Table | None:
@@ -93,8 +95,8 @@ def _minutes(row: Row) -> None:
             m.thermal_status or "-",
         )
     if whole:
-        _print(shown)
-    click.echo(f"{row.label}: {sustained.verdict(found)}")
+        terminal.print_table(shown, WIDEST)
+    terminal.echo(f"{row.label}: {sustained.verdict(found)}")
 
 
 def _or_dash(value: float | None, form: str) -> str:
@@ -124,14 +126,3 @@ def _table(title: str, caption: str) -> Table:
     from rich.table import Table
 
     return Table(title=title, caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1))
-
-
-def _print(shown: Table | None) -> None:
-    from rich.console import Console
-
-    if shown is None:
-        return
-    console = Console()
-    # A number must never be cut: a narrow terminal wraps the lines instead.
-    whole = console.measure(shown, options=console.options.update(width=WIDEST)).maximum
-    Console(width=max(console.width, whole)).print(shown)

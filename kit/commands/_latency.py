@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
+
+from kit import terminal
 
 if TYPE_CHECKING:
     from kit.bench.rows import Row
 
+_WIDEST = 200  # columns
 
 _CAPTION = (
     "ms and MB; ±: 95 % interval of the median over processes; !: see the warnings; memory:\n"
@@ -16,48 +18,9 @@ _CAPTION = (
 )
 
 
-@contextmanager
-def bar() -> Iterator[Callable[[int, int, str], None]]:
-    """Give a function that shows how many processes are done, on stderr."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    # Drawn between processes only: an animation would run beside what is measured.
-    progress = Progress(
-        console=console, transient=True, auto_refresh=False, disable=not console.is_terminal
-    )
-    with progress:
-        task = progress.add_task("", total=None)
-
-        def update(done: int, total: int, label: str) -> None:
-            progress.update(task, completed=done, total=total, description=label, refresh=True)
-
-        yield update
-
-
-@contextmanager
-def bars(names: Sequence[str]) -> Iterator[dict[str, Callable[[int, int, str], None]]]:
-    """Give such a function for each device, each with a line of its own."""
-    from rich.console import Console
-    from rich.progress import Progress, TaskID
-
-    console = Console(stderr=True)
-    progress = Progress(console=console, transient=True, disable=not console.is_terminal)
-
-    def updating(name: str, task: TaskID) -> Callable[[int, int, str], None]:
-        return lambda done, total, label: progress.update(
-            task, completed=done, total=total, description=f"{name}: {label}", refresh=True
-        )
-
-    with progress:
-        yield {name: updating(name, progress.add_task(name, total=None)) for name in names}
-
-
 def table(rows: Sequence[Row]) -> None:
     """Print the table; times are milliseconds, sizes and memory 10^6 bytes."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     from kit.bench.rows import against_reference
@@ -81,10 +44,7 @@ def table(rows: Sequence[Row]) -> None:
             "-" if row.memory is None else f"+{row.memory / 1e6:.0f}",
             "-" if speedup is None else f"{speedup.ratio:.2f}×{'' if speedup.clear else '?'}",
         )
-    # A number must never be cut: a narrow terminal wraps the lines instead.
-    console = Console()
-    least = console.measure(shown, options=console.options.update(width=200)).minimum
-    Console(width=max(console.width, least)).print(shown)
+    terminal.print_table(shown, _WIDEST)
 
 
 def _title(rows: Sequence[Row]) -> str:

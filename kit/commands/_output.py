@@ -1,11 +1,18 @@
-"""Where a command writes a file: looked at before minutes are spent on what goes into it."""
+"""What several commands write: files, looked at beforehand, and remarks about bundles."""
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
+from kit import terminal
 from kit.errors import OutputError
+
+
+def report_failed(failed: Mapping[str, str]) -> None:
+    """Say on stderr which formats are not in a bundle because their build failed."""
+    for name, reason in failed.items():
+        terminal.echo(f"{name} is not in the bundle, its build failed: {reason}", err=True)
 
 
 def check_file(path: Path) -> None:
@@ -14,13 +21,15 @@ def check_file(path: Path) -> None:
     Raises:
         OutputError: it is a folder, is below a file, or its folder cannot be written to.
     """
+    from kit.files import check_writable
+
     hint = "choose a file with -o, in a folder that is writable"
     try:
         if path.exists() and not path.is_file():  # a device would be replaced by a file
             what = "a folder" if path.is_dir() else "no file, but a device"
             raise OutputError(f"cannot write {path}: it is {what}", hint)
         place = next(folder for folder in path.absolute().parents if folder.exists())
-        tempfile.TemporaryFile(dir=place).close()
+        check_writable(place)
     except (OSError, ValueError) as exc:  # a name with a zero byte is a wrong value
         why = (exc.strerror if isinstance(exc, OSError) else None) or exc
         raise OutputError(f"cannot write {path}: {why}", hint) from exc

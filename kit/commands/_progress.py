@@ -1,24 +1,33 @@
-"""Progress on stderr: a spinner for people, plain lines for logs."""
+"""Progress on stderr: a spinner or a bar for people, plain lines for pipes and logs."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from kit import terminal
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+Update = Callable[[int, int, str], None]  # steps done, of how many, what runs now
+
+_LINE_SECONDS = 5.0  # between two lines where there is no terminal
 
 
 @contextmanager
 def stages() -> Iterator[Callable[[str], None]]:
     """Give a function to call with the name of each stage as it begins."""
-    from rich.console import Console
-    from rich.markup import escape
+    from rich.text import Text
 
-    console = Console(stderr=True)
+    console = terminal.console(err=True)
     began = time.monotonic()
 
     def line(stage: str) -> None:
         text = f"{time.monotonic() - began:6.1f} s  {stage}"
-        console.print(text, highlight=False, markup=False, style="dim")
+        console.print(text, style="dim")
 
     if not console.is_terminal:
         yield line
@@ -27,6 +36,69 @@ def stages() -> Iterator[Callable[[str], None]]:
 
         def show(stage: str) -> None:
             line(stage)
-            status.update(escape(stage))
+            status.update(Text(stage))
 
         yield show
+
+
+@contextmanager
+def steps(auto_refresh: bool = True) -> Iterator[Update]:
+    """Give a function to call with the number of steps done, of all, and what runs now.
+
+    Args:
+        auto_refresh: draw the bar in the background; not beside what is measured.
+    """
+    with steps_of([""], auto_refresh) as updates:
+        yield updates[""]
+
+
+@contextmanager
+def steps_of(names: Sequence[str], auto_refresh: bool = True) -> Iterator[dict[str, Update]]:
+    """Give such a function for each name, each with a bar of its own."""
+    if not terminal.console(err=True).is_terminal:
+        yield {name: _Lines(name) for name in names}
+        return
+    with terminal.progress(auto_refresh) as progress:
+
+        def updating(name: str, task: TaskID) -> Update:
+            return lambda done, total, what: progress.update(
+                task,
+                completed=done,
+                total=total,
+                description=f"{name}: {what}" if name else what,
+                refresh=True,
+            )
+
+        yield {name: updating(name, progress.add_task(name, total=None)) for name in names}
+
+
+class _Lines:
+    """Prints a line every few seconds, with the time that is left if steps take equally long."""
+
+    def __init__(self, name: str) -> None:
+        self._name = f"{name}: " if name else ""
+        self._began = time.monotonic()
+        self._printed: float | None = None
+        self._first: tuple[int, float] | None = None  # steps done and time at the first one
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        now = time.monotonic()
+        if self._first is None and total > 1:
+            self._first = done, now
+        if self._printed is not None and now - self._printed < _LINE_SECONDS and done < total:
+            return
+        self._printed = now
+        left = self._left(done, total, now)
+        terminal.echo(
+            f"{now - self._began:6.1f} s  {self._name}{done}/{total}  {what}{left}", err=True
+        )
+
+    def _left(self, done: int, total: int, now: float) -> str:
+        if self._first is None or done <= self._first[0] or done >= total:
+            return ""
+        seconds = (now - self._first[1]) * (total - done) / (done - self._first[0])
+        return f", about {_duration(seconds)} left"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from kit import terminal
 from kit.commands import _recipe_options
 from kit.commands._numbers import Finite
 from kit.errors import UsageError, VerificationFailed
@@ -81,7 +81,7 @@ def command(
     with stages() as progress, stdout_kept():
         found = _study.run(_study.Asked(recipe, images, factor, goal, pictures), progress)
     line = _line(recipe, found.repair)
-    click.echo(_json(found, repair, line)) if as_json else _show(found, top)
+    terminal.print_json(_json(found, repair, line)) if as_json else _show(found, top)
     if output is not None:
         from kit.analysis import page
 
@@ -113,13 +113,13 @@ def _line(recipe: Recipe, fixed: Repair | None) -> str:
     return build_line(recipe.model_copy(update=changes))
 
 
-def _json(found: Found, target: str | None, line: str) -> str:
+def _json(found: Found, target: str | None, line: str) -> dict[str, Any]:
     from kit.commands import _analysis
 
     record = {**_about(found), **_record(found.study)}
     fixed = found.repair
     record["repair"] = fixed and _analysis.repair_record(fixed, str(target), line)
-    return json.dumps(record)
+    return record
 
 
 def _about(found: Found) -> dict[str, Any]:
@@ -156,15 +156,15 @@ def _show(found: Found, top: int) -> None:
     if found.repair is not None:
         _analysis.show_repair(found.repair)
     source = found.pictures.source
-    click.echo(f"whole int8 model: {_analysis.sentence(study.whole)} of {source}", err=True)
-    click.echo(f"corrected, still float: {_analysis.sentence(study.corrected)}", err=True)
-    click.echo(
+    terminal.echo(f"whole int8 model: {_analysis.sentence(study.whole)} of {source}", err=True)
+    terminal.echo(f"corrected, still float: {_analysis.sentence(study.corrected)}", err=True)
+    terminal.echo(
         "simulated; latency is an estimate: multiply-adds of the layer, in float "
         f"{found.asked.speed_up:g} times as slow (--speed-up), conversions not counted",
         err=True,
     )
     if recipe.quantize not in ("static", "none"):
-        click.echo(f"studied as static: what {recipe.quantize} adds is not in it", err=True)
+        terminal.echo(f"studied as static: what {recipe.quantize} adds is not in it", err=True)
 
 
 def _verdict(found: Found, line: str, quiet: bool) -> None:
@@ -180,5 +180,5 @@ def _verdict(found: Found, line: str, quiet: bool) -> None:
             f"the best is {line}",
         )
     if not quiet:
-        click.echo(f"reaches {goal}: expect {sentence(fixed.best.score)}", err=True)
-        click.echo(line)
+        terminal.echo(f"reaches {goal}: expect {sentence(fixed.best.score)}", err=True)
+        terminal.echo(line)

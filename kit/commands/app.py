@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kit import terminal
 from kit.commands._numbers import Finite
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def build(bundles: tuple[Path, ...], output: Path, as_json: bool, **options: Any
     with _progress.stages() as say:
         built = building.build(bundles, output, wanted, say)
     if as_json:
-        click.echo(json.dumps(built.record, indent=1))
+        terminal.print_json(built.record, indent=1)
     else:
         _summary(built)
 
@@ -116,7 +116,7 @@ def _key(keystore: Path, alias: str) -> Any:
 
     password = os.environ.get(PASSWORD)
     if password is None:
-        password = click.prompt(f"password of {keystore}", hide_input=True, err=True)
+        password = terminal.ask_secret(f"password of {keystore}")
     return Key(keystore, alias, password)
 
 
@@ -127,13 +127,15 @@ def _words(text: str) -> tuple[str, ...]:
 def _summary(built: Built) -> None:
     record = built.record
     runtimes = ", ".join(f"{r['name']} {r['version']}" for r in record["runtimes"].values())
-    click.echo(f"{built.file}  {record['apk']['size'] / 1e6:.1f} MB  {', '.join(record['abis'])}")
+    terminal.echo(
+        f"{built.file}  {record['apk']['size'] / 1e6:.1f} MB  {', '.join(record['abis'])}"
+    )
     for one in record["bundles"]:
-        click.echo(f"  bundle {one['name']}: {', '.join(one['formats'])}")
-    click.echo(f"  runtimes: {runtimes}")
+        terminal.echo(f"  bundle {one['name']}: {', '.join(one['formats'])}")
+    terminal.echo(f"  runtimes: {runtimes}")
     narrow = [name.rpartition("/")[2] for name in record["not_fit_for_16k_pages"]]
     pages = "all libraries" if not narrow else f"not {', '.join(dict.fromkeys(narrow))}"
-    click.echo(f"  pages of 16 KB: {pages}")
+    terminal.echo(f"  pages of 16 KB: {pages}")
 
 
 @command.command("test")
@@ -159,12 +161,12 @@ def test(bundle: Path | None, phone: bool, output: Path, as_json: bool) -> None:
             off = phones.run(bundle, output / "phone", say)
     pictures = sorted(str(file) for file in (output / "screenshots").rglob("*.png"))
     if as_json:
-        click.echo(json.dumps({**found, "screenshots": pictures, "phone_max_abs": off}))
+        terminal.print_json({**found, "screenshots": pictures, "phone_max_abs": off})
         return
-    click.echo(f"{found['run']} tests, {found['failed']} failed, {found['skipped']} skipped")
-    click.echo(f"{len(pictures)} screenshots in {output / 'screenshots'}")
+    terminal.echo(f"{found['run']} tests, {found['failed']} failed, {found['skipped']} skipped")
+    terminal.echo(f"{len(pictures)} screenshots in {output / 'screenshots'}")
     if off:
-        click.echo(f"phone's library: {len(off)} pictures, logits off by up to {max(off):.3g}")
+        terminal.echo(f"phone's library: {len(off)} pictures, logits off by up to {max(off):.3g}")
 
 
 @command.command("install")
@@ -180,9 +182,9 @@ def install(apk: Path, choice: str | None) -> None:
     with _progress.stages() as say:
         for transport in _devices(choice):
             warning = device.install(transport, file, say)
-            click.echo(f"{transport.serial}: installed")
+            terminal.echo(f"{transport.serial}: installed")
             if warning:
-                click.echo(f"warning: {warning}", err=True)
+                terminal.echo(f"warning: {warning}", err=True)
 
 
 @command.command("run")
@@ -193,7 +195,7 @@ def run(choice: str | None) -> None:
 
     for transport in _devices(choice):
         device.open_demo(transport)
-        click.echo(f"{transport.serial}: started")
+        terminal.echo(f"{transport.serial}: started")
 
 
 @command.command("uninstall")
@@ -204,7 +206,7 @@ def uninstall(choice: str | None) -> None:
 
     for transport in _devices(choice):
         there = device.uninstall(transport)
-        click.echo(f"{transport.serial}: {'removed' if there else 'it was not there'}")
+        terminal.echo(f"{transport.serial}: {'removed' if there else 'it was not there'}")
 
 
 def _devices(choice: str | None) -> Iterator[Again]:
@@ -280,13 +282,13 @@ def _measure(serial: str, bundles: tuple[Path, ...], options: dict[str, Any]) ->
     from contextlib import closing
 
     from kit.app import measuring
-    from kit.commands import _bench, _latency
+    from kit.commands import _bench, _progress
     from kit.commands._bench import Measured
     from kit.commands.bench import formats, plan
     from kit.devices import adb
 
     wanted = plan({**options, "sustained": None})
-    with _latency.bar() as update, closing(adb.open(serial)) as device:
+    with _progress.steps(auto_refresh=False) as update, closing(adb.open(serial)) as device:
         names = formats(options["names"])
         results = measuring.measure_all(bundles, names, wanted, update, device)
         _bench.warn(device)

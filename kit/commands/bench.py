@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from kit import terminal
 from kit.commands._numbers import Finite
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def command(bundles: tuple[Path, ...], **options: Any) -> None:
             store.write(result, file)
     show(measured, options["as_json"], options["sustained"] is not None)
     for error in errors[1:]:
-        click.echo(_bench.told(error), err=True)
+        _bench.print_error(error)
     if errors:
         raise errors[0]
 
@@ -169,6 +169,7 @@ def show(measured: Sequence[Measured], as_json: bool, sustained: bool) -> None:
     from kit.bench.rows import as_json as record
     from kit.bench.rows import rows
     from kit.commands import _device_tables, _latency
+    from kit.commands._output import report_failed
 
     tables = [rows(one.results) for one in measured]
     # The settings of a sweep are measured one after the other: they are in no pairs.
@@ -180,13 +181,15 @@ def show(measured: Sequence[Measured], as_json: bool, sustained: bool) -> None:
             "comparisons": [paired.as_json(c) for c in compared],
             "recommended": {one.serial: _recommended(one) for one in measured},
         }
-        click.echo(json.dumps(found))
+        terminal.print_json(found)
     for one, table in zip(measured, tables, strict=True):
         if not as_json:
             _latency.table(table)
             _device_tables.show(one.results, table, sustained)
         for line in (*_latency.context(table), *_latency.doubts(table)):
-            click.echo(line, err=True)
+            terminal.echo(line, err=True)
+        for result in one.results:
+            report_failed(result.bundle.failed)
 
 
 def _recommended(one: Measured) -> dict[str, dict[str, str]]:

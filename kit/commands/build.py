@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from kit import terminal
 from kit.commands import _recipe_options
 from kit.commands._numbers import Finite
-from kit.errors import RecipeError
+from kit.errors import PARTIAL, RecipeError
 
 if TYPE_CHECKING:
     from kit.bundle import Bundle
@@ -69,16 +71,22 @@ if TYPE_CHECKING:
     help="Folder of the bundle. Default: out/ and a name made of the recipe.",
 )
 @click.option("--no-cache", is_flag=True, help="Build again even if nothing changed.")
+@click.option(
+    "--all-or-nothing",
+    is_flag=True,
+    help="Write no bundle if a format fails. Default: a bundle of those that pass, exit code 10.",
+)
 @click.option("--explain", is_flag=True, help="Say what would be done, and build nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print bundle.json instead of a table.")
 def command(
     recipe_file: Path | None,
     output: Path | None,
     no_cache: bool,
+    all_or_nothing: bool,
     explain: bool,
     as_json: bool,
     **options: Any,
-) -> None:
+) -> int:
     """Build, quantize, lower and verify MODEL; write a bundle.
 
     MODEL is a name that `kit list` shows, or FILE.py:FACTORY for a model of your own, whose
@@ -88,10 +96,17 @@ def command(
     made, gate = _asked(recipe_file, options)
     if explain:
         _explain(made, gate)
-        return
-    found = _build(made, output or Path("out") / made.slug, not no_cache, gate)
-    if found is not None:
-        click.echo(found.manifest.model_dump_json(indent=1)) if as_json else _show(found)
+        return 0
+    target = output or Path("out") / made.slug
+    found = _build(made, target, not no_cache, gate, all_or_nothing)
+    if found is None:
+        return 0
+    terminal.print_json(_record(found), indent=1) if as_json else _show(found)
+    return PARTIAL if found.manifest.failed else 0
+
+
+def _record(found: Bundle) -> Any:
+    return json.loads(found.manifest.model_dump_json())
 
 
 def _asked(recipe_file: Path | None, options: dict[str, Any]) -> tuple[Recipe, Gate | None]:
@@ -108,7 +123,9 @@ def _asked(recipe_file: Path | None, options: dict[str, Any]) -> tuple[Recipe, G
     return recipe.make(**fields), gate
 
 
-def _build(made: Recipe, target: Path, use_cache: bool, gate: Gate | None) -> Bundle | None:
+def _build(
+    made: Recipe, target: Path, use_cache: bool, gate: Gate | None, all_or_nothing: bool
+) -> Bundle | None:
     """Return the bundle; None in all processes of torchrun but the first, which shows it."""
     from kit.commands._progress import stages
     from kit.guard import stdout_kept
@@ -116,7 +133,7 @@ def _build(made: Recipe, target: Path, use_cache: bool, gate: Gate | None) -> Bu
     from kit.quantize._distributed import standing
 
     with stages() as progress, stdout_kept():
-        found = build(made, target, progress, use_cache=use_cache, gate=gate)
+        found = build(made, target, progress, use_cache, gate, all_or_nothing)
     return found if standing().leads else None
 
 
@@ -137,24 +154,17 @@ def _gate(fields: dict[str, Any]) -> Gate | None:
 
 
 def _explain(made: Recipe, gate: Gate | None) -> None:
-    from rich.console import Console
-
     from kit.pipeline import explain
 
     for heading, lines in explain(made, gate):
-        click.echo(heading)
-        Console(soft_wrap=True).print(
-            *(f"  {line}" for line in lines), sep="\n", highlight=False, markup=False
-        )
+        terminal.echo("\n".join([heading, *(f"  {line}" for line in lines)]))
 
 
 def _show(found: Bundle) -> None:
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     manifest = found.manifest
-    table = Table(title=Text(str(found.path)), title_justify="left")
+    table = Table(title=str(found.path), title_justify="left")
     table.add_column("format")
     for heading in ("MB", "vs its graph", "vs float", "SQNR dB", "delegated"):
         table.add_column(heading, justify="right")
@@ -171,27 +181,28 @@ def _show(found: Bundle) -> None:
             sqnr,
             _delegated(artifact.delegates, artifact.not_delegated),
         )
-    Console().print(table)
-    notes = Console(stderr=True)
-    notes.print(f"weights: {manifest.weights.source}", highlight=False, markup=False)
+    for failure in manifest.failed:
+        table.add_row(failure.format, "failed", *["-"] * 4)
+    terminal.print_table(table)
+    notes = terminal.console(err=True)
+    notes.print(f"weights: {manifest.weights.source}")
     notes.print(
         f"vs its graph: same first answer on {manifest.golden.images} golden crops, and the "
         "largest difference of a logit",
-        highlight=False,
-        markup=False,
     )
     for artifact in manifest.artifacts:
         if artifact.computed_in_float:
             floats = ", ".join(f"{k} ×{n}" for k, n in artifact.computed_in_float.items())
-            notes.print(
-                f"{artifact.format} computes in float: {floats}", highlight=False, markup=False
-            )
+            notes.print(f"{artifact.format} computes in float: {floats}")
     for row in manifest.gate.rows if manifest.gate else ():
         drop = "" if row.drop is None else f"{row.drop:.2f} points of top-1 lost, "
         words = f"gate passed: {row.format}: {drop}{row.agreement:.1f} % agreement"
-        notes.print(words, highlight=False, markup=False)
+        notes.print(words)
+    for failure in manifest.failed:
+        notes.print(f"{failure.format} failed: {failure.reason}")
+        notes.print(f"hint: {failure.hint}")
     for warning in manifest.warnings:
-        notes.print(f"warning: {warning}", style="yellow", highlight=False, markup=False)
+        notes.print(f"warning: {warning}", style="yellow")
 
 
 def _delegated(delegates: dict[str, int], rest: dict[str, int]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from kit import terminal
 from kit.errors import DeviceError, KitError
 
 
@@ -30,7 +31,7 @@ def command(choice: str | None) -> None:
         except DeviceError as exc:  # the others are cleaned nevertheless
             errors.append(exc)
     for error in errors[1:]:
-        click.echo(f"kit: {error.message}\nhint: {error.hint}", err=True)
+        terminal.print_error(error.message, error.hint)
     if errors:
         raise errors[0]
 
@@ -45,6 +46,6 @@ def _clean(serial: str) -> None:
     with closing(Again(_select.open_transport(serial))) as transport:
         freed = adb.clean(transport)
         app = device.installed(transport)
-    click.echo(f"{serial}: {freed / 1e6:.1f} MB removed")
+    terminal.echo(f"{serial}: {freed / 1e6:.1f} MB removed")
     if app:
-        click.echo(f"{serial}: the app stays; kit app uninstall removes it", err=True)
+        terminal.echo(f"{serial}: the app stays; kit app uninstall removes it", err=True)

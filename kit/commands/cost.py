@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from kit import terminal
 from kit.commands._input import Side
 from kit.commands._numbers import Finite
 
@@ -47,7 +47,7 @@ def command(
     twin = found.with_full_convolutions()
     if as_json:
         about = {"model": model, "resolution": resolution, "width": width}
-        click.echo(json.dumps({**about, **_record(found), "full": _record(twin)}))
+        terminal.print_json({**about, **_record(found), "full": _record(twin)})
         return
     title = f"{model}, width {width:g}, {resolution} px"
     _show(found, title, per_layer)
@@ -91,24 +91,17 @@ def _record(cost: Cost) -> dict[str, Any]:
 
 
 def _show(cost: Cost, title: str, per_layer: bool) -> None:
-    from rich.console import Console
-
-    console = Console()
-    if not console.is_terminal:  # a file or a pipe has no width to fit in
-        console = Console(width=max(console.width, 120))
     if per_layer:
-        console.print(_layers(cost, title))
-    console.print(_kinds(cost, title))
+        terminal.print_table(_layers(cost, title))
+    terminal.print_table(_kinds(cost, title))
 
 
 def _layers(cost: Cost, title: str) -> Any:
-    from rich.text import Text
-
     table = _table(title, "layer", "type", "output")
     for layer in cost.layers:
         output = "×".join(map(str, layer.output))
         numbers = _numbers(layer.multiply_adds, layer.parameters, cost.total)
-        table.add_row(Text(layer.name), layer.kind, output, *numbers)
+        table.add_row(layer.name, layer.kind, output, *numbers)
     return table
 
 
@@ -128,9 +121,8 @@ def _kinds(cost: Cost, title: str) -> Any:
 
 def _table(title: str, *headings: str) -> Any:
     from rich.table import Table
-    from rich.text import Text
 
-    table = Table(*headings, title=Text(title), title_justify="left")
+    table = Table(*headings, title=title, title_justify="left")
     for heading in ("multiply-adds", "%", "parameters", "%"):
         table.add_column(heading, justify="right")
     return table
@@ -152,11 +144,11 @@ def _share(part: int, whole: int) -> float:
 
 def _compare(own: Total, full: Total) -> None:
     if not own.multiply_adds or not own.parameters:
-        click.echo("full convolutions: the model has none")
+        terminal.echo("full convolutions: the model has none")
         return
     adds = full.multiply_adds / own.multiply_adds
     parameters = full.parameters / own.parameters
-    click.echo(
+    terminal.echo(
         f"full convolutions: {adds:.2f} times the multiply-adds, {parameters:.2f} times the "
         "parameters"
     )
@@ -164,7 +156,7 @@ def _compare(own: Total, full: Total) -> None:
 
 def _note(cost: Cost) -> None:
     total = cost.total
-    click.echo(
+    terminal.echo(
         f"{total.multiply_adds / 1e6:.1f} M multiply-adds, {total.parameters / 1e6:.2f} M "
         f"parameters; {cost.stored:,} parameters with biases and BatchNorm",
         err=True,

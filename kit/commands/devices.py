@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from kit import terminal
 from kit.errors import DeviceError, DeviceLost
 
 if TYPE_CHECKING:
@@ -32,22 +32,34 @@ def command(choice: str | None, as_json: bool) -> None:
     rows = _rows(list(states) if choice is None else _select.serials(choice))
     if as_json:
         found = [_record(serial, found, states.get(serial, "device")) for serial, found in rows]
-        click.echo(json.dumps({"devices": found}, indent=1))
+        terminal.print_json({"devices": found}, indent=1)
     elif rows:
         _show(rows)
     else:
-        click.echo(f"no device is connected: {_select.advice()}", err=True)
+        terminal.echo(f"no device is connected: {_select.advice()}", err=True)
     errors = [found for _, found in rows if isinstance(found, DeviceError)]
     if choice is not None and errors:
         raise errors[0]
 
 
 def _rows(serials: list[str]) -> list[tuple[str, DeviceFacts | DeviceError]]:
-    """Ask all devices at once, so that a silent one costs its seconds only once."""
-    from concurrent.futures import ThreadPoolExecutor
+    """Ask all devices at once, so that a silent one costs its seconds only once.
 
-    with ThreadPoolExecutor(max_workers=16) as pool:
-        return list(zip(serials, pool.map(_ask, serials), strict=True))
+    Threads are daemons: Ctrl-C does not wait for them, as for those of an executor.
+    """
+    from concurrent.futures import Future
+    from threading import Thread
+
+    def ask(serial: str, future: Future[DeviceFacts | DeviceError]) -> None:
+        try:
+            future.set_result(_ask(serial))
+        except BaseException as exc:  # noqa: BLE001 - raised again where it is waited for
+            future.set_exception(exc)
+
+    futures: dict[str, Future[DeviceFacts | DeviceError]] = {s: Future() for s in serials}
+    for pair in futures.items():
+        Thread(target=ask, args=pair, daemon=True).start()
+    return [(serial, future.result()) for serial, future in futures.items()]
 
 
 def _ask(serial: str) -> DeviceFacts | DeviceError:
@@ -73,20 +85,15 @@ def _record(serial: str, found: DeviceFacts | DeviceError, state: str) -> dict[s
 
 
 def _show(rows: list[tuple[str, DeviceFacts | DeviceError]]) -> None:
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
-    console = Console()
-    if not console.is_terminal:  # a file or a pipe has no width to fit in
-        console = Console(width=max(console.width, 120))
     for serial, found in rows:
-        table = Table(title=Text(serial), title_justify="left", show_header=False)
+        table = Table(title=serial, title_justify="left", show_header=False)
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
         for name, value in _lines(found):
-            table.add_row(name, Text(value))
-        console.print(table)
+            table.add_row(name, value)
+        terminal.print_table(table)
 
 
 def _lines(found: DeviceFacts | DeviceError) -> list[tuple[str, str]]:

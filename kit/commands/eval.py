@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from kit import terminal
 from kit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def command(
     """
     from kit.accuracy import evaluate
     from kit.commands._output import check_file
+    from kit.commands._progress import steps
     from kit.guard import stdout_kept
     from kit.results import store
 
@@ -78,61 +79,47 @@ def command(
     if wanted == []:
         raise UsageError("--format names nothing", "for example: --format onnx,lite")
     notes: list[str] = []
-    with _Bar() as bar, stdout_kept():
-        result = evaluate(bundle, images, labels, wanted, limit, bar.update, notes.append)
+    with steps() as update, stdout_kept():
+        result = evaluate(
+            bundle,
+            images,
+            labels,
+            wanted,
+            limit,
+            lambda done, of: update(done, of, "pictures"),
+            notes.append,
+        )
     for text in notes:
-        click.echo(text, err=True)
+        terminal.echo(text, err=True)
     _note(result)
     if as_json:
         rows = [row.model_dump(include=set(_FIELDS)) for row in result.rows]
-        click.echo(json.dumps({"results": rows}))
+        terminal.print_json({"results": rows})
     else:
         _table(result)
     if output is not None:
         store.write(result, output)
 
 
-class _Bar:
-    """A progress bar on stderr, where that is a terminal."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        console = Console(stderr=True)
-        self._progress = Progress(console=console, transient=True, disable=not console.is_terminal)
-        self._task = self._progress.add_task("pictures", total=None)
-
-    def __enter__(self) -> _Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def update(self, done: int, total: int) -> None:
-        """Show how many pictures are done."""
-        self._progress.update(self._task, completed=done, total=total)
-
-
 def _note(result: AccuracyResult) -> None:
+    from kit.commands._output import report_failed
+
+    report_failed(result.bundle.failed)
     if result.left_out:
         what = "picture" if result.left_out == 1 else "pictures"
-        click.echo(f"left out {result.left_out} {what} that calibrated the bundle", err=True)
+        terminal.echo(f"left out {result.left_out} {what} that calibrated the bundle", err=True)
     if result.rows[0].top1 is None:
-        click.echo(
+        terminal.echo(
             "no labels were found, so there is no top-1 and top-5; --labels FILE.csv gives them",
             err=True,
         )
 
 
 def _table(result: AccuracyResult) -> None:
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(
-        title=Text(f"{result.bundle.name} on {result.rows[0].images} pictures of {result.pictures}")
+        title=f"{result.bundle.name} on {result.rows[0].images} pictures of {result.pictures}"
     )
     for name in ("format", "quantize"):
         table.add_column(name)
@@ -140,7 +127,7 @@ def _table(result: AccuracyResult) -> None:
         table.add_column(name, justify="right")
     for row in result.rows:
         table.add_row(row.format, row.quantize, *_numbers(row))
-    Console().print(table)
+    terminal.print_table(table)
 
 
 def _numbers(row: AccuracyRow) -> tuple[str, ...]:

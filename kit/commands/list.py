@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
+
+from kit import terminal
 
 FAMILIES = ("models", "quantize", "corrections", "formats")
 
@@ -17,17 +17,15 @@ def command(as_json: bool) -> None:
 
     found = {kind: {name: _summary(kind, name) for name in family.names(kind)} for kind in FAMILIES}
     if as_json:
-        click.echo(json.dumps(found, indent=1))
+        terminal.print_json(found, indent=1)
         return
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
     for kind, members in found.items():
         table = Table("name", "what it is", title=kind, title_justify="left")
         for name, summary in members.items():
             table.add_row(name, summary)
-        console.print(table)
+        terminal.print_table(table)
 
 
 def _summary(kind: str, name: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from kit import terminal
 from kit.errors import ResultError
 
 
@@ -37,9 +38,9 @@ def command(results: tuple[Path, ...], folder: Path) -> None:
 
     files = [file for path in results for file in _files(path)]
     written = write([store.read(file) for file in files], folder)
-    click.echo(written.sentence, err=True)
-    click.echo(str(written.html))
-    click.echo(str(written.markdown))
+    terminal.echo(written.sentence, err=True)
+    terminal.echo(str(written.html))
+    terminal.echo(str(written.markdown))
 
 
 def _files(path: Path) -> list[Path]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from kit import terminal
 from kit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,12 +70,11 @@ def _words(option: str, text: str) -> list[str]:
 
 def _show(found: list[RunnerSet], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps([_record(runner) for runner in found], indent=1))
+        terminal.print_json([_record(runner) for runner in found], indent=1)
         return
     if not found:
-        click.echo("no runner was built yet: kit runner build", err=True)
+        terminal.echo("no runner was built yet: kit runner build", err=True)
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("abi", "format", "runtime")
@@ -88,7 +87,7 @@ def _show(found: list[RunnerSet], as_json: bool) -> None:
             *(f"{runner.size / 1e6:.1f}", str(len(runner.files))),
             *(f"{runner.page // 1024} KB", runner.glibc, runner.folder.name.rpartition("-")[2]),
         )
-    Console().print(table)
+    terminal.print_table(table)
 
 
 def _record(runner: RunnerSet) -> dict[str, Any]:

@@ -68,9 +68,9 @@ class Again:
 
         self._try(lambda: self.inner.push(file, target, mode, told, modified))
 
-    def pull(self, source: str, file: Path) -> None:
-        """Fetch a file of the device."""
-        self._try(lambda: self.inner.pull(source, file))
+    def pull(self, source: str, file: Path, limit: int) -> None:
+        """Fetch a file of the device, of up to `limit` bytes."""
+        self._try(lambda: self.inner.pull(source, file, limit))
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from kit.devices import _parse
 from kit.errors import DeviceLost
 from kit.results.schema import Condition
 
 _MARK = "==kit:condition"
+_MAX_KHZ = 100_000_000
 _CORES, _CLOCK = "/sys/devices/system/cpu", "cpufreq/scaling_cur_freq"
 SCRIPT = (
     f"echo; echo {_MARK} uptime; cat /proc/uptime; "
@@ -31,21 +33,22 @@ def parse(text: str, began: float = 0.0) -> Condition | None:
     said = dict(zip(pieces[1::2], pieces[2::2], strict=False))
     if "end" not in said:
         return None
-    uptime = seconds(said.get("uptime", ""))
+    uptime = _parse.decimal(said.get("uptime", ""))
     battery = _parse.battery(said.get("battery", ""))
     return Condition(
         seconds=round(uptime - began, 2) if uptime is not None else 0.0,
         temperature_c=battery.temperature_c if battery else None,
         thermal_status=_parse.thermal_status(said.get("thermal", "")),
         battery=battery.level if battery else None,
-        mhz=tuple(int(khz) / 1000 for khz in re.findall(r"^\d+$", said.get("clocks", ""), re.M)),
+        mhz=_clocks(said.get("clocks", "")),
     )
 
 
-def seconds(text: str) -> float | None:
-    """Return the uptime that a text like that of ``/proc/uptime`` begins with."""
-    found = re.match(r"\s*(\d+(?:\.\d+)?)", text)
-    return float(found[1]) if found else None
+def _clocks(text: str) -> tuple[float, ...]:
+    """Return MHz of lines in kHz, of as many cores as there can be."""
+    khz = (_parse.whole(line.strip()) for line in text.split("\n"))
+    found = (clock / 1000 for clock in khz if clock is not None and 0 <= clock <= _MAX_KHZ)
+    return tuple(islice(found, _parse.MAX_CPUS))
 
 
 def check_restart(serial: str, uptime: float, before: float) -> None:

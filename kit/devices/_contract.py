@@ -15,10 +15,23 @@ from kit.results.schema import Condition, Context, DeviceRef
 
 
 class Job(Protocol):
-    """A command that was started and runs on its own."""
+    """A command that was started and runs on its own.
+
+    Attributes:
+        silent_seconds: for how long it may work without a line; 0 for a program that reports
+            as it goes.
+    """
+
+    silent_seconds: float
 
     def poll(self) -> tuple[list[str], int | None]:
-        """Return the complete lines of stdout since the last call, and the exit code or None."""
+        """Return complete lines of stdout since the last call, and the exit code or None.
+
+        A call takes a few MiB of lines at the most. The exit code comes with the last of them.
+
+        Raises:
+            RunError: a line, or what waits to be read, is longer than any runner's.
+        """
 
     def wait(self, idle: float = 0.0) -> None:
         """Wait until it is time to poll again.
@@ -57,8 +70,12 @@ class Folder(Protocol):
     def path(self, name: str) -> str:
         """Return the path on the device of a file that is yet to be written."""
 
-    def read(self, name: str) -> bytes:
-        """Return the content of a file in the folder."""
+    def read(self, name: str, limit: int) -> bytes:
+        """Return the content of a file in the folder, of up to `limit` bytes.
+
+        Raises:
+            DeviceError: there is no such file, or it is larger.
+        """
 
 
 class Device(Protocol):

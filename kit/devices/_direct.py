@@ -22,7 +22,7 @@ from adb_shell.exceptions import (
 from adb_shell.hidden_helpers import _AdbTransactionInfo
 
 from kit.devices import _errors, _keys, _usb
-from kit.devices._patience import SILENCE, SLICE, Patience
+from kit.devices._patience import SILENCE, SLICE, Deadline, Patience
 from kit.devices._stream import Stream, StreamTransport
 from kit.devices._wire import Tcp, Wire
 from kit.errors import DeviceLost
@@ -31,6 +31,7 @@ _NO_SERVICE = b"kit-are-you-there\0"  # no daemon has it: it answers CLSE and st
 _AUTH_SECONDS = 10.0  # for the user to accept the key on the device's screen
 # Larger packets leave one side idle while the other works, smaller ones cost more of them.
 _PACKET = 256 * 1024
+_GREETINGS = 3  # packets that a device answers a connection with, before it asks its user
 _AGAIN_SECONDS = 0.2  # a daemon may reset one of two connections that come at the same instant
 
 
@@ -93,12 +94,12 @@ class DirectTransport(StreamTransport):
         named = (f.partition("=")[2] for f in about.split(";") if f.startswith("features="))
         return frozenset(next(named, "").split(","))
 
-    def _open(self, service: str, deadline: float) -> Stream:
+    def _open(self, service: str, deadline: Deadline, transfer: bool = False) -> Stream:
         wire = self._connected()
         data = service.encode(errors="surrogateescape") + b"\0"
-        return DirectStream(wire, next(self._ids), data, self._patience(wire, deadline))
+        return DirectStream(wire, next(self._ids), data, self._patience(wire, deadline, transfer))
 
-    def _patience(self, wire: Wire, deadline: float) -> Patience:
+    def _patience(self, wire: Wire, deadline: Deadline, transfer: bool) -> Patience:
         begun = time.monotonic()  # before that nothing was asked, and nothing had to be said
 
         def alive() -> None:
@@ -107,7 +108,7 @@ class DirectTransport(StreamTransport):
             info = _info(next(self._ids), SILENCE)
             wire.send(AdbMessage(constants.OPEN, info.local_id, 0, _NO_SERVICE), info)
 
-        return Patience(deadline, alive)
+        return Patience(deadline, alive, transfer)
 
     def _connected(self) -> Wire:
         if self._wire is None:
@@ -150,6 +151,7 @@ class DirectTransport(StreamTransport):
         try:
             info = _info(None, SILENCE)
             keys = [_keys.signer()]
+            wire.deadline = time.monotonic() + _GREETINGS * SILENCE + self._auth_seconds
             wire.connect(b"features=shell_v2,cmd", keys, self._auth_seconds, asking, info)
         except (OSError, EOFError, AdbTimeoutError, TcpTimeoutException, UsbReadFailedError) as e:
             if wire.asked:
@@ -166,6 +168,7 @@ class DirectStream:
         self._ready, self._waiting = bytearray(), bytearray()
         self._open, self._unconfirmed = True, False
         self._most = min(wire.maxdata, _PACKET)
+        wire.streams.add(number)
         self._send(constants.OPEN, service)
         name, self._info.remote_id, _ = self._packet(constants.OKAY, constants.CLSE)
         if name == constants.CLSE:
@@ -195,6 +198,7 @@ class DirectStream:
 
     def close(self) -> None:
         """End the service."""
+        self._wire.streams.discard(self._info.local_id)
         if self._open:
             self._open = False
             self._send(constants.CLSE)
@@ -227,6 +231,7 @@ class DirectStream:
     def _packet(self, *names: bytes) -> tuple[bytes, int, bytes]:
         while True:
             self._info.transport_timeout_s = self._info.read_timeout_s = self._patience.slice()
+            self._wire.deadline = self._patience.deadline.at
             try:
                 name, remote, _, data = self._wire.read(list(names), self._info)
             except (TcpTimeoutException, AdbTimeoutError):

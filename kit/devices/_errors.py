@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from kit.devices._limits import shorten
 from kit.errors import DeviceError, DeviceLost, KitError
 
 # States of `adb devices`, by how they begin, and what to do about each.
@@ -51,7 +52,7 @@ def coming(exc: Exception) -> bool:
 
 def unusable(serial: str, state: str) -> DeviceError:
     """Return the error for a device that is seen and cannot be used."""
-    return DeviceError(f"device {serial!r} is {state}", fix(state))
+    return DeviceError(f"device {serial!r} is {shorten(state)}", fix(state))
 
 
 def lost(serial: str, why: str) -> DeviceLost:
@@ -173,4 +174,4 @@ def _refused_hint(text: str) -> str:
 def _words(exc: Exception) -> str:
     """Return an exception's text, or its name where it has none."""
     strerror = exc.strerror if isinstance(exc, OSError) else None
-    return strerror or str(exc) or type(exc).__name__
+    return shorten(strerror or str(exc) or type(exc).__name__)

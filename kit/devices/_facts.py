@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kit.devices import _parse
+from kit.devices._limits import shorten
 from kit.devices._parse import Battery, Cluster
 from kit.devices._transport import Transport
 from kit.errors import DeviceError
@@ -115,14 +116,15 @@ def split(output: str) -> dict[str, str]:
 def facts(serial: str, said: dict[str, str]) -> DeviceFacts:
     """Return the facts in what the commands of `script` wrote; see `split`."""
     heard = {name: said.get(name, "") for name in _COMMANDS}
-    props = _parse.properties(heard["props"])
+    props = {name: shorten(text) for name, text in _parse.properties(heard["props"]).items()}
+    soc = _parse.soc(props, heard["cpuinfo"])
     present = _parse.cpus(heard["present"])
     return DeviceFacts(
         serial=serial,
         kind=_parse.kind(props, serial),
         state="device",
         model=_parse.model(props),
-        soc=_parse.soc(props, heard["cpuinfo"]),
+        soc=shorten(soc) if soc else None,
         android=props.get("ro.build.version.release") or None,
         api=_parse.api(props),
         abis=_parse.abis(props),
@@ -135,6 +137,6 @@ def facts(serial: str, said: dict[str, str]) -> DeviceFacts:
         battery=_parse.battery(heard["battery"]),
         thermal_status=_parse.thermal_status(heard["thermal"]),
         seccomp=_parse.seccomp(heard["status"]),
-        selinux=heard["selinux"].strip() or None,
-        kernel=heard["uname"].strip() or None,
+        selinux=shorten(heard["selinux"].strip()) or None,
+        kernel=shorten(heard["uname"].strip()) or None,
     )

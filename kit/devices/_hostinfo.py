@@ -41,6 +41,26 @@ def cpu_model(cpuinfo: str) -> str | None:
     return None
 
 
+# What decides how int8 products are computed.
+_INT8_FEATURES = {
+    *("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8"),
+    *("asimd", "asimddp", "i8mm", "sve", "sve2", "sme"),
+}
+
+
+def int8_features(cpuinfo: str) -> tuple[str, ...]:
+    """Return the features in `/proc/cpuinfo` that decide how int8 products are computed."""
+    line = re.search(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)
+    return tuple(sorted(_INT8_FEATURES & set(line[1].split()))) if line else ()
+
+
+def describe() -> str:
+    """Return name and features of this machine's processor, for messages."""
+    text = read_text(Path("/proc/cpuinfo"))
+    features = int8_features(text)
+    return f"{cpu_model(text) or platform.machine()} ({', '.join(features) or 'features unknown'})"
+
+
 def is_virtual(cpuinfo: str, product: str) -> bool:
     """Return whether `/proc/cpuinfo` or the DMI product name tell of a hypervisor."""
     flags = re.search(r"^flags\s*:(.*)$", cpuinfo, re.MULTILINE)

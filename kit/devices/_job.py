@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from kit.devices import _condition
+from kit.devices import _condition, _parse
+from kit.devices._limits import LOOK_BYTES, MIB
 from kit.devices._transport import quote
-from kit.errors import DeviceError
+from kit.errors import DeviceError, RunError
 from kit.results.schema import Condition
 
 _MARK = "==kit:job"
@@ -65,10 +66,13 @@ class AdbJob:
         self.conditions: list[Condition] = []
         self.pid = _start(ask, serial, folder, command, environment)
 
+    silent_seconds = 0.0
+
     def poll(self) -> tuple[list[str], int | None]:
-        """Return the complete lines since the last call, and the exit code or None.
+        """Return complete lines since the last call, and the exit code or None.
 
         Raises:
+            RunError: a line is longer than `LOOK_BYTES`.
             DeviceError: another kit has taken the device.
             DeviceLost: the device was started anew meanwhile, or see `Transport`.
         """
@@ -82,7 +86,10 @@ class AdbJob:
             self.conditions += [condition] if condition else []
         *lines, _ = output.split("\n")
         self._lines += len(lines)
-        return lines, self._code(head)
+        is_cut = len(output.encode(errors="replace")) >= LOOK_BYTES  # and the rest waits
+        if is_cut and not lines:
+            raise too_long()
+        return lines, None if is_cut else self._code(head)
 
     def wait(self, idle: float = 0.0) -> None:
         """Wait until it is time to ask again: soon at first, then less and less often.
@@ -111,19 +118,19 @@ class AdbJob:
             # after the exit code no output comes.
             f"kill -0 {self.pid} 2>/dev/null && echo {_MARK} alive; "
             f"echo {_MARK} rc $(cat rc 2>/dev/null); "
-            f"echo {_MARK} out; tail -n +{self._lines + 1} out; }}"
+            f"echo {_MARK} out; tail -n +{self._lines + 1} out | head -c {LOOK_BYTES}; }}"
         )
 
     def _check_restart(self, head: str) -> None:
         """Without this, a job that a restart ended would look as if it had been killed."""
-        found = re.search(rf"^{_MARK} up (\S+)", head, re.MULTILINE)
-        uptime = _condition.seconds(found[1]) if found else None
+        found = re.search(rf"^{_MARK} up (\S{{1,40}})", head, re.MULTILINE)
+        uptime = _parse.decimal(found[1]) if found else None
         if uptime is not None:
             _condition.check_restart(self._serial, uptime, self._uptime)
             self._uptime = uptime
 
     def _code(self, head: str) -> int | None:
-        found = re.search(rf"^{_MARK} rc (\d+)", head, re.MULTILINE)
+        found = re.search(rf"^{_MARK} rc ([0-9]{{1,5}})", head, re.MULTILINE)
         if found:
             code = int(found[1])
             return 128 - code if code > 128 else code  # a shell's way to tell a signal
@@ -174,10 +181,18 @@ def _start(
         f"setsid sh -c {quote([script])} </dev/null >/dev/null 2>&1 & }}; }}; "
         "n=0; while [ ! -s pid ] && [ $n -lt 250 ]; do sleep 0.02; n=$((n+1)); done; cat pid",
     )
-    number = text.strip().partition("\n")[0]
-    if not number.isdigit():
+    number = _parse.whole(text.strip().partition("\n")[0])
+    if number is None or number <= 0:
         raise DeviceError(
             f"cannot start {command[0]} on {serial!r}: {text.strip()[:200]!r}",
             "check that its shell has `setsid`: Android 8 and newer have",
         )
-    return int(number)
+    return number
+
+
+def too_long() -> RunError:
+    """Return the error for a line that no runner prints."""
+    return RunError(
+        f"the runner prints a line of more than {LOOK_BYTES // MIB} MiB",
+        "use the runner that belongs to this kit; if you do, please report it",
+    )

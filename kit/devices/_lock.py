@@ -12,12 +12,13 @@ from __future__ import annotations
 import getpass
 import os
 import platform
-import re
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kit.devices import _parse
+from kit.devices._limits import shorten
 from kit.devices._store import ROOT, ask
 from kit.devices._transport import Transport, quote
 from kit.errors import DeviceError
@@ -29,6 +30,7 @@ _LOOK_AGAIN = 1.0  # seconds; who takes a lock makes it whole in milliseconds
 BEAT_SECONDS = 10.0  # between two signs of life while files travel
 _BEAT = f"read u _ </proc/uptime && echo $u >{LOCK}/beat"
 _TAKEN = "==kit:lock taken=="
+_MAX_PID = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def take(transport: Transport) -> str:
         return token
     _LIVE.discard(token)
     raise DeviceError(
-        f"{transport.serial!r} is in use by another kit ({held.owner})",
+        f"{transport.serial!r} is in use by another kit ({shorten(held.owner)})",
         "wait until it is done; a lock whose owner is gone expires by itself after "
         f"{STALE_SECONDS:g} s",
     )
@@ -120,7 +122,7 @@ def pulse(transport: Transport, token: str) -> Callable[[], None]:
 
 
 def _lost(serial: str, owner: str) -> DeviceError:
-    by = f"by another kit ({owner.partition(' ')[2]})" if owner else "away by hand"
+    by = f"by another kit ({shorten(owner.partition(' ')[2])})" if owner else "away by hand"
     return DeviceError(
         f"{serial!r} was taken {by} during the measurement",
         f"measure again when it is free; who gives no sign of life for {STALE_SECONDS:g} s, like "
@@ -165,9 +167,12 @@ def _held(text: str) -> Held:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     try:
         token, _, owner = lines[-3].partition(" ")
-        return Held(owner, float(lines[-1].split()[0]) - float(lines[-2]), token)
-    except (ValueError, IndexError):
+        now, beat = _parse.decimal(lines[-1]), _parse.decimal(lines[-2])
+    except IndexError:
+        now = beat = None
+    if now is None or beat is None:
         return Held("nobody", -1.0, None)
+    return Held(owner, now - beat, token)
 
 
 def _break(transport: Transport, held: Held, aside: str) -> None:
@@ -181,10 +186,10 @@ def _dead(held: Held) -> bool:
     """Return whether it belongs to a process of this machine and user that has ended."""
     import psutil
 
-    found = re.fullmatch(r"(.*), process (\d+)", held.owner)
-    if found is None or found[1] != _here():
+    place, _, number = held.owner.rpartition(", process ")
+    pid = _parse.whole(number)
+    if pid is None or not 0 < pid <= _MAX_PID or place != _here():
         return False
-    pid = int(found[2])
     return held.token not in _LIVE if pid == os.getpid() else not psutil.pid_exists(pid)
 
 

@@ -1,7 +1,8 @@
 """What an Android device says, as records. Pure functions of text.
 
 Devices differ: services may be missing, shells may end lines with CR LF, and a core that is
-switched off says less than the others. What is not said is None, never a guess.
+switched off says less than the others. What is not said, or cannot be true, is None, never a
+guess. Each function takes time that is linear in the length of its text, whatever that holds.
 """
 
 from __future__ import annotations
@@ -9,12 +10,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
+
+N = TypeVar("N", int, float)
 
 # https://developer.android.com/reference/android/os/BatteryManager
 _BATTERY_STATUS = {1: "unknown", 2: "charging", 3: "discharging", 4: "not charging", 5: "full"}
 # https://developer.android.com/reference/android/os/PowerManager#THERMAL_STATUS_NONE
 _THERMAL_STATUS = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
+MAX_CPUS = 1024  # as many as a mask of `--cpus` can name
+_MAX_PROPERTIES = 10_000  # phones have about a thousand
+_MAX_LIST = 16 * 1024  # letters of a list of cores
+_LIST = "0123456789 ,-"  # the letters of one
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
+_DECIMAL = re.compile(r"[0-9]{1,9}(?![0-9])(?:\.[0-9]{1,9})?")
+_MAX_BYTES = 2**50
+_DEGREES = (-100.0, 200.0)  # that a battery can have, Celsius
 
 
 @dataclass(frozen=True)
@@ -62,8 +73,27 @@ def _state(text: str) -> str:
 
 def properties(text: str) -> dict[str, str]:
     """Return the system properties that `getprop` lists; values may have several lines."""
-    found = re.findall(r"^\[(.+?)\]: \[(.*?)\]$", "\n".join(lines(text)), re.MULTILINE | re.DOTALL)
-    return dict(found)
+    found: dict[str, str] = {}
+    name, value = "", list[str]()  # of the property that is read; no name between two of them
+    for line in lines(text):
+        if name:
+            value.append(line)
+        else:
+            name, value = _property_start(line)
+        if name and value[-1].endswith("]"):
+            found[name] = "\n".join(value)[:-1]
+            name = ""
+            if len(found) == _MAX_PROPERTIES:
+                break
+    return found
+
+
+def _property_start(line: str) -> tuple[str, list[str]]:
+    """Return the name and the first line of the value; no name where no property starts."""
+    name, separator, value = line.partition("]: [")
+    if not separator or not name.startswith("[") or len(name) < 2:
+        return "", []
+    return name[1:], [value]
 
 
 def battery(text: str) -> Battery | None:
@@ -73,17 +103,22 @@ def battery(text: str) -> Battery | None:
         name, found, value = line.strip().partition(": ")
         if found:
             fields.setdefault(name, value.strip())  # vendors append lists that repeat names
-    level, scale = _int(fields.get("level")), _int(fields.get("scale")) or 100
+    level, scale = whole(fields.get("level")), whole(fields.get("scale")) or 100
     if level is None or fields.get("present") == "false":
         return None
-    tenths = _int(fields.get("temperature"))
-    status = _int(fields.get("status"))
+    tenths = whole(fields.get("temperature"))
+    status = whole(fields.get("status"))
     return Battery(
-        level=round(100 * level / scale),
-        temperature_c=None if tenths is None else tenths / 10,
+        level=_within(round(100 * level / scale), 0, 100),
+        temperature_c=None if tenths is None else _within(tenths / 10, *_DEGREES),
         plugged=tuple(n.removesuffix(" powered") for n in fields if _powers(n, fields[n])),
         status=None if status is None else _BATTERY_STATUS.get(status, "unknown"),
     )
+
+
+def _within(number: N, low: float, high: float) -> N | None:
+    """Return a number that a device states, None if it cannot be true."""
+    return number if low <= number <= high else None
 
 
 def _powers(name: str, value: str) -> bool:
@@ -92,23 +127,40 @@ def _powers(name: str, value: str) -> bool:
 
 def thermal_status(text: str) -> str | None:
     """Return the word for the status in `dumpsys thermalservice`; None before Android 10."""
-    found = re.search(r"^\s*Thermal Status: (\d{1,3})\s*$", text, re.MULTILINE)
-    if found is None or int(found[1]) >= len(_THERMAL_STATUS):
-        return None
-    return _THERMAL_STATUS[int(found[1])]
+    status = whole(_value(text, "Thermal Status:"))
+    known = status is not None and 0 <= status < len(_THERMAL_STATUS)
+    return _THERMAL_STATUS[status] if status is not None and known else None
+
+
+def _value(text: str, key: str) -> str | None:
+    """Return what follows a key at the beginning of a line, of the first line that has it."""
+    for line in lines(text):
+        stripped = line.strip()
+        if stripped.startswith(key):
+            return stripped.removeprefix(key).strip()
+    return None
+
+
+def _kilobytes(text: str, key: str) -> int | None:
+    """Return the bytes of a line like ``MemTotal: 7620000 kB``; None if there are none."""
+    number, _, unit = (_value(text, key) or "").partition(" ")
+    size = whole(number) if unit == "kB" else None
+    return None if size is None or size <= 0 else _within(size * 1024, 0, _MAX_BYTES)
 
 
 def memory(meminfo: str) -> int | None:
     """Return the bytes of memory in `/proc/meminfo`."""
-    found = re.search(r"^MemTotal:\s+(\d{1,15}) kB", meminfo, re.MULTILINE)
-    return int(found[1]) * 1024 if found else None
+    return _kilobytes(meminfo, "MemTotal:")
 
 
 def cpus(text: str) -> tuple[int, ...]:
-    """Return the numbers in a kernel's list of cores like ``0-3,6``."""
+    """Return the numbers in a kernel's list of cores like ``0-3,6``, those below `MAX_CPUS`."""
     found: set[int] = set()
-    for first, last in re.findall(r"(?<![\d-])(\d{1,4})(?:-(\d{1,4}))?(?![\d-])", text):
-        found |= set(range(int(first), int(last or first) + 1))
+    listed = text[:_MAX_LIST]
+    for first, last in re.findall(r"(?<![\d-])(\d{1,4})(?:-(\d{1,4}))?(?![\d-])", listed):
+        found |= set(range(int(first), min(int(last or first) + 1, MAX_CPUS)))
+        if len(found) == MAX_CPUS:
+            break
     return tuple(sorted(found))
 
 
@@ -143,8 +195,9 @@ def clusters(present: Iterable[int], policies: str, cores: str) -> tuple[Cluster
 
 
 def _clocks(text: str) -> list[tuple[tuple[int, ...], int]]:
-    rows = re.findall(r"^([\d ,-]+):(\d{1,12})\s*$", "\n".join(lines(text)), re.MULTILINE)
-    return [(cpus(group), int(khz)) for group, khz in rows if int(khz)]
+    rows = (line.strip().rpartition(":") for line in lines(text)[:MAX_CPUS])
+    known = ((group, whole(khz)) for group, _, khz in rows if group and not group.strip(_LIST))
+    return [(cpus(group), khz) for group, khz in known if khz is not None and khz > 0]
 
 
 def free_bytes(df: str) -> int | None:
@@ -155,16 +208,14 @@ def free_bytes(df: str) -> int | None:
 
 def page_size(getconf: str, smaps: str) -> int | None:
     """Return the page size in bytes: by `getconf`, or by a line of `/proc/self/smaps`."""
-    if (size := _int(getconf.strip())) is not None:
-        return size
-    found = re.search(r"^KernelPageSize:\s+(\d{1,6}) kB", smaps, re.MULTILINE)
-    return int(found[1]) * 1024 if found else None
+    size = whole(getconf.strip())
+    return size if size is not None and size > 0 else _kilobytes(smaps, "KernelPageSize:")
 
 
 def seccomp(status: str) -> int | None:
     """Return the seccomp mode in `/proc/self/status`: 0 none, 1 strict, 2 a filter."""
-    found = re.search(r"^Seccomp:\s+(\d)\s*$", status, re.MULTILINE)
-    return int(found[1]) if found else None
+    mode = whole(_value(status, "Seccomp:"))
+    return mode if mode in (0, 1, 2) else None
 
 
 def abis(props: Mapping[str, str]) -> tuple[str, ...]:
@@ -186,10 +237,9 @@ def soc(props: Mapping[str, str], cpuinfo: str) -> str | None:
     maker, name = props.get("ro.soc.manufacturer", ""), props.get("ro.soc.model", "")
     if name and name.lower() != "unknown":
         return f"{maker} {name}".strip() if maker.lower() != "unknown" else name
-    hardware = re.search(r"^Hardware\s*:\s*(\S.*?)\s*$", cpuinfo, re.MULTILINE)
-    if hardware:
-        return hardware[1]
-    return props.get("ro.board.platform") or props.get("ro.hardware") or None
+    pairs = (line.partition(":") for line in lines(cpuinfo))
+    hardware = next((value.strip() for key, _, value in pairs if key.rstrip() == "Hardware"), "")
+    return hardware or props.get("ro.board.platform") or props.get("ro.hardware") or None
 
 
 def kind(props: Mapping[str, str], serial: str) -> Literal["phone", "emulator", "virtual"]:
@@ -204,8 +254,15 @@ def kind(props: Mapping[str, str], serial: str) -> Literal["phone", "emulator", 
 
 def api(props: Mapping[str, str]) -> int | None:
     """Return the API level."""
-    return _int(props.get("ro.build.version.sdk"))
+    return whole(props.get("ro.build.version.sdk"))
 
 
-def _int(text: str | None) -> int | None:
-    return int(text) if text and re.fullmatch(r"-?\d{1,18}", text) else None
+def whole(text: str | None) -> int | None:
+    """Return the whole number that a text is, None if it is none or has over 18 digits."""
+    return int(text) if text and _WHOLE.fullmatch(text) else None
+
+
+def decimal(text: str) -> float | None:
+    """Return the number below 10**9 that a text begins with, like that of ``/proc/uptime``."""
+    found = _DECIMAL.match(text.lstrip())
+    return float(found[0]) if found else None

@@ -5,6 +5,7 @@ A server is used when it runs, and never started.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import select
@@ -16,9 +17,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from kit.devices import _errors, _parse
-from kit.devices._patience import SILENCE, Patience
+from kit.devices._limits import DEVICES
+from kit.devices._patience import SILENCE, Deadline, Patience
 from kit.devices._stream import Stream, StreamTransport
-from kit.errors import DeviceLost, UsageError
+from kit.errors import DeviceError, DeviceLost, UsageError
 
 if TYPE_CHECKING:
     from adbutils import AdbClient, AdbConnection
@@ -78,7 +80,7 @@ class Server:
         self._address = host, port
 
     def ask(self, request: str, timeout: float = SILENCE) -> str:
-        """Return the server's answer to a request."""
+        """Return the server's answer to a request: up to 64 KiB, in `timeout` seconds in all."""
         connection = self.open(request, timeout=timeout)
         try:
             return str(connection.read_string_block())
@@ -86,7 +88,12 @@ class Server:
             connection.conn.close()
 
     def open(self, *requests: str, timeout: float = SILENCE) -> AdbConnection:
-        """Send requests one after another on one connection, and return it."""
+        """Send requests one after another on one connection, and return it.
+
+        Args:
+            requests: of the server's protocol.
+            timeout: seconds for everything that is read as the library reads, however it comes.
+        """
         connection = self._client.make_connection(timeout=timeout)
         try:
             for request in requests:
@@ -101,22 +108,49 @@ class Server:
     def listed(self) -> list[tuple[str, str]]:
         """Return serial and state of every device that the server knows."""
         with _errors.mapped("adb server"):
-            return _parse.devices(self.ask("host:devices"))
+            found = _parse.devices(self.ask("host:devices"))
+        if len(found) > DEVICES:
+            raise DeviceError(
+                f"the adb server lists {len(found)} devices, and kit takes up to {DEVICES}",
+                "restart it: `adb kill-server`, then `adb start-server`",
+            )
+        return found
 
     @cached_property
     def _client(self) -> AdbClient:
         import adbutils
+        from adbutils.errors import AdbConnectionError
 
         class Connection(adbutils.AdbConnection):  # type: ignore[misc]
+            deadline = math.inf
+
             def _safe_connect(self) -> socket.socket:
                 # The library's would start a server where none runs; that is the user's choice.
                 made: socket.socket = self._create_socket()
                 return made
 
+            def _read_fully(self, n: int) -> bytes:
+                # The library's has a timeout for each piece, which a slow trickle renews.
+                data = bytearray()
+                while len(data) < n:
+                    left = self.deadline - time.monotonic()
+                    if left <= 0:
+                        raise TimeoutError
+                    self.conn.settimeout(left)
+                    try:
+                        piece = self.conn.recv(n - len(data))
+                    except ConnectionResetError:
+                        piece = b""
+                    if not piece:  # of a server that ends; the library takes it for an answer
+                        raise AdbConnectionError("the adb server closed the connection")
+                    data += piece
+                return bytes(data)
+
         class Client(adbutils.AdbClient):  # type: ignore[misc]
             def make_connection(self, timeout: float | None = None) -> AdbConnection:
                 connection = Connection(self.host, self.port)
                 connection.conn.settimeout(timeout)
+                connection.deadline = time.monotonic() + (timeout or SILENCE)
                 return connection
 
         return Client(*self._address)
@@ -154,9 +188,9 @@ class ServerTransport(StreamTransport):
                 self._known = frozenset(connection.read_string_block().split(","))
         return self._known
 
-    def _open(self, service: str, deadline: float) -> Stream:
+    def _open(self, service: str, deadline: Deadline, transfer: bool = False) -> Stream:
         connection = self._asked(f"host:transport:{self.serial}", service)
-        return ServerStream(connection.conn, Patience(deadline, self._alive))
+        return ServerStream(connection.conn, Patience(deadline, self._alive, transfer))
 
     def _asked(self, *requests: str) -> AdbConnection:
         """Send requests; where the server lost the device, let it look again for a moment."""

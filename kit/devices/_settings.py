@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kit.devices import _parse
+from kit.devices._limits import shorten
 from kit.devices._store import ROOT, ask
 from kit.devices._transport import Transport, quote
 from kit.errors import DeviceError
@@ -100,7 +102,8 @@ def _alone(script: str) -> str:
 def stuck(serial: str, failed: Sequence[str]) -> DeviceError:
     """Return the error for settings that `restore` could not put back."""
     return DeviceError(
-        f"{serial!r} did not take settings back that a measurement changed: {'; '.join(failed)}",
+        f"{serial!r} did not take settings back that a measurement changed: "
+        f"{shorten('; '.join(failed))}",
         f"unlock it and run `kit clean --device {serial}`; how to put them back stays on it, in "
         f"{JOURNAL}, and these commands do it in `adb shell`",
     )
@@ -110,9 +113,10 @@ def _stay_awake(transport: Transport) -> Change | None:
     """The screen goes off after a minute, and some phones slow down with it."""
     before = ask(transport, f"settings get global {_STAYON} 2>/dev/null; true").strip()
     if before != "null":
-        if not (before.isascii() and before.isdigit()):
+        chargers = _parse.whole(before)
+        if chargers is None or chargers < 0:
             return None  # it cannot tell
-        if int(before) & _ALL_CHARGERS == _ALL_CHARGERS:
+        if chargers & _ALL_CHARGERS == _ALL_CHARGERS:
             return None  # it does already
     put_back = f"delete global {_STAYON}" if before == "null" else f"put global {_STAYON} {before}"
     apply = f"put global {_STAYON} {_ALL_CHARGERS}"

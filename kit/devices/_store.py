@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from kit.devices import _parse
 from kit.devices._facts import FOLDER
 from kit.devices._transport import Completed, Transport, quote
 from kit.errors import DeviceError
@@ -167,15 +168,12 @@ class Store:
             f"{{ stat -c '%n %s %Y' -- * 2>/dev/null; {SWEEP}; true; }}",
         )
         rows = (line.split() for line in text.splitlines())
-        return {
-            (row[0], int(row[1]))
-            for row in rows
-            if len(row) == 3 and row[1].isdigit() and row[2] == str(CHECKED)
+        sizes = {
+            row[0]: _parse.whole(row[1]) for row in rows if len(row) == 3 and row[2] == str(CHECKED)
         }
+        return {(name, size) for name, size in sizes.items() if size is not None}
 
     def _check_space(self, needed: int) -> None:
-        from kit.devices import _parse
-
         free = _parse.free_bytes(ask(self._transport, f"df -k {FOLDER}"))
         if free is not None and free < needed + SLACK:
             raise DeviceError(

@@ -9,7 +9,7 @@ shell_protocol.h, docs/dev/sync.md
 
 from __future__ import annotations
 
-import math
+import os
 import secrets
 import struct
 import time
@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from kit.devices import _errors
+from kit.devices._limits import ANSWER_BYTES, MIB, shorten
+from kit.devices._patience import Deadline, transfer_seconds
 from kit.devices._transport import Completed, Sent
 from kit.errors import DeviceError, InputError, OutputError
 
@@ -55,8 +57,8 @@ class StreamTransport(ABC):
     serial: str
 
     @abstractmethod
-    def _open(self, service: str, deadline: float) -> Stream:
-        """Open a service of the device."""
+    def _open(self, service: str, deadline: Deadline, transfer: bool = False) -> Stream:
+        """Open a service of the device, which has to have ended at `deadline`."""
 
     @abstractmethod
     def _features(self) -> frozenset[str]:
@@ -71,31 +73,60 @@ class StreamTransport(ABC):
         """Let go of the connection; harmless when it is gone."""
 
     def shell(self, command: str, timeout: float = 20.0) -> Completed:
-        """Run a line of shell and wait for its end, at most `timeout` seconds."""
+        """Run a line of shell and wait up to `timeout` seconds for its end."""
         if "\0" in command or len(command.encode(errors="surrogateescape")) > _MAX_COMMAND:
             raise DeviceError(
                 f"a command of {len(command)} characters cannot be sent to {self.serial!r}",
                 "this is a bug in kit unless a path is longer than 4096 bytes or holds a NUL",
             )
-        deadline = time.monotonic() + timeout
+        deadline = Deadline(timeout)
         with self._guard():
             if "shell_v2" in self._features():
                 with closing(self._open(f"shell,v2,raw:{command}", deadline)) as stream:
-                    return _result_of(stream)
+                    return self._shell_v2(stream)
             return self._shell_v1(command, deadline)
 
-    def _shell_v1(self, command: str, deadline: float) -> Completed:
+    def _shell_v1(self, command: str, deadline: Deadline) -> Completed:
         """Run a command where shells have no exit code: before Android 7."""
         mark = f"__kit_{secrets.token_hex(8)}="
         wrapped = f"( {command}\n); echo {mark}$?"
         with closing(self._open(f"shell:{wrapped}", deadline)) as stream:
-            output = b"".join(iter(stream.read_some, b""))
+            output = self._read_to_end(stream)
         # The terminal behind it writes CR LF.
         text = output.replace(b"\r\n", b"\n").decode(errors="replace")
         before, found, code = text.rpartition(mark)
         if not found or not code.strip().isdigit():
             raise _errors.lost(self.serial, "a command ended without an exit code")
         return Completed(int(code), before, "")
+
+    def _shell_v2(self, stream: Stream) -> Completed:
+        """Collect the packets of shell_v2 until the one with the exit code."""
+        output = {_STDOUT: bytearray(), _STDERR: bytearray()}
+        while True:
+            kind, size = struct.unpack("<BI", stream.read(5))
+            if size + sum(map(len, output.values())) > ANSWER_BYTES:
+                raise self._answers_too_much()
+            data = stream.read(size)
+            if kind == _EXIT and size:
+                stdout, stderr = (bytes(b).decode(errors="replace") for b in output.values())
+                return Completed(data[0], stdout, stderr)
+            if kind in output:
+                output[kind] += data
+
+    def _read_to_end(self, stream: Stream) -> bytes:
+        output = bytearray()
+        while data := stream.read_some():
+            output += data
+            if len(output) > ANSWER_BYTES:
+                raise self._answers_too_much()
+        return bytes(output)
+
+    def _answers_too_much(self) -> DeviceError:
+        return DeviceError(
+            f"{self.serial!r} answers a command with more than the {ANSWER_BYTES // MIB} MiB that "
+            "kit takes",
+            "restart the device; a working one answers with far less",
+        )
 
     def push(
         self,
@@ -110,8 +141,12 @@ class StreamTransport(ABC):
         Raises:
             InputError: the file cannot be read.
         """
-        with _opened(file) as source, self._guard(), closing(self._sync()) as stream:
-            head = f"{target},{_REGULAR | mode}".encode(errors="surrogateescape")
+        with (
+            _opened(file) as source,
+            self._guard(),
+            closing(self._sync(_size(source, file))) as stream,
+        ):
+            head = _encoded(f"{target},{_REGULAR | mode}")
             stream.write(_packet(b"SEND", head))
             for data in _chunks(source, file):
                 stream.write(_packet(b"DATA", data))
@@ -122,19 +157,43 @@ class StreamTransport(ABC):
             )
             self._answer(stream, target)
 
-    def pull(self, source: str, file: Path) -> None:
-        """Fetch a file of the device.
+    def pull(self, source: str, file: Path, limit: int) -> None:
+        """Fetch a file of the device, of up to `limit` bytes.
 
         Raises:
+            DeviceError: it is larger, or the device sends more than it announced.
             OutputError: it cannot be written here.
         """
-        with _Whole(file) as part, self._guard(), closing(self._sync()) as stream:
-            stream.write(_packet(b"RECV", source.encode(errors="surrogateescape")))
+        with _Whole(file) as part, self._guard(), closing(self._sync(limit)) as stream:
+            announced = self._announced(stream, source)
+            if announced > limit:
+                raise DeviceError(
+                    f"{source} on {self.serial!r} has {announced} bytes, and at most {limit} are "
+                    "expected",
+                    "measure again; if it happens again, please report it",
+                )
+            stream.write(_packet(b"RECV", _encoded(source)))
+            left = announced
             while data := self._data(stream, source):
+                left -= len(data)
+                if left < 0:
+                    raise DeviceError(
+                        f"{self.serial!r} announced {announced} bytes of {source}, and sends more",
+                        "measure again; restart the device if it happens again",
+                    )
                 part.write(data)
 
-    def _sync(self) -> Stream:
-        return self._open("sync:", math.inf)
+    def _announced(self, stream: Stream, source: str) -> int:
+        """Return the size of a file as the device states it; 0 where it has none."""
+        stream.write(_packet(b"STAT", _encoded(source)))
+        kind, _, size, _ = struct.unpack("<4sIII", stream.read(16))
+        if kind != b"STAT":
+            raise ValueError(f"{kind!r} instead of a file's size")
+        return int(size)
+
+    def _sync(self, size: int) -> Stream:
+        """Open a transfer of a file of up to so many bytes."""
+        return self._open("sync:", Deadline(transfer_seconds(size)), transfer=True)
 
     def _data(self, stream: Stream, source: str) -> bytes:
         """Return the next piece of a pulled file; nothing at its end."""
@@ -153,21 +212,12 @@ class StreamTransport(ABC):
     def _refuse(self, stream: Stream, kind: bytes, size: int, path: str) -> None:
         if kind != b"FAIL" or size > CHUNK:
             raise ValueError(f"{kind!r} of {size} bytes in a transfer")
-        reason = stream.read(size).decode(errors="replace")
-        raise _errors.refused(self.serial, f"{path}: {reason}")
+        why = stream.read(size).decode(errors="replace")
+        raise _errors.refused(self.serial, f"{path}: {shorten(why)}")
 
 
-def _result_of(stream: Stream) -> Completed:
-    """Collect the packets of shell_v2 until the one with the exit code."""
-    output = {_STDOUT: bytearray(), _STDERR: bytearray()}
-    while True:
-        kind, size = struct.unpack("<BI", stream.read(5))
-        data = stream.read(size)
-        if kind == _EXIT and size:
-            stdout, stderr = (bytes(b).decode(errors="replace") for b in output.values())
-            return Completed(data[0], stdout, stderr)
-        if kind in output:
-            output[kind] += data
+def _encoded(path: str) -> bytes:
+    return path.encode(errors="surrogateescape")
 
 
 def _packet(kind: bytes, data: bytes) -> bytes:
@@ -177,6 +227,13 @@ def _packet(kind: bytes, data: bytes) -> bytes:
 def _opened(file: Path) -> IO[bytes]:
     try:
         return file.open("rb")
+    except OSError as exc:
+        raise _unreadable(file, exc) from exc
+
+
+def _size(source: IO[bytes], file: Path) -> int:
+    try:
+        return os.fstat(source.fileno()).st_size
     except OSError as exc:
         raise _unreadable(file, exc) from exc
 

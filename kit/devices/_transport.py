@@ -55,8 +55,14 @@ class Transport(Protocol):
             modified: time that the file gets, in seconds since 1970; None for now.
         """
 
-    def pull(self, source: str, file: Path) -> None:
-        """Fetch a file of the device, written here whole or not at all."""
+    def pull(self, source: str, file: Path, limit: int) -> None:
+        """Fetch a file of the device, written here whole or not at all.
+
+        Args:
+            source: absolute path on the device.
+            file: of this machine.
+            limit: bytes; a larger file is refused before any of it travels.
+        """
 
     def close(self) -> None:
         """Let go of the connection; harmless when it is gone."""

@@ -11,6 +11,7 @@ docs/dev/protocol.md (the packets), adb.h (the versions)
 
 from __future__ import annotations
 
+import math
 import socket
 import struct
 import time
@@ -20,13 +21,15 @@ import numpy as np
 from adb_shell import constants
 from adb_shell.adb_device import _AdbIOManager
 from adb_shell.adb_message import AdbMessage
-from adb_shell.exceptions import InvalidChecksumError, InvalidCommandError
+from adb_shell.exceptions import AdbTimeoutError, InvalidChecksumError, InvalidCommandError
+from adb_shell.hidden_helpers import _AdbPacketStore
 from adb_shell.transport.tcp_transport import TcpTransport
 
 from kit.errors import DeviceError
 
 _NO_CHECKSUMS = 0x01000001  # the first version of the protocol without them
 _STLS = int.from_bytes(b"STLS", "little")
+_MOST_WAITING = 8  # packets of one stream
 
 
 class Tcp(TcpTransport):  # type: ignore[misc]
@@ -64,6 +67,8 @@ class Wire(_AdbIOManager):  # type: ignore[misc]
         maxdata: bytes that fit into one packet.
         heard: `time.monotonic()` of the last sign of life.
         asked: the daemon did not know our key, and was given it to ask its user.
+        deadline: `time.monotonic()` after which no packet is waited for, however it comes.
+        streams: numbers of ours that are open; packets for others are dropped.
     """
 
     def __init__(self, transport: Any) -> None:
@@ -72,6 +77,9 @@ class Wire(_AdbIOManager):  # type: ignore[misc]
         self.maxdata = constants.MAX_LEGACY_ADB_DATA
         self.heard = time.monotonic()
         self.asked = False
+        self.deadline = math.inf
+        self.streams: set[int] = set()
+        self._packet_store = _Waiting(self.streams)
         self._version = constants.VERSION
         self._came = bytearray()
 
@@ -114,10 +122,32 @@ class Wire(_AdbIOManager):  # type: ignore[misc]
     def _fill(self, size: int, adb_info: Any) -> None:
         """Read until `size` bytes of the packet are there; what came stays on a timeout."""
         while len(self._came) < size:
+            if time.monotonic() >= self.deadline:
+                raise AdbTimeoutError("a packet was not whole in time")
             self._came += self._transport.bulk_read(
                 size - len(self._came), adb_info.transport_timeout_s
             )
             self.heard = time.monotonic()
+
+
+class _Waiting(_AdbPacketStore):  # type: ignore[misc]
+    """Packets that wait for their stream while another one is read.
+
+    A stream gets one packet at a time and confirms it, so few can wait. The library keeps all,
+    also those of streams that nobody opened.
+    """
+
+    def __init__(self, streams: set[int]) -> None:
+        super().__init__()
+        self._streams = streams
+
+    def put(self, arg0: int, arg1: int, cmd: bytes, data: bytes) -> None:
+        """Keep a packet of an open stream."""
+        if arg1 not in self._streams:
+            return
+        if sum(queue.qsize() for queue in self._dict.get(arg1, {}).values()) >= _MOST_WAITING:
+            raise InvalidCommandError("packets that nobody asked for")
+        super().put(arg0, arg1, cmd, data)
 
 
 def _checksum(data: bytes) -> int:

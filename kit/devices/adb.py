@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 import threading
 import time
@@ -11,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 import kit
-from kit.devices import _condition, _facts, _lock, _settings, _store
+from kit.devices import _condition, _facts, _lock, _parse, _settings, _store
 from kit.devices._again import Again
 from kit.devices._facts import DeviceFacts
 from kit.devices._job import AdbJob, end_jobs
@@ -279,11 +278,11 @@ class AdbFolder:
         """Return where a file of that name would be."""
         return str(PurePosixPath(self._path) / name)
 
-    def read(self, name: str) -> bytes:
-        """Return the content of a file in the folder."""
+    def read(self, name: str, limit: int) -> bytes:
+        """Return the content of a file in the folder, of up to `limit` bytes."""
         with tempfile.TemporaryDirectory(prefix="kit-") as folder:
             file = Path(folder) / "data"
-            self._transport.pull(self.path(name), file)
+            self._transport.pull(self.path(name), file, limit)
             return file.read_bytes()
 
 
@@ -334,5 +333,4 @@ def clean(transport: Transport) -> int:
 
 
 def _number(text: str) -> float:
-    found = re.match(r"\s*(\d+(?:\.\d+)?)", text)
-    return float(found[1]) if found else 0.0
+    return _parse.decimal(text) or 0.0

@@ -6,22 +6,24 @@ import math
 import os
 import platform
 import resource
-import shutil
 import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 import psutil
 
 import kit
+from kit import files
 from kit.devices import _hostinfo
 from kit.devices._contract import Device
-from kit.errors import DeviceError, OutputError, UsageError
+from kit.devices._job import too_long
+from kit.devices._limits import BACKLOG_BYTES, LOOK_BYTES, MIB, STDERR_BYTES
+from kit.errors import DeviceError, OutputError, RunError, UsageError
 from kit.results.schema import Condition, Context, DeviceRef
 
 # Settings of the caller's shell that would change what a runtime does.
@@ -58,14 +60,12 @@ class LocalDevice:
     @contextmanager
     def folder(self) -> Iterator[LocalFolder]:
         """Give a temporary folder."""
-        try:
-            path = Path(tempfile.mkdtemp(prefix="kit-bench-"))
-        except OSError as exc:
-            raise _no_space(Path(tempfile.gettempdir()), exc) from exc
-        try:
+        with ExitStack() as stack:
+            try:
+                path = stack.enter_context(files.temporary_folder())
+            except OSError as exc:
+                raise _no_space(Path(tempfile.gettempdir()), exc) from exc
             yield LocalFolder(path)
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> LocalJob:
         """Start a command.
@@ -161,14 +161,14 @@ class LocalFolder:
         """Return where a file of that name would be."""
         return str(self._root / name)
 
-    def read(self, name: str) -> bytes:
-        """Return the content of a file.
+    def read(self, name: str, limit: int) -> bytes:
+        """Return the content of a file of up to `limit` bytes.
 
         Raises:
-            DeviceError: there is no such file.
+            DeviceError: there is no such file, or it is larger.
         """
         try:
-            return (self._root / name).read_bytes()
+            return files.read(self._root / name, limit)
         except OSError as exc:
             raise DeviceError(f"cannot read {name}: {exc.strerror}", "measure again") from exc
 
@@ -178,6 +178,8 @@ class LocalJob:
 
     So a slow reader never stops the child, as a full pipe would in the middle of a sample.
     """
+
+    silent_seconds = 0.0
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._read, self._rest = 0, b""
@@ -197,13 +199,22 @@ class LocalJob:
             raise
 
     def poll(self) -> tuple[list[str], int | None]:
-        """Return the complete lines since the last call, and the exit code or None."""
+        """Return complete lines since the last call, and the exit code or None.
+
+        Raises:
+            RunError: a line, stderr or what waits to be read is longer than any runner's.
+        """
         code = self._process.poll()  # before reading: nothing is written after the end
-        size = os.fstat(self._stdout.fileno()).st_size
-        data = os.pread(self._stdout.fileno(), size - self._read, self._read)
+        waiting = os.fstat(self._stdout.fileno()).st_size - self._read
+        _check_size("stdout", waiting, BACKLOG_BYTES)
+        _check_size("stderr", os.fstat(self._stderr.fileno()).st_size, STDERR_BYTES)
+        data = os.pread(self._stdout.fileno(), min(waiting, LOOK_BYTES), self._read)
         self._read += len(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
-        return [line.decode(errors="replace") for line in lines], code
+        if len(self._rest) > LOOK_BYTES:
+            raise too_long()
+        all_read = len(data) == waiting
+        return [line.decode(errors="replace") for line in lines], code if all_read else None
 
     def wait(self, idle: float = 0.0) -> None:
         """Wait for a tenth of a second: here a look costs next to nothing."""
@@ -228,6 +239,15 @@ class LocalJob:
         self._stderr.close()
 
 
+def _check_size(name: str, size: int, limit: int) -> None:
+    if size > limit:
+        raise RunError(
+            f"the runner writes to {name} without end: {size // MIB} MiB of it wait to be read, "
+            f"and kit takes up to {limit // MIB}",
+            "use the runner that belongs to this kit; if you do, please report it",
+        )
+
+
 def _clocks() -> tuple[float, ...]:
     try:
         return tuple(round(f.current, 1) for f in psutil.cpu_freq(percpu=True) or ())
@@ -249,7 +269,4 @@ def _own_seconds() -> float:
 
 
 def _no_space(path: Path, exc: OSError) -> OutputError:
-    return OutputError(
-        f"cannot write {path}: {exc.strerror or exc}",
-        "make space there, or point TMPDIR to another folder",
-    )
+    return OutputError.of(exc, path, "make space there, or point TMPDIR to another folder")

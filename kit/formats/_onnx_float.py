@@ -8,7 +8,6 @@ nothing removes them: the optimizer only drops an addition of a single zero.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,18 +18,12 @@ if TYPE_CHECKING:
 _SUFFIX = "_kept_float"
 
 
-def guard(path: Path) -> None:
-    """Rewrite the ONNX file at `path` where float layers would be quantized."""
-    import onnx
-
-    model = onnx.load(path)
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    made_by = {out: node for node in model.graph.node for out in node.output}
-    found = [node for node in model.graph.node if _at_risk(node, weights, made_by)]
-    for node in found:
-        _add_zeros(model.graph, node, weights[node.input[1]])
-    if found:
-        onnx.save(model, path)
+def guard_float_layers(graph: GraphProto) -> None:
+    """Change a graph where ONNX Runtime would quantize float layers."""
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    made_by = {out: node for node in graph.node for out in node.output}
+    for node in [node for node in graph.node if _at_risk(node, weights, made_by)]:
+        _add_zeros(graph, node, weights[node.input[1]])
 
 
 def _at_risk(

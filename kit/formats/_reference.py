@@ -1,7 +1,4 @@
-"""The float PyTorch model of a bundle, as a `torch.export` program run eagerly.
-
-https://docs.pytorch.org/docs/stable/export.html
-"""
+"""The float PyTorch model of a bundle, run eagerly; its file holds data only."""
 
 from __future__ import annotations
 
@@ -9,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import BundleError
 from kit.formats._contract import Array
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-    from torch.fx import GraphModule
+
+    from kit.formats._aten import Model
 
 
 def version() -> str:
@@ -25,27 +22,33 @@ def version() -> str:
 
 
 def export(model: nn.Module, example: Tensor, path: Path) -> None:
-    """Write the program of a float model with a free batch dimension."""
+    """Write a float model with a free batch dimension.
+
+    Raises:
+        BuildError: it has something that cannot be written as data.
+    """
     import torch
+
+    from kit.formats import _aten
 
     batch = torch.export.Dim("batch", min=1)
     two = example.repeat(2, 1, 1, 1)  # a batch of one would be specialized
     program = torch.export.export(model, (two,), dynamic_shapes=({0: batch},))
-    torch.export.save(program, path)
+    if any(node.op == "get_attr" for node in program.graph.nodes):
+        # A block such as `with torch.no_grad()` is a graph of its own; this inlines it.
+        program = program.run_decompositions({})
+    _aten.save(*_aten.from_program(program), path)
 
 
-def module(path: Path) -> GraphModule:
-    """Return the program as a module that takes [N, 3, H, W] and gives [N, classes].
+def module(path: Path) -> Model:
+    """Return the model, which takes [N, 3, H, W] and gives [N, classes].
 
     Raises:
-        BundleError: the file is not an exported program.
+        BundleError: the file does not hold a float model.
     """
-    import torch
+    from kit.formats import _aten, _pt2
 
-    try:
-        return torch.export.load(path).module()
-    except (RuntimeError, ValueError, KeyError, AssertionError) as exc:
-        raise BundleError(f"{path} is not an exported program: {exc}", "build it again") from exc
+    return _pt2.load(path) if path.suffix == ".pt2" else _aten.load(path)
 
 
 class TorchSession:
@@ -74,8 +77,8 @@ class TorchSession:
 
 def prepare(threads: int) -> int:
     """Import torch, set the intra-op threads of this process and return their number."""
+    import safetensors.torch  # noqa: F401 - importing it is no part of loading a model
     import torch
-    import torch.export
 
     torch.set_num_threads(threads)
     return int(torch.get_num_threads())

@@ -6,15 +6,16 @@ https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
 from __future__ import annotations
 
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kit import files
 from kit.errors import BundleError
-from kit.formats import _onnx_float
+from kit.formats import _onnx_saturation
 from kit.formats._contract import Array, Description, Info, Thresholds
+from kit.formats._onnx_float import guard_float_layers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,13 +61,17 @@ def version() -> str:
 
 def export(model: GraphModule, example: Tensor, path: Path) -> None:
     """Write a model with torch's exporter, weights inside the file."""
+    import onnx
     import torch
 
     program = torch.export.export(model, (example,))
     torch.onnx.export(
         program, (example,), str(path), dynamo=True, external_data=False, verbose=False
     )
-    _onnx_float.guard(path)
+    exported = onnx.load(path)
+    guard_float_layers(exported.graph)
+    _onnx_saturation.separate_parameters(exported.graph)
+    onnx.save(exported, path)
     if granularity := getattr(model, "meta", {}).get("kit_dynamic"):
         _quantize_dynamic(path, per_channel=granularity == "per-channel")
 
@@ -117,8 +122,8 @@ def _computed_in_float(path: Path) -> dict[str, int]:
     """Return what ONNX Runtime computes in float, read off the graph that it runs."""
     import onnx
 
-    with tempfile.TemporaryDirectory(prefix="kit-") as folder:
-        optimized = Path(folder) / "optimized.onnx"
+    with files.temporary_folder() as folder:
+        optimized = folder / "optimized.onnx"
         _session(path, threads=1, optimized=optimized)
         nodes = onnx.load(optimized).graph.node
     found = Counter(node.op_type for node in nodes)
@@ -144,10 +149,10 @@ class _OrtSession:
 
 
 def prepare(threads: int) -> None:
-    """Import ONNX Runtime; it takes the number of threads when a file is opened."""
+    """Import ONNX Runtime and try its kernels; threads are set when a file is opened."""
     # Its wheels carry a usage reporter; this is the switch that stops it.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    import onnxruntime  # noqa: F401
+    _onnx_saturation.saturates()
 
 
 def load(path: Path, threads: int, profile: Path | None = None) -> _OrtSession:
@@ -161,8 +166,24 @@ def load(path: Path, threads: int, profile: Path | None = None) -> _OrtSession:
     return _OrtSession(_session(path, threads, profile=profile))
 
 
+def load_float(path: Path, threads: int) -> _OrtSession:
+    """Open the file to compute its QDQ graph in float, node by node.
+
+    Slow, and free of the kernels and fusions that differ between processors: what the file
+    means, whatever runs it.
+
+    Raises:
+        BundleError: ONNX Runtime refuses the file.
+    """
+    return _OrtSession(_session(path, threads, optimize=False))
+
+
 def _session(
-    path: Path, threads: int, optimized: Path | None = None, profile: Path | None = None
+    path: Path,
+    threads: int,
+    optimized: Path | None = None,
+    profile: Path | None = None,
+    optimize: bool = True,
 ) -> Any:
     """Open a file; ONNX Runtime writes the graph that it made of it to `optimized`."""
     prepare(threads)
@@ -172,14 +193,23 @@ def _session(
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors are raised, and a file for this machine only is meant
+    if not optimize:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    elif _onnx_saturation.saturates():
+        options.add_session_config_entry(*_onnx_saturation.SETTING)
     if optimized is not None:
         options.optimized_model_filepath = str(optimized)
-        options.log_severity_level = 4  # it warns that such a file fits this machine only
     if profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = f"{profile}.part"  # it adds the time of day
     try:
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as exc:  # its error classes share no public base; the text is all there is
+        if _onnx_saturation.REFUSAL in str(exc):
+            raise BundleError(
+                f"{path} cannot be run exactly on this processor, whose int8 kernels saturate: "
+                "an older kit made it",
+                "build it again, or use a processor with VNNI",
+            ) from exc
         raise BundleError(f"ONNX Runtime cannot load {path}: {exc}", "build it again") from exc

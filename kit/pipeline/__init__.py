@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from kit import bundle, cache, family, models
+from kit import bundle, cache, family, files, models
 from kit.bundle import Bundle
 from kit.calibration import Pictures, choose, identity
 from kit.documents import fault_of
@@ -34,8 +32,12 @@ def build(
     progress: Progress = lambda stage: None,
     use_cache: bool = True,
     gate: Gate | None = None,
+    all_or_nothing: bool = False,
 ) -> Bundle:
     """Build, quantize, lower and verify a model.
+
+    A format that fails does not take the others with it: the bundle holds those that passed,
+    and its manifest says in `failed` why the others are missing.
 
     Args:
         recipe: what to build; see `kit.recipe.make`.
@@ -43,6 +45,7 @@ def build(
         progress: called with the name of each stage as it begins.
         use_cache: take an unchanged recipe's bundle from the cache.
         gate: accuracy that every format must keep; None asks for none.
+        all_or_nothing: a format that fails is an error.
 
     Raises:
         KitError: one of its subclasses, see `kit.errors`; nothing is left behind.
@@ -54,20 +57,24 @@ def build(
     _check.check(recipe)
     pictures = choose(recipe)
     judges = _gate.pictures(gate, recipe, pictures)
-    key = cache.key({**identity(recipe, pictures), "training": _train_set.identity(recipe)})
+    contents = {**identity(recipe, pictures), "training": _train_set.identity(recipe)}
+    key = cache.key(contents)
     with _distributed.together() as group:
         if not group.leads:
             with models.running(recipe.model):
                 _follow(recipe, key, pictures, group)
             return bundle.load(path)
         with bundle.staged(path) as folder:
-            if group.share(use_cache and cache.find(key, folder, recipe, pictures.source)):
+            weights = None if recipe.weights == "random" else contents.get("weights")
+            if group.share(
+                use_cache and cache.take(key, folder, recipe, pictures, weights, progress)
+            ):
                 progress("taken from the cache")
             else:
                 with _numbers_that_can_be(recipe), models.running(recipe.model):
-                    _make(recipe, key, pictures, folder, progress)
+                    _make(recipe, key, pictures, folder, progress, all_or_nothing)
             if gate is not None and judges is not None:
-                _gate.hold(gate, judges, folder, progress)
+                _gate.enforce_gate(gate, judges, folder, progress, all_or_nothing)
         group.share("written")
     return bundle.load(path)
 
@@ -92,12 +99,21 @@ def _silent(stage: str) -> None:
     """Say nothing: one of several processes speaks."""
 
 
-def _make(recipe: Recipe, key: str, pictures: Pictures, folder: Path, progress: Progress) -> None:
+def _make(
+    recipe: Recipe,
+    key: str,
+    pictures: Pictures,
+    folder: Path,
+    progress: Progress,
+    all_or_nothing: bool,
+) -> None:
     with _begun(recipe, key, pictures, folder, progress) as work:
+        work.all_or_nothing = all_or_nothing
         model = _model.load(work)
         progress("choosing golden and calibration pictures")
-        _lowering.lower_all(work, model)
-    cache.keep(key, folder)
+        failed = _lowering.lower_all(work, model)
+    if not failed:  # it may have been the machine's fault, such as too little memory
+        cache.keep(key, folder)
 
 
 def _follow(recipe: Recipe, key: str, pictures: Pictures, group: Group) -> None:
@@ -119,19 +135,15 @@ def _begun(
     # reads this when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     inputs = _inputs.of(recipe)
-    shared = Path(tempfile.mkdtemp(prefix="kit-"))
-    try:
-        with _threads.of_this_machine():
-            yield Work(
-                recipe=recipe,
-                key=key,
-                folder=folder,
-                shared=shared,
-                pictures=pictures,
-                progress=progress,
-                preprocessing=inputs.preprocessing,
-                classes=inputs.classes,
-                labels=inputs.labels,
-            )
-    finally:
-        shutil.rmtree(shared, ignore_errors=True)
+    with files.temporary_folder() as shared, _threads.of_this_machine():
+        yield Work(
+            recipe=recipe,
+            key=key,
+            folder=folder,
+            shared=shared,
+            pictures=pictures,
+            progress=progress,
+            preprocessing=inputs.preprocessing,
+            classes=inputs.classes,
+            labels=inputs.labels,
+        )

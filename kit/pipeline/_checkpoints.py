@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
+import pickle
 import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from kit import cache
+from kit import cache, files
 
 if TYPE_CHECKING:
     from kit.quantize._train import State
@@ -41,14 +41,8 @@ class Checkpoints:
         buffer = io.BytesIO()
         torch.save(state, buffer)
         payload = buffer.getvalue()
-        part = self.folder / f".{FILE}.{os.getpid()}.part"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(hashlib.sha256(payload).digest() + payload)
-            part.replace(self.folder / FILE)
-        except OSError:
-            with suppress(OSError):
-                part.unlink()
+        with suppress(OSError):
+            files.write(self.folder / FILE, hashlib.sha256(payload).digest() + payload)
         self._prune()
 
     def load(self) -> tuple[State | None, str]:
@@ -62,9 +56,12 @@ class Checkpoints:
         except OSError as exc:
             return None, f"the training checkpoint cannot be read ({exc.strerror}): started again"
         payload = data[_DIGEST:]
-        if hashlib.sha256(payload).digest() != data[:_DIGEST]:
+        try:
+            if hashlib.sha256(payload).digest() != data[:_DIGEST]:
+                raise ValueError("its digest is another")
+            state: State = torch.load(io.BytesIO(payload), weights_only=True)
+        except (ValueError, RuntimeError, EOFError, pickle.UnpicklingError):
             return None, "the training checkpoint is damaged: started again"
-        state: State = torch.load(io.BytesIO(payload), weights_only=True)
         return state, ""
 
     def remove(self) -> None:

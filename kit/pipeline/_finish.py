@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kit import __version__, bundle, cache
 from kit.bundle import REFERENCE
-from kit.manifest import Artifact, Golden, Tensor
+from kit.manifest import Artifact, FailedFormat, Golden, Tensor
 from kit.pipeline._work import Work
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ def write(
     reference: Array,
     artifacts: list[Artifact],
     qconfig: dict[str, dict[str, str]],
+    failed: tuple[FailedFormat, ...] = (),
 ) -> None:
     """Complete the bundle's folder.
 
@@ -29,30 +30,35 @@ def write(
         reference: the float model's logits for them [N, classes].
         artifacts: one per format, compared.
         qconfig: by format, in words.
+        failed: formats that are not in the bundle.
     """
     fields = {
         **_made(work),
         "kit_version": __version__,
         "created": datetime.now(UTC),
-        "golden": _golden(work, inputs, reference),
-        "qconfig": qconfig,
+        "golden": _golden(work, inputs, reference, [artifact.format for artifact in artifacts]),
+        "qconfig": {artifact.format: qconfig[artifact.format] for artifact in artifacts},
         "artifacts": tuple(artifacts),
+        "failed": failed,
         "tools": cache.tool_versions(),
     }
     bundle.write_manifest(work.folder, fields)
 
 
-def _golden(work: Work, inputs: Array, reference: Array) -> Golden:
-    """Write the golden pictures and the float model's answers."""
+def _golden(work: Work, inputs: Array, reference: Array, made: list[str]) -> Golden:
+    """Write the golden pictures and the float model's answers; those of formats are there."""
     import numpy as np
 
     from kit.images import photos
 
     np.save(work.folder / "golden" / "input.npy", inputs)
     np.save(work.folder / "golden" / f"{REFERENCE}.npy", reference)
-    outputs = {name: f"golden/{name}.npy" for name in (REFERENCE, *work.recipe.formats)}
     return Golden(
-        input="golden/input.npy", images=len(inputs), source=photos.SOURCE, outputs=outputs
+        input="golden/input.npy",
+        images=len(inputs),
+        source=photos.SOURCE,
+        outputs={name: f"golden/{name}.npy" for name in (REFERENCE, *made)},
+        graphs={name: f"golden/{name}.graph.npy" for name in made},
     )
 
 

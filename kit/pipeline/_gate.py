@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kit import accuracy, bundle
 from kit.accuracy import Audience, Chosen
+from kit.bundle import Bundle
 from kit.calibration import Pictures
 from kit.errors import RecipeError, VerificationFailed
-from kit.manifest import GateRecord, GateRow
+from kit.manifest import FailedFormat, GateRecord, GateRow
 from kit.pipeline import _inputs, _train_set
 from kit.pipeline._work import Progress
 from kit.recipe import Recipe
@@ -91,24 +93,36 @@ def pictures(gate: Gate | None, recipe: Recipe, calibration: Pictures) -> Chosen
     return chosen
 
 
-def hold(gate: Gate, chosen: Chosen, folder: Path, progress: Progress) -> None:
-    """Measure a finished bundle, and write what was found into its manifest.
+def enforce_gate(
+    gate: Gate, chosen: Chosen, folder: Path, progress: Progress, all_or_nothing: bool
+) -> None:
+    """Measure a finished bundle, take out the formats that lose too much, and record the rest.
+
+    Args:
+        gate: the limits.
+        chosen: pictures to measure on.
+        folder: of the bundle.
+        progress: gets the name of the stage.
+        all_or_nothing: one format that loses too much is an error.
 
     Raises:
-        VerificationFailed: a format loses too much; every format's numbers are shown.
+        VerificationFailed: every format loses too much, or one does and it is all or nothing;
+            every format's numbers are shown.
         PictureError: a picture cannot be used.
     """
     progress(f"measuring accuracy for the gate on {len(chosen.pictures)} pictures")
     made = bundle.load(folder)
-    result = accuracy.measure(made, made.manifest.recipe.formats, chosen)
+    names = [artifact.format for artifact in made.manifest.artifacts]
+    result = accuracy.measure(made, names, chosen)
     float_top1 = result.rows[0].top1
     rows = tuple(_row(row, float_top1) for row in result.rows[1:])
-    broken = [words for row in rows for words in _broken(gate, row)]
-    if broken:
+    broken = {row.format: words for row in rows if (words := _broken(gate, row))}
+    hint = "`kit analyze` says which layers cost most and --repair what helps"
+    if broken and (all_or_nothing or len(broken) == len(rows)):
         raise VerificationFailed(
             f"the accuracy gate is not passed on {result.rows[0].images} pictures:\n  "
-            + "\n  ".join(broken),
-            "`kit analyze` says which layers cost most and --repair what helps",
+            + "\n  ".join(line for lines in broken.values() for line in lines),
+            hint,
         )
     record = GateRecord(
         pictures=result.pictures,
@@ -116,10 +130,36 @@ def hold(gate: Gate, chosen: Chosen, folder: Path, progress: Progress) -> None:
         images=result.rows[0].images,
         max_drop=gate.max_drop,
         min_agreement=gate.min_agreement,
-        rows=rows,
+        rows=tuple(row for row in rows if row.format not in broken),
     )
-    fields = made.manifest.model_dump(exclude={"files", "gate"})
+    failed = tuple(
+        FailedFormat(format=name, stage="gate", reason="; ".join(lines), hint=hint)
+        for name, lines in broken.items()
+    )
+    fields = _without(made, set(broken))
+    fields["failed"] = (*made.manifest.failed, *failed)
     bundle.write_manifest(folder, {**fields, "gate": record})
+
+
+def _without(made: Bundle, names: set[str]) -> dict[str, Any]:
+    """Remove the files of formats, and return the manifest's fields without them."""
+    manifest = made.manifest
+    golden = manifest.golden
+    for name in names:
+        files = (manifest.artifact(name).file, golden.outputs[name], golden.graphs.get(name))
+        for file in filter(None, files):
+            (made.path / file).unlink()
+
+    def kept(entries: dict[str, Any]) -> dict[str, Any]:
+        return {name: entry for name, entry in entries.items() if name not in names}
+
+    changes = {"outputs": kept(golden.outputs), "graphs": kept(golden.graphs)}
+    return {
+        **manifest.model_dump(exclude={"files", "gate"}),
+        "artifacts": tuple(a for a in manifest.artifacts if a.format not in names),
+        "golden": golden.model_copy(update=changes),
+        "qconfig": kept(manifest.qconfig),
+    }
 
 
 def _row(row: AccuracyRow, float_top1: float | None) -> GateRow:

@@ -8,36 +8,31 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit import formats, golden, lower, verify, workers
-from kit.bundle import REFERENCE
-from kit.manifest import Artifact, Comparison
-from kit.pipeline import _finish, _prepare
+from kit import formats, golden, lower, workers
+from kit.bundle import REFERENCE, REFERENCE_FILE
+from kit.errors import BuildError, VerificationFailed
+from kit.manifest import Artifact, FailedFormat
+from kit.pipeline import _finish, _parity, _prepare
 from kit.pipeline._work import Work
-from kit.recipe import Recipe
 
 if TYPE_CHECKING:
     from torch import nn
 
     from kit.pipeline._work import Array
 
+MAX_REASON = 5_000  # characters
 CHILD_BYTES = 3 * 2**30  # what lowering to ExecuTorch takes, rounded up
 
-# A quantized model must still give the float model's answers on the golden pictures;
-# the calibrated ranges are judged apart, by `kit.quantize._coverage`.
-AGAINST_FLOAT = {"agreement": 0.6, "sqnr_db": 5.0}
-FLOAT_AGAINST_FLOAT = {"agreement": 0.99, "sqnr_db": 40.0}
 
-# An untrained network's answers are near ties, and one value rounded the other way in its
-# first layer becomes a third of its signal.
-UNTRAINED = {"sqnr_db": 3.0}
-
-
-def lower_all(work: Work, model: nn.Module) -> None:
+def lower_all(work: Work, model: nn.Module) -> tuple[FailedFormat, ...]:
     """Lower every format; meanwhile make the reference and check the calibration.
 
+    Returns:
+        The formats that failed where others passed.
+
     Raises:
-        BuildError: a format cannot be made.
-        VerificationFailed: it was made and computes something else.
+        BuildError: no format can be made, or one cannot and it is all or nothing.
+        VerificationFailed: the same of a format that computes something else.
     """
     import numpy as np
     import torch
@@ -55,27 +50,46 @@ def lower_all(work: Work, model: nn.Module) -> None:
     tasks, jobs = children(work)
     at_once = workers.width(len(tasks), CHILD_BYTES)
     threads = str(max(1, (os.cpu_count() or 1) // at_once))
-    environment = {"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "passive"}
+    # What their libraries leave in the temporary folder is removed with ours.
+    environment = {
+        "OMP_NUM_THREADS": threads,
+        "OMP_WAIT_POLICY": "passive",
+        "TMPDIR": str(shared),
+    }
     with workers.Pool(tasks, at_once, environment) as pool:
         work.progress(f"lowering to {', '.join(work.recipe.formats)}")
         with errors_of(model):
             example = torch.from_numpy(inputs[:1])
-            formats.get(REFERENCE).export(model, example, shared / "reference.pt2")
+            formats.get(REFERENCE).export(model, example, shared / REFERENCE_FILE)
         _prepare.check_calibration(work, folded, images, inputs)
-        pool.wait(lambda name: work.progress(f"{name} lowered"))
-    answers = [lower.read_answer(job) for job in jobs]
-    for file in ("reference.pt2", *(a.artifact.file for a in answers)):
+        crashed = pool.wait(lambda name: work.progress(f"{name} lowered"))
+    made, failed = _collect(jobs, crashed)
+    work.progress("verifying")
+    artifacts, wrong = _verify_all(work, made, reference)
+    errors = {**failed, **wrong}
+    if errors and (work.all_or_nothing or not artifacts):
+        raise next(errors[name] for name in work.recipe.formats if name in errors)
+    for file in (REFERENCE_FILE, *(a.file for a in artifacts)):
         # torch's own writers report a full disk as an internal error, a copy says what it is
         shutil.copyfile(shared / file, work.folder / file)
-    work.progress("verifying")
-    artifacts = [_verified(work, a.artifact, reference) for a in answers]
-    qconfig = {a.artifact.format: a.qconfig for a in answers}
-    _finish.write(work, inputs, reference, artifacts, qconfig)
+    qconfig = {one.artifact.format: one.qconfig for one in made}
+    failures = tuple(
+        FailedFormat(
+            format=name,
+            stage="verification" if name in wrong else "lowering",
+            reason=errors[name].message[:MAX_REASON],
+            hint=errors[name].hint[:MAX_REASON],
+        )
+        for name in work.recipe.formats
+        if name in errors
+    )
+    _finish.write(work, inputs, reference, artifacts, qconfig, failures)
+    return failures
 
 
-def children(work: Work) -> tuple[list[workers.Task], list[Path]]:
-    """Return the children's commands, longest first, and their job files in recipe order."""
-    tasks, jobs = [], []
+def children(work: Work) -> tuple[list[workers.Task], dict[str, Path]]:
+    """Return the children's commands, longest first, and job files by format, as in the recipe."""
+    tasks, jobs = [], {}
     for name in work.recipe.formats:
         file = work.shared / f"{name}.json"
         job = lower.Job(
@@ -91,40 +105,37 @@ def children(work: Work) -> tuple[list[workers.Task], list[Path]]:
         file.write_text(job.model_dump_json(), encoding="utf-8")
         command = [sys.executable, "-m", "kit.lower", str(file)]
         tasks.append(workers.Task(name, command, work.shared / f"{name}.log"))
-        jobs.append(file)
+        jobs[name] = file
     tasks.sort(key=lambda task: task.name != "executorch")
     return tasks, jobs
 
 
-def _verified(work: Work, artifact: Artifact, reference: Array) -> Artifact:
-    """Compare the runtime with its graph and with the float model.
+def _collect(
+    jobs: dict[str, Path], errors: dict[str, BuildError]
+) -> tuple[list[lower.Lowered], dict[str, BuildError]]:
+    """Return what the children made, in the order of the jobs, and the errors of the others.
 
     Raises:
-        VerificationFailed: with both sides' statistics.
+        KitError: an error that is no format's own, such as a full disk.
     """
-    import numpy as np
-
-    info = formats.get(artifact.format).INFO
-    graph = np.load(work.shared / f"{artifact.format}.graph.npy")
-    runtime = np.load(work.shared / f"{artifact.format}.runtime.npy")
-    exact = {"max_abs": 0.0} if info.exact and artifact.quantize != "none" else {}
-    near = {"agreement": info.graph.agreement, "sqnr_db": info.graph.sqnr_db}
-    if work.recipe.weights == "random":
-        near = UNTRAINED
-    comparisons: list[Comparison] = []
-    for against, right, limits in (
-        ("quantized graph", graph, exact or near),
-        ("float reference", reference, _against_float(work.recipe)),
-    ):
-        found = verify.compare(against, right, runtime, limits)  # type: ignore[arg-type]
-        verify.require(artifact.format, found, right, runtime)
-        comparisons.append(found)
-    (work.folder / "golden").mkdir(exist_ok=True)
-    np.save(work.folder / "golden" / f"{artifact.format}.npy", runtime)
-    return artifact.model_copy(update={"parity": tuple(comparisons)})
+    made, failed = [], dict(errors)
+    for name, job in jobs.items():
+        if name not in errors:
+            try:
+                made.append(lower.read_answer(job))
+            except BuildError as exc:
+                failed[name] = exc
+    return made, failed
 
 
-def _against_float(recipe: Recipe) -> dict[str, float]:
-    if recipe.weights == "random":
-        return {}  # all answers of an untrained network are near ties
-    return FLOAT_AGAINST_FLOAT if recipe.quantize == "none" else AGAINST_FLOAT
+def _verify_all(
+    work: Work, made: list[lower.Lowered], reference: Array
+) -> tuple[list[Artifact], dict[str, BuildError]]:
+    artifacts: list[Artifact] = []
+    failed: dict[str, BuildError] = {}
+    for one in made:
+        try:
+            artifacts.append(_parity.verify_artifact(work, one.artifact, reference))
+        except VerificationFailed as exc:
+            failed[one.artifact.format] = exc
+    return artifacts, failed

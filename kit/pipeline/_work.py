@@ -32,6 +32,7 @@ class Work:
         pictures: the calibration set, not yet decoded.
         progress: told the name of each stage.
         labels: names of the classes in output order, or None.
+        all_or_nothing: a format that fails is an error, not a part that is missing.
         kept_float: layers that are not quantized.
         ranges: of activations, where the recipe has them chosen by their effect.
     """
@@ -45,6 +46,7 @@ class Work:
     preprocessing: Preprocessing
     classes: int
     labels: tuple[str, ...] | None = None
+    all_or_nothing: bool = False
     weights: Source = field(init=False)
     parameters: int = 0
     calibration: Calibration | None = None

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from kit.report import labels
 from kit.report.palette import STAND_INS
 from kit.report.rows import Row
-from kit.report.text import clean
+from kit.text import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -121,7 +121,7 @@ def title_row(axes: Axes, y: float, left: str, right: str, tone: str = INK) -> N
 
 def shorten(label: str, most: int) -> str:
     """Return a label of at most so many characters; what is left out is in the table."""
-    label = clean(label)
+    label = one_line(label)
     return label if len(label) <= most else f"{label[: most - 1]}…"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from kit.report import text
+from kit.report import processors, text
 from kit.report.accuracy import Accuracy
 from kit.report.contexts import Setting
 from kit.report.rows import Report, Row, Timing
@@ -25,6 +25,8 @@ class Headline:
 
 def write(report: Report) -> Headline:
     """Return what the report says: the fastest int8 row of a real device, and its price."""
+    if not report.rows:
+        return Headline(processors.write_sentence(report.processors), ())
     real = [setting for setting in report.settings if not setting.virtual]
     if not real:
         return _without_times(report)

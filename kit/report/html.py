@@ -11,6 +11,7 @@ from kit import __version__
 from kit.report import palette, text
 from kit.report.page import Page, caption
 from kit.report.svg import FONT, Picture
+from kit.text import one_line
 
 _OPTION = re.compile(r"--[a-z][a-z-]*")
 
@@ -39,12 +40,12 @@ def render(page: Page) -> str:
 
 
 def _presentable(value: object) -> object:
-    return text.clean(value) if type(value) is str else value
+    return one_line(value) if type(value) is str else value
 
 
 def _unbroken(words: str) -> Markup:
     """Keep each option on one line: browsers would break it after a hyphen."""
-    escaped = str(escape(text.clean(words)))
+    escaped = str(escape(one_line(words)))
     return Markup(_OPTION.sub(r'<span class="option">\g<0></span>', escaped))  # noqa: S704
 
 

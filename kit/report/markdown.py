@@ -8,8 +8,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from kit import __version__
-from kit.report import text
 from kit.report.page import Page, caption
+from kit.text import one_line
 
 FOLDER = "plots"
 
@@ -36,7 +36,7 @@ def escape(value: str) -> str:
 
     An underscore between letters is left alone: it is no emphasis there.
     """
-    return _SPECIAL.sub(lambda match: f"\\{match[0]}", text.clean(value))
+    return _SPECIAL.sub(lambda match: f"\\{match[0]}", one_line(value))
 
 
 def _finalize(value: object) -> object:

@@ -15,14 +15,14 @@ from kit.report.accuracy import Accuracy
 from kit.report.contexts import Member, Setting, utc
 from kit.report.rows import Report, Row, Timing
 from kit.results import rounds, statistics
-from kit.results.schema import AccuracyResult, LatencyResult
+from kit.results.schema import AccuracyResult, AnyResult, LatencyResult, ProcessorsResult
 from kit.results.statistics import Speedup
 
 Chosen = dict[tuple[str, str], Accuracy]
-AnyResult = TypeVar("AnyResult", LatencyResult, AccuracyResult)
+Kind = TypeVar("Kind", LatencyResult, AccuracyResult, ProcessorsResult)
 
 
-def build(results: Sequence[LatencyResult | AccuracyResult]) -> Report:
+def build(results: Sequence[AnyResult]) -> Report:
     """Merge results into one report. A result that is given twice counts once.
 
     Raises:
@@ -30,24 +30,26 @@ def build(results: Sequence[LatencyResult | AccuracyResult]) -> Report:
     """
     latency = _distinct(r for r in results if isinstance(r, LatencyResult))
     evaluated = _distinct(r for r in results if isinstance(r, AccuracyResult))
+    verified = _distinct(r for r in results if isinstance(r, ProcessorsResult))
     found = accuracy.collect(evaluated)
     best = accuracy.choose(found)
     settings = contexts.group(latency)
     timings = [_timing(setting, member) for setting in settings for member in setting.members]
     rows = [_row(timing, timings, best) for timing in timings]
     rows += _untimed(rows, best)
-    if not rows:
+    if not rows and not any(result.rows for result in verified):
         raise ResultError("the results hold no measurement", "`kit bench` and `kit eval` make one")
     return Report(
         settings=tuple(settings),
         rows=tuple(_named(_ordered(rows))),
         accuracy=tuple(found),
         created=tuple(sorted({utc(r.created) for r in results})),
+        processors=tuple(sorted(verified, key=lambda r: (utc(r.created), r.bundle.hash))),
     )
 
 
-def _distinct(results: Iterable[AnyResult]) -> list[AnyResult]:
-    kept: list[AnyResult] = []
+def _distinct(results: Iterable[Kind]) -> list[Kind]:
+    kept: list[Kind] = []
     for result in results:
         if result not in kept:
             kept.append(result)

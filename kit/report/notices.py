@@ -26,6 +26,7 @@ class Notice:
 def collect(report: Report) -> list[Notice]:
     """Return the warnings of a report, the gravest first."""
     return [
+        *_failed(report),
         *_virtual(report),
         *_measured(report),
         *_apart(report),
@@ -34,6 +35,12 @@ def collect(report: Report) -> list[Notice]:
         *_without_baseline(report),
         *_pictures(report),
     ]
+
+
+def _failed(report: Report) -> Iterator[Notice]:
+    for bundle in report.bundles:
+        for name, reason in bundle.failed.items():
+            yield Notice(f"Failed to build: {name} of {bundle.name}", _sentence(reason))
 
 
 def _virtual(report: Report) -> Iterator[Notice]:

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from kit.report import headline, model, notices, plots, tables, text, words
+from kit.report import headline, model, notices, plots, processors, tables, text, words
 from kit.report.contexts import Setting, spread, utc
 from kit.report.headline import Headline
 from kit.report.notices import Notice
 from kit.report.rows import Report
 from kit.report.svg import Picture
 from kit.report.tables import Table
-from kit.results.schema import AccuracyResult, LatencyResult, Plan
+from kit.results.schema import AnyResult, Plan
 
 _KINDS = {
     "phone": "Phone",
@@ -47,6 +47,7 @@ class Page:
     Attributes:
         when: the dates of the results.
         untimed: table of what was evaluated and not timed, None if there is nothing.
+        processors: table of answers on other processors, None if there is nothing.
         pictures: plots that belong to no single setting.
         details: the tables with every number; none of them is empty.
     """
@@ -57,12 +58,13 @@ class Page:
     notices: tuple[Notice, ...]
     sections: tuple[Section, ...]
     untimed: Table | None
+    processors: Table | None
     pictures: tuple[Picture, ...]
     details: tuple[Table, ...]
     reading: tuple[tuple[str, str], ...] = words.READING
 
 
-def compose(results: Sequence[LatencyResult | AccuracyResult]) -> Page:
+def compose(results: Sequence[AnyResult]) -> Page:
     """Return the page of these results, whatever their order.
 
     Raises:
@@ -70,7 +72,9 @@ def compose(results: Sequence[LatencyResult | AccuracyResult]) -> Page:
     """
     report = model.build(results)
     drawn = plots.draw(report)
-    details = (tables.latency, tables.accuracy, tables.parity, tables.files)
+    makers = (tables.latency, tables.accuracy, tables.parity, tables.files)
+    details = [make(report) for make in makers]
+    details.insert(2, processors.details(report.processors))
     return Page(
         headline=headline.write(report),
         when=_days(report),
@@ -79,7 +83,8 @@ def compose(results: Sequence[LatencyResult | AccuracyResult]) -> Page:
         sections=tuple(_section(setting, report, drawn) for setting in report.settings),
         untimed=tables.untimed(report) if report.untimed else None,
         pictures=tuple(p for p in drawn if _letter(p) is None),
-        details=tuple(table for make in details if (table := make(report)).lines),
+        processors=processors.overview(report.processors) if report.processors else None,
+        details=tuple(table for table in details if table.lines),
     )
 
 
@@ -95,7 +100,7 @@ def _days(report: Report) -> str:
 
 
 def _models(report: Report) -> str:
-    found = {f"{b.model} at {b.resolution} px" for b in (row.bundle for row in report.rows)}
+    found = {f"{b.model} at {b.resolution} px" for b in report.bundles}
     return ", ".join(sorted(found))
 
 

@@ -25,6 +25,7 @@ from kit.report.rows import Report, Row, Timing
 from kit.report.scatter import size_and_accuracy
 from kit.report.svg import Picture, picture
 from kit.results.statistics import NS_PER_MS
+from kit.text import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,12 +83,12 @@ def _strip(axes: Axes, row: Row, timing: Timing, top: float) -> None:
 
 
 def _place(setting: Setting) -> str:
-    return f"{text.clean(setting.title)}."
+    return f"{one_line(setting.title)}."
 
 
 def _sentence(row: Row, timing: Timing) -> str:
     interval = timing.median.interval
-    told = f"{text.clean(row.label)}: median {text.significant(timing.median.median)} ms"
+    told = f"{one_line(row.label)}: median {text.significant(timing.median.median)} ms"
     if interval:
         low, high = text.significant(interval.low), text.significant(interval.high)
         told += f", 95 % interval {low} to {high}"
@@ -125,5 +126,5 @@ def _bar(axes: Axes, row: Row, timing: Timing, top: float) -> None:
 
 
 def _pair_sentence(row: Row, timing: Timing) -> str:
-    told = f"{text.clean(row.label)}: {text.significant(timing.median.median)} ms"
+    told = f"{one_line(row.label)}: {text.significant(timing.median.median)} ms"
     return f"{told}, {text.comparison(timing.vs_fp32, 'fp32')}." if timing.vs_fp32 else f"{told}."

@@ -10,7 +10,7 @@ from kit.bundle import REFERENCE
 from kit.report import labels
 from kit.report.accuracy import Accuracy
 from kit.report.contexts import Setting
-from kit.results.schema import ArtifactRef, BundleRef, ParityRef, Run
+from kit.results.schema import ArtifactRef, BundleRef, ParityRef, ProcessorsResult, Run
 from kit.results.statistics import Estimate, Speedup
 
 GRAPH = "quantized graph"  # `Comparison.against` of `kit.bundle`; of a float file, its float graph
@@ -100,12 +100,21 @@ class Report:
 
     Attributes:
         created: the moments at which results were written, oldest first.
+        processors: answers on other processors, oldest first.
     """
 
     settings: tuple[Setting, ...]
     rows: tuple[Row, ...]
     accuracy: tuple[Accuracy, ...]
     created: tuple[datetime, ...]
+    processors: tuple[ProcessorsResult, ...] = ()
+
+    @property
+    def bundles(self) -> list[BundleRef]:
+        """Every bundle that something was measured of, each once."""
+        named = (*(r.bundle for r in self.rows), *(p.bundle for p in self.processors))
+        found = {bundle.hash: bundle for bundle in named}
+        return sorted(found.values(), key=lambda b: (b.name, b.hash))
 
     def rows_in(self, setting: Setting) -> list[Row]:
         """Return the rows that were timed in a setting."""

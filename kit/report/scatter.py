@@ -13,6 +13,7 @@ from kit.report.canvas import BACKED, INK, MUTED, RULE, Margins, canvas, colour,
 from kit.report.palette import STAND_INS
 from kit.report.rows import Report, Row
 from kit.report.svg import Picture, picture
+from kit.text import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +80,7 @@ def _score(found: Accuracy, labelled: bool) -> float:
 
 
 def _sentence(point: Point) -> str:
-    return f"{text.clean(point.label)}: {point.size:.2f} MB, {point.score:.1f} %."
+    return f"{one_line(point.label)}: {point.size:.2f} MB, {point.score:.1f} %."
 
 
 def _scales(axes: Axes, points: Sequence[Point], what: str) -> None:

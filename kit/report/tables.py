@@ -16,12 +16,17 @@ from kit.results.schema import AccuracyRow, ArtifactRef, BundleRef, ParityRef
 
 @dataclass(frozen=True)
 class Table:
-    """A table; every line has one cell per column after the first column."""
+    """A table; every line has one cell per column after the first column.
+
+    Attributes:
+        subject: what the lines are about, the heading of the first column.
+    """
 
     key: str
     caption: str
     columns: tuple[str, ...]
     lines: tuple[Line, ...]
+    subject: str = "Format"
 
 
 Columns = Sequence[tuple[str, Callable[[Row], Cell]]]
@@ -132,16 +137,11 @@ def parity(report: Report) -> Table:
         "Agreement, %",
     )
     lines: list[Line] = []
-    for bundle in _bundles(report):
+    for bundle in report.bundles:
         for artifact in bundle.artifacts:
             lines += [Line(_subject(bundle, artifact), _compared(c)) for c in artifact.parity]
     lines += [line for row in report.rows for line in _golden(row)]
     return Table("parity", "Parity of the runtime's answers", columns, tuple(lines))
-
-
-def _bundles(report: Report) -> list[BundleRef]:
-    found = {row.bundle.hash: row.bundle for row in report.rows}
-    return sorted(found.values(), key=lambda b: (b.name, b.hash))
 
 
 def _compared(found: ParityRef) -> tuple[Cell, ...]:
@@ -185,7 +185,7 @@ def files(report: Report) -> Table:
                 Cell(bundle.hash[:16]),
             ),
         )
-        for bundle in _bundles(report)
+        for bundle in report.bundles
         for artifact in bundle.artifacts
     ]
     return Table("files", "Files of the bundles", columns, tuple(lines))

@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
-
 from kit.results.statistics import MARGIN, Speedup
 
 NONE = "–"
 _SAME = 1.005  # a ratio below would be written 1.00×
 MINUS = "\N{MINUS SIGN}"
 NBSP = "\N{NO-BREAK SPACE}"
-
-
-_UNFIT = {"Cc", "Cs", "Cn"}  # control characters, lone surrogates, non-characters
-_BREAKS = re.compile(r"[^\S\u00a0]+")  # white space that may be broken: it becomes one space
-_BIDI = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-
-def clean(text: str) -> str:
-    """Return text of a file on one line, without characters that a page cannot hold.
-
-    They become U+FFFD: they would break the SVG or the encoding, or turn around the
-    reading order of what stands beside them.
-    """
-    spaced = _BREAKS.sub(" ", text).strip()
-    return "".join(
-        "\ufffd" if c in _BIDI or unicodedata.category(c) in _UNFIT else c for c in spaced
-    )
 
 
 def significant(value: float) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kit import files
 from kit.errors import OutputError
 from kit.report import html, markdown
 from kit.report.page import Page, compose
-from kit.results.schema import AccuracyResult, LatencyResult
+from kit.results.schema import AnyResult
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Written:
     sentence: str
 
 
-def write(results: Sequence[LatencyResult | AccuracyResult], folder: Path) -> Written:
+def write(results: Sequence[AnyResult], folder: Path) -> Written:
     """Write ``report.html``, ``report.md`` and ``plots/`` for the Markdown.
 
     Other files in the folder are left alone. When something fails, an older report there
@@ -35,7 +35,7 @@ def write(results: Sequence[LatencyResult | AccuracyResult], folder: Path) -> Wr
     page = compose(results)
     contents = _contents(page)
     try:
-        _replace(folder, contents)
+        files.write_all({folder / name: text for name, text in contents.items()})
     except OSError as exc:
         raise OutputError(
             f"cannot write the report to {folder}: {exc.strerror or exc}",
@@ -51,18 +51,3 @@ def _contents(page: Page) -> dict[str, str]:
         "report.md": markdown.render(page),
         "report.html": html.render(page),
     }
-
-
-def _replace(folder: Path, contents: dict[str, str]) -> None:
-    parts: dict[Path, Path] = {}
-    try:
-        for name, content in contents.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            parts[path] = path.with_name(f".{path.name}.{os.getpid()}.part")
-            parts[path].write_text(content, encoding="utf-8", newline="\n")
-        for path, part in parts.items():
-            part.replace(path)
-    finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)

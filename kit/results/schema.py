@@ -9,22 +9,28 @@ statistic never needs a new measurement. Schema history:
     3  `Run.resolved` counts how far the processes are apart, before it took all samples for
        those of one; `Plan.memory`, which was that the plan is not called ``quick``; numbers
        are finite
+    4  `Plan.most_repeats` and `Plan.most_pairs`: processes are added until it is known enough
+    5  `ProcessorsResult`; `BundleRef.failed`
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 # Beyond these a number is no measurement. Each fits into 64 bits, also when many are added up.
 MAX_NS = 10**15  # 11 days
 MAX_BYTES = 2**50
 MAX_COUNT = 10**9
 MAX_SECONDS = 10.0**9
+
+T = TypeVar("T")
+# Of a list with a million wrong items the first is reported: all would take gigabytes.
+Many = Annotated[tuple[T, ...], FailFast()]
 
 _Ns = Annotated[int, Field(ge=0, le=MAX_NS)]
 _Sample = Annotated[int, Field(gt=0, le=MAX_NS)]
@@ -58,11 +64,16 @@ class ArtifactRef(_Record):
     size: _Bytes
     sha256: str
     runtime: str
-    parity: tuple[ParityRef, ...] = ()
+    parity: Many[ParityRef] = ()
 
 
 class BundleRef(_Record):
-    """The bundle that was measured; the hash is that of its `bundle.json`."""
+    """The bundle that was measured.
+
+    Attributes:
+        hash: of its `bundle.json`.
+        failed: formats that were asked for and are not in it, each with the reason.
+    """
 
     name: str
     hash: str
@@ -71,7 +82,8 @@ class BundleRef(_Record):
     granularity: str
     resolution: int = Field(gt=0, le=MAX_COUNT)
     width: float = Field(default=1.0, gt=0)
-    artifacts: tuple[ArtifactRef, ...]
+    artifacts: Many[ArtifactRef]
+    failed: dict[str, str] = Field(default_factory=dict)
 
 
 class DeviceRef(_Record):
@@ -106,7 +118,7 @@ class Context(_Record):
     governor: str | None
     load_before: _Load
     load_after: _Load
-    mhz: tuple[_Mhz, ...] = ()
+    mhz: Many[_Mhz] = ()
     memory_total: _Bytes
     others: _Load | None = None
     versions: dict[str, str]
@@ -129,7 +141,7 @@ class Condition(_Record):
     temperature_c: float | None = Field(default=None, ge=-273.15, le=1000)
     thermal_status: str | None = None
     battery: int | None = Field(default=None, ge=0, le=100)
-    mhz: tuple[_Mhz, ...] = ()
+    mhz: Many[_Mhz] = ()
 
 
 class Operator(_Record):
@@ -196,10 +208,10 @@ class Process(_Record):
 
     load_ns: _Ns
     first_ns: _Ns
-    samples_ns: tuple[_Sample, ...] = Field(min_length=1)
+    samples_ns: Many[_Sample] = Field(min_length=1)
     cpu_ns: _Ns | None = None
     waited: _Seconds = 0.0
-    conditions: tuple[Condition, ...] = ()
+    conditions: Many[Condition] = ()
 
 
 class Run(_Record):
@@ -225,15 +237,15 @@ class Run(_Record):
     via: Literal["python", "native", "app"]
     plan: Plan
     threads: _Count | None = None
-    processes: tuple[Process, ...] = Field(min_length=1)
+    processes: Many[Process] = Field(min_length=1)
     peak_rss: _Bytes | None
     base_rss: _Bytes | None = None
     golden_max_abs: float | None = Field(ge=0)
     cpus: str | None = None
     resolved: bool | None = None
-    operators: tuple[Operator, ...] = ()
+    operators: Many[Operator] = ()
     context: Context
-    warnings: tuple[str, ...] = ()
+    warnings: Many[str] = ()
 
 
 class LatencyResult(_Record):
@@ -249,7 +261,7 @@ class LatencyResult(_Record):
     kit_version: str
     created: datetime
     bundle: BundleRef
-    runs: tuple[Run, ...]
+    runs: Many[Run]
     recommended: dict[str, str] = Field(default_factory=dict)
 
 
@@ -291,7 +303,65 @@ class AccuracyResult(_Record):
     pictures: str
     pictures_sha256: str
     left_out: _Count = 0
-    rows: tuple[AccuracyRow, ...]
+    rows: Many[AccuracyRow]
 
 
-Result = Annotated[LatencyResult | AccuracyResult, Field(discriminator="kind")]
+class ProcessorRef(_Record):
+    """A processor on which answers were computed.
+
+    Attributes:
+        name: ``host`` for this machine's own.
+        abi: of the programs it runs, as Android names it.
+        about: what tells it from others, as far as int8 arithmetic is concerned.
+        emulator: name and version of what emulated it; None for this machine's own.
+    """
+
+    name: str
+    abi: str
+    about: str
+    emulator: str | None
+
+
+class ProcessorRow(_Record):
+    """The answers of one format to the golden inputs on one processor.
+
+    Attributes:
+        format: the format.
+        quantize: its quantization method.
+        processor: name in `ProcessorsResult.processors`.
+        runtime: name and version.
+        images: number of golden inputs.
+        parity: against the quantized graph, where the bundle has its answers, and the float model.
+        golden_max_abs: largest difference from the answers that the bundle was built with;
+            0 if they are equal bit for bit.
+        answers_sha256: of the answers' bytes; equal ones are equal bit for bit.
+        passed: the limits that held when the bundle was built hold here.
+        error: what the runtime said where it gave no answers, else empty.
+    """
+
+    format: str
+    quantize: str
+    processor: str
+    runtime: str
+    images: _Count
+    parity: tuple[ParityRef, ...] = ()
+    golden_max_abs: float | None = Field(default=None, ge=0)
+    answers_sha256: str = ""
+    passed: bool
+    error: str = ""
+
+
+class ProcessorsResult(_Record):
+    """The result of `kit verify`."""
+
+    schema_version: int = Field(default=SCHEMA_VERSION, ge=1, strict=True)
+    kind: Literal["processors"] = "processors"
+    kit_version: str
+    created: datetime
+    bundle: BundleRef
+    processors: Many[ProcessorRef]
+    rows: Many[ProcessorRow]
+
+
+AnyResult = LatencyResult | AccuracyResult | ProcessorsResult
+Result = Annotated[AnyResult, Field(discriminator="kind")]

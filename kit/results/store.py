@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +14,17 @@ from kit.errors import OutputError, ResultError, brief
 from kit.manifest import Comparison
 from kit.results.schema import (
     SCHEMA_VERSION,
-    AccuracyResult,
+    AnyResult,
     ArtifactRef,
     BundleRef,
-    LatencyResult,
     ParityRef,
     Result,
 )
 
-_ADAPTER: TypeAdapter[LatencyResult | AccuracyResult] = TypeAdapter(Result)
+_ADAPTER: TypeAdapter[AnyResult] = TypeAdapter(Result)
 
 
-def write(result: LatencyResult | AccuracyResult, path: Path) -> None:
+def write(result: AnyResult, path: Path) -> None:
     """Write a result file.
 
     Raises:
@@ -40,23 +36,13 @@ def write(result: LatencyResult | AccuracyResult, path: Path) -> None:
         _ADAPTER.validate_json(text)  # a copy with changes was never validated
     except ValidationError as exc:
         raise ResultError(f"{path} is not written: {fault_of(exc)}", "measure again") from exc
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        if path.exists() and not path.is_file():  # a device would be replaced by a file
-            raise OSError(errno.EINVAL, "it is no file")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        files.write(path, text)
     except OSError as exc:
-        raise OutputError(
-            f"cannot write {path}: {exc.strerror or exc}", "choose another place with -o"
-        ) from exc
-    finally:
-        with suppress(OSError):  # below a file there is none to remove
-            part.unlink()
+        raise OutputError.of(exc, path, "choose another place with -o") from exc
 
 
-def read(path: Path) -> LatencyResult | AccuracyResult:
+def read(path: Path) -> AnyResult:
     """Read and validate a result file.
 
     Raises:
@@ -94,14 +80,13 @@ def _upgraded(raw: Any, version: object) -> Any:
     return raw
 
 
-def _parity(comparison: Comparison) -> ParityRef:
-    return ParityRef(
-        against=comparison.against,
-        images=comparison.images,
-        max_abs=comparison.max_abs,
-        sqnr_db=comparison.sqnr_db,
-        agreement=comparison.agreement,
-    )
+def refer(comparison: Comparison) -> ParityRef:
+    """Return what a result says of a comparison.
+
+    Raises:
+        ValidationError: a number in it is not finite.
+    """
+    return ParityRef(**comparison.model_dump(include=set(ParityRef.model_fields)))
 
 
 def describe(bundle: Bundle) -> BundleRef:
@@ -114,7 +99,7 @@ def describe(bundle: Bundle) -> BundleRef:
             size=manifest.files[a.file].size,
             sha256=manifest.files[a.file].sha256,
             runtime=f"{a.runtime.name} {a.runtime.version}",
-            parity=tuple(_parity(c) for c in a.parity),
+            parity=tuple(refer(c) for c in a.parity),
         )
         for a in manifest.artifacts
     ]
@@ -128,4 +113,5 @@ def describe(bundle: Bundle) -> BundleRef:
         resolution=recipe.resolution,
         width=recipe.width,
         artifacts=tuple(refs),
+        failed={f.format: f.reason.partition("\n")[0] for f in manifest.failed},
     )

@@ -75,7 +75,8 @@ def assemble(job: Job, tools: Toolchain, to: Path, say: Say) -> list[Part]:
     say(f"compiling {what}")
     compile_program(job, tools, _backends.SOURCES / "main.cpp", to / PROGRAM)
     say(f"collecting the libraries of {what}")
-    own = _collect(job.abi, _libraries(job), tools, to)
+    opened = {*_backends.backend(job.format).opened, job.abi.loader}
+    own = _collect(opened, _libraries(job), tools, to)
     return [_part(file, file.name in own) for file in sorted(to.iterdir())]
 
 
@@ -111,15 +112,22 @@ def _need(name: str, wheel: dict[str, Path], format: str) -> Path:
     return wheel[name]
 
 
-def _collect(abi: Abi, wheel: dict[str, Path], tools: Toolchain, to: Path) -> set[str]:
-    """Copy what the program asks for, directly or not; return what is the toolchain's own."""
+def _collect(opened: set[str], wheel: dict[str, Path], tools: Toolchain, to: Path) -> set[str]:
+    """Copy what the program needs, directly or not; return what is the toolchain's own.
+
+    Args:
+        opened: what the program needs without naming it: libraries that it opens itself, and
+            the loader that it is handed to.
+        wheel: the runtime's libraries, by name.
+        tools: whose libraries are the others.
+        to: the folder that has the program already.
+    """
     own: set[str] = set()
-    waiting = [PROGRAM]
-    # The program is handed to the loader, which must lie there although it is not asked for.
-    seen, asked = {PROGRAM}, {PROGRAM: abi.loader}
+    seen, waiting = {PROGRAM}, [PROGRAM]
     while waiting:
         asking = waiting.pop()
-        for name in {*_elf.read(to / asking).needed, asked.pop(asking, "")} - seen - {""}:
+        needed = {*_elf.read(to / asking).needed, *(opened if asking == PROGRAM else ())}
+        for name in needed - seen:
             seen.add(name)
             if name not in wheel:
                 own.add(name)

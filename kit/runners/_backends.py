@@ -21,6 +21,8 @@ class Backend:
         folders: folders of libraries, below the package's parent.
         libraries: to link, by the name they ask for each other.
         flags: what its headers must be compiled with.
+        opened: libraries that the program opens itself, so that it can check before whether
+            they run here.
     """
 
     source: str
@@ -28,6 +30,7 @@ class Backend:
     folders: tuple[str, ...]
     libraries: tuple[str, ...]
     flags: tuple[str, ...] = ()
+    opened: tuple[str, ...] = ()
 
 
 # ExecuTorch's backends and kernels register themselves when they are loaded: nothing refers
@@ -55,7 +58,8 @@ BACKENDS = {
         source="onnx.cpp",
         includes=(),
         folders=("onnxruntime/capi",),
-        libraries=("libonnxruntime.so.1",),
+        libraries=(),
+        opened=("libonnxruntime.so.1",),
     ),
     "lite": Backend(
         source="lite.cpp",

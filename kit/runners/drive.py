@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kit.devices._contract import Device, Job
 from kit.errors import RunError
+from kit.runners import protocol
 from kit.runners.protocol import Exit, Request, Transcript
 
 # -P: a `torch.py` in the user's working directory must not become torch.
 PYTHON = (sys.executable, "-P", "-W", "ignore", "-m", "kit.runners.python")
 SILENCE_SECONDS = 120.0
 _STDERR_LINES = 3
+_ERROR_LETTERS = 1000
+_CLOCKS_APART = 1.1  # the device's clock and ours
 _SHELL_SIGNALS = 128
 
 
@@ -43,19 +47,22 @@ def run(
 
     Args:
         device: where.
-        request: what it shall do.
+        request: what to run.
         variables: set for the process, see `environment`.
         runner: the command that `request` is appended to.
-        silence: a runner that prints nothing for so many seconds has failed; the warm-up, of
-            which none tells before its end, has the time of its inferences on top.
+        silence: seconds that each step may take beyond what the request asks of it. Only the
+            next event ends a step, so that a runner's time is limited whatever it prints.
 
     Raises:
-        RunError: it failed, was killed, broke off or fell silent.
+        RunError: it failed, was killed, broke off, fell silent, or reported more than the
+            request can lead to.
     """
+    began = time.monotonic()
     job = device.start((*runner, *request.arguments()), {**variables, **_import_path(runner)})
     try:
-        transcript, code = _listen(job, request, silence)
-        _check(request.format, transcript, code, job.stderr())
+        transcript, code = _follow(job, request, silence)
+        _check(request.format, transcript, code, job.stderr(), device.ref.kind == "local")
+        _check_times(request.format, transcript, time.monotonic() - began)
     finally:
         job.kill()
     return transcript
@@ -70,44 +77,83 @@ def _import_path(runner: Sequence[str]) -> dict[str, str]:
     return {} if root.endswith("-packages") else {"PYTHONPATH": root}
 
 
-def _patience(transcript: Transcript, request: Request, silence: float) -> float:
-    """Return the seconds of silence that are too many now."""
-    if transcript.first is None or transcript.stage != "first":
-        return silence
-    # Twice the first inference each: later ones are faster, unless the device throttles.
-    warming = 2 * request.warmup * transcript.first.ns / 1e9
-    return silence + request.warmup_seconds + warming
-
-
-def _listen(job: Job, request: Request, silence: float) -> tuple[Transcript, int]:
-    transcript, heard = Transcript(), time.monotonic()
-    until = heard + request.warmup_seconds + request.min_seconds  # not over before
+def _follow(job: Job, request: Request, silence: float) -> tuple[Transcript, int]:
+    """Read a job's events until it ends; return them and its exit code."""
+    transcript, watch = Transcript(protocol.max_samples(request)), _Watch(request, silence)
+    not_before = watch.began + request.warmup_seconds + request.min_seconds
     while True:
         lines, code = job.poll()
-        for line in lines:
-            transcript.hear(line)
+        came = [transcript.add(line) for line in lines]
         if code is not None:
             return transcript, code
-        if lines:
-            heard = time.monotonic()
-        elif time.monotonic() - heard > (limit := _patience(transcript, request, silence)):
+        now = time.monotonic()
+        if any(came):
+            watch.note(transcript, now)
+        overdue = watch.overdue(transcript, now, job.silent_seconds)
+        if overdue is not None:
             raise RunError(
-                f"{request.format}: the runner said nothing for {limit:g} s after "
-                f"{transcript.stage!r}" + _tail(job.stderr()),
+                f"{request.format}: the runner {overdue} {_after(transcript)}{_tail(job.stderr())}",
                 "the machine may be overloaded, or the model hangs in this runtime",
             )
-        job.wait(until - time.monotonic())
+        job.wait(not_before - now)
 
 
-def _check(name: str, transcript: Transcript, code: int, stderr: str) -> None:
+class _Watch:
+    """When a runner is given up: each step has its time, which only the next event ends.
+
+    Args:
+        request: what the runner was asked for.
+        silence: seconds of a step beyond what the request asks of it.
+    """
+
+    def __init__(self, request: Request, silence: float) -> None:
+        self._request, self._silence = request, silence
+        self.began = self._last_event = time.monotonic()
+        self._sampling_since: float | None = None
+        self._inference = 0.0  # seconds of the first one
+
+    def note(self, transcript: Transcript, now: float) -> None:
+        """Note that events came."""
+        self._last_event = now
+        if transcript.first is not None and not self._inference:
+            # It cannot have taken longer than the process.
+            self._inference = min(transcript.first.ns / 1e9, now - self.began)
+        if transcript.stage in ("warm", "iter") and self._sampling_since is None:
+            self._sampling_since = now
+
+    def overdue(self, transcript: Transcript, now: float, silent: float) -> str | None:
+        """Return what the runner did for too long, None while it is in time.
+
+        Args:
+            transcript: of its events.
+            now: `time.monotonic()`.
+            silent: seconds without an event that its kind of job may need.
+        """
+        request = self._request
+        margin = self._silence + 2 * self._inference  # no inference is cut short
+        if self._sampling_since is not None and transcript.stage in ("warm", "iter"):
+            limit = request.max_seconds + margin
+            if now - self._sampling_since > limit:
+                return f"took samples for more than {limit:.4g} s"
+        limit = margin
+        if transcript.stage == "first":  # it warms up
+            # Twice the first inference each: later ones are faster, unless the device throttles.
+            limit += request.warmup_seconds + 2 * request.warmup * self._inference
+        limit = max(limit, silent)
+        return f"reported nothing for {limit:.3g} s" if now - self._last_event > limit else None
+
+
+def _check(name: str, transcript: Transcript, code: int, stderr: str, is_local: bool) -> None:
     if code > _SHELL_SIGNALS:  # a shell's way to tell of a signal
         code = _SHELL_SIGNALS - code
     if code != 0 or transcript.error:
-        raise RunError(f"{name}: {_how(transcript, code)}{_tail(stderr)}", _hint(code))
+        raise RunError(
+            f"{name}: {_how(transcript, code)}{_tail(stderr)}", _hint(transcript, code, is_local)
+        )
     missing = transcript.missing()
     if missing:
         raise RunError(
-            f"{name}: the runner's output breaks off after {transcript.stage!r}: {missing}"
+            f"{name}: the runner's output breaks off {_after(transcript)}: {missing}"
             + _tail(stderr),
             "measure again; if it happens again, please report it",
         )
@@ -115,11 +161,32 @@ def _check(name: str, transcript: Transcript, code: int, stderr: str) -> None:
 
 def _how(transcript: Transcript, code: int) -> str:
     if code < 0:
-        return f"the runner was killed by {_signal(-code)} after {transcript.stage!r}"
+        return f"the runner was killed by {_signal(-code)} {_after(transcript)}"
     how = f"the runner ended with exit code {code}"
+    if code == Exit.OUTPUT and transcript.error is None:
+        how = f"the runner could not write what it measured and {how.removeprefix('the runner ')}"
     if transcript.error:
-        return f"{how} at {transcript.error.at}: {transcript.error.msg}"
-    return f"{how} after {transcript.stage!r}"
+        return f"{how} at {transcript.error.at}: {transcript.error.msg[:_ERROR_LETTERS]}"
+    return f"{how} {_after(transcript)}"
+
+
+def _after(transcript: Transcript) -> str:
+    return f"after {transcript.stage!r}" if transcript.stage else "before its first event"
+
+
+def _check_times(name: str, transcript: Transcript, passed: float) -> None:
+    """Refuse times that add up to more than passed here: of another unit, or made up.
+
+    Raises:
+        RunError: they do.
+    """
+    events = (transcript.load, transcript.first)
+    told = (sum(transcript.samples) + sum(e.ns for e in events if e is not None)) / 1e9
+    if told > _CLOCKS_APART * passed + 1:
+        raise RunError(
+            f"{name}: the runner reports {told:.3g} s of work, and ran for {passed:.3g} s",
+            "use the runner that belongs to this kit; if you do, please report it",
+        )
 
 
 def _signal(number: int) -> str:
@@ -129,13 +196,18 @@ def _signal(number: int) -> str:
         return f"signal {number}"
 
 
-def _hint(code: int) -> str:
+def _hint(transcript: Transcript, code: int, is_local: bool) -> str:
+    if code == Exit.LOAD and transcript.start is None:
+        return "the runtime itself cannot be loaded here: see what it says"
     if code == -signal.SIGKILL:
         return "signal 9 is usually too little memory: free some, or measure fewer formats"
     if code == Exit.USAGE:
         return "use the runner that belongs to this kit"
     if code == Exit.OUTPUT:
-        return "make space in the temporary folder, or point TMPDIR to another one"
+        if is_local:
+            folder = tempfile.gettempdir()
+            return f"make space in {folder}, where runners write, or point TMPDIR to another folder"
+        return "make space on the device, for example with `kit clean`"
     if code == Exit.AFFINITY:
         return "name cores that the device has and lets a program use, or leave --cpus out"
     if code == Exit.PROFILE:

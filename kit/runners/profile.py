@@ -16,10 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import RunError
+from kit.results.schema import MAX_COUNT, MAX_NS
 
 # What ExecuTorch records around operators; they contain the operators' own times.
 _FRAMES = {"DELEGATE_CALL", "OPERATOR_CALL", "Method::execute", "Method::init"}
 _NUMBER = re.compile(r" #\d+$")
+_NAME_LETTERS = 300
+MAX_BYTES = 16 << 20  # of a file; ONNX Runtime writes 8 KB for each operator of a model
 
 
 @dataclass(frozen=True)
@@ -93,9 +96,12 @@ def by_type(rows: Iterable[Row]) -> list[Row]:
 
 
 def _rows(found: _Found) -> list[Row]:
+    for name, _, calls, total in found:
+        if not 0 <= calls <= MAX_COUNT or not 0 <= total <= MAX_NS:
+            raise ValueError(f"{name:.80} took {total:g} ns in {calls} calls")
     whole = sum(total for _, _, _, total in found) or 1.0
     return [
-        Row(name, kind, calls, round(total), total / whole)
+        Row(name[:_NAME_LETTERS], kind[:_NAME_LETTERS], calls, round(total), total / whole)
         for name, kind, calls, total in found
         if calls
     ]

@@ -3,14 +3,14 @@
 A runner is started with the options of `Request` and prints one JSON object a line on
 stdout, in this order; times are nanoseconds of a monotonic clock, sizes are bytes:
 
-    {"event": "start", "protocol": 2, "pid", "threads", "obeyed", "versions", "cpus",
+    {"event": "start", "protocol": 3, "pid", "threads", "obeyed", "versions", "cpus",
      "page", "clock"}
     {"event": "load", "ns"}             reading the model; the runtime is in memory already
     {"event": "first", "ns"}            the first inference
     {"event": "warm", "count", "ns"}    the warm-up, all of it
     {"event": "iter", "ns": [...]}      raw samples, flushed about every two seconds
     {"event": "mem", "peak_rss", "base_rss", "os_threads"}
-    {"event": "out", "path"}            the last answer, raw float32
+    {"event": "out", "path"}            the answers to all inputs, raw float32
     {"event": "profile", "path", "kind"}  only where `--profile` names a file
     {"event": "end", "count", "cpu_ns"}
     {"event": "error", "at", "msg"}     instead of all that would follow
@@ -19,15 +19,21 @@ stdout, in this order; times are nanoseconds of a monotonic clock, sizes are byt
 cannot be asked. `cpus` is the mask of cores the process may use, in hexadecimal, read back
 from the kernel; `page` the size of a memory page; `clock` the clock that samples are taken
 with. `versions` holds what runs here: the runner and the runtime, not what made the file.
-Each line of a runner of ours ends with `"crc"`, the CRC-32 of all that stands before its
-comma, so that a number which was altered on its way is not taken for a sample. Lines that
-are no JSON are noise of the runtime. Keys that a reader does not know are ignored; another
-meaning of a known key, or a new option, is a new protocol number.
+Each event ends with `"crc"`, the CRC-32 of all that stands before its comma, so that a number
+which was altered on its way is not taken for a sample; one without it is refused. Events come
+in the order above, and each but `iter` once. Other lines are noise of the runtime. Keys that a
+reader does not know are ignored; another meaning of a known key, or a new option, is a new
+protocol number.
+
+A reader takes what a request can lead to and no more (`Transcript`): a runner may be any
+program on any device.
 
 History:
     1  the Python runner
     2  options `--cpus` and `--profile`, exit codes 7 and 8, the event ``profile``; ``start``
        tells cores, page size and clock. The native runner begins here.
+    3  the option `--rows`: the file of `--in` holds so many inputs, of which the first is
+       measured; all are answered
 """
 
 from __future__ import annotations
@@ -35,6 +41,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from array import array
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from typing import Annotated, Literal
@@ -42,9 +49,21 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from kit.errors import RunError
+from kit.results.schema import MAX_BYTES, MAX_COUNT, MAX_NS, Many
 
-VERSION = 2
+VERSION = 3
 NOISE_LINES = 50  # kept for messages
+_NOISE_LETTERS = 500  # of each that is kept
+_MAX_NOISE = 16 << 20  # letters in all
+_MAX_EVENT = 64 << 10  # letters of an event, but for samples
+# No model is faster: ONNX Runtime takes 3 µs for one of a few numbers.
+_SAMPLES_PER_SECOND = 2_000_000
+_MAX_SAMPLES = 100_000_000  # a day of samples of a millisecond
+
+_Ns = Annotated[int, Field(ge=0, le=MAX_NS)]
+_Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+_Bytes = Annotated[int, Field(ge=0, le=MAX_BYTES)]
+_Word = Annotated[str, Field(max_length=200)]
 
 
 class Exit(IntEnum):
@@ -66,14 +85,15 @@ class Request:
 
     Attributes:
         format: member of `kit.formats`, or ``reference``.
-        input: raw float32 of one input.
-        shape: of the input, ``(1, 3, H, W)``.
+        input: raw float32 of `rows` inputs; the first is the one that is measured.
+        shape: of one input, ``(1, 3, H, W)``.
         warmup: inferences before the first sample, and at least `warmup_seconds` of them.
         iters: samples, and at least `min_seconds` of them; `max_seconds` ends both.
-        out: file for the answer.
+        out: file for the answers to all inputs, raw float32.
         cpus: mask of the cores to run on, in hexadecimal; empty leaves them as they are.
         profile: file for the times of single operators, empty for none. A run that is
             profiled is slower: its samples are no measurement.
+        rows: number of inputs in the file.
     """
 
     format: str
@@ -89,6 +109,7 @@ class Request:
     threads: int
     cpus: str = ""
     profile: str = ""
+    rows: int = 1
 
     def arguments(self) -> list[str]:
         """Return the command line after the runner's own name."""
@@ -114,51 +135,51 @@ class Start(_Event):
 
     event: Literal["start"] = "start"
     protocol: int
-    pid: int
-    threads: int
-    obeyed: int | None = None
-    versions: dict[str, str]
-    cpus: str | None = Field(default=None, pattern="^[0-9a-f]+$")
-    page: int | None = Field(default=None, gt=0)
-    clock: str | None = None
+    pid: _Count
+    threads: _Count
+    obeyed: _Count | None = None
+    versions: Annotated[dict[_Word, _Word], Field(max_length=20)]
+    cpus: str | None = Field(default=None, pattern="^[0-9a-f]+$", max_length=256)
+    page: int | None = Field(default=None, gt=0, le=MAX_BYTES)
+    clock: _Word | None = None
 
 
 class Load(_Event):
     """The model file was read."""
 
     event: Literal["load"] = "load"
-    ns: int = Field(ge=0)
+    ns: _Ns
 
 
 class First(_Event):
     """The first inference."""
 
     event: Literal["first"] = "first"
-    ns: int = Field(ge=0)
+    ns: _Ns
 
 
 class Warm(_Event):
     """The whole warm-up."""
 
     event: Literal["warm"] = "warm"
-    count: int = Field(ge=0)
-    ns: int = Field(ge=0)
+    count: _Count
+    ns: _Ns
 
 
 class Iter(_Event):
     """Some samples."""
 
     event: Literal["iter"] = "iter"
-    ns: tuple[Annotated[int, Field(gt=0)], ...]
+    ns: Many[Annotated[int, Field(gt=0, le=MAX_NS)]]
 
 
 class Mem(_Event):
     """Memory at the end: the peak since the load began, and what was there before it."""
 
     event: Literal["mem"] = "mem"
-    peak_rss: int | None
-    base_rss: int | None = None
-    os_threads: int | None = None
+    peak_rss: _Bytes | None
+    base_rss: _Bytes | None = None
+    os_threads: _Count | None = None
 
 
 class Out(_Event):
@@ -180,8 +201,8 @@ class End(_Event):
     """Everything went well."""
 
     event: Literal["end"] = "end"
-    count: int
-    cpu_ns: int | None = None
+    count: _Count
+    cpu_ns: _Ns | None = None
 
 
 class Error(_Event):
@@ -193,14 +214,19 @@ class Error(_Event):
 
 
 Event = Start | Load | First | Warm | Iter | Mem | Out | Profile | End | Error
-_KNOWN = {kind.model_fields["event"].default for kind in Event.__args__}
-_CRC = re.compile(r'(.*),"crc":(\d+)\}', re.DOTALL)
+_ORDER = ("start", "load", "first", "warm", "iter", "mem", "out", "profile", "end", "error")
+_CRC = re.compile(r'(.*),"crc":([0-9]{1,10})\}', re.DOTALL)
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
 
 
 def dump(event: Event) -> str:
     """Return the line of an event, without its end."""
-    text = event.model_dump_json().removesuffix("}")
+    return seal(event.model_dump_json())
+
+
+def seal(event: str) -> str:
+    """Return the JSON object of an event with its checksum."""
+    text = event.removesuffix("}")
     return f'{text},"crc":{zlib.crc32(text.encode())}}}'
 
 
@@ -208,7 +234,7 @@ def parse(line: str) -> Event | None:
     """Return the event of a line, None if it is noise.
 
     Raises:
-        RunError: a known event with content that cannot be or was altered, or another
+        RunError: an event that is impossible, was altered or lacks its checksum, or another
             protocol.
     """
     try:
@@ -216,18 +242,24 @@ def parse(line: str) -> Event | None:
     except (ValueError, RecursionError):
         return None
     kind = raw.get("event") if isinstance(raw, dict) else None
-    if not isinstance(kind, str) or kind not in _KNOWN:
+    if not isinstance(kind, str) or kind not in _ORDER:
         return None
+    if kind != "iter" and len(line) > _MAX_EVENT:
+        raise RunError(
+            f"the runner reports {kind!r} in more than {_MAX_EVENT >> 10} KiB",
+            "use the runner that belongs to this kit; if you do, please report it",
+        )
+    _check_protocol(raw)
     found = _CRC.fullmatch(line.strip())
-    if found is not None and zlib.crc32(found[1].encode()) != int(found[2]):
+    if found is None:
+        raise RunError(
+            f"a line of the runner has no checksum: {line[:80]!r}",
+            "use the runner that belongs to this kit; measure again if you do",
+        )
+    if zlib.crc32(found[1].encode(errors="surrogatepass")) != int(found[2]):
         raise RunError(
             f"a line of the runner was altered on its way: {line[:80]!r}",
             "measure again; check the device's cable and storage if it happens again",
-        )
-    if kind == "start" and raw.get("protocol") != VERSION:
-        raise RunError(
-            f"the runner speaks protocol {raw.get('protocol')!r}; this kit speaks {VERSION}",
-            "use the runner that belongs to this kit",
         )
     try:
         return _ADAPTER.validate_python(raw)
@@ -235,20 +267,39 @@ def parse(line: str) -> Event | None:
         first = exc.errors()[0]
         where = ".".join(str(p) for p in first["loc"])
         raise RunError(
-            f"the runner said something that cannot be: {where}: {first['msg']}",
+            f"the runner reports something impossible: {kind}.{where}: {first['msg']}",
             "this is a bug in the runner: please report it",
         ) from exc
 
 
+def _check_protocol(raw: dict[str, object]) -> None:
+    version = raw.get("protocol")
+    if raw["event"] == "start" and version != VERSION:
+        raise RunError(
+            f"the runner speaks protocol {version!r:.40}; this kit speaks {VERSION}",
+            "use the runner that belongs to this kit",
+        )
+
+
+def max_samples(request: Request) -> int:
+    """Return how many samples a request can lead to."""
+    return min(_MAX_SAMPLES, request.iters + int(request.min_seconds * _SAMPLES_PER_SECOND))
+
+
 @dataclass
 class Transcript:
-    """What a runner said so far.
+    """What a runner reported so far.
+
+    Args:
+        max_samples: see the function of that name.
 
     Attributes:
-        stage: the last event that was heard, for messages.
+        stage: the last event; empty before the first.
+        samples: nanoseconds; an array, because there may be millions.
         noise: the first lines that were no event.
     """
 
+    max_samples: int = _MAX_SAMPLES
     start: Start | None = None
     load: Load | None = None
     first: First | None = None
@@ -257,26 +308,54 @@ class Transcript:
     profile: Profile | None = None
     end: End | None = None
     error: Error | None = None
-    samples: list[int] = field(default_factory=list)
+    samples: array[int] = field(default_factory=lambda: array("q"))
     noise: list[str] = field(default_factory=list)
-    stage: str = "start"
+    stage: str = ""
+    _noise_letters: int = 0
 
-    def hear(self, line: str) -> None:
-        """Take one line.
+    def add(self, line: str) -> bool:
+        """Take one line and return whether it was an event.
 
         Raises:
-            RunError: see `parse`.
+            RunError: see `parse`; or an event out of order, or more than the request allows.
         """
         event = parse(line)
         if event is None:
-            if line.strip() and len(self.noise) < NOISE_LINES:
-                self.noise.append(line)
-            return
+            self._add_noise(line)
+            return False
+        self._check_order(event.event)
         self.stage = event.event
         if isinstance(event, Iter):
-            self.samples += event.ns
+            self._add_samples(event.ns)
         elif not isinstance(event, Warm):
             setattr(self, event.event, event)
+        return True
+
+    def _add_noise(self, line: str) -> None:
+        self._noise_letters += len(line) + 1
+        if self._noise_letters > _MAX_NOISE:
+            raise RunError(
+                f"the runner prints more than {_MAX_NOISE >> 20} MiB of lines that are no events",
+                "use the runner that belongs to this kit; if you do, please report it",
+            )
+        if line.strip() and len(self.noise) < NOISE_LINES:
+            self.noise.append(line[:_NOISE_LETTERS])
+
+    def _check_order(self, name: str) -> None:
+        again = name == self.stage and name != "iter"
+        if self.stage and (again or _ORDER.index(name) < _ORDER.index(self.stage)):
+            raise RunError(
+                f"the runner reports {name!r} after {self.stage!r}",
+                "this is a bug in the runner: please report it",
+            )
+
+    def _add_samples(self, samples: tuple[int, ...]) -> None:
+        if len(self.samples) + len(samples) > self.max_samples:
+            raise RunError(
+                f"the runner reports more than the {self.max_samples} samples that were possible",
+                "this is a bug in the runner: please report it",
+            )
+        self.samples.extend(samples)
 
     def missing(self) -> str | None:
         """Return what a whole transcript would have and this one has not, or None."""

@@ -28,7 +28,6 @@ from numpy.typing import NDArray
 
 import kit
 from kit import formats
-from kit.bundle import REFERENCE
 from kit.devices._hostinfo import read_text, status_bytes
 from kit.devices.local import PARENT
 from kit.errors import KitError
@@ -61,8 +60,11 @@ class _Line:
         self._file = os.fdopen(descriptor, "w", encoding="utf-8")
 
     def say(self, event: say.Event) -> None:
-        self._file.write(say.dump(event) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(say.dump(event) + "\n")
+            self._file.flush()
+        except OSError:  # a full disk, which no line can be about
+            os._exit(int(Exit.OUTPUT))
 
 
 @contextmanager
@@ -89,8 +91,8 @@ def parse(arguments: Sequence[str]) -> Request:
         kind = kinds.get(str(item.type), _shape)
         parser.add_argument(say.option(item.name), dest=item.name, type=kind, required=True)
     request = Request(**vars(parser.parse_args(arguments)))
-    if request.threads < 1 or request.iters < 1 or request.warmup < 0:
-        raise _StageError(Exit.USAGE, "--threads and --iters are at least 1, --warmup 0")
+    if min(request.threads, request.iters, request.rows) < 1 or request.warmup < 0:
+        raise _StageError(Exit.USAGE, "--threads, --iters, --rows: 1 or more; --warmup: 0 or more")
     with _stage(Exit.USAGE):
         _affinity.check(request.cpus)
     return request
@@ -119,14 +121,14 @@ def _measure(request: Request, line: _Line) -> None:
     with _stage(Exit.PROFILE):
         kind = _python_profile.kind(request.format) if request.profile else None
     _start(module, request, line)
-    # After a spare load there is no telling what the runtime alone takes.
-    base = None if request.format == REFERENCE else _forget_peak()
+    base = _forget_peak()
     with _stage(Exit.LOAD):
         began = _clock()
         session = _load(module, request)
         line.say(say.Load(ns=_clock() - began))
     with _stage(Exit.INPUT):
-        call = session.bind(_input(request))
+        inputs = _inputs(request)
+        call = session.bind(inputs[0])
     with _stage(Exit.RUN):
         _warm_up(call, request, line)
     with _stage(Exit.PROFILE):
@@ -137,8 +139,14 @@ def _measure(request: Request, line: _Line) -> None:
         with _stage(Exit.PROFILE):
             finish(Path(request.profile))
     line.say(say.Mem(peak_rss=_peak(), base_rss=base, os_threads=_os_threads()))
+    with _stage(Exit.RUN):
+        # Each at once: the next inference may write into the memory of this one's answer.
+        answers = [session.numpy(answer)]
+        answers += [session.numpy(session.bind(row)()) for row in inputs[1:]]
+    if answers[0].size == 0:
+        raise _StageError(Exit.RUN, "the model's output is empty")
     with _stage(Exit.OUTPUT):
-        Path(request.out).write_bytes(session.numpy(answer).astype("<f4").tobytes())
+        Path(request.out).write_bytes(b"".join(a.astype("<f4").tobytes() for a in answers))
     line.say(say.Out(path=request.out))
     if kind is not None:
         line.say(say.Profile(path=request.profile, kind=kind))
@@ -150,7 +158,8 @@ def _start(module: ModuleType, request: Request, line: _Line) -> None:
     with _stage(Exit.LOAD):
         runtime = module.INFO.runtime if hasattr(module, "INFO") else "torch"
         obeyed = module.prepare(request.threads)
-        _spare_load(module, request)
+        if hasattr(module, "check"):
+            module.check(Path(request.model))
         versions = {
             "kit": kit.__version__,
             "runner": "python",
@@ -177,17 +186,10 @@ def _load(module: ModuleType, request: Request) -> Any:
     return module.load(Path(request.model), request.threads)
 
 
-def _spare_load(module: ModuleType, request: Request) -> None:
-    """Do before the clock starts what takes time in `load` and is not loading."""
-    if hasattr(module, "check"):
-        module.check(Path(request.model))
-    if request.format == REFERENCE:  # torch.export imports 1300 modules on its first load
-        module.load(Path(request.model), request.threads)
-
-
-def _input(request: Request) -> NDArray[np.float32]:
+def _inputs(request: Request) -> NDArray[np.float32]:
+    """Return the inputs of the file, [rows, *shape]."""
     raw = np.frombuffer(Path(request.input).read_bytes(), dtype="<f4")
-    return raw.reshape(request.shape).astype(np.float32)
+    return raw.reshape(request.rows, *request.shape).astype(np.float32)
 
 
 def _warm_up(call: Callable[[], Any], request: Request, line: _Line) -> None:

@@ -86,7 +86,7 @@ def prepare(setup: Setup, pictures: Division, bundle: Bundle) -> Inputs:
     source, chosen, rest = pictures
     work = setup.work
     shutil.copyfile(bundle.file("onnx"), work / "model.onnx")
-    shutil.copyfile(bundle.file(REFERENCE), work / "reference.pt2")
+    _export(bundle, work / "reference.pt2")
     setup.say(f"preparing {len(chosen)} pictures that calibrate and {len(rest)} to evaluate")
     _save(work / "calibration.npy", chosen, bundle)
     evaluation = _save(work / "evaluation.npy", rest, bundle)
@@ -99,6 +99,19 @@ def prepare(setup: Setup, pictures: Division, bundle: Bundle) -> Inputs:
         labels=np.array(known) if len(known) == len(rest) else None,
         reference=_float_answers(bundle.file(REFERENCE), evaluation),
     )
+
+
+def _export(bundle: Bundle, path: Path) -> None:
+    """Write the float model as a `torch.export` program, which peers read without kit."""
+    import torch
+
+    from kit.pipeline import float_model
+
+    recipe = bundle.manifest.recipe
+    example = torch.rand(2, *bundle.manifest.input.shape[1:])  # one would be specialized
+    batch = torch.export.Dim("batch", min=1)
+    model = float_model(recipe).model
+    torch.export.save(torch.export.export(model, (example,), dynamic_shapes=({0: batch},)), path)
 
 
 def divide(setup: Setup) -> Division:

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -68,15 +68,27 @@ def adb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Adb]:
 
 
 @pytest.fixture(scope="session")
-def x86_64_device() -> Iterator[Device]:
-    """A device at host speed that all tests share: leave it as it was."""
+def shared_x86_64() -> Iterator[Device]:
     yield from _running("x86_64")
 
 
 @pytest.fixture(scope="session")
-def arm64_device() -> Iterator[Device]:
-    """An emulated Arm device that all tests share: leave it as it was."""
+def shared_arm64() -> Iterator[Device]:
     yield from _running("arm64")
+
+
+@pytest.fixture
+def x86_64_device(shared_x86_64: Device) -> Iterator[Device]:
+    """A device at host speed that all tests share, each in its turn."""
+    with _left_as_it_was(shared_x86_64):
+        yield shared_x86_64
+
+
+@pytest.fixture
+def arm64_device(shared_arm64: Device) -> Iterator[Device]:
+    """An emulated Arm device that all tests share, each in its turn."""
+    with _left_as_it_was(shared_arm64):
+        yield shared_arm64
 
 
 @pytest.fixture
@@ -100,3 +112,13 @@ def _running(arch: str) -> Iterator[Device]:
         except virtual_device.CannotRun as exc:
             pytest.skip(str(exc))
         yield device
+
+
+@contextmanager
+def _left_as_it_was(device: Device) -> Iterator[None]:
+    """Remove what a test, also one that failed, leaves in the storage: the next would find it."""
+    before = {entry.name for entry in device.storage.iterdir()}
+    yield
+    for entry in device.storage.iterdir():
+        if entry.name not in before:
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()

@@ -10,7 +10,6 @@ that nothing of the device is used but its kernel:
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 import kit
+from kit import files
 from kit.errors import BuildError, OutputError
 from kit.files import read
 from kit.runners import _assemble, _backends, _elf, _toolchain, _wheels, protocol
@@ -30,7 +30,6 @@ ABIS = tuple(_toolchain.ABIS)
 FORMATS = tuple(_backends.BACKENDS)
 RECORD = "runner.json"
 KEEP = 3  # runners of an ABI and a format; the ones built longest ago go first
-_ABANDONED_SECONDS = 24 * 3600
 
 Progress = Callable[[str], None]
 
@@ -162,20 +161,15 @@ def _build(abi: _toolchain.Abi, format: str, say: Progress) -> RunnerSet:
     source = _wheels.source(abi, format)
     job, tools = _job(abi, format, say)
     target = _folder(abi, format, source)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        part.mkdir(parents=True)
-        parts = _assemble.assemble(job, tools, part, say)
-        record = _record(abi, format, source, tools, parts)
-        (part / RECORD).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        _keep(part, target)
+        with files.folder_beside(target) as part:
+            parts = _assemble.assemble(job, tools, part, say)
+            record = _record(abi, format, source, tools, parts)
+            (part / RECORD).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            _keep(part, target)
     except OSError as exc:
-        raise OutputError(
-            f"cannot write {part}: {exc.strerror or exc}",
-            "make space there, or point XDG_CACHE_HOME to another folder",
-        ) from exc
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        hint = "make space there, or point XDG_CACHE_HOME to another folder"
+        raise OutputError.of(exc, target, hint) from exc
     _prune(target)
     found = _load(target)
     if found is None:
@@ -252,19 +246,17 @@ def _key(source: _wheels.Source) -> str:
     """Return a hash of all that shapes a runner: sources, how they are built, the runtime."""
     digest = hashlib.sha256(f"{kit.__version__}\n{protocol.VERSION}\n{source.key}".encode())
     ours = (_assemble, _backends, _elf, _toolchain, _wheels)
-    files = [Path(module.__file__ or "") for module in ours]
-    for file in sorted([*files, *_backends.SOURCES.glob("*.[ch]*")]):
+    sources = [Path(module.__file__ or "") for module in ours]
+    for file in sorted([*sources, *_backends.SOURCES.glob("*.[ch]*")]):
         digest.update(f"\n{file.name}\n".encode() + file.read_bytes())
     return digest.hexdigest()[:16]
 
 
 def _prune(newest: Path) -> None:
-    """Keep some runners of the newest one's format, and drop what a killed build left."""
+    """Keep some runners of the newest one's format."""
     start = newest.name.rsplit("-", 1)[0] + "-"
     others = [f for f in newest.parent.glob(f"{start}*") if f != newest]
-    old = sorted(others, key=_age, reverse=True)[: -(KEEP - 1)]
-    left = [f for f in newest.parent.glob(".*.part") if _age(f) > _ABANDONED_SECONDS]
-    for folder in (*old, *left):
+    for folder in sorted(others, key=_age, reverse=True)[: -(KEEP - 1)]:
         shutil.rmtree(folder, ignore_errors=True)
 
 

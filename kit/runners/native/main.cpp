@@ -15,7 +15,7 @@
 namespace kit {
 namespace {
 
-constexpr int kProtocol = 2;
+constexpr int kProtocol = 3;
 constexpr int64_t kFlushNs = 2'000'000'000;
 
 struct Failure {
@@ -37,20 +37,35 @@ auto in(Stage stage, Work work) {
   }
 }
 
-std::vector<float> read_input(const Options& options) {
-  std::vector<float> values(static_cast<size_t>(options.elements()));
+// Returns all inputs of the file, one after the other.
+std::vector<float> read_inputs(const Options& options) {
+  std::vector<float> values(static_cast<size_t>(options.elements() * options.rows));
   const auto bytes = static_cast<std::streamsize>(values.size() * sizeof(float));
   std::ifstream file(options.input, std::ios::binary);
   if (!file) throw std::runtime_error(with_errno("cannot read " + options.input));
   file.read(reinterpret_cast<char*>(values.data()), bytes);
   if (file.gcount() != bytes || file.peek() != std::ifstream::traits_type::eof()) {
     throw std::runtime_error("cannot reshape " + options.input + ": it has not the " +
-                             std::to_string(bytes) + " bytes of --shape");
+                             std::to_string(bytes) + " bytes of --shape and --rows");
   }
   return values;
 }
 
-void write_answer(const std::string& path, const std::vector<float>& values) {
+// Returns the answers to all inputs, one after the other. The first one's is known already.
+std::vector<float> answer_all(Backend& backend, const std::vector<float>& inputs,
+                              std::vector<float>& bound) {
+  std::vector<float> answers = backend.answer();
+  if (answers.empty()) throw std::runtime_error("the model's output is empty");
+  for (size_t begin = bound.size(); begin < inputs.size(); begin += bound.size()) {
+    std::copy_n(inputs.begin() + static_cast<ptrdiff_t>(begin), bound.size(), bound.begin());
+    backend.run();
+    const auto answer = backend.answer();
+    answers.insert(answers.end(), answer.begin(), answer.end());
+  }
+  return answers;
+}
+
+void write_answers(const std::string& path, const std::vector<float>& values) {
   std::FILE* file = std::fopen(path.c_str(), "wb");
   if (!file) throw std::runtime_error(with_errno("cannot write " + path));
   const bool whole = std::fwrite(values.data(), sizeof(float), values.size(), file) == values.size();
@@ -126,8 +141,9 @@ void measure(const Options& options, const Lines& lines) {
     backend->load(options.model);
     lines.say(Event("load").number("ns", now_ns() - began));
   });
-  auto input = in(Stage::input, [&] { return read_input(options); });
-  in(Stage::input, [&] { backend->bind(input, options.shape); });
+  const auto inputs = in(Stage::input, [&] { return read_inputs(options); });
+  std::vector<float> bound(inputs.begin(), inputs.begin() + options.elements());
+  in(Stage::input, [&] { backend->bind(bound, options.shape); });
   in(Stage::run, [&] { warm_up(*backend, options, lines); });
   const bool profiled = !options.profile.empty();
   if (profiled) in(Stage::profile, [&] { backend->begin_profile(); });
@@ -138,7 +154,8 @@ void measure(const Options& options, const Lines& lines) {
                 .number("peak_rss", status_bytes("VmHWM"))
                 .number("base_rss", base)
                 .number("os_threads", status_count("Threads")));
-  in(Stage::output, [&] { write_answer(options.out, backend->answer()); });
+  const auto answers = in(Stage::run, [&] { return answer_all(*backend, inputs, bound); });
+  in(Stage::output, [&] { write_answers(options.out, answers); });
   lines.say(Event("out").text("path", options.out));
   if (profiled) {
     in(Stage::profile, [&] { backend->write_profile(options.profile); });

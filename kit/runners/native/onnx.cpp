@@ -1,4 +1,6 @@
 // ONNX Runtime through its C interface; settings are those of kit/formats/onnx.py.
+#include <dlfcn.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
@@ -10,18 +12,49 @@
 namespace kit {
 namespace {
 
+// On x86 without VNNI ONNX Runtime's kernels for u8 x s8 saturate, and say nothing. See
+// kit/formats/_onnx_saturation.py, which also has the reason not to set the option elsewhere.
+bool saturates() {
+#if defined(__x86_64__)
+  return !__builtin_cpu_supports("avx512vnni") && !__builtin_cpu_supports("avxvnni");
+#else
+  return false;
+#endif
+}
+
+constexpr const char* kLibrary = "libonnxruntime.so.1";
+
+// Loads the library. It is not linked, because an initializer of it can crash: pytorch/cpuinfo,
+// which it contains, writes through a null pointer where /proc/cpuinfo describes no Arm processor
+// but sysfs describes private L2 caches (pytorch/cpuinfo pull requests 398 and 418). qemu-user
+// before 8.2 shows a program exactly that, on a host with such caches.
+const OrtApiBase* load_library() {
+  if (!cpuinfo_describes_this_architecture()) {
+    throw std::runtime_error(
+        "/proc/cpuinfo describes no Arm processor, and ONNX Runtime " KIT_RUNTIME_VERSION
+        " crashes without one: qemu-user shows the host's; start qemu with -L FOLDER, where"
+        " FOLDER/proc/cpuinfo is that of an Arm processor");
+  }
+  void* library = dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);
+  if (!library) throw std::runtime_error(std::string("cannot load ") + dlerror());
+  void* entry = dlsym(library, "OrtGetApiBase");
+  if (!entry) throw std::runtime_error(std::string("cannot use ") + dlerror());
+  return reinterpret_cast<const OrtApiBase* (*)()>(entry)();
+}
+
 class Onnx final : public Backend {
  public:
   std::optional<int64_t> prepare(const Options& options) override {
-    const std::string version = OrtGetApiBase()->GetVersionString();
-    api_ = OrtGetApiBase()->GetApi(kOrtApiVersion);
+    // The wheels carry a usage reporter, which writes files and starts a thread; this is the
+    // switch that stops it, DisableTelemetryEvents below alone does not.
+    setenv("ORT_DISABLE_TELEMETRY", "1", 1);
+    const OrtApiBase* base = load_library();
+    const std::string version = base->GetVersionString();
+    api_ = base->GetApi(kOrtApiVersion);
     if (!api_ || version != KIT_RUNTIME_VERSION) {
       throw std::runtime_error("ONNX Runtime " + version + " is not the " KIT_RUNTIME_VERSION
                                " that this runner was built with");
     }
-    // The wheels carry a usage reporter, which writes files and starts a thread; this is the
-    // switch that stops it, the call below alone does not.
-    setenv("ORT_DISABLE_TELEMETRY", "1", 1);
     check(api_->CreateEnv(kOrtLogError, "kit", &env_));
     check(api_->DisableTelemetryEvents(env_));
     check(api_->CreateSessionOptions(&settings_));
@@ -29,6 +62,9 @@ class Onnx final : public Backend {
     check(api_->SetIntraOpNumThreads(settings_, static_cast<int>(options.threads)));
     check(api_->SetInterOpNumThreads(settings_, 1));
     check(api_->AddSessionConfigEntry(settings_, "session.intra_op.allow_spinning", "0"));
+    if (saturates()) {
+      check(api_->AddSessionConfigEntry(settings_, "session.x64quantprecision", "1"));
+    }
     if (!options.profile.empty()) {
       check(api_->EnableProfiling(settings_, (options.profile + ".part").c_str()));
     }

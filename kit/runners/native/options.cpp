@@ -92,6 +92,7 @@ const std::map<std::string, Setter>& setters() {
       {"--out", text_of(&Options::out)},
       {"--profile", text_of(&Options::profile)},
       {"--warmup", count_of(&Options::warmup, 0, 1'000'000'000)},
+      {"--rows", count_of(&Options::rows, 1, 1'000'000)},
       {"--iters", count_of(&Options::iters, 1, 1'000'000'000)},
       {"--threads", count_of(&Options::threads, 1, 1024)},
       {"--warmup-seconds", seconds_of(&Options::warmup_seconds)},
@@ -127,6 +128,9 @@ Options parse(int count, char** words) {
   }
   for (const auto& [name, setter] : setters()) {
     if (!given.count(name)) throw std::invalid_argument(name + " is required");
+  }
+  if (options.elements() > kMostElements / options.rows) {
+    refuse("--rows", std::to_string(options.rows), "fewer inputs of this shape");
   }
   if (options.format != format_name) {
     refuse("--format", options.format, (std::string(format_name) + " in this runner").c_str());

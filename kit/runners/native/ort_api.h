@@ -84,8 +84,6 @@ struct OrtApiBase {
   const char* (*GetVersionString)();
 };
 
-const OrtApiBase* OrtGetApiBase();
-
 }  // extern "C"
 
 #define KIT_ORT_SLOT(name, slot) \

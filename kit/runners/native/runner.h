@@ -22,6 +22,7 @@ struct Options {
   std::string cpus;
   std::string profile;
   std::vector<int64_t> shape;
+  int64_t rows = 1;
   int64_t warmup = 0;
   int64_t iters = 0;
   int64_t threads = 0;
@@ -46,7 +47,8 @@ class Backend {
   // Reads the model, up to where it could run.
   virtual void load(const std::string& model) = 0;
 
-  // Takes the input of every later run; `input` and `shape` outlive them.
+  // Takes the input of every later run; `input` and `shape` outlive them, and other values may
+  // be written into `input` between two runs.
   virtual void bind(std::vector<float>& input, const std::vector<int64_t>& shape) = 0;
 
   // One inference, done when it returns.

@@ -65,6 +65,19 @@ std::string cpus_in_use() {
   return mask.empty() ? "0" : mask;
 }
 
+bool cpuinfo_describes_this_architecture() {
+#ifdef __aarch64__
+  std::ifstream cpuinfo("/proc/cpuinfo");
+  if (!cpuinfo) return true;  // nothing is said, and nothing wrong
+  for (std::string line; std::getline(cpuinfo, line);) {
+    if (line.rfind("CPU architecture", 0) == 0) return true;
+  }
+  return false;
+#else
+  return true;
+#endif
+}
+
 std::optional<int64_t> status_count(const char* key) {
   std::ifstream status("/proc/self/status");
   const std::string start = std::string(key) + ":";

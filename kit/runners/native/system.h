@@ -18,6 +18,10 @@ int64_t page_bytes();
 void use_cpus(const std::string& mask);
 std::string cpus_in_use();
 
+// Whether /proc/cpuinfo, if it can be read, is that of the architecture this program is
+// compiled for. Under qemu-user before 8.2 it is the host's.
+bool cpuinfo_describes_this_architecture();
+
 // A number of /proc/self/status: bytes for sizes.
 std::optional<int64_t> status_bytes(const char* key);
 std::optional<int64_t> status_count(const char* key);

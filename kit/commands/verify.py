@@ -1,0 +1,139 @@
+"""`kit verify`: do the formats of a bundle compute the same on other processors?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kit import terminal
+from kit.errors import BuildError
+
+if TYPE_CHECKING:
+    from kit.results.schema import ParityRef, ProcessorRow, ProcessorsResult
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("verify")
+@click.argument("bundle", type=_PATH)
+@click.option(
+    "--processor",
+    "processors",
+    metavar="P,…",
+    default="host",
+    show_default=True,
+    help="Comma-separated: host, names such as haswell or cortex-a53, or all.",
+)
+@click.option(
+    "--format", "names", metavar="F,…", help="Comma-separated formats. Default: all of the bundle."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=_PATH,
+    metavar="FILE",
+    help="Write the result file, which `kit report` reads.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def command(
+    bundle: Path, processors: str, names: str | None, output: Path | None, as_json: bool
+) -> int:
+    """Run the golden inputs of BUNDLE through its formats on other processors.
+
+    Processors but `host` are emulated with qemu-user, so no times are shown. The answers are
+    compared with the quantized graph, with the float model, and bit for bit with those of the
+    build. Exit code 5 when a format falls short of the limits that held when it was built.
+    """
+    from kit.commands._output import check_file
+    from kit.commands._progress import steps
+    from kit.portability import verify_processors
+    from kit.results import store
+
+    if output is not None:
+        check_file(output)
+    with steps() as update:
+        result = verify_processors(bundle, _split(processors), names and _split(names), update)
+    if output is not None:
+        store.write(result, output)
+    if as_json:
+        terminal.print_json(result.model_dump(mode="json"), indent=1)
+    else:
+        _show(result)
+    return 0 if all(row.passed for row in result.rows) else BuildError.exit_code
+
+
+def _split(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _show(result: ProcessorsResult) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from kit.commands._output import report_failed
+
+    title = f"{result.bundle.name}: {result.rows[0].images} golden inputs"
+    caption = "SQNR in dB and same first answer, against the quantized graph and the float model"
+    table = Table(title=title, title_justify="left", caption=caption, box=box.SIMPLE_HEAD)
+    for heading in ("format", "processor"):
+        table.add_column(heading)
+    for heading in ("graph", "", "float", ""):
+        table.add_column(heading, justify="right")
+    for heading in ("answers", ""):
+        table.add_column(heading)
+    before = ""
+    for row in result.rows:
+        if before not in ("", row.format):
+            table.add_section()
+        table.add_row(
+            "" if row.format == before else row.format,
+            row.processor,
+            *_numbers(row),
+            _difference(row),
+            "passed" if row.passed else "FAILED",
+        )
+        before = row.format
+    terminal.print_table(table)
+    for line in _remarks(result):
+        terminal.echo(line, err=True)
+    report_failed(result.bundle.failed)
+
+
+def _numbers(row: ProcessorRow) -> list[str]:
+    parity = {p.against: p for p in row.parity}
+    cells = []
+    for against in ("quantized graph", "float reference"):
+        one = parity.get(against)
+        cells += ["-", "-"] if one is None else [_decibels(one), f"{one.agreement:.0%}"]
+    return cells
+
+
+def _decibels(parity: ParityRef) -> str:
+    return "equal" if parity.sqnr_db is None else f"{parity.sqnr_db:.1f}"
+
+
+def _difference(row: ProcessorRow) -> str:
+    if row.golden_max_abs is None:
+        return "-"
+    return "bit-equal" if row.golden_max_abs == 0 else f"max {row.golden_max_abs:.2g}"
+
+
+def _remarks(result: ProcessorsResult) -> Iterator[str]:
+    """Yield what the table does not say, for stderr."""
+    for processor in result.processors:
+        yield f"{processor.name}: {processor.about}"
+    emulators = dict.fromkeys(p.emulator for p in result.processors if p.emulator)
+    if emulators:
+        yield f"emulated with {', '.join(emulators)}: answers are the processor's, times are not"
+    for name in dict.fromkeys(row.format for row in result.rows):
+        rows = [row for row in result.rows if row.format == name and row.answers_sha256]
+        different = len({row.answers_sha256 for row in rows})
+        if len(rows) > 1:
+            equal = "bit-equal" if different == 1 else f"{different} different sets of answers"
+            yield f"{name}: {equal} on {len(rows)} processors"
+    for row in result.rows:
+        if row.error:
+            yield f"{row.format} on {row.processor}: {row.error}"

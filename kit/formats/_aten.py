@@ -1,0 +1,403 @@
+"""A float model as data: a list of ATen calls and the tensors they use, in one file.
+
+The file is safetensors; its metadata hold the graph as JSON. Nothing in it is unpickled,
+compiled or evaluated: reading looks each operator up in `torch.ops.aten` and refuses whatever
+is not an operator on tensors. Running calls the operators one after the other, as eager
+PyTorch does, so the answers are the model's own bit for bit.
+
+    {"version": 1, "inputs": ["x"], "outputs": ["linear"],
+     "calls": [{"op": "aten.relu.default", "result": "relu", "args": [{"ref": "x"}],
+                "kwargs": {}}, ...]}
+
+`inputs` are given by the caller in this order; every other name that is not a result is a
+tensor of the file. A value is a number, a string, a list, ``{"ref": NAME}``, or one of
+torch's own constants, as ``{"dtype": "float32"}``.
+
+Sources: https://docs.pytorch.org/docs/stable/export.html (the graph that `torch.export`
+gives), https://huggingface.co/docs/safetensors (the file)
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kit.errors import BuildError, BundleError, RunError, first_line
+
+if TYPE_CHECKING:
+    from torch import Tensor, fx
+    from torch.export import ExportedProgram
+
+VERSION = 1
+_KEY = "kit.aten"
+
+# Arithmetic on sizes, which an exported graph holds beside the operators on tensors.
+_ON_SIZES: dict[str, Callable[..., Any]] = {
+    f"operator.{name}": getattr(operator, name)
+    for name in ("add", "sub", "mul", "floordiv", "truediv", "mod", "neg")
+}
+_GET_ITEM = "operator.getitem"  # of an operator with several results
+# Arguments that may be text. `aten::from_file(str filename)` must not get in.
+_TEXTS = {
+    *("approximate", "equation", "indexing", "mode", "norm", "pad_mode", "padding"),
+    *("padding_mode", "padding_side", "reduce", "rounding_mode", "side"),
+}
+_CONSTANTS = ("dtype", "memory_format", "layout")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One operator applied to values; refs are instances of `Ref`."""
+
+    op: str
+    result: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A tensor or size by its name."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Calls in the order in which they run."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    calls: tuple[Call, ...]
+
+
+class Model:
+    """A graph with its tensors; call it with one tensor per input.
+
+    Args:
+        graph: the calls.
+        tensors: by name, for every name that is neither an input nor a result.
+
+    Raises:
+        BundleError: an operator that is none on tensors, or a name that nothing defines.
+    """
+
+    def __init__(self, graph: Graph, tensors: Mapping[str, Tensor]) -> None:
+        self._graph, self._tensors = graph, dict(tensors)
+        unused = _last_uses(graph)
+        self._steps = [
+            (_function(call), call, unused.get(index, ())) for index, call in enumerate(graph.calls)
+        ]
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """Return the first output.
+
+        Raises:
+            RunError: an operator fails.
+        """
+        values: dict[str, Any] = {
+            **self._tensors,
+            **dict(zip(self._graph.inputs, inputs, strict=True)),
+        }
+        for function, call, unused in self._steps:
+            args = [_resolve(arg, values) for arg in call.args]
+            kwargs = {name: _resolve(arg, values) for name, arg in call.kwargs.items()}
+            try:
+                values[call.result] = function(*args, **kwargs)
+            except Exception as exc:  # operators raise whatever they like
+                raise RunError(
+                    f"the float model fails at {call.op}: {first_line(exc)}",
+                    "build the bundle again, or free some memory",
+                ) from exc
+            for name in unused:
+                del values[name]
+        output: Tensor = values[self._graph.outputs[0]]
+        return output
+
+
+def _resolve(value: Any, values: Mapping[str, Any]) -> Any:
+    if isinstance(value, Ref):
+        return values[value.name]
+    return [_resolve(item, values) for item in value] if isinstance(value, list) else value
+
+
+def _last_uses(graph: Graph) -> dict[int, tuple[str, ...]]:
+    """Return, by the index of a call, the results that nothing needs after it.
+
+    Raises:
+        BundleError: a name that nothing defines before its use.
+    """
+    last: dict[str, int] = {}
+    for index, call in enumerate(graph.calls):
+        last[call.result] = index
+        for name in _names((*call.args, *call.kwargs.values())):
+            if name in last:
+                last[name] = index
+    freed: dict[int, list[str]] = {}
+    for name, index in last.items():
+        if name not in graph.outputs:
+            freed.setdefault(index, []).append(name)
+    return {index: tuple(names) for index, names in freed.items()}
+
+
+def _names(values: Sequence[Any]) -> list[str]:
+    names: list[str] = []
+    for value in values:
+        if isinstance(value, Ref):
+            names.append(value.name)
+        elif isinstance(value, list):
+            names += _names(value)
+    return names
+
+
+def _function(call: Call) -> Callable[..., Any]:
+    """Look up an operator.
+
+    Raises:
+        BundleError: there is none of that name, or it is given text that could be a path.
+    """
+    import torch
+
+    if call.op == _GET_ITEM:
+        return _item
+    if call.op in _ON_SIZES:
+        return functools.partial(_compute, _ON_SIZES[call.op])
+    space, _, rest = call.op.partition(".")
+    name, _, overload = rest.partition(".")
+    packet = getattr(torch.ops.aten, name, None) if space == "aten" else None
+    if not isinstance(packet, torch._ops.OpOverloadPacket) or overload not in packet.overloads():
+        raise BundleError(f"{call.op!r} is no operator of torch", "build it again")
+    function = getattr(packet, overload)
+    for index, argument in enumerate(function._schema.arguments):
+        given = call.args[index] if index < len(call.args) else call.kwargs.get(argument.name)
+        texts = [one for one in (given if isinstance(given, list) else [given]) if type(one) is str]
+        if texts and (isinstance(given, list) or argument.name not in _TEXTS):
+            raise BundleError(
+                f"{call.op} takes no text as {argument.name}, here {texts[0]!r}",
+                "do not use this bundle",
+            )
+    known: Callable[..., Any] = function
+    return known
+
+
+def _item(values: Sequence[Any], index: int) -> Any:
+    return values[index]
+
+
+def _compute(function: Callable[..., Any], *numbers: Any) -> Any:
+    """Compute with sizes: a list times a number would be a way to fill the memory."""
+    import torch
+
+    if not all(isinstance(number, int | float | torch.Tensor) for number in numbers):
+        raise TypeError(f"{numbers} are not numbers")
+    return function(*numbers)
+
+
+def from_program(program: ExportedProgram) -> tuple[Graph, dict[str, Tensor]]:
+    """Return the graph and the tensors of an exported program.
+
+    Raises:
+        BuildError: it calls something else than operators on tensors.
+    """
+    from torch.export.graph_signature import InputKind
+
+    signature = program.graph_signature
+    inputs, tensors = [], {}
+    for spec in signature.input_specs:
+        name = spec.arg.name
+        if spec.kind == InputKind.USER_INPUT:
+            inputs.append(name)
+        elif spec.kind in (InputKind.PARAMETER, InputKind.BUFFER):
+            tensors[name] = _tensor_of(program, str(spec.target))
+        elif spec.kind == InputKind.CONSTANT_TENSOR:
+            tensors[name] = program.constants[str(spec.target)]
+        else:
+            raise _unknown(f"its input {name} is a {spec.kind.name.lower()}")
+    outputs = tuple(signature.user_outputs)
+    used, calls = set(outputs), []
+    for node in reversed(program.graph.nodes):
+        if node.op in ("placeholder", "output") or not (node.name in used or _has_effect(node)):
+            continue
+        calls.append(_call(node))
+        used.update(argument.name for argument in node.all_input_nodes)
+    graph = Graph(tuple(inputs), outputs, tuple(reversed(calls)))
+    return graph, {name: tensor for name, tensor in tensors.items() if name in used}
+
+
+def _tensor_of(program: ExportedProgram, target: str) -> Tensor:
+    state = program.state_dict
+    found: Tensor = state[target] if target in state else program.constants[target]
+    return found
+
+
+def _has_effect(node: fx.Node) -> bool:
+    """Return whether a node whose result nobody uses writes into a tensor."""
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and schema.is_mutable
+
+
+def _call(node: fx.Node) -> Call:
+    import torch
+
+    target = node.target
+    if node.op != "call_function":
+        raise _unknown(f"{node.format_node()} is no operator")
+    if isinstance(target, torch._ops.OpOverload):
+        op = str(target)
+    else:
+        op = f"operator.{getattr(target, '__name__', target)}"
+    if op not in (*_ON_SIZES, _GET_ITEM) and not op.startswith("aten."):
+        raise _unknown(f"{op} is none of torch's own operators")
+    args = tuple(_encodable(arg) for arg in node.args)
+    return Call(op, node.name, args, {name: _encodable(arg) for name, arg in node.kwargs.items()})
+
+
+def _encodable(value: Any) -> Any:
+    """Return an argument with nodes replaced by refs; text and torch's constants stay.
+
+    Raises:
+        BuildError: it is of another kind.
+    """
+    import torch
+    from torch import fx
+
+    if isinstance(value, fx.Node):
+        return Ref(value.name)
+    if isinstance(value, list | tuple):
+        return [_encodable(item) for item in value]
+    kinds = (bool, int, float, str, torch.dtype, torch.memory_format, torch.layout, torch.device)
+    if value is None or isinstance(value, kinds):
+        return value
+    raise _unknown(f"{value!r} is an argument of the kind {type(value).__name__}")
+
+
+def _unknown(what: str) -> BuildError:
+    return BuildError(
+        f"the float model cannot be written as data: {what}",
+        "replace that part of the model by operators of torch",
+    )
+
+
+def save(graph: Graph, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write a file that `load` reads."""
+    from safetensors.torch import save_file
+
+    text = json.dumps(
+        {
+            "version": VERSION,
+            "inputs": graph.inputs,
+            "outputs": graph.outputs,
+            "calls": [
+                {
+                    "op": call.op,
+                    "result": call.result,
+                    "args": [_dump(arg) for arg in call.args],
+                    "kwargs": {name: _dump(arg) for name, arg in call.kwargs.items()},
+                }
+                for call in graph.calls
+            ],
+        },
+        allow_nan=False,
+    )
+    # Copies: weights that share memory are refused.
+    copies = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
+    save_file(copies, path, {_KEY: text})
+
+
+def _dump(value: Any) -> Any:
+    import torch
+
+    if isinstance(value, Ref):
+        return {"ref": value.name}
+    if isinstance(value, list):
+        return [_dump(item) for item in value]
+    if isinstance(value, torch.dtype | torch.memory_format | torch.layout):
+        kind = type(value).__name__
+        return {kind: str(value).removeprefix("torch.")}
+    if isinstance(value, torch.device):
+        return {"device": "cpu"}
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": str(value)}
+    return value
+
+
+def load(path: Path) -> Model:
+    """Read a model.
+
+    Raises:
+        BundleError: it is damaged, of a newer version, or holds something else than operators
+            on tensors.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(_KEY)
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+        graph = _parse(json.loads(text or "{}"))
+    except (
+        *(SafetensorError, OSError, ValueError, KeyError),
+        *(TypeError, AttributeError, RecursionError),
+    ) as exc:
+        raise BundleError(
+            f"{path} is not the float model of a bundle: {exc}", "build it again"
+        ) from exc
+    return checked(graph, tensors)
+
+
+def checked(graph: Graph, tensors: Mapping[str, Tensor]) -> Model:
+    """Return the model of a graph whose names are all defined before they are used.
+
+    Raises:
+        BundleError: one is not, or see `Model`.
+    """
+    known = {*tensors, *graph.inputs}
+    for call in graph.calls:
+        missing = set(_names((*call.args, *call.kwargs.values()))) - known
+        if missing:
+            raise BundleError(f"nothing defines {min(missing)!r}", "build it again")
+        known.add(call.result)
+    if not graph.outputs or not set(graph.outputs) <= known:
+        raise BundleError("the float model has no output", "build it again")
+    return Model(graph, tensors)
+
+
+def _parse(raw: dict[str, Any]) -> Graph:
+    if type(raw["version"]) is not int or raw["version"] != VERSION:
+        raise ValueError(f"its version is {raw['version']!r}, not {VERSION}")
+    calls = [
+        Call(
+            str(call["op"]),
+            str(call["result"]),
+            tuple(_value(arg) for arg in call["args"]),
+            {str(name): _value(arg) for name, arg in call["kwargs"].items()},
+        )
+        for call in raw["calls"]
+    ]
+    return Graph(tuple(map(str, raw["inputs"])), tuple(map(str, raw["outputs"])), tuple(calls))
+
+
+def _value(raw: Any) -> Any:
+    import torch
+
+    if isinstance(raw, list):
+        return [_value(item) for item in raw]
+    if not isinstance(raw, dict):
+        return raw
+    ((kind, text),) = raw.items()
+    if kind == "ref":
+        return Ref(str(text))
+    if kind == "float":
+        return float(text)
+    if kind == "device":
+        return torch.device("cpu")
+    constant = getattr(torch, str(text), None)
+    if kind not in _CONSTANTS or type(constant).__name__ != kind:
+        raise ValueError(f"{raw} is no value")
+    return constant

@@ -1,0 +1,296 @@
+"""Does a file compute the same on every processor? Golden inputs on emulated ones.
+
+Runtimes choose their kernels by what a processor can do: an int8 file that is right on the
+machine that built it may saturate on one without VNNI, or on a phone without dot products. So
+each format's native runner answers the bundle's golden inputs under qemu-user, and the answers
+are compared with the quantized graph's, the float model's, and with each other bit for bit.
+Times of an emulated processor say nothing, and none are kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import kit
+from kit import arrays, documents, files, verify
+from kit import bundle as bundles
+from kit.bundle import Bundle
+from kit.devices import _hostinfo, local
+from kit.errors import BundleError, OutputError, RunError, UnknownName, UsageError
+from kit.manifest import Artifact, Comparison
+from kit.results import store
+from kit.results.schema import ProcessorRef, ProcessorRow, ProcessorsResult
+from kit.runners import drive, emulation, native
+from kit.runners.emulation import Processor
+from kit.runners.protocol import Request
+
+HOST = "host"
+ALL = "all"
+SILENCE_SECONDS = 900.0  # an inference may take a minute on an emulated processor
+
+Array = NDArray[np.float32]
+Progress = Callable[[int, int, str], None]  # rows done, of how many, what runs now
+
+
+@dataclass(frozen=True)
+class _Golden:
+    """Golden inputs [N, 3, H, W], and the float model's answers to them [N, classes]."""
+
+    inputs: Array
+    reference: Array
+
+
+def select_processors(names: Sequence[str]) -> list[Processor | None]:
+    """Return processors by name; None stands for this machine's own.
+
+    Args:
+        names: `HOST`, members of `kit.runners.emulation.PROCESSORS`, or `ALL` for this machine's
+            and all that the installed qemu emulates rightly.
+
+    Raises:
+        UnknownName: there is no such processor.
+        UsageError: no name is given, or qemu does not emulate one of them rightly.
+        MissingTool: qemu is not installed.
+    """
+    if not names:
+        raise UsageError("--processor names nothing", "for example: --processor haswell,cortex-a53")
+    chosen: dict[str, Processor | None] = {}
+    for name in names:
+        if name == HOST:
+            chosen[name] = None
+        elif name == ALL:
+            chosen |= {HOST: None, **{p.name: p for p in emulation.usable_processors()}}
+        elif name in emulation.PROCESSORS:
+            chosen[name] = emulation.find_processor(name)
+        else:
+            raise UnknownName.among("processor", name, (HOST, ALL, *emulation.PROCESSORS))
+    return list(chosen.values())
+
+
+def verify_processors(
+    bundle: Bundle | str | Path,
+    processors: Sequence[str] = (HOST,),
+    formats: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> ProcessorsResult:
+    """Run a bundle's golden inputs through each format on each processor.
+
+    This machine's own processor is asked through the Python runtime, an emulated one through
+    the format's native runner, which is built if it is missing.
+
+    Args:
+        bundle: a bundle or its folder.
+        processors: see `select_processors`.
+        formats: which of the bundle's; None takes all.
+        progress: called before each row.
+
+    Raises:
+        BundleError: the bundle is broken, has no golden inputs, or lacks a format.
+        UsageError: see `select_processors`.
+        MissingTool: qemu, a compiler, or the wheel that a runner is built with is missing.
+        OutputError: the temporary folder cannot be written to.
+    """
+    loaded = bundle if isinstance(bundle, Bundle) else bundles.load(bundle)
+    chosen = select_processors(processors)
+    artifacts = _artifacts(loaded, formats)
+    golden = _read_golden(loaded)
+    say = progress or (lambda *_: None)
+    runners = _build_runners(chosen, [a.format for a in artifacts], say)
+    rows: list[ProcessorRow] = []
+    with _workspace(golden.inputs) as work:
+        for artifact in artifacts:
+            for processor in chosen:
+                name = processor.name if processor else HOST
+                say(len(rows), len(artifacts) * len(chosen), f"{artifact.format} on {name}")
+                row = _Row(loaded, artifact, golden, work)
+                rows.append(row.measure(processor, runners))
+    return ProcessorsResult(
+        kit_version=kit.__version__,
+        created=datetime.now(UTC),
+        bundle=store.describe(loaded),
+        processors=tuple(_refer(processor) for processor in chosen),
+        rows=tuple(rows),
+    )
+
+
+def _artifacts(bundle: Bundle, formats: Sequence[str] | None) -> list[Artifact]:
+    if formats is None:
+        return list(bundle.manifest.artifacts)
+    if not formats:
+        raise UsageError("--format names nothing", "for example: --format onnx,lite")
+    return [bundle.manifest.artifact(name) for name in dict.fromkeys(formats)]
+
+
+def _read_golden(bundle: Bundle) -> _Golden:
+    golden = bundle.manifest.golden
+    inputs = _read(bundle, golden.input, bundle.manifest.input.shape[1:])
+    reference = _read(bundle, golden.outputs.get("reference"), bundle.manifest.output.shape[1:])
+    if len(inputs) == 0 or len(inputs) != len(reference):
+        raise BundleError(
+            f"{bundle.path} has {len(inputs)} golden inputs and {len(reference)} answers",
+            "build it again",
+        )
+    return _Golden(inputs, reference)
+
+
+def _read(bundle: Bundle, file: str | None, shape: tuple[int, ...]) -> Array:
+    """Read an array [N, *shape] of the bundle."""
+    try:
+        if file is None:
+            raise ValueError("it is not listed")
+        return arrays.read(bundle.path / file, shape, rows=bundle.manifest.golden.images)
+    except (OSError, ValueError) as exc:
+        raise BundleError(
+            f"golden array {file or 'of the float model'} in {bundle.path} cannot be used: "
+            f"{documents.reason(exc)}",
+            "build the bundle again",
+        ) from exc
+
+
+Runners = dict[tuple[str, str], native.RunnerSet]
+
+
+def _build_runners(
+    processors: Sequence[Processor | None], formats: Sequence[str], say: Progress
+) -> Runners:
+    """Return the native runners of emulated processors, by ABI and format."""
+    abis = dict.fromkeys(processor.abi for processor in processors if processor)
+    return {
+        (abi, runner.format): runner
+        for abi in abis
+        for runner in native.build(abi, formats, lambda text: say(0, 1, text))
+    }
+
+
+@contextmanager
+def _workspace(inputs: Array) -> Iterator[Path]:
+    """Give a folder with the golden inputs in a file, as runners read them."""
+    try:
+        with files.temporary_folder() as work:
+            (work / "in.bin").write_bytes(inputs.astype("<f4").tobytes())
+            yield work
+    except OSError as exc:
+        raise OutputError(
+            f"cannot write {exc.filename or 'a temporary file'}: {exc.strerror or exc}",
+            "make space there, or point TMPDIR to another folder",
+        ) from exc
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One format that answers the golden inputs.
+
+    Attributes:
+        work: folder for the files of runners.
+    """
+
+    bundle: Bundle
+    artifact: Artifact
+    golden: _Golden
+    work: Path
+
+    def measure(self, processor: Processor | None, runners: Runners) -> ProcessorRow:
+        """Run the format on a processor and compare; a runner that fails is a row that fails."""
+        row = ProcessorRow(
+            format=self.artifact.format,
+            quantize=self.artifact.quantize,
+            processor=processor.name if processor else HOST,
+            runtime=self.artifact.runtime.name,
+            images=len(self.golden.inputs),
+            passed=False,
+        )
+        try:
+            runtime, answers = self._answer(processor, runners)
+        except RunError as exc:
+            return row.model_copy(update={"error": exc.message})
+        if not np.isfinite(answers).all():
+            error = "it answered with numbers that are not finite"
+            return row.model_copy(update={"runtime": runtime, "error": error})
+        comparisons = self._compare(answers)
+        return row.model_copy(
+            update={
+                "runtime": runtime,
+                "parity": tuple(store.refer(comparison) for comparison in comparisons),
+                "golden_max_abs": self._golden_max_abs(answers),
+                "answers_sha256": hashlib.sha256(answers.astype("<f4").tobytes()).hexdigest(),
+                "passed": all(comparison.passed for comparison in comparisons),
+            }
+        )
+
+    def _answer(self, processor: Processor | None, runners: Runners) -> tuple[str, Array]:
+        """Return name and version of the runtime, and the answers [N, classes]."""
+        out = self.work / "out.bin"
+        request = Request(
+            format=self.artifact.format,
+            model=str((self.bundle.path / self.artifact.file).resolve()),
+            input=str(self.work / "in.bin"),
+            shape=(1, *self.golden.inputs.shape[1:]),
+            out=str(out),
+            warmup=0,
+            warmup_seconds=0.0,
+            iters=1,
+            min_seconds=0.0,
+            max_seconds=1.0,
+            threads=1,
+            rows=len(self.golden.inputs),
+        )
+        command: Sequence[str] = drive.PYTHON
+        if processor is not None:
+            runner = runners[processor.abi, self.artifact.format]
+            command = emulation.command(runner, processor, self.work / processor.name)
+        transcript = drive.run(
+            local.open(None), request, drive.environment(1), command, SILENCE_SECONDS
+        )
+        answers = np.frombuffer(out.read_bytes(), dtype="<f4")
+        if answers.size != self.golden.reference.size:
+            raise RunError(
+                f"{self.artifact.format}: {answers.size} numbers instead of "
+                f"{self.golden.reference.size}",
+                "build the bundle again",
+            )
+        name = self.artifact.runtime.name
+        versions = transcript.start.versions if transcript.start else {}
+        shaped = answers.reshape(self.golden.reference.shape).astype(np.float32)
+        return f"{name} {versions.get(name, '')}".strip(), shaped
+
+    def _compare(self, answers: Array) -> list[Comparison]:
+        """Compare with the graph and the float model, by the limits of the build."""
+        limits = {c.against: c.thresholds for c in self.artifact.parity}
+        rights: list[tuple[verify.Against, Array]] = [("float reference", self.golden.reference)]
+        graph = self.bundle.manifest.golden.graphs.get(self.artifact.format)
+        if graph is not None:
+            shape = self.golden.reference.shape[1:]
+            rights.insert(0, ("quantized graph", _read(self.bundle, graph, shape)))
+        return [
+            verify.compare(against, right, answers, limits.get(against, {}))
+            for against, right in rights
+        ]
+
+    def _golden_max_abs(self, answers: Array) -> float | None:
+        file = self.bundle.manifest.golden.outputs.get(self.artifact.format)
+        if file is None:
+            return None
+        built = _read(self.bundle, file, self.golden.reference.shape[1:])
+        return float(np.abs(built - answers).max())
+
+
+def _refer(processor: Processor | None) -> ProcessorRef:
+    if processor is None:
+        machine = platform.machine()
+        abi = {"aarch64": "arm64-v8a", "arm64": "arm64-v8a"}.get(machine, machine)
+        return ProcessorRef(name=HOST, abi=abi, about=_hostinfo.describe(), emulator=None)
+    return ProcessorRef(
+        name=processor.name,
+        abi=processor.abi,
+        about=processor.about,
+        emulator=emulation.find_emulator(processor.abi).name,
+    )

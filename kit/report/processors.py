@@ -1,0 +1,124 @@
+"""What a report shows of `kit verify`: the same answers on every processor, or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from kit.report import labels, text
+from kit.report.cells import Cell, Head, Line
+from kit.report.tables import Table
+from kit.report.text import NONE
+from kit.results.schema import ArtifactRef, ParityRef, ProcessorRef, ProcessorRow, ProcessorsResult
+
+GRAPH, FLOAT = "quantized graph", "float reference"
+
+Results = Sequence[ProcessorsResult]
+
+
+def overview(results: Results) -> Table:
+    """Return a table of processors and formats: SQNR against the float model, and equality."""
+    processors = {p.name: p for result in results for p in result.processors}
+    groups = [(result, group) for result in results for group in _by_format(result)]
+    several = len({result.bundle.hash for result in results}) > 1
+    columns = tuple(
+        labels.name(group[0].format, group[0].quantize)
+        + (f" of {result.bundle.name}" if several else "")
+        for result, group in groups
+    )
+    lines = tuple(
+        Line(_processor_head(processor), tuple(_cell(group, name) for _, group in groups))
+        for name, processor in processors.items()
+    )
+    caption = "SQNR against the float model, dB"
+    return Table("processors", caption, columns, lines, "Processor")
+
+
+def _processor_head(processor: ProcessorRef) -> Head:
+    marks = ("emulated",) if processor.emulator else ()
+    return Head(processor.name, processor.about, "", marks)
+
+
+def details(results: Results) -> Table:
+    """Return every number of every processor."""
+    columns = (
+        "Processor",
+        "SQNR against the graph, dB",
+        "Same answer, %",
+        "SQNR against float, dB",
+        "Same answer, %",
+        "Against the build",
+    )
+    lines = []
+    for result in results:
+        processors = {processor.name: processor for processor in result.processors}
+        lines += [
+            Line(_head(result, row), _numbers(row, processors[row.processor]))
+            for row in result.rows
+        ]
+    return Table("processors-details", "Answers on each processor", columns, tuple(lines))
+
+
+def write_sentence(results: Results) -> str:
+    """Return in one sentence whether the answers are the same everywhere."""
+    failed = [row for result in results for row in result.rows if not row.passed]
+    if failed:
+        named = ", ".join(f"{row.format} on {row.processor}" for row in failed)
+        return f"Falls short on some processors: {named}."
+    count = len(_names(results))
+    equal = all(
+        len({row.answers_sha256 for row in group}) == 1
+        for result in results
+        for group in _by_format(result)
+    )
+    what = "are equal bit for bit" if equal else "hold their limits"
+    return f"The answers of every format {what} on {text.count(count, 'processor')}."
+
+
+def _names(results: Results) -> list[str]:
+    return list(dict.fromkeys(p.name for result in results for p in result.processors))
+
+
+def _by_format(result: ProcessorsResult) -> Iterator[list[ProcessorRow]]:
+    for name in dict.fromkeys(row.format for row in result.rows):
+        yield [row for row in result.rows if row.format == name]
+
+
+def _head(result: ProcessorsResult, row: ProcessorRow) -> Head:
+    subject: ArtifactRef | None = labels.artifact(result.bundle, row.format)
+    quantize = subject.quantize if subject else row.quantize
+    how = labels.method(quantize, result.bundle)
+    note = ", ".join(part for part in (how, result.bundle.name) if part)
+    return Head(labels.name(row.format, quantize), note, labels.tone(row.format, quantize))
+
+
+def _cell(rows: Sequence[ProcessorRow], processor: str) -> Cell:
+    row = next((row for row in rows if row.processor == processor), None)
+    if row is None:
+        return Cell(NONE)
+    parity = _against(row, FLOAT)
+    if parity is None:
+        return Cell("failed", "no answer", "bad")
+    if not row.passed:
+        return Cell(text.decibels(parity.sqnr_db), "falls short", "bad")
+    return Cell(text.decibels(parity.sqnr_db), _difference(row), "good")
+
+
+def _numbers(row: ProcessorRow, processor: ProcessorRef) -> tuple[Cell, ...]:
+    cells = [Cell(row.processor, ", ".join(filter(None, (processor.about, processor.emulator))))]
+    for against in (GRAPH, FLOAT):
+        parity = _against(row, against)
+        if parity is None:
+            cells += [Cell(NONE), Cell(NONE)]
+        else:
+            cells += [Cell(text.decibels(parity.sqnr_db)), Cell(text.percent(parity.agreement))]
+    return (*cells, Cell(row.error or _difference(row)))
+
+
+def _against(row: ProcessorRow, against: str) -> ParityRef | None:
+    return next((parity for parity in row.parity if parity.against == against), None)
+
+
+def _difference(row: ProcessorRow) -> str:
+    if row.golden_max_abs is None:
+        return NONE
+    return "bit-equal" if row.golden_max_abs == 0 else f"max abs {row.golden_max_abs:.2g}"

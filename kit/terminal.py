@@ -1,0 +1,225 @@
+"""The only way to stdout and stderr, for everything that kit shows.
+
+What is shown often comes from outside. Here it is made fit (`kit.text`), and rich reads no
+markup in it; here a reader that has gone and a full disk become errors. A test refuses other ways.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from kit.errors import OutputError
+from kit.text import one_line, printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+PIPE_WIDTH = 120  # columns where there is no terminal to fit in
+
+
+class ReaderGone(Exception):
+    """Whoever read our output has gone: there is nothing left to do."""
+
+
+def echo(text: object = "", err: bool = False) -> None:
+    """Print text and the end of its line.
+
+    Raises:
+        ReaderGone: nobody reads it any more.
+        OutputError: it cannot be written.
+    """
+    stream = sys.stderr if err else sys.stdout
+    if stream is not None:  # closed by who started us
+        _Checked(stream).write_all(f"{printable(str(text))}\n")
+
+
+def print_json(value: object, indent: int | None = None) -> None:
+    """Print a value as JSON, in ASCII: control characters are escaped.
+
+    Raises:
+        ReaderGone, OutputError: see `echo`.
+    """
+    echo(json.dumps(value, indent=indent))
+
+
+def print_error(message: str, hint: str) -> None:
+    """Print an error on stderr: lines of a message that are not its first are set in.
+
+    Raises:
+        ReaderGone, OutputError: see `echo`.
+    """
+    echo(error_lines(message, hint), err=True)
+
+
+def error_lines(message: str, hint: str) -> str:
+    """Return an error as it is printed; no text in it can pass for another error."""
+    first, *rest = printable(message).split("\n")
+    inner = (line if line.startswith("  ") else f"  {line}" for line in rest)
+    return "\n".join([f"kit: {first}", *inner, f"hint: {one_line(hint)}"])
+
+
+def ask_secret(question: str) -> str:
+    """Ask a person for a password, on stderr."""
+    return str(click.prompt(one_line(question), hide_input=True, err=True))
+
+
+def failure(exc: OSError, stream: TextIO | None = None) -> ReaderGone | OutputError:
+    """Return what it means that a stream, stdout if None, cannot be written to."""
+    if isinstance(exc, BrokenPipeError):
+        return ReaderGone()
+    return OutputError(
+        f"cannot write to {_name(stream or sys.stdout)}: {exc.strerror or exc}",
+        "make space there, or send the output elsewhere",
+    )
+
+
+def _name(stream: TextIO) -> str:
+    """Return which stream it is, and the file behind it where the system tells."""
+    name = "stderr" if stream is sys.stderr else "stdout"
+    try:
+        return f"{name} ({Path(f'/proc/self/fd/{stream.fileno()}').readlink()})"
+    except (OSError, ValueError):
+        return name
+
+
+def flush() -> None:
+    """Write what is left of stdout and stderr, so that a failure is noticed.
+
+    Raises:
+        ReaderGone, OutputError: see `echo`.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            _Checked(stream).flush()
+
+
+def abandon() -> None:
+    """Let Python not fail once more when it flushes at its end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+        except (OSError, ValueError, AttributeError):  # closed, or none of the system's
+            continue
+
+
+def console(err: bool = False, width: int | None = None) -> Console:
+    """Return rich's console, which shows all text as it is.
+
+    Args:
+        err: for stderr.
+        width: columns to have at least; where there is no terminal, at least `PIPE_WIDTH`.
+    """
+    made = _console_class()
+    stream: Any = _Checked((sys.stderr if err else sys.stdout) or StringIO())
+    options: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
+    found: Console = made(file=stream, stderr=err, **options)
+    least = max(width or 0, 0 if found.is_terminal else PIPE_WIDTH)
+    return found if found.width >= least else made(file=stream, width=least, **options)
+
+
+def print_table(table: Any, widest: int | None = None) -> None:
+    """Print a table on stdout.
+
+    Args:
+        table: rich's, or anything that it can print.
+        widest: columns up to which nothing of it is cut: a narrow terminal wraps its lines instead.
+    """
+    shown = console()
+    if widest is not None:
+        whole = shown.measure(table, options=shown.options.update(width=widest))
+        shown = console(width=whole.maximum)
+    shown.print(table)
+
+
+@contextmanager
+def progress(auto_refresh: bool = True) -> Iterator[Progress]:
+    """Give bars on stderr, which are drawn only where that is a terminal."""
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    shown = console(err=True)
+    bars = Progress(
+        TextColumn("{task.description}", style="progress.description", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=shown,
+        transient=True,
+        auto_refresh=auto_refresh,
+        disable=not shown.is_terminal,
+    )
+    with bars:
+        yield bars
+
+
+class _Checked:
+    """A stream whose failures to write are kit's errors."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write_all(self, text: str) -> None:
+        """Write and flush."""
+        self.write(text)
+        self.flush()
+
+    def write(self, text: str) -> int:
+        """Write text; letters that the stream's encoding lacks become question marks."""
+        with self._mapped():
+            try:
+                return self._stream.write(text)
+            except UnicodeEncodeError:
+                encoding = self._stream.encoding or "ascii"
+                return self._stream.write(text.encode(encoding, "replace").decode(encoding))
+
+    def flush(self) -> None:
+        """Flush."""
+        with self._mapped():
+            self._stream.flush()
+
+    @contextmanager
+    def _mapped(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as exc:
+            raise failure(exc, self._stream) from exc
+
+
+def _console_class() -> Any:
+    from rich.console import Console
+    from rich.segment import Segment
+
+    class Safe(Console):
+        """Cleans what is measured, so that columns fit, and then all that is printed."""
+
+        def render_str(self, text: str, **options: Any) -> Any:
+            return super().render_str(printable(text), **options)
+
+        def render(self, renderable: Any, options: Any = None) -> Iterable[Segment]:
+            for segment in super().render(renderable, options):
+                if segment.control or segment.text.isprintable():
+                    yield segment
+                else:
+                    yield Segment(printable(segment.text), segment.style)
+
+    return Safe

@@ -1,0 +1,153 @@
+"""One format that fails does not take the others with it, and everything says so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import rewrite
+
+import kit
+from kit import bundle, cache, cli, lower
+from kit.errors import PARTIAL, BundleError, VerificationFailed
+from kit.manifest import Comparison, FailedFormat
+from kit.pipeline import _parity
+from kit.report.write import write
+from kit.results import store
+
+SMALL = {
+    "weights": "random",
+    "width": 0.35,
+    "resolution": 64,
+    "observer": "percentile",
+    "corrections": "none",
+    "formats": ("lite", "onnx"),
+}
+LINE = ["build", "mobilenet_v2", "--weights", "random", "--width", "0.35", "--input", "64",
+        "--observer", "percentile", "--corrections", "none", "--format", "lite,onnx"]  # fmt: skip
+
+
+@pytest.fixture
+def faulty(monkeypatch, tmp_path):
+    """ONNX Runtime answers with the wrong sign; no runtime here has a fault of its own."""
+    monkeypatch.setenv("KIT_CACHE", str(tmp_path / "cache"))
+    real = lower.read_answer
+
+    def negated(job_file: Path):
+        file = job_file.parent / "onnx.runtime.npy"
+        if job_file.name == "onnx.json":
+            np.save(file, -np.load(file))
+        return real(job_file)
+
+    monkeypatch.setattr(lower, "read_answer", negated)
+
+
+@pytest.mark.slow
+def test_the_bundle_holds_what_passed_and_says_what_failed(faulty, tmp_path, capsys):
+    target = tmp_path / "out"
+    assert cli.run([*LINE, "-o", str(target)]) == PARTIAL == 10
+    shown = capsys.readouterr()
+    assert "onnx failed: onnx does not compute what the quantized graph computes" in shown.err
+    assert [line.split()[1:4] for line in shown.out.splitlines() if "onnx" in line] == [
+        ["onnx", "│", "failed"]
+    ]
+    built = kit.load_bundle(target)
+    assert [a.format for a in built.manifest.artifacts] == ["lite"]
+    assert list(built.manifest.qconfig) == ["lite"]
+    (failure,) = built.manifest.failed
+    assert (failure.format, failure.stage) == ("onnx", "verification")
+    assert not list(target.rglob("*onnx*"))
+    with pytest.raises(BundleError, match="no onnx file: its verification failed"):
+        kit.measure(built, ["onnx"])
+    # The file itself is right: its float arithmetic agrees with the graph.
+    assert "the same file computed in float: agreement" in failure.reason
+    assert "run by onnxruntime" in failure.reason
+    assert failure.hint.startswith("the file is right")
+    assert not cache.folder().exists() or not list(cache.folder().glob("[!.]*"))
+
+
+@pytest.mark.slow
+def test_all_or_nothing_writes_nothing(faulty, tmp_path, capsys):
+    target = tmp_path / "out"
+    assert cli.run([*LINE, "-o", str(target), "--all-or-nothing"]) == 5
+    assert "onnx does not compute" in capsys.readouterr().err
+    assert not target.exists()
+
+
+@pytest.mark.slow
+def test_a_bundle_of_nothing_is_an_error(faulty, tmp_path):
+    recipe = kit.make_recipe("mobilenet_v2", **{**SMALL, "formats": ("onnx",)})
+    with pytest.raises(VerificationFailed, match="onnx does not compute"):
+        kit.build(recipe, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def partial(tiny_bundle, tmp_path_factory):
+    """The tiny bundle without its ONNX file, as if that had failed."""
+
+    def change(fields) -> None:
+        fields["artifacts"] = tuple(a for a in fields["artifacts"] if a.format == "lite")
+        reason = "ONNX Runtime cannot run it\n  with a second line"
+        fields["failed"] = (
+            FailedFormat(format="onnx", stage="lowering", reason=reason, hint="leave it out"),
+        )
+
+    return rewrite(tiny_bundle, tmp_path_factory.mktemp("partial") / "partial", {}, change)
+
+
+def test_bench_says_what_failed_and_measures_the_others(partial, tmp_path, capsys):
+    output = tmp_path / "result.json"
+    assert cli.run(["bench", str(partial.path), "--quick", "-o", str(output)]) == 0
+    note = "onnx is not in the bundle, its build failed: ONNX Runtime cannot run it\n"
+    assert note in capsys.readouterr().err
+    result = store.read(output)
+    assert [run.format for run in result.runs] == ["lite"]
+    page = write([result], tmp_path / "report").markdown.read_text(encoding="utf-8")
+    assert "**Failed to build: onnx of partial.** ONNX Runtime cannot run it." in page
+
+
+def test_verify_says_what_failed(partial, capsys):
+    assert cli.run(["verify", str(partial.path)]) == 0
+    assert "onnx is not in the bundle, its build failed" in capsys.readouterr().err
+
+
+def test_the_manifest_of_an_older_kit_has_no_failures(tiny_bundle, tmp_path):
+    """Schema 1 knew neither failed formats nor the answers of graphs."""
+    old = rewrite(tiny_bundle, tmp_path / "old", {})
+    raw = json.loads((old.path / "bundle.json").read_text())
+    raw["schema_version"] = 1
+    del raw["failed"], raw["golden"]["graphs"]
+    (old.path / "bundle.json").write_text(json.dumps(raw))
+    loaded = bundle.load(old.path)
+    assert loaded.manifest.failed == ()
+    assert kit.verify_processors(loaded).rows[0].passed
+
+
+def comparison(against):
+    return Comparison(against=against, images=1, max_abs=1, sqnr_db=1, agreement=0, passed=False,
+                      thresholds={})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "against", "kernels", "says"),
+    [
+        ({}, "float reference", False, "calibrate with pictures like those the model will see"),
+        ({}, "float reference", True, "the file is right"),
+        ({}, "quantized graph", False, "the runtime or its exporter is at fault"),
+        ({"quantize": "none"}, "float reference", False, "the runtime or its exporter is at fault"),
+        ({"calibrate": "p"}, "float reference", False, "`kit analyze` says which layers"),
+        (
+            {"calibrate": "p", "granularity": "per-tensor"},
+            "float reference",
+            False,
+            "quantize with one scale per channel",
+        ),
+        ({"quantize": "dynamic"}, "float reference", False, "`kit analyze` says which layers"),
+    ],
+)
+def test_a_hint_asks_for_nothing_that_is_there_already(changes, against, kernels, says):
+    recipe = kit.make_recipe("mobilenet_v2", **changes)
+    assert _parity._hint(recipe, comparison(against), kernels).startswith(says)

@@ -1,0 +1,198 @@
+"""No byte of a bundle is unpickled or executed: each of its files in turn holds a payload."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import shutil
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bundle_samples import draw_labelled, make, net
+
+import kit
+from kit import bundle as bundles
+from kit import cache, cli, formats
+from kit.bench import answers
+from kit.bundle import REFERENCE, Bundle
+from kit.errors import KitError
+from kit.formats._contract import predict
+from kit.manifest import Golden
+
+FORMATS = ("lite", "executorch", "onnx")
+
+
+class Payload:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.marker),)
+
+
+def plain(marker: Path, old: bytes) -> bytes:
+    return pickle.dumps(Payload(marker))
+
+
+def saved(marker: Path, old: bytes) -> bytes:
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(Payload(marker), buffer)
+    return buffer.getvalue()
+
+
+def array(marker: Path, old: bytes) -> bytes:
+    """An array of objects, which NumPy would unpickle."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([Payload(marker)], dtype=object), allow_pickle=True)
+    return buffer.getvalue()
+
+
+def inside(marker: Path, old: bytes) -> bytes:
+    """The old file with a payload in place of each pickle in it, where it is an archive."""
+    if not zipfile.is_zipfile(io.BytesIO(old)):
+        return old + pickle.dumps(Payload(marker))
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(old)) as source, zipfile.ZipFile(buffer, "w") as target:
+        for name in source.namelist():
+            data = source.read(name)
+            if name.endswith((".pkl", ".pt")):
+                data = pickle.dumps(Payload(marker), protocol=2)
+            target.writestr(name, data)
+    return buffer.getvalue()
+
+
+PAYLOADS = (plain, saved, array, inside)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Bundle:
+    """A bundle with every kind of file, and with the reference of an older kit beside it."""
+    folder = tmp_path_factory.mktemp("payloads")
+    labels = [f"class {index}" for index in range(7)]
+    made = make(folder / "whole", {name: net() for name in FORMATS}, labels=labels)
+    inputs = np.random.default_rng(3).normal(size=(2, 3, 32, 32)).astype(np.float32)
+    np.save(made.path / "golden/input.npy", inputs)
+    names = (REFERENCE, *FORMATS)
+    for name in names:
+        logits = predict(formats.get(name).load(made.file(name), 1), inputs)
+        np.save(made.path / f"golden/{name}.npy", logits)
+    golden = Golden(
+        input="golden/input.npy",
+        images=2,
+        source="noise",
+        outputs={name: f"golden/{name}.npy" for name in names},
+        graphs={name: f"golden/{name}.npy" for name in FORMATS},
+    )
+    return hashed(made.path, golden=golden)
+
+
+def hashed(folder: Path, **changes: object) -> Bundle:
+    """Write the manifest anew, as whoever made the bundle could."""
+    manifest = bundles._parse(folder, (folder / "bundle.json").read_bytes())
+    fields = {name: getattr(manifest, name) for name in type(manifest).model_fields}
+    del fields["files"]
+    bundles.write_manifest(folder, {**fields, **changes})
+    return bundles.load(folder)
+
+
+FILES = (
+    "reference.safetensors", "reference.pt2", "labels.txt", "golden/input.npy",
+    *(f"golden/{name}.npy" for name in (REFERENCE, *FORMATS)),
+    *(f"model{formats.get(name).INFO.suffix}" for name in FORMATS),
+)  # fmt: skip
+
+
+def use(bundle: Bundle, pictures: Path) -> None:
+    """Do with a bundle what its user does; what is refused is refused."""
+    uses = [lambda: kit.evaluate(bundle, pictures, limit=1), bundle.labels]
+    for name in (REFERENCE, *FORMATS):
+        uses += [
+            lambda name=name: formats.get(name).load(bundle.file(name), 1),
+            lambda name=name: answers.load(bundle, name),
+        ]
+        if name != REFERENCE:
+            uses.append(lambda name=name: formats.get(name).describe(bundle.file(name)))
+    for one in uses:
+        with suppress(KitError):
+            one()
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+@pytest.mark.parametrize("name", FILES)
+def test_no_file_of_a_bundle_is_unpickled(whole, name, payload, tmp_path):
+    import torch
+
+    folder = tmp_path / "bundle"
+    shutil.copytree(whole.path, folder)
+    marker = tmp_path / "ran"
+    if name == "reference.pt2":
+        (folder / "reference.safetensors").unlink()
+        batch = torch.export.Dim("batch", min=1)
+        program = torch.export.export(
+            net(), (torch.rand(2, 3, 32, 32),), dynamic_shapes=({0: batch},)
+        )
+        torch.export.save(program, folder / name)
+    (folder / name).write_bytes(payload(marker, (folder / name).read_bytes()))
+    try:
+        bundle = hashed(folder)
+    except KitError:
+        assert not marker.exists()
+        return
+    use(bundle, draw_labelled(tmp_path / "pictures"))
+    assert not marker.exists(), f"{name} was unpickled"
+
+
+def test_the_payloads_would_be_noticed(tmp_path):
+    for number, payload in enumerate((plain, inside)):
+        marker = tmp_path / str(number)
+        pickle.loads(payload(marker, b""))
+        assert marker.is_dir()
+
+
+@pytest.mark.slow
+def test_the_commands_run_nothing_of_a_bundle(whole, tmp_path, capsys):
+    """Also not in the children that they start."""
+    pictures = draw_labelled(tmp_path / "pictures")
+    for name in FILES:
+        if name == "reference.pt2":
+            continue
+        folder = tmp_path / name.replace("/", "-")
+        shutil.copytree(whole.path, folder)
+        marker = tmp_path / "ran"
+        (folder / name).write_bytes(inside(marker, (folder / name).read_bytes()))
+        with suppress(KitError):  # of what is refused as soon as it is read
+            hashed(folder)
+        for words in (
+            ["eval", str(folder), "--images", str(pictures), "--limit", "1"],
+            ["bench", str(folder), "--quick", "--format", "reference,lite,executorch,onnx"],
+            ["verify", str(folder)],
+        ):
+            assert cli.run(words) in (0, 4, 5, 6), f"{name}: {words[0]}"
+            assert not marker.exists(), f"{words[0]} ran {name}"
+            assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_training_checkpoint_in_the_cache_is_no_pickle_to_run(tmp_path, monkeypatch):
+    import hashlib
+
+    from kit.pipeline._checkpoints import FILE, Checkpoints
+
+    monkeypatch.setenv("KIT_CACHE", str(tmp_path))
+    checkpoints, marker = Checkpoints("k"), tmp_path / "ran"
+    for payload in (plain, saved):
+        data = payload(marker, b"")
+        checkpoints.folder.mkdir(parents=True, exist_ok=True)
+        (checkpoints.folder / FILE).write_bytes(hashlib.sha256(data).digest() + data)
+        state, note = checkpoints.load()
+        assert state is None
+        assert "damaged" in note
+        assert not marker.exists()
+    assert cache.folder() == tmp_path

@@ -1,0 +1,80 @@
+"""What a program says of versions does not replace what this machine knows."""
+
+from __future__ import annotations
+
+import json
+import platform
+
+import native_samples
+import pytest
+from conftest import FAST
+
+import kit
+from kit.bench import measure
+from kit.bench.runner import Runner
+from kit.devices import local
+from kit.errors import RunError
+from kit.runners import protocol
+
+
+class Lying:
+    """A job whose program reports other versions, with a checksum that is right."""
+
+    def __init__(self, job, versions):
+        self._job, self._versions = job, versions
+
+    def __getattr__(self, name):
+        return getattr(self._job, name)
+
+    def poll(self):
+        lines, code = self._job.poll()
+        return [self._changed(line) for line in lines], code
+
+    def _changed(self, line):
+        event = json.loads(line)
+        if event["event"] != "start":
+            return line
+        event["versions"] |= self._versions
+        del event["crc"]
+        return protocol.seal(json.dumps(event))
+
+
+def lying(**versions: str) -> local.LocalDevice:
+    device = local.LocalDevice()
+    start = device.start
+    device.start = lambda *args: Lying(start(*args), versions)
+    return device
+
+
+def versions_of(device, tiny_bundle, kind) -> dict[str, str]:
+    (result,) = measure.measure_all([tiny_bundle], ["onnx"], FAST, None, device, kind)
+    return result.runs[0].context.versions
+
+
+def test_a_program_cannot_replace_what_is_known_here(tiny_bundle) -> None:
+    device = lying(kit="9.9", python="2.7", onnxruntime="1.0")
+    found = versions_of(device, tiny_bundle, "python")
+    assert found["kit"] == kit.__version__
+    assert found["python"] == platform.python_version()
+    assert found["onnxruntime"] == "1.0"  # nobody else knows it
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changed", [{"onnxruntime": "9.9"}, {"kit": "9.9"}])
+def test_a_native_runner_is_the_one_that_was_started(changed, tiny_bundle) -> None:
+    runner = native_samples.runner("onnx")
+    with pytest.raises(RunError, match=r"reports \w+ 9\.9, and the one that was started has"):
+        versions_of(lying(**changed), tiny_bundle, "native")
+    found = versions_of(lying(extra="x"), tiny_bundle, "native")
+    assert found == {
+        "kit": kit.__version__,
+        "onnxruntime": runner.runtime_version,
+        "python": platform.python_version(),
+        "runner": found["runner"],
+    }
+
+
+def test_a_version_that_is_missing_is_no_match() -> None:
+    runner = Runner(("x",), "native", {"torch": "2.8.0"})
+    with pytest.raises(RunError, match=r"reports torch of no version"):
+        runner.check_versions({"runner": "native"})

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 import kit
 from kit import files
 from kit.errors import BuildError, OutputError
+from kit.files import read
 from kit.runners import _assemble, _backends, _elf, _toolchain, _wheels, protocol
 
 __all__ = ["ABIS", "FORMATS", "RunnerSet", "build", "compile_program", "find", "listed"]
@@ -211,7 +212,7 @@ def _record(
 def _load(folder: Path) -> RunnerSet | None:
     """Return the runner in a folder, None if it is not there or not whole."""
     try:
-        record = _Record.model_validate_json((folder / RECORD).read_bytes())
+        record = _Record.model_validate_json(read(folder / RECORD, 2**20))
         sizes = {name: (folder / name).stat().st_size for name in record.files}
     except (OSError, ValidationError):
         return None

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from kit.devices import _condition, _parse
-from kit.devices._limits import LOOK_BYTES, MIB
+from kit.devices._limits import LINE_BYTES, LOOK_BYTES, MIB
 from kit.devices._transport import quote
 from kit.errors import DeviceError, RunError
 from kit.results.schema import Condition
@@ -24,6 +24,14 @@ _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0  # seconds; each look takes the devi
 _PAUSE_SHARE = 0.2  # of the time that passed: so late, at most, the end is seen
 CONDITION_SECONDS = 5.0
 _STDERR_BYTES = 8192
+# Passes on so much and says if there is more. Android 8 has no `head -c`; of a pipe, `dd` may
+# read less than a block.
+_BLOCK = 4096
+_MORE = f"\n{_MARK} more\n"
+_CUT = (
+    f"{{ dd bs={_BLOCK} count={LOOK_BYTES // _BLOCK} 2>/dev/null; "
+    f"[ $(dd bs=1 count=1 2>/dev/null | wc -c) -eq 0 ] || {{ echo; echo {_MARK} more; }}; }}"
+)
 # Numbers of processes begin anew when a device does.
 _BOOT = "cat /proc/sys/kernel/random/boot_id 2>/dev/null"
 
@@ -72,7 +80,7 @@ class AdbJob:
         """Return complete lines since the last call, and the exit code or None.
 
         Raises:
-            RunError: a line is longer than `LOOK_BYTES`.
+            RunError: a line is longer than any runner's.
             DeviceError: another kit has taken the device.
             DeviceLost: the device was started anew meanwhile, or see `Transport`.
         """
@@ -84,10 +92,10 @@ class AdbJob:
             self._sampled = time.monotonic()
             condition = _condition.parse(head, self._began)
             self.conditions += [condition] if condition else []
-        *lines, _ = output.split("\n")
+        is_cut = output.endswith(_MORE)
+        *lines, rest = output.removesuffix(_MORE).split("\n")
         self._lines += len(lines)
-        is_cut = len(output.encode(errors="replace")) >= LOOK_BYTES  # and the rest waits
-        if is_cut and not lines:
+        if not lines and len(rest.encode()) > LINE_BYTES:
             raise too_long()
         return lines, None if is_cut else self._code(head)
 
@@ -118,7 +126,7 @@ class AdbJob:
             # after the exit code no output comes.
             f"kill -0 {self.pid} 2>/dev/null && echo {_MARK} alive; "
             f"echo {_MARK} rc $(cat rc 2>/dev/null); "
-            f"echo {_MARK} out; tail -n +{self._lines + 1} out | head -c {LOOK_BYTES}; }}"
+            f"echo {_MARK} out; tail -n +{self._lines + 1} out | {_CUT}; }}"
         )
 
     def _check_restart(self, head: str) -> None:
@@ -193,6 +201,6 @@ def _start(
 def too_long() -> RunError:
     """Return the error for a line that no runner prints."""
     return RunError(
-        f"the runner prints a line of more than {LOOK_BYTES // MIB} MiB",
+        f"the runner prints a line of more than {LINE_BYTES // MIB} MiB",
         "use the runner that belongs to this kit; if you do, please report it",
     )

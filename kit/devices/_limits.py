@@ -9,7 +9,8 @@ from __future__ import annotations
 MIB = 1 << 20
 
 ANSWER_BYTES = 8 * MIB  # of one command: its stdout and stderr together
-LOOK_BYTES = 4 * MIB  # of a job's stdout that is taken at one look; also of its longest line
+LOOK_BYTES = 6 * MIB  # of a job's stdout that is taken at one look
+LINE_BYTES = 4 * MIB  # of a job's line; two seconds of samples of the smallest model take 3.3
 BACKLOG_BYTES = 64 * MIB  # of a job's stdout that may wait to be read
 STDERR_BYTES = 64 * MIB  # of a job on this machine, where it fills the temporary folder
 DEVICES = 256  # that an adb server may list

@@ -22,7 +22,7 @@ from kit import files
 from kit.devices import _hostinfo
 from kit.devices._contract import Device
 from kit.devices._job import too_long
-from kit.devices._limits import BACKLOG_BYTES, LOOK_BYTES, MIB, STDERR_BYTES
+from kit.devices._limits import BACKLOG_BYTES, LINE_BYTES, LOOK_BYTES, MIB, STDERR_BYTES
 from kit.errors import DeviceError, OutputError, RunError, UsageError
 from kit.results.schema import Condition, Context, DeviceRef
 
@@ -211,7 +211,7 @@ class LocalJob:
         data = os.pread(self._stdout.fileno(), min(waiting, LOOK_BYTES), self._read)
         self._read += len(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > LOOK_BYTES:
+        if len(self._rest) > LINE_BYTES:
             raise too_long()
         all_read = len(data) == waiting
         return [line.decode(errors="replace") for line in lines], code if all_read else None

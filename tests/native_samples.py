@@ -59,7 +59,7 @@ def emulated(root: Path) -> Command:
 
     def command(found: RunnerSet) -> list[str]:
         try:
-            return emulation.command(found, "cortex-a76", root)
+            return emulation.command(found, emulation.find_processor("cortex-a76"), root)
         except MissingTool as exc:
             pytest.skip(exc.message)
 

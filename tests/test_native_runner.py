@@ -86,7 +86,8 @@ def test_without_an_arm_cpuinfo_it_says_so_instead_of_crashing(tmp_path) -> None
 
 def emulated_as(processor: str, name: str, root: Path) -> list[str]:
     try:
-        return emulation.command(samples.arm_runner(name), processor, root)
+        found = emulation.find_processor(processor)
+        return emulation.command(samples.arm_runner(name), found, root)
     except MissingTool as exc:
         pytest.skip(exc.message)
 

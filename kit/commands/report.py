@@ -26,7 +26,7 @@ from kit.errors import ResultError
 def command(results: tuple[Path, ...], folder: Path) -> None:
     """Turn result files into Markdown and an HTML page.
 
-    RESULT is a file written by `kit bench -o` or `kit eval -o`, or a folder of such files.
+    RESULT is a file that bench, eval or verify wrote with -o, or a folder of such files.
     Latency and accuracy, of any number of bundles and in any order, merge into one report:
     rows are joined by the bundle's hash and the format. Measurements of different settings
     stand apart.

@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from io import BufferedRandom, BufferedReader
 from pathlib import Path
+from typing import IO
 
 _PART = re.compile(r"\.(.+)\.kit-[0-9a-f]{16}\.part", re.DOTALL)
 _OLD = re.compile(r"\.(.+)\.kit-[0-9a-f]{16}\.old", re.DOTALL)
@@ -45,7 +46,7 @@ def temporary_folder() -> Iterator[Path]:
     Raises:
         OSError: it cannot be made.
     """
-    root = Path(tempfile.gettempdir())
+    root = temporary_root()
     sweep(root)
     path, lock = _new_folder(lambda: root / f"kit-{secrets.token_hex(8)}", _PRIVATE)
     try:
@@ -53,6 +54,20 @@ def temporary_folder() -> Iterator[Path]:
     finally:
         shutil.rmtree(path, ignore_errors=True)
         os.close(lock)
+
+
+def temporary_root() -> Path:
+    """Return the folder for temporary files: ``$TMPDIR``, or the system's."""
+    return Path(tempfile.gettempdir())
+
+
+def nameless_file() -> IO[bytes]:
+    """Return a new file without a name: it is gone when it is closed, however its owner ends.
+
+    Raises:
+        OSError: it cannot be made in the folder for temporary files.
+    """
+    return tempfile.TemporaryFile()
 
 
 @contextmanager

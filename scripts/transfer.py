@@ -108,9 +108,10 @@ def _fine_tune(folder: Path, weights: Path, epochs: int) -> None:
             loss.backward()
             optimizer.step()
             schedule.step()
-    part = weights.with_suffix(".part")
-    torch.save(model.state_dict(), part)
-    part.rename(weights)
+    from kit import files
+
+    with files.replacing_file(weights) as file:
+        torch.save(model.state_dict(), file)
 
 
 def _take_over(model: nn.Module) -> None:

@@ -265,3 +265,21 @@ def test_size_and_digest(tmp_path):
         3,
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
     )
+
+
+OTHER_WAYS = (
+    "tempfile",
+    "mkstemp",
+    "mkdtemp",
+    "TemporaryFile",
+    "TemporaryDirectory",
+    "getpid()}.part",
+)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[1] / "kit").rglob("*.py")), ids=lambda path: path.stem
+)
+def test_temporary_names_are_made_in_one_place(path):
+    text = path.read_text(encoding="utf-8")
+    assert path.name == "files.py" or not [way for way in OTHER_WAYS if way in text]

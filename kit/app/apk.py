@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kit import files
 from kit.app import axml
 from kit.app.contract import is_app_id
 from kit.app.signing import PAGE
@@ -109,10 +109,10 @@ def _page(name: str, data: bytes) -> int | None:
     parts = name.split("/")
     if parts[0] != "lib" or len(parts) < 3 or parts[1] in _NARROW:
         return None
-    with tempfile.NamedTemporaryFile(prefix="kit-", suffix=".so") as file:
-        file.write(data)
-        file.flush()
-        return _elf.read(Path(file.name)).alignment
+    with files.temporary_folder() as folder:
+        file = folder / "library.so"
+        file.write_bytes(data)
+        return _elf.read(file).alignment
 
 
 def check(entries: list[Entry]) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from kit import files
 from kit.app import tools
 from kit.app.artifacts import COPY, Artifact
 from kit.errors import MissingTool, OutputError
@@ -37,32 +36,30 @@ def _resolve(artifact: Artifact, say: Say) -> Path:
 
 
 def _fetch(artifact: Artifact, folder: Path) -> None:
-    part = folder / f".{artifact.name}.{os.getpid()}.part"
     # -U: a refusal of yesterday would be remembered.
     words = [tools.find("mvn"), "-B", "-U", COPY, f"-Dartifact={artifact.coordinates}"]
     try:
-        part.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run(
-            [*words, f"-DoutputDirectory={part}"],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-            cwd=part,
-        )
-        if done.returncode != 0 or not (part / artifact.file).is_file():
-            raise MissingTool(
-                f"Maven did not serve {artifact.coordinates}: {_reason(done.stdout + done.stderr)}",
-                "check the network and ~/.m2/settings.xml",
+        with files.folder_beside(folder / artifact.file) as part:
+            done = subprocess.run(
+                [*words, f"-DoutputDirectory={part}"],
+                capture_output=True,
+                text=True,
+                errors="replace",
+                stdin=subprocess.DEVNULL,
+                cwd=part,
             )
-        (part / artifact.file).replace(folder / artifact.file)
+            if done.returncode != 0 or not (part / artifact.file).is_file():
+                raise MissingTool(
+                    f"Maven did not serve {artifact.coordinates}: "
+                    f"{_reason(done.stdout + done.stderr)}",
+                    "check the network and ~/.m2/settings.xml",
+                )
+            (part / artifact.file).replace(folder / artifact.file)
     except OSError as exc:
         raise OutputError(
             f"cannot write to {folder}: {exc.strerror or exc}",
             "make space there, or point XDG_CACHE_HOME to another folder",
         ) from exc
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _reason(said: str) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from kit import files
 from kit.app import tools
 from kit.app.contract import MINIMUM_SDK
 from kit.errors import BuildError, InputError, OutputError
@@ -46,8 +45,8 @@ def debug_key() -> Key:
 def _make(file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-            made = Path(folder) / file.name
+        with files.folder_beside(file, private=True) as folder:
+            made = folder / file.name
             words = [tools.find("keytool"), "-genkeypair", "-keystore", str(made)]
             words += ["-storetype", "PKCS12", "-storepass", _DEBUG_PASSWORD, "-alias", "kit"]
             # RSA: its signatures are the same each time, so equal APKs have equal bytes.
@@ -103,12 +102,9 @@ def _compiled(apksig: Path) -> Path:
     key = hashlib.sha256(text + apksig.name.encode() + tools.java_version().encode())
     folder = tools.cache() / f"sign-{key.hexdigest()[:12]}"
     if not (folder / "Sign.class").is_file():
-        part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-        words = [tools.find("javac"), "-cp", str(apksig), "-d", str(part), str(_PROGRAM)]
-        try:
+        with files.folder_beside(folder) as part:
+            words = [tools.find("javac"), "-cp", str(apksig), "-d", str(part), str(_PROGRAM)]
             tools.run(words, "javac")
             if not folder.is_dir():
                 part.rename(folder)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
     return folder

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -161,13 +160,15 @@ def check_output(output: Path, folder: bool) -> None:
     Raises:
         OutputError: the folder cannot be made or written to, or something else is there.
     """
+    from kit.files import check_writable
+
     place = output if folder else output.parent
     if not folder and output.exists() and not output.is_file():
         # A device such as /dev/null would be replaced by a file.
         raise OutputError(f"cannot write {output}: it is no file", "choose a file with -o")
     try:
         place.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=place).close()
+        check_writable(place)
     except OSError as exc:
         raise OutputError(
             f"cannot write to {place}: {exc.strerror}",

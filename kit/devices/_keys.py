@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import os
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from kit import files
 from kit.errors import DeviceError
 
 
@@ -60,8 +60,8 @@ def _make(path: Path) -> None:
     from adb_shell.auth.keygen import keygen
 
     path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".kit-") as private:
-        new = Path(private) / "adbkey"
+    with files.folder_beside(path, private=True) as private:
+        new = private / "adbkey"
         keygen(str(new))
         new.chmod(0o600)
         with suppress(FileExistsError):

@@ -14,11 +14,12 @@ import secrets
 import struct
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import IO, Protocol
 
+from kit import files
 from kit.devices import _errors
 from kit.devices._limits import ANSWER_BYTES, MIB, shorten
 from kit.devices._patience import Deadline, transfer_seconds
@@ -164,7 +165,7 @@ class StreamTransport(ABC):
             DeviceError: it is larger, or the device sends more than it announced.
             OutputError: it cannot be written here.
         """
-        with _Whole(file) as part, self._guard(), closing(self._sync(limit)) as stream:
+        with _written(file) as write, self._guard(), closing(self._sync(limit)) as stream:
             announced = self._announced(stream, source)
             if announced > limit:
                 raise DeviceError(
@@ -181,7 +182,7 @@ class StreamTransport(ABC):
                         f"{self.serial!r} announced {announced} bytes of {source}, and sends more",
                         "measure again; restart the device if it happens again",
                     )
-                part.write(data)
+                write(data)
 
     def _announced(self, stream: Stream, source: str) -> int:
         """Return the size of a file as the device states it; 0 where it has none."""
@@ -253,37 +254,29 @@ def _unreadable(file: Path, exc: OSError) -> InputError:
     return InputError(f"cannot read {file}: {exc.strerror}", "check the path and its permissions")
 
 
-class _Whole:
-    """A file that is written under another name and renamed at the end, or not at all."""
+@contextmanager
+def _written(file: Path) -> Iterator[Callable[[bytes], None]]:
+    """Give what writes to a file, which takes its place when the block ends without error.
 
-    def __init__(self, target: Path) -> None:
-        self._target = target
-        self._part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with ExitStack() as stack:
+        with _mapped(file):
+            opened = stack.enter_context(files.replacing_file(file))
 
-    def __enter__(self) -> _Whole:
-        try:
-            self._file = self._part.open("xb")
-        except OSError as exc:
-            raise self._error(exc) from exc
-        return self
+        def write(data: bytes) -> None:
+            with _mapped(file):
+                opened.write(data)
 
-    def write(self, data: bytes) -> None:
-        try:
-            self._file.write(data)
-        except OSError as exc:
-            raise self._error(exc) from exc
+        yield write
+        with _mapped(file):
+            stack.close()
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            self._file.close()
-            if kind is None:
-                self._part.replace(self._target)
-        except OSError as exc:
-            raise self._error(exc) from exc
-        finally:
-            self._part.unlink(missing_ok=True)
 
-    def _error(self, exc: OSError) -> OutputError:
-        return OutputError(
-            f"cannot write {self._target}: {exc.strerror}", "make space, or choose another folder"
-        )
+@contextmanager
+def _mapped(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise OutputError.of(exc, file, "make space, or choose another folder") from exc

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 import kit
+from kit import files
 from kit.devices import _condition, _facts, _lock, _parse, _settings, _store
 from kit.devices._again import Again
 from kit.devices._facts import DeviceFacts
@@ -268,8 +268,8 @@ class AdbFolder:
 
     def write(self, name: str, data: bytes) -> str:
         """Write a file into the folder."""
-        with tempfile.TemporaryDirectory(prefix="kit-") as folder:
-            file = Path(folder) / "data"
+        with files.temporary_folder() as folder:
+            file = folder / "data"
             file.write_bytes(data)
             self._transport.push(file, self.path(name))
         return self.path(name)
@@ -280,8 +280,8 @@ class AdbFolder:
 
     def read(self, name: str, limit: int) -> bytes:
         """Return the content of a file in the folder, of up to `limit` bytes."""
-        with tempfile.TemporaryDirectory(prefix="kit-") as folder:
-            file = Path(folder) / "data"
+        with files.temporary_folder() as folder:
+            file = folder / "data"
             self._transport.pull(self.path(name), file, limit)
             return file.read_bytes()
 

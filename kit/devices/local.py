@@ -8,7 +8,6 @@ import platform
 import resource
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -64,7 +63,7 @@ class LocalDevice:
             try:
                 path = stack.enter_context(files.temporary_folder())
             except OSError as exc:
-                raise _no_space(Path(tempfile.gettempdir()), exc) from exc
+                raise _no_space(files.temporary_root(), exc) from exc
             yield LocalFolder(path)
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> LocalJob:
@@ -183,8 +182,8 @@ class LocalJob:
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._read, self._rest = 0, b""
-        self._stdout: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by kill()
-        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        self._stdout: IO[bytes] = files.nameless_file()
+        self._stderr: IO[bytes] = files.nameless_file()
         try:
             self._process = subprocess.Popen(
                 list(command),

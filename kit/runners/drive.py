@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from kit import files
 from kit.devices._contract import Device, Job
 from kit.errors import RunError
 from kit.runners import protocol
@@ -205,7 +205,7 @@ def _hint(transcript: Transcript, code: int, is_local: bool) -> str:
         return "use the runner that belongs to this kit"
     if code == Exit.OUTPUT:
         if is_local:
-            folder = tempfile.gettempdir()
+            folder = files.temporary_root()
             return f"make space in {folder}, where runners write, or point TMPDIR to another folder"
         return "make space on the device, for example with `kit clean`"
     if code == Exit.AFFINITY:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -19,6 +18,7 @@ import kit
 from bench_quantization import environments, inputs, own, peers, scores
 from bench_quantization.inputs import Setup
 from bench_quantization.scores import Row, Score
+from kit import files
 from kit.errors import KitError, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -180,13 +180,9 @@ def _tell(arguments: argparse.Namespace, facts: dict[str, Any], rows: list[Row])
 
 
 def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        files.write(path, text)
     except OSError as exc:
-        part.unlink(missing_ok=True)
         raise OutputError(f"cannot write {path}: {exc.strerror}", "choose another -o") from exc
 
 

@@ -10,7 +10,6 @@ and none of the wheel's code runs.
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import shutil
 import stat
@@ -284,7 +283,6 @@ def _tags(pin: Pin) -> list[str]:
 
 
 def _run(command: list[str]) -> None:
-    environment = {k: v for k, v in os.environ.items() if k != "UV_NO_VERIFY_HASHES"}
     try:
         done = subprocess.run(
             command,
@@ -294,7 +292,6 @@ def _run(command: list[str]) -> None:
             stdin=subprocess.DEVNULL,
             timeout=_TIMEOUT,
             check=False,
-            env=environment,
         )
     except subprocess.TimeoutExpired as exc:
         raise FetchError(f"not done after {_TIMEOUT:.0f} s") from exc

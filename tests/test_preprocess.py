@@ -98,6 +98,29 @@ def test_a_picture_of_too_many_pixels(side):
         decode(bytes(header), "big.png")
 
 
+def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size():
+    """Phones have sensors of 200 million pixels."""
+    left = Image.new("RGB", (5000, 6000), "red")
+    picture = Image.new("RGB", (10_000, 6000), "blue")
+    picture.paste(left, (0, 0))
+    found = decode(encode(picture, "JPEG"), "phone.jpg")
+    assert found.size == (5000, 3000)
+    whole = to_array(Image.blend(picture, picture, 0), pre(256, 224))
+    assert np.abs(to_array(found, pre(256, 224)) - whole).max() < 0.1
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert decode(encode(picture, "JPEG", exif=exif), "x").size == (3000, 5000)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [("PNG", {}), ("JPEG", {"progressive": True}), ("WEBP", {})]
+)
+def test_other_large_pictures_are_refused(kind, options):
+    data = encode(Image.new("RGB", (10_000, 6000)), kind, **options)
+    with pytest.raises(PictureError, match="big has 10000x6000 pixels, more than 50 million"):
+        decode(data, "big")
+
+
 def test_a_picture_that_would_fill_the_memory_when_resized():
     with pytest.raises(PictureError, match=r"line\.png has 256x256000000 pixels, more than 50"):
         to_array(Image.new("RGB", (1, 1_000_000)), pre(256, 224), "line.png")

@@ -19,7 +19,8 @@ from kit.errors import MissingTool
 from kit.runners import drive, emulation, native
 from kit.runners._toolchain import ABIS
 from kit.runners.native import RunnerSet
-from kit.runners.protocol import Request, Transcript
+from kit.runners.protocol import Request
+from kit.runners.transcript import Transcript
 
 SHAPE = (1, 3, 96, 96)
 HERE = next((abi.name for abi in ABIS.values() if abi.native), None)

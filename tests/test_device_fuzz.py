@@ -19,7 +19,8 @@ from kit.bundle import MANIFEST, Bundle
 from kit.devices import local
 from kit.errors import BundleError, KitError, RunError
 from kit.runners import drive
-from kit.runners.protocol import Request, Transcript
+from kit.runners.protocol import Request
+from kit.runners.transcript import Transcript
 
 SEED = 5
 # Damaged files of each kind; bundle.json and runner output get more, as they cost nothing.

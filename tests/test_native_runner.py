@@ -20,7 +20,7 @@ import pytest
 from kit import formats
 from kit.devices import local
 from kit.errors import MissingTool, RunError
-from kit.runners import drive, emulation, native, profile, protocol
+from kit.runners import _etdump, drive, emulation, native, profile, protocol
 from kit.runners.protocol import Exit, Request
 
 pytestmark = pytest.mark.slow
@@ -340,6 +340,20 @@ def test_a_damaged_profile_is_an_error(kind, content, tmp_path) -> None:
     (tmp_path / "ops").write_bytes(content)
     with pytest.raises(RunError, match=f"the {kind} profile .*ops"):
         profile.read(tmp_path / "ops", kind, 5)
+
+
+@pytest.mark.parametrize(
+    "change", [{"seconds": 0.1}, {"memory_bytes": 64 << 20}, {"file_bytes": 1000}]
+)
+def test_reading_an_etdump_has_limits(change, models, tmp_path) -> None:
+    """As of a file that grows without end when it is read: here a limit is small instead."""
+    dump = tmp_path / "ops"
+    model = models["executorch", "static"]
+    request = replace(samples.request(tmp_path, "executorch", model), profile=str(dump))
+    samples.run(samples.runner("executorch"), request)
+    assert _etdump.read(dump, 5)
+    with pytest.raises(ValueError, match=r"\w"):
+        _etdump.read(dump, 5, _etdump.Limits(**change))
 
 
 # the cache -------------------------------------------------------------------------------

@@ -13,10 +13,11 @@ from test_runner_protocol import LINES, REQUEST
 
 from kit.devices import local
 from kit.errors import DeviceError, RunError
-from kit.runners import drive, protocol
+from kit.runners import drive
+from kit.runners.transcript import Transcript
 
 
-def fake(script: str, silence: float = 60.0) -> protocol.Transcript:
+def fake(script: str, silence: float = 60.0) -> Transcript:
     header = (
         f"import os, sys, time\nlines = {LINES!r}\n"
         "say = lambda *l: print(*l, sep='\\n', flush=True)\n"

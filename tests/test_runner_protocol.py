@@ -15,6 +15,7 @@ import pytest
 from kit.devices import local
 from kit.errors import RunError
 from kit.runners import drive, profile, protocol, python
+from kit.runners import transcript as transcripts
 from kit.runners.protocol import (
     End,
     Exit,
@@ -45,8 +46,8 @@ LINES = [protocol.dump(event) for event in EVENTS]
 REQUEST = Request("onnx", "m", "i", (1, 3, 32, 32), "o", 2, 0.25, 5, 0.0, 9.5, 2)
 
 
-def heard(lines: list[str]) -> protocol.Transcript:
-    transcript = protocol.Transcript()
+def heard(lines: list[str]) -> transcripts.Transcript:
+    transcript = transcripts.Transcript()
     for line in lines:
         transcript.add(line)
     return transcript
@@ -142,10 +143,10 @@ def test_events_out_of_order_are_refused(order: str) -> None:
 
 
 def test_more_samples_than_a_request_can_lead_to_are_refused() -> None:
-    most = protocol.max_samples(REQUEST)
+    most = transcripts.max_samples(REQUEST)
     assert most == 5
-    assert protocol.max_samples(replace(REQUEST, min_seconds=1.0)) == 2_000_005
-    transcript = protocol.Transcript(most)
+    assert transcripts.max_samples(replace(REQUEST, min_seconds=1.0)) == 2_000_005
+    transcript = transcripts.Transcript(most)
     for line in [*LINES[:4], protocol.dump(Iter(ns=(1,) * most))]:
         transcript.add(line)
     with pytest.raises(RunError, match="more than the 5 samples that were possible"):
@@ -153,7 +154,7 @@ def test_more_samples_than_a_request_can_lead_to_are_refused() -> None:
 
 
 def test_noise_is_kept_short_and_ends() -> None:
-    transcript = protocol.Transcript()
+    transcript = transcripts.Transcript()
     for _ in range(100):
         transcript.add("x" * 10_000)
     assert sum(map(len, transcript.noise)) <= 50 * 500

@@ -13,7 +13,7 @@ from kit.errors import RunError
 from kit.results.schema import Operator, Plan, Process
 from kit.runners import drive
 from kit.runners import profile as profiles
-from kit.runners.protocol import Transcript
+from kit.runners.transcript import Transcript
 
 # So that the message tells how many numbers a wrong answer has, unless it has very many.
 _ANSWER_SLACK = 1 << 20

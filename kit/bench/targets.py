@@ -13,7 +13,8 @@ from kit.bundle import REFERENCE, Bundle
 from kit.devices._contract import Folder
 from kit.errors import UsageError
 from kit.results.schema import Operator, Plan, Process
-from kit.runners.protocol import Request, Transcript
+from kit.runners.protocol import Request
+from kit.runners.transcript import Transcript
 
 # Memory is a pass of its own: a few inferences, so that samples are not held meanwhile.
 _FEW: dict[str, Any] = {

@@ -129,7 +129,7 @@ def _connected(
 def warn(device: AdbDevice) -> None:
     """Say on stderr what could not be put in order after a measurement that is whole."""
     for text in device.warnings:
-        terminal.echo(f"{device.ref.serial}: {text}", err=True)
+        terminal.echo(one_line(f"{device.ref.serial}: {text}"), err=True)
 
 
 def _on(device: Device, asked: Asked, update: Progress) -> list[LatencyResult]:

@@ -10,6 +10,7 @@ import click
 
 from kit import terminal
 from kit.commands._numbers import Finite
+from kit.text import one_line
 
 if TYPE_CHECKING:
     from kit.commands._bench import Measured
@@ -187,7 +188,7 @@ def show(measured: Sequence[Measured], as_json: bool, sustained: bool) -> None:
             _latency.table(table)
             _device_tables.show(one.results, table, sustained)
         for line in (*_latency.context(table), *_latency.doubts(table)):
-            terminal.echo(line, err=True)
+            terminal.echo(one_line(line), err=True)
         for result in one.results:
             report_failed(result.bundle.failed)
 

@@ -5,7 +5,6 @@ A server is used when it runs, and never started.
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import select
@@ -118,42 +117,9 @@ class Server:
 
     @cached_property
     def _client(self) -> AdbClient:
-        import adbutils
-        from adbutils.errors import AdbConnectionError
+        from kit.devices import _connection
 
-        class Connection(adbutils.AdbConnection):  # type: ignore[misc]
-            deadline = math.inf
-
-            def _safe_connect(self) -> socket.socket:
-                # The library's would start a server where none runs; that is the user's choice.
-                made: socket.socket = self._create_socket()
-                return made
-
-            def _read_fully(self, n: int) -> bytes:
-                # The library's has a timeout for each piece, which a slow trickle renews.
-                data = bytearray()
-                while len(data) < n:
-                    left = self.deadline - time.monotonic()
-                    if left <= 0:
-                        raise TimeoutError
-                    self.conn.settimeout(left)
-                    try:
-                        piece = self.conn.recv(n - len(data))
-                    except ConnectionResetError:
-                        piece = b""
-                    if not piece:  # of a server that ends; the library takes it for an answer
-                        raise AdbConnectionError("the adb server closed the connection")
-                    data += piece
-                return bytes(data)
-
-        class Client(adbutils.AdbClient):  # type: ignore[misc]
-            def make_connection(self, timeout: float | None = None) -> AdbConnection:
-                connection = Connection(self.host, self.port)
-                connection.conn.settimeout(timeout)
-                connection.deadline = time.monotonic() + (timeout or SILENCE)
-                return connection
-
-        return Client(*self._address)
+        return _connection.client(*self._address)
 
 
 class ServerTransport(StreamTransport):

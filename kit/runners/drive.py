@@ -11,8 +11,8 @@ from pathlib import Path
 from kit import files
 from kit.devices._contract import Device, Job
 from kit.errors import RunError
-from kit.runners import protocol
-from kit.runners.protocol import Exit, Request, Transcript
+from kit.runners.protocol import Exit, Request
+from kit.runners.transcript import Transcript, max_samples
 
 # -P: a `torch.py` in the user's working directory must not become torch.
 PYTHON = (sys.executable, "-P", "-W", "ignore", "-m", "kit.runners.python")
@@ -79,7 +79,7 @@ def _import_path(runner: Sequence[str]) -> dict[str, str]:
 
 def _follow(job: Job, request: Request, silence: float) -> tuple[Transcript, int]:
     """Read a job's events until it ends; return them and its exit code."""
-    transcript, watch = Transcript(protocol.max_samples(request)), _Watch(request, silence)
+    transcript, watch = Transcript(max_samples(request)), _Watch(request, silence)
     not_before = watch.began + request.warmup_seconds + request.min_seconds
     while True:
         lines, code = job.poll()

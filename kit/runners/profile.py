@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,9 +16,8 @@ from typing import Any
 
 from kit.errors import RunError
 from kit.results.schema import MAX_COUNT, MAX_NS
+from kit.runners import _etdump
 
-# What ExecuTorch records around operators; they contain the operators' own times.
-_FRAMES = {"DELEGATE_CALL", "OPERATOR_CALL", "Method::execute", "Method::init"}
 _NUMBER = re.compile(r" #\d+$")
 _NAME_LETTERS = 300
 MAX_BYTES = 16 << 20  # of a file; ONNX Runtime writes 8 KB for each operator of a model
@@ -64,7 +62,7 @@ def read(path: Path, kind: str, samples: int) -> list[Row]:
     Raises:
         RunError: it is no such profile, or holds no operator.
     """
-    readers = {"etdump": _etdump, "onnxruntime": _onnxruntime, "torch": _torch}
+    readers = {"etdump": _of_etdump, "onnxruntime": _onnxruntime, "torch": _torch}
     try:
         rows = _rows(readers[kind](path, samples))
     except Exception as exc:  # a damaged ETDump raises whatever its parser stumbles over
@@ -107,19 +105,9 @@ def _rows(found: _Found) -> list[Row]:
     ]
 
 
-def _etdump(path: Path, samples: int) -> _Found:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that no tensors were recorded, which is on purpose
-        from executorch.devtools import Inspector
-
-        blocks = Inspector(etdump_path=str(path)).event_blocks
-    found = []
-    for event in (event for block in blocks if block.name == "Execute" for event in block.events):
-        if event.name in _FRAMES:
-            continue
-        ms = event.perf_data.raw[-samples:]  # the Inspector's unit
-        found.append((event.name, _NUMBER.sub("", event.name), len(ms), sum(ms) * 1e6))
-    return found
+def _of_etdump(path: Path, samples: int) -> _Found:
+    rows = _etdump.read(path, samples)
+    return [(name, _NUMBER.sub("", name), calls, ns) for name, calls, ns in rows]
 
 
 def _onnxruntime(path: Path, samples: int) -> _Found:

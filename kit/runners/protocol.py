@@ -25,8 +25,8 @@ in the order above, and each but `iter` once. Other lines are noise of the runti
 reader does not know are ignored; another meaning of a known key, or a new option, is a new
 protocol number.
 
-A reader takes what a request can lead to and no more (`Transcript`): a runner may be any
-program on any device.
+A reader takes what a request can lead to and no more (`kit.runners.transcript`): a runner may
+be any program on any device.
 
 History:
     1  the Python runner
@@ -41,8 +41,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from array import array
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Annotated, Literal
 
@@ -52,13 +51,7 @@ from kit.errors import RunError
 from kit.results.schema import MAX_BYTES, MAX_COUNT, MAX_NS, Many
 
 VERSION = 3
-NOISE_LINES = 50  # kept for messages
-_NOISE_LETTERS = 500  # of each that is kept
-_MAX_NOISE = 16 << 20  # letters in all
 _MAX_EVENT = 64 << 10  # letters of an event, but for samples
-# No model is faster: ONNX Runtime takes 3 µs for one of a few numbers.
-_SAMPLES_PER_SECOND = 2_000_000
-_MAX_SAMPLES = 100_000_000  # a day of samples of a millisecond
 
 _Ns = Annotated[int, Field(ge=0, le=MAX_NS)]
 _Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
@@ -214,7 +207,7 @@ class Error(_Event):
 
 
 Event = Start | Load | First | Warm | Iter | Mem | Out | Profile | End | Error
-_ORDER = ("start", "load", "first", "warm", "iter", "mem", "out", "profile", "end", "error")
+ORDER = ("start", "load", "first", "warm", "iter", "mem", "out", "profile", "end", "error")
 _CRC = re.compile(r'(.*),"crc":([0-9]{1,10})\}', re.DOTALL)
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
 
@@ -242,7 +235,7 @@ def parse(line: str) -> Event | None:
     except (ValueError, RecursionError):
         return None
     kind = raw.get("event") if isinstance(raw, dict) else None
-    if not isinstance(kind, str) or kind not in _ORDER:
+    if not isinstance(kind, str) or kind not in ORDER:
         return None
     if kind != "iter" and len(line) > _MAX_EVENT:
         raise RunError(
@@ -279,89 +272,3 @@ def _check_protocol(raw: dict[str, object]) -> None:
             f"the runner speaks protocol {version!r:.40}; this kit speaks {VERSION}",
             "use the runner that belongs to this kit",
         )
-
-
-def max_samples(request: Request) -> int:
-    """Return how many samples a request can lead to."""
-    return min(_MAX_SAMPLES, request.iters + int(request.min_seconds * _SAMPLES_PER_SECOND))
-
-
-@dataclass
-class Transcript:
-    """What a runner reported so far.
-
-    Args:
-        max_samples: see the function of that name.
-
-    Attributes:
-        stage: the last event; empty before the first.
-        samples: nanoseconds; an array, because there may be millions.
-        noise: the first lines that were no event.
-    """
-
-    max_samples: int = _MAX_SAMPLES
-    start: Start | None = None
-    load: Load | None = None
-    first: First | None = None
-    mem: Mem | None = None
-    out: Out | None = None
-    profile: Profile | None = None
-    end: End | None = None
-    error: Error | None = None
-    samples: array[int] = field(default_factory=lambda: array("q"))
-    noise: list[str] = field(default_factory=list)
-    stage: str = ""
-    _noise_letters: int = 0
-
-    def add(self, line: str) -> bool:
-        """Take one line and return whether it was an event.
-
-        Raises:
-            RunError: see `parse`; or an event out of order, or more than the request allows.
-        """
-        event = parse(line)
-        if event is None:
-            self._add_noise(line)
-            return False
-        self._check_order(event.event)
-        self.stage = event.event
-        if isinstance(event, Iter):
-            self._add_samples(event.ns)
-        elif not isinstance(event, Warm):
-            setattr(self, event.event, event)
-        return True
-
-    def _add_noise(self, line: str) -> None:
-        self._noise_letters += len(line) + 1
-        if self._noise_letters > _MAX_NOISE:
-            raise RunError(
-                f"the runner prints more than {_MAX_NOISE >> 20} MiB of lines that are no events",
-                "use the runner that belongs to this kit; if you do, please report it",
-            )
-        if line.strip() and len(self.noise) < NOISE_LINES:
-            self.noise.append(line[:_NOISE_LETTERS])
-
-    def _check_order(self, name: str) -> None:
-        again = name == self.stage and name != "iter"
-        if self.stage and (again or _ORDER.index(name) < _ORDER.index(self.stage)):
-            raise RunError(
-                f"the runner reports {name!r} after {self.stage!r}",
-                "this is a bug in the runner: please report it",
-            )
-
-    def _add_samples(self, samples: tuple[int, ...]) -> None:
-        if len(self.samples) + len(samples) > self.max_samples:
-            raise RunError(
-                f"the runner reports more than the {self.max_samples} samples that were possible",
-                "this is a bug in the runner: please report it",
-            )
-        self.samples.extend(samples)
-
-    def missing(self) -> str | None:
-        """Return what a whole transcript would have and this one has not, or None."""
-        for name in ("start", "load", "first", "mem", "out", "end"):
-            if getattr(self, name) is None:
-                return f"no {name!r} line"
-        if self.end is not None and self.end.count != len(self.samples):
-            return f"{len(self.samples)} of {self.end.count} samples"
-        return None if self.samples else "no samples"

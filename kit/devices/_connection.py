@@ -1,0 +1,61 @@
+"""Connections of adbutils to an adb server, changed in what it gets wrong for us.
+
+adbutils starts a server where none runs, has a timeout for each piece of an answer, and takes a
+connection that was closed for an answer.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from adbutils import AdbClient, AdbConnection
+from adbutils.errors import AdbConnectionError
+
+from kit.devices._patience import SILENCE
+
+
+class Connection(AdbConnection):  # type: ignore[misc]
+    """A connection to a server that runs.
+
+    Attributes:
+        deadline: `time.monotonic()` at which all that is read has to have come.
+    """
+
+    deadline = float("inf")
+
+    def _safe_connect(self) -> socket.socket:
+        made: socket.socket = self._create_socket()
+        return made
+
+    def _read_fully(self, n: int) -> bytes:
+        data = bytearray()
+        while len(data) < n:
+            left = self.deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self.conn.settimeout(left)
+            try:
+                piece = self.conn.recv(n - len(data))
+            except ConnectionResetError:
+                piece = b""
+            if not piece:
+                raise AdbConnectionError("the adb server closed the connection")
+            data += piece
+        return bytes(data)
+
+
+class Client(AdbClient):  # type: ignore[misc]
+    """Makes connections."""
+
+    def make_connection(self, timeout: float | None = None) -> AdbConnection:
+        """Return a connection that has so many seconds for all that is read."""
+        connection = Connection(self.host, self.port)
+        connection.conn.settimeout(timeout)
+        connection.deadline = time.monotonic() + (timeout or SILENCE)
+        return connection
+
+
+def client(host: str, port: int) -> AdbClient:
+    """Return what connects to a server."""
+    return Client(host, port)

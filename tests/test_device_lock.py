@@ -81,6 +81,27 @@ def test_one_of_many_takes_it(device, stale):
         _lock.forget(taken[0])
 
 
+@pytest.mark.parametrize(("age", "broken"), [(1.5, False), (2.5, True)])
+def test_only_one_kit_breaks_a_stale_lock(device, age, broken):
+    """Another one is about to; a claim of one that was stopped meanwhile holds nobody up."""
+    with connected(device.serial) as transport:
+        plant(transport, OTHER, "0")
+        ask(transport, f"mkdir {LOCK}/breaking")
+        held = Held(OTHER, age * STALE_SECONDS, OTHER.split()[0])
+        _lock._break(transport, held, f"{LOCK}.aside")
+        assert ("no" in ask(transport, f"[ -e {LOCK} ] && echo yes || echo no")) == broken
+
+
+def test_a_fresh_lock_is_not_taken_for_the_stale_one(device):
+    """Another kit was faster: it broke the lock, and has the device now."""
+    with connected(device.serial) as transport:
+        token = _lock.take(transport)
+        _lock._break(transport, Held(OTHER, 99.0, OTHER.split()[0]), f"{LOCK}.aside")
+        assert _lock.holds(transport, token)
+        assert "breaking" not in ask(transport, f"ls {LOCK}")
+        _lock.forget(token)
+
+
 @pytest.mark.parametrize(
     ("owner", "beat"),
     [

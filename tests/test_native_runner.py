@@ -382,7 +382,8 @@ def test_old_runners_and_what_a_killed_build_left_are_dropped(monkeypatch, tmp_p
     built = samples.runner("onnx")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     place = tmp_path / "kit" / "runners" / built.abi
-    for age, name in enumerate(["onnx-1", "onnx-2", "onnx-3", "lite-1", ".lite-2.7.part"]):
+    left = f".lite-2.kit-{'0' * 16}.part"
+    for age, name in enumerate(["onnx-1", "onnx-2", "onnx-3", "lite-1", left]):
         (place / name).mkdir(parents=True)
         long_ago = time.time() - 90_000 - age
         os.utime(place / name, (long_ago, long_ago))

@@ -176,10 +176,21 @@ def _held(text: str) -> Held:
 
 
 def _break(transport: Transport, held: Held, aside: str) -> None:
-    """Remove a stale lock, unless another kit was faster and has a fresh one there now."""
+    """Remove a stale lock, unless another kit was faster and has a fresh one there now.
+
+    Who breaks a lock makes a folder in it, which only one can. Without that, a kit that looked
+    at the stale lock could move away the fresh one which another kit put there since. A claim
+    whose kit was stopped in the middle is ignored after a while.
+    """
+    claim = f"{LOCK}/breaking"
+    forgotten = f"rmdir {claim} 2>/dev/null; " if held.age > 2 * STALE_SECONDS else ""
     broken = f"{{ [ ! -s {LOCK}/owner ] || ! grep -q '^[0-9]' {LOCK}/beat 2>/dev/null; }}"
     same = f"grep -q {quote([held.token])} {LOCK}/owner 2>/dev/null" if held.token else broken
-    ask(transport, f"{same} && mv {LOCK} {aside} 2>/dev/null; rm -rf {aside}")
+    ask(
+        transport,
+        f"{forgotten}mkdir {claim} 2>/dev/null && {{ {same} && mv {LOCK} {aside} 2>/dev/null "
+        f"|| rmdir {claim}; }}; rm -rf {aside}",
+    )
 
 
 def _dead(held: Held) -> bool:

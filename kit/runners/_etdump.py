@@ -14,7 +14,6 @@ import resource
 import signal
 import subprocess
 import sys
-import tempfile
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
@@ -49,8 +48,8 @@ def read(path: Path, samples: int, limits: Limits = Limits()) -> list[tuple[str,
         ValueError: the file cannot be read within the limits.
         OSError: there is no space for what is written meanwhile.
     """
-    with tempfile.TemporaryDirectory(prefix="kit-") as folder:
-        answer, log = Path(folder) / "answer", Path(folder) / "log"
+    with files.temporary_folder() as folder:
+        answer, log = folder / "answer", folder / "log"
         with answer.open("wb") as out, log.open("wb") as err:
             numbers = (samples, limits.memory_bytes, limits.file_bytes)
             child = subprocess.Popen(
@@ -58,7 +57,7 @@ def read(path: Path, samples: int, limits: Limits = Limits()) -> list[tuple[str,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                env={**os.environ, "TMPDIR": folder, "PYTHONPATH": os.pathsep.join(sys.path)},
+                env={**os.environ, "TMPDIR": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)},
                 start_new_session=True,
             )
         try:

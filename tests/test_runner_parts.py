@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from kit import formats
 from kit.errors import BuildError, KitError, MissingTool, OutputError, UnknownName
 from kit.runners import _affinity, _elf, _toolchain, _wheels, native, protocol
 
@@ -140,7 +141,7 @@ def test_a_wheel_that_cannot_be_fetched_is_one_sentence(monkeypatch, tmp_path) -
     monkeypatch.setenv("PIP_NO_INDEX", "1")  # as without a network, and at once
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path.parent / "uv"))
-    pin = _wheels.PINS["arm64-v8a", "onnx"]
+    pin = formats.get_format("onnx").native.pins["arm64-v8a"]
     with pytest.raises(MissingTool, match=f"cannot fetch {pin.file}: .*onnxruntime") as caught:
         _wheels.fetch(_wheels.Source(pin, pin.version, None), tmp_path, lambda _: None)
     assert "\n" not in caught.value.message
@@ -155,17 +156,21 @@ def test_a_cache_that_cannot_be_written_is_an_output_error(pin, tmp_path) -> Non
 
 
 def test_every_runner_has_a_pinned_wheel() -> None:
-    assert set(_wheels.PINS) == {(abi, f) for abi in native.ABIS for f in native.FORMATS}
-    assert all(re.fullmatch("[0-9a-f]{64}", pin.sha256) for pin in _wheels.PINS.values())
+    assert native.list_formats() == ("executorch", "lite", "onnx")
+    for name in native.list_formats():
+        pins = formats.get_format(name).native.pins
+        assert set(pins) == set(native.ABIS)
+        assert all(re.fullmatch("[0-9a-f]{64}", pin.sha256) for pin in pins.values())
 
 
 def test_the_pins_are_the_versions_that_kit_asks_for() -> None:
     project = (Path(__file__).parents[1] / "pyproject.toml").read_text()
-    for (abi, name), pin in _wheels.PINS.items():
-        wanted = re.search(rf'"{pin.package}==([^"]+)"', project)
-        assert wanted
-        if (abi, name) != ("arm64-v8a", "lite"):  # see the note in _wheels.py
-            assert pin.version == wanted[1]
+    for name in native.list_formats():
+        for abi, pin in formats.get_format(name).native.pins.items():
+            wanted = re.search(rf'"{pin.package}==([^"]+)"', project)
+            assert wanted
+            if (abi, name) != ("arm64-v8a", "lite"):  # see the note in its native.py
+                assert pin.version == wanted[1]
 
 
 # names, and the two sides of the protocol --------------------------------------------------

@@ -15,7 +15,7 @@ import pytest
 
 from kit import formats
 from kit.errors import BuildError, KitError, MissingTool, OutputError, UnknownName
-from kit.runners import _affinity, _elf, _toolchain, _wheels, native, protocol
+from kit.runners import _affinity, _toolchain, _wheels, elf, native, protocol
 
 ARM, X86 = _toolchain.abi("arm64-v8a"), _toolchain.abi("x86_64")
 HERE = next((abi for abi in (ARM, X86) if abi.native), None)
@@ -29,7 +29,7 @@ def libraries() -> list[Path]:
 
     roots = [Path(p.__file__ or "").parent for p in (np, onnxruntime)]
     found = [file for root in roots for file in sorted(root.rglob("*.so*"))[:4]]
-    return [file for file in found if _elf.is_elf(file)]
+    return [file for file in found if elf.is_elf(file)]
 
 
 # libraries -------------------------------------------------------------------------------
@@ -40,7 +40,7 @@ def test_a_library_is_read_as_readelf_reads_it() -> None:
     if shutil.which("readelf") is None:
         pytest.skip("readelf is not installed")
     for file in libraries():
-        found, text = _elf.read(file), readelf("-d", file)
+        found, text = elf.read_elf(file), readelf("-d", file)
         assert list(found.needed) == re.findall(r"\(NEEDED\).*\[(.*)\]", text)
         assert [found.soname] == (re.findall(r"\(SONAME\).*\[(.*)\]", text) or [None])
         aligned = re.findall(r"^ +LOAD .* (0x[0-9a-f]+)$", readelf("-l", file), re.M)
@@ -48,7 +48,9 @@ def test_a_library_is_read_as_readelf_reads_it() -> None:
         versions = re.findall(r"Name: GLIBC_(\d+)\.(\d+)", readelf("-V", file))
         assert found.glibc == max(((int(a), int(b)) for a, b in versions), default=(0, 0))
         taken = re.findall(r"UND (\w+)@(\S+)", readelf("--dyn-syms", file))
-        wanted = {pair for pairs in found.wanted.values() for pair in pairs.items()}
+        wanted = {
+            pair for pairs in elf.read_needed_symbols(file).values() for pair in pairs.items()
+        }
         assert {(n, v) for n, v in taken} == {(n, v) for n, v in wanted}
 
 
@@ -63,9 +65,9 @@ def test_a_damaged_library_is_an_error(tmp_path) -> None:
     for length in (0, 3, 64, 100, len(whole) // 2):
         (tmp_path / "lib.so").write_bytes(whole[:length])
         with pytest.raises(BuildError, match=r"lib\.so is no library that can be read"):
-            _elf.read(tmp_path / "lib.so")
+            elf.read_elf(tmp_path / "lib.so")
     (tmp_path / "lib.so").write_text("INPUT(libm.so.6)")
-    assert not _elf.is_elf(tmp_path / "lib.so")
+    assert not elf.is_elf(tmp_path / "lib.so")
 
 
 # compilers -------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ import kit
 from kit import files
 from kit.errors import BuildError, OutputError
 from kit.files import read
-from kit.runners import _assemble, _backends, _elf, _toolchain, _wheels, protocol
+from kit.runners import _assemble, _backends, _toolchain, _wheels, elf, protocol
 
 __all__ = ["ABIS", "RunnerSet", "build", "compile_program", "find", "list_formats", "listed"]
 
@@ -245,7 +245,7 @@ def _folder(abi: _toolchain.Abi, format: str, source: _wheels.Source) -> Path:
 def _key(format: str, source: _wheels.Source) -> str:
     """Return a hash of all that shapes a runner: sources, how they are built, the runtime."""
     digest = hashlib.sha256(f"{kit.__version__}\n{protocol.VERSION}\n{source.key}".encode())
-    ours = (_assemble, _backends, _elf, _toolchain, _wheels)
+    ours = (_assemble, _backends, elf, _toolchain, _wheels)
     sources = [Path(module.__file__ or "") for module in ours]
     own = _backends.backend(format).source.parent.glob("*.[ch]*")
     flags = _backends.backend(format)

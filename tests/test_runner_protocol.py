@@ -105,7 +105,7 @@ def test_a_key_that_is_new_is_ignored() -> None:
         '{"event": "iter", "ns": ["fast"]}',
         '{"event": "iter"}',
         '{"event": "mem", "peak_rss": "much"}',
-        '{"event": "profile", "path": "p", "kind": "guess"}',
+        '{"event": "profile", "path": "p", "kind": 3}',
         '{"event": "start", "protocol": 3, "pid": 1, "threads": 1, "versions": {}, "cpus": "x"}',
         '{"event": "load", "ns": 1000000000000000000000000000000}',
         '{"event": "iter", "ns": [5, 1000000000000001]}',

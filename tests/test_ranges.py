@@ -6,7 +6,7 @@ import pytest
 
 from kit.errors import UnknownName
 from kit.manifest import Range
-from kit.quantize import _ranges
+from kit.quantize import _observe, _ranges
 from kit.quantize._observers import NAMES, activation_observer, mse_range, percentile_range
 
 torch = pytest.importorskip("torch")
@@ -122,23 +122,89 @@ def test_no_range_goes_beyond_the_clip_that_makes_the_tensor():
 
 
 @pytest.mark.parametrize(
-    ("errors", "clip", "factor"),
+    ("errors", "factor"),
     [
-        ({1.0: 1.09, 1.4: 1.12, 2.0: 1.6}, 9.0, 1.4),
-        ({1.0: 1.0, 1.4: 0.5, 2.0: 0.4, 2.8: 0.45}, 9.0, 2.8),
-        ({1.0: 1.0, 1.4: 1.1, 2.0: 1.2}, 9.0, 1.4),
-        ({1.0: 1.0, 1.4: 1.2, 0.7: 0.95}, 9.0, 1.0),
-        ({1.0: 1.0, 1.4: 1.2, 0.7: 0.8}, 9.0, 0.7),
-        ({1.0: 1.0, 1.3: 0.5}, 1.3, 1.4),
-        ({1.0: 1.0, 0.7: 0.8}, 1.0, 0.7),
+        ({1.0: 1.09, 1.4: 1.12, 2.0: 1.6}, 1.4),
+        ({1.0: 1.0, 1.4: 0.5, 2.0: 0.4, 2.8: 0.45}, 2.8),
+        ({1.0: 1.0, 1.4: 1.1, 2.0: 1.2}, 1.4),
+        ({1.0: 1.0, 1.4: 1.2, 0.7: 0.95}, 1.0),
+        ({1.0: 1.0, 1.4: 1.2, 0.7: 0.8}, 0.7),
+        ({1.0: 1.0, 1.4: 0.5, 0.7: 0.1}, 1.4),
+        ({1.0: 1.0, 0.7: 0.8}, 0.7),
+        ({1.0: 0.0, 1.4: 0.0, 0.7: 0.0}, 1.0),
     ],
-    ids=["alike", "up", "alike-to-the-least", "hardly-down", "down", "clipped", "at-its-clip"],
+    ids=[
+        *("alike", "up", "alike-to-the-least", "hardly-down", "down", "clipped", "at-its-clip"),
+        "no-effect",
+    ],
 )
-def test_of_two_ranges_that_are_alike_the_wider_is_taken(errors, clip, factor):
-    fake = SimpleNamespace(low=0.0, high=1.0, clip=clip)
-    trial = SimpleNamespace(error=lambda node: errors[fake.high])
-    assert _ranges._best_factor(trial, fake, None) == factor
-    assert (fake.low, fake.high) == (0.0, 1.0)
+def test_of_two_ranges_that_are_alike_the_wider_is_taken(errors, factor):
+    assert _ranges._best_factor(errors) == factor
+
+
+@pytest.mark.parametrize(
+    ("clip", "ends"),
+    [
+        (9.0, {1.0: 1.0, 1.4: 1.4, 2.0: 2.0, 2.8: 2.8, 0.7: 0.7}),
+        (1.3, {1.0: 1.0, 1.4: 1.3, 0.7: 0.7}),
+        (1.0, {1.0: 1.0, 0.7: 0.7}),
+    ],
+)
+def test_what_a_range_does_is_the_gradient_times_the_error_of_rounding(clip, ends):
+    """Squared and added up over the tensor, for each range that the clip leaves different."""
+    torch.manual_seed(0)
+    value, gradient = 1.5 * torch.rand(2, 3, 5), torch.randn(2, 3, 5)
+    gradient[0, 0, 0] = float("nan")
+    trials = _ranges._Trials(SimpleNamespace(low=0.0, high=1.0, clip=clip))
+    trials(value, gradient)
+    trials(value, gradient)
+    assert set(trials.errors) == set(ends)
+    for factor, high in ends.items():
+        levels = torch.linspace(0, high, 256)
+        nearest = levels[(value[..., None] - levels).abs().argmin(-1)]
+        moved = (gradient * (nearest - value)).flatten()[1:].square().sum()
+        assert trials.errors[factor] == pytest.approx(2 * float(moved), rel=1e-3)
+
+
+def test_gradients_are_those_of_all_answers():
+    """On average over the signs, the squared gradient is the sum of the logits' own."""
+    from kit.quantize._graph import fold
+    from kit.quantize._simulate import Simulation
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(8, 6))
+    folded = fold(model.eval())
+    image = torch.randn(1, 1, 4, 4)
+    hidden = model[:2](image).detach().requires_grad_(True)
+    rows = [torch.autograd.grad(model[2:](hidden)[0, i], hidden)[0] for i in range(6)]
+    wanted = torch.stack(rows).square().sum(0)
+    simulation = Simulation(folded, "per-channel", "search")
+    simulation.calibrate(torch.randn(4, 1, 4, 4), 1.0)
+    seen = []
+    for seed in range(400):
+        simulation.differentiate(image, {"1": lambda value, g: seen.append((value, g))}, seed)
+    assert len(seen) == 400
+    torch.testing.assert_close(seen[0][0], hidden.detach())
+    mean = torch.stack([g for _, g in seen]).square().mean(0)
+    torch.testing.assert_close(mean, wanted, rtol=0.35, atol=0.02)
+    assert {float(f.low) for f in simulation.activations.values()} != {0.0}
+    assert all(f.watcher is None for f in simulation.activations.values())
+
+
+def test_an_operator_without_a_gradient_leaves_ranges_as_they_are():
+    from kit.quantize._graph import fold
+    from kit.quantize._simulate import Simulation
+
+    class Counting(Tailed):
+        def forward(self, x):
+            return torch.histc(super().forward(x), 4)[None]
+
+    simulation = Simulation(fold(Counting()), "per-channel", "search")
+    images = torch.rand(4, 1, 64, 64)
+    simulation.calibrate(images, 1.0)
+    before = {name: fake.high for name, fake in simulation.activations.items()}
+    found = _ranges.search(simulation, images)
+    assert {r.name: (r.factor, r.high) for r in found} == {n: (1.0, h) for n, h in before.items()}
 
 
 @pytest.mark.parametrize(
@@ -171,3 +237,35 @@ def test_every_flow_finds_the_ranges(flow):
     options = Options("per-channel", 1.0, "search", ranges=ranges)
     words = static.quantize(folded, flow, images, options).qconfig["ranges"]
     assert int(words.split()[0]) >= 4  # the input, two fused clips, the projection
+
+
+@pytest.mark.parametrize("recognized", [True, False])
+def test_all_pictures_are_shown_only_where_a_tensor_is_not_recognized(recognized, monkeypatch):
+    """What is not recognized has the range that it would have without any that was chosen."""
+    from kit.quantize import _torch_ao
+    from kit.quantize._contract import Options
+    from kit.quantize._graph import fold
+    from kit.quantize._observers import FIRST
+    from kit.quantize._simulate import Simulation
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3), nn.Flatten()).eval()
+    images = torch.randn(8, 3, 6, 6)
+    folded = fold(model)
+    simulation = Simulation(folded, "per-channel", "search")
+    simulation.calibrate(images, 1.5)
+    ranges = _ranges.search(simulation, images)
+    if not recognized:
+        ranges = tuple(r for r in ranges if r.name != "1")
+    shown, show = [], _observe._show
+    monkeypatch.setattr(_observe, "_show", lambda p, i: (shown.append(len(i)), show(p, i)))
+    options = Options("per-channel", 1.5, "search", ranges=ranges)
+    graph = _torch_ao.quantize_static(folded, images, options).graph
+    assert shown == ([FIRST] if recognized else [FIRST, 8])
+    scale = float(graph.get_submodule("0").scale)
+    act = simulation.activations["1"]
+    assert scale == pytest.approx((act.high - act.low) / 255, rel=0.05)
+    output = list(simulation.activations.values())[-1]
+    last = graph.get_submodule("2")
+    assert float(last.scale) == pytest.approx((output.high - output.low) / 255, rel=1e-3)
+    assert last.zero_point == round(-output.low / float(last.scale))

@@ -43,7 +43,7 @@ class Replay:
         """Make the simulation's graph free of operations that overwrite their input."""
         self._simulation = simulation
         self._parts = images.split(max(1, PIXELS // (images.shape[2] * images.shape[3])))
-        _keep_inputs(simulation.graph)
+        simulation.keep_inputs()
         self._nodes: list[Node] = list(simulation.graph.graph.nodes)
         names = {id(fake): name for name, fake in simulation.activations.items()}
         self._activation = [self._named(node, names) for node in self._nodes]
@@ -122,22 +122,3 @@ def arrange(simulation: Simulation, setting: Setting) -> None:
         fake.mode = "quantize" if name in setting.activations else "off"
     for name, weight in simulation.weights.items():
         weight.enabled = name in setting.weights
-
-
-def _keep_inputs(graph: Any) -> None:
-    """Turn `x += y`, ReLU(inplace=True) and the like into operations with a new result."""
-    import operator
-
-    import torch
-
-    plain = {operator.iadd: operator.add, operator.imul: operator.mul, operator.isub: operator.sub}
-    for module in graph.modules():
-        if hasattr(module, "inplace"):
-            module.inplace = False
-    for node in graph.graph.nodes:
-        if node.op == "call_function":
-            node.target = plain.get(node.target, node.target)
-            if node.kwargs.get("inplace"):
-                node.kwargs = {**node.kwargs, "inplace": False}
-        elif node.op == "call_method" and hasattr(torch.Tensor, node.target.rstrip("_")):
-            node.target = node.target.rstrip("_")

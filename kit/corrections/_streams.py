@@ -5,6 +5,7 @@ What a step corrects in a layer is what the next layer sees, so that errors do n
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,11 @@ Rounding = Callable[[Any, "Tensor"], "Tensor"]
 
 
 def correct(
-    model: GraphModule, images: Tensor, rounding: Rounding, kept: Collection[str] = ()
+    model: GraphModule,
+    images: Tensor,
+    rounding: Rounding,
+    kept: Collection[str] = (),
+    step: Callable[[float], None] = lambda done: None,
 ) -> dict[str, Tensor]:
     """Correct the biases of a folded float model in place; return the rounded weights by name.
 
@@ -34,12 +39,16 @@ def correct(
         images: calibration pictures [N, 3, H, W].
         rounding: gives a layer's rounded weight.
         kept: names of the layers that stay float; their weights are used as they are.
+        step: is told the share of the layers that is done, 0..1.
     """
     import torch
 
     rounded: dict[str, Tensor] = {}
+    layers = sum(layer(model, node) is not None for node in model.graph.nodes)
+    passed = itertools.count()
 
     def weight_of(name: str, module: Any, given: Tensor) -> Tensor:
+        step(next(passed) / layers)
         if name in kept:
             own: Tensor = module.weight
             return own

@@ -6,7 +6,7 @@ et al., arXiv 1906.04721, section 4.2, empirical variant).
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from kit.corrections._contract import Info
@@ -18,9 +18,15 @@ if TYPE_CHECKING:
 INFO = Info(summary="take the mean error of rounded weights off the biases", order=30)
 
 
-def apply(model: GraphModule, images: Tensor, granularity: str, kept: Collection[str] = ()) -> None:
+def apply(
+    model: GraphModule,
+    images: Tensor,
+    granularity: str,
+    kept: Collection[str] = (),
+    step: Callable[[float], None] = lambda done: None,
+) -> None:
     """Correct the biases of a folded float model in place."""
     from kit.corrections._streams import correct
     from kit.quantize._simulate import round_weight
 
-    correct(model, images, lambda layer, _: round_weight(layer.weight, granularity), kept)
+    correct(model, images, lambda layer, _: round_weight(layer.weight, granularity), kept, step)

@@ -9,7 +9,7 @@ comes near the clip is left alone, and the others are scaled up to the clip at m
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from kit.corrections._contract import Info
@@ -32,7 +32,13 @@ LARGEST = 64.0
 ROUNDS = 4  # ranges change along a chain of layers; afterwards they hardly move
 
 
-def apply(model: GraphModule, images: Tensor, granularity: str, kept: Collection[str] = ()) -> None:
+def apply(
+    model: GraphModule,
+    images: Tensor,
+    granularity: str,
+    kept: Collection[str] = (),
+    step: Callable[[float], None] = lambda done: None,
+) -> None:
     """Equalize the weight ranges of every pair of a folded float model in place."""
     import torch
 

@@ -11,7 +11,7 @@ channels under one scale, its square root.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from kit.corrections._contract import Info
@@ -29,7 +29,13 @@ HEADROOM = 2.0
 LARGEST = 64.0
 
 
-def apply(model: GraphModule, images: Tensor, granularity: str, kept: Collection[str] = ()) -> None:
+def apply(
+    model: GraphModule,
+    images: Tensor,
+    granularity: str,
+    kept: Collection[str] = (),
+    step: Callable[[float], None] = lambda done: None,
+) -> None:
     """Equalize every convolution pair of a folded float model in place."""
     import torch
 

@@ -7,10 +7,13 @@ calibrate better, and `kit build` says so.
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kit.errors import MissingTool
 from kit.images.preprocess import Array, to_array
 from kit.manifest import Preprocessing
 
@@ -18,6 +21,11 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SOURCE = "crops of three sample photos"
+_FILES = (
+    ("sklearn", "datasets/images/china.jpg"),
+    ("sklearn", "datasets/images/flower.jpg"),
+    ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
+)
 SMALLEST = 0.35  # side of a crop, as a share of the photo's shorter side
 # Recipes' seeds end below 2**32, so no calibration draws the same crops.
 _GOLDEN_SEED = 2**32 + 1
@@ -44,14 +52,30 @@ def crops(n: int, pre: Preprocessing, seed: int) -> Array:
 
 
 def _photos() -> list[Image]:
-    import matplotlib.cbook
-    from PIL import Image
-    from sklearn.datasets import load_sample_images
+    """Return the photos, read as files: importing packages costs 2 s.
 
-    path = matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
-    with Image.open(str(path)) as file:
-        portrait = file.convert("RGB")
-    return [*map(Image.fromarray, load_sample_images().images), portrait]
+    Raises:
+        MissingTool: a package has them no longer.
+    """
+    from PIL import Image
+
+    photos = []
+    for package, name in _FILES:
+        path = _folder(package) / name
+        try:
+            with Image.open(path) as file:
+                photos.append(file.convert("RGB"))
+        except OSError as exc:
+            raise MissingTool(
+                f"the sample photo {name} of {package} cannot be read: {exc}",
+                f"install {package} in the version that kit names",
+            ) from exc
+    return photos
+
+
+def _folder(package: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    return Path(spec.origin).parent if spec and spec.origin else Path(package)
 
 
 def golden(n: int, pre: Preprocessing) -> Array:

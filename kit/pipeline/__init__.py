@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +50,7 @@ def build(
         KitError: one of its subclasses, see `kit.errors`; nothing is left behind.
     """
     path = Path(target)
+    _threads.wait_passively()  # a model of the user's own imports torch as the inputs are read
     progress = progress if _distributed.standing().leads else _silent
     bundle.check_target(path)
     progress("reading the inputs")
@@ -131,9 +131,6 @@ def _begun(
     recipe: Recipe, key: str, pictures: Pictures, folder: Path, progress: Progress
 ) -> Iterator[Work]:
     progress("loading PyTorch and the weights")
-    # Threads that spin while they wait slow everything down beside busy children; OpenMP
-    # reads this when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     inputs = _inputs.of(recipe)
     with files.temporary_folder() as shared, _threads.of_this_machine():
         yield Work(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from kit import golden, models
 from kit.calibration import choose
 from kit.errors import PictureError
-from kit.pipeline import _check, _inputs, _model, _prepare
+from kit.pipeline import _check, _inputs, _model, _prepare, _threads
 from kit.pipeline._work import Progress, Work
 from kit.recipe import Recipe
 
@@ -93,6 +93,7 @@ def float_model(recipe: Recipe, progress: Progress = lambda stage: None) -> Floa
     Raises:
         KitError: the weights or the pictures cannot be used.
     """
+    _threads.wait_passively()
     _check.names(recipe)
     pictures = choose(recipe)
     progress("loading PyTorch and the weights")

@@ -10,7 +10,7 @@ from kit.corrections import _plan
 from kit.errors import VerificationFailed
 from kit.manifest import Calibration
 from kit.pipeline import _keep_float, _training
-from kit.pipeline._work import Work
+from kit.pipeline._work import Work, shares
 
 if TYPE_CHECKING:
     from torch import nn
@@ -64,7 +64,8 @@ def _correct(work: Work, folded: GraphModule, images: Array) -> None:
     for name in work.corrections:
         work.progress(f"correction: {name}")
         step = family.load("corrections", name)
-        step.apply(folded, torch.from_numpy(images), recipe.granularity, work.kept_float)
+        progress = shares(work, f"correction: {name}")
+        step.apply(folded, torch.from_numpy(images), recipe.granularity, work.kept_float, progress)
 
 
 def search_ranges(work: Work, folded: GraphModule, images: Array) -> None:
@@ -82,7 +83,10 @@ def search_ranges(work: Work, folded: GraphModule, images: Array) -> None:
     calibration = torch.from_numpy(images)
     simulation = Simulation(folded, recipe.granularity, recipe.observer)
     simulation.calibrate(calibration, work.pictures.output_margin)
-    work.ranges = _ranges.search(simulation, calibration)
+    work.extremes = {name: fake.extremes() for name, fake in simulation.activations.items()}
+    work.ranges = _ranges.search(
+        simulation, calibration, shares(work, "choosing activation ranges")
+    )
 
 
 def check_calibration(work: Work, folded: GraphModule, images: Array, natural: Array) -> None:
@@ -99,7 +103,9 @@ def check_calibration(work: Work, folded: GraphModule, images: Array, natural: A
         return
     pictures = work.pictures
     work.progress("checking what the calibration covers")
-    found = _coverage.coverage(folded, torch.from_numpy(images), torch.from_numpy(natural))
+    found = _coverage.coverage(
+        folded, torch.from_numpy(images), torch.from_numpy(natural), work.extremes
+    )
     share = f"{100 * found.outside:.2g} % of the values of {found.layer} on natural pictures"
     # Weights of one's own may be for pictures of another kind, which these do not cover.
     if found.outside > _coverage.TOLERATED and work.recipe.weights == "imagenet":

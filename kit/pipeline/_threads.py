@@ -9,6 +9,14 @@ from contextlib import contextmanager
 import psutil
 
 
+def wait_passively() -> None:
+    """Let threads sleep while they wait, before torch is imported, which is when OpenMP reads it.
+
+    Threads that spin slow everything down beside busy children.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
 @contextmanager
 def of_this_machine() -> Iterator[None]:
     """Let torch use this process's cores, and put its number of threads back afterwards.

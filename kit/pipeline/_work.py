@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 
+SECONDS = 5.0  # between two lines about one stage
+
 
 @dataclass
 class Work:
@@ -35,6 +38,8 @@ class Work:
         all_or_nothing: a format that fails is an error, not a part that is missing.
         kept_float: layers that are not quantized.
         ranges: of activations, where the recipe has them chosen by their effect.
+        extremes: least and largest value of each tensor on the calibration pictures, where the
+            ranges were chosen.
     """
 
     recipe: Recipe
@@ -53,5 +58,24 @@ class Work:
     corrections: tuple[str, ...] = ()
     kept_float: tuple[str, ...] = ()
     ranges: tuple[Range, ...] = ()
+    extremes: dict[str, tuple[float, float]] = field(default_factory=dict)
     training: Training | None = None
     warnings: list[str] = field(default_factory=list)
+
+
+def shares(work: Work, stage: str) -> Callable[[float], None]:
+    """Return what tells the progress of a stage that takes long, every few seconds.
+
+    Args:
+        work: the build.
+        stage: its name.
+    """
+    told = [time.monotonic()]
+
+    def step(done: float) -> None:
+        now = time.monotonic()
+        if now - told[0] >= SECONDS and done < 1:
+            told[0] = now
+            work.progress(f"{stage}: {done:.0%}")
+
+    return step

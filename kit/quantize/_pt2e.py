@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kit.errors import BuildError
 from kit.quantize import _words
 from kit.quantize._contract import Options, Quantized
-from kit.quantize._observe import calibrate, impose, widen_output
+from kit.quantize._observe import calibrate
 from kit.quantize._observers import (
     WEIGHT_EPS,
     activation_observer,
@@ -51,9 +51,7 @@ def quantize_static(model: GraphModule, images: Tensor, options: Options, flow: 
         output = functools.partial(
             MinMaxObserver, dtype=_dtype(unsigned), quant_min=low, quant_max=high, eps=EPS
         )
-        calibrate(prepared, images, output)
-        imposed = impose(prepared, options.ranges)
-        widen_output(prepared, options.output_margin)
+        imposed = calibrate(prepared, images, options, output)
         graph = convert_pt2e(prepared)
     _drop_saturated_clips(graph)
     _round_biases(graph)

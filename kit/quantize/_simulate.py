@@ -9,7 +9,8 @@ straight-through estimator gives gradients (Jacob et al., arXiv 1712.05877, sect
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterable
+import operator
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,7 +18,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from kit.quantize._graph import clip_of, is_quantized_later, node_name
-from kit.quantize._observers import activation_observer
+from kit.quantize._observers import FIRST, Looks, Seen, activation_observer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 STEPS = 127  # of a symmetric int8 weight
 LEVELS = 255  # of an 8-bit activation
 BATCH = 8
+
+# Takes a tensor of the network and the gradient for it, of the same shape.
+Watcher = Callable[["Tensor", "Tensor"], None]
 
 
 def round_weight(weight: Tensor, granularity: str) -> Tensor:
@@ -39,6 +43,13 @@ def weight_step(weight: Tensor, granularity: str) -> Tensor:
     flat = weight.flatten(1) if granularity == "per-channel" else weight.reshape(1, -1)
     step = (flat.abs().amax(1) / STEPS).clamp_min(1e-12)
     return step.view(-1, *[1] * (weight.dim() - 1))
+
+
+def round_activation(value: Tensor, low: float, high: float) -> Tensor:
+    """Return a tensor rounded to the 256 levels from `low` to `high`, a new one."""
+    step = (high - low) / LEVELS
+    rounded = (value - low).div_(step).round_().clamp_(0, LEVELS)
+    return rounded.mul_(step).add_(low)
 
 
 class FakeWeight(nn.Module):  # type: ignore[misc]
@@ -63,6 +74,7 @@ class FakeActivation(nn.Module):  # type: ignore[misc]
 
     Attributes:
         mode: ``observe``, ``quantize`` or ``off``.
+        watcher: is shown the tensor and its gradient on every way back, while mode is ``off``.
         clip: the largest value that the tensor can have; infinity if nothing clips it.
     """
 
@@ -70,25 +82,33 @@ class FakeActivation(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.observer = observer
         self.mode = "observe"
+        self.watcher: Watcher | None = None
         self.clip = float("inf")
         self.low = self.high = 0.0
-        self._sum, self._count = 0.0, 0
+        self._looks = Looks()
+        self._first: Seen | None = None
 
     def forward(self, value: Tensor) -> Tensor:
         """Return the value, rounded if so asked."""
         if self.mode == "observe":
             self.observer(value.detach())
-            self._sum += float(value.detach().double().sum())
-            self._count += value.numel()
+            self._looks.add(value.detach())
         if self.mode != "quantize":
-            return value
+            return value if self.watcher is None else _watched(value, self.watcher)
         rounded: Tensor = _Round.apply(value, self.low, self.high)
         return rounded
 
-    def seen(self) -> tuple[float, float, float]:
-        """Return the least, largest and mean value that was observed."""
-        low, high = float(self.observer.min_val), float(self.observer.max_val)
-        return low, high, self._sum / max(self._count, 1)
+    def seen(self) -> Seen:
+        """Return the least, largest and mean value on the first pictures, `FIRST` of them."""
+        return self._looks.seen() if self._first is None else self._first
+
+    def extremes(self) -> tuple[float, float]:
+        """Return the least and the largest value that was observed."""
+        return self._looks.seen()[:2]
+
+    def end_first(self) -> None:
+        """Note what the first pictures showed."""
+        self._first = self._looks.seen()
 
     def freeze(self, margin: float = 1.0) -> None:
         """Take the observed range, widened by `margin`, and begin to quantize."""
@@ -98,21 +118,43 @@ class FakeActivation(nn.Module):  # type: ignore[misc]
         self.mode = "quantize"
 
 
+_PLAIN = {operator.iadd: operator.add, operator.imul: operator.mul, operator.isub: operator.sub}
+
+
 class _Round(torch.autograd.Function):  # type: ignore[misc]
     """Round to 256 levels; gradients pass inside the range only."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, low: float, high: float) -> Tensor:
-        step = (high - low) / LEVELS
         if value.requires_grad:
             ctx.save_for_backward((value >= low) & (value <= high))
-        rounded = (value - low).div_(step).round_().clamp_(0, LEVELS)
-        return rounded.mul_(step).add_(low)
+        return round_activation(value, low, high)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         (inside,) = ctx.saved_tensors
         return grads[0] * inside, None, None
+
+
+def _watched(value: Tensor, watcher: Watcher) -> Tensor:
+    watched: Tensor = _Watch.apply(value, watcher)
+    return watched
+
+
+class _Watch(torch.autograd.Function):  # type: ignore[misc]
+    """Let a tensor through, and show it with its gradient on the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, watcher: Watcher) -> Tensor:
+        ctx.save_for_backward(value)
+        ctx.watcher = watcher
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (value,) = ctx.saved_tensors
+        ctx.watcher(value, grads[0])
+        return grads[0], None
 
 
 class Simulation:
@@ -167,7 +209,10 @@ class Simulation:
         for fake in self.activations.values():
             fake.mode = "observe"
         with torch.no_grad():
-            for part in images.split(BATCH):
+            self.graph(images[:FIRST])
+            for fake in self.activations.values():
+                fake.end_first()
+            for part in images[FIRST:].split(BATCH) if len(images) > FIRST else ():
                 self.graph(part)
         output = list(self.activations)[-1]
         for name, fake in self.activations.items():
@@ -181,9 +226,48 @@ class Simulation:
         for name, weight in self.weights.items():
             weight.enabled = names is None or name in names
 
-    def module_of(self, name: str) -> str:
-        """Return the name of the module in `graph` that rounds an activation."""
-        return self._fakes[name]
+    def keep_inputs(self) -> None:
+        """Turn `x += y`, ReLU(inplace=True) and the like into operations with a new result."""
+        for module in self.graph.modules():
+            if hasattr(module, "inplace"):
+                module.inplace = False
+        for node in self.graph.graph.nodes:
+            if node.op == "call_function":
+                node.target = _PLAIN.get(node.target, node.target)
+                if node.kwargs.get("inplace"):
+                    node.kwargs = {**node.kwargs, "inplace": False}
+            elif node.op == "call_method" and hasattr(torch.Tensor, node.target.rstrip("_")):
+                node.target = node.target.rstrip("_")
+        self.graph.recompile()
+
+    def differentiate(self, images: Tensor, watchers: Mapping[str, Watcher], seed: int) -> None:
+        """Show tensors of the float network, and the gradient of its answers for each.
+
+        The gradient is that of the sum of all logits, each multiplied by 1 or -1 at random: its
+        square is, on average, the sum of the logits' squared gradients.
+
+        Args:
+            images: [N, 3, H, W], whose tensors are all in memory at once.
+            watchers: by the name of the activation.
+            seed: of the signs.
+
+        Raises:
+            NotImplementedError: an operator has no gradient.
+        """
+        self.quantize(())
+        self.keep_inputs()
+        for name, watcher in watchers.items():
+            self.activations[name].watcher = watcher
+        try:
+            with torch.inference_mode(False), torch.enable_grad():
+                logits = self.graph(images.clone().requires_grad_(True))
+                if not logits.requires_grad:
+                    raise NotImplementedError("no gradient leads from the answers to the pictures")
+                drawn = torch.rand(logits.shape, generator=torch.Generator().manual_seed(seed))
+                torch.where(drawn < 0.5, logits, -logits).sum().backward()
+        finally:
+            for name in watchers:
+                self.activations[name].watcher = None
 
     def logits(self, images: Tensor) -> Tensor:
         """Return the answers [N, classes] without gradients."""

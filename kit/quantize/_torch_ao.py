@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit.quantize import _words
 from kit.quantize._contract import Options, Quantized
-from kit.quantize._observe import calibrate, impose, widen_output
+from kit.quantize._observe import calibrate
 from kit.quantize._observers import (
     WEIGHT_EPS,
     activation_observer,
@@ -50,9 +50,7 @@ def quantize_static(model: GraphModule, images: Tensor, options: Options) -> Qua
     with _qnnpack(), torch.inference_mode():
         prepared = prepare_fx(_with_fusable_clips(model), mapping, (images[:1],))
         output = functools.partial(MinMaxObserver, dtype=torch.quint8)
-        calibrate(prepared, images, output)
-        imposed = impose(prepared, options.ranges)
-        widen_output(prepared, options.output_margin)
+        imposed = calibrate(prepared, images, options, output)
         graph = convert_fx(prepared)
     return Quantized(
         graph=graph,

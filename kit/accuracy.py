@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from kit import __version__, formats
 from kit import bundle as bundles
 from kit.bundle import REFERENCE, Bundle
+from kit.devices import local
+from kit.devices._identity import identify
 from kit.errors import PictureError, RunError, UnknownName, UsageError, brief
 from kit.formats._contract import Array, Session
 from kit.images import Picture, PictureSet, Progress, batch, digest, open_set, set_digest
 from kit.results.schema import AccuracyResult, AccuracyRow
-from kit.results.store import describe
+from kit.results.store import describe, find_digest, find_runtime
 
 CHUNK = 16  # pictures in memory at a time, and the batch of the float model
 _TOP = 5
@@ -88,15 +90,19 @@ def measure(
         PictureError: a picture cannot be used.
         RunError: a runtime answered with NaN.
     """
-    tallies = _run(bundle, names, chosen.pictures, progress)
+    identity = identify(local.open(None).fingerprint)
+    threads = _cores()
+    tallies = _run(bundle, names, chosen.pictures, threads, progress)
     return AccuracyResult(
         kit_version=__version__,
         created=datetime.now(UTC),
+        identity=identity,
         bundle=describe(bundle),
         pictures=chosen.source,
         pictures_sha256=chosen.sha256,
         left_out=chosen.left_out,
-        rows=tuple(tally.row(name, _method(bundle, name)) for name, tally in tallies.items()),
+        threads=threads,
+        rows=tuple(_row(bundle, name, tally) for name, tally in tallies.items()),
     )
 
 
@@ -109,8 +115,10 @@ def _names(bundle: Bundle, wanted: Sequence[str] | None) -> list[str]:
     return known if wanted is None else [name for name in known if name in wanted]
 
 
-def _method(bundle: Bundle, name: str) -> str:
-    return "none" if name == REFERENCE else bundle.manifest.artifact(name).quantize
+def _row(bundle: Bundle, name: str, tally: _Tally) -> AccuracyRow:
+    quantize = "none" if name == REFERENCE else bundle.manifest.artifact(name).quantize
+    runtime = f"{find_runtime(bundle, name)} {formats.get(name).version()}"
+    return tally.row(name, quantize, find_digest(bundle, name), runtime)
 
 
 @dataclass(frozen=True)
@@ -245,9 +253,12 @@ def _spread(pictures: list[Picture], limit: int | None) -> list[Picture]:
 
 
 def _run(
-    bundle: Bundle, names: Sequence[str], pictures: list[Picture], progress: Progress | None
+    bundle: Bundle,
+    names: Sequence[str],
+    pictures: list[Picture],
+    threads: int,
+    progress: Progress | None,
 ) -> dict[str, _Tally]:
-    threads = _cores()
     models = {REFERENCE: _reference(bundle, threads)}
     models |= {name: _format(bundle, name, threads) for name in names}
     tallies = {name: _Tally() for name in models}
@@ -331,11 +342,13 @@ class _Tally:
                 self.top1 += int(rank[0] == label)
                 self.top5 += int(label in rank)
 
-    def row(self, name: str, quantize: str) -> AccuracyRow:
+    def row(self, name: str, quantize: str, digest: str, runtime: str) -> AccuracyRow:
         """Return the shares."""
         return AccuracyRow(
             format=name,
             quantize=quantize,
+            artifact_sha256=digest,
+            runtime=runtime,
             images=self.images,
             top1=self.top1 / self.images if self.labelled else None,
             top5=self.top5 / self.images if self.labelled else None,

@@ -168,6 +168,24 @@ def test_what_a_sweep_tries():
     assert [one.options for one in tried][3:5] == ["--threads 6", "--threads 1 --cpus big"]
 
 
+def test_all_settings_of_a_sweep_are_one_measurement(monkeypatch):
+    asked = []
+
+    def measure_all(*arguments, measurement):
+        asked.append(measurement)
+        return []
+
+    monkeypatch.setattr(sweep.measure, "measure_all", measure_all)
+    device = SimpleNamespace(clusters=(LITTLE,))
+    for given in (None, "0f" * 16):
+        asked.clear()
+        sweep.sweep([], None, Plan(), device, lambda *_: None, measurement=given)
+        assert len(asked) == 3
+        assert len(set(asked)) == 1
+        assert given in (None, asked[0])
+        assert len(asked[0]) == 32
+
+
 @pytest.mark.parametrize(
     ("medians", "best"),
     [

@@ -90,6 +90,7 @@ class AppDevice:
     def __init__(self, device: AdbDevice, loaded: Sequence[Bundle], apps: Apps) -> None:
         self._device, self._loaded, self._apps = device, loaded, apps
         self.ref, self.abis = device.ref, device.abis
+        self.fingerprint = device.fingerprint
         self.clusters, self.page = device.clusters, device.page
         self._names: dict[Path, str] = {}
         self._hashes: dict[str, str] = {}

@@ -9,7 +9,7 @@ from typing import Any
 from kit.bench import gates, stability
 from kit.bundle import REFERENCE
 from kit.results import rounds, statistics
-from kit.results.schema import BundleRef, LatencyResult, Run
+from kit.results.schema import BundleRef, Identity, LatencyResult, Run
 from kit.results.statistics import Estimate, Speedup
 
 
@@ -18,6 +18,7 @@ class Row:
     """One format of one bundle, in milliseconds and bytes.
 
     Attributes:
+        identity: of the measurement; None in results before schema 6.
         size: of the model file; None for the reference.
         median: over the processes, with its interval.
         load: median over the processes, as is `first`.
@@ -26,6 +27,7 @@ class Row:
     """
 
     bundle: BundleRef
+    identity: Identity | None
     run: Run
     size: int | None
     median: Estimate
@@ -44,16 +46,17 @@ class Row:
 
 def rows(results: Sequence[LatencyResult]) -> list[Row]:
     """Return the rows of all results, in their order."""
-    return [_row(result.bundle, run) for result in results for run in result.runs]
+    return [_row(result, run) for result in results for run in result.runs]
 
 
-def _row(bundle: BundleRef, run: Run) -> Row:
+def _row(result: LatencyResult, run: Run) -> Row:
     processes = [p.samples_ns for p in run.processes]
     samples = [ns for process in processes for ns in process]
-    sizes = {a.format: a.size for a in bundle.artifacts}
+    sizes = {a.format: a.size for a in result.bundle.artifacts}
     known = run.peak_rss is not None and run.base_rss is not None
     return Row(
-        bundle=bundle,
+        bundle=result.bundle,
+        identity=result.identity,
         run=run,
         size=sizes.get(run.format),
         median=rounds.estimate(run),
@@ -73,6 +76,9 @@ def as_json(row: Row) -> dict[str, Any]:
         "bundle": row.bundle.name,
         "format": run.format,
         "quantize": run.quantize,
+        "artifact_sha256": run.artifact_sha256,
+        "runtime": run.runtime,
+        "measurement": row.identity.measurement if row.identity else None,
         "device": run.device.name,
         "device_kind": run.device.kind,
         "serial": run.device.serial,

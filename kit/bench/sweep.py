@@ -15,6 +15,7 @@ from kit.bench.measure import Progress
 from kit.bench.runner import Kind
 from kit.bundle import Bundle
 from kit.devices._contract import Device
+from kit.devices._identity import new_measurement
 from kit.results import statistics
 from kit.results.schema import LatencyResult, Plan, Run
 
@@ -51,6 +52,7 @@ def sweep(
     device: Device,
     progress: Progress,
     runner: Kind = "auto",
+    measurement: str | None = None,
 ) -> list[LatencyResult]:
     """Measure every setting; each result holds all runs, and what it recommends.
 
@@ -58,6 +60,7 @@ def sweep(
         KitError: as `kit.bench.measure.measure_all`.
     """
     tried = settings(device)
+    measurement = measurement or new_measurement()
     rounds = []
     for index, setting in enumerate(tried, 1):
         mask = cores.mask(setting.cpus, device.clusters)
@@ -69,7 +72,11 @@ def sweep(
         ) -> None:
             progress((n - 1) * total + done, len(tried) * total, f"{of}: {label}")
 
-        rounds.append(measure.measure_all(given, formats, wanted, say, device, runner))
+        rounds.append(
+            measure.measure_all(
+                given, formats, wanted, say, device, runner, measurement=measurement
+            )
+        )
     return [_joined(results, tried) for results in zip(*rounds, strict=True)]
 
 

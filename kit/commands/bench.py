@@ -99,6 +99,7 @@ def command(bundles: tuple[Path, ...], **options: Any) -> None:
     Every sample is kept; what makes the numbers doubtful is said on stderr.
     """
     from kit.commands import _bench
+    from kit.devices._identity import new_measurement
     from kit.results import store
 
     given = tuple(dict.fromkeys(bundles))
@@ -119,6 +120,7 @@ def command(bundles: tuple[Path, ...], **options: Any) -> None:
         profile=options["profile"],
         sweep=options["sweep"] is not None,
         keep=options["keep"],
+        measurement=new_measurement(),
     )
     measured, errors = _bench.run(asked, serials)
     if output is not None:

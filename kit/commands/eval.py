@@ -13,7 +13,17 @@ from kit.errors import UsageError
 if TYPE_CHECKING:
     from kit.results.schema import AccuracyResult, AccuracyRow
 
-_FIELDS = ("format", "images", "top1", "top5", "agreement", "sqnr_db", "images_per_second")
+_FIELDS = (
+    "format",
+    "artifact_sha256",
+    "runtime",
+    "images",
+    "top1",
+    "top5",
+    "agreement",
+    "sqnr_db",
+    "images_per_second",
+)
 _PATH = click.Path(path_type=Path)
 
 
@@ -94,7 +104,8 @@ def command(
     _note(result)
     if as_json:
         rows = [row.model_dump(include=set(_FIELDS)) for row in result.rows]
-        terminal.print_json({"results": rows})
+        identity = result.identity
+        terminal.print_json({"measurement": identity and identity.measurement, "results": rows})
     else:
         _table(result)
     if output is not None:

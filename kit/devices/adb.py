@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import kit
 from kit import files
-from kit.devices import _condition, _facts, _lock, _parse, _settings, _store
+from kit.devices import _condition, _facts, _identity, _lock, _parse, _settings, _store
 from kit.devices._again import Again
 from kit.devices._facts import DeviceFacts
 from kit.devices._job import AdbJob, end_jobs
@@ -71,6 +71,7 @@ class AdbDevice:
             kind=self.facts.kind, name=self.facts.model or "unknown", serial=transport.serial
         )
         self.abis, self.clusters = self.facts.abis, self.facts.clusters
+        self.fingerprint = _identity.fingerprint_device(self.facts)
         self.page = self.facts.page_size
         _check_api(self.facts)
         self.keep = keep

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from kit.report import labels
 from kit.report.contexts import Setting, differences
 from kit.report.rows import Report, Row
 from kit.report.text import count
@@ -32,6 +33,8 @@ def collect(report: Report) -> list[Notice]:
         *_apart(report),
         *_settings(report),
         *_repeated(report),
+        *_evaluated(report),
+        *_verified(report),
         *_without_baseline(report),
         *_pictures(report),
     ]
@@ -114,18 +117,50 @@ def _told(setting: Setting, earlier: Sequence[Setting]) -> str:
 
 
 def _repeated(report: Report) -> Iterator[Notice]:
-    for setting in report.settings:
-        counts = Counter(
-            (row.bundle.hash, row.bundle.name, row.name, row.timing.run.via)
-            for row in report.rows_in(setting)
-            if row.timing
+    """Say that a file was measured several times in one setting, and when."""
+    firsts = {r.timing.subject: r.timing for r in report.rows if r.timing}
+    for timing in firsts.values():
+        rows = report.repeats(timing)
+        moments = dict.fromkeys(r.timing.moment for r in rows if r.timing)
+        if len(rows) > 1:
+            bundles = " and ".join(dict.fromkeys(r.bundle.name for r in rows))
+            yield Notice(
+                f"Measured {len(rows)} times: {rows[0].name} of {bundles}",
+                "Each measurement is a row of its own; their samples are not pooled, and none is "
+                f"chosen for being faster. Measured {' and '.join(moments)}.",
+            )
+
+
+def _evaluated(report: Report) -> Iterator[Notice]:
+    """Say which of several evaluations of a file stands beside its times, and why."""
+    shown = {row.accuracy.subject: row for row in report.rows if row.accuracy}
+    for subject, row in shown.items():
+        others = [a for a in report.accuracy if a.subject == subject]
+        chosen = row.accuracy
+        if chosen is None or len(others) < 2:
+            continue
+        same = [a for a in others if a.picture_set == chosen.picture_set]
+        why = ["on the pictures that most files were evaluated on"] * (len(same) < len(others))
+        why += ["the newest one"] * (len(same) > 1)
+        yield Notice(
+            f"Evaluated {len(others)} times: {row.name} of {row.bundle.name}",
+            f"Its row shows the evaluation of {chosen.moment}, {' and '.join(why)}. All of them "
+            "are in the table of accuracy; nothing is averaged.",
         )
-        for (_, bundle, name, _), number in counts.items():
-            if number > 1:
-                yield Notice(
-                    f"Measured {number} times: {name} of {bundle}",
-                    "Each measurement is a row of its own; their samples are not pooled.",
-                )
+
+
+def _verified(report: Report) -> Iterator[Notice]:
+    counts = Counter(
+        (result.bundle.hash, result.bundle.name, name)
+        for result in report.processors
+        for name in dict.fromkeys(labels.name(r.format, r.quantize) for r in result.rows)
+    )
+    for (_, bundle, name), number in counts.items():
+        if number > 1:
+            yield Notice(
+                f"Verified {number} times: {name} of {bundle}",
+                "Each time is a column of its own.",
+            )
 
 
 def _without_baseline(report: Report) -> Iterator[Notice]:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from kit import files
-from kit.bundle import Bundle
+from kit.bundle import REFERENCE, Bundle
 from kit.documents import MAX_JSON_BYTES, fault_of, parse_json, reason, text_of
 from kit.errors import OutputError, ResultError, brief
 from kit.manifest import Comparison
@@ -87,6 +87,25 @@ def refer(comparison: Comparison) -> ParityRef:
         ValidationError: a number in it is not finite.
     """
     return ParityRef(**comparison.model_dump(include=set(ParityRef.model_fields)))
+
+
+def find_digest(bundle: Bundle, name: str) -> str:
+    """Return the SHA-256 of a bundle's file of a format, or of its float model.
+
+    Raises:
+        BundleError: it has none.
+    """
+    file = bundle.file(name).relative_to(bundle.path)
+    return bundle.manifest.files[file.as_posix()].sha256
+
+
+def find_runtime(bundle: Bundle, name: str) -> str:
+    """Return the name of the distribution that runs a bundle's file of a format.
+
+    Raises:
+        BundleError: the bundle has none.
+    """
+    return "torch" if name == REFERENCE else bundle.manifest.artifact(name).runtime.name
 
 
 def describe(bundle: Bundle) -> BundleRef:

@@ -19,6 +19,7 @@ from kit.bench import measure, passes, plan, rows, targets
 from kit.bench.runner import PYTHON
 from kit.devices import local
 from kit.errors import BundleError, ResultError, RunError, UnknownName, UsageError
+from kit.notices import new_notice
 from kit.results import source, store
 from kit.results.schema import LatencyResult, Plan
 
@@ -74,7 +75,7 @@ def test_a_result_says_all_about_each_run(measured, tiny_bundle) -> None:
     }
     assert {"python", "kit", "onnxruntime"} <= set(context.versions)
     assert context.others is not None
-    assert any("p99" in w for w in run.warnings)  # of 40 samples
+    assert "samples.few-for-p99" in [n.code for n in run.notices]  # of 40 samples
 
 
 def test_a_result_says_of_which_measurement_it_is(measured, tiny_bundle, tmp_path) -> None:
@@ -127,7 +128,7 @@ def test_processes_are_added_while_the_median_is_not_known(tiny_bundle) -> None:
     (run,) = measure.measure(tiny_bundle, ["onnx"], plan).runs
     assert len(run.processes) == 4
     assert run.resolved is False
-    assert any("not resolved" in warning for warning in run.warnings)
+    assert "median.not-resolved" in [notice.code for notice in run.notices]
 
 
 def test_no_more_than_needed_and_memory_by_the_plan_and_not_its_name(tiny_bundle) -> None:
@@ -145,7 +146,7 @@ def test_no_more_than_needed_and_memory_by_the_plan_and_not_its_name(tiny_bundle
     (run,) = measure.measure(tiny_bundle, ["onnx"], quick).runs
     assert run.peak_rss is not None
     assert run.resolved is False
-    assert any("one process does not tell" in warning for warning in run.warnings)
+    assert new_notice("processes.few", processes=1, needed=3) in run.notices
 
 
 def test_results_of_older_schemas_are_read(measured, tmp_path) -> None:

@@ -40,7 +40,7 @@ FIELDS = {
 def test_json_is_one_object_and_nothing_else(tiny, pictures, capfd):
     assert run(["eval", str(tiny.path), "--images", str(pictures), "--json", "--limit", "4"]) == 0
     found = json.loads(capfd.readouterr().out)
-    assert found.keys() == {"measurement", "results"}
+    assert found.keys() == {"measurement", "results", "notices"}
     assert len(found["measurement"]) == 32
     assert [set(row) for row in found["results"]] == [FIELDS] * 3
     assert [row["format"] for row in found["results"]] == ["reference", "lite", "onnx"]
@@ -117,7 +117,7 @@ def test_where_labels_come_from_is_said(tiny, pictures, capfd):
     arguments = ["--images", str(pictures), "--limit", "4", "--json"]
     assert run(["eval", str(tiny.path), *arguments]) == 0
     output = capfd.readouterr()
-    assert "labels: beginnings of file names as class indices" in output.err.splitlines()
+    assert "note: labels: beginnings of file names as class indices" in output.err.splitlines()
     assert json.loads(output.out)
 
 

@@ -37,7 +37,7 @@ def row(report: Report, label: str, letter: str = "A") -> Row:
     return next(r for r in found if r.timing is None or r.timing.setting.letter == letter)
 
 
-def notice(report: Report, start: str) -> notices.Notice | None:
+def notice(report: Report, start: str) -> notices.Remark | None:
     return next((n for n in notices.collect(report) if n.title.startswith(start)), None)
 
 

@@ -11,6 +11,7 @@ from report_samples import CONTEXT, accuracy, bundle, everything, identity, late
 
 from kit import cli, files
 from kit.errors import OutputError
+from kit.notices import Notice
 from kit.report import html, markdown, page, text
 from kit.report.palette import DARK, LIGHT
 from kit.report.write import write
@@ -18,6 +19,11 @@ from kit.results import store
 from kit.results.schema import DeviceRef, HostRef
 
 HOSTILE = "<script>alert(1)</script> & | `x` **b** [a](b) $x^2$ \u202e\x1b[31m\ud800 \n# x"
+
+
+def sentence(text: str) -> Notice:
+    """Return a notice of any text; one that was read has no lone surrogates."""
+    return Notice.model_construct(code="text", severity="warning", values={"text": text})
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +34,7 @@ def hostile() -> page.Page:
         update={"cpu": name, "os": name, "versions": {name: name}, "environment": {name: name}}
     )
     device = DeviceRef(kind="local", name=name, serial=name)
-    odd = {"context": context, "device": device, "warnings": (name,)}
+    odd = {"context": context, "device": device, "notices": (sentence(name),)}
     runs = (run("onnx", "static", 4, **odd), run(name, "static", 5, **odd))
     ref_fp32 = bundle("none", name=name + "2", model=name)
     scores = [
@@ -54,7 +60,9 @@ def test_strings_of_results_are_escaped_in_html(hostile: page.Page) -> None:
 
 
 def test_an_option_in_a_warning_stays_on_one_line() -> None:
-    odd = run("onnx", "static", 4, warnings=("<b> runs: measure with --cpus f0 or --cool-wait",))
+    odd = run(
+        "onnx", "static", 4, notices=(sentence("<b> runs: measure with --cpus f0 or --cool-wait"),)
+    )
     found = html.render(page.compose([latency(runs=(odd,))]))
     option = '<span class="option">{}</span>'.format
     words = f"&lt;b&gt; runs: measure with {option('--cpus')} f0 or {option('--cool-wait')}"

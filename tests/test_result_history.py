@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 
 from kit.bench.rows import as_json, rows
+from kit.commands import _latency
+from kit.errors import ResultError
+from kit.notices import render
 from kit.report import html, page
 from kit.results import schema, store
 from kit.results.schema import AccuracyResult, LatencyResult, ProcessorsResult
@@ -145,7 +148,8 @@ RUN_2 = {
     "operators": [{"name": "conv", "type": "Conv", "calls": 20, "total_ns": 900000}],
     "context": {**CONTEXT_1, "settings": {"fixed performance": "on"}},
 }
-LATENCY_2 = {**LATENCY_1, "schema_version": 2, "runs": [RUN_2], "recommended": {"onnx": "-"}}
+SWEPT_2 = {"onnx": "--threads 2 --cpus big", "lite": "--threads 1"}
+LATENCY_2 = {**LATENCY_1, "schema_version": 2, "runs": [RUN_2], "recommended": SWEPT_2}
 
 RUN_3 = {**RUN_2, "plan": {**PLAN_2, "name": "custom", "memory": False}}
 LATENCY_3 = {**LATENCY_2, "schema_version": 3, "runs": [RUN_3]}
@@ -189,18 +193,28 @@ IDENTITY_6 = {
     "host": {"name": "bench-1", "cpu": "EPYC", "machine": "x86_64", "os": "Linux 6.18"},
     "source": {"revision": "5e" * 20, "dirty": None},
 }
+NOTICES_6 = [
+    {"code": "text", "severity": "warning", "values": {"text": RUN_1["warnings"][0]}},
+    {"code": "processes.more", "severity": "hint", "values": {"processes": 7}},
+    {"code": "newer.than-this-kit", "severity": "warning", "values": {"x": "y"}},
+]
 NEW_6 = {"artifact_sha256": SHA, "runtime": "onnxruntime 1.32.0"}
+SWEPT_6 = {"onnx": {"threads": 2, "cpus": "big"}, "lite": {"threads": 1, "cpus": "all"}}
+RUN_6 = {**RUN_4, **NEW_6, "notices": NOTICES_6}
+del RUN_6["warnings"]
 LATENCY_6 = {
     **LATENCY_5,
     "schema_version": 6,
     "identity": IDENTITY_6,
-    "runs": [{**RUN_4, **NEW_6}],
+    "runs": [RUN_6],
+    "recommended": SWEPT_6,
 }
 ACCURACY_6 = {
     **ACCURACY_1,
     "schema_version": 6,
     "identity": IDENTITY_6,
     "threads": 2,
+    "notices": [{"code": "labels.source", "severity": "note", "values": {"source": "my.csv"}}],
     "rows": [{**ACCURACY_1["rows"][0], **NEW_6}],
 }
 PROCESSORS_6 = {
@@ -259,6 +273,22 @@ def test_no_number_of_a_latency_is_lost(sample, tmp_path: Path) -> None:
     assert (run.context.versions["onnxruntime"], run.plan.runs) == ("1.32.0", 20)
     (row,) = rows([found])
     assert as_json(row)["median_ms"] == 4.05
+    assert "the governor 'powersave' keeps the clock low: plug the charger in" in [
+        notice["text"] for notice in as_json(row)["notices"]
+    ]
+
+
+def test_a_code_of_a_newer_kit_is_kept_and_shown(tmp_path: Path) -> None:
+    found = read(LATENCY_6, tmp_path)
+    assert render(found.runs[0].notices[2]) == "newer.than-this-kit: x y"
+    assert "newer.than-this-kit: x y" in " ".join(_latency.doubts(rows([found])))
+
+
+def test_warnings_that_are_no_sentences_are_refused(tmp_path: Path) -> None:
+    for wrong in (["a", 1], "a", {"a": 1}):
+        sample = {**LATENCY_5, "runs": [{**RUN_4, "warnings": wrong}]}
+        with pytest.raises(ResultError, match=r"runs\.0\.warnings"):
+            read(sample, tmp_path)
 
 
 def test_what_each_schema_added_is_empty_in_those_before(tmp_path: Path) -> None:
@@ -271,6 +301,9 @@ def test_what_each_schema_added_is_empty_in_those_before(tmp_path: Path) -> None
     assert [r.plan.most_pairs for r in runs] == [None] * 3 + [32] * 3
     assert [result.bundle.failed != {} for result in found] == [False] * 4 + [True] * 2
     assert [result.identity is not None for result in found] == [False] * 5 + [True]
+    assert found[0].recommended == {}
+    for result in found[1:]:
+        assert {n: best.model_dump() for n, best in result.recommended.items()} == SWEPT_6
     assert [r.artifact_sha256 for r in runs] == [None] * 5 + [SHA]
     assert [r.runtime for r in runs] == [None] * 5 + ["onnxruntime 1.32.0"]
 

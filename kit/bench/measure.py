@@ -165,5 +165,5 @@ def _run(target: Target, device: Device, plan: Plan, context: Context) -> Run:
         resolved=known,
         operators=target.operators,
         context=context.model_copy(update={"versions": versions}),
-        warnings=gates.warnings(context, plan, obeyed, processes, device.ref.kind, target.cpus),
+        notices=gates.examine(context, plan, obeyed, processes, device.ref.kind, target.cpus),
     )

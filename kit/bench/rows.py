@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kit import notices
 from kit.bench import gates, stability
 from kit.bundle import REFERENCE
+from kit.notices import Notice, Value, new_notice
 from kit.results import rounds, statistics
 from kit.results.schema import BundleRef, Identity, LatencyResult, Run
 from kit.results.statistics import Estimate, Speedup
@@ -99,7 +101,7 @@ def as_json(row: Row) -> dict[str, Any]:
         "peak_rss_mb": _mb(run.peak_rss),
         "base_rss_mb": _mb(run.base_rss),
         "stable": row.stable,
-        "warnings": list(run.warnings),
+        "notices": [notices.as_json(notice) for notice in run.notices],
         "context": run.context.model_dump(mode="json"),
     }
 
@@ -116,8 +118,8 @@ def against_reference(row: Row, table: Sequence[Row]) -> Speedup | None:
     return None
 
 
-def slower_than_float(table: Sequence[Row]) -> list[str]:
-    """Return a sentence for each quantized row that is slower than its float counterpart.
+def find_slower_than_float(table: Sequence[Row]) -> list[Notice]:
+    """Return a notice for each quantized row that is slower than its float counterpart.
 
     The counterpart is the float file of the same format and architecture, measured on the
     same device with the same threads and cores.
@@ -132,19 +134,21 @@ def slower_than_float(table: Sequence[Row]) -> list[str]:
     return found
 
 
-def _slower(row: Row, other: Row, speedup: Speedup) -> str:
-    times = f"{row.median.median:.2f} against {other.median.median:.2f} ms"
+def _slower(row: Row, other: Row, speedup: Speedup) -> Notice:
+    values: dict[str, Value] = {
+        "row": row.label,
+        "other": other.label,
+        "own": row.median.median,
+        "float": other.median.median,
+    }
     if speedup.interval is None:
-        return (
-            f"{row.label} took {1 / speedup.ratio:.1f}× the time of {other.label} here: {times}; "
-            f"fewer than {statistics.LEAST_PROCESSES} processes do not tell whether it is slower"
-        )
+        needed = statistics.LEAST_PROCESSES
+        return new_notice("int8.few-processes", ratio=1 / speedup.ratio, needed=needed, **values)
     if not speedup.clear:
-        return f"{row.label} is not faster than {other.label} here: {times}"
-    why = ""
-    if not row.run.context.machine.startswith(("aarch64", "arm")):
-        why = "; int8 kernels made for phones can lose on a desktop processor, ask the phone"
-    return f"{row.label} is {1 / speedup.ratio:.1f}× slower than {other.label} here: {times}{why}"
+        return new_notice("int8.not-faster", **values)
+    arm = row.run.context.machine.startswith(("aarch64", "arm"))
+    code = "int8.slower" if arm else "int8.slower-on-desktop"
+    return new_notice(code, ratio=1 / speedup.ratio, **values)
 
 
 def _is_float_of(other: Row, row: Row) -> bool:

@@ -126,7 +126,13 @@ def _fingerprint(identity: Identity | None) -> dict[str, str]:
     """Return what is known of a device's fingerprint, under the names that a page shows."""
     if identity is None:
         return {}
-    names = {"model": "model", "soc": "SoC", "build": "build", "abi": "ABI", "cores": "all cores"}
+    names = {
+        "model": "model",
+        "soc": "SoC",
+        "build": "build",
+        "abi": "ABI",
+        "cores": "cores of the device",
+    }
     known = identity.device.model_dump(exclude_none=True)
     return {name: str(known[field]) for field, name in names.items() if field in known}
 

@@ -73,14 +73,12 @@ def _distinct(results: Iterable[Kind]) -> list[Kind]:
 def _timing(setting: Setting, member: Member) -> Timing:
     result, run = member
     samples = [s for process in run.processes for s in process.samples_ns]
-    identity = result.identity
     return Timing(
         setting=setting,
         bundle=result.bundle,
         run=run,
         created=utc(result.created),
-        measurement=identity.measurement if identity else utc(result.created).isoformat(),
-        known=identity is not None,
+        identity=result.identity.measurement if result.identity else None,
         artifact=_artifact(result.bundle, run),
         median=rounds.estimate(run),
         p90=statistics.percentile_ms(samples, 90),
@@ -226,7 +224,7 @@ def _named(rows: Sequence[Row]) -> list[Row]:
 def _parts(row: Row, number: int) -> tuple[str, ...]:
     measured = ("", "", "")
     if row.timing:
-        identity = f"measurement {row.timing.measurement[:8]}" if row.timing.known else ""
+        identity = f"measurement {row.timing.identity[:8]}" if row.timing.identity else ""
         moment = f"{row.timing.created:%Y-%m-%d %H:%M:%S}"
         measured = (row.timing.run.via, moment, identity)
     told = labels.parts(row.bundle, row.format, row.quantize)

@@ -18,7 +18,7 @@ from kit.report import (
 )
 from kit.report.contexts import Setting, spread, utc
 from kit.report.headline import Headline
-from kit.report.notices import Notice
+from kit.report.notices import Remark
 from kit.report.rows import Report
 from kit.report.svg import Picture
 from kit.report.tables import Table
@@ -64,7 +64,7 @@ class Page:
     headline: Headline
     when: str
     models: str
-    notices: tuple[Notice, ...]
+    notices: tuple[Remark, ...]
     sections: tuple[Section, ...]
     untimed: Table | None
     processors: Table | None

@@ -21,9 +21,7 @@ class Timing:
     """One run and its statistics, in milliseconds.
 
     Attributes:
-        measurement: id of the measurement; of results before schema 6, which have none, the
-            moment they were written, which results of one measurement share.
-        known: whether that is an id.
+        identity: id of the measurement; None in results before schema 6.
         artifact: what tells the file that ran from others: its SHA-256, or, where that is not
             known, its place in the bundle.
         median: of the samples of all processes; its interval counts processes.
@@ -37,8 +35,7 @@ class Timing:
     bundle: BundleRef
     run: Run
     created: datetime
-    measurement: str
-    known: bool
+    identity: str | None
     artifact: str
     median: Estimate
     p90: float
@@ -55,9 +52,17 @@ class Timing:
         return self.setting.letter, self.artifact, self.run.via
 
     @property
+    def measurement(self) -> str:
+        """What timings of one measurement share, whose processes were interleaved.
+
+        Its id, or, before schema 6, the moment at which its results were written.
+        """
+        return self.identity or self.created.isoformat()
+
+    @property
     def moment(self) -> str:
         """When it was measured, and the start of the measurement's id."""
-        return name_measurement(self.created, self.measurement if self.known else None)
+        return name_measurement(self.created, self.identity)
 
     @cached_property
     def samples_ns(self) -> tuple[int, ...]:

@@ -13,7 +13,9 @@ statistic never needs a new measurement. Schema history:
     4  `Plan.most_pairs`: processes are added until it is known how bundles compare
     5  `ProcessorsResult`; `BundleRef.failed`
     6  `Identity`: id of the measurement, fingerprint of the device, host, source revision;
-       each row names its file (`artifact_sha256`) and its runtime; `AccuracyResult.threads`
+       each row names its file (`artifact_sha256`) and its runtime; `AccuracyResult.threads`;
+       `Run.notices` instead of `Run.warnings`, which were sentences; `AccuracyResult.notices`;
+       `Recommendation`, which were options of the command line
 
 A result of an older schema is read for ever: what it lacks is None or empty, and what it said
 in another way is translated (`kit.results.store`).
@@ -27,6 +29,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 from kit.documents import Digest
+from kit.notices import Notice
 
 SCHEMA_VERSION = 6
 
@@ -293,7 +296,7 @@ class Run(_Record):
         resolved: whether the median is known to the plan's precision, which takes three
             processes at least; None for results of schema 1.
         operators: of a process of its own that was profiled, if one was.
-        warnings: what makes these numbers less trustworthy, and what to do about it.
+        notices: what makes these numbers less trustworthy, and what would help.
     """
 
     format: str
@@ -312,7 +315,18 @@ class Run(_Record):
     resolved: bool | None = None
     operators: Many[Operator] = ()
     context: Context
-    warnings: Many[str] = ()
+    notices: Many[Notice] = ()
+
+
+class Recommendation(_Record):
+    """The fastest setting of a sweep, or one with fewer threads that is nearly as fast.
+
+    Attributes:
+        cpus: ``all``, or ``big`` for the cluster of cores with the highest clock.
+    """
+
+    threads: int = Field(ge=1, le=MAX_COUNT)
+    cpus: str = "all"
 
 
 class LatencyResult(_Record):
@@ -320,8 +334,7 @@ class LatencyResult(_Record):
 
     Attributes:
         identity: None before schema 6, as in the other results.
-        recommended: of a sweep: the options for the best number of threads and cores, by
-            format.
+        recommended: of a sweep, by format.
     """
 
     schema_version: int = Field(default=SCHEMA_VERSION, ge=1, strict=True)
@@ -331,7 +344,7 @@ class LatencyResult(_Record):
     identity: Identity | None = None
     bundle: BundleRef
     runs: Many[Run]
-    recommended: dict[str, str] = Field(default_factory=dict)
+    recommended: dict[str, Recommendation] = Field(default_factory=dict)
 
 
 class AccuracyRow(_Record):
@@ -367,6 +380,7 @@ class AccuracyResult(_Record):
         pictures_sha256: of the contents and labels of the pictures that were evaluated.
         left_out: pictures of the set that calibrated the bundle and so were not evaluated.
         threads: of each runtime; None before schema 6.
+        notices: where the labels come from, and what is doubtful about them.
     """
 
     schema_version: int = Field(default=SCHEMA_VERSION, ge=1, strict=True)
@@ -379,6 +393,7 @@ class AccuracyResult(_Record):
     pictures_sha256: str
     left_out: _Count = 0
     threads: int | None = Field(default=None, gt=0, le=MAX_COUNT)
+    notices: Many[Notice] = ()
     rows: Many[AccuracyRow]
 
 

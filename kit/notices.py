@@ -177,6 +177,12 @@ CATALOGUE: Mapping[str, Entry] = {
         "let it cool down and measure again",
         {"statuses": _WORDS},
     ),
+    "device.left": Entry(
+        "warning",
+        "{reason}",
+        "{advice}; the next measurement there puts it in order",
+        {"reason": _WORD, "advice": _WORD},
+    ),
     "cores.not-given": Entry(
         "warning",
         "of the cores {asked} the kernel gave {given} only",

@@ -77,12 +77,12 @@ def test_of_several_evaluations_the_page_says_which_one_stands_beside_the_times(
     rows = tuple(r.model_copy(update={"top1": 0.5}) for r in accuracy().rows)
     newer = accuracy(created=LATER, identity=identity(3), rows=rows)
     report = model.build([latency(), accuracy(), newer])
-    told = said(report, "Evaluated 2 times")
-    assert len(told) == 4  # three formats and the reference
-    assert told[1] == (
-        "Evaluated 2 times: int8 .pte of mobilenet_v2-224-static-per-channel. Its row shows the "
-        "evaluation of 2025-11-24 12:30:00 (30000000), the newest one. All of them are in the "
-        "table of accuracy; nothing is averaged."
+    (told,) = said(report, "Evaluated 2 times")
+    assert told == (
+        "Evaluated 2 times: eager PyTorch fp32, int8 .pte, int8 .onnx, int8 .ptl of "
+        "mobilenet_v2-224-static-per-channel. Shown is the evaluation of 2025-11-24 12:30:00 "
+        "(30000000), the newest one. All of them are in the table of accuracy; nothing is "
+        "averaged."
     )
     lines = [line for line in tables.accuracy(report).lines if line.head.text == "int8 .pte"]
     assert [line.head.note.rpartition(", ")[2] for line in lines] == [
@@ -90,8 +90,9 @@ def test_of_several_evaluations_the_page_says_which_one_stands_beside_the_times(
         "2025-11-24 12:30:00 (30000000)",
     ]
     other = accuracy(pictures="other.zip", pictures_sha256="00" * 32, rows=accuracy().rows[:2])
-    (_, lite) = said(model.build([latency(), accuracy(), other]), "Evaluated 2 times")
-    assert "on the pictures that most files were evaluated on. All" in lite
+    (told,) = said(model.build([latency(), accuracy(), other]), "Evaluated 2 times")
+    assert told.startswith("Evaluated 2 times: eager PyTorch fp32, int8 .ptl of ")
+    assert "on the pictures that most files were evaluated on. All" in told
     assert said(model.build([latency(), accuracy()]), "Evaluated") == []
 
 

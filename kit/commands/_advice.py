@@ -17,6 +17,7 @@ TYPE = {
     "machine.too-many-threads": "--threads {cores}",
     "machine.slow-governor": "sudo cpupower frequency-set -g performance",
     "device.warm": "raise --cool-wait",
+    "device.left": "kit clean",
     "cores.not-given": "--cpus {mask}",
     "samples.faster": "--official",
     "samples.few-for-p99": "leave --quick out",

@@ -133,8 +133,10 @@ def _connected(
 
 def warn(device: AdbDevice) -> None:
     """Say on stderr what could not be put in order after a measurement that is whole."""
-    for text in device.warnings:
-        terminal.echo(one_line(f"{device.ref.serial}: {text}"), err=True)
+    from kit.commands._advice import write_notices
+
+    for line in write_notices(((notice, device.ref.serial or "") for notice in device.notices), 0):
+        terminal.echo(one_line(line), err=True)
 
 
 def _on(device: Device, asked: Asked, update: Progress) -> list[LatencyResult]:

@@ -142,19 +142,20 @@ def _repeated(report: Report) -> Iterator[Remark]:
 def _evaluated(report: Report) -> Iterator[Remark]:
     """Say which of several evaluations of a file stands beside its times, and why."""
     shown = {row.accuracy.subject: row for row in report.rows if row.accuracy}
+    groups: dict[tuple[int, str, str], list[str]] = {}
     for subject, row in shown.items():
-        others = [a for a in report.accuracy if a.subject == subject]
-        chosen = row.accuracy
-        if chosen is None or len(others) < 2:
-            continue
-        same = [a for a in others if a.picture_set == chosen.picture_set]
-        why = ["on the pictures that most files were evaluated on"] * (len(same) < len(others))
-        why += ["the newest one"] * (len(same) > 1)
-        yield Remark(
-            f"Evaluated {len(others)} times: {row.name} of {row.bundle.name}",
-            f"Its row shows the evaluation of {chosen.moment}, {' and '.join(why)}. All of them "
-            "are in the table of accuracy; nothing is averaged.",
-        )
+        found = [a for a in report.accuracy if a.subject == subject]
+        if row.accuracy and len(found) > 1:
+            same = [a for a in found if a.picture_set == row.accuracy.picture_set]
+            why = ["on the pictures that most files were evaluated on"] * (len(same) < len(found))
+            why += ["the newest one"] * (len(same) > 1)
+            text = (
+                f"Shown is the evaluation of {row.accuracy.moment}, {' and '.join(why)}. All of "
+                "them are in the table of accuracy; nothing is averaged."
+            )
+            groups.setdefault((len(found), row.bundle.name, text), []).append(row.name)
+    for (times, bundle, text), names in groups.items():
+        yield Remark(f"Evaluated {times} times: {', '.join(names)} of {bundle}", text)
 
 
 def _verified(report: Report) -> Iterator[Remark]:

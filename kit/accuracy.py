@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 from kit import __version__, formats
 from kit import bundle as bundles
 from kit.bundle import REFERENCE, Bundle
+from kit.devices import local
+from kit.devices._identity import identify
 from kit.errors import PictureError, RunError, UnknownName, UsageError, brief
 from kit.formats.interface import Array, Session
 from kit.images import Picture, PictureSet, Progress, batch, digest, open_set, set_digest
+from kit.notices import Notice, new_notice
 from kit.results.schema import AccuracyResult, AccuracyRow
-from kit.results.store import describe
+from kit.results.store import describe, find_digest, find_runtime
 
 CHUNK = 16  # pictures in memory at a time, and the batch of the float model
 _TOP = 5
@@ -37,7 +40,6 @@ def evaluate(
     formats: Sequence[str] | None = None,
     limit: int | None = None,
     progress: Progress | None = None,
-    note: Callable[[str], None] = lambda text: None,
 ) -> AccuracyResult:
     """Compare every format of a bundle with labels and with the float model.
 
@@ -54,7 +56,6 @@ def evaluate(
         formats: which of the bundle's; None takes all.
         limit: evaluate so many pictures, evenly spread over the set.
         progress: is called with the number of pictures done and in all.
-        note: is called with where the labels come from, and what is doubtful about them.
 
     Raises:
         BundleError: the bundle is broken.
@@ -68,8 +69,6 @@ def evaluate(
     if str(path) == NO_LABELS:
         audience, path = replace(audience, classes=None), None
     chosen = choose(Path(images), path, audience, limit)
-    for text in chosen.notes:
-        note(text)
     return measure(bundle, names, chosen, progress)
 
 
@@ -88,15 +87,20 @@ def measure(
         PictureError: a picture cannot be used.
         RunError: a runtime answered with NaN.
     """
-    tallies = _run(bundle, names, chosen.pictures, progress)
+    identity = identify(local.open(None).fingerprint)
+    threads = _cores()
+    tallies = _run(bundle, names, chosen.pictures, threads, progress)
     return AccuracyResult(
         kit_version=__version__,
         created=datetime.now(UTC),
+        identity=identity,
         bundle=describe(bundle),
         pictures=chosen.source,
         pictures_sha256=chosen.sha256,
         left_out=chosen.left_out,
-        rows=tuple(tally.row(name, _method(bundle, name)) for name, tally in tallies.items()),
+        threads=threads,
+        notices=chosen.notices,
+        rows=tuple(_row(bundle, name, tally) for name, tally in tallies.items()),
     )
 
 
@@ -109,8 +113,10 @@ def _names(bundle: Bundle, wanted: Sequence[str] | None) -> list[str]:
     return known if wanted is None else [name for name in known if name in wanted]
 
 
-def _method(bundle: Bundle, name: str) -> str:
-    return "none" if name == REFERENCE else bundle.manifest.artifact(name).quantize
+def _row(bundle: Bundle, name: str, tally: _Tally) -> AccuracyRow:
+    quantize = "none" if name == REFERENCE else bundle.manifest.artifact(name).quantize
+    runtime = f"{find_runtime(bundle, name)} {formats.get(name).version()}"
+    return tally.row(name, quantize, find_digest(bundle, name), runtime)
 
 
 @dataclass(frozen=True)
@@ -122,14 +128,14 @@ class Chosen:
         pictures: with labels, or all without.
         sha256: of their contents and labels.
         left_out: how many of the set calibrated or trained the model.
-        notes: where the labels come from, and what is doubtful about them.
+        notices: where the labels come from, and what is doubtful about them.
     """
 
     source: str
     pictures: list[Picture]
     sha256: str
     left_out: int
-    notes: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
     @property
     def labelled(self) -> bool:
@@ -171,13 +177,13 @@ def choose(images: Path, labels: Path | None, audience: Audience, limit: int | N
         raise UsageError(f"the limit {limit} leaves no picture", "use 1 or more")
     found = open_set(images, labels, audience.categories)
     pictures = list(found)
-    notes: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     if audience.classes is None:
         pictures = [replace(picture, label=None) for picture in pictures]
     else:
         _check_folders(found, audience)
         _check_labels(pictures, audience.classes)
-        notes = _notes(found, audience)
+        notices = tuple(_examine_labels(found, audience))
     if audience.seen:
         pictures = [p for p in pictures if digest(p) not in audience.seen]
     if not pictures:
@@ -187,7 +193,7 @@ def choose(images: Path, labels: Path | None, audience: Audience, limit: int | N
         )
     left_out = len(found) - len(pictures)
     pictures = _spread(pictures, limit)
-    return Chosen(found.source, pictures, set_digest(pictures), left_out, notes)
+    return Chosen(found.source, pictures, set_digest(pictures), left_out, notices)
 
 
 def _check_folders(found: PictureSet, audience: Audience) -> None:
@@ -205,21 +211,17 @@ def _check_folders(found: PictureSet, audience: Audience) -> None:
     )
 
 
-def _notes(found: PictureSet, audience: Audience) -> tuple[str, ...]:
+def _examine_labels(found: PictureSet, audience: Audience) -> Iterator[Notice]:
+    """Say where the labels come from, and what is doubtful about them."""
     if not found.labels_from:
-        return ()
-    notes = [f"labels: {found.labels_from}"]
+        return
+    yield new_notice("labels.source", source=found.labels_from)
     if found.labels_from == "folder names as class indices" and not audience.categories:
         folders = sorted({PurePosixPath(picture.name).parent.name for picture in found})
         moved = [(name, i) for i, name in enumerate(folders) if int(name) != i]
         if moved and sorted(map(int, folders)) == list(range(len(folders))):
             name, place = moved[0]
-            notes.append(
-                f"warning: folder {name} is class {name} here; a network that was trained with "
-                f"torchvision's ImageFolder has it as class {place}, because that sorts names as "
-                "text: then build with --labels, or name the folders by category"
-            )
-    return tuple(notes)
+            yield new_notice("labels.order", folder=name, place=place)
 
 
 def _check_labels(pictures: list[Picture], classes: int) -> None:
@@ -245,9 +247,12 @@ def _spread(pictures: list[Picture], limit: int | None) -> list[Picture]:
 
 
 def _run(
-    bundle: Bundle, names: Sequence[str], pictures: list[Picture], progress: Progress | None
+    bundle: Bundle,
+    names: Sequence[str],
+    pictures: list[Picture],
+    threads: int,
+    progress: Progress | None,
 ) -> dict[str, _Tally]:
-    threads = _cores()
     models = {REFERENCE: _reference(bundle, threads)}
     models |= {name: _format(bundle, name, threads) for name in names}
     tallies = {name: _Tally() for name in models}
@@ -331,11 +336,13 @@ class _Tally:
                 self.top1 += int(rank[0] == label)
                 self.top5 += int(label in rank)
 
-    def row(self, name: str, quantize: str) -> AccuracyRow:
+    def row(self, name: str, quantize: str, digest: str, runtime: str) -> AccuracyRow:
         """Return the shares."""
         return AccuracyRow(
             format=name,
             quantize=quantize,
+            artifact_sha256=digest,
+            runtime=runtime,
             images=self.images,
             top1=self.top1 / self.images if self.labelled else None,
             top5=self.top5 / self.images if self.labelled else None,

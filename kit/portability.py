@@ -25,6 +25,7 @@ from kit import arrays, documents, files, verify
 from kit import bundle as bundles
 from kit.bundle import Bundle
 from kit.devices import _hostinfo, local
+from kit.devices._identity import identify
 from kit.errors import BundleError, OutputError, RunError, UnknownName, UsageError
 from kit.manifest import Artifact, Comparison
 from kit.results import store
@@ -104,6 +105,7 @@ def verify_processors(
     artifacts = _artifacts(loaded, formats)
     golden = _read_golden(loaded)
     say = progress or (lambda *_: None)
+    identity = identify(local.open(None).fingerprint)
     runners = _build_runners(chosen, [a.format for a in artifacts], say)
     rows: list[ProcessorRow] = []
     with _workspace(golden.inputs) as work:
@@ -116,6 +118,7 @@ def verify_processors(
     return ProcessorsResult(
         kit_version=kit.__version__,
         created=datetime.now(UTC),
+        identity=identity,
         bundle=store.describe(loaded),
         processors=tuple(_refer(processor) for processor in chosen),
         rows=tuple(rows),
@@ -203,6 +206,7 @@ class _Row:
         row = ProcessorRow(
             format=self.artifact.format,
             quantize=self.artifact.quantize,
+            artifact_sha256=store.find_digest(self.bundle, self.artifact.format),
             processor=processor.name if processor else HOST,
             runtime=self.artifact.runtime.name,
             images=len(self.golden.inputs),

@@ -14,6 +14,7 @@ def text(lines: str) -> str:
 NOUGAT_PROPS = text("""
     [dalvik.vm.heapsize]: [512m]
     [ro.board.platform]: [msm8996]
+    [ro.build.fingerprint]: [google/marlin/marlin:7.1.2/NZH54D/4146044:user/release-keys]
     [ro.build.version.release]: [7.1.2]
     [ro.build.version.sdk]: [25]
     [ro.hardware]: [marlin]

@@ -5,6 +5,7 @@ The samples come from a seeded generator: they are inputs of a test, not measure
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,11 +18,15 @@ from kit.results.schema import (
     BundleRef,
     Context,
     DeviceRef,
+    Fingerprint,
+    HostRef,
+    Identity,
     LatencyResult,
     ParityRef,
     Plan,
     Process,
     Run,
+    SourceRef,
 )
 
 WHEN = datetime(2025, 11, 24, 9, 30, tzinfo=UTC)
@@ -63,14 +68,36 @@ def bundle(quantize: str = "static", **changes: Any) -> BundleRef:
                 format=name,
                 quantize=quantize,
                 size=size,
-                sha256=f"{index}c4f" * 16,
+                sha256=digest(name, quantize),
                 runtime=RUNTIMES[name],
                 parity=parity(name, quantize),
             )
-            for index, (name, size) in enumerate(sizes.items())
+            for name, size in sizes.items()
         ),
     }
     return BundleRef(**{**fields, **changes})
+
+
+def digest(name: str, quantize: str) -> str:
+    """Return the SHA-256 that stands for a file of the samples."""
+    return hashlib.sha256(repr((name, quantize)).encode()).hexdigest()
+
+
+def identity(number: int = 1, **device: Any) -> Identity:
+    """Return the identity of measurement number so and so, on a device of its own."""
+    fields: dict[str, Any] = {
+        "model": "X13SAE",
+        "soc": "AMD EPYC 9R14",
+        "build": "Linux 6.18",
+        "abi": "x86_64",
+        "cores": 4,
+    }
+    return Identity(
+        measurement=f"{number:032x}"[::-1],
+        device=Fingerprint(**{**fields, **device}),
+        host=HostRef(name="bench-1", cpu="AMD EPYC 9R14", machine="x86_64", os="Linux 6.18"),
+        source=SourceRef(revision="5e" * 20, dirty=True),
+    )
 
 
 def parity(name: str, quantize: str) -> tuple[ParityRef, ...]:
@@ -108,6 +135,8 @@ def run(name: str, quantize: str, median_ms: float, **changes: Any) -> Run:
     fields: dict[str, Any] = {
         "format": name,
         "quantize": quantize,
+        "artifact_sha256": digest(name, quantize),
+        "runtime": RUNTIMES.get(name, "torch 2.14.1"),
         "device": LOCAL,
         "via": "python",
         "plan": Plan(),
@@ -127,6 +156,7 @@ def latency(quantize: str = "static", **changes: Any) -> LatencyResult:
     fields: dict[str, Any] = {
         "kit_version": "0.1.0",
         "created": WHEN,
+        "identity": identity(),
         "bundle": bundle(quantize),
         "runs": tuple(runs),
     }
@@ -155,6 +185,7 @@ def accuracy(quantize: str = "static", **changes: Any) -> AccuracyResult:
     fields: dict[str, Any] = {
         "kit_version": "0.1.0",
         "created": WHEN,
+        "identity": identity(2),
         "bundle": bundle(quantize),
         "pictures": "imagenet-500.zip",
         "pictures_sha256": "9d" * 32,

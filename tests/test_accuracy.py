@@ -17,6 +17,7 @@ from kit.accuracy import CHUNK, _ranks, evaluate
 from kit.bundle import Bundle
 from kit.errors import PictureError, RunError, UnknownName, UsageError
 from kit.manifest import Preprocessing
+from kit.notices import render
 
 
 @pytest.fixture(scope="module")
@@ -198,9 +199,7 @@ def test_labels_that_do_not_fit(tiny, tmp_path, names, says):
 
 
 def noted(bundle: Bundle, root: Path, **options: object) -> list[str]:
-    notes: list[str] = []
-    evaluate(bundle, root, formats=["lite"], note=notes.append, **options)
-    return notes
+    return [render(n) for n in evaluate(bundle, root, formats=["lite"], **options).notices]
 
 
 @pytest.mark.parametrize(
@@ -231,7 +230,7 @@ def test_folders_that_sort_otherwise_as_text_are_doubted(tmp_path):
     root = draw(tmp_path / "set", 12, lambda i: f"{i}/{i}.png")
     plain = make(tmp_path / "b", {"lite": net(classes=12)}, classes=12, reference=net(classes=12))
     _, warning = noted(plain, root)
-    assert warning.startswith("warning: folder 10 is class 10 here; a network that was trained")
+    assert warning.startswith("folder 10 is class 10 here; a network that was trained")
     assert "has it as class 2" in warning
     named = make(
         tmp_path / "n",

@@ -248,7 +248,7 @@ def test_leaving_the_screen_is_told(installed, tiny_bundle, capsys):
     with PretendApp(installed, tiny_bundle, change):
         assert cli.run(words) == 0
     (row,) = json.loads(capsys.readouterr().out)["results"]
-    assert "left the screen" in row["warnings"][0]
+    assert row["notices"][0]["code"] == "app.left-screen"
     assert row["via"] == "app"
 
 

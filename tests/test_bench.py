@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import platform
 import re
+from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
-from conftest import FAST
+from conftest import FAST, rewrite
 
 import kit
 from kit.bench import measure, passes, plan, rows, targets
 from kit.bench.runner import PYTHON
 from kit.devices import local
 from kit.errors import BundleError, ResultError, RunError, UnknownName, UsageError
-from kit.results import store
+from kit.notices import new_notice
+from kit.results import source, store
 from kit.results.schema import LatencyResult, Plan
 
 
@@ -57,6 +63,7 @@ def test_a_result_says_all_about_each_run(measured, tiny_bundle) -> None:
     assert all(p.load_ns > 0 and p.first_ns > 0 and p.cpu_ns for p in run.processes)
     assert run.processes[0].samples_ns != run.processes[1].samples_ns
     assert run.golden_max_abs == pytest.approx(0, abs=1e-5)
+    assert run.artifact_sha256 == hashlib.sha256(tiny_bundle.file("onnx").read_bytes()).hexdigest()
     assert run.base_rss is not None
     assert run.peak_rss is not None
     assert 10e6 < run.base_rss <= run.peak_rss
@@ -68,7 +75,28 @@ def test_a_result_says_all_about_each_run(measured, tiny_bundle) -> None:
     }
     assert {"python", "kit", "onnxruntime"} <= set(context.versions)
     assert context.others is not None
-    assert any("p99" in w for w in run.warnings)  # of 40 samples
+    assert "samples.few-for-p99" in [n.code for n in run.notices]  # of 40 samples
+
+
+def test_a_result_says_of_which_measurement_it_is(measured, tiny_bundle, tmp_path) -> None:
+    one, other = measured[0]
+    assert one.identity == other.identity  # interleaved: one measurement
+    device = one.identity.device
+    assert device == local.open(None).fingerprint
+    assert (device.soc, device.cores) == (one.runs[0].context.cpu, os.cpu_count())
+    assert one.identity.host.name == platform.node()
+    assert one.identity.source == source.read_source(Path.cwd())
+
+    def change(fields) -> None:
+        _, onnx = fields["artifacts"]
+        runtime = onnx.runtime.model_copy(update={"name": "onnxruntime"})
+        fields["artifacts"] = (onnx.model_copy(update={"runtime": runtime}),)
+
+    named = rewrite(tiny_bundle, tmp_path / "named", {}, change)
+    again = measure.measure(named, plan=FAST.model_copy(update={"repeats": 1}))
+    assert again.identity is not None
+    assert again.identity.measurement != one.identity.measurement
+    assert again.runs[0].runtime == f"onnxruntime {onnxruntime.__version__}"
 
 
 def test_a_result_survives_the_disk(measured, tmp_path) -> None:
@@ -100,7 +128,7 @@ def test_processes_are_added_while_the_median_is_not_known(tiny_bundle) -> None:
     (run,) = measure.measure(tiny_bundle, ["onnx"], plan).runs
     assert len(run.processes) == 4
     assert run.resolved is False
-    assert any("not resolved" in warning for warning in run.warnings)
+    assert "median.not-resolved" in [notice.code for notice in run.notices]
 
 
 def test_no_more_than_needed_and_memory_by_the_plan_and_not_its_name(tiny_bundle) -> None:
@@ -118,7 +146,7 @@ def test_no_more_than_needed_and_memory_by_the_plan_and_not_its_name(tiny_bundle
     (run,) = measure.measure(tiny_bundle, ["onnx"], quick).runs
     assert run.peak_rss is not None
     assert run.resolved is False
-    assert any("one process does not tell" in warning for warning in run.warnings)
+    assert new_notice("processes.few", processes=1, needed=3) in run.notices
 
 
 def test_results_of_older_schemas_are_read(measured, tmp_path) -> None:

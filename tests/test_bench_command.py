@@ -19,7 +19,7 @@ from kit.bench.rows import rows
 from kit.commands import _bench, _latency, app
 from kit.commands.bench import plan, show
 from kit.results import statistics, store
-from kit.results.schema import LatencyResult
+from kit.results.schema import LatencyResult, Recommendation
 from kit.runners import native
 from kit.runners.native import RunnerSet
 
@@ -44,7 +44,7 @@ def test_json_is_one_object_and_nothing_else(tiny_bundle, quantized, tmp_path) -
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert list(found) == ["results", "comparisons", "recommended"]
+    assert list(found) == ["results", "comparisons", "notices", "recommended"]
     assert [(r["format"], r["quantize"]) for r in found["results"]] == [
         ("onnx", "none"),
         ("onnx", "static"),
@@ -233,7 +233,9 @@ def test_several_devices_of_the_environment(fake, tiny_bundle, tmp_path, monkeyp
 
 def test_a_sweep_compares_nothing(measured, tiny_bundle, capsys) -> None:
     results = measured[0]
-    swept = [r.model_copy(update={"recommended": {"onnx": "--threads 1"}}) for r in results]
+    swept = [
+        r.model_copy(update={"recommended": {"onnx": Recommendation(threads=1)}}) for r in results
+    ]
     for given, count in ((results, 1), (swept, 0)):
         show([_bench.Measured("local", given)], as_json=True, sustained=False)
         assert len(json.loads(capsys.readouterr().out)["comparisons"]) == count

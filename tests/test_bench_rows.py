@@ -8,6 +8,7 @@ from conftest import FAST, rewrite
 
 from kit.bench import answers, measure, rows
 from kit.errors import BundleError, RunError
+from kit.notices import render
 from kit.results import rounds
 from kit.results.schema import LatencyResult, Plan
 
@@ -86,18 +87,29 @@ def altered(
 def test_int8_that_is_slower_is_said(measured) -> None:
     tiny, int8 = measured[0]
     table = rows.rows([altered(tiny, 1.0), altered(int8, 2.0)])
-    (said,) = rows.slower_than_float(table)
-    assert said.startswith("onnx static is 2.0× slower than onnx none here: 11.00 against 5.50 ms")
-    (said,) = rows.slower_than_float(rows.rows([altered(tiny, 1.0), altered(int8, 1.0005)]))
-    assert said.startswith("onnx static is 1.0× slower")  # 0.05 %, in each of three rounds
+    (said,) = rows.find_slower_than_float(table)
+    assert said.code == "int8.slower-on-desktop"
+    assert render(said).startswith(
+        "onnx static is 2.0× slower than onnx none here: 11.00 against 5.50 ms: int8 kernels made"
+    )
+    arm = []
+    for result in (altered(tiny, 1.0), altered(int8, 2.0)):
+        (run,) = result.runs
+        context = run.context.model_copy(update={"machine": "aarch64"})
+        runs = (run.model_copy(update={"context": context}),)
+        arm.append(result.model_copy(update={"runs": runs}))
+    (said,) = rows.find_slower_than_float(rows.rows(arm))
+    assert render(said).endswith("11.00 against 5.50 ms")
+    (said,) = rows.find_slower_than_float(rows.rows([altered(tiny, 1.0), altered(int8, 1.0005)]))
+    assert render(said).startswith("onnx static is 1.0× slower")  # 0.05 %, in each of three rounds
     uneven = altered(tiny, 1.0, 1.02, 0.98), altered(int8, 1.01, 0.99, 1.01)
-    (said,) = rows.slower_than_float(rows.rows(uneven))
-    assert "is not faster than" in said
+    (said,) = rows.find_slower_than_float(rows.rows(uneven))
+    assert render(said).startswith("onnx static is not faster than onnx none here: ")
     few = altered(tiny, 1.0, count=2), altered(int8, 2.0, count=2)
-    (said,) = rows.slower_than_float(rows.rows(few))
-    assert said.startswith("onnx static took 2.0× the time of onnx none here: 11.00 against 5.50")
-    assert "fewer than 3 processes do not tell" in said
-    assert rows.slower_than_float(rows.rows([altered(tiny, 1.0), altered(int8, 0.5)])) == []
+    (said,) = rows.find_slower_than_float(rows.rows(few))
+    assert render(said).startswith("onnx static took 2.0× the time of onnx none here, 11.00 ag")
+    assert "fewer than 3 processes do not tell" in render(said)
+    assert rows.find_slower_than_float(rows.rows([altered(tiny, 1.0), altered(int8, 0.5)])) == []
 
 
 @pytest.mark.parametrize(
@@ -107,7 +119,7 @@ def test_int8_that_is_slower_is_said(measured) -> None:
 def test_int8_is_compared_with_its_own_float_only(measured, changed) -> None:
     tiny, int8 = measured[0]
     table = rows.rows([altered(tiny, 1.0, **changed), altered(int8, 2.0)])
-    assert rows.slower_than_float(table) == []
+    assert rows.find_slower_than_float(table) == []
 
 
 def test_rows_of_one_measurement_are_compared_round_by_round(measured) -> None:

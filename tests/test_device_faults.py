@@ -175,10 +175,10 @@ def test_a_loss_in_the_clean_up_costs_no_result(world, tiny_bundle, back):
         assert one.losing.done
         assert is_whole(result, PLAN.runs)
         if back:
-            assert device.warnings == []
+            assert device.notices == []
         else:
-            (warning,) = device.warnings
-            assert "did not come back in 1 s" in warning
+            (notice,) = device.notices
+            assert "did not come back in 1 s" in notice.values["reason"]
             assert left(one.device) != []
             one.restore()
             with device.folder():  # the next one cleans up
@@ -198,7 +198,7 @@ def test_the_command_line_keeps_a_result_when_the_clean_up_fails(
     assert cli.run(["bench", str(tiny_bundle.path), *options]) == 0
     err = capsys.readouterr().err
     assert "did not come back in 1 s" in err
-    assert "the next `kit bench` or `kit clean` puts it in order" in err
+    assert "the next measurement there puts it in order (kit clean)" in err
     assert is_whole(store.read(file), 1)
     one.restore()
     assert cli.run(["clean", "--device", one.relay.serial]) == 0

@@ -15,8 +15,9 @@ from kit.commands import _device_tables
 from kit.devices import _condition, _job, _lock
 from kit.devices._parse import Cluster
 from kit.errors import UsageError
+from kit.notices import render
 from kit.results import statistics
-from kit.results.schema import Condition, Plan, Process
+from kit.results.schema import Condition, Plan, Process, Recommendation
 
 ANSWER = """
 noise of a shell
@@ -130,19 +131,22 @@ def test_cores_as_text():
 
 
 @pytest.mark.parametrize(
-    ("asked", "given", "words"),
+    ("asked", "given", "words", "mask"),
     [
-        ("f0", ["f0", "F0"], None),
-        ("", ["3", "1"], None),
-        ("f0", [], None),
-        ("f0", ["f0", "30"], "of the cores 4-7 the kernel gave 4-5 only"),
-        ("f0", ["70", "30", "70"], "gave 4-6 and 4-5 only"),
+        ("f0", ["f0", "F0"], None, None),
+        ("", ["3", "1"], None, None),
+        ("f0", [], None, None),
+        ("f0", ["f0", "30"], "of the cores 4-7 the kernel gave 4-5 only", "30"),
+        ("f0", ["70", "30", "70"], "gave 4-6 and 4-5 only", "30"),
+        ("f0", ["70", "b0", "30", "d0"], "gave 4-6 and 4-5, 7 and others only", "10"),
+        ("f0", ["70", "80"], "gave 4-6 and 7 only", "80"),
     ],
 )
-def test_cores_that_were_not_given_are_a_warning(asked, given, words):
-    said = list(gates.of_cores(Plan(cpus=asked), given))
-    assert len(said) == (words is not None)
-    assert all(str(words) in text for text in said)
+def test_cores_that_were_not_given_are_a_warning(asked, given, words, mask):
+    noticed = list(gates.examine_cores(Plan(cpus=asked), given))
+    assert len(noticed) == (words is not None)
+    assert all(str(words) in render(notice) for notice in noticed)
+    assert [notice.values["mask"] for notice in noticed] == [mask] * len(noticed)
 
 
 @pytest.mark.parametrize(
@@ -165,15 +169,33 @@ def test_what_a_sweep_tries():
         (1, "big"),
         (2, "big"),
     ]
-    assert [one.options for one in tried][3:5] == ["--threads 6", "--threads 1 --cpus big"]
+    assert [one.label for one in tried][3:5] == ["6 threads", "1 thread on big cores"]
+
+
+def test_all_settings_of_a_sweep_are_one_measurement(monkeypatch):
+    asked = []
+
+    def measure_all(*arguments, measurement):
+        asked.append(measurement)
+        return []
+
+    monkeypatch.setattr(sweep.measure, "measure_all", measure_all)
+    device = SimpleNamespace(clusters=(LITTLE,))
+    for given in (None, "0f" * 16):
+        asked.clear()
+        sweep.sweep([], None, Plan(), device, lambda *_: None, measurement=given)
+        assert len(asked) == 3
+        assert len(set(asked)) == 1
+        assert given in (None, asked[0])
+        assert len(asked[0]) == 32
 
 
 @pytest.mark.parametrize(
     ("medians", "best"),
     [
-        ({1: 10.0, 2: 6.0, 4: 5.0}, "--threads 4"),
-        ({1: 10.0, 2: 5.1, 4: 5.0}, "--threads 2"),  # two more threads gain 2 %
-        ({1: 5.0, 2: 5.0, 4: 100.0}, "--threads 1"),
+        ({1: 10.0, 2: 6.0, 4: 5.0}, 4),
+        ({1: 10.0, 2: 5.1, 4: 5.0}, 2),  # two more threads gain 2 %
+        ({1: 5.0, 2: 5.0, 4: 100.0}, 1),
     ],
 )
 def test_the_best_setting_is_not_paid_for_in_threads(medians, best):
@@ -184,7 +206,7 @@ def test_the_best_setting_is_not_paid_for_in_threads(medians, best):
         )
         for ms in medians.values()
     ]
-    assert sweep._best(results, tried, "onnx") == best
+    assert sweep._best(results, tried, "onnx") == Recommendation(threads=best, cpus="all")
 
 
 # minutes ----------------------------------------------------------------------------------

@@ -105,13 +105,14 @@ def test_what_cannot_be_put_back_is_told_and_stays_written_down(device, capsys, 
     with opened(device.serial) as one:
         with one.folder():
             broken = Broken(device, name)
-        (warning,) = one.warnings
-        assert "did not take settings back" in warning
-        assert wrong in warning
+        (notice,) = one.notices
+        assert notice.code == "device.left"
+        assert "did not take settings back" in notice.values["reason"]
+        assert wrong in notice.values["reason"]
         journal = device.read("kit/settings").decode().splitlines()
         assert len(journal) == 1, "the other one is back"
         with one.folder():  # the next one is not refused for it, and hears it again
-            assert wrong in one.warnings[1]
+            assert wrong in one.notices[1].values["reason"]
         assert journal[0] in device.read("kit/settings").decode().splitlines()
     assert cli.run(["clean", "--device", device.serial]) == 9
     err = capsys.readouterr().err

@@ -6,8 +6,9 @@ from device_texts import BATTERY, NOUGAT_PROPS, THERMAL, UPSIDE_PROPS, VENDOR_BA
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.devices import _facts
+from kit.devices import _facts, _identity
 from kit.devices._parse import Battery, Cluster
+from kit.results.schema import Fingerprint
 
 
 def output(said: dict[str, str], before: str = "") -> str:
@@ -48,6 +49,13 @@ def test_whole_old_phone_behind_a_banner():
     assert (found.selinux, found.seccomp) == ("Enforcing", 0)
     assert found.kernel == "3.18.31-g1234567 aarch64"
     assert found.battery == Battery(85, 28.1, ("USB",), "charging")
+    assert _identity.fingerprint_device(found) == Fingerprint(
+        model="Google Pixel XL",
+        soc="Qualcomm Technologies, Inc MSM8996pro",
+        build="google/marlin/marlin:7.1.2/NZH54D/4146044:user/release-keys",
+        abi="arm64-v8a",
+        cores=4,
+    )
 
 
 def test_device_that_tells_nothing_is_all_none():
@@ -56,6 +64,8 @@ def test_device_that_tells_nothing_is_all_none():
     assert (found.memory, found.free_bytes, found.page_size) == (None, None, None)
     assert (found.battery, found.thermal_status, found.seccomp) == (None, None, None)
     assert (found.abis, found.online, found.clusters) == ((), (), ())
+    told = _identity.fingerprint_device(found)
+    assert told == Fingerprint(model="unknown", soc=None, build=None, abi=None, cores=None)
     assert found.kind == "phone"
 
 

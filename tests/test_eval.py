@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -11,9 +12,11 @@ from pathlib import Path
 import pytest
 from bundle_samples import draw, draw_labelled, make, make_tiny, net
 
+from kit import formats
 from kit.accuracy import evaluate
 from kit.bundle import Bundle
 from kit.cli import run
+from kit.devices import local
 from kit.errors import BundleError, OutputError
 from kit.results import store
 
@@ -28,13 +31,17 @@ def pictures(tmp_path_factory) -> Path:
     return draw_labelled(tmp_path_factory.mktemp("pictures") / "set")
 
 
-FIELDS = {"format", "images", "top1", "top5", "agreement", "sqnr_db", "images_per_second"}
+FIELDS = {
+    *("format", "artifact_sha256", "runtime", "images", "top1", "top5", "agreement", "sqnr_db"),
+    "images_per_second",
+}
 
 
 def test_json_is_one_object_and_nothing_else(tiny, pictures, capfd):
     assert run(["eval", str(tiny.path), "--images", str(pictures), "--json", "--limit", "4"]) == 0
     found = json.loads(capfd.readouterr().out)
-    assert found.keys() == {"results"}
+    assert found.keys() == {"measurement", "results", "notices"}
+    assert len(found["measurement"]) == 32
     assert [set(row) for row in found["results"]] == [FIELDS] * 3
     assert [row["format"] for row in found["results"]] == ["reference", "lite", "onnx"]
     assert all(row["images"] == 4 for row in found["results"])
@@ -50,6 +57,11 @@ def test_the_table_and_the_result_file(tiny, pictures, tmp_path, capsys):
     result = store.read(file)
     assert result.kind == "accuracy"
     assert result.left_out == 0
+    assert result.identity.device == local.open(None).fingerprint
+    for row in result.rows:
+        digest = hashlib.sha256(tiny.file(row.format).read_bytes()).hexdigest()
+        assert row.artifact_sha256 == digest
+        assert row.runtime.endswith(" " + formats.get(row.format).version())
     assert [r.format for r in result.rows] == ["reference", "lite", "onnx"]
     assert str(tmp_path) not in file.read_text()
 
@@ -105,7 +117,7 @@ def test_where_labels_come_from_is_said(tiny, pictures, capfd):
     arguments = ["--images", str(pictures), "--limit", "4", "--json"]
     assert run(["eval", str(tiny.path), *arguments]) == 0
     output = capfd.readouterr()
-    assert "labels: beginnings of file names as class indices" in output.err.splitlines()
+    assert "note: labels: beginnings of file names as class indices" in output.err.splitlines()
     assert json.loads(output.out)
 
 

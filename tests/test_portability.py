@@ -12,6 +12,7 @@ from conftest import rewrite
 import kit
 from kit import bundle as bundles
 from kit import cli, portability
+from kit.devices import local
 from kit.errors import BundleError, MissingTool, UnknownName, UsageError
 from kit.manifest import Comparison
 from kit.report.write import write
@@ -20,6 +21,7 @@ from kit.results.schema import ProcessorsResult
 from kit.runners import emulation
 from kit.runners.emulation import PROCESSORS, Emulator
 
+SUFFIX = {"lite": "ptl", "onnx": "onnx"}
 HAS_QEMU = all(any(map(shutil.which, names)) for names in emulation._PROGRAMS.values())
 
 
@@ -57,6 +59,9 @@ def test_this_machine_answers_as_the_build_did(judged):
         assert (reference.against, reference.agreement) == ("float reference", 1)
         assert (row.images, row.golden_max_abs) == (3, 0)
         assert row.runtime == "r"  # as the bundle's manifest calls it
+        assert row.artifact_sha256 == judged.manifest.files[f"model.{SUFFIX[row.format]}"].sha256
+    assert result.identity is not None
+    assert result.identity.device == local.open(None).fingerprint
     assert [(p.name, p.emulator) for p in result.processors] == [("host", None)]
     assert seen == [(0, 2, "lite on host"), (1, 2, "onnx on host")]
 

@@ -12,6 +12,7 @@ from report_samples import (
     accuracy,
     bundle,
     everything,
+    identity,
     latency,
     run,
 )
@@ -36,7 +37,7 @@ def row(report: Report, label: str, letter: str = "A") -> Row:
     return next(r for r in found if r.timing is None or r.timing.setting.letter == letter)
 
 
-def notice(report: Report, start: str) -> notices.Notice | None:
+def notice(report: Report, start: str) -> notices.Remark | None:
     return next((n for n in notices.collect(report) if n.title.startswith(start)), None)
 
 
@@ -77,7 +78,7 @@ def test_speedups_are_against_eager_and_the_same_formats_fp32(report: Report) ->
     assert int8 is not None
     assert fp32 is not None
     assert eager is not None
-    # Results of one moment took turns: their processes are pairs.
+    # Results of one measurement took turns: their processes are pairs.
     assert int8.vs_fp32 == rounds.speedup(fp32.run, int8.run)
     assert int8.vs_eager == rounds.speedup(eager.run, int8.run)
     assert fp32.vs_fp32 is None
@@ -85,8 +86,36 @@ def test_speedups_are_against_eager_and_the_same_formats_fp32(report: Report) ->
 
 
 def test_results_of_two_measurements_are_compared_by_their_medians() -> None:
+    # Of one moment, too: two machines may finish at the same time.
+    for created in (WHEN, WHEN + timedelta(minutes=1)):
+        other = latency("none", created=created, identity=identity(7))
+        report = model.build([latency(), other])
+        int8, fp32 = (row(report, label).timing for label in ("int8 .pte", "fp32 .pte"))
+        assert int8 is not None
+        assert fp32 is not None
+        assert int8.vs_fp32 == statistics.ratio(fp32.median, int8.median)
+        assert int8.vs_fp32 != rounds.speedup(fp32.run, int8.run)
+
+
+def test_results_of_one_measurement_are_paired_whenever_they_were_written() -> None:
     later = latency("none", created=WHEN + timedelta(minutes=1))
-    report = model.build([latency(), later])
+    near = latency("none", bundle=bundle("none", hash="e" * 64), identity=identity(7))
+    report = model.build([latency(), later, near])
+    int8 = row(report, "int8 .pte").timing
+    fp32 = next(r.timing for r in report.rows if r.bundle == later.bundle and r.name == "fp32 .pte")
+    assert int8 is not None
+    assert fp32 is not None
+    assert int8.vs_fp32 == rounds.speedup(fp32.run, int8.run)
+
+
+def test_results_of_older_schemas_are_paired_by_their_moment() -> None:
+    old = [latency(identity=None), latency("none", identity=None)]
+    report = model.build(old)
+    int8, fp32 = (row(report, label).timing for label in ("int8 .pte", "fp32 .pte"))
+    assert int8 is not None
+    assert fp32 is not None
+    assert int8.vs_fp32 == rounds.speedup(fp32.run, int8.run)
+    report = model.build([latency(), old[1]])  # one of them has an id: not of one measurement
     int8, fp32 = (row(report, label).timing for label in ("int8 .pte", "fp32 .pte"))
     assert int8 is not None
     assert fp32 is not None
@@ -188,8 +217,10 @@ def test_fp32_by_another_runner_is_no_baseline_and_eager_is() -> None:
 
 def test_a_second_measurement_is_a_row_of_its_own_with_the_nearest_baseline() -> None:
     later = WHEN + timedelta(hours=3)
-    again = latency(created=later, runs=(run("executorch", "static", 3.0),))
-    slow = latency("none", created=later, runs=(run("executorch", "none", 16.4),))
+    who = identity(7)
+    again = latency(created=later, identity=who, runs=(run("executorch", "static", 3.0),))
+    fp32 = run("executorch", "none", 16.4)
+    slow = latency("none", created=later, identity=who, runs=(fp32,))
     report = model.build([latency(), latency("none"), again, slow])
     labels = [r.label for r in report.rows if r.name == "int8 .pte"]
     assert labels == ["int8 .pte, 2025-11-24 12:30:00", "int8 .pte, 2025-11-24 09:30:00"]
@@ -201,7 +232,11 @@ def test_a_second_measurement_is_a_row_of_its_own_with_the_nearest_baseline() ->
     assert second is not None
     assert second.vs_fp32 is not None
     assert second.vs_fp32.ratio == pytest.approx(16.4 / 3.0, rel=0.02)
-    assert notice(report, "Measured 2 times: int8 .pte of mobilenet_v2-224-static") is not None
+    told = notice(report, "Measured 2 times: int8 .pte of mobilenet_v2-224-static")
+    assert told is not None
+    assert told.text.endswith(
+        "Measured 2025-11-24 09:30:00 (10000000) and 2025-11-24 12:30:00 (70000000)."
+    )
 
 
 def test_times_without_a_zone_are_taken_as_utc() -> None:

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from report_samples import PHONE, VIRTUAL, bundle, everything, latency, run
 
+from kit.notices import read_text
 from kit.report.palette import DARK, LIGHT
 from kit.report.write import write
 
@@ -66,7 +67,7 @@ def pages(tmp_path_factory) -> dict[str, Path]:
     long = bundle(name="a_name_without_any_break_" * 8, hash="b" * 64, granularity="per-tensor")
     strained = [
         *everything(),
-        latency(bundle=long, runs=(run("onnx", "static", 4.1, warnings=("w" * 300,)),)),
+        latency(bundle=long, runs=(run("onnx", "static", 4.1, notices=(read_text("w" * 300),)),)),
         latency(runs=(run("executorch", "static", 9.1, device=PHONE),)),
         latency(runs=(run("executorch", "static", 410, device=VIRTUAL),)),
     ]
@@ -97,8 +98,8 @@ def probe(tmp_path: Path, page: Path, width: int) -> dict[str, object]:
 def test_the_tables_have_a_row_per_measurement(tmp_path, pages) -> None:
     dom = browse(tmp_path / "profile", pages["usual"], "--dump-dom")
     bodies = re.findall(r"<tbody.*?</tbody>", dom, re.DOTALL)
-    # overview, latency, accuracy (2 × 4), parity (6 + 3 and 7 golden), files
-    assert [body.count("<tr") for body in bodies] == [7, 7, 8, 16, 6]
+    # overview, latency, accuracy (2 × 4), parity (6 + 3 and 7 golden), files, measurements
+    assert [body.count("<tr") for body in bodies] == [7, 7, 8, 16, 6, 2]
 
 
 @pytest.mark.parametrize("page", ["usual", "strained"])
@@ -119,7 +120,7 @@ def test_markup_in_names_stays_text(tmp_path, pages) -> None:
     assert "<script" not in dom
     assert "<img" not in dom
     assert "&lt;script&gt;document.body" in dom
-    assert dom.count("<table") == 4
+    assert dom.count("<table") == 5
 
 
 @pytest.mark.parametrize(("options", "palette"), [([], LIGHT), (["--dark"], DARK)])

@@ -7,17 +7,23 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from report_samples import CONTEXT, accuracy, bundle, everything, latency, run
+from report_samples import CONTEXT, accuracy, bundle, everything, identity, latency, run
 
 from kit import cli, files
 from kit.errors import OutputError
+from kit.notices import Notice
 from kit.report import html, markdown, page, text
 from kit.report.palette import DARK, LIGHT
 from kit.report.write import write
 from kit.results import store
-from kit.results.schema import DeviceRef
+from kit.results.schema import DeviceRef, HostRef
 
 HOSTILE = "<script>alert(1)</script> & | `x` **b** [a](b) $x^2$ \u202e\x1b[31m\ud800 \n# x"
+
+
+def sentence(text: str) -> Notice:
+    """Return a notice of any text; one that was read has no lone surrogates."""
+    return Notice.model_construct(code="text", severity="warning", values={"text": text})
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +34,21 @@ def hostile() -> page.Page:
         update={"cpu": name, "os": name, "versions": {name: name}, "environment": {name: name}}
     )
     device = DeviceRef(kind="local", name=name, serial=name)
-    odd = {"context": context, "device": device, "warnings": (name,)}
+    odd = {"context": context, "device": device, "notices": (sentence(name),)}
     runs = (run("onnx", "static", 4, **odd), run(name, "static", 5, **odd))
     ref_fp32 = bundle("none", name=name + "2", model=name)
-    fp32 = latency("none", bundle=ref_fp32, runs=(run("onnx", "none", 7, **odd),))
     scores = [
         accuracy(bundle=ref, pictures=name),
         accuracy("none", bundle=ref_fp32, pictures=name),
     ]
-    return page.compose([latency(bundle=ref, runs=runs, kit_version=name), fp32, *scores])
+    fields = {"model": name, "soc": name, "build": name, "abi": name}
+    who = identity(3, **fields).model_copy(update={"host": HostRef.model_validate({
+        "name": name, "cpu": name, "machine": name, "os": name,
+    })})  # fmt: skip
+    timed = latency(bundle=ref, runs=runs, kit_version=name, identity=who)
+    fp32_runs = (run("onnx", "none", 7, **odd),)
+    fp32 = latency("none", bundle=ref_fp32, runs=fp32_runs, identity=who)
+    return page.compose([timed, fp32, *scores])
 
 
 def test_strings_of_results_are_escaped_in_html(hostile: page.Page) -> None:
@@ -48,7 +60,9 @@ def test_strings_of_results_are_escaped_in_html(hostile: page.Page) -> None:
 
 
 def test_an_option_in_a_warning_stays_on_one_line() -> None:
-    odd = run("onnx", "static", 4, warnings=("<b> runs: measure with --cpus f0 or --cool-wait",))
+    odd = run(
+        "onnx", "static", 4, notices=(sentence("<b> runs: measure with --cpus f0 or --cool-wait"),)
+    )
     found = html.render(page.compose([latency(runs=(odd,))]))
     option = '<span class="option">{}</span>'.format
     words = f"&lt;b&gt; runs: measure with {option('--cpus')} f0 or {option('--cool-wait')}"
@@ -83,7 +97,7 @@ def test_the_html_page_stands_alone_and_is_described() -> None:
     found = html.render(page.compose(everything()))
     assert not re.search(r"https?:|//[a-z]|<script|<link|<img|url\((?!#)|@import", found)
     assert found.count("<style") == 1  # one in a plot would dress the whole page
-    assert found.count("<caption") == found.count("<table") == 5
+    assert found.count("<caption") == found.count("<table") == 6
     heads = re.findall(r"<th [^>]*>", found)
     assert all(re.search(r'scope="(col|row)"', head) for head in heads)
     pictures = re.findall(r"<svg [^>]*>", found)
@@ -103,7 +117,7 @@ def test_markdown_has_the_same_tables_as_html() -> None:
     composed = page.compose(everything())
     found = markdown.render(composed)
     for table in (composed.sections[0].table, *composed.details):
-        assert f"| Format | {' | '.join(table.columns)} |" in found
+        assert f"| {table.subject} | {' | '.join(table.columns)} |" in found
         for line in table.lines:
             assert found.count(f"| **{line.head.text}**") >= 1
     assert found.startswith("# int8 .pte is 5.2× faster than eager PyTorch fp32 and 2.1× faster")

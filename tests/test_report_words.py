@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from report_samples import PHONE, VIRTUAL, accuracy, everything, latency, run
 
+from kit.notices import new_notice, read_text
 from kit.report import headline, model, notices, page, tables, text
 from kit.report.cells import Cell
 from kit.report.rows import Report, Row
@@ -21,7 +22,7 @@ def row(report: Report, label: str, letter: str = "A") -> Row:
     return next(r for r in found if r.timing is None or r.timing.setting.letter == letter)
 
 
-def notice(report: Report, start: str) -> notices.Notice | None:
+def notice(report: Report, start: str) -> notices.Remark | None:
     return next((n for n in notices.collect(report) if n.title.startswith(start)), None)
 
 
@@ -244,11 +245,11 @@ def test_virtual_devices_stand_apart_marked_and_without_speedups() -> None:
 
 
 def test_a_warning_of_the_benchmark_is_said_once_and_marks_its_rows() -> None:
-    words = "the clock changed during the run; plug the machine in"
+    words = (read_text("the clock changed during the run; plug the machine in"),)
     runs = (
-        run("executorch", "static", 4, warnings=(words,)),
-        run("onnx", "static", 4, warnings=(words,)),
-        run("lite", "static", 20),
+        run("executorch", "static", 4, notices=words),
+        run("onnx", "static", 4, notices=words),
+        run("lite", "static", 20, notices=(new_notice("labels.source", source="x"),)),
     )
     report = model.build([latency(runs=runs)])
     told = [n for n in notices.collect(report) if n.title.startswith("Measured with a warning")]
@@ -257,6 +258,24 @@ def test_a_warning_of_the_benchmark_is_said_once_and_marks_its_rows() -> None:
     marks = {line.head.text: line.head.marks for line in tables.latency(report).lines}
     assert marks["int8 .pte"] == ("see warnings",)
     assert marks["int8 .ptl"] == ()
+
+
+def test_notices_that_differ_in_numbers_are_one_and_name_no_option() -> None:
+    def warm(name: str, temperature: float, processes: int) -> Run:
+        notices = (
+            new_notice("device.warm", temperature=temperature, limit=38.0),
+            new_notice("processes.more", processes=processes),
+        )
+        return run(name, "static", 4, notices=notices)
+
+    report = model.build([latency(runs=(warm("onnx", 40.2, 20), warm("lite", 39.1, 12)))])
+    told = [f"{n.title}. {n.text}" for n in notices.collect(report)][:2]
+    assert told == [
+        "Measured with a warning: every row. The battery reached 39.1 to 40.2 °C, above the "
+        "38 °C that a process waits for: let the device cool down, or wait longer for it.",
+        "What would help: every row. 20 processes as far apart as these would resolve the "
+        "median: measure so many.",
+    ]
 
 
 def test_processes_that_disagree_are_noticed() -> None:

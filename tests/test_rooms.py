@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 # A room may import the lines above its own; rooms of one line never import each other.
 LEVELS = (
     ("errors", "files", "text", "documents"),
-    ("arrays", "guard", "logs", "wheels"),
+    ("arrays", "guard", "logs", "notices", "wheels"),
     ("family", "registry"),
     ("recipe",),
     ("manifest",),

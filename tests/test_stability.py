@@ -7,6 +7,7 @@ import pytest
 
 from kit.bench import gates, passes, stability
 from kit.bench.stability import Stability
+from kit.notices import CATALOGUE, Notice, render
 from kit.results import statistics
 from kit.results.schema import Context, Plan, Process
 
@@ -156,9 +157,13 @@ OFF = processes(*[[int(k * MS)] * 500 for k in (9.8, 10.0, 10.2)])
 LOUD = processes(*[latencies(1, noise=0.9)[:30]] * 3)
 
 
-def warned(**changes: object) -> list[str]:
+def warned(**changes: object) -> list[Notice]:
     given = {"context": QUIET, "plan": Plan(), "obeyed": 1, "processes": FINE, **changes}
-    return list(gates.warnings(**given))
+    return list(gates.examine(**given))
+
+
+def codes(**changes: object) -> list[str]:
+    return [notice.code for notice in warned(**changes)]
 
 
 def context(**fields: object) -> Context:
@@ -172,36 +177,75 @@ def test_a_quiet_machine_is_not_warned_of() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "code", "values"),
     [
-        ({"context": context(load_before=1.5)}, ["load average was 1.5 on 4 cores", "wait"]),
-        ({"context": context(others=1.3)}, ["kept 1.3 of 4 cores busy", "close"]),
-        ({"context": context(governor="powersave")}, ["'powersave'", "cpupower"]),
-        ({"plan": Plan(threads=8), "obeyed": 8}, ["8 threads share 4 cores", "--threads 4"]),
-        ({"obeyed": 4}, ["took 4 threads instead of 1"]),
-        ({"processes": processes(latencies(1), cores=1.9)}, ["1.9 cores were at work for 1"]),
-        ({"processes": processes(latencies(1), latencies(2, 11.0))}, ["9 % apart", "far away"]),
-        ({"processes": processes(latencies(1))}, ["one process does not tell", "measure 3 or"]),
-        ({"processes": FINE[:2]}, ["two processes do not tell", "without --quick"]),
-        ({"processes": OFF}, ["known to ±5.", "% only", "or give --repeats 7"]),
-        ({"processes": LOUD}, ["known to ±", "% only", "measure longer with --official"]),
-        ({"processes": processes(latencies(1)[:60])}, ["60 of 100 samples in its 60 s"]),
-        ({"processes": processes(latencies(1)[:60]), "plan": Plan(runs=9)}, ["fewer than 100"]),
-        ({"processes": processes(*[[MS]] * 3), "plan": Plan(runs=1)}, ["too few samples"]),
+        ({"context": context(load_before=1.5)}, "machine.loaded", {"load": 1.5, "cores": 4}),
+        ({"context": context(others=1.3)}, "machine.busy", {"others": 1.3, "cores": 4}),
+        (
+            {"context": context(governor="powersave")},
+            "machine.slow-governor",
+            {"governor": "powersave"},
+        ),
+        (
+            {"plan": Plan(threads=8), "obeyed": 8},
+            "machine.too-many-threads",
+            {"threads": 8, "cores": 4},
+        ),
+        ({"obeyed": 4}, "threads.not-obeyed", {"taken": 4, "asked": 1}),
+        (
+            {"processes": processes(*[latencies(1)] * 3, cores=1.9)},
+            "threads.exceeded",
+            {"used": pytest.approx(1.9), "asked": 1},
+        ),
+        (
+            {"processes": processes(latencies(1), latencies(2, 11.0))},
+            "processes.apart",
+            {"spread": pytest.approx(0.095, abs=0.006)},
+        ),
+        ({"processes": FINE[:1]}, "processes.few", {"processes": 1, "needed": 3}),
+        ({"processes": FINE[:2]}, "processes.few", {"processes": 2, "needed": 3}),
+        (
+            {"processes": OFF},
+            "median.not-resolved",
+            {"half_width": pytest.approx(0.0497, abs=0.001)},
+        ),
+        ({"processes": OFF}, "processes.more", {"processes": 7}),
+        ({"processes": LOUD}, "samples.more", {}),
+        (
+            {"processes": processes(latencies(1)[:60])},
+            "samples.cut-short",
+            {"taken": 60, "planned": 100, "seconds": 60.0},
+        ),
+        (
+            {"processes": processes(latencies(1)[:60]), "plan": Plan(runs=9)},
+            "samples.few-for-p99",
+            {"needed": 100},
+        ),
+        ({"processes": processes(*[[MS]] * 3), "plan": Plan(runs=1)}, "samples.few", {}),
     ],
 )
-def test_each_gate_says_what_and_what_to_do(changes, words) -> None:
-    found = warned(**changes)
-    for word in words:
-        assert any(word in text for text in found), found
-    assert all(": " in text for text in found)
+def test_each_gate_gives_its_code_and_values(changes, code, values) -> None:
+    (found,) = [notice for notice in warned(**changes) if notice.code == code]
+    assert found.values == values
+    assert found.severity == CATALOGUE[code].severity
+    assert ": " in render(found)  # what is so, and what would help
+
+
+def test_a_hint_says_what_would_resolve_the_median_where_something_would() -> None:
+    far = processes(*[[int(k * MS)] * 500 for k in (5.0, 10.0, 20.0)])
+    assert codes(processes=OFF)[-2:] == ["median.not-resolved", "processes.more"]
+    assert codes(processes=LOUD)[-4:-2] == ["median.not-resolved", "samples.more"]
+    assert codes(processes=far)[-1] == "median.not-resolved"  # 50 processes would not do
 
 
 def test_two_groups_and_a_drift_are_warned_of() -> None:
     slow = [int(s * k) for s, k in zip(latencies(5), np.linspace(1, 1.2, 300), strict=True)]
-    assert any(
-        "13 % slower" in text or "12 % slower" in text for text in warned(processes=processes(slow))
-    )
-    assert any("% faster" in text for text in warned(processes=processes(slow[::-1])))
+    for samples, code in ((slow, "samples.slower"), (slow[::-1], "samples.faster")):
+        (found,) = [n for n in warned(processes=processes(samples)) if n.code == code]
+        assert found.values["change"] == pytest.approx(0.127, abs=0.01)
     mixed = processes([s * (1 + i % 2) for i, s in enumerate(latencies(1))])
-    assert any("two times, 10." in text for text in warned(processes=mixed))
+    (found,) = [n for n in warned(processes=mixed) if n.code == "samples.two-groups"]
+    assert found.values == {
+        "low": pytest.approx(10.15, abs=0.2),
+        "high": pytest.approx(20.3, abs=0.5),
+    }

@@ -23,6 +23,7 @@ from kit.commands import _bench, _progress
 from kit.commands._bench import Measured
 from kit.commands.bench import show
 from kit.errors import DeviceError, KitError, RunError
+from kit.notices import read_text
 from kit.results.schema import DeviceRef
 from kit.text import one_line, printable
 
@@ -213,7 +214,7 @@ def test_a_device_of_any_name_is_shown(as_json, capsys) -> None:
     """`Pixel [/b] 9` ended kit after the measurement."""
     name = f"Pixel [/b] 9 {EVIL}"
     device = DeviceRef(kind="phone", name=name, serial=EVIL)
-    one = run("onnx", "static", 4, device=device, warnings=(EVIL,))
+    one = run("onnx", "static", 4, device=device, notices=(read_text(EVIL),))
     result = latency(runs=(one,))
     context = one.context.model_copy(update={"versions": {EVIL: EVIL}, "cpu": EVIL})
     changed = result.model_copy(update={"runs": (one.model_copy(update={"context": context}),)})

@@ -26,6 +26,7 @@ from kit.devices._store import ask
 from kit.devices._transport import quote
 from kit.devices.adb import AdbDevice, AdbFolder
 from kit.errors import DeviceError, RunError, UsageError
+from kit.notices import Notice, new_notice
 from kit.results.schema import Condition, Context, LatencyResult, Plan, Run
 
 SLOWEST_SECONDS = 10.0  # that one inference of the warm-up may take
@@ -65,12 +66,14 @@ def measure_all(
     through = AppDevice(device, loaded, contents.look(device.transport, app_ids))
     chosen = through.choose_formats() if formats is None else formats
     results = measure.measure_all(loaded, chosen, plan, progress, through, "app")
-    return [_told(result, through.warnings) for result in results]
+    return [_add_notices(result, through.notices) for result in results]
 
 
-def _told(result: LatencyResult, warnings: Sequence[str]) -> LatencyResult:
+def _add_notices(result: LatencyResult, notices: Sequence[Notice]) -> LatencyResult:
+    distinct = [notice for index, notice in enumerate(notices) if notice not in notices[:index]]
+
     def added(run: Run) -> Run:
-        return run.model_copy(update={"warnings": (*dict.fromkeys(warnings), *run.warnings)})
+        return run.model_copy(update={"notices": (*distinct, *run.notices)})
 
     return result.model_copy(update={"runs": tuple(added(run) for run in result.runs)})
 
@@ -90,6 +93,7 @@ class AppDevice:
     def __init__(self, device: AdbDevice, loaded: Sequence[Bundle], apps: Apps) -> None:
         self._device, self._loaded, self._apps = device, loaded, apps
         self.ref, self.abis = device.ref, device.abis
+        self.fingerprint = device.fingerprint
         self.clusters, self.page = device.clusters, device.page
         self._names: dict[Path, str] = {}
         self._hashes: dict[str, str] = {}
@@ -100,12 +104,12 @@ class AppDevice:
             self._names[bundle.path] = name
         self._folder: AdbFolder | None = None
         self._job: AppJob | None = None
-        self.warnings: list[str] = []
+        self.notices: list[Notice] = []
 
     def choose_formats(self) -> list[str] | None:
         """Return the formats that the apps have of every bundle; None if they have all.
 
-        What is left out is told in the warnings.
+        What is left out is one of `notices`.
 
         Raises:
             UsageError: they have none in common.
@@ -121,7 +125,8 @@ class AppDevice:
                 f"{apps} has no format of every bundle",
                 "measure one bundle after the other, or name --format",
             )
-        self.warnings.append(f"not measured, as {apps} does not have it: {', '.join(missing)}")
+        left_out, where = tuple(missing), tuple(self._apps.ids)
+        self.notices.append(new_notice("app.format-missing", formats=left_out, apps=where))
         return found
 
     def _missing(self, bundle: Bundle) -> list[str]:
@@ -177,10 +182,7 @@ class AppDevice:
                     "build and install it with this one: kit app build, kit app install",
                 )
             if record.device.left_foreground:
-                self.warnings.append(
-                    "the app left the screen while it measured, and Android may have moved it to "
-                    "slow cores: keep the screen on and do not touch the device"
-                )
+                self.notices.append(new_notice("app.left-screen"))
 
         return look
 

@@ -17,6 +17,7 @@ from kit.bench.targets import Target
 from kit.bundle import REFERENCE, Bundle
 from kit.devices import local
 from kit.devices._contract import Device
+from kit.devices._identity import identify
 from kit.errors import UnknownName
 from kit.results import store
 from kit.results.schema import Context, LatencyResult, Plan, Run
@@ -58,6 +59,7 @@ def measure_all(
     device: Device | None = None,
     runner: runners.Kind = "auto",
     profile: bool = False,
+    measurement: str | None = None,
 ) -> list[LatencyResult]:
     """Measure several bundles side by side: one result each, in their order.
 
@@ -73,6 +75,7 @@ def measure_all(
         device: where.
         runner: see `kit.bench.runner.choose`.
         profile: measure the time of single operators in processes of their own, too.
+        measurement: id of the measurement that this is a part of; None for a new one.
 
     Raises:
         UsageError: nothing to measure, or `UnknownName`, a format that does not exist.
@@ -87,6 +90,7 @@ def measure_all(
     say = progress or (lambda *_: None)
     loaded = [b if isinstance(b, Bundle) else bundles.load(b) for b in given]
     fits.check(loaded, formats)
+    identity = identify(device.fingerprint, measurement)
     names = dict.fromkeys(n for b in loaded for n in targets.names_of(b, formats))
     sets = runners.choose(device, names, runner, lambda text: say(0, 1, text))
     variables = drive.environment(plan.threads)
@@ -98,7 +102,18 @@ def measure_all(
         _run_all(Place(device, folder, plan, variables), found, say, profile)
         after = device.context(variables, before.load_before)
     context = before.model_copy(update={"load_after": after.load_after, "others": after.others})
-    return _results(loaded, found, device, plan, context)
+    runs = [(target.bundle, _run(target, device, plan, context)) for target in found]
+    now = datetime.now(UTC)
+    return [
+        LatencyResult(
+            kit_version=kit.__version__,
+            created=now,
+            identity=identity,
+            bundle=store.describe(bundle),
+            runs=tuple(run for measured, run in runs if measured is bundle),
+        )
+        for bundle in loaded
+    ]
 
 
 def _run_all(place: Place, found: Sequence[Target], say: Progress, profile: bool) -> None:
@@ -124,36 +139,20 @@ def _run_all(place: Place, found: Sequence[Target], say: Progress, profile: bool
     say(total, total, "done")
 
 
-def _results(
-    loaded: Sequence[Bundle],
-    found: Sequence[Target],
-    device: Device,
-    plan: Plan,
-    context: Context,
-) -> list[LatencyResult]:
-    now = datetime.now(UTC)
-    return [
-        LatencyResult(
-            kit_version=kit.__version__,
-            created=now,
-            bundle=store.describe(bundle),
-            runs=tuple(_result(t, device, plan, context) for t in found if t.bundle is bundle),
-        )
-        for bundle in loaded
-    ]
-
-
-def _result(target: Target, device: Device, plan: Plan, context: Context) -> Run:
+def _run(target: Target, device: Device, plan: Plan, context: Context) -> Run:
     start = target.heard.start if target.heard else None
     memory = target.memory.mem if target.memory else None
     obeyed = start.obeyed if start else None
     reported = target.runner.kept_versions(start.versions) if start else {}
     versions = {**reported, **context.versions}  # what is known here, nobody else says
+    runtime = store.find_runtime(target.bundle, target.name)
     processes = tuple(target.processes)
     known = passes.resolved(processes, plan)
     return Run(
         format=target.name,
         quantize=target.quantize,
+        artifact_sha256=store.find_digest(target.bundle, target.name),
+        runtime=f"{runtime} {versions.get(runtime, '')}".strip(),
         device=device.ref,
         via=target.runner.via,
         plan=plan,
@@ -166,5 +165,5 @@ def _result(target: Target, device: Device, plan: Plan, context: Context) -> Run
         resolved=known,
         operators=target.operators,
         context=context.model_copy(update={"versions": versions}),
-        warnings=gates.warnings(context, plan, obeyed, processes, device.ref.kind, target.cpus),
+        notices=gates.examine(context, plan, obeyed, processes, device.ref.kind, target.cpus),
     )

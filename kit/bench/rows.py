@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kit import notices
 from kit.bench import gates, stability
 from kit.bundle import REFERENCE
+from kit.notices import Notice, Value, new_notice
 from kit.results import rounds, statistics
-from kit.results.schema import BundleRef, LatencyResult, Run
+from kit.results.schema import BundleRef, Identity, LatencyResult, Run
 from kit.results.statistics import Estimate, Speedup
 
 
@@ -18,6 +20,7 @@ class Row:
     """One format of one bundle, in milliseconds and bytes.
 
     Attributes:
+        identity: of the measurement; None in results before schema 6.
         size: of the model file; None for the reference.
         median: over the processes, with its interval.
         load: median over the processes, as is `first`.
@@ -26,6 +29,7 @@ class Row:
     """
 
     bundle: BundleRef
+    identity: Identity | None
     run: Run
     size: int | None
     median: Estimate
@@ -44,16 +48,17 @@ class Row:
 
 def rows(results: Sequence[LatencyResult]) -> list[Row]:
     """Return the rows of all results, in their order."""
-    return [_row(result.bundle, run) for result in results for run in result.runs]
+    return [_row(result, run) for result in results for run in result.runs]
 
 
-def _row(bundle: BundleRef, run: Run) -> Row:
+def _row(result: LatencyResult, run: Run) -> Row:
     processes = [p.samples_ns for p in run.processes]
     samples = [ns for process in processes for ns in process]
-    sizes = {a.format: a.size for a in bundle.artifacts}
+    sizes = {a.format: a.size for a in result.bundle.artifacts}
     known = run.peak_rss is not None and run.base_rss is not None
     return Row(
-        bundle=bundle,
+        bundle=result.bundle,
+        identity=result.identity,
         run=run,
         size=sizes.get(run.format),
         median=rounds.estimate(run),
@@ -73,6 +78,9 @@ def as_json(row: Row) -> dict[str, Any]:
         "bundle": row.bundle.name,
         "format": run.format,
         "quantize": run.quantize,
+        "artifact_sha256": run.artifact_sha256,
+        "runtime": run.runtime,
+        "measurement": row.identity.measurement if row.identity else None,
         "device": run.device.name,
         "device_kind": run.device.kind,
         "serial": run.device.serial,
@@ -93,7 +101,7 @@ def as_json(row: Row) -> dict[str, Any]:
         "peak_rss_mb": _mb(run.peak_rss),
         "base_rss_mb": _mb(run.base_rss),
         "stable": row.stable,
-        "warnings": list(run.warnings),
+        "notices": [notices.as_json(notice) for notice in run.notices],
         "context": run.context.model_dump(mode="json"),
     }
 
@@ -110,8 +118,8 @@ def against_reference(row: Row, table: Sequence[Row]) -> Speedup | None:
     return None
 
 
-def slower_than_float(table: Sequence[Row]) -> list[str]:
-    """Return a sentence for each quantized row that is slower than its float counterpart.
+def find_slower_than_float(table: Sequence[Row]) -> list[Notice]:
+    """Return a notice for each quantized row that is slower than its float counterpart.
 
     The counterpart is the float file of the same format and architecture, measured on the
     same device with the same threads and cores.
@@ -126,19 +134,21 @@ def slower_than_float(table: Sequence[Row]) -> list[str]:
     return found
 
 
-def _slower(row: Row, other: Row, speedup: Speedup) -> str:
-    times = f"{row.median.median:.2f} against {other.median.median:.2f} ms"
+def _slower(row: Row, other: Row, speedup: Speedup) -> Notice:
+    values: dict[str, Value] = {
+        "row": row.label,
+        "other": other.label,
+        "own": row.median.median,
+        "float": other.median.median,
+    }
     if speedup.interval is None:
-        return (
-            f"{row.label} took {1 / speedup.ratio:.1f}× the time of {other.label} here: {times}; "
-            f"fewer than {statistics.LEAST_PROCESSES} processes do not tell whether it is slower"
-        )
+        needed = statistics.LEAST_PROCESSES
+        return new_notice("int8.few-processes", ratio=1 / speedup.ratio, needed=needed, **values)
     if not speedup.clear:
-        return f"{row.label} is not faster than {other.label} here: {times}"
-    why = ""
-    if not row.run.context.machine.startswith(("aarch64", "arm")):
-        why = "; int8 kernels made for phones can lose on a desktop processor, ask the phone"
-    return f"{row.label} is {1 / speedup.ratio:.1f}× slower than {other.label} here: {times}{why}"
+        return new_notice("int8.not-faster", **values)
+    arm = row.run.context.machine.startswith(("aarch64", "arm"))
+    code = "int8.slower" if arm else "int8.slower-on-desktop"
+    return new_notice(code, ratio=1 / speedup.ratio, **values)
 
 
 def _is_float_of(other: Row, row: Row) -> bool:

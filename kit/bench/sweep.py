@@ -15,8 +15,9 @@ from kit.bench.measure import Progress
 from kit.bench.runner import Kind
 from kit.bundle import Bundle
 from kit.devices._contract import Device
+from kit.devices._identity import new_measurement
 from kit.results import statistics
-from kit.results.schema import LatencyResult, Plan, Run
+from kit.results.schema import LatencyResult, Plan, Recommendation, Run
 
 CLOSE = 0.03  # a gain below this is not worth another thread
 
@@ -29,10 +30,10 @@ class Setting:
     cpus: str
 
     @property
-    def options(self) -> str:
-        """Return the options of `kit bench` that mean this setting."""
-        cpus = "" if self.cpus == "all" else f" --cpus {self.cpus}"
-        return f"--threads {self.threads}{cpus}"
+    def label(self) -> str:
+        """Name for progress: ``2 threads``, ``1 thread on big cores``."""
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        return threads if self.cpus == "all" else f"{threads} on {self.cpus} cores"
 
 
 def settings(device: Device) -> list[Setting]:
@@ -51,6 +52,7 @@ def sweep(
     device: Device,
     progress: Progress,
     runner: Kind = "auto",
+    measurement: str | None = None,
 ) -> list[LatencyResult]:
     """Measure every setting; each result holds all runs, and what it recommends.
 
@@ -58,18 +60,21 @@ def sweep(
         KitError: as `kit.bench.measure.measure_all`.
     """
     tried = settings(device)
+    measurement = measurement or new_measurement()
     rounds = []
     for index, setting in enumerate(tried, 1):
         mask = cores.mask(setting.cpus, device.clusters)
         changes = {"threads": setting.threads, "cpus": mask, "most_pairs": None}
         wanted = plan.model_copy(update=changes)
 
-        def say(
-            done: int, total: int, label: str, n: int = index, of: str = setting.options
-        ) -> None:
+        def say(done: int, total: int, label: str, n: int = index, of: str = setting.label) -> None:
             progress((n - 1) * total + done, len(tried) * total, f"{of}: {label}")
 
-        rounds.append(measure.measure_all(given, formats, wanted, say, device, runner))
+        rounds.append(
+            measure.measure_all(
+                given, formats, wanted, say, device, runner, measurement=measurement
+            )
+        )
     return [_joined(results, tried) for results in zip(*rounds, strict=True)]
 
 
@@ -79,15 +84,16 @@ def _joined(results: Sequence[LatencyResult], tried: Sequence[Setting]) -> Laten
     return results[-1].model_copy(update={"runs": tuple(runs), "recommended": best})
 
 
-def _best(results: Sequence[LatencyResult], tried: Sequence[Setting], name: str) -> str:
-    """Return the options of the fastest setting, or of one with fewer threads nearly as fast."""
+def _best(results: Sequence[LatencyResult], tried: Sequence[Setting], name: str) -> Recommendation:
+    """Return the fastest setting, or one with fewer threads that is nearly as fast."""
     medians = {
         setting: _median(next(run for run in result.runs if run.format == name))
         for setting, result in zip(tried, results, strict=True)
     }
     fastest = min(medians.values())
     near = [setting for setting in tried if medians[setting] <= (1 + CLOSE) * fastest]
-    return min(near, key=lambda setting: (setting.threads, medians[setting])).options
+    best = min(near, key=lambda setting: (setting.threads, medians[setting]))
+    return Recommendation(threads=best.threads, cpus=best.cpus)
 
 
 def _median(run: Run) -> float:

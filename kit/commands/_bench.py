@@ -30,7 +30,11 @@ MASK_DIGITS = 256  # as runners take, see `kit.runners._affinity`
 
 @dataclass(frozen=True)
 class Asked:
-    """What the command line asks for, the same for every device."""
+    """What the command line asks for, the same for every device.
+
+    Attributes:
+        measurement: id of this run of the command, in the results of all devices.
+    """
 
     bundles: tuple[Path, ...]
     formats: tuple[str, ...] | None
@@ -40,6 +44,7 @@ class Asked:
     profile: bool
     sweep: bool
     keep: bool
+    measurement: str
 
 
 @dataclass(frozen=True)
@@ -128,15 +133,25 @@ def _connected(
 
 def warn(device: AdbDevice) -> None:
     """Say on stderr what could not be put in order after a measurement that is whole."""
-    for text in device.warnings:
-        terminal.echo(one_line(f"{device.ref.serial}: {text}"), err=True)
+    from kit.commands._advice import write_notices
+
+    for line in write_notices(((notice, device.ref.serial or "") for notice in device.notices), 0):
+        terminal.echo(one_line(line), err=True)
 
 
 def _on(device: Device, asked: Asked, update: Progress) -> list[LatencyResult]:
     from kit.bench import cores, measure, sweep
 
     if asked.sweep:
-        return sweep.sweep(asked.bundles, asked.formats, asked.plan, device, update, asked.runner)
+        return sweep.sweep(
+            asked.bundles,
+            asked.formats,
+            asked.plan,
+            device,
+            update,
+            asked.runner,
+            asked.measurement,
+        )
     mask = cores.mask(asked.cpus, device.clusters)
     return measure.measure_all(
         asked.bundles,
@@ -146,6 +161,7 @@ def _on(device: Device, asked: Asked, update: Progress) -> list[LatencyResult]:
         device,
         asked.runner,
         asked.profile,
+        asked.measurement,
     )
 
 

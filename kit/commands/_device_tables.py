@@ -33,7 +33,9 @@ def show(results: Sequence[LatencyResult], table: Sequence[Row], sustained: bool
         if row.run.operators:
             terminal.print_table(_operators(row), WIDEST)
     for result in swept:
-        for name, options in result.recommended.items():
+        for name, best in result.recommended.items():
+            cpus = "" if best.cpus == "all" else f" --cpus {best.cpus}"
+            options = f"--threads {best.threads}{cpus}"
             terminal.echo(f"{result.bundle.name} {name}: best with {options}")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from kit import terminal
+from kit.commands import _advice
 
 if TYPE_CHECKING:
     from kit.bench.rows import Row
@@ -107,13 +108,10 @@ def _range(counts: Iterable[int]) -> str:
 
 
 def doubts(rows: Sequence[Row]) -> Iterator[str]:
-    """Return what int8 did not gain, and every warning once with the rows it is about."""
-    from kit.bench.rows import slower_than_float
-    from kit.results import alike
+    """Return what int8 did not gain, and every notice once with the rows it is about."""
+    from kit.bench.rows import find_slower_than_float
 
-    for sentence in slower_than_float(rows):
-        yield f"note: {sentence}"
-    told = ((warning, row.label) for row in rows for warning in row.run.warnings)
-    for warning, labels in alike.said_once(told):
-        where = "" if len(labels) == len(rows) else f"{', '.join(labels)}: "
-        yield f"warning: {where}{warning}"
+    yield from _advice.write_notices(((n, "") for n in find_slower_than_float(rows)), 1)
+    yield from _advice.write_notices(
+        ((notice, row.label) for row in rows for notice in row.run.notices), len(rows)
+    )

@@ -99,6 +99,7 @@ def command(bundles: tuple[Path, ...], **options: Any) -> None:
     Every sample is kept; what makes the numbers doubtful is said on stderr.
     """
     from kit.commands import _bench
+    from kit.devices._identity import new_measurement
     from kit.results import store
 
     given = tuple(dict.fromkeys(bundles))
@@ -119,6 +120,7 @@ def command(bundles: tuple[Path, ...], **options: Any) -> None:
         profile=options["profile"],
         sweep=options["sweep"] is not None,
         keep=options["keep"],
+        measurement=new_measurement(),
     )
     measured, errors = _bench.run(asked, serials)
     if output is not None:
@@ -168,9 +170,10 @@ def show(measured: Sequence[Measured], as_json: bool, sustained: bool) -> None:
     """Print what was measured: the answer on stdout, context and doubts on stderr."""
     from kit.bench import paired
     from kit.bench.rows import as_json as record
-    from kit.bench.rows import rows
+    from kit.bench.rows import find_slower_than_float, rows
     from kit.commands import _device_tables, _latency
     from kit.commands._output import report_failed
+    from kit.notices import as_json as as_json_notice
 
     tables = [rows(one.results) for one in measured]
     # The settings of a sweep are measured one after the other: they are in no pairs.
@@ -180,6 +183,7 @@ def show(measured: Sequence[Measured], as_json: bool, sustained: bool) -> None:
         found = {
             "results": [record(row) for table in tables for row in table],
             "comparisons": [paired.as_json(c) for c in compared],
+            "notices": [as_json_notice(n) for t in tables for n in find_slower_than_float(t)],
             "recommended": {one.serial: _recommended(one) for one in measured},
         }
         terminal.print_json(found)
@@ -193,5 +197,9 @@ def show(measured: Sequence[Measured], as_json: bool, sustained: bool) -> None:
             report_failed(result.bundle.failed)
 
 
-def _recommended(one: Measured) -> dict[str, dict[str, str]]:
-    return {r.bundle.name: r.recommended for r in one.results if r.recommended}
+def _recommended(one: Measured) -> dict[str, dict[str, Any]]:
+    return {
+        r.bundle.name: {name: best.model_dump() for name, best in r.recommended.items()}
+        for r in one.results
+        if r.recommended
+    }

@@ -9,11 +9,22 @@ import click
 
 from kit import terminal
 from kit.errors import UsageError
+from kit.text import one_line
 
 if TYPE_CHECKING:
     from kit.results.schema import AccuracyResult, AccuracyRow
 
-_FIELDS = ("format", "images", "top1", "top5", "agreement", "sqnr_db", "images_per_second")
+_FIELDS = (
+    "format",
+    "artifact_sha256",
+    "runtime",
+    "images",
+    "top1",
+    "top5",
+    "agreement",
+    "sqnr_db",
+    "images_per_second",
+)
 _PATH = click.Path(path_type=Path)
 
 
@@ -78,7 +89,6 @@ def command(
     wanted = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
     if wanted == []:
         raise UsageError("--format names nothing", "for example: --format onnx,lite")
-    notes: list[str] = []
     with steps() as update, stdout_kept():
         result = evaluate(
             bundle,
@@ -87,14 +97,20 @@ def command(
             wanted,
             limit,
             lambda done, of: update(done, of, "pictures"),
-            notes.append,
         )
-    for text in notes:
-        terminal.echo(text, err=True)
     _note(result)
     if as_json:
+        from kit.notices import as_json as record
+
         rows = [row.model_dump(include=set(_FIELDS)) for row in result.rows]
-        terminal.print_json({"results": rows})
+        identity = result.identity
+        terminal.print_json(
+            {
+                "measurement": identity and identity.measurement,
+                "results": rows,
+                "notices": [record(notice) for notice in result.notices],
+            }
+        )
     else:
         _table(result)
     if output is not None:
@@ -102,8 +118,11 @@ def command(
 
 
 def _note(result: AccuracyResult) -> None:
+    from kit.commands._advice import write_notices
     from kit.commands._output import report_failed
 
+    for line in write_notices(((notice, "") for notice in result.notices), 1):
+        terminal.echo(one_line(line), err=True)
     report_failed(result.bundle.failed)
     if result.left_out:
         what = "picture" if result.left_out == 1 else "pictures"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from kit.devices._parse import Cluster
-from kit.results.schema import Condition, Context, DeviceRef
+from kit.results.schema import Condition, Context, DeviceRef, Fingerprint
 
 
 class Job(Protocol):
@@ -85,9 +85,11 @@ class Device(Protocol):
         abis: of the programs it runs, as Android names them, the preferred one first.
         clusters: its cores, grouped by the clock they share.
         page: size of a memory page in bytes, None where it is not told.
+        fingerprint: what tells it from others, for results.
     """
 
     ref: DeviceRef
+    fingerprint: Fingerprint
     abis: tuple[str, ...]
     clusters: tuple[Cluster, ...]
     page: int | None

@@ -46,6 +46,7 @@ class DeviceFacts:
         state: as in `adb devices`; always ``device`` here.
         model: maker and model.
         soc: name of the chip.
+        build: fingerprint of the system that is installed.
         android: version, for example ``14``.
         api: API level.
         abis: the preferred one first.
@@ -67,6 +68,7 @@ class DeviceFacts:
     state: str
     model: str
     soc: str | None
+    build: str | None
     android: str | None
     api: int | None
     abis: tuple[str, ...]
@@ -125,6 +127,7 @@ def facts(serial: str, said: dict[str, str]) -> DeviceFacts:
         state="device",
         model=_parse.model(props),
         soc=shorten(soc) if soc else None,
+        build=props.get("ro.build.fingerprint") or None,
         android=props.get("ro.build.version.release") or None,
         api=_parse.api(props),
         abis=_parse.abis(props),

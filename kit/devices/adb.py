@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import kit
 from kit import files
-from kit.devices import _condition, _facts, _lock, _parse, _settings, _store
+from kit.devices import _condition, _facts, _identity, _lock, _parse, _settings, _store
 from kit.devices._again import Again
 from kit.devices._facts import DeviceFacts
 from kit.devices._job import AdbJob, end_jobs
@@ -19,6 +19,7 @@ from kit.devices._settings import JOURNAL
 from kit.devices._store import ROOT, Blob, Sent, Store, ask
 from kit.devices._transport import Transport, quote
 from kit.errors import DeviceError
+from kit.notices import Notice, new_notice
 from kit.results.schema import Condition, Context, DeviceRef
 
 RUNS = f"{ROOT}/runs"
@@ -59,7 +60,7 @@ class AdbDevice:
         facts: as they were when it was opened.
         keep: leave the files of a measurement on the device.
         pushed: bytes that travelled to it.
-        warnings: what could not be put in order after a measurement that is whole.
+        notices: what could not be put in order after a measurement that is whole.
     """
 
     def __init__(
@@ -71,10 +72,11 @@ class AdbDevice:
             kind=self.facts.kind, name=self.facts.model or "unknown", serial=transport.serial
         )
         self.abis, self.clusters = self.facts.abis, self.facts.clusters
+        self.fingerprint = _identity.fingerprint_device(self.facts)
         self.page = self.facts.page_size
         _check_api(self.facts)
         self.keep = keep
-        self.warnings: list[str] = []
+        self.notices: list[Notice] = []
         self._store = Store(transport, sent, lambda: self._alive())
         self._token = ""  # of our lock, while a measurement is under way
         self._alive: Callable[[], None] = lambda: None
@@ -109,7 +111,7 @@ class AdbDevice:
 
         What an earlier kit left behind is ended and put back first. All of it is undone when
         the block ends; where the device is lost, by the next kit that comes. If the block was
-        whole by then, that is one of `warnings`: what was measured is not thrown away for it.
+        whole by then, that is one of `notices`: what was measured is not thrown away for it.
         """
         self._transport.renew()
         token = _lock.take(self._transport)
@@ -130,7 +132,7 @@ class AdbDevice:
     def _prepare(self, token: str) -> None:
         failed = recover(self._transport)
         if failed:  # of an earlier measurement: no reason to refuse this one
-            self.warnings.append(_told(_settings.stuck(self._transport.serial, failed)))
+            self.notices.append(_left(_settings.stuck(self._transport.serial, failed)))
         self._run = f"{RUNS}/{token}"
         ask(self._transport, f"mkdir -p {self._run}")
         self._began = _number(ask(self._transport, "cat /proc/uptime"))
@@ -141,7 +143,7 @@ class AdbDevice:
         try:
             self._leave(self._transport.last(), token)
         except DeviceError as exc:
-            self.warnings.append(_told(exc))
+            self.notices.append(_left(exc))
         except KeyboardInterrupt:
             with suppress(DeviceError):
                 self._leave(self._transport.last(), token)
@@ -295,8 +297,12 @@ def _check_api(facts: DeviceFacts) -> None:
         )
 
 
-def _told(error: DeviceError) -> str:
-    return f"{error.message}: {error.hint}; the next `kit bench` or `kit clean` puts it in order"
+def _left(error: DeviceError) -> Notice:
+    return new_notice("device.left", reason=_cut(error.message), advice=_cut(error.hint))
+
+
+def _cut(text: str) -> str:
+    return text.replace("\0", "")[:5000]  # what a device says may be longer than a notice takes
 
 
 def recover(transport: Transport) -> tuple[str, ...]:

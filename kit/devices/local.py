@@ -18,7 +18,7 @@ import psutil
 
 import kit
 from kit import files
-from kit.devices import _hostinfo
+from kit.devices import _hostinfo, _identity
 from kit.devices._contract import Device
 from kit.devices._job import too_long
 from kit.devices._limits import BACKLOG_BYTES, LINE_BYTES, LOOK_BYTES, MIB, STDERR_BYTES
@@ -55,6 +55,7 @@ class LocalDevice:
         self.clusters = _hostinfo.clusters()
         self.page: int | None = resource.getpagesize()
         self.abis: tuple[str, ...] = (_ABIS.get(machine, machine),)
+        self.fingerprint = _identity.fingerprint_host(self._host, self.abis[0])
 
     @contextmanager
     def folder(self) -> Iterator[LocalFolder]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from kit.bundle import REFERENCE
-from kit.report.contexts import utc
+from kit.report.contexts import name_measurement, utc
 from kit.results.schema import AccuracyResult, AccuracyRow, BundleRef
 from kit.results.statistics import top1_margin95
 
@@ -21,6 +21,7 @@ class Accuracy:
 
     Attributes:
         left_out: pictures that had calibrated the bundle and were not evaluated.
+        measurement: id of the measurement; None before schema 6.
         drop: reference top-1 minus own top-1, in percentage points; None without labels.
         margin: half width of the 95 % interval of `drop`, in points.
     """
@@ -31,6 +32,7 @@ class Accuracy:
     pictures_sha256: str
     left_out: int
     created: datetime
+    measurement: str | None
     drop: float | None
     margin: float | None
 
@@ -40,6 +42,11 @@ class Accuracy:
         return self.pictures_sha256, self.row.images
 
     @property
+    def moment(self) -> str:
+        """When it was evaluated, and the start of the measurement's id."""
+        return name_measurement(self.created, self.measurement)
+
+    @property
     def subject(self) -> tuple[str, str]:
         """What was evaluated: the bundle's hash and the format."""
         return self.bundle.hash, self.row.format
@@ -47,8 +54,15 @@ class Accuracy:
 
 def collect(results: Iterable[AccuracyResult]) -> list[Accuracy]:
     """Return every row of every evaluation, oldest first, with its drop."""
-    ordered = sorted(results, key=lambda r: (utc(r.created), r.bundle.hash, r.pictures_sha256))
+    ordered = sorted(
+        results,
+        key=lambda r: (utc(r.created), r.bundle.hash, r.pictures_sha256, _measurement(r) or ""),
+    )
     return [_against_reference(result, row) for result in ordered for row in result.rows]
+
+
+def _measurement(result: AccuracyResult) -> str | None:
+    return result.identity.measurement if result.identity else None
 
 
 def _against_reference(result: AccuracyResult, row: AccuracyRow) -> Accuracy:
@@ -61,6 +75,7 @@ def _against_reference(result: AccuracyResult, row: AccuracyRow) -> Accuracy:
         pictures_sha256=result.pictures_sha256,
         left_out=result.left_out,
         created=utc(result.created),
+        measurement=_measurement(result),
         drop=drop,
         margin=None if drop is None else 100 * top1_margin95(row.agreement, row.images),
     )
@@ -82,7 +97,8 @@ def choose(found: Sequence[Accuracy]) -> dict[tuple[str, str], Accuracy]:
     """
     covered = Counter(picture_set for picture_set, _ in {(a.picture_set, a.subject) for a in found})
 
-    def worth(a: Accuracy) -> tuple[int, int, str, datetime]:
-        return covered[a.picture_set], a.row.images, a.pictures_sha256, a.created
+    def worth(a: Accuracy) -> tuple[int, int, str, datetime, str]:
+        age = a.created, a.measurement or ""
+        return covered[a.picture_set], a.row.images, a.pictures_sha256, *age
 
     return {a.subject: a for a in sorted(found, key=worth)}  # the last, the worthiest, stays

@@ -58,7 +58,7 @@ class Line:
 def head(row: Row) -> Head:
     """Return the first cell of a row, with every mark it must carry."""
     marks = ["virtual device"] if row.virtual else []
-    if row.timing and row.timing.run.warnings:
+    if row.timing and any(n.severity != "note" for n in row.timing.run.notices):
         marks.append("see warnings")
     runtime = row.artifact.runtime if row.artifact else ""
     how = labels.method(row.quantize, row.bundle)

@@ -1,18 +1,19 @@
 """Which measurements may be compared: those taken in the same setting.
 
 Two runs share a setting when device, processor, cores, the mask of those used, threads, system,
-governor, settings that kit changed and kit version are equal and no library version or variable
-contradicts. A run names only the libraries it used, so versions are merged as long as they agree.
+governor, settings that kit changed and kit version are equal, and no library version, variable or
+part of the device's fingerprint contradicts. A run names only the libraries it used, and results
+before schema 6 have no fingerprint, so these are merged as long as they agree.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from kit.report.text import count
-from kit.results.schema import DeviceRef, LatencyResult, Run
+from kit.results.schema import DeviceRef, Identity, LatencyResult, Run
 
 _RANK = {"phone": 0, "local": 1, "emulator": 2, "virtual": 3}
 
@@ -30,6 +31,7 @@ class Setting:
         facts: what all its runs have in common, by name, in the order to be shown.
         versions: of the runtimes, Python and kit, merged over the runs.
         environment: variables that kit set, merged over the runs.
+        fingerprint: of the device, by name; what is known of it.
     """
 
     letter: str
@@ -37,6 +39,7 @@ class Setting:
     facts: dict[str, str]
     versions: dict[str, str]
     environment: dict[str, str]
+    fingerprint: dict[str, str]
     members: tuple[Member, ...]
 
     @property
@@ -56,6 +59,12 @@ class Setting:
 def utc(moment: datetime) -> datetime:
     """Return the moment with a time zone, so that any two can be ordered."""
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def name_measurement(created: datetime, identity: str | None) -> str:
+    """Return ``2025-11-24 09:30:00 (1a2b3c4d)``: a moment, and the start of the id if there is."""
+    told = f"{created:%Y-%m-%d %H:%M:%S}"
+    return f"{told} ({identity[:8]})" if identity else told
 
 
 def group(results: Iterable[LatencyResult]) -> list[Setting]:
@@ -102,7 +111,30 @@ def _alone(member: Member) -> Setting:
         "changed settings": _told(context.settings),
         "kit": result.kit_version,
     }
-    return Setting("", run.device, facts, context.versions, context.environment, (member,))
+    return Setting(
+        letter="",
+        device=run.device,
+        facts=facts,
+        versions=context.versions,
+        environment=context.environment,
+        fingerprint=_fingerprint(result.identity),
+        members=(member,),
+    )
+
+
+def _fingerprint(identity: Identity | None) -> dict[str, str]:
+    """Return what is known of a device's fingerprint, under the names that a page shows."""
+    if identity is None:
+        return {}
+    names = {
+        "model": "model",
+        "soc": "SoC",
+        "build": "build",
+        "abi": "ABI",
+        "cores": "cores of the device",
+    }
+    known = identity.device.model_dump(exclude_none=True)
+    return {name: str(known[field]) for field, name in names.items() if field in known}
 
 
 def _mask(mask: str) -> str:
@@ -120,6 +152,7 @@ def _compatible(one: Setting, other: Setting) -> bool:
         and one.facts == other.facts
         and not _conflicts(one.versions, other.versions)
         and not _conflicts(one.environment, other.environment)
+        and not _conflicts(one.fingerprint, other.fingerprint)
     )
 
 
@@ -128,26 +161,18 @@ def _conflicts(one: dict[str, str], other: dict[str, str]) -> list[str]:
 
 
 def _merged(setting: Setting, more: Setting) -> Setting:
-    return Setting(
-        setting.letter,
-        setting.device,
-        setting.facts,
-        dict(sorted({**setting.versions, **more.versions}.items())),
-        dict(sorted({**setting.environment, **more.environment}.items())),
-        setting.members + more.members,
+    return replace(
+        setting,
+        versions=dict(sorted({**setting.versions, **more.versions}.items())),
+        environment=dict(sorted({**setting.environment, **more.environment}.items())),
+        fingerprint={**setting.fingerprint, **more.fingerprint},
+        members=setting.members + more.members,
     )
 
 
 def _lettered(setting: Setting, index: int) -> Setting:
     letter = chr(ord("A") + index) if index < 26 else f"A{index}"
-    return Setting(
-        letter,
-        setting.device,
-        setting.facts,
-        setting.versions,
-        setting.environment,
-        setting.members,
-    )
+    return replace(setting, letter=letter)
 
 
 def differences(one: Setting, other: Setting) -> list[str]:
@@ -159,6 +184,7 @@ def differences(one: Setting, other: Setting) -> list[str]:
             (one.facts, other.facts),
             (one.versions, other.versions),
             (one.environment, other.environment),
+            (one.fingerprint, other.fingerprint),
         )
         for key in _conflicts(left, right)
     ]

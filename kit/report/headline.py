@@ -32,10 +32,11 @@ def write(report: Report) -> Headline:
         return _without_times(report)
     setting = max(real, key=lambda s: _weight(s, report))  # the first of equals
     rows = report.rows_in(setting)
-    lead = min(rows, key=lambda row: (not row.quantized, _median(row)))
+    lead = min(report.newest_in(setting), key=lambda row: (not row.quantized, _median(row)))
     place = f"On {setting.device.name}, " if len(real) > 1 else ""
     return Headline(
-        place + _sentence(lead), (*_size(lead, report), *_noise(lead.accuracy), *_slower(rows))
+        place + _sentence(lead),
+        (*_size(lead, report), *_noise(lead.accuracy), *_slower(rows), *_chosen(lead, report)),
     )
 
 
@@ -86,6 +87,16 @@ def _slower(rows: Sequence[Row]) -> Iterator[str]:
         speedup = row.timing.vs_fp32 if row.timing else None
         if speedup and speedup.clear and speedup.ratio < 1:
             yield f"{_subject(row)} is {text.comparison(speedup, OWN)} here."
+
+
+def _chosen(lead: Row, report: Report) -> Iterator[str]:
+    """Say which of several measurements of the leading file the headline is of."""
+    times = len(report.repeats(lead.timing)) if lead.timing else 0
+    if lead.timing and times > 1:
+        yield (
+            f"{lead.name} was measured {times} times here; the headline is of the newest "
+            f"measurement, {lead.timing.moment}, whether it is the fastest or not."
+        )
 
 
 def _size(lead: Row, report: Report) -> Iterator[str]:

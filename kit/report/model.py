@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from itertools import groupby
 from math import inf
 from typing import TypeVar
@@ -15,7 +16,14 @@ from kit.report.accuracy import Accuracy
 from kit.report.contexts import Member, Setting, utc
 from kit.report.rows import Report, Row, Timing
 from kit.results import rounds, statistics
-from kit.results.schema import AccuracyResult, AnyResult, LatencyResult, ProcessorsResult
+from kit.results.schema import (
+    AccuracyResult,
+    AnyResult,
+    BundleRef,
+    LatencyResult,
+    ProcessorsResult,
+    Run,
+)
 from kit.results.statistics import Speedup
 
 Chosen = dict[tuple[str, str], Accuracy]
@@ -44,8 +52,14 @@ def build(results: Sequence[AnyResult]) -> Report:
         rows=tuple(_named(_ordered(rows))),
         accuracy=tuple(found),
         created=tuple(sorted({utc(r.created) for r in results})),
-        processors=tuple(sorted(verified, key=lambda r: (utc(r.created), r.bundle.hash))),
+        processors=tuple(sorted(verified, key=_age)),
+        results=tuple(sorted((*latency, *evaluated, *verified), key=_age)),
     )
+
+
+def _age(result: AnyResult) -> tuple[datetime, str, str, str]:
+    identity = result.identity.measurement if result.identity else ""
+    return utc(result.created), identity, result.bundle.hash, result.kind
 
 
 def _distinct(results: Iterable[Kind]) -> list[Kind]:
@@ -64,6 +78,8 @@ def _timing(setting: Setting, member: Member) -> Timing:
         bundle=result.bundle,
         run=run,
         created=utc(result.created),
+        identity=result.identity.measurement if result.identity else None,
+        artifact=_artifact(result.bundle, run),
         median=rounds.estimate(run),
         p90=statistics.percentile_ms(samples, 90),
         p99=statistics.percentile_ms(samples, 99),
@@ -71,6 +87,12 @@ def _timing(setting: Setting, member: Member) -> Timing:
         load=statistics.median_ms([p.load_ns for p in run.processes]),
         first=statistics.median_ms([p.first_ns for p in run.processes]),
     )
+
+
+def _artifact(bundle: BundleRef, run: Run) -> str:
+    described = labels.artifact(bundle, run.format)
+    known = run.artifact_sha256 or (described.sha256 if described else None)
+    return known or f"{run.format} of {bundle.hash}"
 
 
 def _row(timing: Timing, timings: Sequence[Timing], best: Chosen) -> Row:
@@ -115,17 +137,24 @@ def _is_fp32_of(candidate: Timing, timing: Timing) -> bool:
 
 
 def _ratio(baselines: Sequence[Timing], own: Timing) -> Speedup | None:
-    """Compare with the baseline nearest in time, first of all that of the same result.
+    """Compare with the baseline of the same measurement, or else with the one nearest in time.
 
-    Results of one measurement have the same moment: there the processes make pairs.
+    Processes of one measurement were interleaved: there they make pairs.
     """
     if not baselines:
         return None
-    nearest = min(
-        baselines,
-        key=lambda t: (abs(t.created - own.created), t.bundle.hash != own.bundle.hash),
-    )
-    if nearest.created == own.created and rounds.together(nearest.run, own.run):
+
+    def distance(baseline: Timing) -> tuple[bool, timedelta, bool, str, str]:
+        return (
+            baseline.measurement != own.measurement,
+            abs(baseline.created - own.created),
+            baseline.bundle.hash != own.bundle.hash,
+            baseline.measurement,
+            baseline.bundle.hash,
+        )
+
+    nearest = min(baselines, key=distance)
+    if nearest.measurement == own.measurement and rounds.together(nearest.run, own.run):
         return rounds.speedup(nearest.run, own.run)
     return statistics.ratio(nearest.median, own.median)
 
@@ -157,7 +186,7 @@ def _ordered(rows: Sequence[Row]) -> list[Row]:
         key = (_letter(row), row.format)
         fastest[key] = min(fastest.get(key, inf), _median(row))
 
-    def rank(row: Row) -> tuple[bool, str, bool, float, str, bool, float, str, str]:
+    def rank(row: Row) -> tuple[bool, str, bool, float, str, bool, float, str, str, str]:
         return (
             row.timing is None,
             _letter(row),
@@ -168,6 +197,7 @@ def _ordered(rows: Sequence[Row]) -> list[Row]:
             _median(row),
             row.bundle.name,
             row.bundle.hash,
+            row.timing.measurement if row.timing else "",
         )
 
     return sorted(rows, key=rank)
@@ -192,8 +222,10 @@ def _named(rows: Sequence[Row]) -> list[Row]:
 
 
 def _parts(row: Row, number: int) -> tuple[str, ...]:
-    measured = ("", "")
+    measured = ("", "", "")
     if row.timing:
-        measured = (row.timing.run.via, f"{row.timing.created:%Y-%m-%d %H:%M:%S}")
+        identity = f"measurement {row.timing.identity[:8]}" if row.timing.identity else ""
+        moment = f"{row.timing.created:%Y-%m-%d %H:%M:%S}"
+        measured = (row.timing.run.via, moment, identity)
     told = labels.parts(row.bundle, row.format, row.quantize)
-    return (*told, *measured, f"measurement {number}")
+    return (*told, *measured, f"row {number}")

@@ -1,4 +1,4 @@
-"""What a reader must know before believing a number."""
+"""What a reader must know before believing a number: the remarks above the tables."""
 
 from __future__ import annotations
 
@@ -6,24 +6,32 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from kit.notices import merge_notices, render
+from kit.report import labels
 from kit.report.contexts import Setting, differences
 from kit.report.rows import Report, Row
 from kit.report.text import count
-from kit.results import alike
+
+_STARTS = {
+    "note": "Measured with a note",
+    "hint": "What would help",
+    "warning": "Measured with a warning",
+    "refusal": "Not measured",
+}
 
 # Medians of fresh processes further apart than this are no longer one number.
 _PROCESS_SPREAD = 0.1
 
 
 @dataclass(frozen=True)
-class Notice:
-    """One warning: a bold start, and what it means."""
+class Remark:
+    """What a page says above its tables: a bold start, and what it means."""
 
     title: str
     text: str
 
 
-def collect(report: Report) -> list[Notice]:
+def collect(report: Report) -> list[Remark]:
     """Return the warnings of a report, the gravest first."""
     return [
         *_failed(report),
@@ -32,34 +40,37 @@ def collect(report: Report) -> list[Notice]:
         *_apart(report),
         *_settings(report),
         *_repeated(report),
+        *_evaluated(report),
+        *_verified(report),
         *_without_baseline(report),
         *_pictures(report),
     ]
 
 
-def _failed(report: Report) -> Iterator[Notice]:
+def _failed(report: Report) -> Iterator[Remark]:
     for bundle in report.bundles:
         for name, reason in bundle.failed.items():
-            yield Notice(f"Failed to build: {name} of {bundle.name}", _sentence(reason))
+            yield Remark(f"Failed to build: {name} of {bundle.name}", _sentence(reason))
 
 
-def _virtual(report: Report) -> Iterator[Notice]:
+def _virtual(report: Report) -> Iterator[Remark]:
     names = [s.device.name for s in report.settings if s.virtual]
     if names:
-        yield Notice(
+        yield Remark(
             f"Not a phone: {', '.join(dict.fromkeys(names))}",
             "Virtual and emulated devices show that the file runs and what it answers. Their "
             "times say nothing about a phone: they stand apart and are never ranked.",
         )
 
 
-def _measured(report: Report) -> Iterator[Notice]:
-    """Repeat what the benchmark warned about; warnings that are alike are said once."""
-    told = (
-        (warning, row) for row in report.rows if row.timing for warning in row.timing.run.warnings
+def _measured(report: Report) -> Iterator[Remark]:
+    """Repeat the notices of the benchmark; those that are alike are said once."""
+    noticed = (
+        (notice, row) for row in report.rows if row.timing for notice in row.timing.run.notices
     )
-    for warning, warned in alike.said_once(told):
-        yield Notice(f"Measured with a warning: {_named(warned, report)}", _sentence(warning))
+    for notices, rows in merge_notices(noticed):
+        start = _STARTS[notices[0].severity]
+        yield Remark(f"{start}: {_named(rows, report)}", _sentence(render(notices)))
 
 
 def _named(rows: Sequence[Row], report: Report) -> str:
@@ -78,26 +89,26 @@ def _sentence(words: str) -> str:
     return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) else ".")
 
 
-def _apart(report: Report) -> Iterator[Notice]:
+def _apart(report: Report) -> Iterator[Remark]:
     """Warn of what `kit bench` would have warned of, in results that it did not write."""
     for row in report.rows:
-        if row.timing is None or row.timing.run.warnings:
+        if row.timing is None or row.timing.run.notices:
             continue
         medians = row.timing.processes
         apart = max(medians) / min(medians) - 1
         if apart > _PROCESS_SPREAD:
-            yield Notice(
+            yield Remark(
                 f"Processes disagree: {_named([row], report)}",
                 f"The medians of its {len(medians)} processes lie {100 * apart:.0f} % apart, and "
                 "the next one may be as far away. Measure again on a quieter machine.",
             )
 
 
-def _settings(report: Report) -> Iterator[Notice]:
+def _settings(report: Report) -> Iterator[Remark]:
     if len(report.settings) < 2:
         return
     told = [_told(s, report.settings[:index]) for index, s in enumerate(report.settings)]
-    yield Notice(
+    yield Remark(
         f"Measured in {len(report.settings)} different settings",
         "They stand apart, nothing is averaged, and speed-ups compare within one setting only. "
         f"{'; '.join(told)}.",
@@ -113,41 +124,74 @@ def _told(setting: Setting, earlier: Sequence[Setting]) -> str:
     return f"{setting.letter} differs from {before.letter} in {', '.join(changes)}"
 
 
-def _repeated(report: Report) -> Iterator[Notice]:
-    for setting in report.settings:
-        counts = Counter(
-            (row.bundle.hash, row.bundle.name, row.name, row.timing.run.via)
-            for row in report.rows_in(setting)
-            if row.timing
-        )
-        for (_, bundle, name, _), number in counts.items():
-            if number > 1:
-                yield Notice(
-                    f"Measured {number} times: {name} of {bundle}",
-                    "Each measurement is a row of its own; their samples are not pooled.",
-                )
+def _repeated(report: Report) -> Iterator[Remark]:
+    """Say that a file was measured several times in one setting, and when."""
+    firsts = {r.timing.subject: r.timing for r in report.rows if r.timing}
+    for timing in firsts.values():
+        rows = report.repeats(timing)
+        moments = dict.fromkeys(r.timing.moment for r in rows if r.timing)
+        if len(rows) > 1:
+            bundles = " and ".join(dict.fromkeys(r.bundle.name for r in rows))
+            yield Remark(
+                f"Measured {len(rows)} times: {rows[0].name} of {bundles}",
+                "Each measurement is a row of its own; their samples are not pooled, and none is "
+                f"chosen for being faster. Measured {' and '.join(moments)}.",
+            )
 
 
-def _without_baseline(report: Report) -> Iterator[Notice]:
+def _evaluated(report: Report) -> Iterator[Remark]:
+    """Say which of several evaluations of a file stands beside its times, and why."""
+    shown = {row.accuracy.subject: row for row in report.rows if row.accuracy}
+    groups: dict[tuple[int, str, str], list[str]] = {}
+    for subject, row in shown.items():
+        found = [a for a in report.accuracy if a.subject == subject]
+        if row.accuracy and len(found) > 1:
+            same = [a for a in found if a.picture_set == row.accuracy.picture_set]
+            why = ["on the pictures that most files were evaluated on"] * (len(same) < len(found))
+            why += ["the newest one"] * (len(same) > 1)
+            text = (
+                f"Shown is the evaluation of {row.accuracy.moment}, {' and '.join(why)}. All of "
+                "them are in the table of accuracy; nothing is averaged."
+            )
+            groups.setdefault((len(found), row.bundle.name, text), []).append(row.name)
+    for (times, bundle, text), names in groups.items():
+        yield Remark(f"Evaluated {times} times: {', '.join(names)} of {bundle}", text)
+
+
+def _verified(report: Report) -> Iterator[Remark]:
+    counts = Counter(
+        (result.bundle.hash, result.bundle.name, name)
+        for result in report.processors
+        for name in dict.fromkeys(labels.name(r.format, r.quantize) for r in result.rows)
+    )
+    for (_, bundle, name), number in counts.items():
+        if number > 1:
+            yield Remark(
+                f"Verified {number} times: {name} of {bundle}",
+                "Each time is a column of its own.",
+            )
+
+
+def _without_baseline(report: Report) -> Iterator[Remark]:
     lonely = [
         row
         for row in report.rows
         if row.quantized and not row.virtual and row.timing and row.timing.vs_fp32 is None
     ]
     if lonely:
-        yield Notice(
+        yield Remark(
             f"No fp32 beside {_named(lonely, report)}",
             "The same format in fp32 was not measured in the same setting, so nothing is said "
-            "about what quantization gained. Build with --quantize none, bench that bundle "
-            "and give its result too.",
+            "about what quantization gained. Build the model without quantization, measure that "
+            "bundle and give its result too.",
         )
 
 
-def _pictures(report: Report) -> Iterator[Notice]:
+def _pictures(report: Report) -> Iterator[Remark]:
     sets = {row.accuracy.picture_set: row.accuracy for row in report.rows if row.accuracy}
     if len(sets) > 1:
         names = ", ".join(f"{a.pictures} ({count(a.row.images, 'picture')})" for a in sets.values())
-        yield Notice(
+        yield Remark(
             "Evaluated on different pictures",
             f"{names}. Compare the drop against each evaluation's own reference, not the top-1.",
         )

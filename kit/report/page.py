@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
-from kit.report import headline, model, notices, plots, processors, tables, text, words
+from kit.report import (
+    headline,
+    measurements,
+    model,
+    notices,
+    plots,
+    processors,
+    tables,
+    text,
+    words,
+)
 from kit.report.contexts import Setting, spread, utc
 from kit.report.headline import Headline
-from kit.report.notices import Notice
+from kit.report.notices import Remark
 from kit.report.rows import Report
 from kit.report.svg import Picture
 from kit.report.tables import Table
-from kit.results.schema import AnyResult, Plan
+from kit.results.schema import AnyResult, LatencyResult, Plan
 
 _KINDS = {
     "phone": "Phone",
@@ -55,7 +64,7 @@ class Page:
     headline: Headline
     when: str
     models: str
-    notices: tuple[Notice, ...]
+    notices: tuple[Remark, ...]
     sections: tuple[Section, ...]
     untimed: Table | None
     processors: Table | None
@@ -75,6 +84,7 @@ def compose(results: Sequence[AnyResult]) -> Page:
     makers = (tables.latency, tables.accuracy, tables.parity, tables.files)
     details = [make(report) for make in makers]
     details.insert(2, processors.details(report.processors))
+    details.append(measurements.tabulate(report.results))
     return Page(
         headline=headline.write(report),
         when=_days(report),
@@ -130,6 +140,7 @@ def _facts(setting: Setting) -> list[tuple[str, str]]:
     return [
         ("Device", f"{setting.device.name} ({setting.device.kind})"),
         ("Serial", setting.device.serial or ""),
+        *((f"{name[0].upper()}{name[1:]}", v) for name, v in setting.fingerprint.items()),
         *((name.capitalize() if name.islower() else name, v) for name, v in setting.facts.items()),
         ("Memory", spread([c.memory_total / 1e9 for c in contexts], "{:.1f}") + " GB"),
         ("Load average", spread(loads, "{:.2f}")),
@@ -138,7 +149,7 @@ def _facts(setting: Setting) -> list[tuple[str, str]]:
         ("Versions", _listed(setting.versions)),
         ("Environment", _listed(setting.environment)),
         ("Plan", "; ".join(dict.fromkeys(_plan(run.plan) for run in runs))),
-        ("Measured", "; ".join(dict.fromkeys(_moment(r.created) for r, _ in setting.members))),
+        ("Measured", "; ".join(dict.fromkeys(_moment(r) for r, _ in setting.members))),
     ]
 
 
@@ -146,8 +157,9 @@ def _listed(values: dict[str, str]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
-def _moment(moment: datetime) -> str:
-    return utc(moment).isoformat(sep=" ", timespec="minutes")
+def _moment(result: LatencyResult) -> str:
+    moment = utc(result.created).isoformat(sep=" ", timespec="minutes")
+    return f"{moment} ({result.identity.measurement[:8]})" if result.identity else moment
 
 
 def _plan(plan: Plan) -> str:

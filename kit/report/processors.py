@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from kit.report import labels, text
 from kit.report.cells import Cell, Head, Line
+from kit.report.contexts import name_measurement, utc
 from kit.report.tables import Table
 from kit.report.text import NONE
 from kit.results.schema import ArtifactRef, ParityRef, ProcessorRef, ProcessorRow, ProcessorsResult
@@ -17,20 +19,33 @@ Results = Sequence[ProcessorsResult]
 
 def overview(results: Results) -> Table:
     """Return a table of processors and formats: SQNR against the float model, and equality."""
-    processors = {p.name: p for result in results for p in result.processors}
+    processors = dict.fromkeys(p for result in results for p in result.processors)
     groups = [(result, group) for result in results for group in _by_format(result)]
     several = len({result.bundle.hash for result in results}) > 1
-    columns = tuple(
-        labels.name(group[0].format, group[0].quantize)
-        + (f" of {result.bundle.name}" if several else "")
-        for result, group in groups
+    columns = labels.unique(
+        [
+            (
+                labels.name(group[0].format, group[0].quantize)
+                + (f" of {result.bundle.name}" if several else ""),
+                f"{utc(result.created):%Y-%m-%d %H:%M:%S}",
+                result.identity.measurement[:8] if result.identity else "",
+                f"column {number}",
+            )
+            for number, (result, group) in enumerate(groups, 1)
+        ]
     )
     lines = tuple(
-        Line(_processor_head(processor), tuple(_cell(group, name) for _, group in groups))
-        for name, processor in processors.items()
+        Line(
+            _processor_head(processor),
+            tuple(
+                _cell(group, processor.name) if processor in result.processors else Cell(NONE)
+                for result, group in groups
+            ),
+        )
+        for processor in processors
     )
     caption = "SQNR against the float model, dB"
-    return Table("processors", caption, columns, lines, "Processor")
+    return Table("processors", caption, tuple(columns), lines, "Processor")
 
 
 def _processor_head(processor: ProcessorRef) -> Head:
@@ -49,10 +64,15 @@ def details(results: Results) -> Table:
         "Against the build",
     )
     lines = []
+    times = Counter(result.bundle.hash for result in results)
     for result in results:
         processors = {processor.name: processor for processor in result.processors}
+        moment = ""
+        if times[result.bundle.hash] > 1:
+            identity = result.identity.measurement if result.identity else None
+            moment = name_measurement(utc(result.created), identity)
         lines += [
-            Line(_head(result, row), _numbers(row, processors[row.processor]))
+            Line(_head(result, row, moment), _numbers(row, processors[row.processor]))
             for row in result.rows
         ]
     return Table("processors-details", "Answers on each processor", columns, tuple(lines))
@@ -64,7 +84,7 @@ def write_sentence(results: Results) -> str:
     if failed:
         named = ", ".join(f"{row.format} on {row.processor}" for row in failed)
         return f"Falls short on some processors: {named}."
-    count = len(_names(results))
+    count = len({processor for result in results for processor in result.processors})
     equal = all(
         len({row.answers_sha256 for row in group}) == 1
         for result in results
@@ -74,20 +94,16 @@ def write_sentence(results: Results) -> str:
     return f"The answers of every format {what} on {text.count(count, 'processor')}."
 
 
-def _names(results: Results) -> list[str]:
-    return list(dict.fromkeys(p.name for result in results for p in result.processors))
-
-
 def _by_format(result: ProcessorsResult) -> Iterator[list[ProcessorRow]]:
     for name in dict.fromkeys(row.format for row in result.rows):
         yield [row for row in result.rows if row.format == name]
 
 
-def _head(result: ProcessorsResult, row: ProcessorRow) -> Head:
+def _head(result: ProcessorsResult, row: ProcessorRow, moment: str) -> Head:
     subject: ArtifactRef | None = labels.artifact(result.bundle, row.format)
     quantize = subject.quantize if subject else row.quantize
     how = labels.method(quantize, result.bundle)
-    note = ", ".join(part for part in (how, result.bundle.name) if part)
+    note = ", ".join(part for part in (how, result.bundle.name, moment) if part)
     return Head(labels.name(row.format, quantize), note, labels.tone(row.format, quantize))
 
 

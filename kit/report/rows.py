@@ -9,8 +9,8 @@ from functools import cached_property
 from kit.bundle import REFERENCE
 from kit.report import labels
 from kit.report.accuracy import Accuracy
-from kit.report.contexts import Setting
-from kit.results.schema import ArtifactRef, BundleRef, ParityRef, ProcessorsResult, Run
+from kit.report.contexts import Setting, name_measurement
+from kit.results.schema import AnyResult, ArtifactRef, BundleRef, ParityRef, ProcessorsResult, Run
 from kit.results.statistics import Estimate, Speedup
 
 GRAPH = "quantized graph"  # `Comparison.against` of `kit.bundle`; of a float file, its float graph
@@ -21,6 +21,9 @@ class Timing:
     """One run and its statistics, in milliseconds.
 
     Attributes:
+        identity: id of the measurement; None in results before schema 6.
+        artifact: what tells the file that ran from others: its SHA-256, or, where that is not
+            known, its place in the bundle.
         median: of the samples of all processes; its interval counts processes.
         processes: median of each fresh process, in the order they ran.
         load: median over the processes; `first` likewise.
@@ -32,6 +35,8 @@ class Timing:
     bundle: BundleRef
     run: Run
     created: datetime
+    identity: str | None
+    artifact: str
     median: Estimate
     p90: float
     p99: float
@@ -40,6 +45,24 @@ class Timing:
     first: float
     vs_eager: Speedup | None = None
     vs_fp32: Speedup | None = None
+
+    @property
+    def subject(self) -> tuple[str, str, str]:
+        """What was measured and where; several timings with one are of several measurements."""
+        return self.setting.letter, self.artifact, self.run.via
+
+    @property
+    def measurement(self) -> str:
+        """What timings of one measurement share, whose processes were interleaved.
+
+        Its id, or, before schema 6, the moment at which its results were written.
+        """
+        return self.identity or self.created.isoformat()
+
+    @property
+    def moment(self) -> str:
+        """When it was measured, and the start of the measurement's id."""
+        return name_measurement(self.created, self.identity)
 
     @cached_property
     def samples_ns(self) -> tuple[int, ...]:
@@ -94,12 +117,18 @@ class Row:
         return self.timing is not None and self.timing.setting.virtual
 
 
+def _age(row: Row) -> tuple[datetime, str, str, str]:
+    assert row.timing is not None
+    return row.timing.created, row.timing.measurement, row.bundle.name, row.bundle.hash
+
+
 @dataclass(frozen=True)
 class Report:
     """Everything a page shows; rows are in the order to be shown.
 
     Attributes:
         created: the moments at which results were written, oldest first.
+        results: all of them, each once.
         processors: answers on other processors, oldest first.
     """
 
@@ -108,6 +137,21 @@ class Report:
     accuracy: tuple[Accuracy, ...]
     created: tuple[datetime, ...]
     processors: tuple[ProcessorsResult, ...] = ()
+    results: tuple[AnyResult, ...] = ()
+
+    def repeats(self, timing: Timing) -> list[Row]:
+        """Return the rows of the same file, setting and runner as a timing, oldest first."""
+        same = [r for r in self.rows if r.timing and r.timing.subject == timing.subject]
+        return sorted(same, key=_age)
+
+    def newest_in(self, setting: Setting) -> list[Row]:
+        """Return the rows of a setting, of a file that was measured again the newest one only.
+
+        What picks one row of many, as a headline does, picks among these: the fastest of
+        several measurements of one file is the luckiest.
+        """
+        newest = {r.timing.subject: r for r in sorted(self.rows_in(setting), key=_age) if r.timing}
+        return [row for row in self.rows_in(setting) if row in newest.values()]
 
     @property
     def bundles(self) -> list[BundleRef]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -97,7 +98,14 @@ def accuracy(report: Report) -> Table:
         "SQNR, dB",
         "Pictures per second",
     )
-    lines = tuple(Line(_subject(a.bundle, a.row), _evaluated(a)) for a in report.accuracy)
+    times = Counter((a.subject, a.picture_set) for a in report.accuracy)
+    lines = tuple(
+        Line(
+            _subject(a.bundle, a.row, a.moment if times[a.subject, a.picture_set] > 1 else ""),
+            _evaluated(a),
+        )
+        for a in report.accuracy
+    )
     return Table("accuracy", "Accuracy against the labels and the float reference", columns, lines)
 
 
@@ -120,9 +128,9 @@ def _share(value: float | None) -> str:
     return NONE if value is None else text.percent(value)
 
 
-def _subject(bundle: BundleRef, subject: AccuracyRow | ArtifactRef) -> Head:
+def _subject(bundle: BundleRef, subject: AccuracyRow | ArtifactRef, moment: str = "") -> Head:
     how = labels.method(subject.quantize, bundle)
-    note = ", ".join(part for part in (how, bundle.name) if part)
+    note = ", ".join(part for part in (how, bundle.name, moment) if part)
     tone = labels.tone(subject.format, subject.quantize)
     return Head(labels.name(subject.format, subject.quantize), note, tone)
 

@@ -13,7 +13,7 @@ def together(one: Run, other: Run) -> bool:
     """Whether process number i of both ran in the same round.
 
     Args:
-        one: of a measurement: a result, or several with the same moment `created`.
+        one: of a measurement: a result, or several with the same `Identity.measurement`.
         other: of the same one. In a sweep, runs of another plan had rounds of their own.
     """
     return (

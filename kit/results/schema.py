@@ -6,11 +6,19 @@ statistic never needs a new measurement. Schema history:
     1  first version
     2  devices over adb: `Condition`, `Operator`; what `Plan` and `Run` say of cores, of the
        wait for a cool device, and whether the median is known well enough
+       (`Plan.most_repeats`, `Plan.precision`, `Run.resolved`); `LatencyResult.recommended`
     3  `Run.resolved` counts how far the processes are apart, before it took all samples for
        those of one; `Plan.memory`, which was that the plan is not called ``quick``; numbers
        are finite
-    4  `Plan.most_repeats` and `Plan.most_pairs`: processes are added until it is known enough
+    4  `Plan.most_pairs`: processes are added until it is known how bundles compare
     5  `ProcessorsResult`; `BundleRef.failed`
+    6  `Identity`: id of the measurement, fingerprint of the device, host, source revision;
+       each row names its file (`artifact_sha256`) and its runtime; `AccuracyResult.threads`;
+       `Run.notices` instead of `Run.warnings`, which were sentences; `AccuracyResult.notices`;
+       `Recommendation`, which were options of the command line
+
+A result of an older schema is read for ever: what it lacks is None or empty, and what it said
+in another way is translated (`kit.results.store`).
 """
 
 from __future__ import annotations
@@ -20,7 +28,10 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field
 
-SCHEMA_VERSION = 5
+from kit.documents import Digest
+from kit.notices import Notice
+
+SCHEMA_VERSION = 6
 
 # Beyond these a number is no measurement. Each fits into 64 bits, also when many are added up.
 MAX_NS = 10**15  # 11 days
@@ -92,6 +103,61 @@ class DeviceRef(_Record):
     kind: Literal["local", "phone", "emulator", "virtual"]
     name: str
     serial: str | None = None
+
+
+class Fingerprint(_Record):
+    """What tells a device, with the system that is installed on it, from others.
+
+    Attributes:
+        model: maker and model; of a computer, the name that its firmware gives.
+        soc: name of the chip or processor.
+        build: of the system: Android's build fingerprint, or distribution and kernel.
+        abi: of the programs that it prefers, as Android names it.
+        cores: logical cores that the kernel has, whether switched on or not.
+    """
+
+    model: str | None
+    soc: str | None
+    build: str | None
+    abi: str | None
+    cores: int | None = Field(gt=0, le=MAX_COUNT)
+
+
+class HostRef(_Record):
+    """The machine on which kit itself ran."""
+
+    name: str
+    cpu: str
+    machine: str
+    os: str
+
+
+class SourceRef(_Record):
+    """The commit that was checked out in the working directory of whoever measured.
+
+    Attributes:
+        revision: SHA-1 or SHA-256 of git's HEAD.
+        dirty: whether tracked files differ from it; None where git did not tell in time.
+    """
+
+    revision: str = Field(pattern="^(?:[0-9a-f]{40}|[0-9a-f]{64})$")
+    dirty: bool | None
+
+
+class Identity(_Record):
+    """Which measurement a result is of.
+
+    Attributes:
+        measurement: random id; results that share it were measured by one run of kit, so that
+            their processes were interleaved (see `kit.results.rounds.together`).
+        device: that measured.
+        source: None outside of git.
+    """
+
+    measurement: str = Field(pattern="^[0-9a-f]{32}$")
+    device: Fingerprint
+    host: HostRef
+    source: SourceRef | None = None
 
 
 class Context(_Record):
@@ -218,6 +284,8 @@ class Run(_Record):
     """All samples of one format under one plan.
 
     Attributes:
+        artifact_sha256: of the model file that ran; None before schema 6.
+        runtime: name and version of what ran it; None before schema 6.
         via: which runner: ``python``, ``native`` or ``app``.
         threads: that the runtime said it uses, where it can be asked.
         processes: one entry per fresh process, in the order they ran.
@@ -228,11 +296,13 @@ class Run(_Record):
         resolved: whether the median is known to the plan's precision, which takes three
             processes at least; None for results of schema 1.
         operators: of a process of its own that was profiled, if one was.
-        warnings: what makes these numbers less trustworthy, and what to do about it.
+        notices: what makes these numbers less trustworthy, and what would help.
     """
 
     format: str
     quantize: str
+    artifact_sha256: Digest | None = None
+    runtime: str | None = None
     device: DeviceRef
     via: Literal["python", "native", "app"]
     plan: Plan
@@ -245,24 +315,36 @@ class Run(_Record):
     resolved: bool | None = None
     operators: Many[Operator] = ()
     context: Context
-    warnings: Many[str] = ()
+    notices: Many[Notice] = ()
+
+
+class Recommendation(_Record):
+    """The fastest setting of a sweep, or one with fewer threads that is nearly as fast.
+
+    Attributes:
+        cpus: ``all``, or ``big`` for the cluster of cores with the highest clock.
+    """
+
+    threads: int = Field(ge=1, le=MAX_COUNT)
+    cpus: str = "all"
 
 
 class LatencyResult(_Record):
     """The result of `kit bench`.
 
     Attributes:
-        recommended: of a sweep: the options for the best number of threads and cores, by
-            format.
+        identity: None before schema 6, as in the other results.
+        recommended: of a sweep, by format.
     """
 
     schema_version: int = Field(default=SCHEMA_VERSION, ge=1, strict=True)
     kind: Literal["latency"] = "latency"
     kit_version: str
     created: datetime
+    identity: Identity | None = None
     bundle: BundleRef
     runs: Many[Run]
-    recommended: dict[str, str] = Field(default_factory=dict)
+    recommended: dict[str, Recommendation] = Field(default_factory=dict)
 
 
 class AccuracyRow(_Record):
@@ -270,6 +352,8 @@ class AccuracyRow(_Record):
 
     Attributes:
         format: the format, or ``reference`` for the float PyTorch model.
+        artifact_sha256: of the model file; None before schema 6, as is `runtime`.
+        runtime: name and version.
         top1: share of pictures whose label is the first answer; None without labels.
         top5: the same for the first five answers.
         agreement: share of pictures with the reference's first answer.
@@ -278,6 +362,8 @@ class AccuracyRow(_Record):
 
     format: str
     quantize: str
+    artifact_sha256: Digest | None = None
+    runtime: str | None = None
     images: int = Field(gt=0, le=MAX_COUNT)
     top1: _Share | None
     top5: _Share | None
@@ -293,16 +379,21 @@ class AccuracyResult(_Record):
         pictures: name of the folder or zip.
         pictures_sha256: of the contents and labels of the pictures that were evaluated.
         left_out: pictures of the set that calibrated the bundle and so were not evaluated.
+        threads: of each runtime; None before schema 6.
+        notices: where the labels come from, and what is doubtful about them.
     """
 
     schema_version: int = Field(default=SCHEMA_VERSION, ge=1, strict=True)
     kind: Literal["accuracy"] = "accuracy"
     kit_version: str
     created: datetime
+    identity: Identity | None = None
     bundle: BundleRef
     pictures: str
     pictures_sha256: str
     left_out: _Count = 0
+    threads: int | None = Field(default=None, gt=0, le=MAX_COUNT)
+    notices: Many[Notice] = ()
     rows: Many[AccuracyRow]
 
 
@@ -328,6 +419,7 @@ class ProcessorRow(_Record):
     Attributes:
         format: the format.
         quantize: its quantization method.
+        artifact_sha256: of the model file; None before schema 6.
         processor: name in `ProcessorsResult.processors`.
         runtime: name and version.
         images: number of golden inputs.
@@ -341,6 +433,7 @@ class ProcessorRow(_Record):
 
     format: str
     quantize: str
+    artifact_sha256: Digest | None = None
     processor: str
     runtime: str
     images: _Count
@@ -358,6 +451,7 @@ class ProcessorsResult(_Record):
     kind: Literal["processors"] = "processors"
     kit_version: str
     created: datetime
+    identity: Identity | None = None
     bundle: BundleRef
     processors: Many[ProcessorRef]
     rows: Many[ProcessorRow]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from kit import files
-from kit.bundle import Bundle
+from kit.bundle import REFERENCE, Bundle
 from kit.documents import MAX_JSON_BYTES, fault_of, parse_json, reason, text_of
 from kit.errors import OutputError, ResultError, brief
 from kit.manifest import Comparison
+from kit.notices import read_text
 from kit.results.schema import (
     SCHEMA_VERSION,
     AnyResult,
@@ -20,6 +22,8 @@ from kit.results.schema import (
     ParityRef,
     Result,
 )
+
+_SWEPT = re.compile(r"--threads ([0-9]{1,6})(?: --cpus ([a-z]+))?")
 
 _ADAPTER: TypeAdapter[AnyResult] = TypeAdapter(Result)
 
@@ -71,13 +75,31 @@ def read(path: Path) -> AnyResult:
 
 def _upgraded(raw: Any, version: object) -> Any:
     """Return the content of a file with what older schemas said in another way."""
-    if not isinstance(version, int) or version >= 3 or not isinstance(raw.get("runs"), list):
+    if not isinstance(version, int) or version >= 6 or not isinstance(raw.get("runs"), list):
         return raw
     for run in raw["runs"]:
-        plan = run.get("plan") if isinstance(run, dict) else None
-        if isinstance(plan, dict) and plan.get("name") == "quick":
-            plan.setdefault("memory", False)
+        if isinstance(run, dict):
+            _upgrade_run(run, version)
+    recommended = raw.get("recommended")
+    if isinstance(recommended, dict):
+        raw["recommended"] = {name: _recommendation(o) for name, o in recommended.items()}
     return raw
+
+
+def _upgrade_run(run: dict[str, Any], version: int) -> None:
+    plan = run.get("plan")
+    if version < 3 and isinstance(plan, dict) and plan.get("name") == "quick":
+        plan.setdefault("memory", False)
+    warnings = run.get("warnings")
+    if isinstance(warnings, list) and all(isinstance(words, str) for words in warnings):
+        del run["warnings"]
+        run["notices"] = [read_text(words) for words in warnings]
+
+
+def _recommendation(options: Any) -> Any:
+    """Return what options such as ``--threads 2 --cpus big`` mean; anything else as it is."""
+    found = _SWEPT.fullmatch(options) if isinstance(options, str) else None
+    return {"threads": int(found[1]), "cpus": found[2] or "all"} if found else options
 
 
 def refer(comparison: Comparison) -> ParityRef:
@@ -87,6 +109,25 @@ def refer(comparison: Comparison) -> ParityRef:
         ValidationError: a number in it is not finite.
     """
     return ParityRef(**comparison.model_dump(include=set(ParityRef.model_fields)))
+
+
+def find_digest(bundle: Bundle, name: str) -> str:
+    """Return the SHA-256 of a bundle's file of a format, or of its float model.
+
+    Raises:
+        BundleError: it has none.
+    """
+    file = bundle.file(name).relative_to(bundle.path)
+    return bundle.manifest.files[file.as_posix()].sha256
+
+
+def find_runtime(bundle: Bundle, name: str) -> str:
+    """Return the name of the distribution that runs a bundle's file of a format.
+
+    Raises:
+        BundleError: the bundle has none.
+    """
+    return "torch" if name == REFERENCE else bundle.manifest.artifact(name).runtime.name
 
 
 def describe(bundle: Bundle) -> BundleRef:

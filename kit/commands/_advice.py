@@ -1,0 +1,86 @@
+"""Notices on the command line: their text, and what to type about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kit.notices import Notice
+
+About = TypeVar("About")
+
+# By code; a template with the names of the code's values, as in `kit.notices`.
+TYPE = {
+    "machine.too-many-threads": "--threads {cores}",
+    "machine.slow-governor": "sudo cpupower frequency-set -g performance",
+    "device.warm": "raise --cool-wait",
+    "device.left": "kit clean",
+    "cores.not-given": "--cpus {mask}",
+    "samples.faster": "--official",
+    "samples.few-for-p99": "leave --quick out",
+    "samples.few": "leave --quick out",
+    "samples.more": "--official",
+    "processes.few": "leave --quick and --sustained out",
+    "processes.more": "--repeats {processes}",
+    "app.format-missing": "kit app build",
+    "labels.order": "kit build --labels",
+}
+
+
+def write_notices(notices: Iterable[tuple[Notice, str]], rows: int) -> Iterator[str]:
+    """Return a line for each notice, once for all that it is about.
+
+    Args:
+        notices: each with the name of what it is about.
+        rows: how many things there are; a notice about all of them names none.
+    """
+    from kit.notices import merge_notices
+
+    for group, names in merge_notices(notices):
+        named = ", ".join(dict.fromkeys(filter(None, names)))
+        where = f"{named}: " if named and len(names) != rows else ""
+        yield f"{group[0].severity}: {where}{write_notice(group)}"
+
+
+def write_notice(group: Sequence[Notice]) -> str:
+    """Return the text of a notice, or of several that are alike, and what to type."""
+    from kit.notices import fill, render
+
+    advice = TYPE.get(group[0].code)
+    return render(group) + (f" ({fill(advice, group)})" if advice else "")
+
+
+def document_notices() -> str:
+    """Return `docs/notices.md`."""
+    from kit.notices import CATALOGUE, SEVERITIES
+
+    lines = [
+        "# Notices",
+        "",
+        "What should be known before a number is believed. A result file holds a notice as data:",
+        "a code, a severity and values; `--json` adds the text. Programs should look at the code:",
+        "what it means, and the names and types of its values, never change. Notices of several",
+        "rows that differ in a number only are shown as one, with the range of all.",
+        "",
+        '    {"code": "processes.more", "severity": "hint", "values": {"processes": 7},',
+        '     "text": "7 processes as far apart as these would resolve the median: …"}',
+        "",
+        "This page is written from the catalogue (`kit/notices.py`) by `scripts/notices`.",
+        "",
+        "| severity | meaning |",
+        "|---|---|",
+        *(f"| {severity} | {meaning} |" for severity, meaning in SEVERITIES.items()),
+        "",
+        "| code | severity | text | what helps | on the command line | values |",
+        "|---|---|---|---|---|---|",
+    ]
+    for code, entry in CATALOGUE.items():
+        advice = f"`{TYPE[code]}`" if code in TYPE else ""
+        values = ", ".join(f"`{name}`: {kind.name}" for name, kind in entry.values.items())
+        cells = (f"`{code}`", entry.severity, entry.text, entry.hint, advice, values)
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "`text` is a sentence of a result before schema 6, which stored no codes."]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,63 @@
+"""Who measures, and on what: the identity that every result carries."""
+
+from __future__ import annotations
+
+import os
+import platform
+import uuid
+from pathlib import Path
+
+from kit.devices import _hostinfo
+from kit.devices._facts import DeviceFacts
+from kit.devices._hostinfo import Host
+from kit.results.schema import Fingerprint, HostRef, Identity
+from kit.results.source import read_source
+
+
+def new_measurement() -> str:
+    """Return a random id for a measurement: 32 hexadecimal digits."""
+    return uuid.uuid4().hex
+
+
+def identify(device: Fingerprint, measurement: str | None = None) -> Identity:
+    """Return the identity of a measurement that begins now.
+
+    Args:
+        device: that measures.
+        measurement: its id, of several results that are measured together; None for a new one.
+    """
+    host = _hostinfo.read()
+    return Identity(
+        measurement=measurement or new_measurement(),
+        device=device,
+        host=HostRef(name=platform.node(), cpu=host.cpu, machine=host.machine, os=host.os),
+        source=read_source(Path()),
+    )
+
+
+def fingerprint_host(host: Host, abi: str) -> Fingerprint:
+    """Return the fingerprint of this machine.
+
+    Args:
+        host: see `kit.devices._hostinfo.read`.
+        abi: as Android names it.
+    """
+    product = _hostinfo.read_text(Path("/sys/class/dmi/id/product_name"))
+    return Fingerprint(
+        model=" ".join(product.split())[:100] or None,
+        soc=host.cpu,
+        build=host.os,
+        abi=abi,
+        cores=os.cpu_count(),
+    )
+
+
+def fingerprint_device(facts: DeviceFacts) -> Fingerprint:
+    """Return the fingerprint of a device over adb."""
+    return Fingerprint(
+        model=facts.model or None,
+        soc=facts.soc,
+        build=facts.build,
+        abi=facts.abis[0] if facts.abis else None,
+        cores=facts.cores,
+    )

@@ -1,0 +1,396 @@
+"""What should be known before a number is believed: a code, a severity and values.
+
+Results store notices, not sentences. The text is made where it is shown, by the one entry that
+`CATALOGUE` has for each code, so that notices of several runs can be merged by their values and
+read by programs. No text names an option of the command line: `kit.commands` adds what to type.
+
+What a code means, and the names and types of its values, never change; a new meaning is a new
+code. A code that this kit does not know, of a newer one, is kept and shown with its values.
+"""
+
+from __future__ import annotations
+
+import json
+import string
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import Field, model_validator
+
+from kit.documents import Record, Text
+
+Severity = Literal["note", "hint", "warning", "refusal"]
+SEVERITIES: Mapping[Severity, str] = {
+    "note": "how something was understood; nothing is wrong",
+    "hint": "what would make a result better",
+    "warning": "a result is less trustworthy than it looks",
+    "refusal": "something was not done",
+}
+TEXT = "text"  # code of sentences that results before schema 6 stored
+
+_Integer = Annotated[int, Field(strict=True, ge=-(10**15), le=10**15)]
+_Number = Annotated[float, Field(strict=True)]
+Value = _Integer | _Number | Text | Annotated[tuple[Text, ...], Field(max_length=1000)]
+
+About = TypeVar("About")
+
+
+class Notice(Record):
+    """One thing that should be known.
+
+    Attributes:
+        code: key in `CATALOGUE`.
+        values: by the names that the code's entry gives.
+    """
+
+    code: str = Field(pattern="^[a-z0-9-]+(?:\\.[a-z0-9-]+)?$", max_length=100)
+    severity: Severity
+    values: Annotated[dict[Text, Value], Field(max_length=20)] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _fits_entry(self) -> Notice:
+        entry = CATALOGUE.get(self.code)
+        if entry is None:
+            return self
+        if self.values.keys() != entry.values.keys():
+            raise ValueError(f"{self.code} has the values {', '.join(entry.values) or 'none'}")
+        wrong = [n for n, k in entry.values.items() if not isinstance(self.values[n], k.types)]
+        if wrong:
+            name = wrong[0]
+            raise ValueError(f"{name} of {self.code} is no {entry.values[name].name}")
+        return self
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a value is checked, written, and merged with others.
+
+    Attributes:
+        name: what it is, for `docs/notices.md`.
+        types: of the value.
+        form: of one value; numbers are multiplied by `scale` before.
+        unit: follows the number, or the last one of a range.
+        merge: notices that differ in the value become one with the ``range`` of all values or
+            the ``max``; notices with other ``equal`` values stay apart.
+    """
+
+    name: str
+    types: tuple[type, ...]
+    form: str = "{}"
+    unit: str = ""
+    scale: float = 1
+    merge: Literal["range", "max", "equal"] = "equal"
+
+    def write(self, values: Sequence[Value]) -> str:
+        """Return the values of merged notices as text: one value, a range or the maximum."""
+        if self.types == (tuple,):
+            return ", ".join(str(part) for part in _parts(values[0]))
+        if self.merge == "equal":
+            return self._write_one(values[0]) + self.unit
+        numbers = [value for value in values if isinstance(value, int | float)]
+        low, high = self._write_one(min(numbers)), self._write_one(max(numbers))
+        if self.merge == "max" or low == high:
+            return high + self.unit
+        return f"{low} to {high}{self.unit}"
+
+    def _write_one(self, value: Value) -> str:
+        scaled = value * self.scale if self.scale != 1 and isinstance(value, float) else value
+        return self.form.format(scaled)
+
+
+def _parts(value: Value) -> tuple[str, ...]:
+    return value if isinstance(value, tuple) else ()
+
+
+_COUNT = Kind("count", (int,))
+_MOST = Kind("count", (int,), merge="max")
+_COUNTS = Kind("count", (int,), merge="range")
+_CORES = Kind("number of cores", (int, float), "{:.1f}", merge="range")
+_LOAD = Kind("load average", (int, float), "{:.1f}", merge="range")
+_CELSIUS = Kind("temperature in °C", (int, float), "{:.1f}", " °C", merge="range")
+_LIMIT_CELSIUS = Kind("temperature in °C", (int, float), "{:g}", " °C")
+_SHARE = Kind("share", (int, float), "{:.0f}", " %", 100, "range")
+_FINE_SHARE = Kind("share", (int, float), "{:.1f}", " %", 100, "range")
+_MS = Kind("time in ms", (int, float), "{:.3g}", " ms")
+_SECONDS = Kind("time in s", (int, float), "{:g}", " s")
+_RATIO = Kind("ratio", (int, float), "{:.1f}", "×")
+_MS_FINE = Kind("time in ms", (int, float), "{:.2f}")
+_WORD = Kind("text", (str,))
+_WORDS = Kind("list of texts", (tuple,))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a code means.
+
+    Attributes:
+        text: what is so; a template with the names of `values`.
+        hint: what can be done about it, as a template; empty where nothing can.
+        values: names and kinds.
+    """
+
+    severity: Severity
+    text: str
+    hint: str = ""
+    values: Mapping[str, Kind] = field(default_factory=dict)
+
+
+_OF_INT8 = {"row": _WORD, "other": _WORD, "own": _MS_FINE, "float": _MS_FINE, "ratio": _RATIO}
+_QUIETER = "close other programs and measure again"
+
+CATALOGUE: Mapping[str, Entry] = {
+    TEXT: Entry("warning", "{text}", "", {"text": _WORD}),
+    "machine.too-many-threads": Entry(
+        "warning",
+        "{threads} threads share {cores} cores, and wait for each other",
+        "measure with {cores} threads or fewer",
+        {"threads": _COUNT, "cores": _COUNT},
+    ),
+    "machine.busy": Entry(
+        "warning",
+        "other programs kept {others} of {cores} cores busy meanwhile",
+        _QUIETER,
+        {"others": _CORES, "cores": _COUNT},
+    ),
+    "machine.loaded": Entry(
+        "warning",
+        "the load average was {load} on {cores} cores at the start",
+        f"{_QUIETER}; it covers a minute, so wait one after a build",
+        {"load": _LOAD, "cores": _COUNT},
+    ),
+    "machine.slow-governor": Entry(
+        "warning",
+        "the governor {governor} keeps the clock low",
+        "choose the governor performance, or plug the charger in",
+        {"governor": _WORD},
+    ),
+    "device.warm": Entry(
+        "warning",
+        "the battery reached {temperature}, above the {limit} that a process waits for",
+        "let the device cool down, or wait longer for it",
+        {"temperature": _CELSIUS, "limit": _LIMIT_CELSIUS},
+    ),
+    "device.thermal-status": Entry(
+        "warning",
+        "the device reported the thermal status {statuses}, and slows itself down then",
+        "let it cool down and measure again",
+        {"statuses": _WORDS},
+    ),
+    "device.left": Entry(
+        "warning",
+        "{reason}",
+        "{advice}; the next measurement there puts it in order",
+        {"reason": _WORD, "advice": _WORD},
+    ),
+    "cores.not-given": Entry(
+        "warning",
+        "of the cores {asked} the kernel gave {given} only",
+        "the others are off or kept from programs, so measure on those that are given",
+        {"asked": _WORD, "given": _WORD, "mask": _WORD},
+    ),
+    "threads.not-obeyed": Entry(
+        "warning",
+        "the runtime took {taken} threads instead of {asked}",
+        "compare it with runs of {taken} threads only",
+        {"taken": _COUNT, "asked": _COUNT},
+    ),
+    "threads.exceeded": Entry(
+        "warning",
+        "{used} cores were at work for {asked} threads, so the runtime does not obey the limit",
+        "compare with care",
+        {"used": _CORES, "asked": _COUNT},
+    ),
+    "samples.two-groups": Entry(
+        "warning",
+        "samples gather around two times, {low} and {high}, so the median is neither",
+        "it is another program, a clock that changes or cores of two kinds; look at the plot, "
+        f"{_QUIETER}",
+        {"low": _MS, "high": _MS},
+    ),
+    "samples.slower": Entry(
+        "warning",
+        "samples got {change} slower while they were taken, as on a machine that gets hot or busy",
+        "let it cool down and measure again",
+        {"change": _SHARE},
+    ),
+    "samples.faster": Entry(
+        "warning",
+        "samples got {change} faster while they were taken, as after a short warm-up or another "
+        "program that ended",
+        f"{_QUIETER}, with a longer warm-up",
+        {"change": _SHARE},
+    ),
+    "samples.cut-short": Entry(
+        "warning",
+        "a process took {taken} of {planned} samples in its {seconds}: the model is slow here",
+        "read p90 and p99 with care",
+        {"taken": _COUNTS, "planned": _COUNT, "seconds": _SECONDS},
+    ),
+    "samples.few-for-p99": Entry(
+        "warning",
+        "with fewer than {needed} samples p99 is little more than their maximum",
+        "take more samples",
+        {"needed": _COUNT},
+    ),
+    "samples.few": Entry(
+        "warning",
+        "there are too few samples for a 95 % interval",
+        "take more samples",
+    ),
+    "samples.more": Entry(
+        "hint",
+        "the processes agree, and each has too few samples",
+        "measure longer",
+    ),
+    "processes.apart": Entry(
+        "warning",
+        "medians of the processes are {spread} apart, and the next one may be as far away",
+        _QUIETER,
+        {"spread": _SHARE},
+    ),
+    "processes.few": Entry(
+        "warning",
+        "only {processes} of at least {needed} processes were measured, so how far they are apart "
+        "is not known, the median has no ±, and nothing is called faster",
+        "measure {needed} or more",
+        {"processes": _COUNTS, "needed": _COUNT},
+    ),
+    "processes.more": Entry(
+        "hint",
+        "{processes} processes as far apart as these would resolve the median",
+        "measure so many",
+        {"processes": _MOST},
+    ),
+    "median.not-resolved": Entry(
+        "warning",
+        "not resolved: the median is known to ±{half_width} only",
+        _QUIETER,
+        {"half_width": _FINE_SHARE},
+    ),
+    "int8.slower": Entry(
+        "note",
+        "{row} is {ratio} slower than {other} here: {own} against {float} ms",
+        "",
+        _OF_INT8,
+    ),
+    "int8.slower-on-desktop": Entry(
+        "note",
+        "{row} is {ratio} slower than {other} here: {own} against {float} ms",
+        "int8 kernels made for phones can lose on a desktop processor, so measure on the phone",
+        _OF_INT8,
+    ),
+    "int8.not-faster": Entry(
+        "note",
+        "{row} is not faster than {other} here: {own} against {float} ms",
+        "",
+        {"row": _WORD, "other": _WORD, "own": _MS_FINE, "float": _MS_FINE},
+    ),
+    "int8.few-processes": Entry(
+        "note",
+        "{row} took {ratio} the time of {other} here, {own} against {float} ms; fewer than "
+        "{needed} processes do not tell whether it is slower",
+        "measure {needed} or more",
+        {**_OF_INT8, "needed": _COUNT},
+    ),
+    "app.format-missing": Entry(
+        "refusal",
+        "{formats} was not measured, because {apps} does not have it",
+        "build the app with it",
+        {"formats": _WORDS, "apps": _WORDS},
+    ),
+    "app.left-screen": Entry(
+        "warning",
+        "the app left the screen while it measured, and Android may have moved it to slow cores",
+        "keep the screen on and do not touch the device",
+    ),
+    "labels.source": Entry("note", "labels: {source}", "", {"source": _WORD}),
+    "labels.order": Entry(
+        "warning",
+        "folder {folder} is class {folder} here; a network that was trained with torchvision's "
+        "ImageFolder has it as class {place}, because that sorts names as text",
+        "then build with a list of labels, or name the folders by category",
+        {"folder": _WORD, "place": _COUNT},
+    ),
+}
+
+
+def new_notice(code: str, **values: Value) -> Notice:
+    """Return a notice of a code of the catalogue.
+
+    Raises:
+        KeyError: there is no such code.
+        ValidationError: the values are not those of the code.
+    """
+    return Notice(code=code, severity=CATALOGUE[code].severity, values=values)
+
+
+def read_text(text: str) -> Notice:
+    """Return a sentence of a result before schema 6 as a notice."""
+    return new_notice(TEXT, text=text.replace("\0", "")[:10_000])
+
+
+def merge_notices(
+    notices: Iterable[tuple[Notice, About]],
+) -> list[tuple[list[Notice], list[About]]]:
+    """Return notices in groups that `render` writes as one, with all that they are about.
+
+    Those of one code are one group unless they differ in a value that has no range.
+
+    Args:
+        notices: each with what it is about.
+
+    Returns:
+        Both in the order they came.
+    """
+    groups: dict[str, tuple[list[Notice], list[About]]] = {}
+    for notice, about in notices:
+        group, abouts = groups.setdefault(_key(notice), ([], []))
+        group.append(notice)
+        abouts.append(about)
+    return list(groups.values())
+
+
+def _key(notice: Notice) -> str:
+    entry = CATALOGUE.get(notice.code)
+    kinds = entry.values if entry else {}
+    apart = {
+        name: value
+        for name, value in notice.values.items()
+        if name not in kinds or kinds[name].merge == "equal"
+    }
+    return json.dumps([notice.code, notice.severity, apart], sort_keys=True)
+
+
+def fill(template: str, notices: Sequence[Notice]) -> str:
+    """Return a template with the values of notices of one code, merged.
+
+    Args:
+        template: with names of values of the code, as ``{cores}``.
+        notices: a group of `merge_notices`, of a code of the catalogue.
+    """
+    kinds = CATALOGUE[notices[0].code].values
+    names = {name for _, name, _, _ in string.Formatter().parse(template) if name}
+    written = {name: kinds[name].write([n.values[name] for n in notices]) for name in names}
+    return template.format_map(written)
+
+
+def render(notices: Notice | Sequence[Notice], hint: bool = True) -> str:
+    """Return a notice, or a group of `merge_notices`, as one sentence without a full stop.
+
+    Args:
+        notices: of one code.
+        hint: whether it says what can be done, after a colon.
+    """
+    group = [notices] if isinstance(notices, Notice) else notices
+    entry = CATALOGUE.get(group[0].code)
+    if entry is None:  # of a newer kit
+        values = ", ".join(f"{name} {value}" for name, value in group[0].values.items())
+        return f"{group[0].code}: {values}" if values else group[0].code
+    text = fill(entry.text, group)
+    return f"{text}: {fill(entry.hint, group)}" if hint and entry.hint else text
+
+
+def as_json(notice: Notice) -> dict[str, object]:
+    """Return a notice and its text, for ``--json``."""
+    return {**notice.model_dump(mode="json"), "text": render(notice)}

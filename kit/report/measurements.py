@@ -1,0 +1,72 @@
+"""Which measurement a number is of, and which of several a report chose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kit.report import text
+from kit.report.cells import Cell, Head, Line
+from kit.report.contexts import utc
+from kit.report.tables import Table
+from kit.report.text import NONE
+from kit.results.schema import (
+    AccuracyResult,
+    AnyResult,
+    Fingerprint,
+    Identity,
+    LatencyResult,
+    SourceRef,
+)
+
+_COLUMNS = ("When", "What", "Device", "Build", "Host", "Source", "kit")
+
+
+def tabulate(results: Sequence[AnyResult]) -> Table:
+    """Return a table of the measurements that results are of, oldest first."""
+    found: dict[str, list[AnyResult]] = {}
+    for result in sorted(results, key=lambda r: (utc(r.created), r.bundle.name, r.bundle.hash)):
+        key = result.identity.measurement if result.identity else f"created {utc(result.created)}"
+        found.setdefault(key, []).append(result)
+    lines = tuple(
+        Line(Head(group[0].identity.measurement if group[0].identity else NONE, "", ""), cells)
+        for group in found.values()
+        for cells in dict.fromkeys(_cells(result) for result in group)
+    )
+    return Table("measurements", "Measurements", _COLUMNS, lines, "Measurement")
+
+
+def _cells(result: AnyResult) -> tuple[Cell, ...]:
+    who: Identity | None = result.identity
+    return (
+        Cell(f"{utc(result.created):%Y-%m-%d %H:%M:%S}"),
+        Cell(_what(result)),
+        Cell(NONE if who is None else _device(who.device), _abi(who)),
+        Cell((who and who.device.build) or NONE),
+        Cell(NONE if who is None else who.host.name, "" if who is None else who.host.os),
+        Cell(*_source(who.source if who else None)),
+        Cell(result.kit_version),
+    )
+
+
+def _what(result: AnyResult) -> str:
+    if isinstance(result, LatencyResult):
+        return "latency"
+    return "accuracy" if isinstance(result, AccuracyResult) else "processors"
+
+
+def _device(device: Fingerprint) -> str:
+    return ", ".join(dict.fromkeys(filter(None, (device.model, device.soc)))) or NONE
+
+
+def _abi(who: Identity | None) -> str:
+    if who is None:
+        return ""
+    cores = "" if who.device.cores is None else text.count(who.device.cores, "core")
+    return ", ".join(filter(None, (who.device.abi, cores)))
+
+
+def _source(source: SourceRef | None) -> tuple[str, str]:
+    if source is None:
+        return NONE, ""
+    state = {True: "with changes", False: "", None: "changes not known"}[source.dirty]
+    return source.revision[:12], state

@@ -1,0 +1,246 @@
+"""Notices: codes and values that become text in one place, and merge by their values."""
+
+from __future__ import annotations
+
+import ast
+import string
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+from report_samples import latency, run
+
+from kit.bench import gates
+from kit.bench.rows import as_json, rows
+from kit.bench.stability import Stability
+from kit.commands import _advice, _latency
+from kit.notices import (
+    CATALOGUE,
+    SEVERITIES,
+    TEXT,
+    Notice,
+    fill,
+    merge_notices,
+    new_notice,
+    read_text,
+    render,
+)
+
+ROOT = Path(__file__).parents[1]
+
+
+def names_in(template: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(template) if name}
+
+
+@pytest.mark.parametrize("code", CATALOGUE)
+def test_an_entry_uses_its_values_and_no_option_of_the_command_line(code: str) -> None:
+    entry = CATALOGUE[code]
+    advice = _advice.TYPE.get(code, "")
+    used = names_in(entry.text) | names_in(entry.hint) | names_in(advice)
+    assert used == set(entry.values)
+    assert entry.severity in SEVERITIES
+    for words in (entry.text, entry.hint):
+        assert "--" not in words
+        assert "`" not in words
+        assert not words.endswith(".")
+    assert "kit " not in entry.hint
+
+
+def test_what_to_type_is_about_codes_that_exist() -> None:
+    assert set(_advice.TYPE) <= set(CATALOGUE)
+
+
+def test_every_code_is_given_somewhere_and_none_is_unknown() -> None:
+    given: set[str] = set()
+    for path in (ROOT / "kit").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "new_notice":
+                code = node.args[0]
+                if isinstance(code, ast.Constant):
+                    given.add(code.value)
+    # By a variable, in `kit.bench`.
+    given |= {"samples.slower", "samples.faster", "int8.slower", "int8.slower-on-desktop"}
+    assert given == set(CATALOGUE) - {TEXT}
+
+
+def test_the_documented_catalogue_is_the_catalogue() -> None:
+    told = (ROOT / "docs/notices.md").read_text(encoding="utf-8")
+    assert told == _advice.document_notices(), "run scripts/notices > docs/notices.md"
+
+
+# --- values
+
+
+@pytest.mark.parametrize(
+    ("code", "values"),
+    [
+        ("machine.busy", {"others": 1.5}),
+        ("machine.busy", {"others": 1.5, "cores": 4, "more": 1}),
+        ("machine.busy", {"others": 1.5, "cores": "4"}),
+        ("machine.busy", {"others": 1.5, "cores": 4.0}),
+        ("machine.busy", {"others": float("nan"), "cores": 4}),
+        ("machine.busy", {"others": 10**400, "cores": 4}),
+        ("samples.few", {"x": 1}),
+        ("text", {"text": "a\0b"}),
+        ("text", {"text": "x" * 10_001}),
+        ("newer.code", {str(number): 1 for number in range(21)}),
+        ("newer.code", {"x": {"y": 1}}),
+        ("No Code", {}),
+        ("a.b.c", {}),
+    ],
+)
+def test_values_that_are_not_those_of_the_code_are_refused(code, values) -> None:
+    with pytest.raises(ValidationError):
+        Notice(code=code, severity="warning", values=values)
+
+
+def test_a_notice_survives_json() -> None:
+    for notice in (
+        new_notice("device.warm", temperature=45.0, limit=38.0),
+        new_notice("device.thermal-status", statuses=("light", "severe")),
+        new_notice("processes.more", processes=7),
+        Notice(code="newer.code", severity="refusal", values={"a": 1, "b": 0.5, "c": "x"}),
+    ):
+        assert Notice.model_validate_json(notice.model_dump_json()) == notice
+    whole = (
+        '{"code": "device.warm", "severity": "warning", "values": {"temperature": 45, "limit": 38}}'
+    )
+    assert render(Notice.model_validate_json(whole)).startswith("the battery reached 45.0 °C")
+
+
+def test_a_sentence_of_an_older_result_is_shown_as_it_is() -> None:
+    assert render(read_text("measure {longer}: with --official")) == (
+        "measure {longer}: with --official"
+    )
+    assert render(read_text("a\0b" + "x" * 20_000)) == ("ab" + "x" * 20_000)[:10_000]
+
+
+def test_a_code_that_is_not_known_is_shown_with_its_values() -> None:
+    newer = Notice(code="newer.code", severity="hint", values={"a": 1, "b": "x"})
+    assert render(newer) == "newer.code: a 1, b x"
+    assert render(Notice(code="newer", severity="hint")) == "newer"
+
+
+# --- merging
+
+
+def told(*notices: Notice) -> list[tuple[str, list[int]]]:
+    merged = merge_notices((notice, index) for index, notice in enumerate(notices))
+    return [(render(group, hint=False), abouts) for group, abouts in merged]
+
+
+def warm(celsius: float, limit: float = 38.0) -> Notice:
+    return new_notice("device.warm", temperature=celsius, limit=limit)
+
+
+def busy(others: float, cores: int = 4) -> Notice:
+    return new_notice("machine.busy", others=others, cores=cores)
+
+
+@pytest.mark.parametrize(
+    ("notices", "text"),
+    [
+        ([warm(40.2), warm(39.1)], "the battery reached 39.1 to 40.2 °C, above the 38 °C"),
+        ([busy(2.4), busy(1.4)], "other programs kept 1.4 to 2.4 of 4 cores busy meanwhile"),
+        ([busy(1.41), busy(1.44)], "other programs kept 1.4 of 4 cores busy meanwhile"),
+        (
+            [new_notice("median.not-resolved", half_width=w) for w in (0.101, 0.0991, 0.126)],
+            "not resolved: the median is known to ±9.9 to 12.6 % only",
+        ),
+        (
+            [new_notice("processes.more", processes=n) for n in (12, 20, 8)],
+            "20 processes as far apart as these would resolve the median",
+        ),
+    ],
+)
+def test_notices_that_differ_in_numbers_become_one(notices, text) -> None:
+    ((shown, abouts),) = told(*notices)
+    assert shown.startswith(text)
+    assert abouts == list(range(len(notices)))
+
+
+def test_notices_that_differ_otherwise_stay_apart_in_their_order() -> None:
+    groups = told(
+        busy(1.4),
+        busy(1.4, cores=8),
+        new_notice("samples.two-groups", low=3.4, high=5.3),
+        new_notice("samples.two-groups", low=4.5, high=6.7),
+        new_notice("samples.slower", change=0.05),
+        new_notice("samples.faster", change=0.05),
+        warm(40.0),
+        warm(40.0, limit=35.0),
+        busy(2.0),
+    )
+    assert [abouts for _, abouts in groups] == [[0, 8], [1], [2], [3], [4], [5], [6], [7]]
+    assert groups[2][0] == (
+        "samples gather around two times, 3.4 ms and 5.3 ms, so the median is neither"
+    )
+
+
+def test_sentences_of_older_results_and_unknown_codes_merge_only_if_they_are_equal() -> None:
+    newer = [Notice(code="newer.code", severity="hint", values={"a": a}) for a in (1, 2, 1)]
+    sentences = [read_text(words) for words in ("got 5 % slower", "got 6 % slower")]
+    assert [abouts for _, abouts in told(*newer, *sentences)] == [[0, 2], [1], [3], [4]]
+
+
+def test_all_that_the_benchmark_says_of_a_restless_machine_is_merged() -> None:
+    def restless(spread: float, drift: float, half: float) -> list[Notice]:
+        found = Stability(
+            medians=(1.0, 1.1, 1.2), spread=spread, drift=drift, half_width=half, modes=None
+        )
+        return list(gates.examine_stability(found, 0.02))
+
+    one, other = restless(0.55, 0.26, 0.101), restless(0.74, 0.84, 0.0991)
+    assert one != other
+    pairs = [(notice, 1) for notice in one] + [(notice, 2) for notice in other]
+    found = merge_notices(pairs)
+    assert [about for _, about in found] == [[1, 2]] * len(one)
+    text = " ".join(render(group) for group, _ in found)
+    assert "55 to 74 % apart" in text
+    assert "got 26 to 84 % slower" in text
+    assert "±9.9 to 10.1 % only" in text
+
+
+# --- on the command line
+
+
+def test_the_command_line_says_it_once_with_the_rows_it_is_about() -> None:
+    half, third = (new_notice("samples.slower", change=change) for change in (0.5, 1 / 3))
+    runs = (
+        run("lite", "none", 4, notices=(half,)),
+        run("onnx", "none", 4, notices=(third,)),
+        run("executorch", "none", 4),
+    )
+    words = (
+        "samples got 33 to 50 % slower while they were taken, as on a machine that gets hot or "
+        "busy: let it cool down and measure again"
+    )
+    some = rows([latency("none", runs=runs)])
+    assert list(_latency.doubts(some)) == [f"warning: lite none, onnx none: {words}"]
+    every = rows([latency("none", runs=runs[:2])])
+    assert list(_latency.doubts(every)) == [f"warning: {words}"]
+
+
+def test_the_command_line_says_what_to_type() -> None:
+    hints = [new_notice("processes.more", processes=n) for n in (7, 9)]
+    assert list(_advice.write_notices([(hint, "x") for hint in hints], 2)) == [
+        "hint: 9 processes as far apart as these would resolve the median: measure so many "
+        "(--repeats 9)"
+    ]
+    assert fill(_advice.TYPE["cores.not-given"], [
+        new_notice("cores.not-given", asked="4-7", given="4-5", mask="30")
+    ]) == "--cpus 30"  # fmt: skip
+
+
+def test_json_has_the_code_the_values_and_the_text() -> None:
+    one = run("onnx", "none", 4, notices=(new_notice("processes.more", processes=7),))
+    (row,) = rows([latency("none", runs=(one,))])
+    assert as_json(row)["notices"] == [
+        {
+            "code": "processes.more",
+            "severity": "hint",
+            "values": {"processes": 7},
+            "text": "7 processes as far apart as these would resolve the median: measure so many",
+        }
+    ]

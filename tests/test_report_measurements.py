@@ -1,0 +1,159 @@
+"""Several measurements of one file in a report: never mixed, never the luckiest picked."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from report_samples import WHEN, accuracy, bundle, digest, identity, latency, run
+
+from kit.report import headline, model, notices, page, processors, tables, text
+from kit.report.rows import Report
+from kit.results.schema import ParityRef, ProcessorRef, ProcessorRow, ProcessorsResult, SourceRef
+
+LATER = WHEN + timedelta(hours=3)
+
+
+def said(report: Report, start: str) -> list[str]:
+    found = [n for n in notices.collect(report) if n.title.startswith(start)]
+    return [f"{n.title}. {n.text}" for n in found]
+
+
+def once(median: float, number: int, **changes: object):
+    fields = {"identity": identity(number), **changes}
+    return latency(runs=(run("onnx", "static", median),), **fields)
+
+
+@pytest.mark.parametrize("newer", [3.0, 6.0])
+def test_the_headline_is_of_the_newest_measurement_and_says_so(newer: float) -> None:
+    first, second = once(4.4, 1), once(newer, 2, created=LATER)
+    for order in ([first, second], [second, first]):
+        found = headline.write(model.build(order))
+        label = "int8 .onnx, 2025-11-24 12:30:00,"
+        median = {3.0: "2.99", 6.0: "5.98"}[newer]
+        assert found.sentence.replace(text.NBSP, " ") == f"{label} takes {median} ms."
+        assert found.details == (
+            "int8 .onnx was measured 2 times here; the headline is of the newest measurement, "
+            "2025-11-24 12:30:00 (20000000), whether it is the fastest or not.",
+        )
+
+
+def test_two_measurements_of_one_moment_are_told_apart_by_their_ids() -> None:
+    report = model.build([once(4.4, 1), once(3.0, 2)])
+    assert sorted(r.label for r in report.rows) == [
+        "int8 .onnx, measurement 10000000",
+        "int8 .onnx, measurement 20000000",
+    ]
+    assert len(said(report, "Measured 2 times: int8 .onnx")) == 1
+
+
+def test_one_file_in_two_bundles_is_one_artifact() -> None:
+    again = once(3.0, 2, bundle=bundle(hash="b" * 64, name="rebuilt"), created=LATER)
+    report = model.build([once(4.4, 1), again])
+    (told,) = said(report, "Measured 2 times")
+    assert told.startswith("Measured 2 times: int8 .onnx of mobilenet_v2-224-static-per-channel")
+    assert "and rebuilt." in told
+    other = once(3.0, 2, bundle=bundle(hash="b" * 64, name="rebuilt"))
+    changed = other.runs[0].model_copy(update={"artifact_sha256": digest("onnx", "other")})
+    report = model.build([once(4.4, 1), other.model_copy(update={"runs": (changed,)})])
+    assert said(report, "Measured 2 times") == []
+
+
+def test_another_build_of_the_system_is_another_setting() -> None:
+    report = model.build([once(4.4, 1), once(3.0, 2, identity=identity(2, build="Linux 6.19"))])
+    assert len(report.settings) == 2
+    (told,) = said(report, "Measured in 2 different settings")
+    assert told.endswith("B differs from A in build (Linux 6.18, Linux 6.19).")
+    assert said(report, "Measured 2 times") == []
+
+
+def test_what_is_not_known_of_a_device_contradicts_nothing() -> None:
+    report = model.build([once(4.4, 1), once(3.0, 2, identity=None)])
+    assert len(report.settings) == 1
+    assert report.settings[0].fingerprint["build"] == "Linux 6.18"
+
+
+def test_of_several_evaluations_the_page_says_which_one_stands_beside_the_times() -> None:
+    rows = tuple(r.model_copy(update={"top1": 0.5}) for r in accuracy().rows)
+    newer = accuracy(created=LATER, identity=identity(3), rows=rows)
+    report = model.build([latency(), accuracy(), newer])
+    (told,) = said(report, "Evaluated 2 times")
+    assert told == (
+        "Evaluated 2 times: eager PyTorch fp32, int8 .pte, int8 .onnx, int8 .ptl of "
+        "mobilenet_v2-224-static-per-channel. Shown is the evaluation of 2025-11-24 12:30:00 "
+        "(30000000), the newest one. All of them are in the table of accuracy; nothing is "
+        "averaged."
+    )
+    lines = [line for line in tables.accuracy(report).lines if line.head.text == "int8 .pte"]
+    assert [line.head.note.rpartition(", ")[2] for line in lines] == [
+        "2025-11-24 09:30:00 (20000000)",
+        "2025-11-24 12:30:00 (30000000)",
+    ]
+    other = accuracy(pictures="other.zip", pictures_sha256="00" * 32, rows=accuracy().rows[:2])
+    (told,) = said(model.build([latency(), accuracy(), other]), "Evaluated 2 times")
+    assert told.startswith("Evaluated 2 times: eager PyTorch fp32, int8 .ptl of ")
+    assert "on the pictures that most files were evaluated on. All" in told
+    assert said(model.build([latency(), accuracy()]), "Evaluated") == []
+
+
+def verified(number: int, about: str, sqnr: float) -> ProcessorsResult:
+    parity = ParityRef(
+        against="float reference", images=3, max_abs=0.1, sqnr_db=sqnr, agreement=1.0
+    )
+    row = ProcessorRow(
+        format="onnx",
+        quantize="static",
+        processor="host",
+        runtime="onnxruntime 1.32.0",
+        images=3,
+        parity=(parity,),
+        golden_max_abs=0.0,
+        answers_sha256="a",
+        passed=True,
+    )
+    return ProcessorsResult(
+        kit_version="0.1.0",
+        created=WHEN,
+        identity=identity(number),
+        bundle=bundle(),
+        processors=(ProcessorRef(name="host", abi="x86_64", about=about, emulator=None),),
+        rows=(row,),
+    )
+
+
+def test_the_hosts_of_two_machines_are_two_processors() -> None:
+    results = [verified(1, "AMD EPYC 9R14", 20.0), verified(2, "Intel Xeon 6780E", 10.0)]
+    table = processors.overview(results)
+    assert [line.head.note for line in table.lines] == ["AMD EPYC 9R14", "Intel Xeon 6780E"]
+    assert table.columns == ("int8 .onnx, 10000000", "int8 .onnx, 20000000")
+    assert [[c.text for c in line.cells] for line in table.lines] == [["20.0", "–"], ["–", "10.0"]]
+    assert processors.write_sentence(results).endswith("on 2 processors.")
+    notes = [line.head.note for line in processors.details(results).lines]
+    assert notes[0].endswith("2025-11-24 09:30:00 (10000000)")
+    assert len(said(model.build(results), "Verified 2 times: int8 .onnx")) == 1
+
+
+def test_every_measurement_is_listed_with_who_measured_what() -> None:
+    old = latency(created=LATER, identity=None)
+    clean = identity(4).model_copy(update={"source": SourceRef(revision="ab" * 20, dirty=False)})
+    none = identity(5).model_copy(update={"source": None})
+    results = [
+        *(latency(), latency("none"), accuracy(), verified(4, "x", 9.0)),
+        *(old, once(4, 4, identity=clean), once(4, 5, identity=none)),
+    ]
+    table = page.compose(results).details[-1]
+    assert table.caption == "Measurements"
+    assert [line.head.text for line in table.lines] == [
+        *(identity(number).measurement for number in (1, 2, 4, 4, 5)),
+        "–",
+    ]
+    first = {line.head.text: line.cells for line in table.lines}[identity(1).measurement]
+    assert [f"{c.text}|{c.note}".strip("|") for c in first] == [
+        "2025-11-24 09:30:00",
+        "latency",
+        "X13SAE, AMD EPYC 9R14|x86_64, 4 cores",
+        "Linux 6.18",
+        "bench-1|Linux 6.18",
+        "5e5e5e5e5e5e|with changes",
+        "0.1.0",
+    ]

@@ -115,7 +115,7 @@ def _names(bundle: Bundle, wanted: Sequence[str] | None) -> list[str]:
 
 def _row(bundle: Bundle, name: str, tally: _Tally) -> AccuracyRow:
     quantize = "none" if name == REFERENCE else bundle.manifest.artifact(name).quantize
-    runtime = f"{find_runtime(bundle, name)} {formats.get(name).version()}"
+    runtime = f"{find_runtime(bundle, name)} {formats.get_format(name).read_version()}"
     return tally.row(name, quantize, find_digest(bundle, name), runtime)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ from kit.manifest import (
 CLASSES = 7
 PRE = Preprocessing(resize=36, crop=32, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+SMALL_NET = f"{Path(__file__).with_name('small_net.py')}:make"  # as `kit build` is given it
 
 
 def net(step: float = 0.0, bias: float = 0.0, classes: int = CLASSES):
@@ -51,7 +53,7 @@ def make(
     pre: Preprocessing = PRE,
     classes: int = CLASSES,
 ) -> Bundle:
-    """Write a bundle of these models, without `kit build`."""
+    """Write a bundle of these models, or files of models, without `kit build`."""
     import torch
 
     made = recipe.make(model="mobilenet_v2", quantize="none", formats=tuple(artifacts))
@@ -60,7 +62,11 @@ def make(
         formats.get_reference().export(reference or net(), example, work / bundles.REFERENCE_FILE)
         for name, model in artifacts.items():
             member = formats.get_format(name)
-            member.export(model, example, work / f"model{member.suffix}")
+            file = work / f"model{member.suffix}"
+            if isinstance(model, Path):
+                shutil.copyfile(model, file)
+            else:
+                member.export(model, example, file)
         (work / "golden").mkdir()
         np.save(work / "golden" / "input.npy", np.empty((0, *example.shape[1:]), np.float32))
         if labels is not None:

@@ -12,6 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 from device_samples import adb_keys, direct  # noqa: F401
+from shared_builds import (  # noqa: F401
+    native_model,
+    official_int8,
+    once,
+    small_build,
+    small_int8,
+)
 from transport_samples import adb_server, no_settings, reach, transport  # noqa: F401
 from virtual_device.fixtures import (  # noqa: F401
     adb,
@@ -39,20 +46,28 @@ FAST = Plan(
 )
 
 
-_DEVICES = {"x86_64_device", "arm64_device", "new_device"}
+# The last is what files call a device that their own tests share.
+_DEVICES = {"x86_64_device", "arm64_device", "new_device", "shared_device"}
 # Files are shared out whole: a long one that comes last would leave the other worker idle.
 _LONGEST = (
     "test_build.py",
-    "test_app_tests.py",
-    "test_qat.py",
-    "test_user_models.py",
+    "test_native_runner.py",
     "test_family_builds.py",
+    "test_app_tests.py",
     "test_device_faults.py",
+    "test_user_models.py",
+    "test_device_bench.py",
+    "test_qat.py",
     "test_methods.py",
     "test_app_build.py",
     "test_xnnpack_lowering.py",
-    "test_native_runner.py",
-    "test_device_bench.py",
+    "test_kills.py",
+    "test_app_executorch.py",
+    "test_portability.py",
+    "test_logs.py",
+    "test_payloads.py",
+    "test_own_code.py",
+    "test_partial.py",
 )
 
 

@@ -37,7 +37,7 @@ PAIR = QUICK.model_copy(update={"name": "custom", "repeats": 2, "memory": True})
 
 
 @pytest.fixture(scope="module")
-def shared(native_onnx):
+def shared_device(native_onnx):
     """A device for this file; `device` puts back what a test changes."""
     try:
         with virtual_device.running("x86_64", size_mb=1024) as one:
@@ -52,18 +52,18 @@ def native_onnx():
 
 
 @pytest.fixture
-def device(shared):
-    values = shared.state.values
+def device(shared_device):
+    values = shared_device.state.values
     before = {one: one.read_bytes() for one in values.rglob("*") if one.is_file()}
-    yield shared
+    yield shared_device
     for one in values.rglob("*"):
         if one.is_file() and one not in before:
             one.unlink()
     for one, content in before.items():
         one.write_bytes(content)
-    shared.state.set(clock=1_800_000)
-    shared.state.banner(None)
-    assert left(shared) == []
+    shared_device.state.set(clock=1_800_000)
+    shared_device.state.banner(None)
+    assert left(shared_device) == []
 
 
 def on(device, bundle, plan=QUICK, formats=("onnx",), **options) -> LatencyResult:
@@ -477,28 +477,20 @@ def test_all_formats_on_x86_64(device, tiny_bundle, tmp_path):
 
 
 @pytest.mark.slow
-def test_int8_in_all_formats_on_arm64(arm64_device, tmp_path):
+def test_int8_in_all_formats_on_arm64(arm64_device, native_model, tmp_path):
     import torch
     from bundle_samples import PRE, make
 
-    from kit import family, formats
+    from kit import formats
     from kit.formats.interface import predict
-    from kit.quantize._contract import Options
-    from kit.quantize._graph import fold
 
     names = ("lite", "onnx", "executorch")
     for name in names:
         native_samples.arm_runner(name)
-    images = torch.from_numpy(native_samples.pictures(8))
-    model = native_samples.settled(images)
-    options = Options(granularity="per-channel", output_margin=1.0)
-    quantize = family.load("quantize", "static").quantize
-    graphs = {
-        name: quantize(fold(model), formats.get_format(name).flow, images, options).graph
-        for name in names
-    }
+    model = native_samples.settled(torch.from_numpy(native_samples.pictures(8)))
+    files = {name: native_model(name, "static") for name in names}
     pre = PRE.model_copy(update={"resize": 104, "crop": 96})
-    plain = make(tmp_path / "plain", graphs, reference=model, pre=pre, classes=1000)
+    plain = make(tmp_path / "plain", files, reference=model, pre=pre, classes=1000)
     bundle = with_golden(plain, tmp_path / "int8", predict, formats, "static")
     plan = QUICK.model_copy(update={"runs": 2, "warmup_runs": 0})
     result = on(arm64_device, bundle, plan, names)

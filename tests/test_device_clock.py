@@ -35,7 +35,7 @@ OTHER = "0123456789abcdef some@where, process 1"
 
 
 @pytest.fixture(scope="module")
-def shared():
+def shared_device():
     """A device whose wall clock a test can move."""
     runner("onnx")
     try:
@@ -47,10 +47,10 @@ def shared():
 
 
 @pytest.fixture
-def device(shared):
-    yield shared
-    shared.jump(0)
-    assert left(shared) == []
+def device(shared_device):
+    yield shared_device
+    shared_device.jump(0)
+    assert left(shared_device) == []
 
 
 def told(transport) -> float:

@@ -101,7 +101,7 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def shared():
+def shared_device():
     """A device that has the files already: each test leaves it as it was."""
     runner("onnx")
     try:
@@ -112,11 +112,11 @@ def shared():
 
 
 @pytest.fixture
-def world(new_device, shared):
+def world(new_device, shared_device):
     with ExitStack() as stack:
 
         def made(how, back, phase):
-            device = new_device("x86_64", size_mb=192) if phase == "push" else shared
+            device = new_device("x86_64", size_mb=192) if phase == "push" else shared_device
             return World(device, how, back, stack)
 
         yield made
@@ -205,7 +205,7 @@ def test_the_command_line_keeps_a_result_when_the_clean_up_fails(
     assert left(one.device) == []
 
 
-def test_stop_ends_a_push(shared, tmp_path):
+def test_stop_ends_a_push(shared_device, tmp_path):
     file = tmp_path / "large"
     file.write_bytes(bytes(40_000_000))
     stop, passed = threading.Event(), []
@@ -215,12 +215,12 @@ def test_stop_ends_a_push(shared, tmp_path):
         if sum(passed) > 1_000_000:
             stop.set()
 
-    with closing(Again(_select.open_transport(shared.serial), stop=stop)) as again:
+    with closing(Again(_select.open_transport(shared_device.serial), stop=stop)) as again:
         with pytest.raises(KeyboardInterrupt):
             again.push(file, "/data/local/tmp/large", sent=sent)
         assert sum(passed) < 2_000_000
         again.last().shell("rm -f /data/local/tmp/large")
-    assert left(shared) == []
+    assert left(shared_device) == []
 
 
 def test_a_run_that_was_resumed_was_started_once(world):

@@ -105,7 +105,7 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def shared():
+def shared_device():
     runner("onnx")
     try:
         with virtual_device.running("x86_64", size_mb=192) as one:
@@ -115,15 +115,15 @@ def shared():
 
 
 @pytest.fixture
-def world(shared, adb_server):
+def world(shared_device, adb_server):
     worlds = []
 
     def made(how, back, phase):
-        adb_server.connect(shared.serial)
+        adb_server.connect(shared_device.serial)
         if phase == "push":  # nothing is there yet
-            with opened(shared.serial) as one:
+            with opened(shared_device.serial) as one:
                 adb.clean(one.transport)
-        worlds.append(World(shared, adb_server, how, back))
+        worlds.append(World(shared_device, adb_server, how, back))
         return worlds[-1]
 
     yield made

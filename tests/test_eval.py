@@ -61,7 +61,7 @@ def test_the_table_and_the_result_file(tiny, pictures, tmp_path, capsys):
     for row in result.rows:
         digest = hashlib.sha256(tiny.file(row.format).read_bytes()).hexdigest()
         assert row.artifact_sha256 == digest
-        assert row.runtime.endswith(" " + formats.get(row.format).version())
+        assert row.runtime.endswith(" " + formats.get_format(row.format).read_version())
     assert [r.format for r in result.rows] == ["reference", "lite", "onnx"]
     assert str(tmp_path) not in file.read_text()
 

@@ -437,6 +437,7 @@ def places(document: Any, where: str = "") -> Iterator[str]:
         yield from places(value, f"{where}{name}.")
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_altered_results_are_refused_or_reported(tmp_path, data):

@@ -29,10 +29,9 @@ FORMATS = native.list_formats()
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Path]:
-    folder = tmp_path_factory.mktemp("native-models")
+def models(native_model) -> dict[tuple[str, str], Path]:
     pairs = [(name, method) for name in FORMATS for method in ("static", "none")]
-    return {pair: samples.export(folder, *pair) for pair in pairs}
+    return {pair: native_model(*pair) for pair in pairs}
 
 
 # answers ---------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from native_samples import export, pictures
+from native_samples import pictures
 from onnx import TensorProto, helper, numpy_helper
 
 from kit import formats
@@ -32,6 +32,7 @@ def emulated_python(model: str, code: str, *arguments: object) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "answer"), [("Haswell", "True"), ("SandyBridge", "False")])
 def test_the_kernels_themselves_are_asked(model, answer):
     """AVX2 without VNNI saturates, older kernels do not."""
@@ -51,8 +52,8 @@ np.save(sys.argv[3], predict(session, np.load(sys.argv[2])))
 
 
 @pytest.fixture(scope="module")
-def quantized(tmp_path_factory) -> Path:
-    return export(tmp_path_factory.mktemp("static"), "onnx", "static")
+def quantized(native_model) -> Path:
+    return native_model("onnx", "static")
 
 
 @pytest.mark.slow

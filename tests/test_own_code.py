@@ -219,7 +219,12 @@ def make():
 
 @pytest.mark.parametrize("caught", ["ZeroDivisionError", "BaseException"])
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+    ("number", "code"),
+    [
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow),
+    ],
 )
 def test_a_real_interruption_interrupts(tmp_path, caught, number, code):
     (file,) = write(tmp_path, {"": SLOW_CODE.format(caught=caught)})

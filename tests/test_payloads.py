@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundle_samples import draw_labelled, make, net
+from bundle_samples import draw, make, net
 
 import kit
 from kit import bundle as bundles
@@ -125,9 +125,14 @@ def use(bundle: Bundle, pictures: Path) -> None:
             one()
 
 
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory) -> Path:
+    return draw(tmp_path_factory.mktemp("pictures"), 3, lambda i: f"{i:04}_{i:03}.png")
+
+
 @pytest.mark.parametrize("payload", PAYLOADS)
 @pytest.mark.parametrize("name", FILES)
-def test_no_file_of_a_bundle_is_unpickled(whole, name, payload, tmp_path):
+def test_no_file_of_a_bundle_is_unpickled(whole, pictures, name, payload, tmp_path):
     import torch
 
     folder = tmp_path / "bundle"
@@ -146,7 +151,7 @@ def test_no_file_of_a_bundle_is_unpickled(whole, name, payload, tmp_path):
     except KitError:
         assert not marker.exists()
         return
-    use(bundle, draw_labelled(tmp_path / "pictures"))
+    use(bundle, pictures)
     assert not marker.exists(), f"{name} was unpickled"
 
 
@@ -157,10 +162,17 @@ def test_the_payloads_would_be_noticed(tmp_path):
         assert marker.is_dir()
 
 
+def readers(name: str) -> tuple[str, ...]:
+    """Return the formats whose runners read a file, or all where that is not one's own."""
+    own = {f"model{formats.get_format(one).suffix}": one for one in FORMATS}
+    own |= {f"golden/{one}.npy": one for one in (REFERENCE, *FORMATS)}
+    own["reference.safetensors"] = REFERENCE
+    return (own[name],) if name in own else (REFERENCE, *FORMATS)
+
+
 @pytest.mark.slow
-def test_the_commands_run_nothing_of_a_bundle(whole, tmp_path, capsys):
-    """Also not in the children that they start."""
-    pictures = draw_labelled(tmp_path / "pictures")
+def test_the_commands_run_nothing_of_a_bundle(whole, pictures, tmp_path, capsys):
+    """Also not in the children that they start: one that reads the file, or each of them."""
     for name in FILES:
         if name == "reference.pt2":
             continue
@@ -170,10 +182,12 @@ def test_the_commands_run_nothing_of_a_bundle(whole, tmp_path, capsys):
         (folder / name).write_bytes(inside(marker, (folder / name).read_bytes()))
         with suppress(KitError):  # of what is refused as soon as it is read
             hashed(folder)
+        read_by = readers(name)
+        native = [one for one in read_by if one != REFERENCE] or ["onnx"]
         for words in (
             ["eval", str(folder), "--images", str(pictures), "--limit", "1"],
-            ["bench", str(folder), "--quick", "--format", "reference,lite,executorch,onnx"],
-            ["verify", str(folder)],
+            ["bench", str(folder), "--quick", "--format", ",".join(read_by)],
+            ["verify", str(folder), "--format", ",".join(native)],
         ):
             assert cli.run(words) in (0, 4, 5, 6), f"{name}: {words[0]}"
             assert not marker.exists(), f"{words[0]} ran {name}"

@@ -167,17 +167,13 @@ def test_a_missing_emulator_is_one_sentence_with_its_package(monkeypatch, tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.skipif(not HAS_QEMU, reason="qemu-user-static is not installed")
-def test_a_quantized_network_computes_the_same_without_vnni_and_dot_products(tmp_path):
+def test_a_quantized_network_computes_the_same_without_vnni_and_dot_products(small_int8):
     """A small one, in each format, on an x86 without VNNI and an Arm without dot products."""
     for compiler in ("g++", "aarch64-linux-gnu-g++"):
         if shutil.which(compiler) is None:
             pytest.skip(f"{compiler} is not installed")
-    recipe = kit.make_recipe(
-        "mobilenet_v2", weights="random", width=0.35, resolution=64, observer="percentile"
-    )
-    built = kit.build(recipe, tmp_path / "small", use_cache=False)
     try:
-        result = kit.verify_processors(built, ["host", "haswell", "cortex-a53"])
+        result = kit.verify_processors(small_int8, ["host", "haswell", "cortex-a53"])
     except MissingTool as exc:
         pytest.skip(exc.message)
     assert [(r.format, r.processor) for r in result.rows] == [

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bundle_samples import SMALL_NET
 from picture_samples import encode, fill, noise
 from virtual_device import ports
 
@@ -341,17 +342,14 @@ def test_a_place_that_is_none(rank, size, monkeypatch):
         _distributed.standing()
 
 
-# What follows lowers real models. The search for ranges, which the tests above have, would
-# take most of the time.
+# What follows are whole builds in processes of their own, of a small network.
 
 RECIPE = """
-weights = "random"
-width = 0.35
-resolution = 64
+resolution = 32
 quantize = "qat"
 observer = "percentile"
 formats = ["onnx"]
-train_steps = 20
+train_steps = 100
 train_batch = 4
 learning_rate = 1e-4
 """
@@ -366,7 +364,7 @@ def command(tmp_path: Path, target: Path, *before: str) -> list[str]:
         *before,
         "kit",
         "build",
-        "mobilenet_v2",
+        SMALL_NET,
         "--recipe",
         str(recipe),
         "--no-cache",
@@ -379,7 +377,10 @@ def command(tmp_path: Path, target: Path, *before: str) -> list[str]:
 def whole(tmp_path_factory):
     """The bundle that one process builds without a stop."""
     folder = tmp_path_factory.mktemp("whole")
-    subprocess.run(command(folder, folder / "bundle"), check=True, capture_output=True)
+    environment = {**os.environ, "KIT_CACHE": str(folder / "cache")}
+    subprocess.run(
+        command(folder, folder / "bundle"), check=True, capture_output=True, env=environment
+    )
     return folder / "bundle"
 
 
@@ -388,7 +389,7 @@ def test_a_killed_build_goes_on_to_the_same_bundle(tmp_path, whole):
     target = tmp_path / "target"
     process = subprocess.Popen(command(tmp_path, target), stderr=subprocess.PIPE, text=True)
     for line in process.stderr:
-        if "training 8/20" in line:
+        if "training 40/100" in line:
             process.send_signal(signal.SIGKILL)
             break
     process.wait()
@@ -396,7 +397,7 @@ def test_a_killed_build_goes_on_to_the_same_bundle(tmp_path, whole):
     assert not target.exists()
     done = subprocess.run(command(tmp_path, target), check=True, capture_output=True, text=True)
     assert "of a build that was stopped" in done.stderr
-    assert "training 2/20" not in done.stderr
+    assert "training 10/100" not in done.stderr
     one, other = bundle.load(whole), bundle.load(target)
     assert one.manifest.training == other.manifest.training
     assert one.file("onnx").read_bytes() == other.file("onnx").read_bytes()

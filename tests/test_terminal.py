@@ -297,7 +297,8 @@ def test_exceptions_of_own_models(tmp_path) -> None:
 # output that cannot be written -----------------------------------------------------------
 
 FULL = Path("/dev/full")
-COMMANDS = ["list", "list --json", "--help", "build --help", "cost mobilenet_v2", "lisst"]
+COMMANDS = ["list", "list --json", "--help", "build --help",
+            pytest.param("cost mobilenet_v2", marks=pytest.mark.slow), "lisst"]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)

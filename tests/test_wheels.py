@@ -21,7 +21,7 @@ from kit.wheels import FetchError, Pin
 ROOT = Path(__file__).parents[1]
 OWN = Path(sys.executable).parent
 UV = shutil.which("uv") or shutil.which("uv", path=str(OWN))
-CLIENTS = ("pip", "uv", "the pip of ensurepip")
+CLIENTS = ("pip", "uv", pytest.param("the pip of ensurepip", marks=pytest.mark.slow))
 
 
 def make(folder: Path, data: bytes = b"weights", name: str = "demo") -> Pin:

@@ -1,0 +1,35 @@
+"""What several workers read is made by one of them."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+
+def test_who_asks_while_it_is_made_waits_for_it(once):
+    made = []
+
+    def make(folder: Path) -> None:
+        made.append(folder)
+        time.sleep(0.2)
+        (folder / "whole").touch()
+
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda _: once("waited-for", make), range(3)))
+    assert len(made) == 1
+    assert len(set(found)) == 1
+    assert [p.name for p in found[0].iterdir()] == ["whole"]
+
+
+def test_what_failed_is_not_there_and_is_tried_again(once):
+    def fail(folder: Path) -> None:
+        (folder / "half").touch()
+        raise OSError("no space")
+
+    with pytest.raises(OSError, match="no space"):
+        once("tried-again", fail)
+    found = once("tried-again", lambda folder: (folder / "whole").touch())
+    assert [p.name for p in found.iterdir()] == ["whole"]

@@ -40,6 +40,7 @@ class Pictures:
         digests: SHA-256 of each of the user's pictures.
         count: number of crops if there are no pictures.
         seed: of the crops.
+        unread: see `kit.images.sets.PictureSet`.
     """
 
     source: str
@@ -47,6 +48,7 @@ class Pictures:
     digests: tuple[str, ...]
     count: int
     seed: int
+    unread: str = ""
 
     @property
     def sha256(self) -> str:
@@ -67,7 +69,7 @@ class Pictures:
                 f"calibrated with {self.source}; real pictures give better answers: "
                 "pass --calibrate DIR_OR_ZIP"
             )
-        return None
+        return f"{self.source}: {self.unread}" if self.unread else None
 
     def load(self, pre: Preprocessing) -> NDArray[np.float32]:
         """Return the batch [N, 3, H, W]."""
@@ -91,7 +93,7 @@ def choose(recipe: Recipe) -> Pictures:
     found = sets.open_set(Path(recipe.calibrate))
     chosen = sets.sample(found, recipe.calibration_images, recipe.seed)
     digests = tuple(sets.digest(picture) for picture in chosen)
-    return Pictures(found.source, chosen, digests, len(chosen), recipe.seed)
+    return Pictures(found.source, chosen, digests, len(chosen), recipe.seed, found.unread)
 
 
 def identity(recipe: Recipe, pictures: Pictures) -> dict[str, Any]:
@@ -109,6 +111,8 @@ def identity(recipe: Recipe, pictures: Pictures) -> dict[str, Any]:
     member = models.get(recipe.model)
     fields = recipe.model_dump(mode="json", exclude=set(BY_CONTENT))
     found = {"recipe": fields, "calibration": pictures.sha256, "labels": labels(recipe)}
+    if pictures.unread:
+        found["unread"] = pictures.unread  # the bundle warns of it
     if isinstance(member, UserModel):
         found["own"] = member.fingerprint(recipe.seed)
         del fields["model"]  # where the file lies

@@ -125,7 +125,8 @@ def labels(recipe: Recipe) -> tuple[str, ...] | None:
     """Return the names in the recipe's file of labels, in output order; None without one.
 
     Raises:
-        RecipeError: the file cannot be read, a line of it is empty, or it has one or too many.
+        RecipeError: the file cannot be read, or see `kit.images.label_file`; or it names one
+            class, or too many.
     """
     if recipe.labels is None:
         return None
@@ -134,10 +135,12 @@ def labels(recipe: Recipe) -> tuple[str, ...] | None:
         text = files.read(Path(recipe.labels), _MAX_LABELS_BYTES).decode("utf-8-sig")
     except (OSError, ValueError) as exc:
         raise RecipeError(f"cannot read the labels {recipe.labels}: {reason(exc)}", hint) from exc
-    names = tuple(line.strip() for line in text.rstrip().splitlines())
-    if "" in names or not names:
-        line = names.index("") + 1 if names else 1
-        raise RecipeError(f"{recipe.labels} names nothing in line {line}", hint)
+    from kit.images.label_file import parse_names
+
+    try:
+        names = parse_names(text)
+    except ValueError as exc:
+        raise RecipeError(f"{recipe.labels} {exc}", hint) from exc
     if len(names) == 1:
         raise RecipeError(
             f"{recipe.labels} names one class, {brief(names[0])}: there is nothing to tell apart",

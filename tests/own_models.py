@@ -188,7 +188,7 @@ def writes_into_its_input():
 def looks_at_the_batch():
     class Whole(Concat):
         def forward(self, x):
-            return super().forward(x - x.mean(0))
+            return super().forward(x) * x.mean()
 
     return Whole()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import zipfile
 from collections.abc import Sequence
@@ -315,6 +316,19 @@ def test_a_model_that_answers_something_else_than_logits(model, side, says, tmp_
     other = {"model.onnx": (tmp_path / "other.onnx").read_bytes()}
     with pytest.raises(RunError, match=says):
         evaluate(rewrite(plain, tmp_path / "b", other), pictures)
+
+
+def test_a_lite_file_whose_error_is_no_text(tmp_path, pictures):
+    plain = make(tmp_path / "plain", {"lite": net()})
+    content = io.BytesIO()
+    with zipfile.ZipFile(plain.file("lite")) as source, zipfile.ZipFile(content, "w") as target:
+        for name in source.namelist():
+            broken = b"\x80\x02c\xf4\xf4\nName\n."  # a pickle that names a type
+            is_pickle = name.endswith((".pkl", ".debug_pkl"))
+            target.writestr(name, broken if is_pickle else source.read(name))
+    changed = rewrite(plain, tmp_path / "b", {"model.ptl": content.getvalue()})
+    with pytest.raises(BundleError, match="is not a Lite Interpreter file"):
+        evaluate(changed, pictures)
 
 
 def test_a_model_of_two_inputs(tmp_path, pictures):

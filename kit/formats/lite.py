@@ -95,7 +95,7 @@ def load(path: Path, threads: int) -> TorchSession:
     _use_qnnpack()
     try:
         return TorchSession(_load_for_lite_interpreter(str(path)))
-    except RuntimeError as exc:
+    except (RuntimeError, UnicodeDecodeError) as exc:  # an error that quotes what is no text
         raise BundleError(
             f"{path} is not a Lite Interpreter file: {exc}", "build it again"
         ) from exc

@@ -282,9 +282,11 @@ def _running(what: str, folder: Path, mixed: bool = False) -> Iterator[None]:
     import torch
 
     dtype, gradients = torch.get_default_dtype(), torch.is_grad_enabled()
+    depth = sys.getrecursionlimit()
     try:
         with guard.running(what, folder, mixed):
             yield
     finally:
         torch.set_default_dtype(dtype)
         torch.set_grad_enabled(gradients)
+        sys.setrecursionlimit(max(depth, sys.getrecursionlimit()))  # deep networks raise it

@@ -57,10 +57,10 @@ def make(
     made = recipe.make(model="mobilenet_v2", quantize="none", formats=tuple(artifacts))
     example = torch.zeros(1, 3, pre.crop, pre.crop)
     with bundles.staged(target) as work:
-        formats.get("reference").export(reference or net(), example, work / bundles.REFERENCE_FILE)
+        formats.get_reference().export(reference or net(), example, work / bundles.REFERENCE_FILE)
         for name, model in artifacts.items():
-            member = formats.get(name)
-            member.export(model, example, work / f"model{member.INFO.suffix}")
+            member = formats.get_format(name)
+            member.export(model, example, work / f"model{member.suffix}")
         (work / "golden").mkdir()
         np.save(work / "golden" / "input.npy", np.empty((0, *example.shape[1:]), np.float32))
         if labels is not None:
@@ -90,7 +90,7 @@ def make(
             "artifacts": tuple(
                 Artifact(
                     format=name,
-                    file=f"model{formats.get(name).INFO.suffix}",
+                    file=f"model{formats.get_format(name).suffix}",
                     quantize="none",
                     format_version="1",
                     runtime=Runtime(name="r", version="1"),

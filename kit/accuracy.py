@@ -18,7 +18,7 @@ from kit import bundle as bundles
 from kit.bundle import REFERENCE, Bundle
 from kit.devices import local
 from kit.devices._identity import identify
-from kit.errors import PictureError, RunError, UnknownName, UsageError, brief
+from kit.errors import KitError, PictureError, RunError, UnknownName, UsageError, brief, words
 from kit.formats.interface import Array, Session
 from kit.images import Picture, PictureSet, Progress, batch, digest, open_set, set_digest
 from kit.notices import Notice, new_notice
@@ -184,6 +184,8 @@ def choose(images: Path, labels: Path | None, audience: Audience, limit: int | N
         _check_folders(found, audience)
         _check_labels(pictures, audience.classes)
         notices = tuple(_examine_labels(found, audience))
+    if found.unread:
+        notices += (new_notice("pictures.unread", files=found.unread),)
     if audience.seen:
         pictures = [p for p in pictures if digest(p) not in audience.seen]
     if not pictures:
@@ -253,6 +255,7 @@ def _run(
     threads: int,
     progress: Progress | None,
 ) -> dict[str, _Tally]:
+    classes = bundle.manifest.classes
     models = {REFERENCE: _reference(bundle, threads)}
     models |= {name: _format(bundle, name, threads) for name in names}
     tallies = {name: _Tally() for name in models}
@@ -262,16 +265,38 @@ def _run(
         reference = np.empty(0, np.float32)
         for name, predict in models.items():
             if start == 0:
-                predict(inputs[:1])  # warm-up: the first inference packs weights
-            logits, ns = predict(inputs)
-            if not np.isfinite(logits).all():
-                raise RunError(f"{name} answered with NaN or infinity", "build the bundle again")
+                _ask(name, predict, inputs[:1], classes)  # warm-up: the first one packs weights
+            logits, ns = _ask(name, predict, inputs, classes)
             if name == REFERENCE:
                 reference = logits
             tallies[name].add(logits, reference, [p.label for p in chunk], ns)
         if progress:
             progress(start + len(chunk), len(pictures))
     return tallies
+
+
+def _ask(name: str, predict: Predict, inputs: Array, classes: int) -> tuple[Array, int]:
+    """Return finite logits [N, classes] and the nanoseconds of inference.
+
+    Raises:
+        RunError: the runtime fails, or answers with something else.
+    """
+    hint = "build the bundle again"
+    try:
+        logits, ns = predict(inputs)
+    except KitError:
+        raise
+    except Exception as exc:  # runtimes raise whatever they like, and answers may be of any kind
+        raise RunError(f"{name} fails on a picture: {words(exc)}", hint) from exc
+    if logits.shape != (len(inputs), classes) or logits.dtype != np.float32:
+        raise RunError(
+            f"{name} answers {len(inputs)} pictures with {logits.dtype} {list(logits.shape)}, "
+            f"not float32 {[len(inputs), classes]}",
+            hint,
+        )
+    if not np.isfinite(logits).all():
+        raise RunError(f"{name} answered with NaN or infinity", hint)
+    return logits, ns
 
 
 def _cores() -> int:
@@ -289,7 +314,8 @@ def _reference(bundle: Bundle, threads: int) -> Predict:
 
     def predict(inputs: Array) -> tuple[Array, int]:
         with torch.inference_mode():
-            tensor = torch.from_numpy(inputs)
+            # A copy: a model may write into its input, which every format is given.
+            tensor = torch.from_numpy(inputs.copy())
             start = time.perf_counter_ns()
             logits = module(tensor)
             return logits.numpy(), time.perf_counter_ns() - start

@@ -177,7 +177,8 @@ def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
 def _check_listed(folder: Path, manifest: Manifest) -> None:
     """Raise if the manifest speaks of a file whose size and hash it does not give."""
     golden = manifest.golden
-    named = [_reference_file(manifest), golden.input, *golden.outputs.values()]
+    named = [_reference_file(manifest), golden.input]
+    named += [*golden.outputs.values(), *golden.graphs.values()]
     named += [artifact.file for artifact in manifest.artifacts]
     named += [] if manifest.labels is None else [manifest.labels]
     for name in named:

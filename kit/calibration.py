@@ -40,6 +40,7 @@ class Pictures:
         digests: SHA-256 of each of the user's pictures.
         count: number of crops if there are no pictures.
         seed: of the crops.
+        unread: see `kit.images.sets.PictureSet`.
     """
 
     source: str
@@ -47,6 +48,7 @@ class Pictures:
     digests: tuple[str, ...]
     count: int
     seed: int
+    unread: str = ""
 
     @property
     def sha256(self) -> str:
@@ -67,7 +69,7 @@ class Pictures:
                 f"calibrated with {self.source}; real pictures give better answers: "
                 "pass --calibrate DIR_OR_ZIP"
             )
-        return None
+        return f"{self.source}: {self.unread}" if self.unread else None
 
     def load(self, pre: Preprocessing) -> NDArray[np.float32]:
         """Return the batch [N, 3, H, W]."""
@@ -91,7 +93,7 @@ def choose(recipe: Recipe) -> Pictures:
     found = sets.open_set(Path(recipe.calibrate))
     chosen = sets.sample(found, recipe.calibration_images, recipe.seed)
     digests = tuple(sets.digest(picture) for picture in chosen)
-    return Pictures(found.source, chosen, digests, len(chosen), recipe.seed)
+    return Pictures(found.source, chosen, digests, len(chosen), recipe.seed, found.unread)
 
 
 def identity(recipe: Recipe, pictures: Pictures) -> dict[str, Any]:
@@ -109,6 +111,8 @@ def identity(recipe: Recipe, pictures: Pictures) -> dict[str, Any]:
     member = models.get(recipe.model)
     fields = recipe.model_dump(mode="json", exclude=set(BY_CONTENT))
     found = {"recipe": fields, "calibration": pictures.sha256, "labels": labels(recipe)}
+    if pictures.unread:
+        found["unread"] = pictures.unread  # the bundle warns of it
     if isinstance(member, UserModel):
         found["own"] = member.fingerprint(recipe.seed)
         del fields["model"]  # where the file lies
@@ -121,7 +125,8 @@ def labels(recipe: Recipe) -> tuple[str, ...] | None:
     """Return the names in the recipe's file of labels, in output order; None without one.
 
     Raises:
-        RecipeError: the file cannot be read, a line of it is empty, or it has one or too many.
+        RecipeError: the file cannot be read, or see `kit.images.label_file`; or it names one
+            class, or too many.
     """
     if recipe.labels is None:
         return None
@@ -130,10 +135,12 @@ def labels(recipe: Recipe) -> tuple[str, ...] | None:
         text = files.read(Path(recipe.labels), _MAX_LABELS_BYTES).decode("utf-8-sig")
     except (OSError, ValueError) as exc:
         raise RecipeError(f"cannot read the labels {recipe.labels}: {reason(exc)}", hint) from exc
-    names = tuple(line.strip() for line in text.rstrip().splitlines())
-    if "" in names or not names:
-        line = names.index("") + 1 if names else 1
-        raise RecipeError(f"{recipe.labels} names nothing in line {line}", hint)
+    from kit.images.label_file import parse_names
+
+    try:
+        names = parse_names(text)
+    except ValueError as exc:
+        raise RecipeError(f"{recipe.labels} {exc}", hint) from exc
     if len(names) == 1:
         raise RecipeError(
             f"{recipe.labels} names one class, {brief(names[0])}: there is nothing to tell apart",

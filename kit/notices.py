@@ -304,6 +304,7 @@ CATALOGUE: Mapping[str, Entry] = {
         "the app left the screen while it measured, and Android may have moved it to slow cores",
         "keep the screen on and do not touch the device",
     ),
+    "pictures.unread": Entry("warning", "{files}", "", {"files": _WORD}),
     "labels.source": Entry("note", "labels: {source}", "", {"source": _WORD}),
     "labels.order": Entry(
         "warning",

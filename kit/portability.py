@@ -150,7 +150,10 @@ def _read(bundle: Bundle, file: str | None, shape: tuple[int, ...]) -> Array:
     try:
         if file is None:
             raise ValueError("it is not listed")
-        return arrays.read(bundle.path / file, shape, rows=bundle.manifest.golden.images)
+        array = arrays.read(bundle.path / file, shape, rows=bundle.manifest.golden.images)
+        if not np.isfinite(array).all():
+            raise ValueError("it holds NaN or infinity")
+        return array
     except (OSError, ValueError) as exc:
         raise BundleError(
             f"golden array {file or 'of the float model'} in {bundle.path} cannot be used: "
@@ -272,8 +275,7 @@ class _Row:
         rights: list[tuple[verify.Against, Array]] = [("float reference", self.golden.reference)]
         graph = self.bundle.manifest.golden.graphs.get(self.artifact.format)
         if graph is not None:
-            shape = self.golden.reference.shape[1:]
-            rights.insert(0, ("quantized graph", _read(self.bundle, graph, shape)))
+            rights.insert(0, ("quantized graph", self._read_answers(graph)))
         return [
             verify.compare(against, right, answers, limits.get(against, {}))
             for against, right in rights
@@ -283,8 +285,18 @@ class _Row:
         file = self.bundle.manifest.golden.outputs.get(self.artifact.format)
         if file is None:
             return None
-        built = _read(self.bundle, file, self.golden.reference.shape[1:])
-        return float(np.abs(built - answers).max())
+        return float(np.abs(self._read_answers(file) - answers).max())
+
+    def _read_answers(self, file: str) -> Array:
+        """Read answers [N, classes] to all golden inputs."""
+        found = _read(self.bundle, file, self.golden.reference.shape[1:])
+        if len(found) != len(self.golden.inputs):
+            raise BundleError(
+                f"{file} in {self.bundle.path} answers {len(found)} of "
+                f"{len(self.golden.inputs)} golden inputs",
+                "build the bundle again",
+            )
+        return found
 
 
 def _refer(processor: Processor | None) -> ProcessorRef:

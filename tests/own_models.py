@@ -173,6 +173,34 @@ def one_picture():
     return One()
 
 
+def half():
+    return Concat().half()
+
+
+def writes_into_its_input():
+    class Writing(Concat):
+        def forward(self, x):
+            return super().forward(x.mul_(0.5))
+
+    return Writing()
+
+
+def looks_at_the_batch():
+    class Whole(Concat):
+        def forward(self, x):
+            return super().forward(x) * x.mean()
+
+    return Whole()
+
+
+def data_parallel():
+    return nn.DataParallel(nn.DataParallel(Concat()))
+
+
+def compiled():
+    return torch.compile(Concat())
+
+
 def not_a_number():
     net = Concat()
     net.head.weight.data[0, 0] = float("nan")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import zipfile
 from collections.abc import Sequence
@@ -9,13 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from bundle_samples import PRE, SHARED, draw, draw_labelled, make, make_tiny, net
+from conftest import rewrite
 from PIL import Image
+from torch import nn
 
 import kit
+from kit import formats
 from kit.accuracy import CHUNK, _ranks, evaluate
 from kit.bundle import Bundle
-from kit.errors import PictureError, RunError, UnknownName, UsageError
+from kit.errors import BundleError, PictureError, RunError, UnknownName, UsageError
 from kit.manifest import Preprocessing
 from kit.notices import render
 
@@ -290,6 +295,71 @@ def test_a_model_that_answers_nan(tmp_path, pictures):
     bundle = make(tmp_path / "b", {"lite": net(bias=float("nan"))})
     with pytest.raises(RunError, match="lite answered with NaN"):
         evaluate(bundle, pictures)
+
+
+@pytest.mark.parametrize(
+    ("model", "side", "says"),
+    [
+        (net(classes=5), 32, r"answers 1 pictures with float32 \[1, 5\], not float32 \[1, 7\]"),
+        # Its column was compared with each of the seven, and never agreed.
+        (net(classes=1), 32, r"float32 \[1, 1\]"),
+        (nn.Sequential(net(), nn.Unflatten(1, (7, 1))), 32, r"float32 \[1, 7, 1\]"),
+        (nn.Sequential(net(), nn.Flatten(0)), 32, r"float32 \[7\]"),
+        (net(), 40, "onnx fails on a picture: InvalidArgument"),
+    ],
+)
+def test_a_model_that_answers_something_else_than_logits(model, side, says, tmp_path, pictures):
+    """These were broadcast, or ended as a bug of kit."""
+    plain = make(tmp_path / "plain", {"onnx": net()})
+    formats.get_format("onnx").export(model, torch.zeros(1, 3, side, side), tmp_path / "other.onnx")
+    other = {"model.onnx": (tmp_path / "other.onnx").read_bytes()}
+    with pytest.raises(RunError, match=says):
+        evaluate(rewrite(plain, tmp_path / "b", other), pictures)
+
+
+def test_a_lite_file_whose_error_is_no_text(tmp_path, pictures):
+    plain = make(tmp_path / "plain", {"lite": net()})
+    content = io.BytesIO()
+    with zipfile.ZipFile(plain.file("lite")) as source, zipfile.ZipFile(content, "w") as target:
+        for name in source.namelist():
+            broken = b"\x80\x02c\xf4\xf4\nName\n."  # a pickle that names a type
+            is_pickle = name.endswith((".pkl", ".debug_pkl"))
+            target.writestr(name, broken if is_pickle else source.read(name))
+    changed = rewrite(plain, tmp_path / "b", {"model.ptl": content.getvalue()})
+    with pytest.raises(BundleError, match="is not a Lite Interpreter file"):
+        evaluate(changed, pictures)
+
+
+def test_a_model_of_two_inputs(tmp_path, pictures):
+    import onnx
+
+    plain = make(tmp_path / "plain", {"onnx": net()})
+    model = onnx.load(plain.file("onnx"))
+    model.graph.input.add().CopyFrom(model.graph.output[0])
+    model.graph.input[1].name = "second"
+    changed = rewrite(plain, tmp_path / "b", {"model.onnx": model.SerializeToString()})
+    with pytest.raises(BundleError, match="takes 2 inputs, not one picture"):
+        evaluate(changed, pictures)
+
+
+class _Scaling(nn.Module):
+    """Writes into its input, as networks do that normalize it themselves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = net()
+
+    def forward(self, image):
+        return self.net(image.mul_(0.5).add_(1.0))
+
+
+def test_a_float_model_that_writes_into_its_input_leaves_that_of_the_formats(tmp_path, pictures):
+    """They were given what it had made of the pictures, it the first picture a second time."""
+    bundle = make(tmp_path / "b", {"lite": _Scaling()}, reference=_Scaling())
+    reference, lite = evaluate(bundle, pictures).rows
+    assert lite.agreement == 1.0
+    assert lite.sqnr_db is None or lite.sqnr_db > 100
+    assert reference.top1 == lite.top1
 
 
 # The real thing

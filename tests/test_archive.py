@@ -122,3 +122,22 @@ def test_a_flipped_byte_in_a_zip(tmp_path):
     path.write_bytes(data)
     with pytest.raises(PictureError, match="is damaged"):
         open_set(path).pictures[0].read()
+
+
+@pytest.mark.parametrize("flag", [0, 0x800])
+def test_a_header_that_is_not_what_the_directory_says(tmp_path, flag):
+    """A name that is no UTF-8 ended as a bug of kit."""
+    path = pack(tmp_path / "x.zip", "abc.jpg")
+    data = bytearray(path.read_bytes())
+    data[30] = 0xFF  # the first letter of the name, which stands before the content, too
+    path.write_bytes(data)
+    patch_directory(path, 8, "<H", flag)
+    with pytest.raises(PictureError, match=r"abc\.jpg in x\.zip is damaged"):
+        next(iter(open_set(path))).read()
+
+
+def test_a_header_outside_of_the_file(tmp_path):
+    path = pack(tmp_path / "x.zip", "abc.jpg")
+    patch_directory(path, 42, "<I", path.stat().st_size - 10)
+    with pytest.raises(PictureError, match=r"abc\.jpg in x\.zip is damaged"):
+        next(iter(open_set(path))).read()

@@ -76,6 +76,15 @@ def test_a_file_without_a_hash_is_refused(copy, name):
         bundle.load(copy)
 
 
+@pytest.mark.parametrize("name", ["golden/graph.npy", "/etc/hostname", "../a/golden/input.npy"])
+def test_the_answers_of_a_graph_belong_to_the_bundle(copy, name):
+    """They were read from anywhere, and nobody would have noticed that they were altered."""
+    golden = bundle.load(copy).manifest.model_dump(mode="json")["golden"]
+    edit(copy, golden={**golden, "graphs": {"lite": name}})
+    with pytest.raises(BundleError, match="gives no hash of"):
+        bundle.load(copy)
+
+
 @pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "a/../../b", "a\0b"])
 def test_a_bundle_cannot_name_files_outside_itself(copy, name):
     edit(copy, files={name: {"size": 1, "sha256": "0" * 64}})

@@ -197,6 +197,21 @@ def test_a_model_that_describes_itself_badly(tmp_path):
         _user.load(f"{file}:make").fingerprint(0)
 
 
+@pytest.mark.parametrize(("asked", "kept"), [(300, 1000), (5000, 5000)])
+def test_a_limit_of_recursion_is_only_raised(tmp_path, asked, kept):
+    """A low one ended kit as a bug of its own; deep networks need a high one."""
+    from kit.models import _user
+
+    (file,) = write(tmp_path, {"": f"sys.setrecursionlimit({asked})"})
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    try:
+        _user.load(f"{file}:make")
+        assert sys.getrecursionlimit() == kept
+    finally:
+        sys.setrecursionlimit(before)
+
+
 def test_code_that_closes_everything_does_not_crash_kit(tmp_path):
     """Nobody hears of it, because no stream is left."""
     (file,) = write(tmp_path, {"": "def act():\n    os.closerange(0, 10**4)"})

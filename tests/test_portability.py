@@ -99,6 +99,30 @@ def test_a_runner_that_fails_is_a_row_that_fails(judged, tmp_path):
     assert "no answer" in written.markdown.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("name", ["onnx.npy", "onnx.graph.npy", "reference.npy"])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        # One row was compared with all answers; two ended as a bug of kit.
+        (lambda rows: rows[:1], "1 (of 3 golden inputs|answers)"),
+        (lambda rows: rows[:2], "2 (of 3 golden inputs|answers)"),
+        (lambda rows: rows * np.float32("nan"), "it holds NaN or infinity"),
+    ],
+)
+def test_golden_answers_that_do_not_fit_are_refused(judged, tmp_path, name, change, says):
+    wrong = change(np.load(judged.path / "golden/reference.npy"))
+    graphs = {"onnx": "golden/onnx.graph.npy"}
+    right = np.load(judged.path / "golden/onnx.npy")
+
+    def add_graph(fields) -> None:
+        fields["golden"] = fields["golden"].model_copy(update={"graphs": graphs})
+
+    content = {graphs["onnx"]: right, f"golden/{name}": wrong}
+    other = rewrite(judged, tmp_path / "other", content, add_graph)
+    with pytest.raises(BundleError, match=says):
+        kit.verify_processors(other, formats=["onnx"])
+
+
 def test_json_is_the_result(judged, capsys):
     assert cli.run(["verify", str(judged.path), "--format", "onnx", "--json"]) == 0
     raw = json.loads(capsys.readouterr().out)

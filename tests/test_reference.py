@@ -207,6 +207,18 @@ def test_arithmetic_is_for_sizes(value, tmp_path):
         assert model(torch.ones(1)).tolist() == [3.0]
 
 
+def test_sizes_stay_numbers_that_torch_can_hold(tmp_path):
+    """45 squares of a number would take days."""
+    calls = [
+        {**CALL, "op": "operator.mul", "args": [{"ref": f"n{i}"} if i else 10**9] * 2}
+        | {"result": f"n{i + 1}"}
+        for i in range(45)
+    ]
+    model = aten.load(write(tmp_path / "a.safetensors", [*calls, CALL]))
+    with pytest.raises(RunError, match=r"fails at operator\.mul: a size is a number of 120 bits"):
+        model(torch.ones(1))
+
+
 class Deciding(torch.nn.Module):
     def forward(self, image):
         mean = image.mean((2, 3))

@@ -107,12 +107,26 @@ def test_bad_recipes_name_the_value(name, fields, message):
         ("gives_tuple", "gives tuple, not a tensor"),
         ("one_picture", r"for an input of \[2, 3, 32, 32\] gives the shape \[1, 6\]"),
         ("Forgetful", "answers the same picture in two ways"),
+        ("half", "half has weights of the type float16"),
+        # Formats and the float model were compared on other pictures than they were given.
+        ("writes_into_its_input", "writes_into_its_input writes into its input"),
+        ("looks_at_the_batch", "answers a picture differently beside another one"),
     ],
 )
 def test_what_is_no_classifier_is_told_in_one_sentence(own, factory, message):
     with pytest.raises(RecipeError, match=message) as caught:
         _user.load(own(factory)).classes(PX)
     assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize("factory", ["data_parallel", "compiled"])
+def test_the_network_inside_of_a_wrapper_is_taken(own, factory):
+    """`torch.export` follows no DataParallel, and names of weights would begin with it."""
+    model = _user.load(own(factory))
+    assert (
+        model.build().state_dict().keys() == _user.load(own("Concat")).build().state_dict().keys()
+    )
+    assert model.classes(PX) == _user.load(own("Concat")).classes(PX)
 
 
 def test_place_in_the_users_code_is_named(own):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -160,6 +162,51 @@ def test_not_a_state_dict(tmp_path, value, says):
         read_state(save(tmp_path / "w.pth", value))
 
 
+def scripted(path):
+    import torch
+
+    torch.jit.script(net()).save(str(path))
+
+
+def archive(*names):
+    def write(path):
+        with zipfile.ZipFile(path, "w") as file:
+            for name in names:
+                file.writestr(name, "")
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("write", "says", "hint"),
+    [
+        (scripted, "is TorchScript, not a state dict", r"torch\.jit\.load\(FILE\)\.state_dict"),
+        (archive("m/models/model.json"), "is an exported program", "torch.export.load"),
+        (
+            lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:"),
+            "is a pointer of Git LFS",
+            "git lfs pull",
+        ),
+        (lambda path: path.write_text("\n<!DOCTYPE html><html>"), "is a web page", "download"),
+    ],
+)
+def test_what_is_whole_and_no_weights_is_called_what_it_is(tmp_path, write, says, hint):
+    """All of these were called corrupt, with the advice to download them again."""
+    write(tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=says) as caught:
+        read_state(tmp_path / "w.pth")
+    assert re.search(hint, caught.value.hint)
+
+
+@pytest.mark.parametrize("name", ["W.SAFETENSORS", "safetensors.pth"])
+def test_the_content_decides_what_is_safetensors(tmp_path, name):
+    from safetensors.torch import save_file
+
+    state = net().state_dict()
+    save_file(state, tmp_path / name)
+    assert read_state(tmp_path / name).keys() == state.keys()
+
+
 # Fitting
 
 
@@ -180,6 +227,27 @@ def test_another_architecture():
     check({**state, "9.w": torch.zeros(1)}, r"'9\.w', which the model does not have")
     check({**state, "0.weight": torch.zeros(4, 3, 1, 1)}, r"0\.weight, of shape \[4, 3, 1, 1\]")
     check({**state, "2.bias": torch.zeros(2).int()}, r"2\.bias, of type torch\.int32")
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "model.", "module._orig_mod.", "net."])
+def test_names_that_wrappers_leave_are_read(prefix):
+    """They were taken for another architecture."""
+    import torch
+
+    state = {prefix + key: value for key, value in net().state_dict().items()}
+    for beside in ({}, {"criterion.weight": torch.ones(10), "n_averaged": torch.tensor(3)}):
+        target = net()
+        with torch.no_grad():
+            target[0].weight.zero_()
+        assert load_into(target, {**state, **beside}, "w.pth") == prefix
+        assert torch.equal(target[0].weight, state[f"{prefix}0.weight"])
+
+
+def test_of_two_networks_in_a_file_none_is_chosen():
+    state = net().state_dict()
+    both = {f"{name}.{key}": value for name in ("model", "ema") for key, value in state.items()}
+    with pytest.raises(WeightsError, match="of another architecture"):
+        load_into(net(), both, "w.pth")
 
 
 def test_another_number_of_outputs_is_said_with_both_numbers():

@@ -8,6 +8,7 @@ counted while they are read: what the headers claim is only the first check.
 from __future__ import annotations
 
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -23,7 +24,10 @@ MAX_RATIO = 200  # pictures hardly compress; a blank bitmap does, hence the floo
 RATIO_FLOOR = 2**20
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others expand without a bound
 _SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif"),
+        *(".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
+    )
 )
 _LITTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
 _DO_NOT_USE = "do not use this zip, or make a new one of plain pictures"
@@ -106,7 +110,11 @@ def _read(archive: zipfile.ZipFile, path: Path, info: zipfile.ZipInfo) -> bytes:
     try:
         with archive.open(info) as member:
             data = member.read(MAX_BYTES + 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as exc:
+    except (
+        *(zipfile.BadZipFile, zlib.error, EOFError, OSError),
+        # Of a name that is no text, or a header outside of the file.
+        *(RuntimeError, ValueError, struct.error),
+    ) as exc:
         raise PictureError(f"{name} is damaged: {exc}", "make or download the zip again") from exc
     if len(data) > MAX_BYTES:
         raise too_big(name)

@@ -15,7 +15,8 @@ import errno
 import hashlib
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -27,6 +28,7 @@ from kit.images.archive import MAX_BYTES, Read, is_litter, is_picture, list_zip,
 from kit.images.labels import Classes, Named
 
 _MAX_CSV_BYTES = 64 * 2**20
+_SHOWN = 5  # kinds of files that are named
 _LABEL_HINT = "a label is a class index, a WordNet id of ImageNet or the name of one category"
 
 
@@ -55,11 +57,14 @@ class PictureSet:
         pictures: at least one.
         labels_from: where labels were read, such as ``folder names as class indices``; empty
             without any.
+        unread: how many files were left out for their suffixes; empty if none was, or if a CSV
+            lists the set.
     """
 
     source: str
     pictures: tuple[Picture, ...]
     labels_from: str = ""
+    unread: str = ""
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -83,11 +88,12 @@ def open_set(
             does not fit.
     """
     found = _list(path)
-    classes = Classes(categories)
+    classes, unread = Classes(categories), ""
     if labels is not None:
         pictures, labels_from = _from_csv(found, labels, classes), text_of(labels.name)
     else:
         names = sorted(name for name in found if is_picture(name))
+        unread = _count_others(found)
         named, labels_from = _labels(names, classes)
         pictures = [
             Picture(text_of(name), label and label.number, found[name])
@@ -95,10 +101,24 @@ def open_set(
         ]
     if not pictures:
         raise PictureError(
-            f"there are no pictures in {path}",
+            f"there are no pictures in {path}" + (f": {unread}" if unread else ""),
             "give a folder or zip of JPEG, PNG, WebP, BMP, GIF, TIFF or PPM files",
         )
-    return PictureSet(text_of(path.resolve().name), tuple(pictures), labels_from)
+    return PictureSet(text_of(path.resolve().name), tuple(pictures), labels_from, unread)
+
+
+def _count_others(names: Iterable[str]) -> str:
+    """Return how many of some files are no pictures, by their suffixes; nothing if all are."""
+    listed = list(names)
+    kinds = Counter(PurePosixPath(n).suffix.lower() for n in listed if not is_picture(n))
+    if not kinds:
+        return ""
+    shown = [
+        f"{count} {text_of(suffix)[:20] or 'without a suffix'}"
+        for suffix, count in kinds.most_common(_SHOWN)
+    ]
+    more = ["…"] if len(kinds) > _SHOWN else []
+    return f"{kinds.total()} of {len(listed)} files are not read: {', '.join(shown + more)}"
 
 
 def sample(pictures: PictureSet, n: int, seed: int) -> PictureSet:

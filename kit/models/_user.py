@@ -55,7 +55,7 @@ class UserModel:
         with self.running("cannot be called"):
             model = self.make()
             if isinstance(model, nn.Module):
-                model = model.cpu().eval()
+                model = _unwrapped(model).cpu().eval()
         if isinstance(model, torch.jit.ScriptModule):
             raise RecipeError(
                 f"{self.name} returns TorchScript, which cannot be quantized any more",
@@ -66,6 +66,8 @@ class UserModel:
                 f"{self.name} returns {type(model).__name__}, not a torch.nn.Module",
                 "FACTORY is a function, or a class, that returns the network",
             )
+        if (kind := _odd_type(model)) is not None:
+            raise RecipeError(f"{self.name} has weights of the type {kind}", _FLOAT)
         return model
 
     def running(self, what: str = "fails", mixed: bool = False) -> AbstractContextManager[None]:
@@ -83,6 +85,7 @@ class UserModel:
         model = self.build()
         noise = torch.Generator().manual_seed(0)
         pair = torch.rand(2, 3, resolution, resolution, generator=noise)
+        pair[1] *= 0.2  # far from the first one, for whatever looks at the whole batch
         one, again, two = (self._run(model, part) for part in (pair[:1], pair[:1], pair))
         if not torch.equal(one, again) and not one.isnan().any():
             raise RecipeError(
@@ -91,6 +94,14 @@ class UserModel:
             )
         if two.shape[1:] != one.shape[1:]:
             raise RecipeError(f"{self.name} gives {list(two.shape)} for two pictures", _LOGITS)
+        apart, scale = float((two[:1] - one).abs().max()), float(one.abs().max())
+        if apart > _BESIDE * scale:
+            raise RecipeError(
+                f"{self.name} answers a picture differently beside another one: its logits of up "
+                f"to {scale:.3g} differ by up to {apart:.3g}",
+                "is there a BatchNorm without running statistics, or something else that looks "
+                "at the whole batch?",
+            )
         return int(one.shape[1])
 
     def _run(self, model: nn.Module, images: Tensor) -> Tensor:
@@ -98,13 +109,18 @@ class UserModel:
 
         given = f"{self.name} for an input of {list(images.shape)}"
         with self.running(f"fails on an input of {list(images.shape)}"), torch.no_grad():
-            output = model(images)
+            output = model(own_copy := images.clone())
+        if not torch.equal(own_copy, images):
+            raise RecipeError(
+                f"{self.name} writes into its input",
+                "in forward, write x = x * 2 instead of x *= 2 or x.mul_(2)",
+            )
         if not isinstance(output, torch.Tensor):
             raise RecipeError(f"{given} gives {type(output).__name__}, not a tensor", _LOGITS)
         if output.dim() != 2 or len(output) != len(images) or output.shape[1] < 2:
             raise RecipeError(f"{given} gives the shape {list(output.shape)}", _LOGITS)
         if output.dtype != torch.float32:
-            raise RecipeError(f"{given} gives {output.dtype}", "call .float() on the network")
+            raise RecipeError(f"{given} gives {output.dtype}", _FLOAT)
         return output
 
     def fingerprint(self, seed: int) -> dict[str, str]:
@@ -121,7 +137,31 @@ class UserModel:
         return {"source": self.digest, "structure": structure, "state": state}
 
 
+_FLOAT = "call .float() on the network"
+_BESIDE = 0.01  # of the largest logit: kernels for one picture and for two differ by rounding
 _LOGITS = "it must return logits [N, classes] with two classes or more; wrap it if it has others"
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """Return the network inside of what trains or compiles one."""
+    from torch import nn
+
+    wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    while True:
+        if isinstance(model, wrappers):
+            model = model.module
+        elif type(model).__name__ == "OptimizedModule":  # of torch.compile
+            model = getattr(model, "_orig_mod")  # noqa: B009 - a Module gives Tensor or Module
+        else:
+            return model
+
+
+def _odd_type(model: nn.Module) -> str | None:
+    """Return the type of weights that are no float32, which pictures are."""
+    for value in model.parameters():
+        if value.is_floating_point() and str(value.dtype) != "torch.float32":
+            return str(value.dtype).removeprefix("torch.")
+    return None
 
 
 def check_finite(model: nn.Module) -> None:
@@ -242,9 +282,11 @@ def _running(what: str, folder: Path, mixed: bool = False) -> Iterator[None]:
     import torch
 
     dtype, gradients = torch.get_default_dtype(), torch.is_grad_enabled()
+    depth = sys.getrecursionlimit()
     try:
         with guard.running(what, folder, mixed):
             yield
     finally:
         torch.set_default_dtype(dtype)
         torch.set_grad_enabled(gradients)
+        sys.setrecursionlimit(max(depth, sys.getrecursionlimit()))  # deep networks raise it

@@ -7,7 +7,7 @@ import re
 import zipfile
 from collections.abc import Mapping
 from io import BufferedReader
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from kit import files
@@ -67,8 +67,54 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: the file is missing, corrupt, unsafe, or not a state dict.
     """
-    loaded = _safetensors(path) if path.suffix == ".safetensors" else _torch(path)
+    if (other := _other_kind(path)) is not None:
+        raise other
+    # Such a file begins with the length of its JSON, in eight bytes.
+    is_safetensors = path.suffix.lower() == ".safetensors" or _head(path)[5:9] == b"\0\0\0{"
+    loaded = _safetensors(path) if is_safetensors else _torch(path)
     return _state_dict(loaded, path)
+
+
+def _head(path: Path) -> bytes:
+    """Return the first bytes of a file; none if it cannot be read."""
+    try:
+        with files.open_regular(path) as file:
+            return file.read(100)
+    except (OSError, ValueError):
+        return b""
+
+
+def _other_kind(path: Path) -> WeightsError | None:
+    """Return what a file is that `torch.load` does not take, if it can be recognized."""
+    head = _head(path)
+    if head.startswith(b"version https://git-lfs"):
+        return WeightsError(f"{path} is a pointer of Git LFS, not the weights", "git lfs pull")
+    if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return WeightsError(
+            f"{path} is a web page, not weights", "download the file itself, not its page"
+        )
+    if not head.startswith(b"PK"):
+        return None
+    names = [PurePosixPath(name).name for name in _members(path)]
+    if "constants.pkl" in names or "bytecode.pkl" in names:
+        return WeightsError(
+            f"{path} is TorchScript, not a state dict",
+            "save what torch.jit.load(FILE).state_dict() gives with torch.save",
+        )
+    if "model.json" in names:
+        return WeightsError(
+            f"{path} is an exported program, not a state dict",
+            "save what torch.export.load(FILE).state_dict gives with torch.save",
+        )
+    return None
+
+
+def _members(path: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except Exception:  # noqa: BLE001 - of a broken zip, anything
+        return []
 
 
 def _torch(path: Path) -> Any:
@@ -158,8 +204,11 @@ def _odd_kind(value: Tensor) -> str | None:
 
 def load_into(
     model: nn.Module, state: Mapping[str, Tensor], name: str, labels: str | None = None
-) -> None:
+) -> str:
     """Put a state dict into a model of exactly this architecture.
+
+    Its names may all begin with one prefix, as wrappers leave it (``_orig_mod.``, ``model.``);
+    what stands beside such names, a loss or a count, is left out.
 
     Args:
         model: is changed.
@@ -167,11 +216,17 @@ def load_into(
         name: of the weights, for the message of an error.
         labels: the file whose lines set the model's number of outputs, if there is one.
 
+    Returns:
+        The prefix that was taken off; empty if there was none.
+
     Raises:
         WeightsError: names or shapes differ, or a value is not a finite number.
     """
     import torch
 
+    prefix = _common_prefix(model.state_dict(), state)
+    if prefix:
+        state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     if (numbers := _outputs(model.state_dict(), state)) is not None:
         raise _other_outputs(*numbers, name, labels)
     if difference := _first_difference(model.state_dict(), state):
@@ -187,6 +242,18 @@ def load_into(
             what = f"numbers too large for {value.dtype}" if lost else "NaN or infinity"
             raise WeightsError(f"the weights {name} hold {what} in {key}", "the training diverged")
     model.load_state_dict(cast)
+    return prefix
+
+
+def _common_prefix(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
+    """Return what a file's names have before the model's; nothing if that is not certain."""
+    needed = [key for key in own if not key.endswith("num_batches_tracked")]
+    if not needed or needed[0] in state:
+        return ""
+    ending = f".{needed[0]}"
+    prefixes = [key.removesuffix(needed[0]) for key in state if key.endswith(ending)]
+    fits = [p for p in prefixes if all(p + key in state for key in needed)]
+    return fits[0] if len(fits) == 1 else ""
 
 
 def _outputs(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[int, int] | None:

@@ -28,6 +28,7 @@ def load(work: Work) -> nn.Module:
     module = models.get(recipe.model)
     torch.manual_seed(recipe.seed)
     model: nn.Module = module.build(recipe.width, work.classes)
+    note = ""
     if recipe.weights == "random":
         _settle(model, work)
         work.weights = Source(source=f"random, seed {recipe.seed}", sha256="")
@@ -39,9 +40,10 @@ def load(work: Work) -> nn.Module:
         work.weights = Source(source=f"own model {recipe.model}", sha256=_user.state_hash(model))
     else:
         path, source, digest = _weights_file(work, module.SPEC.weights)
-        _weights.load_into(model, _weights.read_state(path), path.name, recipe.labels)
+        prefix = _weights.load_into(model, _weights.read_state(path), path.name, recipe.labels)
         work.weights = Source(source=source, sha256=digest)
-    work.progress(f"weights: {work.weights.source}")
+        note = f", whose names begin with {prefix!r}" if prefix else ""
+    work.progress(f"weights: {work.weights.source}{note}")
     work.parameters = sum(p.numel() for p in model.parameters())
     return model.eval()
 

@@ -43,6 +43,7 @@ _ON_SIZES: dict[str, Callable[..., Any]] = {
     f"operator.{name}": getattr(operator, name)
     for name in ("add", "sub", "mul", "floordiv", "truediv", "mod", "neg")
 }
+_MAX_SIZE = 2**63 - 1  # what torch can hold
 _GET_ITEM = "operator.getitem"  # of an operator with several results
 # Arguments that may be text. `aten::from_file(str filename)` must not get in.
 _TEXTS = {
@@ -202,7 +203,10 @@ def _compute(function: Callable[..., Any], *numbers: Any) -> Any:
 
     if not all(isinstance(number, int | float | torch.Tensor) for number in numbers):
         raise TypeError(f"{numbers} are not numbers")
-    return function(*numbers)
+    result = function(*numbers)
+    if isinstance(result, int) and abs(result) > _MAX_SIZE:  # a few squares would take for ever
+        raise OverflowError(f"a size is a number of {result.bit_length()} bits")
+    return result
 
 
 def from_program(program: ExportedProgram) -> tuple[Graph, dict[str, Tensor]]:

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,7 +50,8 @@ def load(path: Path) -> aten.Model:
             return _model(archive)
     except (
         *(zipfile.BadZipFile, OSError, EOFError, ValueError, LookupError),
-        *(TypeError, AttributeError, RuntimeError),
+        *(TypeError, AttributeError, RuntimeError, OverflowError),
+        *(zlib.error, struct.error),
     ) as exc:
         raise BundleError(
             f"{path} is not the float model of a bundle: {exc}", "build it again"

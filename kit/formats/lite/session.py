@@ -20,7 +20,7 @@ def load_session(path: Path, threads: int) -> TorchSession:
     use_qnnpack()
     try:
         return TorchSession(_load_for_lite_interpreter(str(path)))
-    except RuntimeError as exc:
+    except (RuntimeError, UnicodeDecodeError) as exc:  # an error that quotes what is no text
         raise BundleError(
             f"{path} is not a Lite Interpreter file: {exc}", "build it again"
         ) from exc

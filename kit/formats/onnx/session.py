@@ -106,7 +106,7 @@ def _session(
         options.enable_profiling = True
         options.profile_file_prefix = f"{profile}.part"  # it adds the time of day
     try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as exc:  # its error classes share no public base; the text is all there is
         if saturation.REFUSAL in str(exc):
             raise BundleError(
@@ -115,3 +115,6 @@ def _session(
                 "build it again, or use a processor with VNNI",
             ) from exc
         raise BundleError(f"ONNX Runtime cannot load {path}: {exc}", "build it again") from exc
+    if (count := len(session.get_inputs())) != 1:
+        raise BundleError(f"{path} takes {count} inputs, not one picture", "build it again")
+    return session

@@ -312,7 +312,7 @@ def test_a_model_that_answers_nan(tmp_path, pictures):
 def test_a_model_that_answers_something_else_than_logits(model, side, says, tmp_path, pictures):
     """These were broadcast, or ended as a bug of kit."""
     plain = make(tmp_path / "plain", {"onnx": net()})
-    formats.get("onnx").export(model, torch.zeros(1, 3, side, side), tmp_path / "other.onnx")
+    formats.get_format("onnx").export(model, torch.zeros(1, 3, side, side), tmp_path / "other.onnx")
     other = {"model.onnx": (tmp_path / "other.onnx").read_bytes()}
     with pytest.raises(RunError, match=says):
         evaluate(rewrite(plain, tmp_path / "b", other), pictures)

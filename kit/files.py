@@ -102,14 +102,22 @@ def write(path: Path, content: bytes | str) -> None:
     write_all({path: content})
 
 
-def write_all(contents: Mapping[Path, bytes | str]) -> None:
+def write_all(contents: Mapping[Path, bytes | str], root: Path | None = None) -> None:
     """Write several files: the first takes its place once all are written.
+
+    Args:
+        contents: by path.
+        root: a folder that all lie in. It may be a symbolic link, folders below it may not:
+            they are ours, and a link there was planted.
 
     Raises:
         OSError: see `replacing_file`. If one cannot be written, all stay as they were.
     """
     with ExitStack() as stack:
         for path, content in reversed(list(contents.items())):
+            for folder in path.relative_to(root).parents if root else ():
+                if root and (root / folder) != root and (root / folder).is_symlink():
+                    raise OSError(errno.ELOOP, "it is a symbolic link", str(root / folder))
             file = stack.enter_context(replacing_file(path))
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()

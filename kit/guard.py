@@ -226,8 +226,7 @@ def _surroundings(folder: Path, enter: bool) -> Iterator[None]:
         if now is not None and now != began:
             place.directory = now
         if back is not None:
-            os.fchdir(back)
-            os.close(back)
+            _go_back(back, here)
         # Modules may import on first use; then these come last, so that they hide nothing.
         own = [str(folder), *place.path]
         sys.path = path
@@ -237,6 +236,17 @@ def _surroundings(folder: Path, enter: bool) -> Iterator[None]:
 def _absolute(folder: str, here: str | None) -> str:
     """Return a folder of the import path without a working directory to start from."""
     return str(Path(here or "/", folder))
+
+
+def _go_back(back: int, here: str | None) -> None:
+    """Return to a folder, by its path where the user's code closed its descriptor."""
+    try:
+        os.fchdir(back)
+        os.close(back)
+    except OSError:
+        if here is not None:
+            with suppress(OSError):  # it was removed since
+                os.chdir(here)
 
 
 def _directory() -> int | None:

@@ -64,6 +64,7 @@ WORK = {
         "os.makedirs('gone', exist_ok=True); os.chdir('gone'); os.rmdir(os.getcwd())"
     ),
     "closes a descriptor": "os.close(1)",
+    "closes every descriptor": "os.closerange(3, 50)",
     "closes both descriptors": "def act():\n    os.close(1); os.close(2)",
     "closes stdout": "sys.stdout.close()",
     "closes stdout and stderr in forward": "def act():\n    sys.stdout.close(); sys.stderr.close()",

@@ -189,6 +189,19 @@ def test_a_file_in_the_way_is_an_output_error(tmp_path) -> None:
     assert (tmp_path / "out").read_text() == "mine"
 
 
+def test_a_planted_link_is_not_followed(tmp_path) -> None:
+    """It would let another user choose which folder the plots are written to."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "plots").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match=r"out/plots: it is a symbolic link"):
+        write([accuracy()], tmp_path / "out")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["plots"]
+    (tmp_path / "mine").symlink_to(tmp_path / "elsewhere")  # the user's own choice
+    assert write([accuracy()], tmp_path / "mine").html.is_file()
+
+
 # --- the command
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Sequence
@@ -86,7 +87,7 @@ def _only(devices: Sequence[Seen]) -> str:
     if len(devices) > 1:
         raise DeviceError(
             f"there are {len(devices)} devices: {_described(devices)}",
-            f"choose with --device {devices[0].serial}, or take --device all",
+            f"choose with --device {shlex.quote(devices[0].serial)}, or take --device all",
         )
     return devices[0].serial
 

@@ -7,6 +7,7 @@ journal goes when its setting is back, and not before.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -104,8 +105,8 @@ def stuck(serial: str, failed: Sequence[str]) -> DeviceError:
     return DeviceError(
         f"{serial!r} did not take settings back that a measurement changed: "
         f"{shorten('; '.join(failed))}",
-        f"unlock it and run `kit clean --device {serial}`; how to put them back stays on it, in "
-        f"{JOURNAL}, and these commands do it in `adb shell`",
+        f"unlock it and run `kit clean --device {shlex.quote(serial)}`; how to put them back "
+        f"stays on it, in {JOURNAL}, and these commands do it in `adb shell`",
     )
 
 

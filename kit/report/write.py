@@ -35,10 +35,11 @@ def write(results: Sequence[AnyResult], folder: Path) -> Written:
     page = compose(results)
     contents = _contents(page)
     try:
-        files.write_all({folder / name: text for name, text in contents.items()})
+        files.write_all({folder / n: text for n, text in contents.items()}, root=folder)
     except OSError as exc:
+        at_fault = exc.filename or folder
         raise OutputError(
-            f"cannot write the report to {folder}: {exc.strerror or exc}",
+            f"cannot write the report to {at_fault}: {exc.strerror or exc}",
             "choose a folder with -o that is writable and has space",
         ) from exc
     return Written(folder / "report.html", folder / "report.md", page.headline.sentence)

@@ -210,6 +210,89 @@ def test_compensated_rounding_is_nearer_than_rounding_to_nearest():
     assert error(grid) < 0.7 * error(nearest)
 
 
+def surgeon(weight, step, moments):
+    """Optimal brain surgeon as published: one input at a time, by the inverse of the moments.
+
+    Frantar et al., arXiv 2210.17323, section 3.2: the inverse is updated after each input. Slow.
+    """
+    from kit.corrections.rounding import DAMPING
+
+    order = moments.diagonal().argsort(descending=True)
+    damped = moments.double() + DAMPING * moments.diagonal().mean() * torch.eye(len(moments))
+    inverse = torch.linalg.inv(damped)
+    left, rounded = weight.double().clone(), torch.zeros_like(weight)
+    for i in order.tolist():
+        rounded[:, i] = ((left[:, i] / step).round().clamp(-127, 127) * step).float()
+        error = (left[:, i] - rounded[:, i]) / inverse[i, i]
+        left -= error[:, None] * inverse[i]
+        inverse = inverse - inverse[:, i : i + 1] * inverse[i : i + 1] / inverse[i, i]
+        inverse[i] = inverse[:, i] = 0
+    return rounded
+
+
+@pytest.mark.parametrize(("groups", "outputs", "inputs"), [(1, 6, 300), (3, 4, 130), (9, 1, 9)])
+def test_blocks_round_as_one_input_at_a_time_would(groups, outputs, inputs):
+    """Inputs that do not fill a block, several groups, and weights that the grid clips."""
+    from kit.corrections.rounding import compensate
+
+    torch.manual_seed(0)
+    mixing = torch.randn(groups, inputs, inputs)
+    values = mixing @ torch.randn(groups, inputs, 4 * inputs)
+    weight = torch.randn(groups, outputs, inputs)
+    step = weight.abs().amax(2, keepdim=True) / 100
+    weight[:, :, 0] *= 2
+    moments = values @ values.transpose(1, 2)
+    rounded = compensate(weight, step, moments)
+    for group in range(groups):
+        wanted = surgeon(weight[group], step[group, :, 0], moments[group])
+        apart = ((rounded[group] - wanted) / step[group]).abs() > 0.5
+        assert float(apart.float().mean()) < 0.01  # ties, which float sums decide
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(4, 6, 3, 2, 1),
+        nn.Conv2d(4, 4, 3, 1, 1, groups=4),
+        nn.Conv2d(4, 6, (1, 3), 1, (0, 1), 2, groups=2),
+        nn.Conv2d(4, 6, 1),
+        nn.Conv2d(4, 6, 1, 2),
+        nn.Linear(4, 6),
+    ],
+    ids=["strided", "depthwise", "dilated-groups", "pointwise", "pointwise-strided", "linear"],
+)
+def test_moments_are_of_what_the_weights_multiply(layer):
+    """The quadratic form of a weight row is the energy of the outputs that it makes."""
+    from kit.corrections.rounding import _moments
+
+    torch.manual_seed(0)
+    convolution = isinstance(layer, nn.Conv2d)
+    value = torch.randn(11, 4, 7, 9) if convolution else torch.randn(11, 4)
+    groups = layer.groups if convolution else 1
+    moments = _moments(layer, value, groups)
+    rows = layer.weight.detach().reshape(groups, -1, layer.weight[0].numel())
+    found = torch.einsum("goi,gij,goj->go", rows, moments, rows).flatten()
+    nn.init.zeros_(layer.bias)
+    outputs = layer(value).detach()
+    wanted = outputs.square().sum((0, 2, 3) if convolution else 0)
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_moments_of_some_positions_are_like_those_of_all(monkeypatch):
+    """Up to their number, and not of the border, where zeros stand for what is not there."""
+    from kit.corrections import rounding
+
+    torch.manual_seed(0)
+    layer = nn.Conv2d(2, 3, 3, 1, 1)
+    value = nn.functional.avg_pool2d(torch.randn(8, 2, 98, 98) + 1, 3, 1)
+    monkeypatch.setattr(rounding, "POSITIONS", 2**30)
+    whole = rounding._moments(layer, value, 1)
+    monkeypatch.setattr(rounding, "POSITIONS", 2**10)
+    assert rounding._every(layer, value) == 8
+    part = rounding._moments(layer, value, 1)
+    torch.testing.assert_close(part * 64, whole, rtol=0.1, atol=0.0)  # the border alone: 0.14
+
+
 def test_an_input_that_is_always_zero_does_no_harm():
     from kit.corrections.rounding import compensate
 

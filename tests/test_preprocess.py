@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from picture_samples import JPEG, PNG, SHARED, encode, fill, noise, pre
 from PIL import Image
 
-from kit.errors import PictureError
+from kit.errors import MissingTool, PictureError
 from kit.images import batch, decode, open_set, photos, sample, to_array
 from kit.manifest import Preprocessing
 
@@ -226,6 +226,26 @@ def test_crops_are_natural_pictures():
     values = photos.crops(6, pre(256, 224), seed=0)
     across = np.corrcoef(values[..., :-1].ravel(), values[..., 1:].ravel())[0, 1]
     assert across > 0.9  # neighbours resemble each other, unlike in noise
+
+
+def test_the_photos_are_those_that_their_packages_give():
+    import matplotlib.cbook
+    from sklearn.datasets import load_sample_images
+
+    portrait = matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
+    wanted = [*load_sample_images().images, np.asarray(Image.open(portrait).convert("RGB"))]
+    found = photos._photos()
+    assert len(found) == len(wanted)
+    assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+@pytest.mark.parametrize("package", ["sklearn", "kit_has_no_such_package"])
+def test_a_photo_that_its_package_has_not_is_named(package, monkeypatch):
+    monkeypatch.setattr(photos, "_FILES", ((package, "datasets/images/none.jpg"),))
+    with pytest.raises(
+        MissingTool, match=f"the sample photo datasets/images/none.jpg of {package}"
+    ):
+        photos.crops(1, pre(), seed=0)
 
 
 def test_the_photos_take_turns(monkeypatch):

@@ -410,3 +410,22 @@ def test_a_gate_after_a_layer_becomes_a_clip_of_the_layer():
     kinds = {name: type(module) for name, module in folded.named_modules()}
     assert kinds["block.scale_activation"] is kinds["shared"] is kinds["shared_2"] is nn.Hardtanh
     assert kinds["alone"] is kinds["gate"] is nn.Hardsigmoid
+
+
+def test_coverage_takes_what_calibration_is_known_to_reach():
+    """The pictures are not run again, and the answer is the one that they would give."""
+    from kit.quantize import _coverage
+    from kit.quantize._graph import fold
+    from kit.quantize._simulate import Simulation
+
+    torch.manual_seed(0)
+    folded = fold(
+        torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten()).eval()
+    )
+    calibration, natural = torch.randn(12, 3, 8, 8), 1.5 * torch.randn(4, 3, 8, 8)
+    simulation = Simulation(folded, "per-channel", "search")
+    simulation.calibrate(calibration, 1.25)
+    known = {name: fake.extremes() for name, fake in simulation.activations.items()}
+    wanted = _coverage.coverage(folded, calibration, natural)
+    assert wanted.outside > 0
+    assert _coverage.coverage(folded, calibration[:0], natural, known) == wanted

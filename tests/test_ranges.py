@@ -166,6 +166,15 @@ def test_what_a_range_does_is_the_gradient_times_the_error_of_rounding(clip, end
         assert trials.errors[factor] == pytest.approx(2 * float(moved), rel=1e-3)
 
 
+@pytest.mark.parametrize(("largest", "narrower"), [(0.9, False), (1.1, True)])
+def test_only_pictures_that_reach_a_range_may_narrow_it(largest, narrower):
+    trials = _ranges._Trials(SimpleNamespace(low=-1.0, high=1.0, clip=9.0))
+    trials(torch.tensor([-1.2, 0.3]), torch.ones(2))
+    trials(torch.tensor([0.1, largest]), torch.ones(2))
+    assert set(trials.comparable()) - {0.7} == {1.0, 1.4, 2.0, 2.8}
+    assert (0.7 in trials.comparable()) == narrower
+
+
 def test_gradients_are_those_of_all_answers():
     """On average over the signs, the squared gradient is the sum of the logits' own."""
     from kit.quantize._graph import fold

@@ -1,0 +1,80 @@
+"""What a build says while a stage takes long, and how its threads wait."""
+
+import pytest
+
+from kit import pipeline, recipe
+from kit.errors import KitError
+from kit.pipeline import _work
+
+
+class Clock:
+    def __init__(self):
+        self.now = 100.0
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    made = Clock()
+    monkeypatch.setattr(_work, "time", made)
+    return made
+
+
+class Listener:
+    """A build of which only the progress is there."""
+
+    def __init__(self):
+        self.lines = []
+        self.progress = self.lines.append
+
+
+def test_a_stage_that_takes_long_says_how_far_it_is_every_few_seconds(clock):
+    work = Listener()
+    step = _work.shares(work, "rounding")
+    for second, done in ((1, 0.1), (4.9, 0.25), (5, 0.5), (9.9, 0.6), (12, 0.75), (30, 1.0)):
+        clock.now = 100.0 + second
+        step(done)
+    assert work.lines == ["rounding: 50%", "rounding: 75%"]
+
+
+@pytest.mark.parametrize("name", ["rounding", "bias"])
+def test_corrections_tell_the_share_of_the_layers(name):
+    import torch
+    from torch import nn
+
+    from kit import family
+    from kit.quantize._graph import fold
+
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 2, 1))
+    shares = []
+    apply = family.load("corrections", name).apply
+    apply(fold(model.eval()), torch.rand(2, 3, 8, 8), "per-channel", step=shares.append)
+    assert shares == pytest.approx([0, 1 / 3, 2 / 3])
+
+
+def test_the_search_of_ranges_tells_the_share_of_the_pictures():
+    import torch
+    from torch import nn
+
+    from kit.quantize import _ranges
+    from kit.quantize._graph import fold
+    from kit.quantize._simulate import Simulation
+
+    folded = fold(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten()).eval())
+    images = torch.rand(3, 3, 448, 448)
+    simulation = Simulation(folded, "per-channel", "search")
+    simulation.calibrate(images, 1.0)
+    shares = []
+    _ranges.search(simulation, images, shares.append)
+    assert shares == pytest.approx([1 / 3, 2 / 3, 1])
+
+
+def test_threads_wait_passively_before_a_users_own_file_is_run(monkeypatch, tmp_path):
+    """OpenMP reads it as torch is imported, which the file does."""
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    file = tmp_path / "net.py"
+    file.write_text("import os\nraise RuntimeError('waits: ' + os.environ['OMP_WAIT_POLICY'])\n")
+    with pytest.raises(KitError, match="waits: passive"):
+        pipeline.build(recipe.make(f"{file}:make"), tmp_path / "out")

@@ -17,7 +17,7 @@ from kit import __version__, formats
 from kit import bundle as bundles
 from kit.bundle import REFERENCE, Bundle
 from kit.errors import PictureError, RunError, UnknownName, UsageError, brief
-from kit.formats._contract import Array, Session
+from kit.formats.interface import Array, Session
 from kit.images import Picture, PictureSet, Progress, batch, digest, open_set, set_digest
 from kit.results.schema import AccuracyResult, AccuracyRow
 from kit.results.store import describe
@@ -280,7 +280,7 @@ def _reference(bundle: Bundle, threads: int) -> Predict:
     import torch
 
     torch.set_num_threads(threads)
-    module = formats.get(REFERENCE).module(bundle.file(REFERENCE))
+    module = formats.get_reference().read_model(bundle.file(REFERENCE))
 
     def predict(inputs: Array) -> tuple[Array, int]:
         with torch.inference_mode():
@@ -293,7 +293,7 @@ def _reference(bundle: Bundle, threads: int) -> Predict:
 
 
 def _format(bundle: Bundle, name: str, threads: int) -> Predict:
-    session: Session = formats.get(name).load(bundle.file(name), threads)
+    session: Session = formats.get_format(name).load(bundle.file(name), threads)
 
     def predict(inputs: Array) -> tuple[Array, int]:
         rows, ns = [], 0

@@ -3,7 +3,7 @@
     mobilenet_v2-224-static-per-channel/
       bundle.json            this schema, and the size and sha256 of every other file
       labels.txt             one category a line, if the model has names for its outputs
-      reference.safetensors  the float model, see `kit.formats._aten`
+      reference.safetensors  the float model, see `kit.formats._reference.aten`
       model.ptl model.pte …  one file per format
       golden/input.npy       float32 [N, 3, H, W], preprocessed natural pictures
       golden/<format>.npy    float32 [N, classes], what that format's runtime answered here
@@ -36,7 +36,7 @@ Array = NDArray[np.float32]
 MANIFEST = "bundle.json"
 REFERENCE = "reference"
 REFERENCE_FILE = "reference.safetensors"
-_OLD_REFERENCE_FILE = "reference.pt2"  # before kit 0.2; `kit.formats._pt2` reads it as data
+_OLD_REFERENCE_FILE = "reference.pt2"  # before kit 0.2; read as data
 _MAX_VALUES = 4_000_000  # in the manifest; most are the hashes of pictures that trained it
 _MAX_LABELS_BYTES = 16 * 2**20
 _LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")  # file managers leave them everywhere

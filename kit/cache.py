@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from kit import bundle, files
+from kit import bundle, files, formats
 from kit.calibration import BY_CONTENT, Pictures
 from kit.errors import BundleError
 from kit.manifest import Manifest
@@ -25,7 +25,7 @@ from kit.recipe import OWN, Recipe
 
 Say = Callable[[str], None]
 KEEP = 24  # bundles; the ones used longest ago go first
-TOOLS = ("torch", "torchvision", "torchao", "executorch", "onnx", "onnxscript", "onnxruntime")
+TOOLS = ("torch", "torchvision", "torchao")  # besides those of the formats
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -38,10 +38,10 @@ def folder() -> Path:
     return Path(named) if named else platformdirs.user_cache_path("kit") / "bundles"
 
 
-def tool_versions() -> dict[str, str]:
+def tool_versions(recipe: Recipe) -> dict[str, str]:
     """Return the versions of what shapes a bundle, without importing any of it."""
     found = {}
-    for name in TOOLS:
+    for name in dict.fromkeys((*TOOLS, *formats.list_packages(recipe.formats))):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -49,9 +49,9 @@ def tool_versions() -> dict[str, str]:
     return found
 
 
-def key(parts: dict[str, Any]) -> str:
-    """Return the cache key of a build: SHA-256, in hex, of `parts`, the tools and kit."""
-    whole = {**parts, "tools": tool_versions(), "kit": _source_hash()}
+def key(parts: dict[str, Any], recipe: Recipe) -> str:
+    """Return the cache key of a recipe: SHA-256, in hex, of `parts`, the tools and kit."""
+    whole = {**parts, "tools": tool_versions(recipe), "kit": _source_hash()}
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
@@ -128,7 +128,7 @@ def _check(manifest: Manifest, recipe: Recipe, pictures: Pictures, weights: str 
     calibration = manifest.calibration
     if (
         manifest.recipe.model_dump(exclude=names) != recipe.model_dump(exclude=names)
-        or manifest.tools != tool_versions()
+        or manifest.tools != tool_versions(recipe)
         or (calibration is not None and calibration.sha256 != pictures.sha256)
         or weights not in (None, manifest.weights.sha256)
     ):

@@ -14,6 +14,7 @@
     ├── RunError                 6   a runner failed while it measured
     ├── OutputError              7   the result cannot be written (permissions, disk full, not ours)
     ├── MissingTool              8   a program or package that is needed is not installed
+    │   └── PluginError          8   a package that extends kit cannot be used
     └── DeviceError              9   a device cannot be used
         └── DeviceLost           9   the connection to it broke; it may come back
 
@@ -166,6 +167,10 @@ class MissingTool(KitError):
     """A program or package that is needed and not installed."""
 
     exit_code = 8
+
+
+class PluginError(MissingTool):
+    """A package that extends kit cannot be used: it is broken, or uses a name that is taken."""
 
 
 class DeviceError(KitError):

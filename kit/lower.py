@@ -27,7 +27,7 @@ from kit.errors import (
     VerificationFailed,
     message,
 )
-from kit.formats._contract import Description, predict
+from kit.formats.interface import Description, predict
 from kit.manifest import Artifact, Range, Runtime
 from kit.quantize._contract import Options, Quantized
 from kit.recipe import Recipe
@@ -84,15 +84,15 @@ def lower(job: Job) -> Lowered:
     import torch
 
     torch.set_num_threads(job.threads)
-    format_ = formats.get(job.format)
+    format_ = formats.get_format(job.format)
     method = family.load("quantize", job.recipe.quantize)
     golden = np.load(job.shared / GOLDEN)
     example = torch.from_numpy(golden[:1])
     model = _float_model(job, example)
     images = torch.from_numpy(np.load(job.shared / CALIBRATION))
-    file = job.shared / f"model{format_.INFO.suffix}"
+    file = job.shared / format_.file_name
     with _errors(job, "quantized", example):
-        quantized = method.quantize(model, format_.INFO.flow, images, _options(job))
+        quantized = method.quantize(model, format_.flow, images, _options(job))
         graph = _graph_logits(quantized.graph, golden)
     with _errors(job, "lowered", example):
         format_.export(quantized.graph, example, file)
@@ -112,13 +112,13 @@ def _options(job: Job) -> Options:
 
 def _artifact(job: Job, file: Path, quantized: Quantized) -> Artifact:
     """Describe a model file by what is in it."""
-    format_ = formats.get(job.format)
+    format_ = formats.get_format(job.format)
     description = format_.describe(file)
     return Artifact(
         format=job.format,
         file=file.name,
         quantize=job.recipe.quantize,
-        runtime=Runtime(name=format_.INFO.runtime, version=format_.version()),
+        runtime=Runtime(name=format_.runtime, version=format_.read_version()),
         format_version=description.format_version,
         operators=description.operators,
         delegates=description.delegates,

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from kit import documents, family, files
 from kit.documents import Deviation, Record, Share, Text
 from kit.errors import RecipeError, brief
+from kit.registry import FORMAT_NAMES
 
 MIN_RESOLUTION = 32  # MobileNets halve the picture five times
 MAX_RESOLUTION = 1024
@@ -106,8 +107,7 @@ class Recipe(Record):
         if self.quantize not in family.names("quantize"):
             family.load("quantize", self.quantize)
         for name in self.formats:
-            if name not in family.names("formats"):
-                family.load("formats", name)
+            FORMAT_NAMES.check(name)
 
     @property
     def keep_worst(self) -> int | None:

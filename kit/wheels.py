@@ -27,6 +27,7 @@ from typing import IO
 from kit import files
 from kit.errors import MissingTool
 
+ARM64_LINUX, X86_64_LINUX = "manylinux_2_28_aarch64", "manylinux_2_28_x86_64"  # platforms
 PYTHON = "311"  # of wheels that depend on one; nothing of Python in them is used
 _TIMEOUT = 1800.0  # seconds; the largest wheel has 100 MB
 _UV_PLATFORM = re.compile(r"(manylinux_\w+?)_(x86_64|aarch64)")

@@ -59,10 +59,10 @@ def make(
     made = recipe.make(model="mobilenet_v2", quantize="none", formats=tuple(artifacts))
     example = torch.zeros(1, 3, pre.crop, pre.crop)
     with bundles.staged(target) as work:
-        formats.get("reference").export(reference or net(), example, work / bundles.REFERENCE_FILE)
+        formats.get_reference().export(reference or net(), example, work / bundles.REFERENCE_FILE)
         for name, model in artifacts.items():
-            member = formats.get(name)
-            file = work / f"model{member.INFO.suffix}"
+            member = formats.get_format(name)
+            file = work / f"model{member.suffix}"
             if isinstance(model, Path):
                 shutil.copyfile(model, file)
             else:
@@ -96,7 +96,7 @@ def make(
             "artifacts": tuple(
                 Artifact(
                     format=name,
-                    file=f"model{formats.get(name).INFO.suffix}",
+                    file=f"model{formats.get_format(name).suffix}",
                     quantize="none",
                     format_version="1",
                     runtime=Runtime(name="r", version="1"),

@@ -32,7 +32,7 @@ from virtual_device.fixtures import (  # noqa: F401
 from kit import bundle as bundles
 from kit import formats
 from kit.bundle import MANIFEST, REFERENCE, Bundle
-from kit.formats._contract import predict
+from kit.formats.interface import predict
 from kit.manifest import Golden, Manifest
 from kit.results.schema import LatencyResult, Plan
 
@@ -113,7 +113,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     images = np.random.default_rng(3).normal(size=(3, *plain.manifest.input.shape[1:]))
     found = {"golden/input.npy": images.astype(np.float32)}
     for name in (REFERENCE, "lite", "onnx"):
-        session = formats.get(name).load(plain.file(name), 1)
+        session = formats.get_format(name).load(plain.file(name), 1)
         found[f"golden/{name}.npy"] = predict(session, found["golden/input.npy"])
 
     def golden(fields: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kit import family
-from kit.formats import executorch
+from kit.formats.executorch import FORMAT as executorch
 
 NET = Callable[[Any, Any], Any]
 
@@ -56,7 +56,7 @@ def mobilenet_v2(method: str, fold: bool = True):
         options = Options(granularity="per-channel", output_margin=1.0)
         model = (
             family.load("quantize", method)
-            .quantize(folded(model), executorch.INFO.flow, images, options)
+            .quantize(folded(model), executorch.flow, images, options)
             .graph
         )
     return model, images[:1]

@@ -81,15 +81,15 @@ def export(folder: Path, name: str, method: str) -> Path:
     from kit.quantize._contract import Options
     from kit.quantize._graph import fold
 
-    member = formats.get(name)
+    member = formats.get_format(name)
     images = torch.from_numpy(pictures(8))
     model = settled(images)
     graph = model
     if method == "static":
         options = Options(granularity="per-channel", output_margin=1.0)
         quantize = family.load("quantize", "static").quantize
-        graph = quantize(fold(model), member.INFO.flow, images, options).graph
-    file = folder / f"{name}-{method}{member.INFO.suffix}"
+        graph = quantize(fold(model), member.flow, images, options).graph
+    file = folder / f"{name}-{method}{member.suffix}"
     member.export(graph, images[:1], file)
     return file
 

@@ -18,9 +18,10 @@ from app_samples import archive
 
 from kit import cli
 from kit.app import aapt2, apk, build, contract, maven, signing, tools
-from kit.app.artifacts import RUNTIMES, Artifact
+from kit.app.artifacts import list_runtimes
 from kit.app.build import Options
 from kit.errors import MissingTool, OutputError, UsageError
+from kit.formats.interface import MavenArtifact
 
 pytestmark = pytest.mark.slow
 
@@ -239,7 +240,7 @@ def test_an_archive_given_by_hand_is_packed(built, lite_bundle, tmp_path, capsys
         pytest.skip("aarch64-linux-gnu-gcc is not installed: apt-get install g++-aarch64-linux-gnu")
     try:
         (desktop,) = maven.resolve(
-            [Artifact("com.microsoft.onnxruntime", "onnxruntime", "1.29.0")], silent
+            [MavenArtifact("com.microsoft.onnxruntime", "onnxruntime", "1.29.0")], silent
         )
     except MissingTool as exc:
         pytest.skip(exc.message)
@@ -266,7 +267,7 @@ def test_an_archive_given_by_hand_is_packed(built, lite_bundle, tmp_path, capsys
 
 
 def test_an_archive_that_is_not_packed_is_told(built, lite_bundle):
-    (file,) = maven.resolve([RUNTIMES["lite"].aar], silent)
+    (file,) = maven.resolve([list_runtimes()["lite"].aar], silent)
     with pytest.raises(UsageError, match="for lite, which is not packed"):
         build.build(
             [lite_bundle.path], Path("/nowhere"), Options(("onnx",), archives=(file,)), silent

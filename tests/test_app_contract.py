@@ -12,7 +12,7 @@ import pytest
 
 import kit
 from kit.app import compiling, contract, sources
-from kit.app.artifacts import AAPT2, RESOURCES, RUNTIMES
+from kit.app.artifacts import AAPT2, RESOURCES, list_runtimes
 from kit.app.record import Record
 from kit.errors import MissingTool, UsageError
 from kit.manifest import SCHEMA_VERSION
@@ -21,7 +21,7 @@ from kit.runners import protocol
 APP = Path(__file__).parents[1] / "android_app"
 SHARED = json.loads((APP / "contract.json").read_text(encoding="utf-8"))
 MAVEN = "{http://maven.apache.org/POM/4.0.0}"
-(KOTLIN,) = [a for a in RUNTIMES["executorch"].beside if a.name == "kotlin-stdlib"]
+(KOTLIN,) = [a for a in list_runtimes()["executorch"].beside if a.name == "kotlin-stdlib"]
 ANDROID = "{http://schemas.android.com/apk/res/android}"
 
 
@@ -63,7 +63,7 @@ def test_result_of_the_contract():
 
 
 def test_every_runtime_is_known_to_the_app():
-    assert set(SHARED["formats"]) == set(RUNTIMES)
+    assert set(SHARED["formats"]) == set(list_runtimes())
     for name, java in SHARED["formats"].items():
         assert (APP / f"src/{name}/java" / f"{java.replace('.', '/')}.java").is_file()
 
@@ -87,7 +87,7 @@ def test_names_that_the_app_refuses(name):
 def test_maven_and_kit_name_the_same_versions(file):
     root = ElementTree.parse(APP / file).getroot()
     values = {p.tag.removeprefix(MAVEN): p.text for p in root.find(f"{MAVEN}properties")}
-    assert values["pytorch.lite.version"] == RUNTIMES["lite"].aar.version
+    assert values["pytorch.lite.version"] == list_runtimes()["lite"].aar.version
     assert values.get("framework", RESOURCES.version) == RESOURCES.version
     assert values.get("kotlin.version", KOTLIN.version) == KOTLIN.version
     numbers = str(contract.MINIMUM_SDK), str(contract.TARGET_SDK)
@@ -101,7 +101,7 @@ def test_gradle_and_kit_name_the_same_versions():
         library["module"]: versions[library["version"]["ref"]]
         for library in catalog["libraries"].values()
     }
-    assert found == {f"{r.aar.group}:{r.aar.name}": r.aar.version for r in RUNTIMES.values()}
+    assert found == {f"{r.aar.group}:{r.aar.name}": r.aar.version for r in list_runtimes().values()}
     text = (APP / "build.gradle.kts").read_text(encoding="utf-8")
     numbers = dict(re.findall(r"^\s+(\w+Sdk|versionCode) = (\d+)$", text, re.M))
     assert numbers == {
@@ -124,7 +124,7 @@ def test_gradle_finds_what_it_needs():
 def test_runtimes_are_those_that_kit_builds_for():
     text = (APP.parent / "pyproject.toml").read_text(encoding="utf-8")
     for package, name in (("onnxruntime", "onnx"), ("executorch", "executorch")):
-        assert f'"{package}=={RUNTIMES[name].aar.version}"' in text
+        assert f'"{package}=={list_runtimes()[name].aar.version}"' in text
 
 
 def test_aapt2_is_named_where_people_read():

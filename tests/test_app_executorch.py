@@ -17,15 +17,16 @@ from pathlib import Path
 import pytest
 from app_samples import MANIFEST, archive
 
-from kit.app import aar, artifacts, build, framework, maven, parts, references, sources, tools
-from kit.app.artifacts import FRAMEWORK, R8, RUNTIMES
+from kit.app import aar, build, framework, maven, references, sources, tools
+from kit.app.artifacts import FRAMEWORK, R8, list_runtimes
 from kit.app.build import Options
 from kit.app.signing import Key
 from kit.errors import BuildError, InputError, MissingTool
+from kit.formats.executorch import ExecuTorch
 
 pytestmark = pytest.mark.slow
 
-RUNTIME = RUNTIMES["executorch"]
+RUNTIME = list_runtimes()["executorch"]
 PUBLISHED = MANIFEST.format(
     "<application></application>"
     '<instrumentation android:name="androidx.test.runner.AndroidJUnitRunner" '
@@ -130,9 +131,7 @@ def test_an_app_has_all_that_executorch_needs(stand_in, default_bundle, key, tmp
 def test_an_app_without_kotlin_is_not_built(stand_in, default_bundle, tmp_path, monkeypatch):
     """It would start on a phone, and end at its first inference."""
     lacking = tuple(one for one in RUNTIME.beside if one.group != "org.jetbrains.kotlin")
-    lame = {**RUNTIMES, "executorch": replace(RUNTIME, beside=lacking)}
-    for module in (artifacts, parts, aar):
-        monkeypatch.setattr(module, "RUNTIMES", lame)
+    monkeypatch.setattr(ExecuTorch, "android", replace(RUNTIME, beside=lacking))
     with pytest.raises(BuildError, match="refers to what nobody brings along") as caught:
         build.build([default_bundle.path], tmp_path / "out", options(stand_in), silent)
     assert "kotlin.NotImplementedError" in caught.value.message

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.app import aar, apk, axml, measuring, packing, parts
-from kit.app.artifacts import RUNTIMES
+from kit.app.artifacts import list_runtimes
 from kit.errors import BuildError, InputError, MissingTool, UnknownName, UsageError
 
 # What ExecuTorch's archive declares besides: its own tests.
@@ -58,13 +58,13 @@ def test_a_picture_of_ones_own_has_no_credit(lite_bundle, tmp_path):
 def test_a_model_that_the_runtime_cannot_read_is_refused(lite_bundle, version):
     artifact = lite_bundle.manifest.artifact("lite").model_copy(update={"format_version": version})
     with pytest.raises(BuildError, match=f"{version}.*reads 4 to 9"):
-        packing.check_version(artifact, RUNTIMES["lite"], Path("b"))
+        packing.check_version(artifact, list_runtimes()["lite"], Path("b"))
 
 
 @pytest.mark.parametrize("version", ["bytecode 4", "bytecode 9"])
 def test_a_model_at_the_ends_of_the_range_is_taken(lite_bundle, version):
     artifact = lite_bundle.manifest.artifact("lite").model_copy(update={"format_version": version})
-    packing.check_version(artifact, RUNTIMES["lite"], Path("b"))
+    packing.check_version(artifact, list_runtimes()["lite"], Path("b"))
 
 
 def test_choices_that_cannot_be_one_app(lite_bundle, default_bundle):
@@ -94,10 +94,10 @@ def served(monkeypatch, tmp_path):
                 {"classes.jar": jar(tmp_path / "c.jar", runtime.marker)},
                 TESTED if name == "executorch" else PLAIN,
             )
-            for name, runtime in RUNTIMES.items()
+            for name, runtime in list_runtimes().items()
             if name in formats
         }
-        beside = [one for runtime in RUNTIMES.values() for one in runtime.beside]
+        beside = [one for runtime in list_runtimes().values() for one in runtime.beside]
         files = {**archives, **{one: archive(tmp_path / one.file, {}) for one in beside}}
 
         def resolve(wanted, say):
@@ -164,9 +164,9 @@ def test_an_archive_by_hand_decides_between_rivals(default_bundle, served, tmp_p
     given = {
         name: archive(
             tmp_path / f"mine-{name}.aar",
-            {"classes.jar": jar(tmp_path / "c.jar", RUNTIMES[name].marker)},
+            {"classes.jar": jar(tmp_path / "c.jar", list_runtimes()[name].marker)},
         )
-        for name in packing.RIVALS
+        for name in ("executorch", "lite")
     }
     chosen = parts.choose([default_bundle], None, [given["lite"]], silent)
     assert [part.format for part in chosen.parts] == ["onnx", "lite"]
@@ -185,15 +185,15 @@ def test_a_bundle_without_the_chosen_rival_is_named(default_bundle, lite_bundle,
 
 
 def test_an_archive_is_known_by_its_classes(tmp_path):
-    for runtime in RUNTIMES.values():
+    for name, runtime in list_runtimes().items():
         classes = jar(tmp_path / "c.jar", runtime.marker)
         file = archive(tmp_path / "any-name.aar", {"classes.jar": classes})
-        assert aar.recognize(file) is runtime
+        assert aar.recognize(file) == name
     other = archive(tmp_path / "o.aar", {"classes.jar": jar(tmp_path / "c.jar", "a/B.class")})
     with pytest.raises(UsageError, match="none of the runtimes"):
         aar.recognize(other)
     twice = archive(
-        tmp_path / "2.aar", {"classes.jar": jar(tmp_path / "c.jar", RUNTIMES["lite"].marker)}
+        tmp_path / "2.aar", {"classes.jar": jar(tmp_path / "c.jar", list_runtimes()["lite"].marker)}
     )
     with pytest.raises(UsageError, match="both for lite"):
         aar.given([twice, twice])

@@ -10,8 +10,8 @@ import pytest
 
 from kit import cli
 from kit.app import build, maven, testing, tools
-from kit.app.artifacts import Artifact
 from kit.errors import MissingTool
+from kit.formats.interface import MavenArtifact
 
 REFUSED = """[INFO] Scanning for projects...
 [ERROR] Failed to execute goal org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
@@ -66,7 +66,7 @@ def fake_maven(monkeypatch, tmp_path):
 def test_a_refused_artifact_is_named(fake_maven, tmp_path):
     (tmp_path / "said").write_text(REFUSED)
     fake_maven(f"cat {tmp_path}/said; exit 1")
-    thing = Artifact("com.example", "thing", "1.0", "aar")
+    thing = MavenArtifact("com.example", "thing", "1.0", "aar")
     with pytest.raises(MissingTool, match=r"com\.example:thing:1\.0:aar") as caught:
         maven.resolve([thing], silent)
     assert "Could not find artifact" in caught.value.message
@@ -92,7 +92,7 @@ def test_a_file_that_maven_brings_is_kept(fake_maven, tmp_path):
         'for w in "$@"; do case $w in -DoutputDirectory=*) '
         'echo x >"${w#*=}/thing-1.0.jar";; esac; done'
     )
-    thing = Artifact("com.example", "thing", "1.0")
+    thing = MavenArtifact("com.example", "thing", "1.0")
     (file,) = maven.resolve([thing], silent)
     fake_maven("exit 1")
     assert maven.resolve([thing], silent) == [file]
@@ -102,7 +102,7 @@ def test_a_file_that_maven_brings_is_kept(fake_maven, tmp_path):
 def test_maven_that_brings_nothing_is_not_believed(fake_maven):
     fake_maven("exit 0")
     with pytest.raises(MissingTool, match="nothing of an error"):
-        maven.resolve([Artifact("com.example", "thing", "1.0")], silent)
+        maven.resolve([MavenArtifact("com.example", "thing", "1.0")], silent)
 
 
 def test_summaries_of_maven_are_read():

@@ -21,7 +21,7 @@ from shared_builds import SHARED, SMALL
 import kit
 from kit import bundle, cache, formats, lower, verify, workers
 from kit.errors import BuildError, OutputError, VerificationFailed
-from kit.formats._contract import predict
+from kit.formats.interface import predict
 from kit.pipeline import _lowering
 from kit.recipe import Recipe
 
@@ -71,7 +71,7 @@ def test_the_bundle_describes_what_was_built(small):
 def test_golden_answers_can_be_given_again(small):
     golden = np.load(small.path / small.manifest.golden.input)
     for name, file in small.manifest.golden.outputs.items():
-        session = formats.get(name).load(small.file(name), 1)
+        session = formats.get_format(name).load(small.file(name), 1)
         ratio = verify.sqnr_db(np.load(small.path / file), predict(session, golden))
         assert ratio is None or ratio > (30 if name == "reference" else 12), name
 
@@ -306,7 +306,7 @@ def test_runtimes_agree_with_their_graph_on_real_pictures(official, tmp_path):
     chosen = sets.sample(sets.open_set(pictures), 50, 1)
     images = preprocess.batch(chosen.pictures, official.manifest.preprocessing)
     answers = {
-        name: predict(formats.get(name).load(official.file(name), 1), images).argmax(1)
+        name: predict(formats.get_format(name).load(official.file(name), 1), images).argmax(1)
         for name in ("lite", "executorch", "onnx")
     }
     for name in ("executorch", "onnx"):

@@ -57,7 +57,7 @@ def kept(tiny_bundle, tmp_path) -> Manifest:
 
     def change(fields) -> None:
         fields["recipe"], fields["recipe_hash"] = made, made.hash
-        fields["tools"] = cache.tool_versions()
+        fields["tools"] = cache.tool_versions(made)
         fields["weights"] = Source(source="file alpha.pth", sha256="1")
         fields["calibration"] = Calibration(
             source="alpha-set", images=1, sha256="2", worst_layer="x", outside=0.1
@@ -97,7 +97,7 @@ def test_an_own_model_has_the_name_of_this_build(tiny_bundle, tmp_path):
     def change(fields) -> None:
         fields["recipe"], fields["recipe_hash"] = alpha, alpha.hash
         fields["weights"] = Source(source=f"own model {alpha.model}", sha256="1")
-        fields["calibration"], fields["tools"] = None, cache.tool_versions()
+        fields["calibration"], fields["tools"] = None, cache.tool_versions(alpha)
 
     cache.keep(KEY, rewrite(tiny_bundle, tmp_path / "built", {}, change).path)
     assert take(tmp_path / "new", beta, "beta", None)

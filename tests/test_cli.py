@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from kit import cli, errors, family
+from kit import cli, errors, family, formats
 
 ROOT = Path(__file__).parents[1]
 
@@ -76,7 +76,8 @@ def test_exit_code_is_that_of_the_process():
 
 def test_list_shows_every_member():
     found = json.loads(run("list", "--json").stdout)
-    for kind in ("models", "quantize", "formats"):
+    assert tuple(found["formats"]) == formats.list_formats()
+    for kind in ("models", "quantize", "corrections"):
         assert list(found[kind]) == list(family.names(kind))
         assert all(found[kind].values())
     text = run("list").stdout

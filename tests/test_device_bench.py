@@ -425,7 +425,7 @@ def in_all_formats(tiny_bundle: Bundle, folder: Path) -> Bundle:
     from bundle_samples import make, net
 
     from kit import formats
-    from kit.formats._contract import predict
+    from kit.formats.interface import predict
 
     example = torch.zeros(1, *tiny_bundle.manifest.input.shape[1:])
     graph = torch.export.export(net(), (example,)).module()
@@ -438,7 +438,7 @@ def with_golden(plain: Bundle, target: Path, predict, formats, quantize: str = "
     images = np.random.default_rng(3).normal(size=(2, *shape)).astype(np.float32)
     names = [artifact.format for artifact in plain.manifest.artifacts]
     arrays = {
-        f"golden/{name}.npy": predict(formats.get(name).load(plain.file(name), 1), images)
+        f"golden/{name}.npy": predict(formats.get_format(name).load(plain.file(name), 1), images)
         for name in names
     }
 
@@ -479,7 +479,7 @@ def test_int8_in_all_formats_on_arm64(arm64_device, native_model, tmp_path):
     from bundle_samples import PRE, make
 
     from kit import formats
-    from kit.formats._contract import predict
+    from kit.formats.interface import predict
 
     names = ("lite", "onnx", "executorch")
     for name in names:

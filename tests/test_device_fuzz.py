@@ -198,5 +198,5 @@ def model_of(
     example = torch.zeros(image.shape)
     graph = torch.export.export(net(), (example,)).module()
     file = tmp_path / "model.pte"
-    formats.get(name).export(graph, example, file)
+    formats.get_format(name).export(graph, example, file)
     return file.read_bytes(), expected, image.astype("<f4")

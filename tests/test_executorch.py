@@ -15,7 +15,8 @@ import pytest
 from executorch_samples import module, small
 
 from kit.errors import BuildError, BundleError, RunError
-from kit.formats import _pte, executorch
+from kit.formats.executorch import FORMAT as executorch
+from kit.formats.executorch import program
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +56,7 @@ def test_describe_agrees_with_executorchs_own_reader(net):
 
     (plan,) = deserialize_pte_binary(net.read_bytes()).program.execution_plan
     kinds = [type(i.instr_args).__name__ for chain in plan.chains for i in chain.instructions]
-    found = _pte.read(net)
+    found = program.read(net)
     assert found.calls.total() == kinds.count("DelegateCall")
     assert found.kernels.total() == kinds.count("KernelCall")
     assert set(found.kernels) == {f"{o.name}.{o.overload}" for o in plan.operators}
@@ -128,7 +129,7 @@ import os, sys
 from pathlib import Path
 import numpy as np
 from kit.errors import BundleError
-from kit.formats import executorch
+from kit.formats.executorch import FORMAT as executorch
 executorch.prepare(1)
 for name in sys.argv[1:]:
     child = os.fork()
@@ -212,8 +213,8 @@ def test_threads_can_change_when_nothing_is_loaded(net):
 @pytest.mark.slow
 def test_loading_says_nothing_and_leaves_the_exporter_alone(net):
     code = (
-        "import sys; from pathlib import Path; from kit.formats import executorch;"
-        "s = executorch.load(Path(sys.argv[1]), 1); assert 'executorch.exir' not in sys.modules;"
+        "import sys; from pathlib import Path; from kit.formats.executorch import FORMAT;"
+        "s = FORMAT.load(Path(sys.argv[1]), 1); assert 'executorch.exir' not in sys.modules;"
         "from executorch.exir import to_edge_transform_and_lower"
     )
     done = subprocess.run(

@@ -18,7 +18,7 @@ from kit.errors import (
     VerificationFailed,
     WeightsError,
 )
-from kit.formats._contract import predict
+from kit.formats.interface import predict
 from kit.pipeline import Gate, explain, float_model
 from kit.quantize._contract import Options
 
@@ -177,7 +177,7 @@ def test_a_gate_fails_the_build_or_is_recorded(worst, tmp_path, monkeypatch):
 
 def _give_other_answers(monkeypatch):
     """Let ONNX Runtime's answers be the float model's turned round, in this process."""
-    member = formats.get("onnx")
+    member = formats.get_format("onnx")
     real = member.load
 
     class Other:
@@ -272,11 +272,11 @@ def test_dynamic_quantizes_the_linear_layer_of_every_format(name, tmp_path):
     from kit.quantize import dynamic
     from kit.quantize._graph import fold
 
-    format_ = formats.get(name)
+    format_ = formats.get_format(name)
     model, images = head(), torch.randn(4, 3, 16, 16)
-    made = dynamic.quantize(fold(model), format_.INFO.flow, images, Options("per-channel", 1.0))
+    made = dynamic.quantize(fold(model), format_.flow, images, Options("per-channel", 1.0))
     assert "from each input" in made.qconfig["activations"]
-    path = tmp_path / f"model{format_.INFO.suffix}"
+    path = tmp_path / f"model{format_.suffix}"
     format_.export(made.graph, images[:1], path)
     assert DYNAMIC[name] <= format_.describe(path).operators.keys()
     answers = predict(format_.load(path, 1), images.numpy())

@@ -20,11 +20,12 @@ import pytest
 from kit import formats
 from kit.devices import local
 from kit.errors import MissingTool, RunError
-from kit.runners import _etdump, drive, emulation, native, profile, protocol
+from kit.formats.executorch import etdump
+from kit.runners import drive, emulation, native, profile, protocol
 from kit.runners.protocol import Exit, Request
 
 pytestmark = pytest.mark.slow
-FORMATS = native.FORMATS
+FORMATS = native.list_formats()
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +108,7 @@ def test_it_says_it_all(name, models, tmp_path) -> None:
     assert (start.protocol, start.threads, start.cpus) == (3, 2, f"{1 << core:x}")
     assert start.obeyed == (None if name == "onnx" else 2)
     assert start.page == os.sysconf("SC_PAGE_SIZE")
-    runtime = formats.get(name).INFO.runtime
+    runtime = formats.get_format(name).runtime
     assert start.versions[runtime] == samples.runner(name).runtime_version
     assert start.versions["runner"].startswith("native, g++ ")
     assert mem is not None
@@ -318,27 +319,32 @@ def test_a_profile_has_a_row_for_each_operator(name, kind, words, models, tmp_pa
     heard = samples.run(samples.runner(name), request)
     assert heard.profile is not None
     assert (heard.profile.kind, heard.profile.path) == (kind, request.profile)
-    rows = profile.read(tmp_path / "ops", kind, len(heard.samples))
+    rows = profile.read_operators(tmp_path / "ops", name, kind, len(heard.samples))
     convolutions = [row for row in rows if words in row.type]
     assert len(convolutions) >= 15
     assert {row.calls for row in rows} == {5}
-    assert sum(row.share for row in rows) == pytest.approx(1)
     # The operators' times are those of the samples: no warm-up is in them. A sample in which
     # another program had the core says nothing.
     undisturbed = len(heard.samples) * min(heard.samples)
     assert 0.3 * undisturbed < sum(row.total_ns for row in rows) <= sum(heard.samples)
-    kinds = profile.by_type(rows)
-    assert sum(row.total_ns for row in kinds) == sum(row.total_ns for row in rows)
-    assert kinds[0].total_ns == max(row.total_ns for row in kinds)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.bin", "ops", "out.bin"]
 
 
-@pytest.mark.parametrize("kind", ["etdump", "onnxruntime", "torch"])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("executorch", "etdump"), ("onnx", "onnxruntime"), ("lite", "torch")]
+)
 @pytest.mark.parametrize("content", [b"", b"[]", b"[3]", b"{}", b"\xff\x00\x01" * 99])
-def test_a_damaged_profile_is_an_error(kind, content, tmp_path) -> None:
+def test_a_damaged_profile_is_an_error(name, kind, content, tmp_path) -> None:
     (tmp_path / "ops").write_bytes(content)
     with pytest.raises(RunError, match=f"the {kind} profile .*ops"):
-        profile.read(tmp_path / "ops", kind, 5)
+        profile.read_operators(tmp_path / "ops", name, kind, 5)
+
+
+def test_a_profile_of_another_kind_is_an_error(tmp_path) -> None:
+    (tmp_path / "ops").write_text('{"name": "conv2d", "calls": 5, "ns": 10}\n')
+    assert profile.read_operators(tmp_path / "ops", "lite", "torch", 5)
+    with pytest.raises(RunError, match="profiles of lite are of the kind torch"):
+        profile.read_operators(tmp_path / "ops", "lite", "etdump", 5)
 
 
 @pytest.mark.parametrize(
@@ -350,9 +356,9 @@ def test_reading_an_etdump_has_limits(change, models, tmp_path) -> None:
     model = models["executorch", "static"]
     request = replace(samples.request(tmp_path, "executorch", model), profile=str(dump))
     samples.run(samples.runner("executorch"), request)
-    assert _etdump.read(dump, 5)
+    assert etdump.read(dump, 5)
     with pytest.raises(ValueError, match=r"\w"):
-        _etdump.read(dump, 5, _etdump.Limits(**change))
+        etdump.read(dump, 5, etdump.Limits(**change))
 
 
 # the cache -------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from kit import formats
 from kit.errors import BundleError, MissingTool
-from kit.formats import _onnx_saturation
-from kit.formats._contract import predict
+from kit.formats.interface import predict
+from kit.formats.onnx import saturation
 from kit.runners import emulation
 
 
@@ -36,7 +36,7 @@ def emulated_python(model: str, code: str, *arguments: object) -> str:
 @pytest.mark.parametrize(("model", "answer"), [("Haswell", "True"), ("SandyBridge", "False")])
 def test_the_kernels_themselves_are_asked(model, answer):
     """AVX2 without VNNI saturates, older kernels do not."""
-    code = "from kit.formats import _onnx_saturation as s; print(s.saturates())"
+    code = "from kit.formats.onnx import saturation as s; print(s.saturates())"
     assert emulated_python(model, code) == answer
 
 
@@ -44,8 +44,8 @@ ANSWER = """
 import sys
 from pathlib import Path
 import numpy as np
-from kit.formats import onnx
-from kit.formats._contract import predict
+from kit.formats.onnx import FORMAT as onnx
+from kit.formats.interface import predict
 session = onnx.load(Path(sys.argv[1]), 1)
 np.save(sys.argv[3], predict(session, np.load(sys.argv[2])))
 """
@@ -61,7 +61,7 @@ def test_a_quantized_file_answers_the_same_without_vnni(quantized, tmp_path):
     images = pictures(2)
     np.save(tmp_path / "in.npy", images)
     emulated_python("Haswell", ANSWER, quantized, tmp_path / "in.npy", tmp_path / "out.npy")
-    here = predict(formats.get("onnx").load(quantized, 1), images)
+    here = predict(formats.get_format("onnx").load(quantized, 1), images)
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), here)
 
 
@@ -100,7 +100,7 @@ def test_shared_parameters_are_copied_and_mean_the_same():
     import onnxruntime as ort
 
     model, changed = shared(), shared()
-    _onnx_saturation.separate_parameters(changed.graph)
+    saturation.separate_parameters(changed.graph)
     onnx.checker.check_model(changed)
     assert len(changed.graph.initializer) == 6
     assert len({tensor.name for tensor in changed.graph.initializer}) == 6
@@ -118,7 +118,7 @@ def test_parameters_that_are_computed_are_left_alone():
     model = shared()
     del model.graph.initializer[:]
     before = model.SerializeToString()
-    _onnx_saturation.separate_parameters(model.graph)
+    saturation.separate_parameters(model.graph)
     assert model.SerializeToString() == before
 
 
@@ -135,15 +135,15 @@ def test_a_file_of_an_older_kit_is_refused_where_it_would_be_wrong(quantized, tm
     assert len(first) < len(model.graph.initializer) / 4
     onnx.save(model, tmp_path / "old.onnx")
     code = (
-        "import sys; from pathlib import Path; from kit.formats import onnx\n"
+        "import sys; from pathlib import Path; from kit.formats.onnx import FORMAT as onnx\n"
         "from kit.errors import BundleError\n"
         "try: onnx.load(Path(sys.argv[1]), 1)\n"
         "except BundleError as exc: print(exc.message)"
     )
     message = emulated_python("Haswell", code, tmp_path / "old.onnx")
     assert "cannot be run exactly on this processor, whose int8 kernels saturate" in message
-    if not _onnx_saturation.saturates():
-        formats.get("onnx").load(tmp_path / "old.onnx", 1)  # here it is right
+    if not saturation.saturates():
+        formats.get_format("onnx").load(tmp_path / "old.onnx", 1)  # here it is right
     else:
         with pytest.raises(BundleError, match="saturate"):
-            formats.get("onnx").load(tmp_path / "old.onnx", 1)
+            formats.get_format("onnx").load(tmp_path / "old.onnx", 1)

@@ -20,7 +20,7 @@ from kit import cache, cli, formats
 from kit.bench import answers
 from kit.bundle import REFERENCE, Bundle
 from kit.errors import KitError
-from kit.formats._contract import predict
+from kit.formats.interface import predict
 from kit.manifest import Golden
 
 FORMATS = ("lite", "executorch", "onnx")
@@ -82,7 +82,7 @@ def whole(tmp_path_factory) -> Bundle:
     np.save(made.path / "golden/input.npy", inputs)
     names = (REFERENCE, *FORMATS)
     for name in names:
-        logits = predict(formats.get(name).load(made.file(name), 1), inputs)
+        logits = predict(formats.get_format(name).load(made.file(name), 1), inputs)
         np.save(made.path / f"golden/{name}.npy", logits)
     golden = Golden(
         input="golden/input.npy",
@@ -106,7 +106,7 @@ def hashed(folder: Path, **changes: object) -> Bundle:
 FILES = (
     "reference.safetensors", "reference.pt2", "labels.txt", "golden/input.npy",
     *(f"golden/{name}.npy" for name in (REFERENCE, *FORMATS)),
-    *(f"model{formats.get(name).INFO.suffix}" for name in FORMATS),
+    *(f"model{formats.get_format(name).suffix}" for name in FORMATS),
 )  # fmt: skip
 
 
@@ -115,11 +115,11 @@ def use(bundle: Bundle, pictures: Path) -> None:
     uses = [lambda: kit.evaluate(bundle, pictures, limit=1), bundle.labels]
     for name in (REFERENCE, *FORMATS):
         uses += [
-            lambda name=name: formats.get(name).load(bundle.file(name), 1),
+            lambda name=name: formats.get_format(name).load(bundle.file(name), 1),
             lambda name=name: answers.load(bundle, name),
         ]
         if name != REFERENCE:
-            uses.append(lambda name=name: formats.get(name).describe(bundle.file(name)))
+            uses.append(lambda name=name: formats.get_format(name).describe(bundle.file(name)))
     for one in uses:
         with suppress(KitError):
             one()
@@ -165,7 +165,7 @@ def test_the_payloads_would_be_noticed(tmp_path):
 
 def readers(name: str) -> tuple[str, ...]:
     """Return the formats whose runners read a file, or all where that is not one's own."""
-    own = {f"model{formats.get(one).INFO.suffix}": one for one in FORMATS}
+    own = {f"model{formats.get_format(one).suffix}": one for one in FORMATS}
     own |= {f"golden/{one}.npy": one for one in (REFERENCE, *FORMATS)}
     own["reference.safetensors"] = REFERENCE
     return (own[name],) if name in own else (REFERENCE, *FORMATS)

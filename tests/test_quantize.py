@@ -6,7 +6,7 @@ import pytest
 
 from kit import family, formats
 from kit.errors import BuildError
-from kit.formats._contract import predict
+from kit.formats.interface import predict
 from kit.quantize._contract import Options
 
 torch = pytest.importorskip("torch")
@@ -326,10 +326,10 @@ def test_a_clip_that_the_range_does_not_cover_stays(images):
 @pytest.mark.parametrize("name", ["onnx", "executorch"])
 def test_runtime_computes_what_the_graph_computes(name, folded, images, tmp_path):
     """Integer arithmetic and its simulation agree to one step nearly everywhere."""
-    format_ = formats.get(name)
+    format_ = formats.get_format(name)
     static = family.load("quantize", "static")
-    graph = static.quantize(folded, format_.INFO.flow, images, PER_CHANNEL).graph
-    file = tmp_path / f"model{format_.INFO.suffix}"
+    graph = static.quantize(folded, format_.flow, images, PER_CHANNEL).graph
+    file = tmp_path / f"model{format_.suffix}"
     format_.export(graph, images[:1], file)
     got = predict(format_.load(file, 1), images.numpy())
     with torch.inference_mode():
@@ -340,7 +340,7 @@ def test_runtime_computes_what_the_graph_computes(name, folded, images, tmp_path
 
 
 def test_lite_is_equal_bit_for_bit(folded, images, tmp_path):
-    lite = formats.get("lite")
+    lite = formats.get_format("lite")
     graph = (
         family.load("quantize", "static").quantize(folded, "torch-ao", images, PER_CHANNEL).graph
     )

@@ -14,7 +14,8 @@ import pytest
 from bundle_samples import net
 
 from kit.errors import BuildError, BundleError, RunError
-from kit.formats import _aten, _pt2, _reference
+from kit.formats import get_reference
+from kit.formats._reference import aten, pt2
 
 torch = pytest.importorskip("torch")
 
@@ -58,7 +59,7 @@ def program(model):
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     path = tmp_path_factory.mktemp("reference") / "reference.safetensors"
-    _reference.export(awkward(), torch.rand(1, 3, 32, 32), path)
+    get_reference().export(awkward(), torch.rand(1, 3, 32, 32), path)
     return path
 
 
@@ -66,7 +67,7 @@ def written(tmp_path_factory):
 def test_the_answers_are_those_of_eager_pytorch_bit_for_bit(written, count):
     images = torch.rand(count, 3, 32, 32)
     with torch.inference_mode():
-        assert torch.equal(_reference.module(written)(images.clone()), awkward()(images))
+        assert torch.equal(get_reference().read_model(written)(images.clone()), awkward()(images))
 
 
 @pytest.mark.slow
@@ -76,9 +77,9 @@ def test_networks_as_people_have_them_answer_bit_for_bit(name, tmp_path):
 
     model = torchvision.models.get_model(name).eval()
     images = torch.rand(1, 3, 96, 96)
-    _reference.export(model, images, tmp_path / "reference.safetensors")
+    get_reference().export(model, images, tmp_path / "reference.safetensors")
     with torch.inference_mode():
-        answer = _reference.module(tmp_path / "reference.safetensors")(images)
+        answer = get_reference().read_model(tmp_path / "reference.safetensors")(images)
         assert torch.equal(answer, model(images))
 
 
@@ -89,14 +90,14 @@ def test_the_archive_of_an_older_kit_is_read_as_data(make, tmp_path):
     path = poisoned(tmp_path / "saved.pt2", tmp_path / "ran")
     images = torch.rand(3, 3, 32, 32)
     with torch.inference_mode():
-        assert torch.equal(_reference.module(path)(images), make()(images))
+        assert torch.equal(get_reference().read_model(path)(images), make()(images))
     assert not (tmp_path / "ran").exists()
 
 
 def test_what_is_not_read_of_an_old_archive_is_named(tmp_path):
     torch.export.save(program(awkward()), tmp_path / "a.pt2")
     with pytest.raises(BundleError, match="as_graph is a kind of argument that kit does not read"):
-        _pt2.load(tmp_path / "a.pt2")
+        pt2.load(tmp_path / "a.pt2")
 
 
 class Payload:
@@ -127,7 +128,7 @@ def test_a_pickled_weight_is_refused(tmp_path):
         for name, data in members.items():
             new.writestr(name, data)
     with pytest.raises(BundleError, match="is a pickle, which kit does not read"):
-        _pt2.load(tmp_path / "a.pt2")
+        pt2.load(tmp_path / "a.pt2")
 
 
 CALL = {"op": "aten.relu.default", "result": "y", "args": [{"ref": "x"}], "kwargs": {}}
@@ -170,17 +171,17 @@ def write(path: Path, calls: list[dict], **changes) -> Path:
 )
 def test_what_is_no_operator_on_tensors_is_refused(change, says, tmp_path):
     with pytest.raises(BundleError, match=says):
-        _aten.load(write(tmp_path / "a.safetensors", [{**CALL, **change}]))
+        aten.load(write(tmp_path / "a.safetensors", [{**CALL, **change}]))
 
 
 @pytest.mark.parametrize("change", [{"version": 2}, {"version": True}, {"outputs": []}])
 def test_what_is_no_graph_is_refused(change, tmp_path):
     with pytest.raises(BundleError):
-        _aten.load(write(tmp_path / "a.safetensors", [CALL], **change))
+        aten.load(write(tmp_path / "a.safetensors", [CALL], **change))
 
 
 @pytest.mark.parametrize("data", [b"", b"PK\3\4", b"\x80\x04.", b"\0" * 100, b'{"a": 1}'])
-@pytest.mark.parametrize("load", [_aten.load, _pt2.load])
+@pytest.mark.parametrize("load", [aten.load, pt2.load])
 def test_what_is_no_file_of_ours_is_refused(data, load, tmp_path):
     (tmp_path / "a").write_bytes(data)
     with pytest.raises(BundleError, match="is not the float model of a bundle"):
@@ -189,7 +190,7 @@ def test_what_is_no_file_of_ours_is_refused(data, load, tmp_path):
 
 def test_an_operator_that_fails_is_named(tmp_path):
     calls = [{**CALL, "op": "aten.reshape.default", "args": [{"ref": "x"}, [7, 7]]}]
-    model = _aten.load(write(tmp_path / "a.safetensors", calls))
+    model = aten.load(write(tmp_path / "a.safetensors", calls))
     with pytest.raises(RunError, match=r"fails at aten\.reshape\.default: shape"):
         model(torch.ones(3))
 
@@ -198,7 +199,7 @@ def test_an_operator_that_fails_is_named(tmp_path):
 def test_arithmetic_is_for_sizes(value, tmp_path):
     """A list times a number would fill the memory."""
     calls = [{**CALL, "op": "operator.mul", "args": [value, 3]}]
-    model = _aten.load(write(tmp_path / "a.safetensors", calls))
+    model = aten.load(write(tmp_path / "a.safetensors", calls))
     if value == [0]:
         with pytest.raises(RunError, match="are not numbers"):
             model(torch.ones(1))
@@ -214,5 +215,5 @@ class Deciding(torch.nn.Module):
 
 def test_a_model_that_cannot_be_written_is_told_so(tmp_path):
     with pytest.raises(BuildError, match=r"cannot be written as data: .*cond"):
-        _reference.export(Deciding().eval(), torch.rand(1, 3, 8, 8), tmp_path / "a")
+        get_reference().export(Deciding().eval(), torch.rand(1, 3, 8, 8), tmp_path / "a")
     assert list(tmp_path.iterdir()) == []

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 LEVELS = (
     ("errors", "files", "text", "documents"),
     ("arrays", "guard", "logs", "wheels"),
-    ("family",),
+    ("family", "registry"),
     ("recipe",),
     ("manifest",),
     ("bundle",),

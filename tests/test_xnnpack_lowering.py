@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from executorch_samples import SMALL, mobilenet_v2, small
 
-from kit.formats import _xnnpack_lowering as lowering
+from kit.formats.executorch import xnnpack_lowering as lowering
 
 # Models whose lowering fails, or comes out differently, without this pass.
 NEEDED = {

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from kit.app.artifacts import RUNTIMES, Runtime
+from kit.app.artifacts import list_runtimes
 from kit.app.contract import MINIMUM_SDK
 from kit.errors import BuildError, InputError, OutputError, UsageError
 
@@ -126,8 +126,8 @@ def _check_manifest(file: Path, text: bytes) -> tuple[str, ...]:
     return tuple(dict.fromkeys(left_out))
 
 
-def recognize(file: Path) -> Runtime:
-    """Return the runtime that an archive holds, told by its classes and not by its name.
+def recognize(file: Path) -> str:
+    """Return the format whose runtime an archive holds, by its classes and not by its name.
 
     Raises:
         InputError: it is no archive.
@@ -141,11 +141,12 @@ def recognize(file: Path) -> Runtime:
             names = set(inner.namelist())
     except _BROKEN as exc:
         raise InputError(f"{file} has no classes that can be read", "fetch it again") from exc
-    for runtime in RUNTIMES.values():
+    runtimes = list_runtimes()
+    for name, runtime in runtimes.items():
         if runtime.marker in names:
-            return runtime
+            return name
     raise UsageError(
-        f"{file} is an archive of none of the runtimes {', '.join(RUNTIMES)}",
+        f"{file} is an archive of none of the runtimes {', '.join(runtimes)}",
         "give the AAR of a runtime itself, not of something it needs",
     )
 
@@ -159,7 +160,7 @@ def given(files: Iterable[Path]) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for file in files:
-        name = recognize(file).format
+        name = recognize(file)
         if name in found:
             raise UsageError(f"{found[name]} and {file} are both for {name}", "give one of them")
         found[name] = file

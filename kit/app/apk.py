@@ -16,7 +16,7 @@ from kit.app import axml
 from kit.app.contract import is_app_id
 from kit.app.signing import PAGE
 from kit.errors import BuildError, InputError
-from kit.runners import _elf
+from kit.runners import elf
 
 MANIFEST = "AndroidManifest.xml"
 # RuntimeError: encrypted, or packed by a method that zipfile does not know.
@@ -112,7 +112,7 @@ def _page(name: str, data: bytes) -> int | None:
     with files.temporary_folder() as folder:
         file = folder / "library.so"
         file.write_bytes(data)
-        return _elf.read(file).alignment
+        return elf.read_elf(file).alignment
 
 
 def check(entries: list[Entry]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import kit
 from kit import bundle as bundles
-from kit import files
+from kit import files, formats
 from kit.app import (
     aapt2,
     aar,
@@ -26,7 +26,7 @@ from kit.app import (
     signing,
     tools,
 )
-from kit.app.artifacts import AAPT2, ABIS, APKSIG, FRAMEWORK, R8, RESOURCES
+from kit.app.artifacts import AAPT2, ABIS, APKSIG, FRAMEWORK, R8, RESOURCES, list_runtimes
 from kit.app.compiling import EPOCH, Dex
 from kit.app.maven import Say
 from kit.app.parts import Choice, Part
@@ -35,7 +35,7 @@ from kit.errors import OutputError, UnknownName
 
 APK, RECORD, MAPPING = "app.apk", "build.json", "mapping.txt"
 _ARTIFACTS = (FRAMEWORK, RESOURCES, R8, APKSIG)
-_STORED = (".ptl", ".pte", ".onnx", ".jpg", ".png", ".so")  # do not shrink, or must be mapped
+_STORED = (".jpg", ".png", ".so")  # do not shrink, or must be mapped, as model files must
 
 
 @dataclass(frozen=True)
@@ -186,6 +186,7 @@ def _write_zip(
     libraries: Mapping[str, Path],
     assets: Mapping[str, bytes | Path],
 ) -> None:
+    suffixes = (*_STORED, *(formats.get_format(name).suffix for name in list_runtimes()))
     with zipfile.ZipFile(target, "w") as archive, zipfile.ZipFile(resources) as linked:
         for info in linked.infolist():
             _add(archive, info.filename, linked.read(info), info.compress_type)
@@ -193,7 +194,7 @@ def _write_zip(
             _add(archive, file.name, file.read_bytes(), zipfile.ZIP_DEFLATED)
         for name, source in sorted({**libraries, **_under_assets(assets)}.items()):
             data = source if isinstance(source, bytes) else source.read_bytes()
-            stored = name.endswith(_STORED)
+            stored = name.endswith(suffixes)
             _add(archive, name, data, zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED)
 
 

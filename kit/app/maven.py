@@ -10,13 +10,14 @@ from pathlib import Path
 
 from kit import files
 from kit.app import tools
-from kit.app.artifacts import COPY, Artifact
+from kit.app.artifacts import COPY
 from kit.errors import MissingTool, OutputError
+from kit.formats.interface import MavenArtifact
 
 Say = Callable[[str], None]
 
 
-def resolve(artifacts: Iterable[Artifact], say: Say) -> list[Path]:
+def resolve(artifacts: Iterable[MavenArtifact], say: Say) -> list[Path]:
     """Return the file of each artifact.
 
     Raises:
@@ -26,7 +27,7 @@ def resolve(artifacts: Iterable[Artifact], say: Say) -> list[Path]:
     return [_resolve(artifact, say) for artifact in artifacts]
 
 
-def _resolve(artifact: Artifact, say: Say) -> Path:
+def _resolve(artifact: MavenArtifact, say: Say) -> Path:
     folder = tools.cache() / "maven" / artifact.group
     file = folder / artifact.file
     if not file.is_file():
@@ -35,7 +36,7 @@ def _resolve(artifact: Artifact, say: Say) -> Path:
     return file
 
 
-def _fetch(artifact: Artifact, folder: Path) -> None:
+def _fetch(artifact: MavenArtifact, folder: Path) -> None:
     # -U: a refusal of yesterday would be remembered.
     words = [tools.find("mvn"), "-B", "-U", COPY, f"-Dartifact={artifact.coordinates}"]
     try:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.app.artifacts import RUNTIMES, Runtime
+from kit.app.artifacts import list_runtimes
 from kit.app.contract import APP_ID, ASSETS, check_name
 from kit.bundle import MANIFEST, Bundle
 from kit.errors import BuildError, MissingTool, UnknownName, UsageError
 from kit.files import read
+from kit.formats.interface import AndroidRuntime
 from kit.manifest import Artifact
 
-# Formats whose runtimes exclude each other in one app, the preferred one first.
-RIVALS = ("executorch", "lite")
 CREDIT = "Photo: dany13, CC BY 2.0"  # flower.jpg of scikit-learn, as its README there says
 _MAX_PICTURE = 64 * 2**20
 
@@ -59,12 +58,13 @@ def check(bundles: Sequence[Bundle], formats: Sequence[str] | None) -> None:
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"two bundles are called {name!r}", "rename the folder of one")
+    runtimes = list_runtimes()
     for name in formats or ():
-        if name not in RUNTIMES:
-            raise UnknownName.among("runtime of the app", name, RUNTIMES)
+        if name not in runtimes:
+            raise UnknownName.among("runtime of the app", name, runtimes)
     if formats is None:
         for bundle in bundles:
-            _select(bundle, list(RUNTIMES))
+            _select(bundle, list(runtimes))
     else:
         formats_of(choose(bundles, formats))
 
@@ -82,7 +82,7 @@ def choose(bundles: Sequence[Bundle], formats: Sequence[str]) -> list[Packed]:
 def _choose(bundle: Bundle, formats: Sequence[str]) -> Packed:
     wanted = _select(bundle, formats)
     for name in wanted:
-        check_version(bundle.manifest.artifact(name), RUNTIMES[name], bundle.path)
+        check_version(bundle.manifest.artifact(name), list_runtimes()[name], bundle.path)
     return Packed(_name(bundle), bundle, wanted)
 
 
@@ -101,7 +101,7 @@ def _name(bundle: Bundle) -> str:
     return check_name(bundle.path.resolve().name)
 
 
-def check_version(artifact: Artifact, runtime: Runtime, where: Path) -> None:
+def check_version(artifact: Artifact, runtime: AndroidRuntime, where: Path) -> None:
     """Raise unless a runtime reads the version of a model file's container.
 
     Raises:
@@ -120,30 +120,46 @@ def check_version(artifact: Artifact, runtime: Runtime, where: Path) -> None:
 
 
 def formats_of(packed: Sequence[Packed]) -> list[str]:
-    """Return the formats of all bundles, in the order of `RUNTIMES`.
+    """Return the formats of all bundles, sorted.
 
     Raises:
         UsageError: two of their runtimes exclude each other.
     """
-    found = [name for name in RUNTIMES if any(name in one.formats for one in packed)]
-    if set(RIVALS) <= set(found):
-        raise exclude_each_other()
+    found = [name for name in list_runtimes() if any(name in one.formats for one in packed)]
+    check_rivals(found)
     return found
 
 
-def exclude_each_other() -> UsageError:
-    """Return the error for two runtimes that cannot be in one app."""
-    return UsageError(
-        f"{' and '.join(RIVALS)} cannot be in one app: they bring different versions of fbjni",
-        "build an app for each: --runtime onnx,executorch, and then --runtime lite "
-        f"--app-id {APP_ID}.lite with another -o",
-    )
+def find_rival(name: str, others: Iterable[str]) -> str | None:
+    """Return the first of `others` whose runtime cannot be in one app with that of `name`."""
+    runtimes = list_runtimes()
+    library = runtimes[name].exclusive
+    rivals = (o for o in others if o != name and library and runtimes[o].exclusive == library)
+    return next(rivals, None)
+
+
+def check_rivals(formats: Sequence[str]) -> None:
+    """Raise if two runtimes exclude each other in one app.
+
+    Raises:
+        UsageError: they do.
+    """
+    runtimes = list_runtimes()
+    for name in sorted(formats, key=lambda one: runtimes[one].preference):
+        rival = find_rival(name, formats)
+        if rival is not None:
+            raise UsageError(
+                f"{name} and {rival} cannot be in one app: they bring different versions of "
+                f"{runtimes[name].exclusive}",
+                f"build an app for each: one without {rival}, and then --runtime {rival} "
+                f"--app-id {APP_ID}.{rival} with another -o",
+            )
 
 
 def find_formats(bundles: Sequence[Bundle]) -> list[str]:
     """Return the formats of some bundles that the app has a runtime for, in their order."""
     have = {artifact.format for bundle in bundles for artifact in bundle.manifest.artifacts}
-    return [name for name in RUNTIMES if name in have]
+    return [name for name in list_runtimes() if name in have]
 
 
 def assets(

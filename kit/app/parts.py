@@ -8,10 +8,10 @@ from pathlib import Path
 
 from kit.app import aar, maven, packing
 from kit.app.aar import Aar
-from kit.app.artifacts import RUNTIMES
+from kit.app.artifacts import list_runtimes
 from kit.app.contract import APP_ID
 from kit.app.maven import Say
-from kit.app.packing import RIVALS, Packed
+from kit.app.packing import Packed
 from kit.bundle import Bundle
 from kit.errors import MissingTool, UsageError
 
@@ -89,8 +89,9 @@ def _choose_default(
     notes = []
     errors = []
     # What was given comes first, as it was asked for; then rivals in the order of preference.
-    for name in sorted(formats, key=lambda one: (one not in given, *_preference(one))):
-        rival = next((other for other in parts if {name, other} == set(RIVALS)), None)
+    runtimes = list_runtimes()
+    for name in sorted(formats, key=lambda one: (one not in given, runtimes[one].preference)):
+        rival = packing.find_rival(name, parts)
         if rival is not None:
             notes.append(
                 f"{name} is left out, because it and {rival} exclude each other in one app; for "
@@ -107,12 +108,7 @@ def _choose_default(
             notes.append(f"{name} is left out: {reason}; --aar FILE takes its AAR from a file")
     if errors and not parts:
         raise errors[0]
-    order = [name for name in RUNTIMES if name in parts]
-    return {name: parts[name] for name in order}, notes
-
-
-def _preference(name: str) -> tuple[bool, int]:
-    return (True, RIVALS.index(name)) if name in RIVALS else (False, 0)
+    return {name: parts[name] for name in sorted(parts)}, notes
 
 
 def _check_given(given: Mapping[str, Path], formats: Sequence[str]) -> None:
@@ -122,13 +118,12 @@ def _check_given(given: Mapping[str, Path], formats: Sequence[str]) -> None:
                 f"{file} is for {name}, which is not packed",
                 f"leave it out, or add {name} to --runtime and to a bundle",
             )
-    if set(RIVALS) <= set(given):
-        raise packing.exclude_each_other()
+    packing.check_rivals(list(given))
 
 
 def _find(name: str, given: Path | None, say: Say) -> Part:
     """Fetch a runtime, or take the archive that is given for it."""
-    runtime = RUNTIMES[name]
+    runtime = list_runtimes()[name]
     try:
         main = given or maven.resolve([runtime.aar], say)[0]
         beside = maven.resolve(runtime.beside, say)

@@ -64,8 +64,8 @@ def _floor(name: str, quantize: str) -> float | None:
     """Return the least SQNR in dB; None asks for equality."""
     if name == REFERENCE or quantize == "none":
         return FLOAT_SQNR_DB
-    info = formats.get(name).INFO
-    return None if info.exact else float(info.graph.sqnr_db)
+    format_ = formats.get_format(name)
+    return None if format_.exact else format_.thresholds.sqnr_db
 
 
 def _sqnr_db(wanted: NDArray[np.float64], difference: NDArray[np.float64]) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import kit
 from kit import bundle as bundles
-from kit import family
+from kit import formats as registry
 from kit.bench import fits, gates, passes, targets, turns
 from kit.bench import runner as runners
 from kit.bench.enough import Enough
@@ -81,7 +81,7 @@ def measure_all(
         DeviceError: the device cannot be used.
     """
     for name in formats or ():
-        if name not in (known := (*family.names("formats"), REFERENCE)):
+        if name not in (known := (*registry.list_formats(), REFERENCE)):
             raise UnknownName.among("format", name, known)
     plan, device = plan or Plan(), device or local.open(None)
     say = progress or (lambda *_: None)

@@ -90,10 +90,8 @@ def _operators(folder: Folder, heard: Transcript, target: Target) -> tuple[Opera
     with files.temporary_folder() as temporary:
         file = temporary / "profile"
         file.write_bytes(folder.read(PROFILE, profiles.MAX_BYTES))
-        rows = profiles.read(file, heard.profile.kind, len(heard.samples))
-    return tuple(
-        Operator(name=r.name, type=r.type, calls=r.calls, total_ns=r.total_ns) for r in rows
-    )
+        kind, samples = heard.profile.kind, len(heard.samples)
+        return profiles.read_operators(file, target.name, kind, samples)
 
 
 def resolved(processes: Sequence[Process], plan: Plan) -> bool:

@@ -84,7 +84,8 @@ def choose(device: Device, names: Iterable[str], kind: Kind, say: Say) -> dict[s
     abi = _abi(device)
     if kind == "auto" and local:
         # All or none: rows of different runners do not compare, and eager PyTorch has none.
-        found = {name: native.find(abi, name) for name in wanted} if abi else {}
+        runnable = [name for name in wanted if name in native.list_formats()]
+        found = {name: native.find(abi, name) for name in runnable} if abi else {}
         there = {name: one for name, one in found.items() if one is not None}
         return there if len(there) == len(every) else {}
     if abi is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 
 from kit import terminal
@@ -13,9 +15,7 @@ FAMILIES = ("models", "quantize", "corrections", "formats")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
 def command(as_json: bool) -> None:
     """List the models, quantization methods and formats that can be named."""
-    from kit import family
-
-    found = {kind: {name: _summary(kind, name) for name in family.names(kind)} for kind in FAMILIES}
+    found = {kind: dict(_summaries(kind)) for kind in FAMILIES}
     if as_json:
         terminal.print_json(found, indent=1)
         return
@@ -28,9 +28,13 @@ def command(as_json: bool) -> None:
         terminal.print_table(table)
 
 
-def _summary(kind: str, name: str) -> str:
-    from kit import family
+def _summaries(kind: str) -> Iterator[tuple[str, str]]:
+    from kit import family, formats
 
-    module = family.load(kind, name)
-    about = getattr(module, "SPEC", None) or module.INFO
-    return str(about.summary)
+    if kind == "formats":
+        yield from ((name, formats.get_format(name).summary) for name in formats.list_formats())
+        return
+    for name in family.names(kind):
+        module = family.load(kind, name)
+        about = getattr(module, "SPEC", None) or module.INFO
+        yield name, str(about.summary)

@@ -31,12 +31,11 @@ def command() -> None:
 @click.option(
     "--format",
     "names",
-    default="executorch,onnx,lite",
     metavar="F,…",
-    help="Comma-separated formats. Default: executorch,onnx,lite.",
+    help="Comma-separated formats. Default: all that have a native runner.",
 )
 @JSON
-def build(abis: str, names: str, as_json: bool) -> None:
+def build(abis: str, names: str | None, as_json: bool) -> None:
     """Build the runners that are not there yet, and list them.
 
     Needs Debian's g++, and for another processor g++-aarch64-linux-gnu. The runtimes'
@@ -45,10 +44,11 @@ def build(abis: str, names: str, as_json: bool) -> None:
     from kit.commands import _progress
     from kit.runners import native
 
+    wanted = native.list_formats() if names is None else _words("--format", names)
     found: list[RunnerSet] = []
     with _progress.stages() as say:
         for abi in _words("--abi", abis):
-            found += native.build(abi, _words("--format", names), say)
+            found += native.build(abi, wanted, say)
     _show(found, as_json)
 
 

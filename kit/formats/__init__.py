@@ -1,24 +1,60 @@
-"""File formats, one file each: `export` writes a model file, `load` runs it here.
+"""File formats, one folder each: everything about a format is in its folder.
 
-`reference` is the float PyTorch model that every bundle carries; it is loaded like a
-format but is not one to choose at build time.
+A package of somebody else's adds a format with an entry point in the group ``kit.formats``;
+see docs/write-a-format.md. The float PyTorch model that every bundle carries, `reference`, is
+loaded like a format but cannot be chosen at build time.
 """
 
 from __future__ import annotations
 
-import importlib
-from types import ModuleType
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from kit import family
 from kit.bundle import REFERENCE
+from kit.formats.interface import Format
+from kit.registry import FORMAT_NAMES, Registry
+
+if TYPE_CHECKING:
+    from kit.formats._reference import Reference
+
+_REGISTRY = Registry(
+    FORMAT_NAMES.kind,
+    FORMAT_NAMES.package,
+    "FORMAT",
+    Format,  # type: ignore[type-abstract]  # for isinstance only, never called
+)
 
 
-def get(name: str) -> ModuleType:
-    """Import a format by name; see `kit.formats._contract` for what it defines.
+def list_formats() -> tuple[str, ...]:
+    """Return the sorted names of the formats that a bundle can be built with.
+
+    Raises:
+        PluginError: a plug-in uses a name that is taken.
+    """
+    return _REGISTRY.list_all()
+
+
+def get_format(name: str) -> Format:
+    """Return a format, or ``reference``.
 
     Raises:
         UnknownName: there is no such format.
+        PluginError: the plug-in that provides it is broken.
     """
-    if name == REFERENCE:
-        return importlib.import_module("kit.formats._reference")
-    return family.load("formats", name)
+    return get_reference() if name == REFERENCE else _REGISTRY.get(name)
+
+
+def get_reference() -> Reference:
+    """Return the format of the float model."""
+    from kit.formats._reference import FORMAT
+
+    return FORMAT
+
+
+def list_packages(names: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the distributions that shape files of kit's own formats and of `names`."""
+    packages: list[str] = []
+    for name in (*_REGISTRY.list_own(), *names):
+        plugin = _REGISTRY.find_distribution(name)
+        packages += [*get_format(name).packages, *([plugin] if plugin else [])]
+    return tuple(dict.fromkeys(packages))

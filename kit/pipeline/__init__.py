@@ -58,7 +58,7 @@ def build(
     pictures = choose(recipe)
     judges = _gate.pictures(gate, recipe, pictures)
     contents = {**identity(recipe, pictures), "training": _train_set.identity(recipe)}
-    key = cache.key(contents)
+    key = cache.key(contents, recipe)
     with _distributed.together() as group:
         if not group.leads:
             with models.running(recipe.model):

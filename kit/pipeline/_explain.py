@@ -47,9 +47,9 @@ def explain(recipe: Recipe, gate: Gate | None = None) -> Iterator[Section]:
         yield "training", [_training(recipe)]
     options = Options(recipe.granularity, choose(recipe).output_margin, recipe.observer)
     for name in recipe.formats:
-        info = formats.get(name).INFO
-        words = method.qconfig(info.flow, options)
-        yield f"{name}: {info.summary}", [f"{kind}: {text}" for kind, text in words.items()]
+        format_ = formats.get_format(name)
+        words = method.qconfig(format_.flow, options)
+        yield f"{name}: {format_.summary}", [f"{kind}: {text}" for kind, text in words.items()]
     yield "checks", list(_checks(recipe, gate))
 
 

@@ -40,7 +40,7 @@ def write(
         "qconfig": {artifact.format: qconfig[artifact.format] for artifact in artifacts},
         "artifacts": tuple(artifacts),
         "failed": failed,
-        "tools": cache.tool_versions(),
+        "tools": cache.tool_versions(work.recipe),
     }
     bundle.write_manifest(work.folder, fields)
 

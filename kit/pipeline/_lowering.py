@@ -60,7 +60,7 @@ def lower_all(work: Work, model: nn.Module) -> tuple[FailedFormat, ...]:
         work.progress(f"lowering to {', '.join(work.recipe.formats)}")
         with errors_of(model):
             example = torch.from_numpy(inputs[:1])
-            formats.get(REFERENCE).export(model, example, shared / REFERENCE_FILE)
+            formats.get_format(REFERENCE).export(model, example, shared / REFERENCE_FILE)
         _prepare.check_calibration(work, folded, images, inputs)
         crashed = pool.wait(lambda name: work.progress(f"{name} lowered"))
     made, failed = _collect(jobs, crashed)
@@ -106,7 +106,7 @@ def children(work: Work) -> tuple[list[workers.Task], dict[str, Path]]:
         command = [sys.executable, "-m", "kit.lower", str(file)]
         tasks.append(workers.Task(name, command, work.shared / f"{name}.log"))
         jobs[name] = file
-    tasks.sort(key=lambda task: task.name != "executorch")
+    tasks.sort(key=lambda task: -formats.get_format(task.name).lowering_cost)
     return tasks, jobs
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from kit import formats, verify
 from kit.devices import _hostinfo
 from kit.errors import KitError, VerificationFailed
-from kit.formats._contract import predict
+from kit.formats.interface import predict
 from kit.manifest import Artifact, Comparison
 from kit.recipe import Recipe
 
@@ -59,12 +59,12 @@ def verify_artifact(work: Work, artifact: Artifact, reference: Array) -> Artifac
 
 
 def _against_graph(recipe: Recipe, artifact: Artifact) -> dict[str, float]:
-    info = formats.get(artifact.format).INFO
-    if info.exact and artifact.quantize != "none":
+    format_ = formats.get_format(artifact.format)
+    if format_.exact and artifact.quantize != "none":
         return {"max_abs": 0.0}
     if recipe.weights == "random":
         return UNTRAINED
-    return {"agreement": info.graph.agreement, "sqnr_db": info.graph.sqnr_db}
+    return {"agreement": format_.thresholds.agreement, "sqnr_db": format_.thresholds.sqnr_db}
 
 
 def _against_float(recipe: Recipe) -> dict[str, float]:
@@ -101,13 +101,12 @@ def _numbers(comparison: Comparison) -> str:
 
 def _compute_in_float(work: Work, artifact: Artifact) -> Array | None:
     """Return the file's answers without optimizations, where its runtime can do that."""
-    load = getattr(formats.get(artifact.format), "load_float", None)
-    if load is None:
-        return None
     from kit import lower
 
     try:
-        return predict(load(work.shared / artifact.file, 1), np.load(work.shared / lower.GOLDEN))
+        format_ = formats.get_format(artifact.format)
+        session = format_.load_float(work.shared / artifact.file, 1)
+        return None if session is None else predict(session, np.load(work.shared / lower.GOLDEN))
     except KitError:
         return None
 

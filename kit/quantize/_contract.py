@@ -8,7 +8,7 @@ A member of `kit.quantize` defines:
 
 `model` is the float model with BatchNorm folded (`kit.quantize._graph.fold`), `images` the
 calibration batch [N, 3, H, W], and `flow` the representation that the format lowers (see
-`kit.formats._contract.Flow`).
+`kit.formats.interface.Flow`).
 """
 
 from __future__ import annotations

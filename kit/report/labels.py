@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from kit import family
+from kit import formats
 from kit.bundle import REFERENCE
 from kit.results.schema import ArtifactRef, BundleRef
 
@@ -14,9 +14,9 @@ def short(fmt: str) -> str:
     """Return the suffix of a format's files, ``.pte``; or the name of an unknown format."""
     if fmt == REFERENCE:
         return "eager PyTorch"
-    if fmt not in family.names("formats"):
+    if fmt not in formats.list_formats():
         return fmt
-    return str(family.load("formats", fmt).INFO.suffix)
+    return formats.get_format(fmt).suffix
 
 
 def precision(quantize: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import BuildError
-from kit.runners import _backends, _elf
+from kit.runners import _backends, elf
 from kit.runners._toolchain import Abi, Toolchain
 from kit.runners._wheels import Say
 
@@ -98,8 +98,8 @@ def _libraries(job: Job) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in _backends.backend(job.format).folders:
         for file in sorted((job.package.parent / folder).glob("*.so*")):
-            if _elf.is_elf(file):
-                found[_elf.read(file).soname or file.name] = file
+            if elf.is_elf(file):
+                found[elf.read_elf(file).soname or file.name] = file
                 found.setdefault(file.name, file)
     return found
 
@@ -126,13 +126,15 @@ def _collect(opened: set[str], wheel: dict[str, Path], tools: Toolchain, to: Pat
     seen, waiting = {PROGRAM}, [PROGRAM]
     while waiting:
         asking = waiting.pop()
-        needed = {*_elf.read(to / asking).needed, *(opened if asking == PROGRAM else ())}
+        needed = {*elf.read_elf(to / asking).needed, *(opened if asking == PROGRAM else ())}
+        replaced = [n for n in needed - seen if n not in wheel and n.startswith(_STAND_INS)]
+        symbols = elf.read_needed_symbols(to / asking) if replaced else {}
         for name in needed - seen:
             seen.add(name)
             if name not in wheel:
                 own.add(name)
-            if name not in wheel and name.startswith(_STAND_INS):
-                _stand_in(name, _elf.read(to / asking).wanted.get(name, {}), tools, to)
+            if name in replaced:
+                _stand_in(name, symbols.get(name, {}), tools, to)
             else:
                 shutil.copyfile(_origin(name, asking, wheel, tools), to / name)
             waiting.append(name)
@@ -183,7 +185,7 @@ def _function(symbol: str) -> str:
 
 
 def _part(file: Path, own: bool) -> Part:
-    found = _elf.read(file)
+    found = elf.read_elf(file)
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
     return Part(file.name, file.stat().st_size, digest, found.alignment, found.glibc, own)

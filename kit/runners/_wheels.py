@@ -14,41 +14,13 @@ from pathlib import Path
 
 from kit import files, wheels
 from kit.errors import MissingTool, OutputError
+from kit.runners import _backends
 from kit.runners._toolchain import Abi
 from kit.wheels import Pin, Say
 
-__all__ = ["PINS", "Pin", "Say", "Source", "fetch", "source"]
+__all__ = ["Pin", "Say", "Source", "fetch", "source"]
 
 _WANTED = (".so", ".h", ".hpp")
-
-_ARM, _X86 = "manylinux_2_28_aarch64", "manylinux_2_28_x86_64"
-# torch 2.8.0: later wheels for Arm are built for CUDA and take 450 MB instead of 100.
-PINS = {
-    ("arm64-v8a", "executorch"): Pin(
-        *("executorch", "1.5.1", _ARM),
-        "8ee02348a3ea80ddf770822911ebf78da616b73afce0fbaaa79f23311c88c66a",
-    ),
-    ("arm64-v8a", "onnx"): Pin(
-        *("onnxruntime", "1.32.0", _ARM),
-        "2303372a85299b6757b0e11e1cbf13e410ddf7e10c37f4b37e99d1c90e7daf7c",
-    ),
-    ("arm64-v8a", "lite"): Pin(
-        *("torch", "2.8.0", _ARM),
-        "220a06fd7af8b653c35d359dfe1aaf32f65aa85befa342629f716acb134b9710",
-    ),
-    ("x86_64", "executorch"): Pin(
-        *("executorch", "1.5.1", _X86),
-        "274c28c2fe2b76acb03f9fa381537425c40e0098dcf886baf6d97a1a55ffe300",
-    ),
-    ("x86_64", "onnx"): Pin(
-        *("onnxruntime", "1.32.0", _X86),
-        "5a34fc4dfeb5a7b4a74c95dcba1e773d722abda720b474edf1b0c419dc6d163d",
-    ),
-    ("x86_64", "lite"): Pin(
-        *("torch", "2.14.1", _X86),
-        "305a61f61f35f128579f299c5bd33d475f6a01c6307336139632e30856c4854d",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -76,7 +48,7 @@ def source(abi: Abi, format: str) -> Source:
     Raises:
         MissingTool: the machine's own runtime is not installed.
     """
-    pin = PINS[abi.name, format]
+    pin = _backends.backend(format).pins[abi.name]
     if not abi.native:
         return Source(pin, pin.version, None)
     spec = importlib.util.find_spec(pin.package)

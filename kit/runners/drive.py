@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -73,8 +74,10 @@ def _import_path(runner: Sequence[str]) -> dict[str, str]:
     if runner is not PYTHON:
         return {}
     root = str(Path(__file__).parents[2])
-    # Site-packages would come before the standard library, and are found anyway.
-    return {} if root.endswith("-packages") else {"PYTHONPATH": root}
+    if root.endswith("-packages"):
+        return {}  # they would come before the standard library, and are found anyway
+    inherited = os.environ.get("PYTHONPATH", "")  # where plug-ins may be
+    return {"PYTHONPATH": os.pathsep.join([root, inherited] if inherited else [root])}
 
 
 def _follow(job: Job, request: Request, silence: float) -> tuple[Transcript, int]:

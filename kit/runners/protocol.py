@@ -183,11 +183,11 @@ class Out(_Event):
 
 
 class Profile(_Event):
-    """The times of single operators were written; `kit.runners.profile` reads each kind."""
+    """The times of single operators were written; the format's `Profiler` reads its kind."""
 
     event: Literal["profile"] = "profile"
     path: str
-    kind: Literal["etdump", "onnxruntime", "torch"]
+    kind: _Word
 
 
 class End(_Event):

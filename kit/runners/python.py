@@ -20,7 +20,6 @@ from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -31,7 +30,8 @@ from kit import formats
 from kit.devices._hostinfo import read_text, status_bytes
 from kit.devices.local import PARENT
 from kit.errors import KitError
-from kit.runners import _affinity, _python_profile
+from kit.formats.interface import Format, Profiler, Session
+from kit.runners import _affinity, profile
 from kit.runners import protocol as say
 from kit.runners.protocol import Exit, Request
 
@@ -117,14 +117,14 @@ def _measure(request: Request, line: _Line) -> None:
         with _stage(Exit.AFFINITY):
             _affinity.use(request.cpus)
     with _stage(Exit.LOAD):
-        module = formats.get(request.format)
+        format_ = formats.get_format(request.format)
     with _stage(Exit.PROFILE):
-        kind = _python_profile.kind(request.format) if request.profile else None
-    _start(module, request, line)
+        profiler = profile.find_python_profiler(request.format) if request.profile else None
+    _start(format_, request, line)
     base = _forget_peak()
     with _stage(Exit.LOAD):
         began = _clock()
-        session = _load(module, request)
+        session = _load(format_, profiler, request)
         line.say(say.Load(ns=_clock() - began))
     with _stage(Exit.INPUT):
         inputs = _inputs(request)
@@ -132,7 +132,7 @@ def _measure(request: Request, line: _Line) -> None:
     with _stage(Exit.RUN):
         _warm_up(call, request, line)
     with _stage(Exit.PROFILE):
-        finish = _python_profile.begin(request.format, session) if kind else None
+        finish = None if profiler is None else profiler.start(session)
     with _stage(Exit.RUN):
         count, cpu, answer = _sample(call, request, line)
     if finish is not None:
@@ -148,23 +148,21 @@ def _measure(request: Request, line: _Line) -> None:
     with _stage(Exit.OUTPUT):
         Path(request.out).write_bytes(b"".join(a.astype("<f4").tobytes() for a in answers))
     line.say(say.Out(path=request.out))
-    if kind is not None:
-        line.say(say.Profile(path=request.profile, kind=kind))
+    if profiler is not None:
+        line.say(say.Profile(path=request.profile, kind=profiler.kind))
     line.say(say.End(count=count, cpu_ns=cpu))
 
 
-def _start(module: ModuleType, request: Request, line: _Line) -> None:
+def _start(format_: Format, request: Request, line: _Line) -> None:
     """Make the runtime ready, and say what runs here."""
     with _stage(Exit.LOAD):
-        runtime = module.INFO.runtime if hasattr(module, "INFO") else "torch"
-        obeyed = module.prepare(request.threads)
-        if hasattr(module, "check"):
-            module.check(Path(request.model))
+        obeyed = format_.prepare(request.threads)
+        format_.check(Path(request.model))
         versions = {
             "kit": kit.__version__,
             "runner": "python",
             "python": platform.python_version(),
-            runtime: module.version(),
+            format_.runtime: format_.read_version(),
         }
     line.say(
         say.Start(
@@ -180,10 +178,11 @@ def _start(module: ModuleType, request: Request, line: _Line) -> None:
     )
 
 
-def _load(module: ModuleType, request: Request) -> Any:
-    if request.profile and request.format == "onnx":
-        return module.load(Path(request.model), request.threads, profile=Path(request.profile))
-    return module.load(Path(request.model), request.threads)
+def _load(format_: Format, profiler: Profiler | None, request: Request) -> Session:
+    model = Path(request.model)
+    if profiler is not None:
+        return profiler.load(model, request.threads, Path(request.profile))
+    return format_.load(model, request.threads)
 
 
 def _inputs(request: Request) -> NDArray[np.float32]:

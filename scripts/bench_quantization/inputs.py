@@ -158,9 +158,8 @@ def _float_answers(program: Path, images: Array) -> Array:
     import torch
 
     from kit import formats
-    from kit.bundle import REFERENCE
 
-    module = formats.get(REFERENCE).module(program)
+    module = formats.get_reference().read_model(program)
     with torch.inference_mode():
         parts = [
             module(torch.from_numpy(np.array(images[i : i + CHUNK]))).numpy()

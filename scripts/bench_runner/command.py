@@ -64,7 +64,8 @@ def add_options(parser: argparse.ArgumentParser, model: Model, quantize: Quantiz
     add("--resolution", type=int, default=96, help="default 96")
     add("--turns", type=int, default=10, help="default 10: so many pairs of processes")
     add("--samples", type=int, default=300, help="of each process; default 300")
-    add("--format", default=",".join(native.FORMATS), help=f"default {','.join(native.FORMATS)}")
+    names = ",".join(native.list_formats())
+    add("--format", default=names, help=f"default {names}")
     parser.set_defaults(run=lambda arguments: run(arguments, model, quantize))
 
 
@@ -95,9 +96,9 @@ def prepare(
     folder: Path,
 ) -> Request:
     """Write the int8 model of a format, and return what both programs shall do with it."""
-    member = formats.get(runner.format)
-    file = folder / f"model{member.INFO.suffix}"
-    member.export(quantize(member.INFO.flow, model, images), images[:1], file)
+    member = formats.get_format(runner.format)
+    file = folder / f"model{member.suffix}"
+    member.export(quantize(member.flow, model, images), images[:1], file)
     (folder / "input.bin").write_bytes(images[:1].numpy().astype("<f4").tobytes())
     return Request(
         format=runner.format,

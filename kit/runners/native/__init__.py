@@ -22,12 +22,12 @@ import kit
 from kit import files
 from kit.errors import BuildError, OutputError
 from kit.files import read
-from kit.runners import _assemble, _backends, _elf, _toolchain, _wheels, protocol
+from kit.runners import _assemble, _backends, _toolchain, _wheels, elf, protocol
 
-__all__ = ["ABIS", "FORMATS", "RunnerSet", "build", "compile_program", "find", "listed"]
+__all__ = ["ABIS", "RunnerSet", "build", "compile_program", "find", "list_formats", "listed"]
 
 ABIS = tuple(_toolchain.ABIS)
-FORMATS = tuple(_backends.BACKENDS)
+list_formats = _backends.list_formats
 RECORD = "runner.json"
 KEEP = 3  # runners of an ABI and a format; the ones built longest ago go first
 
@@ -239,15 +239,18 @@ def _root() -> Path:
 
 
 def _folder(abi: _toolchain.Abi, format: str, source: _wheels.Source) -> Path:
-    return _root() / abi.name / f"{format}-{_key(source)}"
+    return _root() / abi.name / f"{format}-{_key(format, source)}"
 
 
-def _key(source: _wheels.Source) -> str:
+def _key(format: str, source: _wheels.Source) -> str:
     """Return a hash of all that shapes a runner: sources, how they are built, the runtime."""
     digest = hashlib.sha256(f"{kit.__version__}\n{protocol.VERSION}\n{source.key}".encode())
-    ours = (_assemble, _backends, _elf, _toolchain, _wheels)
+    ours = (_assemble, _backends, elf, _toolchain, _wheels)
     sources = [Path(module.__file__ or "") for module in ours]
-    for file in sorted([*sources, *_backends.SOURCES.glob("*.[ch]*")]):
+    own = _backends.backend(format).source.parent.glob("*.[ch]*")
+    flags = _backends.backend(format)
+    digest.update(repr((flags.includes, flags.libraries, flags.flags, flags.opened)).encode())
+    for file in sorted([*sources, *own, *_backends.SOURCES.glob("*.[ch]*")]):
         digest.update(f"\n{file.name}\n".encode() + file.read_bytes())
     return digest.hexdigest()[:16]
 

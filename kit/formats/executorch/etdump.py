@@ -1,6 +1,6 @@
 """Operators of an ETDump, read in a process of its own with limits: the file is a device's.
 
-    python -m kit.runners._etdump FILE SAMPLES MEMORY_BYTES FILE_BYTES
+    python -m kit.formats.executorch.etdump FILE SAMPLES MEMORY_BYTES FILE_BYTES
 
 prints a JSON list of [name, calls, nanoseconds]. ExecuTorch turns the file into JSON with its
 `flatc`, which writes a part that many places refer to as often as they do.
@@ -22,7 +22,7 @@ from pathlib import Path
 from kit import files
 
 _ANSWER_BYTES = 16 << 20
-_COMMAND = (sys.executable, "-P", "-m", "kit.runners._etdump")
+_COMMAND = (sys.executable, "-P", "-m", "kit.formats.executorch.etdump")
 # What ExecuTorch records around operators; they contain the operators' own times.
 _FRAMES = {"DELEGATE_CALL", "OPERATOR_CALL", "Method::execute", "Method::init"}
 

@@ -1,4 +1,4 @@
-// ONNX Runtime through its C interface; settings are those of kit/formats/onnx.py.
+// ONNX Runtime through its C interface; settings are those of kit/formats/onnx/session.py.
 #include <dlfcn.h>
 
 #include <cstdio>
@@ -13,7 +13,7 @@ namespace kit {
 namespace {
 
 // On x86 without VNNI ONNX Runtime's kernels for u8 x s8 saturate, and say nothing. See
-// kit/formats/_onnx_saturation.py, which also has the reason not to set the option elsewhere.
+// kit/formats/onnx/saturation.py, which also has the reason not to set the option elsewhere.
 bool saturates() {
 #if defined(__x86_64__)
   return !__builtin_cpu_supports("avx512vnni") && !__builtin_cpu_supports("avxvnni");

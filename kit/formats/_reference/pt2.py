@@ -2,7 +2,7 @@
 
 It is a `torch.export` archive. torch's own reader unpickles parts of one and evaluates
 expressions in it; here only its JSON and the raw bytes of its tensors are read, and become a
-`kit.formats._aten` graph, which refuses whatever is no operator on tensors.
+`kit.formats._reference.aten` graph, which refuses whatever is no operator on tensors.
 
 Source: torch/_export/serde/schema.py, schema version 8
 """
@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import BundleError
-from kit.formats import _aten
-from kit.formats._aten import Call, Graph, Ref
+from kit.formats._reference import aten
+from kit.formats._reference.aten import Call, Graph, Ref
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +37,7 @@ _AS_KEYWORD = 2
 _OPERATORS = {"torch.ops.": "", "_operator.": "operator."}
 
 
-def load(path: Path) -> _aten.Model:
+def load(path: Path) -> aten.Model:
     """Read a model.
 
     Raises:
@@ -55,7 +55,7 @@ def load(path: Path) -> _aten.Model:
         ) from exc
 
 
-def _model(archive: zipfile.ZipFile) -> _aten.Model:
+def _model(archive: zipfile.ZipFile) -> aten.Model:
     (member,) = [name for name in archive.namelist() if name.endswith("/models/model.json")]
     root = member.removesuffix("models/model.json")
     model = _read_json(archive, member)
@@ -82,7 +82,7 @@ def _model(archive: zipfile.ZipFile) -> _aten.Model:
         if "user_output" in spec
     )
     calls = tuple(call for node in module["graph"]["nodes"] for call in _calls(node))
-    return _aten.checked(Graph(tuple(inputs), outputs, calls), named)
+    return aten.checked(Graph(tuple(inputs), outputs, calls), named)
 
 
 def _read_json(archive: zipfile.ZipFile, name: str) -> Any:

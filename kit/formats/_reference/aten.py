@@ -23,6 +23,7 @@ import functools
 import json
 import math
 import operator
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,11 @@ class Model:
         self._steps = [
             (_function(call), call, unused.get(index, ())) for index, call in enumerate(graph.calls)
         ]
+
+    def count_operators(self) -> dict[str, int]:
+        """Return how often each operator is called."""
+        counts = Counter(call.op for call in self._graph.calls)
+        return dict(sorted(counts.items()))
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """Return the first output.

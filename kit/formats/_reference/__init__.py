@@ -1,0 +1,87 @@
+"""The float PyTorch model of a bundle, run eagerly; its file holds data only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kit.bundle import REFERENCE, REFERENCE_FILE
+from kit.formats.interface import Description, Format, Session, Thresholds
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from kit.formats._reference.aten import Model
+
+
+class Reference(Format):
+    """Operators and weights of a float model, which has a free batch dimension."""
+
+    name = REFERENCE
+    suffix = ".safetensors"
+    summary = "the float model, run by eager PyTorch"
+    flow = "torch-ao"
+    runtime = "torch"
+    packages = ("torch",)
+    exact = True
+    thresholds = Thresholds(agreement=1.0, sqnr_db=60.0)
+
+    @property
+    def file_name(self) -> str:
+        """Return the name of the file in a bundle."""
+        return REFERENCE_FILE
+
+    def export(self, model: nn.Module, example: Tensor, path: Path) -> None:
+        """Write a float model with a free batch dimension.
+
+        Raises:
+            BuildError: it has something that cannot be written as data.
+        """
+        import torch
+
+        from kit.formats._reference import aten
+
+        batch = torch.export.Dim("batch", min=1)
+        two = example.repeat(2, 1, 1, 1)  # a batch of one would be specialized
+        program = torch.export.export(model, (two,), dynamic_shapes=({0: batch},))
+        if any(node.op == "get_attr" for node in program.graph.nodes):
+            # A block such as `with torch.no_grad()` is a graph of its own; this inlines it.
+            program = program.run_decompositions({})
+        aten.save(*aten.from_program(program), path)
+
+    def describe(self, path: Path) -> Description:
+        """Count the operators of the model."""
+        model = self.read_model(path)
+        return Description(format_version="ATen operators", operators=model.count_operators())
+
+    def read_model(self, path: Path) -> Model:
+        """Return the model, which takes [N, 3, H, W] and gives [N, classes].
+
+        Raises:
+            BundleError: the file does not hold a float model.
+        """
+        from kit.formats._reference import aten, pt2
+
+        return pt2.load(path) if path.suffix == ".pt2" else aten.load(path)
+
+    def load(self, path: Path, threads: int) -> Session:
+        """Load the model; `threads` sets torch's intra-op threads of this process."""
+        from kit.formats.torch_session import TorchSession, prepare_torch
+
+        prepare_torch(threads)
+        return TorchSession(self.read_model(path))
+
+    def read_version(self) -> str:
+        """Return the version of torch."""
+        from kit.formats.torch_session import read_version
+
+        return read_version()
+
+    def prepare(self, threads: int) -> int:
+        """Import torch and set the intra-op threads of this process."""
+        from kit.formats.torch_session import prepare_torch
+
+        return prepare_torch(threads)
+
+
+FORMAT = Reference()

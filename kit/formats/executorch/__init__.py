@@ -1,0 +1,95 @@
+"""ExecuTorch (`.pte`), delegated to XNNPACK.
+
+https://docs.pytorch.org/executorch/stable/backends-xnnpack.html
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kit.formats.executorch.native import BACKEND
+from kit.formats.executorch.profile import EtdumpProfiler
+from kit.formats.interface import (
+    AndroidRuntime,
+    Description,
+    Format,
+    MavenArtifact,
+    Session,
+    Thresholds,
+    VersionRange,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.fx import GraphModule
+
+
+class ExecuTorch(Format):
+    """One program with the method ``forward``."""
+
+    name = "executorch"
+    suffix = ".pte"
+    summary = "ExecuTorch, delegated to XNNPACK"
+    flow = "pt2e-s8"
+    runtime = "executorch"
+    packages = ("executorch",)
+    exact = False
+    thresholds = Thresholds(agreement=0.75, sqnr_db=12.0)
+    lowering_cost = 2.0
+    # The schema of ExecuTorch's programs since 0.1.
+    reads = VersionRange(r"(ET\d+)", frozenset({"ET12"}), "ET12")
+    native = BACKEND
+    android = AndroidRuntime(
+        MavenArtifact("org.pytorch", "executorch-android", "1.5.1", "aar"),
+        marker="org/pytorch/executorch/Module.class",
+        beside=(
+            MavenArtifact("com.facebook.fbjni", "fbjni", "0.7.0", "aar"),
+            MavenArtifact("com.facebook.soloader", "nativeloader", "0.10.5"),
+            # Its classes are Kotlin's, compiled by 1.9.23; R8 asks for what Kotlin's own name.
+            MavenArtifact("org.jetbrains.kotlin", "kotlin-stdlib", "1.9.23"),
+            MavenArtifact("org.jetbrains", "annotations", "13.0"),
+        ),
+        exclusive="fbjni",
+        preference=0,
+    )
+    profiler = EtdumpProfiler()
+
+    def export(self, model: GraphModule, example: Tensor, path: Path) -> None:
+        """Lower a model to XNNPACK and write the program."""
+        from kit.formats.executorch.export import export_model
+
+        export_model(model, example, path)
+
+    def describe(self, path: Path) -> Description:
+        """Read the version, the operators and what is delegated."""
+        from kit.formats.executorch.describe import describe_file
+
+        return describe_file(path)
+
+    def load(self, path: Path, threads: int) -> Session:
+        """Load the program, to run on `threads` threads of this process."""
+        from kit.formats.executorch.session import load_session
+
+        return load_session(path, threads)
+
+    def read_version(self) -> str:
+        """Return the version of ExecuTorch."""
+        from kit.formats.executorch.session import read_version
+
+        return read_version()
+
+    def prepare(self, threads: int) -> int:
+        """Import the runtime and set the size of its thread pool."""
+        from kit.formats.executorch.session import prepare_runtime
+
+        return prepare_runtime(threads)
+
+    def check(self, path: Path) -> None:
+        """Read the file through: a damaged one would end this process in the runtime."""
+        from kit.formats.executorch.session import check_file
+
+        check_file(path)
+
+
+FORMAT = ExecuTorch()

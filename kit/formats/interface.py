@@ -1,0 +1,298 @@
+"""What a format is: `Format`, and the parts of it that are optional.
+
+`tests/test_formats.py` checks every registered format against this interface.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.wheels import Pin
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.fx import GraphModule
+
+Array = NDArray[np.float32]
+
+# How a quantized graph is represented before it is lowered; see `kit.quantize`.
+#   torch-ao  quantized modules of torch.ao, run by the qnnpack engine
+#   pt2e-s8   an exported program with int8 activations between Q/DQ pairs
+#   pt2e-u8   the same with uint8 activations
+Flow = Literal["torch-ao", "pt2e-s8", "pt2e-u8"]
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Minimum agreement of a healthy artifact with its own graph, and minimum SQNR in dB.
+
+    A single value that is rounded the other way in the first layer of an int8 MobileNet changes
+    the answer by as much as all of its quantization noise (18 dB). So runtimes whose arithmetic
+    is right differ from the graph, and from each other, by about that much.
+    """
+
+    agreement: float
+    sqnr_db: float
+
+
+@dataclass(frozen=True)
+class Description:
+    """What can be read off a model file; see `kit.manifest.Artifact`."""
+
+    format_version: str
+    operators: dict[str, int]
+    delegates: dict[str, int] = field(default_factory=dict)
+    not_delegated: dict[str, int] = field(default_factory=dict)
+    computed_in_float: dict[str, int] = field(default_factory=dict)
+
+
+class Session(Protocol):
+    """A loaded model with a batch of one."""
+
+    def bind(self, image: Array) -> Callable[[], Any]:
+        """Return a call that runs one inference on `image` [1, 3, H, W].
+
+        Everything that is not inference (conversion, checks) happens here, so that
+        timing the call times the runtime.
+        """
+
+    def numpy(self, output: Any) -> Array:
+        """Return the logits [1, classes] of what the call returned."""
+
+
+@dataclass(frozen=True)
+class VersionRange:
+    """The versions of a file that a runtime reads.
+
+    Attributes:
+        pattern: regular expression whose first group is the version in
+            `Description.format_version`.
+        versions: that are read.
+        text: the same for people.
+    """
+
+    pattern: str
+    versions: frozenset[str]
+    text: str
+
+    def includes(self, format_version: str) -> bool:
+        """Return whether a file's version is read; True where the file does not say it."""
+        match = re.match(self.pattern, format_version)
+        return match is None or match[1] in self.versions
+
+
+@dataclass(frozen=True)
+class NativeBackend:
+    """How the native runner of a format is compiled, and where its libraries come from.
+
+    Attributes:
+        source: the C++ file that implements `Backend` of `kit/runners/native/runner.h`.
+        pins: wheel of the runtime's libraries, by ABI.
+        includes: folders of headers, below the package.
+        folders: folders of libraries, below the package's parent.
+        libraries: to link, by their sonames.
+        flags: that its headers must be compiled with.
+        opened: libraries that the program loads with dlopen(3), so that it can check first
+            whether they run here.
+    """
+
+    source: Path
+    pins: Mapping[str, Pin]
+    includes: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    opened: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class MavenArtifact:
+    """A file that Maven resolves."""
+
+    group: str
+    name: str
+    version: str
+    kind: str = "jar"
+
+    @property
+    def coordinates(self) -> str:
+        """Return ``group:name:version:kind``."""
+        return f"{self.group}:{self.name}:{self.version}:{self.kind}"
+
+    @property
+    def file(self) -> str:
+        """Return the name that Maven gives the file."""
+        return f"{self.name}-{self.version}.{self.kind}"
+
+
+@dataclass(frozen=True)
+class AndroidRuntime:
+    """What runs a format inside an app; its Java class is in ``android_app/src/FORMAT``.
+
+    Attributes:
+        aar: the runtime itself.
+        beside: what its classes need in addition, which an AAR does not contain.
+        marker: a class that only this runtime has, by which an archive is recognized.
+        versions: of the model file's container that it reads, minimum and maximum; None where
+            they are not known.
+        exclusive: library that it brings in a version of its own; an app holds one runtime
+            of those that name the same. Empty where it shares nothing.
+        preference: of runtimes that exclude each other, the one with the lowest is packed.
+    """
+
+    aar: MavenArtifact
+    marker: str
+    beside: tuple[MavenArtifact, ...] = ()
+    versions: tuple[int, int] | None = None
+    exclusive: str = ""
+    preference: int = 0
+
+
+@dataclass(frozen=True)
+class OperatorTime:
+    """Time of one operator in a profile.
+
+    Attributes:
+        name: of this operator in the model, as the runtime calls it.
+        type: what it computes.
+        calls: inferences that are in it.
+        ns: nanoseconds of all calls.
+    """
+
+    name: str
+    type: str
+    calls: int
+    ns: float
+
+
+class Profiler(ABC):
+    """Times of single operators: how files are written by Python's runner, and read."""
+
+    kind: ClassVar[str]  # of the files, in the protocol of runners
+    in_python: ClassVar[bool] = True  # whether the runtime's Python package can write them
+
+    def load(self, path: Path, threads: int, target: Path) -> Session:
+        """Load a model whose inferences will be recorded."""
+        raise NotImplementedError(self.kind)
+
+    def start(self, session: Session) -> Callable[[Path], None]:
+        """Begin to record; the function that is returned ends it and writes a file."""
+        raise NotImplementedError(self.kind)
+
+    @abstractmethod
+    def read(self, path: Path, samples: int) -> list[OperatorTime]:
+        """Read a file; the last `samples` calls of each operator count.
+
+        Raises:
+            ValueError: the file cannot be read.
+        """
+
+
+class Format(ABC):
+    """A file format and the runtime that runs it.
+
+    Attributes:
+        name: of the format; that of its folder or entry point.
+        suffix: of the model file, with the dot; no two formats share one.
+        summary: for `kit list`.
+        flow: the representation of a quantized model that `export` takes.
+        runtime: name of the distribution that runs the file here.
+        packages: distributions whose versions shape the file, for the build cache.
+        exact: the runtime gives the graph's own answers bit for bit.
+        thresholds: of the runtime against the graph that was lowered.
+        lowering_cost: how long `export` takes compared with other formats; the longest
+            start first.
+        reads: versions of the file that the runtime reads; None for all.
+        native: of the native runner; a format without one is run by Python's.
+        android: of the app; a format without one is not offered by the app.
+        profiler: None where operators cannot be timed.
+    """
+
+    name: ClassVar[str]
+    suffix: ClassVar[str]
+    summary: ClassVar[str]
+    flow: ClassVar[Flow]
+    runtime: ClassVar[str]
+    packages: ClassVar[tuple[str, ...]]
+    exact: ClassVar[bool]
+    thresholds: ClassVar[Thresholds]
+    lowering_cost: ClassVar[float] = 1.0
+    reads: ClassVar[VersionRange | None] = None
+    native: ClassVar[NativeBackend | None] = None
+    android: ClassVar[AndroidRuntime | None] = None
+    profiler: ClassVar[Profiler | None] = None
+
+    @property
+    def file_name(self) -> str:
+        """Return the name of the model file in a bundle."""
+        return f"model{self.suffix}"
+
+    @abstractmethod
+    def export(self, model: GraphModule, example: Tensor, path: Path) -> None:
+        """Write a model file.
+
+        Args:
+            model: float, or quantized in the representation `flow`.
+            example: input [1, 3, H, W].
+            path: of the file.
+
+        Raises:
+            BuildError: the model has something that the format cannot express.
+        """
+
+    @abstractmethod
+    def describe(self, path: Path) -> Description:
+        """Return what can be read off a model file.
+
+        Raises:
+            BundleError: it is not a file of this format, or it is damaged.
+        """
+
+    @abstractmethod
+    def load(self, path: Path, threads: int) -> Session:
+        """Load a model file, to run on `threads` threads of this process.
+
+        Raises:
+            BundleError: the runtime refuses the file.
+            RunError: the runtime cannot use that many threads.
+        """
+
+    def load_float(self, path: Path, threads: int) -> Session | None:
+        """Load a file to compute its Q/DQ nodes in float, free of fused kernels.
+
+        None where the runtime cannot do that.
+        """
+        return None
+
+    @abstractmethod
+    def read_version(self) -> str:
+        """Return the version of the runtime that `load` uses."""
+
+    def prepare(self, threads: int) -> int | None:
+        """Import the runtime and set its threads, before any clock runs.
+
+        Returns:
+            How many threads the runtime reports; None if it cannot be asked.
+        """
+        return None
+
+    def check(self, path: Path) -> None:  # noqa: B027 - formats need not override it
+        """Check a file once, as `load` would; runners call it before their clock starts.
+
+        Raises:
+            BundleError: the file is damaged.
+        """
+
+
+def predict(session: Session, images: Array) -> Array:
+    """Return the logits [N, classes] of images [N, 3, H, W], one inference each."""
+    rows = [session.numpy(session.bind(images[i : i + 1])()) for i in range(len(images))]
+    return np.concatenate(rows)

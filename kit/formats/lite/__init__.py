@@ -1,0 +1,98 @@
+"""PyTorch Lite Interpreter (`.ptl`): TorchScript bytecode, run by qnnpack kernels.
+
+https://docs.pytorch.org/mobile/home/ - deprecated upstream, still in many apps.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kit.formats.interface import (
+    AndroidRuntime,
+    Description,
+    Format,
+    MavenArtifact,
+    Session,
+    Thresholds,
+    VersionRange,
+)
+from kit.formats.lite.native import BACKEND
+from kit.formats.torch_profile import TorchProfiler
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.fx import GraphModule
+
+# The versions of the bytecode that torch 1.12 to 2.14 read; newer torch writes 8.
+# https://github.com/pytorch/pytorch, caffe2/serialize/versions.h, and for Android
+# kMinSupportedBytecodeVersion and kMaxSupportedBytecodeVersion in libpytorch_jni_lite.so.
+_BYTECODES = (4, 9)
+
+
+def _load(path: Path, threads: int) -> Session:
+    from kit.formats.lite.session import load_session
+
+    return load_session(path, threads)
+
+
+class Lite(Format):
+    """A traced and frozen module."""
+
+    name = "lite"
+    suffix = ".ptl"
+    summary = "PyTorch Lite Interpreter, qnnpack kernels"
+    flow = "torch-ao"
+    runtime = "torch"
+    packages = ("torch",)
+    exact = True
+    thresholds = Thresholds(agreement=1.0, sqnr_db=60.0)
+    reads = VersionRange(
+        r"bytecode (\d+)",
+        frozenset(str(number) for number in range(_BYTECODES[0], _BYTECODES[1] + 1)),
+        f"bytecode {_BYTECODES[0]} to {_BYTECODES[1]}",
+    )
+    native = BACKEND
+    android = AndroidRuntime(
+        MavenArtifact("org.pytorch", "pytorch_android_lite", "1.12.2", "aar"),
+        marker="org/pytorch/LiteModuleLoader.class",
+        beside=(
+            MavenArtifact("com.facebook.fbjni", "fbjni-java-only", "0.2.2"),
+            MavenArtifact("com.facebook.soloader", "nativeloader", "0.10.1"),
+        ),
+        versions=_BYTECODES,
+        exclusive="fbjni",
+        preference=1,
+    )
+    profiler = TorchProfiler(_load)
+
+    def export(self, model: GraphModule, example: Tensor, path: Path) -> None:
+        """Trace, freeze and save a model for the Lite Interpreter."""
+        from kit.formats.lite.export import export_model
+
+        export_model(model, example, path)
+
+    def describe(self, path: Path) -> Description:
+        """Read the bytecode version and the operators off the archive."""
+        from kit.formats.lite.describe import describe_file
+
+        return describe_file(path)
+
+    def load(self, path: Path, threads: int) -> Session:
+        """Load the file; `threads` sets torch's intra-op threads of this process."""
+        return _load(path, threads)
+
+    def read_version(self) -> str:
+        """Return the version of torch."""
+        from kit.formats.torch_session import read_version
+
+        return read_version()
+
+    def prepare(self, threads: int) -> int:
+        """Import torch and set the intra-op threads of this process."""
+        from kit.formats.torch_session import prepare_torch
+
+        return prepare_torch(threads)
+
+
+FORMAT = Lite()

@@ -1,0 +1,26 @@
+"""Writing of Lite Interpreter files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kit.formats.lite.session import use_qnnpack
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.fx import GraphModule
+
+
+def export_model(model: GraphModule, example: Tensor, path: Path) -> None:
+    """Trace, freeze and save a model for the Lite Interpreter.
+
+    `optimize_for_mobile` is left out on purpose: it needs XNNPACK, which the wheels of
+    torch are built without.
+    """
+    import torch
+
+    use_qnnpack()
+    with torch.inference_mode():
+        script = torch.jit.freeze(torch.jit.trace(model.eval(), example))
+    script._save_for_lite_interpreter(str(path))

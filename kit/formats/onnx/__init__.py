@@ -1,0 +1,82 @@
+"""ONNX, run by ONNX Runtime; quantized models use uint8 activations and int8 weights.
+
+https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kit.formats.interface import (
+    AndroidRuntime,
+    Description,
+    Format,
+    MavenArtifact,
+    Session,
+    Thresholds,
+)
+from kit.formats.onnx.native import BACKEND
+from kit.formats.onnx.profile import OrtProfiler
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.fx import GraphModule
+
+
+class Onnx(Format):
+    """One graph with its weights inside the file."""
+
+    name = "onnx"
+    suffix = ".onnx"
+    summary = "ONNX for ONNX Runtime, QDQ with uint8 activations"
+    flow = "pt2e-u8"
+    runtime = "onnxruntime"
+    packages = ("onnx", "onnxscript", "onnxruntime")
+    exact = False
+    thresholds = Thresholds(agreement=0.75, sqnr_db=12.0)
+    native = BACKEND
+    android = AndroidRuntime(
+        MavenArtifact("com.microsoft.onnxruntime", "onnxruntime-android", "1.32.0", "aar"),
+        marker="ai/onnxruntime/OrtEnvironment.class",
+    )
+    profiler = OrtProfiler()
+
+    def export(self, model: GraphModule, example: Tensor, path: Path) -> None:
+        """Write a model with torch's exporter."""
+        from kit.formats.onnx.export import export_model
+
+        export_model(model, example, path)
+
+    def describe(self, path: Path) -> Description:
+        """Read the opset, the operators and what ONNX Runtime computes in float."""
+        from kit.formats.onnx.describe import describe_file
+
+        return describe_file(path)
+
+    def load(self, path: Path, threads: int) -> Session:
+        """Open the file with `threads` intra-op threads that do not spin between runs."""
+        from kit.formats.onnx.session import load_session
+
+        return load_session(path, threads)
+
+    def load_float(self, path: Path, threads: int) -> Session:
+        """Open the file without ONNX Runtime's optimizer, which computes it node by node."""
+        from kit.formats.onnx.session import load_float_session
+
+        return load_float_session(path, threads)
+
+    def read_version(self) -> str:
+        """Return the version of ONNX Runtime."""
+        from kit.formats.onnx.session import read_version
+
+        return read_version()
+
+    def prepare(self, threads: int) -> None:
+        """Import ONNX Runtime and try its kernels; threads are set when a file is opened."""
+        from kit.formats.onnx.session import prepare_runtime
+
+        prepare_runtime()
+
+
+FORMAT = Onnx()

@@ -1,0 +1,69 @@
+"""What can be read off an ONNX file, and off the graph that ONNX Runtime makes of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from kit import files
+from kit.errors import BundleError
+from kit.formats.interface import Description
+from kit.formats.onnx.session import optimize_file
+
+# What ONNX Runtime's kernels for integers are called once it has fused a QDQ graph.
+_IN_INTEGERS = {
+    *("QLinearConv", "QGemm", "QLinearAdd", "QLinearMul", "QLinearGlobalAveragePool"),
+    *("QLinearAveragePool", "QLinearConcat", "QLinearLeakyRelu", "QLinearSigmoid"),
+    *("QLinearSoftmax", "QLinearMatMul", "MatMulInteger", "MatMulIntegerToFloat"),
+    *("DynamicQuantizeMatMul", "DynamicQuantizeLinear", "ConvInteger", "DynamicQuantizeLSTM"),
+}
+_MOVES = {
+    *("QuantizeLinear", "DequantizeLinear", "Transpose", "Reshape", "Flatten", "Squeeze"),
+    *(
+        "Unsqueeze",
+        "Concat",
+        "Slice",
+        "Cast",
+        "MaxPool",
+        "Identity",
+        "ReorderInput",
+        "ReorderOutput",
+    ),
+}
+
+
+def describe_file(path: Path) -> Description:
+    """Read the opset and the operators off the file.
+
+    Raises:
+        BundleError: it is not an ONNX file.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(path)
+    except DecodeError as exc:
+        raise BundleError(f"{path} is not an ONNX file: {exc}", "build it again") from exc
+    opsets = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
+    if not opsets or not model.graph.node:  # what an empty file is read as
+        raise BundleError(f"{path} is not an ONNX file: it has no operators", "build it again")
+    operators = Counter(node.op_type for node in model.graph.node)
+    quantized = bool({"QuantizeLinear", "DynamicQuantizeLinear"} & operators.keys())
+    return Description(
+        format_version=f"opset {opsets[0]}, IR {model.ir_version}",
+        operators=dict(sorted(operators.items())),
+        computed_in_float=_computed_in_float(path) if quantized else {},
+    )
+
+
+def _computed_in_float(path: Path) -> dict[str, int]:
+    """Return what ONNX Runtime computes in float, read off the graph that it runs."""
+    import onnx
+
+    with files.temporary_folder() as folder:
+        optimized = folder / "optimized.onnx"
+        optimize_file(path, optimized)
+        nodes = onnx.load(optimized).graph.node
+    counts = Counter(node.op_type for node in nodes)
+    return {k: n for k, n in sorted(counts.items()) if k not in _IN_INTEGERS | _MOVES}

@@ -1,0 +1,49 @@
+"""Times of single operators from ONNX Runtime's JSON trace."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from kit.formats.interface import OperatorTime, Profiler, Session
+
+
+class OrtProfiler(Profiler):
+    """ONNX Runtime records a session from its creation on, the warm-up included."""
+
+    kind = "onnxruntime"
+
+    def load(self, path: Path, threads: int, target: Path) -> Session:
+        """Load a session that records into a file beside `target`."""
+        from kit.formats.onnx.session import load_session
+
+        return load_session(path, threads, profile=target)
+
+    def start(self, session: Session) -> Callable[[Path], None]:
+        """Return what ends the recording; ONNX Runtime began it when it loaded the file."""
+        from kit.formats.onnx.session import OrtSession
+
+        recording = cast(OrtSession, session)
+        return lambda target: _move(recording.end_profile(), target)
+
+    def read(self, path: Path, samples: int) -> list[OperatorTime]:
+        """Read a trace; the last `samples` calls of each node count."""
+        events = json.loads(path.read_text(encoding="utf-8"))
+        nodes: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+        for event in events:
+            if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+                nodes[event["name"], event["args"]["node_index"]].append(event)
+        times = []
+        for (name, _), calls in nodes.items():
+            last = calls[-samples:]
+            total = sum(float(call["dur"]) for call in last) * 1e3  # from microseconds
+            kind = str(last[0]["args"]["op_name"])
+            times.append(OperatorTime(name.removesuffix("_kernel_time"), kind, len(last), total))
+        return times
+
+
+def _move(written: str, target: Path) -> None:
+    Path(written).replace(target)

@@ -1,0 +1,117 @@
+"""Sessions of ONNX Runtime."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kit.errors import BundleError
+from kit.formats.interface import Array
+from kit.formats.onnx import saturation
+
+
+def read_version() -> str:
+    """Return the version of ONNX Runtime."""
+    import onnxruntime
+
+    return str(onnxruntime.__version__)
+
+
+class OrtSession:
+    """A session of ONNX Runtime with one input."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._name = session.get_inputs()[0].name
+
+    def bind(self, image: Array) -> Callable[[], Any]:
+        """Return a call that runs one inference on `image` [1, 3, H, W]."""
+        feed, run = {self._name: image.copy()}, self._session.run
+        return lambda: run(None, feed)
+
+    def numpy(self, output: Any) -> Array:
+        """Return the logits [1, classes]."""
+        array: Array = output[0]
+        return array
+
+    def end_profile(self) -> str:
+        """Return the file that ONNX Runtime wrote, for a session loaded with `profile`."""
+        return str(self._session.end_profiling())
+
+
+def prepare_runtime() -> None:
+    """Import ONNX Runtime and try its kernels; threads are set when a file is opened."""
+    # Its wheels carry a usage reporter; this is the switch that stops it.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    saturation.saturates()
+
+
+def load_session(path: Path, threads: int, profile: Path | None = None) -> OrtSession:
+    """Open the file with `threads` intra-op threads that do not spin between runs.
+
+    With `profile`, ONNX Runtime records the time of each operator in a file beside it.
+
+    Raises:
+        BundleError: ONNX Runtime refuses the file.
+    """
+    return OrtSession(_session(path, threads, profile=profile))
+
+
+def load_float_session(path: Path, threads: int) -> OrtSession:
+    """Open the file to compute its QDQ graph in float, node by node.
+
+    Slow, and free of the kernels and fusions that differ between processors: what the file
+    means, whatever runs it.
+
+    Raises:
+        BundleError: ONNX Runtime refuses the file.
+    """
+    return OrtSession(_session(path, threads, optimize=False))
+
+
+def optimize_file(path: Path, target: Path) -> None:
+    """Write the graph that ONNX Runtime runs on this machine instead of a file's own.
+
+    Raises:
+        BundleError: ONNX Runtime refuses the file.
+    """
+    _session(path, threads=1, optimized=target)
+
+
+def _session(
+    path: Path,
+    threads: int,
+    optimized: Path | None = None,
+    profile: Path | None = None,
+    optimize: bool = True,
+) -> Any:
+    """Open a file; ONNX Runtime writes the graph that it made of it to `optimized`."""
+    prepare_runtime()
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 4  # errors are raised, and a file for this machine only is meant
+    if not optimize:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    elif saturation.saturates():
+        options.add_session_config_entry(*saturation.SETTING)
+    if optimized is not None:
+        options.optimized_model_filepath = str(optimized)
+    if profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = f"{profile}.part"  # it adds the time of day
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as exc:  # its error classes share no public base; the text is all there is
+        if saturation.REFUSAL in str(exc):
+            raise BundleError(
+                f"{path} cannot be run exactly on this processor, whose int8 kernels saturate: "
+                "an older kit made it",
+                "build it again, or use a processor with VNNI",
+            ) from exc
+        raise BundleError(f"ONNX Runtime cannot load {path}: {exc}", "build it again") from exc

@@ -1,0 +1,103 @@
+"""TorchScript (`.pt`): a traced and frozen module, run by torch's JIT with qnnpack kernels.
+
+https://docs.pytorch.org/docs/stable/jit.html - deprecated upstream in favour of torch.export,
+and what many C++ programs still load.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kit.errors import BundleError
+from kit.formats.interface import Description, Format, Session, Thresholds
+from kit.formats.torch_profile import TorchProfiler
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.fx import GraphModule
+    from torch.jit import ScriptModule
+
+_VERSION = re.compile(r"[^/]+/(?:\.data/)?version")
+
+
+def _load(path: Path, threads: int) -> Session:
+    from kit.formats.torch_session import TorchSession, prepare_torch
+
+    prepare_torch(threads)
+    return TorchSession(_read(path))
+
+
+def _read(path: Path) -> ScriptModule:
+    import torch
+
+    # Packed weights are made for one engine; it must be set before they are read.
+    torch.backends.quantized.engine = "qnnpack"
+    try:
+        module: ScriptModule = torch.jit.load(str(path), map_location="cpu")
+    except (RuntimeError, ValueError) as exc:
+        reason = str(exc).strip().splitlines()[0]
+        raise BundleError(f"{path} is not a TorchScript file: {reason}", "build it again") from exc
+    return module
+
+
+class TorchScript(Format):
+    """A module without Python code, parameters folded into constants."""
+
+    name = "torchscript"
+    suffix = ".pt"
+    summary = "TorchScript for torch and libtorch, qnnpack kernels"
+    flow = "torch-ao"
+    runtime = "torch"
+    packages = ("torch",)
+    exact = True
+    thresholds = Thresholds(agreement=1.0, sqnr_db=60.0)
+    profiler = TorchProfiler(_load)
+
+    def export(self, model: GraphModule, example: Tensor, path: Path) -> None:
+        """Trace, freeze and save a model."""
+        import torch
+
+        torch.backends.quantized.engine = "qnnpack"
+        with torch.inference_mode():
+            script = torch.jit.freeze(torch.jit.trace(model.eval(), example))
+        torch.jit.save(script, str(path))
+
+    def describe(self, path: Path) -> Description:
+        """Read the version of the archive and the operators of the inlined graph."""
+        nodes = _read(path).inlined_graph.nodes()
+        kinds = (node.kind() for node in nodes)
+        operators = Counter(kind for kind in kinds if not kind.startswith("prim::"))
+        return Description(
+            format_version=f"TorchScript {_read_version(path)}",
+            operators=dict(sorted(operators.items())),
+        )
+
+    def load(self, path: Path, threads: int) -> Session:
+        """Load the file; `threads` sets torch's intra-op threads of this process."""
+        return _load(path, threads)
+
+    def read_version(self) -> str:
+        """Return the version of torch."""
+        from kit.formats.torch_session import read_version
+
+        return read_version()
+
+    def prepare(self, threads: int) -> int:
+        """Import torch and set the intra-op threads of this process."""
+        from kit.formats.torch_session import prepare_torch
+
+        return prepare_torch(threads)
+
+
+def _read_version(path: Path) -> str:
+    """Return the version of the archive's operators, which it keeps as text."""
+    with zipfile.ZipFile(path) as archive:
+        name = next(name for name in archive.namelist() if _VERSION.fullmatch(name))
+        return archive.read(name).decode("ascii", errors="replace").strip()
+
+
+FORMAT = TorchScript()

@@ -1,0 +1,142 @@
+"""Registries: what can be named, from kit's own packages and from plug-ins.
+
+kit's own members are the sub-packages of one package; those of other distributions are entry
+points of a group (https://packaging.python.org/en/latest/specifications/entry-points/). Names
+are listed without importing anything, and getting a member imports that member only.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from kit.errors import PluginError, UnknownName
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Names:
+    """Names of the members of one kind.
+
+    Attributes:
+        kind: what a member is called in messages, such as ``format``.
+        package: below `kit`, whose sub-packages are kit's own members.
+    """
+
+    kind: str
+    package: str
+
+    @property
+    def group(self) -> str:
+        """Return the group of entry points that plug-ins use, such as ``kit.formats``."""
+        return f"kit.{self.package}"
+
+    def list_own(self) -> tuple[str, ...]:
+        """Return the sorted names of kit's own members."""
+        return _list_packages(self.package)
+
+    def list_all(self) -> tuple[str, ...]:
+        """Return the sorted names of all members.
+
+        Raises:
+            PluginError: a plug-in uses a name that is taken.
+        """
+        return tuple(sorted({*self.list_own(), *self.find_plugins()}))
+
+    def check(self, name: str) -> None:
+        """Raise unless there is a member of this name.
+
+        Raises:
+            UnknownName: there is none; near matches are named.
+            PluginError: a plug-in uses a name that is taken.
+        """
+        if name not in self.list_own() and name not in (known := self.list_all()):
+            raise UnknownName.among(self.kind, name, known)
+
+    def find_plugins(self) -> dict[str, EntryPoint]:
+        """Return the entry points of other distributions by name.
+
+        Raises:
+            PluginError: one uses a name that is taken.
+        """
+        points: dict[str, EntryPoint] = {}
+        for point in entry_points(group=self.group):
+            if point.name in points or point.name in self.list_own():
+                origin = _name_origin(point)
+                raise PluginError(
+                    f"{origin} provides a {self.kind} called {point.name!r}, a name that is taken",
+                    f"uninstall {origin}, or ask its author to rename it",
+                )
+            points[point.name] = point
+        return points
+
+
+@dataclass(frozen=True)
+class Registry(Names, Generic[T]):
+    """Members of one kind.
+
+    Attributes:
+        attribute: of kit's own sub-packages that holds the member.
+        type: of every member; it has an attribute ``name``.
+    """
+
+    attribute: str
+    type: type[T]
+
+    def get(self, name: str) -> T:
+        """Return a member.
+
+        Raises:
+            UnknownName: there is none of this name; near matches are named.
+            PluginError: a plug-in cannot be imported, or is not of the registry's type.
+        """
+        if name in self.list_own():
+            module = importlib.import_module(f"kit.{self.package}.{name}")
+            member: T = getattr(module, self.attribute)
+            return member
+        plugins = self.find_plugins()
+        if name not in plugins:
+            raise UnknownName.among(self.kind, name, self.list_all())
+        return self._load(plugins[name])
+
+    def find_distribution(self, name: str) -> str | None:
+        """Return the distribution that provides a member; None for kit's own."""
+        point = None if name in self.list_own() else self.find_plugins().get(name)
+        return None if point is None or point.dist is None else point.dist.name
+
+    def _load(self, point: EntryPoint) -> T:
+        origin = _name_origin(point)
+        try:
+            member = point.load()
+        except Exception as exc:  # code of others raises whatever it likes
+            raise PluginError(
+                f"the {self.kind} {point.name!r} of {origin} cannot be imported: "
+                f"{type(exc).__name__}: {exc}",
+                f"update or uninstall {origin}",
+            ) from exc
+        if not isinstance(member, self.type) or getattr(member, "name", None) != point.name:
+            raise PluginError(
+                f"the {self.kind} {point.name!r} of {origin} is {member!r}, not an instance of "
+                f"kit's {self.type.__name__} with that name",
+                f"update or uninstall {origin}",
+            )
+        return member
+
+
+FORMAT_NAMES = Names("format", "formats")
+
+
+@functools.cache
+def _list_packages(package: str) -> tuple[str, ...]:
+    folder = Path(__file__).parent / package
+    names = (file.parent.name for file in folder.glob("*/__init__.py"))
+    return tuple(sorted(name for name in names if not name.startswith("_")))
+
+
+def _name_origin(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.value

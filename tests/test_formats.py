@@ -1,0 +1,137 @@
+"""Every registered format keeps the contract of `kit.formats.interface`.
+
+The tests do not name formats: one that is added, by a folder or by a plug-in, is tested.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections import Counter
+from importlib.metadata import version
+
+import numpy as np
+import pytest
+from bundle_samples import draw_labelled
+from conftest import FAST
+
+import kit
+from kit import cache, formats
+from kit.bench.measure import measure_all
+from kit.bundle import REFERENCE
+from kit.errors import BundleError
+from kit.formats.interface import Format, predict
+from kit.report import write as report
+
+NAMES = formats.list_formats()
+EVERY = (*NAMES, REFERENCE)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Return an int8 bundle of an untrained network in every format."""
+    recipe = kit.make_recipe(
+        "mobilenet_v2",
+        weights="random",
+        width=0.35,
+        resolution=64,
+        formats=NAMES,
+        observer="percentile",
+        corrections="none",
+    )
+    return kit.build(recipe, tmp_path_factory.mktemp("formats") / "every", use_cache=False)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_it_is_what_the_registry_says(name):
+    format_ = formats.get_format(name)
+    assert isinstance(format_, Format)
+    assert format_.name == name
+    assert re.fullmatch(r"\.[a-z0-9]+", format_.suffix)
+    assert format_.summary
+    assert not format_.summary.endswith(".")
+    assert version(format_.runtime)
+    assert set(format_.packages) <= set(formats.list_packages([name] if name in NAMES else []))
+
+
+def test_no_two_files_of_a_bundle_have_one_name():
+    names = Counter(formats.get_format(name).file_name for name in EVERY)
+    assert names.most_common(1)[0][1] == 1
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_file_of_something_else_is_refused_in_one_sentence(name, tmp_path):
+    format_ = formats.get_format(name)
+    other = tmp_path / format_.file_name
+    for content in (b"", b"no model", bytes(range(256)) * 8):
+        other.write_bytes(content)
+        for use in (format_.describe, lambda path: format_.load(path, 1)):
+            with pytest.raises(BundleError) as caught:
+                use(other)
+            assert str(other) in caught.value.message
+            assert "\n" not in caught.value.message
+
+
+def test_naming_formats_imports_no_runtime():
+    code = (
+        "import sys; from kit import formats;"
+        "print([formats.get_format(n).summary for n in (*formats.list_formats(), 'reference')]);"
+        "assert not {'torch', 'onnx', 'onnxruntime', 'executorch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_built_file_computes_its_golden_answers(name, built):
+    artifact = built.manifest.artifact(name)
+    format_ = formats.get_format(name)
+    assert artifact.file == format_.file_name
+    assert artifact.runtime.name == format_.runtime
+    assert artifact.runtime.version == format_.read_version()
+    described = format_.describe(built.file(name))
+    assert described.operators == artifact.operators
+    assert sum(described.operators.values()) >= 10
+    assert format_.reads is None or format_.reads.includes(artifact.format_version)
+    inputs = np.load(built.path / "golden" / "input.npy")
+    answers = predict(format_.load(built.file(name), 1), inputs)
+    assert answers.dtype == np.float32
+    np.testing.assert_allclose(answers, np.load(built.path / "golden" / f"{name}.npy"), atol=1e-5)
+    in_float = format_.load_float(built.file(name), 1)
+    if in_float is not None:
+        assert predict(in_float, inputs).shape == answers.shape
+
+
+@pytest.mark.slow
+def test_the_reference_is_the_float_network(built):
+    answers = predict(
+        formats.get_reference().load(built.file(REFERENCE), 1),
+        np.load(built.path / "golden" / "input.npy"),
+    )
+    golden = np.load(built.path / "golden" / "reference.npy")
+    np.testing.assert_allclose(answers, golden, atol=1e-4)
+    assert (
+        formats.get_reference().describe(built.file(REFERENCE)).operators["aten.conv2d.default"]
+        > 30
+    )
+
+
+@pytest.mark.slow
+def test_every_format_is_measured_evaluated_and_reported(built, tmp_path):
+    (measured,) = measure_all([built], EVERY, FAST, runner="python")
+    assert {run.format for run in measured.runs} == set(EVERY)
+    scored = kit.evaluate(built, draw_labelled(tmp_path / "pictures"), limit=2)
+    assert {row.format for row in scored.rows} == set(EVERY)
+    text = report.write([measured, scored], tmp_path / "page").markdown.read_text()
+    for name in NAMES:
+        assert f"int8 {formats.get_format(name).suffix}" in text
+
+
+@pytest.mark.slow
+def test_the_cache_key_knows_what_shapes_the_files(built):
+    tools = cache.tool_versions(built.manifest.recipe)
+    assert built.manifest.tools == tools
+    for name in NAMES:
+        for package in formats.get_format(name).packages:
+            assert tools[package] == version(package)

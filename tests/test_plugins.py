@@ -1,0 +1,152 @@
+"""Formats of other packages: found by their entry points, and refused when they are broken."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from bundle_samples import draw_labelled
+
+from kit import formats
+from kit.errors import PluginError, UnknownName
+
+PAGE = Path(__file__).parents[1] / "docs" / "write-a-format.md"
+
+
+def wheel(folder: Path, module: str, code: str, points: str) -> Path:
+    """Write a wheel of one module with entry points."""
+    folder.mkdir(exist_ok=True)
+    file = folder / f"{module}-1.0-py3-none-any.whl"
+    info = f"{module}-1.0.dist-info"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(f"{module}.py", code)
+        name = module.replace("_", "-")
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        archive.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{info}/entry_points.txt", points)
+        archive.writestr(f"{info}/RECORD", "")
+    return file
+
+
+def block(language: str) -> str:
+    """Return the only code block of a language in the page."""
+    (_, rest) = PAGE.read_text(encoding="utf-8").split(f"```{language}\n")
+    return rest.split("```")[0]
+
+
+@pytest.mark.slow
+def test_the_format_of_the_page_goes_through_every_command(tmp_path):
+    """As its reader does it: install the package, then build, measure, evaluate, report."""
+    (line,) = [line for line in block("toml").splitlines() if line.startswith("jit = ")]
+    points = f"[kit.formats]\n{line.replace(chr(34), '')}\n"
+    file = wheel(tmp_path / "wheels", "kit_jit", block("python"), points)
+    site = tmp_path / "site"
+    install = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps"]
+    subprocess.run([*install, "--target", str(site), str(file)], check=True)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])]),
+    }
+
+    def kit(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "kit", *words],
+            capture_output=True,
+            text=True,
+            env=environment,
+            cwd=Path(__file__).parents[1],
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    bundle, results = str(tmp_path / "bundle"), tmp_path / "results"
+    assert json.loads(kit("list", "--json"))["formats"]["jit"].startswith("a traced module")
+    network = ["mobilenet_v2", "--weights", "random", "--width", "0.35", "--resolution", "64"]
+    quick = ["--observer", "percentile", "--corrections", "none", "--no-cache"]
+    kit("build", *network, *quick, "--format", "jit", "-o", bundle)
+    manifest = json.loads((tmp_path / "bundle" / "bundle.json").read_text())
+    (artifact,) = manifest["artifacts"]
+    assert (artifact["format"], artifact["file"]) == ("jit", "model.jit")
+    (graph,) = [one for one in artifact["parity"] if one["against"] == "quantized graph"]
+    assert graph["max_abs"] == 0.0
+    assert manifest["tools"]["kit-jit"] == "1.0"
+    measured = json.loads(kit("bench", bundle, "--quick", "--json", "-o", f"{results}/"))
+    assert [row["format"] for row in measured["results"]] == ["jit"]
+    draw_labelled(tmp_path / "pictures")
+    scored = kit("eval", bundle, "--images", str(tmp_path / "pictures"), "--json", "-o",
+                 f"{results}/eval.json")  # fmt: skip
+    assert [row["format"] for row in json.loads(scored)["results"]] == ["reference", "jit"]
+    kit("report", str(results), "-o", str(tmp_path / "page"))
+    assert "int8 .jit" in (tmp_path / "page" / "report.md").read_text()
+
+
+GOOD = "from kit.formats.lite import Lite\nclass Mine(Lite):\n    name = 'mine'\nFORMAT = Mine()\n"
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Install a module with one entry point into a folder on the path."""
+
+    def install(module: str, code: str, point: str) -> None:
+        with zipfile.ZipFile(
+            wheel(tmp_path, module, code, f"[kit.formats]\n{point} = {module}:FORMAT\n")
+        ) as archive:
+            archive.extractall(tmp_path / module)
+        monkeypatch.syspath_prepend(tmp_path / module)
+        monkeypatch.delitem(sys.modules, module, raising=False)
+
+    return install
+
+
+def test_a_plugin_is_a_format(installed):
+    installed("good_plugin", GOOD, "mine")
+    assert formats.list_formats() == tuple(sorted(("mine", "executorch", "lite", "onnx", *extra())))
+    assert formats.get_format("mine").suffix == ".ptl"
+    assert formats.list_packages(["mine"])[-1] == "good-plugin"
+
+
+def extra() -> set[str]:
+    """Return kit's own formats that this file does not name."""
+    return set(formats.list_formats()) - {"mine", "executorch", "lite", "onnx"}
+
+
+@pytest.mark.parametrize(
+    ("code", "point", "says"),
+    [
+        ("import no_such_module", "mine", "cannot be imported: ModuleNotFoundError"),
+        ("raise SystemError('x')", "mine", "cannot be imported: SystemError: x"),
+        ("OTHER = 1", "mine", "cannot be imported: AttributeError"),
+        ("FORMAT = 3", "mine", "is 3, not an instance of kit's Format"),
+        (GOOD, "other", "with that name"),
+    ],
+)
+def test_a_broken_plugin_is_one_sentence(code, point, says, installed):
+    installed("broken_plugin", code, point)
+    with pytest.raises(PluginError, match=says) as caught:
+        formats.get_format(point)
+    assert "broken-plugin" in caught.value.message
+    assert "uninstall broken-plugin" in caught.value.hint
+    assert caught.value.exit_code == 8
+    formats.get_format("onnx")  # the others are not harmed
+
+
+def test_a_name_that_is_taken_is_refused(installed):
+    installed("greedy_plugin", GOOD, "onnx")
+    with pytest.raises(PluginError, match="greedy-plugin provides a format called 'onnx'"):
+        formats.list_formats()
+    with pytest.raises(PluginError, match="a name that is taken"):
+        formats.get_format("no-such-format")
+
+
+def test_an_unknown_format_names_plugins_too(installed):
+    installed("good_plugin", GOOD, "mine")
+    with pytest.raises(UnknownName, match="mina") as caught:
+        formats.get_format("mina")
+    assert "mine" in caught.value.hint

@@ -1,6 +1,6 @@
 """`kit app test`: the app's own tests with a real bundle, and the phone's own library.
 
-The slow one needs a JDK and Maven, which fetches what it lacks; without them it skips.
+The slow ones need a JDK and Maven, which fetches what it lacks; without them it skips.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Timer
+from typing import Any
 
 import pytest
 from PIL import Image
 
-import kit
 from kit import cli
 from kit.app import phone, testing, tools
 from kit.app.alone import alone
+from kit.bundle import Bundle
 from kit.errors import (
     BuildError,
     MissingTool,
     OutputError,
     UsageError,
     VerificationFailed,
-    WeightsError,
 )
 
 FAILURE = """[INFO] Running org.mobilekit.BundleTest
@@ -146,32 +146,44 @@ def test_another_answer_of_the_phone_is_an_error(tiny_bundle, tmp_path, monkeypa
         phone.run(tiny_bundle.path, tmp_path, lambda _: None)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("weights", ["random", "imagenet"])
-def test_the_apps_tests_pass_with_a_real_bundle(tmp_path, capsys, weights):
-    """Also with random weights, whose answers agree less: the limits are the bundle's own."""
-    recipe = kit.make_recipe(
-        "mobilenet_v2",
-        weights=weights,
-        resolution=96,
-        formats=("lite", "onnx"),
-        observer="percentile",
-    )
+def run_app_tests(bundle: Bundle, out: Path, capsys, *options: str) -> dict[str, Any]:
+    """Run `kit app test`, which has to pass and to skip nothing; return what it says."""
     try:
         tools.java_version()
         tools.find("mvn")
-        bundle = kit.build(recipe, tmp_path / "v2-96")
-    except (MissingTool, WeightsError) as exc:
+    except MissingTool as exc:
         pytest.skip(f"{exc.message}: {exc.hint}")
-    words = ["app", "test", "--bundle", str(bundle.path), "--phone", "-o", str(tmp_path / "out")]
+    words = ["app", "test", "--bundle", str(bundle.path), "-o", str(out), *options]
     code = cli.run([*words, "--json"])
     said = capsys.readouterr()
     assert code == 0, said.err
     found = json.loads(said.out)
-    assert found["run"] >= 50
     assert (found["failed"], found["skipped"]) == (0, 0)
+    return found
+
+
+@pytest.mark.slow
+def test_the_apps_tests_pass_with_a_real_bundle(small_int8, tmp_path, capsys):
+    """All of them, and the phone's own library.
+
+    With random weights, whose answers agree less: the limits are the bundle's own.
+    """
+    found = run_app_tests(small_int8, tmp_path, capsys, "--phone")
+    assert found["run"] >= 50
     assert found["phone_max_abs"] == [0.0, 0.0, 0.0]
     for file in found["screenshots"]:
         with Image.open(file) as picture:
             assert min(picture.size) >= 200, file  # the icon is the smallest
     assert len(found["screenshots"]) >= 8
+
+
+@pytest.mark.slow
+def test_the_app_answers_as_the_workstation_with_official_weights(
+    official_int8, tmp_path, capsys, monkeypatch
+):
+    """Only what reads an answer: nothing else of the app's tests depends on the weights."""
+    monkeypatch.setenv("MAVEN_OPTS", "-Dtest=ClassifierTest,DemoActivityTest")
+    found = run_app_tests(official_int8, tmp_path, capsys)
+    assert found["run"] >= 8
+    samples = json.loads((tmp_path / "samples" / "expected.json").read_text())
+    assert samples["clear"], "the first answer was not compared"

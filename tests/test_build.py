@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,52 +14,48 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from bundle_samples import SMALL_NET
 from PIL import Image
+from shared_builds import SHARED, SMALL
 
 import kit
 from kit import bundle, cache, formats, lower, verify, workers
-from kit.errors import BuildError, OutputError, VerificationFailed, WeightsError
+from kit.errors import BuildError, OutputError, VerificationFailed
 from kit.formats.interface import predict
 from kit.pipeline import _lowering
 from kit.recipe import Recipe
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
-# The search for ranges, which the official bundle has, would take half of the time.
-SMALL = {"weights": "random", "width": 0.35, "resolution": 64, "observer": "percentile"}
+# What is built where the network does not matter.
+TINY = {"resolution": 32, "observer": "percentile", "calibration_images": 8, "formats": ("lite",)}
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory):
+def own_cache(small_build, tmp_path_factory):
+    """A cache of this file's own, which has the small bundle already."""
+    cache = tmp_path_factory.mktemp("cache")
+    shutil.copytree(small_build / "cache", cache, dirs_exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("KIT_CACHE", str(cache))
         yield
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    target = tmp_path_factory.mktemp("small") / "int8"
-    return kit.build(kit.make_recipe("mobilenet_v2", **SMALL), target)
+@pytest.fixture
+def small(small_int8):
+    return small_int8
 
 
-@pytest.fixture(scope="module")
-def official(tmp_path_factory):
-    """The main job's int8 bundle; calibrated with the evaluation pictures where they are."""
-    pictures = SHARED / "imagenet-500.zip"
-    calibrate = str(pictures) if pictures.is_file() else None
-    recipe = kit.make_recipe("mobilenet_v2", calibrate=calibrate)
-    try:
-        return kit.build(recipe, tmp_path_factory.mktemp("official") / "int8")
-    except WeightsError as exc:
-        pytest.skip(f"the official weights cannot be fetched here: {exc.message}")
+@pytest.fixture
+def official(official_int8):
+    return official_int8
 
 
 def test_the_bundle_describes_what_was_built(small):
     manifest = small.manifest
     assert [a.format for a in manifest.artifacts] == ["lite", "executorch", "onnx"]
     assert manifest.recipe_hash == manifest.recipe.hash
-    assert manifest.input.shape == (1, 3, 64, 64)
+    assert manifest.input.shape == (1, 3, 96, 96)
     assert any("random" in w for w in manifest.warnings)
     assert manifest.calibration.images == 32
     assert set(manifest.qconfig) == {"lite", "executorch", "onnx"}
@@ -93,10 +90,10 @@ def test_an_unchanged_recipe_comes_from_the_cache_without_torch(small, tmp_path)
 
 
 def test_a_damaged_cache_is_built_anew(tmp_path):
-    recipe = kit.make_recipe("mobilenet_v2", **{**SMALL, "resolution": 32}, formats=("onnx",))
+    recipe = kit.make_recipe(SMALL_NET, **TINY)
     made = kit.build(recipe, tmp_path / "made")
     (kept,) = [p for p in cache.folder().iterdir() if bundle.load(p).hash == made.hash]
-    with (kept / "model.onnx").open("r+b") as file:
+    with (kept / "model.ptl").open("r+b") as file:
         file.write(b"xxxx")
     stages, threads = [], torch.get_num_threads()
     torch.set_num_threads(1)  # as a runtime that was used before may leave it
@@ -106,7 +103,7 @@ def test_a_damaged_cache_is_built_anew(tmp_path):
     finally:
         torch.set_num_threads(threads)
     assert "verifying" in stages
-    assert again.file("onnx").read_bytes() == made.file("onnx").read_bytes()
+    assert again.file("lite").read_bytes() == made.file("lite").read_bytes()
 
 
 def test_a_cached_bundle_names_the_files_of_this_build(tmp_path):
@@ -127,7 +124,7 @@ def test_a_cached_bundle_names_the_files_of_this_build(tmp_path):
         return kit.make_recipe(
             "mobilenet_v2", weights=str(folder / f"{name}.pth"), width=0.35, resolution=64,
             labels=str(folder / f"{name}.txt"), calibrate=str(pictures), quantize="none",
-            formats=("onnx",),
+            formats=("lite",),
         )  # fmt: skip
 
     kit.build(files("alpha"), tmp_path / "first")
@@ -140,7 +137,7 @@ def test_a_cached_bundle_names_the_files_of_this_build(tmp_path):
 
 
 def test_float_formats_give_the_float_models_answers(tmp_path):
-    recipe = kit.make_recipe("mobilenet_v2", **SMALL, quantize="none")
+    recipe = kit.make_recipe("mobilenet_v2", **{**SMALL, "resolution": 32}, quantize="none")
     made = kit.build(recipe, tmp_path / "fp32")
     assert made.manifest.calibration is None
     reference = np.load(made.path / "golden" / "reference.npy")
@@ -165,7 +162,11 @@ def test_a_calibration_that_ruins_the_model_fails_the_build(official, kind, tmp_
     }[kind]
     folder = picture(tmp_path / kind, pixels)
     recipe = kit.make_recipe(
-        "mobilenet_v2", formats=("onnx",), calibrate=str(folder), observer="percentile"
+        "mobilenet_v2",
+        resolution=96,
+        formats=("lite",),
+        calibrate=str(folder),
+        observer="percentile",
     )
     target = tmp_path / "ruined"
     with pytest.raises(VerificationFailed, match="does not cover natural pictures"):
@@ -179,13 +180,13 @@ def test_a_runtime_that_computes_something_else_fails_the_build(small, tmp_path,
 
     def negated(job_file: Path):
         answer = real(job_file)
-        file = job_file.parent / "onnx.runtime.npy"
+        file = job_file.parent / "lite.runtime.npy"
         np.save(file, -np.load(file))
         return answer
 
     monkeypatch.setattr(lower, "read_answer", negated)
-    recipe = kit.make_recipe("mobilenet_v2", **SMALL, formats=("onnx",), seed=5)
-    with pytest.raises(VerificationFailed, match=r"quantized graph: mean .*\n  onnx: mean"):
+    recipe = kit.make_recipe(SMALL_NET, **TINY, seed=5)
+    with pytest.raises(VerificationFailed, match=r"quantized graph: mean .*\n  lite: mean"):
         kit.build(recipe, tmp_path / "wrong")
     assert list(tmp_path.iterdir()) == []
 
@@ -195,10 +196,10 @@ def test_a_child_that_dies_is_an_error_not_a_bundle(tmp_path, monkeypatch):
     monkeypatch.setattr(
         _lowering,
         "children",
-        lambda work: ([workers.Task("onnx", dying, work.shared / "log")], {}),
+        lambda work: ([workers.Task("lite", dying, work.shared / "log")], {}),
     )
-    recipe = kit.make_recipe("mobilenet_v2", **SMALL, formats=("onnx",), seed=6)
-    with pytest.raises(BuildError, match="lowering to onnx was killed by signal 6"):
+    recipe = kit.make_recipe(SMALL_NET, **TINY, seed=6)
+    with pytest.raises(BuildError, match="lowering to lite was killed by signal 6"):
         kit.build(recipe, tmp_path / "never")
     assert list(tmp_path.iterdir()) == []
 
@@ -249,7 +250,7 @@ def test_an_interruption_leaves_nothing_behind(stage, number, code, tmp_path):
 
 
 def test_command_prints_the_manifest(small, tmp_path):
-    arguments = ["--weights", "random", "--width", "0.35", "--resolution", "64", "--json"]
+    arguments = ["--weights", "random", "--width", "0.35", "--resolution", "96", "--json"]
     arguments += ["--observer", "percentile"]
     done = subprocess.run(
         [

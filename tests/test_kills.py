@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from bundle_samples import draw_labelled
+from bundle_samples import SMALL_NET, draw_labelled
 
 from kit import bundle
 
@@ -24,16 +24,6 @@ pytestmark = pytest.mark.slow
 
 KILLS = int(os.environ.get("KIT_KILLS", "3"))
 SETTLE_SECONDS = 60.0  # in which children of a killed kit end
-
-NET = """
-import torch
-from torch import nn
-
-def make():
-    torch.manual_seed(1)
-    layers = [nn.Conv2d(3, 8, 3, 2), nn.ReLU6(), nn.Conv2d(8, 8, 3), nn.ReLU6()]
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 7))
-"""
 
 
 class Place:
@@ -43,7 +33,6 @@ class Place:
         self.root = root
         for name in ("tmp", "cache", "out"):
             (root / name).mkdir()
-        (root / "net.py").write_text(NET)
         self.pictures = draw_labelled(root / "pictures")
         self.environment = {
             **os.environ,
@@ -99,10 +88,10 @@ class Place:
 
 
 def commands(place: Place) -> dict[str, list[str]]:
-    net, pictures = f"{place.root / 'net.py'}:make", str(place.pictures)
-    build = ["build", net, "--input", "32", "--calibrate", pictures, "--no-cache"]
+    pictures = str(place.pictures)
+    build = ["build", SMALL_NET, "--input", "32", "--calibrate", pictures, "--no-cache"]
     return {
-        "build": [*build, "-o", "out/static"],
+        "build": [*build, "--format", "lite", "-o", "out/static"],
         "bench": ["bench", "out/static", "--quick", "-o", "out/latency.json"],
         "qat": [*build, "--quantize", "qat", "--train-steps", "4", "--train-batch", "4",
                 "--format", "onnx", "-o", "out/qat"],

@@ -153,8 +153,9 @@ def test_commands_show_their_own_lines_only(state, tmp_path, monkeypatch):
         noise = np.random.default_rng(number).integers(0, 255, (130, 120, 3), np.uint8)
         Image.fromarray(noise).save(pictures / os.fsdecode(b"\xff%d.png" % number))
     target = str(tmp_path / "out")
-    build = ["build", "mobilenet_v1", "--weights", "random", "--resolution", "96", "--json"]
-    build += ["--format", "onnx,executorch,lite", "--calibrate", str(pictures), "-o", target]
+    build = ["build", "mobilenet_v1", "--weights", "random", "--width", "0.35", "--json"]
+    build += ["--resolution", "64", "--format", "onnx,executorch,lite"]
+    build += ["--calibrate", str(pictures), "-o", target]
     manifest = json.loads(kit(*build, "--calibration-images", "4").stdout)
     assert len(manifest["calibration"]["pictures"]) == 4
     found = json.loads(kit("eval", target, "--images", str(pictures), "--json").stdout)
@@ -166,5 +167,6 @@ def test_commands_show_their_own_lines_only(state, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_an_analysis_shows_its_own_lines_only(state):
-    kit("analyze", "mobilenet_v1", "--weights", "random", "--resolution", "32", "--pictures", "8")
+    small = ["--weights", "random", "--width", "0.35", "--resolution", "32"]
+    kit("analyze", "mobilenet_v1", *small, "--pictures", "8")
     assert "KernelPreference" in state.read_text()

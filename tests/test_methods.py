@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from bundle_samples import SMALL_NET
 from picture_samples import encode, fill, noise
 
 import kit
@@ -148,7 +149,9 @@ def test_calibration_pictures_are_no_judges(tmp_path):
 @pytest.fixture(scope="module")
 def worst(tmp_path_factory):
     """A recipe with layers in float, in the cache, and its bundle."""
-    recipe = kit.make_recipe("mobilenet_v2", **SMALL, keep_float=("2",), formats=("onnx",))
+    recipe = kit.make_recipe(
+        SMALL_NET, resolution=32, observer="percentile", keep_float=("2",), formats=("onnx",)
+    )
     return recipe, kit.build(recipe, tmp_path_factory.mktemp("worst") / "bundle")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bundle_samples import SMALL_NET
 from conftest import rewrite
 
 import kit
@@ -17,16 +18,8 @@ from kit.pipeline import _parity
 from kit.report.write import write
 from kit.results import store
 
-SMALL = {
-    "weights": "random",
-    "width": 0.35,
-    "resolution": 64,
-    "observer": "percentile",
-    "corrections": "none",
-    "formats": ("lite", "onnx"),
-}
-LINE = ["build", "mobilenet_v2", "--weights", "random", "--width", "0.35", "--input", "64",
-        "--observer", "percentile", "--corrections", "none", "--format", "lite,onnx"]  # fmt: skip
+LINE = ["build", SMALL_NET, "--input", "32", "--observer", "percentile",
+        "--corrections", "none", "--format", "lite,onnx"]  # fmt: skip
 
 
 @pytest.fixture
@@ -78,7 +71,7 @@ def test_all_or_nothing_writes_nothing(faulty, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_a_bundle_of_nothing_is_an_error(faulty, tmp_path):
-    recipe = kit.make_recipe("mobilenet_v2", **{**SMALL, "formats": ("onnx",)})
+    recipe = kit.make_recipe(SMALL_NET, resolution=32, observer="percentile", formats=("onnx",))
     with pytest.raises(VerificationFailed, match="onnx does not compute"):
         kit.build(recipe, tmp_path / "out")
     assert not (tmp_path / "out").exists()

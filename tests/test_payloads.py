@@ -130,6 +130,7 @@ def pictures(tmp_path_factory) -> Path:
     return draw(tmp_path_factory.mktemp("pictures"), 3, lambda i: f"{i:04}_{i:03}.png")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("payload", PAYLOADS)
 @pytest.mark.parametrize("name", FILES)
 def test_no_file_of_a_bundle_is_unpickled(whole, pictures, name, payload, tmp_path):

@@ -72,7 +72,7 @@ def test_the_temporary_folder_is_named(tiny_bundle, tmp_path) -> None:
     """A runner's output and its answer go there."""
     disk = tmp_path / "disk"
     words = kit("bench", tiny_bundle.path, "--quick", "--format", "onnx", "--runner", "python")
-    done = on_small_disk(disk, *words, filled=MB - 100_000, TMPDIR=str(disk))
+    done = on_small_disk(disk, *words, filled=MB - 40_000, TMPDIR=str(disk))
     assert done.returncode == 6, done.stderr
     assert str(disk) in done.stderr
     assert "Traceback" not in done.stderr

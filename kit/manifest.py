@@ -177,7 +177,7 @@ class Range(Record):
         low: value of the lowest level.
         high: value of the highest level.
         factor: by which the observed range was scaled.
-        seen: least, largest and mean value on the first two calibration pictures.
+        seen: minimum, maximum and mean value on the first two calibration pictures.
     """
 
     name: Text

@@ -14,8 +14,8 @@ A member of `kit.corrections` defines:
 `apply` changes parameters in place and keeps the graph, the names and the shapes, because
 only the state dict travels to the children that lower the formats. `images` is the
 calibration batch [N, 3, H, W]. `kept` names the layers that stay float: their weights are
-not rounded. Scaling them is allowed, since it serves the tensors between layers. `step` is told
-the share that is done, 0..1, by a correction that takes long.
+not rounded. Scaling them is allowed, since it serves the tensors between layers. A
+correction that takes long calls `step` with the share that is done, 0..1.
 """
 
 from __future__ import annotations

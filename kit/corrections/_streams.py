@@ -39,7 +39,7 @@ def correct(
         images: calibration pictures [N, 3, H, W].
         rounding: gives a layer's rounded weight.
         kept: names of the layers that stay float; their weights are used as they are.
-        step: is told the share of the layers that is done, 0..1.
+        step: called with the share of the layers that is done, 0..1.
     """
     import torch
 

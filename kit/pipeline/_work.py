@@ -33,12 +33,12 @@ class Work:
         folder: becomes the bundle.
         shared: temporary folder that the parent and its children share.
         pictures: the calibration set, not yet decoded.
-        progress: told the name of each stage.
+        progress: called with the name of each stage.
         labels: names of the classes in output order, or None.
         all_or_nothing: a format that fails is an error, not a part that is missing.
         kept_float: layers that are not quantized.
         ranges: of activations, where the recipe has them chosen by their effect.
-        extremes: least and largest value of each tensor on the calibration pictures, where the
+        extremes: minimum and maximum of each tensor on the calibration pictures, where the
             ranges were chosen.
     """
 
@@ -70,12 +70,12 @@ def shares(work: Work, stage: str) -> Callable[[float], None]:
         work: the build.
         stage: its name.
     """
-    told = [time.monotonic()]
+    shown = [time.monotonic()]
 
     def step(done: float) -> None:
         now = time.monotonic()
-        if now - told[0] >= SECONDS and done < 1:
-            told[0] = now
+        if now - shown[0] >= SECONDS and done < 1:
+            shown[0] = now
             work.progress(f"{stage}: {done:.0%}")
 
     return step

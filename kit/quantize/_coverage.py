@@ -48,7 +48,7 @@ def coverage(
         model: folded.
         calibration: pictures [N, 3, H, W].
         natural: pictures [N, 3, H, W].
-        known: the least and the largest value that `calibration` gives each tensor, by its
+        known: the minimum and the maximum that `calibration` gives each tensor, by its
             name, where the network was run on it already.
     """
     low = {name: ends[0] for name, ends in (known or {}).items()}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Takes a histogram [bins] and its two ends; gives the two ends of the range to quantize.
 Search = Callable[["Tensor", "Tensor", "Tensor"], tuple["Tensor", "Tensor"]]
 
-Seen = tuple[float, float, float]  # least, largest and mean value of a tensor
+Seen = tuple[float, float, float]  # minimum, maximum and mean value of a tensor
 
 NAMES = ("histogram", "minmax", "moving-average", "mse", "percentile", "search")
 PERCENTILE = 0.9999
@@ -68,7 +68,7 @@ def check(name: str) -> None:
 
 
 class Looks:
-    """The least, the largest and the mean value of all that was added."""
+    """Minimum, maximum and mean value of all that was added."""
 
     def __init__(self) -> None:
         self._low, self._high, self._sum, self._count = float("inf"), -float("inf"), 0.0, 0
@@ -81,7 +81,7 @@ class Looks:
         self._count += value.numel()
 
     def seen(self) -> Seen:
-        """Return least, largest and mean value."""
+        """Return minimum, maximum and mean value."""
         return self._low, self._high, self._sum / max(self._count, 1)
 
 

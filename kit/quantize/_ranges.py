@@ -62,7 +62,7 @@ def search(
     Args:
         simulation: calibrated; its output keeps the range it has.
         images: calibration pictures [N, 3, H, W]; 16 of them, evenly spread, are used.
-        step: is told the share that is done, 0..1.
+        step: called with the share that is done, 0..1.
     """
     names = list(simulation.activations)
     trials = {name: _Trials(simulation.activations[name]) for name in names[:-1]}
@@ -136,13 +136,13 @@ def _best_factor(errors: dict[float, float]) -> float:
     Args:
         errors: by factor; one that is not there is the same range as a smaller one.
     """
-    best, least = 1.0, errors[1.0]
+    best, lowest = 1.0, errors[1.0]
     for factor in UP:
-        if factor not in errors or errors[factor] >= ALIKE * least:
+        if factor not in errors or errors[factor] >= ALIKE * lowest:
             break
-        best, least = factor, min(errors[factor], least)
+        best, lowest = factor, min(errors[factor], lowest)
     for factor in DOWN if best == 1.0 else ():
-        if factor not in errors or ALIKE * errors[factor] >= least:
+        if factor not in errors or ALIKE * errors[factor] >= lowest:
             break
-        best, least = factor, errors[factor]
+        best, lowest = factor, errors[factor]
     return best

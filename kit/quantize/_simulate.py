@@ -99,11 +99,11 @@ class FakeActivation(nn.Module):  # type: ignore[misc]
         return rounded
 
     def seen(self) -> Seen:
-        """Return the least, largest and mean value on the first pictures, `FIRST` of them."""
+        """Return the minimum, maximum and mean value on the first pictures, `FIRST` of them."""
         return self._looks.seen() if self._first is None else self._first
 
     def extremes(self) -> tuple[float, float]:
-        """Return the least and the largest value that was observed."""
+        """Return the minimum and the maximum that was observed."""
         return self._looks.seen()[:2]
 
     def end_first(self) -> None:

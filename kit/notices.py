@@ -183,6 +183,12 @@ CATALOGUE: Mapping[str, Entry] = {
         "{advice}; the next measurement there puts it in order",
         {"reason": _WORD, "advice": _WORD},
     ),
+    "device.same": Entry(
+        "note",
+        "{serial} is another way to {first}, the same device: it is used once",
+        "",
+        {"serial": _WORD, "first": _WORD},
+    ),
     "cores.not-given": Entry(
         "warning",
         "of the cores {asked} the kernel gave {given} only",

@@ -207,4 +207,25 @@ def not_a_number():
     return net
 
 
+def pruned():
+    from torch.nn.utils import prune
+
+    torch.manual_seed(2)
+    net = Concat()
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            prune.l1_unstructured(module, "weight", amount=0.4)
+    return net
+
+
+def pruned_permanently():
+    from torch.nn.utils import prune
+
+    net = pruned()
+    for module in net.modules():
+        if prune.is_pruned(module) and isinstance(module, nn.Conv2d | nn.Linear):
+            prune.remove(module, "weight")
+    return net
+
+
 network = nn.Linear(2, 2)

@@ -64,9 +64,10 @@ def serials(choice: str | None) -> list[str]:
     """
     if choice in (None, LOCAL):
         return [LOCAL]
+    from kit.commands._output import print_notice
     from kit.devices import _select
 
-    return _select.serials(None if choice == AUTO else choice)
+    return _select.serials(None if choice == AUTO else choice, print_notice)
 
 
 def run(asked: Asked, serials: list[str]) -> tuple[list[Measured], list[KitError | InternalError]]:

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kit import terminal
 from kit.errors import OutputError
+from kit.text import one_line
+
+if TYPE_CHECKING:
+    from kit.notices import Notice
 
 
 def report_failed(failed: Mapping[str, str]) -> None:
     """Say on stderr which formats are not in a bundle because their build failed."""
     for name, reason in failed.items():
         terminal.echo(f"{name} is not in the bundle, its build failed: {reason}", err=True)
+
+
+def print_notice(notice: Notice) -> None:
+    """Print a notice on stderr."""
+    from kit.commands._advice import write_notices
+
+    for line in write_notices([(notice, "")], 0):
+        terminal.echo(one_line(line), err=True)
 
 
 def check_file(path: Path) -> None:

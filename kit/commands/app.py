@@ -117,9 +117,10 @@ def uninstall(choice: str | None, app_id: str | None) -> None:
 
 
 def _devices(choice: str | None) -> Iterator[Again]:
+    from kit.commands._output import print_notice
     from kit.devices import _select
 
-    for serial in _select.serials(choice):
+    for serial in _select.serials(choice, print_notice):
         with _connected(serial) as transport:
             yield transport
 
@@ -183,6 +184,7 @@ def bench(
     that of `kit bench --device`.
     """
     from kit.commands import _bench
+    from kit.commands._output import print_notice
     from kit.commands.bench import show
     from kit.devices import _select
     from kit.errors import UsageError
@@ -193,7 +195,7 @@ def bench(
     apps = tuple(_app_build.app_id_of(app_id) for app_id in _app_build.words(app_ids))
     if not apps:
         raise UsageError("--app-id names nothing", "for example --app-id org.mobilekit.demo")
-    serials = _select.serials(choice)
+    serials = _select.serials(choice, print_notice)
     file = None if output is None else Path(output)
     folder = output is not None and (len(given) * len(serials) > 1 or _bench.is_folder(output))
     if file is not None:

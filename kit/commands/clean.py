@@ -22,10 +22,11 @@ def command(choice: str | None) -> None:
     What still runs there is ended, and settings that a killed kit left changed are put back.
     The app of `kit app install` stays: `kit app uninstall` removes it.
     """
+    from kit.commands._output import print_notice
     from kit.devices import _select
 
     errors: list[KitError] = []
-    for serial in _select.serials(choice):
+    for serial in _select.serials(choice, print_notice):
         try:
             _clean(serial)
         except DeviceError as exc:  # the others are cleaned nevertheless

@@ -28,8 +28,8 @@ def command(choice: str | None, as_json: bool) -> None:
     """
     from kit.devices import _select
 
-    states = {device.serial: device.state for device in _select.listed()}
-    rows = _rows(list(states) if choice is None else _select.serials(choice))
+    states = {device.serial: device.state for device in _select.list_by_steadiness()}
+    rows = _merged(_rows(list(states) if choice is None else _select.choose(choice)))
     if as_json:
         found = [_record(serial, found, states.get(serial, "device")) for serial, found in rows]
         terminal.print_json({"devices": found}, indent=1)
@@ -60,6 +60,26 @@ def _rows(serials: list[str]) -> list[tuple[str, DeviceFacts | DeviceError]]:
     for pair in futures.items():
         Thread(target=ask, args=pair, daemon=True).start()
     return [(serial, future.result()) for serial, future in futures.items()]
+
+
+def _merged(
+    rows: list[tuple[str, DeviceFacts | DeviceError]],
+) -> list[tuple[str, DeviceFacts | DeviceError]]:
+    """Return one row for each device, with the serials that are further ways to it."""
+    from dataclasses import replace
+
+    from kit.devices import _ways
+
+    identities = {s: None if isinstance(f, DeviceError) else f.identity for s, f in rows}
+    firsts = _ways.find_first(identities)
+    merged: list[tuple[str, DeviceFacts | DeviceError]] = []
+    for serial, found in rows:
+        also = tuple(other for other, first in firsts.items() if first == serial != other)
+        if also and not isinstance(found, DeviceError):
+            merged.append((serial, replace(found, also=also)))
+        elif firsts[serial] == serial:
+            merged.append((serial, found))
+    return merged
 
 
 def _ask(serial: str) -> DeviceFacts | DeviceError:
@@ -101,6 +121,7 @@ def _lines(found: DeviceFacts | DeviceError) -> list[tuple[str, str]]:
         return [("state", found.message), ("fix", found.hint)]
     lines = [
         ("state", f"{found.state}, {found.kind}"),
+        *([("also as", ", ".join(found.also))] if found.also else []),
         ("model", found.model),
         ("SoC", found.soc),
         ("Android", _join(found.android, found.api and f"API level {found.api}")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from kit.devices import _parse
+from kit.devices import _parse, _ways
 from kit.devices._limits import shorten
 from kit.devices._parse import Battery, Cluster
 from kit.devices._transport import Transport
@@ -33,6 +33,7 @@ _COMMANDS = {
     "status": "cat /proc/self/status",
     "selinux": "getenforce",
     "uname": "uname -r -m",
+    "boot": _ways.BOOT,
 }
 
 
@@ -61,6 +62,8 @@ class DeviceFacts:
         seccomp: mode of a shell's children.
         selinux: ``Enforcing``, ``Permissive`` or ``Disabled``.
         kernel: release and architecture.
+        identity: the same by whichever way the device is asked; None without a serial number.
+        also: serials that are further ways to it.
     """
 
     serial: str
@@ -83,6 +86,8 @@ class DeviceFacts:
     seccomp: int | None
     selinux: str | None
     kernel: str | None
+    identity: _ways.Identity | None
+    also: tuple[str, ...] = ()
 
 
 def gather(transport: Transport) -> DeviceFacts:
@@ -142,4 +147,5 @@ def facts(serial: str, said: dict[str, str]) -> DeviceFacts:
         seccomp=_parse.seccomp(heard["status"]),
         selinux=shorten(heard["selinux"].strip()) or None,
         kernel=shorten(heard["uname"].strip()) or None,
+        identity=_ways.identity(props, heard["boot"]),
     )

@@ -6,12 +6,15 @@ import os
 import shlex
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 
-from kit.devices import _errors, _server
+from kit.devices import _errors, _facts, _server, _ways
 from kit.devices._transport import Transport
 from kit.errors import DeviceError, UsageError
+from kit.notices import Notice, new_notice
 
 ALL = "all"
 _PASSING = ("offline", "connecting", "authorizing")  # of a device that was just plugged in
@@ -47,26 +50,75 @@ def _listed(server: _server.Server | None) -> list[Seen]:
         return [Seen(*row) for row in _usb.devices()]
 
 
-def serials(choice: str | None) -> list[str]:
-    """Return the serials that an option `--device` means.
+def serials(choice: str | None, tell: Callable[[Notice], None] = lambda notice: None) -> list[str]:
+    """Return the serials that an option `--device` means, one for each device.
 
     Args:
         choice: a serial, several with commas between, ``all``, or None for ``ANDROID_SERIAL``
             or else the only device there is.
+        tell: is given a notice for each serial that is a further way to a device.
 
     Raises:
         DeviceError: there is none, or several and no choice.
         UsageError: the choice names nothing.
     """
     choice = choice if choice is not None else os.environ.get("ANDROID_SERIAL") or None
-    if choice is None:
-        return [_only(listed())]
-    if choice.strip() == ALL:
-        found = [device.serial for device in listed()]
-        if not found:
-            raise _no_device()
-        return found
-    return _named(choice)
+    if choice is not None:
+        return _one_way_each(choose(choice), tell)
+    devices = list_by_steadiness()
+    names = _one_way_each([device.serial for device in devices], tell)
+    return [_only([device for device in devices if device.serial in names])]
+
+
+def choose(choice: str) -> list[str]:
+    """Return the serials that an option `--device` names, whichever devices they are.
+
+    Args:
+        choice: a serial, several with commas between, or ``all``.
+
+    Raises:
+        DeviceError: there is none.
+        UsageError: the choice names nothing.
+    """
+    if choice.strip() != ALL:
+        return _named(choice)
+    found = [device.serial for device in list_by_steadiness()]
+    if not found:
+        raise _no_device()
+    return found
+
+
+def list_by_steadiness() -> list[Seen]:
+    """Return what is listed, USB before the network, so that it is the way which is used."""
+    return sorted(listed(), key=lambda device: _is_wireless(device.serial))
+
+
+def _is_wireless(serial: str) -> bool:
+    """Whether a serial is an address, or a name of mDNS."""
+    return _server.network_address(serial) is not None or "._tcp" in serial
+
+
+def _one_way_each(names: list[str], tell: Callable[[Notice], None]) -> list[str]:
+    """Return the serials without those of a device that is among them already."""
+    if len(names) < 2:
+        return names
+    states = {device.serial: device.state for device in listed()}
+
+    def ask(serial: str) -> _ways.Identity | None:
+        if states.get(serial, "device") != "device":
+            return None
+        try:
+            with closing(open_transport(serial)) as transport:
+                return _facts.gather(transport).identity
+        except DeviceError:  # who uses it will say so
+            return None
+
+    with ThreadPoolExecutor(max_workers=len(names)) as pool:
+        firsts = _ways.find_first(dict(zip(names, pool.map(ask, names), strict=True)))
+    for serial, first in firsts.items():
+        if serial != first:
+            tell(new_notice("device.same", serial=serial, first=first))
+    return [serial for serial, first in firsts.items() if serial == first]
 
 
 def _named(choice: str) -> list[str]:

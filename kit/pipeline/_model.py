@@ -23,6 +23,7 @@ def load(work: Work) -> nn.Module:
     import torch
 
     from kit.models import _user, _weights
+    from kit.quantize._standard import standardize
 
     recipe = work.recipe
     module = models.get(recipe.model)
@@ -44,8 +45,9 @@ def load(work: Work) -> nn.Module:
         work.weights = Source(source=source, sha256=digest)
         note = f", whose names begin with {prefix!r}" if prefix else ""
     work.progress(f"weights: {work.weights.source}{note}")
+    model = standardize(model.eval())  # after loading: files name what hooks read
     work.parameters = sum(p.numel() for p in model.parameters())
-    return model.eval()
+    return model
 
 
 def _weights_file(work: Work, official: Any) -> tuple[Any, str, str]:

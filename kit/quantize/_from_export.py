@@ -131,6 +131,7 @@ class _Translation:
             return kind(*node.args[1:])
         makers: dict[str, Callable[..., nn.Module]] = {
             "conv2d": _convolution,
+            "conv_transpose2d": _transposed,
             "linear": _linear,
             _BATCH_NORM: _batch_norm,
         }
@@ -180,6 +181,18 @@ def _convolution(node: Node, weight: Tensor, bias: Tensor | None = None) -> nn.M
     groups: int = options.get("groups", 1)
     size = tuple(weight.shape[2:])
     made = nn.Conv2d(weight.shape[1] * groups, len(weight), size, bias=False, **options)
+    return _filled(made, weight=weight, bias=bias)
+
+
+def _transposed(node: Node, weight: Tensor, bias: Tensor | None = None) -> nn.Module:
+    from torch import nn
+
+    names = ("stride", "padding", "output_padding", "groups", "dilation")
+    options = dict(zip(names, node.args[3:], strict=False))
+    options = {**options, **{k: v for k, v in node.kwargs.items() if k in names}}
+    groups: int = options.get("groups", 1)
+    size = tuple(weight.shape[2:])
+    made = nn.ConvTranspose2d(len(weight), weight.shape[1] * groups, size, bias=False, **options)
     return _filled(made, weight=weight, bias=bias)
 
 

@@ -20,9 +20,10 @@ NOT_FLOAT = "kit: not a float tensor"  # key in the meta of a node that gives so
 def fold(model: nn.Module, example: Tensor | None = None) -> GraphModule:
     """Return a traced copy with BatchNorm folded into convolutions and Dropout removed.
 
-    Folding follows Jacob et al., arXiv 1712.05877, section 3.2; the copy computes what
-    the model computes in eval mode, up to float rounding. Each module is called once: what
-    the model calls twice is there twice, because ranges and corrections belong to a call.
+    Weights that hooks compute are computed once, see `standardize`. Folding follows Jacob et
+    al., arXiv 1712.05877, section 3.2; the copy computes what the model computes in eval mode,
+    up to float rounding. Each module is called once: what the model calls twice is there twice,
+    because ranges and corrections belong to a call.
 
     Args:
         model: is put into eval mode, and not changed otherwise.
@@ -33,11 +34,15 @@ def fold(model: nn.Module, example: Tensor | None = None) -> GraphModule:
     """
     from torch.fx.experimental.optimization import fuse
 
-    traced = _traced(model.eval(), example)
+    from kit.quantize._standard import standardize
+
+    traced = _traced(standardize(model.eval()), example)
     _drop_dropout(traced)
     _call_once(traced)
     _number_paddings(traced)
+    _unsync(traced, example)
     folded: GraphModule = fuse(traced, no_trace=True)
+    _fold_into_transposed(folded)
     folded.eval().requires_grad_(False)
     _gates_as_clips(folded)
     if example is not None:
@@ -46,11 +51,14 @@ def fold(model: nn.Module, example: Tensor | None = None) -> GraphModule:
 
 
 def _traced(model: nn.Module, example: Tensor | None) -> GraphModule:
-    """Trace symbolically, or by `torch.export` where that leaves weights outside of layers."""
+    """Trace symbolically, or by `torch.export` where that misses weights or hooks of layers."""
     from torch import fx
 
     from kit.quantize._from_export import graph as from_export
+    from kit.quantize._standard import has_hooks
 
+    if example is not None and has_hooks(model):
+        return from_export(model, example)
     try:
         traced = fx.symbolic_trace(model)
     except Exception as exc:  # tracing runs the model's own code, which may raise anything
@@ -134,6 +142,68 @@ def _number_paddings(traced: GraphModule) -> None:
         numbered = copy.deepcopy(layer)
         numbered.padding = tuple(r // 2 for r in reach)
         traced.set_submodule(name, numbered)
+
+
+def _unsync(traced: GraphModule, example: Tensor | None) -> None:
+    """Replace SyncBatchNorm, which differs in training only, by what folding knows."""
+    from torch import nn
+    from torch.fx.passes.shape_prop import ShapeProp
+
+    modules = dict(traced.named_modules())
+    called = [n for n in traced.graph.nodes if n.op == "call_module"]
+    synced = [n for n in called if isinstance(modules[n.target], nn.SyncBatchNorm)]
+    if synced and example is not None:
+        ShapeProp(traced).propagate(example[:1])
+    kinds = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 5: nn.BatchNorm3d}
+    for node in synced:
+        old = modules[node.target]
+        shape = getattr(node.meta.get("tensor_meta"), "shape", (1,) * 4)
+        made: Any = kinds.get(len(shape), nn.BatchNorm2d)
+        new = made(old.num_features, old.eps, None, old.affine, old.track_running_stats)
+        new.load_state_dict(old.state_dict(), assign=True)
+        traced.set_submodule(node.target, new.eval())
+
+
+def _fold_into_transposed(folded: GraphModule) -> None:
+    """Fold BatchNorm into transposed convolutions, which torch's `fuse` leaves alone."""
+    from torch import nn
+
+    pairs = {
+        nn.ConvTranspose1d: nn.BatchNorm1d,
+        nn.ConvTranspose2d: nn.BatchNorm2d,
+        nn.ConvTranspose3d: nn.BatchNorm3d,
+    }
+    modules: dict[Any, Any] = dict(folded.named_modules())
+    for node in list(folded.graph.nodes):
+        source = node.args[0] if node.args else node
+        layer, norm = (modules.get(getattr(n, "target", None)) for n in (source, node))
+        pair = pairs.get(type(layer))
+        if norm is None or pair is not type(norm) or len(source.users) > 1:
+            continue
+        if norm.running_mean is None:
+            continue
+        folded.set_submodule(source.target, _fused_transposed(layer, norm))
+        node.replace_all_uses_with(source)
+        folded.graph.erase_node(node)
+    folded.delete_all_unused_submodules()
+    folded.recompile()
+
+
+def _fused_transposed(layer: Any, norm: Any) -> nn.Module:
+    from torch import nn
+    from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+    fused = copy.deepcopy(layer)
+    groups, size = layer.groups, layer.weight.shape
+    # [in, out / groups, ...]: torch scales the second dimension, where all outputs have to be.
+    apart = layer.weight.unflatten(0, (groups, -1)).transpose(0, 1).flatten(1, 2)
+    weight, fused.bias = fuse_conv_bn_weights(
+        apart, layer.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias,
+        transpose=True,
+    )  # fmt: skip
+    together = weight.detach().unflatten(1, (groups, -1)).transpose(0, 1).reshape(size)
+    fused.weight = nn.Parameter(together.contiguous())
+    return fused
 
 
 def _mark_other_values(folded: GraphModule, example: Tensor) -> None:

@@ -1,0 +1,128 @@
+"""The same network with plain layers: hooks made permanent, frozen BatchNorm as torch has it.
+
+Tracing takes a layer of torch's as one node and reads its `weight`. Pruning and the older weight
+and spectral norm compute that `weight` before each call, so that it is no parameter which
+folding, corrections and quantization could write to. Parametrizations, and hooks that torch
+cannot make permanent, are left to `torch.export`, which follows them.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_FROZEN = {"weight", "bias", "running_mean", "running_var"}
+
+
+def standardize(model: nn.Module) -> nn.Module:
+    """Return a network of plain layers that computes what `model` computes in eval mode.
+
+    What `torch.nn.utils.prune`, `weight_norm` and `spectral_norm` compute before each call
+    becomes a parameter. Batch normalization written with four buffers, as in
+    `torchvision.ops.FrozenBatchNorm2d`, becomes `BatchNorm2d`.
+
+    Args:
+        model: in eval mode; it is not changed, and returned itself where there is nothing to do.
+    """
+    if not any(_known_hooks(module) or _is_frozen(module) for module in model.modules()):
+        return model
+    copied = _copy(model)
+    for module in copied.modules():
+        _make_permanent(module)
+    for name, module in list(copied.named_modules(remove_duplicate=False)):
+        if name and _is_frozen(module) and (plain := _unfreeze(module)) is not None:
+            copied.set_submodule(name, plain)
+    return copied
+
+
+def has_hooks(model: nn.Module) -> bool:
+    """Return whether a layer without layers inside has hooks on its forward.
+
+    Tracing follows hooks of the modules that it enters, and sees none of these.
+    """
+    return any(
+        (module._forward_pre_hooks or module._forward_hooks)
+        and next(module.children(), None) is None
+        for module in model.modules()
+    )
+
+
+def _copy(model: nn.Module) -> nn.Module:
+    import torch
+
+    # torch copies no tensor that has a gradient function, as computed weights have.
+    attributes = (value for module in model.modules() for value in vars(module).values())
+    tensors = (v for v in attributes if isinstance(v, torch.Tensor) and v.grad_fn is not None)
+    memo: dict[int, Any] = {id(tensor): tensor.detach().clone() for tensor in tensors}
+    return copy.deepcopy(model, memo)
+
+
+def _known_hooks(module: nn.Module) -> list[Any]:
+    """Return the hooks that torch can make permanent, the newest first: it may feed the others."""
+    from torch.nn.utils import prune, spectral_norm, weight_norm
+
+    kinds = (
+        prune.BasePruningMethod,
+        _class_of(spectral_norm, "SpectralNorm"),
+        _class_of(weight_norm, "WeightNorm"),
+    )
+    return [
+        hook for hook in reversed(module._forward_pre_hooks.values()) if isinstance(hook, kinds)
+    ]
+
+
+def _class_of(function: Any, name: str) -> Any:
+    """Return a class beside a function that hides its module, `torch.nn.utils.weight_norm`."""
+    return function.__globals__[name]
+
+
+def _make_permanent(module: nn.Module) -> None:
+    from torch import nn
+    from torch.nn.utils import prune, remove_spectral_norm, remove_weight_norm
+
+    for hook in _known_hooks(module):
+        if isinstance(hook, prune.BasePruningMethod):
+            name = hook._tensor_name
+            original = getattr(module, f"{name}_orig")
+            # `remove` writes into it, and another layer may have the same.
+            setattr(module, f"{name}_orig", nn.Parameter(original.detach().clone()))
+            prune.remove(module, name)
+        elif type(hook).__name__ == "SpectralNorm":
+            remove_spectral_norm(module, hook.name)
+        else:
+            remove_weight_norm(module, hook.name)
+
+
+def _is_frozen(module: nn.Module) -> bool:
+    from torch import nn
+
+    sizes = {tuple(buffer.shape) for buffer in module._buffers.values() if buffer is not None}
+    return (
+        not isinstance(module, nn.modules.batchnorm._BatchNorm)
+        and set(module._buffers) - {"num_batches_tracked"} == _FROZEN
+        and len(sizes - {()}) == 1
+        and next(module.parameters(), None) is None
+        and next(module.children(), None) is None
+    )
+
+
+def _unfreeze(module: nn.Module) -> nn.Module | None:
+    """Return the same as BatchNorm2d, None where that would compute something else."""
+    import torch
+    from torch import nn
+
+    buffers: Any = module._buffers
+    count = buffers["weight"].numel()
+    made = nn.BatchNorm2d(count, eps=getattr(module, "eps", 1e-5)).eval()
+    made.load_state_dict({name: buffers[name] for name in _FROZEN}, strict=False)
+    made.to(buffers["weight"].device)
+    noise = torch.randn(2, count, 3, 3, generator=torch.Generator().manual_seed(0))
+    try:
+        with torch.no_grad():
+            same = torch.allclose(module(noise), made(noise), rtol=1e-4, atol=1e-5)
+    except Exception:  # noqa: BLE001 - the user's forward need not take four dimensions
+        return None
+    return made if same else None

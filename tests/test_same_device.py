@@ -1,0 +1,125 @@
+"""One phone that a server lists twice: USB or mDNS, and its address."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from virtual_device.relay import Relay
+
+from kit import cli
+from kit.commands import _bench
+from kit.devices import _facts, _select, _server
+from kit.devices._transport import Completed
+from kit.devices._ways import Identity, find_first, is_same
+from kit.errors import DeviceError
+
+pytestmark = pytest.mark.usefixtures("no_settings")
+
+ADDRESS, MDNS = "192.168.1.23:37001", "adb-R5CT10ABCDE-aB3dEf (2)._adb-tls-connect._tcp"
+PHONE = {"number": "R5CT10ABCDE", "model": "SM-S911B", "boot": "b1"}
+
+
+class Way:
+    """A transport to a device that says who it is."""
+
+    def __init__(self, serial, number="", model="", boot=""):
+        self.serial = serial
+        self.props = f"[ro.serialno]: [{number}]\n[ro.product.model]: [{model}]"
+        self.boot = boot
+
+    def shell(self, command, timeout=20.0):
+        said = {"props": self.props, "boot": self.boot}
+        return Completed(0, "".join(f"\n{_facts._MARK}{n}\n{t}\n" for n, t in said.items()), "")
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def connect(monkeypatch):
+    """Let a server list devices, each with what it says about itself."""
+
+    def listing(devices):
+        class Listing:
+            def listed(self):
+                return [(serial, said.get("state", "device")) for serial, said in devices.items()]
+
+        def transport(server, serial):
+            if devices[serial] == {"state": "device", "broken": True}:
+                raise DeviceError("it is broken", "mend it")
+            return Way(serial, **devices[serial])
+
+        monkeypatch.setattr(_server, "running", Listing)
+        monkeypatch.setattr(_server, "ServerTransport", transport)
+
+    return listing
+
+
+@pytest.mark.parametrize("other", ["2a1b3c4d", MDNS])
+def test_one_phone_is_one_device(connect, capsys, other):
+    connect({ADDRESS: PHONE, other: PHONE})
+    first = ADDRESS if other == MDNS else other  # USB is the steadier way
+    second = other if other == MDNS else ADDRESS
+    note = f"note: {second} is another way to {first}, the same device: it is used once\n"
+    for choice in ("auto", "all"):
+        assert _bench.serials(choice) == [first]
+        assert capsys.readouterr().err == note
+    assert _bench.serials(f"{second},{first}") == [second]  # the first that was named
+    assert cli.run(["devices", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["devices"]
+    assert (found["serial"], found["also"]) == (first, [second])
+    assert cli.run(["devices"]) == 0
+    shown = capsys.readouterr().out
+    assert "also as" in shown
+    assert shown.count("SM-S911B") == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        PHONE | {"number": "R5CT10ABCDF"},
+        PHONE | {"model": "SM-S911U"},
+        PHONE | {"boot": "b2"},
+        PHONE | {"number": ""},
+        {"state": "device", "broken": True},
+    ],
+)
+def test_other_phones_stay_apart(connect, capsys, other):
+    connect({"one": PHONE, "two": other})
+    assert _select.serials("all") == ["one", "two"]
+    with pytest.raises(DeviceError, match="there are 2 devices"):
+        _select.serials(None)
+    assert capsys.readouterr().err == ""
+
+
+def test_phones_without_a_number_are_two(connect):
+    nameless = PHONE | {"number": ""}
+    connect({"one": nameless, "two": nameless})
+    assert _select.serials("all") == ["one", "two"]
+
+
+def test_a_number_that_several_share_needs_the_boot():
+    def identity(number, boot):
+        return Identity(number, "sdk_gphone64", boot)
+
+    for number in ("EMULATOR34X2X11X0", "0123456789ABCDEF", "unknown"):
+        assert not is_same(identity(number, None), identity(number, None))
+        assert is_same(identity(number, "b1"), identity(number, "b1"))
+    assert is_same(identity("R5CT10ABCDE", None), identity("R5CT10ABCDE", "b1"))
+    assert find_first({"a": identity("R1", "b"), "b": None, "c": identity("R1", "b")}) == {
+        "a": "a",
+        "b": "b",
+        "c": "a",
+    }
+
+
+def test_a_virtual_device_by_two_addresses(x86_64_device, adb_server, capsys):
+    with Relay(x86_64_device.port) as relay:
+        first, second = (adb_server.connect(s) for s in (x86_64_device.serial, relay.serial))
+        (only,) = _select.serials("all")
+        assert _select.serials(None) == [only]
+        assert cli.run(["devices", "--json"]) == 0
+        adb_server("disconnect", relay.serial)
+    (found,) = json.loads(capsys.readouterr().out)["devices"]
+    assert {found["serial"], *found["also"]} == {first, second}

@@ -13,8 +13,9 @@ from torch import nn
 from torch.nn.utils import prune
 from torchvision.ops import FrozenBatchNorm2d
 
-from kit import cli
+from kit import cli, family
 from kit.errors import BuildError
+from kit.quantize._contract import Options
 from kit.quantize._graph import fold
 
 HERE = Path(__file__).parent
@@ -242,6 +243,21 @@ def test_batchnorm_is_folded_in_exported_graphs(images, groups):
     assert not any("orm" in kind for kind in describe(folded))
     with torch.no_grad():
         assert torch.allclose(folded(images), model(images), atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [Net, Branching])
+def test_a_transposed_convolution_computes_in_float_for_lite(images, kind):
+    torch.manual_seed(1)
+    folded = fold(settle(kind(1)), images)
+    static = family.load("quantize", "static")
+    options = Options(granularity="per-channel", output_margin=1.0)
+    made = static.quantize(folded, "torch-ao", images, options)
+    assert made.computed_in_float["ConvTranspose2d"] == 1
+    torch.backends.quantized.engine = "qnnpack"
+    with torch.inference_mode():
+        got, wanted = made.graph(images[:1]), folded(images[:1])
+    assert (got - wanted).abs().max() < 0.1 * wanted.abs().max()
 
 
 def test_what_only_has_the_buffers_of_a_batchnorm_is_no_batchnorm(plain, images):

@@ -39,12 +39,16 @@ EPS = 2**-12
 def quantize_static(model: GraphModule, images: Tensor, options: Options) -> Quantized:
     """Quantize with the qnnpack qconfig: quint8 without reduce_range, symmetric qint8."""
     import torch
+    from torch import nn
     from torch.ao.quantization import QConfigMapping
     from torch.ao.quantization.observer import MinMaxObserver
     from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 
     qconfig = _qconfig(options)
     mapping = QConfigMapping().set_global(qconfig)
+    if options.granularity == "per-channel":  # torch.ao has no such weights for these
+        for kind in (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d):
+            mapping.set_object_type(kind, None)
     for name in options.keep_float:
         mapping.set_module_name(name, None)
     with _qnnpack(), torch.inference_mode():

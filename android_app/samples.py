@@ -67,7 +67,7 @@ def assets(bundle: bundles.Bundle, out: Path) -> None:
 
 def answer(bundle: bundles.Bundle, out: Path) -> None:
     """Write what the workstation's ONNX Runtime sees in the demo's picture."""
-    runtime = formats.get("onnx")
+    runtime = formats.get_format("onnx")
     runtime.prepare(1)
     session = runtime.load(bundle.file("onnx"), 1)
     picture = decode((out / "assets" / "picture.jpg").read_bytes(), "picture.jpg")

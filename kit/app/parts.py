@@ -108,7 +108,7 @@ def _choose_default(
             notes.append(f"{name} is left out: {reason}; --aar FILE takes its AAR from a file")
     if errors and not parts:
         raise errors[0]
-    return {name: parts[name] for name in sorted(parts)}, notes
+    return {name: parts[name] for name in runtimes if name in parts}, notes
 
 
 def _check_given(given: Mapping[str, Path], formats: Sequence[str]) -> None:

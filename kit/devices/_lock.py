@@ -27,6 +27,7 @@ LOCK = f"{ROOT}/lock"
 STALE_SECONDS = 90.0
 _LIVE: set[str] = set()  # tokens of this process
 _LOOK_AGAIN = 1.0  # seconds; who takes a lock makes it whole in milliseconds
+_GONE, _TRIES = "gone", 10  # what a lock that vanished is answered by, and how often
 BEAT_SECONDS = 10.0  # between two signs of life while files travel
 _BEAT = f"read u _ </proc/uptime && echo $u >{LOCK}/beat"
 _TAKEN = "==kit:lock taken=="
@@ -148,15 +149,24 @@ def holds(transport: Transport, token: str) -> bool:
 def _try(transport: Transport, token: str) -> Held | None:
     """Return None if the lock is ours now, or else who has it."""
     owner = quote([f"{token} {_here()}, process {os.getpid()}"])
-    text = ask(
-        transport,
+    # A lock that was there and is gone a moment later was broken or given back: try again. Where
+    # no folder can be made, the second `mkdir` tells why, like a read-only storage.
+    probe = f"{LOCK}.{token}"
+    script = (
         f"mkdir -p {ROOT} && if mkdir {LOCK} 2>/dev/null; "
         f"then {_BEAT} && echo {owner} >{LOCK}/owner && echo taken "
         f"|| {{ rm -rf {LOCK}; exit 1; }}; "
         f"elif [ -d {LOCK} ]; "
         f"then cat {LOCK}/owner 2>/dev/null; echo; cat {LOCK}/beat 2>/dev/null; echo; "
-        f"cat /proc/uptime; else mkdir {LOCK}; fi",  # for the reason, like a read-only storage
+        f"cat /proc/uptime; "
+        f"elif [ -e {LOCK} ]; then mkdir {LOCK}; "
+        f"else mkdir {probe} && rmdir {probe} && echo {_GONE}; fi"
     )
+    text = ask(transport, script)
+    for _ in range(_TRIES):
+        if text.split() != [_GONE]:
+            break
+        text = ask(transport, script)
     if text.split() == ["taken"] or text.startswith(token):  # ours, and the answer was lost
         return None
     return _held(text)

@@ -1,36 +1,32 @@
-"""Accuracy of a bundle: every format's own runtime, and the float model, on real pictures."""
+"""Accuracy of a bundle: every format's own runtime, and the float model, on real samples."""
 
 from __future__ import annotations
 
-import math
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
-
-import numpy as np
-from numpy.typing import NDArray
+from pathlib import Path
+from typing import Any
 
 from kit import __version__, formats
 from kit import bundle as bundles
 from kit.bundle import REFERENCE, Bundle
 from kit.devices import local
 from kit.devices._identity import identify
-from kit.errors import KitError, PictureError, RunError, UnknownName, UsageError, brief, words
-from kit.formats.interface import Array, Session
-from kit.images import Picture, PictureSet, Progress, batch, digest, open_set, set_digest
-from kit.notices import Notice, new_notice
+from kit.errors import RunError, UnknownName
+from kit.formats.isolated import IsolatedSession, open_session
 from kit.results.schema import AccuracyResult, AccuracyRow
 from kit.results.store import describe, find_digest, find_runtime
+from kit.signature import Samples, TensorSpec
+from kit.tasks import get_task
+from kit.tasks.interface import Audience, EvaluationSet, Tally, Task, describe_bundle
 
-CHUNK = 16  # pictures in memory at a time, and the batch of the float model
-_TOP = 5
+CHUNK = 16  # samples in memory at a time
 NO_LABELS = "none"
 
-# Takes inputs [N, 3, H, W]; gives logits [N, classes] and the nanoseconds of inference.
-Predict = Callable[[Array], tuple[Array, int]]
+Progress = Callable[[int, int], None]  # samples done, and in all
 
 
 def evaluate(
@@ -43,53 +39,55 @@ def evaluate(
 ) -> AccuracyResult:
     """Compare every format of a bundle with labels and with the float model.
 
-    Pictures that calibrated or trained the bundle are recognized by their contents and left
-    out.
-    Each picture is prepared once; formats run one picture at a time, as on a phone, the
-    float model in batches of 16.
+    Samples that calibrated or trained the bundle are recognized by their contents and left out.
+    Each is prepared once, and run one at a time, as on a phone. Each format runs in a process
+    of its own.
 
     Args:
         bundle: a bundle or its folder.
-        images: folder or zip; see `kit.images.sets`.
+        images: folder or zip of the task's samples; of pictures, see `kit.images.sets`.
         labels: CSV of `path,label`; ``none`` measures without labels; None reads them off the
             names of folders or files.
         formats: which of the bundle's; None takes all.
-        limit: evaluate so many pictures, evenly spread over the set.
-        progress: is called with the number of pictures done and in all.
+        limit: evaluate so many samples, evenly spread over the set.
+        progress: is called with the number of samples done and in all.
 
     Raises:
         BundleError: the bundle is broken.
-        UnknownName: the bundle has no such format.
-        PictureError: the set, a picture or a label cannot be used.
-        RunError: a runtime answered with NaN.
+        UnknownName: the bundle has no such format, or is of a task that is not installed.
+        PictureError: the set, a sample or a label cannot be used.
+        RunError: a runtime answered with NaN, or crashed.
     """
     bundle = bundle if isinstance(bundle, Bundle) else bundles.load(bundle)
     names = _names(bundle, formats)
-    audience, path = _audience(bundle), None if labels is None else Path(labels)
-    if str(path) == NO_LABELS:
-        audience, path = replace(audience, classes=None), None
-    chosen = choose(Path(images), path, audience, limit)
+    labelled, path = str(labels) != NO_LABELS, None if labels is None else Path(labels)
+    made_with = (bundle.manifest.calibration, bundle.manifest.training)
+    seen = frozenset(d for record in made_with if record for d in record.pictures)
+    audience = Audience(describe_bundle(bundle.manifest, bundle.labels()), seen, labelled)
+    task = get_task(bundle.manifest.task)
+    chosen = task.open_evaluation(audience, Path(images), path if labelled else None, limit)
     return measure(bundle, names, chosen, progress)
 
 
 def measure(
-    bundle: Bundle, names: Sequence[str], chosen: Chosen, progress: Progress | None = None
+    bundle: Bundle, names: Sequence[str], chosen: EvaluationSet, progress: Progress | None = None
 ) -> AccuracyResult:
-    """Compare formats of a bundle with the float model, on pictures that were chosen.
+    """Compare formats of a bundle with the float model, on samples that were chosen.
 
     Args:
         bundle: what is measured.
         names: of its formats.
-        chosen: see `choose`.
-        progress: is called with the number of pictures done and in all.
+        chosen: see `kit.tasks.interface.Task.open_evaluation`.
+        progress: is called with the number of samples done and in all.
 
     Raises:
-        PictureError: a picture cannot be used.
-        RunError: a runtime answered with NaN.
+        PictureError: a sample cannot be used.
+        RunError: a runtime answered with NaN, or crashed.
     """
     identity = identify(local.open(None).fingerprint)
     threads = _cores()
-    tallies = _run(bundle, names, chosen.pictures, threads, progress)
+    task = get_task(bundle.manifest.task)
+    models = _run(bundle, task, names, chosen, threads, progress)
     return AccuracyResult(
         kit_version=__version__,
         created=datetime.now(UTC),
@@ -100,7 +98,7 @@ def measure(
         left_out=chosen.left_out,
         threads=threads,
         notices=chosen.notices,
-        rows=tuple(_row(bundle, name, tally) for name, tally in tallies.items()),
+        rows=tuple(_row(bundle, model, len(chosen)) for model in models),
     )
 
 
@@ -113,190 +111,84 @@ def _names(bundle: Bundle, wanted: Sequence[str] | None) -> list[str]:
     return known if wanted is None else [name for name in known if name in wanted]
 
 
-def _row(bundle: Bundle, name: str, tally: _Tally) -> AccuracyRow:
-    quantize = "none" if name == REFERENCE else bundle.manifest.artifact(name).quantize
-    runtime = f"{find_runtime(bundle, name)} {formats.get_format(name).read_version()}"
-    return tally.row(name, quantize, find_digest(bundle, name), runtime)
+@dataclass
+class _Model:
+    """A format that is measured."""
+
+    name: str
+    session: IsolatedSession
+    tally: Tally
+    ns: int = 0
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """Pictures to measure on.
-
-    Attributes:
-        source: name of their folder or zip.
-        pictures: with labels, or all without.
-        sha256: of their contents and labels.
-        left_out: how many of the set calibrated or trained the model.
-        notices: where the labels come from, and what is doubtful about them.
-    """
-
-    source: str
-    pictures: list[Picture]
-    sha256: str
-    left_out: int
-    notices: tuple[Notice, ...] = ()
-
-    @property
-    def labelled(self) -> bool:
-        """Whether the classes are known."""
-        return self.pictures[0].label is not None
-
-
-@dataclass(frozen=True)
-class Audience:
-    """For which model pictures are chosen.
-
-    Attributes:
-        classes: number of its outputs; None where labels are not asked for.
-        categories: their names; None for ImageNet's, empty where there are none.
-        seen: SHA-256 of each picture that calibrated or trained it.
-    """
-
-    classes: int | None
-    categories: Sequence[str] | None
-    seen: frozenset[str]
-
-
-def _audience(bundle: Bundle) -> Audience:
-    classes = bundle.manifest.classes
-    names = bundle.labels()
-    made_with = (bundle.manifest.calibration, bundle.manifest.training)
-    seen = frozenset(d for record in made_with if record for d in record.pictures)
-    return Audience(classes, None if names is None and classes == 1000 else names or (), seen)
-
-
-def choose(images: Path, labels: Path | None, audience: Audience, limit: int | None) -> Chosen:
-    """Open the set, leave out what calibrated or trained the model, and thin out to the limit.
-
-    Raises:
-        UsageError: the limit leaves no picture.
-        PictureError: the set or a label cannot be used, or no picture is left.
-    """
-    if limit is not None and limit < 1:
-        raise UsageError(f"the limit {limit} leaves no picture", "use 1 or more")
-    found = open_set(images, labels, audience.categories)
-    pictures = list(found)
-    notices: tuple[Notice, ...] = ()
-    if audience.classes is None:
-        pictures = [replace(picture, label=None) for picture in pictures]
-    else:
-        _check_folders(found, audience)
-        _check_labels(pictures, audience.classes)
-        notices = tuple(_examine_labels(found, audience))
-    if found.unread:
-        notices += (new_notice("pictures.unread", files=found.unread),)
-    if audience.seen:
-        pictures = [p for p in pictures if digest(p) not in audience.seen]
-    if not pictures:
-        raise PictureError(
-            f"every picture of {found.source} calibrated or trained this bundle",
-            "evaluate on other pictures, or build with fewer --calibration-images",
-        )
-    left_out = len(found) - len(pictures)
-    pictures = _spread(pictures, limit)
-    return Chosen(found.source, pictures, set_digest(pictures), left_out, notices)
-
-
-def _check_folders(found: PictureSet, audience: Audience) -> None:
-    """Raise if pictures lie in folders as classes do, and no folder is a class of the model."""
-    folders = {PurePosixPath(picture.name).parent.name for picture in found}
-    if found.labels_from or "" in folders or len(folders) < 2:
-        return
-    shown = ", ".join(brief(name) for name in sorted(folders)[:3])
-    named = "" if audience.categories != () else ", and the bundle has no names of classes"
-    raise PictureError(
-        f"none of the {len(folders)} folders of {found.source} is a class of the model{named}: "
-        f"{shown}" + (" …" if len(folders) > 3 else ""),
-        "name folders by index, WordNet id or category name; `kit eval --labels` takes a table, "
-        f"or {NO_LABELS}",
+def _row(bundle: Bundle, model: _Model, count: int) -> AccuracyRow:
+    name = model.name
+    fields: dict[str, Any] = {"top1": None, "top5": None, **model.tally.measure()}
+    return AccuracyRow(
+        format=name,
+        quantize="none" if name == REFERENCE else bundle.manifest.artifact(name).quantize,
+        artifact_sha256=find_digest(bundle, name),
+        runtime=f"{find_runtime(bundle, name)} {formats.get_format(name).read_version()}",
+        images=count,
+        images_per_second=count * 1e9 / model.ns,
+        **fields,
     )
-
-
-def _examine_labels(found: PictureSet, audience: Audience) -> Iterator[Notice]:
-    """Say where the labels come from, and what is doubtful about them."""
-    if not found.labels_from:
-        return
-    yield new_notice("labels.source", source=found.labels_from)
-    if found.labels_from == "folder names as class indices" and not audience.categories:
-        folders = sorted({PurePosixPath(picture.name).parent.name for picture in found})
-        moved = [(name, i) for i, name in enumerate(folders) if int(name) != i]
-        if moved and sorted(map(int, folders)) == list(range(len(folders))):
-            name, place = moved[0]
-            yield new_notice("labels.order", folder=name, place=place)
-
-
-def _check_labels(pictures: list[Picture], classes: int) -> None:
-    for picture in pictures:
-        if picture.label is not None and picture.label >= classes:
-            raise PictureError(
-                f"{picture.name} has the label {picture.label}, "
-                f"but the model has the classes 0 to {classes - 1}",
-                "check the labels, or whether the bundle is of another data set",
-            )
-    without = [p.name for p in pictures if p.label is None]
-    if 0 < len(without) < len(pictures):
-        raise PictureError(
-            f"{without[0]} has no label, as {len(without)} of {len(pictures)} pictures",
-            "a folder is named like one class (index, WordNet id, name); or give --labels",
-        )
-
-
-def _spread(pictures: list[Picture], limit: int | None) -> list[Picture]:
-    if limit is None or limit >= len(pictures):
-        return pictures
-    return [pictures[i * len(pictures) // limit] for i in range(limit)]
 
 
 def _run(
     bundle: Bundle,
+    task: Task,
     names: Sequence[str],
-    pictures: list[Picture],
+    chosen: EvaluationSet,
     threads: int,
     progress: Progress | None,
-) -> dict[str, _Tally]:
-    classes = bundle.manifest.classes
-    models = {REFERENCE: _reference(bundle, threads)}
-    models |= {name: _format(bundle, name, threads) for name in names}
-    tallies = {name: _Tally() for name in models}
-    for start in range(0, len(pictures), CHUNK):
-        chunk = pictures[start : start + CHUNK]
-        inputs = batch(chunk, bundle.manifest.preprocessing)
-        reference = np.empty(0, np.float32)
-        for name, predict in models.items():
-            if start == 0:
-                _ask(name, predict, inputs[:1], classes)  # warm-up: the first one packs weights
-            logits, ns = _ask(name, predict, inputs, classes)
-            if name == REFERENCE:
-                reference = logits
-            tallies[name].add(logits, reference, [p.label for p in chunk], ns)
-        if progress:
-            progress(start + len(chunk), len(pictures))
-    return tallies
+) -> list[_Model]:
+    signature = bundle.manifest.signature
+    with ExitStack() as stack:
+        models = [
+            _Model(
+                name,
+                stack.enter_context(open_session(name, bundle.file(name).resolve(), threads)),
+                task.start_tally(signature),
+            )
+            for name in (REFERENCE, *names)
+        ]
+        for start in range(0, len(chosen), CHUNK):
+            samples, targets = chosen.load(start, start + CHUNK)
+            reference = samples
+            for model in models:
+                if start == 0:
+                    # Warm-up: the first inference packs weights.
+                    _ask(model, samples.take([0]), signature.outputs)
+                answers, ns = _ask(model, samples, signature.outputs)
+                model.ns += ns
+                if model.name == REFERENCE:
+                    reference = answers
+                model.tally.add(answers, reference, targets)
+            if progress:
+                progress(start + len(samples), len(chosen))
+    return models
 
 
-def _ask(name: str, predict: Predict, inputs: Array, classes: int) -> tuple[Array, int]:
-    """Return finite logits [N, classes] and the nanoseconds of inference.
+def _ask(model: _Model, samples: Samples, outputs: tuple[TensorSpec, ...]) -> tuple[Samples, int]:
+    """Return finite answers and the nanoseconds of inference.
 
     Raises:
         RunError: the runtime fails, or answers with something else.
     """
     hint = "build the bundle again"
-    try:
-        logits, ns = predict(inputs)
-    except KitError:
-        raise
-    except Exception as exc:  # runtimes raise whatever they like, and answers may be of any kind
-        raise RunError(f"{name} fails on a picture: {words(exc)}", hint) from exc
-    if logits.shape != (len(inputs), classes) or logits.dtype != np.float32:
-        raise RunError(
-            f"{name} answers {len(inputs)} pictures with {logits.dtype} {list(logits.shape)}, "
-            f"not float32 {[len(inputs), classes]}",
-            hint,
-        )
-    if not np.isfinite(logits).all():
-        raise RunError(f"{name} answered with NaN or infinity", hint)
-    return logits, ns
+    answers, ns = model.session.predict(samples)
+    given = [(spec.dtype, list(spec.shape)) for spec in answers.specs]
+    wanted = [(spec.dtype, list(spec.shape)) for spec in outputs]
+    if given != wanted:
+        raise RunError(f"{model.name} answers with {_show(given)}, not {_show(wanted)}", hint)
+    if not answers.are_finite:
+        raise RunError(f"{model.name} answered with NaN or infinity", hint)
+    return Samples(outputs, answers.arrays), ns
+
+
+def _show(tensors: list[tuple[Any, list[int]]]) -> str:
+    return ", ".join(f"{dtype} {shape}" for dtype, shape in tensors)
 
 
 def _cores() -> int:
@@ -304,86 +196,3 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _reference(bundle: Bundle, threads: int) -> Predict:
-    import torch
-
-    torch.set_num_threads(threads)
-    module = formats.get_reference().read_model(bundle.file(REFERENCE))
-
-    def predict(inputs: Array) -> tuple[Array, int]:
-        with torch.inference_mode():
-            # A copy: a model may write into its input, which every format is given.
-            tensor = torch.from_numpy(inputs.copy())
-            start = time.perf_counter_ns()
-            logits = module(tensor)
-            return logits.numpy(), time.perf_counter_ns() - start
-
-    return predict
-
-
-def _format(bundle: Bundle, name: str, threads: int) -> Predict:
-    session: Session = formats.get_format(name).load(bundle.file(name), threads)
-
-    def predict(inputs: Array) -> tuple[Array, int]:
-        rows, ns = [], 0
-        for i in range(len(inputs)):
-            call = session.bind(inputs[i : i + 1])
-            start = time.perf_counter_ns()
-            output = call()
-            ns += time.perf_counter_ns() - start
-            rows.append(session.numpy(output))
-        return np.concatenate(rows), ns
-
-    return predict
-
-
-class _Tally:
-    """Sums over the pictures seen so far, so that no logits are kept."""
-
-    def __init__(self) -> None:
-        self.images = self.top1 = self.top5 = self.agree = self.ns = 0
-        self.signal = self.noise = 0.0
-        self.labelled = False
-
-    def add(self, logits: Array, reference: Array, labels: list[int | None], ns: int) -> None:
-        """Add a chunk of answers [N, classes] and what the reference answered."""
-        ranks = _ranks(logits)
-        self.images += len(logits)
-        self.ns += ns
-        self.agree += int((ranks[:, 0] == _ranks(reference)[:, 0]).sum())
-        wide = reference.astype(np.float64)
-        self.signal += float((wide**2).sum())
-        self.noise += float(((wide - logits) ** 2).sum())
-        for rank, label in zip(ranks, labels, strict=True):
-            if label is not None:
-                self.labelled = True
-                self.top1 += int(rank[0] == label)
-                self.top5 += int(label in rank)
-
-    def row(self, name: str, quantize: str, digest: str, runtime: str) -> AccuracyRow:
-        """Return the shares."""
-        return AccuracyRow(
-            format=name,
-            quantize=quantize,
-            artifact_sha256=digest,
-            runtime=runtime,
-            images=self.images,
-            top1=self.top1 / self.images if self.labelled else None,
-            top5=self.top5 / self.images if self.labelled else None,
-            agreement=self.agree / self.images,
-            sqnr_db=self._sqnr_db(),
-            images_per_second=self.images * 1e9 / self.ns,
-        )
-
-    def _sqnr_db(self) -> float | None:
-        if self.noise == 0:
-            return None
-        tiny = float(np.finfo(np.float64).tiny)  # a reference that is zero has no logarithm
-        return 10 * math.log10(max(self.signal, tiny) / self.noise)
-
-
-def _ranks(logits: Array) -> NDArray[np.intp]:
-    """Return the first five classes [N, 5]; of equal logits, which int8 has, the lower index."""
-    return np.argsort(-logits, axis=1, kind="stable")[:, :_TOP]

@@ -12,34 +12,42 @@ import os
 from io import BufferedReader
 from pathlib import Path
 from tokenize import TokenError
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kit import files
+from kit.signature import AnyArray, TensorSpec
 
 
-def read(path: Path, shape: tuple[int, ...], rows: int) -> NDArray[np.float32]:
-    """Return the first `rows` of the array [N, *shape] in a file, or all if there are fewer.
+def read(path: Path, spec: TensorSpec, rows: int) -> AnyArray:
+    """Return the first `rows` of a tensor's values in a file, or all if there are fewer.
+
+    Args:
+        path: of the file, which holds [N, *spec.sample_shape].
+        spec: of the tensor.
+        rows: limit of N.
 
     Raises:
         OSError: the file cannot be read, or is not a regular file.
         ValueError: it holds something else. The message is one line.
     """
     with files.open_regular(path) as file:
-        found = _read_header(file)
-        if found[1:] != shape:
+        found, dtype = _read_header(file)
+        if dtype != spec.numpy_type:
+            raise ValueError(f"its numbers are {dtype}, not {spec.dtype}"[:100])
+        if found[1:] != spec.sample_shape or not found:
             raise ValueError(f"its shape is {_shown(found)}")
-        size = 4 * math.prod(found)
+        size = dtype.itemsize * math.prod(found)
         rest = os.fstat(file.fileno()).st_size - file.tell()
         if size != rest:
             raise ValueError(f"its shape {_shown(found)} takes {size} bytes, and {rest} follow")
-        wanted = (min(rows, found[0]), *shape)
-        content = file.read(4 * math.prod(wanted))
-    return np.frombuffer(content, "<f4").reshape(wanted).astype(np.float32)
+        wanted = (min(rows, found[0]), *spec.sample_shape)
+        content = file.read(dtype.itemsize * math.prod(wanted))
+    return np.frombuffer(content, dtype).reshape(wanted).astype(spec.dtype)
 
 
-def _read_header(file: BufferedReader) -> tuple[int, ...]:
+def _read_header(file: BufferedReader) -> tuple[tuple[int, ...], np.dtype[Any]]:
     try:
         version = np.lib.format.read_magic(file)
         if version != (1, 0):  # later ones are for headers of more than 64 KB
@@ -49,13 +57,11 @@ def _read_header(file: BufferedReader) -> tuple[int, ...]:
         raise ValueError("its header is broken") from exc
     except ValueError as exc:
         raise ValueError(str(exc).splitlines()[0][:200]) from exc
-    if dtype != np.dtype("<f4"):
-        raise ValueError(f"its numbers are {dtype}"[:100])
     if fortran:
         raise ValueError("its order is Fortran's")
     if not all(isinstance(side, int) and side >= 0 for side in shape):
         raise ValueError(f"its shape is {_shown(shape)}")
-    return tuple(shape)
+    return tuple(shape), dtype
 
 
 def _shown(shape: tuple[int, ...]) -> str:

@@ -5,8 +5,9 @@
       labels.txt             one category a line, if the model has names for its outputs
       reference.safetensors  the float model, see `kit.formats._reference.aten`
       model.ptl model.pte …  one file per format
-      golden/input.npy       float32 [N, 3, H, W], preprocessed natural pictures
-      golden/<format>.npy    float32 [N, classes], what that format's runtime answered here
+      golden/input.npy       [N, …], the inputs that every runtime has to answer
+      golden/<format>.npy    [N, …], what that format's runtime answered here
+                             (of a model with several: input.1.npy, <format>.1.npy …)
 
 Everything is hash-checked when it is read. `kit.manifest` is the schema of `bundle.json`.
 """
@@ -17,21 +18,19 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from kit import arrays, files
 from kit.documents import MAX_JSON_BYTES, fault_of, parse_json, reason, text_of
 from kit.errors import BundleError, OutputError, brief
 from kit.manifest import SCHEMA_VERSION, FileEntry, Manifest
-
-Array = NDArray[np.float32]
+from kit.signature import Samples, TensorSpec
 
 MANIFEST = "bundle.json"
 REFERENCE = "reference"
@@ -69,20 +68,51 @@ class Bundle:
         """Return the category names in output order, or None."""
         return self._labels
 
-    def array(self, file: str, shape: tuple[int, ...], rows: int) -> Array:
-        """Return the first `rows` of a golden array: float32 [rows, *shape], or fewer.
+    def read_inputs(self, rows: int | None = None) -> Samples:
+        """Return the golden inputs, or the first `rows` of them.
 
         Raises:
-            BundleError: the file holds something else.
+            BundleError: a file holds something else, or there are none.
         """
-        try:
-            return arrays.read(self.path / file, shape, rows)
-        except (OSError, ValueError) as exc:
-            raise BundleError(
-                f"{file} in {self.path} is not an array [N, {', '.join(map(str, shape))}] of "
-                f"float32: {reason(exc)}",
-                "build it again",
-            ) from exc
+        golden = self.manifest.golden
+        return self._read(golden.inputs, self.manifest.signature.inputs, rows)
+
+    def read_answers(self, files: Sequence[str], rows: int | None = None) -> Samples:
+        """Return answers to the golden inputs, or the first `rows` of them.
+
+        Args:
+            files: of `Manifest.golden`, one per output.
+            rows: how many; None for as many as there are inputs.
+
+        Raises:
+            BundleError: a file holds something else, or fewer answers than inputs.
+        """
+        return self._read(files, self.manifest.signature.outputs, rows)
+
+    def _read(
+        self, names: Sequence[str], specs: tuple[TensorSpec, ...], rows: int | None
+    ) -> Samples:
+        """Read golden arrays, which are all of one length, and finite."""
+        count = self.manifest.golden.images if rows is None else rows
+        columns = []
+        for name, spec in zip(names, specs, strict=True):
+            try:
+                column = arrays.read(self.path / name, spec, count)
+                if not len(column):
+                    raise ValueError("it is empty")
+                if len(column) < count and rows is None:
+                    raise ValueError(f"it holds {len(column)} of {count} golden inputs or answers")
+                if not np.isfinite(column).all():
+                    raise ValueError("it holds NaN or infinity")
+            except (OSError, ValueError) as exc:
+                raise BundleError(
+                    f"{name} in {self.path} is not a golden array "
+                    f"[N, {', '.join(map(str, spec.sample_shape))}] of {spec.dtype}: "
+                    f"{reason(exc)}",
+                    "build it again",
+                ) from exc
+            columns.append(column)
+        return Samples(specs, tuple(columns))
 
     def __repr__(self) -> str:
         return f"Bundle({str(self.path)!r}, {self.hash[:12]})"
@@ -177,8 +207,9 @@ def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
 def _check_listed(folder: Path, manifest: Manifest) -> None:
     """Raise if the manifest speaks of a file whose size and hash it does not give."""
     golden = manifest.golden
-    named = [_reference_file(manifest), golden.input]
-    named += [*golden.outputs.values(), *golden.graphs.values()]
+    named = [_reference_file(manifest), *golden.inputs]
+    for answers in (*golden.outputs.values(), *golden.graphs.values()):
+        named += answers
     named += [artifact.file for artifact in manifest.artifacts]
     named += [] if manifest.labels is None else [manifest.labels]
     for name in named:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from kit import bundle, files, formats
-from kit.calibration import BY_CONTENT, Pictures
+from kit.calibration import BY_CONTENT, CalibrationSet
 from kit.errors import BundleError
 from kit.manifest import Manifest
 from kit.recipe import OWN, Recipe
@@ -64,7 +64,7 @@ def _source_hash() -> str:
 
 
 def take(
-    name: str, target: Path, recipe: Recipe, pictures: Pictures, weights: str | None, say: Say
+    name: str, target: Path, recipe: Recipe, pictures: CalibrationSet, weights: str | None, say: Say
 ) -> bool:
     """Copy the cached bundle of a build into an empty folder; return whether there is one.
 
@@ -116,7 +116,9 @@ def _writable_by_others(entry: Path) -> Path | None:
     return None
 
 
-def _check(manifest: Manifest, recipe: Recipe, pictures: Pictures, weights: str | None) -> None:
+def _check(
+    manifest: Manifest, recipe: Recipe, pictures: CalibrationSet, weights: str | None
+) -> None:
     """Raise unless a bundle is what a recipe builds, with these contents and tools.
 
     Raises:

@@ -1,22 +1,20 @@
-"""Which pictures set the activation ranges: the user's, or crops of sample photos."""
+"""Which samples set the activation ranges: the user's pictures, or crops of sample photos."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kit import files, models
 from kit.documents import MAX_CLASSES, reason
 from kit.errors import RecipeError, brief
 from kit.manifest import Preprocessing
 from kit.recipe import OWN, Recipe
+from kit.signature import Samples, TensorSpec
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from kit.images.sets import PictureSet
 
 # The photos show few of the categories, so the largest logits are never seen. Doubling the
@@ -28,6 +26,58 @@ PICTURES_MARGIN = 1.25
 # Fields of a recipe that name files: two builds differ by what is in these.
 BY_CONTENT = ("calibrate", "train", "weights", "labels")
 _MAX_LABELS_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class ModelInputs:
+    """What surrounds the model of a recipe.
+
+    Attributes:
+        specs: of its inputs, in the order of ``forward``.
+        classes: number of its classes; 0 where the task has none.
+        preprocessing: of pictures; None where samples are no pictures.
+        labels: names of the classes in output order, or None.
+    """
+
+    specs: tuple[TensorSpec, ...]
+    classes: int = 0
+    preprocessing: Preprocessing | None = None
+    labels: tuple[str, ...] | None = None
+
+
+class CalibrationSet(Protocol):
+    """Samples that set activation ranges, not yet read."""
+
+    @property
+    def source(self) -> str:
+        """Return where they come from, for people."""
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Return the SHA-256 of each sample of the user's."""
+
+    @property
+    def sha256(self) -> str:
+        """Return the hash of the set."""
+
+    @property
+    def count(self) -> int:
+        """Return the number of samples."""
+
+    @property
+    def output_margin(self) -> float:
+        """Return the factor of `kit.quantize._contract.Options.output_margin`."""
+
+    @property
+    def warning(self) -> str | None:
+        """Return what the user should know about this choice."""
+
+    def load(self, inputs: ModelInputs) -> Samples:
+        """Read the samples.
+
+        Raises:
+            PictureError: one cannot be used.
+        """
 
 
 @dataclass(frozen=True)
@@ -71,13 +121,16 @@ class Pictures:
             )
         return f"{self.source}: {self.unread}" if self.unread else None
 
-    def load(self, pre: Preprocessing) -> NDArray[np.float32]:
-        """Return the batch [N, 3, H, W]."""
+    def load(self, inputs: ModelInputs) -> Samples:
+        """Return the pictures [N, 3, H, W]."""
         from kit.images import photos, preprocess
 
+        assert inputs.preprocessing is not None  # of a task of pictures
         if self.chosen is None:
-            return photos.crops(self.count, pre, self.seed)
-        return preprocess.batch(self.chosen.pictures, pre)
+            batch = photos.crops(self.count, inputs.preprocessing, self.seed)
+        else:
+            batch = preprocess.batch(self.chosen.pictures, inputs.preprocessing)
+        return Samples(inputs.specs, (batch,))
 
 
 def choose(recipe: Recipe) -> Pictures:
@@ -96,7 +149,7 @@ def choose(recipe: Recipe) -> Pictures:
     return Pictures(found.source, chosen, digests, len(chosen), recipe.seed, found.unread)
 
 
-def identity(recipe: Recipe, pictures: Pictures) -> dict[str, Any]:
+def identity(recipe: Recipe, pictures: CalibrationSet) -> dict[str, Any]:
     """Return everything that tells two builds apart, by content.
 
     Imports no torch, except for a model of the user's own, which must be built to be known.
@@ -111,8 +164,8 @@ def identity(recipe: Recipe, pictures: Pictures) -> dict[str, Any]:
     member = models.get(recipe.model)
     fields = recipe.model_dump(mode="json", exclude=set(BY_CONTENT))
     found = {"recipe": fields, "calibration": pictures.sha256, "labels": labels(recipe)}
-    if pictures.unread:
-        found["unread"] = pictures.unread  # the bundle warns of it
+    if pictures.warning and pictures.digests:
+        found["unread"] = pictures.warning  # the bundle repeats it
     if isinstance(member, UserModel):
         found["own"] = member.fingerprint(recipe.seed)
         del fields["model"]  # where the file lies

@@ -14,10 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from kit import errors, family, formats, models, workers
+from kit import errors, family, formats, models, signature, workers
 from kit.errors import (
     BuildError,
     InputError,
@@ -27,18 +26,22 @@ from kit.errors import (
     VerificationFailed,
     message,
 )
-from kit.formats.interface import Description, predict
+from kit.formats.interface import Description, Format, predict
 from kit.manifest import Artifact, Range, Runtime
+from kit.network import run_network
 from kit.quantize._contract import Options, Quantized
 from kit.recipe import Recipe
+from kit.signature import Samples, TensorSpec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.fx import GraphModule
 
 FLOAT_STATE = "float.pt"  # state dict of the folded (and corrected) float model
-CALIBRATION = "calibration.npy"
-GOLDEN = "golden.npy"
+CALIBRATION = "calibration.arrays"  # see `kit.signature.save`
+GOLDEN = "golden.arrays"
+GRAPH = "{format}.graph.arrays"
+RUNTIME = "{format}.runtime.arrays"
 
 
 class Job(BaseModel):
@@ -47,7 +50,9 @@ class Job(BaseModel):
     Attributes:
         format: the format to make.
         recipe: what is being built.
-        classes: outputs of the model.
+        classes: of the model.
+        inputs: of the model.
+        outputs: of the model.
         shared: folder with the float state, the calibration batch and the golden input;
             the model file is written there as well.
         output_margin: see `kit.quantize._contract.Options`.
@@ -61,6 +66,8 @@ class Job(BaseModel):
     format: str
     recipe: Recipe
     classes: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
     shared: Path
     output_margin: float
     keep_float: tuple[str, ...] = ()
@@ -69,7 +76,7 @@ class Job(BaseModel):
 
 
 class Lowered(BaseModel):
-    """What a child answers; the logits lie beside it as ``<format>.graph/runtime.npy``."""
+    """What a child answers; the answers of graph and runtime lie beside it."""
 
     artifact: Artifact
     qconfig: dict[str, str]
@@ -86,21 +93,42 @@ def lower(job: Job) -> Lowered:
     torch.set_num_threads(job.threads)
     format_ = formats.get_format(job.format)
     method = family.load("quantize", job.recipe.quantize)
-    golden = np.load(job.shared / GOLDEN)
-    example = torch.from_numpy(golden[:1])
+    golden = signature.load(job.inputs, job.shared / GOLDEN)
+    example = tuple(torch.from_numpy(value.copy()) for value in golden[0])
     model = _float_model(job, example)
-    images = torch.from_numpy(np.load(job.shared / CALIBRATION))
+    images = torch.from_numpy(signature.load(job.inputs, job.shared / CALIBRATION).arrays[0])
     file = job.shared / format_.file_name
     with _errors(job, "quantized", example):
         quantized = method.quantize(model, format_.flow, images, _options(job))
-        graph = _graph_logits(quantized.graph, golden)
+        torch.backends.quantized.engine = "qnnpack"
+        names = [spec.name for spec in job.outputs]
+        graph = run_network(quantized.graph, golden, names)
     with _errors(job, "lowered", example):
         format_.export(quantized.graph, example, file)
     with _errors(job, "run", example):
-        runtime = predict(format_.load(file, job.threads), golden)
-    np.save(job.shared / f"{job.format}.graph.npy", graph)
-    np.save(job.shared / f"{job.format}.runtime.npy", runtime)
+        runtime = _run_file(format_, file, job, golden)
+    signature.save(graph, job.shared / GRAPH.format(format=job.format))
+    signature.save(runtime, job.shared / RUNTIME.format(format=job.format))
     return Lowered(artifact=_artifact(job, file, quantized), qconfig=quantized.qconfig)
+
+
+def _run_file(format_: Format, file: Path, job: Job, golden: Samples) -> Samples:
+    """Return the runtime's answers.
+
+    Raises:
+        BuildError: they are of other shapes than the float model's.
+    """
+    answers = predict(format_.load(file, job.threads), golden)
+    shapes, wanted = (
+        ", ".join(f"{s.dtype} {list(s.shape)}" for s in specs)
+        for specs in (answers.specs, job.outputs)
+    )
+    if shapes != wanted:
+        raise BuildError(
+            f"{job.format} answers with {shapes}, and the model with {wanted}",
+            "leave the format out with --format, and please report it",
+        )
+    return Samples(job.outputs, answers.arrays)
 
 
 def _options(job: Job) -> Options:
@@ -134,7 +162,7 @@ def _computed_in_float(quantized: Quantized, description: Description) -> dict[s
 
 
 @contextmanager
-def _errors(job: Job, done: str, example: Tensor) -> Iterator[None]:
+def _errors(job: Job, done: str, example: tuple[Tensor, ...]) -> Iterator[None]:
     """Name the format, and the operator where the error tells it.
 
     Raises:
@@ -147,7 +175,7 @@ def _errors(job: Job, done: str, example: Tensor) -> Iterator[None]:
     except (OSError, InputError, UsageError, VerificationFailed, MissingTool):
         raise
     except Exception as exc:  # exporters and runtimes raise whatever they like
-        found = where(_own_model(job), example, _words(exc))
+        found = where(_own_model(job), example[0], _words(exc))
         said = (message(exc) or type(exc).__name__).splitlines()[0][:300]
         what = f"{found} of {job.recipe.model}" if found else job.recipe.model
         raise BuildError(
@@ -165,24 +193,15 @@ def _own_model(job: Job) -> nn.Module:
     return models.get(job.recipe.model).build(job.recipe.width, job.classes)
 
 
-def _float_model(job: Job, example: Tensor) -> GraphModule:
+def _float_model(job: Job, example: tuple[Tensor, ...]) -> GraphModule:
     """Rebuild the float model: its structure from the recipe, its numbers from the parent."""
     import torch
 
     from kit.quantize._graph import fold
 
-    model = fold(_own_model(job), example)
+    model = fold(_own_model(job), example[0])
     model.load_state_dict(torch.load(job.shared / FLOAT_STATE, weights_only=True))
     return model
-
-
-def _graph_logits(graph: GraphModule, golden: Any) -> Any:
-    import torch
-
-    torch.backends.quantized.engine = "qnnpack"
-    with torch.inference_mode():
-        rows = [graph(torch.from_numpy(golden[i : i + 1])) for i in range(len(golden))]
-    return torch.cat(rows).numpy()
 
 
 def answer_path(job_file: Path) -> Path:

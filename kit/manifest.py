@@ -4,6 +4,10 @@ Schema history:
 
     1  first version
     2  the float model is data (`reference.safetensors`); `Golden.graphs`; `Manifest.failed`
+    3  `Manifest.signature` instead of ``input`` and ``output``; `Manifest.task`; `Golden` has
+       one file per tensor; `Comparison.output` and `Comparison.cosine`
+
+A manifest of an older schema is read for ever: what it said in another way is translated.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -32,9 +36,12 @@ from kit.documents import (
 )
 from kit.errors import BundleError
 from kit.recipe import Recipe
+from kit.signature import MAX_TENSORS, Signature
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+CLASSIFICATION = "image-classification"  # the only task before schema 3
 
+Files = Annotated[tuple[Text, ...], Field(min_length=1, max_length=MAX_TENSORS)]
 Number = Annotated[float, Field(allow_inf_nan=True)]  # of a comparison that failed
 
 
@@ -43,14 +50,6 @@ class FileEntry(Record):
 
     size: Size
     sha256: Digest
-
-
-class Tensor(Record):
-    """Shape and type of the model's input or output; the first dimension is the batch."""
-
-    name: Text
-    shape: Annotated[tuple[Positive, ...], Field(max_length=8)]
-    dtype: Literal["float32"] = "float32"
 
 
 class Preprocessing(Record):
@@ -73,23 +72,28 @@ class Preprocessing(Record):
 
 
 class Comparison(Record):
-    """How near one set of logits is to another, over the golden inputs.
+    """How near one set of answers is to another, over the golden inputs.
 
     Attributes:
         against: what the answers were compared with.
-        images: number of pictures.
-        max_abs: largest absolute difference of a logit.
+        output: name of the output; empty for a model with one.
+        images: number of golden inputs.
+        max_abs: largest absolute difference of a value.
         sqnr_db: signal to quantization noise ratio in dB; None when the two are equal.
-        agreement: share of pictures with the same top-1 category, 0..1.
+        agreement: share of inputs with the same top-1 category, 0..1; None where the task has
+            no categories.
+        cosine: mean cosine of the angle between two answers; None where it is not measured.
         passed: the thresholds of the format hold.
         thresholds: the limits that were asked for, by name.
     """
 
     against: Literal["quantized graph", "float reference"]
+    output: Text = ""
     images: Count
     max_abs: Number
     sqnr_db: Number | None
-    agreement: Share
+    agreement: Share | None = None
+    cosine: Annotated[float, Field(ge=-1.001, le=1.001)] | None = None
     passed: bool
     thresholds: dict[Text, float]
 
@@ -245,21 +249,21 @@ class GateRecord(Record):
 
 
 class Golden(Record):
-    """Golden input and the answers to it, as paths in the bundle.
+    """Golden inputs and the answers to them, as paths in the bundle, one file per tensor.
 
     Attributes:
-        input: float32 [N, 3, H, W].
+        inputs: in the signature's order, each [N, *spec.sample_shape].
         images: N.
-        source: of the pictures.
-        outputs: by format (and ``reference``): what its runtime answered here, [N, classes].
+        source: of the inputs.
+        outputs: by format (and ``reference``): what its runtime answered here.
         graphs: by format: what the graph that was lowered answers; empty in schema 1.
     """
 
-    input: Text
+    inputs: Files
     images: Count
     source: Text
-    outputs: dict[Text, Text]
-    graphs: dict[Text, Text] = Field(default_factory=dict)
+    outputs: dict[Text, Files]
+    graphs: dict[Text, Files] = Field(default_factory=dict)
 
 
 class FailedFormat(Record):
@@ -287,9 +291,9 @@ class Manifest(Record):
     recipe: Recipe
     recipe_hash: Text
     parameters: Size
-    input: Tensor
-    output: Tensor
-    preprocessing: Preprocessing
+    task: Text
+    signature: Signature
+    preprocessing: Preprocessing | None
     labels: Literal["labels.txt"] | None
     weights: Source
     calibration: Calibration | None
@@ -314,19 +318,39 @@ class Manifest(Record):
                 raise ValueError(f"it has {count} files of the format {name}")
         return artifacts
 
+    @model_validator(mode="before")
+    @classmethod
+    def _translate(cls, raw: Any) -> Any:
+        old = isinstance(raw, dict) and raw.get("schema_version") in (1, 2)
+        return _translate_old(raw) if old and "signature" not in raw else raw
+
     @model_validator(mode="after")
-    def _shapes_are_of_a_classifier(self) -> Manifest:
-        side = self.preprocessing.crop
-        if self.input.shape != (1, 3, side, side):
-            raise ValueError(f"the input is {self.input.shape}, and pictures are {side} pixels")
-        if len(self.output.shape) != 2 or not 2 <= self.classes <= MAX_CLASSES:
-            raise ValueError(f"the output is {self.output.shape}, not [1, classes]")
+    def _shapes_fit_the_task(self) -> Manifest:
+        signature, pictures = self.signature, self.preprocessing
+        if pictures is not None:
+            shape = signature.inputs[0].shape
+            if shape != (1, 3, pictures.crop, pictures.crop):
+                raise ValueError(f"the input is {shape}, and pictures are {pictures.crop} pixels")
+        if self.task == CLASSIFICATION:
+            shape = signature.outputs[0].shape
+            if pictures is None or len(shape) != 2 or not 2 <= shape[-1] <= MAX_CLASSES:
+                raise ValueError(f"the output is {shape}, not [1, classes]")
+        return self
+
+    @model_validator(mode="after")
+    def _golden_fits_the_signature(self) -> Manifest:
+        golden = self.golden
+        if len(golden.inputs) != len(self.signature.inputs):
+            raise ValueError(f"golden.inputs names {len(golden.inputs)} files, not one per input")
+        for files in (*golden.outputs.values(), *golden.graphs.values()):
+            if len(files) != len(self.signature.outputs):
+                raise ValueError(f"golden answers are in {len(files)} files, not one per output")
         return self
 
     @property
     def classes(self) -> int:
-        """The number of outputs."""
-        return self.output.shape[-1]
+        """The number of classes of a classifier; 0 where the first output is a scalar."""
+        return (0, *self.signature.outputs[0].shape)[-1]
 
     def artifact(self, name: str) -> Artifact:
         """Return the artifact of a format.
@@ -345,3 +369,19 @@ class Manifest(Record):
                 f"it has: {have}; {failure.hint}",
             )
         raise BundleError(f"the bundle has no {name} file", f"it has: {have}")
+
+
+def _translate_old(raw: dict[str, Any]) -> dict[str, Any]:
+    """Return a manifest of schema 1 or 2, which knew classifiers of pictures, in today's words."""
+    rest = {name: value for name, value in raw.items() if name not in ("input", "output")}
+    tensors = ([raw[name]] if name in raw else [] for name in ("input", "output"))
+    golden = rest.get("golden")
+    if isinstance(golden, dict):
+        one = {name: value for name, value in golden.items() if name != "input"}
+        one["inputs"] = [golden["input"]] if "input" in golden else []
+        for name in ("outputs", "graphs"):
+            if isinstance(golden.get(name), dict):
+                one[name] = {key: [file] for key, file in golden[name].items()}
+        rest["golden"] = one
+    signature = dict(zip(("inputs", "outputs"), tensors, strict=True))
+    return {**rest, "task": CLASSIFICATION, "signature": signature}

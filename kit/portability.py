@@ -18,12 +18,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 import kit
-from kit import arrays, documents, files, verify
 from kit import bundle as bundles
-from kit.bundle import Bundle
+from kit import files, verify
+from kit.bundle import REFERENCE, Bundle
 from kit.devices import _hostinfo, local
 from kit.devices._identity import identify
 from kit.errors import BundleError, OutputError, RunError, UnknownName, UsageError
@@ -33,21 +32,22 @@ from kit.results.schema import ProcessorRef, ProcessorRow, ProcessorsResult
 from kit.runners import drive, emulation, native
 from kit.runners.emulation import Processor
 from kit.runners.protocol import Request
+from kit.signature import Samples, format_specs, unpack
+from kit.tasks import get_task
 
 HOST = "host"
 ALL = "all"
 SILENCE_SECONDS = 900.0  # an inference may take a minute on an emulated processor
 
-Array = NDArray[np.float32]
 Progress = Callable[[int, int, str], None]  # rows done, of how many, what runs now
 
 
 @dataclass(frozen=True)
 class _Golden:
-    """Golden inputs [N, 3, H, W], and the float model's answers to them [N, classes]."""
+    """Golden inputs, and the float model's answers to them."""
 
-    inputs: Array
-    reference: Array
+    inputs: Samples
+    reference: Samples
 
 
 def select_processors(names: Sequence[str]) -> list[Processor | None]:
@@ -135,31 +135,12 @@ def _artifacts(bundle: Bundle, formats: Sequence[str] | None) -> list[Artifact]:
 
 def _read_golden(bundle: Bundle) -> _Golden:
     golden = bundle.manifest.golden
-    inputs = _read(bundle, golden.input, bundle.manifest.input.shape[1:])
-    reference = _read(bundle, golden.outputs.get("reference"), bundle.manifest.output.shape[1:])
-    if len(inputs) == 0 or len(inputs) != len(reference):
+    if REFERENCE not in golden.outputs:
         raise BundleError(
-            f"{bundle.path} has {len(inputs)} golden inputs and {len(reference)} answers",
-            "build it again",
+            f"{bundle.path} has no golden answers of the float model", "build it again"
         )
-    return _Golden(inputs, reference)
-
-
-def _read(bundle: Bundle, file: str | None, shape: tuple[int, ...]) -> Array:
-    """Read an array [N, *shape] of the bundle."""
-    try:
-        if file is None:
-            raise ValueError("it is not listed")
-        array = arrays.read(bundle.path / file, shape, rows=bundle.manifest.golden.images)
-        if not np.isfinite(array).all():
-            raise ValueError("it holds NaN or infinity")
-        return array
-    except (OSError, ValueError) as exc:
-        raise BundleError(
-            f"golden array {file or 'of the float model'} in {bundle.path} cannot be used: "
-            f"{documents.reason(exc)}",
-            "build the bundle again",
-        ) from exc
+    answers = golden.outputs[REFERENCE]
+    return _Golden(bundle.read_inputs(), bundle.read_answers(answers))
 
 
 Runners = dict[tuple[str, str], native.RunnerSet]
@@ -178,11 +159,11 @@ def _build_runners(
 
 
 @contextmanager
-def _workspace(inputs: Array) -> Iterator[Path]:
+def _workspace(inputs: Samples) -> Iterator[Path]:
     """Give a folder with the golden inputs in a file, as runners read them."""
     try:
         with files.temporary_folder() as work:
-            (work / "in.bin").write_bytes(inputs.astype("<f4").tobytes())
+            (work / "in.bin").write_bytes(inputs.pack())
             yield work
     except OSError as exc:
         raise OutputError(
@@ -219,7 +200,7 @@ class _Row:
             runtime, answers = self._answer(processor, runners)
         except RunError as exc:
             return row.model_copy(update={"error": exc.message})
-        if not np.isfinite(answers).all():
+        if not answers.are_finite:
             error = "it answered with numbers that are not finite"
             return row.model_copy(update={"runtime": runtime, "error": error})
         comparisons = self._compare(answers)
@@ -228,19 +209,19 @@ class _Row:
                 "runtime": runtime,
                 "parity": tuple(store.refer(comparison) for comparison in comparisons),
                 "golden_max_abs": self._golden_max_abs(answers),
-                "answers_sha256": hashlib.sha256(answers.astype("<f4").tobytes()).hexdigest(),
+                "answers_sha256": hashlib.sha256(answers.pack()).hexdigest(),
                 "passed": all(comparison.passed for comparison in comparisons),
             }
         )
 
-    def _answer(self, processor: Processor | None, runners: Runners) -> tuple[str, Array]:
-        """Return name and version of the runtime, and the answers [N, classes]."""
+    def _answer(self, processor: Processor | None, runners: Runners) -> tuple[str, Samples]:
+        """Return name and version of the runtime, and the answers."""
         out = self.work / "out.bin"
         request = Request(
             format=self.artifact.format,
             model=str((self.bundle.path / self.artifact.file).resolve()),
             input=str(self.work / "in.bin"),
-            shape=(1, *self.golden.inputs.shape[1:]),
+            inputs=format_specs(self.golden.inputs.specs),
             out=str(out),
             warmup=0,
             warmup_seconds=0.0,
@@ -257,46 +238,45 @@ class _Row:
         transcript = drive.run(
             local.open(None), request, drive.environment(1), command, SILENCE_SECONDS
         )
-        answers = np.frombuffer(out.read_bytes(), dtype="<f4")
-        if answers.size != self.golden.reference.size:
+        specs = self.golden.reference.specs
+        given = transcript.out.tensors if transcript.out else ""
+        if given != format_specs(specs):
             raise RunError(
-                f"{self.artifact.format}: {answers.size} numbers instead of "
-                f"{self.golden.reference.size}",
+                f"{self.artifact.format} answers with {given}, not {format_specs(specs)}",
                 "build the bundle again",
+            )
+        answers = unpack(specs, out.read_bytes())
+        if len(answers) != len(self.golden.inputs):
+            raise RunError(
+                f"{self.artifact.format}: {len(answers)} answers to "
+                f"{len(self.golden.inputs)} inputs",
+                "use the runner that belongs to this kit",
             )
         name = self.artifact.runtime.name
         versions = transcript.start.versions if transcript.start else {}
-        shaped = answers.reshape(self.golden.reference.shape).astype(np.float32)
-        return f"{name} {versions.get(name, '')}".strip(), shaped
+        return f"{name} {versions.get(name, '')}".strip(), answers
 
-    def _compare(self, answers: Array) -> list[Comparison]:
+    def _compare(self, answers: Samples) -> list[Comparison]:
         """Compare with the graph and the float model, by the limits of the build."""
+        manifest = self.bundle.manifest
         limits = {c.against: c.thresholds for c in self.artifact.parity}
-        rights: list[tuple[verify.Against, Array]] = [("float reference", self.golden.reference)]
-        graph = self.bundle.manifest.golden.graphs.get(self.artifact.format)
+        rights: list[tuple[verify.Against, Samples]] = [("float reference", self.golden.reference)]
+        graph = manifest.golden.graphs.get(self.artifact.format)
         if graph is not None:
-            rights.insert(0, ("quantized graph", self._read_answers(graph)))
+            rights.insert(0, ("quantized graph", self.bundle.read_answers(graph)))
+        task = get_task(manifest.task)
         return [
-            verify.compare(against, right, answers, limits.get(against, {}))
+            comparison
             for against, right in rights
+            for comparison in task.compare(against, right, answers, limits.get(against, {}))
         ]
 
-    def _golden_max_abs(self, answers: Array) -> float | None:
-        file = self.bundle.manifest.golden.outputs.get(self.artifact.format)
-        if file is None:
+    def _golden_max_abs(self, answers: Samples) -> float | None:
+        files = self.bundle.manifest.golden.outputs.get(self.artifact.format)
+        if files is None:
             return None
-        return float(np.abs(self._read_answers(file) - answers).max())
-
-    def _read_answers(self, file: str) -> Array:
-        """Read answers [N, classes] to all golden inputs."""
-        found = _read(self.bundle, file, self.golden.reference.shape[1:])
-        if len(found) != len(self.golden.inputs):
-            raise BundleError(
-                f"{file} in {self.bundle.path} answers {len(found)} of "
-                f"{len(self.golden.inputs)} golden inputs",
-                "build the bundle again",
-            )
-        return found
+        pairs = zip(self.bundle.read_answers(files).arrays, answers.arrays, strict=True)
+        return max(float(np.abs(left.astype(np.float64) - right).max()) for left, right in pairs)
 
 
 def _refer(processor: Processor | None) -> ProcessorRef:

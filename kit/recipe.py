@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from kit import documents, family, files
 from kit.documents import Deviation, Record, Share, Text
 from kit.errors import RecipeError, brief
-from kit.registry import FORMAT_NAMES
+from kit.registry import FORMAT_NAMES, TASK_NAMES
 
 MIN_RESOLUTION = 32  # MobileNets halve the picture five times
 MAX_RESOLUTION = 1024
@@ -34,6 +34,7 @@ class Recipe(Record):
     """What to build.
 
     Attributes:
+        task: what the model is for; a member of `kit.tasks`.
         model: a member of `kit.models`, or ``FILE.py:FACTORY`` for a model of one's own.
         weights: ``imagenet``, ``random`` or the path of a state dict; ``own`` stands for what
             a model of one's own comes with, and is the default for these.
@@ -62,6 +63,7 @@ class Recipe(Record):
     """
 
     model: Text
+    task: Text = "image-classification"
     weights: Text = Field("imagenet", min_length=1)
     resolution: int = Field(224, ge=MIN_RESOLUTION, le=MAX_RESOLUTION, strict=True)
     width: float = Field(1.0, gt=0, le=4)
@@ -106,6 +108,7 @@ class Recipe(Record):
         _check_model(self)
         if self.quantize not in family.names("quantize"):
             family.load("quantize", self.quantize)
+        TASK_NAMES.check(self.task)
         for name in self.formats:
             FORMAT_NAMES.check(name)
 

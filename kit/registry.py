@@ -1,15 +1,16 @@
 """Registries: what can be named, from kit's own packages and from plug-ins.
 
-kit's own members are the sub-packages of one package; those of other distributions are entry
-points of a group (https://packaging.python.org/en/latest/specifications/entry-points/). Names
-are listed without importing anything, and getting a member imports that member only.
+kit's own members are the sub-packages, or also the modules, of one package; those of other
+distributions are entry points of a group
+(https://packaging.python.org/en/latest/specifications/entry-points/). Names are listed without
+importing anything, and getting a member imports that member only.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -25,11 +26,14 @@ class Names:
 
     Attributes:
         kind: what a member is called in messages, such as ``format``.
-        package: below `kit`, whose sub-packages are kit's own members.
+        package: below `kit`, whose members are kit's own.
+        modules: whether modules of it are members, too, but ``interface.py``. A name of these
+            has a dash where its module has an underscore.
     """
 
     kind: str
     package: str
+    modules: bool = False
 
     @property
     def group(self) -> str:
@@ -38,7 +42,7 @@ class Names:
 
     def list_own(self) -> tuple[str, ...]:
         """Return the sorted names of kit's own members."""
-        return _list_packages(self.package)
+        return _list_members(self.package, self.modules)
 
     def list_all(self) -> tuple[str, ...]:
         """Return the sorted names of all members.
@@ -81,12 +85,12 @@ class Registry(Names, Generic[T]):
     """Members of one kind.
 
     Attributes:
-        attribute: of kit's own sub-packages that holds the member.
+        attribute: of kit's own modules that holds the member.
         type: of every member; it has an attribute ``name``.
     """
 
-    attribute: str
-    type: type[T]
+    attribute: str = field(kw_only=True)
+    type: type[T] = field(kw_only=True)
 
     def get(self, name: str) -> T:
         """Return a member.
@@ -96,7 +100,8 @@ class Registry(Names, Generic[T]):
             PluginError: a plug-in cannot be imported, or is not of the registry's type.
         """
         if name in self.list_own():
-            module = importlib.import_module(f"kit.{self.package}.{name}")
+            stem = name.replace("-", "_") if self.modules else name
+            module = importlib.import_module(f"kit.{self.package}.{stem}")
             member: T = getattr(module, self.attribute)
             return member
         plugins = self.find_plugins()
@@ -129,13 +134,17 @@ class Registry(Names, Generic[T]):
 
 
 FORMAT_NAMES = Names("format", "formats")
+TASK_NAMES = Names("task", "tasks", modules=True)
 
 
 @functools.cache
-def _list_packages(package: str) -> tuple[str, ...]:
+def _list_members(package: str, modules: bool) -> tuple[str, ...]:
     folder = Path(__file__).parent / package
-    names = (file.parent.name for file in folder.glob("*/__init__.py"))
-    return tuple(sorted(name for name in names if not name.startswith("_")))
+    stems = {file.parent.name for file in folder.glob("*/__init__.py")}
+    if modules:
+        stems |= {file.stem for file in folder.glob("*.py")} - {"interface"}
+    names = (stem.replace("_", "-") if modules else stem for stem in stems if stem[0] != "_")
+    return tuple(sorted(names))
 
 
 def _name_origin(point: EntryPoint) -> str:

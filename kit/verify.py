@@ -1,32 +1,43 @@
-"""Numbers about two sets of logits, and whether they are near enough."""
+"""Numbers about two sets of answers, and whether they are near enough."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kit.manifest import Comparison
+from kit.signature import AnyArray
 
 Against = Literal["quantized graph", "float reference"]
-Array = NDArray[np.float32]
+_TINY = 1e-30  # a signal that is zero has no logarithm
 
 
-def sqnr_db(reference: Array, other: Array) -> float | None:
+def sqnr_db(reference: AnyArray, other: AnyArray) -> float | None:
     """Return the signal to quantization noise ratio in dB; None when the two are equal.
 
-    ``10 log10(sum(reference²) / sum((reference - other)²))`` over all logits.
+    ``10 log10(sum(reference²) / sum((reference - other)²))`` over all values.
     """
     signal = reference.astype(np.float64)
     noise = float(np.square(signal - other.astype(np.float64)).sum())
     if noise == 0.0:
         return None
-    return float(10 * np.log10(max(float(np.square(signal).sum()), 1e-30) / noise))
+    return float(10 * np.log10(max(float(np.square(signal).sum()), _TINY) / noise))
 
 
-def compare(
-    against: Against, reference: Array, other: Array, thresholds: dict[str, float]
+def cosine(reference: AnyArray, other: AnyArray) -> float:
+    """Return the mean cosine of the angle between answers [N, …]; 1 for two that are zero."""
+    left, right = (a.reshape(len(a), -1).astype(np.float64) for a in (reference, other))
+    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    equal = (left == right).all(axis=1)
+    cosines = (left * right).sum(axis=1) / np.maximum(lengths, _TINY)
+    return float(np.where(equal, 1.0, cosines).clip(-1.0, 1.0).mean())
+
+
+def compare_logits(
+    against: Against, reference: AnyArray, other: AnyArray, thresholds: Mapping[str, float]
 ) -> Comparison:
     """Compare logits [N, classes].
 
@@ -38,12 +49,46 @@ def compare(
             ``max_abs`` (most); a missing one is not asked for.
     """
     finite = bool(np.isfinite(other).all())
-    ratio = sqnr_db(reference, other) if finite else -np.inf
     agreement = float(np.mean(reference.argmax(1) == other.argmax(1))) if finite else 0.0
-    max_abs = float(np.abs(reference - other).max()) if finite else np.inf
+    return _judge(against, reference, other, thresholds, {"agreement": agreement})
+
+
+def compare_tensors(
+    against: Against,
+    reference: AnyArray,
+    other: AnyArray,
+    thresholds: Mapping[str, float],
+    output: str = "",
+) -> Comparison:
+    """Compare answers [N, …] of any meaning.
+
+    Args:
+        against: what `reference` is.
+        reference: the answers that count as right.
+        other: the answers to judge.
+        thresholds: ``cosine`` (least), ``sqnr_db`` (least, dB) and ``max_abs`` (most).
+        output: name of the tensor, where a model has several.
+    """
+    finite = bool(np.isfinite(other).all())
+    found = {"cosine": cosine(reference, other) if finite else 0.0}
+    comparison = _judge(against, reference, other, thresholds, found)
+    return comparison.model_copy(update={"output": output})
+
+
+def _judge(
+    against: Against,
+    reference: AnyArray,
+    other: AnyArray,
+    thresholds: Mapping[str, float],
+    found: Mapping[str, float],
+) -> Comparison:
+    finite = bool(np.isfinite(other).all())
+    ratio = sqnr_db(reference, other) if finite else -np.inf
+    difference: NDArray[Any] = reference.astype(np.float64) - other
+    max_abs = float(np.abs(difference).max()) if finite else np.inf
     passed = (
         finite
-        and agreement >= thresholds.get("agreement", 0.0)
+        and all(value >= thresholds.get(name, -np.inf) for name, value in found.items())
         and (ratio is None or ratio >= thresholds.get("sqnr_db", -np.inf))
         and max_abs <= thresholds.get("max_abs", np.inf)
     )
@@ -52,16 +97,21 @@ def compare(
         images=len(reference),
         max_abs=max_abs,
         sqnr_db=ratio,
-        agreement=agreement,
         passed=passed,
-        thresholds=thresholds,
+        thresholds=dict(thresholds),
+        **found,
     )
 
 
-def describe_logits(logits: Array) -> str:
+def describe_logits(logits: AnyArray) -> str:
     """Return statistics of logits [N, classes] in words, for messages."""
     top = ", ".join(str(int(i)) for i in logits.argmax(1)[:8])
+    return f"{describe_values(logits)}, first answers {top}"
+
+
+def describe_values(values: AnyArray) -> str:
+    """Return statistics of an array in words, for messages."""
+    wide = values.astype(np.float64)
     return (
-        f"mean {logits.mean():.3f}, std {logits.std():.3f}, min {logits.min():.3f}, "
-        f"max {logits.max():.3f}, first answers {top}"
+        f"mean {wide.mean():.3f}, std {wide.std():.3f}, min {wide.min():.3f}, max {wide.max():.3f}"
     )

@@ -26,6 +26,7 @@ from kit.app import contract
 from kit.bundle import Bundle
 from kit.runners import drive
 from kit.runners.protocol import Request
+from kit.signature import format_specs
 
 Change = Callable[[dict[str, Any]], None]
 MANIFEST = '<manifest xmlns:android="http://schemas.android.com/apk/res/android">{}</manifest>'
@@ -154,7 +155,7 @@ def extras_of(words: tuple[str, ...]) -> dict[str, Any]:
 
 def run(bundle: Bundle, extras: dict[str, Any]) -> tuple[list[dict[str, Any]], bytes]:
     """Measure as the extras say, and return the events and the raw answer."""
-    image = np.load(bundle.path / bundle.manifest.golden.input)[:1].astype("<f4")
+    image = np.load(bundle.path / bundle.manifest.golden.inputs[0])[:1].astype("<f4")
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder, "in"), Path(folder, "out")
         source.write_bytes(image.tobytes())
@@ -162,7 +163,7 @@ def run(bundle: Bundle, extras: dict[str, Any]) -> tuple[list[dict[str, Any]], b
             format=extras["format"],
             model=str(bundle.file(extras["format"])),
             input=str(source),
-            shape=image.shape,
+            inputs=format_specs(bundle.manifest.signature.inputs),
             out=str(out),
             **{
                 name: extras[name]

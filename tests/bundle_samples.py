@@ -14,15 +14,17 @@ from kit import bundle as bundles
 from kit import formats, recipe
 from kit.accuracy import CHUNK
 from kit.bundle import Bundle
+from kit.formats.interface import Session, predict
 from kit.manifest import (
+    CLASSIFICATION,
     Artifact,
     Calibration,
     Golden,
     Preprocessing,
     Runtime,
     Source,
-    Tensor,
 )
+from kit.signature import Signature, TensorSpec, stack
 
 CLASSES = 7
 PRE = Preprocessing(resize=36, crop=32, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
@@ -59,14 +61,16 @@ def make(
     made = recipe.make(model="mobilenet_v2", quantize="none", formats=tuple(artifacts))
     example = torch.zeros(1, 3, pre.crop, pre.crop)
     with bundles.staged(target) as work:
-        formats.get_reference().export(reference or net(), example, work / bundles.REFERENCE_FILE)
+        formats.get_reference().export(
+            reference or net(), (example,), work / bundles.REFERENCE_FILE
+        )
         for name, model in artifacts.items():
             member = formats.get_format(name)
             file = work / f"model{member.suffix}"
             if isinstance(model, Path):
                 shutil.copyfile(model, file)
             else:
-                member.export(model, example, file)
+                member.export(model, (example,), file)
         (work / "golden").mkdir()
         np.save(work / "golden" / "input.npy", np.empty((0, *example.shape[1:]), np.float32))
         if labels is not None:
@@ -77,8 +81,11 @@ def make(
             "recipe": made,
             "recipe_hash": made.hash,
             "parameters": 1,
-            "input": Tensor(name="input", shape=(1, 3, pre.crop, pre.crop)),
-            "output": Tensor(name="logits", shape=(1, classes)),
+            "task": CLASSIFICATION,
+            "signature": Signature(
+                inputs=(TensorSpec(name="input", shape=(1, 3, pre.crop, pre.crop)),),
+                outputs=(TensorSpec(name="logits", shape=(1, classes)),),
+            ),
             "preprocessing": pre,
             "labels": None if labels is None else "labels.txt",
             "weights": Source(source="random", sha256="0"),
@@ -92,7 +99,7 @@ def make(
             ),
             "corrections": (),
             "qconfig": {},
-            "golden": Golden(input="golden/input.npy", images=0, source="none", outputs={}),
+            "golden": Golden(inputs=("golden/input.npy",), images=0, source="none", outputs={}),
             "artifacts": tuple(
                 Artifact(
                     format=name,
@@ -109,6 +116,11 @@ def make(
         }
         bundles.write_manifest(work, fields)
     return bundles.load(target)
+
+
+def answer_images(session: Session, images: np.ndarray) -> np.ndarray:
+    """Return a session's logits [N, classes] for images [N, 3, H, W]."""
+    return predict(session, stack("input", images)).arrays[0]
 
 
 def make_tiny(folder: Path) -> Bundle:

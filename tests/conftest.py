@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bundle_samples import answer_images
 from device_samples import adb_keys, direct  # noqa: F401
 from shared_builds import (  # noqa: F401
     native_model,
@@ -32,7 +33,6 @@ from virtual_device.fixtures import (  # noqa: F401
 from kit import bundle as bundles
 from kit import formats
 from kit.bundle import MANIFEST, REFERENCE, Bundle
-from kit.formats.interface import predict
 from kit.manifest import Golden, Manifest
 from kit.results.schema import LatencyResult, Plan
 
@@ -110,17 +110,19 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
     folder = tmp_path_factory.mktemp("tiny-bundle")
     plain = make(folder / "plain", {"lite": net(), "onnx": net()})
-    images = np.random.default_rng(3).normal(size=(3, *plain.manifest.input.shape[1:]))
+    images = np.random.default_rng(3).normal(
+        size=(3, *plain.manifest.signature.inputs[0].sample_shape)
+    )
     found = {"golden/input.npy": images.astype(np.float32)}
     for name in (REFERENCE, "lite", "onnx"):
         session = formats.get_format(name).load(plain.file(name), 1)
-        found[f"golden/{name}.npy"] = predict(session, found["golden/input.npy"])
+        found[f"golden/{name}.npy"] = answer_images(session, found["golden/input.npy"])
 
     def golden(fields: dict[str, Any]) -> None:
         names = (REFERENCE, "lite", "onnx")
-        outputs = {name: f"golden/{name}.npy" for name in names}
+        outputs = {name: (f"golden/{name}.npy",) for name in names}
         fields["golden"] = Golden(
-            input="golden/input.npy", images=3, source="noise", outputs=outputs
+            inputs=("golden/input.npy",), images=3, source="noise", outputs=outputs
         )
 
     return rewrite(plain, folder / "tiny", found, golden)

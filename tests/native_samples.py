@@ -90,7 +90,7 @@ def export(folder: Path, name: str, method: str) -> Path:
         quantize = family.load("quantize", "static").quantize
         graph = quantize(fold(model), member.flow, images, options).graph
     file = folder / f"{name}-{method}{member.suffix}"
-    member.export(graph, images[:1], file)
+    member.export(graph, (images[:1],), file)
     return file
 
 
@@ -125,7 +125,7 @@ def request(folder: Path, name: str, model: Path) -> Request:
         format=name,
         model=str(model),
         input=str(folder / "in.bin"),
-        shape=SHAPE,
+        inputs=f"float32:{','.join(map(str, SHAPE))}",
         out=str(folder / "out.bin"),
         warmup=2,
         warmup_seconds=0.0,

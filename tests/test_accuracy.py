@@ -18,11 +18,12 @@ from torch import nn
 
 import kit
 from kit import formats
-from kit.accuracy import CHUNK, _ranks, evaluate
+from kit.accuracy import CHUNK, evaluate
 from kit.bundle import Bundle
 from kit.errors import BundleError, PictureError, RunError, UnknownName, UsageError
 from kit.manifest import Preprocessing
 from kit.notices import render
+from kit.tasks.image_classification.tally import rank_classes
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +88,8 @@ def test_the_numbers_are_those_of_an_independent_computation(tiny, pictures):
 
 def test_of_equal_logits_the_lower_class_comes_first():
     logits = np.array([[0, 3, 1, 3, 2, 1, 1]], np.float32)
-    assert _ranks(logits).tolist() == [[1, 3, 4, 2, 5]]
-    assert _ranks(np.zeros((1, 3), np.float32)).tolist() == [[0, 1, 2]]
+    assert rank_classes(logits).tolist() == [[1, 3, 4, 2, 5]]
+    assert rank_classes(np.zeros((1, 3), np.float32)).tolist() == [[0, 1, 2]]
 
 
 def test_each_picture_is_prepared_once_for_all_formats(tiny, pictures, monkeypatch):
@@ -300,18 +301,20 @@ def test_a_model_that_answers_nan(tmp_path, pictures):
 @pytest.mark.parametrize(
     ("model", "side", "says"),
     [
-        (net(classes=5), 32, r"answers 1 pictures with float32 \[1, 5\], not float32 \[1, 7\]"),
+        (net(classes=5), 32, r"answers with float32 \[1, 5\], not float32 \[1, 7\]"),
         # Its column was compared with each of the seven, and never agreed.
         (net(classes=1), 32, r"float32 \[1, 1\]"),
         (nn.Sequential(net(), nn.Unflatten(1, (7, 1))), 32, r"float32 \[1, 7, 1\]"),
         (nn.Sequential(net(), nn.Flatten(0)), 32, r"float32 \[7\]"),
-        (net(), 40, "onnx fails on a picture: InvalidArgument"),
+        (net(), 40, "onnx fails on an input: InvalidArgument"),
     ],
 )
 def test_a_model_that_answers_something_else_than_logits(model, side, says, tmp_path, pictures):
     """These were broadcast, or ended as a bug of kit."""
     plain = make(tmp_path / "plain", {"onnx": net()})
-    formats.get_format("onnx").export(model, torch.zeros(1, 3, side, side), tmp_path / "other.onnx")
+    formats.get_format("onnx").export(
+        model, (torch.zeros(1, 3, side, side),), tmp_path / "other.onnx"
+    )
     other = {"model.onnx": (tmp_path / "other.onnx").read_bytes()}
     with pytest.raises(RunError, match=says):
         evaluate(rewrite(plain, tmp_path / "b", other), pictures)
@@ -338,7 +341,7 @@ def test_a_model_of_two_inputs(tmp_path, pictures):
     model.graph.input.add().CopyFrom(model.graph.output[0])
     model.graph.input[1].name = "second"
     changed = rewrite(plain, tmp_path / "b", {"model.onnx": model.SerializeToString()})
-    with pytest.raises(BundleError, match="takes 2 inputs, not one picture"):
+    with pytest.raises(RunError, match="the file takes 2 inputs, not 1"):
         evaluate(changed, pictures)
 
 

@@ -136,7 +136,7 @@ def test_phone_needs_a_bundle_with_lite(quantized, tmp_path, capsys):
 
 def test_another_answer_of_the_phone_is_an_error(tiny_bundle, tmp_path, monkeypatch):
     def wrong(model, shape, inputs, answer, say) -> None:
-        answer.write_bytes(bytes(4 * 3 * tiny_bundle.manifest.output.shape[1]))
+        answer.write_bytes(bytes(4 * 3 * tiny_bundle.manifest.classes))
 
     monkeypatch.setattr(phone, "_emulate", wrong)
     with pytest.raises(VerificationFailed, match="on a phone's processor, lite"):

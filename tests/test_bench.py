@@ -200,7 +200,7 @@ def test_executorch_obeys_the_number_of_threads(tmp_path) -> None:
     image = np.random.default_rng(0).normal(size=(1, 3, 64, 64)).astype("<f4")
     layers = [nn.Conv2d(3, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 64, 3, padding=1)]
     net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 64 * 64, 10)).eval()
-    formats.get_format("executorch").export(net, torch.from_numpy(image), tmp_path / "model.pte")
+    formats.get_format("executorch").export(net, (torch.from_numpy(image),), tmp_path / "model.pte")
     (tmp_path / "in.bin").write_bytes(image.tobytes())
     for threads in (1, 2):
         found = drive.run(
@@ -209,7 +209,7 @@ def test_executorch_obeys_the_number_of_threads(tmp_path) -> None:
                 format="executorch",
                 model=str(tmp_path / "model.pte"),
                 input=str(tmp_path / "in.bin"),
-                shape=image.shape,
+                inputs="float32:1,3,64,64",
                 out=str(tmp_path / "out.bin"),
                 warmup=3,
                 warmup_seconds=0,

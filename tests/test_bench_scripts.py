@@ -95,10 +95,10 @@ def test_json_rows_have_the_drop_and_the_reason():
 
 @pytest.mark.parametrize("limit", [None, 1, 3, 7, 8])
 def test_the_same_pictures_as_kit_eval_takes(limit):
-    from kit.accuracy import _spread
+    from kit.tasks.image_classification.evaluation import spread
 
     things = list(range(7))
-    assert inputs.evenly(things, limit) == _spread(things, limit)
+    assert inputs.evenly(things, limit) == spread(things, limit)
 
 
 def test_calibration_pictures_and_their_copies_are_not_evaluated(tmp_path):
@@ -213,7 +213,7 @@ def test_peers_are_told_not_to_report(monkeypatch):
 @pytest.mark.slow
 def test_a_real_peer_answers_in_the_form_that_is_read(tiny_bundle, tmp_path):
     """ONNX Runtime's is the one whose packages the kit has itself."""
-    images = np.load(tiny_bundle.path / tiny_bundle.manifest.golden.input)
+    images = np.load(tiny_bundle.path / tiny_bundle.manifest.golden.inputs[0])
     reference = np.load(tiny_bundle.path / "golden" / "onnx.npy")
     (tmp_path / "model.onnx").write_bytes(tiny_bundle.file("onnx").read_bytes())
     np.save(tmp_path / "calibration.npy", images)

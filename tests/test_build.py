@@ -14,14 +14,13 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from bundle_samples import SMALL_NET
+from bundle_samples import SMALL_NET, answer_images
 from PIL import Image
 from shared_builds import SHARED, SMALL
 
 import kit
 from kit import bundle, cache, formats, lower, verify, workers
 from kit.errors import BuildError, OutputError, VerificationFailed
-from kit.formats.interface import predict
 from kit.pipeline import _lowering
 from kit.recipe import Recipe
 
@@ -55,7 +54,7 @@ def test_the_bundle_describes_what_was_built(small):
     manifest = small.manifest
     assert [a.format for a in manifest.artifacts] == ["lite", "executorch", "onnx"]
     assert manifest.recipe_hash == manifest.recipe.hash
-    assert manifest.input.shape == (1, 3, 96, 96)
+    assert manifest.signature.inputs[0].shape == (1, 3, 96, 96)
     assert any("random" in w for w in manifest.warnings)
     assert manifest.calibration.images == 32
     assert set(manifest.qconfig) == {"lite", "executorch", "onnx"}
@@ -69,10 +68,10 @@ def test_the_bundle_describes_what_was_built(small):
 
 
 def test_golden_answers_can_be_given_again(small):
-    golden = np.load(small.path / small.manifest.golden.input)
-    for name, file in small.manifest.golden.outputs.items():
+    golden = np.load(small.path / small.manifest.golden.inputs[0])
+    for name, (file,) in small.manifest.golden.outputs.items():
         session = formats.get_format(name).load(small.file(name), 1)
-        ratio = verify.sqnr_db(np.load(small.path / file), predict(session, golden))
+        ratio = verify.sqnr_db(np.load(small.path / file), answer_images(session, golden))
         assert ratio is None or ratio > (30 if name == "reference" else 12), name
 
 
@@ -306,7 +305,7 @@ def test_runtimes_agree_with_their_graph_on_real_pictures(official, tmp_path):
     chosen = sets.sample(sets.open_set(pictures), 50, 1)
     images = preprocess.batch(chosen.pictures, official.manifest.preprocessing)
     answers = {
-        name: predict(formats.get_format(name).load(official.file(name), 1), images).argmax(1)
+        name: answer_images(formats.get_format(name).load(official.file(name), 1), images).argmax(1)
         for name in ("lite", "executorch", "onnx")
     }
     for name in ("executorch", "onnx"):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import rewrite
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -54,7 +55,7 @@ def edit(folder, **changes):
 
 def test_newer_schema_says_so(copy):
     edit(copy, schema_version=99, something_new=True)
-    with pytest.raises(BundleError, match="schema 99; this kit reads up to 2"):
+    with pytest.raises(BundleError, match="schema 99; this kit reads up to 3"):
         bundle.load(copy)
 
 
@@ -80,7 +81,7 @@ def test_a_file_without_a_hash_is_refused(copy, name):
 def test_the_answers_of_a_graph_belong_to_the_bundle(copy, name):
     """They were read from anywhere, and nobody would have noticed that they were altered."""
     golden = bundle.load(copy).manifest.model_dump(mode="json")["golden"]
-    edit(copy, golden={**golden, "graphs": {"lite": name}})
+    edit(copy, golden={**golden, "graphs": {"lite": [name]}})
     with pytest.raises(BundleError, match="gives no hash of"):
         bundle.load(copy)
 
@@ -276,3 +277,21 @@ def test_unwritable_place():
     """Nobody can make a folder in /proc, root included."""
     with pytest.raises(OutputError, match="cannot write"), bundle.staged(Path("/proc/kit/b")):
         pass
+
+
+def test_a_manifest_of_schema_2_is_read(tiny_bundle, tmp_path):
+    """It knew one input and one output, and one golden file for each."""
+    old = rewrite(tiny_bundle, tmp_path / "old", {})
+    raw = json.loads((old.path / "bundle.json").read_text())
+    signature, golden = raw.pop("signature"), raw["golden"]
+    del raw["task"], raw["recipe"]["task"]
+    raw["schema_version"] = 2
+    (raw["input"],), (raw["output"],) = signature["inputs"], signature["outputs"]
+    (golden["input"],) = golden.pop("inputs")
+    for answers in (golden["outputs"], golden["graphs"]):
+        for name, (file,) in answers.items():
+            answers[name] = file
+    (old.path / "bundle.json").write_text(json.dumps(raw))
+    loaded = bundle.load(old.path).manifest
+    same = tiny_bundle.manifest.model_dump(exclude={"schema_version"})
+    assert loaded.model_dump(exclude={"schema_version"}) == same

@@ -15,6 +15,7 @@ import native_samples
 import numpy as np
 import pytest
 import virtual_device
+from bundle_samples import answer_images
 from conftest import rewrite
 from device_samples import ENDLESS, QUICK, RUNNER, connected, is_whole, left, opened, until
 
@@ -428,27 +429,28 @@ def in_all_formats(tiny_bundle: Bundle, folder: Path) -> Bundle:
     from bundle_samples import make, net
 
     from kit import formats
-    from kit.formats.interface import predict
 
-    example = torch.zeros(1, *tiny_bundle.manifest.input.shape[1:])
+    example = torch.zeros(1, *tiny_bundle.manifest.signature.inputs[0].sample_shape)
     graph = torch.export.export(net(), (example,)).module()
     plain = make(folder / "plain", {"lite": net(), "onnx": net(), "executorch": graph})
-    return with_golden(plain, folder / "three", predict, formats)
+    return with_golden(plain, folder / "three", formats)
 
 
-def with_golden(plain: Bundle, target: Path, predict, formats, quantize: str = "none") -> Bundle:
-    shape = plain.manifest.input.shape[1:]
+def with_golden(plain: Bundle, target: Path, formats, quantize: str = "none") -> Bundle:
+    shape = plain.manifest.signature.inputs[0].sample_shape
     images = np.random.default_rng(3).normal(size=(2, *shape)).astype(np.float32)
     names = [artifact.format for artifact in plain.manifest.artifacts]
     arrays = {
-        f"golden/{name}.npy": predict(formats.get_format(name).load(plain.file(name), 1), images)
+        f"golden/{name}.npy": answer_images(
+            formats.get_format(name).load(plain.file(name), 1), images
+        )
         for name in names
     }
 
     def change(fields) -> None:
-        outputs = {name: f"golden/{name}.npy" for name in names}
+        outputs = {name: (f"golden/{name}.npy",) for name in names}
         fields["golden"] = Golden(
-            input="golden/input.npy", images=2, source="noise", outputs=outputs
+            inputs=("golden/input.npy",), images=2, source="noise", outputs=outputs
         )
         fields["artifacts"] = tuple(
             one.model_copy(update={"quantize": quantize}) for one in fields["artifacts"]
@@ -482,7 +484,6 @@ def test_int8_in_all_formats_on_arm64(arm64_device, native_model, tmp_path):
     from bundle_samples import PRE, make
 
     from kit import formats
-    from kit.formats.interface import predict
 
     names = ("lite", "onnx", "executorch")
     for name in names:
@@ -491,7 +492,7 @@ def test_int8_in_all_formats_on_arm64(arm64_device, native_model, tmp_path):
     files = {name: native_model(name, "static") for name in names}
     pre = PRE.model_copy(update={"resize": 104, "crop": 96})
     plain = make(tmp_path / "plain", files, reference=model, pre=pre, classes=1000)
-    bundle = with_golden(plain, tmp_path / "int8", predict, formats, "static")
+    bundle = with_golden(plain, tmp_path / "int8", formats, "static")
     plan = QUICK.model_copy(update={"runs": 2, "warmup_runs": 0})
     result = on(arm64_device, bundle, plan, names)
     assert [run.format for run in result.runs] == list(names)

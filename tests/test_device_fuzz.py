@@ -21,6 +21,7 @@ from kit.errors import BundleError, KitError, RunError
 from kit.runners import drive
 from kit.runners.protocol import Request
 from kit.runners.transcript import Transcript
+from kit.signature import stack
 
 SEED = 5
 # Damaged files of each kind; bundle.json and runner output get more, as they cost nothing.
@@ -119,7 +120,7 @@ def test_damaged_output_of_a_process():
     """As above, through a process and the loop that listens to it."""
     whole = "".join(f"{line}\n" for line in LINES).encode()
     expected = heard(whole).samples
-    request = Request("onnx", "m", "i", (1, 3, 32, 32), "o", 2, 0.25, 5, 0.0, 9.5, 2)
+    request = Request("onnx", "m", "i", "float32:1,3,32,32", "o", 2, 0.25, 5, 0.0, 9.5, 2)
     for what, data in damaged(whole, 12, "process"):
         text = "".join(f"\\{byte:03o}" for byte in data)
         runner = ("sh", "-c", f"printf '{text}'")
@@ -132,8 +133,8 @@ def test_damaged_output_of_a_process():
 
 @pytest.mark.parametrize("size", [0, 1, 3, 4, 27, 29, 1000])
 def test_an_answer_of_another_size_is_refused(size):
-    expected = np.arange(7, dtype=np.float32)[None]
-    with pytest.raises(RunError, match=f"{size / 4:g} numbers instead of 7"):
+    expected = stack("logits", np.arange(7, dtype=np.float32)[None])
+    with pytest.raises(RunError, match=f"{size} bytes instead of 28"):
         answers.check("onnx", "none", b"\0" * size, expected)
 
 
@@ -147,7 +148,7 @@ def test_damaged_models_in_the_native_runner(tiny_bundle, tmp_path, name):
         format=name,
         model=str(tmp_path / "model"),
         input=str(tmp_path / "in.bin"),
-        shape=image.shape,
+        inputs=f"float32:{','.join(map(str, image.shape))}",
         out=str(tmp_path / "out.bin"),
         warmup=0,
         warmup_seconds=0.0,
@@ -198,5 +199,5 @@ def model_of(
     example = torch.zeros(image.shape)
     graph = torch.export.export(net(), (example,)).module()
     file = tmp_path / "model.pte"
-    formats.get_format(name).export(graph, example, file)
+    formats.get_format(name).export(graph, (example,), file)
     return file.read_bytes(), expected, image.astype("<f4")

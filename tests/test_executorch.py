@@ -137,7 +137,7 @@ for name in sys.argv[1:]:
         code = 0
         try:
             session = executorch.load(Path(name), 1)
-            session.bind(np.zeros((1, 4, 8, 8), np.float32))()
+            session.bind((np.zeros((1, 4, 8, 8), np.float32),))()
         except BundleError:
             code = 1
         except RuntimeError:  # the runtime's own error when it runs
@@ -169,13 +169,13 @@ def test_answers_and_inputs_are_copies(net):
     rng = np.random.default_rng(0)
     one, two = (rng.standard_normal((1, 4, 8, 8), np.float32) for _ in range(2))
     given = one.copy()
-    call = session.bind(given)
-    first = session.numpy(call())
+    call = session.bind((given,))
+    first = session.read(call())[0]
     kept = first.copy()
     given[:] = 0
-    other = session.numpy(session.bind(two)())
+    other = session.read(session.bind((two,))())[0]
     np.testing.assert_array_equal(first, kept)
-    np.testing.assert_array_equal(session.numpy(call()), kept)
+    np.testing.assert_array_equal(session.read(call())[0], kept)
     assert not np.array_equal(other, kept)
 
 
@@ -185,14 +185,14 @@ def test_runtime_computes_what_the_model_computes(net):
 
     model, example = small("not delegated")
     session = executorch.load(net, 1)
-    answer = session.numpy(session.bind(example.numpy())())
+    answer = session.read(session.bind((example.numpy(),))())[0]
     with torch.inference_mode():
         np.testing.assert_allclose(answer, model(example).numpy(), atol=1e-5)
 
 
 @pytest.mark.slow
 def test_call_outlives_the_session(net):
-    call = executorch.load(net, 1).bind(np.zeros((1, 4, 8, 8), np.float32))
+    call = executorch.load(net, 1).bind((np.zeros((1, 4, 8, 8), np.float32),))
     gc.collect()
     assert len(call()) == 1
     with pytest.raises(RunError, match="uses 1 threads in this process, 2 were asked for"):
@@ -205,7 +205,7 @@ def test_threads_can_change_when_nothing_is_loaded(net):
     for threads in (1, 2, 1, 3):
         assert executorch.prepare(threads) == threads
         session = executorch.load(net, threads)
-        session.bind(np.zeros((1, 4, 8, 8), np.float32))()
+        session.bind((np.zeros((1, 4, 8, 8), np.float32),))()
         del session
     assert executorch.prepare(1) == 1
 

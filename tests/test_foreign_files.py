@@ -45,11 +45,11 @@ def named(tmp_path_factory) -> Bundle:
     """A bundle with labels and golden arrays."""
     folder = tmp_path_factory.mktemp("named")
     plain = make(folder / "plain", {"onnx": net()}, labels=list("abcdefg"))
-    images = np.zeros((2, *plain.manifest.input.shape[1:]), np.float32)
+    images = np.zeros((2, *plain.manifest.signature.inputs[0].sample_shape), np.float32)
     found = {"golden/input.npy": images, "golden/onnx.npy": np.zeros((2, CLASSES), np.float32)}
 
     def change(fields: dict[str, Any]) -> None:
-        outputs = {"onnx": "golden/onnx.npy"}
+        outputs = {"onnx": ("golden/onnx.npy",)}
         fields["golden"] = fields["golden"].model_copy(update={"outputs": outputs})
 
     return rewrite(plain, folder / "named", found, change)
@@ -242,13 +242,18 @@ MANIFESTS: list[tuple[str, Any, str]] = [
     ("parameters", -1, "parameters"),
     ("parameters", 10**400, "parameters"),
     ("created", "yesterday", "created"),
-    ("input.shape", [1, 3, 10**9, 10**9], "the input is"),
-    ("input.shape", [1, 3, 64, 64], "the input is"),
-    ("input.shape", [], "the input is"),
-    ("output.shape", [1, 10**8], "the output is"),
-    ("output.shape", [1], "the output is"),
-    ("output.shape", [1, 1], "the output is"),
-    ("output.shape", [1, -7], "output.shape"),
+    ("signature.inputs.0.shape", [1, 3, 10**9, 10**9], "values"),
+    ("signature.inputs.0.shape", [1, 3, 64, 64], "the input is"),
+    ("signature.inputs.0.shape", [], "the input is"),
+    ("signature.inputs", [], "signature.inputs"),
+    ("signature.inputs.0.dtype", "float64", "signature.inputs.0.dtype"),
+    ("task", "x" * 20_000, "task"),
+    ("golden.inputs", [], "golden.inputs"),
+    ("golden.outputs.onnx", ["golden/onnx.npy"] * 2, "golden answers are in 2 files"),
+    ("signature.outputs.0.shape", [1, 10**8], "the output is"),
+    ("signature.outputs.0.shape", [1], "the output is"),
+    ("signature.outputs.0.shape", [1, 1], "the output is"),
+    ("signature.outputs.0.shape", [1, -7], "signature.outputs.0.shape"),
     ("preprocessing.resize", 0, "preprocessing.resize"),
     ("preprocessing.resize", True, "preprocessing.resize"),
     ("preprocessing.crop", -1, "preprocessing.crop"),
@@ -610,12 +615,13 @@ def test_such_pictures_calibrate(latin):
 def test_a_float_model_that_answers_nothing_is_said_before_anything_is_built():
     import torch
 
-    from kit import golden
+    from kit.network import run_network
+    from kit.signature import stack
 
     broken = net()
     with torch.no_grad():
         broken[4].bias[0] = float("inf")
-    inputs = np.zeros((20, 3, 32, 32), np.float32)
-    with pytest.raises(WeightsError, match="answers 20 of 20 pictures with NaN or infinity"):
-        golden.answers(broken, inputs)
-    assert golden.answers(net(), inputs).shape == (20, CLASSES)
+    inputs = stack("image", np.zeros((20, 3, 32, 32), np.float32))
+    with pytest.raises(WeightsError, match="answers 20 of 20 inputs with NaN or infinity"):
+        run_network(broken, inputs)
+    assert run_network(net(), inputs, at_once=8).arrays[0].shape == (20, CLASSES)

@@ -13,7 +13,7 @@ from importlib.metadata import version
 
 import numpy as np
 import pytest
-from bundle_samples import draw_labelled
+from bundle_samples import answer_images, draw_labelled
 from conftest import FAST
 
 import kit
@@ -21,7 +21,7 @@ from kit import cache, formats
 from kit.bench.measure import measure_all
 from kit.bundle import REFERENCE
 from kit.errors import BundleError
-from kit.formats.interface import Format, predict
+from kit.formats.interface import Format
 from kit.report import write as report
 
 NAMES = formats.list_formats()
@@ -95,17 +95,17 @@ def test_a_built_file_computes_its_golden_answers(name, built):
     assert sum(described.operators.values()) >= 10
     assert format_.reads is None or format_.reads.includes(artifact.format_version)
     inputs = np.load(built.path / "golden" / "input.npy")
-    answers = predict(format_.load(built.file(name), 1), inputs)
+    answers = answer_images(format_.load(built.file(name), 1), inputs)
     assert answers.dtype == np.float32
     np.testing.assert_allclose(answers, np.load(built.path / "golden" / f"{name}.npy"), atol=1e-5)
     in_float = format_.load_float(built.file(name), 1)
     if in_float is not None:
-        assert predict(in_float, inputs).shape == answers.shape
+        assert answer_images(in_float, inputs).shape == answers.shape
 
 
 @pytest.mark.slow
 def test_the_reference_is_the_float_network(built):
-    answers = predict(
+    answers = answer_images(
         formats.get_reference().load(built.file(REFERENCE), 1),
         np.load(built.path / "golden" / "input.npy"),
     )

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from bundle_samples import answer_images
 from native_samples import pictures
 from onnx import TensorProto, helper, numpy_helper
 
 from kit import formats
 from kit.errors import BundleError, MissingTool
-from kit.formats.interface import predict
 from kit.formats.onnx import saturation
 from kit.runners import emulation
 
@@ -46,8 +46,10 @@ from pathlib import Path
 import numpy as np
 from kit.formats.onnx import FORMAT as onnx
 from kit.formats.interface import predict
+from kit.signature import stack
 session = onnx.load(Path(sys.argv[1]), 1)
-np.save(sys.argv[3], predict(session, np.load(sys.argv[2])))
+answers = predict(session, stack('image', np.load(sys.argv[2])))
+np.save(sys.argv[3], answers.arrays[0])
 """
 
 
@@ -61,7 +63,7 @@ def test_a_quantized_file_answers_the_same_without_vnni(quantized, tmp_path):
     images = pictures(2)
     np.save(tmp_path / "in.npy", images)
     emulated_python("Haswell", ANSWER, quantized, tmp_path / "in.npy", tmp_path / "out.npy")
-    here = predict(formats.get_format("onnx").load(quantized, 1), images)
+    here = answer_images(formats.get_format("onnx").load(quantized, 1), images)
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), here)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundle_samples import draw, make, net
+from bundle_samples import answer_images, draw, make, net
 
 import kit
 from kit import bundle as bundles
@@ -20,7 +20,6 @@ from kit import cache, cli, formats
 from kit.bench import answers
 from kit.bundle import REFERENCE, Bundle
 from kit.errors import KitError
-from kit.formats.interface import predict
 from kit.manifest import Golden
 
 FORMATS = ("lite", "executorch", "onnx")
@@ -82,14 +81,14 @@ def whole(tmp_path_factory) -> Bundle:
     np.save(made.path / "golden/input.npy", inputs)
     names = (REFERENCE, *FORMATS)
     for name in names:
-        logits = predict(formats.get_format(name).load(made.file(name), 1), inputs)
+        logits = answer_images(formats.get_format(name).load(made.file(name), 1), inputs)
         np.save(made.path / f"golden/{name}.npy", logits)
     golden = Golden(
-        input="golden/input.npy",
+        inputs=("golden/input.npy",),
         images=2,
         source="noise",
-        outputs={name: f"golden/{name}.npy" for name in names},
-        graphs={name: f"golden/{name}.npy" for name in FORMATS},
+        outputs={name: (f"golden/{name}.npy",) for name in names},
+        graphs={name: (f"golden/{name}.npy",) for name in FORMATS},
     )
     return hashed(made.path, golden=golden)
 

@@ -3,10 +3,10 @@
 import copy
 
 import pytest
+from bundle_samples import answer_images
 
 from kit import family, formats
 from kit.errors import BuildError
-from kit.formats.interface import predict
 from kit.quantize._contract import Options
 
 torch = pytest.importorskip("torch")
@@ -330,8 +330,8 @@ def test_runtime_computes_what_the_graph_computes(name, folded, images, tmp_path
     static = family.load("quantize", "static")
     graph = static.quantize(folded, format_.flow, images, PER_CHANNEL).graph
     file = tmp_path / f"model{format_.suffix}"
-    format_.export(graph, images[:1], file)
-    got = predict(format_.load(file, 1), images.numpy())
+    format_.export(graph, (images[:1],), file)
+    got = answer_images(format_.load(file, 1), images.numpy())
     with torch.inference_mode():
         want = torch.cat([graph(x[None]) for x in images])
     assert sqnr(want, torch.from_numpy(got)) > 35
@@ -345,8 +345,8 @@ def test_lite_is_equal_bit_for_bit(folded, images, tmp_path):
         family.load("quantize", "static").quantize(folded, "torch-ao", images, PER_CHANNEL).graph
     )
     torch.backends.quantized.engine = "qnnpack"
-    lite.export(graph, images[:1], tmp_path / "model.ptl")
-    got = predict(lite.load(tmp_path / "model.ptl", 1), images.numpy())
+    lite.export(graph, (images[:1],), tmp_path / "model.ptl")
+    got = answer_images(lite.load(tmp_path / "model.ptl", 1), images.numpy())
     with torch.inference_mode():
         want = torch.cat([graph(x[None]) for x in images])
     assert torch.equal(want, torch.from_numpy(got))

@@ -59,7 +59,7 @@ def program(model):
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     path = tmp_path_factory.mktemp("reference") / "reference.safetensors"
-    get_reference().export(awkward(), torch.rand(1, 3, 32, 32), path)
+    get_reference().export(awkward(), (torch.rand(1, 3, 32, 32),), path)
     return path
 
 
@@ -77,7 +77,7 @@ def test_networks_as_people_have_them_answer_bit_for_bit(name, tmp_path):
 
     model = torchvision.models.get_model(name).eval()
     images = torch.rand(1, 3, 96, 96)
-    get_reference().export(model, images, tmp_path / "reference.safetensors")
+    get_reference().export(model, (images,), tmp_path / "reference.safetensors")
     with torch.inference_mode():
         answer = get_reference().read_model(tmp_path / "reference.safetensors")(images)
         assert torch.equal(answer, model(images))
@@ -227,5 +227,5 @@ class Deciding(torch.nn.Module):
 
 def test_a_model_that_cannot_be_written_is_told_so(tmp_path):
     with pytest.raises(BuildError, match=r"cannot be written as data: .*cond"):
-        get_reference().export(Deciding().eval(), torch.rand(1, 3, 8, 8), tmp_path / "a")
+        get_reference().export(Deciding().eval(), (torch.rand(1, 3, 8, 8),), tmp_path / "a")
     assert list(tmp_path.iterdir()) == []

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bundle_samples import answer_images
 
 from kit import formats
 from kit.devices import local
 from kit.errors import RunError
-from kit.formats.interface import predict
 from kit.runners import drive, profile, protocol, python
 from kit.runners import transcript as transcripts
 from kit.runners.protocol import (
@@ -31,21 +31,22 @@ from kit.runners.protocol import (
     Start,
     Warm,
 )
+from kit.signature import parse_specs
 
 EVENTS = [
-    Start(protocol=3, pid=7, threads=2, versions={"x": "1"}, cpus="f0", page=4096, clock="c"),
+    Start(protocol=4, pid=7, threads=2, versions={"x": "1"}, cpus="f0", page=4096, clock="c"),
     Load(ns=5),
     First(ns=6),
     Warm(count=3, ns=20),
     Iter(ns=(4, 5)),
     Iter(ns=(6,)),
     Mem(peak_rss=10, base_rss=None, os_threads=1),
-    Out(path="/tmp/é"),
+    Out(path="/tmp/é", tensors="float32:1,7;int64:"),
     Profile(path="/tmp/p", kind="etdump"),
     End(count=3, cpu_ns=14),
 ]
 LINES = [protocol.dump(event) for event in EVENTS]
-REQUEST = Request("onnx", "m", "i", (1, 3, 32, 32), "o", 2, 0.25, 5, 0.0, 9.5, 2)
+REQUEST = Request("onnx", "m", "i", "float32:1,3,32,32", "o", 2, 0.25, 5, 0.0, 9.5, 2)
 
 
 def heard(lines: list[str]) -> transcripts.Transcript:
@@ -58,7 +59,7 @@ def heard(lines: list[str]) -> transcripts.Transcript:
 def test_options_survive_the_command_line() -> None:
     assert python.parse(REQUEST.arguments()) == REQUEST
     assert REQUEST.arguments()[:2] == ["--format", "onnx"]
-    assert "1,3,32,32" in REQUEST.arguments()
+    assert "float32:1,3,32,32" in REQUEST.arguments()
 
 
 @pytest.mark.parametrize("event", [*EVENTS, protocol.Error(at="load", msg='a "quote"\nand more')])
@@ -108,14 +109,14 @@ def test_a_key_that_is_new_is_ignored() -> None:
         '{"event": "iter"}',
         '{"event": "mem", "peak_rss": "much"}',
         '{"event": "profile", "path": "p", "kind": 3}',
-        '{"event": "start", "protocol": 3, "pid": 1, "threads": 1, "versions": {}, "cpus": "x"}',
+        '{"event": "start", "protocol": 4, "pid": 1, "threads": 1, "versions": {}, "cpus": "x"}',
         '{"event": "load", "ns": 1000000000000000000000000000000}',
         '{"event": "iter", "ns": [5, 1000000000000001]}',
         '{"event": "first", "ns": 1e999}',
         '{"event": "mem", "peak_rss": 1e30}',
         '{"event": "mem", "peak_rss": -1}',
         '{"event": "end", "count": -3}',
-        '{"event": "start", "protocol": 3, "pid": 1, "threads": 1, "versions": {"x": "'
+        '{"event": "start", "protocol": 4, "pid": 1, "threads": 1, "versions": {"x": "'
         + "9" * 201
         + '"}}',
     ],
@@ -165,7 +166,7 @@ def test_noise_is_kept_short_and_ends() -> None:
             transcript.add("x" * 1_000_000)
 
 
-@pytest.mark.parametrize("version", [0, 2, 4, None, "2"])
+@pytest.mark.parametrize("version", [0, 3, 5, None, "4"])
 def test_another_protocol_is_refused(version: object) -> None:
     line = {"event": "start", "protocol": version, "pid": 1, "threads": 1, "versions": {}}
     with pytest.raises(RunError, match="speaks protocol"):
@@ -271,15 +272,15 @@ def test_files_of_the_working_directory_are_not_imported(request_of, tmp_path, m
         ({"model": "garbage"}, Exit.LOAD, "cannot load"),
         ({"model": "/nowhere.onnx"}, Exit.LOAD, "cannot load"),
         ({"input": "/nowhere"}, Exit.INPUT, "/nowhere"),
-        ({"shape": (1, 3, 99, 99)}, Exit.INPUT, "reshape"),
-        ({"shape": (1, 3, 16, 64)}, Exit.RUN, "dimension"),
+        ({"inputs": "float32:1,3,99,99"}, Exit.INPUT, "not a multiple"),
+        ({"inputs": "float32:1,3,16,64"}, Exit.RUN, "dimension"),
         ({"out": "/nowhere/out"}, Exit.OUTPUT, "/nowhere/out"),
         ({"threads": 0}, Exit.USAGE, "1 or more"),
         ({"rows": 0}, Exit.USAGE, "1 or more"),
-        ({"rows": 3}, Exit.INPUT, "cannot reshape"),
+        ({"rows": 3}, Exit.INPUT, "1 inputs, not 3"),
         ({"warmup": -1}, Exit.USAGE, "--warmup"),
         ({"max_seconds": float("nan")}, Exit.USAGE, "--max-seconds"),
-        ({"shape": (1, 0)}, Exit.USAGE, "--shape"),
+        ({"inputs": "float32:1,0"}, Exit.USAGE, "shape.1"),
         ({"cpus": "0"}, Exit.USAGE, "--cpus"),
         ({"cpus": "0x1"}, Exit.USAGE, "--cpus"),
         ({"cpus": "8" + "0" * 200}, Exit.AFFINITY, "refuses"),
@@ -306,7 +307,9 @@ def test_every_input_of_a_file_is_answered(name, request_of, tmp_path) -> None:
     drive.run(local.open(None), several, drive.environment(1))
     together = np.fromfile(request.out, "<f4").reshape(3, -1)
     session = formats.get_format(name).load(Path(request.model), 1)
-    alone = predict(session, inputs.reshape(3, *request.shape[1:]))
+    specs = parse_specs(request.inputs)
+    images = inputs.reshape(3, *specs[0].sample_shape)
+    alone = answer_images(session, images)
     np.testing.assert_array_equal(together, alone)
     assert len({answer.tobytes() for answer in together}) == 3
 

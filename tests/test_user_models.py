@@ -393,7 +393,7 @@ def test_every_format_is_built(own, tmp_path, factory, side):
     for artifact in built.manifest.artifacts:
         assert artifact.parity[0].passed
         assert artifact.parity[1].sqnr_db is None or artifact.parity[1].sqnr_db > 10
-    assert built.manifest.output.shape == (1, 10)
+    assert built.manifest.signature.outputs[0].shape == (1, 10)
 
 
 @pytest.mark.slow

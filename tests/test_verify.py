@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from kit import golden, verify
+from kit import verify
+from kit.tasks.image_classification import golden
 
 
 def test_sqnr_by_hand():
@@ -18,11 +19,11 @@ def test_agreement_and_thresholds():
     right = np.eye(4, dtype=np.float32)
     wrong = right.copy()
     wrong[0] = [0, 2, 0, 0]
-    found = verify.compare("float reference", right, wrong, {"agreement": 0.75})
+    found = verify.compare_logits("float reference", right, wrong, {"agreement": 0.75})
     assert (found.agreement, found.max_abs, found.passed) == (0.75, 2.0, True)
-    assert not verify.compare("float reference", right, wrong, {"agreement": 0.76}).passed
-    assert not verify.compare("float reference", right, wrong, {"max_abs": 1.9}).passed
-    assert not verify.compare("float reference", right, wrong, {"sqnr_db": 10}).passed
+    assert not verify.compare_logits("float reference", right, wrong, {"agreement": 0.76}).passed
+    assert not verify.compare_logits("float reference", right, wrong, {"max_abs": 1.9}).passed
+    assert not verify.compare_logits("float reference", right, wrong, {"sqnr_db": 10}).passed
 
 
 @pytest.mark.parametrize("poison", [np.nan, np.inf])
@@ -30,7 +31,7 @@ def test_answers_that_are_not_numbers_never_pass(poison):
     right = np.eye(4, dtype=np.float32)
     bad = right.copy()
     bad[1, 1] = poison
-    found = verify.compare("float reference", right, bad, {})
+    found = verify.compare_logits("float reference", right, bad, {})
     assert not found.passed
 
 
@@ -38,7 +39,7 @@ def test_golden_pictures_are_the_surest_but_not_all_of_one_kind():
     logits = np.zeros((96, 10), np.float32)
     logits[np.arange(96), np.arange(96) % 3] = np.linspace(1, 2, 96)
     logits[5, 7] = 1.5
-    chosen = golden.surest(logits)
+    chosen = golden.select_surest(logits)
     assert len(chosen) == golden.IMAGES == len(set(chosen))
     assert chosen == sorted(chosen)
     answers = logits[chosen].argmax(1)
@@ -52,9 +53,9 @@ def test_golden_pictures_show_few_of_each_answer():
     logits = np.zeros((golden.CANDIDATES, 8), np.float32)
     for row in range(golden.CANDIDATES):
         logits[row, 0 if row < 60 else 1 + row % 7] = 100 - row  # surest of the first answer
-    answers = logits[golden.surest(logits)].argmax(1)
+    answers = logits[golden.select_surest(logits)].argmax(1)
     assert len(answers) == golden.IMAGES
     assert np.bincount(answers).max() == 4
-    alike = golden.surest(np.eye(1, 8, dtype=np.float32).repeat(golden.CANDIDATES, 0))
+    alike = golden.select_surest(np.eye(1, 8, dtype=np.float32).repeat(golden.CANDIDATES, 0))
     assert alike == sorted(alike)
     assert len(alike) == golden.IMAGES, "a model that knows one answer is asked all the same"

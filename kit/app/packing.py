@@ -33,11 +33,11 @@ class Packed:
     def files(self) -> list[str]:
         """Return the paths inside of the bundle that the app needs."""
         manifest = self.bundle.manifest
-        names = [MANIFEST, manifest.golden.input]
+        names = [MANIFEST, *manifest.golden.inputs]
         names += [manifest.labels] if manifest.labels else []
         for name in self.formats:
             names.append(manifest.artifact(name).file)
-            names += [manifest.golden.outputs[name]] if name in manifest.golden.outputs else []
+            names += manifest.golden.outputs.get(name, ())
         return sorted(names)
 
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from kit import bundle as bundles
 from kit.app import sources, tools
 from kit.app.alone import alone
 from kit.bench import answers
 from kit.errors import BuildError, OutputError, RunError, UsageError, VerificationFailed
+from kit.signature import Samples
 
 Say = Callable[[str], None]
 FORMAT = "lite"
@@ -45,18 +44,16 @@ def run(path: Path, out: Path, say: Say) -> list[float]:
     manifest = bundle.manifest
     if FORMAT not in [a.format for a in manifest.artifacts]:
         raise UsageError(f"{path} has no {FORMAT} file", "build it with --format lite")
-    answers.load(bundle, FORMAT)  # that there are golden pictures, and of which shape
-    images = bundle.array(manifest.golden.input, manifest.input.shape[1:], PICTURES)
-    expected = bundle.array(manifest.golden.outputs[FORMAT], (manifest.classes,), len(images))
+    images, expected = answers.load(bundle, FORMAT, PICTURES)
     inputs = [out.resolve() / f"input-{number}.f32" for number in range(len(images))]
     answer = out.resolve() / "answers.f32"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for file, image in zip(inputs, images, strict=True):
-            file.write_bytes(image.astype("<f4").tobytes())
+        for number, file in enumerate(inputs):
+            file.write_bytes(images.take([number]).pack())
     except OSError as exc:
         raise OutputError(f"cannot write to {out}: {exc.strerror}", "choose another -o") from exc
-    _emulate(bundle.file(FORMAT).resolve(), manifest.input.shape, inputs, answer, say)
+    _emulate(bundle.file(FORMAT).resolve(), manifest.signature.inputs[0].shape, inputs, answer, say)
     return _compare(answer, manifest.artifact(FORMAT).quantize, expected)
 
 
@@ -89,18 +86,19 @@ def _build_and_run(
         )
 
 
-def _compare(answer: Path, quantize: str, expected: answers.Array) -> list[float]:
-    got = np.fromfile(answer, dtype="<f4")
-    if got.size != expected.size:
+def _compare(answer: Path, quantize: str, expected: Samples) -> list[float]:
+    got = answer.read_bytes()
+    size = sum(spec.size for spec in expected.specs)
+    if len(got) != size * len(expected):
         raise VerificationFailed(
-            f"the phone's library gave {got.size} numbers instead of {expected.size}",
+            f"the phone's library gave {len(got) // 4} numbers instead of "
+            f"{size * len(expected) // 4}",
             "the model is of another shape than its bundle says: build it again",
         )
-    rows = got.reshape(expected.shape)
     try:
         return [
-            answers.check(FORMAT, quantize, row.tobytes(), wanted)
-            for row, wanted in zip(rows, expected, strict=True)
+            answers.check(FORMAT, quantize, got[size * i : size * (i + 1)], expected.take([i]))
+            for i in range(len(expected))
         ]
     except RunError as exc:
         raise VerificationFailed(

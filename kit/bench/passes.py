@@ -56,7 +56,8 @@ def _once(place: Place, target: Target, kind: str) -> None:
     heard = drive.run(device, request, place.variables, target.runner.command)
     assert heard.start is not None  # `Transcript.missing` has looked
     target.runner.check_versions(heard.start.versions)
-    answer = place.folder.read(ANSWER, 4 * target.expected.size + _ANSWER_SLACK)
+    size = sum(spec.size for spec in target.expected.specs)
+    answer = place.folder.read(ANSWER, size + _ANSWER_SLACK)
     off = answers.check(target.name, target.quantize, answer, target.expected)
     target.off_by = max(target.off_by, off)
     if kind == "memory":

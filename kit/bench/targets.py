@@ -15,6 +15,7 @@ from kit.errors import UsageError
 from kit.results.schema import Operator, Plan, Process
 from kit.runners.protocol import Request
 from kit.runners.transcript import Transcript
+from kit.signature import Samples, format_specs
 
 # Memory is a pass of its own: a few inferences, so that samples are not held meanwhile.
 _FEW: dict[str, Any] = {
@@ -41,7 +42,7 @@ class Target:
     bundle: Bundle
     name: str
     quantize: str
-    expected: answers.Array
+    expected: Samples
     request: Request
     runner: Runner
     processes: list[Process] = field(default_factory=list)
@@ -103,14 +104,14 @@ def prepare(
 
 def _target(bundle: Bundle, name: str, plan: Plan, folder: Folder, runner: Runner) -> Target:
     quantize = "none" if name == REFERENCE else bundle.manifest.artifact(name).quantize
-    image, expected = answers.load(bundle, name)
-    raw = image.astype("<f4").tobytes()
+    inputs, expected = answers.load(bundle, name)
+    raw = inputs.pack()
     digest = hashlib.sha256(raw).hexdigest()[:16]
     request = Request(
         format=name,
         model=folder.put(bundle.file(name)),
         input=folder.write(f"{digest}.bin", raw),
-        shape=image.shape,
+        inputs=format_specs(inputs.specs),
         out=folder.path(ANSWER),
         warmup=plan.warmup_runs,
         warmup_seconds=plan.warmup_seconds,

@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     from kit.formats._reference import Reference
 
 _REGISTRY = Registry(
-    FORMAT_NAMES.kind,
-    FORMAT_NAMES.package,
-    "FORMAT",
-    Format,  # type: ignore[type-abstract]  # for isinstance only, never called
+    *(FORMAT_NAMES.kind, FORMAT_NAMES.package),
+    attribute="FORMAT",
+    type=Format,  # type: ignore[type-abstract]  # for isinstance only, never called
 )
 
 

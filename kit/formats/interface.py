@@ -12,16 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from kit.signature import Samples, Tensors, describe, join
 from kit.wheels import Pin
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
-
-Array = NDArray[np.float32]
 
 # How a quantized graph is represented before it is lowered; see `kit.quantize`.
 #   torch-ao  quantized modules of torch.ao, run by the qnnpack engine
@@ -55,17 +51,17 @@ class Description:
 
 
 class Session(Protocol):
-    """A loaded model with a batch of one."""
+    """A loaded model."""
 
-    def bind(self, image: Array) -> Callable[[], Any]:
-        """Return a call that runs one inference on `image` [1, 3, H, W].
+    def bind(self, inputs: Tensors) -> Callable[[], Any]:
+        """Return a call that runs one inference on the inputs, in the signature's order.
 
         Everything that is not inference (conversion, checks) happens here, so that
         timing the call times the runtime.
         """
 
-    def numpy(self, output: Any) -> Array:
-        """Return the logits [1, classes] of what the call returned."""
+    def read(self, output: Any) -> Tensors:
+        """Return the outputs in what the call returned."""
 
 
 @dataclass(frozen=True)
@@ -236,12 +232,12 @@ class Format(ABC):
         return f"model{self.suffix}"
 
     @abstractmethod
-    def export(self, model: GraphModule, example: Tensor, path: Path) -> None:
+    def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
         """Write a model file.
 
         Args:
             model: float, or quantized in the representation `flow`.
-            example: input [1, 3, H, W].
+            example: one inference's inputs.
             path: of the file.
 
         Raises:
@@ -292,7 +288,12 @@ class Format(ABC):
         """
 
 
-def predict(session: Session, images: Array) -> Array:
-    """Return the logits [N, classes] of images [N, 3, H, W], one inference each."""
-    rows = [session.numpy(session.bind(images[i : i + 1])()) for i in range(len(images))]
-    return np.concatenate(rows)
+def predict(session: Session, samples: Samples) -> Samples:
+    """Return the outputs for samples, one inference each; outputs are named by position.
+
+    Raises:
+        ValueError: an output has a dtype that no signature can name.
+    """
+    rows = [session.read(session.bind(samples[i])()) for i in range(len(samples))]
+    specs = tuple(describe(str(number), value) for number, value in enumerate(rows[0]))
+    return join(specs, rows)

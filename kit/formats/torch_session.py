@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kit.formats.interface import Array
+from kit.signature import Tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,27 +19,28 @@ def read_version() -> str:
 
 
 class TorchSession:
-    """Runs anything that is called with a tensor: eager, exported or mobile modules."""
+    """Runs anything that is called with tensors: eager, exported or mobile modules."""
 
-    def __init__(self, call: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, call: Callable[..., Tensor | Sequence[Tensor]]) -> None:
         self._call = call
 
-    def bind(self, image: Array) -> Callable[[], Any]:
+    def bind(self, inputs: Tensors) -> Callable[[], Any]:
         """Return a call that runs one inference, without gradients."""
         import torch
 
-        tensor, call = torch.from_numpy(image.copy()), self._call
+        tensors, call = [torch.from_numpy(value.copy()) for value in inputs], self._call
 
-        def run() -> Tensor:
+        def run() -> Tensor | Sequence[Tensor]:
             with torch.inference_mode():
-                return call(tensor)
+                return call(*tensors)
 
         return run
 
-    def numpy(self, output: Any) -> Array:
-        """Return the output as an array."""
-        array: Array = output.numpy()
-        return array
+    def read(self, output: Any) -> Tensors:
+        """Return the outputs as arrays."""
+        import torch
+
+        return tuple(t.numpy() for t in ((output,) if isinstance(output, torch.Tensor) else output))
 
 
 def prepare_torch(threads: int) -> int:

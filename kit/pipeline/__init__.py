@@ -10,10 +10,10 @@ from pydantic import ValidationError
 
 from kit import bundle, cache, family, files, models
 from kit.bundle import Bundle
-from kit.calibration import Pictures, choose, identity
+from kit.calibration import CalibrationSet, identity
 from kit.documents import fault_of
 from kit.errors import BuildError
-from kit.pipeline import _check, _gate, _inputs, _lowering, _model, _prepare, _threads, _train_set
+from kit.pipeline import _check, _gate, _lowering, _model, _prepare, _threads, _train_set
 from kit.pipeline._explain import explain
 from kit.pipeline._float import FloatModel, Unseen, float_model, unseen
 from kit.pipeline._gate import Gate
@@ -21,6 +21,7 @@ from kit.pipeline._work import Progress, Work
 from kit.quantize import _distributed
 from kit.quantize._distributed import Group
 from kit.recipe import Recipe
+from kit.tasks import get_task
 
 __all__ = ["FloatModel", "Gate", "Unseen", "build", "explain", "float_model", "unseen"]
 
@@ -55,7 +56,8 @@ def build(
     bundle.check_target(path)
     progress("reading the inputs")
     _check.check(recipe)
-    pictures = choose(recipe)
+    task = get_task(recipe.task)
+    pictures = task.open_calibration(recipe)
     judges = _gate.pictures(gate, recipe, pictures)
     contents = {**identity(recipe, pictures), "training": _train_set.identity(recipe)}
     key = cache.key(contents, recipe)
@@ -102,7 +104,7 @@ def _silent(stage: str) -> None:
 def _make(
     recipe: Recipe,
     key: str,
-    pictures: Pictures,
+    pictures: CalibrationSet,
     folder: Path,
     progress: Progress,
     all_or_nothing: bool,
@@ -116,31 +118,30 @@ def _make(
         cache.keep(key, folder)
 
 
-def _follow(recipe: Recipe, key: str, pictures: Pictures, group: Group) -> None:
+def _follow(recipe: Recipe, key: str, pictures: CalibrationSet, group: Group) -> None:
     """Train along with the first process, and wait until it has written the bundle."""
     cached = group.share(None)
     if not cached and family.load("quantize", recipe.quantize).INFO.trains:
         with _begun(recipe, key, pictures, Path(), _silent) as work:
             model = _model.load(work)
-            _prepare.prepare(work, model, pictures.load(work.preprocessing))
+            _prepare.prepare(work, model, pictures.load(work.inputs).arrays[0])
     group.share(None)
 
 
 @contextmanager
 def _begun(
-    recipe: Recipe, key: str, pictures: Pictures, folder: Path, progress: Progress
+    recipe: Recipe, key: str, pictures: CalibrationSet, folder: Path, progress: Progress
 ) -> Iterator[Work]:
     progress("loading PyTorch and the weights")
-    inputs = _inputs.of(recipe)
+    task = get_task(recipe.task)
     with files.temporary_folder() as shared, _threads.of_this_machine():
         yield Work(
             recipe=recipe,
             key=key,
             folder=folder,
             shared=shared,
+            task=task,
             pictures=pictures,
             progress=progress,
-            preprocessing=inputs.preprocessing,
-            classes=inputs.classes,
-            labels=inputs.labels,
+            inputs=task.describe_inputs(recipe),
         )

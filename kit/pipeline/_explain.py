@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kit import family, formats
-from kit.calibration import choose
+from kit.calibration import CalibrationSet
 from kit.corrections import _plan
 from kit.pipeline import _check, _gate
 from kit.pipeline._gate import Gate
 from kit.quantize import _words
 from kit.quantize._contract import Options
 from kit.recipe import Recipe
+from kit.tasks import get_task
 
 Section = tuple[str, list[str]]
 
@@ -27,6 +28,8 @@ def explain(recipe: Recipe, gate: Gate | None = None) -> Iterator[Section]:
         KitError: the recipe or the pictures cannot be used.
     """
     _check.check(recipe)
+    task = get_task(recipe.task)
+    pictures = task.open_calibration(recipe)
     method = family.load("quantize", recipe.quantize)
     yield (
         "model",
@@ -37,20 +40,19 @@ def explain(recipe: Recipe, gate: Gate | None = None) -> Iterator[Section]:
         ],
     )
     if method.INFO.calibrates:
-        pictures = choose(recipe)
-        yield "calibration", [f"{pictures.count} pictures: {pictures.source}"]
+        yield "calibration", [f"{pictures.count} {task.sample}s: {pictures.source}"]
         yield "corrections of the float model, once for all formats", _corrections(recipe)
         yield "activation ranges", [_words.OBSERVERS[recipe.observer]]
     if recipe.keep_float:
         yield "kept in float", [_kept(recipe)]
     if method.INFO.trains:
         yield "training", [_training(recipe)]
-    options = Options(recipe.granularity, choose(recipe).output_margin, recipe.observer)
+    options = Options(recipe.granularity, pictures.output_margin, recipe.observer)
     for name in recipe.formats:
         format_ = formats.get_format(name)
         words = method.qconfig(format_.flow, options)
         yield f"{name}: {format_.summary}", [f"{kind}: {text}" for kind, text in words.items()]
-    yield "checks", list(_checks(recipe, gate))
+    yield "checks", list(_checks(recipe, gate, pictures))
 
 
 def _corrections(recipe: Recipe) -> list[str]:
@@ -73,13 +75,13 @@ def _training(recipe: Recipe) -> str:
     )
 
 
-def _checks(recipe: Recipe, gate: Gate | None) -> Iterator[str]:
+def _checks(recipe: Recipe, gate: Gate | None, pictures: CalibrationSet) -> Iterator[str]:
     yield "every format's own runtime against its graph and against the float model"
     if gate is None:
         return
-    chosen = _gate.pictures(gate, recipe, choose(recipe))
+    chosen = _gate.pictures(gate, recipe, pictures)
     assert chosen is not None
-    where = f"{len(chosen.pictures)} pictures of {_gate.images(gate, recipe)}"
+    where = f"{len(chosen)} pictures of {_gate.images(gate, recipe)}"
     if gate.max_drop is not None:
         yield f"at most {gate.max_drop:g} points of top-1 lost on {where}"
     if gate.min_agreement is not None:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from kit import __version__, bundle, cache
 from kit.bundle import REFERENCE
-from kit.manifest import Artifact, FailedFormat, Golden, Tensor
+from kit.manifest import Artifact, FailedFormat, Golden
 from kit.pipeline._work import Work
-
-if TYPE_CHECKING:
-    from kit.pipeline._work import Array
+from kit.signature import Samples, Signature
+from kit.tasks.interface import GoldenSet
 
 
 def write(
     work: Work,
-    inputs: Array,
-    reference: Array,
+    golden: GoldenSet,
     artifacts: list[Artifact],
     qconfig: dict[str, dict[str, str]],
     failed: tuple[FailedFormat, ...] = (),
@@ -26,8 +24,7 @@ def write(
 
     Args:
         work: the build.
-        inputs: golden pictures [N, 3, H, W].
-        reference: the float model's logits for them [N, classes].
+        golden: inputs and the float model's answers.
         artifacts: one per format, compared.
         qconfig: by format, in words.
         failed: formats that are not in the bundle.
@@ -36,7 +33,8 @@ def write(
         **_made(work),
         "kit_version": __version__,
         "created": datetime.now(UTC),
-        "golden": _golden(work, inputs, reference, [artifact.format for artifact in artifacts]),
+        "signature": Signature(inputs=golden.inputs.specs, outputs=golden.answers.specs),
+        "golden": _golden(work, golden, [artifact.format for artifact in artifacts]),
         "qconfig": {artifact.format: qconfig[artifact.format] for artifact in artifacts},
         "artifacts": tuple(artifacts),
         "failed": failed,
@@ -45,33 +43,44 @@ def write(
     bundle.write_manifest(work.folder, fields)
 
 
-def _golden(work: Work, inputs: Array, reference: Array, made: list[str]) -> Golden:
-    """Write the golden pictures and the float model's answers; those of formats are there."""
+def _golden(work: Work, golden: GoldenSet, made: list[str]) -> Golden:
+    """Write the golden inputs and the float model's answers; those of formats are there."""
+    inputs = save_golden(work.folder, "input", golden.inputs)
+    save_golden(work.folder, REFERENCE, golden.answers)
+    count = len(golden.answers.specs)
+    return Golden(
+        inputs=inputs,
+        images=len(golden.inputs),
+        source=golden.source,
+        outputs={name: name_files(name, count) for name in (REFERENCE, *made)},
+        graphs={name: name_files(f"{name}.graph", count) for name in made},
+    )
+
+
+def name_files(name: str, count: int) -> tuple[str, ...]:
+    """Return the paths of golden arrays in a bundle, one per tensor."""
+    return tuple(f"golden/{name}{f'.{i}' if i else ''}.npy" for i in range(count))
+
+
+def save_golden(folder: Path, name: str, samples: Samples) -> tuple[str, ...]:
+    """Write golden arrays into a bundle's folder and return their paths in it."""
     import numpy as np
 
-    from kit.images import photos
-
-    np.save(work.folder / "golden" / "input.npy", inputs)
-    np.save(work.folder / "golden" / f"{REFERENCE}.npy", reference)
-    return Golden(
-        input="golden/input.npy",
-        images=len(inputs),
-        source=photos.SOURCE,
-        outputs={name: f"golden/{name}.npy" for name in (REFERENCE, *made)},
-        graphs={name: f"golden/{name}.graph.npy" for name in made},
-    )
+    names = name_files(name, len(samples.arrays))
+    (folder / "golden").mkdir(exist_ok=True)
+    for file, array in zip(names, samples.arrays, strict=True):
+        np.save(folder / file, array)
+    return names
 
 
 def _made(work: Work) -> dict[str, object]:
     """Return what the steps of the build left, under the manifest's names."""
-    side = work.recipe.resolution
     return {
         "recipe": work.recipe,
         "recipe_hash": work.recipe.hash,
         "parameters": work.parameters,
-        "input": Tensor(name="image", shape=(1, 3, side, side)),
-        "output": Tensor(name="logits", shape=(1, work.classes)),
-        "preprocessing": work.preprocessing,
+        "task": work.task.name,
+        "preprocessing": work.inputs.preprocessing,
         "labels": _labels(work),
         "weights": work.weights,
         "calibration": work.calibration,
@@ -84,8 +93,8 @@ def _made(work: Work) -> dict[str, object]:
 
 
 def _labels(work: Work) -> str | None:
-    if work.labels is None:
+    if work.inputs.labels is None:
         return None
-    text = "\n".join(work.labels) + "\n"
+    text = "\n".join(work.inputs.labels) + "\n"
     (work.folder / "labels.txt").write_text(text, encoding="utf-8")
     return "labels.txt"

@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit import golden, models
-from kit.calibration import choose
+from kit import models
 from kit.errors import PictureError
-from kit.pipeline import _check, _inputs, _model, _prepare, _threads
+from kit.network import run_network
+from kit.pipeline import _check, _model, _prepare, _threads
 from kit.pipeline._work import Progress, Work
 from kit.recipe import Recipe
+from kit.signature import Samples
+from kit.tasks import get_task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from kit.pipeline._work import Array
 
+_AT_ONCE = 8  # pictures
 CROPS = 96  # of sample photos, where there are no pictures to measure on
 
 
@@ -65,7 +68,8 @@ class FloatModel:
             WeightsError: one is not a finite number.
         """
         with models.running(self.work.recipe.model):
-            return golden.answers(self.model, inputs)
+            samples = Samples(self.work.inputs.specs, (inputs,))
+            return run_network(self.model, samples, at_once=_AT_ONCE).arrays[0]
 
 
 @dataclass(frozen=True)
@@ -95,23 +99,22 @@ def float_model(recipe: Recipe, progress: Progress = lambda stage: None) -> Floa
     """
     _threads.wait_passively()
     _check.names(recipe)
-    pictures = choose(recipe)
+    task = get_task(recipe.task)
+    pictures = task.open_calibration(recipe)
     progress("loading PyTorch and the weights")
-    inputs = _inputs.of(recipe)
     work = Work(
         recipe=recipe.model_copy(update={"quantize": "static"}),
         key="",
         folder=Path(),
         shared=Path(),
+        task=task,
         pictures=pictures,
         progress=progress,
-        preprocessing=inputs.preprocessing,
-        classes=inputs.classes,
-        labels=inputs.labels,
+        inputs=task.describe_inputs(recipe),
     )
     with models.running(recipe.model):
         model = _model.load(work)
-    return FloatModel(work, model, pictures.load(work.preprocessing))
+    return FloatModel(work, model, pictures.load(work.inputs).arrays[0])
 
 
 def unseen(found: FloatModel, images: Path | None, most: int) -> Unseen:
@@ -131,7 +134,7 @@ def unseen(found: FloatModel, images: Path | None, most: int) -> Unseen:
     path = images or (Path(work.recipe.calibrate) if work.recipe.calibrate else None)
     if path is None:
         return _crops(work, most)
-    opened = open_set(path, None, () if work.labels is None else work.labels)
+    opened = open_set(path, None, work.inputs.labels or ())
     seen = frozenset(work.pictures.digests)
     chosen = [picture for picture in opened if digest(picture) not in seen]
     if not chosen and images is None:
@@ -143,7 +146,7 @@ def unseen(found: FloatModel, images: Path | None, most: int) -> Unseen:
         )
     if len(chosen) > most:
         chosen = [chosen[i * len(chosen) // most] for i in range(most)]
-    labels = [p.label for p in chosen if p.label is not None and p.label < work.classes]
+    labels = [p.label for p in chosen if p.label is not None and p.label < work.inputs.classes]
     known = tuple(labels) if len(labels) == len(chosen) else None
     return Unseen(opened.source, batch(chosen, work.preprocessing), known)
 

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from kit import accuracy, bundle
-from kit.accuracy import Audience, Chosen
 from kit.bundle import Bundle
-from kit.calibration import Pictures
+from kit.calibration import CalibrationSet
 from kit.errors import RecipeError, VerificationFailed
 from kit.manifest import FailedFormat, GateRecord, GateRow
-from kit.pipeline import _inputs, _train_set
+from kit.pipeline import _train_set
 from kit.pipeline._work import Progress
 from kit.recipe import Recipe
 from kit.results.schema import AccuracyRow
+from kit.tasks import get_task
+from kit.tasks.interface import Audience, EvaluationSet
 
 PICTURES = 512  # evenly spread over a larger set
 
@@ -62,7 +63,9 @@ def images(gate: Gate | None, recipe: Recipe) -> Path:
     return Path(chosen)
 
 
-def pictures(gate: Gate | None, recipe: Recipe, calibration: Pictures) -> Chosen | None:
+def pictures(
+    gate: Gate | None, recipe: Recipe, calibration: CalibrationSet
+) -> EvaluationSet | None:
     """Return the pictures to measure on, before anything is built; None without a gate.
 
     Labels count only where a drop is asked for.
@@ -80,11 +83,9 @@ def pictures(gate: Gate | None, recipe: Recipe, calibration: Pictures) -> Chosen
         return None
     path = images(gate, recipe)
     seen = frozenset((*calibration.digests, *_train_set.digests(recipe)))
-    audience = Audience(None, (), seen)
-    if gate.max_drop is not None:
-        inputs = _inputs.of(recipe)
-        audience = Audience(inputs.classes, inputs.labels or (), seen)
-    chosen = accuracy.choose(path, None, audience, PICTURES)
+    task = get_task(recipe.task)
+    audience = Audience(task.describe_inputs(recipe), seen, gate.max_drop is not None)
+    chosen = task.open_evaluation(audience, path, None, PICTURES)
     if gate.max_drop is not None and not chosen.labelled:
         raise RecipeError(
             f"{path} has no labels, so there is no top-1 to drop",
@@ -94,7 +95,7 @@ def pictures(gate: Gate | None, recipe: Recipe, calibration: Pictures) -> Chosen
 
 
 def enforce_gate(
-    gate: Gate, chosen: Chosen, folder: Path, progress: Progress, all_or_nothing: bool
+    gate: Gate, chosen: EvaluationSet, folder: Path, progress: Progress, all_or_nothing: bool
 ) -> None:
     """Measure a finished bundle, take out the formats that lose too much, and record the rest.
 
@@ -110,7 +111,7 @@ def enforce_gate(
             every format's numbers are shown.
         PictureError: a picture cannot be used.
     """
-    progress(f"measuring accuracy for the gate on {len(chosen.pictures)} pictures")
+    progress(f"measuring accuracy for the gate on {len(chosen)} pictures")
     made = bundle.load(folder)
     names = [artifact.format for artifact in made.manifest.artifacts]
     result = accuracy.measure(made, names, chosen)
@@ -146,8 +147,11 @@ def _without(made: Bundle, names: set[str]) -> dict[str, Any]:
     manifest = made.manifest
     golden = manifest.golden
     for name in names:
-        files = (manifest.artifact(name).file, golden.outputs[name], golden.graphs.get(name))
-        for file in filter(None, files):
+        for file in (
+            manifest.artifact(name).file,
+            *golden.outputs[name],
+            *golden.graphs.get(name, ()),
+        ):
             (made.path / file).unlink()
 
     def kept(entries: dict[str, Any]) -> dict[str, Any]:

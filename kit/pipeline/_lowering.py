@@ -8,17 +8,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit import formats, golden, lower, workers
+from kit import formats, lower, signature, workers
 from kit.bundle import REFERENCE, REFERENCE_FILE
 from kit.errors import BuildError, VerificationFailed
 from kit.manifest import Artifact, FailedFormat
 from kit.pipeline import _finish, _parity, _prepare
 from kit.pipeline._work import Work
+from kit.signature import TensorSpec
+from kit.tasks.interface import GoldenSet
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from kit.pipeline._work import Array
 
 MAX_REASON = 5_000  # characters
 CHILD_BYTES = 3 * 2**30  # what lowering to ExecuTorch takes, rounded up
@@ -34,20 +34,20 @@ def lower_all(work: Work, model: nn.Module) -> tuple[FailedFormat, ...]:
         BuildError: no format can be made, or one cannot and it is all or nothing.
         VerificationFailed: the same of a format that computes something else.
     """
-    import numpy as np
     import torch
 
     from kit.quantize._export import errors_of
 
     shared = work.shared
-    inputs, reference = golden.choose(model, work.preprocessing)
-    images = work.pictures.load(work.preprocessing)
+    golden = work.task.choose_golden(model, work.inputs, work.pictures)
+    samples = work.pictures.load(work.inputs)
+    images, inputs = samples.arrays[0], golden.inputs
     folded = _prepare.prepare(work, model, images)
     _prepare.search_ranges(work, folded, images)
-    np.save(shared / lower.GOLDEN, inputs)
-    np.save(shared / lower.CALIBRATION, images)
+    signature.save(inputs, shared / lower.GOLDEN)
+    signature.save(samples, shared / lower.CALIBRATION)
     torch.save(folded.state_dict(), shared / lower.FLOAT_STATE)
-    tasks, jobs = children(work)
+    tasks, jobs = children(work, golden.answers.specs)
     at_once = workers.width(len(tasks), CHILD_BYTES)
     threads = str(max(1, (os.cpu_count() or 1) // at_once))
     # What their libraries leave in the temporary folder is removed with ours.
@@ -59,13 +59,13 @@ def lower_all(work: Work, model: nn.Module) -> tuple[FailedFormat, ...]:
     with workers.Pool(tasks, at_once, environment) as pool:
         work.progress(f"lowering to {', '.join(work.recipe.formats)}")
         with errors_of(model):
-            example = torch.from_numpy(inputs[:1])
+            example = tuple(torch.from_numpy(value.copy()) for value in inputs[0])
             formats.get_format(REFERENCE).export(model, example, shared / REFERENCE_FILE)
-        _prepare.check_calibration(work, folded, images, inputs)
+        _prepare.check_calibration(work, folded, images, inputs.arrays[0])
         crashed = pool.wait(lambda name: work.progress(f"{name} lowered"))
     made, failed = _collect(jobs, crashed)
     work.progress("verifying")
-    artifacts, wrong = _verify_all(work, made, reference)
+    artifacts, wrong = _verify_all(work, made, golden)
     errors = {**failed, **wrong}
     if errors and (work.all_or_nothing or not artifacts):
         raise next(errors[name] for name in work.recipe.formats if name in errors)
@@ -83,11 +83,13 @@ def lower_all(work: Work, model: nn.Module) -> tuple[FailedFormat, ...]:
         for name in work.recipe.formats
         if name in errors
     )
-    _finish.write(work, inputs, reference, artifacts, qconfig, failures)
+    _finish.write(work, golden, artifacts, qconfig, failures)
     return failures
 
 
-def children(work: Work) -> tuple[list[workers.Task], dict[str, Path]]:
+def children(
+    work: Work, outputs: tuple[TensorSpec, ...]
+) -> tuple[list[workers.Task], dict[str, Path]]:
     """Return the children's commands, longest first, and job files by format, as in the recipe."""
     tasks, jobs = [], {}
     for name in work.recipe.formats:
@@ -95,7 +97,9 @@ def children(work: Work) -> tuple[list[workers.Task], dict[str, Path]]:
         job = lower.Job(
             format=name,
             recipe=work.recipe,
-            classes=work.classes,
+            classes=work.inputs.classes,
+            inputs=work.inputs.specs,
+            outputs=outputs,
             shared=work.shared,
             output_margin=work.pictures.output_margin,
             keep_float=work.kept_float,
@@ -129,13 +133,13 @@ def _collect(
 
 
 def _verify_all(
-    work: Work, made: list[lower.Lowered], reference: Array
+    work: Work, made: list[lower.Lowered], golden: GoldenSet
 ) -> tuple[list[Artifact], dict[str, BuildError]]:
     artifacts: list[Artifact] = []
     failed: dict[str, BuildError] = {}
     for one in made:
         try:
-            artifacts.append(_parity.verify_artifact(work, one.artifact, reference))
+            artifacts.append(_parity.verify_artifact(work, one.artifact, golden))
         except VerificationFailed as exc:
             failed[one.artifact.format] = exc
     return artifacts, failed

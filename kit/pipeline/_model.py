@@ -28,7 +28,7 @@ def load(work: Work) -> nn.Module:
     recipe = work.recipe
     module = models.get(recipe.model)
     torch.manual_seed(recipe.seed)
-    model: nn.Module = module.build(recipe.width, work.classes)
+    model: nn.Module = module.build(recipe.width, work.inputs.classes)
     note = ""
     if recipe.weights == "random":
         _settle(model, work)

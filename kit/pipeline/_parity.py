@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from kit import formats, verify
+from kit import formats, lower, signature
 from kit.devices import _hostinfo
 from kit.errors import KitError, VerificationFailed
 from kit.formats.interface import predict
 from kit.manifest import Artifact, Comparison
+from kit.pipeline import _finish
 from kit.recipe import Recipe
+from kit.signature import Samples
+from kit.tasks.interface import GoldenSet
 
 if TYPE_CHECKING:
-    from kit.pipeline._work import Array, Work
+    from kit.pipeline._work import Work
     from kit.verify import Against
 
 # A quantized model must still give the float model's answers on the golden pictures;
@@ -27,34 +28,34 @@ FLOAT_AGAINST_FLOAT = {"agreement": 0.99, "sqnr_db": 40.0}
 UNTRAINED = {"sqnr_db": 3.0}
 
 
-def verify_artifact(work: Work, artifact: Artifact, reference: Array) -> Artifact:
+def verify_artifact(work: Work, artifact: Artifact, golden: GoldenSet) -> Artifact:
     """Return the artifact with its comparisons, and write its golden answers.
 
     Args:
         work: the build, whose shared folder has the answers of graph and runtime.
         artifact: that was made.
-        reference: the float model's logits for the golden pictures [N, classes].
+        golden: inputs and the float model's answers.
 
     Raises:
         VerificationFailed: it computes something else; the message says what is known.
     """
-    name = artifact.format
-    graph = np.load(work.shared / f"{name}.graph.npy")
-    runtime = np.load(work.shared / f"{name}.runtime.npy")
-    pairs: tuple[tuple[Against, Array, dict[str, float]], ...] = (
+    name, outputs = artifact.format, golden.answers.specs
+    graph = signature.load(outputs, work.shared / lower.GRAPH.format(format=name))
+    runtime = signature.load(outputs, work.shared / lower.RUNTIME.format(format=name))
+    pairs: tuple[tuple[Against, Samples, dict[str, float]], ...] = (
         ("quantized graph", graph, _against_graph(work.recipe, artifact)),
-        ("float reference", reference, _against_float(work.recipe)),
+        ("float reference", golden.answers, _against_float(work.recipe)),
     )
-    comparisons = []
+    comparisons: list[Comparison] = []
     for against, right, limits in pairs:
-        comparison = verify.compare(against, right, runtime, limits)
-        if not comparison.passed:
-            raise _failure(work, artifact, comparison, right, runtime)
-        comparisons.append(comparison)
-    golden = work.folder / "golden"
-    golden.mkdir(exist_ok=True)
-    np.save(golden / f"{name}.npy", runtime)
-    np.save(golden / f"{name}.graph.npy", graph)
+        known = {name: value for name, value in limits.items() if name in work.task.metrics}
+        found = work.task.compare(against, right, runtime, known)
+        for comparison in found:
+            if not comparison.passed:
+                raise _failure(work, artifact, comparison, right, runtime)
+        comparisons += found
+    _finish.save_golden(work.folder, name, runtime)
+    _finish.save_golden(work.folder, f"{name}.graph", graph)
     return artifact.model_copy(update={"parity": tuple(comparisons)})
 
 
@@ -74,21 +75,22 @@ def _against_float(recipe: Recipe) -> dict[str, float]:
 
 
 def _failure(
-    work: Work, artifact: Artifact, comparison: Comparison, right: Array, runtime: Array
+    work: Work, artifact: Artifact, comparison: Comparison, right: Samples, runtime: Samples
 ) -> VerificationFailed:
     """Return the error, with all that helps to tell whose fault it is."""
     limits = ", ".join(f"{k} {v:g}" for k, v in comparison.thresholds.items())
     lines = [
         f"{artifact.format} does not compute what the {comparison.against} computes, on "
-        f"{comparison.images} pictures: {_numbers(comparison)}; asked for: {limits}",
-        f"  {comparison.against}: {verify.describe_logits(right)}",
-        f"  {artifact.format}: {verify.describe_logits(runtime)}",
+        f"{comparison.images} {work.task.sample}s: {_numbers(comparison)}; asked for: {limits}",
+        f"  {comparison.against}: {work.task.describe_answers(right)}",
+        f"  {artifact.format}: {work.task.describe_answers(runtime)}",
         f"  run by {artifact.runtime.name} {artifact.runtime.version} on {_hostinfo.describe()}",
     ]
     floats = _compute_in_float(work, artifact)
     in_float = None
     if floats is not None:
-        in_float = verify.compare(comparison.against, right, floats, comparison.thresholds)
+        found = work.task.compare(comparison.against, right, floats, comparison.thresholds)
+        in_float = next(one for one in found if one.output == comparison.output)
         lines.append(f"  the same file computed in float: {_numbers(in_float)}")
     kernels = in_float is not None and in_float.passed
     return VerificationFailed("\n".join(lines), _hint(work.recipe, comparison, kernels))
@@ -96,17 +98,18 @@ def _failure(
 
 def _numbers(comparison: Comparison) -> str:
     ratio = "equal" if comparison.sqnr_db is None else f"{comparison.sqnr_db:.1f} dB"
-    return f"agreement {comparison.agreement:.2f}, SQNR {ratio}, max abs {comparison.max_abs:.3g}"
+    share = "" if comparison.agreement is None else f"agreement {comparison.agreement:.2f}, "
+    where = f" at the output {comparison.output}" if comparison.output else ""
+    return f"{share}SQNR {ratio}, max abs {comparison.max_abs:.3g}{where}"
 
 
-def _compute_in_float(work: Work, artifact: Artifact) -> Array | None:
+def _compute_in_float(work: Work, artifact: Artifact) -> Samples | None:
     """Return the file's answers without optimizations, where its runtime can do that."""
-    from kit import lower
-
     try:
         format_ = formats.get_format(artifact.format)
         session = format_.load_float(work.shared / artifact.file, 1)
-        return None if session is None else predict(session, np.load(work.shared / lower.GOLDEN))
+        golden = signature.load(work.inputs.specs, work.shared / lower.GOLDEN)
+        return None if session is None else predict(session, golden)
     except KitError:
         return None
 

@@ -92,9 +92,9 @@ def _choose(recipe: Recipe, categories: Sequence[str] | None) -> PictureSet:
 
 def _categories(work: Work) -> Sequence[str] | None:
     """Return the names of the classes; None for ImageNet, empty where there are none."""
-    if work.labels is None and work.classes == 1000:
+    if work.inputs.labels is None and work.inputs.classes == 1000:
         return None
-    return work.labels or ()
+    return work.inputs.labels or ()
 
 
 def _are_labelled(chosen: PictureSet, work: Work) -> bool:
@@ -104,10 +104,10 @@ def _are_labelled(chosen: PictureSet, work: Work) -> bool:
         PictureError: a label is none of the model's, or only some pictures have one.
     """
     for picture in chosen:
-        if picture.label is not None and picture.label >= work.classes:
+        if picture.label is not None and picture.label >= work.inputs.classes:
             raise PictureError(
                 f"{picture.name} has the label {picture.label}, "
-                f"but the model has the classes 0 to {work.classes - 1}",
+                f"but the model has the classes 0 to {work.inputs.classes - 1}",
                 "check the labels, or whether --train is of another data set",
             )
     without = [picture.name for picture in chosen if picture.label is None]

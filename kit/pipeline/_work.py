@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.calibration import Pictures
+from kit.calibration import CalibrationSet, ModelInputs
+from kit.errors import RecipeError
 from kit.manifest import Calibration, Preprocessing, Range, Source, Training
 from kit.recipe import Recipe
+from kit.tasks.interface import Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,9 +34,10 @@ class Work:
         key: of the build in the cache; equal builds have equal keys.
         folder: becomes the bundle.
         shared: temporary folder that the parent and its children share.
-        pictures: the calibration set, not yet decoded.
+        task: what the model is for.
+        pictures: the calibration set, not yet read.
         progress: called with the name of each stage.
-        labels: names of the classes in output order, or None.
+        inputs: what surrounds the model.
         all_or_nothing: a format that fails is an error, not a part that is missing.
         kept_float: layers that are not quantized.
         ranges: of activations, where the recipe has them chosen by their effect.
@@ -46,11 +49,10 @@ class Work:
     key: str
     folder: Path
     shared: Path
-    pictures: Pictures
+    task: Task
+    pictures: CalibrationSet
     progress: Progress
-    preprocessing: Preprocessing
-    classes: int
-    labels: tuple[str, ...] | None = None
+    inputs: ModelInputs
     all_or_nothing: bool = False
     weights: Source = field(init=False)
     parameters: int = 0
@@ -61,6 +63,20 @@ class Work:
     extremes: dict[str, tuple[float, float]] = field(default_factory=dict)
     training: Training | None = None
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Return how pictures are prepared.
+
+        Raises:
+            RecipeError: the task's samples are no pictures.
+        """
+        if self.inputs.preprocessing is None:
+            raise RecipeError(
+                f"the task {self.task.name} has no pictures, which this step needs",
+                "leave the option out, or use another --task",
+            )
+        return self.inputs.preprocessing
 
 
 def shares(work: Work, stage: str) -> Callable[[float], None]:

@@ -9,7 +9,7 @@ from kit.errors import UnknownName
 from kit.formats.interface import NativeBackend
 
 SOURCES = Path(__file__).parent / "native"
-_SHARED = ("options.cpp", "events.cpp", "system.cpp")
+_SHARED = ("options.cpp", "events.cpp", "system.cpp", "tensor.cpp")
 
 
 def backend(format: str) -> NativeBackend:

@@ -3,14 +3,15 @@
 A runner is started with the options of `Request` and prints one JSON object a line on
 stdout, in this order; times are nanoseconds of a monotonic clock, sizes are bytes:
 
-    {"event": "start", "protocol": 3, "pid", "threads", "obeyed", "versions", "cpus",
+    {"event": "start", "protocol": 4, "pid", "threads", "obeyed", "versions", "cpus",
      "page", "clock"}
     {"event": "load", "ns"}             reading the model; the runtime is in memory already
     {"event": "first", "ns"}            the first inference
     {"event": "warm", "count", "ns"}    the warm-up, all of it
     {"event": "iter", "ns": [...]}      raw samples, flushed about every two seconds
     {"event": "mem", "peak_rss", "base_rss", "os_threads"}
-    {"event": "out", "path"}            the answers to all inputs, raw float32
+    {"event": "out", "path", "tensors"} the answers to all inputs, raw; `tensors` are dtypes and
+                                        shapes of the outputs, as in `--inputs`
     {"event": "profile", "path", "kind"}  only where `--profile` names a file
     {"event": "end", "count", "cpu_ns"}
     {"event": "error", "at", "msg"}     instead of all that would follow
@@ -34,6 +35,8 @@ History:
        tells cores, page size and clock. The native runner begins here.
     3  the option `--rows`: the file of `--in` holds so many inputs, of which the first is
        measured; all are answered
+    4  the option `--inputs` instead of `--shape`: several inputs of any dtype; `tensors` in
+       ``out``
 """
 
 from __future__ import annotations
@@ -50,7 +53,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from kit.errors import RunError
 from kit.results.schema import MAX_BYTES, MAX_COUNT, MAX_NS, Many
 
-VERSION = 3
+VERSION = 4
 _MAX_EVENT = 64 << 10  # letters of an event, but for samples
 
 _Ns = Annotated[int, Field(ge=0, le=MAX_NS)]
@@ -78,11 +81,12 @@ class Request:
 
     Attributes:
         format: member of `kit.formats`, or ``reference``.
-        input: raw float32 of `rows` inputs; the first is the one that is measured.
-        shape: of one input, ``(1, 3, H, W)``.
+        input: file with the values of `rows` inferences, see `kit.signature.Samples.pack`; the
+            first is the one that is measured.
+        inputs: dtype and shape of each input, see `kit.signature.format_specs`.
         warmup: inferences before the first sample, and at least `warmup_seconds` of them.
         iters: samples, and at least `min_seconds` of them; `max_seconds` ends both.
-        out: file for the answers to all inputs, raw float32.
+        out: file for the answers to all inferences, each with all outputs, raw.
         cpus: mask of the cores to run on, in hexadecimal; empty leaves them as they are.
         profile: file for the times of single operators, empty for none. A run that is
             profiled is slower: its samples are no measurement.
@@ -92,7 +96,7 @@ class Request:
     format: str
     model: str
     input: str
-    shape: tuple[int, ...]
+    inputs: str
     out: str
     warmup: int
     warmup_seconds: float
@@ -108,9 +112,7 @@ class Request:
         """Return the command line after the runner's own name."""
         words: list[str] = []
         for item in fields(self):
-            value = getattr(self, item.name)
-            text = ",".join(map(str, value)) if item.name == "shape" else str(value)
-            words += [option(item.name), text]
+            words += [option(item.name), str(getattr(self, item.name))]
         return words
 
 
@@ -180,6 +182,7 @@ class Out(_Event):
 
     event: Literal["out"] = "out"
     path: str
+    tensors: Annotated[str, Field(max_length=4000)]
 
 
 class Profile(_Event):

@@ -22,9 +22,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
-from numpy.typing import NDArray
-
 import kit
 from kit import formats
 from kit.devices._hostinfo import read_text, status_bytes
@@ -34,6 +31,7 @@ from kit.formats.interface import Format, Profiler, Session
 from kit.runners import _affinity, profile
 from kit.runners import protocol as say
 from kit.runners.protocol import Exit, Request
+from kit.signature import Samples, describe, format_specs, join, parse_specs, unpack
 
 FLUSH_NS = 2_000_000_000
 # The clock of the native runner, which no time server slows, where the system has it.
@@ -88,21 +86,15 @@ def parse(arguments: Sequence[str]) -> Request:
     parser = _Parser(prog="kit.runners.python", allow_abbrev=False, add_help=False)
     kinds: dict[str, Callable[[str], Any]] = {"int": int, "float": _seconds, "str": str}
     for item in fields(Request):
-        kind = kinds.get(str(item.type), _shape)
+        kind = kinds[str(item.type)]
         parser.add_argument(say.option(item.name), dest=item.name, type=kind, required=True)
     request = Request(**vars(parser.parse_args(arguments)))
     if min(request.threads, request.iters, request.rows) < 1 or request.warmup < 0:
         raise _StageError(Exit.USAGE, "--threads, --iters, --rows: 1 or more; --warmup: 0 or more")
     with _stage(Exit.USAGE):
         _affinity.check(request.cpus)
+        parse_specs(request.inputs)
     return request
-
-
-def _shape(text: str) -> tuple[int, ...]:
-    sides = tuple(int(side) for side in text.split(","))
-    if min(sides) < 1:
-        raise ValueError(text)
-    return sides
 
 
 def _seconds(text: str) -> float:
@@ -141,13 +133,13 @@ def _measure(request: Request, line: _Line) -> None:
     line.say(say.Mem(peak_rss=_peak(), base_rss=base, os_threads=_os_threads()))
     with _stage(Exit.RUN):
         # Each at once: the next inference may write into the memory of this one's answer.
-        answers = [session.numpy(answer)]
-        answers += [session.numpy(session.bind(row)()) for row in inputs[1:]]
-    if answers[0].size == 0:
-        raise _StageError(Exit.RUN, "the model's output is empty")
+        rows = [session.read(answer)]
+        rows += [session.read(session.bind(inputs[i])()) for i in range(1, len(inputs))]
+        specs = tuple(describe(str(number), value) for number, value in enumerate(rows[0]))
+        answers = join(specs, rows)
     with _stage(Exit.OUTPUT):
-        Path(request.out).write_bytes(b"".join(a.astype("<f4").tobytes() for a in answers))
-    line.say(say.Out(path=request.out))
+        Path(request.out).write_bytes(answers.pack())
+    line.say(say.Out(path=request.out, tensors=format_specs(specs)))
     if profiler is not None:
         line.say(say.Profile(path=request.profile, kind=profiler.kind))
     line.say(say.End(count=count, cpu_ns=cpu))
@@ -185,10 +177,12 @@ def _load(format_: Format, profiler: Profiler | None, request: Request) -> Sessi
     return format_.load(model, request.threads)
 
 
-def _inputs(request: Request) -> NDArray[np.float32]:
-    """Return the inputs of the file, [rows, *shape]."""
-    raw = np.frombuffer(Path(request.input).read_bytes(), dtype="<f4")
-    return raw.reshape(request.rows, *request.shape).astype(np.float32)
+def _inputs(request: Request) -> Samples:
+    """Return the inputs of the file."""
+    samples = unpack(parse_specs(request.inputs), Path(request.input).read_bytes())
+    if len(samples) != request.rows:
+        raise ValueError(f"{request.input} holds {len(samples)} inputs, not {request.rows}")
+    return samples
 
 
 def _warm_up(call: Callable[[], Any], request: Request, line: _Line) -> None:

@@ -108,7 +108,9 @@ def _export(bundle: Bundle, path: Path) -> None:
     from kit.pipeline import float_model
 
     recipe = bundle.manifest.recipe
-    example = torch.rand(2, *bundle.manifest.input.shape[1:])  # one would be specialized
+    example = torch.rand(
+        2, *bundle.manifest.signature.inputs[0].sample_shape
+    )  # one would be specialized
     batch = torch.export.Dim("batch", min=1)
     model = float_model(recipe).model
     torch.export.save(torch.export.export(model, (example,), dynamic_shapes=({0: batch},)), path)
@@ -147,7 +149,7 @@ def _save(path: Path, pictures: list[Picture], bundle: Bundle) -> Array:
     from kit.images import batch
 
     pre = bundle.manifest.preprocessing
-    shape = (len(pictures), *bundle.manifest.input.shape[1:])
+    shape = (len(pictures), *bundle.manifest.signature.inputs[0].sample_shape)
     array: Array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
     for i in range(0, len(pictures), CHUNK):
         array[i : i + CHUNK] = batch(pictures[i : i + CHUNK], pre)

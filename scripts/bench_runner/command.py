@@ -98,7 +98,7 @@ def prepare(
     """Write the int8 model of a format, and return what both programs shall do with it."""
     member = formats.get_format(runner.format)
     file = folder / f"model{member.suffix}"
-    member.export(quantize(member.flow, model, images), images[:1], file)
+    member.export(quantize(member.flow, model, images), (images[:1],), file)
     (folder / "input.bin").write_bytes(images[:1].numpy().astype("<f4").tobytes())
     return Request(
         format=runner.format,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,13 @@ from kit.formats.interface import Description, Format, Session, Thresholds
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from torch.export import ExportedProgram
 
     from kit.formats._reference.aten import Model
 
 
 class Reference(Format):
-    """Operators and weights of a float model, which has a free batch dimension."""
+    """Operators and weights of a float model."""
 
     name = REFERENCE
     suffix = ".safetensors"
@@ -31,19 +33,15 @@ class Reference(Format):
         """Return the name of the file in a bundle."""
         return REFERENCE_FILE
 
-    def export(self, model: nn.Module, example: Tensor, path: Path) -> None:
-        """Write a float model with a free batch dimension.
+    def export(self, model: nn.Module, example: tuple[Tensor, ...], path: Path) -> None:
+        """Write a float model, with a free batch dimension where the model allows it.
 
         Raises:
             BuildError: it has something that cannot be written as data.
         """
-        import torch
-
         from kit.formats._reference import aten
 
-        batch = torch.export.Dim("batch", min=1)
-        two = example.repeat(2, 1, 1, 1)  # a batch of one would be specialized
-        program = torch.export.export(model, (two,), dynamic_shapes=({0: batch},))
+        program = _export(model, example)
         if any(node.op == "get_attr" for node in program.graph.nodes):
             # A block such as `with torch.no_grad()` is a graph of its own; this inlines it.
             program = program.run_decompositions({})
@@ -55,7 +53,7 @@ class Reference(Format):
         return Description(format_version="ATen operators", operators=model.count_operators())
 
     def read_model(self, path: Path) -> Model:
-        """Return the model, which takes [N, 3, H, W] and gives [N, classes].
+        """Return the model, which is called with one tensor per input.
 
         Raises:
             BundleError: the file does not hold a float model.
@@ -82,6 +80,20 @@ class Reference(Format):
         from kit.formats.torch_session import prepare_torch
 
         return prepare_torch(threads)
+
+
+def _export(model: nn.Module, example: tuple[Tensor, ...]) -> ExportedProgram:
+    """Export a model; one input has a free batch dimension unless the model fixes it."""
+    import torch
+
+    if len(example) == 1 and example[0].dim() and len(example[0]) == 1:
+        batch = torch.export.Dim("batch", min=1)
+        two = torch.cat([example[0]] * 2)  # a batch of one would be specialized
+        # torch.export raises whatever it likes about a batch that is fixed; then the export
+        # below, or its error, is the answer.
+        with suppress(Exception):
+            return torch.export.export(model, (two,), dynamic_shapes=({0: batch},))
+    return torch.export.export(model, example)
 
 
 FORMAT = Reference()

@@ -102,12 +102,17 @@ class Model:
         counts = Counter(call.op for call in self._graph.calls)
         return dict(sorted(counts.items()))
 
-    def __call__(self, *inputs: Tensor) -> Tensor:
-        """Return the first output.
+    def __call__(self, *inputs: Tensor) -> Any:
+        """Return the output, or a tuple of several.
 
         Raises:
-            RunError: an operator fails.
+            RunError: an operator fails, or it takes another number of inputs.
         """
+        if len(inputs) != len(self._graph.inputs):
+            raise RunError(
+                f"the float model takes {len(self._graph.inputs)} inputs, not {len(inputs)}",
+                "build the bundle again",
+            )
         values: dict[str, Any] = {
             **self._tensors,
             **dict(zip(self._graph.inputs, inputs, strict=True)),
@@ -124,8 +129,8 @@ class Model:
                 ) from exc
             for name in unused:
                 del values[name]
-        output: Tensor = values[self._graph.outputs[0]]
-        return output
+        outputs = tuple(values[name] for name in self._graph.outputs)
+        return outputs if len(outputs) > 1 else outputs[0]
 
 
 def _resolve(value: Any, values: Mapping[str, Any]) -> Any:

@@ -55,7 +55,7 @@ class ExecuTorch(Format):
     )
     profiler = EtdumpProfiler()
 
-    def export(self, model: GraphModule, example: Tensor, path: Path) -> None:
+    def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
         """Lower a model to XNNPACK and write the program."""
         from kit.formats.executorch.export import export_model
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
 
-def export_model(model: GraphModule, example: Tensor, path: Path) -> None:
+def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
     """Lower a model to XNNPACK and write the program.
 
     Raises:
@@ -23,7 +23,7 @@ def export_model(model: GraphModule, example: Tensor, path: Path) -> None:
     from kit.formats.executorch import xnnpack_lowering
 
     try:
-        program = torch.export.export(model, (example,))
+        program = torch.export.export(model, example)
         lowered = xnnpack_lowering.lower(program)
     except Exception as exc:  # ExecuTorch's pass managers raise bare Exceptions
         raise BuildError(

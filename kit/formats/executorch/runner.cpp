@@ -1,10 +1,12 @@
-// ExecuTorch with XNNPACK, through its Module; settings are those of kit/formats/executorch.py.
+// ExecuTorch with XNNPACK, through its Module; settings are those of kit/formats/executorch/session.py.
 #include <executorch/devtools/etdump/etdump_flatcc.h>
 #include <executorch/extension/module/module.h>
 #include <executorch/extension/tensor/tensor.h>
 #include <executorch/runtime/platform/runtime.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <iterator>
 #include <stdexcept>
 
 #include "runner.h"
@@ -33,6 +35,38 @@ void check(Error error, const char* what) {
   throw std::runtime_error(std::string(what) + ": " + et::runtime::to_string(error));
 }
 
+using et::aten::ScalarType;
+
+// Of each DType, in its order.
+constexpr ScalarType kTypes[] = {ScalarType::Float, ScalarType::Half, ScalarType::Long,
+                                 ScalarType::Int,   ScalarType::Byte, ScalarType::Bool};
+
+DType dtype_of(ScalarType type) {
+  for (size_t i = 0; i < std::size(kTypes); ++i) {
+    if (kTypes[i] == type) return static_cast<DType>(i);
+  }
+  throw std::runtime_error("an output has a dtype that kit does not read");
+}
+
+// Copies a tensor row by row: a delegate may leave channels last.
+kit::Tensor read(const et::aten::Tensor& tensor) {
+  const auto sides = tensor.sizes();
+  const auto strides = tensor.strides();
+  kit::Tensor copy(TensorSpec{dtype_of(tensor.scalar_type()), {sides.begin(), sides.end()}});
+  const size_t size = size_of(copy.spec.dtype);
+  const auto* from = static_cast<const uint8_t*>(tensor.const_data_ptr());
+  std::vector<size_t> index(sides.size(), 0);
+  for (size_t to = 0; to < copy.values.size(); to += size) {
+    size_t offset = 0;
+    for (size_t i = 0; i < index.size(); ++i) offset += index[i] * static_cast<size_t>(strides[i]);
+    std::copy_n(from + offset * size, size, copy.values.begin() + static_cast<ptrdiff_t>(to));
+    for (size_t i = index.size(); i-- > 0 && ++index[i] == static_cast<size_t>(sides[i]);) {
+      index[i] = 0;
+    }
+  }
+  return copy;
+}
+
 class ExecuTorch final : public Backend {
  public:
   std::optional<int64_t> prepare(const Options& options) override {
@@ -54,18 +88,26 @@ class ExecuTorch final : public Backend {
     check(module_->load_method("forward"), "load_method");
   }
 
-  void bind(std::vector<float>& input, const std::vector<int64_t>& shape) override {
+  void bind(std::vector<kit::Tensor>& inputs) override {
     const auto method = module_->method_meta("forward");
     check(method.error(), "method_meta");
-    if (method->num_inputs() != 1) throw std::runtime_error("the program has not one input");
-    const auto meta = method->input_tensor_meta(0);
-    check(meta.error(), "input_tensor_meta");
-    if (meta->scalar_type() != et::aten::ScalarType::Float) {
-      throw std::runtime_error("the program's input is not float32");
+    if (method->num_inputs() != inputs.size()) {
+      throw std::runtime_error("the program takes " + std::to_string(method->num_inputs()) +
+                               " inputs, not " + std::to_string(inputs.size()));
     }
-    sides_.assign(shape.begin(), shape.end());
-    tensor_ = et::extension::from_blob(input.data(), sides_);
-    inputs_.emplace_back(*tensor_);
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      const auto meta = method->input_tensor_meta(i);
+      check(meta.error(), "input_tensor_meta");
+      const auto type = kTypes[static_cast<size_t>(inputs[i].spec.dtype)];
+      if (meta->scalar_type() != type) {
+        throw std::runtime_error("input " + std::to_string(i) + " of the program is of another dtype");
+      }
+      const auto& shape = inputs[i].spec.shape;
+      std::vector<et::aten::SizesType> sides(shape.begin(), shape.end());
+      tensors_.push_back(
+          et::extension::from_blob(inputs[i].values.data(), std::move(sides), type));
+      inputs_.emplace_back(*tensors_.back());
+    }
   }
 
   void run() override {
@@ -74,16 +116,13 @@ class ExecuTorch final : public Backend {
     outputs_ = std::move(*answers);
   }
 
-  std::vector<float> answer() override {
-    if (outputs_.empty() || !outputs_[0].isTensor()) {
-      throw std::runtime_error("the program's output is no tensor");
+  std::vector<kit::Tensor> answer() override {
+    std::vector<kit::Tensor> answers;
+    for (const EValue& output : outputs_) {
+      if (!output.isTensor()) throw std::runtime_error("an output of the program is no tensor");
+      answers.push_back(read(output.toTensor()));
     }
-    const auto tensor = outputs_[0].toTensor();
-    if (tensor.scalar_type() != et::aten::ScalarType::Float) {
-      throw std::runtime_error("the program's output is not float32");
-    }
-    const auto* values = tensor.const_data_ptr<float>();
-    return {values, values + tensor.numel()};
+    return answers;
   }
 
   void begin_profile() override { tracer_->reset(); }
@@ -103,8 +142,7 @@ class ExecuTorch final : public Backend {
   bool profiled_ = false;
   et::etdump::ETDumpGen* tracer_ = nullptr;
   std::unique_ptr<Module> module_;
-  std::vector<et::aten::SizesType> sides_;
-  et::extension::TensorPtr tensor_;
+  std::vector<et::extension::TensorPtr> tensors_;
   std::vector<EValue> inputs_;
   std::vector<EValue> outputs_;
 };

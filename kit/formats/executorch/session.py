@@ -15,7 +15,7 @@ from typing import Any
 
 from kit.errors import BundleError, RunError
 from kit.formats.executorch import program
-from kit.formats.interface import Array
+from kit.signature import Tensors
 
 # What is loaded in this process: it holds on to the pool of threads it was loaded with.
 _sessions: weakref.WeakSet[ExecuTorchSession] = weakref.WeakSet()
@@ -36,17 +36,16 @@ class ExecuTorchSession:
         self._method = loaded.load_method("forward")
         _sessions.add(self)
 
-    def bind(self, image: Array) -> Callable[[], Any]:
-        """Return a call that runs one inference on `image` [1, 3, H, W]."""
+    def bind(self, inputs: Tensors) -> Callable[[], Any]:
+        """Return a call that runs one inference."""
         import torch
 
-        inputs = [torch.from_numpy(image.copy())]
-        return lambda: self._method.execute(inputs)
+        tensors = [torch.from_numpy(value.copy()) for value in inputs]
+        return lambda: self._method.execute(tensors)
 
-    def numpy(self, output: Any) -> Array:
-        """Return the logits [1, classes]."""
-        array: Array = output[0].numpy().copy()  # the memory may be the runtime's own
-        return array
+    def read(self, output: Any) -> Tensors:
+        """Return the outputs."""
+        return tuple(t.numpy().copy() for t in output)  # the memory may be the runtime's own
 
 
 def check_file(path: Path) -> None:

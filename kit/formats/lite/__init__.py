@@ -66,7 +66,7 @@ class Lite(Format):
     )
     profiler = TorchProfiler(_load)
 
-    def export(self, model: GraphModule, example: Tensor, path: Path) -> None:
+    def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
         """Trace, freeze and save a model for the Lite Interpreter."""
         from kit.formats.lite.export import export_model
 

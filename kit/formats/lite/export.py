@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
 
-def export_model(model: GraphModule, example: Tensor, path: Path) -> None:
+def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
     """Trace, freeze and save a model for the Lite Interpreter.
 
     `optimize_for_mobile` is left out on purpose: it needs XNNPACK, which the wheels of

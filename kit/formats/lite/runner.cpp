@@ -1,4 +1,4 @@
-// PyTorch's Lite Interpreter on qnnpack; settings are those of kit/formats/lite.py.
+// PyTorch's Lite Interpreter on qnnpack; settings are those of kit/formats/lite/session.py.
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
@@ -9,6 +9,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <map>
 #include <stdexcept>
 
@@ -50,6 +51,20 @@ void operator_ends(const at::RecordFunction& function, at::ObserverContext* cont
   entry.ns += now - running->began;
 }
 
+// Of each DType, in its order.
+constexpr at::ScalarType kTypes[] = {at::kFloat, at::kHalf, at::kLong, at::kInt, at::kByte, at::kBool};
+
+Tensor read(at::Tensor tensor) {
+  if (tensor.is_quantized()) tensor = tensor.dequantize();
+  tensor = tensor.contiguous();
+  for (size_t i = 0; i < std::size(kTypes); ++i) {
+    if (kTypes[i] == tensor.scalar_type()) {
+      return {TensorSpec{static_cast<DType>(i), tensor.sizes().vec()}, tensor.const_data_ptr()};
+    }
+  }
+  throw std::runtime_error("an output has a dtype that kit does not read");
+}
+
 class Lite final : public Backend {
  public:
   std::optional<int64_t> prepare(const Options& options) override {
@@ -68,8 +83,11 @@ class Lite final : public Backend {
     module_.emplace(torch::jit::_load_for_mobile(model, at::kCPU));
   }
 
-  void bind(std::vector<float>& input, const std::vector<int64_t>& shape) override {
-    inputs_.emplace_back(at::from_blob(input.data(), shape, at::kFloat));
+  void bind(std::vector<Tensor>& inputs) override {
+    for (Tensor& tensor : inputs) {
+      const auto type = kTypes[static_cast<size_t>(tensor.spec.dtype)];
+      inputs_.emplace_back(at::from_blob(tensor.values.data(), tensor.spec.shape, type));
+    }
   }
 
   void run() override {
@@ -78,13 +96,13 @@ class Lite final : public Backend {
     output_ = module_->forward(inputs_);
   }
 
-  std::vector<float> answer() override {
-    at::Tensor tensor = output_.isTuple() ? output_.toTupleRef().elements().at(0).toTensor()
-                                          : output_.toTensor();
-    if (tensor.is_quantized()) tensor = tensor.dequantize();
-    tensor = tensor.to(at::kFloat).contiguous();
-    const auto* values = tensor.const_data_ptr<float>();
-    return {values, values + tensor.numel()};
+  std::vector<Tensor> answer() override {
+    if (!output_.isTuple()) return {read(output_.toTensor())};
+    std::vector<Tensor> answers;
+    for (const auto& element : output_.toTupleRef().elements()) {
+      answers.push_back(read(element.toTensor()));
+    }
+    return answers;
   }
 
   void begin_profile() override {

@@ -42,7 +42,7 @@ class Onnx(Format):
     )
     profiler = OrtProfiler()
 
-    def export(self, model: GraphModule, example: Tensor, path: Path) -> None:
+    def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
         """Write a model with torch's exporter."""
         from kit.formats.onnx.export import export_model
 

@@ -13,15 +13,13 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
 
-def export_model(model: GraphModule, example: Tensor, path: Path) -> None:
+def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
     """Write a model with torch's exporter, weights inside the file."""
     import onnx
     import torch
 
-    program = torch.export.export(model, (example,))
-    torch.onnx.export(
-        program, (example,), str(path), dynamo=True, external_data=False, verbose=False
-    )
+    program = torch.export.export(model, example)
+    torch.onnx.export(program, example, str(path), dynamo=True, external_data=False, verbose=False)
     exported = onnx.load(path)
     guard_float_layers(exported.graph)
     separate_parameters(exported.graph)

@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <stdexcept>
 
 #include "ort_api.h"
@@ -42,6 +43,19 @@ const OrtApiBase* load_library() {
   return reinterpret_cast<const OrtApiBase* (*)()>(entry)();
 }
 
+// ONNXTensorElementDataType of each DType, in its order.
+constexpr int kTypes[] = {1, 10, 7, 6, 2, 9};
+
+int type_of(DType dtype) { return kTypes[static_cast<size_t>(dtype)]; }
+
+DType dtype_of(int type) {
+  for (size_t i = 0; i < std::size(kTypes); ++i) {
+    if (kTypes[i] == type) return static_cast<DType>(i);
+  }
+  throw std::runtime_error("an output has the element type " + std::to_string(type) +
+                           " of ONNX Runtime, which kit does not read");
+}
+
 class Onnx final : public Backend {
  public:
   std::optional<int64_t> prepare(const Options& options) override {
@@ -77,37 +91,59 @@ class Onnx final : public Backend {
     size_t inputs = 0, outputs = 0;
     check(api_->SessionGetInputCount(session_, &inputs));
     check(api_->SessionGetOutputCount(session_, &outputs));
-    if (inputs != 1 || outputs < 1) throw std::runtime_error("the model has not one input");
-    check(api_->SessionGetInputName(session_, 0, allocator_, &input_name_));
-    check(api_->SessionGetOutputName(session_, 0, allocator_, &output_name_));
+    input_names_.resize(inputs);
+    output_names_.resize(outputs);
+    outputs_.resize(outputs);
+    for (size_t i = 0; i < inputs; ++i) {
+      check(api_->SessionGetInputName(session_, i, allocator_, &input_names_[i]));
+    }
+    for (size_t i = 0; i < outputs; ++i) {
+      check(api_->SessionGetOutputName(session_, i, allocator_, &output_names_[i]));
+    }
   }
 
-  void bind(std::vector<float>& input, const std::vector<int64_t>& shape) override {
+  void bind(std::vector<Tensor>& inputs) override {
+    if (inputs.size() != input_names_.size()) {
+      throw std::runtime_error("the model takes " + std::to_string(input_names_.size()) +
+                               " inputs, not " + std::to_string(inputs.size()));
+    }
     OrtMemoryInfo* memory = nullptr;
     check(api_->CreateCpuMemoryInfo(kOrtArena, kOrtDefaultMemory, &memory));
-    check(api_->CreateTensorWithDataAsOrtValue(memory, input.data(), input.size() * sizeof(float),
-                                               shape.data(), shape.size(), kOrtFloat, &input_));
+    for (Tensor& tensor : inputs) {
+      OrtValue*& value = inputs_.emplace_back(nullptr);
+      const auto& shape = tensor.spec.shape;
+      check(api_->CreateTensorWithDataAsOrtValue(memory, tensor.values.data(), tensor.values.size(),
+                                                 shape.data(), shape.size(),
+                                                 type_of(tensor.spec.dtype), &value));
+    }
   }
 
   void run() override {
-    if (output_) api_->ReleaseValue(output_);
-    output_ = nullptr;
-    check(api_->Run(session_, nullptr, &input_name_, &input_, 1, &output_name_, 1, &output_));
+    for (OrtValue*& output : outputs_) {
+      if (output) api_->ReleaseValue(output);
+      output = nullptr;
+    }
+    check(api_->Run(session_, nullptr, input_names_.data(), inputs_.data(), inputs_.size(),
+                    output_names_.data(), output_names_.size(), outputs_.data()));
   }
 
-  std::vector<float> answer() override {
-    OrtTensorInfo* info = nullptr;
-    int type = 0;
-    size_t count = 0;
-    void* data = nullptr;
-    check(api_->GetTensorTypeAndShape(output_, &info));
-    check(api_->GetTensorElementType(info, &type));
-    check(api_->GetTensorShapeElementCount(info, &count));
-    check(api_->GetTensorMutableData(output_, &data));
-    api_->ReleaseTensorTypeAndShapeInfo(info);
-    if (type != kOrtFloat) throw std::runtime_error("the model's output is not float32");
-    const auto* values = static_cast<const float*>(data);
-    return {values, values + count};
+  std::vector<Tensor> answer() override {
+    std::vector<Tensor> answers;
+    for (OrtValue* output : outputs_) {
+      OrtTensorInfo* info = nullptr;
+      int type = 0;
+      size_t rank = 0;
+      void* data = nullptr;
+      check(api_->GetTensorTypeAndShape(output, &info));
+      check(api_->GetTensorElementType(info, &type));
+      check(api_->GetDimensionsCount(info, &rank));
+      std::vector<int64_t> shape(rank);
+      check(api_->GetDimensions(info, shape.data(), rank));
+      check(api_->GetTensorMutableData(output, &data));
+      api_->ReleaseTensorTypeAndShapeInfo(info);
+      answers.emplace_back(TensorSpec{dtype_of(type), shape}, data);
+    }
+    return answers;
   }
 
   // ONNX Runtime profiles a session from its creation on; who reads the file leaves out the
@@ -135,10 +171,10 @@ class Onnx final : public Backend {
   OrtSessionOptions* settings_ = nullptr;
   OrtSession* session_ = nullptr;
   OrtAllocator* allocator_ = nullptr;
-  OrtValue* input_ = nullptr;
-  OrtValue* output_ = nullptr;
-  char* input_name_ = nullptr;
-  char* output_name_ = nullptr;
+  std::vector<OrtValue*> inputs_;
+  std::vector<OrtValue*> outputs_;
+  std::vector<char*> input_names_;
+  std::vector<char*> output_names_;
 };
 
 }  // namespace

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kit.errors import BundleError
-from kit.formats.interface import Array
+from kit.errors import BundleError, RunError
 from kit.formats.onnx import saturation
+from kit.signature import Tensors
 
 
 def read_version() -> str:
@@ -20,21 +20,29 @@ def read_version() -> str:
 
 
 class OrtSession:
-    """A session of ONNX Runtime with one input."""
+    """A session of ONNX Runtime."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
-        self._name = session.get_inputs()[0].name
+        self._names = [value.name for value in session.get_inputs()]
 
-    def bind(self, image: Array) -> Callable[[], Any]:
-        """Return a call that runs one inference on `image` [1, 3, H, W]."""
-        feed, run = {self._name: image.copy()}, self._session.run
+    def bind(self, inputs: Tensors) -> Callable[[], Any]:
+        """Return a call that runs one inference.
+
+        Raises:
+            RunError: the file takes another number of inputs.
+        """
+        if len(inputs) != len(self._names):
+            raise RunError(
+                f"the file takes {len(self._names)} inputs, not {len(inputs)}", "build it again"
+            )
+        feed = {name: value.copy() for name, value in zip(self._names, inputs, strict=True)}
+        run = self._session.run
         return lambda: run(None, feed)
 
-    def numpy(self, output: Any) -> Array:
-        """Return the logits [1, classes]."""
-        array: Array = output[0]
-        return array
+    def read(self, output: Any) -> Tensors:
+        """Return the outputs in the file's order."""
+        return tuple(output)
 
     def end_profile(self) -> str:
         """Return the file that ONNX Runtime wrote, for a session loaded with `profile`."""
@@ -115,6 +123,4 @@ def _session(
                 "build it again, or use a processor with VNNI",
             ) from exc
         raise BundleError(f"ONNX Runtime cannot load {path}: {exc}", "build it again") from exc
-    if (count := len(session.get_inputs())) != 1:
-        raise BundleError(f"{path} takes {count} inputs, not one picture", "build it again")
     return session

@@ -57,7 +57,7 @@ class TorchScript(Format):
     thresholds = Thresholds(agreement=1.0, sqnr_db=60.0)
     profiler = TorchProfiler(_load)
 
-    def export(self, model: GraphModule, example: Tensor, path: Path) -> None:
+    def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
         """Trace, freeze and save a model."""
         import torch
 

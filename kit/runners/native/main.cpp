@@ -15,7 +15,7 @@
 namespace kit {
 namespace {
 
-constexpr int kProtocol = 3;
+constexpr int kProtocol = 4;
 constexpr int64_t kFlushNs = 2'000'000'000;
 
 struct Failure {
@@ -37,38 +37,62 @@ auto in(Stage stage, Work work) {
   }
 }
 
-// Returns all inputs of the file, one after the other.
-std::vector<float> read_inputs(const Options& options) {
-  std::vector<float> values(static_cast<size_t>(options.elements() * options.rows));
-  const auto bytes = static_cast<std::streamsize>(values.size() * sizeof(float));
+// Returns the values of all inputs in the file, inference by inference.
+std::vector<uint8_t> read_inputs(const Options& options) {
+  std::vector<uint8_t> values(options.bytes() * static_cast<size_t>(options.rows));
+  const auto bytes = static_cast<std::streamsize>(values.size());
   std::ifstream file(options.input, std::ios::binary);
   if (!file) throw std::runtime_error(with_errno("cannot read " + options.input));
   file.read(reinterpret_cast<char*>(values.data()), bytes);
   if (file.gcount() != bytes || file.peek() != std::ifstream::traits_type::eof()) {
-    throw std::runtime_error("cannot reshape " + options.input + ": it has not the " +
-                             std::to_string(bytes) + " bytes of --shape and --rows");
+    throw std::runtime_error("cannot use " + options.input + ": it has not the " +
+                             std::to_string(bytes) + " bytes of --inputs and --rows");
   }
   return values;
 }
 
+// Writes the inputs of one inference into the tensors of all.
+void fill(std::vector<Tensor>& bound, const uint8_t* values) {
+  for (Tensor& tensor : bound) {
+    std::copy_n(values, tensor.values.size(), tensor.values.begin());
+    values += tensor.values.size();
+  }
+}
+
+void append(std::vector<uint8_t>& values, const std::vector<Tensor>& tensors) {
+  for (const Tensor& tensor : tensors) {
+    values.insert(values.end(), tensor.values.begin(), tensor.values.end());
+  }
+}
+
+struct Answers {
+  std::string specs;
+  std::vector<uint8_t> values;
+};
+
 // Returns the answers to all inputs, one after the other. The first one's is known already.
-std::vector<float> answer_all(Backend& backend, const std::vector<float>& inputs,
-                              std::vector<float>& bound) {
-  std::vector<float> answers = backend.answer();
-  if (answers.empty()) throw std::runtime_error("the model's output is empty");
-  for (size_t begin = bound.size(); begin < inputs.size(); begin += bound.size()) {
-    std::copy_n(inputs.begin() + static_cast<ptrdiff_t>(begin), bound.size(), bound.begin());
+Answers answer_all(Backend& backend, const std::vector<uint8_t>& inputs,
+                   std::vector<Tensor>& bound, size_t bytes) {
+  std::vector<Tensor> outputs = backend.answer();
+  Answers answers{format_specs(outputs), {}};
+  append(answers.values, outputs);
+  if (answers.values.empty()) throw std::runtime_error("the model's output is empty");
+  for (size_t begin = bytes; begin < inputs.size(); begin += bytes) {
+    fill(bound, inputs.data() + begin);
     backend.run();
-    const auto answer = backend.answer();
-    answers.insert(answers.end(), answer.begin(), answer.end());
+    outputs = backend.answer();
+    if (format_specs(outputs) != answers.specs) {
+      throw std::runtime_error("the model's outputs change their shapes");
+    }
+    append(answers.values, outputs);
   }
   return answers;
 }
 
-void write_answers(const std::string& path, const std::vector<float>& values) {
+void write_answers(const std::string& path, const std::vector<uint8_t>& values) {
   std::FILE* file = std::fopen(path.c_str(), "wb");
   if (!file) throw std::runtime_error(with_errno("cannot write " + path));
-  const bool whole = std::fwrite(values.data(), sizeof(float), values.size(), file) == values.size();
+  const bool whole = std::fwrite(values.data(), 1, values.size(), file) == values.size();
   if (std::fclose(file) != 0 || !whole) throw std::runtime_error(with_errno("cannot write " + path));
 }
 
@@ -142,8 +166,9 @@ void measure(const Options& options, const Lines& lines) {
     lines.say(Event("load").number("ns", now_ns() - began));
   });
   const auto inputs = in(Stage::input, [&] { return read_inputs(options); });
-  std::vector<float> bound(inputs.begin(), inputs.begin() + options.elements());
-  in(Stage::input, [&] { backend->bind(bound, options.shape); });
+  std::vector<Tensor> bound(options.inputs.begin(), options.inputs.end());
+  fill(bound, inputs.data());
+  in(Stage::input, [&] { backend->bind(bound); });
   in(Stage::run, [&] { warm_up(*backend, options, lines); });
   const bool profiled = !options.profile.empty();
   if (profiled) in(Stage::profile, [&] { backend->begin_profile(); });
@@ -154,9 +179,9 @@ void measure(const Options& options, const Lines& lines) {
                 .number("peak_rss", status_bytes("VmHWM"))
                 .number("base_rss", base)
                 .number("os_threads", status_count("Threads")));
-  const auto answers = in(Stage::run, [&] { return answer_all(*backend, inputs, bound); });
-  in(Stage::output, [&] { write_answers(options.out, answers); });
-  lines.say(Event("out").text("path", options.out));
+  const auto answers = in(Stage::run, [&] { return answer_all(*backend, inputs, bound, options.bytes()); });
+  in(Stage::output, [&] { write_answers(options.out, answers.values); });
+  lines.say(Event("out").text("path", options.out).text("tensors", answers.specs));
   if (profiled) {
     in(Stage::profile, [&] { backend->write_profile(options.profile); });
     lines.say(Event("profile").text("path", options.profile).text("kind", profile_kind));

@@ -1,5 +1,4 @@
 // The command line: every option must be given, and every number must be one.
-#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <functional>
@@ -12,7 +11,7 @@
 namespace kit {
 namespace {
 
-constexpr int64_t kMostElements = int64_t{1} << 30;
+constexpr size_t kMaxBytes = size_t{4} << 30;
 constexpr double kMostSeconds = 1e9;  // in nanoseconds it still fits into 64 bits
 
 [[noreturn]] void refuse(const std::string& name, const std::string& text, const char* wanted) {
@@ -44,17 +43,12 @@ double seconds(const std::string& name, const std::string& text) {
   return number;
 }
 
-std::vector<int64_t> sides(const std::string& name, const std::string& text) {
-  std::vector<int64_t> shape;
-  int64_t elements = 1;
-  for (size_t begin = 0; begin <= text.size();) {
-    const size_t end = std::min(text.find(',', begin), text.size());
-    shape.push_back(integer(name, text.substr(begin, end - begin), 1, kMostElements));
-    elements *= shape.back();
-    if (elements > kMostElements || shape.size() > 8) refuse(name, text, "a smaller shape");
-    begin = end + 1;
+std::vector<TensorSpec> specs(const std::string& name, const std::string& text) {
+  try {
+    return parse_specs(text);
+  } catch (const std::invalid_argument& fault) {
+    refuse(name, text, fault.what());
   }
-  return shape;
 }
 
 std::string mask(const std::string& name, const std::string& text) {
@@ -101,18 +95,18 @@ const std::map<std::string, Setter>& setters() {
       {"--cpus", [](Options& o, const std::string& name, const std::string& text) {
          o.cpus = mask(name, text);
        }},
-      {"--shape", [](Options& o, const std::string& name, const std::string& text) {
-         o.shape = sides(name, text);
+      {"--inputs", [](Options& o, const std::string& name, const std::string& text) {
+         o.inputs = specs(name, text);
        }}};
   return all;
 }
 
 }  // namespace
 
-int64_t Options::elements() const {
-  int64_t product = 1;
-  for (const int64_t side : shape) product *= side;
-  return product;
+size_t Options::bytes() const {
+  size_t sum = 0;
+  for (const TensorSpec& spec : inputs) sum += spec.bytes();
+  return sum;
 }
 
 Options parse(int count, char** words) {
@@ -129,7 +123,7 @@ Options parse(int count, char** words) {
   for (const auto& [name, setter] : setters()) {
     if (!given.count(name)) throw std::invalid_argument(name + " is required");
   }
-  if (options.elements() > kMostElements / options.rows) {
+  if (options.bytes() > kMaxBytes / static_cast<size_t>(options.rows)) {
     refuse("--rows", std::to_string(options.rows), "fewer inputs of this shape");
   }
   if (options.format != format_name) {

@@ -21,7 +21,6 @@ struct OrtTensorInfo;  // OrtTensorTypeAndShapeInfo
 
 constexpr uint32_t kOrtApiVersion = 21;  // what the table below was written for
 constexpr int kOrtLogError = 3;
-constexpr int kOrtFloat = 1;
 constexpr int kOrtArena = 0;
 constexpr int kOrtDefaultMemory = 0;
 
@@ -59,8 +58,9 @@ struct OrtApi {
   OrtStatus* (*GetTensorMutableData)(OrtValue*, void** out);
   void* before_60[8];
   OrtStatus* (*GetTensorElementType)(const OrtTensorInfo*, int* out);
-  void* before_64[3];
-  OrtStatus* (*GetTensorShapeElementCount)(const OrtTensorInfo*, size_t* out);
+  OrtStatus* (*GetDimensionsCount)(const OrtTensorInfo*, size_t* out);
+  OrtStatus* (*GetDimensions)(const OrtTensorInfo*, int64_t* sides, size_t count);
+  void* before_65[2];
   OrtStatus* (*GetTensorTypeAndShape)(const OrtValue*, OrtTensorInfo** out);
   void* before_69[3];
   OrtStatus* (*CreateCpuMemoryInfo)(int allocator, int memory, OrtMemoryInfo** out);
@@ -99,7 +99,8 @@ KIT_ORT_SLOT(SessionGetInputName, 36);
 KIT_ORT_SLOT(CreateTensorWithDataAsOrtValue, 49);
 KIT_ORT_SLOT(GetTensorMutableData, 51);
 KIT_ORT_SLOT(GetTensorElementType, 60);
-KIT_ORT_SLOT(GetTensorShapeElementCount, 64);
+KIT_ORT_SLOT(GetDimensions, 62);
+KIT_ORT_SLOT(GetTensorTypeAndShape, 65);
 KIT_ORT_SLOT(CreateCpuMemoryInfo, 69);
 KIT_ORT_SLOT(GetAllocatorWithDefaultOptions, 78);
 KIT_ORT_SLOT(ReleaseStatus, 93);

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "tensor.h"
+
 namespace kit {
 
 // Exit codes, see Exit in kit/runners/protocol.py.
@@ -21,7 +23,7 @@ struct Options {
   std::string out;
   std::string cpus;
   std::string profile;
-  std::vector<int64_t> shape;
+  std::vector<TensorSpec> inputs;
   int64_t rows = 1;
   int64_t warmup = 0;
   int64_t iters = 0;
@@ -30,7 +32,7 @@ struct Options {
   double min_seconds = 0;
   double max_seconds = 0;
 
-  int64_t elements() const;
+  size_t bytes() const;  // of the inputs of one inference
 };
 
 // Reads a command line; throws std::invalid_argument with a sentence.
@@ -47,15 +49,15 @@ class Backend {
   // Reads the model, up to where it could run.
   virtual void load(const std::string& model) = 0;
 
-  // Takes the input of every later run; `input` and `shape` outlive them, and other values may
-  // be written into `input` between two runs.
-  virtual void bind(std::vector<float>& input, const std::vector<int64_t>& shape) = 0;
+  // Takes the inputs of every later run; they outlive them, and other values may be written
+  // into them between two runs.
+  virtual void bind(std::vector<Tensor>& inputs) = 0;
 
   // One inference, done when it returns.
   virtual void run() = 0;
 
-  // The first output of the last run.
-  virtual std::vector<float> answer() = 0;
+  // The outputs of the last run.
+  virtual std::vector<Tensor> answer() = 0;
 
   // Called only where options.profile names a file: what runs from here on is profiled,
   // and then written there.

@@ -1,0 +1,179 @@
+"""A session in a process of its own: a file that crashes its runtime ends only that process.
+
+The parent writes samples to the child's standard input and reads answers from its standard
+output, both as one line of JSON and the bytes of `kit.signature.Samples.pack`:
+
+    {"specs": "float32:1,3,224,224", "bytes": 602112}
+    {"specs": "float32:1,1000", "bytes": 4000, "ns": 2100000}
+    {"error": ["RunError", "message", "hint"]}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from kit import errors, formats
+from kit.errors import KitError, RunError, words
+from kit.formats.interface import Session
+from kit.signature import Samples, describe, format_specs, join, parse_specs, unpack
+
+_HINT = "build the bundle again"
+_MAX_LINE = 1 << 16
+_STDERR_LETTERS = 300
+
+
+class IsolatedSession:
+    """A model file that a child process has loaded; see `open_session`.
+
+    Args:
+        name: of the format, or ``reference``.
+        process: the child, which has said that it is ready.
+        log: what it writes to stderr.
+    """
+
+    def __init__(self, name: str, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
+        self._name, self._process, self._log = name, process, log
+        self._ready = False
+
+    def predict(self, samples: Samples) -> tuple[Samples, int]:
+        """Return the outputs, named by position, and the nanoseconds of all inferences.
+
+        Raises:
+            BundleError: the runtime refuses the file.
+            RunError: it fails, ends the process, or cannot use that many threads.
+        """
+        if not self._ready:
+            self._receive("as the file is loaded")
+            self._ready = True
+        content = samples.pack()
+        header = {"specs": format_specs(samples.specs), "bytes": len(content)}
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(header).encode() + b"\n" + content)
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise self._death("on an input") from None
+        answer = self._receive("on an input")
+        assert self._process.stdout is not None
+        values = self._process.stdout.read(answer["bytes"])
+        if len(values) != answer["bytes"]:
+            raise self._death("on an input")
+        return unpack(parse_specs(answer["specs"]), values), int(answer["ns"])
+
+    def _receive(self, when: str) -> dict[str, Any]:
+        """Return the next line of the child, or raise what it reports."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline(_MAX_LINE)
+        if not line.endswith(b"\n"):
+            raise self._death(when)
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            kind, message, hint = answer["error"]
+            raise getattr(errors, kind)(message, hint)
+        return answer
+
+    def _death(self, when: str) -> RunError:
+        code = self._process.wait()
+        how = f"exit code {code}"
+        if code < 0:
+            how = f"signal {-code} ({signal.Signals(-code).name})"
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        last = f": {lines[-1][:_STDERR_LETTERS]}" if lines else ""
+        hint = "free some memory" if code == -signal.SIGKILL else f"the file is damaged: {_HINT}"
+        return RunError(f"{self._name} ends its process {when} by {how}{last}", hint)
+
+
+@contextmanager
+def open_session(name: str, path: Path, threads: int) -> Iterator[IsolatedSession]:
+    """Start to load a model file in a child process, which ends with the block.
+
+    Args:
+        name: of the format, or ``reference``.
+        path: of the file.
+        threads: of the runtime.
+    """
+    command = [sys.executable, "-P", "-W", "ignore", "-m", "kit.formats.isolated"]
+    root = str(Path(__file__).parents[2])
+    inherited = os.environ.get("PYTHONPATH", "")
+    search = [] if root.endswith("-packages") else [root]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([*search, *filter(None, [inherited])]),
+        "OMP_WAIT_POLICY": "passive",  # the parent, and other children, work in between
+    }
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [*command, name, str(path), str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=environment,
+            start_new_session=True,  # Ctrl-C reaches the parent only, which then ends it
+        )
+        try:
+            yield IsolatedSession(name, process, log)
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def _serve(name: str, path: Path, threads: int, requests: IO[bytes], answers: IO[bytes]) -> None:
+    """Answer requests until there are no more."""
+    session = formats.get_format(name).load(path, threads)
+    _write(answers, {"ready": True})
+    while line := requests.readline():
+        header = json.loads(line)
+        samples = unpack(parse_specs(header["specs"]), requests.read(header["bytes"]))
+        outputs, ns = _predict(name, session, samples)
+        content = outputs.pack()
+        header = {"specs": format_specs(outputs.specs), "bytes": len(content), "ns": ns}
+        _write(answers, header, content)
+
+
+def _predict(name: str, session: Session, samples: Samples) -> tuple[Samples, int]:
+    rows, ns = [], 0
+    try:
+        for number in range(len(samples)):
+            call = session.bind(samples[number])
+            began = time.perf_counter_ns()
+            output = call()
+            ns += time.perf_counter_ns() - began
+            rows.append(session.read(output))
+        specs = tuple(describe(str(number), value) for number, value in enumerate(rows[0]))
+        return join(specs, rows), ns
+    except KitError:
+        raise
+    except Exception as exc:  # runtimes raise whatever they like, and answers may be of any kind
+        raise RunError(f"{name} fails on an input: {words(exc)}", _HINT) from exc
+
+
+def _write(target: IO[bytes], header: dict[str, Any], content: bytes = b"") -> None:
+    target.write(json.dumps(header).encode() + b"\n" + content)
+    target.flush()
+
+
+def main(name: str, path: Path, threads: int) -> int:
+    """Serve one model file on standard input and output."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # runtimes print to stdout, also from C
+    try:
+        _serve(name, path, threads, sys.stdin.buffer, answers)
+    except KitError as exc:
+        _write(answers, {"error": [type(exc).__name__, exc.message, exc.hint]})
+    return 0
+
+
+if __name__ == "__main__":
+    # Without destructors: some runtimes hang or crash in theirs.
+    os._exit(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])))

@@ -1,0 +1,56 @@
+"""The answers of a float network in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kit.errors import WeightsError
+from kit.signature import Samples, Tensors, describe, join
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def run_network(
+    model: nn.Module, samples: Samples, names: Sequence[str] = (), at_once: int = 1
+) -> Samples:
+    """Return the outputs of a network in eval mode.
+
+    Args:
+        model: takes one tensor per input, and gives one or a tuple.
+        samples: of its inputs.
+        names: of its outputs; by default ``output``, or ``output_0`` and so on.
+        at_once: inferences in one call, for a model whose first dimension is a batch.
+
+    Raises:
+        WeightsError: a value is not a finite number, though the weights are.
+        ValueError: an output has a dtype that no signature can name.
+    """
+    import torch
+
+    rows: list[Tensors] = []
+    with torch.inference_mode():
+        for start in range(0, len(samples), at_once):
+            part = samples.take(slice(start, start + at_once))
+            inputs = part[0] if at_once == 1 else part.arrays
+            # Copies: a model may write into its input.
+            answer = model(*(torch.from_numpy(value.copy()) for value in inputs))
+            outputs = (answer,) if isinstance(answer, torch.Tensor) else tuple(answer)
+            arrays = [output.numpy() for output in outputs]
+            if at_once == 1:
+                rows.append(tuple(arrays))
+            else:
+                rows += zip(*(np.split(array, len(part)) for array in arrays), strict=True)
+    known = names or ([f"output_{i}" for i in range(len(rows[0]))] if rows[0][1:] else ["output"])
+    specs = tuple(describe(name, value) for name, value in zip(known, rows[0], strict=True))
+    answers = join(specs, rows)
+    broken = sum(not all(np.isfinite(value).all() for value in row) for row in rows)
+    if broken:
+        raise WeightsError(
+            f"the float model answers {broken} of {len(rows)} inputs with NaN or infinity",
+            "its weights are too large, or a BatchNorm has a negative variance: train it again",
+        )
+    return answers

@@ -1,0 +1,215 @@
+"""What a model takes and gives: named tensors, each with a dtype and a shape."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError, field_validator
+
+from kit.documents import Positive, Record, Text, fault_of
+
+DType = Literal["float32", "float16", "int64", "int32", "uint8", "bool"]
+DTYPES: tuple[DType, ...] = ("float32", "float16", "int64", "int32", "uint8", "bool")
+MAX_TENSORS = 32
+MAX_RANK = 8
+MAX_ELEMENTS = 2**30
+_WORD = re.compile(r"([a-z0-9]+):([0-9]{1,10}(?:,[0-9]{1,10})*)?")
+
+AnyArray = NDArray[Any]  # of one of `DTYPES`, which numpy's types cannot express
+Tensors = tuple[AnyArray, ...]  # one array per input or output
+
+
+class TensorSpec(Record):
+    """One input or output of a model.
+
+    Attributes:
+        name: of the parameter of ``forward``, or of the output.
+        shape: of one inference; the first dimension is usually a batch of one.
+        dtype: of its values, as numpy names it.
+    """
+
+    name: Text
+    shape: Annotated[tuple[Positive, ...], Field(max_length=MAX_RANK)]
+    dtype: DType = "float32"
+
+    @field_validator("shape")
+    @classmethod
+    def _fits_into_memory(cls, shape: tuple[int, ...]) -> tuple[int, ...]:
+        if math.prod(shape) > MAX_ELEMENTS:
+            raise ValueError(f"{list(shape)} has more than {MAX_ELEMENTS} values")
+        return shape
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Return the shape without a leading batch of one, which stacked samples do not repeat."""
+        return self.shape[1:] if self.shape[:1] == (1,) else self.shape
+
+    @property
+    def elements(self) -> int:
+        """Return the number of values of one inference."""
+        return math.prod(self.shape)
+
+    @property
+    def numpy_type(self) -> np.dtype[Any]:
+        """Return the little-endian dtype of its values in files."""
+        return np.dtype(self.dtype).newbyteorder("<")
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of one inference."""
+        return self.elements * self.numpy_type.itemsize
+
+
+class Signature(Record):
+    """The inputs of a model in the order of its ``forward``, and its outputs."""
+
+    inputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1, max_length=MAX_TENSORS)]
+    outputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1, max_length=MAX_TENSORS)]
+
+    @field_validator("inputs", "outputs")
+    @classmethod
+    def _names_are_unique(cls, specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+        names = [spec.name for spec in specs]
+        if len(set(names)) < len(names):
+            raise ValueError("two tensors have the same name")
+        return specs
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Values of several tensors for N inferences.
+
+    Attributes:
+        specs: of the tensors.
+        arrays: per tensor [N, *spec.sample_shape].
+    """
+
+    specs: tuple[TensorSpec, ...]
+    arrays: Tensors
+
+    def __len__(self) -> int:
+        return len(self.arrays[0])
+
+    def __getitem__(self, index: int) -> Tensors:
+        """Return the values of one inference, each of its spec's shape."""
+        return tuple(
+            array[index].reshape(spec.shape)
+            for spec, array in zip(self.specs, self.arrays, strict=True)
+        )
+
+    def take(self, indices: Sequence[int] | slice) -> Samples:
+        """Return some of the samples."""
+        return Samples(self.specs, tuple(array[indices] for array in self.arrays))
+
+    def pack(self) -> bytes:
+        """Return the values as runners read and write them: inference by inference."""
+        return b"".join(
+            value.astype(spec.numpy_type).tobytes()
+            for index in range(len(self))
+            for spec, value in zip(self.specs, self[index], strict=True)
+        )
+
+    @property
+    def are_finite(self) -> bool:
+        """Whether no value is NaN or infinite."""
+        return all(bool(np.isfinite(array).all()) for array in self.arrays)
+
+
+def unpack(specs: tuple[TensorSpec, ...], content: bytes) -> Samples:
+    """Return the samples in bytes that `Samples.pack` made.
+
+    Raises:
+        ValueError: the number of bytes is not a multiple of one inference's.
+    """
+    layout = np.dtype([(str(i), s.numpy_type, s.sample_shape) for i, s in enumerate(specs)])
+    if len(content) % layout.itemsize:
+        raise ValueError(f"{len(content)} bytes are not a multiple of {layout.itemsize}")
+    table = np.frombuffer(content, layout)
+    return Samples(
+        specs,
+        tuple(np.ascontiguousarray(table[str(i)]).astype(s.dtype) for i, s in enumerate(specs)),
+    )
+
+
+def stack(name: str, batch: AnyArray) -> Samples:
+    """Return the samples of a model with one input whose first dimension is the batch.
+
+    Args:
+        name: of the input.
+        batch: [N, …].
+    """
+    return Samples((describe(name, batch[:1]),), (batch,))
+
+
+def save(samples: Samples, path: Path) -> None:
+    """Write the arrays of samples into a file that `load` of this kit reads again."""
+    with path.open("wb") as file:
+        for array in samples.arrays:
+            np.save(file, array, allow_pickle=False)
+
+
+def load(specs: tuple[TensorSpec, ...], path: Path) -> Samples:
+    """Read what `save` wrote in this build; the bundle's files are read by `kit.arrays`."""
+    with path.open("rb") as file:
+        return Samples(specs, tuple(np.load(file, allow_pickle=False) for _ in specs))
+
+
+def join(specs: tuple[TensorSpec, ...], rows: Sequence[Tensors]) -> Samples:
+    """Return samples of single inferences, each of its spec's shape."""
+    columns = zip(*rows, strict=True)
+    return Samples(
+        specs,
+        tuple(
+            np.stack([value.reshape(spec.sample_shape) for value in column])
+            for spec, column in zip(specs, columns, strict=True)
+        ),
+    )
+
+
+def describe(name: str, value: AnyArray) -> TensorSpec:
+    """Return the spec of an array.
+
+    Raises:
+        ValueError: it is empty, or has a dtype that no tensor of a model may have here.
+    """
+    kind = str(value.dtype)
+    if kind not in DTYPES:
+        raise ValueError(f"{name} is {kind}, not one of {', '.join(DTYPES)}")
+    if not value.size:
+        raise ValueError(f"{name} is empty")
+    return _make_spec(name, value.shape, kind)
+
+
+def format_specs(specs: Sequence[TensorSpec]) -> str:
+    """Return dtypes and shapes in one word: ``float32:1,3,224,224;int64:1,16``."""
+    return ";".join(f"{spec.dtype}:{','.join(map(str, spec.shape))}" for spec in specs)
+
+
+def parse_specs(text: str) -> tuple[TensorSpec, ...]:
+    """Return the tensors that `format_specs` wrote, named by their positions.
+
+    Raises:
+        ValueError: it is not such a word.
+    """
+    specs = []
+    for number, word in enumerate(text.split(";")):
+        found = _WORD.fullmatch(word)
+        if found is None or number >= MAX_TENSORS:
+            raise ValueError(f"{text[:200]!r} does not describe tensors")
+        shape = tuple(map(int, found[2].split(","))) if found[2] else ()
+        specs.append(_make_spec(str(number), shape, found[1]))
+    return tuple(specs)
+
+
+def _make_spec(name: str, shape: tuple[int, ...], dtype: str) -> TensorSpec:
+    try:
+        return TensorSpec.model_validate({"name": name, "shape": shape, "dtype": dtype})
+    except ValidationError as exc:
+        raise ValueError(fault_of(exc)) from exc

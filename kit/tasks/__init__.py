@@ -1,0 +1,34 @@
+"""What models are for, one file or folder each; see `kit.tasks.interface`.
+
+A package of somebody else's adds a task with an entry point in the group ``kit.tasks``.
+"""
+
+from __future__ import annotations
+
+from kit.registry import TASK_NAMES, Registry
+from kit.tasks.interface import Task
+
+_REGISTRY = Registry(
+    *(TASK_NAMES.kind, TASK_NAMES.package, TASK_NAMES.modules),
+    attribute="TASK",
+    type=Task,  # type: ignore[type-abstract]  # for isinstance only, never called
+)
+
+
+def list_tasks() -> tuple[str, ...]:
+    """Return the sorted names of the tasks.
+
+    Raises:
+        PluginError: a plug-in uses a name that is taken.
+    """
+    return _REGISTRY.list_all()
+
+
+def get_task(name: str) -> Task:
+    """Return a task.
+
+    Raises:
+        UnknownName: there is no such task.
+        PluginError: the plug-in that provides it is broken.
+    """
+    return _REGISTRY.get(name)

@@ -1,0 +1,116 @@
+"""Pictures in, logits of classes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kit import calibration, models
+from kit.calibration import CalibrationSet, ModelInputs
+from kit.errors import RecipeError
+from kit.manifest import CLASSIFICATION, Comparison, Preprocessing
+from kit.network import run_network
+from kit.signature import Samples, Signature, TensorSpec, stack
+from kit.tasks.image_classification.golden import CANDIDATES, select_surest
+from kit.tasks.interface import Audience, EvaluationSet, GoldenSet, Tally, Task
+from kit.verify import Against, compare_logits, describe_logits
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from kit.recipe import Recipe
+
+_AT_ONCE = 8  # pictures
+
+
+class ImageClassification(Task):
+    """One picture in, one row of logits out."""
+
+    name = CLASSIFICATION
+    summary = "a picture in, logits of classes out"
+    sample = "picture"
+    metrics = frozenset({"agreement", "sqnr_db", "max_abs"})
+
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Accept any: a recipe's fields are a classifier's."""
+
+    def open_calibration(self, recipe: Recipe) -> CalibrationSet:
+        """Return the recipe's pictures, or crops of sample photos."""
+        return calibration.choose(recipe)
+
+    def describe_inputs(self, recipe: Recipe) -> ModelInputs:
+        """Return how pictures become the model's input, and what its outputs are called."""
+        from kit.models._user import UserModel
+
+        member = models.get(recipe.model)
+        side = recipe.resolution
+        preprocessing = Preprocessing(
+            resize=round(side * member.SPEC.resize_ratio),
+            crop=side,
+            mean=recipe.mean or member.SPEC.mean,
+            std=recipe.std or member.SPEC.std,
+        )
+        names = calibration.labels(recipe)
+        if isinstance(member, UserModel):
+            classes = member.classes(side)
+            if names and len(names) != classes:
+                raise RecipeError(
+                    f"{recipe.labels} names {len(names)} classes, {recipe.model} has {classes} "
+                    "outputs",
+                    "name one class in each line, in the order of the outputs",
+                )
+        else:
+            classes = len(names) if names else member.SPEC.classes
+        spec = TensorSpec(name="image", shape=(1, 3, side, side))
+        return ModelInputs((spec,), classes, preprocessing, names or _imagenet(classes))
+
+    def choose_golden(
+        self, model: nn.Module, inputs: ModelInputs, calibration: CalibrationSet
+    ) -> GoldenSet:
+        """Return the crops of sample photos that the model is surest of."""
+        from kit.images import photos
+
+        assert inputs.preprocessing is not None
+        crops = stack("image", photos.golden(CANDIDATES, inputs.preprocessing))
+        answers = run_network(model, crops, ("logits",), _AT_ONCE)
+        chosen = select_surest(answers.arrays[0])
+        return GoldenSet(photos.SOURCE, crops.take(chosen), answers.take(chosen))
+
+    def compare(
+        self,
+        against: Against,
+        right: Samples,
+        other: Samples,
+        thresholds: Mapping[str, float],
+    ) -> tuple[Comparison, ...]:
+        """Compare logits."""
+        return (compare_logits(against, right.arrays[0], other.arrays[0], thresholds),)
+
+    def describe_answers(self, answers: Samples) -> str:
+        """Return statistics of logits, and the first answers."""
+        return describe_logits(answers.arrays[0])
+
+    def open_evaluation(
+        self, audience: Audience, source: Path, labels: Path | None, limit: int | None
+    ) -> EvaluationSet:
+        """Open a folder or zip of pictures; see `kit.images.sets`."""
+        from kit.tasks.image_classification.evaluation import open_pictures
+
+        return open_pictures(audience, source, labels, limit)
+
+    def start_tally(self, signature: Signature) -> Tally:
+        """Return the sums for top-1, top-5, agreement and SQNR."""
+        from kit.tasks.image_classification.tally import LogitsTally
+
+        return LogitsTally()
+
+
+def _imagenet(classes: int) -> tuple[str, ...] | None:
+    from kit.images.labels import imagenet_categories
+
+    names = imagenet_categories()
+    return names if classes == len(names) else None
+
+
+TASK = ImageClassification()

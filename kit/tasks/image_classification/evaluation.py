@@ -1,0 +1,147 @@
+"""Pictures to evaluate on, and their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from kit.errors import PictureError, UsageError, brief
+from kit.images import Picture, PictureSet, batch, digest, open_set, set_digest
+from kit.manifest import Preprocessing
+from kit.notices import Notice, new_notice
+from kit.signature import Samples, TensorSpec
+from kit.tasks.interface import Audience, EvaluationSet
+
+NO_LABELS = "none"
+
+
+@dataclass(frozen=True)
+class Pictures(EvaluationSet):
+    """Pictures with labels, or all without.
+
+    Attributes:
+        pictures: not yet decoded.
+        preprocessing: of the model.
+        specs: of its input.
+    """
+
+    source: str
+    sha256: str
+    left_out: int
+    notices: tuple[Notice, ...]
+    pictures: list[Picture]
+    preprocessing: Preprocessing
+    specs: tuple[TensorSpec, ...]
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    @property
+    def labelled(self) -> bool:
+        """Return whether the classes are known."""
+        return self.pictures[0].label is not None
+
+    def load(self, start: int, stop: int) -> tuple[Samples, list[int | None]]:
+        """Return pictures [N, 3, H, W] and their classes."""
+        part = self.pictures[start:stop]
+        inputs = batch(part, self.preprocessing)
+        return Samples(self.specs, (inputs,)), [picture.label for picture in part]
+
+
+def open_pictures(
+    audience: Audience, source: Path, labels: Path | None, limit: int | None
+) -> Pictures:
+    """Open the set, leave out what calibrated or trained the model, and thin out to the limit.
+
+    Raises:
+        UsageError: the limit leaves no picture.
+        PictureError: the set or a label cannot be used, or no picture is left.
+    """
+    if limit is not None and limit < 1:
+        raise UsageError(f"the limit {limit} leaves no picture", "use 1 or more")
+    categories = _find_categories(audience)
+    found = open_set(source, labels, categories)
+    pictures = list(found)
+    notices: tuple[Notice, ...] = ()
+    if not audience.labelled:
+        pictures = [replace(picture, label=None) for picture in pictures]
+    else:
+        _check_folders(found, categories)
+        _check_labels(pictures, audience.inputs.classes)
+        notices = tuple(_examine_labels(found, categories))
+    if found.unread:
+        notices += (new_notice("pictures.unread", files=found.unread),)
+    if audience.seen:
+        pictures = [p for p in pictures if digest(p) not in audience.seen]
+    if not pictures:
+        raise PictureError(
+            f"every picture of {found.source} calibrated or trained this bundle",
+            "evaluate on other pictures, or build with fewer --calibration-images",
+        )
+    left_out = len(found) - len(pictures)
+    pictures = spread(pictures, limit)
+    pre = audience.inputs.preprocessing
+    assert pre is not None  # of a classifier of pictures
+    return Pictures(
+        found.source, set_digest(pictures), left_out, notices, pictures, pre, audience.inputs.specs
+    )
+
+
+def _find_categories(audience: Audience) -> Sequence[str] | None:
+    """Return the names of the classes; None for ImageNet's, empty where there are none."""
+    inputs = audience.inputs
+    if inputs.labels is None and inputs.classes == 1000:
+        return None
+    return inputs.labels or ()
+
+
+def _check_folders(found: PictureSet, categories: Sequence[str] | None) -> None:
+    """Raise if pictures lie in folders as classes do, and no folder is a class of the model."""
+    folders = {PurePosixPath(picture.name).parent.name for picture in found}
+    if found.labels_from or "" in folders or len(folders) < 2:
+        return
+    shown = ", ".join(brief(name) for name in sorted(folders)[:3])
+    named = "" if categories != () else ", and the bundle has no names of classes"
+    raise PictureError(
+        f"none of the {len(folders)} folders of {found.source} is a class of the model{named}: "
+        f"{shown}" + (" …" if len(folders) > 3 else ""),
+        "name folders by index, WordNet id or category name; `kit eval --labels` takes a table, "
+        f"or {NO_LABELS}",
+    )
+
+
+def _examine_labels(found: PictureSet, categories: Sequence[str] | None) -> Iterator[Notice]:
+    """Say where the labels come from, and what is doubtful about them."""
+    if not found.labels_from:
+        return
+    yield new_notice("labels.source", source=found.labels_from)
+    if found.labels_from == "folder names as class indices" and not categories:
+        folders = sorted({PurePosixPath(picture.name).parent.name for picture in found})
+        moved = [(name, i) for i, name in enumerate(folders) if int(name) != i]
+        if moved and sorted(map(int, folders)) == list(range(len(folders))):
+            name, place = moved[0]
+            yield new_notice("labels.order", folder=name, place=place)
+
+
+def _check_labels(pictures: list[Picture], classes: int) -> None:
+    for picture in pictures:
+        if picture.label is not None and picture.label >= classes:
+            raise PictureError(
+                f"{picture.name} has the label {picture.label}, "
+                f"but the model has the classes 0 to {classes - 1}",
+                "check the labels, or whether the bundle is of another data set",
+            )
+    without = [p.name for p in pictures if p.label is None]
+    if 0 < len(without) < len(pictures):
+        raise PictureError(
+            f"{without[0]} has no label, as {len(without)} of {len(pictures)} pictures",
+            "a folder is named like one class (index, WordNet id, name); or give --labels",
+        )
+
+
+def spread(pictures: list[Picture], limit: int | None) -> list[Picture]:
+    """Return so many pictures, evenly spread over a set."""
+    if limit is None or limit >= len(pictures):
+        return pictures
+    return [pictures[i * len(pictures) // limit] for i in range(limit)]

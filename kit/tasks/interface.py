@@ -1,0 +1,190 @@
+"""What a task is: `Task`, and the sets and tallies that it makes.
+
+A task knows what a model is for: what its samples are and how they become inputs, which answers
+count as near, and what an evaluation measures. `tests/test_tasks.py` checks every registered
+task against this interface.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from kit.calibration import CalibrationSet, ModelInputs
+from kit.manifest import Comparison, Manifest
+from kit.notices import Notice
+from kit.recipe import Recipe
+from kit.signature import Samples, Signature
+from kit.verify import Against
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class GoldenSet:
+    """Inputs that every runtime has to answer like the workstation did.
+
+    Attributes:
+        source: of the inputs, for people.
+        answers: of the float model, whose specs name the model's outputs.
+    """
+
+    source: str
+    inputs: Samples
+    answers: Samples
+
+
+@dataclass(frozen=True)
+class Audience:
+    """For which model samples are chosen.
+
+    Attributes:
+        inputs: of the model.
+        seen: SHA-256 of each sample that calibrated or trained it.
+        labelled: whether labels are asked for.
+    """
+
+    inputs: ModelInputs
+    seen: frozenset[str]
+    labelled: bool = True
+
+
+class EvaluationSet(ABC):
+    """Samples to measure on.
+
+    Attributes:
+        source: name of their folder or file.
+        sha256: of their contents and labels.
+        left_out: how many of the set calibrated or trained the model.
+        notices: what is doubtful about them.
+    """
+
+    source: str
+    sha256: str
+    left_out: int
+    notices: tuple[Notice, ...]
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of samples."""
+
+    @property
+    @abstractmethod
+    def labelled(self) -> bool:
+        """Return whether the right answers are known."""
+
+    @abstractmethod
+    def load(self, start: int, stop: int) -> tuple[Samples, Sequence[Any]]:
+        """Return some samples, and what the task's tally needs to judge their answers.
+
+        Raises:
+            PictureError: one cannot be used.
+        """
+
+
+class Tally(ABC):
+    """Sums over the answers so far, so that none are kept."""
+
+    @abstractmethod
+    def add(self, answers: Samples, reference: Samples, targets: Sequence[Any]) -> None:
+        """Add answers, the float model's answers to the same samples, and their targets."""
+
+    @abstractmethod
+    def measure(self) -> Mapping[str, Any]:
+        """Return the fields of `kit.results.schema.AccuracyRow` that the task measures."""
+
+
+class Task(ABC):
+    """What a model is for.
+
+    Attributes:
+        name: of the task.
+        summary: for `kit list`.
+        sample: what one sample is called in messages, such as ``picture``.
+        metrics: thresholds of formats that the task's comparisons know.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    sample: ClassVar[str] = "sample"
+    metrics: ClassVar[frozenset[str]]
+
+    @abstractmethod
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Refuse what a recipe asks for and this task cannot do.
+
+        Raises:
+            RecipeError: names the option.
+        """
+
+    @abstractmethod
+    def open_calibration(self, recipe: Recipe) -> CalibrationSet:
+        """Return the calibration set of a recipe, not yet read.
+
+        Raises:
+            PictureError: the folder or file cannot be used.
+        """
+
+    @abstractmethod
+    def describe_inputs(self, recipe: Recipe) -> ModelInputs:
+        """Return what surrounds the model of a recipe.
+
+        Raises:
+            RecipeError: the user's model, labels or samples cannot be used together.
+        """
+
+    @abstractmethod
+    def choose_golden(
+        self, model: nn.Module, inputs: ModelInputs, calibration: CalibrationSet
+    ) -> GoldenSet:
+        """Return golden inputs and the float model's answers.
+
+        Raises:
+            WeightsError: an answer is not a finite number.
+        """
+
+    @abstractmethod
+    def compare(
+        self,
+        against: Against,
+        right: Samples,
+        other: Samples,
+        thresholds: Mapping[str, float],
+    ) -> tuple[Comparison, ...]:
+        """Compare answers, output by output.
+
+        Args:
+            against: what `right` is.
+            right: the answers that count as right.
+            other: the answers to judge, of the same shapes.
+            thresholds: limits by the names in `metrics`.
+        """
+
+    @abstractmethod
+    def describe_answers(self, answers: Samples) -> str:
+        """Return statistics of answers in words, for messages."""
+
+    @abstractmethod
+    def open_evaluation(
+        self, audience: Audience, source: Path, labels: Path | None, limit: int | None
+    ) -> EvaluationSet:
+        """Open a set, leave out what calibrated or trained the model, and thin out to the limit.
+
+        Raises:
+            UsageError: the limit leaves no sample, or the task has no labels.
+            PictureError: the set or a label cannot be used, or no sample is left.
+        """
+
+    @abstractmethod
+    def start_tally(self, signature: Signature) -> Tally:
+        """Return the sums of no answers yet."""
+
+
+def describe_bundle(manifest: Manifest, labels: Sequence[str] | None) -> ModelInputs:
+    """Return what surrounds the model of a bundle."""
+    names = None if labels is None else tuple(labels)
+    return ModelInputs(manifest.signature.inputs, manifest.classes, manifest.preprocessing, names)

@@ -3,6 +3,7 @@
     mobilenet_v2-224-static-per-channel/
       bundle.json            this schema, and the size and sha256 of every other file
       labels.txt             one category a line, if the model has names for its outputs
+      encodings.json         scale and offset of every quantized tensor, see `kit.encodings`
       reference.safetensors  the float model, see `kit.formats._reference.aten`
       model.ptl model.pte …  one file per format
       golden/input.npy       float32 [N, 3, H, W], preprocessed natural pictures
@@ -36,6 +37,7 @@ Array = NDArray[np.float32]
 MANIFEST = "bundle.json"
 REFERENCE = "reference"
 REFERENCE_FILE = "reference.safetensors"
+ENCODINGS_FILE = "encodings.json"
 _OLD_REFERENCE_FILE = "reference.pt2"  # before kit 0.2; read as data
 _MAX_VALUES = 4_000_000  # in the manifest; most are the hashes of pictures that trained it
 _MAX_LABELS_BYTES = 16 * 2**20
@@ -181,6 +183,7 @@ def _check_listed(folder: Path, manifest: Manifest) -> None:
     named += [*golden.outputs.values(), *golden.graphs.values()]
     named += [artifact.file for artifact in manifest.artifacts]
     named += [] if manifest.labels is None else [manifest.labels]
+    named += [] if manifest.encodings is None else [manifest.encodings]
     for name in named:
         if name not in manifest.files:
             raise BundleError(

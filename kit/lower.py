@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from kit import errors, family, formats, models, workers
+from kit.encodings import Encodings
 from kit.errors import (
     BuildError,
     InputError,
@@ -28,7 +29,7 @@ from kit.errors import (
     message,
 )
 from kit.formats.interface import Description, predict
-from kit.manifest import Artifact, Range, Runtime
+from kit.manifest import Artifact, Runtime
 from kit.quantize._contract import Options, Quantized
 from kit.recipe import Recipe
 
@@ -52,7 +53,7 @@ class Job(BaseModel):
             the model file is written there as well.
         output_margin: see `kit.quantize._contract.Options`.
         keep_float: names of the layers that are not quantized.
-        ranges: of activations, where they were chosen.
+        encodings: of the model's tensors, where the method has any.
         threads: that the child may use.
     """
 
@@ -64,7 +65,7 @@ class Job(BaseModel):
     shared: Path
     output_margin: float
     keep_float: tuple[str, ...] = ()
-    ranges: tuple[Range, ...] = ()
+    encodings: Encodings | None = None
     threads: int
 
 
@@ -106,7 +107,7 @@ def lower(job: Job) -> Lowered:
 def _options(job: Job) -> Options:
     recipe = job.recipe
     return Options(
-        recipe.granularity, job.output_margin, recipe.observer, job.keep_float, job.ranges
+        recipe.granularity, job.output_margin, recipe.observer, job.keep_float, job.encodings
     )
 
 

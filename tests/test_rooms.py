@@ -19,7 +19,7 @@ LEVELS = (
     ("arrays", "guard", "logs", "notices", "wheels"),
     ("family", "registry"),
     ("recipe",),
-    ("manifest",),
+    ("encodings", "manifest"),
     ("bundle",),
     ("results",),
     ("models", "images", "quantize", "formats", "devices"),

@@ -43,7 +43,7 @@ def lower_all(work: Work, model: nn.Module) -> tuple[FailedFormat, ...]:
     inputs, reference = golden.choose(model, work.preprocessing)
     images = work.pictures.load(work.preprocessing)
     folded = _prepare.prepare(work, model, images)
-    _prepare.search_ranges(work, folded, images)
+    _prepare.choose_encodings(work, folded, images)
     np.save(shared / lower.GOLDEN, inputs)
     np.save(shared / lower.CALIBRATION, images)
     torch.save(folded.state_dict(), shared / lower.FLOAT_STATE)
@@ -99,7 +99,7 @@ def children(work: Work) -> tuple[list[workers.Task], dict[str, Path]]:
             shared=work.shared,
             output_margin=work.pictures.output_margin,
             keep_float=work.kept_float,
-            ranges=work.ranges,
+            encodings=work.encodings,
             threads=1,
         )
         file.write_text(job.model_dump_json(), encoding="utf-8")

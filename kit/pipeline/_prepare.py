@@ -73,12 +73,13 @@ def choose_encodings(work: Work, folded: GraphModule, images: Array) -> None:
     """Take the encodings of the recipe's file; else choose them, once for all formats.
 
     Raises:
-        UnknownName: the file has an encoding for a tensor that is not in the graph.
+        RecipeError: the file has an encoding for a tensor that is not in the graph.
     """
     import torch
 
     from kit.quantize import _choose, _ranges
     from kit.quantize._simulate import Simulation
+    from kit.quantize._statistics import Extremes
 
     recipe = work.recipe
     if not family.load("quantize", recipe.quantize).INFO.calibrates:
@@ -91,8 +92,9 @@ def choose_encodings(work: Work, folded: GraphModule, images: Array) -> None:
         work.progress("choosing activation ranges")
         calibration = torch.from_numpy(images)
         simulation = Simulation(folded, recipe.granularity, recipe.observer)
-        simulation.calibrate(calibration, work.pictures.output_margin)
-        work.extremes = {name: fake.extremes() for name, fake in simulation.activations.items()}
+        extremes = Extremes()  # for the check of the calibration, out of the same pass
+        simulation.calibrate(calibration, work.pictures.output_margin, (extremes,))
+        work.extremes = extremes.ends
         if recipe.observer == "search":
             work.ranges = _ranges.search(
                 simulation, calibration, shares(work, "choosing activation ranges")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kit.encodings import LEVELS, MIDDLE, Encoding, Encodings
-from kit.errors import UnknownName
+from kit.errors import RecipeError, UnknownName
 from kit.quantize._graph import layer_names, node_name
 from kit.quantize._names import owns_encoding
 
@@ -50,14 +50,15 @@ def check_names(model: GraphModule, encodings: Encodings) -> Encodings:
     """Return encodings from a file, whose names were looked up.
 
     Raises:
-        UnknownName: one is for a tensor that the graph does not have.
+        RecipeError: one is for a tensor that the graph does not have.
     """
     nodes = [node_name(node) for node in model.graph.nodes if node.op != "output"]
     weights = [f"{name}.weight" for name in layer_names(model)]
     for known, found in ((nodes, encodings.activations), (weights, encodings.weights)):
         for one in found:
             if one.name not in known:
-                raise UnknownName.among("tensor with an encoding", one.name, known)
+                near = UnknownName.among("tensor", one.name, known)
+                raise RecipeError(f"the model has no tensor {one.name!r} to encode", near.hint)
     return encodings
 
 

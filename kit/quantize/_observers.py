@@ -61,18 +61,6 @@ def check(name: str) -> None:
         raise UnknownName.among("observer", name, NAMES)
 
 
-class Extremes:
-    """Minimum and maximum of all that was added."""
-
-    def __init__(self) -> None:
-        self.low, self.high = float("inf"), -float("inf")
-
-    def add(self, value: Tensor) -> None:
-        """Look at a tensor."""
-        low, high = value.aminmax()
-        self.low, self.high = min(self.low, float(low)), max(self.high, float(high))
-
-
 def _searching(histogram_observer: Any, search: Search) -> Any:
     class SearchingObserver(histogram_observer):  # type: ignore[misc]
         """The histogram observer with another search for the range that it ends with."""

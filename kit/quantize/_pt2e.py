@@ -6,6 +6,7 @@ https://docs.pytorch.org/ao/stable/pt2e_quantization/index.html
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import BuildError
@@ -42,7 +43,7 @@ def quantize_static(model: GraphModule, images: Tensor, options: Options, flow: 
         warnings.simplefilter("ignore")
         config = _config(options, unsigned)
         quantizer = _without(
-            XNNPACKQuantizer, options.keep_float, config.input_activation, exported
+            XNNPACKQuantizer, options.keep_float, config.input_activation, exported.is_inside
         )
         quantizer.set_global(config)
         prepared = prepare_pt2e(program, quantizer)
@@ -104,7 +105,9 @@ def _place_weights(prepared: GraphModule, placing: Placing, options: Options) ->
             fix_scales(observer, encoding)
 
 
-def _without(quantizer: Any, layers: tuple[str, ...], activation: Any, exported: Exported) -> Any:
+def _without(
+    quantizer: Any, layers: tuple[str, ...], activation: Any, is_inside: Callable[[Node], bool]
+) -> Any:
     """Return an XNNPACKQuantizer that leaves some layers alone, and the inside of operators.
 
     The quantizer's own `set_module_name` reads the module stack, which an exported graph of
@@ -114,8 +117,8 @@ def _without(quantizer: Any, layers: tuple[str, ...], activation: Any, exported:
         quantizer: the class.
         layers: names of the layers.
         activation: how an int8 operator's input is quantized that a float layer makes.
-        exported: tells which nodes are inside of an operator of the canonical graph; that is
-            float in all flows.
+        is_inside: whether a node is inside of an operator of the canonical graph; that is float
+            in all flows.
     """
 
     class Partly(quantizer):  # type: ignore[misc]
@@ -124,7 +127,7 @@ def _without(quantizer: Any, layers: tuple[str, ...], activation: Any, exported:
             for node in annotated.graph.nodes:
                 if _layer_name(node) in layers:
                     _forget(node)
-                elif _ANNOTATION in node.meta and exported.is_inside(node):
+                elif _ANNOTATION in node.meta and is_inside(node):
                     node.meta.pop(_ANNOTATION)
             _share_with_nothing_forgotten(annotated, activation)
             return annotated

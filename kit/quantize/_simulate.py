@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +19,8 @@ from torch.nn.utils import parametrize
 
 from kit.quantize._graph import clip_of, is_quantized_later, node_name
 from kit.quantize._names import is_output
-from kit.quantize._observers import Extremes, activation_observer
+from kit.quantize._observers import activation_observer
+from kit.quantize._statistics import Observed, Statistic, collect
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,10 +73,11 @@ class FakeWeight(nn.Module):  # type: ignore[misc]
 
 
 class FakeActivation(nn.Module):  # type: ignore[misc]
-    """Observes a tensor, or rounds it to the range that it observed.
+    """Rounds a tensor to a range, or lets it through.
 
     Attributes:
-        mode: ``observe``, ``quantize`` or ``off``.
+        observer: sets the range.
+        mode: ``quantize`` or ``off``.
         watcher: is shown the tensor and its gradient on every way back, while mode is ``off``.
         clip: the largest value that the tensor can have; infinity if nothing clips it.
     """
@@ -83,25 +85,17 @@ class FakeActivation(nn.Module):  # type: ignore[misc]
     def __init__(self, observer: Any) -> None:
         super().__init__()
         self.observer = observer
-        self.mode = "observe"
+        self.mode = "off"
         self.watcher: Watcher | None = None
         self.clip = float("inf")
         self.low = self.high = 0.0
-        self._extremes = Extremes()
 
     def forward(self, value: Tensor) -> Tensor:
         """Return the value, rounded if so asked."""
-        if self.mode == "observe":
-            self.observer(value.detach())
-            self._extremes.add(value.detach())
         if self.mode != "quantize":
             return value if self.watcher is None else _watched(value, self.watcher)
         rounded: Tensor = _Round.apply(value, self.low, self.high)
         return rounded
-
-    def extremes(self) -> tuple[float, float]:
-        """Return the minimum and the maximum that was observed."""
-        return self._extremes.low, self._extremes.high
 
     def freeze(self, margin: float = 1.0) -> None:
         """Take the observed range, widened by `margin`, and begin to quantize."""
@@ -160,7 +154,14 @@ class Simulation:
     """
 
     def __init__(self, model: GraphModule, granularity: str, observer: str) -> None:
-        """Put the fakes in place; nothing is quantized before `calibrate`."""
+        """Put the fakes in place; nothing is quantized before `calibrate`.
+
+        Args:
+            model: folded; it is calibrated itself, with the weights it has then.
+            granularity: of the weights' scales.
+            observer: see `kit.quantize._observers`.
+        """
+        self._model = model
         self.graph = copy.deepcopy(model)
         self.activations: dict[str, FakeActivation] = {}
         self.weights: dict[str, FakeWeight] = {}
@@ -196,14 +197,18 @@ class Simulation:
             added = self.graph.graph.call_module(name, (node,))
         node.replace_all_uses_with(added, delete_user_cb=lambda user: user is not added)
 
-    def calibrate(self, images: Tensor, output_margin: float) -> None:
-        """Set every range from calibration pictures [N, 3, H, W]; then all is quantized."""
-        self.quantize(())
-        for fake in self.activations.values():
-            fake.mode = "observe"
-        with torch.no_grad():
-            for part in self._parts(images):
-                self.graph(part)
+    def calibrate(
+        self, images: Tensor, output_margin: float, also: Sequence[Statistic] = ()
+    ) -> None:
+        """Set every range from calibration pictures; then all is quantized.
+
+        Args:
+            images: [N, 3, H, W].
+            output_margin: see `kit.quantize._contract.Options`.
+            also: statistics of the same pictures that share this pass over them.
+        """
+        observed = Observed({name: fake.observer for name, fake in self.activations.items()})
+        collect(self._model, self._parts(images), (observed, *also))
         output = list(self.activations)[-1]
         for name, fake in self.activations.items():
             fake.freeze(output_margin if name == output else 1.0)

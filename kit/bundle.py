@@ -3,6 +3,7 @@
     mobilenet_v2-224-static-per-channel/
       bundle.json            this schema, and the size and sha256 of every other file
       labels.txt             one category a line, if the model has names for its outputs
+      encodings.json         scale and offset of every quantized tensor, see `kit.encodings`
       reference.safetensors  the float model, see `kit.formats._reference.aten`
       model.ptl model.pte …  one file per format
       golden/input.npy       [N, …], the inputs that every runtime has to answer
@@ -35,6 +36,7 @@ from kit.signature import Samples, TensorSpec
 MANIFEST = "bundle.json"
 REFERENCE = "reference"
 REFERENCE_FILE = "reference.safetensors"
+ENCODINGS_FILE = "encodings.json"
 _OLD_REFERENCE_FILE = "reference.pt2"  # before kit 0.2; read as data
 _MAX_VALUES = 4_000_000  # in the manifest; most are the hashes of pictures that trained it
 _MAX_LABELS_BYTES = 16 * 2**20
@@ -212,6 +214,7 @@ def _check_listed(folder: Path, manifest: Manifest) -> None:
         named += answers
     named += [artifact.file for artifact in manifest.artifacts]
     named += [] if manifest.labels is None else [manifest.labels]
+    named += [] if manifest.encodings is None else [manifest.encodings]
     for name in named:
         if name not in manifest.files:
             raise BundleError(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kit import files, models
+from kit import encodings, files, models
 from kit.documents import MAX_CLASSES, reason
 from kit.errors import RecipeError, brief
 from kit.manifest import Preprocessing
@@ -24,7 +24,7 @@ PHOTOS_MARGIN = 2.0
 PICTURES_MARGIN = 1.25
 
 # Fields of a recipe that name files: two builds differ by what is in these.
-BY_CONTENT = ("calibrate", "train", "weights", "labels")
+BY_CONTENT = ("calibrate", "train", "weights", "labels", "encodings")
 _MAX_LABELS_BYTES = 16 * 2**20
 
 
@@ -155,7 +155,7 @@ def identity(recipe: Recipe, pictures: CalibrationSet) -> dict[str, Any]:
     Imports no torch, except for a model of the user's own, which must be built to be known.
 
     Raises:
-        RecipeError: the labels, or the user's model, cannot be used.
+        RecipeError: the labels, the encodings or the user's model cannot be used.
         WeightsError: the weights file cannot be read.
     """
     from kit.models import _weights
@@ -169,6 +169,8 @@ def identity(recipe: Recipe, pictures: CalibrationSet) -> dict[str, Any]:
     if isinstance(member, UserModel):
         found["own"] = member.fingerprint(recipe.seed)
         del fields["model"]  # where the file lies
+    if recipe.encodings is not None:
+        found["encodings"] = encodings.read(Path(recipe.encodings)).model_dump(mode="json")
     if recipe.weights != OWN:
         found["weights"] = _weights.source_hash(recipe.weights, member.SPEC.weights, recipe.seed)
     return found

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from kit import errors, family, formats, models, signature, workers
+from kit.encodings import Encodings
 from kit.errors import (
     BuildError,
     InputError,
@@ -27,7 +28,7 @@ from kit.errors import (
     message,
 )
 from kit.formats.interface import Description, Format, predict
-from kit.manifest import Artifact, Range, Runtime
+from kit.manifest import Artifact, Runtime
 from kit.network import run_network
 from kit.quantize._contract import Options, Quantized
 from kit.recipe import Recipe
@@ -57,7 +58,7 @@ class Job(BaseModel):
             the model file is written there as well.
         output_margin: see `kit.quantize._contract.Options`.
         keep_float: names of the layers that are not quantized.
-        ranges: of activations, where they were chosen.
+        encodings: of the model's tensors, where the method has any.
         threads: that the child may use.
     """
 
@@ -71,7 +72,7 @@ class Job(BaseModel):
     shared: Path
     output_margin: float
     keep_float: tuple[str, ...] = ()
-    ranges: tuple[Range, ...] = ()
+    encodings: Encodings | None = None
     threads: int
 
 
@@ -134,7 +135,7 @@ def _run_file(format_: Format, file: Path, job: Job, golden: Samples) -> Samples
 def _options(job: Job) -> Options:
     recipe = job.recipe
     return Options(
-        recipe.granularity, job.output_margin, recipe.observer, job.keep_float, job.ranges
+        recipe.granularity, job.output_margin, recipe.observer, job.keep_float, job.encodings
     )
 
 

@@ -5,7 +5,8 @@ Schema history:
     1  first version
     2  the float model is data (`reference.safetensors`); `Golden.graphs`; `Manifest.failed`
     3  `Manifest.signature` instead of ``input`` and ``output``; `Manifest.task`; `Golden` has
-       one file per tensor; `Comparison.output` and `Comparison.cosine`
+       one file per tensor; `Comparison.output` and `Comparison.cosine`; `Manifest.encodings`,
+       `Recipe.encodings`; `Range.seen` is gone
 
 A manifest of an older schema is read for ever: what it said in another way is translated.
 """
@@ -174,21 +175,21 @@ class Calibration(Record):
 
 
 class Range(Record):
-    """The range of one activation, and how to recognize the tensor in any graph.
+    """The range of one activation, as it was searched.
 
     Attributes:
         name: of the layer or operation that makes the tensor.
         low: value of the lowest level.
         high: value of the highest level.
         factor: by which the observed range was scaled.
-        seen: minimum, maximum and mean value on the first two calibration pictures.
+        seen: minimum, maximum and mean value on two pictures; of schema 1 and 2 only.
     """
 
     name: Text
     low: float
     high: float
     factor: NonNegative
-    seen: tuple[float, float, float]
+    seen: tuple[float, float, float] | None = None
 
 
 class Training(Record):
@@ -300,6 +301,7 @@ class Manifest(Record):
     corrections: tuple[Text, ...]
     kept_float: tuple[Text, ...] = ()
     ranges: tuple[Range, ...] = ()
+    encodings: Literal["encodings.json"] | None = None
     training: Training | None = None
     gate: GateRecord | None = None
     qconfig: dict[Text, dict[Text, Text]]

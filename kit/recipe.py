@@ -47,6 +47,7 @@ class Recipe(Record):
         keep_float: names of layers that are not quantized, or one number: so many of those
             that int8 hurts most.
         observer: what sets the activation ranges, see `kit.quantize._observers`.
+        encodings: file of scales and offsets, see `kit.encodings`; None chooses them.
         formats: members of `kit.formats`.
         calibrate: folder or zip of pictures; None takes crops of sample photos.
         calibration_images: number of pictures that set the activation ranges.
@@ -72,6 +73,7 @@ class Recipe(Record):
     corrections: Text = "best"
     keep_float: Names = ()
     observer: Text = "search"
+    encodings: Text | None = None
     formats: Names = ("lite", "executorch", "onnx")
     calibrate: Text | None = None
     calibration_images: int = Field(32, ge=1, le=4096, strict=True)
@@ -121,7 +123,10 @@ class Recipe(Record):
     @property
     def hash(self) -> str:
         """SHA-256 of the canonical JSON of the recipe, in hex."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        fields = self.model_dump(mode="json")
+        if self.encodings is None:  # recipes of before this field keep their hash
+            del fields["encodings"]
+        text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property

@@ -170,6 +170,10 @@ def test_every_layer_of_mobilenet_v2_may_stay_float():
 
     from kit.quantize import _pt2e
     from kit.quantize._graph import layer_names
+    from kit.quantize._pt2e import _without
+
+    def never(node):
+        return False
 
     folded, program = exported("mobilenet_v2")
     config = _pt2e._config(PER_CHANNEL, unsigned=False)
@@ -188,7 +192,7 @@ def test_every_layer_of_mobilenet_v2_may_stay_float():
     names = layer_names(folded)
     assert len(names) == 53
     for kept in (*((name,) for name in names), names):
-        _pt2e._without(Annotated, kept, config.input_activation).annotate(program)
+        _without(Annotated, kept, config.input_activation, never).annotate(program)
         specs = prepare._get_edge_or_node_to_qspec(program)
         groups = prepare._get_edge_or_node_to_group_id(specs)  # KeyError: of a layer in float
         assert 0 < len(set(groups.values())) < len(groups)
@@ -417,6 +421,7 @@ def test_coverage_takes_what_calibration_is_known_to_reach():
     from kit.quantize import _coverage
     from kit.quantize._graph import fold
     from kit.quantize._simulate import Simulation
+    from kit.quantize._statistics import Extremes
 
     torch.manual_seed(0)
     folded = fold(
@@ -424,8 +429,9 @@ def test_coverage_takes_what_calibration_is_known_to_reach():
     )
     calibration, natural = torch.randn(12, 3, 8, 8), 1.5 * torch.randn(4, 3, 8, 8)
     simulation = Simulation(folded, "per-channel", "search")
-    simulation.calibrate(calibration, 1.25)
-    known = {name: fake.extremes() for name, fake in simulation.activations.items()}
+    extremes = Extremes()
+    simulation.calibrate(calibration, 1.25, (extremes,))
+    known = extremes.ends
     wanted = _coverage.coverage(folded, calibration, natural)
     assert wanted.outside > 0
     assert _coverage.coverage(folded, calibration[:0], natural, known) == wanted

@@ -1,28 +1,15 @@
-"""Activation ranges: observers, their search by effect, and how a flow finds its tensors."""
+"""Activation ranges: observers, and their search by effect on the answers."""
 
 from types import SimpleNamespace
 
 import pytest
 
 from kit.errors import UnknownName
-from kit.manifest import Range
-from kit.quantize import _observe, _ranges
+from kit.quantize import _ranges
 from kit.quantize._observers import NAMES, activation_observer, mse_range, percentile_range
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
-
-
-def range_(seen, low=0.0, high=1.0):
-    return Range(name="x", low=low, high=high, factor=1.0, seen=seen)
-
-
-def test_a_tensor_is_recognized_by_its_values():
-    ranges = (range_((0.0, 6.0, 1.0), high=5), range_((0.0, 6.0, 1.004), high=4))
-    assert _ranges.find(ranges, (0.0, 6.0, 1.0039)).high == 4
-    assert _ranges.find(ranges, (0.0, 6.0, 1.0001)).high == 5
-    assert _ranges.find(ranges, (0.0, 6.0, 2.0)) is None
-    assert _ranges.find(ranges, (-1.0, 6.0, 1.0)) is None
 
 
 def histogram(values, bins=2048):
@@ -214,67 +201,3 @@ def test_an_operator_without_a_gradient_leaves_ranges_as_they_are():
     before = {name: fake.high for name, fake in simulation.activations.items()}
     found = _ranges.search(simulation, images)
     assert {r.name: (r.factor, r.high) for r in found} == {n: (1.0, h) for n, h in before.items()}
-
-
-@pytest.mark.parametrize(
-    "flow",
-    ["torch-ao", *(pytest.param(flow, marks=pytest.mark.slow) for flow in ("pt2e-s8", "pt2e-u8"))],
-)
-def test_every_flow_finds_the_ranges(flow):
-    """All but the few tensors that share an observer with another get what was searched."""
-    from kit.quantize import static
-    from kit.quantize._contract import Options
-    from kit.quantize._graph import fold
-    from kit.quantize._simulate import Simulation
-
-    torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Conv2d(3, 8, 3, 2, 1),
-        nn.ReLU6(),
-        nn.Conv2d(8, 8, 3, 1, 1, groups=8),
-        nn.ReLU6(),
-        nn.Conv2d(8, 4, 1),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(4, 3),
-    ).eval()
-    images = torch.randn(8, 3, 16, 16)
-    folded = fold(model)
-    simulation = Simulation(folded, "per-channel", "search")
-    simulation.calibrate(images, 1.0)
-    ranges = _ranges.search(simulation, images)
-    options = Options("per-channel", 1.0, "search", ranges=ranges)
-    words = static.quantize(folded, flow, images, options).qconfig["ranges"]
-    assert int(words.split()[0]) >= 4  # the input, two fused clips, the projection
-
-
-@pytest.mark.parametrize("recognized", [True, False])
-def test_all_pictures_are_shown_only_where_a_tensor_is_not_recognized(recognized, monkeypatch):
-    """What is not recognized has the range that it would have without any that was chosen."""
-    from kit.quantize import _torch_ao
-    from kit.quantize._contract import Options
-    from kit.quantize._graph import fold
-    from kit.quantize._observers import FIRST
-    from kit.quantize._simulate import Simulation
-
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3), nn.Flatten()).eval()
-    images = torch.randn(8, 3, 6, 6)
-    folded = fold(model)
-    simulation = Simulation(folded, "per-channel", "search")
-    simulation.calibrate(images, 1.5)
-    ranges = _ranges.search(simulation, images)
-    if not recognized:
-        ranges = tuple(r for r in ranges if r.name != "1")
-    shown, show = [], _observe._show
-    monkeypatch.setattr(_observe, "_show", lambda p, i: (shown.append(len(i)), show(p, i)))
-    options = Options("per-channel", 1.5, "search", ranges=ranges)
-    graph = _torch_ao.quantize_static(folded, images, options).graph
-    assert shown == ([FIRST] if recognized else [FIRST, 8])
-    scale = float(graph.get_submodule("0").scale)
-    act = simulation.activations["1"]
-    assert scale == pytest.approx((act.high - act.low) / 255, rel=0.05)
-    output = list(simulation.activations.values())[-1]
-    last = graph.get_submodule("2")
-    assert float(last.scale) == pytest.approx((output.high - output.low) / 255, rel=1e-3)
-    assert last.zero_point == round(-output.low / float(last.scale))

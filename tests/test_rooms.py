@@ -19,7 +19,7 @@ LEVELS = (
     ("guard", "logs", "notices", "signature", "wheels"),
     ("arrays", "family", "network", "registry"),
     ("recipe",),
-    ("manifest",),
+    ("encodings", "manifest"),
     ("bundle",),
     ("results",),
     ("models", "images", "quantize", "formats", "devices"),

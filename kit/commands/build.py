@@ -34,6 +34,11 @@ if TYPE_CHECKING:
     metavar="F,…",
     help="Comma-separated formats. Default: lite,executorch,onnx.",
 )
+@click.option(
+    "--encodings",
+    metavar="FILE",
+    help="Scales and offsets to quantize with, an encodings.json. Default: they are chosen.",
+)
 @_recipe_options.CALIBRATION
 @click.option(
     "--train",

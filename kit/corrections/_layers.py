@@ -106,24 +106,36 @@ def input_weights(module: Any) -> Tensor:
     return weight if is_depthwise(module) else weight.transpose(0, 1)
 
 
+class ChannelMaxima:
+    """The largest value of each channel of some nodes, a statistic for `collect`.
+
+    Attributes:
+        found: [C] of each node.
+    """
+
+    def __init__(self, model: GraphModule, nodes: set[Node]) -> None:
+        self._model = model
+        self._nodes = nodes
+        self.found: dict[Node, Tensor] = {}
+
+    def wants(self, node: Node) -> bool:
+        """Whether it is one of the nodes."""
+        return node in self._nodes
+
+    def add(self, node: Node, value: Tensor) -> None:
+        """Look at the output of a node."""
+        import torch
+
+        axis = channel_axis(layer(self._model, node.all_input_nodes[0]), value)
+        high = value.amax([d for d in range(value.dim()) if d != axis])
+        known = self.found.get(node)
+        self.found[node] = high if known is None else torch.maximum(known, high)
+
+
 def channel_maxima(model: GraphModule, images: Tensor, nodes: set[Node]) -> dict[Node, Tensor]:
     """Return the largest value [C] of each channel of some nodes, over all pictures."""
-    import torch
-    from torch import fx
+    from kit.quantize._statistics import collect
 
-    found: dict[Node, Tensor] = {}
-
-    class Visitor(fx.Interpreter):  # type: ignore[misc]
-        def run_node(self, n: Node) -> Any:
-            value = super().run_node(n)
-            if n in nodes:
-                axis = channel_axis(layer(model, n.all_input_nodes[0]), value)
-                high = value.amax([d for d in range(value.dim()) if d != axis])
-                found[n] = torch.maximum(found[n], high) if n in found else high
-            return value
-
-    visitor = Visitor(model)
-    with torch.inference_mode():
-        for part in images.split(BATCH):
-            visitor.run(part)
-    return found
+    maxima = ChannelMaxima(model, nodes)
+    collect(model, images.split(BATCH), (maxima,))
+    return maxima.found

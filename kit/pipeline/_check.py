@@ -27,6 +27,12 @@ def check(recipe: Recipe) -> None:
             "which quantizes no layer by calibration",
             "leave it out, or use --quantize static",
         )
+    if recipe.encodings is not None and (info.trains or not info.calibrates):
+        raise RecipeError(
+            f"encodings = {recipe.encodings!r} cannot be used with {recipe.quantize}, which "
+            + ("chooses its own after training" if info.trains else "takes none"),
+            "leave it out, or use --quantize static",
+        )
     for name in () if info.trains else TRAINING:
         value = getattr(recipe, name)
         if value != Recipe.model_fields[name].default:

@@ -42,7 +42,7 @@ def explain(recipe: Recipe, gate: Gate | None = None) -> Iterator[Section]:
     if method.INFO.calibrates:
         yield "calibration", [f"{pictures.count} {task.sample}s: {pictures.source}"]
         yield "corrections of the float model, once for all formats", _corrections(recipe)
-        yield "activation ranges", [_words.OBSERVERS[recipe.observer]]
+        yield "activation ranges", [_ranges(recipe)]
     if recipe.keep_float:
         yield "kept in float", [_kept(recipe)]
     if method.INFO.trains:
@@ -53,6 +53,12 @@ def explain(recipe: Recipe, gate: Gate | None = None) -> Iterator[Section]:
         words = method.qconfig(format_.flow, options)
         yield f"{name}: {format_.summary}", [f"{kind}: {text}" for kind, text in words.items()]
     yield "checks", list(_checks(recipe, gate, pictures))
+
+
+def _ranges(recipe: Recipe) -> str:
+    if recipe.encodings is not None:
+        return f"as {recipe.encodings} has them"
+    return _words.OBSERVERS[recipe.observer]
 
 
 def _corrections(recipe: Recipe) -> list[str]:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kit import __version__, bundle, cache
-from kit.bundle import REFERENCE
+from kit.bundle import ENCODINGS_FILE, REFERENCE
+from kit.encodings import format_file
 from kit.manifest import Artifact, FailedFormat, Golden
 from kit.pipeline._work import Work
 from kit.signature import Samples, Signature
@@ -87,9 +88,18 @@ def _made(work: Work) -> dict[str, object]:
         "corrections": work.corrections,
         "kept_float": work.kept_float,
         "ranges": work.ranges,
+        "encodings": _encodings(work),
         "training": work.training,
         "warnings": tuple(work.warnings),
     }
+
+
+def _encodings(work: Work) -> str | None:
+    if work.encodings is None:
+        return None
+    text = format_file(work.encodings, __version__)
+    (work.folder / ENCODINGS_FILE).write_text(text, encoding="utf-8")
+    return ENCODINGS_FILE
 
 
 def _labels(work: Work) -> str | None:

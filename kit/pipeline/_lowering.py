@@ -43,7 +43,7 @@ def lower_all(work: Work, model: nn.Module) -> tuple[FailedFormat, ...]:
     samples = work.pictures.load(work.inputs)
     images, inputs = samples.arrays[0], golden.inputs
     folded = _prepare.prepare(work, model, images)
-    _prepare.search_ranges(work, folded, images)
+    _prepare.choose_encodings(work, folded, images)
     signature.save(inputs, shared / lower.GOLDEN)
     signature.save(samples, shared / lower.CALIBRATION)
     torch.save(folded.state_dict(), shared / lower.FLOAT_STATE)
@@ -103,7 +103,7 @@ def children(
             shared=work.shared,
             output_margin=work.pictures.output_margin,
             keep_float=work.kept_float,
-            ranges=work.ranges,
+            encodings=work.encodings,
             threads=1,
         )
         file.write_text(job.model_dump_json(), encoding="utf-8")

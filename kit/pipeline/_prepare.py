@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit import family
+from kit import encodings, family
 from kit.corrections import _plan
 from kit.errors import VerificationFailed
 from kit.manifest import Calibration
@@ -68,24 +69,42 @@ def _correct(work: Work, folded: GraphModule, images: Array) -> None:
         step.apply(folded, torch.from_numpy(images), recipe.granularity, work.kept_float, progress)
 
 
-def search_ranges(work: Work, folded: GraphModule, images: Array) -> None:
-    """Choose the activation ranges by their effect on the answers, if the recipe says so."""
+def choose_encodings(work: Work, folded: GraphModule, images: Array) -> None:
+    """Take the encodings of the recipe's file; else choose them, once for all formats.
+
+    Raises:
+        RecipeError: the file has an encoding for a tensor that is not in the graph.
+    """
     import torch
 
-    recipe = work.recipe
-    calibrates = family.load("quantize", recipe.quantize).INFO.calibrates
-    if recipe.observer != "search" or not calibrates or work.ranges:
-        return  # training has chosen them already
-    from kit.quantize import _ranges
+    from kit.quantize import _choose, _ranges
     from kit.quantize._simulate import Simulation
+    from kit.quantize._statistics import Extremes
 
-    work.progress("choosing activation ranges")
-    calibration = torch.from_numpy(images)
-    simulation = Simulation(folded, recipe.granularity, recipe.observer)
-    simulation.calibrate(calibration, work.pictures.output_margin)
-    work.extremes = {name: fake.extremes() for name, fake in simulation.activations.items()}
-    work.ranges = _ranges.search(
-        simulation, calibration, shares(work, "choosing activation ranges")
+    recipe = work.recipe
+    if not family.load("quantize", recipe.quantize).INFO.calibrates:
+        return
+    if recipe.encodings is not None:
+        work.encodings = _choose.check_names(folded, encodings.read(Path(recipe.encodings)))
+        return
+    kept = work.kept_float
+    if work.encodings is None:  # training has chosen those of activations already
+        work.progress("choosing activation ranges")
+        calibration = torch.from_numpy(images)
+        simulation = Simulation(folded, recipe.granularity, recipe.observer)
+        extremes = Extremes()  # for the check of the calibration, out of the same pass
+        simulation.calibrate(calibration, work.pictures.output_margin, (extremes,))
+        work.extremes = extremes.ends
+        if recipe.observer == "search":
+            work.ranges = _ranges.search(
+                simulation, calibration, shares(work, "choosing activation ranges")
+            )
+        activations = _choose.activation_encodings(folded, simulation)
+    else:
+        activations = work.encodings.activations
+    work.encodings = encodings.Encodings(
+        activations=activations,
+        weights=_choose.weight_encodings(folded, recipe.granularity, kept),
     )
 
 

@@ -6,6 +6,7 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kit.encodings import Encoding, Encodings
 from kit.errors import RecipeError
 from kit.manifest import Range, Training
 from kit.pipeline import _train_set
@@ -34,11 +35,13 @@ class Candidate:
     Attributes:
         student: the model in simulated int8.
         ranges: chosen for it; empty where the recipe has them observed only.
+        encodings: of its activations.
         score: of the student.
     """
 
     student: Simulation
     ranges: tuple[Range, ...]
+    encodings: tuple[Encoding, ...]
     score: Score
 
 
@@ -76,7 +79,8 @@ def train(work: Work, teacher: nn.Module, folded: GraphModule, images: Array) ->
         work.warnings.append(f"training was not kept, the model is the one before it: {note}")
     else:
         folded.load_state_dict(trained.state_dict())
-    work.ranges = start.ranges if note else end.ranges
+    kept = start if note else end
+    work.ranges, work.encodings = kept.ranges, Encodings(activations=kept.encodings)
     work.training = _record(work, material, group.size, steps, (start.score, end.score), note)
 
 
@@ -114,15 +118,16 @@ def _candidate(work: Work, model: GraphModule, images: Array, jury: Jury, plan: 
     """Calibrate a model as the formats will, and judge it."""
     import torch
 
-    from kit.quantize import _ranges
+    from kit.quantize import _choose, _ranges
 
     calibration = torch.from_numpy(images)
     student = _simulation(work, model)
     student.calibrate(calibration, work.pictures.output_margin)
     search = work.recipe.observer == "search"
     ranges = _ranges.search(student, calibration) if search else ()
+    encodings = _choose.activation_encodings(model, student)
     _keep_float(work, student)
-    return Candidate(student, ranges, jury.score(student.graph, plan))
+    return Candidate(student, ranges, encodings, jury.score(student.graph, plan))
 
 
 def _ranged(work: Work, model: GraphModule, ends: Ends) -> Simulation:

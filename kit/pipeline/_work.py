@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.calibration import CalibrationSet, ModelInputs
+from kit.encodings import Encodings
 from kit.errors import RecipeError
 from kit.manifest import Calibration, Preprocessing, Range, Source, Training
 from kit.recipe import Recipe
@@ -41,8 +42,9 @@ class Work:
         all_or_nothing: a format that fails is an error, not a part that is missing.
         kept_float: layers that are not quantized.
         ranges: of activations, where the recipe has them chosen by their effect.
-        extremes: minimum and maximum of each tensor on the calibration pictures, where the
-            ranges were chosen.
+        encodings: of the folded model's tensors, where the method calibrates.
+        extremes: minimum and maximum of each tensor on the calibration pictures, where these
+            were run for the encodings.
     """
 
     recipe: Recipe
@@ -60,6 +62,7 @@ class Work:
     corrections: tuple[str, ...] = ()
     kept_float: tuple[str, ...] = ()
     ranges: tuple[Range, ...] = ()
+    encodings: Encodings | None = None
     extremes: dict[str, tuple[float, float]] = field(default_factory=dict)
     training: Training | None = None
     warnings: list[str] = field(default_factory=list)

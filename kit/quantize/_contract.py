@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from kit.manifest import Range
+from kit.encodings import Encodings
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule
@@ -50,14 +50,14 @@ class Options:
             calibration. Pictures that do not show every category leave the largest logits
             unseen; clipped logits tie, and ties lose the first place.
         keep_float: names of convolutions and linear layers that are not quantized.
-        ranges: that were chosen already and win over the observer's.
+        encodings: that were chosen already, of the whole graph; None calibrates here.
     """
 
     granularity: Granularity
     output_margin: float
     observer: str = "percentile"
     keep_float: tuple[str, ...] = ()
-    ranges: tuple[Range, ...] = ()
+    encodings: Encodings | None = None
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,15 @@ MobileNetV2, worst layer: 32 pictures 0.02 %, 8 pictures 0.3 %, noise 2 to 4 %, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from kit.quantize._graph import is_quantized_later, node_name
+from kit.quantize._statistics import Extremes, Outside, collect
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.fx import GraphModule, Node
+    from torch.fx import GraphModule
 
 TOLERATED = 0.01  # above: the build fails
 DOUBTFUL = 0.002  # above: a warning
@@ -51,39 +51,11 @@ def coverage(
         known: the minimum and the maximum that `calibration` gives each tensor, by its
             name, where the network was run on it already.
     """
-    low = {name: ends[0] for name, ends in (known or {}).items()}
-    high = {name: ends[1] for name, ends in (known or {}).items()}
-    beyond: dict[str, int] = {}
-    total: dict[str, int] = {}
-
-    def learn(name: str, value: Tensor) -> None:
-        low[name] = min(low.get(name, float("inf")), float(value.min()))
-        high[name] = max(high.get(name, -float("inf")), float(value.max()))
-
-    def count(name: str, value: Tensor) -> None:
-        outside = (value < low[name]) | (value > high[name])
-        beyond[name] = beyond.get(name, 0) + int(outside.sum())
-        total[name] = total.get(name, 0) + value.numel()
-
+    extremes = Extremes()
     if not known:
-        _visit(model, calibration, learn)
-    _visit(model, natural, count)
-    worst = max(total, key=lambda name: beyond[name] / total[name])
-    return Coverage(layer=worst, outside=beyond[worst] / total[worst])
-
-
-def _visit(model: GraphModule, images: Tensor, see: Callable[[str, Tensor], None]) -> None:
-    import torch
-    from torch import fx
-
-    class Visitor(fx.Interpreter):  # type: ignore[misc]
-        def run_node(self, n: Node) -> Any:
-            value = super().run_node(n)
-            if isinstance(value, torch.Tensor) and is_quantized_later(n):
-                see(node_name(n), value)
-            return value
-
-    visitor = Visitor(model)
-    with torch.inference_mode():
-        for i in range(len(images)):
-            visitor.run(images[i : i + 1])
+        collect(model, calibration.split(1), (extremes,))
+    outside = Outside(known or extremes.ends)
+    collect(model, natural.split(1), (outside,))
+    shares = {name: outside.beyond[name] / count for name, count in outside.total.items()}
+    worst = max(shares, key=lambda name: shares[name])
+    return Coverage(layer=worst, outside=shares[worst])

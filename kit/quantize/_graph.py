@@ -275,12 +275,12 @@ def is_quantized_later(node: Node) -> bool:
     if NOT_FLOAT in node.meta:
         return False
     users = list(node.users)
-    if len(users) == 1 and _is_clip(users[0]):
+    if len(users) == 1 and is_clip(users[0]):
         return False
-    return not _only_moves(node)
+    return not only_moves(node)
 
 
-def _only_moves(node: Node) -> bool:
+def only_moves(node: Node) -> bool:
     """Whether a node gives its input's values in another shape."""
     from torch import nn
 
@@ -292,7 +292,8 @@ def _only_moves(node: Node) -> bool:
     return name in ("flatten", "reshape", "view", "permute", "transpose", "contiguous", "squeeze")
 
 
-def _is_clip(node: Node) -> bool:
+def is_clip(node: Node) -> bool:
+    """Whether a node calls a ReLU or another clip."""
     from torch import nn
 
     if node.op != "call_module":

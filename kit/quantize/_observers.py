@@ -18,17 +18,11 @@ if TYPE_CHECKING:
 # Takes a histogram [bins] and its two ends; gives the two ends of the range to quantize.
 Search = Callable[["Tensor", "Tensor", "Tensor"], tuple["Tensor", "Tensor"]]
 
-Seen = tuple[float, float, float]  # minimum, maximum and mean value of a tensor
-
 NAMES = ("histogram", "minmax", "moving-average", "mse", "percentile", "search")
 PERCENTILE = 0.9999
 # Values of one batch that a percentile is taken of. Of 2 million, 200 lie beyond each end; counting
 # all of them was half of the time that calibration took.
 SAMPLE = 2**19
-FIRST = 2  # pictures by which tensors are recognized
-# Smallest scale of a weight. XNNPACK's configuration has 2**-12, which is coarser than int8
-# for channels whose weights all lie below 0.03; equalization makes many such channels.
-WEIGHT_EPS = 2**-24
 
 
 def activation_observer(name: str, observers: ModuleType) -> Any:
@@ -67,50 +61,15 @@ def check(name: str) -> None:
         raise UnknownName.among("observer", name, NAMES)
 
 
-class Looks:
-    """Minimum, maximum and mean value of all that was added."""
-
-    def __init__(self) -> None:
-        self._low, self._high, self._sum, self._count = float("inf"), -float("inf"), 0.0, 0
-
-    def add(self, value: Tensor) -> None:
-        """Look at a tensor."""
-        low, high = value.aminmax()
-        self._low, self._high = min(self._low, float(low)), max(self._high, float(high))
-        self._sum += float(value.sum())
-        self._count += value.numel()
-
-    def seen(self) -> Seen:
-        """Return minimum, maximum and mean value."""
-        return self._low, self._high, self._sum / max(self._count, 1)
-
-
 def _searching(histogram_observer: Any, search: Search) -> Any:
     class SearchingObserver(histogram_observer):  # type: ignore[misc]
-        """The histogram observer with another search for the range that it ends with.
-
-        Attributes:
-            chosen: a range that was chosen elsewhere and wins; see `kit.quantize._ranges`.
-            looks: what recognizes the tensor, or None while that is not asked.
-        """
-
-        chosen: tuple[float, float] | None = None
-        looks: Looks | None = None
+        """The histogram observer with another search for the range that it ends with."""
 
         def forward(self, x_orig: Tensor) -> Tensor:
-            if self.looks is not None:
-                self.looks.add(x_orig)
-            elif self.chosen is None:
-                every = max(1, x_orig.numel() // SAMPLE) if search is percentile_range else 1
-                # Odd, or it would meet the same columns of pictures again and again.
-                super().forward(x_orig.flatten()[:: every | 1] if every > 1 else x_orig)
+            every = max(1, x_orig.numel() // SAMPLE) if search is percentile_range else 1
+            # Odd, or it would meet the same columns of pictures again and again.
+            super().forward(x_orig.flatten()[:: every | 1] if every > 1 else x_orig)
             return x_orig
-
-        def calculate_qparams(self) -> tuple[Tensor, Tensor]:
-            if self.chosen is None:
-                return super().calculate_qparams()  # type: ignore[no-any-return]
-            low, high = (self.min_val.new_tensor(end) for end in self.chosen)
-            return self._calculate_qparams(low, high)  # type: ignore[no-any-return]
 
         def _non_linear_param_search(self) -> tuple[Tensor, Tensor]:
             return search(self.histogram, self.min_val, self.max_val)

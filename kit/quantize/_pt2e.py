@@ -5,25 +5,22 @@ https://docs.pytorch.org/ao/stable/pt2e_quantization/index.html
 
 from __future__ import annotations
 
-import functools
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import BuildError
 from kit.quantize import _words
+from kit.quantize._choose import WEIGHT_EPS, given_or_chosen
 from kit.quantize._contract import Options, Quantized
-from kit.quantize._observe import calibrate
-from kit.quantize._observers import (
-    WEIGHT_EPS,
-    activation_observer,
-    weight_observer,
-)
+from kit.quantize._match import Exported, export
+from kit.quantize._observers import weight_observer
+from kit.quantize._place import Placing, fix_scales, is_observer
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule, Node
 
-EPS = 2**-12  # smallest scale of an activation, as XNNPACK's own configuration has it
 _ANNOTATION = "quantization_annotation"  # key in a node's meta, where quantizers write
 
 
@@ -34,30 +31,32 @@ def quantize_static(model: GraphModule, images: Tensor, options: Options, flow: 
     """
     import torch
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer
-    from torchao.quantization.pt2e import MinMaxObserver
+    from torchao.quantization import pt2e
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     unsigned = flow == "pt2e-u8"
-    program = torch.export.export(model, (images[:1],)).module()
+    placing = Placing(model, given_or_chosen(model, images, options), options.keep_float, pt2e)
+    program = export(model, images[:1])
+    exported = Exported(placing.names)
     clipped = _clips_as_relu(program)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         config = _config(options, unsigned)
-        quantizer = _without(XNNPACKQuantizer, options.keep_float, config.input_activation)
+        quantizer = _without(
+            XNNPACKQuantizer, options.keep_float, config.input_activation, exported.is_inside
+        )
         quantizer.set_global(config)
         prepared = prepare_pt2e(program, quantizer)
         _relu_as_clips(prepared, clipped)
-        low, high = (0, 255) if unsigned else (-128, 127)
-        output = functools.partial(
-            MinMaxObserver, dtype=_dtype(unsigned), quant_min=low, quant_max=high, eps=EPS
-        )
-        imposed = calibrate(prepared, images, options, output)
+        _place_weights(prepared, placing, options)
+        placed = placing.place(prepared, exported.names_of, images[:1])
         graph = convert_pt2e(prepared)
+    exported.forget(graph)
     _drop_saturated_clips(graph)
     _round_biases(graph)
     return Quantized(
         graph=graph,
-        qconfig={**_words.static(flow, options), "ranges": f"{imposed} searched"},
+        qconfig={**_words.static(flow, options), "encodings": placed},
         integer=True,
     )
 
@@ -92,8 +91,24 @@ def quantize_dynamic(model: GraphModule, images: Tensor, options: Options) -> Qu
     return Quantized(graph=graph, qconfig=_words.dynamic("pt2e-s8", options))
 
 
-def _without(quantizer: Any, layers: tuple[str, ...], activation: Any) -> Any:
-    """Return an XNNPACKQuantizer that leaves some layers alone.
+def _place_weights(prepared: GraphModule, placing: Placing, options: Options) -> None:
+    """Let the observers of layers' weights give the encodings."""
+    for node in prepared.graph.nodes:
+        layer = _layer_name(node)
+        if layer is None or not is_observer(prepared, node.args[1]):
+            continue
+        observer = prepared.get_submodule(str(node.args[1].target))
+        weight = prepared.get_submodule(layer).weight
+        channels = len(weight) if options.granularity == "per-channel" else None
+        encoding = placing.weight(f"{layer}.weight", channels)
+        if encoding is not None:
+            fix_scales(observer, encoding)
+
+
+def _without(
+    quantizer: Any, layers: tuple[str, ...], activation: Any, is_inside: Callable[[Node], bool]
+) -> Any:
+    """Return an XNNPACKQuantizer that leaves some layers alone, and the inside of operators.
 
     The quantizer's own `set_module_name` reads the module stack, which an exported graph of
     a traced model does not have; the names of the weights are kept.
@@ -102,6 +117,8 @@ def _without(quantizer: Any, layers: tuple[str, ...], activation: Any) -> Any:
         quantizer: the class.
         layers: names of the layers.
         activation: how an int8 operator's input is quantized that a float layer makes.
+        is_inside: whether a node is inside of an operator of the canonical graph; that is float
+            in all flows.
     """
 
     class Partly(quantizer):  # type: ignore[misc]
@@ -110,6 +127,8 @@ def _without(quantizer: Any, layers: tuple[str, ...], activation: Any) -> Any:
             for node in annotated.graph.nodes:
                 if _layer_name(node) in layers:
                     _forget(node)
+                elif _ANNOTATION in node.meta and is_inside(node):
+                    node.meta.pop(_ANNOTATION)
             _share_with_nothing_forgotten(annotated, activation)
             return annotated
 
@@ -122,7 +141,10 @@ def _layer_name(node: Node) -> str | None:
     aten = torch.ops.aten
     if node.target not in (aten.conv2d.default, aten.linear.default):
         return None
-    return str(node.args[1].target).removesuffix(".weight")
+    weight: Any = node.args[1]
+    while weight.op != "get_attr" and weight.args:  # an observer stands between
+        weight = weight.args[0]
+    return str(weight.target).removesuffix(".weight")
 
 
 def _forget(node: Node) -> None:
@@ -169,20 +191,20 @@ def _dtype(unsigned: bool) -> Any:
 
 
 def _config(options: Options, unsigned: bool) -> Any:
-    """Return XNNPACK's symmetric scheme with the observers and the type asked for."""
+    """Return XNNPACK's symmetric scheme with the type and the granularity asked for."""
     import torch
     import torchao.quantization.pt2e as observers
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import QuantizationConfig
     from torchao.quantization.pt2e.quantizer import QuantizationSpec
 
-    observer = activation_observer(options.observer, observers)
     activation = QuantizationSpec(
         dtype=_dtype(unsigned),
         quant_min=0 if unsigned else -128,
         quant_max=255 if unsigned else 127,
         qscheme=torch.per_tensor_affine,
         is_dynamic=False,
-        observer_or_fake_quant_ctr=observer.with_args(eps=EPS),
+        # Where it stands and of which type it is is what counts: encodings take its place.
+        observer_or_fake_quant_ctr=observers.MinMaxObserver.with_args(),
     )
     observer, qscheme = weight_observer(options.granularity, observers)
     weight = QuantizationSpec(

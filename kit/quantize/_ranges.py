@@ -13,9 +13,6 @@ average, the sum of all logits' squared gradients as their squared gradient (Hut
 so that one forward and one backward pass serve every tensor and every factor. Running the network
 again from each tensor on, for each factor, took four times as long for MobileNetV2 and chose no
 better.
-
-The flows that lower the formats name their tensors differently. A tensor is recognized by
-its values on the calibration pictures: least, largest and mean.
 """
 
 from __future__ import annotations
@@ -25,7 +22,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from kit.manifest import Range
-from kit.quantize._observers import Seen
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,19 +35,6 @@ DOWN = (0.7,)  # further down fits the few pictures that choose
 # In MobileNetV2's last depthwise layer the range as calibrated is 3 % better than 1.4 times as
 # much on the pictures that choose, and has 4 times the error on others.
 ALIKE = 1.15
-NEAR = 1e-3  # batches of another size round float sums differently
-
-
-def is_of(found: Range, seen: Seen) -> bool:
-    """Whether a range belongs to the tensor with these values."""
-    spread = max(found.seen[1] - found.seen[0], 1e-12)
-    return all(abs(a - b) <= NEAR * spread for a, b in zip(found.seen, seen, strict=True))
-
-
-def find(ranges: tuple[Range, ...], seen: Seen) -> Range | None:
-    """Return the range of the tensor with these values, or None."""
-    fits = [found for found in ranges if is_of(found, seen)]
-    return min(fits, key=lambda found: abs(found.seen[2] - seen[2]), default=None)
 
 
 def search(
@@ -78,9 +61,7 @@ def search(
         fake = simulation.activations[name]
         factor = 1.0 if name not in trials else _best_factor(trials[name].comparable())
         fake.low, fake.high = _scaled(fake, factor)
-        found.append(
-            Range(name=name, low=fake.low, high=fake.high, factor=factor, seen=fake.seen())
-        )
+        found.append(Range(name=name, low=fake.low, high=fake.high, factor=factor))
     simulation.quantize(None)
     return tuple(found)
 

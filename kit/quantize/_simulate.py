@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,7 +18,9 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from kit.quantize._graph import clip_of, is_quantized_later, node_name
-from kit.quantize._observers import FIRST, Looks, Seen, activation_observer
+from kit.quantize._names import is_output
+from kit.quantize._observers import activation_observer
+from kit.quantize._statistics import Observed, Statistic, collect
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 STEPS = 127  # of a symmetric int8 weight
 LEVELS = 255  # of an 8-bit activation
 BATCH = 8
+FIRST = 2  # pictures of the first batch that calibrates
 
 # Takes a tensor of the network and the gradient for it, of the same shape.
 Watcher = Callable[["Tensor", "Tensor"], None]
@@ -70,10 +73,11 @@ class FakeWeight(nn.Module):  # type: ignore[misc]
 
 
 class FakeActivation(nn.Module):  # type: ignore[misc]
-    """Observes a tensor, or rounds it to the range that it observed.
+    """Rounds a tensor to a range, or lets it through.
 
     Attributes:
-        mode: ``observe``, ``quantize`` or ``off``.
+        observer: sets the range.
+        mode: ``quantize`` or ``off``.
         watcher: is shown the tensor and its gradient on every way back, while mode is ``off``.
         clip: the largest value that the tensor can have; infinity if nothing clips it.
     """
@@ -81,34 +85,17 @@ class FakeActivation(nn.Module):  # type: ignore[misc]
     def __init__(self, observer: Any) -> None:
         super().__init__()
         self.observer = observer
-        self.mode = "observe"
+        self.mode = "off"
         self.watcher: Watcher | None = None
         self.clip = float("inf")
         self.low = self.high = 0.0
-        self._looks = Looks()
-        self._first: Seen | None = None
 
     def forward(self, value: Tensor) -> Tensor:
         """Return the value, rounded if so asked."""
-        if self.mode == "observe":
-            self.observer(value.detach())
-            self._looks.add(value.detach())
         if self.mode != "quantize":
             return value if self.watcher is None else _watched(value, self.watcher)
         rounded: Tensor = _Round.apply(value, self.low, self.high)
         return rounded
-
-    def seen(self) -> Seen:
-        """Return the minimum, maximum and mean value on the first pictures, `FIRST` of them."""
-        return self._looks.seen() if self._first is None else self._first
-
-    def extremes(self) -> tuple[float, float]:
-        """Return the minimum and the maximum that was observed."""
-        return self._looks.seen()[:2]
-
-    def end_first(self) -> None:
-        """Note what the first pictures showed."""
-        self._first = self._looks.seen()
 
     def freeze(self, margin: float = 1.0) -> None:
         """Take the observed range, widened by `margin`, and begin to quantize."""
@@ -167,11 +154,19 @@ class Simulation:
     """
 
     def __init__(self, model: GraphModule, granularity: str, observer: str) -> None:
-        """Put the fakes in place; nothing is quantized before `calibrate`."""
+        """Put the fakes in place; nothing is quantized before `calibrate`.
+
+        Args:
+            model: folded; it is calibrated itself, with the weights it has then.
+            granularity: of the weights' scales.
+            observer: see `kit.quantize._observers`.
+        """
+        self._model = model
         self.graph = copy.deepcopy(model)
         self.activations: dict[str, FakeActivation] = {}
         self.weights: dict[str, FakeWeight] = {}
         self._fakes: dict[str, str] = {}
+        self._observer = observer
         self._place_activations(observer)
         for name, module in list(self.graph.named_modules()):
             if isinstance(module, nn.Conv2d | nn.Linear):
@@ -181,12 +176,11 @@ class Simulation:
     def _place_activations(self, observer: str) -> None:
         import torchao.quantization.pt2e as observers
 
-        last = self.graph.graph.output_node().all_input_nodes[0]
-        for node in list(self.graph.graph.nodes):
-            if not is_quantized_later(node):
-                continue
+        quantized = [node for node in self.graph.graph.nodes if is_quantized_later(node)]
+        outputs = [node for node in quantized if is_output(node)]
+        for node in quantized:
             # The largest logits are the answers and rare: a histogram would clip them.
-            kind = activation_observer("minmax" if node is last else observer, observers)
+            kind = activation_observer("minmax" if node in outputs else observer, observers)
             fake = FakeActivation(kind(dtype=torch.uint8, quant_min=0, quant_max=LEVELS))
             fake.clip = clip_of(node)
             self.activations[node_name(node)] = fake
@@ -203,21 +197,28 @@ class Simulation:
             added = self.graph.graph.call_module(name, (node,))
         node.replace_all_uses_with(added, delete_user_cb=lambda user: user is not added)
 
-    def calibrate(self, images: Tensor, output_margin: float) -> None:
-        """Set every range from calibration pictures [N, 3, H, W]; then all is quantized."""
-        self.quantize(())
-        for fake in self.activations.values():
-            fake.mode = "observe"
-        with torch.no_grad():
-            self.graph(images[:FIRST])
-            for fake in self.activations.values():
-                fake.end_first()
-            for part in images[FIRST:].split(BATCH) if len(images) > FIRST else ():
-                self.graph(part)
+    def calibrate(
+        self, images: Tensor, output_margin: float, also: Sequence[Statistic] = ()
+    ) -> None:
+        """Set every range from calibration pictures; then all is quantized.
+
+        Args:
+            images: [N, 3, H, W].
+            output_margin: see `kit.quantize._contract.Options`.
+            also: statistics of the same pictures that share this pass over them.
+        """
+        observed = Observed({name: fake.observer for name, fake in self.activations.items()})
+        collect(self._model, self._parts(images), (observed, *also))
         output = list(self.activations)[-1]
         for name, fake in self.activations.items():
             fake.freeze(output_margin if name == output else 1.0)
         self.quantize(None)
+
+    def _parts(self, images: Tensor) -> list[Tensor]:
+        if self._observer == "moving-average":  # it counts steps, not pictures
+            return list(images.split(1))
+        # The first is small: histograms take their bins from it, and the rest is fitted in.
+        return [images[:FIRST], *(images[FIRST:].split(BATCH) if len(images) > FIRST else ())]
 
     def quantize(self, names: Collection[str] | None) -> None:
         """Quantize the weights and the output of these layers only; None takes all."""

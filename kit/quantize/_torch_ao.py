@@ -18,30 +18,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from kit.encodings import Encoding
 from kit.quantize import _words
+from kit.quantize._choose import WEIGHT_EPS, given_or_chosen
 from kit.quantize._contract import Options, Quantized
-from kit.quantize._observe import calibrate
-from kit.quantize._observers import (
-    WEIGHT_EPS,
-    activation_observer,
-    weight_observer,
-)
+from kit.quantize._graph import layer_names
+from kit.quantize._match import match_nodes
+from kit.quantize._observers import weight_observer
+from kit.quantize._place import Placing, fix_scales
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule, Node
-
-# Smallest scale of an activation, as `_pt2e` has it. qnnpack cannot add two tensors whose scales
-# are 2**14 apart, and an untrained residual branch gives nothing but zeros.
-EPS = 2**-12
 
 
 def quantize_static(model: GraphModule, images: Tensor, options: Options) -> Quantized:
     """Quantize with the qnnpack qconfig: quint8 without reduce_range, symmetric qint8."""
     import torch
     from torch import nn
-    from torch.ao.quantization import QConfigMapping
-    from torch.ao.quantization.observer import MinMaxObserver
+    from torch.ao.quantization import QConfigMapping, observer
     from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 
     qconfig = _qconfig(options)
@@ -52,15 +47,41 @@ def quantize_static(model: GraphModule, images: Tensor, options: Options) -> Qua
     for name in options.keep_float:
         mapping.set_module_name(name, None)
     with _qnnpack(), torch.inference_mode():
+        encodings = given_or_chosen(model, images, options)
+        placing = Placing(model, encodings, options.keep_float, observer)
         prepared = prepare_fx(_with_fusable_clips(model), mapping, (images[:1],))
-        output = functools.partial(MinMaxObserver, dtype=torch.quint8)
-        imposed = calibrate(prepared, images, options, output)
+        found = match_nodes(prepared, model)
+        placed = placing.place(prepared, lambda node: placing.names.of(found[node]), images[:1])
+        _place_weights(prepared, placing, options)
         graph = convert_fx(prepared)
     return Quantized(
         graph=graph,
-        qconfig={**_words.static("torch-ao", options), "ranges": f"{imposed} searched"},
+        qconfig={**_words.static("torch-ao", options), "encodings": placed},
         computed_in_float=_computed_in_float(graph, images[:1]),
     )
+
+
+def _place_weights(prepared: GraphModule, placing: Placing, options: Options) -> None:
+    """Let layers round their weights by the encodings, which conversion asks their qconfig for."""
+    from torch.ao.nn.intrinsic.modules.fused import _FusedModule
+    from torch.ao.quantization import QConfig
+
+    modules = dict(prepared.named_modules())
+    for name in layer_names(placing.names.model):
+        module: Any = modules.get(name)
+        qconfig = getattr(module, "qconfig", None)
+        if qconfig is None:
+            continue
+        layer = module[0] if isinstance(module, _FusedModule) else module
+        channels = len(layer.weight) if options.granularity == "per-channel" else None
+        encoding = placing.weight(f"{name}.weight", channels)
+        if encoding is not None:
+            fixed = functools.partial(_fixed_weight, qconfig.weight, encoding)
+            module.qconfig = QConfig(activation=qconfig.activation, weight=fixed)
+
+
+def _fixed_weight(make: Any, encoding: Encoding) -> Any:
+    return fix_scales(make(), encoding)
 
 
 def _computed_in_float(graph: GraphModule, image: Tensor) -> dict[str, int]:
@@ -111,7 +132,7 @@ def quantize_dynamic(model: GraphModule, options: Options) -> Quantized:
 
 
 def _qconfig(options: Options) -> Any:
-    """Return the qnnpack qconfig with the observers asked for.
+    """Return the qnnpack qconfig for weights of the granularity asked for.
 
     The stock weight observer spreads symmetric weights over 127.5 steps, so that the
     largest weight of each channel is clipped; 127 steps, as XNNPACK has them, clip nothing,
@@ -120,10 +141,11 @@ def _qconfig(options: Options) -> Any:
     import torch
     from torch.ao.quantization import QConfig, observer
 
-    activation = activation_observer(options.observer, observer)
+    # Where it stands and of which type it is is what counts: encodings take its place.
+    activation = observer.MinMaxObserver
     weight, qscheme = weight_observer(options.granularity, observer)
     return QConfig(
-        activation=activation.with_args(dtype=torch.quint8, reduce_range=False, eps=EPS),
+        activation=activation.with_args(dtype=torch.quint8, reduce_range=False),
         weight=weight.with_args(
             dtype=torch.qint8, qscheme=qscheme, quant_min=-127, quant_max=127, eps=WEIGHT_EPS
         ),

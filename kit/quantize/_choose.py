@@ -1,0 +1,108 @@
+"""Choosing the encodings: one calibration of the canonical graph for all flows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kit.encodings import LEVELS, MIDDLE, Encoding, Encodings
+from kit.errors import RecipeError, UnknownName
+from kit.quantize._graph import layer_names, node_name
+from kit.quantize._names import owns_encoding
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from torch import Tensor
+    from torch.fx import GraphModule
+
+    from kit.quantize._contract import Options
+    from kit.quantize._simulate import Simulation
+
+# Smallest scale of an activation, as XNNPACK's configuration has it. qnnpack cannot add two
+# tensors whose scales are 2**14 apart, and an untrained residual branch gives nothing but zeros.
+EPS = 2**-12
+# Smallest scale of a weight. XNNPACK's configuration has 2**-12, which is coarser than int8
+# for channels whose weights all lie below 0.03; equalization makes many such channels.
+WEIGHT_EPS = 2**-24
+
+
+def given_or_chosen(model: GraphModule, images: Tensor, options: Options) -> Encodings:
+    """Return the encodings that the options hold; else calibrate with the observer they name.
+
+    Args:
+        model: the canonical graph.
+        images: the calibration batch [N, 3, H, W].
+        options: of the method.
+    """
+    if options.encodings is not None:
+        return options.encodings
+    from kit.quantize._simulate import Simulation
+
+    simulation = Simulation(model, options.granularity, options.observer)
+    simulation.calibrate(images, options.output_margin)
+    return Encodings(
+        activations=activation_encodings(model, simulation),
+        weights=weight_encodings(model, options.granularity, options.keep_float),
+    )
+
+
+def check_names(model: GraphModule, encodings: Encodings) -> Encodings:
+    """Return encodings from a file, whose names were looked up.
+
+    Raises:
+        RecipeError: one is for a tensor that the graph does not have.
+    """
+    nodes = [node_name(node) for node in model.graph.nodes if node.op != "output"]
+    weights = [f"{name}.weight" for name in layer_names(model)]
+    for known, found in ((nodes, encodings.activations), (weights, encodings.weights)):
+        for one in found:
+            if one.name not in known:
+                near = UnknownName.among("tensor", one.name, known)
+                raise RecipeError(f"the model has no tensor {one.name!r} to encode", near.hint)
+    return encodings
+
+
+def activation_encodings(model: GraphModule, simulation: Simulation) -> tuple[Encoding, ...]:
+    """Return the encodings of a canonical graph's tensors, as its calibrated simulation has them.
+
+    What only moves or averages values has none: it has that of its input.
+    """
+    owners = (node_name(node) for node in model.graph.nodes if owns_encoding(node))
+    ranges = {name: simulation.activations[name] for name in owners}
+    return tuple(encoding_of_range(name, fake.low, fake.high) for name, fake in ranges.items())
+
+
+def weight_encodings(
+    model: GraphModule, granularity: str, kept: Collection[str] = ()
+) -> tuple[Encoding, ...]:
+    """Return the symmetric encodings of the convolutions' and linear layers' weights."""
+    return tuple(
+        encoding_of_weight(f"{name}.weight", _weight(model, name), granularity)
+        for name in layer_names(model)
+        if name not in kept
+    )
+
+
+def _weight(model: GraphModule, layer: str) -> Any:
+    return model.get_submodule(layer).weight
+
+
+def encoding_of_range(name: str, low: float, high: float) -> Encoding:
+    """Return the encoding of a range, in float32, as the packages' observers compute it."""
+    import numpy as np
+
+    bottom, top = min(np.float32(low), np.float32(0)), max(np.float32(high), np.float32(0))
+    scale = max((top - bottom) / np.float32(LEVELS), np.float32(EPS))
+    offset = int(np.clip(np.rint(bottom / scale), -LEVELS, 0))
+    return Encoding(name=name, scales=(float(scale),), offsets=(offset,))
+
+
+def encoding_of_weight(name: str, weight: Tensor, granularity: str) -> Encoding:
+    """Return the symmetric encoding of a weight [out, ...] over 127 steps each way."""
+    from kit.quantize._simulate import STEPS
+
+    flat = weight.detach().flatten(1) if granularity == "per-channel" else weight.reshape(1, -1)
+    scales = (flat.abs().amax(1) / float(STEPS)).clamp_min(WEIGHT_EPS).tolist()
+    return Encoding(
+        name=name, scales=tuple(scales), offsets=(MIDDLE,) * len(scales), symmetric=True
+    )

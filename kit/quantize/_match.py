@@ -1,0 +1,170 @@
+"""Which node of the canonical graph each node of a flow's own graph came from.
+
+`torch.export` carries the names along in each node's meta; `prepare_fx` traces anew and drops
+them, so that both graphs are walked from their outputs. Either way structure decides.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kit.errors import BuildError
+from kit.quantize._graph import node_name
+from kit.quantize._names import Names, operator_name
+from kit.quantize._place import is_observer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.fx import GraphModule, Node
+
+TENSOR = "tensor"  # key in a node's meta["custom"], which torch hands on: a canonical name
+_MOVING = {
+    *("alias", "clone", "contiguous", "expand", "flatten", "pad", "permute", "repeat", "reshape"),
+    *("slice", "squeeze", "to", "transpose", "unsqueeze", "view"),
+}
+
+
+def export(model: GraphModule, example: Tensor) -> GraphModule:
+    """Return the exported graph whose nodes carry the names of the canonical ones.
+
+    Args:
+        model: the canonical graph.
+        example: [1, 3, H, W].
+    """
+    import torch
+
+    for node in model.graph.nodes:
+        node.meta["custom"] = {TENSOR: node_name(node)}
+    try:
+        program: GraphModule = torch.export.export(model, (example,)).module()
+    finally:
+        for node in model.graph.nodes:
+            del node.meta["custom"]
+    inputs = (_placeholders(graph) for graph in (program, model))
+    for node, canonical in zip(*inputs, strict=True):  # these are made anew
+        node.meta["custom"] = {TENSOR: node_name(canonical)}
+    return program
+
+
+def _placeholders(graph: GraphModule) -> list[Node]:
+    return [node for node in graph.graph.nodes if node.op == "placeholder"]
+
+
+class Exported:
+    """The encodings of an exported graph's tensors.
+
+    One operator of the canonical graph may become several; the last one makes its tensor.
+    """
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._nodes = {node_name(node): node for node in names.model.graph.nodes}
+
+    def names_of(self, node: Node) -> frozenset[str]:
+        """Return the names of the encodings that hold a node's tensor; none if there are none."""
+        if self._is_within(node):
+            moves = operator_name(node) in _MOVING
+            return self.names_of(node.all_input_nodes[0]) if moves else frozenset()
+        canonical = self._canonical(node)
+        return frozenset() if canonical is None else self._names.of(canonical)
+
+    def is_inside(self, node: Node) -> bool:
+        """Whether a node makes, or takes, a tensor that only one canonical operator knows."""
+        return any(
+            self._is_within(one) and not self.names_of(one) for one in (node, *_sources(node))
+        )
+
+    def forget(self, graph: GraphModule) -> None:
+        """Take the names off a graph again: exporters write what they find in a node's meta."""
+        for node in graph.graph.nodes:
+            node.meta.pop("custom", None)
+
+    def _is_within(self, node: Node) -> bool:
+        name = _name(node)
+        return name is not None and any(_name(user) == name for user in _users(node))
+
+    def _canonical(self, node: Node) -> Node | None:
+        name = _name(node)
+        found = self._nodes.get(name) if name is not None else None
+        if found is None or operator_name(node) != "getitem" or operator_name(found) == "getitem":
+            return found
+        # The parts of a tuple carry the name of what makes the tuple.
+        parts = (user for user in found.users if user.args[1:] == node.args[1:])
+        return next(parts, found)
+
+
+def _name(node: Node) -> str | None:
+    name: str | None = (node.meta.get("custom") or {}).get(TENSOR)
+    return name
+
+
+def _users(node: Node) -> list[Node]:
+    """Return the nodes that use a node's tensor, observers left out."""
+    found = []
+    for user in node.users:
+        observes = user.op == "call_module" and is_observer(user.graph.owning_module, user)
+        found += _users(user) if observes else [user]
+    return [n for n in found if operator_name(n) not in ("getitem", "_assert_tensor_metadata")]
+
+
+def _sources(node: Node) -> list[Node]:
+    return [source for source in node.all_input_nodes if source.op != "get_attr"]
+
+
+def match_nodes(prepared: GraphModule, model: GraphModule) -> dict[Node, Node]:
+    """Return the canonical node of every node of torch.ao's prepared graph.
+
+    Args:
+        prepared: the graph with observers; convolution and ReLU are one module in it.
+        model: the canonical graph.
+
+    Raises:
+        BuildError: the graphs differ.
+    """
+    found: dict[Node, Node] = {}
+    last = prepared.graph.output_node().args[0], model.graph.output_node().args[0]
+    waiting = list(zip(_nodes(last[0]), _nodes(last[1]), strict=True))
+    while waiting:
+        node, canonical = waiting.pop()
+        while is_observer(prepared, node):
+            node = node.args[0]
+        if node in found:
+            continue
+        found[node] = canonical
+        source = _first_of(prepared, node, canonical)
+        same = node.op == source.op and (
+            node.op != "call_module" or str(node.target) == str(source.target)
+        )
+        inputs = _nodes((node.args, node.kwargs)), _nodes((source.args, source.kwargs))
+        if not same or len(inputs[0]) != len(inputs[1]):
+            raise BuildError(
+                f"torch.ao's graph has {node.name} where the model has {node_name(canonical)}",
+                "leave out the formats lite and torchscript",
+            )
+        waiting += zip(*inputs, strict=True)
+    return found
+
+
+def _first_of(prepared: GraphModule, node: Node, canonical: Node) -> Node:
+    """Return the canonical layer, where a node is that layer fused with the clip after it."""
+    from torch.ao.nn.intrinsic.modules.fused import _FusedModule
+
+    if node.op != "call_module":
+        return canonical
+    fused = isinstance(prepared.get_submodule(str(node.target)), _FusedModule)
+    source: Any = canonical.args[0] if fused else canonical
+    return source
+
+
+def _nodes(value: Any) -> list[Any]:
+    """Return the nodes in the arguments of a node, in order, one that is there twice twice."""
+    from torch import fx
+
+    found: list[Any] = []
+
+    def note(node: Node) -> Node:
+        found.append(node)
+        return node
+
+    fx.node.map_arg(value, note)
+    return found

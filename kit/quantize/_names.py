@@ -1,0 +1,144 @@
+"""Which encoding a tensor of the canonical graph has, by the names of its nodes.
+
+The canonical graph is the folded float model. Encodings are named after its nodes (see
+`kit.quantize._graph.node_name`); each flow finds for the nodes of its own graph the canonical
+node that they came from, by structure and never by values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Any
+
+from kit.encodings import Encodings
+from kit.errors import BuildError
+from kit.quantize._graph import is_clip, is_quantized_later, node_name, only_moves
+
+if TYPE_CHECKING:
+    from torch.fx import GraphModule, Node
+
+# What selects, averages or pads values: formats give the result the range of what goes in.
+# Of modules these are the classes, of functions and methods the names.
+_SHARING = {
+    *("AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool2d", "MaxPool2d", "Upsample", "ZeroPad2d"),
+    *("adaptive_avg_pool2d", "adaptive_max_pool2d", "avg_pool2d", "boolean_dispatch", "max_pool2d"),
+    *("max_pool2d_with_indices", "cat", "chunk", "concat", "expand", "interpolate", "mean", "pad"),
+    *("repeat", "select", "slice", "split", "stack", "unbind"),
+}
+_SPLITTING = {"chunk", "split", "unbind"}
+_RECTIFIERS = {"relu", "relu_", "relu6", "hardtanh", "hardtanh_"}
+
+
+class Names:
+    """The encodings of each tensor of a canonical graph.
+
+    Attributes:
+        model: the canonical graph.
+    """
+
+    def __init__(self, model: GraphModule, encodings: Encodings) -> None:
+        """Take the encodings of a graph.
+
+        Raises:
+            BuildError: one is for a tensor that the graph does not have.
+        """
+        self.model = model
+        self._found: dict[Node, frozenset[str]] = {}
+        self._known = {one.name for one in encodings.activations}
+        nodes = {node_name(node) for node in model.graph.nodes}
+        if strange := sorted(self._known - nodes):
+            raise no_place(strange[0], "the graph has no such tensor")
+
+    def of(self, node: Node) -> frozenset[str]:
+        """Return the names of the encodings that together hold a node's tensor; none if unknown.
+
+        What only moves or averages values has that of its input. What only feeds a clip has
+        that of the clip: beyond it the levels saturate, which clips alike.
+        """
+        if node not in self._found:
+            self._found[node] = self._look_up(node)
+        return self._found[node]
+
+    def _look_up(self, node: Node) -> frozenset[str]:
+        name = node_name(node)
+        if name in self._known:
+            return frozenset({name})
+        users = list(node.users)
+        if len(users) == 1 and is_clip(users[0]):
+            return self.of(users[0])
+        if shares_range(node):
+            return frozenset().union(*(self.of(source) for source in node.all_input_nodes))
+        return frozenset()
+
+    def check_placed(self, placed: Collection[str], kept: Collection[str]) -> None:
+        """Raise where the input or output of an int8 layer has an encoding that was not placed.
+
+        Args:
+            placed: names of the encodings that observers have.
+            kept: names of the layers that stay float.
+
+        Raises:
+            BuildError: names the first tensor.
+        """
+        for names in self._needed(kept):
+            if names and names.isdisjoint(placed):
+                raise no_place(min(names), "the format does not quantize this tensor")
+
+    def _needed(self, kept: Collection[str]) -> Iterator[frozenset[str]]:
+        from torch import nn
+
+        modules = dict(self.model.named_modules())
+        for node in self.model.graph.nodes:
+            layer = modules.get(node.target) if node.op == "call_module" else None
+            if not isinstance(layer, nn.Conv2d | nn.Linear) or node.target in kept:
+                continue
+            yield self.of(node.args[0])
+            users = list(node.users)
+            fused = len(users) == 1 and operator_name(users[0]) in _RECTIFIERS
+            yield self.of(node) | (self.of(users[0]) if fused else frozenset())
+
+
+def no_place(name: str, why: str) -> BuildError:
+    """Return the error for an encoding that a flow cannot place."""
+    return BuildError(
+        f"the encoding of {name} finds no place: {why}",
+        "encodings are named after the nodes of the folded model, as in a bundle's encodings.json",
+    )
+
+
+def owns_encoding(node: Node) -> bool:
+    """Whether a tensor has an encoding of its own, rather than that of its input."""
+    if not is_quantized_later(node):
+        return False
+    return is_output(node) or not shares_range(node)
+
+
+def is_output(node: Node) -> bool:
+    """Whether a node's values are those of the model's output."""
+    last = node.graph.output_node().all_input_nodes[0]
+    while last is not node and only_moves(last) and last.all_input_nodes:
+        last = last.all_input_nodes[0]
+    return last is node
+
+
+def shares_range(node: Node) -> bool:
+    """Whether a node gives values of its input's range: moved, selected or averaged ones."""
+    if only_moves(node):
+        return True
+    name = operator_name(node)
+    if name == "getitem":
+        source: Any = node.args[0]
+        return operator_name(source) in _SPLITTING or is_quantized_later(source)
+    if any(source.op == "get_attr" for source in node.all_input_nodes):
+        return False
+    fills = name == "pad" and bool(node.kwargs.get("value") or node.args[3:])
+    return name in _SHARING and not fills
+
+
+def operator_name(node: Node) -> str:
+    """Return the class of a called module, or the name of a function, operator or method."""
+    if node.op == "call_module":
+        return type(node.graph.owning_module.get_submodule(str(node.target))).__name__
+    target: Any = node.target
+    packet = getattr(target, "overloadpacket", target)
+    return target if isinstance(target, str) else str(getattr(packet, "__name__", ""))

@@ -1,0 +1,179 @@
+"""Placing encodings in a prepared graph, the same for torch.ao and PT2E.
+
+A quantizer decides where observers stand. Here each is replaced by one that gives the encoding
+of its tensor, so that no picture has to be shown. Observers of weights and other constants see
+their tensor itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from kit.encodings import Encoding, Encodings
+from kit.errors import BuildError
+from kit.quantize._choose import encoding_of_range
+from kit.quantize._names import Names, no_place
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.fx import GraphModule, Node
+
+# Gives for a node of a flow's graph the names of the encodings that hold its tensor.
+Finder = Callable[["Node"], frozenset[str]]
+
+
+class Placing:
+    """The encodings of one build, placed in one flow's graph.
+
+    Attributes:
+        names: of the canonical graph's tensors.
+    """
+
+    def __init__(
+        self, model: GraphModule, encodings: Encodings, kept: tuple[str, ...], package: ModuleType
+    ) -> None:
+        """Begin.
+
+        Args:
+            model: the canonical graph.
+            encodings: of its tensors.
+            kept: names of the layers that stay float.
+            package: has `FixedQParamsObserver`, of torch.ao or torchao.
+
+        Raises:
+            BuildError: an encoding is for a tensor that the graph does not have.
+        """
+        self.names = Names(model, encodings)
+        self._kept = kept
+        self._package = package
+        self._encodings = {one.name: one for one in encodings.activations}
+        self._weights = {one.name: one for one in encodings.weights}
+
+    def place(self, prepared: GraphModule, finder: Finder, example: Tensor) -> str:
+        """Give every observer of an activation its encoding; return in words what was done.
+
+        Args:
+            prepared: a quantizer's graph with observers.
+            finder: see `Finder`.
+            example: [1, 3, H, W], shown to the observers of constants.
+
+        Raises:
+            BuildError: a tensor that the quantizer quantizes has no encoding, or the encoding of
+                an int8 layer's input or output finds no place.
+        """
+        placed: set[str] = set()
+        for observer, nodes in _observed(prepared):
+            constants = [node for node in nodes if node.op == "get_attr"]
+            if len(constants) == len(nodes):
+                continue
+            names: frozenset[str] = frozenset()
+            for node in nodes:
+                found = finder(node)
+                if not found and node.op != "get_attr":
+                    raise _no_encoding(node)
+                names |= found
+            ends = [self._encodings[name].ends for name in sorted(names)]
+            ends += [_ends(prepared, constant) for constant in constants]
+            encoding = self._encodings[min(names)] if len(ends) == 1 else _joined(ends)
+            _replace(prepared, observer, self._fixed(encoding, observer))
+            placed |= names
+        self.names.check_placed(placed, self._kept)
+        prepared(example)
+        return _words(self._encodings, placed)
+
+    def weight(self, name: str, channels: int | None) -> Encoding | None:
+        """Return the encoding of a layer's weight; None where it follows from the weight.
+
+        Args:
+            name: of the weight.
+            channels: outputs of the layer if each has a scale; None for one scale.
+
+        Raises:
+            BuildError: it has another number of scales.
+        """
+        found = self._weights.get(name)
+        if found is not None and len(found.scales) != (channels or 1):
+            raise no_place(
+                name, f"it has {len(found.scales)} scales, and the weight needs {channels or 1}"
+            )
+        return found
+
+    def _fixed(self, encoding: Encoding, observer: Any) -> Any:
+        zero = observer.quant_min - encoding.offsets[0]
+        return self._package.FixedQParamsObserver(
+            scale=encoding.scales[0],
+            zero_point=zero,
+            dtype=observer.dtype,
+            qscheme=observer.qscheme,
+            quant_min=observer.quant_min,
+            quant_max=observer.quant_max,
+        )
+
+
+def fix_scales(observer: Any, encoding: Encoding) -> Any:
+    """Return a weight's observer, which from now on gives these scales, whatever it sees."""
+    import torch
+
+    scales = torch.tensor(encoding.scales, dtype=torch.float32)
+    zeros = torch.zeros(len(encoding.scales), dtype=torch.int64)
+    observer.calculate_qparams = lambda: (scales, zeros)
+    return observer
+
+
+def is_observer(graph: GraphModule, node: Node) -> bool:
+    """Whether a node calls an observer of a quantizer's."""
+    if node.op != "call_module":
+        return False
+    return hasattr(graph.get_submodule(str(node.target)), "calculate_qparams")
+
+
+def _observed(prepared: GraphModule) -> list[tuple[Any, list[Node]]]:
+    """Return every observer with the nodes whose tensors it sees; some see several."""
+    found: dict[int, tuple[Any, list[Node]]] = {}
+    for node in prepared.graph.nodes:
+        if not is_observer(prepared, node):
+            continue
+        observer = prepared.get_submodule(str(node.target))
+        source = node.args[0]
+        while is_observer(prepared, source):
+            source = source.args[0]
+        found.setdefault(id(observer), (observer, []))[1].append(source)
+    return list(found.values())
+
+
+def _ends(graph: GraphModule, constant: Node) -> tuple[float, float]:
+    owner, _, name = str(constant.target).rpartition(".")
+    low, high = getattr(graph.get_submodule(owner), name).detach().aminmax()
+    return float(low), float(high)
+
+
+def _joined(ends: list[tuple[float, float]]) -> Encoding:
+    """Return the encoding of tensors that have one in common, which holds all their values."""
+    low, high = (min(low for low, _ in ends), max(high for _, high in ends))
+    return encoding_of_range("", low, high)
+
+
+def _no_encoding(node: Node) -> BuildError:
+    name = node.meta.get("custom", {}).get("tensor") or node.name
+    return BuildError(
+        f"{name} is quantized and has no encoding",
+        "give it one, or leave encodings out: then all are chosen",
+    )
+
+
+def _replace(prepared: GraphModule, old: Any, new: Any) -> None:
+    """Replace an observer under all its names: operators that only move values share one."""
+    for name, module in list(prepared.named_modules(remove_duplicate=False)):
+        if module is old:
+            prepared.set_submodule(name, new)
+
+
+def _words(known: dict[str, Encoding], placed: set[str]) -> str:
+    """Return how many encodings were placed, and which tensors stay float between operators."""
+    rest = [name for name in known if name not in placed]
+    if not rest:
+        return f"{len(placed)} placed"
+    shown = ", ".join(rest[:10]) + (", …" if len(rest) > 10 else "")
+    return f"{len(placed)} placed; not quantized by this format: {shown}"

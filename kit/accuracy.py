@@ -93,6 +93,7 @@ def measure(
         created=datetime.now(UTC),
         identity=identity,
         bundle=describe(bundle),
+        task=task.name,
         pictures=chosen.source,
         pictures_sha256=chosen.sha256,
         left_out=chosen.left_out,

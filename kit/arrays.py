@@ -1,4 +1,4 @@
-"""Reading arrays of ``.npy`` files that come from outside.
+"""Reading arrays of ``.npy`` files and ``.npz`` archives that come from outside.
 
 The header says how many numbers follow. Here it is checked against what is wanted and against
 the size of the file before anything is allocated, and nothing is ever unpickled.
@@ -7,17 +7,23 @@ https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 
 from __future__ import annotations
 
+import io
 import math
 import os
-from io import BufferedReader
+import struct
+import zipfile
+import zlib
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from kit import files
-from kit.signature import AnyArray, TensorSpec
+from kit.signature import MAX_TENSORS, AnyArray, TensorSpec
+
+MAX_BYTES = 2**30  # of one array in an archive
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def read(path: Path, spec: TensorSpec, rows: int) -> AnyArray:
@@ -38,16 +44,61 @@ def read(path: Path, spec: TensorSpec, rows: int) -> AnyArray:
             raise ValueError(f"its numbers are {dtype}, not {spec.dtype}"[:100])
         if found[1:] != spec.sample_shape or not found:
             raise ValueError(f"its shape is {_shown(found)}")
-        size = dtype.itemsize * math.prod(found)
-        rest = os.fstat(file.fileno()).st_size - file.tell()
-        if size != rest:
-            raise ValueError(f"its shape {_shown(found)} takes {size} bytes, and {rest} follow")
+        _check_size(found, dtype, os.fstat(file.fileno()).st_size - file.tell())
         wanted = (min(rows, found[0]), *spec.sample_shape)
         content = file.read(dtype.itemsize * math.prod(wanted))
     return np.frombuffer(content, dtype).reshape(wanted).astype(spec.dtype)
 
 
-def _read_header(file: BufferedReader) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def read_archive(content: bytes) -> dict[str, AnyArray]:
+    """Return the arrays of an ``.npz`` file by name.
+
+    Args:
+        content: of the file.
+
+    Raises:
+        ValueError: it is not such a file, or is unsafe to read. The message is one line.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            infos = archive.infolist()
+            if not 1 <= len(infos) <= MAX_TENSORS:
+                raise ValueError(f"it holds {len(infos)} arrays, not 1 to {MAX_TENSORS}")
+            return {info.filename.removesuffix(".npy"): _member(archive, info) for info in infos}
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, struct.error) as exc:
+        raise ValueError(f"it is not an .npz file: {str(exc).splitlines()[0][:200]}") from exc
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> AnyArray:
+    name = info.filename[:80]
+    if info.flag_bits & 0x1 or info.compress_type not in _METHODS:
+        raise ValueError(f"{name} is encrypted or compressed in another way than numpy does")
+    if info.file_size > MAX_BYTES:
+        raise ValueError(f"{name} is larger than {MAX_BYTES >> 20} MB")
+    with archive.open(info) as member:
+        content = member.read(MAX_BYTES + 1)
+    try:
+        return _parse(content)
+    except ValueError as exc:
+        raise ValueError(f"{name}: {exc}") from exc
+
+
+def _parse(content: bytes) -> AnyArray:
+    file = io.BytesIO(content)
+    shape, dtype = _read_header(file)
+    _check_size(shape, dtype, len(content) - file.tell())
+    if dtype.hasobject or dtype.kind not in "biuf":
+        raise ValueError(f"its values are {dtype}, not numbers"[:100])
+    return np.frombuffer(file.read(), dtype).reshape(shape)
+
+
+def _check_size(shape: tuple[int, ...], dtype: np.dtype[Any], rest: int) -> None:
+    size = dtype.itemsize * math.prod(shape)
+    if size != rest:
+        raise ValueError(f"its shape {_shown(shape)} takes {size} bytes, and {rest} follow")
+
+
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     try:
         version = np.lib.format.read_magic(file)
         if version != (1, 0):  # later ones are for headers of more than 64 KB

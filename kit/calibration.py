@@ -37,12 +37,16 @@ class ModelInputs:
         classes: number of its classes; 0 where the task has none.
         preprocessing: of pictures; None where samples are no pictures.
         labels: names of the classes in output order, or None.
+        outputs: their names; empty to number them.
+        at_once: several inferences can be one call, whose first dimension is the batch.
     """
 
     specs: tuple[TensorSpec, ...]
     classes: int = 0
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] | None = None
+    outputs: tuple[str, ...] = ()
+    at_once: bool = True
 
 
 class CalibrationSet(Protocol):

@@ -6,7 +6,8 @@
     ├── InputError               3   something the user gave us is broken
     │   ├── RecipeError          3   a recipe file or a combination of its fields
     │   ├── WeightsError         3   weights missing, corrupt, unsafe or of another architecture
-    │   ├── PictureError         3   a picture, folder, zip or CSV of pictures
+    │   ├── SampleError          3   a sample of a task, or a folder of samples
+    │   │   └── PictureError     3   a picture, folder, zip or CSV of pictures
     │   └── ResultError          3   a result file that cannot be read
     ├── BundleError              4   a bundle is incomplete, altered or of a newer schema
     ├── BuildError               5   a model cannot be quantized or lowered
@@ -97,7 +98,11 @@ class WeightsError(InputError):
     """Weights that are missing, corrupt, unsafe or of another architecture."""
 
 
-class PictureError(InputError):
+class SampleError(InputError):
+    """A sample of a task, or a folder of samples, that cannot be used."""
+
+
+class PictureError(SampleError):
     """A picture, or a folder, zip or CSV of pictures, that cannot be used."""
 
 

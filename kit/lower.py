@@ -35,8 +35,10 @@ from kit.recipe import Recipe
 from kit.signature import Samples, TensorSpec
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
     from torch.fx import GraphModule
+
+    from kit.quantize.examples import Examples
 
 FLOAT_STATE = "float.pt"  # state dict of the folded (and corrected) float model
 CALIBRATION = "calibration.arrays"  # see `kit.signature.save`
@@ -54,6 +56,7 @@ class Job(BaseModel):
         classes: of the model.
         inputs: of the model.
         outputs: of the model.
+        at_once: see `kit.calibration.ModelInputs`.
         shared: folder with the float state, the calibration batch and the golden input;
             the model file is written there as well.
         output_margin: see `kit.quantize._contract.Options`.
@@ -69,6 +72,7 @@ class Job(BaseModel):
     classes: int
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    at_once: bool
     shared: Path
     output_margin: float
     keep_float: tuple[str, ...] = ()
@@ -91,22 +95,24 @@ def lower(job: Job) -> Lowered:
     """
     import torch
 
+    from kit.quantize.examples import from_samples
+
     torch.set_num_threads(job.threads)
     format_ = formats.get_format(job.format)
     method = family.load("quantize", job.recipe.quantize)
     golden = signature.load(job.inputs, job.shared / GOLDEN)
-    example = tuple(torch.from_numpy(value.copy()) for value in golden[0])
-    model = _float_model(job, example)
-    images = torch.from_numpy(signature.load(job.inputs, job.shared / CALIBRATION).arrays[0])
+    natural = from_samples(golden, job.at_once)
+    model = _float_model(job, natural)
+    examples = from_samples(signature.load(job.inputs, job.shared / CALIBRATION), job.at_once)
     file = job.shared / format_.file_name
-    with _errors(job, "quantized", example):
-        quantized = method.quantize(model, format_.flow, images, _options(job))
+    with _errors(job, "quantized", natural):
+        quantized = method.quantize(model, format_.flow, examples, _options(job))
         torch.backends.quantized.engine = "qnnpack"
         names = [spec.name for spec in job.outputs]
         graph = run_network(quantized.graph, golden, names)
-    with _errors(job, "lowered", example):
-        format_.export(quantized.graph, example, file)
-    with _errors(job, "run", example):
+    with _errors(job, "lowered", natural):
+        format_.export(quantized.graph, natural.first(), file)
+    with _errors(job, "run", natural):
         runtime = _run_file(format_, file, job, golden)
     signature.save(graph, job.shared / GRAPH.format(format=job.format))
     signature.save(runtime, job.shared / RUNTIME.format(format=job.format))
@@ -163,7 +169,7 @@ def _computed_in_float(quantized: Quantized, description: Description) -> dict[s
 
 
 @contextmanager
-def _errors(job: Job, done: str, example: tuple[Tensor, ...]) -> Iterator[None]:
+def _errors(job: Job, done: str, examples: Examples) -> Iterator[None]:
     """Name the format, and the operator where the error tells it.
 
     Raises:
@@ -176,7 +182,7 @@ def _errors(job: Job, done: str, example: tuple[Tensor, ...]) -> Iterator[None]:
     except (OSError, InputError, UsageError, VerificationFailed, MissingTool):
         raise
     except Exception as exc:  # exporters and runtimes raise whatever they like
-        found = where(_own_model(job), example[0], _words(exc))
+        found = where(_own_model(job), examples, _words(exc))
         said = (message(exc) or type(exc).__name__).splitlines()[0][:300]
         what = f"{found} of {job.recipe.model}" if found else job.recipe.model
         raise BuildError(
@@ -194,13 +200,13 @@ def _own_model(job: Job) -> nn.Module:
     return models.get(job.recipe.model).build(job.recipe.width, job.classes)
 
 
-def _float_model(job: Job, example: tuple[Tensor, ...]) -> GraphModule:
+def _float_model(job: Job, examples: Examples) -> GraphModule:
     """Rebuild the float model: its structure from the recipe, its numbers from the parent."""
     import torch
 
     from kit.quantize._graph import fold
 
-    model = fold(_own_model(job), example[0])
+    model = fold(_own_model(job), examples)
     model.load_state_dict(torch.load(job.shared / FLOAT_STATE, weights_only=True))
     return model
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,27 @@ def cosine(reference: AnyArray, other: AnyArray) -> float:
     equal = (left == right).all(axis=1)
     cosines = (left * right).sum(axis=1) / np.maximum(lengths, _TINY)
     return float(np.where(equal, 1.0, cosines).clip(-1.0, 1.0).mean())
+
+
+class Compared(Protocol):
+    """A comparison, as manifests and results have it."""
+
+    @property
+    def against(self) -> str:
+        """Return what answers were compared with."""
+
+    @property
+    def sqnr_db(self) -> float | None:
+        """Return the SQNR in dB; None if they are equal."""
+
+
+_C = TypeVar("_C", bound=Compared)
+
+
+def find_worst(comparisons: Iterable[_C], against: str) -> _C | None:
+    """Return the comparison with one side whose SQNR is the lowest, of all outputs."""
+    found = [one for one in comparisons if one.against == against]
+    return min(found, key=lambda one: np.inf if one.sqnr_db is None else one.sqnr_db, default=None)
 
 
 def compare_logits(

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kit.quantize.examples import as_examples, join_outputs
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -17,10 +19,11 @@ if TYPE_CHECKING:
     from torch.fx import Node
 
     from kit.quantize._simulate import Simulation
+    from kit.quantize.examples import Call, Examples, ExamplesLike
 
     Array = NDArray[np.float32]
 
-PIXELS = 4 * 224 * 224  # whose tensors are kept at once: 0.2 GB for MobileNetV2
+VALUES = 3 * 4 * 224 * 224  # of inputs whose tensors are kept at once: 0.2 GB for MobileNetV2
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,12 @@ class Setting:
 
 
 class Replay:
-    """A calibrated simulation and the pictures [N, 3, H, W] to run it on."""
+    """A calibrated simulation and the examples to run it on."""
 
-    def __init__(self, simulation: Simulation, images: Tensor) -> None:
+    def __init__(self, simulation: Simulation, given: ExamplesLike) -> None:
         """Make the simulation's graph free of operations that overwrite their input."""
         self._simulation = simulation
-        self._parts = images.split(max(1, PIXELS // (images.shape[2] * images.shape[3])))
+        self._parts = split_calls(as_examples(given))
         simulation.keep_inputs()
         self._nodes: list[Node] = list(simulation.graph.graph.nodes)
         names = {id(fake): name for name, fake in simulation.activations.items()}
@@ -78,32 +81,30 @@ class Replay:
                 for name, node in zip(self._activation, self._nodes, strict=True):
                     if name is not None:
                         see(name, values[node.all_input_nodes[0]])
-                found[0].append(values[self._nodes[-1]].numpy())
+                found[0].append(join_outputs(values[self._nodes[-1]]).numpy())
                 for index, setting in enumerate(others):
                     found[index + 1].append(self._again(base, setting, part, values))
                     step()
         whole = [np.concatenate(rows) for rows in found]
         return whole[0], whole[1:]
 
-    def _record(self, setting: Setting, part: Tensor) -> dict[Node, Any]:
+    def _record(self, setting: Setting, part: Call) -> dict[Node, Any]:
         from torch import fx
 
         arrange(self._simulation, setting)
         interpreter = fx.Interpreter(self._simulation.graph, garbage_collect_values=False)
-        interpreter.run(part)
+        interpreter.run(*part)
         values: dict[Node, Any] = interpreter.env
         return values
 
-    def _again(
-        self, base: Setting, setting: Setting, part: Tensor, values: dict[Node, Any]
-    ) -> Array:
+    def _again(self, base: Setting, setting: Setting, part: Call, values: dict[Node, Any]) -> Array:
         from torch import fx
 
         first = self._first(base, setting)
         known = {node: values[node] for node in self._nodes[:first]}
         arrange(self._simulation, setting)
         interpreter = fx.Interpreter(self._simulation.graph)
-        logits: Array = interpreter.run(part, initial_env=known).numpy()
+        logits: Array = join_outputs(interpreter.run(*part, initial_env=known)).numpy()
         return logits
 
     def _first(self, base: Setting, other: Setting) -> int:
@@ -114,6 +115,11 @@ class Replay:
             if name in activations or (node.op == "call_module" and node.target in weights):
                 return position
         return len(self._nodes) - 1
+
+
+def split_calls(examples: Examples) -> list[Call]:
+    """Return the calls whose tensors fit into memory at once."""
+    return examples.split(max(1, VALUES // examples.elements))
 
 
 def arrange(simulation: Simulation, setting: Setting) -> None:

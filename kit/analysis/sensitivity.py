@@ -249,10 +249,10 @@ class _Counter:
     """Turns runs of a few pictures at a time into the share that is done."""
 
     def __init__(self, step: Step, case: Case, settings: int) -> None:
-        from kit.analysis._replay import PIXELS
+        from kit.analysis._replay import split_calls
+        from kit.quantize.examples import as_examples
 
-        each = max(1, PIXELS // (case.pictures.shape[2] * case.pictures.shape[3]))
-        self._all = settings * -(-len(case.pictures) // each)
+        self._all = settings * len(split_calls(as_examples(case.pictures)))
         self._step = step
         self._done = 0
 

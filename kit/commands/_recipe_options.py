@@ -26,6 +26,11 @@ def _together(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:
 
 MODEL: Callable[[_F], _F] = _together(
     click.option(
+        "--task",
+        metavar="image-classification|tensors",
+        help="What the model is for. Default: image-classification.",
+    ),
+    click.option(
         "--weights",
         metavar="imagenet|random|FILE",
         help="Default: imagenet; for FILE.py:FACTORY what it comes with.",
@@ -79,7 +84,8 @@ CALIBRATION: Callable[[_F], _F] = _together(
     click.option(
         "--calibrate",
         metavar="DIR_OR_ZIP",
-        help="Pictures that set the activation ranges. Default: crops of sample photos.",
+        help="Pictures that set the activation ranges, or .npz samples of the task tensors. "
+        "Default: crops of sample photos.",
     ),
     click.option("--calibration-images", type=int, help="How many of them. Default: 32."),
 )

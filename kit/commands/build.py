@@ -14,7 +14,10 @@ from kit.commands._numbers import Finite
 from kit.errors import PARTIAL, RecipeError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from kit.bundle import Bundle
+    from kit.manifest import Artifact
     from kit.pipeline import Gate
     from kit.recipe import Recipe
 
@@ -174,26 +177,18 @@ def _show(found: Bundle) -> None:
     for heading in ("MB", "vs its graph", "vs float", "SQNR dB", "delegated"):
         table.add_column(heading, justify="right")
     for artifact in manifest.artifacts:
-        graph, reference = artifact.parity
-        exact = "equal" if graph.max_abs == 0 else f"{graph.agreement:.0%}, {graph.max_abs:.2g}"
-        sqnr = "equal" if reference.sqnr_db is None else f"{reference.sqnr_db:.1f}"
         size = manifest.files[artifact.file].size / 1e6
-        table.add_row(
-            artifact.format,
-            f"{size:.2f}",
-            exact,
-            f"{reference.agreement:.0%}",
-            sqnr,
-            _delegated(artifact.delegates, artifact.not_delegated),
-        )
+        delegated = _delegated(artifact.delegates, artifact.not_delegated)
+        table.add_row(artifact.format, f"{size:.2f}", *_compared(artifact), delegated)
     for failure in manifest.failed:
         table.add_row(failure.format, "failed", *["-"] * 4)
     terminal.print_table(table)
     notes = terminal.console(err=True)
     notes.print(f"weights: {manifest.weights.source}")
+    golden = f"on {manifest.golden.images} golden inputs"
+    what = f"same first answer {golden}, and the " if manifest.preprocessing else ""
     notes.print(
-        f"vs its graph: same first answer on {manifest.golden.images} golden crops, and the "
-        "largest difference of a logit",
+        f"vs its graph: {what}largest difference of a value" + ("" if what else f" {golden}")
     )
     for artifact in manifest.artifacts:
         if artifact.computed_in_float:
@@ -208,6 +203,21 @@ def _show(found: Bundle) -> None:
         notes.print(f"hint: {failure.hint}")
     for warning in manifest.warnings:
         notes.print(f"warning: {warning}", style="yellow")
+
+
+def _compared(artifact: Artifact) -> Iterator[str]:
+    """Yield the cells of a file against its graph and the float model, each output's worst."""
+    from kit.verify import find_worst
+
+    graph = find_worst(artifact.parity, "quantized graph")
+    reference = find_worst(artifact.parity, "float reference")
+    if graph is None or reference is None:
+        yield from "-" * 3
+        return
+    share = "" if graph.agreement is None else f"{graph.agreement:.0%}, "
+    yield "equal" if graph.max_abs == 0 else f"{share}{graph.max_abs:.2g}"
+    yield "-" if reference.agreement is None else f"{reference.agreement:.0%}"
+    yield "equal" if reference.sqnr_db is None else f"{reference.sqnr_db:.1f}"
 
 
 def _delegated(delegates: dict[str, int], rest: dict[str, int]) -> str:

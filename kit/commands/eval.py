@@ -23,6 +23,7 @@ _FIELDS = (
     "top5",
     "agreement",
     "sqnr_db",
+    "outputs",
     "images_per_second",
 )
 _PATH = click.Path(path_type=Path)
@@ -32,10 +33,12 @@ _PATH = click.Path(path_type=Path)
 @click.argument("bundle", type=_PATH)
 @click.option(
     "--images",
+    "--samples",
+    "images",
     required=True,
     type=_PATH,
     metavar="DIR_OR_ZIP",
-    help="Folder or zip of pictures.",
+    help="Folder or zip of pictures, or folder of .npz samples of the task tensors.",
 )
 @click.option(
     "--labels",
@@ -125,9 +128,10 @@ def _note(result: AccuracyResult) -> None:
         terminal.echo(one_line(line), err=True)
     report_failed(result.bundle.failed)
     if result.left_out:
-        what = "picture" if result.left_out == 1 else "pictures"
+        what = "sample" if result.rows[0].agreement is None else "picture"
+        what += "" if result.left_out == 1 else "s"
         terminal.echo(f"left out {result.left_out} {what} that calibrated the bundle", err=True)
-    if result.rows[0].top1 is None:
+    if result.rows[0].top1 is None and result.rows[0].agreement is not None:
         terminal.echo(
             "no labels were found, so there is no top-1 and top-5; --labels FILE.csv gives them",
             err=True,
@@ -137,6 +141,9 @@ def _note(result: AccuracyResult) -> None:
 def _table(result: AccuracyResult) -> None:
     from rich.table import Table
 
+    if result.rows[0].outputs:
+        _outputs(result)
+        return
     table = Table(
         title=f"{result.bundle.name} on {result.rows[0].images} pictures of {result.pictures}"
     )
@@ -146,6 +153,27 @@ def _table(result: AccuracyResult) -> None:
         table.add_column(name, justify="right")
     for row in result.rows:
         table.add_row(row.format, row.quantize, *_numbers(row))
+    terminal.print_table(table)
+
+
+def _outputs(result: AccuracyResult) -> None:
+    """Print a line for each output of each format."""
+    from rich.table import Table
+
+    title = f"{result.bundle.name} on {result.rows[0].images} samples of {result.pictures}"
+    table = Table("format", "quantize", "output", title=title)
+    for name in ("SQNR dB", "max abs", "cosine", "samples/s"):
+        table.add_column(name, justify="right")
+    for row in result.rows:
+        for number, output in enumerate(row.outputs):
+            table.add_row(
+                *(("", "") if number else (row.format, row.quantize)),
+                one_line(output.name),
+                "equal" if output.sqnr_db is None else f"{output.sqnr_db:.1f}",
+                f"{output.max_abs:.3g}",
+                f"{output.cosine:.4f}",
+                "" if number else f"{row.images_per_second:.1f}",
+            )
     terminal.print_table(table)
 
 

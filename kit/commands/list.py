@@ -8,7 +8,7 @@ import click
 
 from kit import terminal
 
-FAMILIES = ("models", "quantize", "corrections", "formats")
+FAMILIES = ("models", "tasks", "quantize", "corrections", "formats")
 
 
 @click.command("list")
@@ -29,10 +29,13 @@ def command(as_json: bool) -> None:
 
 
 def _summaries(kind: str) -> Iterator[tuple[str, str]]:
-    from kit import family, formats
+    from kit import family, formats, tasks
 
     if kind == "formats":
         yield from ((name, formats.get_format(name).summary) for name in formats.list_formats())
+        return
+    if kind == "tasks":
+        yield from ((name, tasks.get_task(name).summary) for name in tasks.list_tasks())
         return
     for name in family.names(kind):
         module = family.load(kind, name)

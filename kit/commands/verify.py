@@ -103,11 +103,13 @@ def _show(result: ProcessorsResult) -> None:
 
 
 def _numbers(row: ProcessorRow) -> list[str]:
-    parity = {p.against: p for p in row.parity}
+    from kit.verify import find_worst
+
     cells = []
     for against in ("quantized graph", "float reference"):
-        one = parity.get(against)
-        cells += ["-", "-"] if one is None else [_decibels(one), f"{one.agreement:.0%}"]
+        one = find_worst(row.parity, against)
+        share = "" if one is None or one.agreement is None else f"{one.agreement:.0%}"
+        cells += ["-", "-"] if one is None else [_decibels(one), share]
     return cells
 
 

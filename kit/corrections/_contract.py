@@ -5,15 +5,15 @@ A member of `kit.corrections` defines:
     INFO: Info
     def apply(
         model: GraphModule,
-        images: Tensor,
+        given: ExamplesLike,
         granularity: str,
         kept: Collection[str] = (),
         step: Callable[[float], None] = lambda done: None,
     ) -> None
 
 `apply` changes parameters in place and keeps the graph, the names and the shapes, because
-only the state dict travels to the children that lower the formats. `images` is the
-calibration batch [N, 3, H, W]. `kept` names the layers that stay float: their weights are
+only the state dict travels to the children that lower the formats. `given` are the examples
+that calibrate. `kept` names the layers that stay float: their weights are
 not rounded. Scaling them is allowed, since it serves the tensors between layers. A
 correction that takes long calls `step` with the share that is done, 0..1.
 """

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule, Node
 
+    from kit.quantize.examples import ExamplesLike
+
 
 BATCH = 8
 
@@ -132,10 +134,11 @@ class ChannelMaxima:
         self.found[node] = high if known is None else torch.maximum(known, high)
 
 
-def channel_maxima(model: GraphModule, images: Tensor, nodes: set[Node]) -> dict[Node, Tensor]:
-    """Return the largest value [C] of each channel of some nodes, over all pictures."""
+def channel_maxima(model: GraphModule, given: ExamplesLike, nodes: set[Node]) -> dict[Node, Tensor]:
+    """Return the largest value [C] of each channel of some nodes, over all examples."""
     from kit.quantize._statistics import collect
+    from kit.quantize.examples import as_examples
 
     maxima = ChannelMaxima(model, nodes)
-    collect(model, images.split(BATCH), (maxima,))
+    collect(model, as_examples(given).split(BATCH), (maxima,))
     return maxima.found

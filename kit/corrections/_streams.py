@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule, Node
 
+    from kit.quantize.examples import ExamplesLike
+
 IMAGES = 32  # more pictures change the means by less than a rounding step
 
 # Takes a layer and its rounded stream's input; gives the weight on the int8 grid.
@@ -23,7 +25,7 @@ Rounding = Callable[[Any, "Tensor"], "Tensor"]
 
 def correct(
     model: GraphModule,
-    images: Tensor,
+    given: ExamplesLike,
     rounding: Rounding,
     kept: Collection[str] = (),
     step: Callable[[float], None] = lambda done: None,
@@ -36,12 +38,14 @@ def correct(
 
     Args:
         model: folded.
-        images: calibration pictures [N, 3, H, W].
+        given: examples that calibrate; one call's worth of them is used.
         rounding: gives a layer's rounded weight.
         kept: names of the layers that stay float; their weights are used as they are.
         step: called with the share of the layers that is done, 0..1.
     """
     import torch
+
+    from kit.quantize.examples import as_examples
 
     rounded: dict[str, Tensor] = {}
     layers = sum(layer(model, node) is not None for node in model.graph.nodes)
@@ -56,8 +60,8 @@ def correct(
         return rounded[name]
 
     with torch.inference_mode(False), torch.no_grad():
-        few = images[:IMAGES]
-        _two_streams(model, weight_of).run((few, few))
+        few = as_examples(given).split(IMAGES)[0]
+        _two_streams(model, weight_of).run(*((value, value) for value in few))
     return rounded
 
 

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 from kit.corrections._contract import Info
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.fx import GraphModule
+
+    from kit.quantize.examples import ExamplesLike
 
 INFO = Info(summary="take the mean error of rounded weights off the biases", order=30)
 
 
 def apply(
     model: GraphModule,
-    images: Tensor,
+    given: ExamplesLike,
     granularity: str,
     kept: Collection[str] = (),
     step: Callable[[float], None] = lambda done: None,
@@ -29,4 +30,4 @@ def apply(
     from kit.corrections._streams import correct
     from kit.quantize._simulate import round_weight
 
-    correct(model, images, lambda layer, _: round_weight(layer.weight, granularity), kept, step)
+    correct(model, given, lambda layer, _: round_weight(layer.weight, granularity), kept, step)

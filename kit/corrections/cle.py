@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
 
+    from kit.quantize.examples import ExamplesLike
+
 INFO = Info(summary="give pairs of layers one weight range (CLE), ReLU6 kept", order=10)
 
 HEADROOM = 2.0  # as for `equalize`: other pictures reach higher than those that calibrate
@@ -34,7 +36,7 @@ ROUNDS = 4  # ranges change along a chain of layers; afterwards they hardly move
 
 def apply(
     model: GraphModule,
-    images: Tensor,
+    given: ExamplesLike,
     granularity: str,
     kept: Collection[str] = (),
     step: Callable[[float], None] = lambda done: None,
@@ -44,7 +46,7 @@ def apply(
 
     pairs = list(rectified_pairs(model))
     for _ in range(ROUNDS):
-        largest = channel_maxima(model, images, {pair.output for pair in pairs})
+        largest = channel_maxima(model, given, {pair.output for pair in pairs})
         with torch.no_grad():
             for pair in pairs:
                 scale_pair(pair, _factor(pair, largest[pair.output]))

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
 
+    from kit.quantize.examples import ExamplesLike
+
 INFO = Info(summary="scale channels towards one activation range, ReLU6 kept", order=10)
 
 # Values up to this multiple of the calibrated maximum stay below the clip. With 32 pictures
@@ -31,7 +33,7 @@ LARGEST = 64.0
 
 def apply(
     model: GraphModule,
-    images: Tensor,
+    given: ExamplesLike,
     granularity: str,
     kept: Collection[str] = (),
     step: Callable[[float], None] = lambda done: None,
@@ -40,7 +42,7 @@ def apply(
     import torch
 
     pairs = list(rectified_pairs(model))
-    largest = channel_maxima(model, images, {pair.output for pair in pairs})
+    largest = channel_maxima(model, given, {pair.output for pair in pairs})
     with torch.no_grad():
         for pair in pairs:
             scale_pair(pair, _factor(pair, largest[pair.output]))

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
 
+    from kit.quantize.examples import ExamplesLike
+
 INFO = Info(summary="round weights so that their errors cancel, and correct the biases", order=30)
 
 DAMPING = 0.01  # of the mean square of an input, added to all: few pictures, many inputs
@@ -34,7 +36,7 @@ POSITIONS_PER_INPUT = 16
 
 def apply(
     model: GraphModule,
-    images: Tensor,
+    given: ExamplesLike,
     granularity: str,
     kept: Collection[str] = (),
     step: Callable[[float], None] = lambda done: None,
@@ -47,7 +49,7 @@ def apply(
     def rounding(layer: Any, value: Tensor) -> Tensor:
         return _rounded(layer, value, granularity)
 
-    rounded = correct(model, images, rounding, kept, step)
+    rounded = correct(model, given, rounding, kept, step)
     with torch.no_grad():
         for name, weight in rounded.items():
             model.get_submodule(name).weight.copy_(weight)

@@ -123,8 +123,11 @@ def _follow(recipe: Recipe, key: str, pictures: CalibrationSet, group: Group) ->
     cached = group.share(None)
     if not cached and family.load("quantize", recipe.quantize).INFO.trains:
         with _begun(recipe, key, pictures, Path(), _silent) as work:
+            from kit.quantize.examples import from_samples
+
             model = _model.load(work)
-            _prepare.prepare(work, model, pictures.load(work.inputs).arrays[0])
+            samples = pictures.load(work.inputs)
+            _prepare.prepare(work, model, from_samples(samples, work.inputs.at_once))
     group.share(None)
 
 

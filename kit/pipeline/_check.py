@@ -7,6 +7,7 @@ from kit.corrections import _plan
 from kit.errors import RecipeError
 from kit.quantize._observers import check as check_observer
 from kit.recipe import Recipe
+from kit.tasks import get_task
 
 # What only a method that trains looks at.
 TRAINING = ("train", "train_steps", "train_batch", "learning_rate")
@@ -20,6 +21,7 @@ def check(recipe: Recipe) -> None:
         RecipeError: two corrections exclude each other, or an option does nothing.
     """
     names(recipe)
+    get_task(recipe.task).check_recipe(recipe)
     info = family.load("quantize", recipe.quantize).INFO
     if recipe.keep_float and not info.calibrates:
         raise RecipeError(

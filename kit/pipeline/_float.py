@@ -51,6 +51,10 @@ class FloatModel:
         Raises:
             UnknownName: a layer to keep does not exist.
         """
+        import torch
+
+        from kit.quantize.examples import as_examples
+
         changes: dict[str, object] = {}
         if corrections is not None:
             changes["corrections"] = corrections
@@ -58,7 +62,9 @@ class FloatModel:
             changes["keep_float"] = keep_float
         work = replace(self.work, recipe=self.work.recipe.model_copy(update=changes))
         with models.running(work.recipe.model):
-            folded = _prepare.prepare(work, self.model, self.calibration)
+            folded = _prepare.prepare(
+                work, self.model, as_examples(torch.from_numpy(self.calibration))
+            )
         return folded, work.kept_float
 
     def logits(self, inputs: Array) -> Array:

@@ -44,6 +44,11 @@ def images(gate: Gate | None, recipe: Recipe) -> Path:
     """
     if gate is None:
         return Path()
+    if "agreement" not in get_task(recipe.task).metrics:
+        raise RecipeError(
+            f"the task {recipe.task} has no classes, so there is no accuracy to keep",
+            "leave out --max-drop and --min-agreement",
+        )
     if gate.max_drop is None and gate.min_agreement is None:
         raise RecipeError("an accuracy gate without a limit", "give --max-drop or --min-agreement")
     for name, value in (("max-drop", gate.max_drop), ("min-agreement", gate.min_agreement)):
@@ -170,6 +175,7 @@ def _row(row: AccuracyRow, float_top1: float | None) -> GateRow:
     drop = None
     if row.top1 is not None and float_top1 is not None:
         drop = 100 * (float_top1 - row.top1)
+    assert row.agreement is not None  # `images` refuses tasks without classes
     return GateRow(format=row.format, drop=drop, agreement=100 * row.agreement, sqnr_db=row.sqnr_db)
 
 

@@ -11,7 +11,7 @@ from kit.recipe import Recipe
 if TYPE_CHECKING:
     from torch.fx import GraphModule
 
-    from kit.pipeline._work import Array
+    from kit.quantize.examples import Examples
 
 
 def check(recipe: Recipe, folded: GraphModule) -> None:
@@ -28,23 +28,19 @@ def check(recipe: Recipe, folded: GraphModule) -> None:
             raise UnknownName.among("convolution or linear layer", name, known)
 
 
-def worst(work: Work, corrected: GraphModule, images: Array, count: int) -> tuple[str, ...]:
+def worst(work: Work, corrected: GraphModule, examples: Examples, count: int) -> tuple[str, ...]:
     """Measure which layers int8 hurts most, one at a time.
 
     Args:
         work: is told the stage.
         corrected: the folded float model after its corrections.
-        images: the calibration batch [N, 3, H, W].
+        examples: that calibrate.
         count: how many layers.
     """
-    import torch
-
     from kit.analysis import sensitivity
 
     recipe = work.recipe
     work.progress(f"looking for the {count} layers that int8 hurts most")
-    found = sensitivity.measure(
-        corrected, torch.from_numpy(images), recipe.granularity, recipe.observer
-    )
+    found = sensitivity.measure(corrected, examples.tensors[0], recipe.granularity, recipe.observer)
     ranked = sorted(found, key=lambda layer: layer.sqnr_db)
     return tuple(layer.name for layer in ranked[:count])

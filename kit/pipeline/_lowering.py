@@ -37,14 +37,16 @@ def lower_all(work: Work, model: nn.Module) -> tuple[FailedFormat, ...]:
     import torch
 
     from kit.quantize._export import errors_of
+    from kit.quantize.examples import from_samples
 
     shared = work.shared
     golden = work.task.choose_golden(model, work.inputs, work.pictures)
     samples = work.pictures.load(work.inputs)
-    images, inputs = samples.arrays[0], golden.inputs
-    folded = _prepare.prepare(work, model, images)
-    _prepare.choose_encodings(work, folded, images)
-    signature.save(inputs, shared / lower.GOLDEN)
+    examples = from_samples(samples, work.inputs.at_once)
+    natural = from_samples(golden.inputs, work.inputs.at_once)
+    folded = _prepare.prepare(work, model, examples)
+    _prepare.choose_encodings(work, folded, examples)
+    signature.save(golden.inputs, shared / lower.GOLDEN)
     signature.save(samples, shared / lower.CALIBRATION)
     torch.save(folded.state_dict(), shared / lower.FLOAT_STATE)
     tasks, jobs = children(work, golden.answers.specs)
@@ -59,9 +61,8 @@ def lower_all(work: Work, model: nn.Module) -> tuple[FailedFormat, ...]:
     with workers.Pool(tasks, at_once, environment) as pool:
         work.progress(f"lowering to {', '.join(work.recipe.formats)}")
         with errors_of(model):
-            example = tuple(torch.from_numpy(value.copy()) for value in inputs[0])
-            formats.get_format(REFERENCE).export(model, example, shared / REFERENCE_FILE)
-        _prepare.check_calibration(work, folded, images, inputs.arrays[0])
+            formats.get_format(REFERENCE).export(model, natural.first(), shared / REFERENCE_FILE)
+        _prepare.check_calibration(work, folded, examples, natural)
         crashed = pool.wait(lambda name: work.progress(f"{name} lowered"))
     made, failed = _collect(jobs, crashed)
     work.progress("verifying")
@@ -99,6 +100,7 @@ def children(
             recipe=work.recipe,
             classes=work.inputs.classes,
             inputs=work.inputs.specs,
+            at_once=work.inputs.at_once,
             outputs=outputs,
             shared=work.shared,
             output_margin=work.pictures.output_margin,

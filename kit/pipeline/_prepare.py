@@ -17,33 +17,31 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.fx import GraphModule
 
-    from kit.pipeline._work import Array
+    from kit.quantize.examples import Examples
 
 
-def prepare(work: Work, model: nn.Module, images: Array) -> GraphModule:
+def prepare(work: Work, model: nn.Module, examples: Examples) -> GraphModule:
     """Fold, correct and train; choose the layers that stay float.
 
     Args:
         work: is told which corrections were made, what training did, and what stays float.
         model: the float model in eval mode; it is not changed.
-        images: the calibration batch [N, 3, H, W].
+        examples: that calibrate.
     """
-    import torch
-
     from kit.quantize._graph import fold
 
-    folded = fold(model, torch.from_numpy(images[:1]))
+    folded = fold(model, examples)
     method = family.load("quantize", work.recipe.quantize)
     if method.INFO.calibrates:
         _keep_float.check(work.recipe, folded)
-        work.kept_float = _kept(work, folded, images)
-        _correct(work, folded, images)
+        work.kept_float = _kept(work, folded, examples)
+        _correct(work, folded, examples)
         if method.INFO.trains:
-            _training.train(work, model, folded, images)
+            _training.train(work, model, folded, examples)
     return folded
 
 
-def _kept(work: Work, folded: GraphModule, images: Array) -> tuple[str, ...]:
+def _kept(work: Work, folded: GraphModule, examples: Examples) -> tuple[str, ...]:
     """Return the layers that stay float; a number of them is measured on a corrected copy.
 
     The model itself is corrected afterwards, when it is known which weights are not rounded,
@@ -53,30 +51,26 @@ def _kept(work: Work, folded: GraphModule, images: Array) -> tuple[str, ...]:
     if count is None:
         return work.recipe.keep_float
     trial = copy.deepcopy(folded)
-    _correct(work, trial, images)
-    return _keep_float.worst(work, trial, images, count)
+    _correct(work, trial, examples)
+    return _keep_float.worst(work, trial, examples, count)
 
 
-def _correct(work: Work, folded: GraphModule, images: Array) -> None:
-    import torch
-
+def _correct(work: Work, folded: GraphModule, examples: Examples) -> None:
     recipe = work.recipe
     work.corrections = _plan.resolve(recipe.corrections)
     for name in work.corrections:
         work.progress(f"correction: {name}")
         step = family.load("corrections", name)
         progress = shares(work, f"correction: {name}")
-        step.apply(folded, torch.from_numpy(images), recipe.granularity, work.kept_float, progress)
+        step.apply(folded, examples, recipe.granularity, work.kept_float, progress)
 
 
-def choose_encodings(work: Work, folded: GraphModule, images: Array) -> None:
+def choose_encodings(work: Work, folded: GraphModule, examples: Examples) -> None:
     """Take the encodings of the recipe's file; else choose them, once for all formats.
 
     Raises:
         RecipeError: the file has an encoding for a tensor that is not in the graph.
     """
-    import torch
-
     from kit.quantize import _choose, _ranges
     from kit.quantize._simulate import Simulation
     from kit.quantize._statistics import Extremes
@@ -90,14 +84,13 @@ def choose_encodings(work: Work, folded: GraphModule, images: Array) -> None:
     kept = work.kept_float
     if work.encodings is None:  # training has chosen those of activations already
         work.progress("choosing activation ranges")
-        calibration = torch.from_numpy(images)
         simulation = Simulation(folded, recipe.granularity, recipe.observer)
         extremes = Extremes()  # for the check of the calibration, out of the same pass
-        simulation.calibrate(calibration, work.pictures.output_margin, (extremes,))
+        simulation.calibrate(examples, work.pictures.output_margin, (extremes,))
         work.extremes = extremes.ends
         if recipe.observer == "search":
             work.ranges = _ranges.search(
-                simulation, calibration, shares(work, "choosing activation ranges")
+                simulation, examples, shares(work, "choosing activation ranges")
             )
         activations = _choose.activation_encodings(folded, simulation)
     else:
@@ -108,39 +101,39 @@ def choose_encodings(work: Work, folded: GraphModule, images: Array) -> None:
     )
 
 
-def check_calibration(work: Work, folded: GraphModule, images: Array, natural: Array) -> None:
+def check_calibration(
+    work: Work, folded: GraphModule, examples: Examples, natural: Examples
+) -> None:
     """Record the calibration set, and refuse one that does not cover natural pictures.
 
     Raises:
         VerificationFailed: too many of a layer's values lie outside the calibrated range.
     """
-    import torch
-
     from kit.quantize import _coverage
 
     if not family.load("quantize", work.recipe.quantize).INFO.calibrates:
         return
     pictures = work.pictures
     work.progress("checking what the calibration covers")
-    found = _coverage.coverage(
-        folded, torch.from_numpy(images), torch.from_numpy(natural), work.extremes
-    )
-    share = f"{100 * found.outside:.2g} % of the values of {found.layer} on natural pictures"
+    found = _coverage.coverage(folded, examples, natural, work.extremes)
+    seen = "natural pictures" if work.inputs.preprocessing else "golden samples"
+    share = f"{100 * found.outside:.2g} % of the values of {found.layer} on {seen}"
     # Weights of one's own may be for pictures of another kind, which these do not cover.
     if found.outside > _coverage.TOLERATED and work.recipe.weights == "imagenet":
         raise VerificationFailed(
-            f"the calibration set ({pictures.source}, {len(images)} pictures) does not cover "
+            f"the calibration set ({pictures.source}, {len(examples)} pictures) does not cover "
             f"natural pictures: {share} lie outside the range it gave",
             "calibrate with 32 or more pictures like those the model will see",
         )
     if found.outside > _coverage.DOUBTFUL:
-        hint = "use more pictures, unless the model is for pictures of another kind"
+        kind = work.task.sample
+        hint = f"use more {kind}s, unless the model is for {kind}s of another kind"
         work.warnings.append(f"thin calibration: {share} would be clipped; {hint}")
     if pictures.warning:
         work.warnings.append(pictures.warning)
     work.calibration = Calibration(
         source=pictures.source,
-        images=len(images),
+        images=len(examples),
         sha256=pictures.sha256,
         pictures=pictures.digests,
         worst_layer=found.layer,

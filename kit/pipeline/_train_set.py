@@ -16,7 +16,7 @@ from kit.recipe import Recipe
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from kit.pipeline._work import Array
+    from kit.quantize.examples import Examples
 
 
 def identity(recipe: Recipe) -> str:
@@ -38,21 +38,19 @@ def digests(recipe: Recipe) -> tuple[str, ...]:
     return tuple(digest(picture) for picture in _choose(recipe, ()))
 
 
-def of(work: Work, images: Array) -> Material:
+def of(work: Work, examples: Examples) -> Material:
     """Return the pictures that a recipe trains with.
 
     Args:
         work: the build.
-        images: the calibration batch [N, 3, H, W], which serves if there is no other set.
+        examples: that calibrate, which serve if there is no other set.
 
     Raises:
         PictureError: the set or one of its labels cannot be used.
     """
     if work.recipe.train is not None:
         return _from_set(work)
-    import torch
-
-    tensor = torch.from_numpy(images)
+    tensor = examples.tensors[0]
     held, seen = split(len(tensor), work.recipe.seed)
     return Material(
         source=work.pictures.source,

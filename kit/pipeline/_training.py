@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
     from kit.pipeline._train_pictures import Material
-    from kit.pipeline._work import Array
     from kit.quantize._simulate import Simulation
+    from kit.quantize.examples import Examples
 
 Ends = dict[str, tuple[float, float]]  # of each activation's range
 
@@ -45,7 +45,7 @@ class Candidate:
     score: Score
 
 
-def train(work: Work, teacher: nn.Module, folded: GraphModule, images: Array) -> None:
+def train(work: Work, teacher: nn.Module, folded: GraphModule, examples: Examples) -> None:
     """Train `folded` in place, unless its start is the better one, and record what happened.
 
     Of several processes, the first alone judges and records.
@@ -54,15 +54,15 @@ def train(work: Work, teacher: nn.Module, folded: GraphModule, images: Array) ->
         work: is told the stages, the record, the ranges and what to warn of.
         teacher: the float model in eval mode.
         folded: the corrected float model, where training starts.
-        images: the calibration batch [N, 3, H, W], which sets the ranges.
+        examples: that calibrate, which sets the ranges.
     """
     group = _distributed.standing()
     _check(work, group)
-    material = _train_set.of(work, images)
+    material = _train_set.of(work, examples)
     jury = Jury.of(material, teacher)
     recipe = work.recipe
     plan = Plan(recipe.train_steps, recipe.train_batch, recipe.learning_rate, jury.power)
-    start = end = _candidate(work, folded, images, jury, plan)
+    start = end = _candidate(work, folded, examples, jury, plan)
     trained, steps, note = copy.deepcopy(folded), plan.steps, ""
     try:
         _rounds(work, teacher, trained, start, material, plan, group)
@@ -73,7 +73,7 @@ def train(work: Work, teacher: nn.Module, folded: GraphModule, images: Array) ->
     Checkpoints(work.key).remove()
     if not note:
         work.progress("comparing the trained model with the one it started from")
-        end = _candidate(work, trained, images, jury, plan)
+        end = _candidate(work, trained, examples, jury, plan)
         note = worse(start.score, end.score)
     if note:
         work.warnings.append(f"training was not kept, the model is the one before it: {note}")
@@ -114,17 +114,16 @@ def _record(
     )
 
 
-def _candidate(work: Work, model: GraphModule, images: Array, jury: Jury, plan: Plan) -> Candidate:
+def _candidate(
+    work: Work, model: GraphModule, examples: Examples, jury: Jury, plan: Plan
+) -> Candidate:
     """Calibrate a model as the formats will, and judge it."""
-    import torch
-
     from kit.quantize import _choose, _ranges
 
-    calibration = torch.from_numpy(images)
     student = _simulation(work, model)
-    student.calibrate(calibration, work.pictures.output_margin)
+    student.calibrate(examples, work.pictures.output_margin)
     search = work.recipe.observer == "search"
-    ranges = _ranges.search(student, calibration) if search else ()
+    ranges = _ranges.search(student, examples) if search else ()
     encodings = _choose.activation_encodings(model, student)
     _keep_float(work, student)
     return Candidate(student, ranges, encodings, jury.score(student.graph, plan))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from kit.quantize._contract import Options
     from kit.quantize._simulate import Simulation
+    from kit.quantize.examples import Examples
 
 # Smallest scale of an activation, as XNNPACK's configuration has it. qnnpack cannot add two
 # tensors whose scales are 2**14 apart, and an untrained residual branch gives nothing but zeros.
@@ -26,12 +27,12 @@ EPS = 2**-12
 WEIGHT_EPS = 2**-24
 
 
-def given_or_chosen(model: GraphModule, images: Tensor, options: Options) -> Encodings:
+def given_or_chosen(model: GraphModule, examples: Examples, options: Options) -> Encodings:
     """Return the encodings that the options hold; else calibrate with the observer they name.
 
     Args:
         model: the canonical graph.
-        images: the calibration batch [N, 3, H, W].
+        examples: that calibrate.
         options: of the method.
     """
     if options.encodings is not None:
@@ -39,7 +40,7 @@ def given_or_chosen(model: GraphModule, images: Tensor, options: Options) -> Enc
     from kit.quantize._simulate import Simulation
 
     simulation = Simulation(model, options.granularity, options.observer)
-    simulation.calibrate(images, options.output_margin)
+    simulation.calibrate(examples, options.output_margin)
     return Encodings(
         activations=activation_encodings(model, simulation),
         weights=weight_encodings(model, options.granularity, options.keep_float),

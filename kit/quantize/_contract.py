@@ -4,10 +4,10 @@ A member of `kit.quantize` defines:
 
     INFO: Info
     def qconfig(flow: str, options: Options) -> dict[str, str]    # in words, by tensor kind
-    def quantize(model: GraphModule, flow: str, images: Tensor, options: Options) -> Quantized
+    def quantize(model: GraphModule, flow: str, given: ExamplesLike, options: Options) -> Quantized
 
-`model` is the float model with BatchNorm folded (`kit.quantize._graph.fold`), `images` the
-calibration batch [N, 3, H, W], and `flow` the representation that the format lowers (see
+`model` is the float model with BatchNorm folded (`kit.quantize._graph.fold`), `given` the
+examples that calibrate, and `flow` the representation that the format lowers (see
 `kit.formats.interface.Flow`).
 """
 
@@ -65,7 +65,7 @@ class Quantized:
     """A quantized graph that computes in PyTorch what the lowered file must compute.
 
     Attributes:
-        graph: takes [1, 3, H, W] and gives [1, classes].
+        graph: takes the inputs of one inference.
         qconfig: what was asked of the observers, in words, by tensor kind.
         integer: it is meant to compute in integers, so that float operators are worth a note.
         computed_in_float: operators of the graph that compute in float; None where that is

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kit.quantize._statistics import Extremes, Outside, collect
+from kit.quantize.examples import as_examples
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.fx import GraphModule
+
+    from kit.quantize.examples import ExamplesLike
 
 TOLERATED = 0.01  # above: the build fails
 DOUBTFUL = 0.002  # above: a warning
@@ -38,24 +40,24 @@ class Coverage:
 
 def coverage(
     model: GraphModule,
-    calibration: Tensor,
-    natural: Tensor,
+    calibration: ExamplesLike,
+    natural: ExamplesLike,
     known: Mapping[str, tuple[float, float]] | None = None,
 ) -> Coverage:
     """Compare what calibration pictures reach with the values on natural ones.
 
     Args:
         model: folded.
-        calibration: pictures [N, 3, H, W].
-        natural: pictures [N, 3, H, W].
+        calibration: examples.
+        natural: examples that the network will see.
         known: the minimum and the maximum that `calibration` gives each tensor, by its
             name, where the network was run on it already.
     """
     extremes = Extremes()
     if not known:
-        collect(model, calibration.split(1), (extremes,))
+        collect(model, as_examples(calibration).split(1), (extremes,))
     outside = Outside(known or extremes.ends)
-    collect(model, natural.split(1), (outside,))
+    collect(model, as_examples(natural).split(1), (outside,))
     shares = {name: outside.beyond[name] / count for name, count in outside.total.items()}
     worst = max(shares, key=lambda name: shares[name])
     return Coverage(layer=worst, outside=shares[worst])

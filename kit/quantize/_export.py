@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from kit.errors import BuildError, message, origin, place
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
     from torch.fx import GraphModule
+
+    from kit.quantize.examples import Examples
 
 
 @contextmanager
@@ -49,22 +51,24 @@ def _reason(exc: Exception) -> str:
     return line.strip()[:300]
 
 
-def program(model: nn.Module, example: Tensor) -> GraphModule:
-    """Return the exported graph of a model, functional, with a free batch dimension.
+def program(model: nn.Module, examples: Examples) -> GraphModule:
+    """Return the exported graph of a model, functional, its batch free where there is one.
 
     Args:
         model: in eval mode.
-        example: [N, 3, H, W]; the first picture is used.
+        examples: the first one is used.
 
     Raises:
         BuildError: `torch.export` cannot follow the model.
     """
     import torch
 
-    two = example[:1].repeat(2, 1, 1, 1)  # a batch of one would be specialized
-    shapes = ({0: torch.export.Dim("batch", min=1)},)
+    call, shapes = examples.first(), None
+    if examples.at_once:
+        call = tuple(torch.cat([value] * 2) for value in call)  # one would be specialized
+        shapes = tuple({0: torch.export.Dim("batch", min=1)} for _ in call)
     with errors_of(model), torch.no_grad():
-        exported = torch.export.export(model, (two,), dynamic_shapes=shapes)
+        exported = torch.export.export(model, call, dynamic_shapes=shapes)
         module: GraphModule = exported.run_decompositions({}).module()
     return module
 
@@ -76,16 +80,16 @@ def operator(node: Any) -> str:
     return str(getattr(packet, "__name__", ""))
 
 
-def where(model: nn.Module, example: Tensor, message: str) -> str:
+def where(model: nn.Module, examples: Examples, message: str) -> str:
     """Return the operator that a message names and its place in the user's code, if any.
 
     Args:
         model: the model as the user wrote it.
-        example: [N, 3, H, W].
+        examples: of its inputs.
         message: of the error that a format raised.
     """
     try:
-        nodes = program(model, example).graph.nodes
+        nodes = program(model, examples).graph.nodes
     except BuildError:
         return ""
     for node in nodes:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.fx import GraphModule, Node
 
+    from kit.quantize.examples import Examples
+
 # Nothing is left in place in the graph, so that copies and aliases have no purpose.
 _IDENTITY = {"clone", "alias", "detach", "detach_", "dropout", "contiguous", "lift_fresh_copy"}
 _ASSERTS = re.compile(r"_guards_fn|assert")
@@ -42,17 +44,17 @@ _TORCH = {
 _FUNCTIONAL = ("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d")
 
 
-def graph(model: nn.Module, example: Tensor) -> GraphModule:
+def graph(model: nn.Module, examples: Examples) -> GraphModule:
     """Return a graph of modules and Python functions that computes what the model computes.
 
     Args:
         model: in eval mode; its weights are copied.
-        example: [N, 3, H, W].
+        examples: of its inputs.
 
     Raises:
         BuildError: `torch.export` cannot follow the model.
     """
-    return _Translation(program(model, example)).done(type(model).__name__)
+    return _Translation(program(model, examples)).done(type(model).__name__)
 
 
 class _Translation:

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 from kit.errors import BuildError, words
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
     from torch.fx import GraphModule, Node
+
+    from kit.quantize.examples import Examples, ExamplesLike
 
 REPEATED = "kit_repeated"  # attribute of a layer whose weights are those of one before it
 NOT_FLOAT = "kit: not a float tensor"  # key in the meta of a node that gives something else
 
 
-def fold(model: nn.Module, example: Tensor | None = None) -> GraphModule:
+def fold(model: nn.Module, given: ExamplesLike | None = None) -> GraphModule:
     """Return a traced copy with BatchNorm folded into convolutions and Dropout removed.
 
     Weights that hooks compute are computed once, see `standardize`. Folding follows Jacob et
@@ -27,7 +29,7 @@ def fold(model: nn.Module, example: Tensor | None = None) -> GraphModule:
 
     Args:
         model: is put into eval mode, and not changed otherwise.
-        example: [N, 3, H, W], for models that symbolic tracing cannot follow.
+        given: examples, for models that symbolic tracing cannot follow.
 
     Raises:
         BuildError: the model's control flow depends on its input, so that it cannot be traced.
@@ -35,42 +37,44 @@ def fold(model: nn.Module, example: Tensor | None = None) -> GraphModule:
     from torch.fx.experimental.optimization import fuse
 
     from kit.quantize._standard import standardize
+    from kit.quantize.examples import as_examples
 
-    traced = _traced(standardize(model.eval()), example)
+    examples = None if given is None else as_examples(given)
+    traced = _traced(standardize(model.eval()), examples)
     _drop_dropout(traced)
     _call_once(traced)
     _number_paddings(traced)
-    _unsync(traced, example)
+    _unsync(traced, examples)
     folded: GraphModule = fuse(traced, no_trace=True)
     _fold_into_transposed(folded)
     folded.eval().requires_grad_(False)
     _gates_as_clips(folded)
-    if example is not None:
-        _mark_other_values(folded, example)
+    if examples is not None:
+        _mark_other_values(folded, examples)
     return folded
 
 
-def _traced(model: nn.Module, example: Tensor | None) -> GraphModule:
+def _traced(model: nn.Module, examples: Examples | None) -> GraphModule:
     """Trace symbolically, or by `torch.export` where that misses weights or hooks of layers."""
     from torch import fx
 
     from kit.quantize._from_export import graph as from_export
     from kit.quantize._standard import has_hooks
 
-    if example is not None and has_hooks(model):
-        return from_export(model, example)
+    if examples is not None and has_hooks(model):
+        return from_export(model, examples)
     try:
         traced = fx.symbolic_trace(model)
     except Exception as exc:  # tracing runs the model's own code, which may raise anything
-        if example is None:
+        if examples is None:
             raise BuildError(
                 f"{type(model).__name__} cannot be traced: {words(exc)}",
                 "make its forward free of decisions that depend on the input's values",
             ) from exc
-        return from_export(model, example)
-    if example is None or not (_hides_layers(traced) or _overwrites(traced)):
+        return from_export(model, examples)
+    if examples is None or not (_hides_layers(traced) or _overwrites(traced)):
         return traced
-    return from_export(model, example)
+    return from_export(model, examples)
 
 
 def _hides_layers(traced: GraphModule) -> bool:
@@ -144,7 +148,7 @@ def _number_paddings(traced: GraphModule) -> None:
         traced.set_submodule(name, numbered)
 
 
-def _unsync(traced: GraphModule, example: Tensor | None) -> None:
+def _unsync(traced: GraphModule, examples: Examples | None) -> None:
     """Replace SyncBatchNorm, which differs in training only, by what folding knows."""
     from torch import nn
     from torch.fx.passes.shape_prop import ShapeProp
@@ -152,8 +156,8 @@ def _unsync(traced: GraphModule, example: Tensor | None) -> None:
     modules = dict(traced.named_modules())
     called = [n for n in traced.graph.nodes if n.op == "call_module"]
     synced = [n for n in called if isinstance(modules[n.target], nn.SyncBatchNorm)]
-    if synced and example is not None:
-        ShapeProp(traced).propagate(example[:1])
+    if synced and examples is not None:
+        ShapeProp(traced).propagate(*examples.first())
     kinds = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 5: nn.BatchNorm3d}
     for node in synced:
         old = modules[node.target]
@@ -206,7 +210,7 @@ def _fused_transposed(layer: Any, norm: Any) -> nn.Module:
     return fused
 
 
-def _mark_other_values(folded: GraphModule, example: Tensor) -> None:
+def _mark_other_values(folded: GraphModule, examples: Examples) -> None:
     """Note which nodes give sizes, indices or tuples: these have no range to observe."""
     import torch
     from torch import fx
@@ -219,7 +223,7 @@ def _mark_other_values(folded: GraphModule, example: Tensor) -> None:
             return value
 
     with torch.no_grad():
-        Visitor(folded).run(example[:1])
+        Visitor(folded).run(*examples.first())
 
 
 def _gates_as_clips(folded: GraphModule) -> None:

@@ -14,8 +14,9 @@ from kit.quantize._names import Names, operator_name
 from kit.quantize._place import is_observer
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.fx import GraphModule, Node
+
+    from kit.quantize.examples import Call
 
 TENSOR = "tensor"  # key in a node's meta["custom"], which torch hands on: a canonical name
 _MOVING = {
@@ -24,19 +25,19 @@ _MOVING = {
 }
 
 
-def export(model: GraphModule, example: Tensor) -> GraphModule:
+def export(model: GraphModule, example: Call) -> GraphModule:
     """Return the exported graph whose nodes carry the names of the canonical ones.
 
     Args:
         model: the canonical graph.
-        example: [1, 3, H, W].
+        example: arguments of one inference.
     """
     import torch
 
     for node in model.graph.nodes:
         node.meta["custom"] = {TENSOR: node_name(node)}
     try:
-        program: GraphModule = torch.export.export(model, (example,)).module()
+        program: GraphModule = torch.export.export(model, example).module()
     finally:
         for node in model.graph.nodes:
             del node.meta["custom"]

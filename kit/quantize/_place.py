@@ -17,8 +17,9 @@ from kit.quantize._choose import encoding_of_range
 from kit.quantize._names import Names, no_place
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.fx import GraphModule, Node
+
+    from kit.quantize.examples import Call
 
 # Gives for a node of a flow's graph the names of the encodings that hold its tensor.
 Finder = Callable[["Node"], frozenset[str]]
@@ -51,13 +52,13 @@ class Placing:
         self._encodings = {one.name: one for one in encodings.activations}
         self._weights = {one.name: one for one in encodings.weights}
 
-    def place(self, prepared: GraphModule, finder: Finder, example: Tensor) -> str:
+    def place(self, prepared: GraphModule, finder: Finder, example: Call) -> str:
         """Give every observer of an activation its encoding; return in words what was done.
 
         Args:
             prepared: a quantizer's graph with observers.
             finder: see `Finder`.
-            example: [1, 3, H, W], shown to the observers of constants.
+            example: arguments of one inference, shown to the observers of constants.
 
         Raises:
             BuildError: a tensor that the quantizer quantizes has no encoding, or the encoding of
@@ -80,7 +81,7 @@ class Placing:
             _replace(prepared, observer, self._fixed(encoding, observer))
             placed |= names
         self.names.check_placed(placed, self._kept)
-        prepared(example)
+        prepared(*example)
         return _words(self._encodings, placed)
 
     def weight(self, name: str, channels: int | None) -> Encoding | None:

@@ -16,15 +16,20 @@ from kit.quantize._contract import Options, Quantized
 from kit.quantize._match import Exported, export
 from kit.quantize._observers import weight_observer
 from kit.quantize._place import Placing, fix_scales, is_observer
+from kit.quantize.examples import as_examples
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule, Node
 
+    from kit.quantize.examples import ExamplesLike
+
 _ANNOTATION = "quantization_annotation"  # key in a node's meta, where quantizers write
 
 
-def quantize_static(model: GraphModule, images: Tensor, options: Options, flow: str) -> Quantized:
+def quantize_static(
+    model: GraphModule, given: ExamplesLike, options: Options, flow: str
+) -> Quantized:
     """Quantize with XNNPACKQuantizer; ``pt2e-u8`` gives uint8 activations instead of int8.
 
     ONNX Runtime's x86 kernels are 1.6 times faster on uint8 activations.
@@ -35,8 +40,9 @@ def quantize_static(model: GraphModule, images: Tensor, options: Options, flow: 
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     unsigned = flow == "pt2e-u8"
-    placing = Placing(model, given_or_chosen(model, images, options), options.keep_float, pt2e)
-    program = export(model, images[:1])
+    examples = as_examples(given)
+    placing = Placing(model, given_or_chosen(model, examples, options), options.keep_float, pt2e)
+    program = export(model, examples.first())
     exported = Exported(placing.names)
     clipped = _clips_as_relu(program)
     with warnings.catch_warnings(), torch.no_grad():
@@ -49,7 +55,7 @@ def quantize_static(model: GraphModule, images: Tensor, options: Options, flow: 
         prepared = prepare_pt2e(program, quantizer)
         _relu_as_clips(prepared, clipped)
         _place_weights(prepared, placing, options)
-        placed = placing.place(prepared, exported.names_of, images[:1])
+        placed = placing.place(prepared, exported.names_of, examples.first())
         graph = convert_pt2e(prepared)
     exported.forget(graph)
     _drop_saturated_clips(graph)
@@ -61,7 +67,7 @@ def quantize_static(model: GraphModule, images: Tensor, options: Options, flow: 
     )
 
 
-def quantize_dynamic(model: GraphModule, images: Tensor, options: Options) -> Quantized:
+def quantize_dynamic(model: GraphModule, given: ExamplesLike, options: Options) -> Quantized:
     """Quantize linear layers with XNNPACK's dynamic scheme: int8 weights and activations.
 
     Raises:
@@ -84,9 +90,10 @@ def quantize_dynamic(model: GraphModule, images: Tensor, options: Options) -> Qu
         warnings.simplefilter("ignore")
         quantizer = XNNPACKQuantizer()
         quantizer.set_operator_type(torch.ops.aten.linear.default, config)
-        program = torch.export.export(model, (images[:1],)).module()
+        example = as_examples(given).first()
+        program = torch.export.export(model, example).module()
         prepared = prepare_pt2e(program, quantizer)
-        prepared(images[:1])
+        prepared(*example)
         graph = convert_pt2e(prepared)
     return Quantized(graph=graph, qconfig=_words.dynamic("pt2e-s8", options))
 

@@ -22,14 +22,18 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from kit.manifest import Range
+from kit.quantize.examples import as_examples
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from kit.quantize._simulate import FakeActivation, Simulation
+    from kit.quantize.examples import ExamplesLike
 
 PICTURES = 16
-PIXELS = 4 * 224 * 224  # whose tensors are kept at once for the way back: 0.3 GB for MobileNetV2
+VALUES = (
+    3 * 4 * 224 * 224
+)  # of inputs whose tensors are kept at once for the way back: 0.3 GB for MobileNetV2
 UP = (1.4, 2.0, 2.8)
 DOWN = (0.7,)  # further down fits the few pictures that choose
 # In MobileNetV2's last depthwise layer the range as calibrated is 3 % better than 1.4 times as
@@ -38,20 +42,21 @@ ALIKE = 1.15
 
 
 def search(
-    simulation: Simulation, images: Tensor, step: Callable[[float], None] = lambda done: None
+    simulation: Simulation, given: ExamplesLike, step: Callable[[float], None] = lambda done: None
 ) -> tuple[Range, ...]:
     """Choose the ranges of a calibrated simulation, in place, and return them.
 
     Args:
         simulation: calibrated; its output keeps the range it has.
-        images: calibration pictures [N, 3, H, W]; 16 of them, evenly spread, are used.
+        given: calibration examples; 16 of them, evenly spread, are used.
         step: called with the share that is done, 0..1.
     """
     names = list(simulation.activations)
     trials = {name: _Trials(simulation.activations[name]) for name in names[:-1]}
-    count = min(PICTURES, len(images))
-    chosen = images[[i * len(images) // count for i in range(count)]]
-    parts = chosen.split(max(1, PIXELS // (images.shape[2] * images.shape[3])))
+    examples = as_examples(given)
+    count = min(PICTURES, len(examples))
+    chosen = examples.take([i * len(examples) // count for i in range(count)])
+    parts = chosen.split(max(1, VALUES // examples.elements))
     with suppress(NotImplementedError):  # ranges stay as they were observed
         for number, part in enumerate(parts):
             simulation.differentiate(part, trials, seed=number)

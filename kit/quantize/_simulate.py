@@ -21,10 +21,13 @@ from kit.quantize._graph import clip_of, is_quantized_later, node_name
 from kit.quantize._names import is_output
 from kit.quantize._observers import activation_observer
 from kit.quantize._statistics import Observed, Statistic, collect
+from kit.quantize.examples import as_examples, join_outputs
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
+
+    from kit.quantize.examples import Call, Examples, ExamplesLike
 
 STEPS = 127  # of a symmetric int8 weight
 LEVELS = 255  # of an 8-bit activation
@@ -198,27 +201,28 @@ class Simulation:
         node.replace_all_uses_with(added, delete_user_cb=lambda user: user is not added)
 
     def calibrate(
-        self, images: Tensor, output_margin: float, also: Sequence[Statistic] = ()
+        self, given: ExamplesLike, output_margin: float, also: Sequence[Statistic] = ()
     ) -> None:
-        """Set every range from calibration pictures; then all is quantized.
+        """Set every range from calibration examples; then all is quantized.
 
         Args:
-            images: [N, 3, H, W].
+            given: that calibrate.
             output_margin: see `kit.quantize._contract.Options`.
-            also: statistics of the same pictures that share this pass over them.
+            also: statistics of the same examples that share this pass over them.
         """
         observed = Observed({name: fake.observer for name, fake in self.activations.items()})
-        collect(self._model, self._parts(images), (observed, *also))
+        collect(self._model, self._parts(as_examples(given)), (observed, *also))
         output = list(self.activations)[-1]
         for name, fake in self.activations.items():
             fake.freeze(output_margin if name == output else 1.0)
         self.quantize(None)
 
-    def _parts(self, images: Tensor) -> list[Tensor]:
-        if self._observer == "moving-average":  # it counts steps, not pictures
-            return list(images.split(1))
+    def _parts(self, examples: Examples) -> list[Call]:
+        if self._observer == "moving-average":  # it counts steps, not examples
+            return examples.split(1)
         # The first is small: histograms take their bins from it, and the rest is fitted in.
-        return [images[:FIRST], *(images[FIRST:].split(BATCH) if len(images) > FIRST else ())]
+        first, rest = examples.take(slice(FIRST)), examples.take(slice(FIRST, None))
+        return [*first.split(FIRST), *(rest.split(BATCH) if len(rest) else ())]
 
     def quantize(self, names: Collection[str] | None) -> None:
         """Quantize the weights and the output of these layers only; None takes all."""
@@ -241,14 +245,14 @@ class Simulation:
                 node.target = node.target.rstrip("_")
         self.graph.recompile()
 
-    def differentiate(self, images: Tensor, watchers: Mapping[str, Watcher], seed: int) -> None:
+    def differentiate(self, call: Call, watchers: Mapping[str, Watcher], seed: int) -> None:
         """Show tensors of the float network, and the gradient of its answers for each.
 
         The gradient is that of the sum of all logits, each multiplied by 1 or -1 at random: its
         square is, on average, the sum of the logits' squared gradients.
 
         Args:
-            images: [N, 3, H, W], whose tensors are all in memory at once.
+            call: arguments, whose tensors are all in memory at once.
             watchers: by the name of the activation.
             seed: of the signs.
 
@@ -261,19 +265,22 @@ class Simulation:
             self.activations[name].watcher = watcher
         try:
             with torch.inference_mode(False), torch.enable_grad():
-                logits = self.graph(images.clone().requires_grad_(True))
+                own = (value.clone() for value in call)
+                inputs = [v.requires_grad_(True) if v.is_floating_point() else v for v in own]
+                logits = join_outputs(self.graph(*inputs))
                 if not logits.requires_grad:
-                    raise NotImplementedError("no gradient leads from the answers to the pictures")
+                    raise NotImplementedError("no gradient leads from the answers to the inputs")
                 drawn = torch.rand(logits.shape, generator=torch.Generator().manual_seed(seed))
                 torch.where(drawn < 0.5, logits, -logits).sum().backward()
         finally:
             for name in watchers:
                 self.activations[name].watcher = None
 
-    def logits(self, images: Tensor) -> Tensor:
-        """Return the answers [N, classes] without gradients."""
+    def logits(self, given: ExamplesLike) -> Tensor:
+        """Return the answers [N, values] without gradients."""
+        parts = as_examples(given).split(BATCH)
         with torch.no_grad():
-            return torch.cat([self.graph(part) for part in images.split(BATCH)])
+            return torch.cat([join_outputs(self.graph(*part)) for part in parts])
 
     def parameters(self) -> Iterable[nn.Parameter]:
         """Return what training may change: the float weights and the biases."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule, Node
 
+    from kit.quantize.examples import Call
+
 
 class Statistic(Protocol):
     """What an algorithm needs to know about the tensors of a graph."""
@@ -26,16 +28,16 @@ class Statistic(Protocol):
         ...
 
     def add(self, node: Node, value: Tensor) -> None:
-        """Look at a tensor of some pictures; it must not be changed."""
+        """Look at a tensor of some examples; it must not be changed."""
         ...
 
 
-def collect(model: GraphModule, parts: Iterable[Tensor], statistics: Sequence[Statistic]) -> None:
-    """Run a graph over pictures once, and show every statistic the tensors that it wants.
+def collect(model: GraphModule, parts: Iterable[Call], statistics: Sequence[Statistic]) -> None:
+    """Run a graph over examples once, and show every statistic the tensors that it wants.
 
     Args:
         model: in eval mode.
-        parts: batches of pictures [N, 3, H, W].
+        parts: arguments of each call.
         statistics: of this graph.
     """
     import torch
@@ -58,7 +60,7 @@ def collect(model: GraphModule, parts: Iterable[Tensor], statistics: Sequence[St
     visitor = Visitor(model)
     with torch.no_grad():
         for part in parts:
-            visitor.run(part)
+            visitor.run(*part)
 
 
 class Extremes:

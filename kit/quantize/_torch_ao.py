@@ -26,13 +26,15 @@ from kit.quantize._graph import layer_names
 from kit.quantize._match import match_nodes
 from kit.quantize._observers import weight_observer
 from kit.quantize._place import Placing, fix_scales
+from kit.quantize.examples import as_examples
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.fx import GraphModule, Node
 
+    from kit.quantize.examples import Call, ExamplesLike
 
-def quantize_static(model: GraphModule, images: Tensor, options: Options) -> Quantized:
+
+def quantize_static(model: GraphModule, given: ExamplesLike, options: Options) -> Quantized:
     """Quantize with the qnnpack qconfig: quint8 without reduce_range, symmetric qint8."""
     import torch
     from torch import nn
@@ -47,17 +49,19 @@ def quantize_static(model: GraphModule, images: Tensor, options: Options) -> Qua
     for name in options.keep_float:
         mapping.set_module_name(name, None)
     with _qnnpack(), torch.inference_mode():
-        encodings = given_or_chosen(model, images, options)
+        examples = as_examples(given)
+        example = examples.first()
+        encodings = given_or_chosen(model, examples, options)
         placing = Placing(model, encodings, options.keep_float, observer)
-        prepared = prepare_fx(_with_fusable_clips(model), mapping, (images[:1],))
+        prepared = prepare_fx(_with_fusable_clips(model), mapping, example)
         found = match_nodes(prepared, model)
-        placed = placing.place(prepared, lambda node: placing.names.of(found[node]), images[:1])
+        placed = placing.place(prepared, lambda node: placing.names.of(found[node]), example)
         _place_weights(prepared, placing, options)
         graph = convert_fx(prepared)
     return Quantized(
         graph=graph,
         qconfig={**_words.static("torch-ao", options), "encodings": placed},
-        computed_in_float=_computed_in_float(graph, images[:1]),
+        computed_in_float=_computed_in_float(graph, example),
     )
 
 
@@ -84,7 +88,7 @@ def _fixed_weight(make: Any, encoding: Encoding) -> Any:
     return fix_scales(make(), encoding)
 
 
-def _computed_in_float(graph: GraphModule, image: Tensor) -> dict[str, int]:
+def _computed_in_float(graph: GraphModule, example: Call) -> dict[str, int]:
     """Count the operators that give float tensors, other than the way back at the end."""
     import torch
     from torch import fx
@@ -100,7 +104,7 @@ def _computed_in_float(graph: GraphModule, image: Tensor) -> dict[str, int]:
                 found[_operator(graph, n)] += 1
             return value
 
-    Watching(graph).run(image)
+    Watching(graph).run(*example)
     return dict(sorted(found.items()))
 
 

@@ -15,8 +15,9 @@ from kit.quantize import _words
 from kit.quantize._contract import Info, Options, Quantized
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.fx import GraphModule
+
+    from kit.quantize.examples import ExamplesLike
 
 INFO = Info(
     summary="int8 weights of Linear, LSTM and GRU, ranges from each input", calibrates=False
@@ -28,7 +29,7 @@ def qconfig(flow: str, options: Options) -> dict[str, str]:
     return _words.dynamic(flow, options)
 
 
-def quantize(model: GraphModule, flow: str, images: Tensor, options: Options) -> Quantized:
+def quantize(model: GraphModule, flow: str, given: ExamplesLike, options: Options) -> Quantized:
     """Quantize the layers that have a dynamic kernel.
 
     Raises:
@@ -43,7 +44,7 @@ def quantize(model: GraphModule, flow: str, images: Tensor, options: Options) ->
         return _by_the_runtime(model, options)
     from kit.quantize import _pt2e
 
-    return _pt2e.quantize_dynamic(model, images, options)
+    return _pt2e.quantize_dynamic(model, given, options)
 
 
 def _require_layers(model: GraphModule) -> None:

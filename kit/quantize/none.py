@@ -8,8 +8,9 @@ from kit.quantize import _words
 from kit.quantize._contract import Info, Options, Quantized
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.fx import GraphModule
+
+    from kit.quantize.examples import ExamplesLike
 
 INFO = Info(summary="float32, BatchNorm folded", calibrates=False)
 
@@ -19,6 +20,6 @@ def qconfig(flow: str, options: Options) -> dict[str, str]:
     return dict(_words.FLOAT)
 
 
-def quantize(model: GraphModule, flow: str, images: Tensor, options: Options) -> Quantized:
+def quantize(model: GraphModule, flow: str, given: ExamplesLike, options: Options) -> Quantized:
     """Return the model as it is."""
     return Quantized(graph=model, qconfig=qconfig(flow, options))

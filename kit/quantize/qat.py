@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from kit.quantize._contract import Info, Options, Quantized
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.fx import GraphModule
+
+    from kit.quantize.examples import ExamplesLike
 
 INFO = Info(
     summary="static, after training the float model to bear int8", calibrates=True, trains=True
@@ -26,8 +27,8 @@ def qconfig(flow: str, options: Options) -> dict[str, str]:
     return static.qconfig(flow, options)
 
 
-def quantize(model: GraphModule, flow: str, images: Tensor, options: Options) -> Quantized:
+def quantize(model: GraphModule, flow: str, given: ExamplesLike, options: Options) -> Quantized:
     """Calibrate and quantize the trained float model for one flow."""
     from kit.quantize import static
 
-    return static.quantize(model, flow, images, options)
+    return static.quantize(model, flow, given, options)

@@ -11,8 +11,9 @@ from kit.quantize import _words
 from kit.quantize._contract import Info, Options, Quantized
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.fx import GraphModule
+
+    from kit.quantize.examples import ExamplesLike
 
 INFO = Info(summary="int8 weights and activations, ranges from calibration", calibrates=True)
 
@@ -22,12 +23,12 @@ def qconfig(flow: str, options: Options) -> dict[str, str]:
     return _words.static(flow, options)
 
 
-def quantize(model: GraphModule, flow: str, images: Tensor, options: Options) -> Quantized:
+def quantize(model: GraphModule, flow: str, given: ExamplesLike, options: Options) -> Quantized:
     """Calibrate and quantize a float model for one flow."""
     if flow == "torch-ao":
         from kit.quantize import _torch_ao
 
-        return _torch_ao.quantize_static(model, images, options)
+        return _torch_ao.quantize_static(model, given, options)
     from kit.quantize import _pt2e
 
-    return _pt2e.quantize_static(model, images, options, flow)
+    return _pt2e.quantize_static(model, given, options, flow)

@@ -77,8 +77,12 @@ def _against_reference(result: AccuracyResult, row: AccuracyRow) -> Accuracy:
         created=utc(result.created),
         measurement=_measurement(result),
         drop=drop,
-        margin=None if drop is None else 100 * top1_margin95(row.agreement, row.images),
+        margin=_margin(row) if drop is not None else None,
     )
+
+
+def _margin(row: AccuracyRow) -> float | None:
+    return None if row.agreement is None else 100 * top1_margin95(row.agreement, row.images)
 
 
 def _drop(reference: AccuracyRow | None, row: AccuracyRow) -> float | None:

@@ -81,6 +81,8 @@ def top1(row: Row) -> Cell:
     found = row.accuracy
     if found is None:
         return Cell(NONE)
+    if found.row.agreement is None:
+        return Cell(NONE, f"{text.decibels(found.row.sqnr_db)} dB against fp32")
     if found.row.top1 is None:
         return Cell(NONE, f"{text.percent(found.row.agreement)} % agree")
     return Cell(text.percent(found.row.top1), _lost(found))

@@ -74,6 +74,10 @@ def _price(found: Accuracy) -> str:
     if found.drop is None:
         if found.row.format == "reference" or found.row.quantize == "none":
             return ""
+        if found.row.agreement is None:
+            samples = text.count(found.row.images, "sample")
+            ratio = text.decibels(found.row.sqnr_db)
+            return f"with an SQNR of {ratio}{NBSP}dB against fp32 on {samples}"
         share, number = text.percent(found.row.agreement), text.count(found.row.images, "picture")
         return f"with the answer of fp32 on {share}{NBSP}% of {number}"
     if abs(found.drop) < 0.05:

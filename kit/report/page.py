@@ -81,7 +81,7 @@ def compose(results: Sequence[AnyResult]) -> Page:
     """
     report = model.build(results)
     drawn = plots.draw(report)
-    makers = (tables.latency, tables.accuracy, tables.parity, tables.files)
+    makers = (tables.latency, tables.accuracy, tables.outputs, tables.parity, tables.files)
     details = [make(report) for make in makers]
     details.insert(2, processors.details(report.processors))
     details.append(measurements.tabulate(report.results))

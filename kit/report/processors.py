@@ -11,6 +11,7 @@ from kit.report.contexts import name_measurement, utc
 from kit.report.tables import Table
 from kit.report.text import NONE
 from kit.results.schema import ArtifactRef, ParityRef, ProcessorRef, ProcessorRow, ProcessorsResult
+from kit.verify import find_worst
 
 GRAPH, FLOAT = "quantized graph", "float reference"
 
@@ -131,7 +132,7 @@ def _numbers(row: ProcessorRow, processor: ProcessorRef) -> tuple[Cell, ...]:
 
 
 def _against(row: ProcessorRow, against: str) -> ParityRef | None:
-    return next((parity for parity in row.parity if parity.against == against), None)
+    return find_worst(row.parity, against)
 
 
 def _difference(row: ProcessorRow) -> str:

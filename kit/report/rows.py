@@ -12,6 +12,7 @@ from kit.report.accuracy import Accuracy
 from kit.report.contexts import Setting, name_measurement
 from kit.results.schema import AnyResult, ArtifactRef, BundleRef, ParityRef, ProcessorsResult, Run
 from kit.results.statistics import Estimate, Speedup
+from kit.verify import find_worst
 
 GRAPH = "quantized graph"  # `Comparison.against` of `kit.bundle`; of a float file, its float graph
 
@@ -108,8 +109,8 @@ class Row:
     @property
     def parity(self) -> ParityRef | None:
         """How near the runtime came to the graph that was lowered, else to the float model."""
-        found = {c.against: c for c in (self.artifact.parity if self.artifact else ())}
-        return found.get(GRAPH) or next(iter(found.values()), None)
+        parity = self.artifact.parity if self.artifact else ()
+        return find_worst(parity, GRAPH) or next(iter(parity), None)
 
     @property
     def virtual(self) -> bool:

@@ -59,7 +59,8 @@ def size_and_accuracy(report: Report) -> Picture | None:
 def _scored(report: Report) -> list[tuple[Row, Accuracy]]:
     """Return one row per file and reference, on the picture set that most were scored on."""
     rows = {(row.bundle.hash, row.format): row for row in report.rows if row.accuracy}
-    scored = [(row, row.accuracy) for row in rows.values() if row.accuracy]
+    found = [(row, row.accuracy) for row in rows.values() if row.accuracy]
+    scored = [(row, one) for row, one in found if one.row.agreement is not None]
     sets = Counter(found.picture_set for row, found in scored if row.artifact)
     usual = max(sets, key=lambda s: (sets[s], s), default=None)
     return [(row, found) for row, found in scored if found.picture_set == usual]
@@ -76,7 +77,7 @@ def _points(scored: Sequence[tuple[Row, Accuracy]], labelled: bool) -> list[Poin
 
 def _score(found: Accuracy, labelled: bool) -> float:
     top1 = found.row.top1
-    return top1 if labelled and top1 is not None else found.row.agreement
+    return top1 if labelled and top1 is not None else found.row.agreement or 0.0
 
 
 def _sentence(point: Point) -> str:

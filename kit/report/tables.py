@@ -115,17 +115,33 @@ def _evaluated(found: Accuracy) -> tuple[Cell, ...]:
     left_out = f", {found.left_out} left out" if found.left_out else ""
     return (
         Cell(str(row.images), found.pictures + left_out),
-        Cell(_share(row.top1)),
+        Cell(text.percent(row.top1)),
         Cell(NONE if found.drop is None else text.signed(found.drop), margin),
-        Cell(_share(row.top5)),
+        Cell(text.percent(row.top5)),
         Cell(text.percent(row.agreement)),
         Cell(text.decibels(row.sqnr_db)),
         Cell(text.significant(row.images_per_second)),
     )
 
 
-def _share(value: float | None) -> str:
-    return NONE if value is None else text.percent(value)
+def outputs(report: Report) -> Table:
+    """Return each output of models of tensors, as near as it came to the float model's."""
+    columns = ("Output", "Samples", "SQNR, dB", "Largest difference", "Cosine")
+    lines = tuple(
+        Line(
+            _subject(found.bundle, found.row, found.moment),
+            (
+                Cell(output.name),
+                Cell(str(found.row.images), found.pictures),
+                Cell(text.decibels(output.sqnr_db)),
+                Cell("0" if output.max_abs == 0 else f"{output.max_abs:.2g}"),
+                Cell(f"{output.cosine:.4f}"),
+            ),
+        )
+        for found in report.accuracy
+        for output in found.row.outputs
+    )
+    return Table("outputs", "Outputs against the float reference", columns, lines)
 
 
 def _subject(bundle: BundleRef, subject: AccuracyRow | ArtifactRef, moment: str = "") -> Head:
@@ -140,7 +156,7 @@ def parity(report: Report) -> Table:
     columns = (
         "Compared with",
         "Pictures",
-        "Largest difference of a logit",
+        "Largest difference",
         "SQNR, dB",
         "Agreement, %",
     )
@@ -154,7 +170,7 @@ def parity(report: Report) -> Table:
 
 def _compared(found: ParityRef) -> tuple[Cell, ...]:
     return (
-        Cell("graph that was lowered" if found.against == GRAPH else found.against),
+        Cell("graph that was lowered" if found.against == GRAPH else found.against, found.output),
         Cell(str(found.images)),
         Cell("0" if found.max_abs == 0 else f"{found.max_abs:.2g}"),
         Cell(text.decibels(found.sqnr_db)),

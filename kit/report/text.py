@@ -25,8 +25,10 @@ def megabytes(size: int) -> str:
     return f"{value:.2f}" if value < 100 else f"{value:.0f}"
 
 
-def percent(share: float) -> str:
+def percent(share: float | None) -> str:
     """Return a share as a percentage with one decimal; only all of it is 100."""
+    if share is None:
+        return NONE
     text = f"{100 * share:.1f}"
     return "99.9" if text == "100.0" and share < 1 else text
 

@@ -16,6 +16,8 @@ statistic never needs a new measurement. Schema history:
        each row names its file (`artifact_sha256`) and its runtime; `AccuracyResult.threads`;
        `Run.notices` instead of `Run.warnings`, which were sentences; `AccuracyResult.notices`;
        `Recommendation`, which were options of the command line
+    7  `OutputRow`; `AccuracyResult.task`; `AccuracyRow.agreement` and `ParityRef.agreement` are
+       None where a task has no classes; `ParityRef.output` and `ParityRef.cosine`
 
 A result of an older schema is read for ever: what it lacks is None or empty, and what it said
 in another way is translated (`kit.results.store`).
@@ -31,7 +33,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field
 from kit.documents import Digest
 from kit.notices import Notice
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 # Beyond these a number is no measurement. Each fits into 64 bits, also when many are added up.
 MAX_NS = 10**15  # 11 days
@@ -48,6 +50,7 @@ _Sample = Annotated[int, Field(gt=0, le=MAX_NS)]
 _Bytes = Annotated[int, Field(ge=0, le=MAX_BYTES)]
 _Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 _Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
+_Cosine = Annotated[float, Field(ge=-1.001, le=1.001)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Mhz = Annotated[float, Field(ge=0, le=10.0**6)]
 _Load = Annotated[float, Field(ge=0, le=10.0**9)]
@@ -61,10 +64,12 @@ class ParityRef(_Record):
     """One comparison made when the bundle was built; see `kit.manifest.Comparison`."""
 
     against: str
+    output: str = ""
     images: _Count
     max_abs: float = Field(ge=0)
     sqnr_db: float | None
-    agreement: _Share
+    agreement: _Share | None = None
+    cosine: _Cosine | None = None
 
 
 class ArtifactRef(_Record):
@@ -347,8 +352,23 @@ class LatencyResult(_Record):
     recommended: dict[str, Recommendation] = Field(default_factory=dict)
 
 
+class OutputRow(_Record):
+    """One output of one format against the float model's, over all samples.
+
+    Attributes:
+        sqnr_db: in dB; None when they are equal.
+        max_abs: largest absolute difference of a value.
+        cosine: mean cosine of the angle between two answers.
+    """
+
+    name: str
+    sqnr_db: float | None
+    max_abs: float = Field(ge=0)
+    cosine: _Cosine
+
+
 class AccuracyRow(_Record):
-    """One format on one set of pictures; shares are between 0 and 1.
+    """One format on one set of samples; shares are between 0 and 1.
 
     Attributes:
         format: the format, or ``reference`` for the float PyTorch model.
@@ -356,8 +376,11 @@ class AccuracyRow(_Record):
         runtime: name and version.
         top1: share of pictures whose label is the first answer; None without labels.
         top5: the same for the first five answers.
-        agreement: share of pictures with the reference's first answer.
-        sqnr_db: of the logits against the reference's, in dB; None when they are equal.
+        agreement: share of pictures with the reference's first answer; None where the task has
+            no classes.
+        sqnr_db: of the answers against the reference's, in dB; None when they are equal; of
+            several outputs the lowest.
+        outputs: where the task measures each.
     """
 
     format: str
@@ -367,8 +390,9 @@ class AccuracyRow(_Record):
     images: int = Field(gt=0, le=MAX_COUNT)
     top1: _Share | None
     top5: _Share | None
-    agreement: _Share
+    agreement: _Share | None
     sqnr_db: float | None
+    outputs: Many[OutputRow] = ()
     images_per_second: float = Field(ge=0)
 
 
@@ -376,6 +400,7 @@ class AccuracyResult(_Record):
     """The result of `kit eval`.
 
     Attributes:
+        task: of the bundle.
         pictures: name of the folder or zip.
         pictures_sha256: of the contents and labels of the pictures that were evaluated.
         left_out: pictures of the set that calibrated the bundle and so were not evaluated.
@@ -389,6 +414,7 @@ class AccuracyResult(_Record):
     created: datetime
     identity: Identity | None = None
     bundle: BundleRef
+    task: str = "image-classification"
     pictures: str
     pictures_sha256: str
     left_out: _Count = 0

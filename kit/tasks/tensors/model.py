@@ -1,0 +1,119 @@
+"""What a model of tensors takes and gives, found by calling it."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kit import models
+from kit.calibration import ModelInputs
+from kit.errors import KitError, RecipeError, words
+from kit.tasks.tensors.samples import list_samples, read_specs
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from kit.models._contract import Member
+    from kit.recipe import Recipe
+
+_CLOSE = 1e-3  # of the largest value: kernels for one inference and for two differ by rounding
+
+
+def describe_model(member: Member, recipe: Recipe, source: Path) -> ModelInputs:
+    """Return a model's inputs as the first sample shows them, and the names of its outputs.
+
+    Args:
+        member: the model.
+        recipe: that names it.
+        source: folder of samples.
+
+    Raises:
+        RecipeError: the model fails on the sample, or gives something else than tensors.
+        SampleError: the sample does not fit the model's ``forward``.
+    """
+    import torch
+
+    model = member.build(recipe.width, member.SPEC.classes)
+    first = list_samples(source)[0]
+    specs, values = read_specs(first, _list_parameters(model))
+    inputs = [torch.from_numpy(value.copy()) for value in values]
+    output = _call(model, inputs, recipe.model, first.name)
+    at_once = all(spec.shape[:1] == (1,) for spec in specs) and _is_batched(model, inputs, output)
+    return ModelInputs(
+        specs,
+        member.SPEC.classes,
+        outputs=tuple(_name_outputs(output, recipe.model)),
+        at_once=at_once,
+    )
+
+
+def _list_parameters(model: nn.Module) -> list[str]:
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(model.forward).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind in kinds]
+
+
+def _call(model: nn.Module, inputs: list[Tensor], name: str, sample: str) -> Any:
+    import torch
+
+    copies = [value.clone() for value in inputs]
+    try:
+        with torch.no_grad(), models.running(name):
+            output = model(*copies)
+    except KitError:
+        raise
+    except Exception as exc:  # a model of the user's raises whatever it likes
+        raise RecipeError(
+            f"{name} fails on the sample {sample}: {words(exc)}",
+            "call it yourself with these arrays",
+        ) from exc
+    if not all(torch.equal(one, other) for one, other in zip(copies, inputs, strict=True)):
+        raise RecipeError(
+            f"{name} writes into its input",
+            "in forward, write x = x * 2 instead of x *= 2 or x.mul_(2)",
+        )
+    return output
+
+
+def _name_outputs(output: Any, name: str) -> list[str]:
+    """Return the names of the tensors in what a model returns.
+
+    Raises:
+        RecipeError: it is not a tensor, or a flat tuple or list of tensors.
+    """
+    import torch
+
+    if isinstance(output, torch.Tensor):
+        return ["output"]
+    is_flat = isinstance(output, tuple | list) and len(output) > 0
+    if not is_flat or not all(isinstance(one, torch.Tensor) for one in output):
+        raise RecipeError(
+            f"{name} returns {type(output).__name__}, not a tensor or a tuple of tensors",
+            "wrap it: a forward that returns (output['a'], output['b'])",
+        )
+    fields = getattr(output, "_fields", None)  # of a named tuple
+    return list(fields) if fields else [f"output_{i}" for i in range(len(output))]
+
+
+def _is_batched(model: nn.Module, inputs: list[Tensor], output: Any) -> bool:
+    """Return whether two inferences can be one call, whose first dimension is the batch."""
+    import torch
+
+    single = (output,) if isinstance(output, torch.Tensor) else tuple(output)
+    try:
+        with torch.no_grad():
+            given = model(*(torch.cat([value] * 2) for value in inputs))
+    except Exception:  # noqa: BLE001 - a model that takes one inference raises anything for two
+        return False
+    double = (given,) if isinstance(given, torch.Tensor) else tuple(given)
+    return all(
+        two.shape == (2 * len(one), *one.shape[1:])
+        and len(one) == 1
+        and torch.allclose(
+            two.double(), torch.cat([one] * 2).double(), atol=_CLOSE * float(one.abs().max())
+        )
+        if one.dim()
+        else False
+        for one, two in zip(single, double, strict=True)
+    )

@@ -1,0 +1,223 @@
+"""Samples of tensors: ``.npz`` files, each with the inputs of one inference.
+
+    samples/000.npz     np.savez("000.npz", input_ids=ids, attention_mask=mask)
+    samples/001.npz
+
+The arrays have the names of the parameters of the model's ``forward``, and the shapes that it is
+called with, the batch of one included.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kit import arrays, files
+from kit.calibration import ModelInputs
+from kit.documents import reason, text_of
+from kit.errors import SampleError
+from kit.notices import Notice
+from kit.signature import AnyArray, Samples, Tensors, TensorSpec, describe, join
+from kit.tasks.interface import EvaluationSet
+
+_HINT = 'write each with numpy: np.savez("000.npz", x=array), x as in forward(self, x)'
+_MAX_FILE = 2**31
+
+
+@dataclass(frozen=True)
+class SampleFile:
+    """One ``.npz`` file.
+
+    Attributes:
+        name: for people.
+        path: of the file.
+    """
+
+    name: str
+    path: Path
+
+    def read_bytes(self) -> bytes:
+        """Return the content.
+
+        Raises:
+            SampleError: it cannot be read.
+        """
+        try:
+            return files.read(self.path, _MAX_FILE)
+        except (OSError, ValueError) as exc:
+            raise SampleError(f"cannot read {self.path}: {reason(exc)}", _HINT) from exc
+
+    def read(self) -> dict[str, AnyArray]:
+        """Return the arrays by name.
+
+        Raises:
+            SampleError: it is not an ``.npz`` file of numbers.
+        """
+        try:
+            return arrays.read_archive(self.read_bytes())
+        except ValueError as exc:
+            raise SampleError(f"{self.path} cannot be used: {exc}", _HINT) from exc
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the content."""
+        return hashlib.sha256(self.read_bytes()).hexdigest()
+
+
+def list_samples(path: Path) -> list[SampleFile]:
+    """Return the ``.npz`` files of a folder in the order of their names, or the one of a path.
+
+    Raises:
+        SampleError: there are none.
+    """
+    if path.is_file():
+        return [SampleFile(text_of(path.name), path)]
+    try:
+        found = sorted(p for p in path.rglob("*.npz") if p.is_file())
+    except OSError as exc:
+        raise SampleError(f"cannot read {path}: {exc.strerror or exc}", _HINT) from exc
+    if not found:
+        raise SampleError(f"there are no .npz files in {path}", _HINT)
+    return [SampleFile(text_of(str(p.relative_to(path))), p) for p in found]
+
+
+def order_inputs(arrays_: dict[str, AnyArray], names: Sequence[str]) -> dict[str, AnyArray]:
+    """Return arrays in the order of a model's parameters.
+
+    Args:
+        arrays_: by the names of parameters, or as numpy numbers arrays without names.
+        names: of the parameters.
+
+    Raises:
+        ValueError: they have other names.
+    """
+    numbered = [f"arr_{i}" for i in range(len(arrays_))]
+    if sorted(arrays_) == sorted(numbered) and len(arrays_) <= len(names):
+        return dict(zip(names, (arrays_[n] for n in numbered), strict=False))
+    strangers = [name for name in arrays_ if name not in names]
+    if strangers:
+        raise ValueError(
+            f"it has an array {strangers[0]!r}, and forward takes {', '.join(names) or 'nothing'}"
+        )
+    return {name: arrays_[name] for name in names if name in arrays_}
+
+
+def read_specs(sample: SampleFile, names: Sequence[str]) -> tuple[tuple[TensorSpec, ...], Tensors]:
+    """Return the specs of a sample's arrays, in the order of a model's parameters, and these.
+
+    Raises:
+        SampleError: they have other names than the parameters, or a dtype that models do not take.
+    """
+    try:
+        found = order_inputs(sample.read(), names)
+        specs = tuple(describe(name, value) for name, value in found.items())
+    except ValueError as exc:
+        hint = "float64 is numpy's default: array.astype(np.float32)"
+        raise SampleError(
+            f"{sample.path} cannot be used: {exc}", hint if "float64" in str(exc) else _HINT
+        ) from exc
+    return specs, tuple(found.values())
+
+
+def read_samples(chosen: Sequence[SampleFile], inputs: ModelInputs) -> Samples:
+    """Return samples of a model's inputs.
+
+    Raises:
+        SampleError: one is of other names, shapes or dtypes.
+    """
+    names = [spec.name for spec in inputs.specs]
+    rows = []
+    for sample in chosen:
+        specs, values = read_specs(sample, names)
+        if specs != inputs.specs:
+            raise SampleError(
+                f"{sample.path} holds {_show(specs)}, and the model takes {_show(inputs.specs)}",
+                "all samples have the shapes of the first one",
+            )
+        rows.append(values)
+    return join(inputs.specs, rows)
+
+
+def _show(specs: Sequence[TensorSpec]) -> str:
+    return ", ".join(f"{s.name}: {s.dtype} {list(s.shape)}" for s in specs)
+
+
+@dataclass(frozen=True)
+class TensorCalibration:
+    """Samples that set activation ranges.
+
+    Attributes:
+        source: name of their folder.
+        chosen: in the order of their names.
+        rest: of the folder.
+        digests: SHA-256 of each.
+    """
+
+    source: str
+    chosen: tuple[SampleFile, ...]
+    rest: tuple[SampleFile, ...]
+    digests: tuple[str, ...]
+    output_margin: float = 1.0
+    warning: str | None = None
+
+    @property
+    def count(self) -> int:
+        """Return the number of samples."""
+        return len(self.chosen)
+
+    @property
+    def sha256(self) -> str:
+        """Return the hash of the set."""
+        return hashlib.sha256("\n".join(self.digests).encode()).hexdigest()
+
+    def load(self, inputs: ModelInputs) -> Samples:
+        """Read the samples."""
+        return read_samples(self.chosen, inputs)
+
+
+def open_calibration(path: Path, count: int, seed: int) -> TensorCalibration:
+    """Return so many samples of a folder, drawn at random.
+
+    Raises:
+        SampleError: there are none.
+    """
+    found = list_samples(path)
+    size = min(count, len(found))
+    drawn = np.random.default_rng(seed).choice(len(found), size, replace=False).tolist()
+    chosen = tuple(found[i] for i in sorted(drawn))
+    rest = tuple(sample for i, sample in enumerate(found) if i not in set(drawn))
+    source = text_of(path.resolve().name)
+    return TensorCalibration(source, chosen, rest, tuple(s.digest() for s in chosen))
+
+
+@dataclass(frozen=True)
+class TensorSet(EvaluationSet):
+    """Samples to measure on; there are no right answers but the float model's.
+
+    Attributes:
+        samples: not yet read.
+        inputs: of the model.
+    """
+
+    source: str
+    sha256: str
+    left_out: int
+    notices: tuple[Notice, ...]
+    samples: tuple[SampleFile, ...]
+    inputs: ModelInputs
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def labelled(self) -> bool:
+        """Return False."""
+        return False
+
+    def load(self, start: int, stop: int) -> tuple[Samples, Sequence[None]]:
+        """Return some samples."""
+        part = self.samples[start:stop]
+        return read_samples(part, self.inputs), [None] * len(part)

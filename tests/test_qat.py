@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,14 @@ import kit
 from kit import bundle
 from kit.calibration import choose
 from kit.errors import PictureError, RecipeError, UsageError
-from kit.pipeline import _checkpoints, _inputs, _train_pictures, _train_set, _training
+from kit.pipeline import _checkpoints, _train_pictures, _train_set, _training
 from kit.pipeline._checkpoints import Checkpoints
 from kit.pipeline._train_score import Score, worse
 from kit.pipeline._work import Work
 from kit.quantize import _distributed
 from kit.quantize._distributed import Group
+from kit.quantize.examples import from_samples
+from kit.tasks import get_task
 
 torch = pytest.importorskip("torch")
 
@@ -40,17 +43,18 @@ def own_cache(tmp_path, monkeypatch):
 
 def work_of(tmp_path: Path, **fields) -> Work:
     recipe = kit.make_recipe("mobilenet_v2", **{**SMALL, **QUICK, **fields})
-    inputs = _inputs.of(recipe)
+    task = get_task(recipe.task)
+    labels = tuple(str(i) for i in range(CLASSES))
+    inputs = replace(task.describe_inputs(recipe), classes=CLASSES, labels=labels)
     return Work(
         recipe=recipe,
         key="a-key",
         folder=tmp_path,
         shared=tmp_path,
+        task=task,
         pictures=choose(recipe),
         progress=[].append,
-        preprocessing=inputs.preprocessing,
-        classes=CLASSES,
-        labels=tuple(str(i) for i in range(CLASSES)),
+        inputs=inputs,
     )
 
 
@@ -115,7 +119,7 @@ def trained(work: Work, network) -> dict[str, torch.Tensor]:
     """Train a copy of the network; return its state."""
     teacher, folded = network
     folded = copy.deepcopy(folded)
-    images = work.pictures.load(work.preprocessing)
+    images = from_samples(work.pictures.load(work.inputs), at_once=True)
     _training.train(work, teacher, folded, images)
     return folded.state_dict()
 
@@ -246,7 +250,7 @@ def test_a_result_is_judged_by_loss_and_first_answers():
 
 def test_two_processes_see_what_one_sees(tmp_path):
     work = work_of(tmp_path)
-    images = work.pictures.load(work.preprocessing)
+    images = from_samples(work.pictures.load(work.inputs), at_once=True)
     material = _train_set.of(work, images)
     whole = material.step(3, 5, slice(0, 5)).images
     parts = [material.step(3, 5, Group(rank, 2).part(5)).images for rank in (0, 1)]
@@ -256,7 +260,7 @@ def test_two_processes_see_what_one_sees(tmp_path):
 
 def test_some_pictures_are_held_back_and_the_others_take_turns(tmp_path):
     work = work_of(tmp_path, calibration_images=12)
-    images = work.pictures.load(work.preprocessing)
+    images = from_samples(work.pictures.load(work.inputs), at_once=True)
     material = _train_set.of(work, images)
     assert (len(material.held), len(material.seen)) == (3, 9)
     assert sorted(material.held + material.seen) == list(range(12))
@@ -267,9 +271,7 @@ def test_some_pictures_are_held_back_and_the_others_take_turns(tmp_path):
     assert sorted(seen) == sorted(material.seen * 4)
     judge = material.judge().images
     assert len(judge) == 6
-    assert all(
-        torch.equal(judge[i], torch.from_numpy(images[h])) for i, h in enumerate(material.held)
-    )
+    assert all(torch.equal(judge[i], images.tensors[0][h]) for i, h in enumerate(material.held))
     assert _train_pictures.split(7, 0) == ((), tuple(range(7)))
 
 

@@ -17,13 +17,17 @@ from kit import calibration, cli, cost, recipe
 from kit.commands._input import Colour, Side
 from kit.errors import BuildError, RecipeError, UsageError, WeightsError
 from kit.models import _user
-from kit.pipeline import _inputs
+from kit.tasks import get_task
 
 HERE = Path(__file__).parent
 PX = 32
 
 
 @pytest.fixture
+def describe_inputs(made):
+    return get_task(made.task).describe_inputs(made)
+
+
 def own(tmp_path):
     """Copy the networks into a folder of their own; return what names one."""
     folder = tmp_path / "user's own"
@@ -173,13 +177,13 @@ def test_nan_weights_are_refused(own):
 def test_classes_and_labels_are_those_of_the_network(own, tmp_path):
     file = tmp_path / "labels.txt"
     file.write_text("\n".join(f"thing {i}" for i in range(10)) + "\n\n", encoding="utf-8")
-    found = _inputs.of(make(own("Concat"), labels=str(file), mean=(0.5,) * 3, std=(0.25,) * 3))
+    found = describe_inputs(make(own("Concat"), labels=str(file), mean=(0.5,) * 3, std=(0.25,) * 3))
     assert found.classes == 10
     assert found.labels == tuple(f"thing {i}" for i in range(10))
     assert found.preprocessing.mean == (0.5, 0.5, 0.5)
     assert found.preprocessing.std == (0.25, 0.25, 0.25)
     assert found.preprocessing.crop == PX
-    assert _inputs.of(make(own("Concat"))).labels is None
+    assert describe_inputs(make(own("Concat"))).labels is None
 
 
 @pytest.mark.parametrize(
@@ -198,13 +202,13 @@ def test_labels_that_do_not_fit(own, tmp_path, text, message):
     if text is not None:
         file.write_bytes(text)
     with pytest.raises(RecipeError, match=message):
-        _inputs.of(make(own("Concat"), labels=str(file)))
+        describe_inputs(make(own("Concat"), labels=str(file)))
 
 
 def test_labels_give_a_named_model_its_number_of_classes(tmp_path):
     file = tmp_path / "labels.txt"
     file.write_text("cat\ndog\n")
-    found = _inputs.of(recipe.make("mobilenet_v1", weights="random", labels=str(file)))
+    found = describe_inputs(recipe.make("mobilenet_v1", weights="random", labels=str(file)))
     assert (found.classes, found.labels) == (2, ("cat", "dog"))
 
 

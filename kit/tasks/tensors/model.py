@@ -39,13 +39,9 @@ def describe_model(member: Member, recipe: Recipe, source: Path) -> ModelInputs:
     specs, values = read_specs(first, _list_parameters(model))
     inputs = [torch.from_numpy(value.copy()) for value in values]
     output = _call(model, inputs, recipe.model, first.name)
+    names = tuple(_name_outputs(output, recipe.model))
     at_once = all(spec.shape[:1] == (1,) for spec in specs) and _is_batched(model, inputs, output)
-    return ModelInputs(
-        specs,
-        member.SPEC.classes,
-        outputs=tuple(_name_outputs(output, recipe.model)),
-        at_once=at_once,
-    )
+    return ModelInputs(specs, member.SPEC.classes, outputs=names, at_once=at_once)
 
 
 def _list_parameters(model: nn.Module) -> list[str]:
@@ -107,13 +103,13 @@ def _is_batched(model: nn.Module, inputs: list[Tensor], output: Any) -> bool:
     except Exception:  # noqa: BLE001 - a model that takes one inference raises anything for two
         return False
     double = (given,) if isinstance(given, torch.Tensor) else tuple(given)
-    return all(
-        two.shape == (2 * len(one), *one.shape[1:])
-        and len(one) == 1
-        and torch.allclose(
-            two.double(), torch.cat([one] * 2).double(), atol=_CLOSE * float(one.abs().max())
-        )
-        if one.dim()
-        else False
-        for one, two in zip(single, double, strict=True)
-    )
+    return all(_is_twice(one, two) for one, two in zip(single, double, strict=True))
+
+
+def _is_twice(one: Tensor, two: Tensor) -> bool:
+    import torch
+
+    if one.shape[:1] != (1,) or two.shape != (2, *one.shape[1:]):
+        return False
+    wanted = torch.cat([one] * 2).double()
+    return torch.allclose(two.double(), wanted, atol=_CLOSE * float(wanted.abs().max()))

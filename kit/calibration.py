@@ -95,6 +95,7 @@ class Pictures:
         count: number of crops if there are no pictures.
         seed: of the crops.
         unread: see `kit.images.sets.PictureSet`.
+        asked: how many were asked for.
     """
 
     source: str
@@ -103,6 +104,7 @@ class Pictures:
     count: int
     seed: int
     unread: str = ""
+    asked: int = 0
 
     @property
     def sha256(self) -> str:
@@ -123,7 +125,10 @@ class Pictures:
                 f"calibrated with {self.source}; real pictures give better answers: "
                 "pass --calibrate DIR_OR_ZIP"
             )
-        return f"{self.source}: {self.unread}" if self.unread else None
+        found = [self.unread] if self.unread else []
+        if self.count < self.asked:
+            found.append(f"it has {self.count} pictures, and {self.asked} were to calibrate")
+        return f"{self.source}: {'; '.join(found)}" if found else None
 
     def load(self, inputs: ModelInputs) -> Samples:
         """Return the pictures [N, 3, H, W]."""
@@ -150,7 +155,15 @@ def choose(recipe: Recipe) -> Pictures:
     found = sets.open_set(Path(recipe.calibrate))
     chosen = sets.sample(found, recipe.calibration_images, recipe.seed)
     digests = tuple(sets.digest(picture) for picture in chosen)
-    return Pictures(found.source, chosen, digests, len(chosen), recipe.seed, found.unread)
+    return Pictures(
+        found.source,
+        chosen,
+        digests,
+        len(chosen),
+        recipe.seed,
+        found.unread,
+        recipe.calibration_images,
+    )
 
 
 def identity(recipe: Recipe, pictures: CalibrationSet) -> dict[str, Any]:
@@ -178,6 +191,21 @@ def identity(recipe: Recipe, pictures: CalibrationSet) -> dict[str, Any]:
     if recipe.weights != OWN:
         found["weights"] = _weights.source_hash(recipe.weights, member.SPEC.weights, recipe.seed)
     return found
+
+
+def check_sources(recipe: Recipe) -> None:
+    """Look whether the weights and the labels of a recipe are there.
+
+    Raises:
+        WeightsError: the weights file cannot be read, or the model has no published weights.
+        RecipeError: the labels cannot be used.
+    """
+    from kit.models import _weights
+
+    labels(recipe)
+    if recipe.weights != OWN:
+        official = models.get(recipe.model).SPEC.weights
+        _weights.source_hash(recipe.weights, official, recipe.seed)
 
 
 def labels(recipe: Recipe) -> tuple[str, ...] | None:

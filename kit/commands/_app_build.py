@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kit import terminal
+from kit.commands._input import PATH
 
 if TYPE_CHECKING:
     from kit.app.build import Built, Options
 
-_PATH = click.Path(path_type=Path)
-
 
 @click.command("build")
-@click.argument("bundles", type=_PATH, nargs=-1, required=True, metavar="BUNDLE...")
+@click.argument("bundles", type=PATH, nargs=-1, required=True, metavar="BUNDLE...")
 @click.option(
     "--runtime",
     "runtimes",
@@ -40,7 +39,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--aar",
     "archives",
-    type=_PATH,
+    type=PATH,
     multiple=True,
     metavar="FILE",
     help="A runtime's Android archive to take instead of Maven's. May be repeated.",
@@ -50,10 +49,10 @@ _PATH = click.Path(path_type=Path)
     default=True,
     help="Release: shrunk, signed with your key, and not to be measured. Default: debug.",
 )
-@click.option("--keystore", type=_PATH, metavar="FILE", help="Your key for --release.")
+@click.option("--keystore", type=PATH, metavar="FILE", help="Your key for --release.")
 @click.option("--key-alias", default="", metavar="NAME", help="Of a keystore with several keys.")
-@click.option("--picture", type=_PATH, metavar="JPEG", help="What the app opens with.")
-@click.option("-o", "--output", type=_PATH, default=Path("out/app"), help="Default: out/app.")
+@click.option("--picture", type=PATH, metavar="JPEG", help="What the app opens with.")
+@click.option("-o", "--output", type=PATH, default=Path("out/app"), help="Default: out/app.")
 @click.option("--json", "as_json", is_flag=True, help="Print build.json instead of a summary.")
 def build(bundles: tuple[Path, ...], output: Path, as_json: bool, **options: Any) -> None:
     """Put bundles and their runtimes into app.apk, signed and verified, and write build.json.

@@ -1,13 +1,36 @@
-"""Option types for what goes into a model: its size, and numbers per colour channel."""
+"""Option types: paths, the size of a model's input, and numbers per colour channel."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import click
 
 from kit.errors import UsageError
+
+
+class FilePath(click.Path):
+    """Path of a file or folder; an empty one, as of a variable that is not set, is refused."""
+
+    def __init__(self, path_type: type[Path] | type[str] = Path) -> None:
+        super().__init__(path_type=path_type)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Return the path.
+
+        Raises:
+            UsageError: it is empty.
+        """
+        if value == "":
+            name = param.opts[-1] if param and param.opts else "a path"
+            raise UsageError(f"{name} is empty", "give the path of a file or folder")
+        return super().convert(value, param, ctx)
+
+
+PATH = FilePath()
+TEXT_PATH = FilePath(str)  # which keeps a slash at the end
 
 
 class Side(click.ParamType):  # type: ignore[type-arg]

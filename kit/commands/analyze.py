@@ -9,6 +9,7 @@ import click
 
 from kit import terminal
 from kit.commands import _recipe_options
+from kit.commands._input import PATH
 from kit.commands._numbers import Finite
 from kit.errors import UsageError, VerificationFailed
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 @_recipe_options.SEED
 @click.option(
     "--images",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder or zip to measure on. Default: what the calibration left over of its set.",
 )
 @click.option(
@@ -47,9 +48,7 @@ if TYPE_CHECKING:
     default=256,
     help="A repair is measured on so many pictures at most. Default: 256.",
 )
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Write an HTML page to this file."
-)
+@click.option("-o", "--output", type=PATH, help="Write an HTML page to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
 def command(
     what: str,

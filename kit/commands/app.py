@@ -11,13 +11,13 @@ import click
 
 from kit import terminal
 from kit.commands import _app_build
+from kit.commands._input import PATH, TEXT_PATH
 from kit.commands._numbers import Finite
 
 if TYPE_CHECKING:
     from kit.commands._bench import Measured
     from kit.devices._again import Again
 
-_PATH = click.Path(path_type=Path)
 DEVICE = click.option(
     "--device",
     "choice",
@@ -42,10 +42,10 @@ command.add_command(_app_build.build)
 
 
 @command.command("test")
-@click.option("--bundle", type=_PATH, help="A real one; without it, tests of models skip.")
+@click.option("--bundle", type=PATH, help="A real one; without it, tests of models skip.")
 @click.option("--phone", is_flag=True, help="Run a phone's own Lite library, emulated, as well.")
 @click.option(
-    "-o", "--output", type=_PATH, default=Path("out/app-test"), help="Default: out/app-test."
+    "-o", "--output", type=PATH, default=Path("out/app-test"), help="Default: out/app-test."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def test(bundle: Path | None, phone: bool, output: Path, as_json: bool) -> None:
@@ -73,7 +73,7 @@ def test(bundle: Path | None, phone: bool, output: Path, as_json: bool) -> None:
 
 
 @command.command("install")
-@click.argument("apk", type=_PATH, default=Path("out/app"), metavar="[APK]")
+@click.argument("apk", type=PATH, default=Path("out/app"), metavar="[APK]")
 @DEVICE
 def install(apk: Path, choice: str | None) -> None:
     """Install APK, a file or a folder of `kit app build`, over what is there."""
@@ -137,7 +137,7 @@ def _connected(serial: str) -> Iterator[Again]:
 
 
 @command.command("bench")
-@click.argument("bundles", type=_PATH, nargs=-1, required=True, metavar="BUNDLE...")
+@click.argument("bundles", type=PATH, nargs=-1, required=True, metavar="BUNDLE...")
 @DEVICE
 @click.option(
     "--app-id",
@@ -167,7 +167,7 @@ def _connected(serial: str) -> Iterator[Again]:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(),
+    type=TEXT_PATH,
     help="Write the result: a file, or a folder for several bundles or devices.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kit import terminal
+from kit.commands._input import PATH, TEXT_PATH
 from kit.commands._numbers import Finite
 from kit.text import one_line
 
@@ -16,11 +17,9 @@ if TYPE_CHECKING:
     from kit.commands._bench import Measured
     from kit.results.schema import Plan
 
-_PATH = click.Path(path_type=Path)
-
 
 @click.command("bench")
-@click.argument("bundles", type=_PATH, nargs=-1, required=True, metavar="BUNDLE...")
+@click.argument("bundles", type=PATH, nargs=-1, required=True, metavar="BUNDLE...")
 @click.option(
     "--device",
     "choice",
@@ -88,7 +87,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "-o",
     "--output",
-    type=click.Path(),
+    type=TEXT_PATH,
     help="Write the result for `kit report`: a file, or a folder for several bundles or devices.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")

@@ -10,6 +10,7 @@ import click
 
 from kit import terminal
 from kit.commands import _recipe_options
+from kit.commands._input import PATH
 from kit.commands._numbers import Finite
 from kit.errors import PARTIAL, RecipeError
 
@@ -69,13 +70,13 @@ if TYPE_CHECKING:
 @click.option(
     "--recipe",
     "recipe_file",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="TOML file with these options; the command line wins.",
 )
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder of the bundle. Default: out/ and a name made of the recipe.",
 )
 @click.option("--no-cache", is_flag=True, help="Build again even if nothing changed.")

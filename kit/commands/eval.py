@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
+from kit.commands._input import PATH
 from kit.errors import UsageError
 from kit.text import one_line
 
@@ -26,23 +27,22 @@ _FIELDS = (
     "outputs",
     "images_per_second",
 )
-_PATH = click.Path(path_type=Path)
 
 
 @click.command("eval")
-@click.argument("bundle", type=_PATH)
+@click.argument("bundle", type=PATH)
 @click.option(
     "--images",
     "--samples",
     "images",
     required=True,
-    type=_PATH,
+    type=PATH,
     metavar="DIR_OR_ZIP",
     help="Folder or zip of pictures, or folder of .npz samples of the task tensors.",
 )
 @click.option(
     "--labels",
-    type=_PATH,
+    type=PATH,
     metavar="FILE.csv",
     help="CSV of path,label, or none. Default: labels come from the names.",
 )
@@ -61,7 +61,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "-o",
     "--output",
-    type=_PATH,
+    type=PATH,
     metavar="FILE",
     help="Write the result file, which `kit report` reads.",
 )

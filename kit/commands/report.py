@@ -7,18 +7,17 @@ from pathlib import Path
 import click
 
 from kit import terminal
+from kit.commands._input import PATH
 from kit.errors import ResultError
 
 
 @click.command("report")
-@click.argument(
-    "results", nargs=-1, required=True, metavar="RESULT…", type=click.Path(path_type=Path)
-)
+@click.argument("results", nargs=-1, required=True, metavar="RESULT…", type=PATH)
 @click.option(
     "-o",
     "--output",
     "folder",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("report"),
     show_default=True,
     help="Folder for report.html, report.md and plots/; made if need be.",

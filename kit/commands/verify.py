@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
+from kit.commands._input import PATH
 from kit.errors import BuildError
 
 if TYPE_CHECKING:
     from kit.results.schema import ParityRef, ProcessorRow, ProcessorsResult
 
-_PATH = click.Path(path_type=Path)
-
 
 @click.command("verify")
-@click.argument("bundle", type=_PATH)
+@click.argument("bundle", type=PATH)
 @click.option(
     "--processor",
     "processors",
@@ -33,7 +32,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "-o",
     "--output",
-    type=_PATH,
+    type=PATH,
     metavar="FILE",
     help="Write the result file, which `kit report` reads.",
 )

@@ -93,6 +93,10 @@ def _other_kind(path: Path) -> WeightsError | None:
         return WeightsError(
             f"{path} is a web page, not weights", "download the file itself, not its page"
         )
+    kinds = {b"\x89HDF": "a Keras file (HDF5)", b"TFL3": "a LiteRT file", b"GGUF": "a GGUF file"}
+    kind = kinds.get(head[:4]) or kinds.get(head[4:8])
+    if kind is not None:
+        return WeightsError(f"{path} is {kind}, not weights of a PyTorch model", _SAVE)
     if not head.startswith(b"PK"):
         return None
     names = [PurePosixPath(name).name for name in _members(path)]

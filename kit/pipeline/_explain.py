@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kit import family, formats
-from kit.calibration import CalibrationSet
+from kit.calibration import CalibrationSet, check_sources
 from kit.corrections import _plan
 from kit.pipeline import _check, _gate
 from kit.pipeline._gate import Gate
@@ -30,6 +30,7 @@ def explain(recipe: Recipe, gate: Gate | None = None) -> Iterator[Section]:
     _check.check(recipe)
     task = get_task(recipe.task)
     pictures = task.open_calibration(recipe)
+    check_sources(recipe)
     method = family.load("quantize", recipe.quantize)
     yield (
         "model",

@@ -112,4 +112,4 @@ def _is_twice(one: Tensor, two: Tensor) -> bool:
     if one.shape[:1] != (1,) or two.shape != (2, *one.shape[1:]):
         return False
     wanted = torch.cat([one] * 2).double()
-    return torch.allclose(two.double(), wanted, atol=_CLOSE * float(wanted.abs().max()))
+    return bool(torch.allclose(two.double(), wanted, atol=_CLOSE * float(wanted.abs().max())))

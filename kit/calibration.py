@@ -178,7 +178,7 @@ def identity(recipe: Recipe, pictures: CalibrationSet) -> dict[str, Any]:
     from kit.models import _weights
     from kit.models._user import UserModel
 
-    member = models.get(recipe.model)
+    member = models.get_model(recipe.model)
     fields = recipe.model_dump(mode="json", exclude=set(BY_CONTENT))
     found = {"recipe": fields, "calibration": pictures.sha256, "labels": labels(recipe)}
     if pictures.warning and pictures.digests:
@@ -189,7 +189,7 @@ def identity(recipe: Recipe, pictures: CalibrationSet) -> dict[str, Any]:
     if recipe.encodings is not None:
         found["encodings"] = encodings.read(Path(recipe.encodings)).model_dump(mode="json")
     if recipe.weights != OWN:
-        found["weights"] = _weights.source_hash(recipe.weights, member.SPEC.weights, recipe.seed)
+        found["weights"] = _weights.source_hash(recipe.weights, member.spec.weights, recipe.seed)
     return found
 
 
@@ -204,7 +204,7 @@ def check_sources(recipe: Recipe) -> None:
 
     labels(recipe)
     if recipe.weights != OWN:
-        official = models.get(recipe.model).SPEC.weights
+        official = models.get_model(recipe.model).spec.weights
         _weights.source_hash(recipe.weights, official, recipe.seed)
 
 

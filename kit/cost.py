@@ -143,10 +143,10 @@ def of(model: str, resolution: int = 224, width: float = 1.0) -> Cost:
     import torch
 
     checked = recipe.make(model, resolution=resolution, width=width)
-    module = models.get(checked.model)
-    if resolution < module.SPEC.min_resolution:
+    module = models.get_model(checked.model)
+    if resolution < module.spec.min_resolution:
         raise RecipeError(
-            f"resolution = {resolution}: {model} needs {module.SPEC.min_resolution} or more",
+            f"resolution = {resolution}: {model} needs {module.spec.min_resolution} or more",
             "use a larger resolution, for example 224",
         )
     if isinstance(module, UserModel):
@@ -154,7 +154,7 @@ def of(model: str, resolution: int = 224, width: float = 1.0) -> Cost:
         with module.running(mixed=True):
             return count(module.build(), (3, resolution, resolution))
     with torch.device("meta"):
-        network = module.build(checked.width, module.SPEC.classes)
+        network = module.build(checked.width, module.spec.classes)
     return count(network, (3, resolution, resolution))
 
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from kit import errors, family, formats, models, signature, workers
+from kit import errors, formats, models, signature, workers
+from kit.algorithms import get_algorithm
 from kit.encodings import Encodings
 from kit.errors import (
     BuildError,
@@ -99,7 +100,7 @@ def lower(job: Job) -> Lowered:
 
     torch.set_num_threads(job.threads)
     format_ = formats.get_format(job.format)
-    method = family.load("quantize", job.recipe.quantize)
+    method = get_algorithm(job.recipe.quantize)
     golden = signature.load(job.inputs, job.shared / GOLDEN)
     natural = from_samples(golden, job.at_once)
     model = _float_model(job, natural)
@@ -197,7 +198,7 @@ def _words(exc: BaseException | None) -> str:
 
 
 def _own_model(job: Job) -> nn.Module:
-    return models.get(job.recipe.model).build(job.recipe.width, job.classes)
+    return models.get_model(job.recipe.model).build(job.recipe.width, job.classes)
 
 
 def _float_model(job: Job, examples: Examples) -> GraphModule:

@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from kit import documents, family, files
+from kit import documents, files
 from kit.documents import Deviation, Record, Share, Text
 from kit.errors import RecipeError, brief
-from kit.registry import FORMAT_NAMES, TASK_NAMES
+from kit.registry import ALGORITHM_NAMES, FORMAT_NAMES, MODEL_NAMES, TASK_NAMES
 
 MIN_RESOLUTION = 32  # MobileNets halve the picture five times
 MAX_RESOLUTION = 1024
@@ -108,8 +108,7 @@ class Recipe(Record):
             RecipeError: a model of one's own is not named as ``FILE.py:FACTORY``.
         """
         _check_model(self)
-        if self.quantize not in family.names("quantize"):
-            family.load("quantize", self.quantize)
+        ALGORITHM_NAMES.check(self.quantize)
         TASK_NAMES.check(self.task)
         for name in self.formats:
             FORMAT_NAMES.check(name)
@@ -156,8 +155,7 @@ def _check_model(recipe: Recipe) -> None:
             raise RecipeError(
                 f"{recipe.model} comes without weights", "use --weights imagenet, random or FILE"
             )
-        if recipe.model not in family.names("models"):
-            family.load("models", recipe.model)
+        MODEL_NAMES.check(recipe.model)
         return
     file, factory = mine
     if file.suffix != ".py" or not factory.isidentifier():

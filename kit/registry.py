@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -27,13 +27,14 @@ class Names:
     Attributes:
         kind: what a member is called in messages, such as ``format``.
         package: below `kit`, whose members are kit's own.
-        modules: whether modules of it are members, too, but ``interface.py``. A name of these
-            has a dash where its module has an underscore.
+        modules: whether modules of it are members, too, but ``interface.py``.
+        dashed: a name has a dash where its module has an underscore.
     """
 
     kind: str
     package: str
     modules: bool = False
+    dashed: bool = False
 
     @property
     def group(self) -> str:
@@ -42,7 +43,7 @@ class Names:
 
     def list_own(self) -> tuple[str, ...]:
         """Return the sorted names of kit's own members."""
-        return _list_members(self.package, self.modules)
+        return _list_members(self.package, self.modules, self.dashed)
 
     def list_all(self) -> tuple[str, ...]:
         """Return the sorted names of all members.
@@ -81,16 +82,18 @@ class Names:
 
 
 @dataclass(frozen=True)
-class Registry(Names, Generic[T]):
+class Registry(Generic[T]):
     """Members of one kind.
 
     Attributes:
+        names: of the members.
         attribute: of kit's own modules that holds the member.
         type: of every member; it has an attribute ``name``.
     """
 
-    attribute: str = field(kw_only=True)
-    type: type[T] = field(kw_only=True)
+    names: Names
+    attribute: str
+    type: type[T]
 
     def get(self, name: str) -> T:
         """Return a member.
@@ -99,19 +102,21 @@ class Registry(Names, Generic[T]):
             UnknownName: there is none of this name; near matches are named.
             PluginError: a plug-in cannot be imported, or is not of the registry's type.
         """
-        if name in self.list_own():
-            stem = name.replace("-", "_") if self.modules else name
-            module = importlib.import_module(f"kit.{self.package}.{stem}")
+        names = self.names
+        if name in names.list_own():
+            stem = name.replace("-", "_") if names.dashed else name
+            module = importlib.import_module(f"kit.{names.package}.{stem}")
             member: T = getattr(module, self.attribute)
             return member
-        plugins = self.find_plugins()
+        plugins = names.find_plugins()
         if name not in plugins:
-            raise UnknownName.among(self.kind, name, self.list_all())
+            raise UnknownName.among(names.kind, name, names.list_all())
         return self._load(plugins[name])
 
     def find_distribution(self, name: str) -> str | None:
         """Return the distribution that provides a member; None for kit's own."""
-        point = None if name in self.list_own() else self.find_plugins().get(name)
+        names = self.names
+        point = None if name in names.list_own() else names.find_plugins().get(name)
         return None if point is None or point.dist is None else point.dist.name
 
     def _load(self, point: EntryPoint) -> T:
@@ -120,30 +125,33 @@ class Registry(Names, Generic[T]):
             member = point.load()
         except Exception as exc:  # code of others raises whatever it likes
             raise PluginError(
-                f"the {self.kind} {point.name!r} of {origin} cannot be imported: "
+                f"the {self.names.kind} {point.name!r} of {origin} cannot be imported: "
                 f"{type(exc).__name__}: {exc}",
                 f"update or uninstall {origin}",
             ) from exc
         if not isinstance(member, self.type) or getattr(member, "name", None) != point.name:
             raise PluginError(
-                f"the {self.kind} {point.name!r} of {origin} is {member!r}, not an instance of "
-                f"kit's {self.type.__name__} with that name",
+                f"the {self.names.kind} {point.name!r} of {origin} is {member!r}, not an instance "
+                f"of kit's {self.type.__name__} with that name",
                 f"update or uninstall {origin}",
             )
         return member
 
 
 FORMAT_NAMES = Names("format", "formats")
-TASK_NAMES = Names("task", "tasks", modules=True)
+TASK_NAMES = Names("task", "tasks", modules=True, dashed=True)
+MODEL_NAMES = Names("model", "models", modules=True)
+ALGORITHM_NAMES = Names("quantization method", "algorithms", modules=True)
+CORRECTION_NAMES = Names("correction", "corrections", modules=True)
 
 
 @functools.cache
-def _list_members(package: str, modules: bool) -> tuple[str, ...]:
+def _list_members(package: str, modules: bool, dashed: bool) -> tuple[str, ...]:
     folder = Path(__file__).parent / package
     stems = {file.parent.name for file in folder.glob("*/__init__.py")}
     if modules:
         stems |= {file.stem for file in folder.glob("*.py")} - {"interface"}
-    names = (stem.replace("_", "-") if modules else stem for stem in stems if stem[0] != "_")
+    names = (stem.replace("_", "-") if dashed else stem for stem in stems if stem[0] != "_")
     return tuple(sorted(names))
 
 

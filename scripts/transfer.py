@@ -118,7 +118,7 @@ def _take_over(model: nn.Module) -> None:
     """Load the official ImageNet weights of everything but the classifier."""
     from kit.models import _weights, mobilenet_v2
 
-    state = _weights.read_state(_weights.official(mobilenet_v2.SPEC.weights).path)
+    state = _weights.read_state(_weights.official(mobilenet_v2.spec.weights).path)
     model.load_state_dict({k: v for k, v in state.items() if "classifier" not in k}, strict=False)
 
 
@@ -139,7 +139,7 @@ def _pictures(folder: Path) -> tuple[Tensor, Tensor]:
 
     from kit.images import batch, open_set
     from kit.manifest import Preprocessing
-    from kit.models._contract import IMAGENET_MEAN, IMAGENET_STD
+    from kit.models.interface import IMAGENET_MEAN, IMAGENET_STD
 
     names = sorted(p.name for p in folder.iterdir())
     found: Any = list(open_set(folder, None, names))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kit import family
+from kit.algorithms import get_algorithm
 from kit.formats.executorch import FORMAT as executorch
+from kit.models import get_model
 
 NET = Callable[[Any, Any], Any]
 
@@ -50,14 +51,12 @@ def mobilenet_v2(method: str, fold: bool = True):
     from kit.quantize._graph import fold as folded
 
     torch.manual_seed(0)
-    model = family.load("models", "mobilenet_v2").build(0.35, 1000)
+    model = get_model("mobilenet_v2").build(0.35, 1000)
     images = torch.randn(2, 3, 96, 96)
     if fold:
         options = Options(granularity="per-channel", output_margin=1.0)
         model = (
-            family.load("quantize", method)
-            .quantize(folded(model), executorch.flow, images, options)
-            .graph
+            get_algorithm(method).quantize(folded(model), executorch.flow, images, options).graph
         )
     return model, images[:1]
 

@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kit import family, formats
+from kit import formats
+from kit.algorithms import get_algorithm
 from kit.devices import local
 from kit.errors import MissingTool
+from kit.models import get_model
 from kit.runners import drive, emulation, native
 from kit.runners._toolchain import ABIS
 from kit.runners.native import RunnerSet
@@ -87,7 +89,7 @@ def export(folder: Path, name: str, method: str) -> Path:
     graph = model
     if method == "static":
         options = Options(granularity="per-channel", output_margin=1.0)
-        quantize = family.load("quantize", "static").quantize
+        quantize = get_algorithm("static").quantize
         graph = quantize(fold(model), member.flow, images, options).graph
     file = folder / f"{name}-{method}{member.suffix}"
     member.export(graph, (images[:1],), file)
@@ -106,7 +108,7 @@ def _settled(count: int):
     images = torch.from_numpy(pictures(count))
 
     torch.manual_seed(0)
-    model = family.load("models", "mobilenet_v2").build(0.35, 1000)
+    model = get_model("mobilenet_v2").build(0.35, 1000)
     model.train()
     with torch.no_grad():
         for _ in range(20):

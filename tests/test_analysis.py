@@ -11,13 +11,14 @@ torch = pytest.importorskip("torch")
 
 from analysis_samples import case, damaged, net, pictures  # noqa: E402
 
-from kit import family  # noqa: E402
+from kit.algorithms import get_algorithm  # noqa: E402
 from kit.analysis import sensitivity  # noqa: E402
 from kit.analysis._points import points  # noqa: E402
 from kit.analysis.case import Simulated, spread  # noqa: E402
 from kit.analysis.repair import Choice, Search  # noqa: E402
 from kit.analysis.score import Score, score  # noqa: E402
 from kit.analysis.target import Target, parse  # noqa: E402
+from kit.corrections import get_correction  # noqa: E402
 from kit.errors import UsageError  # noqa: E402
 from kit.quantize._graph import fold, layer_names  # noqa: E402
 from kit.quantize._simulate import Simulation  # noqa: E402
@@ -75,7 +76,7 @@ def test_layers_in_float_do_what_the_formats_do(broken, kept, repairs):
     model, given = broken
     simulated = Simulated(model, given, "minmax").logits(given.pictures, kept)
     options = Options("per-tensor", given.output_margin, "minmax", kept)
-    static = family.load("quantize", "static")
+    static = get_algorithm("static")
     graph = static.quantize(model, "pt2e-u8", given.calibration, options).graph
     with torch.no_grad():
         real = np.concatenate([graph(picture[None]).numpy() for picture in given.pictures])
@@ -221,7 +222,7 @@ def search(model, given, target: str):
         from kit.corrections import _plan
 
         for name in _plan.resolve(corrections):
-            step = family.load("corrections", name)
+            step = get_correction(name)
             step.apply(result, given.calibration, given.granularity)
         return result
 

@@ -44,12 +44,12 @@ def test_corrections_tell_the_share_of_the_layers(name):
     import torch
     from torch import nn
 
-    from kit import family
+    from kit.corrections import get_correction
     from kit.quantize._graph import fold
 
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 2, 1))
     shares = []
-    apply = family.load("corrections", name).apply
+    apply = get_correction(name).apply
     apply(fold(model.eval()), torch.rand(2, 3, 8, 8), "per-channel", step=shares.append)
     assert shares == pytest.approx([0, 1 / 3, 2 / 3])
 

@@ -9,7 +9,11 @@ from pathlib import Path
 import click
 import pytest
 
-from kit import cli, errors, family, formats
+from kit import cli, errors, formats
+from kit.algorithms import list_algorithms
+from kit.corrections import list_corrections
+from kit.models import list_models
+from kit.tasks import list_tasks
 
 ROOT = Path(__file__).parents[1]
 
@@ -77,8 +81,12 @@ def test_exit_code_is_that_of_the_process():
 def test_list_shows_every_member():
     found = json.loads(run("list", "--json").stdout)
     assert tuple(found["formats"]) == formats.list_formats()
-    for kind in ("models", "quantize", "corrections"):
-        assert list(found[kind]) == list(family.names(kind))
+    listed = {
+        **{"models": list_models, "tasks": list_tasks},
+        **{"quantize": list_algorithms, "corrections": list_corrections},
+    }
+    for kind in listed:
+        assert list(found[kind]) == list(listed[kind]())
         assert all(found[kind].values())
     text = run("list").stdout
     assert all(name in text for name in found["formats"])

@@ -4,14 +4,13 @@ import copy
 
 import pytest
 
-from kit import family
-from kit.corrections import _plan
+from kit.corrections import _plan, get_correction, list_corrections
 from kit.errors import RecipeError, UnknownName
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
 
-STEPS = family.names("corrections")
+STEPS = list_corrections()
 
 
 def network(uneven: bool = True) -> nn.Module:
@@ -64,11 +63,11 @@ def simulated(model, images, granularity):
 @pytest.mark.parametrize("granularity", ["per-channel", "per-tensor"])
 @pytest.mark.parametrize("name", STEPS)
 def test_every_correction_keeps_its_contract(name, granularity, folded, images):
-    step = family.load("corrections", name)
+    step = get_correction(name)
     before = {k: v.shape for k, v in folded.state_dict().items()}
     graph = str(folded.graph)
     step.apply(folded, images, granularity)
-    assert step.INFO.summary
+    assert step.summary
     assert {k: v.shape for k, v in folded.state_dict().items()} == before
     assert str(folded.graph) == graph
     assert all(torch.isfinite(v).all() for v in folded.state_dict().values())
@@ -78,7 +77,7 @@ def test_every_correction_keeps_its_contract(name, granularity, folded, images):
 def test_equalization_does_not_change_what_is_computed(name, folded, images):
     with torch.inference_mode():
         wanted = folded(images)
-        family.load("corrections", name).apply(folded, images, "per-channel")
+        get_correction(name).apply(folded, images, "per-channel")
         torch.testing.assert_close(folded(images), wanted, rtol=1e-4, atol=1e-5)
     assert not torch.equal(folded.get_submodule("0").weight, network()[0].weight)
 
@@ -91,7 +90,7 @@ def test_uneven_channels_lose_less(name, granularity, folded, images):
     with torch.inference_mode():
         wanted = folded(images)
     corrected = copy.deepcopy(folded)
-    family.load("corrections", name).apply(corrected, images, granularity)
+    get_correction(name).apply(corrected, images, granularity)
     before = sqnr_db(wanted, simulated(folded, images, granularity))
     after = sqnr_db(wanted, simulated(corrected, images, granularity))
     assert after > before + 1
@@ -107,7 +106,7 @@ def test_relu6_is_not_crossed(images):
     folded = fold(model)
     for name in ("cle", "equalize"):
         changed = copy.deepcopy(folded)
-        family.load("corrections", name).apply(changed, images, "per-channel")
+        get_correction(name).apply(changed, images, "per-channel")
         for tensor in ("weight", "bias"):
             old, new = (getattr(m.get_submodule("0"), tensor)[:4] for m in (folded, changed))
             torch.testing.assert_close(new, old)
@@ -120,7 +119,7 @@ def test_the_mean_of_every_channel_is_restored(name, folded, images):
 
     with torch.inference_mode():
         wanted = folded(images)
-    family.load("corrections", name).apply(folded, images, "per-tensor")
+    get_correction(name).apply(folded, images, "per-tensor")
     simulation = Simulation(folded, "per-tensor", "minmax")
     simulation.calibrate(images, 1.0)
     for fake in simulation.activations.values():
@@ -137,7 +136,7 @@ def test_a_layer_that_stays_float_is_not_rounded(name, folded, images):
     before = {n: folded.get_submodule(n).weight.clone() for n in ("0", "2", "4", "7")}
     with torch.inference_mode():
         wanted = folded(images)
-    family.load("corrections", name).apply(folded, images, "per-tensor", kept)
+    get_correction(name).apply(folded, images, "per-tensor", kept)
     for layer in kept:
         assert torch.equal(folded.get_submodule(layer).weight, before[layer])
     if name == "rounding":

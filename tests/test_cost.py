@@ -10,13 +10,14 @@ import json
 
 import pytest
 
-from kit import cli, cost, family
+from kit import cli, cost
 from kit.cost import CONV_1X1, CONV_3X3, DEPTHWISE, KINDS, LINEAR, OTHER
+from kit.models import get_model, list_models
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
 
-MEMBERS = family.names("models")
+MEMBERS = list_models()
 
 
 def millions(value: int, digits: int = 0) -> float:
@@ -106,7 +107,7 @@ def test_totals_equal_an_independent_count(name, resolution):
     """Sizes of weights and of outputs, read by forward hooks on the unfolded network."""
     found = cost.of(name, resolution)
     with torch.device("meta"):
-        model = family.load("models", name).build(1.0, 1000)
+        model = get_model(name).build(1.0, 1000)
         counted = []
 
         def see(module, _, output):
@@ -228,6 +229,6 @@ def test_a_model_that_needs_more_pixels_says_so(monkeypatch):
     from kit.errors import RecipeError
     from kit.models import mobilenet_v1
 
-    monkeypatch.setattr(mobilenet_v1, "SPEC", replace(mobilenet_v1.SPEC, min_resolution=75))
+    monkeypatch.setattr(mobilenet_v1, "SPEC", replace(mobilenet_v1.spec, min_resolution=75))
     with pytest.raises(RecipeError, match="resolution = 64: mobilenet_v1 needs 75 or more"):
         cost.of("mobilenet_v1", 64)

@@ -1,4 +1,4 @@
-"""The contract of `kit.models`, held for every member; see `kit.models._contract`."""
+"""The contract of `kit.models`, held for every member; see `kit.models.interface`."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import re
 
 import pytest
 
-from kit import family, recipe
-from kit.models._contract import Official, Spec
+from kit import recipe
+from kit.models import get_model, list_models
+from kit.models.interface import Official, Spec
 
 torch = pytest.importorskip("torch")
 
-MEMBERS = family.names("models")
+MEMBERS = list_models()
 WIDTHS = (0.25, 0.35)
 CLASSES = 7
 
 
 def make(name: str, width: float = 0.25, seed: int = 0):
     torch.manual_seed(seed)
-    return family.load("models", name).build(width, CLASSES)
+    return get_model(name).build(width, CLASSES)
 
 
 def alive(name: str, width: float):
@@ -80,7 +81,7 @@ def test_folds_to_an_equal_network_without_batchnorm(name, width):
 
 @pytest.mark.parametrize("name", MEMBERS)
 def test_runs_at_the_smallest_resolution_that_it_names(name):
-    spec: Spec = family.load("models", name).SPEC
+    spec: Spec = get_model(name).spec
     side = spec.min_resolution
     assert side >= recipe.MIN_RESOLUTION, "no recipe can ask for less"
     with torch.inference_mode():
@@ -89,7 +90,7 @@ def test_runs_at_the_smallest_resolution_that_it_names(name):
 
 @pytest.mark.parametrize("name", MEMBERS)
 def test_spec_is_sane(name):
-    spec: Spec = family.load("models", name).SPEC
+    spec: Spec = get_model(name).spec
     assert 20 < len(spec.summary) < 100
     assert re.search(r"arXiv \d{4}\.\d{4,5}", spec.summary), "the summary names the paper"
     assert all(0 < mean < 1 for mean in spec.mean)
@@ -108,7 +109,7 @@ ENUMS = {
 
 @pytest.mark.parametrize("name", MEMBERS)
 def test_official_weights_are_those_of_torchvision(name):
-    spec: Spec = family.load("models", name).SPEC
+    spec: Spec = get_model(name).spec
     assert (spec.weights is not None) == (name in ENUMS)
     if spec.weights is None:
         return
@@ -132,13 +133,13 @@ def test_state_dict_is_that_of_torchvision(name):
     from torchvision.models import get_weight
 
     with torch.device("meta"):
-        model = family.load("models", name).build(1.0, 1000)
+        model = get_model(name).build(1.0, 1000)
     count = sum(p.numel() for p in model.parameters())
     assert count == get_weight(ENUMS[name]).meta["num_params"]
 
 
 def test_full_hash_of_mobilenet_v2_is_known():
-    assert len(family.load("models", "mobilenet_v2").SPEC.weights.sha256) == 64
+    assert len(get_model("mobilenet_v2").spec.weights.sha256) == 64
 
 
 def official(sha256: str) -> Official:

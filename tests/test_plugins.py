@@ -10,12 +10,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from bundle_samples import draw_labelled
+from bundle_samples import SMALL_NET, draw_labelled
 
 from kit import formats
 from kit.errors import PluginError, UnknownName
 
-PAGE = Path(__file__).parents[1] / "docs" / "write-a-format.md"
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 def wheel(folder: Path, module: str, code: str, points: str) -> Path:
@@ -35,21 +35,29 @@ def wheel(folder: Path, module: str, code: str, points: str) -> Path:
     return file
 
 
-def block(language: str) -> str:
-    """Return the only code block of a language in the page."""
-    (_, rest) = PAGE.read_text(encoding="utf-8").split(f"```{language}\n")
+def block(page: str, language: str) -> str:
+    """Return the only code block of a language in a page."""
+    (_, rest) = (DOCS / page).read_text(encoding="utf-8").split(f"```{language}\n")
     return rest.split("```")[0]
 
 
+def page_wheel(folder: Path, page: str, kind: str, name: str) -> Path:
+    """Write the wheel that a page describes."""
+    (line,) = [x for x in block(page, "toml").splitlines() if x.startswith(f"{name} = ")]
+    points = f"[kit.{kind}]\n{line.replace(chr(34), '')}\n"
+    return wheel(folder, f"kit_{name}", block(page, "python"), points)
+
+
 @pytest.mark.slow
-def test_the_format_of_the_page_goes_through_every_command(tmp_path):
-    """As its reader does it: install the package, then build, measure, evaluate, report."""
-    (line,) = [line for line in block("toml").splitlines() if line.startswith("jit = ")]
-    points = f"[kit.formats]\n{line.replace(chr(34), '')}\n"
-    file = wheel(tmp_path / "wheels", "kit_jit", block("python"), points)
+def test_the_format_and_the_task_of_the_pages_go_through_every_command(tmp_path):
+    """As their readers do it: install the packages, then build, measure, evaluate, report."""
+    files = [
+        page_wheel(tmp_path / "wheels", "write-a-format.md", "formats", "jit"),
+        page_wheel(tmp_path / "wheels", "write-a-task.md", "tasks", "vectors"),
+    ]
     site = tmp_path / "site"
     install = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps"]
-    subprocess.run([*install, "--target", str(site), str(file)], check=True)
+    subprocess.run([*install, "--target", str(site), *map(str, files)], check=True)
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])]),
@@ -68,7 +76,8 @@ def test_the_format_of_the_page_goes_through_every_command(tmp_path):
 
     bundle, results = str(tmp_path / "bundle"), tmp_path / "results"
     assert json.loads(kit("list", "--json"))["formats"]["jit"].startswith("a traced module")
-    network = ["mobilenet_v2", "--weights", "random", "--width", "0.35", "--resolution", "64"]
+    assert json.loads(kit("list", "--json"))["tasks"]["vectors"] == "a picture in, a vector out"
+    network = [SMALL_NET, "--task", "vectors", "--resolution", "64"]
     quick = ["--observer", "percentile", "--corrections", "none", "--no-cache"]
     kit("build", *network, *quick, "--format", "jit", "-o", bundle)
     manifest = json.loads((tmp_path / "bundle" / "bundle.json").read_text())

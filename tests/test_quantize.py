@@ -5,8 +5,10 @@ import copy
 import pytest
 from bundle_samples import answer_images
 
-from kit import family, formats
+from kit import formats
+from kit.algorithms import get_algorithm, list_algorithms
 from kit.errors import BuildError
+from kit.models import get_model
 from kit.quantize._contract import Options
 
 torch = pytest.importorskip("torch")
@@ -68,10 +70,10 @@ def sqnr(a, b):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", family.names("quantize"))
+@pytest.mark.parametrize("name", list_algorithms())
 def test_every_method_keeps_its_contract(name, folded, images):
-    method = family.load("quantize", name)
-    assert method.INFO.summary
+    method = get_algorithm(name)
+    assert method.summary
     for flow in ("torch-ao", "pt2e-s8", "pt2e-u8"):
         before = copy.deepcopy(folded.state_dict())
         made = method.quantize(folded, flow, images, PER_CHANNEL)
@@ -106,7 +108,7 @@ def test_a_model_that_cannot_be_traced_is_named():
 @pytest.mark.parametrize("flow", ["torch-ao", "pt2e-s8", "pt2e-u8"])
 @pytest.mark.parametrize(("granularity", "least"), [("per-channel", 22), ("per-tensor", 18)])
 def test_static_int8_stays_near_the_float_model(flow, granularity, least, folded, images):
-    static = family.load("quantize", "static")
+    static = get_algorithm("static")
     options = Options(granularity=granularity, output_margin=1.0)
     graph = static.quantize(folded, flow, images, options).graph
     torch.backends.quantized.engine = "qnnpack"
@@ -119,7 +121,7 @@ def test_static_int8_stays_near_the_float_model(flow, granularity, least, folded
 @pytest.mark.parametrize("flow", ["torch-ao", "pt2e-s8", "pt2e-u8"])
 def test_the_margin_widens_the_range_of_the_output(flow, folded, images):
     """Twice the range in as many steps: the answers lie on a grid twice as coarse."""
-    static = family.load("quantize", "static")
+    static = get_algorithm("static")
 
     def step(margin):
         options = Options(granularity="per-channel", output_margin=margin)
@@ -154,7 +156,7 @@ def exported(name: str):
 
     torch.manual_seed(0)
     example = torch.randn(1, 3, 32, 32)
-    folded = fold(family.load("models", name).build(0.35, 10), example)
+    folded = fold(get_model(name).build(0.35, 10), example)
     program = torch.export.export(folded, (example,)).module()
     _pt2e._clips_as_relu(program)
     return folded, program
@@ -214,7 +216,7 @@ def test_a_layer_before_pooling_may_stay_float(name, layer):
 
     torch.manual_seed(0)
     images = torch.randn(2, 3, 32, 32)
-    folded = fold(family.load("models", name).build(0.5, 10), images)
+    folded = fold(get_model(name).build(0.5, 10), images)
     options = Options("per-channel", 1.0, "minmax", (layer,))
     graph = _pt2e.quantize_static(folded, images, options, "pt2e-s8").graph
     with torch.inference_mode():
@@ -331,7 +333,7 @@ def test_a_clip_that_the_range_does_not_cover_stays(images):
 def test_runtime_computes_what_the_graph_computes(name, folded, images, tmp_path):
     """Integer arithmetic and its simulation agree to one step nearly everywhere."""
     format_ = formats.get_format(name)
-    static = family.load("quantize", "static")
+    static = get_algorithm("static")
     graph = static.quantize(folded, format_.flow, images, PER_CHANNEL).graph
     file = tmp_path / f"model{format_.suffix}"
     format_.export(graph, (images[:1],), file)
@@ -345,9 +347,7 @@ def test_runtime_computes_what_the_graph_computes(name, folded, images, tmp_path
 
 def test_lite_is_equal_bit_for_bit(folded, images, tmp_path):
     lite = formats.get_format("lite")
-    graph = (
-        family.load("quantize", "static").quantize(folded, "torch-ao", images, PER_CHANNEL).graph
-    )
+    graph = get_algorithm("static").quantize(folded, "torch-ao", images, PER_CHANNEL).graph
     torch.backends.quantized.engine = "qnnpack"
     lite.export(graph, (images[:1],), tmp_path / "model.ptl")
     got = answer_images(lite.load(tmp_path / "model.ptl", 1), images.numpy())
@@ -369,7 +369,7 @@ def test_coverage_tells_pictures_from_noise():
 
     pre = Preprocessing(resize=73, crop=64, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
     torch.manual_seed(0)
-    model = family.load("models", "mobilenet_v2").build(0.35, 10)
+    model = get_model("mobilenet_v2").build(0.35, 10)
     natural = torch.from_numpy(photos.golden(8, pre))
     pictures = torch.from_numpy(photos.crops(32, pre, 0))
     model.train()

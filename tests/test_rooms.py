@@ -17,13 +17,13 @@ ROOT = Path(__file__).parents[1]
 LEVELS = (
     ("errors", "files", "text", "documents"),
     ("guard", "logs", "notices", "signature", "wheels"),
-    ("arrays", "family", "network", "registry"),
+    ("arrays", "network", "registry"),
     ("recipe",),
     ("encodings", "manifest"),
     ("bundle",),
     ("results",),
     ("models", "images", "quantize", "formats", "devices"),
-    ("corrections", "runners"),
+    ("algorithms", "corrections", "runners"),
     ("calibration", "verify", "workers"),
     ("tasks",),
     (
@@ -61,7 +61,7 @@ HEAVY = {
 HEAVY_FILES = {"kit.quantize._simulate"}
 # What `kit --help` and `kit COMMAND --help` import: nothing beyond these at the top.
 LIGHT = {"click", "kit"}
-LIGHT_ROOMS = {"kit", "cli", "commands", "errors", "family", "terminal", "text", "__main__"}
+LIGHT_ROOMS = {"kit", "cli", "commands", "errors", "terminal", "text", "__main__"}
 
 SOURCES = sorted((ROOT / "kit").rglob("*.py"))
 FRONT = ROOT / "kit" / "__init__.py"  # names, for type checkers, what it hands out lazily

@@ -14,8 +14,8 @@ import pytest
 
 from kit.errors import OutputError, WeightsError
 from kit.models import _sources
-from kit.models._contract import Official, Wheel
 from kit.models._weights import load_into, official, read_state
+from kit.models.interface import Official, Wheel
 
 RIGHT = b"the right weights"
 CLOSED = "http://127.0.0.1:9/w.pth"  # nobody listens there
@@ -247,7 +247,7 @@ def test_official_mobilenet_v2_over_the_network(monkeypatch):
 
     for name in ("PIP_CONFIG_FILE", "PIP_NO_INDEX", "PIP_FIND_LINKS"):
         monkeypatch.delenv(name)
-    weights = mobilenet_v2.SPEC.weights
+    weights = mobilenet_v2.spec.weights
     assert weights is not None
     try:
         found = official(weights)

@@ -13,7 +13,8 @@ from torch import nn
 from torch.nn.utils import prune
 from torchvision.ops import FrozenBatchNorm2d
 
-from kit import cli, family
+from kit import cli
+from kit.algorithms import get_algorithm
 from kit.errors import BuildError
 from kit.quantize._contract import Options
 from kit.quantize._graph import fold
@@ -250,7 +251,7 @@ def test_batchnorm_is_folded_in_exported_graphs(images, groups):
 def test_a_transposed_convolution_computes_in_float_for_lite(images, kind):
     torch.manual_seed(1)
     folded = fold(settle(kind(1)), images)
-    static = family.load("quantize", "static")
+    static = get_algorithm("static")
     options = Options(granularity="per-channel", output_margin=1.0)
     made = static.quantize(folded, "torch-ao", images, options)
     assert made.computed_in_float["ConvTranspose2d"] == 1

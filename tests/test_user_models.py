@@ -287,14 +287,13 @@ def test_layers_are_found_by_name_wherever_their_weights_are(own, factory, layer
 def test_corrections_keep_the_answers(own, factory, granularity):
     import torch
 
-    from kit import family
-    from kit.corrections import _plan
+    from kit.corrections import _plan, get_correction
     from kit.quantize._graph import fold
 
     model, images = model_of(own(factory)), pictures(8)
     folded = fold(model, images)
     for name in _plan.resolve("best"):
-        family.load("corrections", name).apply(folded, images, granularity)
+        get_correction(name).apply(folded, images, granularity)
     with torch.no_grad():
         wanted = model(images)
         assert (folded(images) - wanted).abs().max() < 0.1 * wanted.std()

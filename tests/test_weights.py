@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from kit.errors import WeightsError
-from kit.models._contract import Official
 from kit.models._weights import load_into, read_state, source_hash
+from kit.models.interface import Official
 
 OFFICIAL = Official(file="w.pth", url="", sha256="5f" * 32, accuracy=50.0)
 

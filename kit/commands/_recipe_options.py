@@ -26,11 +26,6 @@ def _together(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:
 
 MODEL: Callable[[_F], _F] = _together(
     click.option(
-        "--task",
-        metavar="image-classification|tensors",
-        help="What the model is for. Default: image-classification.",
-    ),
-    click.option(
         "--weights",
         metavar="imagenet|random|FILE",
         help="Default: imagenet; for FILE.py:FACTORY what it comes with.",
@@ -78,6 +73,12 @@ QUANTIZATION: Callable[[_F], _F] = _together(
         metavar="search|percentile|mse|histogram|minmax|moving-average",
         help="What sets the activation ranges. Default: search.",
     ),
+)
+
+TASK: Callable[[_F], _F] = click.option(
+    "--task",
+    metavar="image-classification|tensors",
+    help="What the model is for. Default: image-classification.",
 )
 
 CALIBRATION: Callable[[_F], _F] = _together(

@@ -108,14 +108,14 @@ def run(asked: Asked, progress: Callable[[str], None]) -> Found:
         KitError: the weights or the pictures cannot be used.
     """
     from kit.analysis import sensitivity
-    from kit.models import get
+    from kit.models import get_model
     from kit.models._weights import source_hash
     from kit.pipeline import float_model, unseen
     from kit.recipe import OWN
 
     recipe = asked.recipe
     if recipe.weights != OWN:  # found or not before torch is loaded
-        source_hash(recipe.weights, get(recipe.model).SPEC.weights, recipe.seed)
+        source_hash(recipe.weights, get_model(recipe.model).spec.weights, recipe.seed)
     goal = asked.goal
     model = float_model(asked.recipe, progress)
     measured = unseen(model, asked.images, sensitivity.PICTURES if goal is None else asked.most)

@@ -99,11 +99,11 @@ def _check(speed_up: float, top: int, pictures: int) -> None:
 
 def _line(recipe: Recipe, fixed: Repair | None) -> str:
     """Return the `kit build` line of a repair, or of the recipe as it is."""
-    from kit import family
+    from kit.algorithms import get_algorithm
     from kit.commands._build_line import build_line
 
     changes: dict[str, Any] = {}
-    if not family.load("quantize", recipe.quantize).INFO.calibrates:
+    if not get_algorithm(recipe.quantize).calibrates:
         changes["quantize"] = "static"
     if fixed is not None:
         choice = fixed.best.choice

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 @click.command("build")
 @click.argument("model", required=False)
+@_recipe_options.TASK
 @_recipe_options.MODEL
 @click.option(
     "--quantize",

@@ -8,14 +8,14 @@ import click
 
 from kit import terminal
 
-FAMILIES = ("models", "tasks", "quantize", "corrections", "formats")
+KINDS = ("models", "tasks", "quantize", "corrections", "formats")
 
 
 @click.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
 def command(as_json: bool) -> None:
-    """List the models, quantization methods and formats that can be named."""
-    found = {kind: dict(_summaries(kind)) for kind in FAMILIES}
+    """List the models, tasks, quantization methods, corrections and formats that can be named."""
+    found = {kind: dict(_summaries(kind)) for kind in KINDS}
     if as_json:
         terminal.print_json(found, indent=1)
         return
@@ -29,15 +29,17 @@ def command(as_json: bool) -> None:
 
 
 def _summaries(kind: str) -> Iterator[tuple[str, str]]:
-    from kit import family, formats, tasks
+    from kit import algorithms, corrections, formats, models, tasks
 
-    if kind == "formats":
-        yield from ((name, formats.get_format(name).summary) for name in formats.list_formats())
-        return
-    if kind == "tasks":
+    if kind == "models":
+        yield from ((name, models.get_model(name).spec.summary) for name in models.list_models())
+    elif kind == "tasks":
         yield from ((name, tasks.get_task(name).summary) for name in tasks.list_tasks())
-        return
-    for name in family.names(kind):
-        module = family.load(kind, name)
-        about = getattr(module, "SPEC", None) or module.INFO
-        yield name, str(about.summary)
+    elif kind == "quantize":
+        for name in algorithms.list_algorithms():
+            yield name, algorithms.get_algorithm(name).summary
+    elif kind == "corrections":
+        for name in corrections.list_corrections():
+            yield name, corrections.get_correction(name).summary
+    else:
+        yield from ((name, formats.get_format(name).summary) for name in formats.list_formats())

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from kit import family
+from kit.corrections import get_correction
 from kit.errors import RecipeError
 
 BEST = ("equalize", "rounding")  # measured best for both granularities
-
-CONFLICTS = (
-    ("bias", "rounding", "rounding corrects the biases itself, in the same pass"),
-    ("cle", "equalize", "both scale the same pairs of layers, and the later undoes the earlier"),
-)
 
 
 def resolve(text: str) -> tuple[str, ...]:
@@ -27,8 +22,9 @@ def resolve(text: str) -> tuple[str, ...]:
     names = dict.fromkeys(name.strip() for name in text.split(",") if name.strip())
     if not names:
         raise RecipeError(f"corrections = {text!r} names no step", "use best, none, or steps")
-    order: dict[str, int] = {name: family.load("corrections", name).INFO.order for name in names}
-    for one, other, why in CONFLICTS:
-        if one in names and other in names:
-            raise RecipeError(f"corrections = {text!r}: {why}", f"leave out {one} or {other}")
-    return tuple(sorted(order, key=lambda name: order[name]))
+    chosen = [get_correction(name) for name in names]
+    for one in chosen:
+        if one.excludes is not None and one.excludes[0] in names:
+            other, why = one.excludes
+            raise RecipeError(f"corrections = {text!r}: {why}", f"leave out {one.name} or {other}")
+    return tuple(one.name for one in sorted(chosen, key=lambda one: one.order))

@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-from kit.corrections._contract import Info
+from kit.corrections.interface import Correction
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule
 
     from kit.quantize.examples import ExamplesLike
-
-INFO = Info(summary="take the mean error of rounded weights off the biases", order=30)
 
 
 def apply(
@@ -31,3 +29,12 @@ def apply(
     from kit.quantize._simulate import round_weight
 
     correct(model, given, lambda layer, _: round_weight(layer.weight, granularity), kept, step)
+
+
+CORRECTION = Correction(
+    "bias",
+    summary="take the mean error of rounded weights off the biases",
+    order=30,
+    apply=apply,
+    excludes=("rounding", "rounding corrects the biases itself, in the same pass"),
+)

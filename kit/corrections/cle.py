@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-from kit.corrections._contract import Info
 from kit.corrections._layers import (
     Pair,
     channel_maxima,
@@ -20,14 +19,13 @@ from kit.corrections._layers import (
     rectified_pairs,
     scale_pair,
 )
+from kit.corrections.interface import Correction
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
 
     from kit.quantize.examples import ExamplesLike
-
-INFO = Info(summary="give pairs of layers one weight range (CLE), ReLU6 kept", order=10)
 
 HEADROOM = 2.0  # as for `equalize`: other pictures reach higher than those that calibrate
 LARGEST = 64.0
@@ -62,3 +60,12 @@ def _factor(pair: Pair, largest: Tensor) -> Tensor:
         return factor
     most = pair.clip / (HEADROOM * largest).clamp_min(1e-3)
     return torch.where(most > 1, torch.minimum(factor, most), torch.ones_like(factor))
+
+
+CORRECTION = Correction(
+    "cle",
+    summary="give pairs of layers one weight range (CLE), ReLU6 kept",
+    order=10,
+    apply=apply,
+    excludes=("equalize", "both scale the same pairs of layers, and the later undoes the earlier"),
+)

@@ -15,15 +15,13 @@ import math
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
-from kit.corrections._contract import Info
+from kit.corrections.interface import Correction
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
 
     from kit.quantize.examples import ExamplesLike
-
-INFO = Info(summary="round weights so that their errors cancel, and correct the biases", order=30)
 
 DAMPING = 0.01  # of the mean square of an input, added to all: few pictures, many inputs
 BATCH = 8
@@ -146,3 +144,11 @@ def _ties(moments: Tensor, order: Tensor, dtype: Any) -> Tensor:
     diagonal.add_(DAMPING * diagonal.mean(1, keepdim=True) + 1e-12)
     lower = torch.linalg.cholesky(square)
     return (lower / lower.diagonal(dim1=1, dim2=2)[:, None, :]).to(dtype)
+
+
+CORRECTION = Correction(
+    "rounding",
+    summary="round weights so that their errors cancel, and correct the biases",
+    order=30,
+    apply=apply,
+)

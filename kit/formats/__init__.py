@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from kit.formats._reference import Reference
 
 _REGISTRY = Registry(
-    *(FORMAT_NAMES.kind, FORMAT_NAMES.package),
-    attribute="FORMAT",
-    type=Format,  # type: ignore[type-abstract]  # for isinstance only, never called
+    FORMAT_NAMES,
+    "FORMAT",
+    Format,  # type: ignore[type-abstract]  # for isinstance only, never called
 )
 
 
@@ -30,7 +30,7 @@ def list_formats() -> tuple[str, ...]:
     Raises:
         PluginError: a plug-in uses a name that is taken.
     """
-    return _REGISTRY.list_all()
+    return FORMAT_NAMES.list_all()
 
 
 def get_format(name: str) -> Format:
@@ -53,7 +53,7 @@ def get_reference() -> Reference:
 def list_packages(names: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the distributions that shape files of kit's own formats and of `names`."""
     packages: list[str] = []
-    for name in (*_REGISTRY.list_own(), *names):
+    for name in (*FORMAT_NAMES.list_own(), *names):
         plugin = _REGISTRY.find_distribution(name)
         packages += [*get_format(name).packages, *([plugin] if plugin else [])]
     return tuple(dict.fromkeys(packages))

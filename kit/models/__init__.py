@@ -1,26 +1,41 @@
-"""Model families, one file each, and the user's own; see `kit.models._contract`."""
+"""Model families, one file each, and the user's own; see `kit.models.interface`.
+
+A package of somebody else's adds a family with an entry point in the group ``kit.models``.
+"""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import cast
 
-from kit import family, recipe
-from kit.models._contract import Member
+from kit import recipe
+from kit.models.interface import Model, ModelFamily
+from kit.registry import MODEL_NAMES, Registry
+
+_REGISTRY = Registry(MODEL_NAMES, "FAMILY", ModelFamily)
 
 
-def get(name: str) -> Member:
-    """Import a model family by name, or the user's own by ``FILE.py:FACTORY``.
+def list_models() -> tuple[str, ...]:
+    """Return the sorted names of the model families.
+
+    Raises:
+        PluginError: a plug-in uses a name that is taken.
+    """
+    return MODEL_NAMES.list_all()
+
+
+def get_model(name: str) -> Model:
+    """Return a model family by name, or the user's own model by ``FILE.py:FACTORY``.
 
     Raises:
         UnknownName: there is no such model.
+        PluginError: the plug-in that provides it is broken.
         RecipeError: the user's file cannot be used.
     """
     if recipe.own(name):
         from kit.models import _user
 
         return _user.load(name)
-    return cast(Member, family.load("models", name))
+    return _REGISTRY.get(name)
 
 
 def running(name: str) -> AbstractContextManager[None]:
@@ -30,5 +45,5 @@ def running(name: str) -> AbstractContextManager[None]:
     """
     from kit.models._user import UserModel
 
-    member = get(name)
+    member = get_model(name)
     return member.running(mixed=True) if isinstance(member, UserModel) else nullcontext()

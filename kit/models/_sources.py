@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from kit import files, wheels
 from kit.errors import OutputError, WeightsError
-from kit.models._contract import Official, Wheel
+from kit.models.interface import Official, Wheel
 
 _TIMEOUT = 5.0  # seconds for a connection or a read; sites that are blocked often hang
 _CHUNK = 2**20

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit import guard
 from kit.errors import RecipeError, WeightsError
-from kit.models._contract import Spec
+from kit.models.interface import Spec
 from kit.recipe import own
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class UserModel:
     make: Any
     sources: tuple[Path, ...]
     digest: str
-    SPEC: Spec = field(default=Spec(summary="a model of the user's own"))
+    spec: Spec = field(default=Spec(summary="a model of the user's own"))
 
     def build(self, width: float = 1.0, classes: int = 0) -> nn.Module:
         """Return what the factory makes, on the CPU and in eval mode; it takes no arguments.

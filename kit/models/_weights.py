@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from kit import files
 from kit.documents import reason
 from kit.errors import WeightsError, brief
-from kit.models._contract import Official
 from kit.models._sources import Fetched, official
+from kit.models.interface import Official
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

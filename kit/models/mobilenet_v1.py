@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from kit.models._contract import Spec
+from kit.models.interface import ModelFamily, Spec
 
 if TYPE_CHECKING:
     from torch import nn
 
-SPEC = Spec(summary="MobileNetV1: depthwise separable convolutions (arXiv 1704.04861)")
+_SPEC = Spec(summary="MobileNetV1: depthwise separable convolutions (arXiv 1704.04861)")
 
 STEM = 32
 # Output channels and stride of each depthwise separable convolution. The table prints
@@ -91,3 +91,6 @@ def _initialize(model: nn.Module) -> None:
         elif isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, 0, 0.01)
             nn.init.zeros_(module.bias)
+
+
+FAMILY = ModelFamily("mobilenet_v1", _SPEC, build)

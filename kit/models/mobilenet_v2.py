@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kit.models._contract import Official, Spec, Wheel
+from kit.models.interface import ModelFamily, Official, Spec, Wheel
 
 if TYPE_CHECKING:
     from torch import nn
 
-SPEC = Spec(
+_SPEC = Spec(
     summary="MobileNetV2: inverted residuals, linear bottlenecks (arXiv 1801.04381)",
     weights=Official(
         file="mobilenet_v2-b0353104.pth",
@@ -33,3 +33,6 @@ def build(width: float, classes: int) -> nn.Module:
         weights=None, width_mult=width, num_classes=classes
     )
     return model.eval()
+
+
+FAMILY = ModelFamily("mobilenet_v2", _SPEC, build)

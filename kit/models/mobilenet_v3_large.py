@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kit.models._contract import Official, Spec
+from kit.models.interface import ModelFamily, Official, Spec
 
 if TYPE_CHECKING:
     from torch import nn
 
-SPEC = Spec(
+_SPEC = Spec(
     summary="MobileNetV3-Large: searched, squeeze-and-excite, hard-swish (arXiv 1905.02244)",
     weights=Official(  # MobileNet_V3_Large_Weights.IMAGENET1K_V2, torchvision's default
         file="mobilenet_v3_large-5c1a4163.pth",
@@ -29,3 +29,6 @@ def build(width: float, classes: int) -> nn.Module:
         weights=None, width_mult=width, num_classes=classes
     )
     return model.eval()
+
+
+FAMILY = ModelFamily("mobilenet_v3_large", _SPEC, build)

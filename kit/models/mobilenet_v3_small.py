@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kit.models._contract import Official, Spec
+from kit.models.interface import ModelFamily, Official, Spec
 
 if TYPE_CHECKING:
     from torch import nn
 
-SPEC = Spec(
+_SPEC = Spec(
     summary="MobileNetV3-Small: searched, squeeze-and-excite, hard-swish (arXiv 1905.02244)",
     weights=Official(  # MobileNet_V3_Small_Weights.IMAGENET1K_V1
         file="mobilenet_v3_small-047dcff4.pth",
@@ -28,3 +28,6 @@ def build(width: float, classes: int) -> nn.Module:
         weights=None, width_mult=width, num_classes=classes
     )
     return model.eval()
+
+
+FAMILY = ModelFamily("mobilenet_v3_small", _SPEC, build)

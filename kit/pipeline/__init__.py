@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from kit import bundle, cache, family, files, models
+from kit import bundle, cache, files, models
+from kit.algorithms import get_algorithm
 from kit.bundle import Bundle
 from kit.calibration import CalibrationSet, identity
 from kit.documents import fault_of
@@ -121,7 +122,7 @@ def _make(
 def _follow(recipe: Recipe, key: str, pictures: CalibrationSet, group: Group) -> None:
     """Train along with the first process, and wait until it has written the bundle."""
     cached = group.share(None)
-    if not cached and family.load("quantize", recipe.quantize).INFO.trains:
+    if not cached and get_algorithm(recipe.quantize).trains:
         with _begun(recipe, key, pictures, Path(), _silent) as work:
             from kit.quantize.examples import from_samples
 

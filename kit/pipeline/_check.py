@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kit import family
+from kit.algorithms import get_algorithm
 from kit.corrections import _plan
 from kit.errors import RecipeError
 from kit.quantize._observers import check as check_observer
@@ -22,7 +22,7 @@ def check(recipe: Recipe) -> None:
     """
     names(recipe)
     get_task(recipe.task).check_recipe(recipe)
-    info = family.load("quantize", recipe.quantize).INFO
+    info = get_algorithm(recipe.quantize)
     if recipe.keep_float and not info.calibrates:
         raise RecipeError(
             f"keep_float = {', '.join(recipe.keep_float)!r} does nothing with {recipe.quantize}, "

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kit import family, formats
+from kit import formats
+from kit.algorithms import get_algorithm
 from kit.calibration import CalibrationSet, check_sources
-from kit.corrections import _plan
+from kit.corrections import _plan, get_correction
 from kit.pipeline import _check, _gate
 from kit.pipeline._gate import Gate
 from kit.quantize import _words
@@ -31,7 +32,7 @@ def explain(recipe: Recipe, gate: Gate | None = None) -> Iterator[Section]:
     task = get_task(recipe.task)
     pictures = task.open_calibration(recipe)
     check_sources(recipe)
-    method = family.load("quantize", recipe.quantize)
+    method = get_algorithm(recipe.quantize)
     yield (
         "model",
         [
@@ -40,18 +41,18 @@ def explain(recipe: Recipe, gate: Gate | None = None) -> Iterator[Section]:
             "BatchNorm is folded into the layer before it, Dropout removed",
         ],
     )
-    if method.INFO.calibrates:
+    if method.calibrates:
         yield "calibration", [f"{pictures.count} {task.sample}s: {pictures.source}"]
         yield "corrections of the float model, once for all formats", _corrections(recipe)
         yield "activation ranges", [_ranges(recipe)]
     if recipe.keep_float:
         yield "kept in float", [_kept(recipe)]
-    if method.INFO.trains:
+    if method.trains:
         yield "training", [_training(recipe)]
     options = Options(recipe.granularity, pictures.output_margin, recipe.observer)
     for name in recipe.formats:
         format_ = formats.get_format(name)
-        words = method.qconfig(format_.flow, options)
+        words = method.describe(format_.flow, options)
         yield f"{name}: {format_.summary}", [f"{kind}: {text}" for kind, text in words.items()]
     yield "checks", list(_checks(recipe, gate, pictures))
 
@@ -64,7 +65,7 @@ def _ranges(recipe: Recipe) -> str:
 
 def _corrections(recipe: Recipe) -> list[str]:
     steps = _plan.resolve(recipe.corrections)
-    summaries = [f"{s}: {family.load('corrections', s).INFO.summary}" for s in steps]
+    summaries = [f"{s}: {get_correction(s).summary}" for s in steps]
     return summaries or ["none"]
 
 

@@ -26,7 +26,7 @@ def load(work: Work) -> nn.Module:
     from kit.quantize._standard import standardize
 
     recipe = work.recipe
-    module = models.get(recipe.model)
+    module = models.get_model(recipe.model)
     torch.manual_seed(recipe.seed)
     model: nn.Module = module.build(recipe.width, work.inputs.classes)
     note = ""
@@ -40,7 +40,7 @@ def load(work: Work) -> nn.Module:
         _user.check_finite(model)
         work.weights = Source(source=f"own model {recipe.model}", sha256=_user.state_hash(model))
     else:
-        path, source, digest = _weights_file(work, module.SPEC.weights)
+        path, source, digest = _weights_file(work, module.spec.weights)
         prefix = _weights.load_into(model, _weights.read_state(path), path.name, recipe.labels)
         work.weights = Source(source=source, sha256=digest)
         note = f", whose names begin with {prefix!r}" if prefix else ""

@@ -6,8 +6,9 @@ import copy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit import encodings, family
-from kit.corrections import _plan
+from kit import encodings
+from kit.algorithms import get_algorithm
+from kit.corrections import _plan, get_correction
 from kit.errors import VerificationFailed
 from kit.manifest import Calibration
 from kit.pipeline import _keep_float, _training
@@ -31,12 +32,12 @@ def prepare(work: Work, model: nn.Module, examples: Examples) -> GraphModule:
     from kit.quantize._graph import fold
 
     folded = fold(model, examples)
-    method = family.load("quantize", work.recipe.quantize)
-    if method.INFO.calibrates:
+    method = get_algorithm(work.recipe.quantize)
+    if method.calibrates:
         _keep_float.check(work.recipe, folded)
         work.kept_float = _kept(work, folded, examples)
         _correct(work, folded, examples)
-        if method.INFO.trains:
+        if method.trains:
             _training.train(work, model, folded, examples)
     return folded
 
@@ -60,7 +61,7 @@ def _correct(work: Work, folded: GraphModule, examples: Examples) -> None:
     work.corrections = _plan.resolve(recipe.corrections)
     for name in work.corrections:
         work.progress(f"correction: {name}")
-        step = family.load("corrections", name)
+        step = get_correction(name)
         progress = shares(work, f"correction: {name}")
         step.apply(folded, examples, recipe.granularity, work.kept_float, progress)
 
@@ -76,7 +77,7 @@ def choose_encodings(work: Work, folded: GraphModule, examples: Examples) -> Non
     from kit.quantize._statistics import Extremes
 
     recipe = work.recipe
-    if not family.load("quantize", recipe.quantize).INFO.calibrates:
+    if not get_algorithm(recipe.quantize).calibrates:
         return
     if recipe.encodings is not None:
         work.encodings = _choose.check_names(folded, encodings.read(Path(recipe.encodings)))
@@ -111,7 +112,7 @@ def check_calibration(
     """
     from kit.quantize import _coverage
 
-    if not family.load("quantize", work.recipe.quantize).INFO.calibrates:
+    if not get_algorithm(work.recipe.quantize).calibrates:
         return
     pictures = work.pictures
     work.progress("checking what the calibration covers")

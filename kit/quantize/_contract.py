@@ -1,15 +1,4 @@
-"""What every quantization method promises; `tests/test_quantize.py` holds each to it.
-
-A member of `kit.quantize` defines:
-
-    INFO: Info
-    def qconfig(flow: str, options: Options) -> dict[str, str]    # in words, by tensor kind
-    def quantize(model: GraphModule, flow: str, given: ExamplesLike, options: Options) -> Quantized
-
-`model` is the float model with BatchNorm folded (`kit.quantize._graph.fold`), `given` the
-examples that calibrate, and `flow` the representation that the format lowers (see
-`kit.formats.interface.Flow`).
-"""
+"""What quantization methods take and give."""
 
 from __future__ import annotations
 
@@ -22,21 +11,6 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
 Granularity = Literal["per-channel", "per-tensor"]
-
-
-@dataclass(frozen=True)
-class Info:
-    """One line about a method.
-
-    Attributes:
-        summary: for `kit list`.
-        calibrates: it needs pictures that set activation ranges.
-        trains: the float model is trained first, once for all formats.
-    """
-
-    summary: str
-    calibrates: bool
-    trains: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from kit.registry import TASK_NAMES, Registry
 from kit.tasks.interface import Task
 
 _REGISTRY = Registry(
-    *(TASK_NAMES.kind, TASK_NAMES.package, TASK_NAMES.modules),
-    attribute="TASK",
-    type=Task,  # type: ignore[type-abstract]  # for isinstance only, never called
+    TASK_NAMES,
+    "TASK",
+    Task,  # type: ignore[type-abstract]  # for isinstance only, never called
 )
 
 
@@ -21,7 +21,7 @@ def list_tasks() -> tuple[str, ...]:
     Raises:
         PluginError: a plug-in uses a name that is taken.
     """
-    return _REGISTRY.list_all()
+    return TASK_NAMES.list_all()
 
 
 def get_task(name: str) -> Task:

@@ -43,13 +43,13 @@ class ImageClassification(Task):
         """Return how pictures become the model's input, and what its outputs are called."""
         from kit.models._user import UserModel
 
-        member = models.get(recipe.model)
+        member = models.get_model(recipe.model)
         side = recipe.resolution
         preprocessing = Preprocessing(
-            resize=round(side * member.SPEC.resize_ratio),
+            resize=round(side * member.spec.resize_ratio),
             crop=side,
-            mean=recipe.mean or member.SPEC.mean,
-            std=recipe.std or member.SPEC.std,
+            mean=recipe.mean or member.spec.mean,
+            std=recipe.std or member.spec.std,
         )
         names = calibration.labels(recipe)
         if isinstance(member, UserModel):
@@ -61,7 +61,7 @@ class ImageClassification(Task):
                     "name one class in each line, in the order of the outputs",
                 )
         else:
-            classes = len(names) if names else member.SPEC.classes
+            classes = len(names) if names else member.spec.classes
         spec = TensorSpec(name="image", shape=(1, 3, side, side))
         return ModelInputs((spec,), classes, preprocessing, names or _imagenet(classes))
 

@@ -66,7 +66,7 @@ class Tensors(Task):
 
         self.check_recipe(recipe)
         assert recipe.calibrate is not None  # just checked
-        return describe_model(models.get(recipe.model), recipe, Path(recipe.calibrate))
+        return describe_model(models.get_model(recipe.model), recipe, Path(recipe.calibrate))
 
     def choose_golden(
         self, model: nn.Module, inputs: ModelInputs, calibration: CalibrationSet

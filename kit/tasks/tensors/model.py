@@ -14,13 +14,13 @@ from kit.tasks.tensors.samples import list_samples, read_specs
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from kit.models._contract import Member
+    from kit.models.interface import Model
     from kit.recipe import Recipe
 
 _CLOSE = 1e-3  # of the largest value: kernels for one inference and for two differ by rounding
 
 
-def describe_model(member: Member, recipe: Recipe, source: Path) -> ModelInputs:
+def describe_model(member: Model, recipe: Recipe, source: Path) -> ModelInputs:
     """Return a model's inputs as the first sample shows them, and the names of its outputs.
 
     Args:
@@ -34,14 +34,14 @@ def describe_model(member: Member, recipe: Recipe, source: Path) -> ModelInputs:
     """
     import torch
 
-    model = member.build(recipe.width, member.SPEC.classes)
+    model = member.build(recipe.width, member.spec.classes)
     first = list_samples(source)[0]
     specs, values = read_specs(first, _list_parameters(model))
     inputs = [torch.from_numpy(value.copy()) for value in values]
     output = _call(model, inputs, recipe.model, first.name)
     names = tuple(_name_outputs(output, recipe.model))
     at_once = all(spec.shape[:1] == (1,) for spec in specs) and _is_batched(model, inputs, output)
-    return ModelInputs(specs, member.SPEC.classes, outputs=names, at_once=at_once)
+    return ModelInputs(specs, member.spec.classes, outputs=names, at_once=at_once)
 
 
 def _list_parameters(model: nn.Module) -> list[str]:

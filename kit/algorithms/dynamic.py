@@ -10,26 +10,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kit.algorithms.interface import Algorithm
 from kit.errors import BuildError
 from kit.quantize import _words
-from kit.quantize._contract import Info, Options, Quantized
+from kit.quantize._contract import Options, Quantized
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule
 
+    from kit.formats.interface import Flow
     from kit.quantize.examples import ExamplesLike
 
-INFO = Info(
-    summary="int8 weights of Linear, LSTM and GRU, ranges from each input", calibrates=False
-)
 
-
-def qconfig(flow: str, options: Options) -> dict[str, str]:
+def qconfig(flow: Flow, options: Options) -> dict[str, str]:
     """Return what is asked of the quantizer, in words."""
     return _words.dynamic(flow, options)
 
 
-def quantize(model: GraphModule, flow: str, given: ExamplesLike, options: Options) -> Quantized:
+def quantize(model: GraphModule, flow: Flow, given: ExamplesLike, options: Options) -> Quantized:
     """Quantize the layers that have a dynamic kernel.
 
     Raises:
@@ -61,3 +59,12 @@ def _by_the_runtime(model: GraphModule, options: Options) -> Quantized:
     """Leave it to ONNX Runtime's own tool: torch's exporter has no words for it."""
     model.meta["kit_dynamic"] = options.granularity
     return Quantized(graph=model, qconfig=qconfig("pt2e-u8", options))
+
+
+ALGORITHM = Algorithm(
+    "dynamic",
+    summary="int8 weights of Linear, LSTM and GRU, ranges from each input",
+    calibrates=False,
+    describe=qconfig,
+    quantize=quantize,
+)

@@ -7,23 +7,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kit.algorithms.interface import Algorithm
 from kit.quantize import _words
-from kit.quantize._contract import Info, Options, Quantized
+from kit.quantize._contract import Options, Quantized
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule
 
+    from kit.formats.interface import Flow
     from kit.quantize.examples import ExamplesLike
 
-INFO = Info(summary="int8 weights and activations, ranges from calibration", calibrates=True)
 
-
-def qconfig(flow: str, options: Options) -> dict[str, str]:
+def qconfig(flow: Flow, options: Options) -> dict[str, str]:
     """Return what is asked of the observers, in words."""
     return _words.static(flow, options)
 
 
-def quantize(model: GraphModule, flow: str, given: ExamplesLike, options: Options) -> Quantized:
+def quantize(model: GraphModule, flow: Flow, given: ExamplesLike, options: Options) -> Quantized:
     """Calibrate and quantize a float model for one flow."""
     if flow == "torch-ao":
         from kit.quantize import _torch_ao
@@ -32,3 +32,12 @@ def quantize(model: GraphModule, flow: str, given: ExamplesLike, options: Option
     from kit.quantize import _pt2e
 
     return _pt2e.quantize_static(model, given, options, flow)
+
+
+ALGORITHM = Algorithm(
+    "static",
+    summary="int8 weights and activations, ranges from calibration",
+    calibrates=True,
+    describe=qconfig,
+    quantize=quantize,
+)

@@ -8,27 +8,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kit.quantize._contract import Info, Options, Quantized
+from kit.algorithms.interface import Algorithm
+from kit.quantize._contract import Options, Quantized
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule
 
+    from kit.formats.interface import Flow
     from kit.quantize.examples import ExamplesLike
 
-INFO = Info(
-    summary="static, after training the float model to bear int8", calibrates=True, trains=True
-)
 
-
-def qconfig(flow: str, options: Options) -> dict[str, str]:
+def qconfig(flow: Flow, options: Options) -> dict[str, str]:
     """Return what is asked of the observers, in words."""
-    from kit.quantize import static
+    from kit.algorithms import static
 
     return static.qconfig(flow, options)
 
 
-def quantize(model: GraphModule, flow: str, given: ExamplesLike, options: Options) -> Quantized:
+def quantize(model: GraphModule, flow: Flow, given: ExamplesLike, options: Options) -> Quantized:
     """Calibrate and quantize the trained float model for one flow."""
-    from kit.quantize import static
+    from kit.algorithms import static
 
     return static.quantize(model, flow, given, options)
+
+
+ALGORITHM = Algorithm(
+    "qat",
+    summary="static, after training the float model to bear int8",
+    calibrates=True,
+    trains=True,
+    describe=qconfig,
+    quantize=quantize,
+)

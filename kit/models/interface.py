@@ -1,10 +1,4 @@
-"""What every model family promises; `tests/test_models.py` holds each member to it.
-
-A member of `kit.models` defines:
-
-    SPEC: Spec
-    def build(width: float, classes: int) -> nn.Module     # random weights, eval mode
-"""
+"""What a model family is; `tests/test_models.py` checks every registered one."""
 
 from __future__ import annotations
 
@@ -87,10 +81,43 @@ class Spec:
     min_resolution: int = 32
 
 
-class Member(Protocol):
-    """What `kit.models.get` returns: a member's module, or `kit.models._user.UserModel`."""
+class Model(Protocol):
+    """What `kit.models.get_model` returns: a family, or `kit.models._user.UserModel`."""
 
-    SPEC: Spec
+    @property
+    def name(self) -> str:
+        """Return the name by which a recipe names it."""
+
+    @property
+    def spec(self) -> Spec:
+        """Return what is known about it."""
 
     def build(self, width: float, classes: int) -> nn.Module:
         """Return the network in eval mode."""
+
+
+class Build(Protocol):
+    """Makes a network."""
+
+    def __call__(self, width: float, classes: int) -> nn.Module:
+        """Return the network with random weights, in eval mode.
+
+        Args:
+            width: width multiplier.
+            classes: number of outputs.
+        """
+
+
+@dataclass(frozen=True)
+class ModelFamily:
+    """A family of networks.
+
+    Attributes:
+        name: of its module or entry point.
+        spec: what is known about it.
+        build: makes a network.
+    """
+
+    name: str
+    spec: Spec
+    build: Build

@@ -1,0 +1,61 @@
+"""What a quantization method is; `tests/test_quantize.py` checks every registered one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from kit.formats.interface import Flow
+from kit.quantize._contract import Options, Quantized
+
+if TYPE_CHECKING:
+    from torch.fx import GraphModule
+
+    from kit.quantize.examples import ExamplesLike
+
+
+class Describe(Protocol):
+    """Says what is asked of the observers."""
+
+    def __call__(self, flow: Flow, options: Options) -> dict[str, str]:
+        """Return words by tensor kind."""
+
+
+class Quantize(Protocol):
+    """Quantizes a float model for one flow."""
+
+    def __call__(
+        self, model: GraphModule, flow: Flow, given: ExamplesLike, options: Options
+    ) -> Quantized:
+        """Return the quantized graph.
+
+        Args:
+            model: with BatchNorm folded, see `kit.quantize._graph.fold`.
+            flow: the representation that the format lowers.
+            given: examples that calibrate.
+            options: of the recipe.
+
+        Raises:
+            BuildError: the model has something that cannot be quantized.
+        """
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """A quantization method.
+
+    Attributes:
+        name: of its module or entry point.
+        summary: for `kit list`.
+        calibrates: it needs samples that set activation ranges.
+        describe: says what is asked of the observers.
+        quantize: quantizes a float model for one flow.
+        trains: the float model is trained first, once for all formats.
+    """
+
+    name: str
+    summary: str
+    calibrates: bool
+    describe: Describe
+    quantize: Quantize
+    trains: bool = False

@@ -63,6 +63,8 @@ class Exported:
 
     def names_of(self, node: Node) -> frozenset[str]:
         """Return the names of the encodings that hold a node's tensor; none if there are none."""
+        if _observes(node):
+            return self.names_of(node.all_input_nodes[0])
         if self._is_within(node):
             moves = operator_name(node) in _MOVING
             return self.names_of(node.all_input_nodes[0]) if moves else frozenset()
@@ -99,12 +101,15 @@ def _name(node: Node) -> str | None:
     return name
 
 
+def _observes(node: Node) -> bool:
+    return is_observer(node.graph.owning_module, node)
+
+
 def _users(node: Node) -> list[Node]:
     """Return the nodes that use a node's tensor, observers left out."""
     found = []
     for user in node.users:
-        observes = user.op == "call_module" and is_observer(user.graph.owning_module, user)
-        found += _users(user) if observes else [user]
+        found += _users(user) if _observes(user) else [user]
     return [n for n in found if operator_name(n) not in ("getitem", "_assert_tensor_metadata")]
 
 

@@ -31,8 +31,8 @@ from kit.errors import (
 from kit.formats.interface import Description, Format, predict
 from kit.manifest import Artifact, Runtime
 from kit.network import run_network
-from kit.quantize._contract import Options, Quantized
-from kit.recipe import Recipe
+from kit.quantize._contract import QUANTIZERS, Options, Quantized
+from kit.recipe import Recipe, own
 from kit.signature import Samples, TensorSpec
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ CALIBRATION = "calibration.arrays"  # see `kit.signature.save`
 GOLDEN = "golden.arrays"
 GRAPH = "{format}.graph.arrays"
 RUNTIME = "{format}.runtime.arrays"
+_IMPORTS = ("torch.export._trace", "kit.encodings", "kit.manifest")
 
 
 class Job(BaseModel):
@@ -86,6 +87,19 @@ class Lowered(BaseModel):
 
     artifact: Artifact
     qconfig: dict[str, str]
+
+
+def list_imports(recipe: Recipe) -> tuple[str, ...]:
+    """Return the modules that take long to import and that several children need.
+
+    None of them starts a thread or computes anything as it is imported; see `kit.forks`.
+    """
+    modules = [*_IMPORTS, *(["torchvision"] if own(recipe.model) is None else [])]
+    calibrates = get_algorithm(recipe.quantize).calibrates
+    for name in recipe.formats:
+        format_ = formats.get_format(name)
+        modules += [*(QUANTIZERS[format_.flow] if calibrates else ()), *format_.imports]
+    return tuple(dict.fromkeys(modules))
 
 
 def lower(job: Job) -> Lowered:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 
@@ -29,6 +30,19 @@ class Task:
     log: Path
 
 
+class Child(Protocol):
+    """A task that was started."""
+
+    def poll(self) -> int | None:
+        """Return the exit code, minus the number of a signal; None while it runs."""
+
+    def end(self) -> None:
+        """End it and all that it started."""
+
+
+Start = Callable[[Task, Mapping[str, str]], Child]
+
+
 def width(tasks: int, bytes_each: int) -> int:
     """Return how many tasks to run at once: cores, and free memory, set the limit."""
     by_memory = psutil.virtual_memory().available // bytes_each
@@ -43,21 +57,29 @@ class Pool:
         tasks: what to run, in this order.
         at_once: most children at a time.
         environment: added to this process's own.
+        begin: starts a task; see `start`.
     """
 
-    def __init__(self, tasks: Iterable[Task], at_once: int, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        tasks: Iterable[Task],
+        at_once: int,
+        environment: Mapping[str, str],
+        begin: Start | None = None,
+    ) -> None:
         self._waiting = list(tasks)
         self._at_once = at_once
         self._environment = environment
-        self._running: list[tuple[Task, subprocess.Popen[bytes]]] = []
+        self._begin = begin or start
+        self._running: list[tuple[Task, Child]] = []
 
     def __enter__(self) -> Pool:
         self._fill()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for _task, process in self._running:
-            _kill(process)
+        for _task, child in self._running:
+            child.end()
 
     def wait(self, done: Callable[[str], None]) -> dict[str, BuildError]:
         """Run what waits and return when all ended.
@@ -73,11 +95,11 @@ class Pool:
             self._fill()
             time.sleep(POLL_SECONDS)
             for entry in list(self._running):
-                task, process = entry
-                if process.poll() is None:
+                task, child = entry
+                if (code := child.poll()) is None:
                     continue
                 self._running.remove(entry)
-                error = _error_of(task, process.returncode)
+                error = _error_of(task, code)
                 if error is None:
                     done(task.name)
                 else:
@@ -87,7 +109,7 @@ class Pool:
     def _fill(self) -> None:
         while self._waiting and len(self._running) < self._at_once:
             task = self._waiting.pop(0)
-            self._running.append((task, _start(task, self._environment)))
+            self._running.append((task, self._begin(task, self._environment)))
 
 
 def end_with_parent() -> None:
@@ -102,13 +124,46 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _start(task: Task, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    with task.log.open("wb") as log:
+class _Process:
+    """A task in a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self.pid = process.pid
+
+    def poll(self) -> int | None:
+        """Return the exit code; None while it runs."""
+        return self._process.poll()
+
+    def end(self) -> None:
+        """Kill its group."""
+        if self._process.poll() is None:
+            os.killpg(self.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+def start(task: Task, environment: Mapping[str, str]) -> _Process:
+    """Start a task in a process of its own."""
+    return _Process(open_process(task.command, task.log, environment))
+
+
+def open_process(
+    command: Sequence[str], log: Path, environment: Mapping[str, str], output: int | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a command that ends with this process; see `end_with_parent`.
+
+    Args:
+        command: its words.
+        log: file for what it prints, but for its output if that is a pipe.
+        environment: added to this process's own.
+        output: `subprocess.PIPE` for a pipe.
+    """
+    with log.open("wb") as file:
         return subprocess.Popen(
-            task.command,
+            command,
             stdin=subprocess.PIPE,  # see `end_with_parent`
-            stdout=log,
-            stderr=subprocess.STDOUT,
+            stdout=file if output is None else output,
+            stderr=file if output is not None else subprocess.STDOUT,
             env={**os.environ, **environment},
             start_new_session=True,  # Ctrl-C reaches the parent only, which then ends the group
         )
@@ -127,9 +182,3 @@ def _error_of(task: Task, code: int) -> BuildError | None:
         else ("this combination of model and format is not supported; try another --format")
     )
     return BuildError(f"lowering to {task.name} {how}{last}", hint)
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()

@@ -25,7 +25,7 @@ LEVELS = (
     ("models", "images", "quantize", "formats", "devices"),
     ("algorithms", "corrections", "runners"),
     ("calibration", "verify", "workers"),
-    ("tasks",),
+    ("forks", "tasks"),
     (
         "cache",
         "lower",

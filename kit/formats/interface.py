@@ -206,6 +206,8 @@ class Format(ABC):
         thresholds: of the runtime against the graph that was lowered.
         lowering_cost: how long `export` takes compared with other formats; the longest
             start first.
+        imports: modules that `export` needs and that take long to import. They start no thread
+            and compute nothing then: a build imports them in a process that forks.
         reads: versions of the file that the runtime reads; None for all.
         native: of the native runner; a format without one is run by Python's.
         android: of the app; a format without one is not offered by the app.
@@ -221,6 +223,7 @@ class Format(ABC):
     exact: ClassVar[bool]
     thresholds: ClassVar[Thresholds]
     lowering_cost: ClassVar[float] = 1.0
+    imports: ClassVar[tuple[str, ...]] = ()
     reads: ClassVar[VersionRange | None] = None
     native: ClassVar[NativeBackend | None] = None
     android: ClassVar[AndroidRuntime | None] = None

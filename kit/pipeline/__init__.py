@@ -112,9 +112,10 @@ def _make(
 ) -> None:
     with _begun(recipe, key, pictures, folder, progress) as work:
         work.all_or_nothing = all_or_nothing
-        model = _model.load(work)
-        progress("choosing golden and calibration pictures")
-        failed = _lowering.lower_all(work, model)
+        with _lowering.open_helper(work) as helper:
+            model = _model.load(work)
+            progress("choosing golden and calibration pictures")
+            failed = _lowering.lower_all(work, model, helper)
     if not failed:  # it may have been the machine's fault, such as too little memory
         cache.keep(key, folder)
 

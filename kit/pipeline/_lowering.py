@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit import formats, lower, signature, workers
+from kit import forks, formats, lower, signature, workers
 from kit.bundle import REFERENCE, REFERENCE_FILE
 from kit.errors import BuildError, VerificationFailed
 from kit.manifest import Artifact, FailedFormat
@@ -24,8 +24,20 @@ MAX_REASON = 5_000  # characters
 CHILD_BYTES = 3 * 2**30  # what lowering to ExecuTorch takes, rounded up
 
 
-def lower_all(work: Work, model: nn.Module) -> tuple[FailedFormat, ...]:
+def open_helper(work: Work) -> forks.Helper:
+    """Return a process that imports what the children need while this one calibrates."""
+    at_once = workers.width(len(work.recipe.formats), CHILD_BYTES)
+    modules, log = lower.list_imports(work.recipe), work.shared / "helper.log"
+    return forks.Helper(modules, log, list_environment(work.shared, at_once))
+
+
+def lower_all(work: Work, model: nn.Module, helper: forks.Helper) -> tuple[FailedFormat, ...]:
     """Lower every format; meanwhile make the reference and check the calibration.
+
+    Args:
+        work: the build.
+        model: float.
+        helper: see `open_helper`.
 
     Returns:
         The formats that failed where others passed.
@@ -51,14 +63,7 @@ def lower_all(work: Work, model: nn.Module) -> tuple[FailedFormat, ...]:
     torch.save(folded.state_dict(), shared / lower.FLOAT_STATE)
     tasks, jobs = children(work, golden.answers.specs)
     at_once = workers.width(len(tasks), CHILD_BYTES)
-    threads = str(max(1, (os.cpu_count() or 1) // at_once))
-    # What their libraries leave in the temporary folder is removed with ours.
-    environment = {
-        "OMP_NUM_THREADS": threads,
-        "OMP_WAIT_POLICY": "passive",
-        "TMPDIR": str(shared),
-    }
-    with workers.Pool(tasks, at_once, environment) as pool:
+    with workers.Pool(tasks, at_once, list_environment(work.shared, at_once), helper.start) as pool:
         work.progress(f"lowering to {', '.join(work.recipe.formats)}")
         with errors_of(model):
             formats.get_format(REFERENCE).export(model, natural.first(), shared / REFERENCE_FILE)
@@ -86,6 +91,17 @@ def lower_all(work: Work, model: nn.Module) -> tuple[FailedFormat, ...]:
     )
     _finish.write(work, golden, artifacts, qconfig, failures)
     return failures
+
+
+def list_environment(shared: Path, at_once: int) -> dict[str, str]:
+    """Return what children get besides this process's own environment."""
+    return {
+        "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // at_once)),
+        "OMP_WAIT_POLICY": "passive",
+        "OPENBLAS_NUM_THREADS": "1",  # it starts the others as it is loaded; see `kit.forks`
+        # What their libraries leave in the temporary folder is removed with ours.
+        "TMPDIR": str(shared),
+    }
 
 
 def children(

@@ -12,6 +12,14 @@ if TYPE_CHECKING:
 
 Granularity = Literal["per-channel", "per-tensor"]
 
+# The modules that take long to import where a flow is quantized with calibrated ranges.
+_PT2E = ("executorch.backends.xnnpack.quantizer.xnnpack_quantizer",)
+QUANTIZERS = {
+    "torch-ao": ("torch.ao.quantization.quantize_fx",),
+    "pt2e-s8": _PT2E,
+    "pt2e-u8": _PT2E,
+}
+
 
 @dataclass(frozen=True)
 class Options:

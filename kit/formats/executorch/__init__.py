@@ -37,6 +37,7 @@ class ExecuTorch(Format):
     exact = False
     thresholds = Thresholds(agreement=0.75, sqnr_db=12.0)
     lowering_cost = 2.0
+    imports = ("executorch.backends.xnnpack.partition.xnnpack_partitioner",)
     # The schema of ExecuTorch's programs since 0.1.
     reads = VersionRange(r"(ET\d+)", frozenset({"ET12"}), "ET12")
     native = BACKEND

@@ -1,0 +1,312 @@
+"""A helper process that imports once what several children need, and forks a child per task.
+
+The parent starts it early, so that it imports beside other work. A fork runs its task as
+``python -m`` would, in a session of its own; what it loads, prints and breaks stays its own.
+To fork is safe in a process of one thread only: the helper imports, runs nothing, and counts its
+threads before it says that it is ready. Where it cannot be had, every task becomes a process
+that imports by itself.
+
+The parent writes requests to the helper's standard input and reads answers from its standard
+output, one line of JSON each:
+
+    {"id": 0, "module": "kit.lower", "arguments": ["JOB.json"], "log": "FILE", "environment": {}}
+    {"ready": true}
+    {"id": 0, "code": -6}
+
+The helper ends with that input, and its forks end with the helper. They keep its output open, so
+that it ends when all of them are gone.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib.abc import MetaPathFinder
+from pathlib import Path
+from typing import Any
+
+from kit import workers
+from kit.workers import POLL_SECONDS, Task
+
+END_SECONDS = 10.0  # in which a helper ends its forks
+_THREADS = Path("/proc/self/task")  # one entry per thread, those of libraries too; on Linux only
+_ORPHANED = 1
+_MAX_READ = 2**16
+
+
+def can_fork() -> bool:
+    """Return whether this system forks, and counts threads."""
+    return hasattr(os, "fork") and _THREADS.is_dir()
+
+
+class Helper:
+    """The parent's side; leaving the block ends the helper and its forks.
+
+    Args:
+        modules: that the helper imports.
+        log: file that collects what it prints meanwhile.
+        environment: added to this process's own; some libraries read it as they are loaded.
+    """
+
+    def __init__(self, modules: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
+        self.ready = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self._unread = b""
+        self._codes: dict[int, int] = {}  # of the forks that ended
+        self._requests = 0
+        if not can_fork():
+            return
+        command = [sys.executable, "-m", "kit.forks", *modules]
+        with suppress(OSError):
+            self._process = workers.open_process(command, log, environment, subprocess.PIPE)
+            assert self._process.stdout is not None
+            os.set_blocking(self._process.stdout.fileno(), False)
+
+    def __enter__(self) -> Helper:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def start(self, task: Task, environment: Mapping[str, str]) -> workers.Child:
+        """Start a task: a fork where it is a module's, else a process."""
+        interpreter, *words = task.command
+        if interpreter == sys.executable and words[:1] == ["-m"] and self._read():
+            return _Fork(self, task, environment)
+        return workers.start(task, environment)
+
+    def request(self, task: Task, environment: Mapping[str, str]) -> int:
+        """Ask for a fork; return its number."""
+        self._requests += 1
+        message = {
+            "id": self._requests,
+            "module": task.command[2],
+            "arguments": list(task.command[3:]),
+            "log": str(task.log),
+            "environment": {**os.environ, **environment},
+        }
+        assert self._process is not None
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # `poll` says what became of it
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.flush()
+        return self._requests
+
+    def poll(self, number: int) -> int | None:
+        """Return the exit code of a fork, or of the helper if that has gone; None while it runs."""
+        running = self._read()
+        if number in self._codes or running:
+            return self._codes.get(number)
+        assert self._process is not None
+        return self._process.wait() or _ORPHANED
+
+    def end(self) -> None:
+        """End the helper and its forks."""
+        process = self._process
+        if process is None:
+            return
+        assert process.stdin is not None
+        assert process.stdout is not None
+        if self._read() and not self.ready:  # it imports: it would see that later
+            os.killpg(process.pid, signal.SIGKILL)
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+        deadline = time.monotonic() + END_SECONDS
+        while self._read() and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS / 5)
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+    def _read(self) -> bool:
+        """Take what the helper said; return False when it and all its forks are gone."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return False
+        assert process.stdout is not None
+        with suppress(BlockingIOError):
+            while chunk := os.read(process.stdout.fileno(), _MAX_READ):
+                *lines, self._unread = (self._unread + chunk).split(b"\n")
+                for line in lines:
+                    self._take(json.loads(line))
+            process.wait()
+            return False
+        return True
+
+    def _take(self, answer: dict[str, Any]) -> None:
+        if "ready" in answer:
+            self.ready = True
+        else:
+            self._codes[answer["id"]] = answer["code"]
+
+
+class _Fork:
+    """A task that the helper runs, or a process where the helper ended before it was ready."""
+
+    def __init__(self, helper: Helper, task: Task, environment: Mapping[str, str]) -> None:
+        self._helper, self._task, self._environment = helper, task, environment
+        self._number = helper.request(task, environment)
+        self._process: workers.Child | None = None
+
+    def poll(self) -> int | None:
+        """Return the exit code; None while it runs."""
+        if self._process is None:
+            code = self._helper.poll(self._number)
+            if code is None or self._helper.ready:
+                return code
+            self._process = workers.start(self._task, self._environment)
+        return self._process.poll()
+
+    def end(self) -> None:
+        """End it, and the helper with it: nobody ends one of several."""
+        self._helper.end()
+        if self._process is not None:
+            self._process.end()
+
+
+class _Watch(MetaPathFinder):
+    """Finds no module, and ends this process where the parent has gone by the time of an import.
+
+    A thread that waits for that would forbid to fork.
+    """
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._poll.register(0, 0)  # what is reported unasked: that nobody can write any more
+
+    def find_spec(self, *_: object) -> None:
+        """Look after the parent."""
+        if self._poll.poll(0):
+            os._exit(_ORPHANED)
+
+
+def _import(modules: Sequence[str]) -> None:
+    watch = _Watch()
+    sys.meta_path.insert(0, watch)
+    gc.disable()
+    for module in modules:
+        importlib.import_module(module)
+    gc.freeze()  # no fork copies memory only to look for garbage in what was imported
+    sys.meta_path.remove(watch)
+
+
+class _Forks:
+    """The helper's side.
+
+    Args:
+        answers: descriptor that leads to the parent.
+    """
+
+    def __init__(self, answers: int) -> None:
+        self._answers = answers
+        self._life = os.pipe()  # forks read its end when this process has gone
+        self._running: dict[int, int] = {}  # numbers by process
+
+    def serve(self) -> None:
+        """Fork as asked, until the parent has gone or closes the input."""
+        poll = select.poll()
+        poll.register(0, select.POLLIN)
+        unread = b""
+        try:
+            self._say({"ready": True})
+            while True:
+                if poll.poll(POLL_SECONDS * 1000 if self._running else None):
+                    if not (chunk := os.read(0, _MAX_READ)):
+                        return
+                    *lines, unread = (unread + chunk).split(b"\n")
+                    for line in lines:
+                        request = json.loads(line)
+                        self._running[self._fork(request)] = request["id"]
+                self._reap()
+        except BrokenPipeError:  # the parent has gone
+            return
+        finally:
+            for process in self._running:
+                _end(process)
+
+    def _say(self, answer: dict[str, Any]) -> None:
+        os.write(self._answers, json.dumps(answer).encode() + b"\n")
+
+    def _reap(self) -> None:
+        for process in list(self._running):
+            ended, status = os.waitpid(process, os.WNOHANG)
+            if ended:
+                number = self._running.pop(process)
+                self._say({"id": number, "code": os.waitstatus_to_exitcode(status)})
+
+    def _fork(self, request: dict[str, Any]) -> int:
+        process = os.fork()
+        if process == 0:
+            try:
+                os.setsid()
+                os.close(self._life[1])
+                os.dup2(self._life[0], 0)  # see `kit.workers.end_with_parent`
+                _run(request)
+            finally:  # whatever happens, a fork does not go on as the helper
+                os._exit(1)
+        return process
+
+
+def _end(process: int) -> None:
+    for kill in (os.killpg, os.kill):  # it may not have its own group yet
+        with suppress(ProcessLookupError):
+            kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+
+
+def _run(request: dict[str, Any]) -> None:
+    """Run a module as ``python -m`` does, and end this process."""
+    code: Any = 1
+    try:
+        log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.close(log)
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        gc.enable()
+        sys.argv[1:] = request["arguments"]
+        runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+        code = 0
+    except SystemExit as exc:
+        code = exc.code
+        if not isinstance(code, int | None):
+            sys.stderr.write(f"{code}\n")
+    except BaseException:  # noqa: BLE001 - as the interpreter does
+        traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
+        # Without destructors: some runtimes hang or crash in theirs.
+        os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def main(modules: Sequence[str]) -> int:
+    """Import, and fork until the parent has gone."""
+    answers = os.dup(1)
+    os.dup2(2, 1)  # libraries print to stdout, also from C
+    _import(modules)
+    if len(list(_THREADS.iterdir())) != 1:
+        sys.stderr.write("a library started a thread as it was imported\n")
+        return 1
+    sys.stdout.flush()
+    _Forks(answers).serve()
+    return 0
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    sys.stderr.flush()
+    os._exit(code)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -165,7 +166,10 @@ def child_of(pid: int) -> psutil.Process:
     found: list[psutil.Process] = []
 
     def look() -> bool:
-        found[:] = [c for c in psutil.Process(pid).children() if "--format" in c.cmdline()]
+        for child in psutil.Process(pid).children():
+            with suppress(psutil.NoSuchProcess):  # or a zombie, as of a program that was asked
+                if "--format" in child.cmdline():
+                    found.append(child)
         return bool(found)
 
     until(look)

@@ -22,6 +22,7 @@ from kit.tasks import get_task
 from kit.tasks.tensors import samples as files
 
 TASK = get_task("tensors")
+pytestmark = pytest.mark.usefixtures("lowered_here")
 
 
 def recipe_of(name: str, samples: Path, **fields):

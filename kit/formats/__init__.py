@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _REGISTRY = Registry(
     FORMAT_NAMES,
-    "FORMAT",
     Format,  # type: ignore[type-abstract]  # for isinstance only, never called
 )
 

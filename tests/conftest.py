@@ -129,6 +129,16 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.fixture(scope="session")
+def tensors_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The bundle that the app's own tests have: ONNX, six inputs and outputs, no picture."""
+    from app_samples import load_program
+
+    folder = tmp_path_factory.mktemp("tensors") / "tensors"
+    load_program("tensors").write(folder)
+    return bundles.load(folder)
+
+
+@pytest.fixture(scope="session")
 def lite_bundle(tiny_bundle, tmp_path_factory):
     """The tiny bundle, which says its files' versions as `kit build` does."""
 

@@ -21,6 +21,7 @@ from shared_builds import (  # noqa: F401
     rewrite,
     small_build,
     small_int8,
+    tensors_bundle,
     tiny_bundle,
 )
 from transport_samples import adb_server, no_settings, reach, transport  # noqa: F401

@@ -248,3 +248,13 @@ def measured(tiny_bundle, quantized, once: Once) -> tuple[list[LatencyResult], l
         (folder / "measured").write_bytes(pickle.dumps((results, labels)))
 
     return pickle.loads((once("measured", make) / "measured").read_bytes())
+
+
+@pytest.fixture(scope="session")
+def tensors_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The bundle that the app's own tests have: ONNX, six inputs and outputs, no picture."""
+    from app_samples import load_program
+
+    folder = tmp_path_factory.mktemp("tensors") / "tensors"
+    load_program("tensors").write(folder)
+    return bundles.load(folder)

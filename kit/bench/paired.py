@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from kit.bench.rows import Row
 from kit.bundle import REFERENCE
@@ -101,7 +100,7 @@ def _temperature(process: Process) -> float | None:
     return process.conditions[-1].temperature_c if process.conditions else None
 
 
-def as_json(found: Comparison) -> dict[str, Any]:
+def as_json(found: Comparison) -> dict[str, object]:
     """Return the object of a comparison for `kit bench --json`."""
     interval = found.interval
     return {

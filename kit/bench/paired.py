@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from kit.bench.rows import Row
 from kit.bundle import REFERENCE
@@ -35,7 +36,7 @@ class Comparison:
     gap_c: float | None
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Literal["faster", "slower", "no difference", "not known"]:
         """Return ``faster``, ``slower``, ``no difference`` or ``not known``.
 
         No difference is one below `statistics.MARGIN`, for all of the interval.

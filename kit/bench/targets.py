@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from kit.bench import answers
 from kit.bench.runner import Runner
@@ -16,6 +17,7 @@ from kit.runners.protocol import Request
 from kit.runners.transcript import Transcript
 from kit.signature import Samples, format_specs
 
+Pass = Literal["time", "memory", "profile"]
 PROFILE = "profile.out"
 ANSWER = "answer.bin"
 
@@ -46,7 +48,7 @@ class Target:
         """Name for progress: ``v2-int8 onnx``."""
         return f"{self.bundle.path.name} {self.name}"
 
-    def asked(self, kind: str, profile: str) -> Request:
+    def asked(self, kind: Pass, profile: str) -> Request:
         """Return the request of a pass: ``time``, ``memory`` or ``profile``."""
         if kind == "memory":
             return _few(self.request)

@@ -140,11 +140,11 @@ def formats(text: str | None) -> tuple[str, ...] | None:
 def plan(options: dict[str, Given]) -> Plan:
     """Return the plan that the options of `kit bench` mean."""
     from kit.bench import sustained
-    from kit.bench.plan import preset
+    from kit.bench.plan import Name, preset
     from kit.results.schema import Plan
 
-    name = "quick" if options["quick"] else "official" if options["official"] else "default"
-    made = preset(name, options["threads"] or 1)  # type: ignore[arg-type]  # one of the three
+    name: Name = "quick" if options["quick"] else "official" if options["official"] else "default"
+    made = preset(name, options["threads"] or 1)
     changes: dict[str, object] = {}
     if (repeats := options["repeats"]) is not None:
         most = made.most_repeats

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import operator
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 from torch import nn
@@ -89,7 +89,7 @@ class FakeActivation(nn.Module):
     def __init__(self, observer: Observer) -> None:
         super().__init__()
         self.observer = observer
-        self.mode = "off"
+        self.mode: Literal["quantize", "off"] = "off"
         self.watcher: Watcher | None = None
         self.clip = float("inf")
         self.low = self.high = 0.0

@@ -24,13 +24,14 @@ from kit.text import one_line
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.typing import RcKeyType
 
 WIDTH = 380
 INK, MUTED, RULE = STAND_INS["ink"], STAND_INS["muted"], STAND_INS["rule"]
 BACKED = {"facecolor": STAND_INS["card"], "edgecolor": "none", "pad": 1}  # hides the grid
 _POINTS_PER_INCH = 72
 _TITLE_LENGTH = 50  # characters of both sides together
-_STYLE: dict[object, object] = {
+_STYLE: dict[RcKeyType, object] = {
     "svg.fonttype": "none",  # text stays text: it can be read, searched and scaled
     "svg.hashsalt": "kit",  # equal results give equal files
     "text.parse_math": False,  # a dollar sign in a name is a dollar sign

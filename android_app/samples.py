@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import profiles
+import tensors
 from PIL import Image, ImageCms
 
 from kit import bundle as bundles
@@ -43,6 +44,7 @@ def main(bundle_path: str, out_path: str) -> None:
     pictures(bundle.manifest.preprocessing, out / "pictures")
     photos(bundle.manifest.preprocessing, out / "photos")
     answer(bundle, out)
+    tensors.write(out / "others" / "tensors")  # no asset: the demo opens with a classifier
 
 
 def assets(bundle: bundles.Bundle, out: Path) -> None:
@@ -50,10 +52,10 @@ def assets(bundle: bundles.Bundle, out: Path) -> None:
     from sklearn.datasets import load_sample_image
 
     manifest = bundle.manifest
-    names = ["bundle.json", manifest.golden.input]
+    names = ["bundle.json", *manifest.golden.inputs]
     names += [manifest.labels] if manifest.labels else []
     for artifact in manifest.artifacts:
-        names += [artifact.file, manifest.golden.outputs[artifact.format]]
+        names += [artifact.file, *manifest.golden.outputs[artifact.format]]
     for name in names:
         target = out / "bundles" / "sample" / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +73,8 @@ def answer(bundle: bundles.Bundle, out: Path) -> None:
     runtime.prepare(1)
     session = runtime.load(bundle.file("onnx"), 1)
     picture = decode((out / "assets" / "picture.jpg").read_bytes(), "picture.jpg")
-    logits = session.numpy(session.bind(to_array(picture, bundle.manifest.preprocessing)[None])())
+    image = to_array(picture, bundle.manifest.preprocessing)
+    (logits,) = session.read(session.bind((image[None],))())
     shares = np.exp(logits.ravel() - logits.max())
     second, best = (int(i) for i in shares.argsort()[-2:])
     probabilities = shares / shares.sum()

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from kit import __version__, formats
 from kit import bundle as bundles
@@ -124,7 +123,7 @@ class _Model:
 
 def _row(bundle: Bundle, model: _Model, count: int) -> AccuracyRow:
     name = model.name
-    fields: dict[str, Any] = {"top1": None, "top5": None, **model.tally.measure()}
+    fields: dict[str, object] = {"top1": None, "top5": None, **model.tally.measure()}
     return AccuracyRow(
         format=name,
         quantize="none" if name == REFERENCE else bundle.manifest.artifact(name).quantize,
@@ -188,7 +187,7 @@ def _ask(model: _Model, samples: Samples, outputs: tuple[TensorSpec, ...]) -> tu
     return Samples(outputs, answers.arrays), ns
 
 
-def _show(tensors: list[tuple[Any, list[int]]]) -> str:
+def _show(tensors: Sequence[tuple[str, list[int]]]) -> str:
     return ", ".join(f"{dtype} {shape}" for dtype, shape in tensors)
 
 

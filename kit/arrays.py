@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from pathlib import Path
 from tokenize import TokenError
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
@@ -92,13 +92,13 @@ def _parse(content: bytes) -> AnyArray:
     return np.frombuffer(file.read(), dtype).reshape(shape)
 
 
-def _check_size(shape: tuple[int, ...], dtype: np.dtype[Any], rest: int) -> None:
+def _check_size(shape: tuple[int, ...], dtype: np.dtype[np.generic], rest: int) -> None:
     size = dtype.itemsize * math.prod(shape)
     if size != rest:
         raise ValueError(f"its shape {_shown(shape)} takes {size} bytes, and {rest} follow")
 
 
-def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
     try:
         version = np.lib.format.read_magic(file)
         if version != (1, 0):  # later ones are for headers of more than 64 KB

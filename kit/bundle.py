@@ -22,7 +22,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Final
 
 import numpy as np
 from pydantic import ValidationError
@@ -34,7 +34,7 @@ from kit.manifest import SCHEMA_VERSION, FileEntry, Manifest
 from kit.signature import Samples, TensorSpec
 
 MANIFEST = "bundle.json"
-REFERENCE = "reference"
+REFERENCE: Final = "reference"
 REFERENCE_FILE = "reference.safetensors"
 ENCODINGS_FILE = "encodings.json"
 _OLD_REFERENCE_FILE = "reference.pt2"  # before kit 0.2; read as data
@@ -257,7 +257,7 @@ def entries(folder: Path) -> dict[str, FileEntry]:
     return found
 
 
-def write_manifest(folder: Path, fields: dict[str, Any]) -> None:
+def write_manifest(folder: Path, fields: dict[str, object]) -> None:
     """Hash the files of a finished folder and write its `bundle.json`."""
     manifest = Manifest(files=entries(folder), **fields)
     text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)

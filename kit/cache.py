@@ -15,7 +15,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from kit import bundle, files, formats
 from kit.calibration import BY_CONTENT, CalibrationSet
@@ -49,7 +48,7 @@ def tool_versions(recipe: Recipe) -> dict[str, str]:
     return found
 
 
-def key(parts: dict[str, Any], recipe: Recipe) -> str:
+def key(parts: dict[str, object], recipe: Recipe) -> str:
     """Return the cache key of a recipe: SHA-256, in hex, of `parts`, the tools and kit."""
     whole = {**parts, "tools": tool_versions(recipe), "kit": _source_hash()}
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
@@ -139,7 +138,7 @@ def _check(
 
 def _renamed(manifest: Manifest, recipe: Recipe, pictures: str) -> Manifest:
     """Return the manifest of the same bundle, built by a recipe with other names of files."""
-    changes: dict[str, Any] = {"recipe": recipe, "recipe_hash": recipe.hash}
+    changes: dict[str, object] = {"recipe": recipe, "recipe_hash": recipe.hash}
     if recipe.weights not in ("imagenet", "random"):
         mine = recipe.weights == OWN
         source = f"own model {recipe.model}" if mine else f"file {Path(recipe.weights).name}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from kit import encodings, files, models
 from kit.documents import MAX_CLASSES, reason
@@ -166,7 +166,7 @@ def choose(recipe: Recipe) -> Pictures:
     )
 
 
-def identity(recipe: Recipe, pictures: CalibrationSet) -> dict[str, Any]:
+def identity(recipe: Recipe, pictures: CalibrationSet) -> dict[str, object]:
     """Return everything that tells two builds apart, by content.
 
     Imports no torch, except for a model of the user's own, which must be built to be known.
@@ -180,7 +180,11 @@ def identity(recipe: Recipe, pictures: CalibrationSet) -> dict[str, Any]:
 
     member = models.get_model(recipe.model)
     fields = recipe.model_dump(mode="json", exclude=set(BY_CONTENT))
-    found = {"recipe": fields, "calibration": pictures.sha256, "labels": labels(recipe)}
+    found: dict[str, object] = {
+        "recipe": fields,
+        "calibration": pictures.sha256,
+        "labels": labels(recipe),
+    }
     if pictures.warning and pictures.digests:
         found["unread"] = pictures.warning  # the bundle repeats it
     if isinstance(member, UserModel):

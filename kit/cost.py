@@ -24,7 +24,7 @@ import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kit import models, recipe
 from kit.errors import RecipeError
@@ -58,7 +58,7 @@ class Layer:
     output: tuple[int, ...]
     multiply_adds: int
     parameters: int
-    kernel: tuple[int, int] | None = None
+    kernel: tuple[int, ...] | None = None
     mixes: str | None = None
 
 
@@ -178,7 +178,7 @@ def count(model: nn.Module, shape: tuple[int, ...]) -> Cost:
     return Cost(tuple(_layers(fold(model, example), example)), stored)
 
 
-def _layers(graph: GraphModule, example: Any) -> list[Layer]:
+def _layers(graph: GraphModule, example: object) -> list[Layer]:
     import torch
     from torch import fx
     from torch.utils.flop_counter import FlopCounterMode
@@ -189,8 +189,8 @@ def _layers(graph: GraphModule, example: Any) -> list[Layer]:
     shapes: dict[Node, tuple[int, ...]] = {}
     counter = FlopCounterMode(display=False)
 
-    class Counting(fx.Interpreter):  # type: ignore[misc]
-        def run_node(self, n: Node) -> Any:
+    class Counting(fx.Interpreter):
+        def run_node(self, n: Node) -> object:
             before = counter.get_total_flops()
             value = super().run_node(n)
             if isinstance(value, torch.Tensor):
@@ -225,7 +225,8 @@ def _kind(module: nn.Module) -> str:
         return OTHER
     if module.groups > 1:
         return DEPTHWISE if module.groups == module.in_channels else OTHER
-    return {(1, 1): CONV_1X1, (3, 3): CONV_3X3}.get(module.kernel_size, OTHER)
+    kinds: dict[tuple[int, ...], str] = {(1, 1): CONV_1X1, (3, 3): CONV_3X3}
+    return kinds.get(module.kernel_size, OTHER)
 
 
 def _mixed(

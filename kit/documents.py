@@ -13,7 +13,7 @@ import os
 import re
 import tomllib
 from collections import Counter
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import (
     AfterValidator,
@@ -61,7 +61,7 @@ Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]  # SHA-256
 Text = Annotated[str, Field(max_length=10_000), AfterValidator(_without_zero)]
 
 
-def parse_json(content: bytes, max_values: int = MAX_JSON_VALUES) -> Any:
+def parse_json(content: bytes, max_values: int = MAX_JSON_VALUES) -> object:
     """Return the value that JSON text stands for.
 
     Args:
@@ -87,7 +87,7 @@ def parse_json(content: bytes, max_values: int = MAX_JSON_VALUES) -> Any:
     return value
 
 
-def parse_toml(content: bytes) -> dict[str, Any]:
+def parse_toml(content: bytes) -> dict[str, object]:
     """Return the table that TOML text stands for.
 
     Raises:
@@ -130,7 +130,7 @@ def text_of(name: str | os.PathLike[str]) -> str:
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
         (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
@@ -138,7 +138,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _constant(name: str) -> Any:
+def _constant(name: str) -> object:
     raise ValueError(f"it holds {name}, which JSON does not have")
 
 
@@ -154,7 +154,7 @@ def _too_deep() -> ValueError:
     return ValueError(f"it is nested more than {MAX_DEPTH} deep")
 
 
-def _check_depth(value: Any) -> None:
+def _check_depth(value: object) -> None:
     level, depth = [value], 0
     while level:
         depth += 1
@@ -163,14 +163,14 @@ def _check_depth(value: Any) -> None:
         level = [child for item in level for child in _children(item)]
 
 
-def _children(value: Any) -> list[Any]:
+def _children(value: object) -> list[object]:
     """Return the containers in a container."""
     if isinstance(value, dict):
         value = list(value.values())
     return [v for v in value if isinstance(v, dict | list)] if isinstance(value, list) else []
 
 
-def _check_text(value: Any) -> None:
+def _check_text(value: object) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as exc:

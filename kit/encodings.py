@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -85,7 +85,7 @@ def format_file(encodings: Encodings, producer: str) -> str:
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
-def _entry(encoding: Encoding) -> dict[str, Any]:
+def _entry(encoding: Encoding) -> dict[str, object]:
     return {
         "name": encoding.name,
         "dtype": "INT",
@@ -138,13 +138,13 @@ def _unique(encodings: Iterable[Encoding]) -> tuple[Encoding, ...]:
     return tuple(found.values())
 
 
-def _numbers(value: Any) -> Any:
+def _numbers(value: object) -> object:
     """Return a list; AIMET writes whole numbers as 0.0 too."""
     values = value if isinstance(value, list) else [value]
     return [int(v) if isinstance(v, float) and v.is_integer() else v for v in values]
 
 
-def _flag(value: Any) -> Any:
+def _flag(value: object) -> object:
     return {"true": True, "false": False}.get(str(value).lower(), value)
 
 
@@ -172,16 +172,17 @@ class _Entry(_Part):
     high: Annotated[list[float], Field(alias="max")] = []
 
 
-def _entries(value: Any) -> Any:
+def _entries(value: object) -> object:
     """Return version 0.6.1's ``{name: [encoding of a channel, …]}`` as 1.0.0's list."""
     return [_gathered(*one) for one in value.items()] if isinstance(value, dict) else value
 
 
-def _gathered(name: str, channels: Any) -> dict[str, Any]:
-    parts = channels if isinstance(channels, list) else [channels]
-    if not parts or not all(isinstance(part, dict) for part in parts):
+def _gathered(name: str, channels: object) -> dict[str, object]:
+    given = channels if isinstance(channels, list) else [channels]
+    parts = [part for part in given if isinstance(part, dict)]
+    if not parts or len(parts) < len(given):
         raise ValueError(f"{brief(name)} has no list of encodings")
-    found: dict[str, Any] = {"name": name}
+    found: dict[str, object] = {"name": name}
     for field, old in (("dtype", "dtype"), ("bw", "bitwidth"), ("is_sym", "is_symmetric")):
         values = [part[old] for part in parts if old in part]
         if any(value != values[0] for value in values):

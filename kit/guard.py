@@ -26,6 +26,8 @@ from typing import Any, TextIO, cast
 from kit.errors import KitError, RecipeError, origin, words
 
 _DEBUG = "KIT_DEBUG=1 shows the traceback"
+# As `signal.getsignal` has it: it returns Any.
+_Handler = Callable[[int, FrameType | None], Any] | int | None
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -105,10 +107,12 @@ def _interruption(received: list[int]) -> KeyboardInterrupt:
 def _signals() -> Iterator[list[int]]:
     """Give the list of signals that asked kit to end, and put its handlers back afterwards."""
     received: list[int] = []
-    before: dict[signal.Signals, Any] = {}
+    before: dict[signal.Signals, _Handler] = {}
 
-    def noting(handler: Callable[[int, FrameType | None], Any]) -> Any:
-        def note(number: int, frame: FrameType | None) -> Any:
+    def noting(
+        handler: Callable[[int, FrameType | None], object],
+    ) -> Callable[[int, FrameType | None], object]:
+        def note(number: int, frame: FrameType | None) -> object:
             received.append(number)
             return handler(number, frame)
 
@@ -141,7 +145,7 @@ class _Borrowed:
         """Refuse: see `close`."""
         raise OSError("this stream is shared")
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
 
 

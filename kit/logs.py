@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 from kit import files
 
@@ -88,7 +88,7 @@ def _divert_logging(screen: int | None) -> None:
     logging.getLogger().addHandler(handler)
     logging.captureWarnings(True)
 
-    def record(name: str, *args: Any, **kwargs: Any) -> logging.LogRecord:
+    def record(name: str, *args: Any, **kwargs: Any) -> logging.LogRecord:  # handed on as they are
         _remove_consoles(logging.getLogger(name), (1, screen))
         return logging.LogRecord(name, *args, **kwargs)
 
@@ -109,8 +109,8 @@ def _remove_consoles(logger: logging.Logger | None, consoles: Sequence[int | Non
         logger = logger.parent
 
 
-def _descriptor(stream: Any) -> int:
+def _descriptor(stream: object) -> int:
     try:
-        return int(stream.fileno())
+        return int(cast(TextIO, stream).fileno())  # what has none is caught
     except (AttributeError, OSError, ValueError):
         return -1

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -322,9 +322,10 @@ class Manifest(Record):
 
     @model_validator(mode="before")
     @classmethod
-    def _translate(cls, raw: Any) -> Any:
-        old = isinstance(raw, dict) and raw.get("schema_version") in (1, 2)
-        return _translate_old(raw) if old and "signature" not in raw else raw
+    def _translate(cls, raw: object) -> object:
+        if not isinstance(raw, dict) or "signature" in raw:
+            return raw
+        return _translate_old(raw) if raw.get("schema_version") in (1, 2) else raw
 
     @model_validator(mode="after")
     def _shapes_fit_the_task(self) -> Manifest:
@@ -373,7 +374,7 @@ class Manifest(Record):
         raise BundleError(f"the bundle has no {name} file", f"it has: {have}")
 
 
-def _translate_old(raw: dict[str, Any]) -> dict[str, Any]:
+def _translate_old(raw: dict[str, object]) -> dict[str, object]:
     """Return a manifest of schema 1 or 2, which knew classifiers of pictures, in today's words."""
     rest = {name: value for name, value in raw.items() if name not in ("input", "output")}
     tensors = ([raw[name]] if name in raw else [] for name in ("input", "output"))

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -88,7 +88,7 @@ class Recipe(Record):
 
     @model_validator(mode="before")
     @classmethod
-    def _own_weights(cls, fields: Any) -> Any:
+    def _own_weights(cls, fields: object) -> object:
         if isinstance(fields, dict) and own(str(fields.get("model", ""))):
             return {"weights": OWN, **fields}
         return fields
@@ -178,7 +178,7 @@ def _is_file(file: Path) -> bool:
         return False
 
 
-def make(model: str, **fields: Any) -> Recipe:
+def make(model: str, **fields: object) -> Recipe:
     """Return the recipe of these fields; see `Recipe` for what they are.
 
     Raises:
@@ -186,7 +186,7 @@ def make(model: str, **fields: Any) -> Recipe:
         UnknownName: no such model, format or method.
     """
     try:
-        recipe = Recipe(model=model, **fields)
+        recipe = Recipe.model_validate({"model": model, **fields})
     except ValidationError as exc:
         first = exc.errors()[0]
         name = ".".join(str(p) for p in first["loc"]) or "recipe"
@@ -207,7 +207,7 @@ def _hint(name: str) -> str:
     return f"`kit build --help` says what {name.replace('_', '-')} takes"
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, object]:
     """Return the fields of a TOML recipe file, unchecked; give them to `make`.
 
     Raises:

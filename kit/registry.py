@@ -1,9 +1,8 @@
 """Registries: what can be named, from kit's own packages and from plug-ins.
 
-kit's own members are the sub-packages, or also the modules, of one package; those of other
-distributions are entry points of a group
-(https://packaging.python.org/en/latest/specifications/entry-points/). Names are listed without
-importing anything, and getting a member imports that member only.
+kit's own members are modules or sub-packages of one package; those of other distributions are
+entry points of a group (https://packaging.python.org/en/latest/specifications/entry-points/).
+Names are listed without importing anything, and getting a member imports that member only.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ class Names:
     Attributes:
         kind: what a member is called in messages, such as ``format``.
         package: below `kit`, whose members are kit's own.
-        modules: whether modules of it are members, too, but ``interface.py``.
+        attribute: that holds the member; of kit's own modules those that assign it are members.
         dashed: a name has a dash where its module has an underscore.
     """
 
     kind: str
     package: str
-    modules: bool = False
+    attribute: str
     dashed: bool = False
 
     @property
@@ -43,7 +42,7 @@ class Names:
 
     def list_own(self) -> tuple[str, ...]:
         """Return the sorted names of kit's own members."""
-        return _list_members(self.package, self.modules, self.dashed)
+        return _list_members(self.package, self.attribute, self.dashed)
 
     def list_all(self) -> tuple[str, ...]:
         """Return the sorted names of all members.
@@ -87,12 +86,10 @@ class Registry(Generic[T]):
 
     Attributes:
         names: of the members.
-        attribute: of kit's own modules that holds the member.
         type: of every member; it has an attribute ``name``.
     """
 
     names: Names
-    attribute: str
     type: type[T]
 
     def get(self, name: str) -> T:
@@ -106,7 +103,7 @@ class Registry(Generic[T]):
         if name in names.list_own():
             stem = name.replace("-", "_") if names.dashed else name
             module = importlib.import_module(f"kit.{names.package}.{stem}")
-            member: T = getattr(module, self.attribute)
+            member: T = getattr(module, names.attribute)
             return member
         plugins = names.find_plugins()
         if name not in plugins:
@@ -138,21 +135,22 @@ class Registry(Generic[T]):
         return member
 
 
-FORMAT_NAMES = Names("format", "formats")
-TASK_NAMES = Names("task", "tasks", modules=True, dashed=True)
-MODEL_NAMES = Names("model", "models", modules=True)
-ALGORITHM_NAMES = Names("quantization method", "algorithms", modules=True)
-CORRECTION_NAMES = Names("correction", "corrections", modules=True)
+FORMAT_NAMES = Names("format", "formats", "FORMAT")
+TASK_NAMES = Names("task", "tasks", "TASK", dashed=True)
+MODEL_NAMES = Names("model", "models", "FAMILY")
+ALGORITHM_NAMES = Names("quantization method", "algorithms", "ALGORITHM")
+CORRECTION_NAMES = Names("correction", "corrections", "CORRECTION")
 
 
 @functools.cache
-def _list_members(package: str, modules: bool, dashed: bool) -> tuple[str, ...]:
+def _list_members(package: str, attribute: str, dashed: bool) -> tuple[str, ...]:
+    """Return the names of the modules whose text assigns the attribute; none is imported."""
     folder = Path(__file__).parent / package
-    stems = {file.parent.name for file in folder.glob("*/__init__.py")}
-    if modules:
-        stems |= {file.stem for file in folder.glob("*.py")} - {"interface"}
-    names = (stem.replace("_", "-") if dashed else stem for stem in stems if stem[0] != "_")
-    return tuple(sorted(names))
+    files = {file.parent.name: file for file in folder.glob("[!_]*/__init__.py")}
+    files |= {file.stem: file for file in folder.glob("[!_]*.py")}
+    assignment = f"\n{attribute} = "
+    stems = (stem for stem, file in files.items() if assignment in file.read_text("utf-8"))
+    return tuple(sorted(stem.replace("_", "-") if dashed else stem for stem in stems))
 
 
 def _name_origin(point: EntryPoint) -> str:

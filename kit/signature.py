@@ -57,7 +57,7 @@ class TensorSpec(Record):
         return math.prod(self.shape)
 
     @property
-    def numpy_type(self) -> np.dtype[Any]:
+    def numpy_type(self) -> np.dtype[np.generic]:
         """Return the little-endian dtype of its values in files."""
         return np.dtype(self.dtype).newbyteorder("<")
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
@@ -21,8 +21,10 @@ from kit.errors import OutputError
 from kit.text import one_line, printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions, RenderableType
     from rich.progress import Progress
+    from rich.segment import Segment
+    from rich.text import Text
 
 PIPE_WIDTH = 120  # columns where there is no terminal to fit in
 
@@ -122,14 +124,20 @@ def console(err: bool = False, width: int | None = None) -> Console:
         width: columns to have at least; where there is no terminal, at least `PIPE_WIDTH`.
     """
     made = _console_class()
-    stream: Any = _Checked((sys.stderr if err else sys.stdout) or StringIO())
-    options: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
-    found: Console = made(file=stream, stderr=err, **options)
+    # It has every attribute of the stream that it wraps.
+    stream = cast(TextIO, _Checked((sys.stderr if err else sys.stdout) or StringIO()))
+
+    def open_console(columns: int | None = None) -> Console:
+        return made(
+            file=stream, stderr=err, width=columns, markup=False, emoji=False, highlight=False
+        )
+
+    found = open_console()
     least = max(width or 0, 0 if found.is_terminal else PIPE_WIDTH)
-    return found if found.width >= least else made(file=stream, width=least, **options)
+    return found if found.width >= least else open_console(least)
 
 
-def print_table(table: Any, widest: int | None = None) -> None:
+def print_table(table: RenderableType, widest: int | None = None) -> None:
     """Print a table on stdout.
 
     Args:
@@ -175,7 +183,7 @@ class _Checked:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
 
     def write_all(self, text: str) -> None:
@@ -205,17 +213,19 @@ class _Checked:
             raise failure(exc, self._stream) from exc
 
 
-def _console_class() -> Any:
+def _console_class() -> type[Console]:
     from rich.console import Console
     from rich.segment import Segment
 
     class Safe(Console):
         """Cleans what is measured, so that columns fit, and then all that is printed."""
 
-        def render_str(self, text: str, **options: Any) -> Any:
+        def render_str(self, text: str, **options: Any) -> Text:  # handed on as rich gives them
             return super().render_str(printable(text), **options)
 
-        def render(self, renderable: Any, options: Any = None) -> Iterable[Segment]:
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterable[Segment]:
             for segment in super().render(renderable, options):
                 if segment.control or segment.text.isprintable():
                     yield segment

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +105,7 @@ def _judge(
 ) -> Comparison:
     finite = bool(np.isfinite(other).all())
     ratio = sqnr_db(reference, other) if finite else -np.inf
-    difference: NDArray[Any] = reference.astype(np.float64) - other
+    difference: NDArray[np.float64] = reference.astype(np.float64) - other
     max_abs = float(np.abs(difference).max()) if finite else np.inf
     passed = (
         finite

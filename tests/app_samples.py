@@ -9,6 +9,7 @@ polling, the events, the answer of a real runtime. Nothing of the app's own code
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import subprocess
 import tempfile
@@ -16,9 +17,9 @@ import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-import numpy as np
 from virtual_device.device import Device
 from virtual_device.state import RS, US
 
@@ -113,6 +114,17 @@ class PretendApp:
         }
 
 
+def load_program(name: str) -> ModuleType:
+    """Return one of the Python files of `android_app`, which is no package."""
+    file = Path(__file__).parents[1] / "android_app" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def starts(device: Device, app_id: str = contract.APP_ID) -> list[tuple[str, ...]]:
     """Return the words of each `am start` of an app that the device allowed."""
     file = device.state.values / "known" / app_id / "started"
@@ -155,10 +167,9 @@ def extras_of(words: tuple[str, ...]) -> dict[str, Any]:
 
 def run(bundle: Bundle, extras: dict[str, Any]) -> tuple[list[dict[str, Any]], bytes]:
     """Measure as the extras say, and return the events and the raw answer."""
-    image = np.load(bundle.path / bundle.manifest.golden.inputs[0])[:1].astype("<f4")
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder, "in"), Path(folder, "out")
-        source.write_bytes(image.tobytes())
+        source.write_bytes(bundle.read_inputs(1).pack())
         request = Request(
             format=extras["format"],
             model=str(bundle.file(extras["format"])),

@@ -77,7 +77,7 @@ def run(found: RunnerSet, request: Request, command: Command = here) -> Transcri
 
 
 def export(folder: Path, name: str, method: str) -> Path:
-    """Write MobileNetV2 0.35 at 96 px, with the random weights of a seed, in one format."""
+    """Write the first blocks of MobileNetV2, with the random weights of a seed, in one format."""
     import torch
 
     from kit.quantize._contract import Options
@@ -104,11 +104,16 @@ def settled(images):
 @cache
 def _settled(count: int):
     import torch
+    from torch import nn
 
     images = torch.from_numpy(pictures(count))
 
     torch.manual_seed(0)
-    model = get_model("mobilenet_v2").build(0.35, 1000)
+    whole = get_model("mobilenet_v2").build(0.35, 1000)
+    blocks = whole.features[:8]  # every kind of layer: lowering the others takes minutes
+    width = blocks[-1].conv[-1].num_features
+    ends = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 1000)]
+    model = nn.Sequential(blocks, *ends)
     model.train()
     with torch.no_grad():
         for _ in range(20):

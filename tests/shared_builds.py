@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pickle
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import kit
-from kit.bundle import Bundle
-from kit.errors import WeightsError
+from kit import bundle as bundles
+from kit import formats, lower, workers
+from kit.bundle import MANIFEST, REFERENCE, Bundle
+from kit.errors import BuildError, WeightsError
+from kit.manifest import Golden, Manifest
+from kit.results.schema import LatencyResult, Plan
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 # The search for ranges, which the official bundle has, would take half of the time.
 SMALL = {"weights": "random", "width": 0.35, "resolution": 96, "observer": "percentile"}
+
+FAST = Plan(
+    name="custom", warmup_runs=1, warmup_seconds=0, runs=20, seconds=0, repeats=2, max_seconds=20
+)
 
 Make = Callable[[Path], object]
 Once = Callable[[str, Make], Path]
@@ -45,6 +56,42 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
         return target
 
     return made
+
+
+class Here:
+    """Lowers in this process, in place of `workers.Pool`: its children import for long."""
+
+    def __init__(self, tasks: Iterable[workers.Task], at_once: int, environment: object) -> None:
+        self._tasks = tuple(tasks)
+
+    def __enter__(self) -> Here:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def wait(self, done: Callable[[str], None]) -> dict[str, BuildError]:
+        import torch
+
+        quantized, threads = torch.backends.quantized, torch.get_num_threads()
+        engine = quantized.engine
+        try:
+            for task in self._tasks:
+                with torch.random.fork_rng():
+                    assert lower.main(Path(task.command[-1])) == 0
+                done(task.name)
+        finally:
+            quantized.engine = engine
+            torch.set_num_threads(threads)
+        return {}
+
+
+@pytest.fixture(scope="module")
+def lowered_here() -> Iterator[None]:
+    """Builds of this module whose children are not what is tested; those of others have them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "Pool", Here)
+        yield
 
 
 def build_cached(recipe: dict[str, object], folder: Path) -> None:
@@ -80,7 +127,7 @@ def official_int8(once: Once) -> Bundle:
 
 @pytest.fixture(scope="session")
 def native_model(once: Once) -> Callable[[str, str], Path]:
-    """Return a function: MobileNetV2 0.35 at 96 px as a file, by format and method."""
+    """Return a function: the first blocks of MobileNetV2 as a file, by format and method."""
     from native_samples import export
 
     def made(name: str, method: str) -> Path:
@@ -89,3 +136,125 @@ def native_model(once: Once) -> Callable[[str, str], Path]:
         return file
 
     return made
+
+
+def rewrite(
+    source: Bundle,
+    target: Path,
+    files: Mapping[str, np.ndarray | bytes],
+    change: Callable[[dict[str, Any]], None] = lambda fields: None,
+) -> Bundle:
+    """Write a copy of a bundle with other files and manifest fields, hashed anew."""
+    manifest = source.manifest
+    fields = {name: getattr(manifest, name) for name in Manifest.model_fields if name != "files"}
+    change(fields)
+    with bundles.staged(target) as work:
+        ignore = shutil.ignore_patterns(MANIFEST)
+        shutil.copytree(source.path, work, dirs_exist_ok=True, ignore=ignore)
+        for name, content in files.items():
+            (work / name).parent.mkdir(exist_ok=True)
+            if isinstance(content, bytes):
+                (work / name).write_bytes(content)
+            else:
+                np.save(work / name, content)
+        bundles.write_manifest(work, fields)
+    return bundles.load(target)
+
+
+def make_golden(folder: Path) -> None:
+    """Write the bundle `tiny`, with golden inputs and outputs, and `plain`, without."""
+    from bundle_samples import answer_images, make, net
+
+    plain = make(folder / "plain", {"lite": net(), "onnx": net()})
+    images = np.random.default_rng(3).normal(size=(3, 3, 32, 32))
+    found = {"golden/input.npy": images.astype(np.float32)}
+    for name in (REFERENCE, "lite", "onnx"):
+        session = formats.get_format(name).load(plain.file(name), 1)
+        found[f"golden/{name}.npy"] = answer_images(session, found["golden/input.npy"])
+
+    def golden(fields: dict[str, Any]) -> None:
+        names = (REFERENCE, "lite", "onnx")
+        outputs = {name: (f"golden/{name}.npy",) for name in names}
+        fields["golden"] = Golden(
+            inputs=("golden/input.npy",), images=3, source="noise", outputs=outputs
+        )
+
+    rewrite(plain, folder / "tiny", found, golden)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(once: Once) -> Bundle:
+    """A float network in Lite and ONNX with golden inputs and outputs, as `kit build` has."""
+    return bundles.load(once("tiny", make_golden) / "tiny")
+
+
+@pytest.fixture(scope="session")
+def lite_bundle(tiny_bundle, tmp_path_factory):
+    """The tiny bundle, which says its files' versions as `kit build` does."""
+
+    def change(fields) -> None:
+        versions = {"lite": "bytecode 8", "onnx": "opset 20, IR 10"}
+        fields["artifacts"] = tuple(
+            a.model_copy(update={"format_version": versions[a.format]}) for a in fields["artifacts"]
+        )
+
+    return rewrite(tiny_bundle, tmp_path_factory.mktemp("app") / "tiny-app", {}, change)
+
+
+@pytest.fixture(scope="session")
+def default_bundle(lite_bundle, tmp_path_factory):
+    """The tiny bundle with the three formats of `kit build`; ExecuTorch's is a file of its name."""
+
+    def change(fields) -> None:
+        lite = fields["artifacts"][0]
+        new = {"format": "executorch", "file": "model.pte", "format_version": "0"}
+        fields["artifacts"] = (*fields["artifacts"], lite.model_copy(update=new))
+        golden = fields["golden"]
+        outputs = {**golden.outputs, "executorch": golden.outputs["lite"]}
+        fields["golden"] = golden.model_copy(update={"outputs": outputs})
+
+    target = tmp_path_factory.mktemp("default") / "tiny-default"
+    return rewrite(lite_bundle, target, {"model.pte": b"program"}, change)
+
+
+@pytest.fixture(scope="session")
+def quantized(tiny_bundle, once: Once) -> Bundle:
+    """The tiny bundle under another name, whose ONNX file is said to be quantized."""
+
+    def change(fields) -> None:
+        _, onnx = fields["artifacts"]
+        fields["artifacts"] = (onnx.model_copy(update={"quantize": "static"}),)
+        fields["recipe"] = fields["recipe"].model_copy(update={"quantize": "static"})
+
+    made = once("quantized", lambda folder: rewrite(tiny_bundle, folder / "int8", {}, change))
+    return bundles.load(made / "int8")
+
+
+@pytest.fixture(scope="session")
+def measured(tiny_bundle, quantized, once: Once) -> tuple[list[LatencyResult], list[str]]:
+    """What measuring both bundles gives, and the progress that it tells."""
+
+    def make(folder: Path) -> None:
+        from kit.bench import measure
+
+        labels: list[str] = []
+        results = measure.measure_all(
+            [tiny_bundle, str(quantized.path)],
+            ["onnx"],
+            FAST,
+            lambda done, total, label: labels.append(f"{done}/{total} {label}"),
+            runner="python",  # whether or not a native one was built on this machine
+        )
+        (folder / "measured").write_bytes(pickle.dumps((results, labels)))
+
+    return pickle.loads((once("measured", make) / "measured").read_bytes())
+
+
+@pytest.fixture(scope="session")
+def tensors_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The bundle that the app's own tests have: ONNX, six inputs and outputs, no picture."""
+    from app_samples import load_program
+
+    folder = tmp_path_factory.mktemp("tensors") / "tensors"
+    load_program("tensors").write(folder)
+    return bundles.load(folder)

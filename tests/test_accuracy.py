@@ -298,6 +298,7 @@ def test_a_model_that_answers_nan(tmp_path, pictures):
         evaluate(bundle, pictures)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "side", "says"),
     [
@@ -333,6 +334,7 @@ def test_a_lite_file_whose_error_is_no_text(tmp_path, pictures):
         evaluate(changed, pictures)
 
 
+@pytest.mark.slow
 def test_a_model_of_two_inputs(tmp_path, pictures):
     import onnx
 

@@ -102,6 +102,7 @@ def test_replay_computes_what_a_whole_run_computes(folded):
     np.testing.assert_array_equal(whole, others[-1])
 
 
+@pytest.mark.slow
 def test_measure_gives_each_layer_in_order(folded):
     found = sensitivity.measure(folded, pictures(16), "per-channel", "minmax")
     assert [record.name for record in found] == list(layer_names(folded))
@@ -126,6 +127,7 @@ def test_one_layer_at_a_time_is_that_layer(folded):
     )
 
 
+@pytest.mark.slow
 def test_a_damaged_layer_is_the_worst_and_float_repairs_it(broken):
     model, given = broken
     found = sensitivity.study(model, given, "minmax")
@@ -158,6 +160,7 @@ def test_study_tells_inputs_additions_and_saturation(folded):
     assert outside["input_1"].saturated > 10 * found["input_1"].saturated
 
 
+@pytest.mark.slow
 def test_kept_layers_are_part_of_the_base(folded):
     given = case(net())
     found = sensitivity.study(folded, given, "minmax", kept=("5",))
@@ -168,6 +171,7 @@ def test_kept_layers_are_part_of_the_base(folded):
     assert found.whole == score(given.reference, expected)
 
 
+@pytest.mark.slow
 def test_progress_ends_at_the_end(folded):
     told: list[float] = []
     sensitivity.study(folded, case(net()), "minmax", step=told.append)
@@ -230,6 +234,7 @@ def search(model, given, target: str):
     return Search(parse(target), given, prepare, costs), prepared
 
 
+@pytest.mark.slow
 def test_repair_leaves_alone_what_is_good(folded):
     search_, _ = search(net(), case(net()), "1dB")
     found = search_.run(Choice("none", "minmax"))
@@ -237,6 +242,7 @@ def test_repair_leaves_alone_what_is_good(folded):
     assert [a.choice for a in found.tried] == [Choice("none", "minmax")]
 
 
+@pytest.mark.slow
 def test_repair_takes_a_correction_before_layers(broken):
     model, given = damaged(), broken[1]
     before = score(
@@ -270,6 +276,7 @@ def test_repair_buys_layers_when_corrections_do_not_suffice(broken):
     assert again.best.score == found.best.score
 
 
+@pytest.mark.slow
 def test_repair_says_when_the_target_is_out_of_reach(broken):
     search_, _ = search(damaged(), broken[1], "300dB")
     found = search_.run(Choice("none", "minmax"))
@@ -277,6 +284,7 @@ def test_repair_says_when_the_target_is_out_of_reach(broken):
     assert found.best.score.sqnr_db == max(a.score.sqnr_db for a in found.tried)
 
 
+@pytest.mark.slow
 def test_repair_by_drop_needs_only_labels(broken):
     model = damaged()
     given = case(model, labelled=True)

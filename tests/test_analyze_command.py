@@ -42,6 +42,7 @@ def analyze(capsys, *arguments: str | Path) -> tuple[int, str, str]:
     return code, out, err
 
 
+@pytest.mark.slow
 def test_a_bundle_of_a_model_with_weights_of_its_own(own_bundle, capsys):
     code, out, err = analyze(capsys, own_bundle(), *FAST, "--json")
     assert code == 0, err
@@ -50,6 +51,7 @@ def test_a_bundle_of_a_model_with_weights_of_its_own(own_bundle, capsys):
     assert found["layers"]
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_with_all_that_surrounds_it(tmp_path, capsys):
     labels, page_file = tmp_path / "labels.txt", tmp_path / "new" / "page.html"
     labels.write_text("".join(f"thing {i}\n" for i in range(10)))

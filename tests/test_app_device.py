@@ -168,6 +168,34 @@ def test_bench_measures_in_fresh_processes_of_the_app(installed, tiny_bundle, tm
     assert [name for name in installed.files() if "runs" in name or "lock" in name] == []
 
 
+def test_bench_compares_all_outputs_of_a_model_without_pictures(
+    installed, tensors_bundle, monkeypatch, capsys
+):
+    given = (str(tensors_bundle.path), *QUICK, "--device", installed.serial)
+    with PretendApp(installed, tensors_bundle):
+        assert cli.run(["app", "bench", *given]) == 0, capsys.readouterr().err
+    (files,) = tensors_bundle.manifest.golden.outputs.values()
+    last = tensors_bundle.read_answers(files, 1).arrays[-1]
+    monkeypatch.setattr("app_samples.run", ending(bytes(last.nbytes)))
+    with PretendApp(installed, tensors_bundle):
+        code, said = failing(capsys, "bench", *given)
+    assert code == 6
+    assert "golden input 0" in said
+
+
+def ending(end: bytes):
+    """Return a runner whose answers end with these bytes, and are right before."""
+    import app_samples
+
+    run = app_samples.run
+
+    def answer(bundle, extras):
+        found, raw = run(bundle, extras)
+        return found, raw[: -len(end)] + end
+
+    return answer
+
+
 def test_shell_and_app_stand_side_by_side(installed, tiny_bundle, tmp_path):
     out = tmp_path / "app.json"
     words = ["app", "bench", str(tiny_bundle.path), *QUICK, "--device", installed.serial]
@@ -200,7 +228,7 @@ def test_bench_refuses_another_bundle_of_that_name(installed, tiny_bundle, capsy
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"contract": 2}, "speaks contract 2; this kit speaks 1"),
+        ({"contract": 1}, "speaks contract 1; this kit speaks 2"),
         ({"result_schema": 7}, "result schema 7"),
         ({"events": "none"}, "cannot be read"),
         (

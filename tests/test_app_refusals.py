@@ -74,6 +74,7 @@ def test_a_refused_artifact_is_named(fake_maven, tmp_path):
     assert list((tmp_path / "cache/kit/app/maven/com.example").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_refused_runtime_says_what_else_to_do(fake_maven, tmp_path, lite_bundle, capsys):
     (tmp_path / "said").write_text(REFUSED)
     fake_maven(f"cat {tmp_path}/said; exit 1")

@@ -5,6 +5,7 @@ The slow ones need a JDK and Maven, which fetches what it lacks; without them it
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -16,11 +17,13 @@ from threading import Timer
 from typing import Any
 
 import pytest
+from conftest import rewrite
 from PIL import Image
 
 from kit import cli
-from kit.app import phone, testing, tools
+from kit.app import contract, phone, record, sources, testing, tools
 from kit.app.alone import alone
+from kit.bench import answers
 from kit.bundle import Bundle
 from kit.errors import (
     BuildError,
@@ -29,6 +32,8 @@ from kit.errors import (
     UsageError,
     VerificationFailed,
 )
+from kit.runners.protocol import Out, parse
+from kit.signature import format_specs
 
 FAILURE = """[INFO] Running org.mobilekit.BundleTest
 [ERROR] Tests run: 5, Failures: 1, Errors: 0, Skipped: 0, Time elapsed: 1 s <<< FAILURE! -- in X
@@ -134,6 +139,23 @@ def test_phone_needs_a_bundle_with_lite(quantized, tmp_path, capsys):
         phone.run(quantized.path, tmp_path, lambda _: None)
 
 
+def test_phone_takes_one_float_only(tiny_bundle, tmp_path, capsys):
+    def change(fields) -> None:
+        signature = fields["signature"]
+        (spec,) = signature.outputs
+        outputs = (spec.model_copy(update={"dtype": "int64"}),)
+        fields["signature"] = signature.model_copy(update={"outputs": outputs})
+
+    other = rewrite(tiny_bundle, tmp_path / "int64", {}, change)
+    with pytest.raises(UsageError, match=r"gives int64:1,7; the emulator knows one float32"):
+        phone.run(other.path, tmp_path, lambda _: None)
+
+
+def test_the_apps_tests_need_a_classifier(tensors_bundle, tmp_path):
+    with pytest.raises(UsageError, match="has no preprocessing"):
+        testing.run(tensors_bundle.path, tmp_path, lambda _: None)
+
+
 def test_another_answer_of_the_phone_is_an_error(tiny_bundle, tmp_path, monkeypatch):
     def wrong(model, shape, inputs, answer, say) -> None:
         answer.write_bytes(bytes(4 * 3 * tiny_bundle.manifest.classes))
@@ -163,7 +185,7 @@ def run_app_tests(bundle: Bundle, out: Path, capsys, *options: str) -> dict[str,
 
 
 @pytest.mark.slow
-def test_the_apps_tests_pass_with_a_real_bundle(small_int8, tmp_path, capsys):
+def test_the_apps_tests_pass_with_a_real_bundle(small_int8, tensors_bundle, tmp_path, capsys):
     """All of them, and the phone's own library.
 
     With random weights, whose answers agree less: the limits are the bundle's own.
@@ -175,6 +197,23 @@ def test_the_apps_tests_pass_with_a_real_bundle(small_int8, tmp_path, capsys):
         with Image.open(file) as picture:
             assert min(picture.size) >= 200, file  # the icon is the smallest
     assert len(found["screenshots"]) >= 8
+    check_result("bench", small_int8)
+    answer = check_result("tensors", tensors_bundle)
+    files = tensors_bundle.manifest.golden.outputs["onnx"]
+    assert answers.check("onnx", "none", answer, tensors_bundle.read_answers(files, 1)) == 0
+
+
+def check_result(name: str, bundle: Bundle) -> bytes:
+    """Read a result that the app's tests left, as a phone's is read; return the answer."""
+    kept = sources.folder() / "target/results"
+    result = record.read((kept / f"{name}.json").read_text())
+    answer = (kept / name).with_suffix(Path(contract.ANSWER).suffix).read_bytes()
+    assert result.answer is not None
+    assert hashlib.sha256(answer).hexdigest() == result.answer.sha256
+    (out,) = [e for line in result.lines if isinstance(e := parse(line), Out)]
+    assert out.tensors == format_specs(bundle.manifest.signature.outputs)
+    assert len(answer) == sum(spec.size for spec in bundle.manifest.signature.outputs)
+    return answer
 
 
 @pytest.mark.slow

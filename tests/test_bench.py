@@ -123,6 +123,7 @@ def test_equal_reference_models_are_measured_once(tiny_bundle, quantized, monkey
     assert asked == ["onnx"]
 
 
+@pytest.mark.slow
 def test_processes_are_added_while_the_median_is_not_known(tiny_bundle) -> None:
     plan = FAST.model_copy(update={"repeats": 1, "most_repeats": 4, "precision": 1e-9})
     (run,) = measure.measure(tiny_bundle, ["onnx"], plan).runs
@@ -131,6 +132,7 @@ def test_processes_are_added_while_the_median_is_not_known(tiny_bundle) -> None:
     assert "median.not-resolved" in [notice.code for notice in run.notices]
 
 
+@pytest.mark.slow
 def test_no_more_than_needed_and_memory_by_the_plan_and_not_its_name(tiny_bundle) -> None:
     changes = {"repeats": 1, "most_repeats": 5, "precision": 0.99, "memory": False}
     plan = FAST.model_copy(update=changes)  # called custom

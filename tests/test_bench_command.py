@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def run(*arguments: str | Path, temp: Path | None = None) -> subprocess.Complete
     )
 
 
+@pytest.mark.slow
 def test_json_is_one_object_and_nothing_else(tiny_bundle, quantized, tmp_path) -> None:
     temp = tmp_path / "temp"
     temp.mkdir()
@@ -68,6 +70,7 @@ def test_json_is_one_object_and_nothing_else(tiny_bundle, quantized, tmp_path) -
     assert list(temp.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_table_and_one_result_file(tiny_bundle, tmp_path) -> None:
     file = tmp_path / "deep" / "one.json"
     done = run(tiny_bundle.path, "--format", "onnx", "--quick", "-o", file)
@@ -119,7 +122,7 @@ def test_bad_input_is_refused_before_anything_runs(
     assert out == ""
 
 
-@pytest.mark.parametrize("stage", ["start", "sampling"])
+@pytest.mark.parametrize("stage", ["start", pytest.param("sampling", marks=pytest.mark.slow)])
 def test_ctrl_c_leaves_nothing_behind(stage: str, tiny_bundle, tmp_path) -> None:
     temp, out = tmp_path / "temp", tmp_path / "result.json"
     temp.mkdir()
@@ -163,7 +166,10 @@ def child_of(pid: int) -> psutil.Process:
     found: list[psutil.Process] = []
 
     def look() -> bool:
-        found[:] = [c for c in psutil.Process(pid).children() if "--format" in c.cmdline()]
+        for child in psutil.Process(pid).children():
+            with suppress(psutil.NoSuchProcess):  # or a zombie, as of a program that was asked
+                if "--format" in child.cmdline():
+                    found.append(child)
         return bool(found)
 
     until(look)

@@ -16,7 +16,7 @@ import pytest
 import torch
 from bundle_samples import SMALL_NET, answer_images
 from PIL import Image
-from shared_builds import SHARED, SMALL
+from shared_builds import SHARED, SMALL, Here
 
 import kit
 from kit import bundle, cache, formats, lower, verify, workers
@@ -24,6 +24,7 @@ from kit.errors import BuildError, OutputError, VerificationFailed
 from kit.pipeline import _lowering
 from kit.recipe import Recipe
 
+OWN_NET = f"{Path(__file__).with_name('own_models.py')}:Concat"
 # What is built where the network does not matter.
 TINY = {"resolution": 32, "observer": "percentile", "calibration_images": 8, "formats": ("lite",)}
 
@@ -38,6 +39,12 @@ def own_cache(small_build, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KIT_CACHE", str(cache))
         yield
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Lowering is not left to children, whose start takes long."""
+    monkeypatch.setattr(workers, "Pool", Here)
 
 
 @pytest.fixture
@@ -105,7 +112,7 @@ def test_a_damaged_cache_is_built_anew(tmp_path):
     assert again.file("lite").read_bytes() == made.file("lite").read_bytes()
 
 
-def test_a_cached_bundle_names_the_files_of_this_build(tmp_path):
+def test_a_cached_bundle_names_the_files_of_this_build(here, tmp_path):
     """Whatever the manifest says of its sources; `tests/test_cache.py` has the fields."""
     torch = pytest.importorskip("torch")
     from kit.models import mobilenet_v2
@@ -135,8 +142,8 @@ def test_a_cached_bundle_names_the_files_of_this_build(tmp_path):
     assert "alpha" not in found.model_dump_json()
 
 
-def test_float_formats_give_the_float_models_answers(tmp_path):
-    recipe = kit.make_recipe("mobilenet_v2", **{**SMALL, "resolution": 32}, quantize="none")
+def test_float_formats_give_the_float_models_answers(here, tmp_path):
+    recipe = kit.make_recipe(OWN_NET, resolution=32, quantize="none")
     made = kit.build(recipe, tmp_path / "fp32")
     assert made.manifest.calibration is None
     reference = np.load(made.path / "golden" / "reference.npy")
@@ -152,7 +159,7 @@ def picture(folder: Path, pixels: np.ndarray) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["noise", "grey"])
-def test_a_calibration_that_ruins_the_model_fails_the_build(official, kind, tmp_path):
+def test_a_calibration_that_ruins_the_model_fails_the_build(here, official, kind, tmp_path):
     """Official weights, one input that is not a picture: other signs look healthy."""
     rng = np.random.default_rng(0)
     pixels = {
@@ -173,7 +180,7 @@ def test_a_calibration_that_ruins_the_model_fails_the_build(official, kind, tmp_
     assert not target.exists()
 
 
-def test_a_runtime_that_computes_something_else_fails_the_build(small, tmp_path, monkeypatch):
+def test_a_runtime_that_computes_something_else_fails_the_build(here, small, tmp_path, monkeypatch):
     """Both sides' statistics are shown. The fault is made by hand: no runtime here has it."""
     real = lower.read_answer
 
@@ -223,10 +230,10 @@ def test_an_interruption_leaves_nothing_behind(stage, number, code, tmp_path):
     target, scratch = tmp_path / "out" / "b", tmp_path / "scratch"
     scratch.mkdir()
     # Little to do in each stage; the interruption comes 0.2 s after its beginning.
-    arguments = ["--weights", "random", "--width", "0.35", "--resolution", "32", "--no-cache"]
-    arguments += ["--observer", "percentile", "--corrections", "bias", "--calibration-images", "4"]
+    arguments = [SMALL_NET, "--input", "32", "--no-cache", "--observer", "percentile"]
+    arguments += ["--corrections", "bias", "--calibration-images", "4"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "kit", "build", "mobilenet_v2", *arguments, "-o", str(target)],
+        [sys.executable, "-m", "kit", "build", *arguments, "-o", str(target)],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "TMPDIR": str(scratch)},

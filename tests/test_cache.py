@@ -207,6 +207,7 @@ for _ in range(int(sys.argv[3])):
 """
 
 
+@pytest.mark.slow
 def test_reading_while_others_write_and_prune_gives_whole_bundles(kept, tmp_path):
     """Two writers in a loop; each bundle that is taken is whole, and none is left half."""
     words = [sys.executable, "-c", WRITER, KEY, str(tmp_path / "built"), "60"]

@@ -101,7 +101,7 @@ def test_v2_costs_what_its_paper_says():
     assert int(total.parameters / 1e5) / 10 == 3.4
 
 
-@pytest.mark.parametrize("resolution", [32, 224])
+@pytest.mark.parametrize("resolution", [32, pytest.param(224, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", MEMBERS)
 def test_totals_equal_an_independent_count(name, resolution):
     """Sizes of weights and of outputs, read by forward hooks on the unfolded network."""
@@ -123,7 +123,7 @@ def test_totals_equal_an_independent_count(name, resolution):
     assert found.stored == sum(p.numel() for p in model.parameters())
 
 
-@pytest.mark.parametrize("resolution", [32, 224])
+@pytest.mark.parametrize("resolution", [32, pytest.param(224, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", MEMBERS)
 def test_every_depthwise_convolution_finds_its_1x1(name, resolution):
     """Also behind a squeeze-and-excite gate, and where a map is a single pixel."""

@@ -128,6 +128,7 @@ def test_a_server_that_lists_thousands_of_devices(monkeypatch) -> None:
     assert "the adb server lists 5000 devices, and kit takes up to 256" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1 << 10, 1 << 20])
 def test_packets_of_streams_that_nobody_opened_are_dropped(size: int) -> None:
     def flood(link, number: int) -> None:
@@ -305,6 +306,7 @@ def parsed() -> tuple[list[str], str]:
     return done.stdout.splitlines(), done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WORDS)
 def test_parsers_are_linear(name: str, parsed) -> None:
     """Megabytes that would take minutes or days where a parser is not; all have 60 s."""
@@ -368,6 +370,7 @@ RUNNERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", RUNNERS)
 def test_a_runner_that_does_not_end_is_ended(script: str) -> None:
     """In a process of its own, whose memory is limited; see `limited`."""

@@ -96,6 +96,7 @@ def test_each_bundle_is_waited_for() -> None:
     assert len(rounds_of(PLAN, *found)) == 16
 
 
+@pytest.mark.slow
 def test_processes_are_added_while_a_difference_is_not_known(tiny_bundle) -> None:
     changes = {"repeats": 1, "most_pairs": 4, "memory": False}
     said: list[str] = []

@@ -13,7 +13,7 @@ import pytest
 import kit
 from kit import cost
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lowered_here")]
 
 WIDTH, RESOLUTION = 0.35, 96
 FORMATS = ("lite", "executorch", "onnx")

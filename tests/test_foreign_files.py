@@ -588,6 +588,7 @@ def test_pictures_whose_names_are_not_utf8(latin):
         gone.read()
 
 
+@pytest.mark.slow
 def test_such_pictures_are_evaluated(latin, tmp_path):
     made, target = make_tiny(tmp_path / "b"), tmp_path / "r.json"
     arguments = ["--images", str(latin), "--format", "onnx", "-o", str(target)]

@@ -13,7 +13,7 @@ from importlib.metadata import version
 
 import numpy as np
 import pytest
-from bundle_samples import answer_images, draw_labelled
+from bundle_samples import SMALL_NET, answer_images, draw_labelled
 from conftest import FAST
 
 import kit
@@ -29,13 +29,11 @@ EVERY = (*NAMES, REFERENCE)
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
+def built(lowered_here, tmp_path_factory):
     """Return an int8 bundle of an untrained network in every format."""
     recipe = kit.make_recipe(
-        "mobilenet_v2",
-        weights="random",
-        width=0.35,
-        resolution=64,
+        SMALL_NET,
+        resolution=32,
         formats=NAMES,
         observer="percentile",
         corrections="none",
@@ -92,7 +90,7 @@ def test_a_built_file_computes_its_golden_answers(name, built):
     assert artifact.runtime.version == format_.read_version()
     described = format_.describe(built.file(name))
     assert described.operators == artifact.operators
-    assert sum(described.operators.values()) >= 10
+    assert sum(described.operators.values()) >= 5
     assert format_.reads is None or format_.reads.includes(artifact.format_version)
     inputs = np.load(built.path / "golden" / "input.npy")
     answers = answer_images(format_.load(built.file(name), 1), inputs)
@@ -111,15 +109,14 @@ def test_the_reference_is_the_float_network(built):
     )
     golden = np.load(built.path / "golden" / "reference.npy")
     np.testing.assert_allclose(answers, golden, atol=1e-4)
-    assert (
-        formats.get_reference().describe(built.file(REFERENCE)).operators["aten.conv2d.default"]
-        > 30
-    )
+    described = formats.get_reference().describe(built.file(REFERENCE))
+    assert described.operators["aten.conv2d.default"] == 3
 
 
 @pytest.mark.slow
 def test_every_format_is_measured_evaluated_and_reported(built, tmp_path):
-    (measured,) = measure_all([built], EVERY, FAST, runner="python")
+    once = FAST.model_copy(update={"repeats": 1, "memory": False})
+    (measured,) = measure_all([built], EVERY, once, runner="python")
     assert {run.format for run in measured.runs} == set(EVERY)
     scored = kit.evaluate(built, draw_labelled(tmp_path / "pictures"), limit=2)
     assert {row.format for row in scored.rows} == set(EVERY)

@@ -59,6 +59,7 @@ def kit(*words: str | Path) -> list[str]:
     return [sys.executable, "-m", "kit", *map(str, words)]
 
 
+@pytest.mark.slow
 def test_a_result_is_one_sentence(tiny_bundle, tmp_path) -> None:
     disk = tmp_path / "disk"
     words = kit("bench", tiny_bundle.path, "--quick", "--format", "onnx", "-o", disk / "r.json")
@@ -68,6 +69,7 @@ def test_a_result_is_one_sentence(tiny_bundle, tmp_path) -> None:
     assert f"kit: cannot write {disk}" in done.stderr or f"cannot write to {disk}" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_temporary_folder_is_named(tiny_bundle, tmp_path) -> None:
     """A runner's output and its answer go there."""
     disk = tmp_path / "disk"

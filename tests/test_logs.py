@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bundle_samples import SMALL_NET
 from PIL import Image
 
 from kit import logs
@@ -153,15 +154,15 @@ def test_commands_show_their_own_lines_only(state, tmp_path, monkeypatch):
         noise = np.random.default_rng(number).integers(0, 255, (130, 120, 3), np.uint8)
         Image.fromarray(noise).save(pictures / os.fsdecode(b"\xff%d.png" % number))
     target = str(tmp_path / "out")
-    build = ["build", "mobilenet_v1", "--weights", "random", "--width", "0.35", "--json"]
-    build += ["--resolution", "64", "--format", "onnx,executorch,lite"]
+    build = ["build", SMALL_NET, "--input", "32", "--json"]
+    build += ["--format", "onnx,executorch,lite"]
     build += ["--calibrate", str(pictures), "-o", target]
     manifest = json.loads(kit(*build, "--calibration-images", "4").stdout)
     assert len(manifest["calibration"]["pictures"]) == 4
     found = json.loads(kit("eval", target, "--images", str(pictures), "--json").stdout)
     assert [row["images"] for row in found["results"]] == [2] * 4
     kit("bench", target, "--quick", "--runner", "python")
-    json.loads(kit("cost", "mobilenet_v1", "--json").stdout)
+    json.loads(kit("cost", SMALL_NET, "--json").stdout)
     assert "KernelPreference" in state.read_text()  # else there was nothing to divert
 
 

@@ -157,6 +157,7 @@ def drive(files: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_whatever_it_does_the_model_works_and_stdout_is_json(tmp_path):
     files = write(tmp_path, WORK)
     (tmp_path / "here").mkdir()
@@ -171,6 +172,7 @@ def test_whatever_it_does_the_model_works_and_stdout_is_json(tmp_path):
         assert printed in done.stderr
 
 
+@pytest.mark.slow
 def test_what_cannot_work_is_one_sentence(tmp_path):
     kinds = {kind: text for kind, (text, says) in FAIL.items() if says}
     files = write(tmp_path, kinds)
@@ -213,6 +215,7 @@ def test_a_limit_of_recursion_is_only_raised(tmp_path, asked, kept):
         sys.setrecursionlimit(before)
 
 
+@pytest.mark.slow
 def test_code_that_closes_everything_does_not_crash_kit(tmp_path):
     """Nobody hears of it, because no stream is left."""
     (file,) = write(tmp_path, {"": "def act():\n    os.closerange(0, 10**4)"})
@@ -233,6 +236,7 @@ def make():
 """
 
 
+@pytest.mark.slow
 def test_an_interruption_of_code_in_a_string_has_the_same_exit_code(tmp_path):
     """As torch executes while it is imported."""
     code = 'def make():\n    print("ready", flush=True)\n    exec("time.sleep(60)")'
@@ -248,6 +252,7 @@ def test_an_interruption_of_code_in_a_string_has_the_same_exit_code(tmp_path):
     assert child.returncode == 130, err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("caught", ["ZeroDivisionError", "BaseException"])
 @pytest.mark.parametrize(
     ("number", "code"),

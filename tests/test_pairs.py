@@ -148,6 +148,7 @@ def test_what_both_of_a_pair_share_cancels(weather, count) -> None:
     assert interval.low < 1.053
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.integers(10, 14), st.floats(0.01, 100), st.integers(0, 2**32 - 1))
 def test_a_unit_and_the_direction_do_not_matter(count, scale, seed) -> None:

@@ -23,7 +23,7 @@ LINE = ["build", SMALL_NET, "--input", "32", "--observer", "percentile",
 
 
 @pytest.fixture
-def faulty(monkeypatch, tmp_path):
+def faulty(lowered_here, monkeypatch, tmp_path):
     """ONNX Runtime answers with the wrong sign; no runtime here has a fault of its own."""
     monkeypatch.setenv("KIT_CACHE", str(tmp_path / "cache"))
     real = lower.read_answer
@@ -91,6 +91,7 @@ def partial(tiny_bundle, tmp_path_factory):
     return rewrite(tiny_bundle, tmp_path_factory.mktemp("partial") / "partial", {}, change)
 
 
+@pytest.mark.slow
 def test_bench_says_what_failed_and_measures_the_others(partial, tmp_path, capsys):
     output = tmp_path / "result.json"
     assert cli.run(["bench", str(partial.path), "--quick", "-o", str(output)]) == 0
@@ -102,11 +103,13 @@ def test_bench_says_what_failed_and_measures_the_others(partial, tmp_path, capsy
     assert "**Failed to build: onnx of partial.** ONNX Runtime cannot run it." in page
 
 
+@pytest.mark.slow
 def test_verify_says_what_failed(partial, capsys):
     assert cli.run(["verify", str(partial.path)]) == 0
     assert "onnx is not in the bundle, its build failed" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_manifest_of_an_older_kit_has_no_failures(tiny_bundle, tmp_path):
     """Schema 1 knew neither failed formats nor the answers of graphs."""
     old = rewrite(tiny_bundle, tmp_path / "old", {})

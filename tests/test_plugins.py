@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from bundle_samples import SMALL_NET, draw_labelled
+from bundle_samples import SMALL_NET, draw_labelled, make, net
 
 from kit import formats
 from kit.errors import PluginError, UnknownName
@@ -159,3 +159,55 @@ def test_an_unknown_format_names_plugins_too(installed):
     with pytest.raises(UnknownName, match="mina") as caught:
         formats.get_format("mina")
     assert "mine" in caught.value.hint
+
+
+CRASHING = """
+import os, signal
+import numpy as np
+from kit.formats.onnx import Onnx
+
+class Session:
+    def bind(self, inputs):
+        return lambda: os.kill(os.getpid(), signal.SIGFPE)
+
+class Crashing(Onnx):
+    name = "crashing"
+    def load(self, path, threads):
+        if os.environ.get("CRASH_AT") == "load":
+            os.abort()
+        return Session()
+
+FORMAT = Crashing()
+"""
+
+
+@pytest.mark.parametrize(
+    ("at", "says"),
+    [
+        ("load", "crashing ends its process as the file is loaded by signal 6 (SIGABRT)"),
+        ("run", "crashing ends its process on an input by signal 8 (SIGFPE)"),
+    ],
+)
+def test_a_runtime_that_crashes_in_an_evaluation_is_one_sentence(at, says, tmp_path):
+    """A damaged Lite file divided by zero, and `kit eval` died without a word."""
+    with zipfile.ZipFile(
+        wheel(tmp_path, "crashing", CRASHING, "[kit.formats]\ncrashing = crashing:FORMAT\n")
+    ) as archive:
+        archive.extractall(tmp_path / "site")
+    bundle = make(tmp_path / "b", {"onnx": net()})
+    text = (bundle.path / "bundle.json").read_text()
+    (bundle.path / "bundle.json").write_text(
+        text.replace('"format": "onnx"', '"format": "crashing"')
+    )
+    pictures = draw_labelled(tmp_path / "pictures")
+    path = os.pathsep.join([str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-m", "kit", "eval", str(bundle.path), "--images", str(pictures)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path, "CRASH_AT": at},
+        cwd=Path(__file__).parents[1],
+    )
+    assert done.returncode == 6, done.stderr
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr

@@ -46,6 +46,7 @@ def judged(tiny_bundle, tmp_path_factory):
     return rewrite(tiny_bundle, tmp_path_factory.mktemp("judged") / "judged", {}, change)
 
 
+@pytest.mark.slow
 def test_this_machine_answers_as_the_build_did(judged):
     seen = []
     result = kit.verify_processors(judged, progress=lambda *step: seen.append(step))
@@ -84,6 +85,7 @@ def test_a_format_that_falls_short_is_an_exit_code_and_in_the_report(judged, tmp
     assert "On other processors" in written.markdown.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_runner_that_fails_is_a_row_that_fails(judged, tmp_path):
     broken = rewrite(judged, tmp_path / "broken", {})
     (broken.path / "model.onnx").write_bytes(b"not a model")

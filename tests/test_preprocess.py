@@ -112,6 +112,7 @@ def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size():
     assert decode(encode(picture, "JPEG", exif=exif), "x").size == (3000, 5000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "options"), [("PNG", {}), ("JPEG", {"progressive": True}), ("WEBP", {})]
 )

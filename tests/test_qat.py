@@ -128,6 +128,7 @@ def equal(one, other) -> bool:
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_training_brings_the_answers_nearer_and_is_recorded(tmp_path, network):
     work = work_of(tmp_path, train_steps=20, train_batch=16)
     before = network[1].state_dict()
@@ -158,6 +159,7 @@ class Stop(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path, network, monkeypatch):
     whole = trained(work_of(tmp_path), network)
     real, rounds = Checkpoints.save, []
@@ -180,6 +182,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path, network, monke
     assert not Checkpoints(work.key).folder.exists()
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_noted_and_training_starts_again(tmp_path, network):
     whole = trained(work_of(tmp_path), network)
     kept = Checkpoints("a-key")

@@ -135,6 +135,7 @@ def test_the_margin_widens_the_range_of_the_output(flow, folded, images):
     assert step(2.0) == pytest.approx(2 * step(1.0), rel=0.02)
 
 
+@pytest.mark.slow
 def test_relu6_is_fused_and_costs_no_operator(folded, images):
     """The stock quantizer leaves each ReLU6 between two more quantize nodes."""
     from kit.quantize import _pt2e

@@ -122,6 +122,7 @@ def test_results_of_older_schemas_are_paired_by_their_moment() -> None:
     assert int8.vs_fp32 == statistics.ratio(fp32.median, int8.median)
 
 
+@pytest.mark.slow
 def test_the_order_of_the_results_changes_nothing() -> None:
     first, second, third, fourth = everything()
     orders = ([first, second, third, fourth], [fourth, second, first, third])

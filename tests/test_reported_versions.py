@@ -51,6 +51,7 @@ def versions_of(device, tiny_bundle, kind) -> dict[str, str]:
     return result.runs[0].context.versions
 
 
+@pytest.mark.slow
 def test_a_program_cannot_replace_what_is_known_here(tiny_bundle) -> None:
     device = lying(kit="9.9", python="2.7", onnxruntime="1.0")
     found = versions_of(device, tiny_bundle, "python")

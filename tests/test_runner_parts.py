@@ -139,6 +139,7 @@ def test_a_wheel_of_another_hash_is_refused(pin, tmp_path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_wheel_that_cannot_be_fetched_is_one_sentence(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")  # as without a network, and at once
     monkeypatch.setenv("UV_OFFLINE", "1")

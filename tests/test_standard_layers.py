@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.utils import prune
-from torchvision.ops import FrozenBatchNorm2d
 
 from kit import cli
 from kit.algorithms import get_algorithm
@@ -192,6 +191,7 @@ def triple_output(net):
     net.mid[0].register_forward_hook(lambda module, inputs, output: output * 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [center, double_input, triple_output])
 def test_other_hooks_of_layers_are_followed(plain, images, change):
     change(plain)
@@ -212,6 +212,8 @@ def test_a_hook_that_decides_by_values_is_refused(plain, images):
 
 
 def freeze(net):
+    from torchvision.ops import FrozenBatchNorm2d
+
     for name, module in list(net.named_modules()):
         if isinstance(module, nn.BatchNorm2d):
             frozen = FrozenBatchNorm2d(module.num_features)
@@ -220,7 +222,10 @@ def freeze(net):
     return net
 
 
-@pytest.mark.parametrize("change", [nn.SyncBatchNorm.convert_sync_batchnorm, freeze])
+@pytest.mark.parametrize(
+    "change",
+    [nn.SyncBatchNorm.convert_sync_batchnorm, pytest.param(freeze, marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("groups", [0, 1, 4])
 def test_every_batchnorm_is_folded(images, change, groups):
     torch.manual_seed(1)
@@ -236,6 +241,7 @@ def test_every_batchnorm_is_folded(images, change, groups):
             assert torch.equal(folded.state_dict()[name], value), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("groups", [1, 4])
 def test_batchnorm_is_folded_in_exported_graphs(images, groups):
     torch.manual_seed(1)
@@ -261,7 +267,10 @@ def test_a_transposed_convolution_computes_in_float_for_lite(images, kind):
     assert (got - wanted).abs().max() < 0.1 * wanted.abs().max()
 
 
+@pytest.mark.slow
 def test_what_only_has_the_buffers_of_a_batchnorm_is_no_batchnorm(plain, images):
+    from torchvision.ops import FrozenBatchNorm2d
+
     class Other(FrozenBatchNorm2d):
         def forward(self, x):
             return super().forward(x).relu()
@@ -297,7 +306,7 @@ def test_pruned_network_costs_what_it_costs_without_hooks(own, capsys):
 
 
 @pytest.mark.slow
-def test_bundle_of_a_pruned_network_is_that_without_hooks(own, tmp_path, capsys):
+def test_bundle_of_a_pruned_network_is_that_without_hooks(lowered_here, own, tmp_path, capsys):
     options = "--input 32 --weights random --format onnx --observer percentile"
     for name in ("pruned", "pruned_permanently"):
         run(

@@ -14,14 +14,16 @@ from device_samples import opened
 from tensor_models import FILE, draw, write_samples
 
 import kit
-from kit import cli, report
+from kit import cli
 from kit.bench.measure import measure_all
 from kit.errors import RecipeError, SampleError, UsageError
+from kit.report.write import write
 from kit.results import store
 from kit.tasks import get_task
 from kit.tasks.tensors import samples as files
 
 TASK = get_task("tensors")
+pytestmark = pytest.mark.usefixtures("lowered_here")
 
 
 def recipe_of(name: str, samples: Path, **fields):
@@ -204,7 +206,7 @@ def test_it_is_measured_evaluated_verified_and_reported(built, two, tmp_path, ca
     assert all(row.passed for row in verified.rows)
     (measured,) = measure_all([built], None, FAST, runner="python")
     assert {run.format for run in measured.runs} == {"lite", "executorch", "onnx"}
-    page = report.write([measured, scored, verified], tmp_path / "page")
+    page = write([measured, scored, verified], tmp_path / "page")
     text = page.markdown.read_text(encoding="utf-8")
     assert "Outputs against the float reference" in text
     assert "output_1" in text

@@ -272,6 +272,7 @@ def test_what_a_shell_says(answer) -> None:
             safe(done.stdout + done.stderr)
 
 
+@pytest.mark.slow
 def test_names_of_pictures(tiny_bundle, tmp_path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -286,6 +287,7 @@ def test_names_of_pictures(tiny_bundle, tmp_path) -> None:
         safe(done.stdout)
 
 
+@pytest.mark.slow
 def test_exceptions_of_own_models(tmp_path) -> None:
     model = tmp_path / "own.py"
     model.write_text(f"def make():\n    raise ValueError({EVIL!r})\n")

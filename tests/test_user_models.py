@@ -250,8 +250,11 @@ def test_identity_does_not_know_where_the_file_lies(own, tmp_path):
 
 # ---- tracing
 
+# Symbolic tracing cannot follow it, and `torch.export` takes its time.
+ATTENTION = pytest.param("Attention", marks=pytest.mark.slow)
 
-@pytest.mark.parametrize("factory", ["Gelu", "Concat", "Attention", "Functional", "Overwrites"])
+
+@pytest.mark.parametrize("factory", ["Gelu", "Concat", ATTENTION, "Functional", "Overwrites"])
 def test_folded_graph_computes_what_the_model_computes(own, factory):
     import torch
 
@@ -271,7 +274,11 @@ def test_folded_graph_computes_what_the_model_computes(own, factory):
 @pytest.mark.parametrize(
     ("factory", "layers"),
     [
-        ("Attention", {"stem.0", "attn.linear", "attn.out_proj", "head"}),
+        pytest.param(
+            "Attention",
+            {"stem.0", "attn.linear", "attn.out_proj", "head"},
+            marks=pytest.mark.slow,
+        ),
         ("Functional", {"conv2d", "head"}),
         ("Concat", {"stem.0", "mix", "mix_2", "a.0", "b.0", "head"}),
     ],
@@ -283,7 +290,7 @@ def test_layers_are_found_by_name_wherever_their_weights_are(own, factory, layer
 
 
 @pytest.mark.parametrize("granularity", ["per-channel", "per-tensor"])
-@pytest.mark.parametrize("factory", ["Gelu", "Attention", "Concat"])
+@pytest.mark.parametrize("factory", ["Gelu", ATTENTION, "Concat"])
 def test_corrections_keep_the_answers(own, factory, granularity):
     import torch
 
@@ -319,6 +326,7 @@ def test_padding_on_one_side_is_refused():
 # ---- cost and the command line
 
 
+@pytest.mark.slow
 def test_cost_counts_layers_in_functions_and_closed_modules(own):
     attention = cost.of(own("Attention"), PX)
     linear = attention.by_kind()["fully connected"]
@@ -372,7 +380,7 @@ def test_command_line_says_one_sentence_and_shows_more_on_demand(own, capsys, mo
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
+def own_cache(lowered_here, tmp_path, monkeypatch):
     monkeypatch.setenv("KIT_CACHE", str(tmp_path / "cache"))
 
 

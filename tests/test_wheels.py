@@ -111,6 +111,7 @@ def test_a_wheel_is_used_and_gone(client, index, tmp_path):
     assert list(cache.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_what_was_tried_and_how_each_failed_is_said(index, tmp_path):
     pin = Pin("nothing-like-it", "1.0", "any", "")
     with pytest.raises(FetchError) as caught:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from kit.algorithms.interface import Algorithm
 from kit.registry import ALGORITHM_NAMES, Registry
 
-_REGISTRY = Registry(ALGORITHM_NAMES, "ALGORITHM", Algorithm)
+_REGISTRY = Registry(ALGORITHM_NAMES, Algorithm)
 
 
 def list_algorithms() -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -39,10 +40,12 @@ def _bar(axes: Axes, record: Record, y: float, bad: bool) -> None:
     value = high if record.sqnr_db == float("inf") else record.sqnr_db
     tone = STAND_INS["bad" if bad else "fp32" if record.kept else "int8"]
     axes.barh(y, value, height=_ROW - 5, color=tone, linewidth=0)
-    style: dict[str, Any] = {"va": "center", "fontsize": 9, "transform": axes.get_yaxis_transform()}
-    axes.text(-0.02, y, shorten(record.name, _NAME), ha="right", color=INK, **style)
+    write = functools.partial(
+        axes.text, va="center", fontsize=9, transform=axes.get_yaxis_transform()
+    )
+    write(-0.02, y, shorten(record.name, _NAME), ha="right", color=INK)
     told = "equal" if record.sqnr_db == float("inf") else f"{record.sqnr_db:.1f}"
-    axes.text(1.02, y, told, color=STAND_INS["bad"] if bad else MUTED, **style)
+    write(1.02, y, told, color=STAND_INS["bad"] if bad else MUTED)
 
 
 def _words(study: Study) -> str:

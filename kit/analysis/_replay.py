@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kit.quantize.examples import as_examples, join_outputs
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import Node
 
+    from kit.quantize._graph import Value
     from kit.quantize._simulate import Simulation
     from kit.quantize.examples import Call, Examples, ExamplesLike
 
@@ -88,16 +89,18 @@ class Replay:
         whole = [np.concatenate(rows) for rows in found]
         return whole[0], whole[1:]
 
-    def _record(self, setting: Setting, part: Call) -> dict[Node, Any]:
+    def _record(self, setting: Setting, part: Call) -> dict[Node, Value]:
         from torch import fx
 
         arrange(self._simulation, setting)
         interpreter = fx.Interpreter(self._simulation.graph, garbage_collect_values=False)
         interpreter.run(*part)
-        values: dict[Node, Any] = interpreter.env
+        values: dict[Node, Value] = interpreter.env
         return values
 
-    def _again(self, base: Setting, setting: Setting, part: Call, values: dict[Node, Any]) -> Array:
+    def _again(
+        self, base: Setting, setting: Setting, part: Call, values: dict[Node, Value]
+    ) -> Array:
         from torch import fx
 
         first = self._first(base, setting)

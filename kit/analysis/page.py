@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from kit import __version__, files
 from kit.analysis._plot import bars
@@ -17,7 +16,7 @@ from kit.text import one_line
 
 
 def write(
-    path: Path, study: Study, about: Mapping[str, Any], repair: Repair | None, line: str
+    path: Path, study: Study, about: Mapping[str, object], repair: Repair | None, line: str
 ) -> None:
     """Write the page; what stood there is replaced once the new page is whole.
 
@@ -41,7 +40,7 @@ def write(
         ) from exc
 
 
-def render(study: Study, about: Mapping[str, Any], repair: Repair | None, line: str) -> str:
+def render(study: Study, about: Mapping[str, object], repair: Repair | None, line: str) -> str:
     """Return the page. Every name is escaped; it may hold markup."""
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
@@ -74,7 +73,7 @@ def render(study: Study, about: Mapping[str, Any], repair: Repair | None, line: 
     )
 
 
-def _headline(study: Study, about: Mapping[str, Any]) -> str:
+def _headline(study: Study, about: Mapping[str, object]) -> str:
     worst = study.worst()[0]
     return (
         f"{about['model']} in int8: {_decibels(study.whole.sqnr_db)} of SQNR; "

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from kit.devices._transport import quote
 from kit.errors import UsageError
 
-VERSION = 1
+VERSION = 2
 RESULT_SCHEMA = 1
 
 NAMESPACE = "org.mobilekit.demo"  # of the class R that aapt2 writes
@@ -29,7 +29,7 @@ ASSETS = {
     "runtimes": "runtimes.json",
 }
 RESULT = "bench/{id}.json"
-ANSWER = "bench/{id}.f32"
+ANSWER = "bench/{id}.bin"
 FILES = "files"  # of the app's own folder, which `run-as` starts in
 NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 # Android's rule for application ids; the limit is that of its installer.

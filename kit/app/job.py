@@ -24,7 +24,7 @@ MARGIN_SECONDS = 120.0  # beyond the plan's own limits, for loading and writing
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 _MARK = "==kit:app"
 _RESULT = "result.json"
-_ANSWER_BYTES = 16 << 20  # of the copy that is hashed; who checks the answer knows its size
+_ANSWER_SLACK = 1 << 20  # a wrong answer may be longer, and is told when it is checked
 
 
 class AppJob:
@@ -38,9 +38,11 @@ class AppJob:
         token: str,
         limit: float,
         look: Callable[[Record], None],
+        answer_bytes: int,
     ) -> None:
         self._device, self._folder, self._app_id = device, folder, app_id
         self._token, self._look = token, look
+        self._most = answer_bytes + _ANSWER_SLACK
         self._seen = self._sampled = time.monotonic()
         self.conditions: list[Condition] = []
         self.silent_seconds, self._pause = limit + MARGIN_SECONDS, _FIRST_PAUSE
@@ -85,7 +87,7 @@ class AppJob:
     def _fetch(self, source: str, name: str, sha256: str) -> None:
         read_it = quote(["run-as", self._app_id, "cat", f"{FILES}/{source}"])
         ask(self._device.transport, f"{read_it} >{self._folder.path(name)}", timeout=60)
-        if hashlib.sha256(self._folder.read(name, _ANSWER_BYTES)).hexdigest() != sha256:
+        if hashlib.sha256(self._folder.read(name, self._most)).hexdigest() != sha256:
             raise RunError(
                 "the app's answer is not the one that its result names",
                 "measure again; is the device's storage full?",

@@ -96,10 +96,10 @@ class AppDevice:
         self.fingerprint = device.fingerprint
         self.clusters, self.page = device.clusters, device.page
         self._names: dict[Path, str] = {}
-        self._hashes: dict[str, str] = {}
+        self._bundles: dict[str, Bundle] = {}
         for bundle in loaded:
             name = contract.check_name(bundle.path.resolve().name)
-            if self._hashes.setdefault(name, bundle.hash) != bundle.hash:
+            if self._bundles.setdefault(name, bundle).hash != bundle.hash:
                 raise UsageError(f"two bundles are called {name!r}", "measure one after the other")
             self._names[bundle.path] = name
         self._folder: AdbFolder | None = None
@@ -169,14 +169,15 @@ class AppDevice:
         self._device.ask(quote(["am", "force-stop", app_id]))
         started(self._device.transport, contract.start_bench(app_id, values))
         limit, look = _limit(options), self._heard(name)
-        self._job = AppJob(self._device, self._folder, app_id, token, limit, look)
+        size = sum(spec.size for spec in self._bundles[name].manifest.signature.outputs)
+        self._job = AppJob(self._device, self._folder, app_id, token, limit, look, size)
         return self._job
 
     def _heard(self, name: str) -> Callable[[Record], None]:
         """Return what looks at a result and raises if it is of another bundle."""
 
         def look(record: Record) -> None:
-            if record.bundle_hash not in (None, self._hashes[name]):
+            if record.bundle_hash not in (None, self._bundles[name].hash):
                 raise RunError(
                     f"the app has another bundle called {name}",
                     "build and install it with this one: kit app build, kit app install",

@@ -15,7 +15,7 @@ from kit.app import sources, tools
 from kit.app.alone import alone
 from kit.bench import answers
 from kit.errors import BuildError, OutputError, RunError, UsageError, VerificationFailed
-from kit.signature import Samples
+from kit.signature import Samples, Signature, format_specs
 
 Say = Callable[[str], None]
 FORMAT = "lite"
@@ -25,7 +25,7 @@ _MAIN = "org.mobilekit.phone.PhoneRun"
 
 
 def run(path: Path, out: Path, say: Say) -> list[float]:
-    """Run the golden pictures; return the largest difference of a logit for each.
+    """Run golden inputs; return the largest difference of a number for each.
 
     Args:
         path: a bundle with Lite.
@@ -34,7 +34,7 @@ def run(path: Path, out: Path, say: Say) -> list[float]:
 
     Raises:
         BundleError: it is no bundle, or has no golden pictures.
-        UsageError: it has no Lite file.
+        UsageError: it has no Lite file, or not one float32 input and one float32 output.
         MissingTool: no JDK or no Maven.
         BuildError: the emulator cannot be built, or failed.
         VerificationFailed: the phone's library computes something else.
@@ -44,6 +44,7 @@ def run(path: Path, out: Path, say: Say) -> list[float]:
     manifest = bundle.manifest
     if FORMAT not in [a.format for a in manifest.artifacts]:
         raise UsageError(f"{path} has no {FORMAT} file", "build it with --format lite")
+    _check_signature(path, manifest.signature)
     images, expected = answers.load(bundle, FORMAT, PICTURES)
     inputs = [out.resolve() / f"input-{number}.f32" for number in range(len(images))]
     answer = out.resolve() / "answers.f32"
@@ -55,6 +56,17 @@ def run(path: Path, out: Path, say: Say) -> list[float]:
         raise OutputError(f"cannot write to {out}: {exc.strerror}", "choose another -o") from exc
     _emulate(bundle.file(FORMAT).resolve(), manifest.signature.inputs[0].shape, inputs, answer, say)
     return _compare(answer, manifest.artifact(FORMAT).quantize, expected)
+
+
+def _check_signature(path: Path, signature: Signature) -> None:
+    """Raise unless a model has the only tensors that the emulated Java side passes on."""
+    dtypes = [[spec.dtype for spec in specs] for specs in (signature.inputs, signature.outputs)]
+    if dtypes != [["float32"], ["float32"]]:
+        raise UsageError(
+            f"{path} takes {format_specs(signature.inputs)} and gives "
+            f"{format_specs(signature.outputs)}; the emulator knows one float32 input and output",
+            "leave --phone out",
+        )
 
 
 def _emulate(

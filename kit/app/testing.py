@@ -13,7 +13,7 @@ from kit import bundle as bundles
 from kit.app import aapt2, sources, tools
 from kit.app.alone import alone
 from kit.bundle import Bundle
-from kit.errors import BuildError, OutputError, VerificationFailed
+from kit.errors import BuildError, OutputError, UsageError, VerificationFailed
 
 Say = Callable[[str], None]
 LOG = "maven.log"
@@ -33,11 +33,17 @@ def run(bundle: Path | None, out: Path, say: Say) -> dict[str, int]:
 
     Raises:
         BundleError: it is no bundle.
+        UsageError: its model takes no pictures.
         MissingTool: no JDK, no Maven, or no aapt2.
         VerificationFailed: a test failed.
         OutputError: the folder cannot be written to.
     """
     loaded = None if bundle is None else bundles.load(bundle)
+    if loaded is not None and loaded.manifest.preprocessing is None:
+        raise UsageError(
+            f"{bundle} has no preprocessing, and the app's tests classify pictures with it",
+            "give them a classifier; they have a model without pictures of their own",
+        )
     tools.java_version()
     mvn = tools.find("mvn")
     with alone(sources.folder(), say):

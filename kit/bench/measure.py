@@ -13,7 +13,7 @@ from kit.bench import fits, gates, passes, targets, turns
 from kit.bench import runner as runners
 from kit.bench.enough import Enough
 from kit.bench.passes import Place
-from kit.bench.targets import Target
+from kit.bench.targets import Pass, Target
 from kit.bundle import REFERENCE, Bundle
 from kit.devices import local
 from kit.devices._contract import Device
@@ -118,7 +118,9 @@ def measure_all(
 
 def _run_all(place: Place, found: Sequence[Target], say: Progress, profile: bool) -> None:
     plan = place.plan
-    rest = ["memory"] * plan.memory + ["profile"] * profile
+    rest: list[Pass] = []
+    rest += ["memory"] if plan.memory else []
+    rest += ["profile"] if profile else []
     enough = Enough(found, plan)
     done = 0
     for count, turn in enumerate(turns.rounds(found)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 from kit.bench.rows import Row
 from kit.bundle import REFERENCE
@@ -36,7 +36,7 @@ class Comparison:
     gap_c: float | None
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Literal["faster", "slower", "no difference", "not known"]:
         """Return ``faster``, ``slower``, ``no difference`` or ``not known``.
 
         No difference is one below `statistics.MARGIN`, for all of the interval.
@@ -101,7 +101,7 @@ def _temperature(process: Process) -> float | None:
     return process.conditions[-1].temperature_c if process.conditions else None
 
 
-def as_json(found: Comparison) -> dict[str, Any]:
+def as_json(found: Comparison) -> dict[str, object]:
     """Return the object of a comparison for `kit bench --json`."""
     interval = found.interval
     return {

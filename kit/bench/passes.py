@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kit import files
 from kit.bench import answers, stability
-from kit.bench.targets import ANSWER, PROFILE, Target
+from kit.bench.targets import ANSWER, PROFILE, Pass, Target
 from kit.devices._contract import Device, Folder
 from kit.errors import RunError
 from kit.results.schema import Operator, Plan, Process
@@ -29,7 +29,7 @@ class Place:
     variables: Mapping[str, str]
 
 
-def run(place: Place, target: Target, kind: str) -> None:
+def run(place: Place, target: Target, kind: Pass) -> None:
     """Run a pass: ``time``, ``memory`` or ``profile``.
 
     A pass that fails on a device is tried once more if a file there had changed.
@@ -49,7 +49,7 @@ def run(place: Place, target: Target, kind: str) -> None:
             raise again from exc
 
 
-def _once(place: Place, target: Target, kind: str) -> None:
+def _once(place: Place, target: Target, kind: Pass) -> None:
     device, plan = place.device, place.plan
     waited = device.settle(plan.cool_c, plan.cool_seconds)
     request = target.asked(kind, place.folder.path(PROFILE))

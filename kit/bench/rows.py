@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from kit import notices
 from kit.bench import gates, stability
@@ -71,7 +70,7 @@ def _row(result: LatencyResult, run: Run) -> Row:
     )
 
 
-def as_json(row: Row) -> dict[str, Any]:
+def as_json(row: Row) -> dict[str, object]:
     """Return the object of a row for `kit bench --json`."""
     run, interval = row.run, row.median.interval
     return {

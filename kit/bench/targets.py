@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Literal
 
 from kit.bench import answers
 from kit.bench.runner import Runner
@@ -17,16 +17,7 @@ from kit.runners.protocol import Request
 from kit.runners.transcript import Transcript
 from kit.signature import Samples, format_specs
 
-# Memory is a pass of its own: a few inferences, so that samples are not held meanwhile.
-_FEW: dict[str, Any] = {
-    "warmup": 0,
-    "warmup_seconds": 0.0,
-    "iters": 3,
-    "min_seconds": 0.0,
-    "max_seconds": 60.0,
-}
-# So is the profile: recording takes time, so its samples are no measurement.
-_PROFILED: dict[str, Any] = {**_FEW, "warmup": 2, "iters": 20}
+Pass = Literal["time", "memory", "profile"]
 PROFILE = "profile.out"
 ANSWER = "answer.bin"
 
@@ -57,13 +48,21 @@ class Target:
         """Name for progress: ``v2-int8 onnx``."""
         return f"{self.bundle.path.name} {self.name}"
 
-    def asked(self, kind: str, profile: str) -> Request:
+    def asked(self, kind: Pass, profile: str) -> Request:
         """Return the request of a pass: ``time``, ``memory`` or ``profile``."""
         if kind == "memory":
-            return replace(self.request, **_FEW)
+            return _few(self.request)
         if kind == "profile":
-            return replace(self.request, **_PROFILED, profile=profile)
+            # Recording takes time, so its samples are no measurement.
+            return replace(_few(self.request), warmup=2, iters=20, profile=profile)
         return self.request
+
+
+def _few(request: Request) -> Request:
+    """Return a pass of a few inferences, so that samples are not held meanwhile."""
+    return replace(
+        request, warmup=0, warmup_seconds=0.0, iters=3, min_seconds=0.0, max_seconds=60.0
+    )
 
 
 def names_of(bundle: Bundle, formats: Sequence[str] | None) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kit import terminal
 
@@ -103,7 +103,7 @@ def _attempt_cells(attempt: Attempt) -> tuple[str, ...]:
     )
 
 
-def repair_record(repair: Repair, target: str, line: str) -> dict[str, Any]:
+def repair_record(repair: Repair, target: str, line: str) -> dict[str, object]:
     """Return a repair for JSON."""
     return {
         "target": target,
@@ -114,7 +114,7 @@ def repair_record(repair: Repair, target: str, line: str) -> dict[str, Any]:
     }
 
 
-def _attempt_record(attempt: Attempt) -> dict[str, Any]:
+def _attempt_record(attempt: Attempt) -> dict[str, object]:
     return {
         "corrections": attempt.choice.corrections,
         "observer": attempt.choice.observer,

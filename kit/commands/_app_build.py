@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from kit import terminal
-from kit.commands._input import PATH
+from kit.commands._input import PATH, Given
 
 if TYPE_CHECKING:
     from kit.app.build import Built, Options
+    from kit.app.signing import Key
 
 
 @click.command("build")
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 @click.option("--picture", type=PATH, metavar="JPEG", help="What the app opens with.")
 @click.option("-o", "--output", type=PATH, default=Path("out/app"), help="Default: out/app.")
 @click.option("--json", "as_json", is_flag=True, help="Print build.json instead of a summary.")
-def build(bundles: tuple[Path, ...], output: Path, as_json: bool, **options: Any) -> None:
+def build(bundles: tuple[Path, ...], output: Path, as_json: bool, **options: Given) -> None:
     """Put bundles and their runtimes into app.apk, signed and verified, and write build.json.
 
     Needs a JDK and Maven; neither Android Studio, an SDK nor Gradle.
@@ -109,7 +110,7 @@ def app_id_of(given: str | None) -> str:
     return contract.APP_ID if given is None else contract.check_app_id(given)
 
 
-def _key(keystore: Path, alias: str) -> Any:
+def _key(keystore: Path, alias: str) -> Key:
     import os
 
     from kit.app.signing import PASSWORD, Key

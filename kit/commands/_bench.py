@@ -8,10 +8,11 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from kit import terminal
+from kit.commands._input import Given
 from kit.errors import KitError, OutputError, UsageError
 from kit.text import one_line
 
@@ -228,7 +229,7 @@ def _free(folder: Path, stem: str, taken: Container[Path]) -> Path:
     return next(file for file in files if file not in taken and not os.path.lexists(file))
 
 
-def check(options: Mapping[str, Any], bundles: int) -> None:
+def check(options: Mapping[str, Given], bundles: int) -> None:
     """Refuse options of `kit bench` that contradict each other; one left out is false or None.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ import click
 
 from kit.errors import UsageError
 
+# What click makes of an option is of the type that the option declares, at run time only.
+Given = Any
+
 
 class FilePath(click.Path):
     """Path of a file or folder; an empty one, as of a variable that is not set, is refused."""
@@ -17,7 +21,12 @@ class FilePath(click.Path):
     def __init__(self, path_type: type[Path] | type[str] = Path) -> None:
         super().__init__(path_type=path_type)
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
         """Return the path.
 
         Raises:
@@ -33,12 +42,14 @@ PATH = FilePath()
 TEXT_PATH = FilePath(str)  # which keeps a slash at the end
 
 
-class Side(click.ParamType):  # type: ignore[type-arg]
+class Side(click.ParamType):  # type: ignore[type-arg]  # older click has no argument here
     """Side of the square input in pixels, as ``160`` or ``3x160x160``."""
 
     name = "side"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+    def convert(
+        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
         """Return the side.
 
         Raises:
@@ -67,12 +78,14 @@ class Side(click.ParamType):  # type: ignore[type-arg]
         return height
 
 
-class Colour(click.ParamType):  # type: ignore[type-arg]
+class Colour(click.ParamType):  # type: ignore[type-arg]  # older click has no argument here
     """Three numbers for red, green and blue, as ``0.485,0.456,0.406``."""
 
     name = "colour"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, float, float]:
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float, float]:
         """Return the numbers.
 
         Raises:

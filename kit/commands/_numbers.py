@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import click
+
+from kit.commands._input import Given
 
 
 class Finite(click.FloatRange):
@@ -15,7 +16,7 @@ class Finite(click.FloatRange):
     """
 
     def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+        self, value: Given, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Return the number, or end with a usage error."""
         number = float(super().convert(value, param, ctx))

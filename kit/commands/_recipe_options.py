@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import click
 
 from kit.commands._input import Colour, Side
 from kit.commands._numbers import Finite
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+_F = TypeVar("_F", bound=Callable[..., object])
 
 
 def _together(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from kit.commands._input import Given
 from kit.commands._recipe_options import parts
 from kit.errors import BundleError, RecipeError
 
@@ -50,7 +51,7 @@ class Found:
     repair: Repair | None
 
 
-def recipe_of(what: str, options: dict[str, Any]) -> Recipe:
+def recipe_of(what: str, options: dict[str, Given]) -> Recipe:
     """Return the recipe of a bundle, or of a model's name, with the options on top.
 
     Args:
@@ -81,7 +82,7 @@ def _own_labels(built: Bundle) -> dict[str, str]:
     return {"labels": str(built.path / kept)}
 
 
-def _check_sources(what: str, fields: dict[str, Any]) -> None:
+def _check_sources(what: str, fields: dict[str, Given]) -> None:
     from kit import recipe
 
     mine = recipe.own(fields["model"])

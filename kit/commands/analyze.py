@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from kit import terminal
 from kit.commands import _recipe_options
-from kit.commands._input import PATH
+from kit.commands._input import PATH, Given
 from kit.commands._numbers import Finite
 from kit.errors import UsageError, VerificationFailed
 
@@ -59,7 +59,7 @@ def command(
     pictures: int,
     output: Path | None,
     as_json: bool,
-    **options: Any,
+    **options: Given,
 ) -> None:
     """Say where int8 hurts BUNDLE or MODEL, and what layers in float would buy.
 
@@ -102,7 +102,7 @@ def _line(recipe: Recipe, fixed: Repair | None) -> str:
     from kit.algorithms import get_algorithm
     from kit.commands._build_line import build_line
 
-    changes: dict[str, Any] = {}
+    changes: dict[str, object] = {}
     if not get_algorithm(recipe.quantize).calibrates:
         changes["quantize"] = "static"
     if fixed is not None:
@@ -112,7 +112,7 @@ def _line(recipe: Recipe, fixed: Repair | None) -> str:
     return build_line(recipe.model_copy(update=changes))
 
 
-def _json(found: Found, target: str | None, line: str) -> dict[str, Any]:
+def _json(found: Found, target: str | None, line: str) -> dict[str, object]:
     from kit.commands import _analysis
 
     record = {**_about(found), **_record(found.study)}
@@ -121,9 +121,10 @@ def _json(found: Found, target: str | None, line: str) -> dict[str, Any]:
     return record
 
 
-def _about(found: Found) -> dict[str, Any]:
+def _about(found: Found) -> dict[str, object]:
     recipe, work = found.asked.recipe, found.model.work
-    pictures = found.pictures
+    pictures, weights = found.pictures, work.weights
+    assert weights is not None  # of a model that is loaded
     return {
         "model": recipe.model,
         "resolution": recipe.resolution,
@@ -131,14 +132,14 @@ def _about(found: Found) -> dict[str, Any]:
         "granularity": recipe.granularity,
         "corrections": recipe.corrections,
         "observer": recipe.observer,
-        "weights": work.weights.source,
+        "weights": weights.source,
         "calibration": {"source": work.pictures.source, "images": len(found.model.calibration)},
         "pictures": {"source": pictures.source, "images": len(pictures.inputs)},
         "speed_up": found.asked.speed_up,
     }
 
 
-def _record(study: Study) -> dict[str, Any]:
+def _record(study: Study) -> dict[str, object]:
     return {
         "int8": study.whole.record(),
         "corrected_float": study.corrected.record(),

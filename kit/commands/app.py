@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from kit import terminal
 from kit.commands import _app_build
-from kit.commands._input import PATH, TEXT_PATH
+from kit.commands._input import PATH, TEXT_PATH, Given
 from kit.commands._numbers import Finite
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def bench(
     choice: str | None,
     app_ids: str,
     output: str | None,
-    **options: Any,
+    **options: Given,
 ) -> None:
     """Latency of BUNDLE inside of the app that is installed, by the plan of `kit bench`.
 
@@ -208,7 +208,7 @@ def bench(
 
 
 def _measure(
-    serial: str, bundles: tuple[Path, ...], apps: tuple[str, ...], options: dict[str, Any]
+    serial: str, bundles: tuple[Path, ...], apps: tuple[str, ...], options: dict[str, Given]
 ) -> Measured:
     from contextlib import closing
 

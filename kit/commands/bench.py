@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from kit import terminal
-from kit.commands._input import PATH, TEXT_PATH
+from kit.commands._input import PATH, TEXT_PATH, Given
 from kit.commands._numbers import Finite
 from kit.text import one_line
 
@@ -91,7 +91,7 @@ if TYPE_CHECKING:
     help="Write the result for `kit report`: a file, or a folder for several bundles or devices.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
-def command(bundles: tuple[Path, ...], **options: Any) -> None:
+def command(bundles: tuple[Path, ...], **options: Given) -> None:
     """Latency of the formats in BUNDLE, measured in fresh processes, here or on devices.
 
     Several bundles are measured side by side, which is how int8 and fp32 are compared.
@@ -137,15 +137,15 @@ def formats(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(n.strip() for n in text.split(",") if n.strip())
 
 
-def plan(options: dict[str, Any]) -> Plan:
+def plan(options: dict[str, Given]) -> Plan:
     """Return the plan that the options of `kit bench` mean."""
     from kit.bench import sustained
-    from kit.bench.plan import preset
+    from kit.bench.plan import Name, preset
     from kit.results.schema import Plan
 
-    name = "quick" if options["quick"] else "official" if options["official"] else "default"
-    made = preset(name, options["threads"] or 1)  # type: ignore[arg-type]  # one of the three
-    changes: dict[str, Any] = {}
+    name: Name = "quick" if options["quick"] else "official" if options["official"] else "default"
+    made = preset(name, options["threads"] or 1)
+    changes: dict[str, object] = {}
     if (repeats := options["repeats"]) is not None:
         most = made.most_repeats
         changes |= {"repeats": repeats, "most_repeats": most and max(most, repeats)}
@@ -196,7 +196,7 @@ def show(measured: Sequence[Measured], as_json: bool, sustained: bool) -> None:
             report_failed(result.bundle.failed)
 
 
-def _recommended(one: Measured) -> dict[str, dict[str, Any]]:
+def _recommended(one: Measured) -> dict[str, dict[str, object]]:
     return {
         r.bundle.name: {name: best.model_dump() for name, best in r.recommended.items()}
         for r in one.results

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from kit import terminal
 from kit.commands import _recipe_options
-from kit.commands._input import PATH
+from kit.commands._input import PATH, Given
 from kit.commands._numbers import Finite
 from kit.errors import PARTIAL, RecipeError
 
@@ -95,7 +95,7 @@ def command(
     all_or_nothing: bool,
     explain: bool,
     as_json: bool,
-    **options: Any,
+    **options: Given,
 ) -> int:
     """Build, quantize, lower and verify MODEL; write a bundle.
 
@@ -115,17 +115,17 @@ def command(
     return PARTIAL if found.manifest.failed else 0
 
 
-def _record(found: Bundle) -> Any:
+def _record(found: Bundle) -> object:
     return json.loads(found.manifest.model_dump_json())
 
 
-def _asked(recipe_file: Path | None, options: dict[str, Any]) -> tuple[Recipe, Gate | None]:
+def _asked(recipe_file: Path | None, options: dict[str, Given]) -> tuple[Recipe, Gate | None]:
     """Return what the command line asks for, on top of a recipe file."""
     from kit import recipe
 
     for name in ("formats", "keep_float"):
         options[name] = _recipe_options.parts(options[name])
-    fields = recipe.read(recipe_file) if recipe_file else {}
+    fields: dict[str, Given] = recipe.read(recipe_file) if recipe_file else {}
     fields |= {name: value for name, value in options.items() if value is not None}
     gate = _gate(fields)
     if "model" not in fields:
@@ -147,7 +147,7 @@ def _build(
     return found if standing().leads else None
 
 
-def _gate(fields: dict[str, Any]) -> Gate | None:
+def _gate(fields: dict[str, Given]) -> Gate | None:
     """Take the accuracy gate out of the fields; a recipe file may hold it too."""
     from kit.pipeline import Gate
 

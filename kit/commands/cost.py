@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +11,8 @@ from kit.commands._input import Side
 from kit.commands._numbers import Finite
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from kit.cost import Cost, Total
 
 
@@ -57,7 +59,7 @@ def command(
     _note(found)
 
 
-def _record(cost: Cost) -> dict[str, Any]:
+def _record(cost: Cost) -> dict[str, object]:
     """Return a cost as JSON; shares are between 0 and 1."""
     total = cost.total
     kinds = [
@@ -96,7 +98,7 @@ def _show(cost: Cost, title: str, per_layer: bool) -> None:
     terminal.print_table(_kinds(cost, title))
 
 
-def _layers(cost: Cost, title: str) -> Any:
+def _layers(cost: Cost, title: str) -> Table:
     table = _table(title, "layer", "type", "output")
     for layer in cost.layers:
         output = "×".join(map(str, layer.output))
@@ -105,7 +107,7 @@ def _layers(cost: Cost, title: str) -> Any:
     return table
 
 
-def _kinds(cost: Cost, title: str) -> Any:
+def _kinds(cost: Cost, title: str) -> Table:
     table = _table(title, "type", "layers")
     for kind, own in cost.by_kind().items():
         if own.layers:
@@ -119,7 +121,7 @@ def _kinds(cost: Cost, title: str) -> Any:
     return table
 
 
-def _table(title: str, *headings: str) -> Any:
+def _table(title: str, *headings: str) -> Table:
     from rich.table import Table
 
     table = Table(*headings, title=title, title_justify="left")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -94,7 +94,7 @@ def _ask(serial: str) -> DeviceFacts | DeviceError:
         return exc
 
 
-def _record(serial: str, found: DeviceFacts | DeviceError, state: str) -> dict[str, Any]:
+def _record(serial: str, found: DeviceFacts | DeviceError, state: str) -> dict[str, object]:
     from dataclasses import asdict
 
     if not isinstance(found, DeviceError):

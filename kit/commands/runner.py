@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -90,7 +90,7 @@ def _show(found: list[RunnerSet], as_json: bool) -> None:
     terminal.print_table(table)
 
 
-def _record(runner: RunnerSet) -> dict[str, Any]:
+def _record(runner: RunnerSet) -> dict[str, object]:
     return {
         "abi": runner.abi,
         "format": runner.format,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from kit.corrections.interface import Correction
 from kit.registry import CORRECTION_NAMES, Registry
 
-_REGISTRY = Registry(CORRECTION_NAMES, "CORRECTION", Correction)
+_REGISTRY = Registry(CORRECTION_NAMES, Correction)
 
 
 def list_corrections() -> tuple[str, ...]:

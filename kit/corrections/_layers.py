@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
     from torch.fx import GraphModule, Node
 
     from kit.quantize.examples import ExamplesLike
 
+    Layer = nn.Conv2d | nn.Linear
 
 BATCH = 8
 
@@ -27,13 +28,13 @@ class Pair:
         second: the only consumer.
     """
 
-    first: Any
+    first: Layer
     clip: float
     output: Node
-    second: Any
+    second: Layer
 
 
-def layer(model: GraphModule, node: Node) -> Any:
+def layer(model: GraphModule, node: Node) -> Layer | None:
     """Return the convolution or linear layer that a node calls, or None."""
     from torch import nn
 
@@ -43,13 +44,16 @@ def layer(model: GraphModule, node: Node) -> Any:
     return module if isinstance(module, nn.Conv2d | nn.Linear) else None
 
 
-def is_depthwise(module: Any) -> bool:
+def is_depthwise(module: Layer) -> bool:
     """Whether a layer filters each channel apart."""
-    groups: int = getattr(module, "groups", 1)
-    return groups > 1 and groups == module.in_channels == module.out_channels
+    from torch import nn
+
+    if not isinstance(module, nn.Conv2d):
+        return False
+    return 1 < module.groups == module.in_channels == module.out_channels
 
 
-def channel_axis(module: Any, output: Tensor) -> int:
+def channel_axis(module: Layer | None, output: Tensor) -> int:
     """Return the axis of a layer's output that holds its channels."""
     from torch import nn
 
@@ -72,7 +76,7 @@ def rectified_pairs(model: GraphModule) -> Iterator[Pair]:
             yield Pair(first, clip, output, second)
 
 
-def _scalable(second: Any) -> bool:
+def _scalable(second: Layer) -> bool:
     return is_depthwise(second) or getattr(second, "groups", 1) == 1
 
 
@@ -102,7 +106,7 @@ def scale_pair(pair: Pair, factor: Tensor) -> None:
         second.weight.div_(factor.view(1, -1, *[1] * (second.weight.dim() - 2)))
 
 
-def input_weights(module: Any) -> Tensor:
+def input_weights(module: Layer) -> Tensor:
     """Return a layer's weights with the input channels first, [in, ...]."""
     weight: Tensor = module.weight
     return weight if is_depthwise(module) else weight.transpose(0, 1)

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kit.corrections._layers import channel_axis, layer
+from kit.quantize._graph import Value
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.fx import GraphModule, Node
+    from torch.fx import GraphModule, Interpreter, Node
 
+    from kit.corrections._layers import Layer
     from kit.quantize.examples import ExamplesLike
 
 IMAGES = 32  # more pictures change the means by less than a rounding step
 
 # Takes a layer and its rounded stream's input; gives the weight on the int8 grid.
-Rounding = Callable[[Any, "Tensor"], "Tensor"]
+Rounding = Callable[["Layer", "Tensor"], "Tensor"]
 
 
 def correct(
@@ -51,7 +53,7 @@ def correct(
     layers = sum(layer(model, node) is not None for node in model.graph.nodes)
     passed = itertools.count()
 
-    def weight_of(name: str, module: Any, given: Tensor) -> Tensor:
+    def weight_of(name: str, module: Layer, given: Tensor) -> Tensor:
         step(next(passed) / layers)
         if name in kept:
             own: Tensor = module.weight
@@ -65,14 +67,16 @@ def correct(
     return rounded
 
 
-def _two_streams(model: GraphModule, weight_of: Callable[[str, Any, Tensor], Tensor]) -> Any:
+def _two_streams(
+    model: GraphModule, weight_of: Callable[[str, Layer, Tensor], Tensor]
+) -> Interpreter:
     """Return what runs a model in both streams, and corrects each layer as it comes by."""
     from torch import fx
 
-    class TwoStreams(fx.Interpreter):  # type: ignore[misc]
+    class TwoStreams(fx.Interpreter):
         """Every value is a pair: as the float model has it, and with rounded weights."""
 
-        def run_node(self, n: Node) -> Any:
+        def run_node(self, n: Node) -> Value:
             if n.op in ("placeholder", "output", "get_attr"):
                 value = super().run_node(n)
                 return (value, value) if n.op == "get_attr" else value
@@ -81,21 +85,24 @@ def _two_streams(model: GraphModule, weight_of: Callable[[str, Any, Tensor], Ten
                 return tuple(self._run(n, side) for side in (0, 1))
             return self._layer(n, module)
 
-        def _run(self, n: Node, side: int) -> Any:
+        def _run(self, n: Node, side: int) -> Value:
             args = fx.node.map_arg(n.args, lambda a: self.env[a][side])
             kwargs = fx.node.map_arg(n.kwargs, lambda a: self.env[a][side])
             return getattr(self, n.op)(n.target, args, kwargs)
 
-        def _layer(self, n: Node, module: Any) -> Any:
+        def _layer(self, n: Node, module: Layer) -> tuple[Tensor, Tensor]:
             wanted = self._run(n, 0)
             given = self.env[n.all_input_nodes[0]][1]
             got = _call(module, weight_of(str(n.target), module, given), given)
-            return wanted, got if module.bias is None else _shift(module, wanted, got)
+            bias: Tensor | None = module.bias
+            if bias is None:
+                return wanted, got
+            return wanted, _shift(bias, channel_axis(module, got), wanted, got)
 
     return TwoStreams(model)
 
 
-def _call(module: Any, weight: Tensor, value: Tensor) -> Tensor:
+def _call(module: Layer, weight: Tensor, value: Tensor) -> Tensor:
     from torch import nn
     from torch.nn import functional
 
@@ -105,9 +112,8 @@ def _call(module: Any, weight: Tensor, value: Tensor) -> Tensor:
     return output
 
 
-def _shift(module: Any, wanted: Tensor, got: Tensor) -> Tensor:
+def _shift(bias: Tensor, axis: int, wanted: Tensor, got: Tensor) -> Tensor:
     """Move the mean of `got` to that of `wanted`, in the bias and in the value."""
-    axis = channel_axis(module, got)
     shift = (wanted - got).mean([d for d in range(got.dim()) if d != axis])
-    module.bias.add_(shift)
+    bias.add_(shift)
     return got + shift.view([-1 if d == axis else 1 for d in range(got.dim())])

@@ -11,16 +11,20 @@ rounding moved that one off the last step, their grid is finer and they round on
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kit.corrections.interface import Correction
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import torch
+    from torch import Tensor, nn
     from torch.fx import GraphModule
 
+    from kit.corrections._layers import Layer
     from kit.quantize.examples import ExamplesLike
 
 DAMPING = 0.01  # of the mean square of an input, added to all: few pictures, many inputs
@@ -43,17 +47,18 @@ def apply(
     import torch
 
     from kit.corrections._streams import correct
+    from kit.quantize._graph import get_layer
 
-    def rounding(layer: Any, value: Tensor) -> Tensor:
+    def rounding(layer: Layer, value: Tensor) -> Tensor:
         return _rounded(layer, value, granularity)
 
     rounded = correct(model, given, rounding, kept, step)
     with torch.no_grad():
         for name, weight in rounded.items():
-            model.get_submodule(name).weight.copy_(weight)
+            get_layer(model, name).weight.copy_(weight)
 
 
-def _rounded(layer: Any, value: Tensor, granularity: str) -> Tensor:
+def _rounded(layer: Layer, value: Tensor, granularity: str) -> Tensor:
     """Return the weight [out, ...] of a layer, rounded for inputs like `value`."""
     from kit.quantize._simulate import weight_step
 
@@ -64,7 +69,7 @@ def _rounded(layer: Any, value: Tensor, granularity: str) -> Tensor:
     return compensate(weight, step, _moments(layer, value, groups)).view_as(layer.weight)
 
 
-def _moments(layer: Any, value: Tensor, groups: int) -> Any:
+def _moments(layer: Layer, value: Tensor, groups: int) -> Tensor:
     """Return the second moments [groups, inputs, inputs] of what the weights multiply."""
     from torch import nn
 
@@ -72,23 +77,25 @@ def _moments(layer: Any, value: Tensor, groups: int) -> Any:
         columns = value.reshape(1, -1, value.shape[-1]).transpose(1, 2)
         return columns @ columns.transpose(1, 2)
     every = _every(layer, value)
-    return sum(_products(layer, part, groups, every) for part in value.split(BATCH))
+    products = (_products(layer, part, groups, every) for part in value.split(BATCH))
+    return functools.reduce(operator.add, products)
 
 
-def _every(layer: Any, value: Tensor) -> int:
+def _every(layer: nn.Conv2d, value: Tensor) -> int:
     """Return how many positions apart, in both directions, those are that suffice."""
     wanted = max(POSITIONS, POSITIONS_PER_INPUT * layer.weight[0].numel())
     down, across = (int(value.shape[2 + i] // layer.stride[i]) for i in (0, 1))
     return max(1, min(math.isqrt(len(value) * down * across // wanted), down, across))
 
 
-def _products(layer: Any, value: Tensor, groups: int, every: int) -> Tensor:
+def _products(layer: nn.Conv2d, value: Tensor, groups: int, every: int) -> Tensor:
     """Return sums of products of a convolution's inputs, [groups, inputs, inputs]."""
     from torch.nn import functional
 
+    assert not isinstance(layer.padding, str)  # folding wrote it as numbers
     down, across = layer.padding
     padded = functional.pad(value, (across, across, down, down))
-    stride = [s * every for s in layer.stride]
+    stride = tuple(s * every for s in layer.stride)
     # From the middle of a stride, or the border with its zeros would count too often.
     begin = [s * (every // 2) for s in layer.stride]
     padded = padded[:, :, begin[0] :, begin[1] :]
@@ -96,7 +103,7 @@ def _products(layer: Any, value: Tensor, groups: int, every: int) -> Tensor:
         inputs = padded[:, :, :: stride[0], :: stride[1]].flatten(2)
     else:
         inputs = functional.unfold(padded, layer.kernel_size, layer.dilation, 0, stride)
-    columns = inputs.unflatten(1, (groups, -1)).permute(1, 2, 0, 3).flatten(2)
+    columns: Tensor = inputs.unflatten(1, (groups, -1)).permute(1, 2, 0, 3).flatten(2)
     return columns @ columns.transpose(1, 2)
 
 
@@ -134,7 +141,7 @@ def compensate(weight: Tensor, step: Tensor, moments: Tensor) -> Tensor:
     return torch.empty_like(weight).scatter_(2, across, grid.transpose(1, 2))
 
 
-def _ties(moments: Tensor, order: Tensor, dtype: Any) -> Tensor:
+def _ties(moments: Tensor, order: Tensor, dtype: torch.dtype) -> Tensor:
     """Return by how much an error in input i moves the weight of input j < i, [G, i, j]."""
     import torch
 
@@ -142,7 +149,7 @@ def _ties(moments: Tensor, order: Tensor, dtype: Any) -> Tensor:
     square = square.gather(2, order[:, None, :].expand_as(moments)).double()
     diagonal = square.diagonal(dim1=1, dim2=2)
     diagonal.add_(DAMPING * diagonal.mean(1, keepdim=True) + 1e-12)
-    lower = torch.linalg.cholesky(square)
+    lower: Tensor = torch.linalg.cholesky(square)
     return (lower / lower.diagonal(dim1=1, dim2=2)[:, None, :]).to(dtype)
 
 

@@ -15,7 +15,7 @@ from adbutils.errors import AdbConnectionError
 from kit.devices._patience import SILENCE
 
 
-class Connection(AdbConnection):  # type: ignore[misc]
+class Connection(AdbConnection):  # type: ignore[misc]  # adbutils ships no types
     """A connection to a server that runs.
 
     Attributes:
@@ -45,7 +45,7 @@ class Connection(AdbConnection):  # type: ignore[misc]
         return bytes(data)
 
 
-class Client(AdbClient):  # type: ignore[misc]
+class Client(AdbClient):  # type: ignore[misc]  # adbutils ships no types
     """Makes connections."""
 
     def make_connection(self, timeout: float | None = None) -> AdbConnection:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
-from typing import Any
 
 from adb_shell import constants
 from adb_shell.adb_message import AdbMessage
@@ -20,6 +19,7 @@ from adb_shell.exceptions import (
     UsbReadFailedError,
 )
 from adb_shell.hidden_helpers import _AdbTransactionInfo
+from adb_shell.transport.base_transport import BaseTransport
 
 from kit.devices import _errors, _keys, _usb
 from kit.devices._patience import SILENCE, SLICE, Deadline, Patience
@@ -55,7 +55,7 @@ class DirectTransport(StreamTransport):
     """
 
     def __init__(
-        self, serial: str, plug: Callable[[], Any], auth_seconds: float = _AUTH_SECONDS
+        self, serial: str, plug: Callable[[], BaseTransport], auth_seconds: float = _AUTH_SECONDS
     ) -> None:
         self.serial = serial
         self._plug, self._auth_seconds = plug, auth_seconds
@@ -265,7 +265,7 @@ class DirectStream:
         return data
 
 
-def _info(local: int | None, seconds: float) -> Any:
+def _info(local: int | None, seconds: float) -> _AdbTransactionInfo:
     return _AdbTransactionInfo(local, None, seconds, seconds, None)
 
 

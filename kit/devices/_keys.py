@@ -6,10 +6,13 @@ import base64
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from kit import files
 from kit.errors import DeviceError
+
+if TYPE_CHECKING:
+    from adb_shell.auth.sign_cryptography import CryptographySigner
 
 
 def folder() -> Path:
@@ -17,7 +20,7 @@ def folder() -> Path:
     return Path(os.environ.get("ANDROID_USER_HOME") or Path.home() / ".android")
 
 
-def signer() -> Any:
+def signer() -> CryptographySigner:
     """Return adb-shell's signer with the user's key, which is made when there is none.
 
     Raises:
@@ -40,12 +43,12 @@ def signer() -> Any:
         ) from exc
 
 
-def _signer(path: Path) -> Any:
+def _signer(path: Path) -> CryptographySigner:
     from adb_shell.auth.keygen import encode_pubkey, get_user_info
     from adb_shell.auth.sign_cryptography import CryptographySigner
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    class Signer(CryptographySigner):  # type: ignore[misc]
+    class Signer(CryptographySigner):  # type: ignore[misc]  # adb-shell ships no types
         def __init__(self) -> None:
             # Computed rather than read: the file with the public half may be gone.
             text = base64.b64encode(encode_pubkey(str(path))).decode() + get_user_info()

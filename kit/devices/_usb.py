@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from adb_shell.exceptions import UsbDeviceNotFoundError
+
+if TYPE_CHECKING:
+    from adb_shell.transport.usb_transport import UsbTransport
 
 
 def devices() -> list[tuple[str, str]]:
@@ -16,13 +19,14 @@ def devices() -> list[tuple[str, str]]:
     return [_seen(device) for device in found]
 
 
-def _library() -> Any:
+def _library() -> type[UsbTransport]:
     from adb_shell.transport.usb_transport import UsbTransport  # loads libusb
 
-    return UsbTransport
+    library: type[UsbTransport] = UsbTransport
+    return library
 
 
-def plug(serial: str) -> Any:
+def plug(serial: str) -> UsbTransport:
     """Return adb-shell's transport to the device with a serial.
 
     Raises:
@@ -35,7 +39,7 @@ def plug(serial: str) -> Any:
     raise UsbDeviceNotFoundError(f"no device {serial!r}")
 
 
-def _seen(device: Any) -> tuple[str, str]:
+def _seen(device: UsbTransport) -> tuple[str, str]:
     import usb1
 
     try:

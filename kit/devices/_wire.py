@@ -15,14 +15,14 @@ import math
 import socket
 import struct
 import time
-from typing import Any
 
 import numpy as np
 from adb_shell import constants
 from adb_shell.adb_device import _AdbIOManager
 from adb_shell.adb_message import AdbMessage
 from adb_shell.exceptions import AdbTimeoutError, InvalidChecksumError, InvalidCommandError
-from adb_shell.hidden_helpers import _AdbPacketStore
+from adb_shell.hidden_helpers import _AdbPacketStore, _AdbTransactionInfo
+from adb_shell.transport.base_transport import BaseTransport
 from adb_shell.transport.tcp_transport import TcpTransport
 
 from kit.errors import DeviceError
@@ -32,7 +32,7 @@ _STLS = int.from_bytes(b"STLS", "little")
 _MOST_WAITING = 8  # packets of one stream
 
 
-class Tcp(TcpTransport):  # type: ignore[misc]
+class Tcp(TcpTransport):  # type: ignore[misc]  # adb-shell ships no types
     """A socket that sends all of what it is given and tells when the other side closed."""
 
     def connect(self, transport_timeout_s: float | None) -> None:
@@ -59,7 +59,7 @@ class Tcp(TcpTransport):  # type: ignore[misc]
         return len(data)
 
 
-class Wire(_AdbIOManager):  # type: ignore[misc]
+class Wire(_AdbIOManager):  # type: ignore[misc]  # adb-shell ships no types
     """A connection to one adb daemon.
 
     Attributes:
@@ -71,7 +71,7 @@ class Wire(_AdbIOManager):  # type: ignore[misc]
         streams: numbers of ours that are open; packets for others are dropped.
     """
 
-    def __init__(self, transport: Any) -> None:
+    def __init__(self, transport: BaseTransport) -> None:
         super().__init__(transport)
         self.banner = b""
         self.maxdata = constants.MAX_LEGACY_ADB_DATA
@@ -83,7 +83,7 @@ class Wire(_AdbIOManager):  # type: ignore[misc]
         self._version = constants.VERSION
         self._came = bytearray()
 
-    def _send(self, msg: AdbMessage, adb_info: Any) -> None:
+    def _send(self, msg: AdbMessage, adb_info: _AdbTransactionInfo) -> None:
         if msg.command == constants.ID_TO_WIRE[constants.CNXN]:
             msg.arg0 = _NO_CHECKSUMS
         head = struct.pack(
@@ -100,7 +100,9 @@ class Wire(_AdbIOManager):  # type: ignore[misc]
         if msg.data:
             self._transport.bulk_write(msg.data, adb_info.transport_timeout_s)
 
-    def _read_packet_from_device(self, adb_info: Any) -> tuple[bytes, int, int, bytes]:
+    def _read_packet_from_device(
+        self, adb_info: _AdbTransactionInfo
+    ) -> tuple[bytes, int, int, bytes]:
         self._fill(constants.MESSAGE_SIZE, adb_info)
         head = struct.unpack_from(constants.MESSAGE_FORMAT, self._came)
         word, arg0, arg1, size, checksum, magic = head
@@ -119,7 +121,7 @@ class Wire(_AdbIOManager):  # type: ignore[misc]
             raise InvalidChecksumError(f"of a packet of {size} bytes")
         return name, arg0, arg1, data
 
-    def _fill(self, size: int, adb_info: Any) -> None:
+    def _fill(self, size: int, adb_info: _AdbTransactionInfo) -> None:
         """Read until `size` bytes of the packet are there; what came stays on a timeout."""
         while len(self._came) < size:
             if time.monotonic() >= self.deadline:
@@ -130,7 +132,7 @@ class Wire(_AdbIOManager):  # type: ignore[misc]
             self.heard = time.monotonic()
 
 
-class _Waiting(_AdbPacketStore):  # type: ignore[misc]
+class _Waiting(_AdbPacketStore):  # type: ignore[misc]  # adb-shell ships no types
     """Packets that wait for their stream while another one is read.
 
     A stream gets one packet at a time and confirms it, so few can wait. The library keeps all,

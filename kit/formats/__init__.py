@@ -8,7 +8,7 @@ loaded like a format but cannot be chosen at build time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, overload
 
 from kit.bundle import REFERENCE
 from kit.formats.interface import Format
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _REGISTRY = Registry(
     FORMAT_NAMES,
-    "FORMAT",
     Format,  # type: ignore[type-abstract]  # for isinstance only, never called
 )
 
@@ -33,6 +32,10 @@ def list_formats() -> tuple[str, ...]:
     return FORMAT_NAMES.list_all()
 
 
+@overload
+def get_format(name: Literal["reference"]) -> Reference: ...
+@overload
+def get_format(name: str) -> Format: ...
 def get_format(name: str) -> Format:
     """Return a format, or ``reference``.
 

@@ -50,17 +50,21 @@ class Description:
     computed_in_float: dict[str, int] = field(default_factory=dict)
 
 
+# What a runtime gives is of its own type: a session reads only what its own call returned.
+Output = Any
+
+
 class Session(Protocol):
     """A loaded model."""
 
-    def bind(self, inputs: Tensors) -> Callable[[], Any]:
+    def bind(self, inputs: Tensors) -> Callable[[], Output]:
         """Return a call that runs one inference on the inputs, in the signature's order.
 
         Everything that is not inference (conversion, checks) happens here, so that
         timing the call times the runtime.
         """
 
-    def read(self, output: Any) -> Tensors:
+    def read(self, output: Output) -> Tensors:
         """Return the outputs in what the call returned."""
 
 

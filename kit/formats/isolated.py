@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TypedDict
 
 from kit import errors, formats
 from kit.errors import KitError, RunError, words
@@ -30,6 +30,16 @@ from kit.signature import Samples, describe, format_specs, join, parse_specs, un
 _HINT = "build the bundle again"
 _MAX_LINE = 1 << 16
 _STDERR_LETTERS = 300
+
+
+class _Answer(TypedDict, total=False):
+    """What a child writes in a line: that it is ready, about the bytes after it, or an error."""
+
+    ready: bool
+    specs: str
+    bytes: int
+    ns: int
+    error: tuple[str, str, str]  # class, message and hint
 
 
 class IsolatedSession:
@@ -70,13 +80,13 @@ class IsolatedSession:
             raise self._death("on an input")
         return unpack(parse_specs(answer["specs"]), values), int(answer["ns"])
 
-    def _receive(self, when: str) -> dict[str, Any]:
+    def _receive(self, when: str) -> _Answer:
         """Return the next line of the child, or raise what it reports."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline(_MAX_LINE)
         if not line.endswith(b"\n"):
             raise self._death(when)
-        answer: dict[str, Any] = json.loads(line)
+        answer: _Answer = json.loads(line)
         if "error" in answer:
             kind, message, hint = answer["error"]
             raise getattr(errors, kind)(message, hint)
@@ -137,8 +147,8 @@ def _serve(name: str, path: Path, threads: int, requests: IO[bytes], answers: IO
         samples = unpack(parse_specs(header["specs"]), requests.read(header["bytes"]))
         outputs, ns = _predict(name, session, samples)
         content = outputs.pack()
-        header = {"specs": format_specs(outputs.specs), "bytes": len(content), "ns": ns}
-        _write(answers, header, content)
+        specs = format_specs(outputs.specs)
+        _write(answers, {"specs": specs, "bytes": len(content), "ns": ns}, content)
 
 
 def _predict(name: str, session: Session, samples: Samples) -> tuple[Samples, int]:
@@ -158,7 +168,7 @@ def _predict(name: str, session: Session, samples: Samples) -> tuple[Samples, in
         raise RunError(f"{name} fails on an input: {words(exc)}", _HINT) from exc
 
 
-def _write(target: IO[bytes], header: dict[str, Any], content: bytes = b"") -> None:
+def _write(target: IO[bytes], header: _Answer, content: bytes = b"") -> None:
     target.write(json.dumps(header).encode() + b"\n" + content)
     target.flush()
 
@@ -170,7 +180,7 @@ def main(name: str, path: Path, threads: int) -> int:
     try:
         _serve(name, path, threads, sys.stdin.buffer, answers)
     except KitError as exc:
-        _write(answers, {"error": [type(exc).__name__, exc.message, exc.hint]})
+        _write(answers, {"error": (type(exc).__name__, exc.message, exc.hint)})
     return 0
 
 

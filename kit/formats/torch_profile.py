@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from kit.formats.interface import OperatorTime, Profiler, Session
+
+if TYPE_CHECKING:
+    from torch.autograd.profiler_util import FunctionEventAvg
 
 
 class TorchProfiler(Profiler):
@@ -53,7 +56,7 @@ class TorchProfiler(Profiler):
         ]
 
 
-def _write(averages: Iterable[Any], target: Path) -> None:
+def _write(averages: Iterable[FunctionEventAvg], target: Path) -> None:
     rows = [
         {"name": row.key, "calls": row.count, "ns": round(row.self_cpu_time_total * 1e3)}
         for row in averages

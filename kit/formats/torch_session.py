@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from kit.formats.interface import Output
 from kit.signature import Tensors
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class TorchSession:
     def __init__(self, call: Callable[..., Tensor | Sequence[Tensor]]) -> None:
         self._call = call
 
-    def bind(self, inputs: Tensors) -> Callable[[], Any]:
+    def bind(self, inputs: Tensors) -> Callable[[], Output]:
         """Return a call that runs one inference, without gradients."""
         import torch
 
@@ -36,7 +37,7 @@ class TorchSession:
 
         return run
 
-    def read(self, output: Any) -> Tensors:
+    def read(self, output: Output) -> Tensors:
         """Return the outputs as arrays."""
         import torch
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from kit.documents import MAX_CLASSES, parse_json
 
@@ -72,15 +71,16 @@ def _of_json(text: str) -> tuple[str, ...]:
         value = parse_json(text.encode(), 4 * MAX_CLASSES)
     except ValueError as exc:
         raise ValueError("looks like code or JSON, and is no JSON") from exc
-    if isinstance(value, dict):
-        value = _in_order(_numbered(value))
-    names = [name for name in value if isinstance(name, str) and name.strip()]
-    if not names or len(names) != len(value):
+    given = _in_order(_numbered(value)) if isinstance(value, dict) else value
+    if not isinstance(given, list | tuple):
+        given = ()
+    names = [name for name in given if isinstance(name, str) and name.strip()]
+    if not names or len(names) != len(given):
         raise ValueError("is JSON, and no list of names")
     return tuple(map(_flat, names))
 
 
-def _numbered(table: dict[str, Any]) -> list[tuple[int, str]]:
+def _numbered(table: dict[str, object]) -> list[tuple[int, str]]:
     """Return the numbers and names of {"0": "cat"}, {"0": [ID, "cat"]} or {"cat": 0}."""
     found = []
     for key, value in table.items():

@@ -11,7 +11,7 @@ from kit import recipe
 from kit.models.interface import Model, ModelFamily
 from kit.registry import MODEL_NAMES, Registry
 
-_REGISTRY = Registry(MODEL_NAMES, "FAMILY", ModelFamily)
+_REGISTRY = Registry(MODEL_NAMES, ModelFamily)
 
 
 def list_models() -> tuple[str, ...]:

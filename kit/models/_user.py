@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kit import guard
 from kit.errors import RecipeError, WeightsError
@@ -38,7 +38,7 @@ class UserModel:
     """
 
     name: str
-    make: Any
+    make: Callable[[], object]
     sources: tuple[Path, ...]
     digest: str
     spec: Spec = field(default=Spec(summary="a model of the user's own"))
@@ -181,7 +181,7 @@ def state_hash(model: nn.Module) -> str:
             digest.update(f"{name} {value!r}\n".encode())
             continue
         digest.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -225,7 +225,7 @@ def _load(name: str) -> UserModel:
     return UserModel(name, factory, sources, _digest(sources))
 
 
-def _is_module(value: Any) -> bool:
+def _is_module(value: object) -> bool:
     """Whether it is a network already: calling it would run it."""
     from torch import nn
 
@@ -246,7 +246,7 @@ def _import(file: Path, shown: Path) -> ModuleType:
     return module
 
 
-def _near(name: str, known: dict[str, Any]) -> str:
+def _near(name: str, known: dict[str, object]) -> str:
     own_names = [k for k, v in known.items() if callable(v) and not k.startswith("_")]
     near = get_close_matches(name, own_names, n=3, cutoff=0.5)
     if near:

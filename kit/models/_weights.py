@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Mapping
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kit import files
 from kit.documents import reason
@@ -121,7 +121,7 @@ def _members(path: Path) -> list[str]:
         return []
 
 
-def _torch(path: Path) -> Any:
+def _torch(path: Path) -> object:
     import torch
 
     try:
@@ -156,7 +156,7 @@ def _check_size(file: BufferedReader) -> None:
     file.seek(0)
 
 
-def _safetensors(path: Path) -> Any:
+def _safetensors(path: Path) -> object:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -169,7 +169,7 @@ def _safetensors(path: Path) -> Any:
         raise _corrupt(path, str(exc) or type(exc).__name__) from exc
 
 
-def _state_dict(loaded: Any, path: Path) -> dict[str, Tensor]:
+def _state_dict(loaded: object, path: Path) -> dict[str, Tensor]:
     import torch
 
     for nest in _NESTS:

@@ -18,7 +18,7 @@ from kit.pipeline import _check, _gate, _lowering, _model, _prepare, _threads, _
 from kit.pipeline._explain import explain
 from kit.pipeline._float import FloatModel, Unseen, float_model, unseen
 from kit.pipeline._gate import Gate
-from kit.pipeline._work import Progress, Work
+from kit.pipeline._work import Preparation, Progress, Work
 from kit.quantize import _distributed
 from kit.quantize._distributed import Group
 from kit.recipe import Recipe
@@ -68,7 +68,8 @@ def build(
                 _follow(recipe, key, pictures, group)
             return bundle.load(path)
         with bundle.staged(path) as folder:
-            weights = None if recipe.weights == "random" else contents.get("weights")
+            known = contents.get("weights")
+            weights = known if isinstance(known, str) and recipe.weights != "random" else None
             if group.share(
                 use_cache and cache.take(key, folder, recipe, pictures, weights, progress)
             ):
@@ -110,7 +111,8 @@ def _make(
     progress: Progress,
     all_or_nothing: bool,
 ) -> None:
-    with _begun(recipe, key, pictures, folder, progress) as work:
+    with _begun(recipe, key, pictures, progress) as begun, files.temporary_folder() as shared:
+        work = Work(**vars(begun), folder=folder, shared=shared)
         work.all_or_nothing = all_or_nothing
         with _lowering.open_helper(work) as helper:
             model = _model.load(work)
@@ -122,9 +124,9 @@ def _make(
 
 def _follow(recipe: Recipe, key: str, pictures: CalibrationSet, group: Group) -> None:
     """Train along with the first process, and wait until it has written the bundle."""
-    cached = group.share(None)
+    cached: bool = group.share(None)
     if not cached and get_algorithm(recipe.quantize).trains:
-        with _begun(recipe, key, pictures, Path(), _silent) as work:
+        with _begun(recipe, key, pictures, _silent) as work:
             from kit.quantize.examples import from_samples
 
             model = _model.load(work)
@@ -135,16 +137,14 @@ def _follow(recipe: Recipe, key: str, pictures: CalibrationSet, group: Group) ->
 
 @contextmanager
 def _begun(
-    recipe: Recipe, key: str, pictures: CalibrationSet, folder: Path, progress: Progress
-) -> Iterator[Work]:
+    recipe: Recipe, key: str, pictures: CalibrationSet, progress: Progress
+) -> Iterator[Preparation]:
     progress("loading PyTorch and the weights")
     task = get_task(recipe.task)
-    with files.temporary_folder() as shared, _threads.of_this_machine():
-        yield Work(
+    with _threads.of_this_machine():
+        yield Preparation(
             recipe=recipe,
             key=key,
-            folder=folder,
-            shared=shared,
             task=task,
             pictures=pictures,
             progress=progress,

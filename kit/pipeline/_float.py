@@ -10,7 +10,7 @@ from kit import models
 from kit.errors import PictureError
 from kit.network import run_network
 from kit.pipeline import _check, _model, _prepare, _threads
-from kit.pipeline._work import Progress, Work
+from kit.pipeline._work import Preparation, Progress
 from kit.recipe import Recipe
 from kit.signature import Samples
 from kit.tasks import get_task
@@ -35,7 +35,7 @@ class FloatModel:
         calibration: the batch [N, 3, H, W].
     """
 
-    work: Work
+    work: Preparation
     model: nn.Module
     calibration: Array
 
@@ -108,11 +108,9 @@ def float_model(recipe: Recipe, progress: Progress = lambda stage: None) -> Floa
     task = get_task(recipe.task)
     pictures = task.open_calibration(recipe)
     progress("loading PyTorch and the weights")
-    work = Work(
+    work = Preparation(
         recipe=recipe.model_copy(update={"quantize": "static"}),
         key="",
-        folder=Path(),
-        shared=Path(),
         task=task,
         pictures=pictures,
         progress=progress,
@@ -157,7 +155,7 @@ def unseen(found: FloatModel, images: Path | None, most: int) -> Unseen:
     return Unseen(opened.source, batch(chosen, work.preprocessing), known)
 
 
-def _crops(work: Work, most: int) -> Unseen:
+def _crops(work: Preparation, most: int) -> Unseen:
     from kit.images import photos
 
     return Unseen(photos.SOURCE, photos.golden(min(CROPS, most), work.preprocessing), None)

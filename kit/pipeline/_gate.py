@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kit import accuracy, bundle
 from kit.bundle import Bundle
@@ -36,14 +36,12 @@ class Gate:
     images: str | Path | None = None
 
 
-def images(gate: Gate | None, recipe: Recipe) -> Path:
+def images(gate: Gate, recipe: Recipe) -> Path:
     """Return the folder or zip to measure on.
 
     Raises:
         RecipeError: there are none, or a limit is out of range.
     """
-    if gate is None:
-        return Path()
     if "agreement" not in get_task(recipe.task).metrics:
         raise RecipeError(
             f"the task {recipe.task} has no classes, so there is no accuracy to keep",
@@ -147,7 +145,7 @@ def enforce_gate(
     bundle.write_manifest(folder, {**fields, "gate": record})
 
 
-def _without(made: Bundle, names: set[str]) -> dict[str, Any]:
+def _without(made: Bundle, names: set[str]) -> dict[str, object]:
     """Remove the files of formats, and return the manifest's fields without them."""
     manifest = made.manifest
     golden = manifest.golden
@@ -159,7 +157,7 @@ def _without(made: Bundle, names: set[str]) -> dict[str, Any]:
         ):
             (made.path / file).unlink()
 
-    def kept(entries: dict[str, Any]) -> dict[str, Any]:
+    def kept(entries: Mapping[str, object]) -> dict[str, object]:
         return {name: entry for name, entry in entries.items() if name not in names}
 
     changes = {"outputs": kept(golden.outputs), "graphs": kept(golden.graphs)}

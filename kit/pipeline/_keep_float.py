@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kit.errors import UnknownName
-from kit.pipeline._work import Work
+from kit.pipeline._work import Preparation
 from kit.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ def check(recipe: Recipe, folded: GraphModule) -> None:
             raise UnknownName.among("convolution or linear layer", name, known)
 
 
-def worst(work: Work, corrected: GraphModule, examples: Examples, count: int) -> tuple[str, ...]:
+def worst(
+    work: Preparation, corrected: GraphModule, examples: Examples, count: int
+) -> tuple[str, ...]:
     """Measure which layers int8 hurts most, one at a time.
 
     Args:

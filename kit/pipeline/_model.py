@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kit import models
 from kit.manifest import Source
-from kit.pipeline._work import Work
+from kit.models.interface import Official
+from kit.pipeline._work import Preparation
 from kit.recipe import OWN
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-def load(work: Work) -> nn.Module:
+def load(work: Preparation) -> nn.Module:
     """Return the float model with its weights, in eval mode.
 
     Raises:
@@ -32,27 +34,26 @@ def load(work: Work) -> nn.Module:
     note = ""
     if recipe.weights == "random":
         _settle(model, work)
-        work.weights = Source(source=f"random, seed {recipe.seed}", sha256="")
+        weights = Source(source=f"random, seed {recipe.seed}", sha256="")
         work.warnings.append(
             "the weights are random: sizes and speed mean something, answers do not"
         )
     elif recipe.weights == OWN:
         _user.check_finite(model)
-        work.weights = Source(source=f"own model {recipe.model}", sha256=_user.state_hash(model))
+        weights = Source(source=f"own model {recipe.model}", sha256=_user.state_hash(model))
     else:
         path, source, digest = _weights_file(work, module.spec.weights)
         prefix = _weights.load_into(model, _weights.read_state(path), path.name, recipe.labels)
-        work.weights = Source(source=source, sha256=digest)
+        weights = Source(source=source, sha256=digest)
         note = f", whose names begin with {prefix!r}" if prefix else ""
-    work.progress(f"weights: {work.weights.source}{note}")
+    work.weights = weights
+    work.progress(f"weights: {weights.source}{note}")
     model = standardize(model.eval())  # after loading: files name what hooks read
     work.parameters = sum(p.numel() for p in model.parameters())
     return model
 
 
-def _weights_file(work: Work, official: Any) -> tuple[Any, str, str]:
-    from pathlib import Path
-
+def _weights_file(work: Preparation, official: Official | None) -> tuple[Path, str, str]:
     from kit.models import _weights
 
     # Also tells that there are no official ones, where no key of the cache was made.
@@ -60,12 +61,13 @@ def _weights_file(work: Work, official: Any) -> tuple[Any, str, str]:
     if work.recipe.weights != "imagenet":
         path = Path(work.recipe.weights)
         return path, f"file {path.name}", digest
+    assert official is not None  # or `source_hash` had raised
     fetched = _weights.official(official)
     work.warnings.extend(note for note in fetched.notes if "sha256" in note)
     return fetched.path, fetched.source, fetched.sha256
 
 
-def _settle(model: nn.Module, work: Work) -> None:
+def _settle(model: nn.Module, work: Preparation) -> None:
     """Let BatchNorm see pictures: an untrained network's answers are all but zero without."""
     import torch
     from torch.optim.swa_utils import update_bn

@@ -12,7 +12,7 @@ from kit.corrections import _plan, get_correction
 from kit.errors import VerificationFailed
 from kit.manifest import Calibration
 from kit.pipeline import _keep_float, _training
-from kit.pipeline._work import Work, shares
+from kit.pipeline._work import Preparation, shares
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kit.quantize.examples import Examples
 
 
-def prepare(work: Work, model: nn.Module, examples: Examples) -> GraphModule:
+def prepare(work: Preparation, model: nn.Module, examples: Examples) -> GraphModule:
     """Fold, correct and train; choose the layers that stay float.
 
     Args:
@@ -42,7 +42,7 @@ def prepare(work: Work, model: nn.Module, examples: Examples) -> GraphModule:
     return folded
 
 
-def _kept(work: Work, folded: GraphModule, examples: Examples) -> tuple[str, ...]:
+def _kept(work: Preparation, folded: GraphModule, examples: Examples) -> tuple[str, ...]:
     """Return the layers that stay float; a number of them is measured on a corrected copy.
 
     The model itself is corrected afterwards, when it is known which weights are not rounded,
@@ -56,7 +56,7 @@ def _kept(work: Work, folded: GraphModule, examples: Examples) -> tuple[str, ...
     return _keep_float.worst(work, trial, examples, count)
 
 
-def _correct(work: Work, folded: GraphModule, examples: Examples) -> None:
+def _correct(work: Preparation, folded: GraphModule, examples: Examples) -> None:
     recipe = work.recipe
     work.corrections = _plan.resolve(recipe.corrections)
     for name in work.corrections:
@@ -66,7 +66,7 @@ def _correct(work: Work, folded: GraphModule, examples: Examples) -> None:
         step.apply(folded, examples, recipe.granularity, work.kept_float, progress)
 
 
-def choose_encodings(work: Work, folded: GraphModule, examples: Examples) -> None:
+def choose_encodings(work: Preparation, folded: GraphModule, examples: Examples) -> None:
     """Take the encodings of the recipe's file; else choose them, once for all formats.
 
     Raises:
@@ -103,7 +103,7 @@ def choose_encodings(work: Work, folded: GraphModule, examples: Examples) -> Non
 
 
 def check_calibration(
-    work: Work, folded: GraphModule, examples: Examples, natural: Examples
+    work: Preparation, folded: GraphModule, examples: Examples, natural: Examples
 ) -> None:
     """Record the calibration set, and refuse one that does not cover natural pictures.
 

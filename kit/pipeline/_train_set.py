@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from kit.errors import PictureError
 from kit.images import PictureSet, digest, open_set, sample
 from kit.pipeline._train_pictures import HELD, Material, split
-from kit.pipeline._work import Work
+from kit.pipeline._work import Preparation
 from kit.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def digests(recipe: Recipe) -> tuple[str, ...]:
     return tuple(digest(picture) for picture in _choose(recipe, ()))
 
 
-def of(work: Work, examples: Examples) -> Material:
+def of(work: Preparation, examples: Examples) -> Material:
     """Return the pictures that a recipe trains with.
 
     Args:
@@ -63,7 +63,7 @@ def of(work: Work, examples: Examples) -> Material:
     )
 
 
-def _from_set(work: Work) -> Material:
+def _from_set(work: Preparation) -> Material:
     import torch
 
     from kit.images import batch
@@ -88,14 +88,14 @@ def _choose(recipe: Recipe, categories: Sequence[str] | None) -> PictureSet:
     return sample(found, recipe.train_steps * recipe.train_batch + HELD, recipe.seed)
 
 
-def _categories(work: Work) -> Sequence[str] | None:
+def _categories(work: Preparation) -> Sequence[str] | None:
     """Return the names of the classes; None for ImageNet, empty where there are none."""
     if work.inputs.labels is None and work.inputs.classes == 1000:
         return None
     return work.inputs.labels or ()
 
 
-def _are_labelled(chosen: PictureSet, work: Work) -> bool:
+def _are_labelled(chosen: PictureSet, work: Preparation) -> bool:
     """Return whether there are labels to train with.
 
     Raises:

@@ -12,7 +12,7 @@ from kit.manifest import Range, Training
 from kit.pipeline import _train_set
 from kit.pipeline._checkpoints import Checkpoints
 from kit.pipeline._train_score import Jury, Score, worse
-from kit.pipeline._work import Work
+from kit.pipeline._work import Preparation
 from kit.quantize import _distributed
 from kit.quantize._distributed import Group
 from kit.quantize._train import Diverged, Plan, train_round
@@ -45,7 +45,7 @@ class Candidate:
     score: Score
 
 
-def train(work: Work, teacher: nn.Module, folded: GraphModule, examples: Examples) -> None:
+def train(work: Preparation, teacher: nn.Module, folded: GraphModule, examples: Examples) -> None:
     """Train `folded` in place, unless its start is the better one, and record what happened.
 
     Of several processes, the first alone judges and records.
@@ -84,7 +84,7 @@ def train(work: Work, teacher: nn.Module, folded: GraphModule, examples: Example
     work.training = _record(work, material, group.size, steps, (start.score, end.score), note)
 
 
-def _check(work: Work, group: Group) -> None:
+def _check(work: Preparation, group: Group) -> None:
     if group.size > work.recipe.train_batch:
         raise RecipeError(
             f"{group.size} processes cannot share a batch of {work.recipe.train_batch} pictures",
@@ -93,7 +93,7 @@ def _check(work: Work, group: Group) -> None:
 
 
 def _record(
-    work: Work,
+    work: Preparation,
     material: Material,
     processes: int,
     steps: int,
@@ -115,7 +115,7 @@ def _record(
 
 
 def _candidate(
-    work: Work, model: GraphModule, examples: Examples, jury: Jury, plan: Plan
+    work: Preparation, model: GraphModule, examples: Examples, jury: Jury, plan: Plan
 ) -> Candidate:
     """Calibrate a model as the formats will, and judge it."""
     from kit.quantize import _choose, _ranges
@@ -129,7 +129,7 @@ def _candidate(
     return Candidate(student, ranges, encodings, jury.score(student.graph, plan))
 
 
-def _ranged(work: Work, model: GraphModule, ends: Ends) -> Simulation:
+def _ranged(work: Preparation, model: GraphModule, ends: Ends) -> Simulation:
     """Return the model in simulated int8, its ranges as given."""
     simulation = _simulation(work, model)
     for name, fake in simulation.activations.items():
@@ -139,19 +139,19 @@ def _ranged(work: Work, model: GraphModule, ends: Ends) -> Simulation:
     return simulation
 
 
-def _simulation(work: Work, model: GraphModule) -> Simulation:
+def _simulation(work: Preparation, model: GraphModule) -> Simulation:
     from kit.quantize._simulate import Simulation
 
     return Simulation(model, work.recipe.granularity, work.recipe.observer)
 
 
-def _keep_float(work: Work, simulation: Simulation) -> None:
+def _keep_float(work: Preparation, simulation: Simulation) -> None:
     for name in work.kept_float:
         simulation.weights[name].enabled = False
 
 
 def _rounds(
-    work: Work,
+    work: Preparation,
     teacher: nn.Module,
     model: GraphModule,
     start: Candidate,

@@ -26,20 +26,19 @@ Progress = Callable[[str], None]
 SECONDS = 5.0  # between two lines about one stage
 
 
-@dataclass
-class Work:
-    """One build.
+@dataclass(kw_only=True)
+class Preparation:
+    """What a build has before it writes anything, and a study of its float model too.
 
     Attributes:
         recipe: what is built.
         key: of the build in the cache; equal builds have equal keys.
-        folder: becomes the bundle.
-        shared: temporary folder that the parent and its children share.
         task: what the model is for.
         pictures: the calibration set, not yet read.
         progress: called with the name of each stage.
         inputs: what surrounds the model.
         all_or_nothing: a format that fails is an error, not a part that is missing.
+        weights: of the model, once it is loaded.
         kept_float: layers that are not quantized.
         ranges: of activations, where the recipe has them chosen by their effect.
         encodings: of the folded model's tensors, where the method calibrates.
@@ -49,14 +48,12 @@ class Work:
 
     recipe: Recipe
     key: str
-    folder: Path
-    shared: Path
     task: Task
     pictures: CalibrationSet
     progress: Progress
     inputs: ModelInputs
     all_or_nothing: bool = False
-    weights: Source = field(init=False)
+    weights: Source | None = None
     parameters: int = 0
     calibration: Calibration | None = None
     corrections: tuple[str, ...] = ()
@@ -82,7 +79,20 @@ class Work:
         return self.inputs.preprocessing
 
 
-def shares(work: Work, stage: str) -> Callable[[float], None]:
+@dataclass(kw_only=True)
+class Work(Preparation):
+    """One build.
+
+    Attributes:
+        folder: becomes the bundle.
+        shared: temporary folder that the parent and its children share.
+    """
+
+    folder: Path
+    shared: Path
+
+
+def shares(work: Preparation, stage: str) -> Callable[[float], None]:
     """Return what tells the progress of a stage that takes long, every few seconds.
 
     Args:

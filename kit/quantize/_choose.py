@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kit.encodings import LEVELS, MIDDLE, Encoding, Encodings
 from kit.errors import RecipeError, UnknownName
-from kit.quantize._graph import layer_names, node_name
+from kit.quantize._graph import get_layer, layer_names, node_name
 from kit.quantize._names import owns_encoding
 
 if TYPE_CHECKING:
@@ -78,14 +78,10 @@ def weight_encodings(
 ) -> tuple[Encoding, ...]:
     """Return the symmetric encodings of the convolutions' and linear layers' weights."""
     return tuple(
-        encoding_of_weight(f"{name}.weight", _weight(model, name), granularity)
+        encoding_of_weight(f"{name}.weight", get_layer(model, name).weight, granularity)
         for name in layer_names(model)
         if name not in kept
     )
-
-
-def _weight(model: GraphModule, layer: str) -> Any:
-    return model.get_submodule(layer).weight
 
 
 def encoding_of_range(name: str, low: float, high: float) -> Encoding:

@@ -11,12 +11,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from kit.errors import BuildError, UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+T = TypeVar("T")
 
 # Followers wait while the first process lowers, which takes minutes for a large model.
 PATIENCE = timedelta(hours=12)
@@ -39,20 +41,20 @@ class Group:
         """Whether this process decides and writes."""
         return self.rank == 0
 
-    def share(self, value: Any) -> Any:
+    def share(self, value: T | None) -> T:
         """Return the first process's value in all; also a point where all wait for it.
 
         Raises:
             BuildError: a process ended early.
         """
         if self.size == 1:
-            return value
+            return cast(T, value)  # this process leads
         import torch.distributed as processes
 
         box = [value if self.leads else None]
         with _peers():
             processes.broadcast_object_list(box, src=0)
-        return box[0]
+        return cast(T, box[0])  # what the first process gave
 
     def part(self, count: int) -> slice:
         """Return which of a batch's `count` pictures are this process's."""

@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kit.errors import BuildError, message, origin, place
 
@@ -73,7 +73,7 @@ def program(model: nn.Module, examples: Examples) -> GraphModule:
     return module
 
 
-def operator(node: Any) -> str:
+def operator(node: object) -> str:
     """Return ``conv2d`` for ``aten.conv2d.default``, and the name of any other function."""
     target = getattr(node, "target", None)
     packet = getattr(target, "overloadpacket", target)

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kit.quantize._export import operator, program
-from kit.quantize._graph import REPEATED
+from kit.quantize._graph import REPEATED, Value, as_node, as_number
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.fx import GraphModule, Node
+    from torch.nn.modules.batchnorm import _BatchNorm
 
     from kit.quantize.examples import Examples
 
@@ -70,9 +71,9 @@ class _Translation:
 
         self.source = source
         self.made = fx.Graph()
-        self.env: dict[Node, Any] = {}
-        self.constants: dict[Node, Any] = {}
-        self.attributes: dict[str, Any] = {}
+        self.env: dict[Node, Node] = {}
+        self.constants: dict[Node, Value] = {}
+        self.attributes: dict[str, Value] = {}
         self.weights: set[Node] = set()  # that a layer has already
 
     def done(self, name: str) -> GraphModule:
@@ -96,12 +97,13 @@ class _Translation:
         if node.op == "get_attr":
             self.constants[node] = _attribute(self.source, str(node.target))
         elif node.op == "call_function" and all(n in self.constants for n in node.all_input_nodes):
+            assert callable(node.target)
             args, kwargs = _mapped((node.args, node.kwargs), self.constants.__getitem__)
             with torch.no_grad():
                 self.constants[node] = node.target(*args, **kwargs)
         return node in self.constants
 
-    def _value(self, node: Node) -> Any:
+    def _value(self, node: Node) -> Node:
         """Return what stands for a node; a constant becomes an attribute when it is used."""
         if node not in self.env:
             name = _free(str(node.target) if node.op == "get_attr" else node.name, self.attributes)
@@ -109,27 +111,30 @@ class _Translation:
             self.env[node] = self.made.get_attr(name)
         return self.env[node]
 
-    def _translate(self, node: Node, name: str) -> Any:
-        source = node.args[0] if node.args else None
-        if name in _IDENTITY or (name == "getitem" and self._value(source).op == "call_module"):
-            return self._value(source)  # of the three results of a batch norm, this is the first
+    def _translate(self, node: Node, name: str) -> Node:
+        if name in _IDENTITY or (name == "getitem" and self._first(node).op == "call_module"):
+            return self._first(node)  # of the three results of a batch norm, this is the first
         if name == _SIZE:
             return self.made.call_method("size", _mapped(node.args, self._value))
         layer = self._layer(node, name)
         if layer is not None:
             target = _free(_layer_name(node, layer), self.attributes)
             self.attributes[target] = layer.eval()
-            return self.made.call_module(target, (self._value(source),))
+            return self.made.call_module(target, (self._first(node),))
         copy = self.made.node_copy(node, self._value)
         copy.target = _function(node, name) or copy.target
         return copy
+
+    def _first(self, node: Node) -> Node:
+        """Return what stands for the node that a node takes first."""
+        return self._value(as_node(node.args[0]))
 
     def _layer(self, node: Node, name: str) -> nn.Module | None:
         """Return the module that stands for an operator, if there is one of fixed weights."""
         from torch import nn
 
         if name in _ACTIVATIONS and not node.kwargs:
-            kind: Any = getattr(nn, _ACTIVATIONS[name])
+            kind: type[nn.Module] = getattr(nn, _ACTIVATIONS[name])
             return kind(*node.args[1:])
         makers: dict[str, Callable[..., nn.Module]] = {
             "conv2d": _convolution,
@@ -141,14 +146,15 @@ class _Translation:
         weights = node.args[1:5] if name == _BATCH_NORM else node.args[1:3]
         if make is None or any(w is not None and w not in self.constants for w in weights):
             return None
-        layer = make(node, *(w if w is None else self.constants[w] for w in weights))
-        if node.args[1] in self.weights:
+        layer = make(node, *(w if w is None else self.constants[as_node(w)] for w in weights))
+        weight = as_node(node.args[1])
+        if weight in self.weights:
             setattr(layer, REPEATED, True)
-        self.weights.add(node.args[1])
+        self.weights.add(weight)
         return layer
 
 
-def _mapped(value: Any, change: Callable[[Node], Any]) -> Any:
+def _mapped(value: Value, change: Callable[[Node], Value]) -> Value:
     from torch import fx
 
     return fx.node.map_arg(value, change)
@@ -157,31 +163,38 @@ def _mapped(value: Any, change: Callable[[Node], Any]) -> Any:
 _BATCH_NORM, _SIZE = "_native_batch_norm_legit_no_training", "sym_size"
 
 
-def _function(node: Node, name: str) -> Callable[..., Any] | None:
+def _function(node: Node, name: str) -> Callable[..., Value] | None:
     import torch
 
     if "alpha" in node.kwargs or "memory_format" in node.kwargs or "dtype" in node.kwargs:
         return None
     if name in _FUNCTIONAL:
-        return getattr(torch.nn.functional, name)  # type: ignore[no-any-return]
+        functional: Callable[..., Value] = getattr(torch.nn.functional, name)
+        return functional
     if name in _TORCH and str(node.target).startswith("aten."):
-        return getattr(torch, _TORCH[name])  # type: ignore[no-any-return]
+        known: Callable[..., Value] = getattr(torch, _TORCH[name])
+        return known
     return None
 
 
-def _attribute(source: GraphModule, target: str) -> Any:
+def _attribute(source: GraphModule, target: str) -> Value:
     owner, _, name = target.rpartition(".")
     return getattr(source.get_submodule(owner), name)
+
+
+def _options(node: Node, names: tuple[str, ...]) -> dict[str, Value]:
+    """Return the arguments of a convolution after its weights."""
+    given = dict(zip(names, node.args[3:], strict=False))
+    return {**given, **{k: v for k, v in node.kwargs.items() if k in names}}
 
 
 def _convolution(node: Node, weight: Tensor, bias: Tensor | None = None) -> nn.Module:
     from torch import nn
 
-    names = ("stride", "padding", "dilation", "groups")
-    options = dict(zip(names, node.args[3:], strict=False))
-    options = {**options, **{k: v for k, v in node.kwargs.items() if k in names}}
+    options = _options(node, ("stride", "padding", "dilation", "groups"))
     groups: int = options.get("groups", 1)
-    size = tuple(weight.shape[2:])
+    height, width = weight.shape[2:]
+    size = (height, width)
     made = nn.Conv2d(weight.shape[1] * groups, len(weight), size, bias=False, **options)
     return _filled(made, weight=weight, bias=bias)
 
@@ -189,11 +202,10 @@ def _convolution(node: Node, weight: Tensor, bias: Tensor | None = None) -> nn.M
 def _transposed(node: Node, weight: Tensor, bias: Tensor | None = None) -> nn.Module:
     from torch import nn
 
-    names = ("stride", "padding", "output_padding", "groups", "dilation")
-    options = dict(zip(names, node.args[3:], strict=False))
-    options = {**options, **{k: v for k, v in node.kwargs.items() if k in names}}
+    options = _options(node, ("stride", "padding", "output_padding", "groups", "dilation"))
     groups: int = options.get("groups", 1)
-    size = tuple(weight.shape[2:])
+    height, width = weight.shape[2:]
+    size = (height, width)
     made = nn.ConvTranspose2d(len(weight), weight.shape[1] * groups, size, bias=False, **options)
     return _filled(made, weight=weight, bias=bias)
 
@@ -204,20 +216,24 @@ def _linear(node: Node, weight: Tensor, bias: Tensor | None = None) -> nn.Module
     return _filled(nn.Linear(weight.shape[1], len(weight), bias=False), weight=weight, bias=bias)
 
 
-def _batch_norm(node: Node, weight: Any, bias: Any, mean: Any, variance: Any) -> nn.Module:
+def _batch_norm(
+    node: Node, weight: Tensor | None, bias: Tensor | None, mean: Tensor, variance: Tensor
+) -> nn.Module:
     from torch import nn
 
-    kinds = {4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
-    made = kinds.get(node.args[0].meta["val"].dim(), nn.BatchNorm1d)(len(mean), eps=node.args[-1])
+    kinds: dict[int, type[_BatchNorm]] = {4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
+    kind = kinds.get(as_node(node.args[0]).meta["val"].dim(), nn.BatchNorm1d)
+    made = kind(len(mean), eps=as_number(node.args[-1]))
     return _filled(made, weight=weight, bias=bias, running_mean=mean, running_var=variance)
 
 
-def _filled(module: nn.Module, **values: Any) -> nn.Module:
+def _filled(module: nn.Module, **values: Tensor | None) -> nn.Module:
     from torch import nn
 
     for name, value in values.items():
-        parameter = name in ("weight", "bias") and value is not None
-        setattr(module, name, nn.Parameter(value.detach().clone()) if parameter else value)
+        if name in ("weight", "bias") and value is not None:
+            value = nn.Parameter(value.detach().clone())
+        setattr(module, name, value)
     return module
 
 
@@ -226,13 +242,13 @@ def _layer_name(node: Node, layer: nn.Module) -> str:
     weight = str(getattr(node.args[1], "target", "")) if len(node.args) > 1 else ""
     if weight.endswith(".weight"):
         return weight.removesuffix(".weight")
-    stack: Any = list((node.meta.get("nn_module_stack") or {}).values())
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
     owner, kind = stack[-1] if stack else ("", "")
     own = str(kind).rpartition(".")[2] == type(layer).__name__
     return str(owner) if own else f"{owner}.{node.name}".lstrip(".")
 
 
-def _free(wanted: str, taken: dict[str, Any]) -> str:
+def _free(wanted: str, taken: dict[str, object]) -> str:
     name, number = wanted, 1
     while name in taken:
         name, number = f"{wanted}_{number}", number + 1

@@ -12,8 +12,12 @@ from kit.errors import BuildError, words
 if TYPE_CHECKING:
     from torch import nn
     from torch.fx import GraphModule, Node
+    from torch.nn.modules.batchnorm import _BatchNorm
+    from torch.nn.modules.conv import _ConvTransposeNd
 
     from kit.quantize.examples import Examples, ExamplesLike
+
+Value = Any  # what a node of a graph makes: a tensor, a number or a nest of these
 
 REPEATED = "kit_repeated"  # attribute of a layer whose weights are those of one before it
 NOT_FLOAT = "kit: not a float tensor"  # key in the meta of a node that gives something else
@@ -34,6 +38,7 @@ def fold(model: nn.Module, given: ExamplesLike | None = None) -> GraphModule:
     Raises:
         BuildError: the model's control flow depends on its input, so that it cannot be traced.
     """
+    from torch import fx
     from torch.fx.experimental.optimization import fuse
 
     from kit.quantize._standard import standardize
@@ -45,7 +50,8 @@ def fold(model: nn.Module, given: ExamplesLike | None = None) -> GraphModule:
     _call_once(traced)
     _number_paddings(traced)
     _unsync(traced, examples)
-    folded: GraphModule = fuse(traced, no_trace=True)
+    folded = fuse(traced, no_trace=True)
+    assert isinstance(folded, fx.GraphModule)
     _fold_into_transposed(folded)
     folded.eval().requires_grad_(False)
     _gates_as_clips(folded)
@@ -158,11 +164,13 @@ def _unsync(traced: GraphModule, examples: Examples | None) -> None:
     synced = [n for n in called if isinstance(modules[n.target], nn.SyncBatchNorm)]
     if synced and examples is not None:
         ShapeProp(traced).propagate(*examples.first())
+    kinds: dict[int, type[_BatchNorm]]
     kinds = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 5: nn.BatchNorm3d}
     for node in synced:
         old = modules[node.target]
         shape = getattr(node.meta.get("tensor_meta"), "shape", (1,) * 4)
-        made: Any = kinds.get(len(shape), nn.BatchNorm2d)
+        made = kinds.get(len(shape), nn.BatchNorm2d)
+        assert isinstance(old, nn.SyncBatchNorm)
         new = made(old.num_features, old.eps, None, old.affine, old.track_running_stats)
         new.load_state_dict(old.state_dict(), assign=True)
         traced.set_submodule(node.target, new.eval())
@@ -171,18 +179,21 @@ def _unsync(traced: GraphModule, examples: Examples | None) -> None:
 def _fold_into_transposed(folded: GraphModule) -> None:
     """Fold BatchNorm into transposed convolutions, which torch's `fuse` leaves alone."""
     from torch import nn
+    from torch.nn.modules.batchnorm import _BatchNorm
+    from torch.nn.modules.conv import _ConvTransposeNd
 
-    pairs = {
+    pairs: dict[type[nn.Module], type[nn.Module]] = {
         nn.ConvTranspose1d: nn.BatchNorm1d,
         nn.ConvTranspose2d: nn.BatchNorm2d,
         nn.ConvTranspose3d: nn.BatchNorm3d,
     }
-    modules: dict[Any, Any] = dict(folded.named_modules())
+    modules: dict[object, nn.Module] = dict(folded.named_modules())
     for node in list(folded.graph.nodes):
         source = node.args[0] if node.args else node
         layer, norm = (modules.get(getattr(n, "target", None)) for n in (source, node))
-        pair = pairs.get(type(layer))
-        if norm is None or pair is not type(norm) or len(source.users) > 1:
+        if not isinstance(layer, _ConvTransposeNd) or not isinstance(norm, _BatchNorm):
+            continue
+        if pairs.get(type(layer)) is not type(norm) or len(source.users) > 1:
             continue
         if norm.running_mean is None:
             continue
@@ -193,16 +204,19 @@ def _fold_into_transposed(folded: GraphModule) -> None:
     folded.recompile()
 
 
-def _fused_transposed(layer: Any, norm: Any) -> nn.Module:
+def _fused_transposed(layer: _ConvTransposeNd, norm: _BatchNorm) -> nn.Module:
     from torch import nn
     from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+    mean, variance = norm.running_mean, norm.running_var
+    assert mean is not None
+    assert variance is not None
     fused = copy.deepcopy(layer)
     groups, size = layer.groups, layer.weight.shape
     # [in, out / groups, ...]: torch scales the second dimension, where all outputs have to be.
     apart = layer.weight.unflatten(0, (groups, -1)).transpose(0, 1).flatten(1, 2)
     weight, fused.bias = fuse_conv_bn_weights(
-        apart, layer.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias,
+        apart, layer.bias, mean, variance, norm.eps, norm.weight, norm.bias,
         transpose=True,
     )  # fmt: skip
     together = weight.detach().unflatten(1, (groups, -1)).transpose(0, 1).reshape(size)
@@ -215,8 +229,8 @@ def _mark_other_values(folded: GraphModule, examples: Examples) -> None:
     import torch
     from torch import fx
 
-    class Visitor(fx.Interpreter):  # type: ignore[misc]
-        def run_node(self, n: Node) -> Any:
+    class Visitor(fx.Interpreter):
+        def run_node(self, n: Node) -> Value:
             value = super().run_node(n)
             if not isinstance(value, torch.Tensor) or not value.is_floating_point():
                 n.meta[NOT_FLOAT] = True
@@ -265,11 +279,41 @@ def node_name(node: Node) -> str:
     return str(node.target if node.op == "call_module" else node.name)
 
 
+def as_node(argument: object) -> Node:
+    """Return an argument of a node that is a node too, as what is computed with always is."""
+    from torch import fx
+
+    assert isinstance(argument, fx.Node)
+    return argument
+
+
+def as_number(argument: object) -> float:
+    """Return an argument of a node that is a number."""
+    assert isinstance(argument, int | float)
+    return float(argument)
+
+
+def called(node: Node) -> nn.Module:
+    """Return the module that a node calls."""
+    owner = node.graph.owning_module
+    assert owner is not None
+    return owner.get_submodule(str(node.target))
+
+
+def get_layer(folded: GraphModule, name: str) -> nn.Conv2d | nn.Linear:
+    """Return the convolution or linear layer of a name."""
+    from torch import nn
+
+    layer = folded.get_submodule(name)
+    assert isinstance(layer, nn.Conv2d | nn.Linear)
+    return layer
+
+
 def is_repeated(node: Node) -> bool:
     """Whether a node calls a layer with the weights of an earlier one."""
     if node.op != "call_module":
         return False
-    return hasattr(node.graph.owning_module.get_submodule(str(node.target)), REPEATED)
+    return hasattr(called(node), REPEATED)
 
 
 def is_quantized_later(node: Node) -> bool:
@@ -289,9 +333,9 @@ def only_moves(node: Node) -> bool:
     from torch import nn
 
     if node.op == "call_module":
-        module = node.graph.owning_module.get_submodule(str(node.target))
+        module = called(node)
         return isinstance(module, nn.Flatten | nn.Identity | nn.Dropout)
-    target: Any = node.target
+    target: object = node.target
     name = target if isinstance(target, str) else getattr(target, "__name__", "")
     return name in ("flatten", "reshape", "view", "permute", "transpose", "contiguous", "squeeze")
 
@@ -302,7 +346,7 @@ def is_clip(node: Node) -> bool:
 
     if node.op != "call_module":
         return False
-    module = node.graph.owning_module.get_submodule(str(node.target))
+    module = called(node)
     return isinstance(module, nn.ReLU | nn.Hardtanh)
 
 
@@ -312,5 +356,5 @@ def clip_of(node: Node) -> float:
 
     if node.op != "call_module":
         return float("inf")
-    module = node.graph.owning_module.get_submodule(str(node.target))
+    module = called(node)
     return float(module.max_val) if isinstance(module, nn.Hardtanh) else float("inf")

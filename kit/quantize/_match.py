@@ -6,15 +6,16 @@ them, so that both graphs are walked from their outputs. Either way structure de
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kit.errors import BuildError
-from kit.quantize._graph import node_name
+from kit.quantize._graph import as_node, called, node_name
 from kit.quantize._names import Names, operator_name
-from kit.quantize._place import is_observer
+from kit.quantize._place import is_observer, observes
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
+    from torch.fx.node import Argument
 
     from kit.quantize.examples import Call
 
@@ -59,7 +60,7 @@ class Exported:
 
     def __init__(self, names: Names) -> None:
         self._names = names
-        self._nodes = {node_name(node): node for node in names.model.graph.nodes}
+        self._nodes: dict[str, Node] = {node_name(node): node for node in names.model.graph.nodes}
 
     def names_of(self, node: Node) -> frozenset[str]:
         """Return the names of the encodings that hold a node's tensor; none if there are none."""
@@ -102,7 +103,7 @@ def _name(node: Node) -> str | None:
 
 
 def _observes(node: Node) -> bool:
-    return is_observer(node.graph.owning_module, node)
+    return node.op == "call_module" and observes(called(node))
 
 
 def _users(node: Node) -> list[Node]:
@@ -133,7 +134,7 @@ def match_nodes(prepared: GraphModule, model: GraphModule) -> dict[Node, Node]:
     while waiting:
         node, canonical = waiting.pop()
         while is_observer(prepared, node):
-            node = node.args[0]
+            node = as_node(node.args[0])
         if node in found:
             continue
         found[node] = canonical
@@ -158,15 +159,14 @@ def _first_of(prepared: GraphModule, node: Node, canonical: Node) -> Node:
     if node.op != "call_module":
         return canonical
     fused = isinstance(prepared.get_submodule(str(node.target)), _FusedModule)
-    source: Any = canonical.args[0] if fused else canonical
-    return source
+    return as_node(canonical.args[0]) if fused else canonical
 
 
-def _nodes(value: Any) -> list[Any]:
+def _nodes(value: Argument) -> list[Node]:
     """Return the nodes in the arguments of a node, in order, one that is there twice twice."""
     from torch import fx
 
-    found: list[Any] = []
+    found: list[Node] = []
 
     def note(node: Node) -> Node:
         found.append(node)

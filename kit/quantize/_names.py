@@ -8,11 +8,18 @@ node that they came from, by structure and never by values.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kit.encodings import Encodings
 from kit.errors import BuildError
-from kit.quantize._graph import is_clip, is_quantized_later, node_name, only_moves
+from kit.quantize._graph import (
+    as_node,
+    called,
+    is_clip,
+    is_quantized_later,
+    node_name,
+    only_moves,
+)
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
@@ -127,7 +134,7 @@ def shares_range(node: Node) -> bool:
         return True
     name = operator_name(node)
     if name == "getitem":
-        source: Any = node.args[0]
+        source = as_node(node.args[0])
         return operator_name(source) in _SPLITTING or is_quantized_later(source)
     if any(source.op == "get_attr" for source in node.all_input_nodes):
         return False
@@ -138,7 +145,7 @@ def shares_range(node: Node) -> bool:
 def operator_name(node: Node) -> str:
     """Return the class of a called module, or the name of a function, operator or method."""
     if node.op == "call_module":
-        return type(node.graph.owning_module.get_submodule(str(node.target))).__name__
-    target: Any = node.target
+        return type(called(node)).__name__
+    target: object = node.target
     packet = getattr(target, "overloadpacket", target)
     return target if isinstance(target, str) else str(getattr(packet, "__name__", ""))

@@ -7,13 +7,34 @@ with is replaced here, so that what fills the histogram stays theirs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from kit.errors import UnknownName
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
+
+    # torchao's has the same methods and attributes, and no types.
+    from torch.ao.quantization.observer import UniformQuantizationObserverBase
+
+    Observer = UniformQuantizationObserverBase
+
+
+class Observers(Protocol):
+    """The observers of a package, named as it names them."""
+
+    @property
+    def FixedQParamsObserver(self) -> Callable[..., Observer]: ...  # noqa: N802
+    @property
+    def HistogramObserver(self) -> type[Observer]: ...  # noqa: N802
+    @property
+    def MinMaxObserver(self) -> type[Observer]: ...  # noqa: N802
+    @property
+    def MovingAverageMinMaxObserver(self) -> type[Observer]: ...  # noqa: N802
+    @property
+    def PerChannelMinMaxObserver(self) -> type[Observer]: ...  # noqa: N802
+
 
 # Takes a histogram [bins] and its two ends; gives the two ends of the range to quantize.
 Search = Callable[["Tensor", "Tensor", "Tensor"], tuple["Tensor", "Tensor"]]
@@ -25,7 +46,7 @@ PERCENTILE = 0.9999
 SAMPLE = 2**19
 
 
-def activation_observer(name: str, observers: ModuleType) -> Any:
+def activation_observer(name: str, observers: Observers) -> type[Observer]:
     """Return the observer class of a name, from one package's observer module.
 
     Args:
@@ -46,7 +67,7 @@ def activation_observer(name: str, observers: ModuleType) -> Any:
     }[name]
 
 
-def weight_observer(granularity: str, observers: ModuleType) -> tuple[Any, Any]:
+def weight_observer(granularity: str, observers: Observers) -> tuple[type[Observer], torch.qscheme]:
     """Return the min-max observer class and the qscheme of symmetric weights."""
     import torch
 
@@ -61,8 +82,8 @@ def check(name: str) -> None:
         raise UnknownName.among("observer", name, NAMES)
 
 
-def _searching(histogram_observer: Any, search: Search) -> Any:
-    class SearchingObserver(histogram_observer):  # type: ignore[misc]
+def _searching(histogram_observer: type[Observer], search: Search) -> type[Observer]:
+    class SearchingObserver(histogram_observer):  # type: ignore[misc, valid-type]  # of the package
         """The histogram observer with another search for the range that it ends with."""
 
         def forward(self, x_orig: Tensor) -> Tensor:

@@ -8,8 +8,7 @@ their tensor itself.
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from kit.encodings import Encoding, Encodings
 from kit.errors import BuildError
@@ -17,9 +16,13 @@ from kit.quantize._choose import encoding_of_range
 from kit.quantize._names import Names, no_place
 
 if TYPE_CHECKING:
+    from torch import nn
     from torch.fx import GraphModule, Node
 
+    from kit.quantize._observers import Observer, Observers
     from kit.quantize.examples import Call
+
+_SCALES = "calculate_qparams"  # the method of an observer that gives scales and zero points
 
 # Gives for a node of a flow's graph the names of the encodings that hold its tensor.
 Finder = Callable[["Node"], frozenset[str]]
@@ -33,7 +36,7 @@ class Placing:
     """
 
     def __init__(
-        self, model: GraphModule, encodings: Encodings, kept: tuple[str, ...], package: ModuleType
+        self, model: GraphModule, encodings: Encodings, kept: tuple[str, ...], package: Observers
     ) -> None:
         """Begin.
 
@@ -101,7 +104,7 @@ class Placing:
             )
         return found
 
-    def _fixed(self, encoding: Encoding, observer: Any) -> Any:
+    def _fixed(self, encoding: Encoding, observer: Observer) -> Observer:
         zero = observer.quant_min - encoding.offsets[0]
         return self._package.FixedQParamsObserver(
             scale=encoding.scales[0],
@@ -113,13 +116,13 @@ class Placing:
         )
 
 
-def fix_scales(observer: Any, encoding: Encoding) -> Any:
+def fix_scales(observer: Observer, encoding: Encoding) -> Observer:
     """Return a weight's observer, which from now on gives these scales, whatever it sees."""
     import torch
 
     scales = torch.tensor(encoding.scales, dtype=torch.float32)
     zeros = torch.zeros(len(encoding.scales), dtype=torch.int64)
-    observer.calculate_qparams = lambda: (scales, zeros)
+    observer.__dict__[_SCALES] = lambda: (scales, zeros)
     return observer
 
 
@@ -127,16 +130,22 @@ def is_observer(graph: GraphModule, node: Node) -> bool:
     """Whether a node calls an observer of a quantizer's."""
     if node.op != "call_module":
         return False
-    return hasattr(graph.get_submodule(str(node.target)), "calculate_qparams")
+    return observes(graph.get_submodule(str(node.target)))
 
 
-def _observed(prepared: GraphModule) -> list[tuple[Any, list[Node]]]:
+def observes(module: nn.Module) -> bool:
+    """Whether a module is an observer of a quantizer's."""
+    return hasattr(module, _SCALES)
+
+
+def _observed(prepared: GraphModule) -> list[tuple[Observer, list[Node]]]:
     """Return every observer with the nodes whose tensors it sees; some see several."""
-    found: dict[int, tuple[Any, list[Node]]] = {}
+    found: dict[int, tuple[Observer, list[Node]]] = {}
     for node in prepared.graph.nodes:
         if not is_observer(prepared, node):
             continue
-        observer = prepared.get_submodule(str(node.target))
+        # `is_observer` has looked; torchao's observers have no types.
+        observer = cast("Observer", prepared.get_submodule(str(node.target)))
         source = node.args[0]
         while is_observer(prepared, source):
             source = source.args[0]
@@ -164,7 +173,7 @@ def _no_encoding(node: Node) -> BuildError:
     )
 
 
-def _replace(prepared: GraphModule, old: Any, new: Any) -> None:
+def _replace(prepared: GraphModule, old: Observer, new: Observer) -> None:
     """Replace an observer under all its names: operators that only move values share one."""
     for name, module in list(prepared.named_modules(remove_duplicate=False)):
         if module is old:

@@ -7,21 +7,27 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from kit.errors import BuildError
 from kit.quantize import _words
 from kit.quantize._choose import WEIGHT_EPS, given_or_chosen
 from kit.quantize._contract import Options, Quantized
+from kit.quantize._graph import as_node, as_number
 from kit.quantize._match import Exported, export
 from kit.quantize._observers import weight_observer
 from kit.quantize._place import Placing, fix_scales, is_observer
 from kit.quantize.examples import as_examples
 
 if TYPE_CHECKING:
+    import torch
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import QuantizationConfig
     from torch import Tensor
     from torch.fx import GraphModule, Node
+    from torchao.quantization.pt2e.quantizer import QuantizationSpec
 
+    from kit.quantize._observers import Observer
     from kit.quantize.examples import ExamplesLike
 
 _ANNOTATION = "quantization_annotation"  # key in a node's meta, where quantizers write
@@ -104,8 +110,9 @@ def _place_weights(prepared: GraphModule, placing: Placing, options: Options) ->
         layer = _layer_name(node)
         if layer is None or not is_observer(prepared, node.args[1]):
             continue
-        observer = prepared.get_submodule(str(node.args[1].target))
-        weight = prepared.get_submodule(layer).weight
+        # `is_observer` has looked; torchao's observers have no types.
+        observer = cast("Observer", prepared.get_submodule(str(node.args[1].target)))
+        weight = _attribute(prepared, f"{layer}.weight")
         channels = len(weight) if options.granularity == "per-channel" else None
         encoding = placing.weight(f"{layer}.weight", channels)
         if encoding is not None:
@@ -113,8 +120,11 @@ def _place_weights(prepared: GraphModule, placing: Placing, options: Options) ->
 
 
 def _without(
-    quantizer: Any, layers: tuple[str, ...], activation: Any, is_inside: Callable[[Node], bool]
-) -> Any:
+    quantizer: type[XNNPACKQuantizer],
+    layers: tuple[str, ...],
+    activation: QuantizationSpec,
+    is_inside: Callable[[Node], bool],
+) -> XNNPACKQuantizer:
     """Return an XNNPACKQuantizer that leaves some layers alone, and the inside of operators.
 
     The quantizer's own `set_module_name` reads the module stack, which an exported graph of
@@ -128,7 +138,7 @@ def _without(
             in all flows.
     """
 
-    class Partly(quantizer):  # type: ignore[misc]
+    class Partly(quantizer):  # type: ignore[misc]  # ExecuTorch has no types
         def annotate(self, model: GraphModule) -> GraphModule:
             annotated: GraphModule = super().annotate(model)
             for node in annotated.graph.nodes:
@@ -148,9 +158,9 @@ def _layer_name(node: Node) -> str | None:
     aten = torch.ops.aten
     if node.target not in (aten.conv2d.default, aten.linear.default):
         return None
-    weight: Any = node.args[1]
+    weight = as_node(node.args[1])
     while weight.op != "get_attr" and weight.args:  # an observer stands between
-        weight = weight.args[0]
+        weight = as_node(weight.args[0])
     return str(weight.target).removesuffix(".weight")
 
 
@@ -165,7 +175,7 @@ def _forget(node: Node) -> None:
             user.meta.pop(_ANNOTATION, None)
 
 
-def _share_with_nothing_forgotten(annotated: GraphModule, activation: Any) -> None:
+def _share_with_nothing_forgotten(annotated: GraphModule, activation: QuantizationSpec) -> None:
     """Give operators a range of their own where they would share that of a float layer.
 
     Pooling and whatever only moves values have the range of their input; behind a layer in
@@ -184,20 +194,20 @@ def _share_with_nothing_forgotten(annotated: GraphModule, activation: Any) -> No
             note.output_qspec = SharedQuantizationSpec((next(iter(note.input_qspec_map)), node))
 
 
-def _is_forgotten(spec: Any) -> bool:
+def _is_forgotten(spec: object) -> bool:
     """Whether a specification is that of a tensor which is not quantized."""
     shared = getattr(spec, "edge_or_node", None)
     owner = shared[1] if isinstance(shared, tuple) else shared
     return owner is not None and _ANNOTATION not in owner.meta
 
 
-def _dtype(unsigned: bool) -> Any:
+def _dtype(unsigned: bool) -> torch.dtype:
     import torch
 
     return torch.uint8 if unsigned else torch.int8
 
 
-def _config(options: Options, unsigned: bool) -> Any:
+def _config(options: Options, unsigned: bool) -> QuantizationConfig:
     """Return XNNPACK's symmetric scheme with the type and the granularity asked for."""
     import torch
     import torchao.quantization.pt2e as observers
@@ -249,7 +259,7 @@ def _clips_as_relu(program: GraphModule) -> dict[str, tuple[float, float]]:
     return clipped
 
 
-def _clips() -> tuple[Any, ...]:
+def _clips() -> tuple[object, ...]:
     import torch
 
     aten = torch.ops.aten
@@ -262,7 +272,7 @@ def _bounds(node: Node) -> tuple[float, float]:
     if node.target is torch.ops.aten.relu6.default:
         return 0.0, 6.0
     low, high = node.args[1:] if len(node.args) == 3 else (-1.0, 1.0)
-    return float(low), float(high)
+    return as_number(low), as_number(high)
 
 
 def _relu_as_clips(prepared: GraphModule, clipped: dict[str, tuple[float, float]]) -> None:
@@ -299,7 +309,7 @@ def _saturates(user: Node, low: float, high: float) -> bool:
 
     if user.target is not torch.ops.quantized_decomposed.quantize_per_tensor.default:
         return False
-    scale, zero, least, most = (float(v) for v in user.args[1:5])
+    scale, zero, least, most = (as_number(v) for v in user.args[1:5])
     return (least - zero) * scale >= low and (most - zero) * scale <= high * (1 + 1e-6)
 
 
@@ -322,7 +332,7 @@ def _round_biases(graph: GraphModule) -> None:
         scales = _scale(graph, data), _scale(graph, weight)
         if scales[0] is None or scales[1] is None:
             continue
-        value = _attribute(graph, bias)
+        value = _attribute(graph, bias.target)
         step = (scales[0] * scales[1]).to(torch.float64)
         rounded = ((value.to(torch.float64) / step).round() * step).to(value.dtype)
         _set_attribute(graph, bias, rounded)  # a new tensor: the float model shares the old one
@@ -336,18 +346,21 @@ def _scale(graph: GraphModule, node: Node) -> Tensor | None:
     if node.target is decomposed.dequantize_per_tensor.default:
         return torch.tensor(node.args[1])
     if node.target is decomposed.dequantize_per_channel.default:
-        return _attribute(graph, node.args[1])
+        return _attribute(graph, as_node(node.args[1]).target)
     return None
 
 
-def _attribute(graph: GraphModule, node: Any) -> Tensor:
-    value: Any = graph
-    for part in str(node.target).split("."):
+def _attribute(graph: GraphModule, target: object) -> Tensor:
+    import torch
+
+    value: object = graph
+    for part in str(target).split("."):
         value = getattr(value, part)
+    assert isinstance(value, torch.Tensor)
     return value.data
 
 
-def _set_attribute(graph: GraphModule, node: Any, value: Tensor) -> None:
+def _set_attribute(graph: GraphModule, node: Node, value: Tensor) -> None:
     from torch import nn
 
     owner, _, name = str(node.target).rpartition(".")

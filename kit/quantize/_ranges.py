@@ -91,8 +91,8 @@ class _Trials:
         """Add what is rounded in `value`, weighted by the squared gradient of the same shape."""
         from kit.quantize._simulate import round_activation
 
-        low, high = value.aminmax()
-        self._least, self._largest = min(self._least, float(low)), max(self._largest, float(high))
+        least, largest = (float(end) for end in value.aminmax())
+        self._least, self._largest = min(self._least, least), max(self._largest, largest)
         weight = gradient.nan_to_num(0.0, 0.0, 0.0).square_()
         for factor, (low, high) in self._ends.items():
             error = round_activation(value, low, high).sub_(value).square_().mul_(weight)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import operator
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 from torch import nn
@@ -25,8 +25,9 @@ from kit.quantize.examples import as_examples, join_outputs
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.fx import GraphModule
+    from torch.fx import GraphModule, Node
 
+    from kit.quantize._observers import Observer
     from kit.quantize.examples import Call, Examples, ExamplesLike
 
 STEPS = 127  # of a symmetric int8 weight
@@ -58,7 +59,7 @@ def round_activation(value: Tensor, low: float, high: float) -> Tensor:
     return rounded.mul_(step).add_(low)
 
 
-class FakeWeight(nn.Module):  # type: ignore[misc]
+class FakeWeight(nn.Module):
     """A parametrization that rounds a weight and lets gradients through."""
 
     def __init__(self, granularity: str) -> None:
@@ -75,7 +76,7 @@ class FakeWeight(nn.Module):  # type: ignore[misc]
         return weight + error
 
 
-class FakeActivation(nn.Module):  # type: ignore[misc]
+class FakeActivation(nn.Module):
     """Rounds a tensor to a range, or lets it through.
 
     Attributes:
@@ -85,10 +86,10 @@ class FakeActivation(nn.Module):  # type: ignore[misc]
         clip: the largest value that the tensor can have; infinity if nothing clips it.
     """
 
-    def __init__(self, observer: Any) -> None:
+    def __init__(self, observer: Observer) -> None:
         super().__init__()
         self.observer = observer
-        self.mode = "off"
+        self.mode: Literal["quantize", "off"] = "off"
         self.watcher: Watcher | None = None
         self.clip = float("inf")
         self.low = self.high = 0.0
@@ -111,17 +112,28 @@ class FakeActivation(nn.Module):  # type: ignore[misc]
 _PLAIN = {operator.iadd: operator.add, operator.imul: operator.mul, operator.isub: operator.sub}
 
 
-class _Round(torch.autograd.Function):  # type: ignore[misc]
+class _Context(Protocol):
+    """What the way forward keeps for the way back."""
+
+    watcher: Watcher
+
+    @property
+    def saved_tensors(self) -> tuple[Tensor, ...]: ...
+
+    def save_for_backward(self, *tensors: Tensor) -> None: ...
+
+
+class _Round(torch.autograd.Function):
     """Round to 256 levels; gradients pass inside the range only."""
 
     @staticmethod
-    def forward(ctx: Any, value: Tensor, low: float, high: float) -> Tensor:
+    def forward(ctx: _Context, value: Tensor, low: float, high: float) -> Tensor:
         if value.requires_grad:
             ctx.save_for_backward((value >= low) & (value <= high))
         return round_activation(value, low, high)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: _Context, *grads: Tensor) -> tuple[Tensor, None, None]:
         (inside,) = ctx.saved_tensors
         return grads[0] * inside, None, None
 
@@ -131,17 +143,17 @@ def _watched(value: Tensor, watcher: Watcher) -> Tensor:
     return watched
 
 
-class _Watch(torch.autograd.Function):  # type: ignore[misc]
+class _Watch(torch.autograd.Function):
     """Let a tensor through, and show it with its gradient on the way back."""
 
     @staticmethod
-    def forward(ctx: Any, value: Tensor, watcher: Watcher) -> Tensor:
+    def forward(ctx: _Context, value: Tensor, watcher: Watcher) -> Tensor:
         ctx.save_for_backward(value)
         ctx.watcher = watcher
         return value.view_as(value)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: _Context, *grads: Tensor) -> tuple[Tensor, None]:
         (value,) = ctx.saved_tensors
         ctx.watcher(value, grads[0])
         return grads[0], None
@@ -190,7 +202,7 @@ class Simulation:
             self._insert(node, fake)
         self.graph.recompile()
 
-    def _insert(self, node: Any, fake: FakeActivation) -> None:
+    def _insert(self, node: Node, fake: FakeActivation) -> None:
         name = f"fake_{len(self.activations)}"
         while hasattr(self.graph, name):  # the user may call a layer so
             name += "_"
@@ -235,7 +247,7 @@ class Simulation:
         """Turn `x += y`, ReLU(inplace=True) and the like into operations with a new result."""
         for module in self.graph.modules():
             if hasattr(module, "inplace"):
-                module.inplace = False
+                module.__dict__["inplace"] = False
         for node in self.graph.graph.nodes:
             if node.op == "call_function":
                 node.target = _PLAIN.get(node.target, node.target)

@@ -9,10 +9,13 @@ cannot make permanent, are left to `torch.export`, which follows them.
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import nn
+    from torch.nn.utils.prune import BasePruningMethod
+    from torch.nn.utils.spectral_norm import SpectralNorm
+    from torch.nn.utils.weight_norm import WeightNorm
 
 _FROZEN = {"weight", "bias", "running_mean", "running_var"}
 
@@ -56,32 +59,26 @@ def _copy(model: nn.Module) -> nn.Module:
     # torch copies no tensor that has a gradient function, as computed weights have.
     attributes = (value for module in model.modules() for value in vars(module).values())
     tensors = (v for v in attributes if isinstance(v, torch.Tensor) and v.grad_fn is not None)
-    memo: dict[int, Any] = {id(tensor): tensor.detach().clone() for tensor in tensors}
+    memo: dict[int, object] = {id(tensor): tensor.detach().clone() for tensor in tensors}
     return copy.deepcopy(model, memo)
 
 
-def _known_hooks(module: nn.Module) -> list[Any]:
+def _known_hooks(module: nn.Module) -> list[BasePruningMethod | SpectralNorm | WeightNorm]:
     """Return the hooks that torch can make permanent, the newest first: it may feed the others."""
-    from torch.nn.utils import prune, spectral_norm, weight_norm
+    from torch.nn.utils.prune import BasePruningMethod
+    from torch.nn.utils.spectral_norm import SpectralNorm
+    from torch.nn.utils.weight_norm import WeightNorm
 
-    kinds = (
-        prune.BasePruningMethod,
-        _class_of(spectral_norm, "SpectralNorm"),
-        _class_of(weight_norm, "WeightNorm"),
-    )
+    kinds = (BasePruningMethod, SpectralNorm, WeightNorm)
     return [
         hook for hook in reversed(module._forward_pre_hooks.values()) if isinstance(hook, kinds)
     ]
 
 
-def _class_of(function: Any, name: str) -> Any:
-    """Return a class beside a function that hides its module, `torch.nn.utils.weight_norm`."""
-    return function.__globals__[name]
-
-
 def _make_permanent(module: nn.Module) -> None:
     from torch import nn
     from torch.nn.utils import prune, remove_spectral_norm, remove_weight_norm
+    from torch.nn.utils.spectral_norm import SpectralNorm
 
     for hook in _known_hooks(module):
         if isinstance(hook, prune.BasePruningMethod):
@@ -90,7 +87,7 @@ def _make_permanent(module: nn.Module) -> None:
             # `remove` writes into it, and another layer may have the same.
             setattr(module, f"{name}_orig", nn.Parameter(original.detach().clone()))
             prune.remove(module, name)
-        elif type(hook).__name__ == "SpectralNorm":
+        elif isinstance(hook, SpectralNorm):
             remove_spectral_norm(module, hook.name)
         else:
             remove_weight_norm(module, hook.name)
@@ -114,7 +111,7 @@ def _unfreeze(module: nn.Module) -> nn.Module | None:
     import torch
     from torch import nn
 
-    buffers: Any = module._buffers
+    buffers = {name: value for name, value in module._buffers.items() if value is not None}
     count = buffers["weight"].numel()
     made = nn.BatchNorm2d(count, eps=getattr(module, "eps", 1e-5)).eval()
     made.load_state_dict({name: buffers[name] for name in _FROZEN}, strict=False)

@@ -9,14 +9,15 @@ so that what it needs cannot share with what comes after it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from kit.quantize._graph import is_quantized_later, node_name
+from kit.quantize._graph import Value, is_quantized_later, node_name
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule, Node
 
+    from kit.quantize._observers import Observer
     from kit.quantize.examples import Call
 
 
@@ -49,8 +50,8 @@ def collect(model: GraphModule, parts: Iterable[Call], statistics: Sequence[Stat
         if (takers := [one for one in statistics if one.wants(node)])
     }
 
-    class Visitor(fx.Interpreter):  # type: ignore[misc]
-        def run_node(self, n: Node) -> Any:
+    class Visitor(fx.Interpreter):
+        def run_node(self, n: Node) -> Value:
             value = super().run_node(n)
             if isinstance(value, torch.Tensor):
                 for statistic in wanted.get(n, ()):
@@ -91,7 +92,7 @@ class Observed:
         observers: by the tensor's name; each is called with the tensor.
     """
 
-    def __init__(self, observers: Mapping[str, Any]) -> None:
+    def __init__(self, observers: Mapping[str, Observer]) -> None:
         self.observers = observers
 
     def wants(self, node: Node) -> bool:

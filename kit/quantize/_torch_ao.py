@@ -14,23 +14,25 @@ import copy
 import functools
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kit.encodings import Encoding
 from kit.quantize import _words
 from kit.quantize._choose import WEIGHT_EPS, given_or_chosen
 from kit.quantize._contract import Options, Quantized
-from kit.quantize._graph import layer_names
+from kit.quantize._graph import Value, layer_names
 from kit.quantize._match import match_nodes
 from kit.quantize._observers import weight_observer
 from kit.quantize._place import Placing, fix_scales
 from kit.quantize.examples import as_examples
 
 if TYPE_CHECKING:
+    from torch.ao.quantization import QConfig
     from torch.fx import GraphModule, Node
 
+    from kit.quantize._observers import Observer
     from kit.quantize.examples import Call, ExamplesLike
 
 
@@ -67,24 +69,27 @@ def quantize_static(model: GraphModule, given: ExamplesLike, options: Options) -
 
 def _place_weights(prepared: GraphModule, placing: Placing, options: Options) -> None:
     """Let layers round their weights by the encodings, which conversion asks their qconfig for."""
+    import torch
     from torch.ao.nn.intrinsic.modules.fused import _FusedModule
     from torch.ao.quantization import QConfig
 
     modules = dict(prepared.named_modules())
     for name in layer_names(placing.names.model):
-        module: Any = modules.get(name)
+        module = modules.get(name)
         qconfig = getattr(module, "qconfig", None)
-        if qconfig is None:
+        if module is None or qconfig is None:
             continue
         layer = module[0] if isinstance(module, _FusedModule) else module
-        channels = len(layer.weight) if options.granularity == "per-channel" else None
+        weight = layer.weight
+        assert isinstance(weight, torch.Tensor)
+        channels = len(weight) if options.granularity == "per-channel" else None
         encoding = placing.weight(f"{name}.weight", channels)
         if encoding is not None:
             fixed = functools.partial(_fixed_weight, qconfig.weight, encoding)
-            module.qconfig = QConfig(activation=qconfig.activation, weight=fixed)
+            module.__dict__["qconfig"] = QConfig(activation=qconfig.activation, weight=fixed)
 
 
-def _fixed_weight(make: Any, encoding: Encoding) -> Any:
+def _fixed_weight(make: Callable[[], Observer], encoding: Encoding) -> Observer:
     return fix_scales(make(), encoding)
 
 
@@ -95,8 +100,8 @@ def _computed_in_float(graph: GraphModule, example: Call) -> dict[str, int]:
 
     found: Counter[str] = Counter()
 
-    class Watching(fx.Interpreter):  # type: ignore[misc]
-        def run_node(self, n: Node) -> Any:
+    class Watching(fx.Interpreter):
+        def run_node(self, n: Node) -> Value:
             value = super().run_node(n)
             computes = n.op in ("call_module", "call_function", "call_method")
             is_float = isinstance(value, torch.Tensor) and value.is_floating_point()
@@ -135,7 +140,7 @@ def quantize_dynamic(model: GraphModule, options: Options) -> Quantized:
     return Quantized(graph=graph, qconfig=_words.dynamic("torch-ao", options))
 
 
-def _qconfig(options: Options) -> Any:
+def _qconfig(options: Options) -> QConfig:
     """Return the qnnpack qconfig for weights of the granularity asked for.
 
     The stock weight observer spreads symmetric weights over 127.5 steps, so that the
@@ -177,7 +182,9 @@ def _with_fusable_clips(model: GraphModule) -> GraphModule:
             continue
         if isinstance(modules[source.target], nn.Conv2d | nn.Linear):
             relu = nn.ReLU().eval()
-            relu.forward = functools.partial(hardtanh, min_val=0.0, max_val=clip.max_val)
+            relu.__dict__["forward"] = functools.partial(
+                hardtanh, min_val=0.0, max_val=clip.max_val
+            )
             swapped.set_submodule(node.target, relu)
     return swapped
 

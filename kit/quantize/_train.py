@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from kit.quantize._distributed import Group
 
@@ -30,9 +30,16 @@ RUINED = 0.5  # but not below this: half as much noise as signal
 # Beside labels: an SQNR of 20 dB counts as much as a cross-entropy of 1.
 NOISE_WEIGHT = 100.0
 
-# What a round leaves to the next: "step", "first_loss", "model" (a float state), "optimizer".
-State = dict[str, Any]
 Model = Callable[["Tensor"], "Tensor"]
+
+
+class State(TypedDict):
+    """What a round leaves to the next; "model" is a float state."""
+
+    step: int
+    first_loss: float
+    model: dict[str, Tensor]
+    optimizer: dict[str, Any]  # torch's own
 
 
 @dataclass(frozen=True)
@@ -131,7 +138,7 @@ def train_round(
         first = losses[0] if step == 0 else first
         if not math.isfinite(losses[-1]) or losses[-1] > max(DIVERGED * first, RUINED):
             raise Diverged(step + 1, first, losses[-1])
-    made = {
+    made: State = {
         "step": end,
         "first_loss": first,
         "model": student.float_state(),

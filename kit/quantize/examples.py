@@ -12,6 +12,8 @@ from kit.signature import Samples
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from kit.quantize._graph import Value
+
     # Like numpy's ArrayLike: a batch [N, ...] stands for the examples of a network with one input.
     ExamplesLike: TypeAlias = "Examples | Tensor"
     Call: TypeAlias = "tuple[Tensor, ...]"  # the arguments of one call of the network
@@ -74,7 +76,7 @@ def from_samples(samples: Samples, at_once: bool) -> Examples:
     return Examples(tensors, tuple(spec.shape for spec in samples.specs), at_once)
 
 
-def join_outputs(output: object) -> Tensor:
+def join_outputs(output: Value) -> Tensor:
     """Return the floating-point outputs of one call side by side, [N, values].
 
     Args:
@@ -82,7 +84,7 @@ def join_outputs(output: object) -> Tensor:
     """
     import torch
 
-    tensors: Sequence[Tensor] = (output,) if isinstance(output, torch.Tensor) else output  # type: ignore[assignment]  # a graph's output is one or the other
+    tensors: Sequence[Tensor] = (output,) if isinstance(output, torch.Tensor) else output
     floats = [tensor for tensor in tensors if tensor.is_floating_point()]
     if len(floats) == 1 and floats[0].dim() == 2:
         return floats[0]

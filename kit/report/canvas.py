@@ -6,11 +6,12 @@ a desktop two beside each other. Heights grow with the number of rows.
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +24,14 @@ from kit.text import one_line
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.typing import RcKeyType
 
 WIDTH = 380
 INK, MUTED, RULE = STAND_INS["ink"], STAND_INS["muted"], STAND_INS["rule"]
 BACKED = {"facecolor": STAND_INS["card"], "edgecolor": "none", "pad": 1}  # hides the grid
 _POINTS_PER_INCH = 72
 _TITLE_LENGTH = 50  # characters of both sides together
-_STYLE: dict[Any, Any] = {
+_STYLE: dict[RcKeyType, object] = {
     "svg.fonttype": "none",  # text stays text: it can be read, searched and scaled
     "svg.hashsalt": "kit",  # equal results give equal files
     "text.parse_math": False,  # a dollar sign in a name is a dollar sign
@@ -114,9 +116,9 @@ def log_ticks(low: float, high: float) -> list[float]:
 def title_row(axes: Axes, y: float, left: str, right: str, tone: str = INK) -> None:
     """Write the label of a row above it, and its number at the right edge in a tone."""
     across = axes.get_yaxis_transform()
-    style: dict[str, Any] = {"transform": across, "va": "center", "bbox": BACKED}
-    axes.text(0, y, shorten(left, _TITLE_LENGTH - len(right)), **style)
-    axes.text(1, y, right, ha="right", weight="bold", color=tone, **style)
+    write = functools.partial(axes.text, transform=across, va="center", bbox=BACKED)
+    write(0, y, shorten(left, _TITLE_LENGTH - len(right)))
+    write(1, y, right, ha="right", weight="bold", color=tone)
 
 
 def shorten(label: str, most: int) -> str:

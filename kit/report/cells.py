@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from kit.report import labels, text
 from kit.report.accuracy import Accuracy
@@ -28,7 +29,7 @@ class Cell:
 
     text: str
     note: str = ""
-    tone: str = ""
+    tone: Literal["good", "bad", ""] = ""
     bar: float | None = None
 
 
@@ -37,13 +38,13 @@ class Head:
     """The first cell of a row: what the row is about.
 
     Attributes:
-        tone: ``int8``, ``fp32`` or ``eager``, for its colour.
+        tone: ``int8``, ``fp32`` or ``eager``, for its colour; else nothing.
         marks: what must not be overlooked, in words.
     """
 
     text: str
     note: str
-    tone: str
+    tone: labels.Tone | Literal[""]
     marks: tuple[str, ...] = ()
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Literal
 
 from kit import formats
 from kit.bundle import REFERENCE
 from kit.results.schema import ArtifactRef, BundleRef
+
+Tone = Literal["int8", "fp32", "eager"]
 
 
 def short(fmt: str) -> str:
@@ -19,12 +22,12 @@ def short(fmt: str) -> str:
     return formats.get_format(fmt).suffix
 
 
-def precision(quantize: str) -> str:
+def precision(quantize: str) -> Literal["fp32", "int8"]:
     """Return ``fp32`` or ``int8``."""
     return "fp32" if quantize == "none" else "int8"
 
 
-def tone(fmt: str, quantize: str) -> str:
+def tone(fmt: str, quantize: str) -> Tone:
     """Return the name of a row's colour: ``eager``, ``int8`` or ``fp32``."""
     return "eager" if fmt == REFERENCE else precision(quantize)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -73,9 +72,11 @@ def read(path: Path) -> AnyResult:
         raise ResultError(f"{path} is not a result file: {fault_of(exc)}", "measure again") from exc
 
 
-def _upgraded(raw: Any, version: object) -> Any:
+def _upgraded(raw: object, version: object) -> object:
     """Return the content of a file with what older schemas said in another way."""
-    if not isinstance(version, int) or version >= 6 or not isinstance(raw.get("runs"), list):
+    if not isinstance(raw, dict) or not isinstance(version, int) or version >= 6:
+        return raw
+    if not isinstance(raw.get("runs"), list):
         return raw
     for run in raw["runs"]:
         if isinstance(run, dict):
@@ -86,7 +87,7 @@ def _upgraded(raw: Any, version: object) -> Any:
     return raw
 
 
-def _upgrade_run(run: dict[str, Any], version: int) -> None:
+def _upgrade_run(run: dict[str, object], version: int) -> None:
     plan = run.get("plan")
     if version < 3 and isinstance(plan, dict) and plan.get("name") == "quick":
         plan.setdefault("memory", False)
@@ -96,7 +97,7 @@ def _upgrade_run(run: dict[str, Any], version: int) -> None:
         run["notices"] = [read_text(words) for words in warnings]
 
 
-def _recommendation(options: Any) -> Any:
+def _recommendation(options: object) -> object:
     """Return what options such as ``--threads 2 --cpus big`` mean; anything else as it is."""
     found = _SWEPT.fullmatch(options) if isinstance(options, str) else None
     return {"threads": int(found[1]), "cpus": found[2] or "all"} if found else options

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kit.errors import BuildError
 
 if TYPE_CHECKING:
     from elftools.elf.elffile import ELFFile
+    from elftools.elf.gnuversions import VersionAuxiliary
 
 _MAGIC = b"\x7fELF\x02\x01"
 _GLIBC = re.compile(r"GLIBC_(\d+)\.(\d+)(?:\.\d+)?")
@@ -85,7 +86,7 @@ def read_needed_symbols(path: Path) -> dict[str, dict[str, str]]:
     return symbols
 
 
-def _needed_versions(elf: ELFFile) -> Iterator[tuple[str, Any]]:
+def _needed_versions(elf: ELFFile) -> Iterator[tuple[str, VersionAuxiliary]]:
     """Yield (library, version) of each version of symbols that is needed."""
     section = elf.get_section_by_name(".gnu.version_r")
     for library, entries in section.iter_versions() if section else ():

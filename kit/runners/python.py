@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import kit
 from kit import formats
@@ -84,7 +84,7 @@ class _Parser(argparse.ArgumentParser):
 def parse(arguments: Sequence[str]) -> Request:
     """Read the options of a runner; the reverse of `Request.arguments`."""
     parser = _Parser(prog="kit.runners.python", allow_abbrev=False, add_help=False)
-    kinds: dict[str, Callable[[str], Any]] = {"int": int, "float": _seconds, "str": str}
+    kinds: dict[str, Callable[[str], object]] = {"int": int, "float": _seconds, "str": str}
     for item in fields(Request):
         kind = kinds[str(item.type)]
         parser.add_argument(say.option(item.name), dest=item.name, type=kind, required=True)
@@ -185,7 +185,7 @@ def _inputs(request: Request) -> Samples:
     return samples
 
 
-def _warm_up(call: Callable[[], Any], request: Request, line: _Line) -> None:
+def _warm_up(call: Callable[[], object], request: Request, line: _Line) -> None:
     """First inference and warm-up."""
     gc.collect()
     gc.freeze()
@@ -200,7 +200,7 @@ def _warm_up(call: Callable[[], Any], request: Request, line: _Line) -> None:
     line.say(say.Warm(count=warmed, ns=_clock() - began))
 
 
-def _sample(call: Callable[[], Any], request: Request, line: _Line) -> tuple[int, int, Any]:
+def _sample(call: Callable[[], object], request: Request, line: _Line) -> tuple[int, int, object]:
     """Take the samples.
 
     Returns:
@@ -211,7 +211,7 @@ def _sample(call: Callable[[], Any], request: Request, line: _Line) -> tuple[int
     return count, time.process_time_ns() - cpu, answer
 
 
-def _loop(call: Callable[[], Any], request: Request, line: _Line) -> tuple[int, Any]:
+def _loop(call: Callable[[], object], request: Request, line: _Line) -> tuple[int, object]:
     least, most = int(request.min_seconds * 1e9), int(request.max_seconds * 1e9)
     samples: list[int] = []
     count = 0

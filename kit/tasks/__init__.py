@@ -10,7 +10,6 @@ from kit.tasks.interface import Task
 
 _REGISTRY = Registry(
     TASK_NAMES,
-    "TASK",
     Task,  # type: ignore[type-abstract]  # for isinstance only, never called
 )
 

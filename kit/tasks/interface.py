@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+Target = Any  # what is right for a sample: of the kind that the task's own tally knows
+
+
 @dataclass(frozen=True)
 class GoldenSet:
     """Inputs that every runtime has to answer like the workstation did.
@@ -78,7 +81,7 @@ class EvaluationSet(ABC):
         """Return whether the right answers are known."""
 
     @abstractmethod
-    def load(self, start: int, stop: int) -> tuple[Samples, Sequence[Any]]:
+    def load(self, start: int, stop: int) -> tuple[Samples, Sequence[Target]]:
         """Return some samples, and what the task's tally needs to judge their answers.
 
         Raises:
@@ -90,11 +93,11 @@ class Tally(ABC):
     """Sums over the answers so far, so that none are kept."""
 
     @abstractmethod
-    def add(self, answers: Samples, reference: Samples, targets: Sequence[Any]) -> None:
+    def add(self, answers: Samples, reference: Samples, targets: Sequence[Target]) -> None:
         """Add answers, the float model's answers to the same samples, and their targets."""
 
     @abstractmethod
-    def measure(self) -> Mapping[str, Any]:
+    def measure(self) -> Mapping[str, object]:
         """Return the fields of `kit.results.schema.AccuracyRow` that the task measures."""
 
 

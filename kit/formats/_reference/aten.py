@@ -36,10 +36,13 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
 VERSION = 1
+# What operators take and give. JSON too: where a file is not as it should be, using it raises
+# what `load` maps.
+Value = Any
 _KEY = "kit.aten"
 
 # Arithmetic on sizes, which an exported graph holds beside the operators on tensors.
-_ON_SIZES: dict[str, Callable[..., Any]] = {
+_ON_SIZES: dict[str, Callable[..., Value]] = {
     f"operator.{name}": getattr(operator, name)
     for name in ("add", "sub", "mul", "floordiv", "truediv", "mod", "neg")
 }
@@ -59,8 +62,8 @@ class Call:
 
     op: str
     result: str
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
+    args: tuple[object, ...]
+    kwargs: Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ class Model:
         counts = Counter(call.op for call in self._graph.calls)
         return dict(sorted(counts.items()))
 
-    def __call__(self, *inputs: Tensor) -> Any:
+    def __call__(self, *inputs: Tensor) -> Value:
         """Return the output, or a tuple of several.
 
         Raises:
@@ -113,7 +116,7 @@ class Model:
                 f"the float model takes {len(self._graph.inputs)} inputs, not {len(inputs)}",
                 "build the bundle again",
             )
-        values: dict[str, Any] = {
+        values: dict[str, object] = {
             **self._tensors,
             **dict(zip(self._graph.inputs, inputs, strict=True)),
         }
@@ -133,7 +136,7 @@ class Model:
         return outputs if len(outputs) > 1 else outputs[0]
 
 
-def _resolve(value: Any, values: Mapping[str, Any]) -> Any:
+def _resolve(value: object, values: Mapping[str, object]) -> object:
     if isinstance(value, Ref):
         return values[value.name]
     return [_resolve(item, values) for item in value] if isinstance(value, list) else value
@@ -158,7 +161,7 @@ def _last_uses(graph: Graph) -> dict[int, tuple[str, ...]]:
     return {index: tuple(names) for index, names in freed.items()}
 
 
-def _names(values: Sequence[Any]) -> list[str]:
+def _names(values: Sequence[object]) -> list[str]:
     names: list[str] = []
     for value in values:
         if isinstance(value, Ref):
@@ -168,7 +171,7 @@ def _names(values: Sequence[Any]) -> list[str]:
     return names
 
 
-def _function(call: Call) -> Callable[..., Any]:
+def _function(call: Call) -> Callable[..., object]:
     """Look up an operator.
 
     Raises:
@@ -194,15 +197,15 @@ def _function(call: Call) -> Callable[..., Any]:
                 f"{call.op} takes no text as {argument.name}, here {texts[0]!r}",
                 "do not use this bundle",
             )
-    known: Callable[..., Any] = function
+    known: Callable[..., object] = function
     return known
 
 
-def _item(values: Sequence[Any], index: int) -> Any:
+def _item(values: Sequence[object], index: int) -> object:
     return values[index]
 
 
-def _compute(function: Callable[..., Any], *numbers: Any) -> Any:
+def _compute(function: Callable[..., object], *numbers: object) -> object:
     """Compute with sizes: a list times a number would be a way to fill the memory."""
     import torch
 
@@ -273,7 +276,7 @@ def _call(node: fx.Node) -> Call:
     return Call(op, node.name, args, {name: _encodable(arg) for name, arg in node.kwargs.items()})
 
 
-def _encodable(value: Any) -> Any:
+def _encodable(value: object) -> object:
     """Return an argument with nodes replaced by refs; text and torch's constants stay.
 
     Raises:
@@ -325,7 +328,7 @@ def save(graph: Graph, tensors: Mapping[str, Tensor], path: Path) -> None:
     save_file(copies, path, {_KEY: text})
 
 
-def _dump(value: Any) -> Any:
+def _dump(value: object) -> object:
     import torch
 
     if isinstance(value, Ref):
@@ -383,7 +386,7 @@ def checked(graph: Graph, tensors: Mapping[str, Tensor]) -> Model:
     return Model(graph, tensors)
 
 
-def _parse(raw: dict[str, Any]) -> Graph:
+def _parse(raw: Value) -> Graph:
     if type(raw["version"]) is not int or raw["version"] != VERSION:
         raise ValueError(f"its version is {raw['version']!r}, not {VERSION}")
     calls = [
@@ -398,7 +401,7 @@ def _parse(raw: dict[str, Any]) -> Graph:
     return Graph(tuple(map(str, raw["inputs"])), tuple(map(str, raw["outputs"])), tuple(calls))
 
 
-def _value(raw: Any) -> Any:
+def _value(raw: object) -> object:
     import torch
 
     if isinstance(raw, list):

@@ -11,11 +11,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from kit.errors import BundleError, RunError
 from kit.formats.executorch import program
+from kit.formats.interface import Output
 from kit.signature import Tensors
+
+if TYPE_CHECKING:
+    from executorch.runtime import Program
 
 # What is loaded in this process: it holds on to the pool of threads it was loaded with.
 _sessions: weakref.WeakSet[ExecuTorchSession] = weakref.WeakSet()
@@ -31,19 +35,19 @@ def read_version() -> str:
 class ExecuTorchSession:
     """The method ``forward`` of a program."""
 
-    def __init__(self, loaded: Any) -> None:
+    def __init__(self, loaded: Program) -> None:
         self._program = loaded  # the method does not keep it alive
         self._method = loaded.load_method("forward")
         _sessions.add(self)
 
-    def bind(self, inputs: Tensors) -> Callable[[], Any]:
+    def bind(self, inputs: Tensors) -> Callable[[], Output]:
         """Return a call that runs one inference."""
         import torch
 
         tensors = [torch.from_numpy(value.copy()) for value in inputs]
         return lambda: self._method.execute(tensors)
 
-    def read(self, output: Any) -> Tensors:
+    def read(self, output: Output) -> Tensors:
         """Return the outputs."""
         return tuple(t.numpy().copy() for t in output)  # the memory may be the runtime's own
 

@@ -30,10 +30,12 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from executorch.backends.xnnpack._passes import XNNPACKPassManager
     from torch.export import ExportedProgram
     from torch.fx import Graph
 
-    Replacement = tuple[Any, str, Any]
+    # A class or function of ExecuTorch's, whose package has no types, or of torch's.
+    Replacement = tuple[object, str, Callable[..., Any]]
 
 KNOWN = {"executorch": "1.5.1", "torch": "2.14.1"}
 
@@ -147,7 +149,7 @@ def _shortcuts() -> Iterator[None]:
 
 
 @contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+def _replaced(owner: object, name: str, value: object) -> Iterator[None]:
     before = vars(owner).get(name)  # its own, not what it inherits
     setattr(owner, name, value)
     try:
@@ -178,10 +180,10 @@ def _replacements() -> list[Replacement]:
     ]
 
 
-def _selective(stock: Any) -> Any:
+def _selective(stock: type[XNNPACKPassManager]) -> type[XNNPACKPassManager]:
     """Return the pass manager with a `transform` that leaves out what cannot match."""
 
-    class SelectivePassManager(stock):  # type: ignore[misc]
+    class SelectivePassManager(stock):  # type: ignore[misc]  # has no types
         def transform(self) -> ExportedProgram:
             program: ExportedProgram = self.exported_program
             for step in self.passes:
@@ -192,7 +194,7 @@ def _selective(stock: Any) -> Any:
     return SelectivePassManager
 
 
-def _decomposing_once(stock: Any) -> Any:
+def _decomposing_once(stock: Callable[..., ExportedProgram]) -> Callable[..., ExportedProgram]:
     """Return `ExportedProgram.run_decompositions`, idle where it was run and nothing is left.
 
     The condition is the one under which ExecuTorch itself skips a decomposition for
@@ -203,7 +205,7 @@ def _decomposing_once(stock: Any) -> Any:
     done: list[ExportedProgram] = []
 
     def run_decompositions(
-        program: ExportedProgram, decomp_table: Any = None, **options: Any
+        program: ExportedProgram, decomp_table: object = None, **options: object
     ) -> ExportedProgram:
         again = any(program is one for one in done) and decomp_table is not None
         if again and not contains_any_call_fn_target_op(program.graph_module, decomp_table):

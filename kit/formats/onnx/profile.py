@@ -6,9 +6,18 @@ import json
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import TypedDict, cast
 
 from kit.formats.interface import OperatorTime, Profiler, Session
+
+
+class _Event(TypedDict, total=False):
+    """What is read of an event in a trace."""
+
+    cat: str
+    name: str
+    dur: float
+    args: dict[str, str]
 
 
 class OrtProfiler(Profiler):
@@ -31,8 +40,8 @@ class OrtProfiler(Profiler):
 
     def read(self, path: Path, samples: int) -> list[OperatorTime]:
         """Read a trace; the last `samples` calls of each node count."""
-        events = json.loads(path.read_text(encoding="utf-8"))
-        nodes: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+        events: list[_Event] = json.loads(path.read_text(encoding="utf-8"))
+        nodes: dict[tuple[str, str], list[_Event]] = defaultdict(list)
         for event in events:
             if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
                 nodes[event["name"], event["args"]["node_index"]].append(event)

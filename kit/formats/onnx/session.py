@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from kit.errors import BundleError, RunError
+from kit.formats.interface import Output
 from kit.formats.onnx import saturation
 from kit.signature import Tensors
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 
 def read_version() -> str:
@@ -22,11 +26,11 @@ def read_version() -> str:
 class OrtSession:
     """A session of ONNX Runtime."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: InferenceSession) -> None:
         self._session = session
         self._names = [value.name for value in session.get_inputs()]
 
-    def bind(self, inputs: Tensors) -> Callable[[], Any]:
+    def bind(self, inputs: Tensors) -> Callable[[], Output]:
         """Return a call that runs one inference.
 
         Raises:
@@ -40,7 +44,7 @@ class OrtSession:
         run = self._session.run
         return lambda: run(None, feed)
 
-    def read(self, output: Any) -> Tensors:
+    def read(self, output: Output) -> Tensors:
         """Return the outputs in the file's order."""
         return tuple(output)
 
@@ -94,7 +98,7 @@ def _session(
     optimized: Path | None = None,
     profile: Path | None = None,
     optimize: bool = True,
-) -> Any:
+) -> InferenceSession:
     """Open a file; ONNX Runtime writes the graph that it made of it to `optimized`."""
     prepare_runtime()
     import onnxruntime as ort

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +37,7 @@ class LogitsTally(Tally):
                 self._top1 += int(rank[0] == label)
                 self._top5 += int(label in rank)
 
-    def measure(self) -> Mapping[str, Any]:
+    def measure(self) -> Mapping[str, object]:
         """Return the shares and the SQNR."""
         return {
             "top1": self._top1 / self._images if self._labelled else None,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kit import models
 from kit.calibration import ModelInputs
 from kit.errors import KitError, RecipeError, words
+from kit.formats.interface import Output
 from kit.tasks.tensors.samples import list_samples, read_specs
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def _list_parameters(model: nn.Module) -> list[str]:
     return [parameter.name for parameter in parameters if parameter.kind in kinds]
 
 
-def _call(model: nn.Module, inputs: list[Tensor], name: str, sample: str) -> Any:
+def _call(model: nn.Module, inputs: list[Tensor], name: str, sample: str) -> Output:
     import torch
 
     copies = [value.clone() for value in inputs]
@@ -72,7 +73,7 @@ def _call(model: nn.Module, inputs: list[Tensor], name: str, sample: str) -> Any
     return output
 
 
-def _name_outputs(output: Any, name: str) -> list[str]:
+def _name_outputs(output: Output, name: str) -> list[str]:
     """Return the names of the tensors in what a model returns.
 
     Raises:
@@ -92,7 +93,7 @@ def _name_outputs(output: Any, name: str) -> list[str]:
     return list(fields) if fields else [f"output_{i}" for i in range(len(output))]
 
 
-def _is_batched(model: nn.Module, inputs: list[Tensor], output: Any) -> bool:
+def _is_batched(model: nn.Module, inputs: list[Tensor], output: Output) -> bool:
     """Return whether two inferences can be one call, whose first dimension is the batch."""
     import torch
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -26,7 +25,7 @@ class TensorsTally(Tally):
         self._signal, self._noise = [0.0] * count, [0.0] * count
         self._max_abs, self._cosine = [0.0] * count, [0.0] * count
 
-    def add(self, answers: Samples, reference: Samples, targets: Sequence[Any]) -> None:
+    def add(self, answers: Samples, reference: Samples, targets: Sequence[None]) -> None:
         """Add answers [N, ...] per output, and what the float model answered."""
         self._samples += len(answers)
         pairs = zip(reference.arrays, answers.arrays, strict=True)
@@ -39,7 +38,7 @@ class TensorsTally(Tally):
             self._max_abs[number] = max(self._max_abs[number], largest)
             self._cosine[number] += cosine(right, given) * len(answers)
 
-    def measure(self) -> Mapping[str, Any]:
+    def measure(self) -> Mapping[str, object]:
         """Return a row per output, and the lowest SQNR of all."""
         rows = tuple(
             OutputRow(

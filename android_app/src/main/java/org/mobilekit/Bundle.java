@@ -113,18 +113,29 @@ public final class Bundle {
         return manifest.artifact(format).quantize;
     }
 
-    /** Side of the square input in pixels. */
+    /** What the model takes, in its order. */
+    public List<TensorSpec> inputs() {
+        return Collections.unmodifiableList(manifest.inputs);
+    }
+
+    /** What the model gives, in its order. */
+    public List<TensorSpec> outputs() {
+        return Collections.unmodifiableList(manifest.outputs);
+    }
+
+    /** Whether the model tells what is in a picture: whether {@link Classifier} can use it. */
+    public boolean classifies() {
+        return manifest.classifies();
+    }
+
+    /** Side of a classifier's square input in pixels. */
     public int resolution() {
         return manifest.preprocess.crop;
     }
 
+    /** From a picture to a classifier's input; null for a model that takes no picture. */
     public Preprocess preprocess() {
         return manifest.preprocess;
-    }
-
-    /** Shape of the input, {@code [1, 3, height, width]}. */
-    public long[] shape() {
-        return manifest.shape.clone();
     }
 
     /** The formats whose model file is here and whose runtime is in this app. */
@@ -159,30 +170,42 @@ public final class Bundle {
 
     /** What this bundle's model must answer here; see {@link Golden}. */
     public Golden golden(String format) throws KitException {
-        String outputs = manifest.golden.get(format);
-        if (outputs == null) {
+        List<Npy> wanted = arrays(goldenAnswers(format), manifest.outputs);
+        Double floor = manifest.artifact(format).floor;
+        return new Golden(arrays(manifest.goldenInputs, manifest.inputs), wanted, floor);
+    }
+
+    private List<String> goldenAnswers(String format) throws KitException {
+        List<String> files = manifest.golden.get(format);
+        if (files == null) {
             throw new KitException("The bundle has no golden answers of " + format);
         }
-        Npy input = Npy.parse(read(manifest.goldenInput), manifest.goldenInput);
-        Npy wanted = Npy.parse(read(outputs), outputs);
-        return new Golden(input, wanted, manifest.artifact(format).floor);
+        return files;
+    }
+
+    private List<Npy> arrays(List<String> files, List<TensorSpec> specs) throws KitException {
+        List<Npy> arrays = new ArrayList<>();
+        for (int i = 0; i < files.size(); i++) {
+            arrays.add(Npy.parse(read(files.get(i)), specs.get(i), files.get(i)));
+        }
+        return arrays;
     }
 
     /**
-     * The golden input that is measured with, the first one: {@code [3, height, width]} row by row.
-     * All of the file is checked, and little of it kept: what is measured includes memory.
+     * The golden inputs that are measured with, the first of each file. All of a file is checked,
+     * and little of it kept: what is measured includes memory.
      */
-    public float[] firstInput(String format) throws KitException {
-        if (!manifest.golden.containsKey(format)) {
-            throw new KitException("The bundle has no golden answers of " + format);
+    public List<Tensor> firstInputs(String format) throws KitException {
+        goldenAnswers(format);
+        List<Tensor> inputs = new ArrayList<>();
+        for (int i = 0; i < manifest.inputs.size(); i++) {
+            String file = manifest.goldenInputs.get(i);
+            TensorSpec spec = manifest.inputs.get(i);
+            Beginning beginning = new Beginning(NPY_HEADER + (long) spec.bytes);
+            copyInto(file, beginning);
+            inputs.add(Npy.firstRow(beginning.toByteArray(), spec, file));
         }
-        long row = Float.BYTES;
-        for (long side : manifest.shape) {
-            row *= side;
-        }
-        Beginning beginning = new Beginning(NPY_HEADER + row);
-        copyInto(manifest.goldenInput, beginning);
-        return Npy.firstRow(beginning.toByteArray(), manifest.goldenInput);
+        return inputs;
     }
 
     /** Keeps the first bytes that are written to it. */

@@ -3,6 +3,7 @@ package org.mobilekit;
 import android.content.Context;
 import android.graphics.Bitmap;
 import java.io.File;
+import java.util.Collections;
 import java.util.List;
 
 /**
@@ -19,15 +20,12 @@ import java.util.List;
  * may be used from several threads; calls take turns.
  */
 public final class Classifier implements AutoCloseable {
-    private static final String MODELS = "models";
-
     public final Bundle bundle;
     public final String format;
     public final int threads;
 
-    private final ModelRuntime runtime;
+    private final Model model;
     private final List<String> labels;
-    private boolean closed;
 
     /** One answer. */
     public static final class Result {
@@ -55,80 +53,50 @@ public final class Classifier implements AutoCloseable {
         }
     }
 
-    private Classifier(Bundle bundle, String format, int threads, ModelRuntime runtime)
-            throws KitException {
-        this.bundle = bundle;
-        this.format = format;
-        this.threads = threads;
-        this.runtime = runtime;
-        this.labels = bundle.labels();
+    private Classifier(Model model, List<String> labels) {
+        this.bundle = model.bundle;
+        this.format = model.format;
+        this.threads = model.threads;
+        this.model = model;
+        this.labels = labels;
     }
 
     /** Loads a bundle of the app's files or assets; see {@link Bundle#open}. */
     public static Classifier load(Context context, String bundle, String format, int threads)
             throws KitException {
-        return load(Bundle.open(context, bundle), folder(context), format, threads);
-    }
-
-    /** Where models are unpacked to: a folder that the system may empty when space is short. */
-    public static File folder(Context context) {
-        return new File(context.getCacheDir(), MODELS);
+        return load(Bundle.open(context, bundle), Model.folder(context), format, threads);
     }
 
     /** Loads a bundle; {@code folder} is where the model file is unpacked to. */
     public static Classifier load(Bundle bundle, File folder, String format, int threads)
             throws KitException {
-        File model = bundle.modelFile(format, folder);
-        ModelRuntime runtime = Runtimes.create(format);
-        try {
-            runtime.prepare(threads);
-            runtime.load(model);
-            return new Classifier(bundle, format, threads, runtime);
-        } catch (KitException e) {
-            runtime.close();
-            throw e;
-        } catch (Exception | LinkageError e) { // libraries throw what they like
-            runtime.close();
-            throw new KitException("The " + format + " runtime cannot load the model: "
-                    + e.getMessage(), e);
+        if (!bundle.classifies()) {
+            throw new KitException("The model of the bundle “" + bundle.name + "” is no classifier"
+                    + " of pictures");
         }
+        List<String> labels = bundle.labels();
+        return new Classifier(Model.load(bundle, folder, format, threads), labels);
     }
 
     /** Answers a picture. */
-    public synchronized Result classify(Bitmap picture) throws KitException {
+    public Result classify(Bitmap picture) throws KitException {
         long began = System.nanoTime();
-        float[] input = bundle.preprocess().input(new BitmapPixels(picture));
+        float[] values = bundle.preprocess().input(new BitmapPixels(picture));
+        Tensor input = Tensor.of(values, bundle.inputs().get(0).shape());
         long prepared = System.nanoTime();
         long[] time = new long[1];
-        float[] logits = answer(input, time);
-        return new Result(logits, time[0], prepared - began, labels);
+        Tensor logits = model.answer(Collections.singletonList(input), time).get(0);
+        return new Result(logits.toFloats(), time[0], prepared - began, labels);
     }
 
     /** Runs the bundle's golden inputs and compares with the workstation. */
-    public synchronized Golden.Report check() throws KitException {
-        return bundle.golden(format).check(input -> answer(input, new long[1]));
-    }
-
-    private float[] answer(float[] input, long[] time) throws KitException {
-        if (closed) {
-            throw new KitException("This model is closed");
-        }
-        try {
-            runtime.input(input, bundle.shape());
-            long began = System.nanoTime();
-            runtime.run();
-            time[0] = System.nanoTime() - began;
-            return runtime.output();
-        } catch (Exception | LinkageError e) { // libraries throw what they like
-            throw new KitException("The " + format + " runtime cannot run the model: "
-                    + e.getMessage(), e);
-        }
+    public Golden.Report check() throws KitException {
+        return model.check();
     }
 
     /** Frees the model. */
     @Override
-    public synchronized void close() {
-        closed = true;
-        runtime.close();
+    public void close() {
+        model.close();
     }
 }

@@ -4,8 +4,8 @@ import java.util.regex.Pattern;
 
 /** The names that the app and the kit share. `contract.json` has them too; a test compares. */
 public final class Contract {
-    public static final int VERSION = 1;
-    public static final int PROTOCOL = 3;
+    public static final int VERSION = 2;
+    public static final int PROTOCOL = 4;
     public static final int RESULT_SCHEMA = 1;
     public static final int BUNDLE_SCHEMA = 3;
 
@@ -21,7 +21,7 @@ public final class Contract {
     public static final String FILES_BUNDLES = "bundles";
     public static final String FILES_RESULTS = "bench";
     public static final String RESULT_SUFFIX = ".json";
-    public static final String ANSWER_SUFFIX = ".f32";
+    public static final String ANSWER_SUFFIX = ".bin";
     public static final String NAMELESS = "invalid";
 
     /** What a name that becomes part of a path may look like: no separator, no leading dot. */

@@ -1,6 +1,7 @@
 package org.mobilekit;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Iterator;
 import java.util.List;
@@ -14,12 +15,26 @@ final class Manifest {
     /** Float kernels of two processors differ by rounding only; the kit has the same limit. */
     private static final double FLOAT_SQNR_DB = 40;
 
+    /** Tensors on one side of a model; the kit has the same limit. */
+    private static final int MOST_TENSORS = 32;
+
+    /** The only task before schema 3. */
+    private static final String CLASSIFICATION = "image-classification";
+
     final String model;
     final String labels;
-    final long[] shape;
+    final String task;
+    final List<TensorSpec> inputs;
+    final List<TensorSpec> outputs;
+
+    /** From a picture to the first input; null for a model that takes none. */
     final Preprocess preprocess;
-    final String goldenInput;
-    final Map<String, String> golden = new HashMap<>();
+
+    /** One file per input. */
+    final List<String> goldenInputs;
+
+    /** One file per output, by format. */
+    final Map<String, List<String>> golden = new HashMap<>();
     final List<Artifact> artifacts = new ArrayList<>();
     private final Map<String, Entry> files = new HashMap<>();
 
@@ -57,18 +72,19 @@ final class Manifest {
     Manifest(JSONObject json) throws JSONException, KitException {
         model = json.getJSONObject("recipe").getString("model");
         labels = json.isNull("labels") ? null : json.getString("labels");
-        JSONArray sides = json.getJSONObject("input").getJSONArray("shape");
-        shape = new long[sides.length()];
-        for (int i = 0; i < shape.length; i++) {
-            shape[i] = sides.getLong(i);
-        }
-        preprocess = preprocess(json.getJSONObject("preprocessing"));
-        JSONObject answers = json.getJSONObject("golden");
-        goldenInput = answers.getString("input");
-        JSONObject outputs = answers.getJSONObject("outputs");
-        for (Iterator<String> names = outputs.keys(); names.hasNext(); ) {
+        boolean old = json.getInt("schema_version") < 3; // which knew classifiers of pictures only
+        task = old ? CLASSIFICATION : json.getString("task");
+        JSONObject signature = old ? signature(json) : json.getJSONObject("signature");
+        inputs = specs(signature.getJSONArray("inputs"));
+        outputs = specs(signature.getJSONArray("outputs"));
+        preprocess = json.isNull("preprocessing") ? null
+                : preprocess(json.getJSONObject("preprocessing"));
+        JSONObject known = json.getJSONObject("golden");
+        goldenInputs = names(known.get(old ? "input" : "inputs"), inputs);
+        JSONObject answers = known.getJSONObject("outputs");
+        for (Iterator<String> names = answers.keys(); names.hasNext(); ) {
             String format = names.next();
-            golden.put(format, outputs.getString(format));
+            golden.put(format, names(answers.get(format), outputs));
         }
         JSONArray models = json.getJSONArray("artifacts");
         for (int i = 0; i < models.length(); i++) {
@@ -109,6 +125,49 @@ final class Manifest {
             throw new KitException("bundle.json does not list " + path);
         }
         return entry;
+    }
+
+    /** Whether it tells what is in a picture, in the way that this app shows. */
+    boolean classifies() {
+        if (!task.equals(CLASSIFICATION) || preprocess == null || inputs.size() != 1) {
+            return false;
+        }
+        long[] picture = {1, 3, preprocess.crop, preprocess.crop};
+        return inputs.get(0).dtype == DType.FLOAT32
+                && Arrays.equals(inputs.get(0).shape(), picture);
+    }
+
+    private static JSONObject signature(JSONObject json) throws JSONException {
+        return new JSONObject()
+                .put("inputs", new JSONArray().put(json.getJSONObject("input")))
+                .put("outputs", new JSONArray().put(json.getJSONObject("output")));
+    }
+
+    private static List<TensorSpec> specs(JSONArray json) throws JSONException, KitException {
+        if (json.length() < 1 || json.length() > MOST_TENSORS) {
+            throw new KitException("bundle.json describes a model with " + json.length()
+                    + " inputs or outputs; this app knows 1 to " + MOST_TENSORS);
+        }
+        List<TensorSpec> specs = new ArrayList<>();
+        for (int i = 0; i < json.length(); i++) {
+            specs.add(TensorSpec.from(json.getJSONObject(i)));
+        }
+        return specs;
+    }
+
+    /** Returns the files of some tensors: a list of names or, in schemas 1 and 2, one name. */
+    private static List<String> names(Object json, List<TensorSpec> specs)
+            throws JSONException, KitException {
+        JSONArray list = json instanceof JSONArray ? (JSONArray) json : new JSONArray().put(json);
+        if (list.length() != specs.size()) {
+            throw new KitException("bundle.json names " + list.length() + " golden files for "
+                    + specs.size() + " inputs or outputs");
+        }
+        List<String> names = new ArrayList<>();
+        for (int i = 0; i < list.length(); i++) {
+            names.add(list.getString(i));
+        }
+        return names;
     }
 
     private static String inside(String path) throws KitException {

@@ -2,55 +2,57 @@ package org.mobilekit;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.FloatBuffer;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * A float32 array in NumPy's file format, read row by row.
+ * The values of one input or output in NumPy's file format, a row for each inference. What the
+ * header says is compared with what is wanted and with the file before memory is taken for it.
  *
  * <p>https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
  */
 final class Npy {
     private static final byte[] MAGIC = {(byte) 0x93, 'N', 'U', 'M', 'P', 'Y'};
+    private static final Pattern TYPE = Pattern.compile("'descr':\\s*'([^']*)'");
     private static final Pattern SHAPE = Pattern.compile("'shape':\\s*\\(([0-9, ]*)\\)");
 
-    final int[] shape;
-    private final FloatBuffer values;
+    private final TensorSpec spec;
+    private final int rows;
+    private final ByteBuffer values;
 
-    private Npy(int[] shape, FloatBuffer values) {
-        this.shape = shape;
+    private Npy(TensorSpec spec, int rows, ByteBuffer values) {
+        this.spec = spec;
+        this.rows = rows;
         this.values = values;
     }
 
     /** Takes the content of a file apart; {@code name} is for messages. */
-    static Npy parse(byte[] file, String name) throws KitException {
+    static Npy parse(byte[] file, TensorSpec spec, String name) throws KitException {
         ByteBuffer data = ByteBuffer.wrap(file).order(ByteOrder.LITTLE_ENDIAN);
-        int[] shape = header(data, name);
-        FloatBuffer values = data.slice().order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer();
-        if (values.remaining() != size(shape, 0)) {
-            throw new KitException(name + " has " + values.remaining() + " numbers, not those"
-                    + " of its shape");
+        int rows = header(data, spec, name);
+        if (data.remaining() != (long) rows * spec.bytes) {
+            throw new KitException(name + " has " + data.remaining() + " bytes of numbers, not"
+                    + " those of its shape");
         }
-        return new Npy(shape, values);
+        return new Npy(spec, rows, data.slice());
     }
 
     /** Takes the first row from the beginning of a file, which may lack the others. */
-    static float[] firstRow(byte[] file, String name) throws KitException {
+    static Tensor firstRow(byte[] file, TensorSpec spec, String name) throws KitException {
         ByteBuffer data = ByteBuffer.wrap(file).order(ByteOrder.LITTLE_ENDIAN);
-        long length = size(header(data, name), 1);
-        FloatBuffer values = data.slice().order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer();
-        if (values.remaining() < length) {
+        if (header(data, spec, name) < 1) {
+            throw new KitException(name + " is empty");
+        }
+        if (data.remaining() < spec.bytes) {
             throw new KitException(name + " is cut off");
         }
-        float[] row = new float[(int) length];
-        values.get(row);
-        return row;
+        return new Npy(spec, 1, data.slice()).row(0);
     }
 
-    /** Reads up to the first number, and returns the shape. */
-    private static int[] header(ByteBuffer data, String name) throws KitException {
+    /** Reads up to the first number, and returns how many rows there are to be. */
+    private static int header(ByteBuffer data, TensorSpec spec, String name) throws KitException {
         for (byte expected : MAGIC) {
             if (!data.hasRemaining() || data.get() != expected) {
                 throw new KitException(name + " is not a NumPy file");
@@ -67,45 +69,43 @@ final class Npy {
         }
         byte[] header = new byte[length];
         data.get(header);
-        return shape(new String(header, StandardCharsets.ISO_8859_1), name);
+        return rows(new String(header, StandardCharsets.ISO_8859_1), spec, name);
     }
 
     int rows() {
-        return shape[0];
+        return rows;
     }
 
-    float[] row(int index) {
-        float[] row = new float[(int) size(shape, 1)];
-        for (int i = 0; i < row.length; i++) {
-            row[i] = values.get(index * row.length + i);
+    Tensor row(int index) {
+        ByteBuffer row = values.duplicate();
+        ((java.nio.Buffer) row).limit((index + 1) * spec.bytes).position(index * spec.bytes);
+        return Tensor.of(spec.dtype, row, spec.shape());
+    }
+
+    private static int rows(String header, TensorSpec spec, String name) throws KitException {
+        Matcher type = TYPE.matcher(header);
+        Matcher shape = SHAPE.matcher(header);
+        boolean readable = header.contains("'fortran_order': False") && shape.find()
+                && type.find() && type.group(1).equals(spec.dtype.npy);
+        long[] sides = readable ? sides(shape.group(1)) : new long[0];
+        if (sides.length < 1 || sides[0] > Integer.MAX_VALUE
+                || !Arrays.equals(Arrays.copyOfRange(sides, 1, sides.length), spec.rowShape())) {
+            throw new KitException(name + " has no rows of " + spec);
         }
-        return row;
+        return (int) sides[0];
     }
 
-    private static int[] shape(String header, String name) throws KitException {
-        Matcher found = SHAPE.matcher(header);
-        boolean readable = header.contains("'descr': '<f4'")
-                && header.contains("'fortran_order': False") && found.find();
-        String[] sides = readable ? found.group(1).split(",") : new String[0];
-        int[] shape = new int[sides.length];
+    /** Returns what stands between the parentheses; nothing if one of it is no number. */
+    private static long[] sides(String text) {
+        String[] words = text.split(","); // without the empty one after the last comma
+        long[] sides = new long[words.length];
         try {
-            for (int i = 0; i < sides.length; i++) {
-                shape[i] = Integer.parseInt(sides[i].trim());
+            for (int i = 0; i < words.length; i++) {
+                sides[i] = Long.parseLong(words[i].trim());
             }
         } catch (NumberFormatException e) {
-            shape = new int[0];
+            return new long[0];
         }
-        if (shape.length < 2) {
-            throw new KitException(name + " is not a float32 array with rows");
-        }
-        return shape;
-    }
-
-    private static long size(int[] shape, int from) {
-        long size = 1;
-        for (int i = from; i < shape.length; i++) {
-            size *= shape[i];
-        }
-        return size;
+        return sides;
     }
 }

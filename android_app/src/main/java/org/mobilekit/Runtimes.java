@@ -1,7 +1,9 @@
 package org.mobilekit;
 
+import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 
 /** The runtimes by the format they run. Which ones an APK has is chosen when it is built. */
@@ -44,6 +46,19 @@ public final class Runtimes {
             return true;
         } catch (ClassNotFoundException | LinkageError e) {
             return false;
+        }
+    }
+
+    /** Throws unless a runtime's library has the types of all that a model takes and gives. */
+    public static void check(ModelRuntime runtime, String format, Bundle bundle)
+            throws KitException {
+        List<TensorSpec> all = new ArrayList<>(bundle.inputs());
+        all.addAll(bundle.outputs());
+        for (TensorSpec spec : all) {
+            if (!runtime.has(spec.dtype)) {
+                throw new KitException("The " + format + " runtime for Android has no tensors of "
+                        + spec.dtype.label + ", and the model’s “" + spec.name + "” is one");
+            }
         }
     }
 }

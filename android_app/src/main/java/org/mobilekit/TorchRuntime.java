@@ -1,24 +1,27 @@
 package org.mobilekit;
 
+import java.util.List;
+
 /**
- * What PyTorch's two runtimes have in common: a module takes a value and gives another. Their
+ * What PyTorch's two runtimes have in common: a module takes values and gives others. Their
  * classes have the same names in different packages, and no common parent.
  *
  * @param <M> the module
- * @param <V> a value that goes in or comes out
+ * @param <V> the values that go in
+ * @param <R> what comes out
  */
-public abstract class TorchRuntime<M, V> implements ModelRuntime {
+public abstract class TorchRuntime<M, V, R> implements ModelRuntime {
     /** Null before {@code load} and after {@code close}. */
     protected M module;
 
-    private V input;
-    private V result;
+    private V values;
+    private R result;
 
-    protected abstract V value(float[] values, long[] shape);
+    protected abstract V bind(List<Tensor> inputs) throws KitException;
 
-    protected abstract V forward(M module, V input);
+    protected abstract R forward(M module, V values);
 
-    protected abstract float[] numbers(V result);
+    protected abstract List<Tensor> read(R result) throws KitException;
 
     protected abstract void destroy(M module);
 
@@ -28,18 +31,18 @@ public abstract class TorchRuntime<M, V> implements ModelRuntime {
     }
 
     @Override
-    public void input(float[] values, long[] shape) {
-        input = value(values, shape);
+    public void inputs(List<Tensor> inputs) throws KitException {
+        values = bind(inputs);
     }
 
     @Override
     public void run() {
-        result = forward(module, input);
+        result = forward(module, values);
     }
 
     @Override
-    public float[] output() {
-        return numbers(result);
+    public List<Tensor> outputs() throws KitException {
+        return read(result);
     }
 
     @Override
@@ -48,7 +51,7 @@ public abstract class TorchRuntime<M, V> implements ModelRuntime {
             destroy(module);
         }
         module = null;
-        input = null;
+        values = null;
         result = null;
     }
 }

@@ -15,10 +15,13 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.util.Arrays;
 import java.util.Collections;
+import java.util.Iterator;
+import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import org.json.JSONArray;
 import org.json.JSONObject;
 import org.junit.Rule;
 import org.junit.Test;
@@ -56,18 +59,19 @@ public final class BundleTest {
         File at = pushed();
         Bundle bundle = open(at);
         File file = new File(at, "golden/input.npy");
-        Npy all = Npy.parse(Files.readAllBytes(file.toPath()), "input.npy");
+        Npy all = Npy.parse(Files.readAllBytes(file.toPath()), bundle.inputs().get(0), "x");
         ThreadMXBean memory = (ThreadMXBean) ManagementFactory.getThreadMXBean();
         long thread = Thread.currentThread().getId();
-        bundle.firstInput("onnx"); // classes are loaded
+        bundle.firstInputs("onnx"); // classes are loaded
         long before = memory.getThreadAllocatedBytes(thread);
-        float[] first = bundle.firstInput("onnx");
+        List<Tensor> first = bundle.firstInputs("onnx");
         long taken = memory.getThreadAllocatedBytes(thread) - before;
-        assertArrayEquals(all.row(0), first, 0f);
+        assertEquals(1, first.size());
+        assertArrayEquals(all.row(0).toFloats(), first.get(0).toFloats(), 0f);
         assertTrue(taken + " bytes of " + file.length(), taken < file.length() / 2);
-        assertTrue(refused(() -> bundle.firstInput("tflite")).contains("tflite"));
+        assertTrue(refused(() -> bundle.firstInputs("tflite")).contains("tflite"));
         Samples.damage(file); // behind the first row
-        assertTrue(refused(() -> bundle.firstInput("onnx")).contains("was altered"));
+        assertTrue(refused(() -> bundle.firstInputs("onnx")).contains("was altered"));
     }
 
     @Test
@@ -153,6 +157,112 @@ public final class BundleTest {
             assertFalse(evil.equals(text));
             assertTrue(refused(() -> fromText(evil)).contains("outside"));
         }
+    }
+
+    private static JSONObject read(File at) throws Exception {
+        return new JSONObject(new String(
+                Files.readAllBytes(new File(at, "bundle.json").toPath()), StandardCharsets.UTF_8));
+    }
+
+    /** The manifest of the sample as kits before schema 3 wrote it. */
+    private static JSONObject old(File at) throws Exception {
+        JSONObject json = read(at).put("schema_version", 2);
+        JSONObject signature = (JSONObject) json.remove("signature");
+        json.remove("task");
+        json.put("input", signature.getJSONArray("inputs").get(0));
+        json.put("output", signature.getJSONArray("outputs").get(0));
+        JSONObject golden = json.getJSONObject("golden");
+        golden.put("input", ((JSONArray) golden.remove("inputs")).get(0));
+        JSONObject outputs = golden.getJSONObject("outputs");
+        for (Iterator<String> formats = outputs.keys(); formats.hasNext(); ) {
+            String format = formats.next(); // a key that is there already: no concurrent change
+            outputs.put(format, outputs.getJSONArray(format).get(0));
+        }
+        return json;
+    }
+
+    @Test
+    public void bundlesOfOlderKitsAreRead() throws Exception {
+        File at = pushed();
+        Bundle today = open(at);
+        for (int schema = 1; schema <= 2; schema++) {
+            Files.write(new File(at, "bundle.json").toPath(), old(Samples.push(
+                    folder.newFolder(), "b")).put("schema_version", schema).toString()
+                    .getBytes(StandardCharsets.UTF_8));
+            Bundle old = open(at);
+            assertTrue(old.classifies());
+            assertEquals(today.resolution(), old.resolution());
+            assertEquals(today.inputs().toString(), old.inputs().toString());
+            assertArrayEquals(today.firstInputs("lite").get(0).toFloats(),
+                    old.firstInputs("lite").get(0).toFloats(), 0f);
+            assertEquals(today.golden("onnx").rows(), old.golden("onnx").rows());
+        }
+    }
+
+    @Test
+    public void aBundleWithoutPicturesSaysWhatItTakes() throws Exception {
+        Bundle bundle = open(Samples.pushTensors(folder.getRoot(), "b"));
+        assertFalse(bundle.classifies());
+        assertEquals(null, bundle.preprocess());
+        assertEquals("[int64 “ids” [1, 4], bool “mask” [1, 4], float32 “values” [1, 4],"
+                + " float16 “gain” [2, 3], uint8 “pixels” [3], int32 “counts” [2]]",
+                bundle.inputs().toString());
+        List<Tensor> first = bundle.firstInputs("onnx");
+        assertEquals("int64:1,4;bool:1,4;float32:1,4;float16:2,3;uint8:3;int32:2",
+                Tensor.describe(first));
+        assertEquals(3, bundle.golden("onnx").rows());
+        assertTrue(refused(() -> Classifier.load(bundle, folder.newFolder(), "onnx", 1))
+                .contains("is no classifier"));
+    }
+
+    @Test
+    public void hostileDescriptionsAreRefusedInASentence() throws Exception {
+        File at = Samples.pushTensors(folder.getRoot(), "b");
+        refusedWith(read(at), "signature.inputs", new JSONArray(), "0 inputs or outputs");
+        refusedWith(read(at), "signature.outputs", many(33), "33 inputs or outputs");
+        refusedWith(read(at), "signature.inputs.0.shape", many(1_000_000), "cannot hold");
+        refusedWith(read(at), "signature.inputs.0.shape",
+                new JSONArray("[4000000000, 4000000000]"), "cannot hold");
+        refusedWith(read(at), "signature.inputs.0.dtype", "complex64", "complex64");
+        refusedWith(read(at), "golden.inputs", new JSONArray("[\"golden/input.npy\"]"),
+                "1 golden files for 6");
+        refusedWith(read(at), "golden.outputs.onnx", "golden/onnx.npy", "1 golden files for 6");
+        refusedWith(read(at), "signature", JSONObject.NULL, "damaged");
+    }
+
+    private static JSONArray many(int count) {
+        JSONArray list = new JSONArray();
+        for (int i = 0; i < count; i++) {
+            list.put(1);
+        }
+        return list;
+    }
+
+    /** Puts a value at a path of names and indices, which has to be refused with some words. */
+    private static void refusedWith(JSONObject json, String path, Object value, String words)
+            throws Exception {
+        Object at = json;
+        String[] names = path.split("\\.");
+        for (int i = 0; i < names.length - 1; i++) {
+            at = at instanceof JSONArray ? ((JSONArray) at).get(Integer.parseInt(names[i]))
+                    : ((JSONObject) at).get(names[i]);
+        }
+        ((JSONObject) at).put(names[names.length - 1], value);
+        String said = refused(() -> fromText(json.toString()));
+        assertTrue(said, said.contains(words));
+        assertTrue(said, said.length() < 300);
+    }
+
+    @Test
+    public void arraysOfAnotherShapeThanTheSignatureAreRefused() throws Exception {
+        File at = Samples.pushTensors(folder.getRoot(), "b");
+        JSONObject json = read(at);
+        json.getJSONObject("signature").getJSONArray("inputs").getJSONObject(0)
+                .put("shape", new JSONArray("[1, 100000000]"));
+        Files.write(new File(at, "bundle.json").toPath(),
+                json.toString().getBytes(StandardCharsets.UTF_8));
+        String said = refused(() -> open(at).firstInputs("onnx"));
+        assertEquals("golden/input.npy has no rows of int64 “ids” [1, 100000000]", said);
     }
 
     private static Bundle fromText(String text) throws KitException {

@@ -26,39 +26,78 @@ public final class NpyTest {
         return data.array();
     }
 
+    private static TensorSpec spec(DType dtype, long... shape) throws Exception {
+        return new TensorSpec("x", dtype, shape);
+    }
+
+    private static TensorSpec three() throws Exception {
+        return spec(DType.FLOAT32, 1, 3);
+    }
+
     @Test
     public void rows() throws Exception {
-        Npy array = Npy.parse(file("<f4", "2, 3", 1, 2, 3, 4, 5, 6), "x");
+        Npy array = Npy.parse(file("<f4", "2, 3", 1, 2, 3, 4, 5, 6), three(), "x");
         assertEquals(2, array.rows());
-        assertArrayEquals(new float[] {4, 5, 6}, array.row(1), 0f);
+        assertArrayEquals(new float[] {4, 5, 6}, array.row(1).toFloats(), 0f);
+        assertArrayEquals(new long[] {1, 3}, array.row(1).shape());
+    }
+
+    @Test
+    public void rowsOfOneNumber() throws Exception {
+        Npy array = Npy.parse(file("<f4", "2,", 7, 8), spec(DType.FLOAT32), "x");
+        assertEquals(8, array.row(1).at(0), 0);
+        assertEquals(0, array.row(1).shape().length);
     }
 
     @Test
     public void theFirstRowNeedsNoMoreOfTheFile() throws Exception {
         byte[] whole = file("<f4", "2, 3", 1, 2, 3, 4, 5, 6);
         float[] row = {1, 2, 3};
-        assertArrayEquals(row, Npy.firstRow(whole, "x"), 0f);
-        assertArrayEquals(row, Npy.firstRow(Arrays.copyOf(whole, whole.length - 12), "x"), 0f);
-        KitException e = assertThrows(KitException.class,
-                () -> Npy.firstRow(Arrays.copyOf(whole, whole.length - 16), "x.npy"));
+        assertArrayEquals(row, Npy.firstRow(whole, three(), "x").toFloats(), 0f);
+        byte[] half = Arrays.copyOf(whole, whole.length - 12);
+        assertArrayEquals(row, Npy.firstRow(half, three(), "x").toFloats(), 0f);
+        KitException e = assertThrows(KitException.class, () ->
+                Npy.firstRow(Arrays.copyOf(whole, whole.length - 16), three(), "x.npy"));
         assertEquals("x.npy is cut off", e.getMessage());
+        e = assertThrows(KitException.class,
+                () -> Npy.firstRow(file("<f4", "0, 3"), three(), "x.npy"));
+        assertEquals("x.npy is empty", e.getMessage());
     }
 
     @Test
-    public void whatItIsNotIsSaid() {
+    public void whatItIsNotIsSaid() throws Exception {
         refused("is not a NumPy file", new byte[] {1, 2, 3});
         refused("is not a NumPy file", new byte[0]);
-        refused("is cut off", Arrays.copyOf(file("<f4", "1, 1", 1), 20));
-        refused("is cut off", Arrays.copyOf(file("<f4", "1, 1", 1), 8));
-        refused("not a float32 array", file("<f8", "1, 1", 1));
-        refused("not a float32 array", file("<f4", "1,", 1));
-        refused("not a float32 array", file("<f4", "", 1));
-        refused("not a float32 array", file("<f4", "99999999999, 1", 1));
+        refused("is cut off", Arrays.copyOf(file("<f4", "1, 3", 1), 20));
+        refused("is cut off", Arrays.copyOf(file("<f4", "1, 3", 1), 8));
+        for (String type : new String[] {"<f8", ">f4", "<i4", "|O", ""}) {
+            refused("has no rows of float32 “x” [1, 3]", file(type, "1, 3", 1, 2, 3));
+        }
+        for (String shape : new String[] {
+            "", "3,", "1, 4", "1, 1, 3", "99999999999, 3", "9, 99999999999999999999"}) {
+            refused("has no rows of float32", file("<f4", shape, 1, 2, 3));
+        }
         refused("not those of its shape", file("<f4", "2, 3", 1, 2, 3));
+        refused("not those of its shape", file("<f4", "2147483647, 3", 1, 2, 3));
     }
 
-    private static void refused(String words, byte[] file) {
-        KitException e = assertThrows(KitException.class, () -> Npy.parse(file, "x.npy"));
+    @Test
+    public void shapesThatNoBufferHolds() throws Exception {
+        assertEquals(Integer.MAX_VALUE, spec(DType.UINT8, 1, Integer.MAX_VALUE).bytes);
+        long[][] shapes = {
+            {0}, {-1}, {1, Integer.MAX_VALUE}, {1L << 40, 1L << 40}, {3037000500L, 3037000500L},
+            {Long.MIN_VALUE}, {1, 1, 1, 1, 1, 1, 1, 1, 1}
+        };
+        for (long[] shape : shapes) {
+            KitException e =
+                    assertThrows(KitException.class, () -> spec(DType.FLOAT32, shape));
+            assertTrue(e.getMessage(), e.getMessage().contains("“x” has a shape that this app"));
+        }
+    }
+
+    private static void refused(String words, byte[] file) throws Exception {
+        TensorSpec spec = three();
+        KitException e = assertThrows(KitException.class, () -> Npy.parse(file, spec, "x.npy"));
         assertTrue(e.getMessage(), e.getMessage().contains(words));
         assertTrue(e.getMessage(), e.getMessage().contains("x.npy"));
     }

@@ -38,7 +38,15 @@ public final class Samples {
 
     /** Copies the sample bundle to where a pushed one lies. */
     public static File push(File filesDir, String name) throws IOException {
-        Path from = folder().resolve("assets/bundles").resolve(BUNDLE);
+        return copy(folder().resolve("assets/bundles").resolve(BUNDLE), filesDir, name);
+    }
+
+    /** Copies the bundle whose model takes and gives tensors of every type, and no picture. */
+    public static File pushTensors(File filesDir, String name) throws IOException {
+        return copy(folder().resolve("others/tensors"), filesDir, name);
+    }
+
+    private static File copy(Path from, File filesDir, String name) throws IOException {
         Path to = filesDir.toPath().resolve(Contract.FILES_BUNDLES).resolve(name);
         try (Stream<Path> files = Files.walk(from)) {
             for (Path file : (Iterable<Path>) files::iterator) {

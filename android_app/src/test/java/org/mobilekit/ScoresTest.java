@@ -6,6 +6,7 @@ import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import org.junit.Test;
 
@@ -31,7 +32,7 @@ public final class ScoresTest {
 
     @Test
     public void goldenReportCountsAndMeasures() throws Exception {
-        Golden.Report report = golden(12.0).check(input -> new float[] {input[0], 0});
+        Golden.Report report = golden(12.0).check(inputs -> answer((float) inputs.get(0).at(0), 0));
         assertEquals(2, report.images);
         assertEquals(1, report.agreeing); // the second one has its answers the other way round
         assertEquals(3, report.maxAbs, 0);
@@ -43,30 +44,48 @@ public final class ScoresTest {
     public void equalNumbersMatchWhateverIsAsked() throws Exception {
         for (Double floor : new Double[] {null, 40.0}) {
             Golden.Report report = golden(floor).check(
-                    input -> input[0] == 1 ? new float[] {1, 0} : new float[] {0, 3});
+                    inputs -> inputs.get(0).at(0) == 1 ? answer(1, 0) : answer(0, 3));
             assertTrue(report.matches());
         }
     }
 
     @Test
     public void whereEqualityIsAskedAnyDifferenceDiffers() throws Exception {
-        assertFalse(golden(null).check(
-                input -> input[0] == 1 ? new float[] {1, 1e-6f} : new float[] {0, 3}).matches());
+        assertFalse(golden(null).check(inputs ->
+                inputs.get(0).at(0) == 1 ? answer(1, 1e-6f) : answer(0, 3)).matches());
     }
 
     @Test
     public void notANumberMatchesNothing() throws Exception {
-        assertFalse(golden(-100.0).check(input -> new float[] {Float.NaN, 0}).matches());
+        assertFalse(golden(-100.0).check(inputs -> answer(Float.NaN, 0)).matches());
     }
 
     @Test
     public void anotherNumberOfCategoriesIsSaid() {
-        assertThrows(KitException.class, () -> golden(12.0).check(input -> new float[3]));
+        assertThrows(KitException.class, () -> golden(12.0).check(inputs -> answer(0, 0, 0)));
     }
 
     private static Golden golden(Double floor) throws KitException {
-        Npy inputs = Npy.parse(NpyTest.file("<f4", "2, 1", 1, 0), "in");
-        Npy wanted = Npy.parse(NpyTest.file("<f4", "2, 2", 1, 0, 0, 3), "out");
-        return new Golden(inputs, wanted, floor);
+        TensorSpec one = new TensorSpec("in", DType.FLOAT32, 1, 1);
+        TensorSpec two = new TensorSpec("out", DType.FLOAT32, 1, 2);
+        Npy inputs = Npy.parse(NpyTest.file("<f4", "2, 1", 1, 0), one, "in");
+        Npy wanted = Npy.parse(NpyTest.file("<f4", "2, 2", 1, 0, 0, 3), two, "out");
+        return new Golden(
+                Collections.singletonList(inputs), Collections.singletonList(wanted), floor);
+    }
+
+    private static List<Tensor> answer(float... logits) {
+        return Collections.singletonList(Tensor.of(logits, 1, logits.length));
+    }
+
+    @Test
+    public void filesOfDifferentLengthAreRefused() throws Exception {
+        TensorSpec one = new TensorSpec("in", DType.FLOAT32, 1, 1);
+        Npy two = Npy.parse(NpyTest.file("<f4", "2, 1", 1, 0), one, "in");
+        Npy none = Npy.parse(NpyTest.file("<f4", "0, 1"), one, "in");
+        for (List<Npy> inputs : Arrays.asList(Arrays.asList(two, none), Arrays.asList(none))) {
+            assertThrows(KitException.class,
+                    () -> new Golden(inputs, Collections.singletonList(none), null));
+        }
     }
 }

@@ -1,13 +1,18 @@
 package org.mobilekit.executorch;
 
 import java.io.File;
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.List;
+import org.mobilekit.DType;
+import org.mobilekit.KitException;
+import org.mobilekit.Tensor;
 import org.mobilekit.TorchRuntime;
 import org.pytorch.executorch.EValue;
 import org.pytorch.executorch.Module;
-import org.pytorch.executorch.Tensor;
 
 /** ExecuTorch; most of a model runs on XNNPACK. */
-public final class ExecuTorchRuntime extends TorchRuntime<Module, EValue> {
+public final class ExecuTorchRuntime extends TorchRuntime<Module, EValue[], EValue[]> {
     private int threads = 1;
 
     @Override
@@ -18,24 +23,79 @@ public final class ExecuTorchRuntime extends TorchRuntime<Module, EValue> {
     }
 
     @Override
+    public boolean has(DType dtype) {
+        return dtype != DType.BOOL;
+    }
+
+    @Override
     public void load(File model) {
         module = Module.load(model.getPath(), Module.LOAD_MODE_MMAP, threads);
         module.loadMethod("forward"); // throws what it thinks of the model
     }
 
     @Override
-    protected EValue value(float[] values, long[] shape) {
-        return EValue.from(Tensor.fromBlob(values, shape));
+    protected EValue[] bind(List<Tensor> inputs) throws KitException {
+        EValue[] values = new EValue[inputs.size()];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = EValue.from(tensor(inputs.get(i)));
+        }
+        return values;
+    }
+
+    private static org.pytorch.executorch.Tensor tensor(Tensor input) throws KitException {
+        ByteBuffer data = input.data();
+        long[] shape = input.shape();
+        switch (input.dtype) {
+            case FLOAT32:
+                return org.pytorch.executorch.Tensor.fromBlob(data.asFloatBuffer(), shape);
+            case FLOAT16:
+                return org.pytorch.executorch.Tensor.fromBlob(data.asShortBuffer(), shape);
+            case INT64:
+                return org.pytorch.executorch.Tensor.fromBlob(data.asLongBuffer(), shape);
+            case INT32:
+                return org.pytorch.executorch.Tensor.fromBlob(data.asIntBuffer(), shape);
+            case UINT8:
+                return org.pytorch.executorch.Tensor.fromBlobUnsigned(data, shape);
+            default:
+                throw unknown(input.dtype.label);
+        }
     }
 
     @Override
-    protected EValue forward(Module module, EValue input) {
-        return module.forward(input)[0];
+    protected EValue[] forward(Module module, EValue[] values) {
+        return module.forward(values);
     }
 
     @Override
-    protected float[] numbers(EValue result) {
-        return result.toTensor().getDataAsFloatArray();
+    protected List<Tensor> read(EValue[] result) throws KitException {
+        List<Tensor> answers = new ArrayList<>();
+        for (EValue answer : result) {
+            answers.add(copy(answer.toTensor()));
+        }
+        return answers;
+    }
+
+    private static Tensor copy(org.pytorch.executorch.Tensor answer) throws KitException {
+        switch (answer.dtype()) {
+            case FLOAT:
+                return Tensor.of(answer.getDataAsFloatArray(), answer.shape());
+            case HALF:
+                return Tensor.ofHalves(answer.getDataAsShortArray(), answer.shape());
+            case INT64:
+                return Tensor.of(answer.getDataAsLongArray(), answer.shape());
+            case INT32:
+                return Tensor.of(answer.getDataAsIntArray(), answer.shape());
+            case UINT8:
+                return Tensor.of(DType.UINT8,
+                        ByteBuffer.wrap(answer.getDataAsUnsignedByteArray()), answer.shape());
+            default:
+                throw unknown(answer.dtype().toString());
+        }
+    }
+
+    private static KitException unknown(String type) {
+        return new KitException("ExecuTorch for Android has no tensors of " + type + " that this"
+                + " app can use");
     }
 
     @Override

@@ -6,22 +6,23 @@ import android.os.Process;
 import android.system.Os;
 import android.system.OsConstants;
 import android.util.Log;
+import java.io.ByteArrayOutputStream;
 import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Scanner;
 import org.json.JSONException;
 import org.json.JSONObject;
 import org.mobilekit.Bundle;
-import org.mobilekit.Classifier;
 import org.mobilekit.Contract;
 import org.mobilekit.Digest;
+import org.mobilekit.Model;
 import org.mobilekit.ModelRuntime;
 import org.mobilekit.Runtimes;
+import org.mobilekit.Tensor;
 
 /**
  * One measurement: the stages, events and plan of the kit's runners, inside of an app.
@@ -49,12 +50,16 @@ final class BenchJob {
     void run() throws StageException {
         Bundle bundle = stage("load", () -> Bundle.open(context, options.bundle));
         record.bundleHash = bundle.hash;
-        float[] input = stage("input", () -> bundle.firstInput(options.format));
+        List<Tensor> inputs = stage("input", () -> bundle.firstInputs(options.format));
         File model = stage("load", () -> unpacked(bundle));
         record.modelSha256 = stage("load", () -> bundle.modelSha256(options.format));
         ModelRuntime runtime = stage("load", () -> Runtimes.create(options.format));
         try {
-            measure(runtime, model, input, bundle.shape());
+            stage("load", () -> {
+                Runtimes.check(runtime, options.format, bundle);
+                return null;
+            });
+            measure(runtime, model, inputs);
         } finally {
             runtime.close();
         }
@@ -67,10 +72,10 @@ final class BenchJob {
             throw new IOException((needed >> 20) + " MB are needed and " + (free >> 20)
                     + " MB are free");
         }
-        return bundle.modelFile(options.format, Classifier.folder(context));
+        return bundle.modelFile(options.format, Model.folder(context));
     }
 
-    private void measure(ModelRuntime runtime, File model, float[] input, long[] shape)
+    private void measure(ModelRuntime runtime, File model, List<Tensor> inputs)
             throws StageException {
         Integer obeyed = stage("load", () -> runtime.prepare(options.threads));
         record.event(start(runtime, obeyed));
@@ -82,7 +87,7 @@ final class BenchJob {
         });
         record.event("load", "ns", System.nanoTime() - began);
         stage("input", () -> {
-            runtime.input(input, shape);
+            runtime.inputs(inputs);
             return null;
         });
         Sampler sampler = new Sampler(options.plan, System::nanoTime);
@@ -90,11 +95,9 @@ final class BenchJob {
         record.samples(sampler.samples());
         record.event("mem", "peak_rss", Proc.peak(), "base_rss", base, "os_threads",
                 Proc.threads());
-        stage("output", () -> {
-            write(runtime.output());
-            return null;
-        });
-        record.event("out", "path", storage.answer(options.id).getPath());
+        List<Tensor> answers = stage("output", () -> write(runtime.outputs()));
+        record.event("out", "path", storage.answer(options.id).getPath(),
+                "tensors", Tensor.describe(answers));
         record.event("end", "count", sampler.samples().length, "cpu_ns", cpu);
     }
 
@@ -110,12 +113,17 @@ final class BenchJob {
         return (Process.getElapsedCpuTime() - before) * 1_000_000L;
     }
 
-    private void write(float[] answer) throws IOException {
-        ByteBuffer raw = ByteBuffer.allocate(answer.length * Float.BYTES)
-                .order(ByteOrder.LITTLE_ENDIAN);
-        raw.asFloatBuffer().put(answer);
-        storage.write(storage.answer(options.id), out -> out.write(raw.array()));
-        record.answer(storage.answer(options.id).getName(), Digest.sha256(raw.array()));
+    /** Writes the bytes of all outputs, one after the other, as the kit's runners do. */
+    private List<Tensor> write(List<Tensor> answers) throws IOException {
+        ByteArrayOutputStream raw = new ByteArrayOutputStream();
+        for (Tensor answer : answers) {
+            byte[] bytes = new byte[answer.data().remaining()];
+            answer.data().get(bytes);
+            raw.write(bytes);
+        }
+        storage.write(storage.answer(options.id), raw::writeTo);
+        record.answer(storage.answer(options.id).getName(), Digest.sha256(raw.toByteArray()));
+        return answers;
     }
 
     private Map<String, Object> start(ModelRuntime runtime, Integer obeyed) {

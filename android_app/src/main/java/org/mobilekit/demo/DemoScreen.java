@@ -43,7 +43,9 @@ final class DemoScreen {
 
     private void about(DemoSession session) {
         String text = "";
-        if (session.bundle != null && session.choice.format != null) {
+        if (session.bundle != null && !session.bundle.classifies()) {
+            text = session.bundle.model();
+        } else if (session.bundle != null && session.choice.format != null) {
             try {
                 text = activity.getString(R.string.about_model, session.bundle.model(),
                         session.bundle.resolution(),

@@ -140,9 +140,12 @@ final class DemoSession {
             if (bundles.isEmpty()) {
                 throw new KitException(context.getString(R.string.no_bundle));
             }
-            String name = bundles.contains(wanted.bundle) ? wanted.bundle : bundles.get(0);
+            String name = bundles.contains(wanted.bundle) ? wanted.bundle : first(bundles);
             choice = wanted.withBundle(name);
             bundle = Bundle.open(context, name);
+            if (!bundle.classifies()) {
+                throw new KitException(context.getString(R.string.no_classifier, name));
+            }
             formats = bundle.formats();
             if (formats.isEmpty()) {
                 throw new KitException(context.getString(R.string.no_format, name));
@@ -154,6 +157,20 @@ final class DemoSession {
             credit = pictures.credit(choice.picture);
             use(choice);
         }
+    }
+
+    /** What is shown before anybody chose: a classifier if there is one. */
+    private String first(List<String> names) {
+        for (String name : names) {
+            try {
+                if (Bundle.open(context, name).classifies()) {
+                    return name;
+                }
+            } catch (KitException e) {
+                return name; // whoever opens it next says what is wrong with it
+            }
+        }
+        return names.get(0);
     }
 
     private void take(Outcome outcome, Choice wanted) {

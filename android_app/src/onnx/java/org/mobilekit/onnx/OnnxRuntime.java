@@ -1,28 +1,46 @@
 package org.mobilekit.onnx;
 
+import ai.onnxruntime.OnnxJavaType;
 import ai.onnxruntime.OnnxTensor;
+import ai.onnxruntime.OnnxValue;
 import ai.onnxruntime.OrtEnvironment;
 import ai.onnxruntime.OrtException;
 import ai.onnxruntime.OrtSession;
+import ai.onnxruntime.TensorInfo;
 import android.util.Log;
 import java.io.File;
 import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
-import java.nio.FloatBuffer;
-import java.util.Collections;
+import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.Iterator;
+import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.regex.Pattern;
+import org.mobilekit.DType;
+import org.mobilekit.KitException;
 import org.mobilekit.ModelRuntime;
+import org.mobilekit.Tensor;
 
 /** ONNX Runtime with its own CPU kernels. */
 public final class OnnxRuntime implements ModelRuntime {
     // Android says x86_64 or i686, a desktop's Java amd64 or x86_64.
     private static final Pattern X86 = Pattern.compile("x86.*|i.86|amd64");
 
+    private static final Map<DType, OnnxJavaType> TYPES = new EnumMap<>(DType.class);
+
+    static {
+        TYPES.put(DType.FLOAT32, OnnxJavaType.FLOAT);
+        TYPES.put(DType.FLOAT16, OnnxJavaType.FLOAT16);
+        TYPES.put(DType.INT64, OnnxJavaType.INT64);
+        TYPES.put(DType.INT32, OnnxJavaType.INT32);
+        TYPES.put(DType.UINT8, OnnxJavaType.UINT8);
+        TYPES.put(DType.BOOL, OnnxJavaType.BOOL);
+    }
+
     private OrtEnvironment environment;
     private OrtSession session;
-    private OnnxTensor input;
-    private Map<String, OnnxTensor> inputs;
+    private final Map<String, OnnxTensor> inputs = new LinkedHashMap<>();
     private OrtSession.Result result;
     private int threads = 1;
 
@@ -53,13 +71,23 @@ public final class OnnxRuntime implements ModelRuntime {
     }
 
     @Override
-    public void input(float[] values, long[] shape) throws OrtException {
-        FloatBuffer direct = ByteBuffer.allocateDirect(values.length * Float.BYTES)
-                .order(ByteOrder.nativeOrder()).asFloatBuffer();
-        direct.duplicate().put(values); // a duplicate, because put moves the position
-        free(input);
-        input = OnnxTensor.createTensor(environment, direct, shape);
-        inputs = Collections.singletonMap(session.getInputNames().iterator().next(), input);
+    public boolean has(DType dtype) {
+        return TYPES.containsKey(dtype);
+    }
+
+    @Override
+    public void inputs(List<Tensor> values) throws OrtException, KitException {
+        freeInputs();
+        if (values.size() != session.getInputNames().size()) {
+            throw new KitException("The model takes " + session.getInputNames().size()
+                    + " inputs, not " + values.size());
+        }
+        Iterator<Tensor> next = values.iterator();
+        for (String name : session.getInputNames()) { // in the order of the file
+            Tensor value = next.next();
+            inputs.put(name, OnnxTensor.createTensor(environment, value.data(), value.shape(),
+                    TYPES.get(value.dtype)));
+        }
     }
 
     @Override
@@ -70,21 +98,42 @@ public final class OnnxRuntime implements ModelRuntime {
     }
 
     @Override
-    public float[] output() {
-        FloatBuffer values = ((OnnxTensor) result.get(0)).getFloatBuffer();
-        float[] answer = new float[values.remaining()];
-        values.get(answer);
-        return answer;
+    public List<Tensor> outputs() throws KitException {
+        List<Tensor> answers = new ArrayList<>();
+        for (Map.Entry<String, OnnxValue> answer : result) {
+            answers.add(copy(answer.getKey(), answer.getValue()));
+        }
+        return answers;
+    }
+
+    private static Tensor copy(String name, OnnxValue answer) throws KitException {
+        if (answer instanceof OnnxTensor) {
+            TensorInfo info = ((OnnxTensor) answer).getInfo();
+            for (Map.Entry<DType, OnnxJavaType> known : TYPES.entrySet()) {
+                if (info.type == known.getValue()) {
+                    ByteBuffer data = ((OnnxTensor) answer).getByteBuffer();
+                    return Tensor.of(known.getKey(), data, info.getShape());
+                }
+            }
+        }
+        throw new KitException("ONNX Runtime gives the output “" + name + "” in a type that this"
+                + " app cannot use: " + answer.getInfo());
     }
 
     @Override
     public void close() {
         free(result);
-        free(input);
+        freeInputs();
         free(session);
         result = null;
-        input = null;
         session = null;
+    }
+
+    private void freeInputs() {
+        for (OnnxTensor input : inputs.values()) {
+            free(input);
+        }
+        inputs.clear();
     }
 
     private static void free(AutoCloseable thing) {

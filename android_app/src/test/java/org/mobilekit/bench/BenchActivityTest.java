@@ -16,6 +16,7 @@ import android.os.Looper;
 import java.io.File;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashMap;
@@ -127,15 +128,50 @@ public final class BenchActivityTest {
                 new Storage(context.getFilesDir()).answer("run-1").toPath());
         assertEquals(4000, answer.length);
         assertEquals(Digest.sha256(answer), result.getJSONObject("answer").getString("sha256"));
-        keep(result);
+        assertEquals("float32:1,1000", events.getJSONObject(6).getString("tensors"));
+        keep(result, "bench", answer);
+    }
+
+    @Test
+    public void aModelThatTakesNoPictureIsMeasuredToo() throws Exception {
+        Samples.pushTensors(context.getFilesDir(), "pushed");
+        Map<String, Object> extras = BenchOptionsTest.good();
+        extras.put("bundle", "pushed");
+        JSONObject result = measure(intent(extras), "run-1");
+        assertEquals(result.toString(), "ok", result.getString("status"));
+        assertEquals("float32:1,4;int64:1,4;bool:1,4;float16:2,3;uint8:3;int32:",
+                result.getJSONArray("events").getJSONObject(6).getString("tensors"));
+        byte[] answer = Files.readAllBytes(
+                new Storage(context.getFilesDir()).answer("run-1").toPath());
+        assertEquals(4 * 4 + 4 * 8 + 4 + 6 * 2 + 3 + 4, answer.length);
+        keep(result, "tensors", answer);
+    }
+
+    @Test
+    public void typesThatARuntimeLacksAreNamed() throws Exception {
+        Path manifest = Samples.pushTensors(context.getFilesDir(), "pushed").toPath()
+                .resolve("bundle.json");
+        String text = new String(Files.readAllBytes(manifest), StandardCharsets.UTF_8);
+        JSONObject json = new JSONObject(text);
+        JSONObject golden = json.getJSONObject("golden").getJSONObject("outputs");
+        golden.put("lite", golden.get("onnx"));
+        JSONObject onnx = json.getJSONArray("artifacts").getJSONObject(0);
+        json.getJSONArray("artifacts").put(new JSONObject(onnx.toString()).put("format", "lite"));
+        Files.write(manifest, json.toString().getBytes(StandardCharsets.UTF_8));
+        Map<String, Object> extras = BenchOptionsTest.good();
+        extras.put("bundle", "pushed");
+        extras.put("format", "lite");
+        assertEquals("The lite runtime for Android has no tensors of bool, and the model’s “mask”"
+                + " is one", refused(extras, "run-1", "load"));
     }
 
     /** For the kit's own tests, which read it as they read a phone's. */
-    private static void keep(JSONObject result) throws Exception {
+    private static void keep(JSONObject result, String name, byte[] answer) throws Exception {
         File folder = new File(System.getProperty("kit.results"));
         assertTrue(folder.isDirectory() || folder.mkdirs());
-        Files.write(new File(folder, "bench.json").toPath(),
+        Files.write(new File(folder, name + ".json").toPath(),
                 result.toString().getBytes(StandardCharsets.UTF_8));
+        Files.write(new File(folder, name + Contract.ANSWER_SUFFIX).toPath(), answer);
     }
 
     @Test

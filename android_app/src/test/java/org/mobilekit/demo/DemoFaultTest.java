@@ -62,6 +62,24 @@ public final class DemoFaultTest extends DemoTest {
     }
 
     @Test
+    public void aModelThatIsNoClassifierIsSaidToBeNone() throws Exception {
+        Samples.pushTensors(context.getFilesDir(), "a-first"); // by name, and yet not shown first
+        DemoActivity activity = start(null);
+        assertEquals("sample", activity.session().choice.bundle);
+        assertAnswersAsTheWorkstation(activity);
+        Fingers.tap(activity, R.id.bundles);
+        Fingers.tapInList(activity.session().bundles.indexOf("a-first"));
+        settled();
+        settled();
+        assertEquals("“a-first” can be measured with kit app bench; this screen shows classifiers"
+                + " of pictures only.", text(activity, R.id.problem));
+        assertEquals("mobilenet_v2", text(activity, R.id.about));
+        assertFalse(shown(activity, R.id.answer_card) || shown(activity, R.id.check_card));
+        assertTrue(shown(activity, R.id.model_card) && shown(activity, R.id.bundles));
+        Screens.photograph(activity, "no-classifier");
+    }
+
+    @Test
     public void alteredGoldenAnswersDiffer() throws Exception {
         File bundle = Samples.push(context.getFilesDir(), "sample");
         byte[] lite = Files.readAllBytes(new File(bundle, "golden/lite.npy").toPath());

@@ -1,0 +1,35 @@
+package org.mobilekit;
+
+/** The types that a model's numbers have. */
+public enum DType {
+    FLOAT32("float32", "<f4", 4),
+    FLOAT16("float16", "<f2", 2),
+    INT64("int64", "<i8", 8),
+    INT32("int32", "<i4", 4),
+    UINT8("uint8", "|u1", 1),
+    BOOL("bool", "|b1", 1);
+
+    /** As bundle.json and the kit's runners name it. */
+    public final String label;
+
+    /** Of one number. */
+    public final int bytes;
+
+    /** As NumPy's files name it. */
+    final String npy;
+
+    DType(String label, String npy, int bytes) {
+        this.label = label;
+        this.npy = npy;
+        this.bytes = bytes;
+    }
+
+    static DType of(String label) throws KitException {
+        for (DType dtype : values()) {
+            if (dtype.label.equals(label)) {
+                return dtype;
+            }
+        }
+        throw new KitException("This app knows no numbers of the type " + label);
+    }
+}

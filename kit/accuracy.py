@@ -13,7 +13,7 @@ from kit import __version__, formats
 from kit import bundle as bundles
 from kit.bundle import REFERENCE, Bundle
 from kit.devices import local
-from kit.devices._identity import identify
+from kit.devices.fingerprint import identify
 from kit.errors import RunError, UnknownName
 from kit.formats.isolated import IsolatedSession, open_session
 from kit.results.schema import AccuracyResult, AccuracyRow

@@ -70,7 +70,7 @@ class CalibrationSet(Protocol):
 
     @property
     def output_margin(self) -> float:
-        """Return the factor of `kit.quantize._contract.Options.output_margin`."""
+        """Return the factor of `kit.quantize.options.Options.output_margin`."""
 
     @property
     def warning(self) -> str | None:
@@ -85,7 +85,7 @@ class CalibrationSet(Protocol):
 
 
 @dataclass(frozen=True)
-class Pictures:
+class PictureCalibration:
     """The calibration set, not yet decoded.
 
     Attributes:
@@ -114,7 +114,7 @@ class Pictures:
 
     @property
     def output_margin(self) -> float:
-        """How far the output's range is widened; see `kit.quantize._contract.Options`."""
+        """How far the output's range is widened; see `kit.quantize.options.Options`."""
         return PHOTOS_MARGIN if self.chosen is None else PICTURES_MARGIN
 
     @property
@@ -142,7 +142,7 @@ class Pictures:
         return Samples(inputs.specs, (batch,))
 
 
-def choose(recipe: Recipe) -> Pictures:
+def choose(recipe: Recipe) -> PictureCalibration:
     """Return the calibration set of a recipe.
 
     Raises:
@@ -151,11 +151,11 @@ def choose(recipe: Recipe) -> Pictures:
     from kit.images import photos, sets
 
     if recipe.calibrate is None:
-        return Pictures(photos.SOURCE, None, (), recipe.calibration_images, recipe.seed)
+        return PictureCalibration(photos.SOURCE, None, (), recipe.calibration_images, recipe.seed)
     found = sets.open_set(Path(recipe.calibrate))
     chosen = sets.sample(found, recipe.calibration_images, recipe.seed)
     digests = tuple(sets.digest(picture) for picture in chosen)
-    return Pictures(
+    return PictureCalibration(
         found.source,
         chosen,
         digests,
@@ -175,8 +175,8 @@ def identity(recipe: Recipe, pictures: CalibrationSet) -> dict[str, object]:
         RecipeError: the labels, the encodings or the user's model cannot be used.
         WeightsError: the weights file cannot be read.
     """
-    from kit.models import _weights
-    from kit.models._user import UserModel
+    from kit.models import weights
+    from kit.models.user_model import UserModel
 
     member = models.get_model(recipe.model)
     fields = recipe.model_dump(mode="json", exclude=set(BY_CONTENT))
@@ -193,7 +193,7 @@ def identity(recipe: Recipe, pictures: CalibrationSet) -> dict[str, object]:
     if recipe.encodings is not None:
         found["encodings"] = encodings.read(Path(recipe.encodings)).model_dump(mode="json")
     if recipe.weights != OWN:
-        found["weights"] = _weights.source_hash(recipe.weights, member.spec.weights, recipe.seed)
+        found["weights"] = weights.source_hash(recipe.weights, member.spec.weights, recipe.seed)
     return found
 
 
@@ -204,12 +204,12 @@ def check_sources(recipe: Recipe) -> None:
         WeightsError: the weights file cannot be read, or the model has no published weights.
         RecipeError: the labels cannot be used.
     """
-    from kit.models import _weights
+    from kit.models import weights
 
     labels(recipe)
     if recipe.weights != OWN:
         official = models.get_model(recipe.model).spec.weights
-        _weights.source_hash(recipe.weights, official, recipe.seed)
+        weights.source_hash(recipe.weights, official, recipe.seed)
 
 
 def labels(recipe: Recipe) -> tuple[str, ...] | None:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 from kit import models, recipe
 from kit.errors import RecipeError
-from kit.models._user import UserModel
+from kit.models.user_model import UserModel
 
 if TYPE_CHECKING:
     from torch import nn
@@ -170,7 +170,7 @@ def count(model: nn.Module, shape: tuple[int, ...]) -> Cost:
     """
     import torch
 
-    from kit.quantize._graph import fold
+    from kit.quantize.graph import fold
 
     stored = sum(p.numel() for p in model.parameters())
     first = next(itertools.chain(model.parameters(), model.buffers()), torch.empty(0))
@@ -183,7 +183,7 @@ def _layers(graph: GraphModule, example: object) -> list[Layer]:
     from torch import fx
     from torch.utils.flop_counter import FlopCounterMode
 
-    from kit.quantize._graph import is_repeated
+    from kit.quantize.graph import is_repeated
 
     found: dict[Node, Layer] = {}
     shapes: dict[Node, tuple[int, ...]] = {}

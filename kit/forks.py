@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Any
 
 from kit import workers
-from kit.workers import POLL_SECONDS, Task
+from kit.workers import POLL_SECONDS, ChildTask
 
 END_SECONDS = 10.0  # in which a helper ends its forks
 _THREADS = Path("/proc/self/task")  # one entry per thread, those of libraries too; on Linux only
@@ -79,14 +79,14 @@ class Helper:
     def __exit__(self, *_: object) -> None:
         self.end()
 
-    def start(self, task: Task, environment: Mapping[str, str]) -> workers.Child:
+    def start(self, task: ChildTask, environment: Mapping[str, str]) -> workers.Child:
         """Start a task: a fork where it is a module's, else a process."""
         interpreter, *words = task.command
         if interpreter == sys.executable and words[:1] == ["-m"] and self._read():
             return _Fork(self, task, environment)
         return workers.start(task, environment)
 
-    def request(self, task: Task, environment: Mapping[str, str]) -> int:
+    def request(self, task: ChildTask, environment: Mapping[str, str]) -> int:
         """Ask for a fork; return its number."""
         self._requests += 1
         message = {
@@ -154,7 +154,7 @@ class Helper:
 class _Fork:
     """A task that the helper runs, or a process where the helper ended before it was ready."""
 
-    def __init__(self, helper: Helper, task: Task, environment: Mapping[str, str]) -> None:
+    def __init__(self, helper: Helper, task: ChildTask, environment: Mapping[str, str]) -> None:
         self._helper, self._task, self._environment = helper, task, environment
         self._number = helper.request(task, environment)
         self._process: workers.Child | None = None

@@ -31,7 +31,7 @@ from kit.errors import (
 from kit.formats.interface import Description, Format, predict
 from kit.manifest import Artifact, Runtime
 from kit.network import run_network
-from kit.quantize._contract import QUANTIZERS, Options, Quantized
+from kit.quantize.options import QUANTIZERS, Options, Quantized
 from kit.recipe import Recipe, own
 from kit.signature import Samples, TensorSpec
 
@@ -49,7 +49,7 @@ RUNTIME = "{format}.runtime.arrays"
 _IMPORTS = ("torch.export._trace", "kit.encodings", "kit.manifest")
 
 
-class Job(BaseModel):
+class LoweringJob(BaseModel):
     """What a child is told.
 
     Attributes:
@@ -61,7 +61,7 @@ class Job(BaseModel):
         at_once: see `kit.calibration.ModelInputs`.
         shared: folder with the float state, the calibration batch and the golden input;
             the model file is written there as well.
-        output_margin: see `kit.quantize._contract.Options`.
+        output_margin: see `kit.quantize.options.Options`.
         keep_float: names of the layers that are not quantized.
         encodings: of the model's tensors, where the method has any.
         threads: that the child may use.
@@ -102,7 +102,7 @@ def list_imports(recipe: Recipe) -> tuple[str, ...]:
     return tuple(dict.fromkeys(modules))
 
 
-def lower(job: Job) -> Lowered:
+def lower(job: LoweringJob) -> Lowered:
     """Make one format.
 
     Raises:
@@ -134,7 +134,7 @@ def lower(job: Job) -> Lowered:
     return Lowered(artifact=_artifact(job, file, quantized), qconfig=quantized.qconfig)
 
 
-def _run_file(format_: Format, file: Path, job: Job, golden: Samples) -> Samples:
+def _run_file(format_: Format, file: Path, job: LoweringJob, golden: Samples) -> Samples:
     """Return the runtime's answers.
 
     Raises:
@@ -153,14 +153,14 @@ def _run_file(format_: Format, file: Path, job: Job, golden: Samples) -> Samples
     return Samples(job.outputs, answers.arrays)
 
 
-def _options(job: Job) -> Options:
+def _options(job: LoweringJob) -> Options:
     recipe = job.recipe
     return Options(
         recipe.granularity, job.output_margin, recipe.observer, job.keep_float, job.encodings
     )
 
 
-def _artifact(job: Job, file: Path, quantized: Quantized) -> Artifact:
+def _artifact(job: LoweringJob, file: Path, quantized: Quantized) -> Artifact:
     """Describe a model file by what is in it."""
     format_ = formats.get_format(job.format)
     description = format_.describe(file)
@@ -184,13 +184,13 @@ def _computed_in_float(quantized: Quantized, description: Description) -> dict[s
 
 
 @contextmanager
-def _errors(job: Job, done: str, examples: Examples) -> Iterator[None]:
+def _errors(job: LoweringJob, done: str, examples: Examples) -> Iterator[None]:
     """Name the format, and the operator where the error tells it.
 
     Raises:
         BuildError: for whatever torch, torchao, an exporter or a runtime raises.
     """
-    from kit.quantize._export import where
+    from kit.quantize.exporting import where
 
     try:
         yield
@@ -211,15 +211,15 @@ def _words(exc: BaseException | None) -> str:
     return "" if exc is None else f"{message(exc)}\n{_words(exc.__cause__ or exc.__context__)}"
 
 
-def _own_model(job: Job) -> nn.Module:
+def _own_model(job: LoweringJob) -> nn.Module:
     return models.get_model(job.recipe.model).build(job.recipe.width, job.classes)
 
 
-def _float_model(job: Job, examples: Examples) -> GraphModule:
+def _float_model(job: LoweringJob, examples: Examples) -> GraphModule:
     """Rebuild the float model: its structure from the recipe, its numbers from the parent."""
     import torch
 
-    from kit.quantize._graph import fold
+    from kit.quantize.graph import fold
 
     model = fold(_own_model(job), examples)
     model.load_state_dict(torch.load(job.shared / FLOAT_STATE, weights_only=True))
@@ -233,7 +233,7 @@ def answer_path(job_file: Path) -> Path:
 
 def main(job_file: Path) -> int:
     """Do a job and write the answer, or the error, beside it."""
-    job = Job.model_validate_json(job_file.read_text(encoding="utf-8"))
+    job = LoweringJob.model_validate_json(job_file.read_text(encoding="utf-8"))
     answer: dict[str, Any]
     try:
         with models.running(job.recipe.model):

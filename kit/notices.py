@@ -121,7 +121,7 @@ _WORDS = Kind("list of texts", (tuple,))
 
 
 @dataclass(frozen=True)
-class Entry:
+class CatalogueEntry:
     """What a code means.
 
     Attributes:
@@ -139,180 +139,180 @@ class Entry:
 _OF_INT8 = {"row": _WORD, "other": _WORD, "own": _MS_FINE, "float": _MS_FINE, "ratio": _RATIO}
 _QUIETER = "close other programs and measure again"
 
-CATALOGUE: Mapping[str, Entry] = {
-    TEXT: Entry("warning", "{text}", "", {"text": _WORD}),
-    "machine.too-many-threads": Entry(
+CATALOGUE: Mapping[str, CatalogueEntry] = {
+    TEXT: CatalogueEntry("warning", "{text}", "", {"text": _WORD}),
+    "machine.too-many-threads": CatalogueEntry(
         "warning",
         "{threads} threads share {cores} cores, and wait for each other",
         "measure with {cores} threads or fewer",
         {"threads": _COUNT, "cores": _COUNT},
     ),
-    "machine.busy": Entry(
+    "machine.busy": CatalogueEntry(
         "warning",
         "other programs kept {others} of {cores} cores busy meanwhile",
         _QUIETER,
         {"others": _CORES, "cores": _COUNT},
     ),
-    "machine.loaded": Entry(
+    "machine.loaded": CatalogueEntry(
         "warning",
         "the load average was {load} on {cores} cores at the start",
         f"{_QUIETER}; it covers a minute, so wait one after a build",
         {"load": _LOAD, "cores": _COUNT},
     ),
-    "machine.slow-governor": Entry(
+    "machine.slow-governor": CatalogueEntry(
         "warning",
         "the governor {governor} keeps the clock low",
         "choose the governor performance, or plug the charger in",
         {"governor": _WORD},
     ),
-    "device.warm": Entry(
+    "device.warm": CatalogueEntry(
         "warning",
         "the battery reached {temperature}, above the {limit} that a process waits for",
         "let the device cool down, or wait longer for it",
         {"temperature": _CELSIUS, "limit": _LIMIT_CELSIUS},
     ),
-    "device.thermal-status": Entry(
+    "device.thermal-status": CatalogueEntry(
         "warning",
         "the device reported the thermal status {statuses}, and slows itself down then",
         "let it cool down and measure again",
         {"statuses": _WORDS},
     ),
-    "device.left": Entry(
+    "device.left": CatalogueEntry(
         "warning",
         "{reason}",
         "{advice}; the next measurement there puts it in order",
         {"reason": _WORD, "advice": _WORD},
     ),
-    "device.same": Entry(
+    "device.same": CatalogueEntry(
         "note",
         "{serial} is another way to {first}, the same device: it is used once",
         "",
         {"serial": _WORD, "first": _WORD},
     ),
-    "cores.not-given": Entry(
+    "cores.not-given": CatalogueEntry(
         "warning",
         "of the cores {asked} the kernel gave {given} only",
         "the others are off or kept from programs, so measure on those that are given",
         {"asked": _WORD, "given": _WORD, "mask": _WORD},
     ),
-    "threads.not-obeyed": Entry(
+    "threads.not-obeyed": CatalogueEntry(
         "warning",
         "the runtime took {taken} threads instead of {asked}",
         "compare it with runs of {taken} threads only",
         {"taken": _COUNT, "asked": _COUNT},
     ),
-    "threads.exceeded": Entry(
+    "threads.exceeded": CatalogueEntry(
         "warning",
         "{used} cores were at work for {asked} threads, so the runtime does not obey the limit",
         "compare with care",
         {"used": _CORES, "asked": _COUNT},
     ),
-    "samples.two-groups": Entry(
+    "samples.two-groups": CatalogueEntry(
         "warning",
         "samples gather around two times, {low} and {high}, so the median is neither",
         "it is another program, a clock that changes or cores of two kinds; look at the plot, "
         f"{_QUIETER}",
         {"low": _MS, "high": _MS},
     ),
-    "samples.slower": Entry(
+    "samples.slower": CatalogueEntry(
         "warning",
         "samples got {change} slower while they were taken, as on a machine that gets hot or busy",
         "let it cool down and measure again",
         {"change": _SHARE},
     ),
-    "samples.faster": Entry(
+    "samples.faster": CatalogueEntry(
         "warning",
         "samples got {change} faster while they were taken, as after a short warm-up or another "
         "program that ended",
         f"{_QUIETER}, with a longer warm-up",
         {"change": _SHARE},
     ),
-    "samples.cut-short": Entry(
+    "samples.cut-short": CatalogueEntry(
         "warning",
         "a process took {taken} of {planned} samples in its {seconds}: the model is slow here",
         "read p90 and p99 with care",
         {"taken": _COUNTS, "planned": _COUNT, "seconds": _SECONDS},
     ),
-    "samples.few-for-p99": Entry(
+    "samples.few-for-p99": CatalogueEntry(
         "warning",
         "with fewer than {needed} samples p99 is little more than their maximum",
         "take more samples",
         {"needed": _COUNT},
     ),
-    "samples.few": Entry(
+    "samples.few": CatalogueEntry(
         "warning",
         "there are too few samples for a 95 % interval",
         "take more samples",
     ),
-    "samples.more": Entry(
+    "samples.more": CatalogueEntry(
         "hint",
         "the processes agree, and each has too few samples",
         "measure longer",
     ),
-    "processes.apart": Entry(
+    "processes.apart": CatalogueEntry(
         "warning",
         "medians of the processes are {spread} apart, and the next one may be as far away",
         _QUIETER,
         {"spread": _SHARE},
     ),
-    "processes.few": Entry(
+    "processes.few": CatalogueEntry(
         "warning",
         "only {processes} of at least {needed} processes were measured, so how far they are apart "
         "is not known, the median has no ±, and nothing is called faster",
         "measure {needed} or more",
         {"processes": _COUNTS, "needed": _COUNT},
     ),
-    "processes.more": Entry(
+    "processes.more": CatalogueEntry(
         "hint",
         "{processes} processes as far apart as these would resolve the median",
         "measure so many",
         {"processes": _MOST},
     ),
-    "median.not-resolved": Entry(
+    "median.not-resolved": CatalogueEntry(
         "warning",
         "not resolved: the median is known to ±{half_width} only",
         _QUIETER,
         {"half_width": _FINE_SHARE},
     ),
-    "int8.slower": Entry(
+    "int8.slower": CatalogueEntry(
         "note",
         "{row} is {ratio} slower than {other} here: {own} against {float} ms",
         "",
         _OF_INT8,
     ),
-    "int8.slower-on-desktop": Entry(
+    "int8.slower-on-desktop": CatalogueEntry(
         "note",
         "{row} is {ratio} slower than {other} here: {own} against {float} ms",
         "int8 kernels made for phones can lose on a desktop processor, so measure on the phone",
         _OF_INT8,
     ),
-    "int8.not-faster": Entry(
+    "int8.not-faster": CatalogueEntry(
         "note",
         "{row} is not faster than {other} here: {own} against {float} ms",
         "",
         {"row": _WORD, "other": _WORD, "own": _MS_FINE, "float": _MS_FINE},
     ),
-    "int8.few-processes": Entry(
+    "int8.few-processes": CatalogueEntry(
         "note",
         "{row} took {ratio} the time of {other} here, {own} against {float} ms; fewer than "
         "{needed} processes do not tell whether it is slower",
         "measure {needed} or more",
         {**_OF_INT8, "needed": _COUNT},
     ),
-    "app.format-missing": Entry(
+    "app.format-missing": CatalogueEntry(
         "refusal",
         "{formats} was not measured, because {apps} does not have it",
         "build the app with it",
         {"formats": _WORDS, "apps": _WORDS},
     ),
-    "app.left-screen": Entry(
+    "app.left-screen": CatalogueEntry(
         "warning",
         "the app left the screen while it measured, and Android may have moved it to slow cores",
         "keep the screen on and do not touch the device",
     ),
-    "pictures.unread": Entry("warning", "{files}", "", {"files": _WORD}),
-    "labels.source": Entry("note", "labels: {source}", "", {"source": _WORD}),
-    "labels.order": Entry(
+    "pictures.unread": CatalogueEntry("warning", "{files}", "", {"files": _WORD}),
+    "labels.source": CatalogueEntry("note", "labels: {source}", "", {"source": _WORD}),
+    "labels.order": CatalogueEntry(
         "warning",
         "folder {folder} is class {folder} here; a network that was trained with torchvision's "
         "ImageFolder has it as class {place}, because that sorts names as text",

@@ -23,8 +23,8 @@ import kit
 from kit import bundle as bundles
 from kit import files, verify
 from kit.bundle import REFERENCE, Bundle
-from kit.devices import _hostinfo, local
-from kit.devices._identity import identify
+from kit.devices import hostinfo, local
+from kit.devices.fingerprint import identify
 from kit.errors import BundleError, OutputError, RunError, UnknownName, UsageError
 from kit.manifest import Artifact, Comparison
 from kit.results import store
@@ -283,7 +283,7 @@ def _refer(processor: Processor | None) -> ProcessorRef:
     if processor is None:
         machine = platform.machine()
         abi = {"aarch64": "arm64-v8a", "arm64": "arm64-v8a"}.get(machine, machine)
-        return ProcessorRef(name=HOST, abi=abi, about=_hostinfo.describe(), emulator=None)
+        return ProcessorRef(name=HOST, abi=abi, about=hostinfo.describe(), emulator=None)
     return ProcessorRef(
         name=processor.name,
         abi=processor.abi,

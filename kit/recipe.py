@@ -46,7 +46,7 @@ class Recipe(Record):
             comma-separated list of members of `kit.corrections`.
         keep_float: names of layers that are not quantized, or one number: so many of those
             that int8 hurts most.
-        observer: what sets the activation ranges, see `kit.quantize._observers`.
+        observer: what sets the activation ranges, see `kit.quantize.observers`.
         encodings: file of scales and offsets, see `kit.encodings`; None chooses them.
         formats: members of `kit.formats`.
         calibrate: folder or zip of pictures; None takes crops of sample photos.

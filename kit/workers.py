@@ -22,7 +22,7 @@ _ORPHANED = 1
 
 
 @dataclass(frozen=True)
-class Task:
+class ChildTask:
     """A command, its name in messages, and the file that collects what it prints."""
 
     name: str
@@ -40,7 +40,7 @@ class Child(Protocol):
         """End it and all that it started."""
 
 
-Start = Callable[[Task, Mapping[str, str]], Child]
+Start = Callable[[ChildTask, Mapping[str, str]], Child]
 
 
 def width(tasks: int, bytes_each: int) -> int:
@@ -62,7 +62,7 @@ class Pool:
 
     def __init__(
         self,
-        tasks: Iterable[Task],
+        tasks: Iterable[ChildTask],
         at_once: int,
         environment: Mapping[str, str],
         begin: Start | None = None,
@@ -71,7 +71,7 @@ class Pool:
         self._at_once = at_once
         self._environment = environment
         self._begin = begin or start
-        self._running: list[tuple[Task, Child]] = []
+        self._running: list[tuple[ChildTask, Child]] = []
 
     def __enter__(self) -> Pool:
         self._fill()
@@ -142,7 +142,7 @@ class _Process:
             self._process.wait()
 
 
-def start(task: Task, environment: Mapping[str, str]) -> _Process:
+def start(task: ChildTask, environment: Mapping[str, str]) -> _Process:
     """Start a task in a process of its own."""
     return _Process(open_process(task.command, task.log, environment))
 
@@ -169,7 +169,7 @@ def open_process(
         )
 
 
-def _error_of(task: Task, code: int) -> BuildError | None:
+def _error_of(task: ChildTask, code: int) -> BuildError | None:
     """Return what a child's exit code means, with the end of what it printed."""
     if code == 0:
         return None

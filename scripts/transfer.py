@@ -116,9 +116,9 @@ def _fine_tune(folder: Path, weights: Path, epochs: int) -> None:
 
 def _take_over(model: nn.Module) -> None:
     """Load the official ImageNet weights of everything but the classifier."""
-    from kit.models import _weights, mobilenet_v2
+    from kit.models import mobilenet_v2, weights
 
-    state = _weights.read_state(_weights.official(mobilenet_v2.spec.weights).path)
+    state = weights.read_state(weights.official(mobilenet_v2.spec.weights).path)
     model.load_state_dict({k: v for k, v in state.items() if "classifier" not in k}, strict=False)
 
 

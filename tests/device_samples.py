@@ -15,11 +15,11 @@ import pytest
 from virtual_device import ports
 from virtual_device.device import Device as Virtual
 
-from kit.devices import _select
-from kit.devices._again import PATIENCE, Again
-from kit.devices._store import Sent
-from kit.devices._transport import Transport
+from kit.devices import selection
 from kit.devices.adb import AdbDevice
+from kit.devices.retry import PATIENCE, Again
+from kit.devices.storage import Sent
+from kit.devices.transport import Transport
 from kit.results.schema import LatencyResult, Plan
 
 # How the command line of a runner begins.
@@ -60,7 +60,7 @@ def direct(monkeypatch: pytest.MonkeyPatch, adb_keys: Path) -> Iterator[None]:
 
 @contextmanager
 def connected(serial: str, patience: float = PATIENCE) -> Iterator[Again]:
-    with closing(Again(_select.open_transport(serial), patience)) as transport:
+    with closing(Again(selection.open_transport(serial), patience)) as transport:
         yield transport
 
 
@@ -72,7 +72,7 @@ def opened(
     keep: bool = False,
     sent: Sent = lambda done, of: None,
 ) -> Iterator[AdbDevice]:
-    inner = wrap(_select.open_transport(serial))
+    inner = wrap(selection.open_transport(serial))
     with closing(AdbDevice(Again(inner, patience), keep, sent)) as device:
         yield device
 

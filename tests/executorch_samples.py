@@ -47,8 +47,8 @@ def mobilenet_v2(method: str, fold: bool = True):
     """Return MobileNetV2 0.35 at 96 px as the kit lowers it, and an example."""
     import torch
 
-    from kit.quantize._contract import Options
-    from kit.quantize._graph import fold as folded
+    from kit.quantize.graph import fold as folded
+    from kit.quantize.options import Options
 
     torch.manual_seed(0)
     model = get_model("mobilenet_v2").build(0.35, 1000)

@@ -52,8 +52,8 @@ def endless(data: bytes) -> Send:
 
 
 def facts(**said: str) -> Send:
-    """Return the answer to the script of `kit.devices._facts`; a good phone but for `said`."""
-    from kit.devices import _facts
+    """Return the answer to the script of `kit.devices.facts`; a good phone but for `said`."""
+    from kit.devices import facts
 
     good = {
         "props": "[ro.product.model]: [Phone]\n[ro.build.version.sdk]: [34]\n"
@@ -63,7 +63,7 @@ def facts(**said: str) -> Send:
         "getconf": "4096",
     }
     pieces = {**good, **said}.items()
-    return answer("".join(f"\n{_facts._MARK}{name}\n{text}\n" for name, text in pieces))
+    return answer("".join(f"\n{facts._MARK}{name}\n{text}\n" for name, text in pieces))
 
 
 @contextmanager

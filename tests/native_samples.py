@@ -80,8 +80,8 @@ def export(folder: Path, name: str, method: str) -> Path:
     """Write the first blocks of MobileNetV2, with the random weights of a seed, in one format."""
     import torch
 
-    from kit.quantize._contract import Options
-    from kit.quantize._graph import fold
+    from kit.quantize.graph import fold
+    from kit.quantize.options import Options
 
     member = formats.get_format(name)
     images = torch.from_numpy(pictures(8))

@@ -17,11 +17,11 @@ from kit.analysis._points import points  # noqa: E402
 from kit.analysis.case import Simulated, spread  # noqa: E402
 from kit.analysis.repair import Choice, Search  # noqa: E402
 from kit.analysis.score import Score, score  # noqa: E402
-from kit.analysis.target import Target, parse  # noqa: E402
+from kit.analysis.target import RepairTarget, parse  # noqa: E402
 from kit.corrections import get_correction  # noqa: E402
 from kit.errors import UsageError  # noqa: E402
-from kit.quantize._graph import fold, layer_names  # noqa: E402
-from kit.quantize._simulate import Simulation  # noqa: E402
+from kit.quantize.graph import fold, layer_names  # noqa: E402
+from kit.quantize.simulation import Simulation  # noqa: E402
 
 DAMAGED = "1.filter.0"
 
@@ -71,7 +71,7 @@ def test_layers_in_float_do_what_the_formats_do(broken, kept, repairs):
 
     The tensor between the two layers stays int8 unless both are float.
     """
-    from kit.quantize._contract import Options
+    from kit.quantize.options import Options
 
     model, given = broken
     simulated = Simulated(model, given, "minmax").logits(given.pictures, kept)
@@ -182,11 +182,11 @@ def test_progress_ends_at_the_end(folded):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("22dB", Target("sqnr", 22)),
-        ("18.5 DB", Target("sqnr", 18.5)),
-        ("97%", Target("agreement", 97)),
-        ("1.0", Target("drop", 1)),
-        ("0", Target("drop", 0)),
+        ("22dB", RepairTarget("sqnr", 22)),
+        ("18.5 DB", RepairTarget("sqnr", 18.5)),
+        ("97%", RepairTarget("agreement", 97)),
+        ("1.0", RepairTarget("drop", 1)),
+        ("0", RepairTarget("drop", 0)),
     ],
 )
 def test_targets(text, expected):
@@ -223,9 +223,9 @@ def search(model, given, target: str):
     def prepare(corrections, kept):
         prepared.append((corrections, kept))
         result = fold(model)
-        from kit.corrections import _plan
+        from kit.corrections import plan
 
-        for name in _plan.resolve(corrections):
+        for name in plan.resolve(corrections):
             step = get_correction(name)
             step.apply(result, given.calibration, given.granularity)
         return result

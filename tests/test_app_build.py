@@ -19,7 +19,7 @@ from app_samples import archive
 from kit import cli
 from kit.app import aapt2, apk, build, contract, maven, signing, tools
 from kit.app.artifacts import list_runtimes
-from kit.app.build import Options
+from kit.app.build import AppOptions
 from kit.errors import MissingTool, OutputError, UsageError
 from kit.formats.interface import MavenArtifact
 
@@ -42,7 +42,7 @@ def own_keys(tmp_path_factory):
 def built(own_keys, lite_bundle, tmp_path_factory):
     out = tmp_path_factory.mktemp("apk")
     try:
-        return build.build([lite_bundle.path], out, Options(("lite",)), silent)
+        return build.build([lite_bundle.path], out, AppOptions(("lite",)), silent)
     except MissingTool as exc:
         pytest.skip(f"{exc.message}: {exc.hint}")
 
@@ -124,7 +124,7 @@ def test_a_default_bundle_becomes_an_app_and_says_what_is_in_it(
 
 
 def test_the_same_input_gives_the_same_bytes(built, lite_bundle, tmp_path):
-    again = build.build([lite_bundle.path], tmp_path / "again", Options(("lite",)), silent)
+    again = build.build([lite_bundle.path], tmp_path / "again", AppOptions(("lite",)), silent)
     for name in (build.APK, build.RECORD):
         first, second = built.file.parent / name, again.file.parent / name
         assert first.read_bytes() == second.read_bytes(), name
@@ -270,11 +270,11 @@ def test_an_archive_that_is_not_packed_is_told(built, lite_bundle):
     (file,) = maven.resolve([list_runtimes()["lite"].aar], silent)
     with pytest.raises(UsageError, match="for lite, which is not packed"):
         build.build(
-            [lite_bundle.path], Path("/nowhere"), Options(("onnx",), archives=(file,)), silent
+            [lite_bundle.path], Path("/nowhere"), AppOptions(("onnx",), archives=(file,)), silent
         )
 
 
 def test_a_folder_that_cannot_be_written_to(built, lite_bundle, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="cannot write to"):
-        build.build([lite_bundle.path], tmp_path / "file", Options(("lite",)), silent)
+        build.build([lite_bundle.path], tmp_path / "file", AppOptions(("lite",)), silent)

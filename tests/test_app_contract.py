@@ -13,7 +13,7 @@ import pytest
 import kit
 from kit.app import compiling, contract, sources
 from kit.app.artifacts import AAPT2, RESOURCES, list_runtimes
-from kit.app.record import Record
+from kit.app.record import AppRecord
 from kit.errors import MissingTool, UsageError
 from kit.manifest import SCHEMA_VERSION
 from kit.runners import protocol
@@ -59,7 +59,7 @@ def test_extras_of_the_contract():
 
 def test_result_of_the_contract():
     assert tuple(SHARED["result_keys"]) == contract.RESULT_KEYS
-    assert set(Record.model_fields) == set(contract.RESULT_KEYS)
+    assert set(AppRecord.model_fields) == set(contract.RESULT_KEYS)
 
 
 def test_every_runtime_is_known_to_the_app():

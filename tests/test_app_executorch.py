@@ -19,7 +19,7 @@ from app_samples import MANIFEST, archive
 
 from kit.app import aar, build, framework, maven, references, sources, tools
 from kit.app.artifacts import FRAMEWORK, R8, list_runtimes
-from kit.app.build import Options
+from kit.app.build import AppOptions
 from kit.app.signing import Key
 from kit.errors import BuildError, InputError, MissingTool
 from kit.formats.executorch import ExecuTorch
@@ -100,8 +100,8 @@ def key(tmp_path_factory):
     return Key(file, "one", "secret1")
 
 
-def options(stand_in: Path, key: Key | None = None) -> Options:
-    return Options(("executorch",), archives=(stand_in,), key=key)
+def options(stand_in: Path, key: Key | None = None) -> AppOptions:
+    return AppOptions(("executorch",), archives=(stand_in,), key=key)
 
 
 @pytest.mark.parametrize("release", [False, True], ids=["debug", "release"])

@@ -123,8 +123,8 @@ def test_an_app_whose_apk_cannot_be_read_is_asked_for_all(phone, tiny_bundle, mo
 
 
 def test_apps_are_listed_by_their_names(phone, apks):
-    from kit.devices import _select
+    from kit.devices import selection
 
-    transport = _select.open_transport(phone.serial)
+    transport = selection.open_transport(phone.serial)
     assert device.list_apps(transport) == [contract.APP_ID, SECOND]
     assert device.find_apk(transport, "org.example.no") is None

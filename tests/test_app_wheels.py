@@ -13,7 +13,7 @@ import pytest
 from kit import wheels
 from kit.errors import MissingTool, OutputError
 from kit.runners import _wheels
-from kit.runners._wheels import Pin, Source
+from kit.runners._wheels import Pin, WheelSource
 
 GOOD = "thing/lib/libthing.so"
 
@@ -29,7 +29,7 @@ def member(name: str, mode: int = stat.S_IFREG | 0o644) -> zipfile.ZipInfo:
     return info
 
 
-def wheel(folder: Path, *members: zipfile.ZipInfo) -> Source:
+def wheel(folder: Path, *members: zipfile.ZipInfo) -> WheelSource:
     """Write a wheel where a download would have put it, and return its source."""
     file = folder / "cache" / Pin("thing", "1.0", "any", "").file
     file.parent.mkdir(exist_ok=True)
@@ -37,7 +37,7 @@ def wheel(folder: Path, *members: zipfile.ZipInfo) -> Source:
         for info in (member(GOOD), *members):
             archive.writestr(info, b"../../planted")
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-    return Source(Pin("thing", "1.0", "any", sha256), "1.0", None)
+    return WheelSource(Pin("thing", "1.0", "any", sha256), "1.0", None)
 
 
 def everything(folder: Path) -> list[str]:

@@ -202,7 +202,7 @@ def test_a_child_that_dies_is_an_error_not_a_bundle(tmp_path, monkeypatch):
     monkeypatch.setattr(
         _lowering,
         "children",
-        lambda work, outputs: ([workers.Task("lite", dying, work.shared / "log")], {}),
+        lambda work, outputs: ([workers.ChildTask("lite", dying, work.shared / "log")], {}),
     )
     recipe = kit.make_recipe(SMALL_NET, **TINY, seed=6)
     with pytest.raises(BuildError, match="lowering to lite was killed by signal 6"):

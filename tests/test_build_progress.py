@@ -45,7 +45,7 @@ def test_corrections_tell_the_share_of_the_layers(name):
     from torch import nn
 
     from kit.corrections import get_correction
-    from kit.quantize._graph import fold
+    from kit.quantize.graph import fold
 
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 2, 1))
     shares = []
@@ -58,16 +58,16 @@ def test_the_search_of_ranges_tells_the_share_of_the_pictures():
     import torch
     from torch import nn
 
-    from kit.quantize import _ranges
-    from kit.quantize._graph import fold
-    from kit.quantize._simulate import Simulation
+    from kit.quantize import range_search
+    from kit.quantize.graph import fold
+    from kit.quantize.simulation import Simulation
 
     folded = fold(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten()).eval())
     images = torch.rand(3, 3, 448, 448)
     simulation = Simulation(folded, "per-channel", "search")
     simulation.calibrate(images, 1.0)
     shares = []
-    _ranges.search(simulation, images, shares.append)
+    range_search.search(simulation, images, shares.append)
     assert shares == pytest.approx([1 / 3, 2 / 3, 1])
 
 

@@ -14,7 +14,7 @@ import pytest
 from conftest import rewrite
 
 from kit import bundle, cache, recipe
-from kit.calibration import Pictures
+from kit.calibration import PictureCalibration
 from kit.manifest import Calibration, Manifest, Source, Training
 
 KEY = "0" * 64
@@ -31,13 +31,13 @@ def sources(name: str) -> recipe.Recipe:
     return recipe.make("mobilenet_v2", quantize="qat", labels=f"/{name}.txt", **fields)
 
 
-class Named(Pictures):
+class Named(PictureCalibration):
     """The set that calibrated the bundle, under the name that it has now."""
 
     sha256 = "2"
 
 
-def pictures(source: str) -> Pictures:
+def pictures(source: str) -> PictureCalibration:
     return Named(source, None, (), 1, 0)
 
 

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from kit.corrections import _plan, get_correction, list_corrections
+from kit.corrections import get_correction, list_corrections, plan
 from kit.errors import RecipeError, UnknownName
 
 torch = pytest.importorskip("torch")
@@ -42,7 +42,7 @@ def images():
 
 @pytest.fixture
 def folded():
-    from kit.quantize._graph import fold
+    from kit.quantize.graph import fold
 
     return fold(network())
 
@@ -53,7 +53,7 @@ def sqnr_db(reference, other):
 
 def simulated(model, images, granularity):
     """Return the simulated int8 answers."""
-    from kit.quantize._simulate import Simulation
+    from kit.quantize.simulation import Simulation
 
     simulation = Simulation(model, granularity, "minmax")
     simulation.calibrate(images, 1.0)
@@ -98,7 +98,7 @@ def test_uneven_channels_lose_less(name, granularity, folded, images):
 
 def test_relu6_is_not_crossed(images):
     """Channels that reach the clip stay as they are, or the clip would mean something else."""
-    from kit.quantize._graph import fold
+    from kit.quantize.graph import fold
 
     model = network(uneven=False)
     with torch.no_grad():
@@ -115,7 +115,7 @@ def test_relu6_is_not_crossed(images):
 @pytest.mark.parametrize("name", ["bias", "rounding"])
 def test_the_mean_of_every_channel_is_restored(name, folded, images):
     """With rounded weights and float activations, means are those of the float model."""
-    from kit.quantize._simulate import Simulation
+    from kit.quantize.simulation import Simulation
 
     with torch.inference_mode():
         wanted = folded(images)
@@ -130,7 +130,7 @@ def test_the_mean_of_every_channel_is_restored(name, folded, images):
 @pytest.mark.parametrize("name", ["bias", "rounding"])
 def test_a_layer_that_stays_float_is_not_rounded(name, folded, images):
     """Its weights stay, and its bias takes up what the layers before it shifted."""
-    from kit.quantize._simulate import Simulation
+    from kit.quantize.simulation import Simulation
 
     kept = ("2", "7")
     before = {n: folded.get_submodule(n).weight.clone() for n in ("0", "2", "4", "7")}
@@ -310,7 +310,7 @@ def test_an_input_that_is_always_zero_does_no_harm():
     ],
 )
 def test_steps_are_put_in_order(text, steps):
-    assert _plan.resolve(text) == steps
+    assert plan.resolve(text) == steps
 
 
 @pytest.mark.parametrize(
@@ -324,4 +324,4 @@ def test_steps_are_put_in_order(text, steps):
 )
 def test_lists_that_make_no_sense(text, error, says):
     with pytest.raises(error, match=says):
-        _plan.resolve(text)
+        plan.resolve(text)

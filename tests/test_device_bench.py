@@ -25,7 +25,7 @@ from kit.bench import cores, fleet, measure, sustained, sweep
 from kit.bench import runner as bench_runner
 from kit.bundle import REFERENCE, Bundle
 from kit.devices import adb
-from kit.devices._store import BLOBS, CHECKED
+from kit.devices.storage import BLOBS, CHECKED
 from kit.errors import DeviceError, RunError, UsageError
 from kit.manifest import Golden, Manifest
 from kit.notices import new_notice

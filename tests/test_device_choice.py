@@ -9,42 +9,42 @@ from transport_samples import NAMES, peer
 from virtual_device import ports
 
 from kit.commands import devices
-from kit.devices import _select, _server
+from kit.devices import _server, selection
 from kit.errors import DeviceError, DeviceLost, UsageError
 
 pytestmark = pytest.mark.usefixtures("no_settings")
 
 
 def test_no_device_is_told():
-    for call in (_select.serials, _select.open_transport):
+    for call in (selection.serials, selection.open_transport):
         with pytest.raises(DeviceError, match="no device is connected") as caught:
             call(None)
         assert "HOST:PORT" in caught.value.hint
     with pytest.raises(DeviceError, match="no device is connected"):
-        _select.serials("all")
+        selection.serials("all")
 
 
 def test_two_devices_need_a_choice(x86_64_device, new_device, adb_server, monkeypatch):
     other = new_device("x86_64", size_mb=64)
     first = adb_server.connect(x86_64_device.serial)
-    assert _select.serials(None) == [first]
+    assert selection.serials(None) == [first]
     second = adb_server.connect(other.serial)
     with pytest.raises(DeviceError, match="there are 2 devices") as caught:
-        _select.open_transport(None)
+        selection.open_transport(None)
     assert first in caught.value.message
     assert second in caught.value.message
-    assert sorted(_select.serials("all")) == sorted([first, second])
-    assert _select.serials(f"{second}, {first},{second}") == [second, first]
+    assert sorted(selection.serials("all")) == sorted([first, second])
+    assert selection.serials(f"{second}, {first},{second}") == [second, first]
     monkeypatch.setenv("ANDROID_SERIAL", second)
-    assert _select.open_transport(None).serial == second
-    assert _select.serials(first) == [first]
+    assert selection.open_transport(None).serial == second
+    assert selection.serials(first) == [first]
 
 
 @pytest.mark.parametrize("serial", [*NAMES, "x" * 5000, "R58M123", "127.0.0.1:0", "[::1]", ":5555"])
 def test_unknown_serial_is_told_with_those_there_are(x86_64_device, adb_server, serial):
     known = adb_server.connect(x86_64_device.serial)
     with pytest.raises(DeviceError) as caught:
-        _select.open_transport(serial)
+        selection.open_transport(serial)
     assert repr(serial) in caught.value.message
     assert known in caught.value.hint
 
@@ -52,20 +52,20 @@ def test_unknown_serial_is_told_with_those_there_are(x86_64_device, adb_server, 
 def test_choice_of_nothing_is_told():
     for choice in ("", ",", " , "):
         with pytest.raises(UsageError, match="names no device"):
-            _select.serials(choice)
+            selection.serials(choice)
 
 
 @pytest.mark.parametrize("serial", ["127.0.0.1:{}", "localhost:{}"])
 def test_address_needs_no_server(x86_64_device, serial):
     serial = serial.format(x86_64_device.port)
-    with closing(_select.open_transport(serial)) as one:
+    with closing(selection.open_transport(serial)) as one:
         assert one.shell("echo x").stdout == "x\n"
         assert one.serial == serial
 
 
 def test_closed_port_is_told():
     with ports.closed() as port, pytest.raises(DeviceLost, match="Connection refused"):
-        _select.open_transport(f"127.0.0.1:{port}")
+        selection.open_transport(f"127.0.0.1:{port}")
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_closed_port_is_told():
 )
 def test_what_is_no_daemon_is_told(answer):
     with peer(answer) as port, pytest.raises(DeviceError):
-        _select.open_transport(f"127.0.0.1:{port}")
+        selection.open_transport(f"127.0.0.1:{port}")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_what_is_no_server_is_told(monkeypatch, answer):
     with peer(answer) as port:
         monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(port))
         with pytest.raises(DeviceError, match="adb server"):
-            _select.listed()
+            selection.listed()
 
 
 def test_device_with_pairing_is_told():
@@ -105,7 +105,7 @@ def test_device_with_pairing_is_told():
         n.to_bytes(4, "little") for n in (word, 0x01000000, 0, 0, 0, word ^ 0xFFFFFFFF)
     )
     with peer(packet) as port, pytest.raises(DeviceError, match="pairing") as caught:
-        _select.open_transport(f"127.0.0.1:{port}")
+        selection.open_transport(f"127.0.0.1:{port}")
     assert "adb pair" in caught.value.hint
 
 
@@ -135,7 +135,7 @@ def test_server_is_found_where_adb_finds_it(monkeypatch, name, value, found):
 def test_address_of_no_server_is_told(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(UsageError, match=name):
-        _select.listed()
+        selection.listed()
 
 
 class Listing:
@@ -151,13 +151,13 @@ class Listing:
 def test_a_phone_that_was_just_plugged_in_is_waited_for(monkeypatch):
     server = Listing("offline", "authorizing", "device")
     monkeypatch.setattr(_server, "running", lambda: server)
-    monkeypatch.setattr(_select, "_LOOK_PAUSE", 0.01)
-    assert _select.open_transport("R58M123").serial == "R58M123"
-    monkeypatch.setattr(_select, "_PASSING_SECONDS", 0.1)
+    monkeypatch.setattr(selection, "_LOOK_PAUSE", 0.01)
+    assert selection.open_transport("R58M123").serial == "R58M123"
+    monkeypatch.setattr(selection, "_PASSING_SECONDS", 0.1)
     for state in ("offline", "unauthorized"):  # the second waits for its user, who may be away
         server.states = [state]
         with pytest.raises(DeviceError, match=f"'R58M123' is {state}"):
-            _select.open_transport("R58M123")
+            selection.open_transport("R58M123")
 
 
 def test_a_megabyte_is_a_million_bytes_as_in_other_tables():

@@ -20,9 +20,9 @@ from native_samples import runner
 from virtual_device import CannotRun, clocks
 
 from kit.bench import measure, sustained
-from kit.devices import _job, _lock
-from kit.devices._lock import LOCK
-from kit.devices._store import ask
+from kit.devices import _job, locking
+from kit.devices.locking import LOCK
+from kit.devices.storage import ask
 from kit.errors import DeviceError, DeviceLost
 from kit.results import store
 
@@ -116,9 +116,9 @@ def test_a_lock_is_not_fooled_by_a_jump(device, seconds):
             device.jump(seconds)
             assert told(transport) == pytest.approx(seconds, abs=2)
             with pytest.raises(DeviceError, match="in use by another kit"):
-                _lock.take(transport)
-            assert _lock.holds(transport, device.read(f"{LOCK}/owner").decode()[:16])
-        old = f"$((${{now%.*}} - {_lock.STALE_SECONDS + 5:.0f}))"
+                locking.take(transport)
+            assert locking.holds(transport, device.read(f"{LOCK}/owner").decode()[:16])
+        old = f"$((${{now%.*}} - {locking.STALE_SECONDS + 5:.0f}))"
         for beat, free in (("$now", False), (old, True)):  # by uptime, whatever `date` says
             ask(
                 transport,

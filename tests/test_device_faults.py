@@ -16,8 +16,8 @@ from virtual_device.relay import Relay
 
 from kit import cli
 from kit.bench import measure
-from kit.devices import _direct, _select, adb
-from kit.devices._again import Again
+from kit.devices import _direct, adb, selection
+from kit.devices.retry import Again
 from kit.errors import DeviceLost
 from kit.results import store
 
@@ -215,7 +215,7 @@ def test_stop_ends_a_push(shared_device, tmp_path):
         if sum(passed) > 1_000_000:
             stop.set()
 
-    with closing(Again(_select.open_transport(shared_device.serial), stop=stop)) as again:
+    with closing(Again(selection.open_transport(shared_device.serial), stop=stop)) as again:
         with pytest.raises(KeyboardInterrupt):
             again.push(file, "/data/local/tmp/large", sent=sent)
         assert sum(passed) < 2_000_000
@@ -276,7 +276,7 @@ class Away:
 
 
 def test_what_was_lost_is_asked_again_until_it_is_given_up(monkeypatch):
-    monkeypatch.setattr("kit.devices._again._PAUSE", 0.01)
+    monkeypatch.setattr("kit.devices.retry._PAUSE", 0.01)
     assert Again(Away(3), 5.0).shell("x") == "done"
     gone = Away(10**6)
     again = Again(gone, 0.1)

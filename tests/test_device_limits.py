@@ -18,7 +18,7 @@ import pytest
 from hostile_samples import ERR, OUT, SERIAL, adb_server, endless, facts, packet
 from test_runner_protocol import LINES, REQUEST
 
-from kit.devices import _direct, _patience, _select, _server, local
+from kit.devices import _direct, _patience, _server, local, selection
 from kit.errors import DeviceError, DeviceLost, RunError
 from kit.runners import drive, protocol
 
@@ -37,7 +37,7 @@ def no_server(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
 def reach(monkeypatch: pytest.MonkeyPatch):
     def opened(port: int) -> _server.ServerTransport:
         monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(port))
-        transport = _select.open_transport(SERIAL)
+        transport = selection.open_transport(SERIAL)
         assert isinstance(transport, _server.ServerTransport)
         return transport
 
@@ -274,11 +274,11 @@ WORDS = {
     "denied": ["Permission Denial: starting Intent " * N],
 }
 CALLS = {
-    "soc": "lambda text: _parse.soc({}, text)",
-    "clocks": "lambda text: _parse.clusters(range(8), text, text)",
+    "soc": "lambda text: parsing.soc({}, text)",
+    "clocks": "lambda text: parsing.clusters(range(8), text, text)",
     "condition": "_condition.parse",
-    "split": "_facts.split",
-    "held": "_lock._held",
+    "split": "facts.split",
+    "held": "locking._held",
     "runner line": "protocol.parse",
     "denied": "device.lacking_permission",
     "app record": "record.read",
@@ -291,13 +291,13 @@ def parsed() -> tuple[list[str], str]:
     script = (
         f"import sys; sys.path.insert(0, {sys.path[0]!r})\n"
         "from kit.app import device, record\n"
-        "from kit.devices import _condition, _facts, _lock, _parse\n"
+        "from kit.devices import _condition, facts, locking, parsing\n"
         "from kit.runners import protocol\nfrom kit.errors import KitError\n"
         "from test_device_limits import WORDS\n"
     )
     for name in WORDS:
         script += (
-            f"parse = {CALLS.get(name, f'_parse.{name}')}\n"
+            f"parse = {CALLS.get(name, f'parsing.{name}')}\n"
             f"for text in WORDS[{name!r}]:\n    try:\n        parse(text)\n"
             "    except KitError:\n        pass\n"
             f"print({name!r}, flush=True)\n"

@@ -11,9 +11,9 @@ from contextlib import ExitStack
 import pytest
 from device_samples import connected, left, opened, runners
 
-from kit.devices import _lock, adb
-from kit.devices._lock import LOCK, STALE_SECONDS, Held
-from kit.devices._store import ask
+from kit.devices import adb, locking
+from kit.devices.locking import LOCK, STALE_SECONDS, Held
+from kit.devices.storage import ask
 from kit.errors import DeviceError
 
 pytestmark = pytest.mark.usefixtures("direct")
@@ -50,7 +50,7 @@ def test_the_second_kit_is_told_who_has_the_device(device):
             folder.write("mine", b"still here")
             assert folder.read("mine", 1000) == b"still here"
         with two.folder():
-            assert _lock.holds(two._transport, device.read(f"{LOCK}/owner").decode()[:16])
+            assert locking.holds(two._transport, device.read(f"{LOCK}/owner").decode()[:16])
     assert left(device) == []
 
 
@@ -66,7 +66,7 @@ def test_one_of_many_takes_it(device, stale):
         def take(transport):
             start.wait()
             try:
-                taken.append(_lock.take(transport))
+                taken.append(locking.take(transport))
             except DeviceError as exc:
                 refused.append(exc.message)
 
@@ -77,8 +77,8 @@ def test_one_of_many_takes_it(device, stale):
             thread.join()
         assert (len(taken), len(refused)) == (1, len(transports) - 1)
         assert all("in use by another kit" in message for message in refused)
-        assert _lock.holds(transports[0], taken[0])
-        _lock.forget(taken[0])
+        assert locking.holds(transports[0], taken[0])
+        locking.forget(taken[0])
 
 
 @pytest.mark.parametrize(("age", "broken"), [(1.5, False), (2.5, True)])
@@ -88,18 +88,18 @@ def test_only_one_kit_breaks_a_stale_lock(device, age, broken):
         plant(transport, OTHER, "0")
         ask(transport, f"mkdir {LOCK}/breaking")
         held = Held(OTHER, age * STALE_SECONDS, OTHER.split()[0])
-        _lock._break(transport, held, f"{LOCK}.aside")
+        locking._break(transport, held, f"{LOCK}.aside")
         assert ("no" in ask(transport, f"[ -e {LOCK} ] && echo yes || echo no")) == broken
 
 
 def test_a_fresh_lock_is_not_taken_for_the_stale_one(device):
     """Another kit was faster: it broke the lock, and has the device now."""
     with connected(device.serial) as transport:
-        token = _lock.take(transport)
-        _lock._break(transport, Held(OTHER, 99.0, OTHER.split()[0]), f"{LOCK}.aside")
-        assert _lock.holds(transport, token)
+        token = locking.take(transport)
+        locking._break(transport, Held(OTHER, 99.0, OTHER.split()[0]), f"{LOCK}.aside")
+        assert locking.holds(transport, token)
         assert "breaking" not in ask(transport, f"ls {LOCK}")
-        _lock.forget(token)
+        locking.forget(token)
 
 
 @pytest.mark.parametrize(
@@ -114,29 +114,29 @@ def test_a_fresh_lock_is_not_taken_for_the_stale_one(device):
     ],
 )
 def test_a_lock_whose_owner_is_gone_is_taken(device, owner, beat, monkeypatch):
-    monkeypatch.setattr(_lock, "_LOOK_AGAIN", 0.1)
+    monkeypatch.setattr(locking, "_LOOK_AGAIN", 0.1)
     with connected(device.serial) as transport:
         plant(transport, owner, beat)
-        token = _lock.take(transport)
+        token = locking.take(transport)
         assert device.read(f"{LOCK}/owner").decode().startswith(token)
         assert sorted(device.files()) == ["kit/lock/beat", "kit/lock/owner"]
-        _lock.give_back(transport, token)
-        _lock.forget(token)
+        locking.give_back(transport, token)
+        locking.forget(token)
         assert device.files() == {}
 
 
 @pytest.mark.parametrize("owner", [OTHER, "0123456789abcdef {here}, process 1"])
 def test_a_lock_whose_owner_lives_is_not_taken(device, owner):
     with connected(device.serial) as transport:
-        plant(transport, owner.format(here=_lock._here()), "$now")
+        plant(transport, owner.format(here=locking._here()), "$now")
         with pytest.raises(DeviceError, match="in use by another kit"):
-            _lock.take(transport)
+            locking.take(transport)
 
 
 def test_a_lock_of_a_process_that_ended_here_is_taken_at_once(device):
     script = (
-        "import os; from kit.devices import _lock, _select; "
-        f"_lock.take(_select.open_transport({device.serial!r})); os._exit(0)"
+        "import os; from kit.devices import locking, selection; "
+        f"locking.take(selection.open_transport({device.serial!r})); os._exit(0)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
     assert "kit/lock/owner" in device.files()
@@ -181,7 +181,7 @@ def large(tmp_path):
 
 def test_a_long_push_gives_signs_of_life(device_either_way, large, monkeypatch):
     device = device_either_way
-    monkeypatch.setattr(_lock, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(locking, "BEAT_SECONDS", 0.02)
     beats = set()
 
     def sent(done, of):
@@ -198,7 +198,7 @@ def test_a_long_push_gives_signs_of_life(device_either_way, large, monkeypatch):
 @pytest.mark.parametrize("step", ["push", "start", "poll", "settle"])
 def test_a_kit_that_lost_its_lock_stops(device_either_way, large, monkeypatch, step):
     device = device_either_way
-    monkeypatch.setattr(_lock, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(locking, "BEAT_SECONDS", 0.02)
     taken = pytest.raises(DeviceError, match=r"taken by another kit \(some@where, process 1\)")
     beats = []
     with connected(device.serial) as other, opened(device.serial) as one:
@@ -243,7 +243,7 @@ def test_a_full_device_takes_no_lock(device):
         script = "mkdir -p /data/local/tmp/kit; head -c 99999999 /dev/zero >/data/local/tmp/full"
         ask(transport, f"{script} 2>/dev/null; true")
         with pytest.raises(DeviceError, match="No space left"):
-            _lock.take(transport)
+            locking.take(transport)
         assert not (device.storage / "kit/lock").exists()
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from kit.bench import cores, gates, paired, sustained, sweep
 from kit.commands import _device_tables
-from kit.devices import _condition, _job, _lock
-from kit.devices._parse import Cluster
+from kit.devices import _condition, _job, locking
+from kit.devices.parsing import Cluster
 from kit.errors import UsageError
 from kit.notices import render
 from kit.results import statistics
@@ -199,7 +199,7 @@ def test_all_settings_of_a_sweep_are_one_measurement(monkeypatch):
     ],
 )
 def test_the_best_setting_is_not_paid_for_in_threads(medians, best):
-    tried = [sweep.Setting(threads, "all") for threads in medians]
+    tried = [sweep.SweepSetting(threads, "all") for threads in medians]
     results = [
         SimpleNamespace(
             runs=[SimpleNamespace(format="onnx", processes=(process([int(ms * 1e6)] * 3),))]
@@ -303,7 +303,7 @@ def test_throttling_in_words(medians, rest, words):
 def test_a_verdict(ratio, interval, verdict):
     ends = None if interval is None else statistics.Interval(*interval)
     row = SimpleNamespace()
-    assert paired.Comparison(row, row, ratio, ends, 3, None).verdict == verdict
+    assert paired.PairedComparison(row, row, ratio, ends, 3, None).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,9 @@ def test_what_is_not_known_comes_with_what_would_tell(verdicts, bundles, pairs, 
         for bundle in bundles
     ]
     found = [
-        paired.Comparison(*rows, ratio, statistics.Interval(0.97, 2 * ratio - 0.97), pairs, None)
+        paired.PairedComparison(
+            *rows, ratio, statistics.Interval(0.97, 2 * ratio - 0.97), pairs, None
+        )
         for ratio in verdicts
     ]
     shown = _device_tables._comparisons(found)
@@ -364,7 +366,7 @@ def test_rows_are_compared_with_the_first_of_their_format():
     ],
 )
 def test_what_a_lock_says(text, owner, age, token):
-    assert _lock._held(text) == _lock.Held(owner, age, token)
+    assert locking._held(text) == locking.Held(owner, age, token)
 
 
 # jobs ------------------------------------------------------------------------------------

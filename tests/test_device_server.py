@@ -15,7 +15,7 @@ from native_samples import runner
 from kit import cli
 from kit.bench import measure
 from kit.devices import _server, adb
-from kit.devices._again import Again
+from kit.devices.retry import Again
 from kit.errors import DeviceLost
 
 pytestmark = pytest.mark.slow

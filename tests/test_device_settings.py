@@ -18,7 +18,7 @@ from virtual_device.state import replace
 
 from kit import cli
 from kit.devices import _job, _settings, adb
-from kit.devices._store import ask
+from kit.devices.storage import ask
 from kit.errors import DeviceError, DeviceLost, RunError
 
 pytestmark = pytest.mark.usefixtures("direct")

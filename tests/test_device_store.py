@@ -9,8 +9,8 @@ import pytest
 from device_samples import connected, opened
 from transport_samples import FOLDER, NAMES
 
-from kit.devices import _store, adb
-from kit.devices._store import BLOBS, CHECKED, Store, ask
+from kit.devices import adb, storage
+from kit.devices.storage import BLOBS, CHECKED, Store, ask
 from kit.errors import DeviceError
 
 pytestmark = pytest.mark.usefixtures("direct")
@@ -28,14 +28,14 @@ def files(tmp_path):
     for name, size in {"a b.bin": 300_000, "$(id)\n-ü": 7}.items():
         file = tmp_path / name
         file.write_bytes(os.urandom(size))
-        found[name] = _store.blob(file)
+        found[name] = storage.blob(file)
     return found
 
 
-def large(tmp_path: Path, size: int) -> dict[str, _store.Blob]:
+def large(tmp_path: Path, size: int) -> dict[str, storage.Blob]:
     file = tmp_path / "large"
     file.write_bytes(os.urandom(size))
-    return {"large": _store.blob(file)}
+    return {"large": storage.blob(file)}
 
 
 def inside(device) -> dict[str, int]:
@@ -184,7 +184,7 @@ def test_a_set_of_links_is_made_whole_again(device, tmp_path):
     blobs = {}
     for name in names:
         (tmp_path / name).write_text(name)
-        blobs[name] = _store.blob(tmp_path / name)
+        blobs[name] = storage.blob(tmp_path / name)
     with connected(device.serial) as transport:
         store = Store(transport)
         store.put(blobs)

@@ -9,13 +9,13 @@ import pytest
 from transport_samples import WAYS
 from virtual_device.relay import Relay
 
-from kit.devices import _facts, _select
+from kit.devices import facts, selection
 
 pytestmark = pytest.mark.usefixtures("no_settings")
 
 
 def test_facts_are_the_devices(transport, x86_64_device):
-    found = _facts.gather(transport)
+    found = facts.gather(transport)
     assert found.kind == "virtual"
     assert found.serial == x86_64_device.serial
     assert found.abis == ("x86_64",)
@@ -30,8 +30,8 @@ def test_facts_follow_the_device(new_device):
     device = new_device("x86_64", size_mb=64)
     device.state.set(temperature=41.5, battery=17, battery_status=3, thermal_status=2)
     device.state.set(page_size=16384, online="0")
-    with closing(_select.open_transport(device.serial)) as one:
-        found = _facts.gather(one)
+    with closing(selection.open_transport(device.serial)) as one:
+        found = facts.gather(one)
         assert found.battery is not None
         assert (found.battery.level, found.battery.temperature_c) == (17, 41.5)
         assert found.battery.status == "discharging"
@@ -40,14 +40,14 @@ def test_facts_follow_the_device(new_device):
         assert found.online == (0,)
         device.state.dumpsys("battery", None)
         device.state.dumpsys("thermalservice", None)
-        found = _facts.gather(one)
+        found = facts.gather(one)
         assert (found.battery, found.thermal_status) == (None, None)
 
 
 @pytest.mark.slow
 def test_facts_of_an_arm_device(arm64_device):
-    with closing(_select.open_transport(arm64_device.serial)) as one:
-        assert _facts.gather(one).abis[0] == "arm64-v8a"
+    with closing(selection.open_transport(arm64_device.serial)) as one:
+        assert facts.gather(one).abis[0] == "arm64-v8a"
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -6,13 +6,13 @@ from device_texts import BATTERY, NOUGAT_PROPS, THERMAL, UPSIDE_PROPS, VENDOR_BA
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.devices import _facts, _identity
-from kit.devices._parse import Battery, Cluster
+from kit.devices import facts, fingerprint
+from kit.devices.parsing import Battery, Cluster
 from kit.results.schema import Fingerprint
 
 
 def output(said: dict[str, str], before: str = "") -> str:
-    pieces = (f"\n{_facts._MARK}{name}\n{lines}\n" for name, lines in said.items())
+    pieces = (f"\n{facts._MARK}{name}\n{lines}\n" for name, lines in said.items())
     return before + "".join(pieces)
 
 
@@ -36,7 +36,7 @@ def test_whole_old_phone_behind_a_banner():
     }
     banner = "** Property of ACME **\r\n[ro.product.model]: [not this]\r\n"
     whole = output(said, banner).replace("\r\n", "\n").replace("\n", "\r\n")
-    found = _facts.facts("FA6AB0301234", _facts.split(whole))
+    found = facts.facts("FA6AB0301234", facts.split(whole))
     assert (found.kind, found.model, found.android, found.api) == (
         "phone",
         "Google Pixel XL",
@@ -49,7 +49,7 @@ def test_whole_old_phone_behind_a_banner():
     assert (found.selinux, found.seccomp) == ("Enforcing", 0)
     assert found.kernel == "3.18.31-g1234567 aarch64"
     assert found.battery == Battery(85, 28.1, ("USB",), "charging")
-    assert _identity.fingerprint_device(found) == Fingerprint(
+    assert fingerprint.fingerprint_device(found) == Fingerprint(
         model="Google Pixel XL",
         soc="Qualcomm Technologies, Inc MSM8996pro",
         build="google/marlin/marlin:7.1.2/NZH54D/4146044:user/release-keys",
@@ -59,23 +59,23 @@ def test_whole_old_phone_behind_a_banner():
 
 
 def test_device_that_tells_nothing_is_all_none():
-    found = _facts.facts("x", _facts.split(output(dict.fromkeys(_facts._COMMANDS, ""))))
+    found = facts.facts("x", facts.split(output(dict.fromkeys(facts._COMMANDS, ""))))
     assert (found.soc, found.android, found.api, found.cores) == (None, None, None, None)
     assert (found.memory, found.free_bytes, found.page_size) == (None, None, None)
     assert (found.battery, found.thermal_status, found.seccomp) == (None, None, None)
     assert (found.abis, found.online, found.clusters) == ((), (), ())
-    told = _identity.fingerprint_device(found)
+    told = fingerprint.fingerprint_device(found)
     assert told == Fingerprint(model="unknown", soc=None, build=None, abi=None, cores=None)
     assert found.kind == "phone"
 
 
 def test_marks_are_only_ours():
-    assert _facts.split("a shell's banner\n$ ") == {}
-    assert _facts.split(f"{_facts._MARK}other\nx\n") == {}
-    assert set(_facts._COMMANDS) == {
-        line.strip("'; ").removeprefix(_facts._MARK)
-        for line in _facts.script().split("echo ")
-        if line.startswith(f"'{_facts._MARK}")
+    assert facts.split("a shell's banner\n$ ") == {}
+    assert facts.split(f"{facts._MARK}other\nx\n") == {}
+    assert set(facts._COMMANDS) == {
+        line.strip("'; ").removeprefix(facts._MARK)
+        for line in facts.script().split("echo ")
+        if line.startswith(f"'{facts._MARK}")
         for line in [line.split("'")[1]]
     }
 
@@ -90,5 +90,5 @@ def test_damaged_output_never_breaks_the_parsers(data):
         where = data.draw(st.integers(0, len(whole) - 1))
         whole[where] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(whole)))
-    found = _facts.facts("x", _facts.split(bytes(whole[:cut]).decode(errors="replace")))
+    found = facts.facts("x", facts.split(bytes(whole[:cut]).decode(errors="replace")))
     assert found.serial == "x"

@@ -12,20 +12,20 @@ from device_texts import (
     VENDOR_BATTERY,
 )
 
-from kit.devices import _parse
-from kit.devices._parse import Battery, Cluster
+from kit.devices import parsing
+from kit.devices.parsing import Battery, Cluster
 
 
 def test_properties_with_every_line_end():
-    found = _parse.properties(NOUGAT_PROPS)
+    found = parsing.properties(NOUGAT_PROPS)
     assert found["ro.build.version.release"] == "7.1.2"
     assert found["ro.serialno"] == ""
-    assert _parse.api(found) == 25
-    assert _parse.abis(found) == ("arm64-v8a", "armeabi-v7a", "armeabi")
+    assert parsing.api(found) == 25
+    assert parsing.abis(found) == ("arm64-v8a", "armeabi-v7a", "armeabi")
 
 
 def test_properties_of_several_lines():
-    found = _parse.properties(UPSIDE_PROPS)
+    found = parsing.properties(UPSIDE_PROPS)
     assert found["persist.vendor.note"] == "first line\nsecond [line]: with brackets"
     assert found["ro.soc.model"] == "SM8550"
     assert len(found) == 10
@@ -44,7 +44,7 @@ def test_properties_of_several_lines():
     ],
 )
 def test_model_names_its_maker_once(props, model):
-    assert _parse.model(props) == model
+    assert parsing.model(props) == model
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_model_names_its_maker_once(props, model):
     ],
 )
 def test_soc_by_the_best_that_is_told(props, cpuinfo, soc):
-    assert _parse.soc(props, cpuinfo) == soc
+    assert parsing.soc(props, cpuinfo) == soc
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_soc_by_the_best_that_is_told(props, cpuinfo, soc):
     ],
 )
 def test_battery(said, found):
-    assert _parse.battery(said) == found
+    assert parsing.battery(said) == found
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_battery(said, found):
     ],
 )
 def test_thermal_status(said, found):
-    assert _parse.thermal_status(said) == found
+    assert parsing.thermal_status(said) == found
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_thermal_status(said, found):
     ],
 )
 def test_lists_of_cores(said, found):
-    assert _parse.cpus(said) == found
+    assert parsing.cpus(said) == found
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_lists_of_cores(said, found):
     ],
 )
 def test_clusters(present, policies, cores, found):
-    assert _parse.clusters(present, policies, cores) == found
+    assert parsing.clusters(present, policies, cores) == found
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_clusters(present, policies, cores, found):
     ],
 )
 def test_free_space(said, found):
-    assert _parse.free_bytes(said) == found
+    assert parsing.free_bytes(said) == found
 
 
 @pytest.mark.parametrize(
@@ -200,15 +200,15 @@ def test_free_space(said, found):
     ],
 )
 def test_page_size(getconf, smaps, found):
-    assert _parse.page_size(getconf, smaps) == found
+    assert parsing.page_size(getconf, smaps) == found
 
 
 def test_memory_and_seccomp():
-    assert _parse.memory("MemTotal:        7654321 kB\r\nMemFree: 1 kB\r\n") == 7654321 * 1024
-    assert _parse.memory("") is None
-    assert _parse.seccomp("Name:\tcat\nSeccomp:\t2\nSeccomp_filters:\t1\n") == 2
-    assert _parse.seccomp("Name:\tcat\r\nSeccomp:\t0\r\n") == 0
-    assert _parse.seccomp("Name:\tcat\n") is None
+    assert parsing.memory("MemTotal:        7654321 kB\r\nMemFree: 1 kB\r\n") == 7654321 * 1024
+    assert parsing.memory("") is None
+    assert parsing.seccomp("Name:\tcat\nSeccomp:\t2\nSeccomp_filters:\t1\n") == 2
+    assert parsing.seccomp("Name:\tcat\r\nSeccomp:\t0\r\n") == 0
+    assert parsing.seccomp("Name:\tcat\n") is None
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_memory_and_seccomp():
     ],
 )
 def test_kind(props, serial, kind):
-    assert _parse.kind(props, serial) == kind
+    assert parsing.kind(props, serial) == kind
 
 
 @pytest.mark.parametrize(
@@ -245,14 +245,14 @@ def test_kind(props, serial, kind):
     ],
 )
 def test_devices_of_a_server(said, found):
-    assert _parse.devices(said) == found
+    assert parsing.devices(said) == found
 
 
 @pytest.mark.parametrize("digits", ["9" * 25, "9" * 5000])
 def test_absurd_numbers_are_not_told(digits):
-    assert _parse.memory(f"MemTotal: {digits} kB") is None
-    assert _parse.free_bytes(f"a 1 2 {digits} 4% /data") is None
-    assert _parse.page_size(digits, f"KernelPageSize: {digits} kB") is None
-    assert _parse.clusters((0,), f"0:{digits}", f"0:{digits}") == (Cluster((0,), None),)
-    assert _parse.thermal_status(f"Thermal Status: {digits}") is None
-    assert _parse.battery(f"  level: {digits}") is None
+    assert parsing.memory(f"MemTotal: {digits} kB") is None
+    assert parsing.free_bytes(f"a 1 2 {digits} 4% /data") is None
+    assert parsing.page_size(digits, f"KernelPageSize: {digits} kB") is None
+    assert parsing.clusters((0,), f"0:{digits}", f"0:{digits}") == (Cluster((0,), None),)
+    assert parsing.thermal_status(f"Thermal Status: {digits}") is None
+    assert parsing.battery(f"  level: {digits}") is None

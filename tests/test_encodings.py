@@ -72,7 +72,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def folded(images):
-    from kit.quantize._graph import fold
+    from kit.quantize.graph import fold
 
     torch.manual_seed(0)
     return fold(Net().eval(), images)
@@ -80,15 +80,15 @@ def folded(images):
 
 @pytest.fixture(scope="module")
 def chosen(folded, images):
-    from kit.quantize._choose import given_or_chosen
-    from kit.quantize._contract import Options
+    from kit.quantize.encoding_choice import given_or_chosen
+    from kit.quantize.options import Options
 
     return given_or_chosen(folded, images, Options("per-channel", 1.5))
 
 
 def quantize(folded, images, flow, given):
     from kit.quantize import static
-    from kit.quantize._contract import Options
+    from kit.quantize.options import Options
 
     return static.quantize(folded, flow, images, Options("per-channel", 1.5, encodings=given))
 
@@ -181,7 +181,7 @@ def test_a_range_gives_the_scale_that_observers_compute():
     """Bit for bit: the same range in a child gave the same file."""
     from torch.ao.quantization.observer import MinMaxObserver
 
-    from kit.quantize._choose import EPS, encoding_of_range
+    from kit.quantize.encoding_choice import EPS, encoding_of_range
 
     generator = torch.Generator().manual_seed(1)
     for _ in range(200):
@@ -197,8 +197,8 @@ def test_a_range_gives_the_scale_that_observers_compute():
 def test_weights_have_the_scales_that_observers_compute(granularity):
     import torch.ao.quantization.observer as observers
 
-    from kit.quantize._choose import WEIGHT_EPS, encoding_of_weight
-    from kit.quantize._observers import weight_observer
+    from kit.quantize.encoding_choice import WEIGHT_EPS, encoding_of_weight
+    from kit.quantize.observers import weight_observer
 
     weight = torch.randn(64, 3, 3, 3, generator=torch.Generator().manual_seed(2))
     weight[5] = 0
@@ -298,7 +298,7 @@ def test_weights_with_another_number_of_scales_fail_the_build(folded, images, ch
 @pytest.mark.parametrize("flow", ["pt2e-s8", "pt2e-u8"])
 def test_the_inside_of_an_operator_is_float(images, flow):
     """Local response normalization becomes ten operators; the model's graph has one."""
-    from kit.quantize._graph import fold
+    from kit.quantize.graph import fold
 
     torch.manual_seed(0)
     model = nn.Sequential(
@@ -401,7 +401,7 @@ def test_bundles_of_before_are_read(built, tmp_path):
 
 
 def test_statistics_of_one_graph_share_a_pass(folded, images):
-    from kit.quantize._statistics import Extremes, Outside, collect
+    from kit.quantize.statistics import Extremes, Outside, collect
 
     passes = []
     handle = folded.first.register_forward_hook(lambda *_: passes.append(1))
@@ -418,9 +418,9 @@ def test_statistics_of_one_graph_share_a_pass(folded, images):
 
 def test_one_calibration_serves_all_flows(folded, images, chosen, monkeypatch):
     """With encodings at hand no flow runs the calibration pictures."""
-    from kit.quantize import _simulate
+    from kit.quantize import simulation
 
-    monkeypatch.setattr(_simulate.Simulation, "calibrate", None)
+    monkeypatch.setattr(simulation.Simulation, "calibrate", None)
     nowhere = torch.full_like(images, float("nan"))
     made = quantize(folded, nowhere, "torch-ao", chosen)
     with torch.no_grad():

@@ -33,8 +33,8 @@ from kit.errors import (
     WeightsError,
 )
 from kit.images import open_set, sample
-from kit.models import _user
-from kit.models._weights import read_state, source_hash
+from kit.models import user_model
+from kit.models.weights import read_state, source_hash
 from kit.results import store
 
 pytestmark = pytest.mark.timeout(120)  # a FIFO that is opened like a file never answers
@@ -106,7 +106,7 @@ READERS: dict[str, tuple[str, Callable[[Path], object], type[KitError]]] = {
     ),
     "table of labels": ("set/l.csv", lambda p: open_set(p.parent, p), PictureError),
     "zip": ("set.zip", open_set, PictureError),
-    "own model": ("net.py", lambda p: _user.load(f"{p}:make"), RecipeError),
+    "own model": ("net.py", lambda p: user_model.load(f"{p}:make"), RecipeError),
 }
 
 
@@ -511,7 +511,7 @@ def test_weights_that_are_no_plain_tensors(tmp_path, kind):
 def test_weights_of_other_types_are_put_in_or_refused(kind):
     import torch
 
-    from kit.models._weights import load_into
+    from kit.models.weights import load_into
 
     model = torch.nn.Linear(3, 4)
     state = {k: v.to(getattr(torch, kind)) for k, v in model.state_dict().items()}
@@ -526,7 +526,7 @@ def test_weights_of_other_types_are_put_in_or_refused(kind):
 def test_numbers_that_overflow_when_they_are_put_in():
     import torch
 
-    from kit.models._weights import load_into
+    from kit.models.weights import load_into
 
     model = torch.nn.Linear(3, 4)
     before = model.weight.clone()
@@ -607,7 +607,7 @@ def test_a_bundle_in_such_a_folder_is_refused_in_one_sentence(copy, capsys):
 
 def test_such_pictures_calibrate(latin):
     made = recipe.make("mobilenet_v1", weights="random")
-    chosen = calibration.Pictures("set", sample(open_set(latin), 2, 0), (), 2, 0)
+    chosen = calibration.PictureCalibration("set", sample(open_set(latin), 2, 0), (), 2, 0)
     assert json.dumps(calibration.identity(made, chosen))
     with pytest.raises(RecipeError, match=r"calibrate = .*\\udcfcbung"):
         recipe.make("mobilenet_v1", calibrate=str(latin))

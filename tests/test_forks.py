@@ -30,7 +30,7 @@ def place(tmp_path, monkeypatch):
 def task(place, name, code):
     """Return a task that runs a module with this content."""
     (place / f"{name}.py").write_text(code)
-    return workers.Task(name, [sys.executable, "-m", name, "word"], place / f"{name}.log")
+    return workers.ChildTask(name, [sys.executable, "-m", name, "word"], place / f"{name}.log")
 
 
 def run(place, tasks, modules=("shared",), environment=None):
@@ -191,7 +191,7 @@ import sys, time
 from pathlib import Path
 from kit import forks, workers
 place = Path(sys.argv[1])
-tasks = [workers.Task(n, [sys.executable, "-m", n], place / n) for n in sys.argv[3:]]
+tasks = [workers.ChildTask(n, [sys.executable, "-m", n], place / n) for n in sys.argv[3:]]
 helper = forks.Helper([sys.argv[2]], place / "helper.log", {})
 workers.Pool(tasks, 2, {}, helper.start).__enter__()
 time.sleep(600)

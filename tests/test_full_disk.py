@@ -34,12 +34,12 @@ COPY = """
 import sys
 from pathlib import Path
 from kit import bundle, cache, recipe
-from kit.calibration import Pictures
+from kit.calibration import PictureCalibration
 from kit.errors import KitError
 made = recipe.make("mobilenet_v2")
 try:
     with bundle.staged(Path(sys.argv[1]) / "out" / "b") as work:
-        cache.take("0" * 64, work, made, Pictures("set", None, (), 1, 0), None, print)
+        cache.take("0" * 64, work, made, PictureCalibration("set", None, (), 1, 0), None, print)
 except KitError as exc:
     sys.exit(f"{exc.exit_code} {exc.message}")
 """

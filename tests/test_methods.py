@@ -19,7 +19,7 @@ from kit.errors import (
     WeightsError,
 )
 from kit.pipeline import Gate, explain, float_model
-from kit.quantize._contract import Options
+from kit.quantize.options import Options
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -269,7 +269,7 @@ DYNAMIC = {
 @pytest.mark.parametrize("name", DYNAMIC)
 def test_dynamic_quantizes_the_linear_layer_of_every_format(name, tmp_path):
     from kit.quantize import dynamic
-    from kit.quantize._graph import fold
+    from kit.quantize.graph import fold
 
     format_ = formats.get_format(name)
     model, images = head(), torch.randn(4, 3, 16, 16)
@@ -287,7 +287,7 @@ def test_dynamic_quantizes_the_linear_layer_of_every_format(name, tmp_path):
 
 def test_dynamic_says_that_it_would_change_nothing():
     from kit.quantize import dynamic
-    from kit.quantize._graph import fold
+    from kit.quantize.graph import fold
 
     convolutions = nn.Sequential(nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     with pytest.raises(BuildError, match="would change nothing"):
@@ -299,7 +299,7 @@ def test_dynamic_says_that_it_would_change_nothing():
 @pytest.mark.slow
 def test_xnnpack_has_no_dynamic_weights_per_tensor():
     from kit.quantize import dynamic
-    from kit.quantize._graph import fold
+    from kit.quantize.graph import fold
 
     with pytest.raises(BuildError, match="scale per channel only"):
         dynamic.quantize(

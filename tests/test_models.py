@@ -67,7 +67,7 @@ def test_width_scales_the_network(name):
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", MEMBERS)
 def test_folds_to_an_equal_network_without_batchnorm(name, width):
-    from kit.quantize._graph import fold
+    from kit.quantize.graph import fold
 
     model, images = alive(name, width)
     folded = fold(model)

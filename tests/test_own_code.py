@@ -193,23 +193,23 @@ def test_what_cannot_work_is_one_sentence(tmp_path):
 
 
 def test_a_model_that_describes_itself_badly(tmp_path):
-    from kit.models import _user
+    from kit.models import user_model
 
     (file,) = write(tmp_path, {"": FAIL["describes itself badly"][0]})
     with pytest.raises(RecipeError, match="cannot be described: ValueError: who am I"):
-        _user.load(f"{file}:make").fingerprint(0)
+        user_model.load(f"{file}:make").fingerprint(0)
 
 
 @pytest.mark.parametrize(("asked", "kept"), [(300, 1000), (5000, 5000)])
 def test_a_limit_of_recursion_is_only_raised(tmp_path, asked, kept):
     """A low one ended kit as a bug of its own; deep networks need a high one."""
-    from kit.models import _user
+    from kit.models import user_model
 
     (file,) = write(tmp_path, {"": f"sys.setrecursionlimit({asked})"})
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(1000)
     try:
-        _user.load(f"{file}:make")
+        user_model.load(f"{file}:make")
         assert sys.getrecursionlimit() == kept
     finally:
         sys.setrecursionlimit(before)

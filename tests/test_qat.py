@@ -20,10 +20,10 @@ from kit.calibration import choose
 from kit.errors import PictureError, RecipeError, UsageError
 from kit.pipeline import _checkpoints, _train_pictures, _train_set, _training
 from kit.pipeline._checkpoints import Checkpoints
-from kit.pipeline._train_score import Score, worse
+from kit.pipeline._train_score import TrainingScore, worse
 from kit.pipeline._work import Work
-from kit.quantize import _distributed
-from kit.quantize._distributed import Group
+from kit.quantize import distributed
+from kit.quantize.distributed import Group
 from kit.quantize.examples import from_samples
 from kit.tasks import get_task
 
@@ -63,7 +63,7 @@ def network():
     """A float model of few layers, a residual among them, and its folded twin."""
     from torch import nn
 
-    from kit.quantize._graph import fold
+    from kit.quantize.graph import fold
 
     torch.manual_seed(0)
 
@@ -99,8 +99,8 @@ def test_the_simulation_and_the_users_layers_have_names_apart():
 
     from torch import nn
 
-    from kit.quantize._graph import fold
-    from kit.quantize._simulate import Simulation
+    from kit.quantize.graph import fold
+    from kit.quantize.simulation import Simulation
 
     layers = {"fake_1": nn.Conv2d(3, 4, 1), "fake_2": nn.ReLU(), "pool": nn.AdaptiveAvgPool2d(1)}
     layers |= {"flat": nn.Flatten(), "observer": nn.Linear(4, 4), "fake_head": nn.Linear(4, 2)}
@@ -240,7 +240,7 @@ def test_a_result_that_is_worse_is_not_kept(tmp_path, network):
 def test_a_result_is_judged_by_loss_and_first_answers():
     def made(loss, wrong, noisy=50, of=100):
         noise = tuple(loss + (i < noisy) for i in range(of))
-        return Score(loss, tuple(i >= wrong for i in range(of)), 10.0, noise)
+        return TrainingScore(loss, tuple(i >= wrong for i in range(of)), 10.0, noise)
 
     assert worse(made(0.2, 5), made(0.1, 5)) == ""
     said = worse(made(0.2, 5), made(0.1, 5, noisy=95))
@@ -344,7 +344,7 @@ def test_a_place_that_is_none(rank, size, monkeypatch):
     monkeypatch.setenv("RANK", rank)
     monkeypatch.setenv("WORLD_SIZE", size)
     with pytest.raises(UsageError, match=f"RANK={rank} and WORLD_SIZE={size} are not a place"):
-        _distributed.standing()
+        distributed.standing()
 
 
 # What follows are whole builds in processes of their own, of a small network.
@@ -442,8 +442,8 @@ def test_the_others_leave_when_the_first_process_fails(tmp_path):
 
 FOLLOW = """
 import os, sys
-from kit.quantize import _distributed
-with _distributed.together() as group:
+from kit.quantize import distributed
+with distributed.together() as group:
     assert group.share("hello" if group.leads else None) == "hello"
     if group.leads:
         os._exit(3)

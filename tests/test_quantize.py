@@ -9,7 +9,7 @@ from kit import formats
 from kit.algorithms import get_algorithm, list_algorithms
 from kit.errors import BuildError
 from kit.models import get_model
-from kit.quantize._contract import Options
+from kit.quantize.options import Options
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -54,7 +54,7 @@ def small() -> nn.Module:
 
 @pytest.fixture(scope="module")
 def folded():
-    from kit.quantize._graph import fold
+    from kit.quantize.graph import fold
 
     return fold(small())
 
@@ -94,7 +94,7 @@ def test_folding_keeps_the_function_and_leaves_no_batchnorm(folded, images):
 
 
 def test_a_model_that_cannot_be_traced_is_named():
-    from kit.quantize._graph import fold
+    from kit.quantize.graph import fold
 
     class Fickle(nn.Module):
         def forward(self, x):
@@ -138,9 +138,9 @@ def test_the_margin_widens_the_range_of_the_output(flow, folded, images):
 @pytest.mark.slow
 def test_relu6_is_fused_and_costs_no_operator(folded, images):
     """The stock quantizer leaves each ReLU6 between two more quantize nodes."""
-    from kit.quantize import _pt2e
+    from kit.quantize import pt2e
 
-    graph = _pt2e.quantize_static(folded, images, PER_CHANNEL, "pt2e-u8").graph
+    graph = pt2e.quantize_static(folded, images, PER_CHANNEL, "pt2e-u8").graph
     names = [str(n.target) for n in graph.graph.nodes]
     assert not any("hardtanh" in n or "relu" in n for n in names)
     convolution = [n for n in graph.graph.nodes if n.target is torch.ops.aten.conv2d.default]
@@ -152,14 +152,14 @@ def test_relu6_is_fused_and_costs_no_operator(folded, images):
 
 def exported(name: str):
     """Return a model as the quantizer sees it: folded, exported, clips shown as ReLU."""
-    from kit.quantize import _pt2e
-    from kit.quantize._graph import fold
+    from kit.quantize import pt2e
+    from kit.quantize.graph import fold
 
     torch.manual_seed(0)
     example = torch.randn(1, 3, 32, 32)
     folded = fold(get_model(name).build(0.35, 10), example)
     program = torch.export.export(folded, (example,)).module()
-    _pt2e._clips_as_relu(program)
+    pt2e._clips_as_relu(program)
     return folded, program
 
 
@@ -171,25 +171,25 @@ def test_every_layer_of_mobilenet_v2_may_stay_float():
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer
     from torchao.quantization.pt2e import prepare
 
-    from kit.quantize import _pt2e
-    from kit.quantize._graph import layer_names
-    from kit.quantize._pt2e import _without
+    from kit.quantize import pt2e
+    from kit.quantize.graph import layer_names
+    from kit.quantize.pt2e import _without
 
     def never(node):
         return False
 
     folded, program = exported("mobilenet_v2")
-    config = _pt2e._config(PER_CHANNEL, unsigned=False)
+    config = pt2e._config(PER_CHANNEL, unsigned=False)
     quantizer = XNNPACKQuantizer().set_global(config)
     quantizer.annotate(quantizer.transform_for_annotation(program))
-    notes = {n: n.meta[_pt2e._ANNOTATION] for n in program.graph.nodes if len(n.meta) > 0
-             and _pt2e._ANNOTATION in n.meta}  # fmt: skip
+    notes = {n: n.meta[pt2e._ANNOTATION] for n in program.graph.nodes if len(n.meta) > 0
+             and pt2e._ANNOTATION in n.meta}  # fmt: skip
 
     class Annotated:
         def annotate(self, model):
             for node, note in notes.items():
                 again = replace(note, input_qspec_map=dict(note.input_qspec_map))
-                node.meta[_pt2e._ANNOTATION] = again
+                node.meta[pt2e._ANNOTATION] = again
             return model
 
     names = layer_names(folded)
@@ -212,14 +212,14 @@ def test_every_layer_of_mobilenet_v2_may_stay_float():
 )
 def test_a_layer_before_pooling_may_stay_float(name, layer):
     """Pooling shares the range of what it reads; a layer in float has none to share."""
-    from kit.quantize import _pt2e
-    from kit.quantize._graph import fold
+    from kit.quantize import pt2e
+    from kit.quantize.graph import fold
 
     torch.manual_seed(0)
     images = torch.randn(2, 3, 32, 32)
     folded = fold(get_model(name).build(0.5, 10), images)
     options = Options("per-channel", 1.0, "minmax", (layer,))
-    graph = _pt2e.quantize_static(folded, images, options, "pt2e-s8").graph
+    graph = pt2e.quantize_static(folded, images, options, "pt2e-s8").graph
     with torch.inference_mode():
         assert graph(images[:1]).shape == (1, 10)
     floats = [
@@ -248,30 +248,30 @@ def near(node, layers) -> bool:
 @pytest.mark.slow
 def test_a_clip_after_a_layer_in_float_is_float(images):
     """Also one that is no ReLU, and so is not fused with the layer."""
-    from kit.quantize import _pt2e
-    from kit.quantize._graph import fold
+    from kit.quantize import pt2e
+    from kit.quantize.graph import fold
 
     torch.manual_seed(3)
     clip = nn.Hardtanh(-1.0, 2.0, inplace=True)
     model = nn.Sequential(nn.Conv2d(3, 4, 3), clip, nn.Conv2d(4, 2, 3), nn.Flatten())
     options = Options("per-channel", 1.0, "minmax", ("0",))
-    graph = _pt2e.quantize_static(fold(model.eval()), images, options, "pt2e-s8").graph
+    graph = pt2e.quantize_static(fold(model.eval()), images, options, "pt2e-s8").graph
     (node,) = (n for n in graph.graph.nodes if "hardtanh" in str(n.target))
     assert node.args[0].target is torch.ops.aten.conv2d.default
 
 
 @pytest.mark.slow
 def test_biases_lie_on_the_grid_that_integer_kernels_have(folded, images):
-    from kit.quantize import _pt2e
+    from kit.quantize import pt2e
 
-    graph = _pt2e.quantize_static(folded, images, PER_CHANNEL, "pt2e-s8").graph
+    graph = pt2e.quantize_static(folded, images, PER_CHANNEL, "pt2e-s8").graph
     seen = 0
     for node in graph.graph.nodes:
         if node.target not in (torch.ops.aten.conv2d.default, torch.ops.aten.linear.default):
             continue
         data, weight, bias = node.args[:3]
-        step = (_pt2e._scale(graph, data) * _pt2e._scale(graph, weight)).double()
-        steps = _pt2e._attribute(graph, bias).double() / step
+        step = (pt2e._scale(graph, data) * pt2e._scale(graph, weight)).double()
+        steps = pt2e._attribute(graph, bias).double() / step
         torch.testing.assert_close(steps, steps.round(), rtol=1e-6, atol=1e-3)
         seen += 1
     assert seen == 5
@@ -280,10 +280,10 @@ def test_biases_lie_on_the_grid_that_integer_kernels_have(folded, images):
 @pytest.mark.parametrize("granularity", ["per-channel", "per-tensor"])
 def test_lite_has_the_weights_that_corrections_reckon_with(granularity, folded, images):
     """127 steps to either side: the stock 127.5 would clip the largest weight."""
-    from kit.quantize import _torch_ao
-    from kit.quantize._simulate import round_weight
+    from kit.quantize import torch_ao
+    from kit.quantize.simulation import round_weight
 
-    graph = _torch_ao.quantize_static(folded, images, Options(granularity, 1.0)).graph
+    graph = torch_ao.quantize_static(folded, images, Options(granularity, 1.0)).graph
     layers = {n: m for n, m in graph.named_modules() if callable(getattr(m, "weight", None))}
     assert len(layers) == 5
     for name, layer in layers.items():
@@ -293,11 +293,11 @@ def test_lite_has_the_weights_that_corrections_reckon_with(granularity, folded, 
 
 @pytest.mark.slow
 def test_dropping_saturated_clips_changes_no_bit(folded, images, monkeypatch):
-    from kit.quantize import _pt2e
+    from kit.quantize import pt2e
 
-    lean = _pt2e.quantize_static(folded, images, PER_CHANNEL, "pt2e-s8").graph
-    monkeypatch.setattr(_pt2e, "_drop_saturated_clips", lambda graph: None)
-    full = _pt2e.quantize_static(folded, images, PER_CHANNEL, "pt2e-s8").graph
+    lean = pt2e.quantize_static(folded, images, PER_CHANNEL, "pt2e-s8").graph
+    monkeypatch.setattr(pt2e, "_drop_saturated_clips", lambda graph: None)
+    full = pt2e.quantize_static(folded, images, PER_CHANNEL, "pt2e-s8").graph
     assert any("hardtanh" in str(n.target) for n in full.graph.nodes)
     with torch.inference_mode():
         for x in images:
@@ -307,8 +307,8 @@ def test_dropping_saturated_clips_changes_no_bit(folded, images, monkeypatch):
 @pytest.mark.slow
 def test_a_clip_that_the_range_does_not_cover_stays(images):
     """ReLU6 after the addition of two signals below zero and above six is not redundant."""
-    from kit.quantize import _pt2e
-    from kit.quantize._graph import fold
+    from kit.quantize import pt2e
+    from kit.quantize.graph import fold
 
     torch.manual_seed(3)
 
@@ -323,7 +323,7 @@ def test_a_clip_that_the_range_does_not_cover_stays(images):
             return self.head(self.act(4 * self.conv(x)).mean((2, 3)))
 
     folded = fold(Clipped().eval())
-    graph = _pt2e.quantize_static(folded, images, PER_CHANNEL, "pt2e-s8").graph
+    graph = pt2e.quantize_static(folded, images, PER_CHANNEL, "pt2e-s8").graph
     with torch.inference_mode():
         got = torch.cat([graph(x[None]) for x in images])
         assert sqnr(folded(images), got) > 15
@@ -365,8 +365,8 @@ def test_coverage_tells_pictures_from_noise():
     """The published trap: one random input calibrates a model that then answers wrongly."""
     from kit.images import photos
     from kit.manifest import Preprocessing
-    from kit.quantize import _coverage
-    from kit.quantize._graph import fold
+    from kit.quantize import coverage
+    from kit.quantize.graph import fold
 
     pre = Preprocessing(resize=73, crop=64, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
     torch.manual_seed(0)
@@ -378,9 +378,9 @@ def test_coverage_tells_pictures_from_noise():
         for _ in range(10):
             model(pictures)
     folded = fold(model.eval())
-    good = _coverage.coverage(folded, pictures, natural)
-    grey = _coverage.coverage(folded, torch.zeros(4, 3, 64, 64), natural)
-    assert good.outside < _coverage.TOLERATED < grey.outside
+    good = coverage.coverage(folded, pictures, natural)
+    grey = coverage.coverage(folded, torch.zeros(4, 3, 64, 64), natural)
+    assert good.outside < coverage.TOLERATED < grey.outside
     assert grey.layer
 
 
@@ -388,7 +388,7 @@ def test_a_gate_after_a_layer_becomes_a_clip_of_the_layer():
     """Squeeze and excite as MobileNetV3 has it, and gates that must stay as they are."""
     from torchvision.ops import SqueezeExcitation
 
-    from kit.quantize._graph import fold
+    from kit.quantize.graph import fold
 
     class Gated(nn.Module):
         def __init__(self) -> None:
@@ -419,10 +419,10 @@ def test_a_gate_after_a_layer_becomes_a_clip_of_the_layer():
 
 def test_coverage_takes_what_calibration_is_known_to_reach():
     """The pictures are not run again, and the answer is the one that they would give."""
-    from kit.quantize import _coverage
-    from kit.quantize._graph import fold
-    from kit.quantize._simulate import Simulation
-    from kit.quantize._statistics import Extremes
+    from kit.quantize import coverage
+    from kit.quantize.graph import fold
+    from kit.quantize.simulation import Simulation
+    from kit.quantize.statistics import Extremes
 
     torch.manual_seed(0)
     folded = fold(
@@ -433,6 +433,6 @@ def test_coverage_takes_what_calibration_is_known_to_reach():
     extremes = Extremes()
     simulation.calibrate(calibration, 1.25, (extremes,))
     known = extremes.ends
-    wanted = _coverage.coverage(folded, calibration, natural)
+    wanted = coverage.coverage(folded, calibration, natural)
     assert wanted.outside > 0
-    assert _coverage.coverage(folded, calibration[:0], natural, known) == wanted
+    assert coverage.coverage(folded, calibration[:0], natural, known) == wanted

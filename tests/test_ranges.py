@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from kit.errors import UnknownName
-from kit.quantize import _ranges
-from kit.quantize._observers import NAMES, activation_observer, mse_range, percentile_range
+from kit.quantize import range_search
+from kit.quantize.observers import NAMES, activation_observer, mse_range, percentile_range
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -69,8 +69,8 @@ class Tailed(nn.Module):
 
 
 def test_the_search_widens_a_range_whose_tail_is_the_answer():
-    from kit.quantize._graph import fold
-    from kit.quantize._simulate import Simulation
+    from kit.quantize.graph import fold
+    from kit.quantize.simulation import Simulation
 
     torch.manual_seed(0)
     images = torch.rand(8, 1, 64, 64)
@@ -80,7 +80,7 @@ def test_the_search_widens_a_range_whose_tail_is_the_answer():
     simulation = Simulation(fold(Tailed()), "per-channel", "search")
     simulation.calibrate(images, 1.0)
     before = simulation.activations["act"].high
-    found = {r.name: r for r in _ranges.search(simulation, images)}
+    found = {r.name: r for r in range_search.search(simulation, images)}
     assert before < 1.1
     assert found["act"].factor > 1
     assert found["act"].high == pytest.approx(before * found["act"].factor)
@@ -89,8 +89,8 @@ def test_the_search_widens_a_range_whose_tail_is_the_answer():
 
 def test_no_range_goes_beyond_the_clip_that_makes_the_tensor():
     """Fused, the range is the clip: 8 would let through what ReLU6 holds back."""
-    from kit.quantize._graph import fold
-    from kit.quantize._simulate import Simulation
+    from kit.quantize.graph import fold
+    from kit.quantize.simulation import Simulation
 
     class Clipped(Tailed):
         def __init__(self):
@@ -103,7 +103,7 @@ def test_no_range_goes_beyond_the_clip_that_makes_the_tensor():
         image[0, 0, 0] = 9
     simulation = Simulation(fold(Clipped()), "per-channel", "search")
     simulation.calibrate(images, 1.0)
-    found = {r.name: r for r in _ranges.search(simulation, images)}
+    found = {r.name: r for r in range_search.search(simulation, images)}
     assert found["act"].factor > 1
     assert found["act"].high == 6
 
@@ -126,7 +126,7 @@ def test_no_range_goes_beyond_the_clip_that_makes_the_tensor():
     ],
 )
 def test_of_two_ranges_that_are_alike_the_wider_is_taken(errors, factor):
-    assert _ranges._best_factor(errors) == factor
+    assert range_search._best_factor(errors) == factor
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_what_a_range_does_is_the_gradient_times_the_error_of_rounding(clip, end
     torch.manual_seed(0)
     value, gradient = 1.5 * torch.rand(2, 3, 5), torch.randn(2, 3, 5)
     gradient[0, 0, 0] = float("nan")
-    trials = _ranges._Trials(SimpleNamespace(low=0.0, high=1.0, clip=clip))
+    trials = range_search._Trials(SimpleNamespace(low=0.0, high=1.0, clip=clip))
     trials(value, gradient)
     trials(value, gradient)
     assert set(trials.errors) == set(ends)
@@ -155,7 +155,7 @@ def test_what_a_range_does_is_the_gradient_times_the_error_of_rounding(clip, end
 
 @pytest.mark.parametrize(("largest", "narrower"), [(0.9, False), (1.1, True)])
 def test_only_pictures_that_reach_a_range_may_narrow_it(largest, narrower):
-    trials = _ranges._Trials(SimpleNamespace(low=-1.0, high=1.0, clip=9.0))
+    trials = range_search._Trials(SimpleNamespace(low=-1.0, high=1.0, clip=9.0))
     trials(torch.tensor([-1.2, 0.3]), torch.ones(2))
     trials(torch.tensor([0.1, largest]), torch.ones(2))
     assert set(trials.comparable()) - {0.7} == {1.0, 1.4, 2.0, 2.8}
@@ -164,8 +164,8 @@ def test_only_pictures_that_reach_a_range_may_narrow_it(largest, narrower):
 
 def test_gradients_are_those_of_all_answers():
     """On average over the signs, the squared gradient is the sum of the logits' own."""
-    from kit.quantize._graph import fold
-    from kit.quantize._simulate import Simulation
+    from kit.quantize.graph import fold
+    from kit.quantize.simulation import Simulation
 
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(8, 6))
@@ -188,8 +188,8 @@ def test_gradients_are_those_of_all_answers():
 
 
 def test_an_operator_without_a_gradient_leaves_ranges_as_they_are():
-    from kit.quantize._graph import fold
-    from kit.quantize._simulate import Simulation
+    from kit.quantize.graph import fold
+    from kit.quantize.simulation import Simulation
 
     class Counting(Tailed):
         def forward(self, x):
@@ -199,5 +199,5 @@ def test_an_operator_without_a_gradient_leaves_ranges_as_they_are():
     images = torch.rand(4, 1, 64, 64)
     simulation.calibrate(images, 1.0)
     before = {name: fake.high for name, fake in simulation.activations.items()}
-    found = _ranges.search(simulation, images)
+    found = range_search.search(simulation, images)
     assert {r.name: (r.factor, r.high) for r in found} == {n: (1.0, h) for n, h in before.items()}

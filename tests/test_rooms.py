@@ -58,7 +58,7 @@ HEAVY = {
     "torchvision",
 }
 # Subclasses of torch's need torch at the top; such a file counts as heavy itself.
-HEAVY_FILES = {"kit.quantize._simulate"}
+HEAVY_FILES = {"kit.quantize.simulation"}
 # What `kit --help` and `kit COMMAND --help` import: nothing beyond these at the top.
 LIGHT = {"click", "kit"}
 LIGHT_ROOMS = {"kit", "cli", "commands", "errors", "terminal", "text", "__main__"}
@@ -112,6 +112,19 @@ def broken_rules(module: str, source: str) -> list[str]:
     return found
 
 
+def private_imports(module: str, source: str) -> list[str]:
+    """Return one line of text for each private module of another room that is imported."""
+    found = []
+    for line, target in imports(ast.parse(source)):
+        parts = target.split(".")
+        private = [at for at, part in enumerate(parts) if part.startswith("_")]
+        if parts[0] != "kit" or target not in MODULES or not private:
+            continue
+        if not module.startswith(".".join(parts[: private[0]])) and parts[-1] != "__main__":
+            found.append(f"{module.replace('.', '/')}.py:{line} imports {target}")
+    return found
+
+
 def top_level(tree: ast.Module) -> Iterator[ast.stmt]:
     """Yield the statements that run when a module is imported."""
     waiting: list[ast.AST] = list(tree.body)
@@ -158,6 +171,27 @@ def test_every_room_has_a_place():
 def test_imports_only_go_down(path):
     found = broken_rules(module_of(path), path.read_text(encoding="utf-8"))
     assert not found, "\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p != FRONT], ids=module_of)
+def test_private_modules_stay_in_their_room(path):
+    found = private_imports(module_of(path), path.read_text(encoding="utf-8"))
+    assert not found, "\n" + "\n".join(found)
+
+
+def test_the_rule_on_private_modules_is_told():
+    (text,) = private_imports("kit.bench.plan", "from kit.quantize import _match")
+    assert "kit/bench/plan.py:1 imports kit.quantize._match" in text
+    assert private_imports("kit.quantize.graph", "from kit.quantize import _match") == []
+
+
+def test_a_public_class_name_exists_once():
+    places: dict[str, list[str]] = {}
+    for path in SOURCES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(module_of(path))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_of)

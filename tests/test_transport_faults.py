@@ -13,7 +13,7 @@ import pytest
 from transport_samples import FOLDER, SILENCE, WAYS
 from virtual_device.relay import Relay
 
-from kit.devices import _direct, _keys, _select
+from kit.devices import _direct, _keys, selection
 from kit.errors import DeviceError, DeviceLost
 
 pytestmark = pytest.mark.usefixtures("no_settings")
@@ -104,7 +104,7 @@ def test_server_tells_an_unknown_key(x86_64_device, adb_server, monkeypatch, cap
     with Relay(x86_64_device.port, keys=[]) as relay:
         adb_server("connect", relay.serial)
         with pytest.raises(DeviceError, match="is unauthorized") as caught:
-            _select.open_transport(None)
+            selection.open_transport(None)
         assert not isinstance(caught.value, DeviceLost)
         assert cli.run(["devices", "--json"]) == 0
         (found,) = json.loads(capsys.readouterr().out)["devices"]
@@ -115,7 +115,7 @@ def test_server_tells_an_unknown_key(x86_64_device, adb_server, monkeypatch, cap
 
 
 def test_key_is_made_once_and_only_for_its_owner(x86_64_device, tmp_path):
-    _select.open_transport(x86_64_device.serial).close()
+    selection.open_transport(x86_64_device.serial).close()
     key, public = tmp_path / "keys/adbkey", tmp_path / "keys/adbkey.pub"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     before = key.read_bytes(), public.read_bytes()
@@ -124,7 +124,7 @@ def test_key_is_made_once_and_only_for_its_owner(x86_64_device, tmp_path):
         relay_key = tmp_path / "again.pub"
         relay_key.write_bytes(before[1])
         relay.allow(relay_key)
-        with closing(_select.open_transport(relay.serial)) as one:
+        with closing(selection.open_transport(relay.serial)) as one:
             assert one.shell("echo in").stdout == "in\n"
     assert key.read_bytes() == before[0]
     assert sorted(p.name for p in key.parent.iterdir()) == ["adbkey"]
@@ -136,5 +136,5 @@ def test_broken_key_is_told_and_kept(x86_64_device, tmp_path, content):
     key.parent.mkdir()
     key.write_bytes(content)
     with pytest.raises(DeviceError, match="is not an RSA key"):
-        _select.open_transport(x86_64_device.serial)
+        selection.open_transport(x86_64_device.serial)
     assert key.read_bytes() == content

@@ -10,7 +10,7 @@ from transport_samples import FOLDER, NAMES, WAYS
 
 from kit.devices import _direct, _server
 from kit.devices._stream import StreamTransport
-from kit.devices._transport import quote
+from kit.devices.transport import quote
 from kit.errors import DeviceError, DeviceLost, InputError, OutputError
 
 pytestmark = pytest.mark.usefixtures("no_settings")

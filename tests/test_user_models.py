@@ -16,7 +16,7 @@ import kit
 from kit import calibration, cli, cost, recipe
 from kit.commands._input import Colour, Side
 from kit.errors import BuildError, RecipeError, UsageError, WeightsError
-from kit.models import _user
+from kit.models import user_model
 from kit.tasks import get_task
 
 HERE = Path(__file__).parent
@@ -53,7 +53,7 @@ def model_of(name: str):
     import torch
 
     torch.manual_seed(0)
-    model = _user.load(name).build()
+    model = user_model.load(name).build()
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_var.uniform_(0.5, 2)
@@ -119,29 +119,30 @@ def test_bad_recipes_name_the_value(name, fields, message):
 )
 def test_what_is_no_classifier_is_told_in_one_sentence(own, factory, message):
     with pytest.raises(RecipeError, match=message) as caught:
-        _user.load(own(factory)).classes(PX)
+        user_model.load(own(factory)).classes(PX)
     assert "\n" not in caught.value.message
 
 
 @pytest.mark.parametrize("factory", ["data_parallel", "compiled"])
 def test_the_network_inside_of_a_wrapper_is_taken(own, factory):
     """`torch.export` follows no DataParallel, and names of weights would begin with it."""
-    model = _user.load(own(factory))
+    model = user_model.load(own(factory))
     assert (
-        model.build().state_dict().keys() == _user.load(own("Concat")).build().state_dict().keys()
+        model.build().state_dict().keys()
+        == user_model.load(own("Concat")).build().state_dict().keys()
     )
-    assert model.classes(PX) == _user.load(own("Concat")).classes(PX)
+    assert model.classes(PX) == user_model.load(own("Concat")).classes(PX)
 
 
 def test_place_in_the_users_code_is_named(own):
     with pytest.raises(RecipeError) as caught:
-        _user.load(own("fails")).build()
+        user_model.load(own("fails")).build()
     assert line_of(own, 'ValueError("no such thing")') in caught.value.message
 
 
 def test_missing_factory_comes_with_near_ones(own):
     with pytest.raises(RecipeError, match="has no 'Conct'") as caught:
-        _user.load(own("Conct"))
+        user_model.load(own("Conct"))
     assert "Concat" in caught.value.hint
 
 
@@ -156,11 +157,11 @@ def test_missing_factory_comes_with_near_ones(own):
 def test_file_that_cannot_be_imported(tmp_path, text, message):
     (tmp_path / "net.py").write_text(text)
     with pytest.raises(RecipeError, match=message):
-        _user.load(f"{tmp_path / 'net.py'}:f")
+        user_model.load(f"{tmp_path / 'net.py'}:f")
 
 
 def test_what_it_prints_does_not_mix_with_results(own, capsys):
-    _user.load(own("Concat")).classes(PX)
+    user_model.load(own("Concat")).classes(PX)
     said = capsys.readouterr()
     assert said.out == ""
     assert "a user's file may print" in said.err
@@ -168,7 +169,7 @@ def test_what_it_prints_does_not_mix_with_results(own, capsys):
 
 def test_nan_weights_are_refused(own):
     with pytest.raises(WeightsError, match=r"NaN or infinity in head\.weight"):
-        _user.check_finite(_user.load(own("not_a_number")).build())
+        user_model.check_finite(user_model.load(own("not_a_number")).build())
 
 
 # ---- what surrounds it
@@ -231,7 +232,9 @@ def test_identity_is_the_content_of_everything(own, tmp_path):
     change(folder / "own_parts.py", "ReLU6", "ReLU")
     import torch
 
-    torch.save({k: v + 1 for k, v in _user.load(made.model).build().state_dict().items()}, weights)
+    torch.save(
+        {k: v + 1 for k, v in user_model.load(made.model).build().state_dict().items()}, weights
+    )
     change(folder / "nets.py", "WEIGHTS = None", f"WEIGHTS = {str(weights)!r}")
     source = seen[-1]["own"]["source"]
     torch.save({k: v + 2 for k, v in torch.load(weights).items()}, weights)
@@ -258,7 +261,7 @@ ATTENTION = pytest.param("Attention", marks=pytest.mark.slow)
 def test_folded_graph_computes_what_the_model_computes(own, factory):
     import torch
 
-    from kit.quantize._graph import fold
+    from kit.quantize.graph import fold
 
     model, images = model_of(own(factory)), pictures()
     with torch.no_grad():
@@ -284,7 +287,7 @@ def test_folded_graph_computes_what_the_model_computes(own, factory):
     ],
 )
 def test_layers_are_found_by_name_wherever_their_weights_are(own, factory, layers):
-    from kit.quantize._graph import fold, layer_names
+    from kit.quantize.graph import fold, layer_names
 
     assert set(layer_names(fold(model_of(own(factory)), pictures()))) == layers
 
@@ -294,12 +297,12 @@ def test_layers_are_found_by_name_wherever_their_weights_are(own, factory, layer
 def test_corrections_keep_the_answers(own, factory, granularity):
     import torch
 
-    from kit.corrections import _plan, get_correction
-    from kit.quantize._graph import fold
+    from kit.corrections import get_correction, plan
+    from kit.quantize.graph import fold
 
     model, images = model_of(own(factory)), pictures(8)
     folded = fold(model, images)
-    for name in _plan.resolve("best"):
+    for name in plan.resolve("best"):
         get_correction(name).apply(folded, images, granularity)
     with torch.no_grad():
         wanted = model(images)
@@ -307,7 +310,7 @@ def test_corrections_keep_the_answers(own, factory, granularity):
 
 
 def test_decision_on_values_names_the_line(own):
-    from kit.quantize._graph import fold
+    from kit.quantize.graph import fold
 
     with pytest.raises(BuildError, match="decides by the values of the picture") as caught:
         fold(model_of(own("Branch")), pictures())
@@ -317,7 +320,7 @@ def test_decision_on_values_names_the_line(own):
 def test_padding_on_one_side_is_refused():
     import torch
 
-    from kit.quantize._graph import fold
+    from kit.quantize.graph import fold
 
     with pytest.raises(BuildError, match="pads its input on one side more"):
         fold(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 2, padding="same")), pictures())

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from kit.errors import WeightsError
-from kit.models._weights import load_into, read_state, source_hash
 from kit.models.interface import Official
+from kit.models.weights import load_into, read_state, source_hash
 
 OFFICIAL = Official(file="w.pth", url="", sha256="5f" * 32, accuracy=50.0)
 
@@ -36,7 +36,7 @@ def test_source_hash(tmp_path):
 
 def test_hashes_and_sources_need_no_torch():
     code = (
-        "import sys; from kit.models import _weights; _weights.source_hash('random', None, 0)\n"
+        "import sys; from kit.models import weights; weights.source_hash('random', None, 0)\n"
         "print([m for m in ('torch', 'torchvision', 'numpy', 'safetensors') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

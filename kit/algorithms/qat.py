@@ -1,7 +1,7 @@
 """Quantization-aware training: the float model learns to bear int8, then `static` quantizes it.
 
 Training happens once, in the parent, on a simulation of int8 that stands for all formats
-(`kit.quantize._simulate`, `kit.quantize._train`); what is quantized here is its result.
+(`kit.quantize.simulation`, `kit.quantize.training`); what is quantized here is its result.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kit.algorithms.interface import Algorithm
-from kit.quantize._contract import Options, Quantized
+from kit.quantize.options import Options, Quantized
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kit.algorithms.interface import Algorithm
-from kit.quantize import _words
-from kit.quantize._contract import Options, Quantized
+from kit.quantize import wording
+from kit.quantize.options import Options, Quantized
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 def qconfig(flow: Flow, options: Options) -> dict[str, str]:
     """Return what is asked of the observers, in words."""
-    return _words.static(flow, options)
+    return wording.static(flow, options)
 
 
 def quantize(model: GraphModule, flow: Flow, given: ExamplesLike, options: Options) -> Quantized:
     """Calibrate and quantize a float model for one flow."""
     if flow == "torch-ao":
-        from kit.quantize import _torch_ao
+        from kit.quantize import torch_ao
 
-        return _torch_ao.quantize_static(model, given, options)
-    from kit.quantize import _pt2e
+        return torch_ao.quantize_static(model, given, options)
+    from kit.quantize import pt2e
 
-    return _pt2e.quantize_static(model, given, options, flow)
+    return pt2e.quantize_static(model, given, options, flow)
 
 
 ALGORITHM = Algorithm(

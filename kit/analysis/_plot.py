@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kit.analysis.sensitivity import Record, Study
+from kit.analysis.sensitivity import LayerRecord, Study
 from kit.report.canvas import INK, MUTED, Margins, canvas, rows_axis, shorten
 from kit.report.palette import STAND_INS
-from kit.report.svg import Picture, picture
+from kit.report.svg import Drawing, picture
 from kit.text import one_line
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _ROW = 15
 _NAME = 24  # characters that fit beside the bars
 
 
-def bars(study: Study) -> Picture:
+def bars(study: Study) -> Drawing:
     """Draw the SQNR of each place when it alone is int8: the shorter, the worse."""
     worst = {record.name for record in study.worst()[:WORST]}
     margins = Margins(left=150, right=34)
@@ -35,7 +35,7 @@ def bars(study: Study) -> Picture:
         return picture(figure, "sensitivity", "What int8 costs at each place", _words(study))
 
 
-def _bar(axes: Axes, record: Record, y: float, bad: bool) -> None:
+def _bar(axes: Axes, record: LayerRecord, y: float, bad: bool) -> None:
     high = axes.get_xlim()[1]
     value = high if record.sqnr_db == float("inf") else record.sqnr_db
     tone = STAND_INS["bad" if bad else "fp32" if record.kept else "int8"]

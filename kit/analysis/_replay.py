@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import Node
 
-    from kit.quantize._graph import Value
-    from kit.quantize._simulate import Simulation
     from kit.quantize.examples import Call, Examples, ExamplesLike
+    from kit.quantize.graph import Value
+    from kit.quantize.simulation import Simulation
 
     Array = NDArray[np.float32]
 
@@ -28,7 +28,7 @@ VALUES = 3 * 4 * 224 * 224  # of inputs whose tensors are kept at once: 0.2 GB f
 
 
 @dataclass(frozen=True)
-class Setting:
+class ReplaySetting:
     """What is quantized, by name.
 
     Attributes:
@@ -59,8 +59,8 @@ class Replay:
 
     def run(
         self,
-        base: Setting,
-        others: Sequence[Setting],
+        base: ReplaySetting,
+        others: Sequence[ReplaySetting],
         see: Callable[[str, Tensor], None] = lambda name, value: None,
         step: Callable[[], None] = lambda: None,
     ) -> tuple[Array, list[Array]]:
@@ -89,7 +89,7 @@ class Replay:
         whole = [np.concatenate(rows) for rows in found]
         return whole[0], whole[1:]
 
-    def _record(self, setting: Setting, part: Call) -> dict[Node, Value]:
+    def _record(self, setting: ReplaySetting, part: Call) -> dict[Node, Value]:
         from torch import fx
 
         arrange(self._simulation, setting)
@@ -99,7 +99,7 @@ class Replay:
         return values
 
     def _again(
-        self, base: Setting, setting: Setting, part: Call, values: dict[Node, Value]
+        self, base: ReplaySetting, setting: ReplaySetting, part: Call, values: dict[Node, Value]
     ) -> Array:
         from torch import fx
 
@@ -110,7 +110,7 @@ class Replay:
         logits: Array = join_outputs(interpreter.run(*part, initial_env=known)).numpy()
         return logits
 
-    def _first(self, base: Setting, other: Setting) -> int:
+    def _first(self, base: ReplaySetting, other: ReplaySetting) -> int:
         """Return the position of the first node that computes something else."""
         activations = base.activations ^ other.activations
         weights = base.weights ^ other.weights
@@ -125,7 +125,7 @@ def split_calls(examples: Examples) -> list[Call]:
     return examples.split(max(1, VALUES // examples.elements))
 
 
-def arrange(simulation: Simulation, setting: Setting) -> None:
+def arrange(simulation: Simulation, setting: ReplaySetting) -> None:
     """Quantize what a setting names, and nothing else."""
     for name, fake in simulation.activations.items():
         fake.mode = "quantize" if name in setting.activations else "off"

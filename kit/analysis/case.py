@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kit.analysis._points import in_int8, points
-from kit.analysis._replay import Replay, Setting, arrange
+from kit.analysis._replay import Replay, ReplaySetting, arrange
 from kit.analysis.score import Labels
-from kit.quantize._graph import layer_names
+from kit.quantize.graph import layer_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,7 @@ class Case:
         pictures: those that are measured on.
         reference: the float model's logits for them [N, classes].
         granularity: of the weights' scales.
-        output_margin: see `kit.quantize._contract.Options`.
+        output_margin: see `kit.quantize.options.Options`.
         speed_up: how many times as fast int8 is taken to be, for estimates of latency.
         labels: of the pictures, if they are known.
     """
@@ -56,22 +56,22 @@ class Simulated:
     """
 
     def __init__(self, folded: GraphModule, case: Case, observer: str, search: bool = True) -> None:
-        from kit.quantize import _ranges
-        from kit.quantize._simulate import Simulation
+        from kit.quantize import range_search
+        from kit.quantize.simulation import Simulation
 
         self.points = points(folded)
         self.layers = layer_names(folded)
         self._simulation = Simulation(folded, case.granularity, observer)
         self._simulation.calibrate(case.calibration, case.output_margin)
         if search and observer == "search":
-            _ranges.search(self._simulation, case.calibration)
+            range_search.search(self._simulation, case.calibration)
         activations = self._simulation.activations
         # Minus zero, where nothing is negative, becomes zero.
         self.ranges = {name: (fake.low + 0.0, fake.high) for name, fake in activations.items()}
 
-    def all_but(self, kept: Collection[str]) -> Setting:
+    def all_but(self, kept: Collection[str]) -> ReplaySetting:
         """Return the setting in which some layers stay float, as the formats do it."""
-        return Setting(in_int8(self.points, kept), frozenset(self.layers) - frozenset(kept))
+        return ReplaySetting(in_int8(self.points, kept), frozenset(self.layers) - frozenset(kept))
 
     def logits(self, images: Tensor, kept: Collection[str]) -> Array:
         """Return the answers [N, classes] with some layers in float."""

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kit.analysis._points import in_int8
-from kit.analysis._replay import Setting
+from kit.analysis._replay import ReplaySetting
 from kit.analysis.case import Case, Simulated
 from kit.analysis.score import Score, score
 from kit.analysis.sensitivity import thinned
-from kit.analysis.target import Target
-from kit.corrections import _plan
-from kit.quantize._observers import NAMES as OBSERVERS
+from kit.analysis.target import RepairTarget
+from kit.corrections import plan
+from kit.quantize.observers import NAMES as OBSERVERS
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule
@@ -81,7 +81,7 @@ class Search:
 
     def __init__(
         self,
-        target: Target,
+        target: RepairTarget,
         case: Case,
         prepare: Prepare,
         costs: dict[str, float],
@@ -110,7 +110,7 @@ class Search:
 
         A bias that was corrected for rounded weights does not suit the float ones.
         """
-        own = [a for a in self._tried if not set(_plan.resolve(a.choice.corrections)) & REBIASING]
+        own = [a for a in self._tried if not set(plan.resolve(a.choice.corrections)) & REBIASING]
         return list(dict.fromkeys([best, *sorted(own, key=self._rank)[-1:]]))
 
     def _steps(self, start: Choice) -> Attempt:
@@ -119,7 +119,7 @@ class Search:
         for corrections in CORRECTIONS:
             if self._target.met(best.score):
                 return best
-            if _plan.resolve(corrections) != _plan.resolve(start.corrections):
+            if plan.resolve(corrections) != plan.resolve(start.corrections):
                 best = self._better(best, replace(start, corrections=corrections))
         winner = best.choice
         for observer in OBSERVERS:
@@ -210,9 +210,9 @@ class _Moves:
         self._moves = tuple(dict.fromkeys(_moves(model)))
         tensors = [point.name for point in model.points]
         none: frozenset[str] = frozenset()
-        settings = [Setting(frozenset({name}), none) for name in tensors]
-        settings += [Setting(none, frozenset({name})) for name in model.layers]
-        exact, answers = model.replay(case.pictures).run(Setting(none, none), settings)
+        settings = [ReplaySetting(frozenset({name}), none) for name in tensors]
+        settings += [ReplaySetting(none, frozenset({name})) for name in model.layers]
+        exact, answers = model.replay(case.pictures).run(ReplaySetting(none, none), settings)
         noise = [float(np.square(exact - logits).sum(dtype=np.float64)) for logits in answers]
         self._tensors = dict(zip(tensors, noise, strict=False))
         self._weights = dict(zip(model.layers, noise[len(tensors) :], strict=True))

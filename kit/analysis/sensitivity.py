@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kit.analysis._points import Point
-from kit.analysis._replay import Setting
+from kit.analysis._replay import ReplaySetting
 from kit.analysis.case import Case, Simulated, spread
 from kit.analysis.score import Array, Score, score
 from kit.calibration import PICTURES_MARGIN
@@ -30,7 +30,7 @@ Step = Callable[[float], None]  # is told what share is done, 0..1
 
 
 @dataclass(frozen=True)
-class Record:
+class LayerRecord:
     """One place: a layer with the tensor that it makes, or a tensor that no layer makes.
 
     Attributes:
@@ -83,25 +83,25 @@ class Study:
         corrected: the float model after its corrections, nothing quantized.
     """
 
-    records: tuple[Record, ...]
+    records: tuple[LayerRecord, ...]
     whole: Score
     corrected: Score
 
-    def worst(self) -> list[Record]:
+    def worst(self) -> list[LayerRecord]:
         """Return the places by what int8 costs there, the worst first."""
         return sorted(self.records, key=lambda record: record.sqnr_db)
 
 
 def measure(
     folded: GraphModule, images: Tensor, granularity: str, observer: str
-) -> tuple[Record, ...]:
+) -> tuple[LayerRecord, ...]:
     """Return a record of each convolution and linear layer, in order, without gains.
 
     Args:
         folded: the float model, BatchNorm folded, corrected.
         images: the calibration batch [N, 3, H, W]; a few of them are measured on.
         granularity: of the weights' scales.
-        observer: see `kit.quantize._observers`.
+        observer: see `kit.quantize.observers`.
     """
     few = images[spread(len(images), PICTURES)]
     case = Case(images, few, np.empty((0, 0), np.float32), granularity, PICTURES_MARGIN, SPEED_UP)
@@ -122,7 +122,7 @@ def study(
     Args:
         folded: the float model, BatchNorm folded, corrected.
         case: pictures and what stays the same; see `thinned`.
-        observer: see `kit.quantize._observers`.
+        observer: see `kit.quantize.observers`.
         kept: layers that are float anyway.
         step: is told what share is done, now and then.
     """
@@ -154,10 +154,10 @@ def thinned(case: Case, most: int = PICTURES) -> Case:
 
 def _alone(
     model: Simulated, case: Case, folded: GraphModule, kept: Collection[str], step: Step
-) -> tuple[list[Record], Array]:
+) -> tuple[list[LayerRecord], Array]:
     """Return the records without gains, and the answers of the unquantized model."""
     places = _places(model)
-    nothing = Setting(frozenset(), frozenset())
+    nothing = ReplaySetting(frozenset(), frozenset())
     outside = _Outside(model.ranges)
     settings = [_only(name, point, model) for name, point in places]
     counted = _Counter(step, case, len(places))
@@ -169,7 +169,7 @@ def _alone(
         kind, count = costs.get(name, (point.kind if point else "", 0))
         is_layer = name in model.layers
         found.append(
-            Record(
+            LayerRecord(
                 name=name,
                 kind=kind,
                 layer=is_layer,
@@ -201,9 +201,9 @@ def _places(model: Simulated) -> list[tuple[str, Point | None]]:
     return order + [(name, made.get(name)) for name in waiting]
 
 
-def _only(name: str, point: Point | None, model: Simulated) -> Setting:
+def _only(name: str, point: Point | None, model: Simulated) -> ReplaySetting:
     activations = frozenset({point.name} if point else ())
-    return Setting(activations, frozenset({name} & set(model.layers)))
+    return ReplaySetting(activations, frozenset({name} & set(model.layers)))
 
 
 def _costs(folded: GraphModule, case: Case) -> dict[str, tuple[str, int]]:

@@ -13,7 +13,7 @@ _TARGET = re.compile(r"(?P<number>\d+(\.\d+)?) ?(?P<unit>db|%|)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Target:
+class RepairTarget:
     """A limit on one number.
 
     Attributes:
@@ -46,7 +46,7 @@ class Target:
         }[self.measure]
 
 
-def parse(text: str) -> Target:
+def parse(text: str) -> RepairTarget:
     """Return the target that a text means.
 
     Raises:
@@ -60,5 +60,5 @@ def parse(text: str) -> Target:
     if unit != "db" and number > 100:
         raise UsageError(f"the target {text!r} is more than 100 percent", hint)
     if unit == "db":
-        return Target("sqnr", number)
-    return Target("agreement" if unit == "%" else "drop", number)
+        return RepairTarget("sqnr", number)
+    return RepairTarget("agreement" if unit == "%" else "drop", number)

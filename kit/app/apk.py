@@ -25,7 +25,7 @@ _NARROW = ("armeabi-v7a", "x86")  # 32-bit, where pages are always 4 KB
 
 
 @dataclass(frozen=True)
-class Entry:
+class ZipEntry:
     """A file in the APK.
 
     Attributes:
@@ -49,7 +49,7 @@ class Entry:
         return self.name.startswith("lib/")
 
 
-def read(file: Path) -> list[Entry]:
+def read(file: Path) -> list[ZipEntry]:
     """Return every file of an APK, in the order it lies there.
 
     Raises:
@@ -90,12 +90,12 @@ def read_app_id(file: Path) -> str | None:
     return app_id
 
 
-def _entries(raw: int, archive: zipfile.ZipFile) -> Iterator[Entry]:
+def _entries(raw: int, archive: zipfile.ZipFile) -> Iterator[ZipEntry]:
     for info in sorted(archive.infolist(), key=lambda one: one.header_offset):
         data = archive.read(info)
         head = os.pread(raw, 30, info.header_offset)
         name, extra = struct.unpack_from("<HH", head, 26)
-        yield Entry(
+        yield ZipEntry(
             name=info.filename,
             size=len(data),
             sha256=hashlib.sha256(data).hexdigest(),
@@ -115,7 +115,7 @@ def _page(name: str, data: bytes) -> int | None:
         return elf.read_elf(file).alignment
 
 
-def check(entries: list[Entry]) -> None:
+def check(entries: list[ZipEntry]) -> None:
     """Raise unless the APK is laid out as Android asks for.
 
     Libraries must be stored and begin at a page, so that they are mapped and not unpacked
@@ -139,11 +139,11 @@ def check(entries: list[Entry]) -> None:
             )
 
 
-def fit_for_16k(entries: list[Entry]) -> list[str]:
+def fit_for_16k(entries: list[ZipEntry]) -> list[str]:
     """Return the 64-bit libraries that do not load on phones with pages of 16 KB."""
     return [e.name for e in entries if e.page is not None and e.page < PAGE]
 
 
-def abis(entries: list[Entry]) -> list[str]:
+def abis(entries: list[ZipEntry]) -> list[str]:
     """Return the ABIs that an APK has libraries for, sorted."""
     return sorted({entry.name.split("/")[1] for entry in entries if entry.library})

@@ -29,7 +29,7 @@ from kit.app import (
 from kit.app.artifacts import AAPT2, ABIS, APKSIG, FRAMEWORK, R8, RESOURCES, list_runtimes
 from kit.app.compiling import EPOCH, Dex
 from kit.app.maven import Say
-from kit.app.parts import Choice, Part
+from kit.app.parts import AppPart, PartChoice
 from kit.app.signing import Key
 from kit.errors import OutputError, UnknownName
 
@@ -39,7 +39,7 @@ _STORED = (".jpg", ".png", ".so")  # do not shrink, or must be mapped, as model 
 
 
 @dataclass(frozen=True)
-class Options:
+class AppOptions:
     """How to build.
 
     Attributes:
@@ -69,7 +69,7 @@ class Built:
 
 
 @dataclass(frozen=True)
-class Toolchain:
+class AppToolchain:
     """Files from Maven that an app is made with.
 
     Attributes:
@@ -87,7 +87,7 @@ class Toolchain:
     java: str
 
     @classmethod
-    def fetch(cls, java: str, say: Say) -> Toolchain:
+    def fetch(cls, java: str, say: Say) -> AppToolchain:
         """Fetch what is not there yet."""
         framework, resources, r8, apksig = maven.resolve(_ARTIFACTS, say)
         return cls(framework, resources, r8, apksig, java)
@@ -99,7 +99,7 @@ class Toolchain:
         return dict(zip((a.coordinates for a in _ARTIFACTS), found, strict=True))
 
 
-def build(given: Sequence[Path], out: Path, options: Options, say: Say) -> Built:
+def build(given: Sequence[Path], out: Path, options: AppOptions, say: Say) -> Built:
     """Build, sign and verify the app; write `app.apk` and `build.json` into a folder.
 
     A release writes `mapping.txt` besides: what R8 renamed, to read its stack traces with.
@@ -126,7 +126,7 @@ def build(given: Sequence[Path], out: Path, options: Options, say: Say) -> Built
     key = options.key or signing.debug_key()
     chosen = parts.choose(loaded, options.runtimes, options.archives, say)
     aar.check_abis([a for part in chosen.parts for a in part.archives], options.abis)
-    toolchain = Toolchain.fetch(java, say)
+    toolchain = AppToolchain.fetch(java, say)
     signing.check(key, toolchain.apksig)
     with files.temporary_folder() as work:
         unsigned, dex = _pack(chosen, toolchain, options, work, say)
@@ -145,7 +145,7 @@ def build(given: Sequence[Path], out: Path, options: Options, say: Say) -> Built
 
 
 def _pack(
-    chosen: Choice, toolchain: Toolchain, options: Options, work: Path, say: Say
+    chosen: PartChoice, toolchain: AppToolchain, options: AppOptions, work: Path, say: Say
 ) -> tuple[Path, Dex]:
     """Compile what is to be compiled; return the APK before it is signed, and its code."""
     unsigned = work / "unsigned.apk"
@@ -161,11 +161,13 @@ def _pack(
     return unsigned, dex
 
 
-def _versions(packed: Sequence[Part]) -> dict[str, tuple[str, str]]:
+def _versions(packed: Sequence[AppPart]) -> dict[str, tuple[str, str]]:
     return {part.format: (part.name, part.version) for part in packed}
 
 
-def _dex(packed: Sequence[Part], toolchain: Toolchain, debug: bool, work: Path, say: Say) -> Dex:
+def _dex(
+    packed: Sequence[AppPart], toolchain: AppToolchain, debug: bool, work: Path, say: Say
+) -> Dex:
     jars = parts.unpack_classes(packed, work)
     say("compiling Java")
     # The framework comes last, so that it never shadows a class of a runtime.
@@ -209,7 +211,7 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes, method: int) -> None:
     archive.writestr(info, data)
 
 
-def _about(options: Options, chosen: Choice, toolchain: Toolchain) -> dict[str, Any]:
+def _about(options: AppOptions, chosen: PartChoice, toolchain: AppToolchain) -> dict[str, Any]:
     fetched = toolchain.files | {
         name: file for part in chosen.parts for name, file in part.files.items()
     }
@@ -233,7 +235,7 @@ def _about(options: Options, chosen: Choice, toolchain: Toolchain) -> dict[str, 
     }
 
 
-def _contents(signed: Path, entries: Sequence[apk.Entry]) -> dict[str, Any]:
+def _contents(signed: Path, entries: Sequence[apk.ZipEntry]) -> dict[str, Any]:
     narrow = apk.fit_for_16k(list(entries))
     return {
         "apk": {"size": signed.stat().st_size, "sha256": maven.sha256(signed)},

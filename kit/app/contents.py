@@ -9,8 +9,8 @@ from kit import files
 from kit.app import contract
 from kit.app.device import find_apk
 from kit.bundle import Bundle
-from kit.devices._store import ROOT
-from kit.devices._transport import Transport, quote
+from kit.devices.storage import ROOT
+from kit.devices.transport import Transport, quote
 
 # Enough for the list of some 2000 files, which stands at the end of a zip.
 _TAIL = 1 << 18

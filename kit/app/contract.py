@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from kit.devices._transport import quote
+from kit.devices.transport import quote
 from kit.errors import UsageError
 
 VERSION = 2

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from kit.app import apk
 from kit.app.contract import APP_ID, VENDOR, start_demo
-from kit.devices import _facts, _lock
-from kit.devices._facts import DeviceFacts
-from kit.devices._store import ROOT, ask
-from kit.devices._transport import Completed, Transport, quote
+from kit.devices import facts, locking
+from kit.devices.facts import DeviceFacts
+from kit.devices.storage import ROOT, ask
+from kit.devices.transport import Completed, Transport, quote
 from kit.errors import DeviceError
 
 Say = Callable[[str], None]
@@ -49,15 +49,15 @@ def install(transport: Transport, file: Path, say: Say) -> Installed:
         DeviceError: the device refuses it, or cannot run it.
     """
     entries = apk.read(file)
-    facts = _facts.gather(transport)
-    check_abis(apk.abis(entries), facts)
+    device = facts.gather(transport)
+    check_abis(apk.abis(entries), device)
     app_id = apk.read_app_id(file) or APP_ID
     remote = f"{ROOT}/{app_id}.apk"
-    token = _lock.take(transport)  # not while another kit measures there
+    token = locking.take(transport)  # not while another kit measures there
     try:
-        say(f"bringing {file.stat().st_size / 1e6:.0f} MB to {facts.model or transport.serial}")
+        say(f"bringing {file.stat().st_size / 1e6:.0f} MB to {device.model or transport.serial}")
         try:
-            alive = _lock.pulse(transport, token)
+            alive = locking.pulse(transport, token)
             transport.push(file, remote, sent=lambda _: alive())
             say("installing")
             done = transport.shell(quote(["pm", "install", "-r", "-t", remote]), _INSTALL_SECONDS)
@@ -65,14 +65,14 @@ def install(transport: Transport, file: Path, say: Say) -> Installed:
             with suppress(DeviceError):  # whoever lost the device has heard of it
                 ask(transport, quote(["rm", "-f", remote]))
     finally:
-        _lock.give_back(transport, token)
+        locking.give_back(transport, token)
     if done.code != 0 or "Success" not in done.stdout:
         raise _refused(transport.serial, done)
     narrow = apk.fit_for_16k(entries)
     warning = ""
-    if narrow and (facts.page_size or 0) > 4096:
+    if narrow and (device.page_size or 0) > 4096:
         warning = (
-            f"{transport.serial} has pages of {facts.page_size} bytes, and {', '.join(narrow)} "
+            f"{transport.serial} has pages of {device.page_size} bytes, and {', '.join(narrow)} "
             "are made for 4096: Android may run them in its compatibility mode, or not at all"
         )
     return Installed(app_id, warning)

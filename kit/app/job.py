@@ -9,11 +9,11 @@ from contextlib import suppress
 
 from kit.app import contract, record
 from kit.app.contract import FILES
-from kit.app.record import Record
+from kit.app.record import AppRecord
 from kit.bench.targets import ANSWER
-from kit.devices._store import ask
-from kit.devices._transport import quote
 from kit.devices.adb import AdbDevice, AdbFolder
+from kit.devices.storage import ask
+from kit.devices.transport import quote
 from kit.errors import DeviceError, RunError
 from kit.results.schema import Condition
 from kit.runners.protocol import Exit
@@ -37,7 +37,7 @@ class AppJob:
         app_id: str,
         token: str,
         limit: float,
-        look: Callable[[Record], None],
+        look: Callable[[AppRecord], None],
         answer_bytes: int,
     ) -> None:
         self._device, self._folder, self._app_id = device, folder, app_id

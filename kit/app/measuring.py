@@ -18,13 +18,13 @@ from kit.app import contents, contract
 from kit.app.contents import Apps
 from kit.app.device import check_installed, started
 from kit.app.job import AppJob
-from kit.app.record import Record
+from kit.app.record import AppRecord
 from kit.bench import measure
 from kit.bench.measure import Progress
 from kit.bundle import Bundle
-from kit.devices._store import ask
-from kit.devices._transport import quote
 from kit.devices.adb import AdbDevice, AdbFolder
+from kit.devices.storage import ask
+from kit.devices.transport import quote
 from kit.errors import DeviceError, RunError, UsageError
 from kit.notices import Notice, new_notice
 from kit.results.schema import Condition, Context, LatencyResult, Plan, Run
@@ -173,10 +173,10 @@ class AppDevice:
         self._job = AppJob(self._device, self._folder, app_id, token, limit, look, size)
         return self._job
 
-    def _heard(self, name: str) -> Callable[[Record], None]:
+    def _heard(self, name: str) -> Callable[[AppRecord], None]:
         """Return what looks at a result and raises if it is of another bundle."""
 
-        def look(record: Record) -> None:
+        def look(record: AppRecord) -> None:
             if record.bundle_hash not in (None, self._bundles[name].hash):
                 raise RunError(
                     f"the app has another bundle called {name}",

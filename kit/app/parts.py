@@ -17,7 +17,7 @@ from kit.errors import MissingTool, UsageError
 
 
 @dataclass(frozen=True)
-class Part:
+class AppPart:
     """A runtime that is packed: its archives, the jars beside, and what it is called."""
 
     format: str
@@ -29,7 +29,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Choice:
+class PartChoice:
     """What goes into an app.
 
     Attributes:
@@ -39,13 +39,13 @@ class Choice:
     """
 
     packed: tuple[Packed, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[AppPart, ...]
     notes: tuple[str, ...]
 
 
 def choose(
     bundles: Sequence[Bundle], formats: Sequence[str] | None, archives: Sequence[Path], say: Say
-) -> Choice:
+) -> PartChoice:
     """Choose the runtimes of an app and fetch them.
 
     Args:
@@ -77,15 +77,15 @@ def choose(
         for archive in part.archives
         for tag in archive.left_out
     )
-    return Choice(tuple(packed), tuple(parts.values()), (*left_out, *dropped))
+    return PartChoice(tuple(packed), tuple(parts.values()), (*left_out, *dropped))
 
 
 def _choose_default(
     formats: Sequence[str], given: Mapping[str, Path], say: Say
-) -> tuple[dict[str, Part], list[str]]:
+) -> tuple[dict[str, AppPart], list[str]]:
     """Return the parts of the runtimes that go together and can be had, and notes on the rest."""
     _check_given(given, formats)
-    parts: dict[str, Part] = {}
+    parts: dict[str, AppPart] = {}
     notes = []
     errors = []
     # What was given comes first, as it was asked for; then rivals in the order of preference.
@@ -121,7 +121,7 @@ def _check_given(given: Mapping[str, Path], formats: Sequence[str]) -> None:
     packing.check_rivals(list(given))
 
 
-def _find(name: str, given: Path | None, say: Say) -> Part:
+def _find(name: str, given: Path | None, say: Say) -> AppPart:
     """Fetch a runtime, or take the archive that is given for it."""
     runtime = list_runtimes()[name]
     try:
@@ -135,7 +135,7 @@ def _find(name: str, given: Path | None, say: Say) -> Part:
     version = runtime.aar.version if given is None else f"file {maven.sha256(given)[:12]}"
     own = given.name if given else runtime.aar.coordinates
     files = {own: main, **dict(zip((a.coordinates for a in runtime.beside), beside, strict=True))}
-    return Part(
+    return AppPart(
         name,
         runtime.aar.name,
         version,
@@ -145,7 +145,7 @@ def _find(name: str, given: Path | None, say: Say) -> Part:
     )
 
 
-def unpack_classes(parts: Sequence[Part], folder: Path) -> list[Path]:
+def unpack_classes(parts: Sequence[AppPart], folder: Path) -> list[Path]:
     """Unpack the classes of all runtimes into a folder; return their jars.
 
     Raises:
@@ -155,7 +155,9 @@ def unpack_classes(parts: Sequence[Part], folder: Path) -> list[Path]:
     return [jar for jar in found if jar] + [jar for part in parts for jar in part.jars]
 
 
-def unpack_libraries(parts: Sequence[Part], abis: Sequence[str], folder: Path) -> dict[str, Path]:
+def unpack_libraries(
+    parts: Sequence[AppPart], abis: Sequence[str], folder: Path
+) -> dict[str, Path]:
     """Unpack the native libraries of all runtimes; return them by their path in the APK.
 
     Raises:

@@ -39,7 +39,7 @@ class Around(BaseModel):
     left_foreground: bool = False
 
 
-class Record(BaseModel):
+class AppRecord(BaseModel):
     """The result file of the app, see `contract.json`."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -69,7 +69,7 @@ class Record(BaseModel):
         return [seal(json.dumps(event)) for event in self.events]
 
 
-def read(text: str) -> Record:
+def read(text: str) -> AppRecord:
     """Read a result file.
 
     Raises:
@@ -80,7 +80,7 @@ def read(text: str) -> Record:
         version = raw.get("contract") if isinstance(raw, dict) else None
         if isinstance(version, int) and version != contract.VERSION:
             raise _other_app(f"contract {version}; this kit speaks {contract.VERSION}")
-        record = Record.model_validate(raw)
+        record = AppRecord.model_validate(raw)
     except (ValidationError, ValueError, RecursionError) as exc:
         raise RunError(
             f"the app wrote a result that cannot be read: {' '.join(str(exc).split())[:200]}",

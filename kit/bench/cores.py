@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from kit.devices._parse import Cluster
+from kit.devices.parsing import Cluster
 from kit.errors import UsageError
 
 

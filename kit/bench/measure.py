@@ -16,8 +16,8 @@ from kit.bench.passes import Place
 from kit.bench.targets import Pass, Target
 from kit.bundle import REFERENCE, Bundle
 from kit.devices import local
-from kit.devices._contract import Device
-from kit.devices._identity import identify
+from kit.devices.fingerprint import identify
+from kit.devices.interface import Device
 from kit.errors import UnknownName
 from kit.results import store
 from kit.results.schema import Context, LatencyResult, Plan, Run

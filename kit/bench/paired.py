@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from kit.bench.rows import Row
+from kit.bench.rows import LatencyRow
 from kit.bundle import REFERENCE
 from kit.results import pairs, rounds, statistics
 from kit.results.schema import Process, Run
@@ -17,7 +17,7 @@ FLOOR = 0.01
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedComparison:
     """How long one target takes, as a share of another's time.
 
     Attributes:
@@ -28,8 +28,8 @@ class Comparison:
             Celsius; None where no temperature is told.
     """
 
-    baseline: Row
-    row: Row
+    baseline: LatencyRow
+    row: LatencyRow
     ratio: float
     interval: Interval | None
     pairs: int
@@ -49,7 +49,7 @@ class Comparison:
         return "no difference" if self.interval.near_one else "not known"
 
 
-def compare(table: Sequence[Row]) -> list[Comparison]:
+def compare(table: Sequence[LatencyRow]) -> list[PairedComparison]:
     """Compare each row with its baseline in a table of one measurement.
 
     The baseline is the first bundle's row of the same format, or else the first row.
@@ -75,10 +75,10 @@ def sides(formats: Sequence[str]) -> list[tuple[int, int]]:
     return found
 
 
-def _compare(baseline: Row, row: Row) -> Comparison:
+def _compare(baseline: LatencyRow, row: LatencyRow) -> PairedComparison:
     paces = [rounds.paces(r.run.processes) for r in (baseline, row)]
     ratio, interval = pairs.ratio(*paces)
-    return Comparison(
+    return PairedComparison(
         baseline=baseline,
         row=row,
         ratio=ratio,
@@ -101,7 +101,7 @@ def _temperature(process: Process) -> float | None:
     return process.conditions[-1].temperature_c if process.conditions else None
 
 
-def as_json(found: Comparison) -> dict[str, object]:
+def as_json(found: PairedComparison) -> dict[str, object]:
     """Return the object of a comparison for `kit bench --json`."""
     interval = found.interval
     return {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kit import files
 from kit.bench import answers, stability
 from kit.bench.targets import ANSWER, PROFILE, Pass, Target
-from kit.devices._contract import Device, Folder
+from kit.devices.interface import Device, Folder
 from kit.errors import RunError
 from kit.results.schema import Operator, Plan, Process
 from kit.runners import drive

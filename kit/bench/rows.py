@@ -15,7 +15,7 @@ from kit.results.statistics import Estimate, Speedup
 
 
 @dataclass(frozen=True)
-class Row:
+class LatencyRow:
     """One format of one bundle, in milliseconds and bytes.
 
     Attributes:
@@ -45,17 +45,17 @@ class Row:
         return f"{self.run.format} {self.run.quantize}"
 
 
-def rows(results: Sequence[LatencyResult]) -> list[Row]:
+def rows(results: Sequence[LatencyResult]) -> list[LatencyRow]:
     """Return the rows of all results, in their order."""
     return [_row(result, run) for result in results for run in result.runs]
 
 
-def _row(result: LatencyResult, run: Run) -> Row:
+def _row(result: LatencyResult, run: Run) -> LatencyRow:
     processes = [p.samples_ns for p in run.processes]
     samples = [ns for process in processes for ns in process]
     sizes = {a.format: a.size for a in result.bundle.artifacts}
     known = run.peak_rss is not None and run.base_rss is not None
-    return Row(
+    return LatencyRow(
         bundle=result.bundle,
         identity=result.identity,
         run=run,
@@ -70,7 +70,7 @@ def _row(result: LatencyResult, run: Run) -> Row:
     )
 
 
-def as_json(row: Row) -> dict[str, object]:
+def as_json(row: LatencyRow) -> dict[str, object]:
     """Return the object of a row for `kit bench --json`."""
     run, interval = row.run, row.median.interval
     return {
@@ -109,7 +109,7 @@ def _mb(size: int | None) -> float | None:
     return None if size is None else size / 1e6
 
 
-def against_reference(row: Row, table: Sequence[Row]) -> Speedup | None:
+def against_reference(row: LatencyRow, table: Sequence[LatencyRow]) -> Speedup | None:
     """Return how many times as fast as eager fp32 PyTorch a row is, if that was measured."""
     for other in table:
         if other.run.format == REFERENCE and row is not other and _comparable(row, other):
@@ -117,7 +117,7 @@ def against_reference(row: Row, table: Sequence[Row]) -> Speedup | None:
     return None
 
 
-def find_slower_than_float(table: Sequence[Row]) -> list[Notice]:
+def find_slower_than_float(table: Sequence[LatencyRow]) -> list[Notice]:
     """Return a notice for each quantized row that is slower than its float counterpart.
 
     The counterpart is the float file of the same format and architecture, measured on the
@@ -133,7 +133,7 @@ def find_slower_than_float(table: Sequence[Row]) -> list[Notice]:
     return found
 
 
-def _slower(row: Row, other: Row, speedup: Speedup) -> Notice:
+def _slower(row: LatencyRow, other: LatencyRow, speedup: Speedup) -> Notice:
     values: dict[str, Value] = {
         "row": row.label,
         "other": other.label,
@@ -150,16 +150,16 @@ def _slower(row: Row, other: Row, speedup: Speedup) -> Notice:
     return new_notice(code, ratio=1 / speedup.ratio, **values)
 
 
-def _is_float_of(other: Row, row: Row) -> bool:
+def _is_float_of(other: LatencyRow, row: LatencyRow) -> bool:
     same_kind = (other.run.format, other.run.via) == (row.run.format, row.run.via)
     return other.run.quantize == "none" and same_kind and _comparable(row, other)
 
 
-def _comparable(one: Row, other: Row) -> bool:
+def _comparable(one: LatencyRow, other: LatencyRow) -> bool:
     return _setting(one) == _setting(other)
 
 
-def _setting(row: Row) -> tuple[str, int, float, str, str | None, int, str]:
+def _setting(row: LatencyRow) -> tuple[str, int, float, str, str | None, int, str]:
     bundle, run = row.bundle, row.run
     device = (run.device.name, run.device.serial)
     where = (run.plan.threads, run.plan.cpus)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import kit
 from kit.bundle import REFERENCE
-from kit.devices._contract import Device, Folder
+from kit.devices.interface import Device, Folder
 from kit.errors import DeviceError, RunError, UsageError
 from kit.runners import drive, native
 from kit.runners.native import RunnerSet

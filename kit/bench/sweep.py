@@ -14,8 +14,8 @@ from kit.bench import cores, measure
 from kit.bench.measure import Progress
 from kit.bench.runner import Kind
 from kit.bundle import Bundle
-from kit.devices._contract import Device
-from kit.devices._identity import new_measurement
+from kit.devices.fingerprint import new_measurement
+from kit.devices.interface import Device
 from kit.results import statistics
 from kit.results.schema import LatencyResult, Plan, Recommendation, Run
 
@@ -23,7 +23,7 @@ CLOSE = 0.03  # a gain below this is not worth another thread
 
 
 @dataclass(frozen=True)
-class Setting:
+class SweepSetting:
     """What a sweep tries: threads on the cores of a choice of `kit bench --cpus`."""
 
     threads: int
@@ -36,12 +36,12 @@ class Setting:
         return threads if self.cpus == "all" else f"{threads} on {self.cpus} cores"
 
 
-def settings(device: Device) -> list[Setting]:
+def settings(device: Device) -> list[SweepSetting]:
     """Return what is tried: each choice of cores with 1, 2, 4 … threads, and all its cores."""
     found = []
     for name, count in cores.choices(device.clusters).items():
         doubled = {2**n for n in range(count.bit_length()) if 2**n <= count}
-        found += [Setting(threads, name) for threads in sorted(doubled | {count})]
+        found += [SweepSetting(threads, name) for threads in sorted(doubled | {count})]
     return found
 
 
@@ -78,13 +78,15 @@ def sweep(
     return [_joined(results, tried) for results in zip(*rounds, strict=True)]
 
 
-def _joined(results: Sequence[LatencyResult], tried: Sequence[Setting]) -> LatencyResult:
+def _joined(results: Sequence[LatencyResult], tried: Sequence[SweepSetting]) -> LatencyResult:
     runs = [run for result in results for run in result.runs]
     best = {name: _best(results, tried, name) for name in dict.fromkeys(r.format for r in runs)}
     return results[-1].model_copy(update={"runs": tuple(runs), "recommended": best})
 
 
-def _best(results: Sequence[LatencyResult], tried: Sequence[Setting], name: str) -> Recommendation:
+def _best(
+    results: Sequence[LatencyResult], tried: Sequence[SweepSetting], name: str
+) -> Recommendation:
     """Return the fastest setting, or one with fewer threads that is nearly as fast."""
     medians = {
         setting: _median(next(run for run in result.runs if run.format == name))

@@ -10,7 +10,7 @@ from typing import Literal
 from kit.bench import answers
 from kit.bench.runner import Runner
 from kit.bundle import REFERENCE, Bundle
-from kit.devices._contract import Folder
+from kit.devices.interface import Folder
 from kit.errors import UsageError
 from kit.results.schema import Operator, Plan, Process
 from kit.runners.protocol import Request

@@ -9,7 +9,7 @@ from kit import terminal
 if TYPE_CHECKING:
     from kit.analysis.repair import Attempt, Repair
     from kit.analysis.score import Score
-    from kit.analysis.sensitivity import Record, Study
+    from kit.analysis.sensitivity import LayerRecord, Study
 
 
 def show_study(study: Study, title: str, top: int) -> None:
@@ -31,7 +31,7 @@ def show_study(study: Study, title: str, top: int) -> None:
         terminal.echo(f"and {rest} more that int8 hurts less; --top 0 shows all", err=True)
 
 
-def _cells(record: Record) -> tuple[str, ...]:
+def _cells(record: LayerRecord) -> tuple[str, ...]:
     gain = "float" if record.kept else _gain(record.gain_db)
     layer = record.layer and not record.kept
     return (

@@ -11,7 +11,7 @@ from kit import terminal
 from kit.commands._input import PATH, Given
 
 if TYPE_CHECKING:
-    from kit.app.build import Built, Options
+    from kit.app.build import AppOptions, Built
     from kit.app.signing import Key
 
 
@@ -81,8 +81,8 @@ def _options(
     keystore: Path | None,
     key_alias: str,
     picture: Path | None,
-) -> Options:
-    from kit.app.build import Options
+) -> AppOptions:
+    from kit.app.build import AppOptions
     from kit.errors import UsageError
 
     if debug and keystore is not None:
@@ -96,7 +96,7 @@ def _options(
     if named == ():
         raise UsageError("--runtime names nothing", "for example --runtime onnx,lite")
     key = None if keystore is None else _key(keystore, key_alias)
-    return Options(named, kinds, archives, key, picture, app_id_of(app_id))
+    return AppOptions(named, kinds, archives, key, picture, app_id_of(app_id))
 
 
 def app_id_of(given: str | None) -> str:

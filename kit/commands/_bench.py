@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from kit.bench.fleet import InternalError
     from kit.bench.measure import Progress
     from kit.bench.runner import Kind
-    from kit.devices._contract import Device
     from kit.devices.adb import AdbDevice
+    from kit.devices.interface import Device
     from kit.results.schema import LatencyResult, Plan
 
 LOCAL = "local"
@@ -66,9 +66,9 @@ def serials(choice: str | None) -> list[str]:
     if choice in (None, LOCAL):
         return [LOCAL]
     from kit.commands._output import print_notice
-    from kit.devices import _select
+    from kit.devices import selection
 
-    return _select.serials(None if choice == AUTO else choice, print_notice)
+    return selection.serials(None if choice == AUTO else choice, print_notice)
 
 
 def run(asked: Asked, serials: list[str]) -> tuple[list[Measured], list[KitError | InternalError]]:

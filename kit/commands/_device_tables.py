@@ -10,15 +10,15 @@ from kit import terminal
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from kit.bench.paired import Comparison
-    from kit.bench.rows import Row
+    from kit.bench.paired import PairedComparison
+    from kit.bench.rows import LatencyRow
     from kit.results.schema import LatencyResult, Run
 
 WIDEST = 140  # columns; names of operators are folded beyond
 OPERATORS = 12  # rows of a profile that are shown; the result has all
 
 
-def show(results: Sequence[LatencyResult], table: Sequence[Row], sustained: bool) -> None:
+def show(results: Sequence[LatencyResult], table: Sequence[LatencyRow], sustained: bool) -> None:
     """Print what the results have beyond one number for each row."""
     from kit.bench import paired
 
@@ -39,7 +39,7 @@ def show(results: Sequence[LatencyResult], table: Sequence[Row], sustained: bool
             terminal.echo(f"{result.bundle.name} {name}: best with {options}")
 
 
-def _comparisons(found: Sequence[Comparison]) -> Table | None:
+def _comparisons(found: Sequence[PairedComparison]) -> Table | None:
     if not found:
         return None
     from kit.results.statistics import MARGIN
@@ -65,7 +65,7 @@ def _comparisons(found: Sequence[Comparison]) -> Table | None:
     return shown
 
 
-def _more(found: Sequence[Comparison], several: bool) -> str:
+def _more(found: Sequence[PairedComparison], several: bool) -> str:
     """Return what would tell more, where a verdict is not known."""
     from kit.bench.plan import MOST_PAIRS
 
@@ -74,11 +74,11 @@ def _more(found: Sequence[Comparison], several: bool) -> str:
     return f"; not known: measure with {option} {MOST_PAIRS}" if few else ""
 
 
-def _name(row: Row, several: bool) -> str:
+def _name(row: LatencyRow, several: bool) -> str:
     return f"{row.bundle.name} {row.run.format}" if several else row.label
 
 
-def _minutes(row: Row) -> None:
+def _minutes(row: LatencyRow) -> None:
     from kit.bench import sustained
 
     found = sustained.minutes(row.run.processes[0])
@@ -105,7 +105,7 @@ def _or_dash(value: float | None, form: str) -> str:
     return "-" if value is None else form.format(value)
 
 
-def _operators(row: Row) -> Table:
+def _operators(row: LatencyRow) -> Table:
     run: Run = row.run
     total = sum(o.total_ns for o in run.operators)
     shown = _table(

@@ -9,7 +9,7 @@ from kit import terminal
 from kit.commands import _advice
 
 if TYPE_CHECKING:
-    from kit.bench.rows import Row
+    from kit.bench.rows import LatencyRow
 
 _WIDEST = 200  # columns
 
@@ -19,7 +19,7 @@ _CAPTION = (
 )
 
 
-def table(rows: Sequence[Row]) -> None:
+def table(rows: Sequence[LatencyRow]) -> None:
     """Print the table; times are milliseconds, sizes and memory 10^6 bytes."""
     from rich import box
     from rich.table import Table
@@ -48,7 +48,7 @@ def table(rows: Sequence[Row]) -> None:
     terminal.print_table(shown, _WIDEST)
 
 
-def _title(rows: Sequence[Row]) -> str:
+def _title(rows: Sequence[LatencyRow]) -> str:
     bundle, run = rows[0].bundle, rows[0].run
     counts = sorted({row.run.plan.threads for row in rows})
     threads = ", ".join(map(str, counts)) + " thread" + "s" * (counts != [1])
@@ -56,12 +56,12 @@ def _title(rows: Sequence[Row]) -> str:
     return f"{bundle.model} {bundle.resolution} px, {threads}{cpus}, {run.device.name}"
 
 
-def _cores(row: Row) -> tuple[str, str]:
+def _cores(row: LatencyRow) -> tuple[str, str]:
     """Return the threads, and the mask of cores that was asked for."""
     return str(row.run.plan.threads), row.run.plan.cpus or "all"
 
 
-def _methods(rows: Sequence[Row]) -> list[str]:
+def _methods(rows: Sequence[LatencyRow]) -> list[str]:
     """Return the quantization of each row, with the granularity where rows differ in it."""
     found = [(row.run.quantize, row.bundle.granularity) for row in rows]
     several = len({granularity for method, granularity in found if method != "none"}) > 1
@@ -71,7 +71,7 @@ def _methods(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _interval(row: Row) -> str:
+def _interval(row: LatencyRow) -> str:
     found = row.median.interval
     return "-" if found is None else _number((found.high - found.low) / 2)
 
@@ -80,7 +80,7 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if value >= 1000 else f"{value:.3g}" if value >= 100 else f"{value:.2f}"
 
 
-def context(rows: Sequence[Row]) -> Iterator[str]:
+def context(rows: Sequence[LatencyRow]) -> Iterator[str]:
     """Return where and how it was measured, in two lines."""
     run = rows[0].run
     where = run.context
@@ -107,7 +107,7 @@ def _range(counts: Iterable[int]) -> str:
     return " to ".join(map(str, found if len(found) < 2 else (found[0], found[-1])))
 
 
-def doubts(rows: Sequence[Row]) -> Iterator[str]:
+def doubts(rows: Sequence[LatencyRow]) -> Iterator[str]:
     """Return what int8 did not gain, and every notice once with the rows it is about."""
     from kit.bench.rows import find_slower_than_float
 

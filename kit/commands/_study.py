@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from kit.analysis.case import Case
     from kit.analysis.repair import Repair
     from kit.analysis.sensitivity import Study
-    from kit.analysis.target import Target
+    from kit.analysis.target import RepairTarget
     from kit.bundle import Bundle
     from kit.pipeline import FloatModel, Unseen
     from kit.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Asked:
+class StudyRequest:
     """What the command line asks for.
 
     Attributes:
@@ -36,7 +36,7 @@ class Asked:
     recipe: Recipe
     images: Path | None
     speed_up: float
-    goal: Target | None
+    goal: RepairTarget | None
     most: int
 
 
@@ -44,7 +44,7 @@ class Asked:
 class Found:
     """What was found, and on which pictures."""
 
-    asked: Asked
+    asked: StudyRequest
     model: FloatModel
     pictures: Unseen
     study: Study
@@ -102,7 +102,7 @@ def _check_sources(what: str, fields: dict[str, Given]) -> None:
             )
 
 
-def run(asked: Asked, progress: Callable[[str], None]) -> Found:
+def run(asked: StudyRequest, progress: Callable[[str], None]) -> Found:
     """Study a recipe, and look for a repair if there is a goal.
 
     Raises:
@@ -110,7 +110,7 @@ def run(asked: Asked, progress: Callable[[str], None]) -> Found:
     """
     from kit.analysis import sensitivity
     from kit.models import get_model
-    from kit.models._weights import source_hash
+    from kit.models.weights import source_hash
     from kit.pipeline import float_model, unseen
     from kit.recipe import OWN
 
@@ -130,7 +130,7 @@ def run(asked: Asked, progress: Callable[[str], None]) -> Found:
     return Found(asked, model, measured, study, repair)
 
 
-def _check_labels(goal: Target | None, measured: Unseen) -> None:
+def _check_labels(goal: RepairTarget | None, measured: Unseen) -> None:
     if goal is not None and goal.measure == "drop" and measured.labels is None:
         raise RecipeError(
             f"{measured.source} has no labels, so there is no top-1 to drop",
@@ -169,7 +169,7 @@ def _quarters(progress: Callable[[str], None]) -> Callable[[float], None]:
 
 
 def _repair(
-    goal: Target,
+    goal: RepairTarget,
     case: Case,
     found: FloatModel,
     kept: tuple[str, ...],

@@ -78,7 +78,7 @@ def command(
         _output.check_file(output)
     recipe = _study.recipe_of(what, options)
     with stages() as progress, stdout_kept():
-        found = _study.run(_study.Asked(recipe, images, factor, goal, pictures), progress)
+        found = _study.run(_study.StudyRequest(recipe, images, factor, goal, pictures), progress)
     line = _line(recipe, found.repair)
     terminal.print_json(_json(found, repair, line)) if as_json else _show(found, top)
     if output is not None:

@@ -16,7 +16,7 @@ from kit.commands._numbers import Finite
 
 if TYPE_CHECKING:
     from kit.commands._bench import Measured
-    from kit.devices._again import Again
+    from kit.devices.retry import Again
 
 DEVICE = click.option(
     "--device",
@@ -118,9 +118,9 @@ def uninstall(choice: str | None, app_id: str | None) -> None:
 
 def _devices(choice: str | None) -> Iterator[Again]:
     from kit.commands._output import print_notice
-    from kit.devices import _select
+    from kit.devices import selection
 
-    for serial in _select.serials(choice, print_notice):
+    for serial in selection.serials(choice, print_notice):
         with _connected(serial) as transport:
             yield transport
 
@@ -129,10 +129,10 @@ def _devices(choice: str | None) -> Iterator[Again]:
 def _connected(serial: str) -> Iterator[Again]:
     from contextlib import closing
 
-    from kit.devices import _select
-    from kit.devices._again import Again
+    from kit.devices import selection
+    from kit.devices.retry import Again
 
-    with closing(Again(_select.open_transport(serial))) as transport:
+    with closing(Again(selection.open_transport(serial))) as transport:
         yield transport
 
 
@@ -186,7 +186,7 @@ def bench(
     from kit.commands import _bench
     from kit.commands._output import print_notice
     from kit.commands.bench import show
-    from kit.devices import _select
+    from kit.devices import selection
     from kit.errors import UsageError
     from kit.results import store
 
@@ -195,7 +195,7 @@ def bench(
     apps = tuple(_app_build.app_id_of(app_id) for app_id in _app_build.words(app_ids))
     if not apps:
         raise UsageError("--app-id names nothing", "for example --app-id org.mobilekit.demo")
-    serials = _select.serials(choice, print_notice)
+    serials = selection.serials(choice, print_notice)
     file = None if output is None else Path(output)
     folder = output is not None and (len(given) * len(serials) > 1 or _bench.is_folder(output))
     if file is not None:

@@ -98,7 +98,7 @@ def command(bundles: tuple[Path, ...], **options: Given) -> None:
     Every sample is kept; what makes the numbers doubtful is said on stderr.
     """
     from kit.commands import _bench
-    from kit.devices._identity import new_measurement
+    from kit.devices.fingerprint import new_measurement
     from kit.results import store
 
     given = tuple(dict.fromkeys(bundles))

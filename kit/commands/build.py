@@ -140,7 +140,7 @@ def _build(
     from kit.commands._progress import stages
     from kit.guard import stdout_kept
     from kit.pipeline import build
-    from kit.quantize._distributed import standing
+    from kit.quantize.distributed import standing
 
     with stages() as progress, stdout_kept():
         found = build(made, target, progress, use_cache, gate, all_or_nothing)

@@ -23,10 +23,10 @@ def command(choice: str | None) -> None:
     The app of `kit app install` stays: `kit app uninstall` removes it.
     """
     from kit.commands._output import print_notice
-    from kit.devices import _select
+    from kit.devices import selection
 
     errors: list[KitError] = []
-    for serial in _select.serials(choice, print_notice):
+    for serial in selection.serials(choice, print_notice):
         try:
             _clean(serial)
         except DeviceError as exc:  # the others are cleaned nevertheless
@@ -41,10 +41,10 @@ def _clean(serial: str) -> None:
     from contextlib import closing
 
     from kit.app import contract, device
-    from kit.devices import _select, adb
-    from kit.devices._again import Again
+    from kit.devices import adb, selection
+    from kit.devices.retry import Again
 
-    with closing(Again(_select.open_transport(serial))) as transport:
+    with closing(Again(selection.open_transport(serial))) as transport:
         freed = adb.clean(transport)
         apps = device.list_apps(transport)
     terminal.echo(f"{serial}: {freed / 1e6:.1f} MB removed")

@@ -10,7 +10,7 @@ from kit import terminal
 from kit.errors import DeviceError, DeviceLost
 
 if TYPE_CHECKING:
-    from kit.devices._facts import DeviceFacts
+    from kit.devices.facts import DeviceFacts
 
 
 @click.command("devices")
@@ -26,17 +26,17 @@ def command(choice: str | None, as_json: bool) -> None:
 
     A device that cannot be used is listed with what to do about it.
     """
-    from kit.devices import _select
+    from kit.devices import selection
 
-    states = {device.serial: device.state for device in _select.list_by_steadiness()}
-    rows = _merged(_rows(list(states) if choice is None else _select.choose(choice)))
+    states = {device.serial: device.state for device in selection.list_by_steadiness()}
+    rows = _merged(_rows(list(states) if choice is None else selection.choose(choice)))
     if as_json:
         found = [_record(serial, found, states.get(serial, "device")) for serial, found in rows]
         terminal.print_json({"devices": found}, indent=1)
     elif rows:
         _show(rows)
     else:
-        terminal.echo(f"no device is connected: {_select.advice()}", err=True)
+        terminal.echo(f"no device is connected: {selection.advice()}", err=True)
     errors = [found for _, found in rows if isinstance(found, DeviceError)]
     if choice is not None and errors:
         raise errors[0]
@@ -68,10 +68,10 @@ def _merged(
     """Return one row for each device, with the serials that are further ways to it."""
     from dataclasses import replace
 
-    from kit.devices import _ways
+    from kit.devices import ways
 
     identities = {s: None if isinstance(f, DeviceError) else f.identity for s, f in rows}
-    firsts = _ways.find_first(identities)
+    firsts = ways.find_first(identities)
     merged: list[tuple[str, DeviceFacts | DeviceError]] = []
     for serial, found in rows:
         also = tuple(other for other, first in firsts.items() if first == serial != other)
@@ -85,11 +85,11 @@ def _merged(
 def _ask(serial: str) -> DeviceFacts | DeviceError:
     from contextlib import closing
 
-    from kit.devices import _facts, _select
+    from kit.devices import facts, selection
 
     try:
-        with closing(_select.open_transport(serial)) as transport:
-            return _facts.gather(transport)
+        with closing(selection.open_transport(serial)) as transport:
+            return facts.gather(transport)
     except DeviceError as exc:
         return exc
 

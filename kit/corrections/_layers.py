@@ -140,8 +140,8 @@ class ChannelMaxima:
 
 def channel_maxima(model: GraphModule, given: ExamplesLike, nodes: set[Node]) -> dict[Node, Tensor]:
     """Return the largest value [C] of each channel of some nodes, over all examples."""
-    from kit.quantize._statistics import collect
     from kit.quantize.examples import as_examples
+    from kit.quantize.statistics import collect
 
     maxima = ChannelMaxima(model, nodes)
     collect(model, as_examples(given).split(BATCH), (maxima,))

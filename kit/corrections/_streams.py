@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from kit.corrections._layers import channel_axis, layer
-from kit.quantize._graph import Value
+from kit.quantize.graph import Value
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -47,7 +47,7 @@ def apply(
     import torch
 
     from kit.corrections._streams import correct
-    from kit.quantize._graph import get_layer
+    from kit.quantize.graph import get_layer
 
     def rounding(layer: Layer, value: Tensor) -> Tensor:
         return _rounded(layer, value, granularity)
@@ -60,7 +60,7 @@ def apply(
 
 def _rounded(layer: Layer, value: Tensor, granularity: str) -> Tensor:
     """Return the weight [out, ...] of a layer, rounded for inputs like `value`."""
-    from kit.quantize._simulate import weight_step
+    from kit.quantize.simulation import weight_step
 
     groups: int = getattr(layer, "groups", 1)
     step = weight_step(layer.weight, granularity).expand(len(layer.weight), *layer.weight.shape[1:])
@@ -122,7 +122,7 @@ def compensate(weight: Tensor, step: Tensor, moments: Tensor) -> Tensor:
     """
     import torch
 
-    from kit.quantize._simulate import STEPS
+    from kit.quantize.simulation import STEPS
 
     order = moments.diagonal(dim1=1, dim2=2).argsort(dim=1)  # the largest is rounded first
     across = order[:, None, :].expand_as(weight)

@@ -1,1 +1,1 @@
-"""Devices, one file each; see `kit.devices._contract`."""
+"""Devices, one file each; see `kit.devices.interface`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import islice
 
-from kit.devices import _parse
+from kit.devices import parsing
 from kit.errors import DeviceLost
 from kit.results.schema import Condition
 
@@ -33,12 +33,12 @@ def parse(text: str, began: float = 0.0) -> Condition | None:
     said = dict(zip(pieces[1::2], pieces[2::2], strict=False))
     if "end" not in said:
         return None
-    uptime = _parse.decimal(said.get("uptime", ""))
-    battery = _parse.battery(said.get("battery", ""))
+    uptime = parsing.decimal(said.get("uptime", ""))
+    battery = parsing.battery(said.get("battery", ""))
     return Condition(
         seconds=round(uptime - began, 2) if uptime is not None else 0.0,
         temperature_c=battery.temperature_c if battery else None,
-        thermal_status=_parse.thermal_status(said.get("thermal", "")),
+        thermal_status=parsing.thermal_status(said.get("thermal", "")),
         battery=battery.level if battery else None,
         mhz=_clocks(said.get("clocks", "")),
     )
@@ -46,9 +46,9 @@ def parse(text: str, began: float = 0.0) -> Condition | None:
 
 def _clocks(text: str) -> tuple[float, ...]:
     """Return MHz of lines in kHz, of as many cores as there can be."""
-    khz = (_parse.whole(line.strip()) for line in text.split("\n"))
+    khz = (parsing.whole(line.strip()) for line in text.split("\n"))
     found = (clock / 1000 for clock in khz if clock is not None and 0 <= clock <= _MAX_KHZ)
-    return tuple(islice(found, _parse.MAX_CPUS))
+    return tuple(islice(found, parsing.MAX_CPUS))
 
 
 def check_restart(serial: str, uptime: float, before: float) -> None:

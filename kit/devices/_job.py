@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from kit.devices import _condition, _parse
+from kit.devices import _condition, parsing
 from kit.devices._limits import LINE_BYTES, LOOK_BYTES, MIB
-from kit.devices._transport import quote
+from kit.devices.transport import quote
 from kit.errors import DeviceError, RunError
 from kit.results.schema import Condition
 
@@ -132,7 +132,7 @@ class AdbJob:
     def _check_restart(self, head: str) -> None:
         """Without this, a job that a restart ended would look as if it had been killed."""
         found = re.search(rf"^{_MARK} up (\S{{1,40}})", head, re.MULTILINE)
-        uptime = _parse.decimal(found[1]) if found else None
+        uptime = parsing.decimal(found[1]) if found else None
         if uptime is not None:
             _condition.check_restart(self._serial, uptime, self._uptime)
             self._uptime = uptime
@@ -189,7 +189,7 @@ def _start(
         f"setsid sh -c {quote([script])} </dev/null >/dev/null 2>&1 & }}; }}; "
         "n=0; while [ ! -s pid ] && [ $n -lt 250 ]; do sleep 0.02; n=$((n+1)); done; cat pid",
     )
-    number = _parse.whole(text.strip().partition("\n")[0])
+    number = parsing.whole(text.strip().partition("\n")[0])
     if number is None or number <= 0:
         raise DeviceError(
             f"cannot start {command[0]} on {serial!r}: {text.strip()[:200]!r}",

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from kit.devices import _errors, _parse
+from kit.devices import _errors, parsing
 from kit.devices._limits import DEVICES
 from kit.devices._patience import SILENCE, Deadline, Patience
 from kit.devices._stream import Stream, StreamTransport
@@ -107,7 +107,7 @@ class Server:
     def listed(self) -> list[tuple[str, str]]:
         """Return serial and state of every device that the server knows."""
         with _errors.mapped("adb server"):
-            found = _parse.devices(self.ask("host:devices"))
+            found = parsing.devices(self.ask("host:devices"))
         if len(found) > DEVICES:
             raise DeviceError(
                 f"the adb server lists {len(found)} devices, and kit takes up to {DEVICES}",

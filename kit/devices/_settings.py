@@ -11,10 +11,10 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kit.devices import _parse
+from kit.devices import parsing
 from kit.devices._limits import shorten
-from kit.devices._store import ROOT, ask
-from kit.devices._transport import Transport, quote
+from kit.devices.storage import ROOT, ask
+from kit.devices.transport import Transport, quote
 from kit.errors import DeviceError
 
 JOURNAL = f"{ROOT}/settings"
@@ -114,7 +114,7 @@ def _stay_awake(transport: Transport) -> Change | None:
     """The screen goes off after a minute, and some phones slow down with it."""
     before = ask(transport, f"settings get global {_STAYON} 2>/dev/null; true").strip()
     if before != "null":
-        chargers = _parse.whole(before)
+        chargers = parsing.whole(before)
         if chargers is None or chargers < 0:
             return None  # it cannot tell
         if chargers & _ALL_CHARGERS == _ALL_CHARGERS:

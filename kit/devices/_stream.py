@@ -23,7 +23,7 @@ from kit import files
 from kit.devices import _errors
 from kit.devices._limits import ANSWER_BYTES, MIB, shorten
 from kit.devices._patience import Deadline, transfer_seconds
-from kit.devices._transport import Completed, Sent
+from kit.devices.transport import Completed, Sent
 from kit.errors import DeviceError, InputError, OutputError
 
 CHUNK = 64 * 1024  # the largest that sync allows

@@ -10,14 +10,14 @@ from pathlib import Path, PurePosixPath
 
 import kit
 from kit import files
-from kit.devices import _condition, _facts, _identity, _lock, _parse, _settings, _store
-from kit.devices._again import Again
-from kit.devices._facts import DeviceFacts
+from kit.devices import _condition, _settings, facts, fingerprint, locking, parsing, storage
 from kit.devices._job import AdbJob, end_jobs
-from kit.devices._select import open_transport
 from kit.devices._settings import JOURNAL
-from kit.devices._store import ROOT, Blob, Sent, Store, ask
-from kit.devices._transport import Transport, quote
+from kit.devices.facts import DeviceFacts
+from kit.devices.retry import Again
+from kit.devices.selection import open_transport
+from kit.devices.storage import ROOT, Blob, Sent, Store, ask
+from kit.devices.transport import Transport, quote
 from kit.errors import DeviceError
 from kit.notices import Notice, new_notice
 from kit.results.schema import Condition, Context, DeviceRef
@@ -36,7 +36,7 @@ def open(
     """Connect to a device and ask what it is.
 
     Args:
-        serial: one of `kit.devices._select.serials`, None for the only device.
+        serial: one of `kit.devices.selection.serials`, None for the only device.
         stop: an event that ends all work on the device, see `_again`.
         keep: leave the files of a measurement on the device.
         sent: is told how many bytes of how many travelled, while files do.
@@ -67,12 +67,12 @@ class AdbDevice:
         self, transport: Again, keep: bool = False, sent: Sent = lambda done, of: None
     ) -> None:
         self._transport = transport
-        self.facts = _facts.gather(transport)
+        self.facts = facts.gather(transport)
         self.ref = DeviceRef(
             kind=self.facts.kind, name=self.facts.model or "unknown", serial=transport.serial
         )
         self.abis, self.clusters = self.facts.abis, self.facts.clusters
-        self.fingerprint = _identity.fingerprint_device(self.facts)
+        self.fingerprint = fingerprint.fingerprint_device(self.facts)
         self.page = self.facts.page_size
         _check_api(self.facts)
         self.keep = keep
@@ -103,7 +103,7 @@ class AdbDevice:
         """
         if not self._token:
             return ask(self._transport, script, timeout)
-        return _lock.ask_if_ours(self._transport, self._token, script, timeout)
+        return locking.ask_if_ours(self._transport, self._token, script, timeout)
 
     @contextmanager
     def folder(self) -> Iterator[AdbFolder]:
@@ -114,8 +114,8 @@ class AdbDevice:
         whole by then, that is one of `notices`: what was measured is not thrown away for it.
         """
         self._transport.renew()
-        token = _lock.take(self._transport)
-        self._token, self._alive = token, _lock.pulse(self._transport, token)
+        token = locking.take(self._transport)
+        self._token, self._alive = token, locking.pulse(self._transport, token)
         try:
             self._prepare(token)
             yield AdbFolder(self._transport, self._store, self._run)
@@ -127,7 +127,7 @@ class AdbDevice:
             self._leave_whole(token)
         finally:
             self._token, self._alive = "", lambda: None
-            _lock.forget(token)
+            locking.forget(token)
 
     def _prepare(self, token: str) -> None:
         failed = recover(self._transport)
@@ -155,13 +155,13 @@ class AdbDevice:
         Raises:
             DeviceError: settings could not be put back, or what else the device refuses.
         """
-        if not _lock.holds(transport, token):
+        if not locking.holds(transport, token):
             return
         self._jobs.clear()
         removed = [] if self.keep else [quote(["rm", "-rf", self._run])]
-        ask(transport, "; ".join([end_jobs(self._run), *removed, _store.SWEEP, "true"]))
+        ask(transport, "; ".join([end_jobs(self._run), *removed, storage.SWEEP, "true"]))
         failed = _settings.restore(transport)
-        _lock.give_back(transport, token)
+        locking.give_back(transport, token)
         if failed:
             raise _settings.stuck(transport.serial, failed)
 
@@ -243,7 +243,7 @@ class AdbFolder:
 
     def put(self, file: Path) -> str:
         """Bring a file to the device, if it is not there yet, and return its path."""
-        blob = _store.blob(file)
+        blob = storage.blob(file)
         self._store.put({file.name: blob})
         self._used[file.name] = blob
         return self._store.path(blob)
@@ -324,7 +324,7 @@ def clean(transport: Transport) -> int:
     """
     if ask(transport, f"[ -e {ROOT} ] && echo there; true").strip() != "there":
         return 0
-    token = _lock.take(transport)
+    token = locking.take(transport)
     try:
         failed = recover(transport)
         size = _number(ask(transport, f"du -sk {ROOT}"))
@@ -334,9 +334,9 @@ def clean(transport: Transport) -> int:
             raise _settings.stuck(transport.serial, failed)
         ask(transport, f"rm -rf {ROOT}", timeout=60)
     finally:
-        _lock.forget(token)
+        locking.forget(token)
     return int(size) * 1024
 
 
 def _number(text: str) -> float:
-    return _parse.decimal(text) or 0.0
+    return parsing.decimal(text) or 0.0

@@ -18,10 +18,10 @@ import psutil
 
 import kit
 from kit import files
-from kit.devices import _hostinfo, _identity
-from kit.devices._contract import Device
+from kit.devices import fingerprint, hostinfo
 from kit.devices._job import too_long
 from kit.devices._limits import BACKLOG_BYTES, LINE_BYTES, LOOK_BYTES, MIB, STDERR_BYTES
+from kit.devices.interface import Device
 from kit.errors import DeviceError, OutputError, RunError, UsageError
 from kit.results.schema import Condition, Context, DeviceRef
 
@@ -48,14 +48,14 @@ class LocalDevice:
     """Runs commands here, each in a process group of its own."""
 
     def __init__(self) -> None:
-        self._host = _hostinfo.read()
+        self._host = hostinfo.read()
         self._clock: tuple[float, float, float] | None = None
         self.ref = DeviceRef(kind="local", name=self._host.cpu)
         machine = platform.machine()
-        self.clusters = _hostinfo.clusters()
+        self.clusters = hostinfo.clusters()
         self.page: int | None = resource.getpagesize()
         self.abis: tuple[str, ...] = (_ABIS.get(machine, machine),)
-        self.fingerprint = _identity.fingerprint_host(self._host, self.abis[0])
+        self.fingerprint = fingerprint.fingerprint_host(self._host, self.abis[0])
 
     @contextmanager
     def folder(self) -> Iterator[LocalFolder]:
@@ -98,7 +98,7 @@ class LocalDevice:
             cores=self._cores(),
             machine=self._host.machine,
             os=self._host.os,
-            governor=_hostinfo.governor(),
+            governor=hostinfo.governor(),
             load_before=load if load_before is None else load_before,
             load_after=load,
             mhz=_clocks(),

@@ -32,9 +32,9 @@ def get_model(name: str) -> Model:
         RecipeError: the user's file cannot be used.
     """
     if recipe.own(name):
-        from kit.models import _user
+        from kit.models import user_model
 
-        return _user.load(name)
+        return user_model.load(name)
     return _REGISTRY.get(name)
 
 
@@ -43,7 +43,7 @@ def running(name: str) -> AbstractContextManager[None]:
 
     Whatever the code of a model of the user's own does there, see `kit.guard.running`.
     """
-    from kit.models._user import UserModel
+    from kit.models.user_model import UserModel
 
     member = get_model(name)
     return member.running(mixed=True) if isinstance(member, UserModel) else nullcontext()

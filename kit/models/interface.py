@@ -82,7 +82,7 @@ class Spec:
 
 
 class Model(Protocol):
-    """What `kit.models.get_model` returns: a family, or `kit.models._user.UserModel`."""
+    """What `kit.models.get_model` returns: a family, or `kit.models.user_model.UserModel`."""
 
     @property
     def name(self) -> str:

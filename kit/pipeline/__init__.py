@@ -19,8 +19,8 @@ from kit.pipeline._explain import explain
 from kit.pipeline._float import FloatModel, Unseen, float_model, unseen
 from kit.pipeline._gate import Gate
 from kit.pipeline._work import Preparation, Progress, Work
-from kit.quantize import _distributed
-from kit.quantize._distributed import Group
+from kit.quantize import distributed
+from kit.quantize.distributed import Group
 from kit.recipe import Recipe
 from kit.tasks import get_task
 
@@ -53,7 +53,7 @@ def build(
     """
     path = Path(target)
     _threads.wait_passively()  # a model of the user's own imports torch as the inputs are read
-    progress = progress if _distributed.standing().leads else _silent
+    progress = progress if distributed.standing().leads else _silent
     bundle.check_target(path)
     progress("reading the inputs")
     _check.check(recipe)
@@ -62,7 +62,7 @@ def build(
     judges = _gate.pictures(gate, recipe, pictures)
     contents = {**identity(recipe, pictures), "training": _train_set.identity(recipe)}
     key = cache.key(contents, recipe)
-    with _distributed.together() as group:
+    with distributed.together() as group:
         if not group.leads:
             with models.running(recipe.model):
                 _follow(recipe, key, pictures, group)

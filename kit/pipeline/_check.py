@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from kit.algorithms import get_algorithm
-from kit.corrections import _plan
+from kit.corrections import plan
 from kit.errors import RecipeError
-from kit.quantize._observers import check as check_observer
+from kit.quantize.observers import check as check_observer
 from kit.recipe import Recipe
 from kit.tasks import get_task
 
@@ -51,5 +51,5 @@ def names(recipe: Recipe) -> None:
         UnknownName: there is no such correction or observer.
         RecipeError: two corrections exclude each other.
     """
-    _plan.resolve(recipe.corrections)
+    plan.resolve(recipe.corrections)
     check_observer(recipe.observer)

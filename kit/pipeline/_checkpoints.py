@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from kit import cache, files
 
 if TYPE_CHECKING:
-    from kit.quantize._train import State
+    from kit.quantize.training import State
 
 KEEP = 4  # interrupted trainings; the oldest go first
 FILE = "checkpoint"

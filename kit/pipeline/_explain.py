@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from kit import formats
 from kit.algorithms import get_algorithm
 from kit.calibration import CalibrationSet, check_sources
-from kit.corrections import _plan, get_correction
+from kit.corrections import get_correction, plan
 from kit.pipeline import _check, _gate
 from kit.pipeline._gate import Gate
-from kit.quantize import _words
-from kit.quantize._contract import Options
+from kit.quantize import wording
+from kit.quantize.options import Options
 from kit.recipe import Recipe
 from kit.tasks import get_task
 
@@ -60,11 +60,11 @@ def explain(recipe: Recipe, gate: Gate | None = None) -> Iterator[Section]:
 def _ranges(recipe: Recipe) -> str:
     if recipe.encodings is not None:
         return f"as {recipe.encodings} has them"
-    return _words.OBSERVERS[recipe.observer]
+    return wording.OBSERVERS[recipe.observer]
 
 
 def _corrections(recipe: Recipe) -> list[str]:
-    steps = _plan.resolve(recipe.corrections)
+    steps = plan.resolve(recipe.corrections)
     summaries = [f"{s}: {get_correction(s).summary}" for s in steps]
     return summaries or ["none"]
 

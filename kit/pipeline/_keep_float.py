@@ -20,7 +20,7 @@ def check(recipe: Recipe, folded: GraphModule) -> None:
     Raises:
         UnknownName: there is no such layer; the near matches are named.
     """
-    from kit.quantize._graph import layer_names
+    from kit.quantize.graph import layer_names
 
     known = layer_names(folded)
     for name in recipe.keep_float if recipe.keep_worst is None else ():

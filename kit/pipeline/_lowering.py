@@ -48,8 +48,8 @@ def lower_all(work: Work, model: nn.Module, helper: forks.Helper) -> tuple[Faile
     """
     import torch
 
-    from kit.quantize._export import errors_of
     from kit.quantize.examples import from_samples
+    from kit.quantize.exporting import errors_of
 
     shared = work.shared
     golden = work.task.choose_golden(model, work.inputs, work.pictures)
@@ -106,12 +106,12 @@ def list_environment(shared: Path, at_once: int) -> dict[str, str]:
 
 def children(
     work: Work, outputs: tuple[TensorSpec, ...]
-) -> tuple[list[workers.Task], dict[str, Path]]:
+) -> tuple[list[workers.ChildTask], dict[str, Path]]:
     """Return the children's commands, longest first, and job files by format, as in the recipe."""
     tasks, jobs = [], {}
     for name in work.recipe.formats:
         file = work.shared / f"{name}.json"
-        job = lower.Job(
+        job = lower.LoweringJob(
             format=name,
             recipe=work.recipe,
             classes=work.inputs.classes,
@@ -126,7 +126,7 @@ def children(
         )
         file.write_text(job.model_dump_json(), encoding="utf-8")
         command = [sys.executable, "-m", "kit.lower", str(file)]
-        tasks.append(workers.Task(name, command, work.shared / f"{name}.log"))
+        tasks.append(workers.ChildTask(name, command, work.shared / f"{name}.log"))
         jobs[name] = file
     tasks.sort(key=lambda task: -formats.get_format(task.name).lowering_cost)
     return tasks, jobs

@@ -24,8 +24,8 @@ def load(work: Preparation) -> nn.Module:
     """
     import torch
 
-    from kit.models import _user, _weights
-    from kit.quantize._standard import standardize
+    from kit.models import user_model, weights
+    from kit.quantize.standard import standardize
 
     recipe = work.recipe
     module = models.get_model(recipe.model)
@@ -34,35 +34,35 @@ def load(work: Preparation) -> nn.Module:
     note = ""
     if recipe.weights == "random":
         _settle(model, work)
-        weights = Source(source=f"random, seed {recipe.seed}", sha256="")
+        origin = Source(source=f"random, seed {recipe.seed}", sha256="")
         work.warnings.append(
             "the weights are random: sizes and speed mean something, answers do not"
         )
     elif recipe.weights == OWN:
-        _user.check_finite(model)
-        weights = Source(source=f"own model {recipe.model}", sha256=_user.state_hash(model))
+        user_model.check_finite(model)
+        origin = Source(source=f"own model {recipe.model}", sha256=user_model.state_hash(model))
     else:
         path, source, digest = _weights_file(work, module.spec.weights)
-        prefix = _weights.load_into(model, _weights.read_state(path), path.name, recipe.labels)
-        weights = Source(source=source, sha256=digest)
+        prefix = weights.load_into(model, weights.read_state(path), path.name, recipe.labels)
+        origin = Source(source=source, sha256=digest)
         note = f", whose names begin with {prefix!r}" if prefix else ""
-    work.weights = weights
-    work.progress(f"weights: {weights.source}{note}")
+    work.weights = origin
+    work.progress(f"weights: {origin.source}{note}")
     model = standardize(model.eval())  # after loading: files name what hooks read
     work.parameters = sum(p.numel() for p in model.parameters())
     return model
 
 
 def _weights_file(work: Preparation, official: Official | None) -> tuple[Path, str, str]:
-    from kit.models import _weights
+    from kit.models import weights
 
     # Also tells that there are no official ones, where no key of the cache was made.
-    digest = _weights.source_hash(work.recipe.weights, official, work.recipe.seed)
+    digest = weights.source_hash(work.recipe.weights, official, work.recipe.seed)
     if work.recipe.weights != "imagenet":
         path = Path(work.recipe.weights)
         return path, f"file {path.name}", digest
     assert official is not None  # or `source_hash` had raised
-    fetched = _weights.official(official)
+    fetched = weights.official(official)
     work.warnings.extend(note for note in fetched.notes if "sha256" in note)
     return fetched.path, fetched.source, fetched.sha256
 

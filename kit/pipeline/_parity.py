@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kit import formats, lower, signature
-from kit.devices import _hostinfo
+from kit.devices import hostinfo
 from kit.errors import KitError, VerificationFailed
 from kit.formats.interface import predict
 from kit.manifest import Artifact, Comparison
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kit.verify import Against
 
 # A quantized model must still give the float model's answers on the golden pictures;
-# the calibrated ranges are judged apart, by `kit.quantize._coverage`.
+# the calibrated ranges are judged apart, by `kit.quantize.coverage`.
 AGAINST_FLOAT = {"agreement": 0.6, "sqnr_db": 5.0}
 FLOAT_AGAINST_FLOAT = {"agreement": 0.99, "sqnr_db": 40.0}
 
@@ -84,7 +84,7 @@ def _failure(
         f"{comparison.images} {work.task.sample}s: {_numbers(comparison)}; asked for: {limits}",
         f"  {comparison.against}: {work.task.describe_answers(right)}",
         f"  {artifact.format}: {work.task.describe_answers(runtime)}",
-        f"  run by {artifact.runtime.name} {artifact.runtime.version} on {_hostinfo.describe()}",
+        f"  run by {artifact.runtime.name} {artifact.runtime.version} on {hostinfo.describe()}",
     ]
     floats = _compute_in_float(work, artifact)
     in_float = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kit import encodings
 from kit.algorithms import get_algorithm
-from kit.corrections import _plan, get_correction
+from kit.corrections import get_correction, plan
 from kit.errors import VerificationFailed
 from kit.manifest import Calibration
 from kit.pipeline import _keep_float, _training
@@ -29,7 +29,7 @@ def prepare(work: Preparation, model: nn.Module, examples: Examples) -> GraphMod
         model: the float model in eval mode; it is not changed.
         examples: that calibrate.
     """
-    from kit.quantize._graph import fold
+    from kit.quantize.graph import fold
 
     folded = fold(model, examples)
     method = get_algorithm(work.recipe.quantize)
@@ -58,7 +58,7 @@ def _kept(work: Preparation, folded: GraphModule, examples: Examples) -> tuple[s
 
 def _correct(work: Preparation, folded: GraphModule, examples: Examples) -> None:
     recipe = work.recipe
-    work.corrections = _plan.resolve(recipe.corrections)
+    work.corrections = plan.resolve(recipe.corrections)
     for name in work.corrections:
         work.progress(f"correction: {name}")
         step = get_correction(name)
@@ -72,15 +72,15 @@ def choose_encodings(work: Preparation, folded: GraphModule, examples: Examples)
     Raises:
         RecipeError: the file has an encoding for a tensor that is not in the graph.
     """
-    from kit.quantize import _choose, _ranges
-    from kit.quantize._simulate import Simulation
-    from kit.quantize._statistics import Extremes
+    from kit.quantize import encoding_choice, range_search
+    from kit.quantize.simulation import Simulation
+    from kit.quantize.statistics import Extremes
 
     recipe = work.recipe
     if not get_algorithm(recipe.quantize).calibrates:
         return
     if recipe.encodings is not None:
-        work.encodings = _choose.check_names(folded, encodings.read(Path(recipe.encodings)))
+        work.encodings = encoding_choice.check_names(folded, encodings.read(Path(recipe.encodings)))
         return
     kept = work.kept_float
     if work.encodings is None:  # training has chosen those of activations already
@@ -90,15 +90,15 @@ def choose_encodings(work: Preparation, folded: GraphModule, examples: Examples)
         simulation.calibrate(examples, work.pictures.output_margin, (extremes,))
         work.extremes = extremes.ends
         if recipe.observer == "search":
-            work.ranges = _ranges.search(
+            work.ranges = range_search.search(
                 simulation, examples, shares(work, "choosing activation ranges")
             )
-        activations = _choose.activation_encodings(folded, simulation)
+        activations = encoding_choice.activation_encodings(folded, simulation)
     else:
         activations = work.encodings.activations
     work.encodings = encodings.Encodings(
         activations=activations,
-        weights=_choose.weight_encodings(folded, recipe.granularity, kept),
+        weights=encoding_choice.weight_encodings(folded, recipe.granularity, kept),
     )
 
 
@@ -110,23 +110,23 @@ def check_calibration(
     Raises:
         VerificationFailed: too many of a layer's values lie outside the calibrated range.
     """
-    from kit.quantize import _coverage
+    from kit.quantize import coverage
 
     if not get_algorithm(work.recipe.quantize).calibrates:
         return
     pictures = work.pictures
     work.progress("checking what the calibration covers")
-    found = _coverage.coverage(folded, examples, natural, work.extremes)
+    found = coverage.coverage(folded, examples, natural, work.extremes)
     seen = "natural pictures" if work.inputs.preprocessing else "golden samples"
     share = f"{100 * found.outside:.2g} % of the values of {found.layer} on {seen}"
     # Weights of one's own may be for pictures of another kind, which these do not cover.
-    if found.outside > _coverage.TOLERATED and work.recipe.weights == "imagenet":
+    if found.outside > coverage.TOLERATED and work.recipe.weights == "imagenet":
         raise VerificationFailed(
             f"the calibration set ({pictures.source}, {len(examples)} pictures) does not cover "
             f"natural pictures: {share} lie outside the range it gave",
             "calibrate with 32 or more pictures like those the model will see",
         )
-    if found.outside > _coverage.DOUBTFUL:
+    if found.outside > coverage.DOUBTFUL:
         kind = work.task.sample
         hint = f"use more {kind}s, unless the model is for {kind}s of another kind"
         work.warnings.append(f"thin calibration: {share} would be clipped; {hint}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kit.quantize._train import Batch
+from kit.quantize.training import Batch
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kit.quantize._train import Batch, Plan
+from kit.quantize.training import Batch, TrainingPlan
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +23,7 @@ SURE = 1.64
 
 
 @dataclass(frozen=True)
-class Score:
+class TrainingScore:
     """How a simulated int8 model answers the pictures that judge it.
 
     Attributes:
@@ -63,9 +63,9 @@ class Jury:
         """Mean square of the float model's logits."""
         return float(self.wanted.square().mean())
 
-    def score(self, model: Callable[[Tensor], Tensor], plan: Plan) -> Score:
+    def score(self, model: Callable[[Tensor], Tensor], plan: TrainingPlan) -> TrainingScore:
         """Compare a simulated model with the float one, and with the labels if there are any."""
-        from kit.quantize._train import objective
+        from kit.quantize.training import objective
 
         logits, labels = _answers(model, self.batch.images), self.batch.labels
         loss = float(objective(plan, logits, self.wanted, labels))
@@ -74,7 +74,7 @@ class Jury:
         power = float(self.wanted.double().square().sum())
         sqnr = 10 * math.log10(max(power, 1e-30) / max(float(noise.sum()), 1e-30))
         right = tuple((logits.argmax(1) == truth).tolist())
-        return Score(loss, right, sqnr, tuple(noise.tolist()))
+        return TrainingScore(loss, right, sqnr, tuple(noise.tolist()))
 
 
 def _answers(model: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ def _answers(model: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         return torch.cat([model(part) for part in images.split(CHUNK)])
 
 
-def worse(start: Score, end: Score) -> str:
+def worse(start: TrainingScore, end: TrainingScore) -> str:
     """Return in words why the end is not better than the start, or nothing if it is."""
     if not end.loss < start.loss:
         return (

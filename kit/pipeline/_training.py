@@ -11,19 +11,19 @@ from kit.errors import RecipeError
 from kit.manifest import Range, Training
 from kit.pipeline import _train_set
 from kit.pipeline._checkpoints import Checkpoints
-from kit.pipeline._train_score import Jury, Score, worse
+from kit.pipeline._train_score import Jury, TrainingScore, worse
 from kit.pipeline._work import Preparation
-from kit.quantize import _distributed
-from kit.quantize._distributed import Group
-from kit.quantize._train import Diverged, Plan, train_round
+from kit.quantize import distributed
+from kit.quantize.distributed import Group
+from kit.quantize.training import Diverged, TrainingPlan, train_round
 
 if TYPE_CHECKING:
     from torch import nn
     from torch.fx import GraphModule
 
     from kit.pipeline._train_pictures import Material
-    from kit.quantize._simulate import Simulation
     from kit.quantize.examples import Examples
+    from kit.quantize.simulation import Simulation
 
 Ends = dict[str, tuple[float, float]]  # of each activation's range
 
@@ -42,7 +42,7 @@ class Candidate:
     student: Simulation
     ranges: tuple[Range, ...]
     encodings: tuple[Encoding, ...]
-    score: Score
+    score: TrainingScore
 
 
 def train(work: Preparation, teacher: nn.Module, folded: GraphModule, examples: Examples) -> None:
@@ -56,12 +56,12 @@ def train(work: Preparation, teacher: nn.Module, folded: GraphModule, examples: 
         folded: the corrected float model, where training starts.
         examples: that calibrate, which sets the ranges.
     """
-    group = _distributed.standing()
+    group = distributed.standing()
     _check(work, group)
     material = _train_set.of(work, examples)
     jury = Jury.of(material, teacher)
     recipe = work.recipe
-    plan = Plan(recipe.train_steps, recipe.train_batch, recipe.learning_rate, jury.power)
+    plan = TrainingPlan(recipe.train_steps, recipe.train_batch, recipe.learning_rate, jury.power)
     start = end = _candidate(work, folded, examples, jury, plan)
     trained, steps, note = copy.deepcopy(folded), plan.steps, ""
     try:
@@ -97,7 +97,7 @@ def _record(
     material: Material,
     processes: int,
     steps: int,
-    scores: tuple[Score, Score],
+    scores: tuple[TrainingScore, TrainingScore],
     note: str,
 ) -> Training:
     return Training(
@@ -115,16 +115,16 @@ def _record(
 
 
 def _candidate(
-    work: Preparation, model: GraphModule, examples: Examples, jury: Jury, plan: Plan
+    work: Preparation, model: GraphModule, examples: Examples, jury: Jury, plan: TrainingPlan
 ) -> Candidate:
     """Calibrate a model as the formats will, and judge it."""
-    from kit.quantize import _choose, _ranges
+    from kit.quantize import encoding_choice, range_search
 
     student = _simulation(work, model)
     student.calibrate(examples, work.pictures.output_margin)
     search = work.recipe.observer == "search"
-    ranges = _ranges.search(student, examples) if search else ()
-    encodings = _choose.activation_encodings(model, student)
+    ranges = range_search.search(student, examples) if search else ()
+    encodings = encoding_choice.activation_encodings(model, student)
     _keep_float(work, student)
     return Candidate(student, ranges, encodings, jury.score(student.graph, plan))
 
@@ -140,7 +140,7 @@ def _ranged(work: Preparation, model: GraphModule, ends: Ends) -> Simulation:
 
 
 def _simulation(work: Preparation, model: GraphModule) -> Simulation:
-    from kit.quantize._simulate import Simulation
+    from kit.quantize.simulation import Simulation
 
     return Simulation(model, work.recipe.granularity, work.recipe.observer)
 
@@ -156,7 +156,7 @@ def _rounds(
     model: GraphModule,
     start: Candidate,
     material: Material,
-    plan: Plan,
+    plan: TrainingPlan,
     group: Group,
 ) -> None:
     """Train a float model in place, from its start or from where a killed build stopped.

@@ -1,1 +1,1 @@
-"""Quantization methods, one file each; see `kit.quantize._contract`."""
+"""Quantization methods, one file each; see `kit.quantize.options`."""

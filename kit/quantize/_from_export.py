@@ -13,8 +13,8 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from kit.quantize._export import operator, program
-from kit.quantize._graph import REPEATED, Value, as_node, as_number
+from kit.quantize.exporting import operator, program
+from kit.quantize.graph import REPEATED, Value, as_node, as_number
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -35,7 +35,7 @@ _ACTIVATIONS = {  # the remaining arguments of the operator are those of the mod
     "leaky_relu": "LeakyReLU",
     "silu": "SiLU",
 }
-# What quantizers, and `kit.quantize._graph`, recognize by its Python function.
+# What quantizers, and `kit.quantize.graph`, recognize by its Python function.
 _TORCH = {
     **{n: n for n in ("cat", "flatten", "mean", "mul", "permute", "reshape", "sigmoid", "split")},
     **{n: n for n in ("squeeze", "tanh", "transpose", "unsqueeze", "add", "sub")},

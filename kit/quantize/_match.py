@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kit.errors import BuildError
-from kit.quantize._graph import as_node, called, node_name
-from kit.quantize._names import Names, operator_name
+from kit.quantize._names import TensorNames, operator_name
 from kit.quantize._place import is_observer, observes
+from kit.quantize.graph import as_node, called, node_name
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
@@ -58,7 +58,7 @@ class Exported:
     One operator of the canonical graph may become several; the last one makes its tensor.
     """
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: TensorNames) -> None:
         self._names = names
         self._nodes: dict[str, Node] = {node_name(node): node for node in names.model.graph.nodes}
 

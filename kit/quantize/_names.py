@@ -1,7 +1,7 @@
 """Which encoding a tensor of the canonical graph has, by the names of its nodes.
 
 The canonical graph is the folded float model. Encodings are named after its nodes (see
-`kit.quantize._graph.node_name`); each flow finds for the nodes of its own graph the canonical
+`kit.quantize.graph.node_name`); each flow finds for the nodes of its own graph the canonical
 node that they came from, by structure and never by values.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from kit.encodings import Encodings
 from kit.errors import BuildError
-from kit.quantize._graph import (
+from kit.quantize.graph import (
     as_node,
     called,
     is_clip,
@@ -36,7 +36,7 @@ _SPLITTING = {"chunk", "split", "unbind"}
 _RECTIFIERS = {"relu", "relu_", "relu6", "hardtanh", "hardtanh_"}
 
 
-class Names:
+class TensorNames:
     """The encodings of each tensor of a canonical graph.
 
     Attributes:

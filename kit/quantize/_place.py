@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, cast
 
 from kit.encodings import Encoding, Encodings
 from kit.errors import BuildError
-from kit.quantize._choose import encoding_of_range
-from kit.quantize._names import Names, no_place
+from kit.quantize._names import TensorNames, no_place
+from kit.quantize.encoding_choice import encoding_of_range
 
 if TYPE_CHECKING:
     from torch import nn
     from torch.fx import GraphModule, Node
 
-    from kit.quantize._observers import Observer, Observers
     from kit.quantize.examples import Call
+    from kit.quantize.observers import Observer, Observers
 
 _SCALES = "calculate_qparams"  # the method of an observer that gives scales and zero points
 
@@ -49,7 +49,7 @@ class Placing:
         Raises:
             BuildError: an encoding is for a tensor that the graph does not have.
         """
-        self.names = Names(model, encodings)
+        self.names = TensorNames(model, encodings)
         self._kept = kept
         self._package = package
         self._encodings = {one.name: one for one in encodings.activations}

@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 from kit import __version__
 from kit.report import palette, text
 from kit.report.page import Page, caption
-from kit.report.svg import FONT, Picture
+from kit.report.svg import FONT, Drawing
 from kit.text import one_line
 
 _OPTION = re.compile(r"--[a-z][a-z-]*")
@@ -49,5 +49,5 @@ def _unbroken(words: str) -> Markup:
     return Markup(_OPTION.sub(r'<span class="option">\g<0></span>', escaped))  # noqa: S704
 
 
-def _inline(picture: Picture) -> Markup:
+def _inline(picture: Drawing) -> Markup:
     return Markup(picture.inline)  # noqa: S704 - serialized by ElementTree, which escapes

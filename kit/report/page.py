@@ -20,7 +20,7 @@ from kit.report.contexts import Setting, spread, utc
 from kit.report.headline import Headline
 from kit.report.notices import Remark
 from kit.report.rows import Report
-from kit.report.svg import Picture
+from kit.report.svg import Drawing
 from kit.report.tables import Table
 from kit.results.schema import AnyResult, LatencyResult, Plan
 
@@ -45,7 +45,7 @@ class Section:
     title: str
     virtual: bool
     table: Table
-    pictures: tuple[Picture, ...]
+    pictures: tuple[Drawing, ...]
     facts: tuple[tuple[str, str], ...]
 
 
@@ -68,7 +68,7 @@ class Page:
     sections: tuple[Section, ...]
     untimed: Table | None
     processors: Table | None
-    pictures: tuple[Picture, ...]
+    pictures: tuple[Drawing, ...]
     details: tuple[Table, ...]
     reading: tuple[tuple[str, str], ...] = words.READING
 
@@ -98,7 +98,7 @@ def compose(results: Sequence[AnyResult]) -> Page:
     )
 
 
-def caption(picture: Picture) -> str:
+def caption(picture: Drawing) -> str:
     """Return how to read a picture."""
     return words.CAPTIONS[picture.key.split("-")[0]]
 
@@ -114,12 +114,12 @@ def _models(report: Report) -> str:
     return ", ".join(sorted(found))
 
 
-def _letter(picture: Picture) -> str | None:
+def _letter(picture: Drawing) -> str | None:
     kind, _, letter = picture.key.partition("-")
     return letter if kind in ("latency", "pairs") else None
 
 
-def _section(setting: Setting, report: Report, drawn: Sequence[Picture]) -> Section:
+def _section(setting: Setting, report: Report, drawn: Sequence[Drawing]) -> Section:
     return Section(
         letter=setting.letter if len(report.settings) > 1 else "",
         kind=_KINDS[setting.device.kind],

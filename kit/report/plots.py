@@ -23,7 +23,7 @@ from kit.report.contexts import Setting
 from kit.report.palette import STAND_INS
 from kit.report.rows import Report, Row, Timing
 from kit.report.scatter import size_and_accuracy
-from kit.report.svg import Picture, picture
+from kit.report.svg import Drawing, picture
 from kit.results.statistics import NS_PER_MS
 from kit.text import one_line
 
@@ -39,7 +39,7 @@ _BAR = 40
 Timed = Sequence[tuple[Row, Timing]]
 
 
-def draw(report: Report) -> list[Picture]:
+def draw(report: Report) -> list[Drawing]:
     """Return the plots that the rows allow, in the order to be shown."""
     found = [size_and_accuracy(report)]
     for setting in report.settings:
@@ -48,7 +48,7 @@ def draw(report: Report) -> list[Picture]:
     return [p for p in found if p]
 
 
-def latency(setting: Setting, timed: Timed) -> Picture:
+def latency(setting: Setting, timed: Timed) -> Drawing:
     """Draw every sample of every row: to the right slower, downwards later."""
     margins = Margins()
     key = f"latency-{setting.letter.lower()}"
@@ -95,7 +95,7 @@ def _sentence(row: Row, timing: Timing) -> str:
     return f"{told}, p99 {text.significant(timing.p99)}, {len(timing.samples_ns)} samples."
 
 
-def pairs(setting: Setting, timed: Timed) -> Picture | None:
+def pairs(setting: Setting, timed: Timed) -> Drawing | None:
     """Draw medians as bars from zero, int8 above the fp32 of the same format."""
     if not any(timing.vs_fp32 for _, timing in timed):
         return None

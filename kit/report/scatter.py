@@ -12,7 +12,7 @@ from kit.report.accuracy import Accuracy
 from kit.report.canvas import BACKED, INK, MUTED, RULE, Margins, canvas, colour, shorten, spread_out
 from kit.report.palette import STAND_INS
 from kit.report.rows import Report, Row
-from kit.report.svg import Picture, picture
+from kit.report.svg import Drawing, picture
 from kit.text import one_line
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _RIGHT_HALF = 0.5
 
 
 @dataclass(frozen=True)
-class Point:
+class ScatterPoint:
     """One file: size in MB, score in percent, half width of its 95 % interval in points."""
 
     row: Row
@@ -37,7 +37,7 @@ class Point:
     margin: float
 
 
-def size_and_accuracy(report: Report) -> Picture | None:
+def size_and_accuracy(report: Report) -> Drawing | None:
     """Draw one point per file, all evaluated on the same pictures; None for fewer than two."""
     scored = _scored(report)
     labelled = all(found.row.top1 is not None for _, found in scored)
@@ -66,11 +66,13 @@ def _scored(report: Report) -> list[tuple[Row, Accuracy]]:
     return [(row, found) for row, found in scored if found.picture_set == usual]
 
 
-def _points(scored: Sequence[tuple[Row, Accuracy]], labelled: bool) -> list[Point]:
+def _points(scored: Sequence[tuple[Row, Accuracy]], labelled: bool) -> list[ScatterPoint]:
     files = [(row, found, row.artifact.size / 1e6) for row, found in scored if row.artifact]
     names = labels.unique([labels.parts(r.bundle, r.format, r.quantize) for r, _, _ in files])
     return [
-        Point(row, name, size, 100 * _score(found, labelled), (found.margin or 0.0) * labelled)
+        ScatterPoint(
+            row, name, size, 100 * _score(found, labelled), (found.margin or 0.0) * labelled
+        )
         for (row, found, size), name in zip(files, names, strict=True)
     ]
 
@@ -80,11 +82,11 @@ def _score(found: Accuracy, labelled: bool) -> float:
     return top1 if labelled and top1 is not None else found.row.agreement or 0.0
 
 
-def _sentence(point: Point) -> str:
+def _sentence(point: ScatterPoint) -> str:
     return f"{one_line(point.label)}: {point.size:.2f} MB, {point.score:.1f} %."
 
 
-def _scales(axes: Axes, points: Sequence[Point], what: str) -> None:
+def _scales(axes: Axes, points: Sequence[ScatterPoint], what: str) -> None:
     low = min(p.score - p.margin for p in points)
     high = max(p.score + p.margin for p in points)
     room = max(0.5, (_LEAST_SPAN - (high - low)) / 2)
@@ -113,7 +115,7 @@ def _reference(axes: Axes, scored: Sequence[tuple[Row, Accuracy]]) -> None:
         )
 
 
-def _connect(axes: Axes, points: Sequence[Point]) -> None:
+def _connect(axes: Axes, points: Sequence[ScatterPoint]) -> None:
     """Lead from the fp32 file of a format to its int8 files."""
     for start in (p for p in points if not p.row.quantized):
         for end in (p for p in points if p.row.quantized):
@@ -124,7 +126,7 @@ def _connect(axes: Axes, points: Sequence[Point]) -> None:
                 )
 
 
-def _marks(axes: Axes, points: Sequence[Point]) -> None:
+def _marks(axes: Axes, points: Sequence[ScatterPoint]) -> None:
     for p in points:
         if p.margin:
             axes.vlines(
@@ -134,7 +136,7 @@ def _marks(axes: Axes, points: Sequence[Point]) -> None:
         axes.plot(p.size, p.score, marker, color=colour(p.row), markersize=8, markeredgewidth=0)
 
 
-def _labels(axes: Axes, points: Sequence[Point]) -> None:
+def _labels(axes: Axes, points: Sequence[ScatterPoint]) -> None:
     """Name the points: those in the left half to the right of it, the others to the left."""
     wide = axes.get_xlim()[1]
     left = [p for p in points if p.size < _RIGHT_HALF * wide]
@@ -143,7 +145,7 @@ def _labels(axes: Axes, points: Sequence[Point]) -> None:
     _column(axes, right, min((p.size for p in right), default=0) - 0.04 * wide, "right")
 
 
-def _column(axes: Axes, points: Sequence[Point], x: float, align: str) -> None:
+def _column(axes: Axes, points: Sequence[ScatterPoint], x: float, align: str) -> None:
     low, high = axes.get_ylim()
     gap = _LABEL_GAP * (high - low)
     places = spread_out([p.score for p in points], gap, low + gap, high - gap)

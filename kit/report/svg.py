@@ -26,7 +26,7 @@ _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 
 
 @dataclass(frozen=True)
-class Picture:
+class Drawing:
     """A plot, with a text for those who do not see it.
 
     Attributes:
@@ -44,7 +44,7 @@ class Picture:
     file: str
 
 
-def picture(figure: Figure, key: str, title: str, description: str) -> Picture:
+def picture(figure: Figure, key: str, title: str, description: str) -> Drawing:
     """Render a figure that was drawn in the palette's stand-in colours."""
     root = ElementTree.fromstring(_render(figure))  # noqa: S314 - Matplotlib's own output
     _simplify(root)
@@ -55,7 +55,7 @@ def picture(figure: Figure, key: str, title: str, description: str) -> Picture:
     style = ElementTree.Element("style")
     style.text = f"{palette.css('svg')}svg{{background:var(--card);font-family:{FONT}}}"
     root.insert(2, style)
-    return Picture(key, title, description, inline, ElementTree.tostring(root, encoding="unicode"))
+    return Drawing(key, title, description, inline, ElementTree.tostring(root, encoding="unicode"))
 
 
 def _render(figure: Figure) -> str:

@@ -27,7 +27,7 @@ _STAND_INS = ("libcuda", "libcudart.", "libcupti.", "libz.")
 
 
 @dataclass(frozen=True)
-class Job:
+class AssemblyJob:
     """A runner to build.
 
     Attributes:
@@ -59,7 +59,7 @@ class Part:
     own: bool
 
 
-def assemble(job: Job, tools: Toolchain, to: Path, say: Say) -> list[Part]:
+def assemble(job: AssemblyJob, tools: Toolchain, to: Path, say: Say) -> list[Part]:
     """Compile a runner into an empty folder and put beside it what it loads.
 
     Args:
@@ -80,7 +80,7 @@ def assemble(job: Job, tools: Toolchain, to: Path, say: Say) -> list[Part]:
     return [_part(file, file.name in own) for file in sorted(to.iterdir())]
 
 
-def compile_program(job: Job, tools: Toolchain, main: Path, target: Path) -> None:
+def compile_program(job: AssemblyJob, tools: Toolchain, main: Path, target: Path) -> None:
     """Compile a program of a backend.
 
     Raises:
@@ -93,7 +93,7 @@ def compile_program(job: Job, tools: Toolchain, main: Path, target: Path) -> Non
     tools.compile([*words, str(main), "-o", str(target)], what)
 
 
-def _libraries(job: Job) -> dict[str, Path]:
+def _libraries(job: AssemblyJob) -> dict[str, Path]:
     """Return the libraries of a wheel by the name they are asked for."""
     found: dict[str, Path] = {}
     for folder in _backends.backend(job.format).folders:

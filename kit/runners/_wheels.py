@@ -18,13 +18,13 @@ from kit.runners import _backends
 from kit.runners._toolchain import Abi
 from kit.wheels import Pin, Say
 
-__all__ = ["Pin", "Say", "Source", "fetch", "source"]
+__all__ = ["Pin", "Say", "WheelSource", "fetch", "source"]
 
 _WANTED = (".so", ".h", ".hpp")
 
 
 @dataclass(frozen=True)
-class Source:
+class WheelSource:
     """Where a runtime's libraries and headers lie.
 
     Attributes:
@@ -42,7 +42,7 @@ class Source:
         return f"{self.pin.package} {self.version}" if self.root else self.pin.sha256
 
 
-def source(abi: Abi, format: str) -> Source:
+def source(abi: Abi, format: str) -> WheelSource:
     """Say where a runtime comes from, without fetching or importing it.
 
     Raises:
@@ -50,7 +50,7 @@ def source(abi: Abi, format: str) -> Source:
     """
     pin = _backends.backend(format).pins[abi.name]
     if not abi.native:
-        return Source(pin, pin.version, None)
+        return WheelSource(pin, pin.version, None)
     spec = importlib.util.find_spec(pin.package)
     try:
         found = version(pin.package)
@@ -61,10 +61,10 @@ def source(abi: Abi, format: str) -> Source:
             f"{pin.package} is not installed, whose libraries the {format} runner uses",
             f"pip install {pin.package}=={pin.version}",
         )
-    return Source(pin, found, Path(next(iter(spec.submodule_search_locations))))
+    return WheelSource(pin, found, Path(next(iter(spec.submodule_search_locations))))
 
 
-def fetch(source: Source, cache: Path, say: Say) -> Path:
+def fetch(source: WheelSource, cache: Path, say: Say) -> Path:
     """Return the folder of a runtime's package; its wheel is fetched if need be.
 
     Raises:

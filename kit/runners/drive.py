@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kit import files
-from kit.devices._contract import Device, Job
+from kit.devices.interface import Device, Job
 from kit.errors import RunError
 from kit.runners.protocol import Exit, Request
 from kit.runners.transcript import Transcript, max_samples

@@ -24,7 +24,7 @@ from typing import NoReturn
 
 import kit
 from kit import formats
-from kit.devices._hostinfo import read_text, status_bytes
+from kit.devices.hostinfo import read_text, status_bytes
 from kit.devices.local import PARENT
 from kit.errors import KitError
 from kit.formats.interface import Format, Profiler, Session

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from kit.devices._select import open_transport
-from kit.devices._store import Store, blob
-from kit.devices._transport import Transport
+from kit.devices.selection import open_transport
+from kit.devices.storage import Store, blob
+from kit.devices.transport import Transport
 
 MEGABYTE = 1_000_000
 TARGET = "/data/local/tmp/kit-bench-push"

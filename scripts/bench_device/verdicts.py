@@ -12,7 +12,7 @@ from pathlib import Path
 from kit.bench import measure, paired
 from kit.bench.plan import MOST_PAIRS
 from kit.bench.rows import rows
-from kit.devices._contract import Device
+from kit.devices.interface import Device
 from kit.results.schema import Plan
 
 LAYERS = 20
@@ -60,7 +60,7 @@ def build(folder: Path, layers: int, format_: str) -> Path:
     return kit.build(recipe, folder / f"bundle-{layers}").path
 
 
-def compare(device: Device, one: Path, other: Path, format_: str) -> paired.Comparison:
+def compare(device: Device, one: Path, other: Path, format_: str) -> paired.PairedComparison:
     """Return what one measurement of two bundles says."""
     results = measure.measure_all([one, other], [format_], PLAN, device=device)
     return paired.compare(rows(results))[0]
@@ -68,7 +68,7 @@ def compare(device: Device, one: Path, other: Path, format_: str) -> paired.Comp
 
 def count(
     device: Device, one: Path, other: Path, format_: str, times: int, say: Say
-) -> list[paired.Comparison]:
+) -> list[paired.PairedComparison]:
     """Compare two bundles again and again."""
     found = []
     for number in range(times):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.export import ExportedProgram
 
-    from kit.formats._reference.aten import Model
+    from kit.formats._reference.aten import AtenModel
 
 
 class Reference(Format):
@@ -52,7 +52,7 @@ class Reference(Format):
         model = self.read_model(path)
         return Description(format_version="ATen operators", operators=model.count_operators())
 
-    def read_model(self, path: Path) -> Model:
+    def read_model(self, path: Path) -> AtenModel:
         """Return the model, which is called with one tensor per input.
 
         Raises:

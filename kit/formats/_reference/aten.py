@@ -82,7 +82,7 @@ class Graph:
     calls: tuple[Call, ...]
 
 
-class Model:
+class AtenModel:
     """A graph with its tensors; call it with one tensor per input.
 
     Args:
@@ -345,7 +345,7 @@ def _dump(value: object) -> object:
     return value
 
 
-def load(path: Path) -> Model:
+def load(path: Path) -> AtenModel:
     """Read a model.
 
     Raises:
@@ -369,11 +369,11 @@ def load(path: Path) -> Model:
     return checked(graph, tensors)
 
 
-def checked(graph: Graph, tensors: Mapping[str, Tensor]) -> Model:
+def checked(graph: Graph, tensors: Mapping[str, Tensor]) -> AtenModel:
     """Return the model of a graph whose names are all defined before they are used.
 
     Raises:
-        BundleError: one is not, or see `Model`.
+        BundleError: one is not, or see `AtenModel`.
     """
     known = {*tensors, *graph.inputs}
     for call in graph.calls:
@@ -383,7 +383,7 @@ def checked(graph: Graph, tensors: Mapping[str, Tensor]) -> Model:
         known.add(call.result)
     if not graph.outputs or not set(graph.outputs) <= known:
         raise BundleError("the float model has no output", "build it again")
-    return Model(graph, tensors)
+    return AtenModel(graph, tensors)
 
 
 def _parse(raw: Value) -> Graph:

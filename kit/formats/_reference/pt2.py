@@ -39,7 +39,7 @@ _AS_KEYWORD = 2
 _OPERATORS = {"torch.ops.": "", "_operator.": "operator."}
 
 
-def load(path: Path) -> aten.Model:
+def load(path: Path) -> aten.AtenModel:
     """Read a model.
 
     Raises:
@@ -58,7 +58,7 @@ def load(path: Path) -> aten.Model:
         ) from exc
 
 
-def _model(archive: zipfile.ZipFile) -> aten.Model:
+def _model(archive: zipfile.ZipFile) -> aten.AtenModel:
     (member,) = [name for name in archive.namelist() if name.endswith("/models/model.json")]
     root = member.removesuffix("models/model.json")
     model = _read_json(archive, member)

@@ -76,7 +76,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Lowered:
+class LoweredProgram:
     """A lowered program.
 
     Attributes:
@@ -90,7 +90,7 @@ class Lowered:
     reason: str = ""
 
 
-def lower(program: ExportedProgram) -> Lowered:
+def lower(program: ExportedProgram) -> LoweredProgram:
     """Lower an exported program to XNNPACK.
 
     Which path was taken is in the answer; what made it the stock one goes to the log too.
@@ -102,11 +102,11 @@ def lower(program: ExportedProgram) -> Lowered:
     if not reason:
         try:
             with _shortcuts():
-                return Lowered(lower_stock(program), "fast")
+                return LoweredProgram(lower_stock(program), "fast")
         except Exception as exc:  # noqa: BLE001 - of whatever kind, the stock path decides
             reason = f"the fast path failed: {type(exc).__name__}: {exc}"
     _log.warning("lowering to XNNPACK by the stock path, which is slower: %s", reason)
-    return Lowered(lower_stock(program), "stock", reason)
+    return LoweredProgram(lower_stock(program), "stock", reason)
 
 
 def lower_stock(program: ExportedProgram) -> bytes:

@@ -145,7 +145,7 @@ def compile_program(abi: str, format: str, main: Path, target: Path) -> None:
 
 def _job(
     abi: _toolchain.Abi, format: str, say: Progress
-) -> tuple[_assemble.Job, _toolchain.Toolchain]:
+) -> tuple[_assemble.AssemblyJob, _toolchain.Toolchain]:
     source = _wheels.source(abi, format)
     tools = _toolchain.find(abi)  # before 100 MB are fetched
     package = _wheels.fetch(source, _root().parent / "wheels", say)
@@ -154,7 +154,7 @@ def _job(
         "KIT_RUNNER": f"native, g++ {tools.version}",
         "KIT_RUNTIME_VERSION": source.version,
     }
-    return _assemble.Job(abi, format, package, macros), tools
+    return _assemble.AssemblyJob(abi, format, package, macros), tools
 
 
 def _build(abi: _toolchain.Abi, format: str, say: Progress) -> RunnerSet:
@@ -190,7 +190,7 @@ def _keep(part: Path, target: Path) -> None:
 def _record(
     abi: _toolchain.Abi,
     format: str,
-    source: _wheels.Source,
+    source: _wheels.WheelSource,
     tools: _toolchain.Toolchain,
     parts: Sequence[_assemble.Part],
 ) -> _Record:
@@ -238,11 +238,11 @@ def _root() -> Path:
     return platformdirs.user_cache_path("kit") / "runners"
 
 
-def _folder(abi: _toolchain.Abi, format: str, source: _wheels.Source) -> Path:
+def _folder(abi: _toolchain.Abi, format: str, source: _wheels.WheelSource) -> Path:
     return _root() / abi.name / f"{format}-{_key(format, source)}"
 
 
-def _key(format: str, source: _wheels.Source) -> str:
+def _key(format: str, source: _wheels.WheelSource) -> str:
     """Return a hash of all that shapes a runner: sources, how they are built, the runtime."""
     digest = hashlib.sha256(f"{kit.__version__}\n{protocol.VERSION}\n{source.key}".encode())
     ours = (_assemble, _backends, elf, _toolchain, _wheels)

@@ -41,7 +41,7 @@ class ImageClassification(Task):
 
     def describe_inputs(self, recipe: Recipe) -> ModelInputs:
         """Return how pictures become the model's input, and what its outputs are called."""
-        from kit.models._user import UserModel
+        from kit.models.user_model import UserModel
 
         member = models.get_model(recipe.model)
         side = recipe.resolution

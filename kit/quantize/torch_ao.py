@@ -19,21 +19,21 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from kit.encodings import Encoding
-from kit.quantize import _words
-from kit.quantize._choose import WEIGHT_EPS, given_or_chosen
-from kit.quantize._contract import Options, Quantized
-from kit.quantize._graph import Value, layer_names
+from kit.quantize import wording
 from kit.quantize._match import match_nodes
-from kit.quantize._observers import weight_observer
 from kit.quantize._place import Placing, fix_scales
+from kit.quantize.encoding_choice import WEIGHT_EPS, given_or_chosen
 from kit.quantize.examples import as_examples
+from kit.quantize.graph import Value, layer_names
+from kit.quantize.observers import weight_observer
+from kit.quantize.options import Options, Quantized
 
 if TYPE_CHECKING:
     from torch.ao.quantization import QConfig
     from torch.fx import GraphModule, Node
 
-    from kit.quantize._observers import Observer
     from kit.quantize.examples import Call, ExamplesLike
+    from kit.quantize.observers import Observer
 
 
 def quantize_static(model: GraphModule, given: ExamplesLike, options: Options) -> Quantized:
@@ -62,7 +62,7 @@ def quantize_static(model: GraphModule, given: ExamplesLike, options: Options) -
         graph = convert_fx(prepared)
     return Quantized(
         graph=graph,
-        qconfig={**_words.static("torch-ao", options), "encodings": placed},
+        qconfig={**wording.static("torch-ao", options), "encodings": placed},
         computed_in_float=_computed_in_float(graph, example),
     )
 
@@ -137,7 +137,7 @@ def quantize_dynamic(model: GraphModule, options: Options) -> Quantized:
     kinds = {nn.Linear: qconfig, nn.LSTM: recurrent, nn.GRU: recurrent}
     with _qnnpack(), torch.inference_mode():
         graph = tq.quantize_dynamic(copy.deepcopy(model), kinds, dtype=torch.qint8)
-    return Quantized(graph=graph, qconfig=_words.dynamic("torch-ao", options))
+    return Quantized(graph=graph, qconfig=wording.dynamic("torch-ao", options))
 
 
 def _qconfig(options: Options) -> QConfig:

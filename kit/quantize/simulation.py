@@ -17,18 +17,18 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from kit.quantize._graph import clip_of, is_quantized_later, node_name
 from kit.quantize._names import is_output
-from kit.quantize._observers import activation_observer
-from kit.quantize._statistics import Observed, Statistic, collect
 from kit.quantize.examples import as_examples, join_outputs
+from kit.quantize.graph import clip_of, is_quantized_later, node_name
+from kit.quantize.observers import activation_observer
+from kit.quantize.statistics import Observed, Statistic, collect
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule, Node
 
-    from kit.quantize._observers import Observer
     from kit.quantize.examples import Call, Examples, ExamplesLike
+    from kit.quantize.observers import Observer
 
 STEPS = 127  # of a symmetric int8 weight
 LEVELS = 255  # of an 8-bit activation
@@ -174,7 +174,7 @@ class Simulation:
         Args:
             model: folded; it is calibrated itself, with the weights it has then.
             granularity: of the weights' scales.
-            observer: see `kit.quantize._observers`.
+            observer: see `kit.quantize.observers`.
         """
         self._model = model
         self.graph = copy.deepcopy(model)
@@ -219,7 +219,7 @@ class Simulation:
 
         Args:
             given: that calibrate.
-            output_margin: see `kit.quantize._contract.Options`.
+            output_margin: see `kit.quantize.options.Options`.
             also: statistics of the same examples that share this pass over them.
         """
         observed = Observed({name: fake.observer for name, fake in self.activations.items()})

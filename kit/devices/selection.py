@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 
-from kit.devices import _errors, _facts, _server, _ways
-from kit.devices._transport import Transport
+from kit.devices import _errors, _server, facts, ways
+from kit.devices.transport import Transport
 from kit.errors import DeviceError, UsageError
 from kit.notices import Notice, new_notice
 
@@ -104,17 +104,17 @@ def _one_way_each(names: list[str], tell: Callable[[Notice], None]) -> list[str]
         return names
     states = {device.serial: device.state for device in listed()}
 
-    def ask(serial: str) -> _ways.Identity | None:
+    def ask(serial: str) -> ways.WayIdentity | None:
         if states.get(serial, "device") != "device":
             return None
         try:
             with closing(open_transport(serial)) as transport:
-                return _facts.gather(transport).identity
+                return facts.gather(transport).identity
         except DeviceError:  # who uses it will say so
             return None
 
     with ThreadPoolExecutor(max_workers=len(names)) as pool:
-        firsts = _ways.find_first(dict(zip(names, pool.map(ask, names), strict=True)))
+        firsts = ways.find_first(dict(zip(names, pool.map(ask, names), strict=True)))
     for serial, first in firsts.items():
         if serial != first:
             tell(new_notice("device.same", serial=serial, first=first))

@@ -27,8 +27,8 @@ from kit.quantize.examples import as_examples
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from kit.quantize._simulate import FakeActivation, Simulation
     from kit.quantize.examples import ExamplesLike
+    from kit.quantize.simulation import FakeActivation, Simulation
 
 PICTURES = 16
 VALUES = (
@@ -89,7 +89,7 @@ class _Trials:
 
     def __call__(self, value: Tensor, gradient: Tensor) -> None:
         """Add what is rounded in `value`, weighted by the squared gradient of the same shape."""
-        from kit.quantize._simulate import round_activation
+        from kit.quantize.simulation import round_activation
 
         least, largest = (float(end) for end in value.aminmax())
         self._least, self._largest = min(self._least, least), max(self._largest, largest)

@@ -27,7 +27,7 @@ class Options:
 
     Attributes:
         granularity: of the weights' scales.
-        observer: what sets the activation ranges, see `kit.quantize._observers`.
+        observer: what sets the activation ranges, see `kit.quantize.observers`.
         output_margin: factor by which the range of the model's output is widened after
             calibration. Pictures that do not show every category leave the largest logits
             unseen; clipped logits tie, and ties lose the first place.

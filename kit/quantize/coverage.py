@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kit.quantize._statistics import Extremes, Outside, collect
 from kit.quantize.examples import as_examples
+from kit.quantize.statistics import Extremes, Outside, collect
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule

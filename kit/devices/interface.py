@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from kit.devices._parse import Cluster
+from kit.devices.parsing import Cluster
 from kit.results.schema import Condition, Context, DeviceRef, Fingerprint
 
 

@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from kit.quantize._graph import Value, is_quantized_later, node_name
+from kit.quantize.graph import Value, is_quantized_later, node_name
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule, Node
 
-    from kit.quantize._observers import Observer
     from kit.quantize.examples import Call
+    from kit.quantize.observers import Observer
 
 
 class Statistic(Protocol):

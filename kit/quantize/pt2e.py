@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from kit.errors import BuildError
-from kit.quantize import _words
-from kit.quantize._choose import WEIGHT_EPS, given_or_chosen
-from kit.quantize._contract import Options, Quantized
-from kit.quantize._graph import as_node, as_number
+from kit.quantize import wording
 from kit.quantize._match import Exported, export
-from kit.quantize._observers import weight_observer
 from kit.quantize._place import Placing, fix_scales, is_observer
+from kit.quantize.encoding_choice import WEIGHT_EPS, given_or_chosen
 from kit.quantize.examples import as_examples
+from kit.quantize.graph import as_node, as_number
+from kit.quantize.observers import weight_observer
+from kit.quantize.options import Options, Quantized
 
 if TYPE_CHECKING:
     import torch
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
     from torchao.quantization.pt2e.quantizer import QuantizationSpec
 
-    from kit.quantize._observers import Observer
     from kit.quantize.examples import ExamplesLike
+    from kit.quantize.observers import Observer
 
 _ANNOTATION = "quantization_annotation"  # key in a node's meta, where quantizers write
 
@@ -68,7 +68,7 @@ def quantize_static(
     _round_biases(graph)
     return Quantized(
         graph=graph,
-        qconfig={**_words.static(flow, options), "encodings": placed},
+        qconfig={**wording.static(flow, options), "encodings": placed},
         integer=True,
     )
 
@@ -101,7 +101,7 @@ def quantize_dynamic(model: GraphModule, given: ExamplesLike, options: Options) 
         prepared = prepare_pt2e(program, quantizer)
         prepared(*example)
         graph = convert_pt2e(prepared)
-    return Quantized(graph=graph, qconfig=_words.dynamic("pt2e-s8", options))
+    return Quantized(graph=graph, qconfig=wording.dynamic("pt2e-s8", options))
 
 
 def _place_weights(prepared: GraphModule, placing: Placing, options: Options) -> None:

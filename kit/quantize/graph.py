@@ -41,8 +41,8 @@ def fold(model: nn.Module, given: ExamplesLike | None = None) -> GraphModule:
     from torch import fx
     from torch.fx.experimental.optimization import fuse
 
-    from kit.quantize._standard import standardize
     from kit.quantize.examples import as_examples
+    from kit.quantize.standard import standardize
 
     examples = None if given is None else as_examples(given)
     traced = _traced(standardize(model.eval()), examples)
@@ -65,7 +65,7 @@ def _traced(model: nn.Module, examples: Examples | None) -> GraphModule:
     from torch import fx
 
     from kit.quantize._from_export import graph as from_export
-    from kit.quantize._standard import has_hooks
+    from kit.quantize.standard import has_hooks
 
     if examples is not None and has_hooks(model):
         return from_export(model, examples)

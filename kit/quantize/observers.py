@@ -25,15 +25,24 @@ class Observers(Protocol):
     """The observers of a package, named as it names them."""
 
     @property
-    def FixedQParamsObserver(self) -> Callable[..., Observer]: ...  # noqa: N802
+    def FixedQParamsObserver(self) -> Callable[..., Observer]:  # noqa: N802
+        """Return the observer of that name."""
+
     @property
-    def HistogramObserver(self) -> type[Observer]: ...  # noqa: N802
+    def HistogramObserver(self) -> type[Observer]:  # noqa: N802
+        """Return the observer of that name."""
+
     @property
-    def MinMaxObserver(self) -> type[Observer]: ...  # noqa: N802
+    def MinMaxObserver(self) -> type[Observer]:  # noqa: N802
+        """Return the observer of that name."""
+
     @property
-    def MovingAverageMinMaxObserver(self) -> type[Observer]: ...  # noqa: N802
+    def MovingAverageMinMaxObserver(self) -> type[Observer]:  # noqa: N802
+        """Return the observer of that name."""
+
     @property
-    def PerChannelMinMaxObserver(self) -> type[Observer]: ...  # noqa: N802
+    def PerChannelMinMaxObserver(self) -> type[Observer]:  # noqa: N802
+        """Return the observer of that name."""
 
 
 # Takes a histogram [bins] and its two ends; gives the two ends of the range to quantize.

@@ -17,10 +17,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kit.devices import _parse
+from kit.devices import parsing
 from kit.devices._limits import shorten
-from kit.devices._store import ROOT, ask
-from kit.devices._transport import Transport, quote
+from kit.devices.storage import ROOT, ask
+from kit.devices.transport import Transport, quote
 from kit.errors import DeviceError
 
 LOCK = f"{ROOT}/lock"
@@ -177,7 +177,7 @@ def _held(text: str) -> Held:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     try:
         token, _, owner = lines[-3].partition(" ")
-        now, beat = _parse.decimal(lines[-1]), _parse.decimal(lines[-2])
+        now, beat = parsing.decimal(lines[-1]), parsing.decimal(lines[-2])
     except IndexError:
         now = beat = None
     if now is None or beat is None:
@@ -208,7 +208,7 @@ def _dead(held: Held) -> bool:
     import psutil
 
     place, _, number = held.owner.rpartition(", process ")
-    pid = _parse.whole(number)
+    pid = parsing.whole(number)
     if pid is None or not 0 < pid <= _MAX_PID or place != _here():
         return False
     return held.token not in _LIVE if pid == os.getpid() else not psutil.pid_exists(pid)

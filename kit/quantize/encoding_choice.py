@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from kit.encodings import LEVELS, MIDDLE, Encoding, Encodings
 from kit.errors import RecipeError, UnknownName
-from kit.quantize._graph import get_layer, layer_names, node_name
 from kit.quantize._names import owns_encoding
+from kit.quantize.graph import get_layer, layer_names, node_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
 
-    from kit.quantize._contract import Options
-    from kit.quantize._simulate import Simulation
     from kit.quantize.examples import Examples
+    from kit.quantize.options import Options
+    from kit.quantize.simulation import Simulation
 
 # Smallest scale of an activation, as XNNPACK's configuration has it. qnnpack cannot add two
 # tensors whose scales are 2**14 apart, and an untrained residual branch gives nothing but zeros.
@@ -37,7 +37,7 @@ def given_or_chosen(model: GraphModule, examples: Examples, options: Options) ->
     """
     if options.encodings is not None:
         return options.encodings
-    from kit.quantize._simulate import Simulation
+    from kit.quantize.simulation import Simulation
 
     simulation = Simulation(model, options.granularity, options.observer)
     simulation.calibrate(examples, options.output_margin)
@@ -96,7 +96,7 @@ def encoding_of_range(name: str, low: float, high: float) -> Encoding:
 
 def encoding_of_weight(name: str, weight: Tensor, granularity: str) -> Encoding:
     """Return the symmetric encoding of a weight [out, ...] over 127 steps each way."""
-    from kit.quantize._simulate import STEPS
+    from kit.quantize.simulation import STEPS
 
     flat = weight.detach().flatten(1) if granularity == "per-channel" else weight.reshape(1, -1)
     scales = (flat.abs().amax(1) / float(STEPS)).clamp_min(WEIGHT_EPS).tolist()

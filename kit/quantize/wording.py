@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kit.quantize._contract import Options
+from kit.quantize.options import Options
 
 FLOAT = {"activations": "float32", "weights": "float32"}
 

@@ -19,9 +19,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.devices import _parse
-from kit.devices._facts import FOLDER
-from kit.devices._transport import Completed, Transport, quote
+from kit.devices import parsing
+from kit.devices.facts import FOLDER
+from kit.devices.transport import Completed, Transport, quote
 from kit.errors import DeviceError
 
 ROOT = f"{FOLDER}/kit"
@@ -169,12 +169,14 @@ class Store:
         )
         rows = (line.split() for line in text.splitlines())
         sizes = {
-            row[0]: _parse.whole(row[1]) for row in rows if len(row) == 3 and row[2] == str(CHECKED)
+            row[0]: parsing.whole(row[1])
+            for row in rows
+            if len(row) == 3 and row[2] == str(CHECKED)
         }
         return {(name, size) for name, size in sizes.items() if size is not None}
 
     def _check_space(self, needed: int) -> None:
-        free = _parse.free_bytes(ask(self._transport, f"df -k {FOLDER}"))
+        free = parsing.free_bytes(ask(self._transport, f"df -k {FOLDER}"))
         if free is not None and free < needed + SLACK:
             raise DeviceError(
                 f"{self._transport.serial!r} has {free / 1e6:.0f} MB free in {FOLDER}, and "

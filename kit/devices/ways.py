@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kit.devices import _parse
+from kit.devices import parsing
 from kit.devices._limits import shorten
 
 BOOT = "cat /proc/sys/kernel/random/boot_id"
@@ -15,7 +15,7 @@ _SHARED = re.compile(r"EMULATOR.*|unknown|0+|0123456789ABCDEF", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Identity:
+class WayIdentity:
     """What a device says about itself, by whichever way it is asked.
 
     Attributes:
@@ -29,16 +29,16 @@ class Identity:
     boot: str | None
 
 
-def identity(props: Mapping[str, str], boot: str) -> Identity | None:
+def identity(props: Mapping[str, str], boot: str) -> WayIdentity | None:
     """Return who a device is by its properties and the id of its boot, which may be empty."""
     number = shorten(props.get("ro.serialno", "").strip())
     if not number:
         return None
-    model = shorten(_parse.model(dict(props)))
-    return Identity(number, model, shorten(boot.strip()) or None)
+    model = shorten(parsing.model(dict(props)))
+    return WayIdentity(number, model, shorten(boot.strip()) or None)
 
 
-def is_same(one: Identity | None, other: Identity | None) -> bool:
+def is_same(one: WayIdentity | None, other: WayIdentity | None) -> bool:
     """Return whether two are one device, as far as it can be known."""
     if one is None or other is None or (one.number, one.model) != (other.number, other.model):
         return False
@@ -47,7 +47,7 @@ def is_same(one: Identity | None, other: Identity | None) -> bool:
     return not _SHARED.fullmatch(one.number)
 
 
-def find_first(identities: Mapping[str, Identity | None]) -> dict[str, str]:
+def find_first(identities: Mapping[str, WayIdentity | None]) -> dict[str, str]:
     """Return for each serial the first one of the same device, often itself."""
     firsts: dict[str, str] = {}
     for serial, own in identities.items():

@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.devices import _parse
-from kit.devices._parse import Cluster
+from kit.devices import parsing
+from kit.devices.parsing import Cluster
 
 _CPU = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 _HYPERVISORS = ("kvm", "qemu", "virtual", "vmware", "bochs", "hvm", "ec2", "compute engine")
@@ -104,8 +104,8 @@ def clusters() -> tuple[Cluster, ...]:
         f"{folder.name.removeprefix('cpu')}:{read_text(folder / 'cpufreq/cpuinfo_max_freq')}"
         for folder in sorted(root.glob("cpu[0-9]*"))
     )
-    present = _parse.cpus(read_text(root / "present")) or range(os.cpu_count() or 1)
-    return _parse.clusters(present, "", "\n".join(clocks))
+    present = parsing.cpus(read_text(root / "present")) or range(os.cpu_count() or 1)
+    return parsing.clusters(present, "", "\n".join(clocks))
 
 
 def read() -> Host:

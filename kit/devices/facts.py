@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from kit.devices import _parse, _ways
+from kit.devices import parsing, ways
 from kit.devices._limits import shorten
-from kit.devices._parse import Battery, Cluster
-from kit.devices._transport import Transport
+from kit.devices.parsing import Battery, Cluster
+from kit.devices.transport import Transport
 from kit.errors import DeviceError
 
 FOLDER = "/data/local/tmp"
@@ -33,7 +33,7 @@ _COMMANDS = {
     "status": "cat /proc/self/status",
     "selinux": "getenforce",
     "uname": "uname -r -m",
-    "boot": _ways.BOOT,
+    "boot": ways.BOOT,
 }
 
 
@@ -86,7 +86,7 @@ class DeviceFacts:
     seccomp: int | None
     selinux: str | None
     kernel: str | None
-    identity: _ways.Identity | None
+    identity: ways.WayIdentity | None
     also: tuple[str, ...] = ()
 
 
@@ -123,29 +123,29 @@ def split(output: str) -> dict[str, str]:
 def facts(serial: str, said: dict[str, str]) -> DeviceFacts:
     """Return the facts in what the commands of `script` wrote; see `split`."""
     heard = {name: said.get(name, "") for name in _COMMANDS}
-    props = {name: shorten(text) for name, text in _parse.properties(heard["props"]).items()}
-    soc = _parse.soc(props, heard["cpuinfo"])
-    present = _parse.cpus(heard["present"])
+    props = {name: shorten(text) for name, text in parsing.properties(heard["props"]).items()}
+    soc = parsing.soc(props, heard["cpuinfo"])
+    present = parsing.cpus(heard["present"])
     return DeviceFacts(
         serial=serial,
-        kind=_parse.kind(props, serial),
+        kind=parsing.kind(props, serial),
         state="device",
-        model=_parse.model(props),
+        model=parsing.model(props),
         soc=shorten(soc) if soc else None,
         build=props.get("ro.build.fingerprint") or None,
         android=props.get("ro.build.version.release") or None,
-        api=_parse.api(props),
-        abis=_parse.abis(props),
+        api=parsing.api(props),
+        abis=parsing.abis(props),
         cores=len(present) or None,
-        online=_parse.cpus(heard["online"]),
-        clusters=_parse.clusters(present, heard["policies"], heard["cores"]),
-        memory=_parse.memory(heard["meminfo"]),
-        free_bytes=_parse.free_bytes(heard["df"]),
-        page_size=_parse.page_size(heard["getconf"], heard["smaps"]),
-        battery=_parse.battery(heard["battery"]),
-        thermal_status=_parse.thermal_status(heard["thermal"]),
-        seccomp=_parse.seccomp(heard["status"]),
+        online=parsing.cpus(heard["online"]),
+        clusters=parsing.clusters(present, heard["policies"], heard["cores"]),
+        memory=parsing.memory(heard["meminfo"]),
+        free_bytes=parsing.free_bytes(heard["df"]),
+        page_size=parsing.page_size(heard["getconf"], heard["smaps"]),
+        battery=parsing.battery(heard["battery"]),
+        thermal_status=parsing.thermal_status(heard["thermal"]),
+        seccomp=parsing.seccomp(heard["status"]),
         selinux=shorten(heard["selinux"].strip()) or None,
         kernel=shorten(heard["uname"].strip()) or None,
-        identity=_ways.identity(props, heard["boot"]),
+        identity=ways.identity(props, heard["boot"]),
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from kit.devices._transport import Completed, Sent, Transport
+from kit.devices.transport import Completed, Sent, Transport
 from kit.errors import DeviceLost
 
 T = TypeVar("T")

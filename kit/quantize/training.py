@@ -14,13 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from kit.quantize._distributed import Group
+from kit.quantize.distributed import Group
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
-    from kit.quantize._simulate import Simulation
+    from kit.quantize.simulation import Simulation
 
 WARM_UP = 5  # steps until Adam's second moments mean something
 ROUNDS = 10  # at least, in as many steps
@@ -51,7 +51,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """What to do.
 
     Attributes:
@@ -90,7 +90,7 @@ class Diverged(Exception):
         self.step = step
 
 
-def objective(plan: Plan, logits: Tensor, wanted: Tensor, labels: Tensor | None) -> Tensor:
+def objective(plan: TrainingPlan, logits: Tensor, wanted: Tensor, labels: Tensor | None) -> Tensor:
     """Return the mean loss of a batch.
 
     Without labels it is the noise of the logits [B, classes] relative to the power of the
@@ -109,7 +109,7 @@ def train_round(
     student: Simulation,
     teacher: Model,
     batch: Callable[[int], Batch],
-    plan: Plan,
+    plan: TrainingPlan,
     group: Group,
     state: State | None,
 ) -> tuple[State, float]:
@@ -147,7 +147,7 @@ def train_round(
     return made, sum(losses) / len(losses)
 
 
-def _optimizer(student: Simulation, plan: Plan, state: State | None) -> Optimizer:
+def _optimizer(student: Simulation, plan: TrainingPlan, state: State | None) -> Optimizer:
     """Return Adam over all parameters, in the state that the round before left."""
     import torch
 
@@ -169,7 +169,7 @@ def _step(
     student: Simulation,
     teacher: Model,
     part: Batch,
-    plan: Plan,
+    plan: TrainingPlan,
     group: Group,
     optimizer: Optimizer,
 ) -> float:

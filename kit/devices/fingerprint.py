@@ -7,9 +7,9 @@ import platform
 import uuid
 from pathlib import Path
 
-from kit.devices import _hostinfo
-from kit.devices._facts import DeviceFacts
-from kit.devices._hostinfo import Host
+from kit.devices import hostinfo
+from kit.devices.facts import DeviceFacts
+from kit.devices.hostinfo import Host
 from kit.results.schema import Fingerprint, HostRef, Identity
 from kit.results.source import read_source
 
@@ -26,7 +26,7 @@ def identify(device: Fingerprint, measurement: str | None = None) -> Identity:
         device: that measures.
         measurement: its id, of several results that are measured together; None for a new one.
     """
-    host = _hostinfo.read()
+    host = hostinfo.read()
     return Identity(
         measurement=measurement or new_measurement(),
         device=device,
@@ -39,10 +39,10 @@ def fingerprint_host(host: Host, abi: str) -> Fingerprint:
     """Return the fingerprint of this machine.
 
     Args:
-        host: see `kit.devices._hostinfo.read`.
+        host: see `kit.devices.hostinfo.read`.
         abi: as Android names it.
     """
-    product = _hostinfo.read_text(Path("/sys/class/dmi/id/product_name"))
+    product = hostinfo.read_text(Path("/sys/class/dmi/id/product_name"))
     return Fingerprint(
         model=" ".join(product.split())[:100] or None,
         soc=host.cpu,

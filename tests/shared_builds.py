@@ -16,7 +16,7 @@ import pytest
 
 import kit
 from kit import bundle as bundles
-from kit import formats, lower, workers
+from kit import forks, formats, lower, signature, workers
 from kit.bundle import MANIFEST, REFERENCE, Bundle
 from kit.errors import BuildError, WeightsError
 from kit.manifest import Golden, Manifest
@@ -61,9 +61,13 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 class Here:
     """Lowers in this process, in place of `workers.Pool`: its children import for long."""
 
+<<<<<<< HEAD
     def __init__(
         self, tasks: Iterable[workers.ChildTask], at_once: int, environment: object
     ) -> None:
+=======
+    def __init__(self, tasks: Iterable[workers.Task], *_: object) -> None:
+>>>>>>> h-fork
         self._tasks = tuple(tasks)
 
     def __enter__(self) -> Here:
@@ -93,7 +97,17 @@ def lowered_here() -> Iterator[None]:
     """Builds of this module whose children are not what is tested; those of others have them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workers, "Pool", Here)
+        patch.setattr(forks, "can_fork", lambda: False)  # else a helper imports for nothing
         yield
+
+
+def negate(job_file: Path) -> None:
+    """Change the sign of the runtime's answers that a child left."""
+    job = lower.Job.model_validate_json(job_file.read_text())
+    file = job.shared / lower.RUNTIME.format(format=job.format)
+    values = signature.load(job.outputs, file)
+    negated = tuple(-array for array in values.arrays)
+    signature.save(signature.Samples(values.specs, negated), file)
 
 
 def build_cached(recipe: dict[str, object], folder: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 import torch
 from bundle_samples import SMALL_NET, answer_images
 from PIL import Image
-from shared_builds import SHARED, SMALL, Here
+from shared_builds import SHARED, SMALL, Here, negate
 
 import kit
 from kit import bundle, cache, formats, lower, verify, workers
@@ -186,8 +186,7 @@ def test_a_runtime_that_computes_something_else_fails_the_build(here, small, tmp
 
     def negated(job_file: Path):
         answer = real(job_file)
-        file = job_file.parent / "lite.runtime.npy"
-        np.save(file, -np.load(file))
+        negate(job_file)
         return answer
 
     monkeypatch.setattr(lower, "read_answer", negated)

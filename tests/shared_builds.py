@@ -61,13 +61,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 class Here:
     """Lowers in this process, in place of `workers.Pool`: its children import for long."""
 
-<<<<<<< HEAD
-    def __init__(
-        self, tasks: Iterable[workers.ChildTask], at_once: int, environment: object
-    ) -> None:
-=======
-    def __init__(self, tasks: Iterable[workers.Task], *_: object) -> None:
->>>>>>> h-fork
+    def __init__(self, tasks: Iterable[workers.ChildTask], *_: object) -> None:
         self._tasks = tuple(tasks)
 
     def __enter__(self) -> Here:

@@ -118,7 +118,7 @@ def _take_over(model: nn.Module) -> None:
     """Load the official ImageNet weights of everything but the classifier."""
     from kit.models import mobilenet_v2, weights
 
-    state = weights.read_state(weights.official(mobilenet_v2.spec.weights).path)
+    state = weights.read_state(weights.official(mobilenet_v2.FAMILY.spec.weights).path)
     model.load_state_dict({k: v for k, v in state.items() if "classifier" not in k}, strict=False)
 
 

@@ -377,7 +377,7 @@ def test_official_mobilenet_v2_on_500_pictures(tmp_path):
     from kit.models import mobilenet_v2
     from kit.models.weights import load_into, read_state
 
-    spec = mobilenet_v2.spec
+    spec = mobilenet_v2.FAMILY.spec
     model = mobilenet_v2.build(1.0, 1000)
     load_into(model, read_state(SHARED / "mobilenet_v2-b0353104.pth"), "official")
     bundle = make(

@@ -229,6 +229,8 @@ def test_a_model_that_needs_more_pixels_says_so(monkeypatch):
     from kit.errors import RecipeError
     from kit.models import mobilenet_v1
 
-    monkeypatch.setattr(mobilenet_v1, "SPEC", replace(mobilenet_v1.spec, min_resolution=75))
+    family = mobilenet_v1.FAMILY
+    larger = replace(family, spec=replace(family.spec, min_resolution=75))
+    monkeypatch.setattr(mobilenet_v1, "FAMILY", larger)
     with pytest.raises(RecipeError, match="resolution = 64: mobilenet_v1 needs 75 or more"):
         cost.of("mobilenet_v1", 64)

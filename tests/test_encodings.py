@@ -81,13 +81,14 @@ def folded(images):
 @pytest.fixture(scope="module")
 def chosen(folded, images):
     from kit.quantize.encoding_choice import given_or_chosen
+    from kit.quantize.examples import as_examples
     from kit.quantize.options import Options
 
-    return given_or_chosen(folded, images, Options("per-channel", 1.5))
+    return given_or_chosen(folded, as_examples(images), Options("per-channel", 1.5))
 
 
 def quantize(folded, images, flow, given):
-    from kit.quantize import static
+    from kit.algorithms import static
     from kit.quantize.options import Options
 
     return static.quantize(folded, flow, images, Options("per-channel", 1.5, encodings=given))
@@ -344,7 +345,7 @@ def test_the_encodings_of_a_bundle_build_the_same_files(built, tmp_path):
         golden = built.manifest.golden
         one, other = (found.path / artifact.file for found in (built, again))
         assert one.read_bytes() == other.read_bytes(), artifact.format
-        for file in (golden.outputs[artifact.format], golden.graphs[artifact.format]):
+        for file in (*golden.outputs[artifact.format], *golden.graphs[artifact.format]):
             assert (built.path / file).read_bytes() == (again.path / file).read_bytes()
     assert Path(given).read_bytes() == (again.path / "encodings.json").read_bytes()
 

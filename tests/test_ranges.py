@@ -178,7 +178,7 @@ def test_gradients_are_those_of_all_answers():
     simulation.calibrate(torch.randn(4, 1, 4, 4), 1.0)
     seen = []
     for seed in range(400):
-        simulation.differentiate(image, {"1": lambda value, g: seen.append((value, g))}, seed)
+        simulation.differentiate((image,), {"1": lambda value, g: seen.append((value, g))}, seed)
     assert len(seen) == 400
     torch.testing.assert_close(seen[0][0], hidden.detach())
     mean = torch.stack([g for _, g in seen]).square().mean(0)

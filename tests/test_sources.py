@@ -248,7 +248,7 @@ def test_official_mobilenet_v2_over_the_network(monkeypatch):
 
     for name in ("PIP_CONFIG_FILE", "PIP_NO_INDEX", "PIP_FIND_LINKS"):
         monkeypatch.delenv(name)
-    weights = mobilenet_v2.spec.weights
+    weights = mobilenet_v2.FAMILY.spec.weights
     assert weights is not None
     try:
         found = official(weights)

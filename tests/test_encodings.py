@@ -427,3 +427,18 @@ def test_one_calibration_serves_all_flows(folded, images, chosen, monkeypatch):
     made = quantize(folded, nowhere, "torch-ao", chosen)
     with torch.no_grad():
         assert made.graph(images[:1]).isfinite().all()
+
+
+@pytest.mark.parametrize("flow", ["torch-ao", "pt2e-s8", "pt2e-u8"])
+def test_a_layer_that_does_nothing_stands_between_no_layer_and_its_clip(flow, images):
+    """timm puts one between BatchNorm and its activation; the encoding before found no place."""
+    from kit.quantize.graph import fold
+
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Identity(), nn.ReLU(), nn.Conv2d(8, 4, 1)]
+    folded = fold(nn.Sequential(*layers).eval(), images)
+    assert not any(isinstance(module, nn.Identity) for module in folded.modules())
+    made = quantize(folded, images, flow, None)
+    with torch.no_grad():
+        wanted, got = (graph(images[:1]) for graph in (folded, made.graph))
+    assert (got - wanted).square().sum() < wanted.square().sum() / 100

@@ -24,7 +24,7 @@ NOT_FLOAT = "kit: not a float tensor"  # key in the meta of a node that gives so
 
 
 def fold(model: nn.Module, given: ExamplesLike | None = None) -> GraphModule:
-    """Return a traced copy with BatchNorm folded into convolutions and Dropout removed.
+    """Return a traced copy with BatchNorm folded into convolutions, Dropout and Identity removed.
 
     Weights that hooks compute are computed once, see `standardize`. Folding follows Jacob et
     al., arXiv 1712.05877, section 3.2; the copy computes what the model computes in eval mode,
@@ -106,12 +106,14 @@ def _overwrites(traced: GraphModule) -> bool:
 
 
 def _drop_dropout(traced: GraphModule) -> None:
+    """Remove the layers that hand on their input: nothing must stand between layer and clip."""
     from torch import nn
 
     modules = dict(traced.named_modules())
     kinds = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
     for node in list(traced.graph.nodes):
-        if node.op == "call_module" and isinstance(modules[node.target], kinds):
+        module = modules.get(str(node.target)) if node.op == "call_module" else None
+        if isinstance(module, kinds) or type(module) is nn.Identity:  # a subclass may compute
             node.replace_all_uses_with(node.args[0])
             traced.graph.erase_node(node)
     traced.delete_all_unused_submodules()

@@ -18,8 +18,10 @@ from kit.errors import (
     VerificationFailed,
     WeightsError,
 )
+from kit.formats.isolated import IsolatedSession
 from kit.pipeline import Gate, explain, float_model
 from kit.quantize.options import Options
+from kit.signature import Samples
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -175,18 +177,16 @@ def test_a_gate_fails_the_build_or_is_recorded(worst, tmp_path, monkeypatch):
 
 
 def _give_other_answers(monkeypatch):
-    """Let ONNX Runtime's answers be the float model's turned round, in this process."""
-    member = formats.get_format("onnx")
-    real = member.load
+    """Let ONNX Runtime's answers be the float model's turned round, as an evaluation gets them."""
+    real = IsolatedSession.predict
 
-    class Other:
-        def __init__(self, session):
-            self.bind, self._read = session.bind, session.read
+    def turned(session, samples):
+        answers, ns = real(session, samples)
+        if session.name == "onnx":
+            answers = Samples(answers.specs, tuple(-array for array in answers.arrays))
+        return answers, ns
 
-        def read(self, output):
-            return tuple(-value for value in self._read(output))
-
-    monkeypatch.setattr(member, "load", lambda path, threads: Other(real(path, threads)))
+    monkeypatch.setattr(IsolatedSession, "predict", turned)
 
 
 @pytest.mark.slow
@@ -268,7 +268,7 @@ DYNAMIC = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DYNAMIC)
 def test_dynamic_quantizes_the_linear_layer_of_every_format(name, tmp_path):
-    from kit.quantize import dynamic
+    from kit.algorithms import dynamic
     from kit.quantize.graph import fold
 
     format_ = formats.get_format(name)
@@ -286,7 +286,7 @@ def test_dynamic_quantizes_the_linear_layer_of_every_format(name, tmp_path):
 
 
 def test_dynamic_says_that_it_would_change_nothing():
-    from kit.quantize import dynamic
+    from kit.algorithms import dynamic
     from kit.quantize.graph import fold
 
     convolutions = nn.Sequential(nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -298,7 +298,7 @@ def test_dynamic_says_that_it_would_change_nothing():
 
 @pytest.mark.slow
 def test_xnnpack_has_no_dynamic_weights_per_tensor():
-    from kit.quantize import dynamic
+    from kit.algorithms import dynamic
     from kit.quantize.graph import fold
 
     with pytest.raises(BuildError, match="scale per channel only"):

@@ -52,7 +52,7 @@ class IsolatedSession:
     """
 
     def __init__(self, name: str, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
-        self._name, self._process, self._log = name, process, log
+        self.name, self._process, self._log = name, process, log
         self._ready = False
 
     def predict(self, samples: Samples) -> tuple[Samples, int]:
@@ -101,7 +101,7 @@ class IsolatedSession:
         lines = self._log.read().decode(errors="replace").strip().splitlines()
         last = f": {lines[-1][:_STDERR_LETTERS]}" if lines else ""
         hint = "free some memory" if code == -signal.SIGKILL else f"the file is damaged: {_HINT}"
-        return RunError(f"{self._name} ends its process {when} by {how}{last}", hint)
+        return RunError(f"{self.name} ends its process {when} by {how}{last}", hint)
 
 
 @contextmanager

@@ -81,7 +81,7 @@ def check_arrays(found: Bundle, tiny: Bundle, what: str) -> None:
             continue
         assert file.name in (tiny.file("lite").name, tiny.file("onnx").name), what
         for one, other in zip(arrays, answers.load(tiny, format), strict=True):
-            np.testing.assert_array_equal(one, other, what)
+            assert one.pack() == other.pack(), what
 
 
 def test_damaged_output_of_a_runner_is_never_believed():
@@ -167,7 +167,7 @@ def test_damaged_models_in_the_native_runner(tiny_bundle, tmp_path, name):
             local.open(None), request, drive.environment(1), native_samples.here(runner), 30.0
         )
         answer = Path(request.out).read_bytes()
-        answers.check(name, "none", answer, expected)
+        answers.check(name, "none", answer, stack("logits", expected))
         return np.frombuffer(answer, "<f4")
 
     np.testing.assert_allclose(run(good), expected[0], atol=1e-5)
@@ -188,7 +188,8 @@ def model_of(
     name: str, tiny_bundle: Bundle, tmp_path: Path
 ) -> tuple[bytes, np.ndarray, np.ndarray]:
     """Return a model file, its answer [1, classes], and what it is the answer to."""
-    image, expected = answers.load(tiny_bundle, "onnx")
+    inputs, golden = answers.load(tiny_bundle, "onnx")
+    (image,), (expected,) = inputs.arrays, golden.arrays
     if name != "executorch":
         return tiny_bundle.file(name).read_bytes(), expected, image.astype("<f4")
     import torch

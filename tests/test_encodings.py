@@ -442,3 +442,19 @@ def test_a_layer_that_does_nothing_stands_between_no_layer_and_its_clip(flow, im
     with torch.no_grad():
         wanted, got = (graph(images[:1]) for graph in (folded, made.graph))
     assert (got - wanted).square().sum() < wanted.square().sum() / 100
+
+
+@pytest.mark.parametrize("engine", ["qnnpack", "x86", "fbgemm"])
+def test_a_clip_beyond_the_range_of_its_input_leaves_the_answers(engine, folded, images, chosen):
+    """qnnpack's clamp to 6, of a sum that reaches 2.1, wrapped round: every value became 0."""
+    if engine not in torch.backends.quantized.supported_engines:
+        pytest.skip(f"torch has no {engine} on this processor")
+    before = torch.backends.quantized.engine
+    try:
+        torch.backends.quantized.engine = engine
+        made = quantize(folded, images, "torch-ao", chosen)
+        with torch.no_grad():
+            wanted, got = (graph(images[:1]) for graph in (folded, made.graph))
+    finally:
+        torch.backends.quantized.engine = before
+    assert (got - wanted).square().sum() < wanted.square().sum() / 100

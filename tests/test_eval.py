@@ -33,7 +33,7 @@ def pictures(tmp_path_factory) -> Path:
 
 FIELDS = {
     *("format", "artifact_sha256", "runtime", "images", "top1", "top5", "agreement", "sqnr_db"),
-    "images_per_second",
+    *("outputs", "images_per_second"),
 }
 
 

@@ -74,7 +74,7 @@ def test_latency_accuracy_and_parity_to_the_letter(report: Report) -> None:
     assert cells(tables.parity(report), "int8 .ptl") == {
         "Compared with": "graph that was lowered",
         "Pictures": "50",
-        "Largest difference of a logit": "0",
+        "Largest difference": "0",
         "SQNR, dB": "equal",
         "Agreement, %": "100.0",
     }

@@ -224,12 +224,35 @@ PROCESSORS_6 = {
     "rows": [{**PROCESSORS_5["rows"][0], "artifact_sha256": SHA}],
 }
 
-LATENCY = [LATENCY_1, LATENCY_2, LATENCY_3, LATENCY_4, LATENCY_5, LATENCY_6]
+OUTPUT_7 = {"name": "hidden", "sqnr_db": 21.5, "max_abs": 0.25, "cosine": 0.9971}
+LATENCY_7 = {**LATENCY_6, "schema_version": 7}
+ACCURACY_7 = {
+    **ACCURACY_6,
+    "schema_version": 7,
+    "task": "tensors",
+    "rows": [
+        {
+            **ACCURACY_6["rows"][0],
+            **{"top1": None, "top5": None, "agreement": None, "sqnr_db": 21.5},
+            "outputs": [OUTPUT_7, {**OUTPUT_7, "name": "state", "sqnr_db": None}],
+        }
+    ],
+}
+PARITY_7 = {**PROCESSORS_5["rows"][0]["parity"][0], "output": "hidden", "cosine": 0.99}
+PROCESSORS_7 = {
+    **PROCESSORS_6,
+    "schema_version": 7,
+    "rows": [{**PROCESSORS_6["rows"][0], "parity": [{**PARITY_7, "agreement": None}]}],
+}
+
+LATENCY = [LATENCY_1, LATENCY_2, LATENCY_3, LATENCY_4, LATENCY_5, LATENCY_6, LATENCY_7]
 OTHERS = [
     *({**ACCURACY_1, "schema_version": number} for number in range(1, 6)),
     ACCURACY_6,
     PROCESSORS_5,
     PROCESSORS_6,
+    ACCURACY_7,
+    PROCESSORS_7,
 ]
 
 
@@ -294,18 +317,18 @@ def test_warnings_that_are_no_sentences_are_refused(tmp_path: Path) -> None:
 def test_what_each_schema_added_is_empty_in_those_before(tmp_path: Path) -> None:
     found = [read(sample, tmp_path) for sample in LATENCY]
     runs = [result.runs[0] for result in found]
-    assert [r.resolved for r in runs] == [None, *[False] * 5]
-    assert [len(r.operators) for r in runs] == [0, *[1] * 5]
-    assert [r.plan.cpus for r in runs] == ["", *["f0"] * 5]
-    assert [r.plan.memory for r in runs] == [False] * 6  # of 1 and 2, as their plan is quick
-    assert [r.plan.most_pairs for r in runs] == [None] * 3 + [32] * 3
-    assert [result.bundle.failed != {} for result in found] == [False] * 4 + [True] * 2
-    assert [result.identity is not None for result in found] == [False] * 5 + [True]
+    assert [r.resolved for r in runs] == [None, *[False] * 6]
+    assert [len(r.operators) for r in runs] == [0, *[1] * 6]
+    assert [r.plan.cpus for r in runs] == ["", *["f0"] * 6]
+    assert [r.plan.memory for r in runs] == [False] * 7  # of 1 and 2, as their plan is quick
+    assert [r.plan.most_pairs for r in runs] == [None] * 3 + [32] * 4
+    assert [result.bundle.failed != {} for result in found] == [False] * 4 + [True] * 3
+    assert [result.identity is not None for result in found] == [False] * 5 + [True] * 2
     assert found[0].recommended == {}
     for result in found[1:]:
         assert {n: best.model_dump() for n, best in result.recommended.items()} == SWEPT_6
-    assert [r.artifact_sha256 for r in runs] == [None] * 5 + [SHA]
-    assert [r.runtime for r in runs] == [None] * 5 + ["onnxruntime 1.32.0"]
+    assert [r.artifact_sha256 for r in runs] == [None] * 5 + [SHA] * 2
+    assert [r.runtime for r in runs] == [None] * 5 + ["onnxruntime 1.32.0"] * 2
 
 
 def test_before_schema_3_the_name_of_a_plan_said_whether_memory_was_measured(tmp_path) -> None:
@@ -318,9 +341,11 @@ def test_before_schema_3_the_name_of_a_plan_said_whether_memory_was_measured(tmp
 def test_results_of_the_other_kinds_keep_their_numbers(tmp_path: Path) -> None:
     accuracy = [read(sample, tmp_path) for sample in OTHERS if sample["kind"] == "accuracy"]
     assert all(isinstance(result, AccuracyResult) for result in accuracy)
-    assert {result.rows[0].top1 for result in accuracy} == {0.82}
-    assert [result.threads for result in accuracy] == [None] * 5 + [2]
-    for sample in (PROCESSORS_5, PROCESSORS_6):
+    assert {result.rows[0].top1 for result in accuracy[:-1]} == {0.82}
+    assert {result.task for result in accuracy[:-1]} == {"image-classification"}
+    assert [output.sqnr_db for output in accuracy[-1].rows[0].outputs] == [21.5, None]
+    assert [result.threads for result in accuracy] == [None] * 5 + [2] * 2
+    for sample in (PROCESSORS_5, PROCESSORS_6, PROCESSORS_7):
         found = read(sample, tmp_path)
         assert isinstance(found, ProcessorsResult)
         assert found.rows[0].answers_sha256 == SHA

@@ -15,14 +15,13 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TypedDict
 
-from kit import errors, formats
+from kit import errors, files, formats
 from kit.errors import KitError, RunError, words
 from kit.formats.interface import Session
 from kit.signature import Samples, describe, format_specs, join, parse_specs, unpack
@@ -122,7 +121,7 @@ def open_session(name: str, path: Path, threads: int) -> Iterator[IsolatedSessio
         "PYTHONPATH": os.pathsep.join([*search, *filter(None, [inherited])]),
         "OMP_WAIT_POLICY": "passive",  # the parent, and other children, work in between
     }
-    with tempfile.TemporaryFile() as log:
+    with files.nameless_file() as log:
         process = subprocess.Popen(
             [*command, name, str(path), str(threads)],
             stdin=subprocess.PIPE,

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from kit.encodings import Encoding
+from kit.encodings import LEVELS, Encoding
 from kit.quantize import wording
 from kit.quantize._match import match_nodes
 from kit.quantize._place import Placing, fix_scales
@@ -60,11 +60,39 @@ def quantize_static(model: GraphModule, given: ExamplesLike, options: Options) -
         placed = placing.place(prepared, lambda node: placing.names.of(found[node]), example)
         _place_weights(prepared, placing, options)
         graph = convert_fx(prepared)
+        _drop_saturated_clips(graph, example)
     return Quantized(
         graph=graph,
         qconfig={**wording.static("torch-ao", options), "encodings": placed},
         computed_in_float=_computed_in_float(graph, example),
     )
+
+
+def _drop_saturated_clips(graph: GraphModule, example: Call) -> None:
+    """Let a clip at 0 and at more than its uint8 input can hold be a ReLU.
+
+    qnnpack rounds the upper end to the input's grid without looking whether it fits into a
+    byte: 6 at a scale of 1/128 is 768, which becomes 0, and so does every answer.
+    """
+    import torch
+    from torch import fx, nn
+
+    modules = dict(graph.named_modules())
+    beyond: list[Node] = []
+
+    class Visitor(fx.Interpreter):
+        def run_node(self, n: Node) -> Value:
+            clip = modules.get(str(n.target)) if n.op == "call_module" else None
+            if isinstance(clip, nn.Hardtanh) and clip.min_val == 0:
+                given = self.env[n.all_input_nodes[0]]
+                if isinstance(given, torch.Tensor) and given.is_quantized:
+                    top = (LEVELS - given.q_zero_point()) * given.q_scale()
+                    beyond.extend([n] if clip.max_val > top else [])
+            return super().run_node(n)
+
+    Visitor(graph).run(*example)
+    for node in beyond:
+        graph.set_submodule(str(node.target), nn.ReLU())
 
 
 def _place_weights(prepared: GraphModule, placing: Placing, options: Options) -> None:

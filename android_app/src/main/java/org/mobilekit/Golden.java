@@ -20,7 +20,7 @@ public final class Golden {
         /** Largest difference of a number. */
         public final double maxAbs;
 
-        /** Signal to noise in dB of the output that has the least; infinite if all are equal. */
+        /** The lowest signal to noise ratio of all outputs in dB; infinite if all are equal. */
         public final double sqnrDb;
 
         /** The limit, in dB; null asks for equality. */

@@ -16,7 +16,7 @@ final class Manifest {
     private static final double FLOAT_SQNR_DB = 40;
 
     /** Tensors on one side of a model; the kit has the same limit. */
-    private static final int MOST_TENSORS = 32;
+    private static final int MAX_TENSORS = 32;
 
     /** The only task before schema 3. */
     private static final String CLASSIFICATION = "image-classification";
@@ -144,9 +144,9 @@ final class Manifest {
     }
 
     private static List<TensorSpec> specs(JSONArray json) throws JSONException, KitException {
-        if (json.length() < 1 || json.length() > MOST_TENSORS) {
+        if (json.length() < 1 || json.length() > MAX_TENSORS) {
             throw new KitException("bundle.json describes a model with " + json.length()
-                    + " inputs or outputs; this app knows 1 to " + MOST_TENSORS);
+                    + " inputs or outputs; this app knows 1 to " + MAX_TENSORS);
         }
         List<TensorSpec> specs = new ArrayList<>();
         for (int i = 0; i < json.length(); i++) {

@@ -7,7 +7,7 @@ import org.json.JSONObject;
 
 /** One input or output of a model, as the bundle describes it. Immutable. */
 public final class TensorSpec {
-    private static final int MOST_SIDES = 8;
+    private static final int MAX_RANK = 8;
 
     public final String name;
     public final DType dtype;
@@ -26,7 +26,7 @@ public final class TensorSpec {
 
     static TensorSpec from(JSONObject json) throws JSONException, KitException {
         JSONArray sides = json.getJSONArray("shape");
-        long[] shape = new long[Math.min(sides.length(), MOST_SIDES + 1)];
+        long[] shape = new long[Math.min(sides.length(), MAX_RANK + 1)];
         for (int i = 0; i < shape.length; i++) {
             shape[i] = sides.getLong(i);
         }
@@ -47,7 +47,7 @@ public final class TensorSpec {
 
     private static int size(String name, DType dtype, long[] shape) throws KitException {
         long size = dtype.bytes;
-        boolean fits = shape.length <= MOST_SIDES;
+        boolean fits = shape.length <= MAX_RANK;
         for (long side : shape) {
             fits = fits && side >= 1 && side <= Integer.MAX_VALUE / size;
             size = fits ? size * side : size;

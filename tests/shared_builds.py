@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import pickle
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,6 +19,7 @@ from kit import forks, formats, lower, signature, workers
 from kit.bundle import MANIFEST, REFERENCE, Bundle
 from kit.errors import BuildError, WeightsError
 from kit.manifest import Golden, Manifest
+from kit.results import store
 from kit.results.schema import LatencyResult, Plan
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -255,9 +255,14 @@ def measured(tiny_bundle, quantized, once: Once) -> tuple[list[LatencyResult], l
             lambda done, total, label: labels.append(f"{done}/{total} {label}"),
             runner="python",  # whether or not a native one was built on this machine
         )
-        (folder / "measured").write_bytes(pickle.dumps((results, labels)))
+        for number, result in enumerate(results):
+            store.write(result, folder / f"{number}.json")
+        (folder / "labels").write_text("\n".join(labels))
 
-    return pickle.loads((once("measured", make) / "measured").read_bytes())
+    folder = once("measured", make)
+    results = [store.read(file) for file in sorted(folder.glob("*.json"))]
+    assert all(isinstance(result, LatencyResult) for result in results)
+    return results, (folder / "labels").read_text().splitlines()
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,8 @@ from kit.formats.executorch import program
 def net(tmp_path_factory) -> Path:
     """Return the file of a small model with one operator that XNNPACK does not take."""
     path = tmp_path_factory.mktemp("executorch") / "net.pte"
-    executorch.export(*small("not delegated"), path)
+    model, example = small("not delegated")
+    executorch.export(model, (example,), path)
     return path
 
 
@@ -33,7 +34,7 @@ def test_a_model_that_cannot_be_lowered_is_a_build_error(tmp_path):
 
     model = module(lambda p, x: x if x.sum() > 0 else -x)
     with pytest.raises(BuildError, match=r"ExecuTorch cannot lower Net: .+") as caught:
-        executorch.export(model, torch.randn(1, 4), tmp_path / "net.pte")
+        executorch.export(model, (torch.randn(1, 4),), tmp_path / "net.pte")
     assert "\n" not in caught.value.message
     assert not list(tmp_path.iterdir())
 

@@ -271,7 +271,7 @@ def test_biases_lie_on_the_grid_that_integer_kernels_have(folded, images):
             continue
         data, weight, bias = node.args[:3]
         step = (pt2e._scale(graph, data) * pt2e._scale(graph, weight)).double()
-        steps = pt2e._attribute(graph, bias).double() / step
+        steps = pt2e._attribute(graph, bias.target).double() / step
         torch.testing.assert_close(steps, steps.round(), rtol=1e-6, atol=1e-3)
         seen += 1
     assert seen == 5

@@ -55,7 +55,7 @@ def assets(bundle: bundles.Bundle, out: Path) -> None:
     names = ["bundle.json", *manifest.golden.inputs]
     names += [manifest.labels] if manifest.labels else []
     for artifact in manifest.artifacts:
-        names += [artifact.file, *manifest.golden.outputs[artifact.format]]
+        names += [artifact.file, *manifest.golden.outputs[artifact.name]]
     for name in names:
         target = out / "bundles" / "sample" / name
         target.parent.mkdir(parents=True, exist_ok=True)

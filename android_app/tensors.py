@@ -51,7 +51,7 @@ SIGNATURE = Signature(
 def write(target: Path) -> None:
     """Write the bundle into a folder, and check that this kit reads it."""
     with bundles.staged(target) as work:
-        _write_model(work / "model.onnx")
+        _write_model(work / "model-fp32.onnx")
         (work / bundles.REFERENCE_FILE).write_bytes(b"\0")  # which the app never reads
         (work / "golden").mkdir()
         golden = _write_golden(work)
@@ -96,13 +96,13 @@ def _write_golden(work: Path) -> Golden:
             for spec in SIGNATURE.inputs
         ),
     )
-    answers = predict(formats.get_format("onnx").load(work / "model.onnx", 1), inputs)
+    answers = predict(formats.get_format("onnx").load(work / "model-fp32.onnx", 1), inputs)
     given = _write_arrays(work, "input", inputs)
     return Golden(
         inputs=given,
         images=ROWS,
         source="noise",
-        outputs={"onnx": _write_arrays(work, "onnx", answers)},
+        outputs={"onnx-fp32": _write_arrays(work, "onnx-fp32", answers)},
     )
 
 
@@ -133,7 +133,8 @@ def _describe(golden: Golden) -> dict[str, object]:
         "artifacts": (
             Artifact(
                 format="onnx",
-                file="model.onnx",
+                precision="fp32",
+                file="model-fp32.onnx",
                 quantize="none",
                 format_version="9",
                 runtime=Runtime(name="onnxruntime", version="1"),

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from kit import __version__, formats
 from kit import bundle as bundles
-from kit.bundle import REFERENCE, Bundle
+from kit.artifact_key import FLOAT_MODEL, REFERENCE, ArtifactKey
+from kit.bundle import Bundle
 from kit.devices import local
 from kit.devices.fingerprint import identify
-from kit.errors import RunError, UnknownName
+from kit.errors import RunError
 from kit.formats.isolated import IsolatedSession, open_session
 from kit.results.schema import AccuracyResult, AccuracyRow
 from kit.results.store import describe, find_digest, find_runtime
@@ -47,35 +48,38 @@ def evaluate(
         images: folder or zip of the task's samples; of pictures, see `kit.images.sets`.
         labels: CSV of `path,label`; ``none`` measures without labels; None reads them off the
             names of folders or files.
-        formats: which of the bundle's; None takes all.
+        formats: names of the bundle's formats or files; None takes all.
         limit: evaluate so many samples, evenly spread over the set.
         progress: is called with the number of samples done and in all.
 
     Raises:
-        BundleError: the bundle is broken.
-        UnknownName: the bundle has no such format, or is of a task that is not installed.
+        BundleError: the bundle is broken, or has no such file.
+        UnknownName: the bundle is of a task that is not installed.
         PictureError: the set, a sample or a label cannot be used.
         RunError: a runtime answered with NaN, or crashed.
     """
     bundle = bundle if isinstance(bundle, Bundle) else bundles.load(bundle)
-    names = _names(bundle, formats)
+    keys = _keys(bundle, formats)
     labelled, path = str(labels) != NO_LABELS, None if labels is None else Path(labels)
     made_with = (bundle.manifest.calibration, bundle.manifest.training)
     seen = frozenset(d for record in made_with if record for d in record.pictures)
     audience = Audience(describe_bundle(bundle.manifest, bundle.labels()), seen, labelled)
     task = get_task(bundle.manifest.task)
     chosen = task.open_evaluation(audience, Path(images), path if labelled else None, limit)
-    return measure(bundle, names, chosen, progress)
+    return measure(bundle, keys, chosen, progress)
 
 
 def measure(
-    bundle: Bundle, names: Sequence[str], chosen: EvaluationSet, progress: Progress | None = None
+    bundle: Bundle,
+    keys: Sequence[ArtifactKey],
+    chosen: EvaluationSet,
+    progress: Progress | None = None,
 ) -> AccuracyResult:
-    """Compare formats of a bundle with the float model, on samples that were chosen.
+    """Compare files of a bundle with the float model, on samples that were chosen.
 
     Args:
         bundle: what is measured.
-        names: of its formats.
+        keys: of its files.
         chosen: see `kit.tasks.interface.Task.open_evaluation`.
         progress: is called with the number of samples done and in all.
 
@@ -86,7 +90,7 @@ def measure(
     identity = identify(local.open(None).fingerprint)
     threads = _cores()
     task = get_task(bundle.manifest.task)
-    models = _run(bundle, task, names, chosen, threads, progress)
+    models = _run(bundle, task, keys, chosen, threads, progress)
     return AccuracyResult(
         kit_version=__version__,
         created=datetime.now(UTC),
@@ -102,33 +106,30 @@ def measure(
     )
 
 
-def _names(bundle: Bundle, wanted: Sequence[str] | None) -> list[str]:
-    """Return the formats to run beside the reference, in the bundle's order."""
-    known = [a.format for a in bundle.manifest.artifacts]
-    for name in wanted or ():
-        if name not in (*known, REFERENCE):
-            raise UnknownName.among("format in this bundle", name, (*known, REFERENCE))
-    return known if wanted is None else [name for name in known if name in wanted]
+def _keys(bundle: Bundle, wanted: Sequence[str] | None) -> list[ArtifactKey]:
+    """Return the files to run beside the reference, in the bundle's order."""
+    files = None if wanted is None else [name for name in wanted if name != REFERENCE]
+    return bundle.manifest.select(files)
 
 
 @dataclass
 class _Model:
-    """A format that is measured."""
+    """A file that is measured."""
 
-    name: str
+    key: ArtifactKey
     session: IsolatedSession
     tally: Tally
     ns: int = 0
 
 
 def _row(bundle: Bundle, model: _Model, count: int) -> AccuracyRow:
-    name = model.name
+    key, name = model.key, model.key.name
     fields: dict[str, object] = {"top1": None, "top5": None, **model.tally.measure()}
     return AccuracyRow(
-        format=name,
-        quantize="none" if name == REFERENCE else bundle.manifest.artifact(name).quantize,
+        **asdict(key),
+        quantize="none" if key == FLOAT_MODEL else bundle.manifest.artifact(name).quantize,
         artifact_sha256=find_digest(bundle, name),
-        runtime=f"{find_runtime(bundle, name)} {formats.get_format(name).read_version()}",
+        runtime=f"{find_runtime(bundle, name)} {formats.get_format(key.format).read_version()}",
         images=count,
         images_per_second=count * 1e9 / model.ns,
         **fields,
@@ -138,7 +139,7 @@ def _row(bundle: Bundle, model: _Model, count: int) -> AccuracyRow:
 def _run(
     bundle: Bundle,
     task: Task,
-    names: Sequence[str],
+    keys: Sequence[ArtifactKey],
     chosen: EvaluationSet,
     threads: int,
     progress: Progress | None,
@@ -147,11 +148,13 @@ def _run(
     with ExitStack() as stack:
         models = [
             _Model(
-                name,
-                stack.enter_context(open_session(name, bundle.file(name).resolve(), threads)),
+                key,
+                stack.enter_context(
+                    open_session(key.format, bundle.file(key.name).resolve(), threads)
+                ),
                 task.start_tally(signature),
             )
-            for name in (REFERENCE, *names)
+            for key in (FLOAT_MODEL, *keys)
         ]
         for start in range(0, len(chosen), CHUNK):
             samples, targets = chosen.load(start, start + CHUNK)
@@ -162,7 +165,7 @@ def _run(
                     _ask(model, samples.take([0]), signature.outputs)
                 answers, ns = _ask(model, samples, signature.outputs)
                 model.ns += ns
-                if model.name == REFERENCE:
+                if model.key == FLOAT_MODEL:
                     reference = answers
                 model.tally.add(answers, reference, targets)
             if progress:
@@ -181,9 +184,9 @@ def _ask(model: _Model, samples: Samples, outputs: tuple[TensorSpec, ...]) -> tu
     given = [(spec.dtype, list(spec.shape)) for spec in answers.specs]
     wanted = [(spec.dtype, list(spec.shape)) for spec in outputs]
     if given != wanted:
-        raise RunError(f"{model.name} answers with {_show(given)}, not {_show(wanted)}", hint)
+        raise RunError(f"{model.key.name} answers with {_show(given)}, not {_show(wanted)}", hint)
     if not answers.are_finite:
-        raise RunError(f"{model.name} answered with NaN or infinity", hint)
+        raise RunError(f"{model.key.name} answered with NaN or infinity", hint)
     return Samples(outputs, answers.arrays), ns
 
 

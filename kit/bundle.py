@@ -22,19 +22,18 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Final
 
 import numpy as np
 from pydantic import ValidationError
 
 from kit import arrays, files
+from kit.artifact_key import REFERENCE
 from kit.documents import MAX_JSON_BYTES, fault_of, parse_json, reason, text_of
 from kit.errors import BundleError, OutputError, brief
 from kit.manifest import SCHEMA_VERSION, FileEntry, Manifest
 from kit.signature import Samples, TensorSpec
 
 MANIFEST = "bundle.json"
-REFERENCE: Final = "reference"
 REFERENCE_FILE = "reference.safetensors"
 ENCODINGS_FILE = "encodings.json"
 _OLD_REFERENCE_FILE = "reference.pt2"  # before kit 0.2; read as data

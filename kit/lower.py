@@ -1,6 +1,6 @@
-"""One format of one bundle: quantize, lower, describe, and run it on the golden input.
+"""One file of one bundle: quantize, lower, describe, and run it on the golden input.
 
-Runs as a child process (`python -m kit.lower JOB.json`), so that formats are lowered in
+Runs as a child process (`python -m kit.lower JOB.json`), so that files are lowered in
 parallel, a runtime that aborts takes only its own process with it, and each package's
 threads and global settings stay apart.
 """
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from kit import errors, formats, models, signature, workers
 from kit.algorithms import get_algorithm
+from kit.artifact_key import ArtifactKey, parse_target
 from kit.encodings import Encodings
 from kit.errors import (
     BuildError,
@@ -41,11 +42,13 @@ if TYPE_CHECKING:
 
     from kit.quantize.examples import Examples
 
-FLOAT_STATE = "float.pt"  # state dict of the folded (and corrected) float model
+# State dicts of the folded float model: as it is quantized, and as it was before its corrections.
+FLOAT_STATE = "float.pt"
+ORIGINAL_STATE = "original.pt"
 CALIBRATION = "calibration.arrays"  # see `kit.signature.save`
 GOLDEN = "golden.arrays"
-GRAPH = "{format}.graph.arrays"
-RUNTIME = "{format}.runtime.arrays"
+GRAPH = "{name}.graph.arrays"
+RUNTIME = "{name}.runtime.arrays"
 _IMPORTS = ("torch.export._trace", "kit.encodings", "kit.manifest")
 
 
@@ -53,7 +56,8 @@ class LoweringJob(BaseModel):
     """What a child is told.
 
     Attributes:
-        format: the format to make.
+        key: of the file to make.
+        quantize: the method for this file, which is ``none`` for a float file beside int8 ones.
         recipe: what is being built.
         classes: of the model.
         inputs: of the model.
@@ -69,7 +73,8 @@ class LoweringJob(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    format: str
+    key: ArtifactKey
+    quantize: str
     recipe: Recipe
     classes: int
     inputs: tuple[TensorSpec, ...]
@@ -96,14 +101,14 @@ def list_imports(recipe: Recipe) -> tuple[str, ...]:
     """
     modules = [*_IMPORTS, *(["torchvision"] if own(recipe.model) is None else [])]
     calibrates = get_algorithm(recipe.quantize).calibrates
-    for name in recipe.formats:
-        format_ = formats.get_format(name)
+    for text in recipe.formats:
+        format_ = formats.get_format(parse_target(text)[0])
         modules += [*(QUANTIZERS[format_.flow] if calibrates else ()), *format_.imports]
     return tuple(dict.fromkeys(modules))
 
 
 def lower(job: LoweringJob) -> Lowered:
-    """Make one format.
+    """Make one file.
 
     Raises:
         BuildError: the model has something that cannot be quantized or lowered.
@@ -113,24 +118,25 @@ def lower(job: LoweringJob) -> Lowered:
     from kit.quantize.examples import from_samples
 
     torch.set_num_threads(job.threads)
-    format_ = formats.get_format(job.format)
-    method = get_algorithm(job.recipe.quantize)
+    format_ = formats.get_format(job.key.format)
+    exporter = format_.find_backend(job.key.backend)
+    method = get_algorithm(job.quantize)
     golden = signature.load(job.inputs, job.shared / GOLDEN)
     natural = from_samples(golden, job.at_once)
     model = _float_model(job, natural)
     examples = from_samples(signature.load(job.inputs, job.shared / CALIBRATION), job.at_once)
-    file = job.shared / format_.file_name
+    file = job.shared / format_.name_file(job.key)
     with _errors(job, "quantized", natural):
-        quantized = method.quantize(model, format_.flow, examples, _options(job))
+        quantized = method.quantize(model, exporter.flow, examples, _options(job))
         torch.backends.quantized.engine = "qnnpack"
         names = [spec.name for spec in job.outputs]
         graph = run_network(quantized.graph, golden, names)
     with _errors(job, "lowered", natural):
-        format_.export(quantized.graph, natural.first(), file)
+        exporter.export(quantized.graph, natural.first(), file)
     with _errors(job, "run", natural):
         runtime = _run_file(format_, file, job, golden)
-    signature.save(graph, job.shared / GRAPH.format(format=job.format))
-    signature.save(runtime, job.shared / RUNTIME.format(format=job.format))
+    signature.save(graph, job.shared / GRAPH.format(name=job.key.name))
+    signature.save(runtime, job.shared / RUNTIME.format(name=job.key.name))
     return Lowered(artifact=_artifact(job, file, quantized), qconfig=quantized.qconfig)
 
 
@@ -147,7 +153,7 @@ def _run_file(format_: Format, file: Path, job: LoweringJob, golden: Samples) ->
     )
     if shapes != wanted:
         raise BuildError(
-            f"{job.format} answers with {shapes}, and the model with {wanted}",
+            f"{job.key.name} answers with {shapes}, and the model with {wanted}",
             "leave the format out with --format, and please report it",
         )
     return Samples(job.outputs, answers.arrays)
@@ -162,12 +168,14 @@ def _options(job: LoweringJob) -> Options:
 
 def _artifact(job: LoweringJob, file: Path, quantized: Quantized) -> Artifact:
     """Describe a model file by what is in it."""
-    format_ = formats.get_format(job.format)
+    format_ = formats.get_format(job.key.format)
     description = format_.describe(file)
     return Artifact(
-        format=job.format,
+        format=job.key.format,
+        backend=job.key.backend,
+        precision=job.key.precision,
         file=file.name,
-        quantize=job.recipe.quantize,
+        quantize=job.quantize,
         runtime=Runtime(name=format_.runtime, version=format_.read_version()),
         format_version=description.format_version,
         operators=description.operators,
@@ -185,7 +193,7 @@ def _computed_in_float(quantized: Quantized, description: Description) -> dict[s
 
 @contextmanager
 def _errors(job: LoweringJob, done: str, examples: Examples) -> Iterator[None]:
-    """Name the format, and the operator where the error tells it.
+    """Name the file, and the operator where the error tells it.
 
     Raises:
         BuildError: for whatever torch, torchao, an exporter or a runtime raises.
@@ -201,7 +209,7 @@ def _errors(job: LoweringJob, done: str, examples: Examples) -> Iterator[None]:
         said = (message(exc) or type(exc).__name__).splitlines()[0][:300]
         what = f"{found} of {job.recipe.model}" if found else job.recipe.model
         raise BuildError(
-            f"{what} cannot be {done} for {job.format}: {said}",
+            f"{what} cannot be {done} for {job.key.name}: {said}",
             "leave the format out with --format, or replace the operator",
         ) from exc
 
@@ -222,7 +230,9 @@ def _float_model(job: LoweringJob, examples: Examples) -> GraphModule:
     from kit.quantize.graph import fold
 
     model = fold(_own_model(job), examples)
-    model.load_state_dict(torch.load(job.shared / FLOAT_STATE, weights_only=True))
+    original = job.quantize != job.recipe.quantize
+    state = job.shared / (ORIGINAL_STATE if original else FLOAT_STATE)
+    model.load_state_dict(torch.load(state, weights_only=True))
     return model
 
 

@@ -7,6 +7,8 @@ Schema history:
     3  `Manifest.signature` instead of ``input`` and ``output``; `Manifest.task`; `Golden` has
        one file per tensor; `Comparison.output` and `Comparison.cosine`; `Manifest.encodings`,
        `Recipe.encodings`; `Range.seen` is gone
+    4  artifacts are keyed by format, backend and precision: `Artifact`, `GateRow` and
+       `FailedArtifact` have all three; golden answers and qconfigs are by the key's name
 
 A manifest of an older schema is read for ever: what it said in another way is translated.
 """
@@ -15,11 +17,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from kit.artifact_key import ArtifactKey, KeyedRecord, Precision, derive_precision
 from kit.documents import (
     MAX_CLASSES,
     Count,
@@ -39,7 +44,7 @@ from kit.errors import BundleError
 from kit.recipe import Recipe
 from kit.signature import MAX_TENSORS, Signature
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 CLASSIFICATION = "image-classification"  # the only task before schema 3
 
 Files = Annotated[tuple[Text, ...], Field(min_length=1, max_length=MAX_TENSORS)]
@@ -111,11 +116,12 @@ class Runtime(Record):
     version: Text
 
 
-class Artifact(Record):
+class Artifact(KeyedRecord):
     """One model file.
 
     Attributes:
         format: member of `kit.formats` that wrote it.
+        backend: see `kit.artifact_key.ArtifactKey`, as for `precision`.
         file: path inside the bundle.
         quantize: the method, or ``none``.
         format_version: of the container (Lite bytecode, ExecuTorch program, ONNX opset).
@@ -127,7 +133,6 @@ class Artifact(Record):
         parity: comparisons made at build time.
     """
 
-    format: Text
     file: Text
     quantize: Text
     format_version: Text
@@ -220,10 +225,9 @@ class Training(Record):
     note: Text = ""
 
 
-class GateRow(Record):
-    """One format's accuracy: drop in points of top-1, agreement in percent, SQNR in dB."""
+class GateRow(KeyedRecord):
+    """One file's accuracy: drop in points of top-1, agreement in percent, SQNR in dB."""
 
-    format: Text
     drop: float | None
     agreement: Percent
     sqnr_db: float | None
@@ -238,7 +242,7 @@ class GateRecord(Record):
         images: how many.
         max_drop: limit in points of top-1, or None.
         min_agreement: limit in percent, or None.
-        rows: what every format reached.
+        rows: what every file reached.
     """
 
     pictures: Text
@@ -256,8 +260,8 @@ class Golden(Record):
         inputs: in the signature's order, each [N, *spec.sample_shape].
         images: N.
         source: of the inputs.
-        outputs: by format (and ``reference``): what its runtime answered here.
-        graphs: by format: what the graph that was lowered answers; empty in schema 1.
+        outputs: by name of the artifact (and ``reference``): what its runtime answered here.
+        graphs: the same of the graph that was lowered; empty in schema 1.
     """
 
     inputs: Files
@@ -267,20 +271,23 @@ class Golden(Record):
     graphs: dict[Text, Files] = Field(default_factory=dict)
 
 
-class FailedFormat(Record):
-    """A format that was asked for and is not in the bundle.
+class FailedArtifact(KeyedRecord):
+    """A file that was asked for and is not in the bundle.
 
     Attributes:
-        format: that failed.
         stage: where: it could not be made, it computes something else, or it loses too much.
         reason: one sentence.
         hint: what to do.
     """
 
-    format: Text
     stage: Literal["lowering", "verification", "gate"]
     reason: Text
     hint: Text
+
+    @classmethod
+    def of(cls, key: ArtifactKey, **fields: str) -> FailedArtifact:
+        """Return the record of a key."""
+        return cls.model_validate({**asdict(key), **fields})
 
 
 class Manifest(Record):
@@ -307,25 +314,28 @@ class Manifest(Record):
     qconfig: dict[Text, dict[Text, Text]]
     golden: Golden
     artifacts: tuple[Artifact, ...]
-    failed: tuple[FailedFormat, ...] = ()
+    failed: tuple[FailedArtifact, ...] = ()
     warnings: tuple[Text, ...]
     tools: dict[Text, Text]
     files: dict[str, FileEntry]
 
     @field_validator("artifacts")
     @classmethod
-    def _one_of_each_format(cls, artifacts: tuple[Artifact, ...]) -> tuple[Artifact, ...]:
-        for name, count in Counter(artifact.format for artifact in artifacts).items():
+    def _one_of_each_key(cls, artifacts: tuple[Artifact, ...]) -> tuple[Artifact, ...]:
+        for name, count in Counter(artifact.name for artifact in artifacts).items():
             if count > 1:
-                raise ValueError(f"it has {count} files of the format {name}")
+                raise ValueError(f"it has {count} files called {name}")
         return artifacts
 
     @model_validator(mode="before")
     @classmethod
     def _translate(cls, raw: object) -> object:
-        if not isinstance(raw, dict) or "signature" in raw:
+        if not isinstance(raw, dict):
             return raw
-        return _translate_old(raw) if raw.get("schema_version") in (1, 2) else raw
+        version = raw.get("schema_version")
+        if version in (1, 2) and "signature" not in raw:
+            raw = _translate_classifier(raw)
+        return _translate_keys(raw) if version in (1, 2, 3) else raw
 
     @model_validator(mode="after")
     def _shapes_fit_the_task(self) -> Manifest:
@@ -355,26 +365,56 @@ class Manifest(Record):
         """The number of classes of a classifier; 0 where the first output is a scalar."""
         return (0, *self.signature.outputs[0].shape)[-1]
 
-    def artifact(self, name: str) -> Artifact:
-        """Return the artifact of a format.
+    @property
+    def keys(self) -> list[ArtifactKey]:
+        """The keys of the files."""
+        return [artifact.key for artifact in self.artifacts]
+
+    def select(self, wanted: Iterable[str] | None) -> list[ArtifactKey]:
+        """Return the keys of the files that are named, in the manifest's order.
+
+        Args:
+            wanted: names of files or of formats; None for all.
 
         Raises:
-            BundleError: the bundle has no file of that format, perhaps because it failed.
+            BundleError: the bundle has no file of a name, perhaps because it failed.
         """
-        for artifact in self.artifacts:
-            if artifact.format == name:
-                return artifact
-        have = ", ".join(a.format for a in self.artifacts)
-        failure = next((f for f in self.failed if f.format == name), None)
-        if failure is not None:
+        if wanted is None:
+            return self.keys
+        texts = list(wanted)
+        for text in texts:
+            if not any(key.is_named(text) for key in self.keys):
+                raise self._lacks(text)
+        return [key for key in self.keys if any(key.is_named(text) for text in texts)]
+
+    def artifact(self, name: str) -> Artifact:
+        """Return the artifact of a name, or of a format that has one file.
+
+        Raises:
+            BundleError: the bundle has no such file, perhaps because it failed, or several.
+        """
+        found = [artifact for artifact in self.artifacts if artifact.key.is_named(name)]
+        if len(found) == 1:
+            return found[0]
+        if found:
             raise BundleError(
+                f"the bundle has {len(found)} {name} files",
+                f"name one: {', '.join(a.name for a in found)}",
+            )
+        raise self._lacks(name)
+
+    def _lacks(self, name: str) -> BundleError:
+        have = ", ".join(key.name for key in self.keys)
+        failure = next((f for f in self.failed if f.key.is_named(name)), None)
+        if failure is not None:
+            return BundleError(
                 f"the bundle has no {name} file: its {failure.stage} failed ({failure.reason})",
                 f"it has: {have}; {failure.hint}",
             )
-        raise BundleError(f"the bundle has no {name} file", f"it has: {have}")
+        return BundleError(f"the bundle has no {name} file", f"it has: {have}")
 
 
-def _translate_old(raw: dict[str, object]) -> dict[str, object]:
+def _translate_classifier(raw: dict[str, object]) -> dict[str, object]:
     """Return a manifest of schema 1 or 2, which knew classifiers of pictures, in today's words."""
     rest = {name: value for name, value in raw.items() if name not in ("input", "output")}
     tensors = ([raw[name]] if name in raw else [] for name in ("input", "output"))
@@ -388,3 +428,36 @@ def _translate_old(raw: dict[str, object]) -> dict[str, object]:
         rest["golden"] = one
     signature = dict(zip(("inputs", "outputs"), tensors, strict=True))
     return {**rest, "task": CLASSIFICATION, "signature": signature}
+
+
+def _translate_keys(raw: dict[str, object]) -> dict[str, object]:
+    """Return a manifest of before schema 4, which had one file per format, keyed as today."""
+    recipe, golden, gate = raw.get("recipe"), raw.get("golden"), raw.get("gate")
+    method = recipe.get("quantize") if isinstance(recipe, dict) else None
+    precision = derive_precision(str(method or "static"))
+    changed = {**raw}
+    for field in ("artifacts", "failed"):
+        if field in raw:
+            changed[field] = _add_precision(raw[field], precision)
+    if isinstance(gate, dict) and "rows" in gate:
+        changed["gate"] = {**gate, "rows": _add_precision(gate["rows"], precision)}
+    if "qconfig" in raw:
+        changed["qconfig"] = _rename(raw["qconfig"], precision)
+    if isinstance(golden, dict):
+        names = [name for name in ("outputs", "graphs") if name in golden]
+        renamed = {name: _rename(golden[name], precision) for name in names}
+        changed["golden"] = {**golden, **renamed}
+    return changed
+
+
+def _add_precision(entries: object, precision: Precision) -> object:
+    if not isinstance(entries, list | tuple):
+        return entries
+    return [{"precision": precision, **e} if isinstance(e, dict) else e for e in entries]
+
+
+def _rename(entries: object, precision: Precision) -> object:
+    """Return a table by format as one by name."""
+    if not isinstance(entries, dict):
+        return entries
+    return {ArtifactKey(str(name), precision).name: value for name, value in entries.items()}

@@ -13,7 +13,7 @@ import hashlib
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,7 +22,8 @@ import numpy as np
 import kit
 from kit import bundle as bundles
 from kit import files, verify
-from kit.bundle import REFERENCE, Bundle
+from kit.artifact_key import REFERENCE
+from kit.bundle import Bundle
 from kit.devices import hostinfo, local
 from kit.devices.fingerprint import identify
 from kit.errors import BundleError, OutputError, RunError, UnknownName, UsageError
@@ -91,7 +92,7 @@ def verify_processors(
     Args:
         bundle: a bundle or its folder.
         processors: see `select_processors`.
-        formats: which of the bundle's; None takes all.
+        formats: names of the bundle's formats or files; None takes all.
         progress: called before each row.
 
     Raises:
@@ -106,13 +107,13 @@ def verify_processors(
     golden = _read_golden(loaded)
     say = progress or (lambda *_: None)
     identity = identify(local.open(None).fingerprint)
-    runners = _build_runners(chosen, [a.format for a in artifacts], say)
+    runners = _build_runners(chosen, list(dict.fromkeys(a.format for a in artifacts)), say)
     rows: list[ProcessorRow] = []
     with _workspace(golden.inputs) as work:
         for artifact in artifacts:
             for processor in chosen:
                 name = processor.name if processor else HOST
-                say(len(rows), len(artifacts) * len(chosen), f"{artifact.format} on {name}")
+                say(len(rows), len(artifacts) * len(chosen), f"{artifact.name} on {name}")
                 row = _Row(loaded, artifact, golden, work)
                 rows.append(row.measure(processor, runners))
     return ProcessorsResult(
@@ -130,7 +131,7 @@ def _artifacts(bundle: Bundle, formats: Sequence[str] | None) -> list[Artifact]:
         return list(bundle.manifest.artifacts)
     if not formats:
         raise UsageError("--format names nothing", "for example: --format onnx,lite")
-    return [bundle.manifest.artifact(name) for name in dict.fromkeys(formats)]
+    return [bundle.manifest.artifact(key.name) for key in bundle.manifest.select(formats)]
 
 
 def _read_golden(bundle: Bundle) -> _Golden:
@@ -174,7 +175,7 @@ def _workspace(inputs: Samples) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class _Row:
-    """One format that answers the golden inputs.
+    """One file that answers the golden inputs.
 
     Attributes:
         work: folder for the files of runners.
@@ -186,11 +187,11 @@ class _Row:
     work: Path
 
     def measure(self, processor: Processor | None, runners: Runners) -> ProcessorRow:
-        """Run the format on a processor and compare; a runner that fails is a row that fails."""
+        """Run the file on a processor and compare; a runner that fails is a row that fails."""
         row = ProcessorRow(
-            format=self.artifact.format,
+            **asdict(self.artifact.key),
             quantize=self.artifact.quantize,
-            artifact_sha256=store.find_digest(self.bundle, self.artifact.format),
+            artifact_sha256=store.find_digest(self.bundle, self.artifact.name),
             processor=processor.name if processor else HOST,
             runtime=self.artifact.runtime.name,
             images=len(self.golden.inputs),
@@ -242,14 +243,13 @@ class _Row:
         given = transcript.out.tensors if transcript.out else ""
         if given != format_specs(specs):
             raise RunError(
-                f"{self.artifact.format} answers with {given}, not {format_specs(specs)}",
+                f"{self.artifact.name} answers with {given}, not {format_specs(specs)}",
                 "build the bundle again",
             )
         answers = unpack(specs, out.read_bytes())
         if len(answers) != len(self.golden.inputs):
             raise RunError(
-                f"{self.artifact.format}: {len(answers)} answers to "
-                f"{len(self.golden.inputs)} inputs",
+                f"{self.artifact.name}: {len(answers)} answers to {len(self.golden.inputs)} inputs",
                 "use the runner that belongs to this kit",
             )
         name = self.artifact.runtime.name
@@ -261,7 +261,7 @@ class _Row:
         manifest = self.bundle.manifest
         limits = {c.against: c.thresholds for c in self.artifact.parity}
         rights: list[tuple[verify.Against, Samples]] = [("float reference", self.golden.reference)]
-        graph = manifest.golden.graphs.get(self.artifact.format)
+        graph = manifest.golden.graphs.get(self.artifact.name)
         if graph is not None:
             rights.insert(0, ("quantized graph", self.bundle.read_answers(graph)))
         task = get_task(manifest.task)
@@ -272,7 +272,7 @@ class _Row:
         ]
 
     def _golden_max_abs(self, answers: Samples) -> float | None:
-        files = self.bundle.manifest.golden.outputs.get(self.artifact.format)
+        files = self.bundle.manifest.golden.outputs.get(self.artifact.name)
         if files is None:
             return None
         pairs = zip(self.bundle.read_answers(files).arrays, answers.arrays, strict=True)

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from kit import documents, files
+from kit.artifact_key import Precision, parse_target
 from kit.documents import Deviation, Record, Share, Text
 from kit.errors import RecipeError, brief
 from kit.registry import ALGORITHM_NAMES, FORMAT_NAMES, MODEL_NAMES, TASK_NAMES
@@ -48,7 +49,8 @@ class Recipe(Record):
             that int8 hurts most.
         observer: what sets the activation ranges, see `kit.quantize.observers`.
         encodings: file of scales and offsets, see `kit.encodings`; None chooses them.
-        formats: members of `kit.formats`.
+        formats: members of `kit.formats`, perhaps with a backend: ``FORMAT/BACKEND``.
+        precisions: of the files, each format in all of them; None for what the method gives.
         calibrate: folder or zip of pictures; None takes crops of sample photos.
         calibration_images: number of pictures that set the activation ranges.
         labels: file with the name of each output in a line; None takes ImageNet's names
@@ -75,6 +77,7 @@ class Recipe(Record):
     observer: Text = "search"
     encodings: Text | None = None
     formats: Names = ("lite", "executorch", "onnx")
+    precisions: tuple[Precision, ...] | None = None
     calibrate: Text | None = None
     calibration_images: int = Field(32, ge=1, le=4096, strict=True)
     labels: Text | None = None
@@ -100,6 +103,15 @@ class Recipe(Record):
             raise ValueError("name at least one format")
         return tuple(dict.fromkeys(value))
 
+    @field_validator("precisions")
+    @classmethod
+    def _some_precisions(cls, value: tuple[Precision, ...] | None) -> tuple[Precision, ...] | None:
+        if value is None:
+            return None
+        if not value:
+            raise ValueError("name at least one precision")
+        return tuple(dict.fromkeys(value))
+
     def check_names(self) -> None:
         """Raise if the model, method or a format does not exist.
 
@@ -111,7 +123,7 @@ class Recipe(Record):
         ALGORITHM_NAMES.check(self.quantize)
         TASK_NAMES.check(self.task)
         for name in self.formats:
-            FORMAT_NAMES.check(name)
+            FORMAT_NAMES.check(parse_target(name)[0])
 
     @property
     def keep_worst(self) -> int | None:
@@ -123,8 +135,9 @@ class Recipe(Record):
     def hash(self) -> str:
         """SHA-256 of the canonical JSON of the recipe, in hex."""
         fields = self.model_dump(mode="json")
-        if self.encodings is None:  # recipes of before this field keep their hash
-            del fields["encodings"]
+        for name in ("encodings", "precisions"):  # recipes of before these keep their hash
+            if fields[name] is None:
+                del fields[name]
         text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 

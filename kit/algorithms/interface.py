@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from kit.artifact_key import Precision
 from kit.formats.interface import Flow
 from kit.quantize.options import Options, Quantized
 
@@ -51,6 +52,7 @@ class Algorithm:
         describe: says what is asked of the observers.
         quantize: quantizes a float model for one flow.
         trains: the float model is trained first, once for all formats.
+        precision: of the files that it makes.
     """
 
     name: str
@@ -59,3 +61,4 @@ class Algorithm:
     describe: Describe
     quantize: Quantize
     trains: bool = False
+    precision: Precision = "int8"

@@ -31,4 +31,5 @@ ALGORITHM = Algorithm(
     calibrates=False,
     describe=qconfig,
     quantize=quantize,
+    precision="fp32",
 )

@@ -226,7 +226,7 @@ def _about(options: AppOptions, chosen: PartChoice, toolchain: AppToolchain) -> 
         "abis": list(options.abis),
         "runtimes": {p.format: {"name": p.name, "version": p.version} for p in chosen.parts},
         "bundles": [
-            {"name": p.name, "hash": p.bundle.hash, "formats": list(p.formats)}
+            {"name": p.name, "hash": p.bundle.hash, "artifacts": [key.name for key in p.keys]}
             for p in chosen.packed
         ],
         "notes": list(chosen.notes),

@@ -39,13 +39,13 @@ class Apps:
         return next((id_ for id_, found in self._models.items() if model in found), self.ids[0])
 
     def missing(self, bundle: Bundle, name: str) -> list[str]:
-        """Return the formats of a bundle, called `name` in the apps, that no app has.
+        """Return the names of a bundle's files that no app has; the apps call it `name`.
 
         None is missing of a bundle that no app lists, as it may have been pushed.
         """
         listed = frozenset().union(*self._models.values())
         absent = [
-            artifact.format
+            artifact.name
             for artifact in bundle.manifest.artifacts
             if f"{name}/{artifact.file}" not in listed
         ]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from kit.devices.transport import quote
 from kit.errors import UsageError
 
-VERSION = 2
+VERSION = 3
 RESULT_SCHEMA = 1
 
 NAMESPACE = "org.mobilekit.demo"  # of the class R that aapt2 writes
@@ -41,7 +41,7 @@ EXTRAS = {
     "contract": "int",
     "id": "name",
     "bundle": "name",
-    "format": "name",
+    "artifact": "name",
     "threads": "int",
     "warmup": "int",
     "warmup_seconds": "float",

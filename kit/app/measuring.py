@@ -42,8 +42,7 @@ def measure_all(
 ) -> list[LatencyResult]:
     """Measure bundles that are in installed apps; see `kit.bench.measure.measure_all`.
 
-    Several apps take turns as the formats do: each format is measured in the first app that has
-    its model file.
+    Several apps take turns as the files do: each file is measured in the first app that has it.
 
     Args:
         given: as there.
@@ -64,7 +63,7 @@ def measure_all(
     for app_id in app_ids:
         check_installed(device.transport, app_id)
     through = AppDevice(device, loaded, contents.look(device.transport, app_ids))
-    chosen = through.choose_formats() if formats is None else formats
+    chosen = through.choose_files() if formats is None else formats
     results = measure.measure_all(loaded, chosen, plan, progress, through, "app")
     return [_add_notices(result, through.notices) for result in results]
 
@@ -106,8 +105,8 @@ class AppDevice:
         self._job: AppJob | None = None
         self.notices: list[Notice] = []
 
-    def choose_formats(self) -> list[str] | None:
-        """Return the formats that the apps have of every bundle; None if they have all.
+    def choose_files(self) -> list[str] | None:
+        """Return the names of the files that the apps have of every bundle; None for all.
 
         What is left out is one of `notices`.
 
@@ -117,12 +116,12 @@ class AppDevice:
         missing = {name: None for b in self._loaded for name in self._missing(b)}
         if not missing:
             return None
-        have = dict.fromkeys(a.format for b in self._loaded for a in b.manifest.artifacts)
+        have = dict.fromkeys(key.name for b in self._loaded for key in b.manifest.keys)
         found = [name for name in have if name not in missing]
         apps = " or ".join(self._apps.ids)
         if not found:
             raise UsageError(
-                f"{apps} has no format of every bundle",
+                f"{apps} has no file of every bundle",
                 "measure one bundle after the other, or name --format",
             )
         left_out, where = tuple(missing), tuple(self._apps.ids)
@@ -160,11 +159,12 @@ class AppDevice:
             "contract": contract.VERSION,
             "id": token,
             "bundle": name,
-            **{
-                extra: options[f"--{extra.replace('_', '-')}"]
-                for extra in contract.EXTRAS
-                if extra not in ("contract", "id", "bundle")
-            },
+            "artifact": self._find_artifact(options["--model"]),
+        }
+        values |= {
+            extra: options[f"--{extra.replace('_', '-')}"]
+            for extra in contract.EXTRAS
+            if extra not in values
         }
         self._device.ask(quote(["am", "force-stop", app_id]))
         started(self._device.transport, contract.start_bench(app_id, values))
@@ -172,6 +172,12 @@ class AppDevice:
         size = sum(spec.size for spec in self._bundles[name].manifest.signature.outputs)
         self._job = AppJob(self._device, self._folder, app_id, token, limit, look, size)
         return self._job
+
+    def _find_artifact(self, model: str) -> str:
+        """Return the name of the artifact whose file is ``BUNDLE/FILE``."""
+        name, _, file = model.partition("/")
+        artifacts = self._bundles[name].manifest.artifacts
+        return next(one.name for one in artifacts if one.file == file)
 
     def _heard(self, name: str) -> Callable[[AppRecord], None]:
         """Return what looks at a result and raises if it is of another bundle."""

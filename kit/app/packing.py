@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kit.app.artifacts import list_runtimes
 from kit.app.contract import APP_ID, ASSETS, check_name
+from kit.artifact_key import ArtifactKey
 from kit.bundle import MANIFEST, Bundle
 from kit.errors import BuildError, MissingTool, UnknownName, UsageError
 from kit.files import read
@@ -23,11 +24,16 @@ _MAX_PICTURE = 64 * 2**20
 
 @dataclass(frozen=True)
 class Packed:
-    """A bundle under the name that the app knows it by, and the formats of it that are packed."""
+    """A bundle under the name that the app knows it by, and the files of it that are packed."""
 
     name: str
     bundle: Bundle
-    formats: tuple[str, ...]
+    keys: tuple[ArtifactKey, ...]
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """Return the formats of the files."""
+        return tuple(dict.fromkeys(key.format for key in self.keys))
 
     @property
     def files(self) -> list[str]:
@@ -35,9 +41,9 @@ class Packed:
         manifest = self.bundle.manifest
         names = [MANIFEST, *manifest.golden.inputs]
         names += [manifest.labels] if manifest.labels else []
-        for name in self.formats:
-            names.append(manifest.artifact(name).file)
-            names += manifest.golden.outputs.get(name, ())
+        for key in self.keys:
+            names.append(manifest.artifact(key.name).file)
+            names += manifest.golden.outputs.get(key.name, ())
         return sorted(names)
 
 
@@ -81,17 +87,19 @@ def choose(bundles: Sequence[Bundle], formats: Sequence[str]) -> list[Packed]:
 
 def _choose(bundle: Bundle, formats: Sequence[str]) -> Packed:
     wanted = _select(bundle, formats)
-    for name in wanted:
-        check_version(bundle.manifest.artifact(name), list_runtimes()[name], bundle.path)
+    for key in wanted:
+        artifact = bundle.manifest.artifact(key.name)
+        check_version(artifact, list_runtimes()[key.format], bundle.path)
     return Packed(_name(bundle), bundle, wanted)
 
 
-def _select(bundle: Bundle, formats: Sequence[str]) -> tuple[str, ...]:
-    have = [a.format for a in bundle.manifest.artifacts]
-    wanted = tuple(name for name in have if name in formats)
+def _select(bundle: Bundle, formats: Sequence[str]) -> tuple[ArtifactKey, ...]:
+    keys = bundle.manifest.keys
+    wanted = tuple(key for key in keys if key.format in formats)
     if not wanted:
+        have = ", ".join(key.name for key in keys)
         raise UsageError(
-            f"{bundle.path} has {', '.join(have)}, and nothing for {' or '.join(formats)}",
+            f"{bundle.path} has {have}, and nothing for {' or '.join(formats)}",
             "build the bundle with another --format, or the app with another --runtime",
         )
     return wanted

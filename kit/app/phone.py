@@ -15,6 +15,7 @@ from kit.app import sources, tools
 from kit.app.alone import alone
 from kit.bench import answers
 from kit.errors import BuildError, OutputError, RunError, UsageError, VerificationFailed
+from kit.manifest import Artifact
 from kit.signature import Samples, Signature, format_specs
 
 Say = Callable[[str], None]
@@ -28,7 +29,7 @@ def run(path: Path, out: Path, say: Say) -> list[float]:
     """Run golden inputs; return the largest difference of a number for each.
 
     Args:
-        path: a bundle with Lite.
+        path: a bundle with Lite; of several files of it, the first is run.
         out: folder for inputs and answers, raw little-endian float32.
         say: is told what happens.
 
@@ -42,10 +43,11 @@ def run(path: Path, out: Path, say: Say) -> list[float]:
     """
     bundle = bundles.load(path)
     manifest = bundle.manifest
-    if FORMAT not in [a.format for a in manifest.artifacts]:
+    if FORMAT not in [key.format for key in manifest.keys]:
         raise UsageError(f"{path} has no {FORMAT} file", "build it with --format lite")
+    artifact = manifest.artifact(manifest.select([FORMAT])[0].name)
     _check_signature(path, manifest.signature)
-    images, expected = answers.load(bundle, FORMAT, PICTURES)
+    images, expected = answers.load(bundle, artifact.name, PICTURES)
     inputs = [out.resolve() / f"input-{number}.f32" for number in range(len(images))]
     answer = out.resolve() / "answers.f32"
     try:
@@ -54,8 +56,9 @@ def run(path: Path, out: Path, say: Say) -> list[float]:
             file.write_bytes(images.take([number]).pack())
     except OSError as exc:
         raise OutputError(f"cannot write to {out}: {exc.strerror}", "choose another -o") from exc
-    _emulate(bundle.file(FORMAT).resolve(), manifest.signature.inputs[0].shape, inputs, answer, say)
-    return _compare(answer, manifest.artifact(FORMAT).quantize, expected)
+    model = bundle.file(artifact.name).resolve()
+    _emulate(model, manifest.signature.inputs[0].shape, inputs, answer, say)
+    return _compare(answer, artifact, expected)
 
 
 def _check_signature(path: Path, signature: Signature) -> None:
@@ -98,7 +101,7 @@ def _build_and_run(
         )
 
 
-def _compare(answer: Path, quantize: str, expected: Samples) -> list[float]:
+def _compare(answer: Path, artifact: Artifact, expected: Samples) -> list[float]:
     got = answer.read_bytes()
     size = sum(spec.size for spec in expected.specs)
     if len(got) != size * len(expected):
@@ -107,10 +110,11 @@ def _compare(answer: Path, quantize: str, expected: Samples) -> list[float]:
             f"{size * len(expected) // 4}",
             "the model is of another shape than its bundle says: build it again",
         )
+    parts = [got[size * i : size * (i + 1)] for i in range(len(expected))]
     try:
         return [
-            answers.check(FORMAT, quantize, got[size * i : size * (i + 1)], expected.take([i]))
-            for i in range(len(expected))
+            answers.check(artifact.key, artifact.quantize, part, expected.take([i]))
+            for i, part in enumerate(parts)
         ]
     except RunError as exc:
         raise VerificationFailed(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from kit import formats
-from kit.bundle import REFERENCE, Bundle
+from kit.artifact_key import FLOAT_MODEL, ArtifactKey
+from kit.bundle import Bundle
 from kit.errors import BundleError, RunError
 from kit.signature import Samples, unpack
 from kit.verify import sqnr_db
@@ -15,7 +16,7 @@ FLOAT_SQNR_DB = 40.0
 
 
 def load(bundle: Bundle, name: str, rows: int = 1) -> tuple[Samples, Samples]:
-    """Return the first golden inputs and a format's golden answers to them.
+    """Return the first golden inputs and a file's golden answers to them.
 
     Raises:
         BundleError: the bundle lacks one of them, or they are no arrays of that shape.
@@ -26,11 +27,11 @@ def load(bundle: Bundle, name: str, rows: int = 1) -> tuple[Samples, Samples]:
     return bundle.read_inputs(rows), bundle.read_answers(golden.outputs[name], rows)
 
 
-def check(name: str, quantize: str, answer: bytes, expected: Samples) -> float:
+def check(key: ArtifactKey, quantize: str, answer: bytes, expected: Samples) -> float:
     """Return the largest difference of an answer from the golden output.
 
     Args:
-        name: of the format.
+        key: of the file.
         quantize: its method.
         answer: what a runner wrote for one inference.
         expected: the golden answer to the same input.
@@ -39,10 +40,10 @@ def check(name: str, quantize: str, answer: bytes, expected: Samples) -> float:
         RunError: the answer is too far off: not equal where the runtime is exact, and
             below the SQNR of the format elsewhere.
     """
+    name, largest, floor = key.name, 0.0, _floor(key, quantize)
     size = sum(spec.size for spec in expected.specs)
     if len(answer) != size:
         raise _wrong(name, f"{len(answer)} bytes instead of {size}")
-    largest, floor = 0.0, _floor(name, quantize)
     outputs = zip(expected.arrays, unpack(expected.specs, answer).arrays, strict=True)
     for wanted, got in outputs:
         difference = np.abs(got.astype(np.float64) - wanted.astype(np.float64))
@@ -58,11 +59,11 @@ def check(name: str, quantize: str, answer: bytes, expected: Samples) -> float:
     return largest
 
 
-def _floor(name: str, quantize: str) -> float | None:
+def _floor(key: ArtifactKey, quantize: str) -> float | None:
     """Return the least SQNR in dB; None asks for equality."""
-    if name == REFERENCE or quantize == "none":
+    if key == FLOAT_MODEL or quantize == "none":
         return FLOAT_SQNR_DB
-    format_ = formats.get_format(name)
+    format_ = formats.get_format(key.format)
     return None if format_.exact else format_.thresholds.sqnr_db
 
 

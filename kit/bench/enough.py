@@ -26,7 +26,7 @@ class Enough:
         self._found, self._plan = found, plan
         self._apart = [
             (found[one], found[other])
-            for one, other in paired.sides([target.name for target in found])
+            for one, other in paired.sides([target.key for target in found])
             if found[one].bundle is not found[other].bundle
         ]
         self._known = not self._apart

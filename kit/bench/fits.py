@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kit import formats
-from kit.bench.targets import names_of
-from kit.bundle import REFERENCE, Bundle
+from kit.artifact_key import FLOAT_MODEL, ArtifactKey
+from kit.bench.targets import keys_of
+from kit.bundle import Bundle
 from kit.errors import BundleError
 
 
@@ -17,15 +18,16 @@ def check(loaded: Sequence[Bundle], names: Sequence[str] | None) -> None:
         BundleError: a file is of a version that its runtime does not read.
     """
     for bundle in loaded:
-        for name in names_of(bundle, names):
-            if name != REFERENCE:
-                _check(bundle, name, bundle.manifest.artifact(name).format_version)
+        for key in keys_of(bundle, names):
+            if key != FLOAT_MODEL:
+                _check(bundle, key, bundle.manifest.artifact(key.name).format_version)
 
 
-def _check(bundle: Bundle, name: str, version: str) -> None:
-    reads = formats.get_format(name).reads
+def _check(bundle: Bundle, key: ArtifactKey, version: str) -> None:
+    reads = formats.get_format(key.format).reads
     if reads is not None and not reads.includes(version):
         raise BundleError(
-            f"{name} in {bundle.path} is of the version {version}; its runtime reads {reads.text}",
+            f"{key.name} in {bundle.path} is of the version {version}; its runtime reads "
+            f"{reads.text}",
             "build the bundle with the versions that kit pins",
         )

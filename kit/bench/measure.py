@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 import kit
 from kit import bundle as bundles
-from kit import formats as registry
 from kit.bench import fits, gates, passes, targets, turns
 from kit.bench import runner as runners
 from kit.bench.enough import Enough
 from kit.bench.passes import Place
 from kit.bench.targets import Pass, Target
-from kit.bundle import REFERENCE, Bundle
+from kit.bundle import Bundle
 from kit.devices import local
 from kit.devices.fingerprint import identify
 from kit.devices.interface import Device
-from kit.errors import UnknownName
 from kit.results import store
 from kit.results.schema import Context, LatencyResult, Plan, Run
 from kit.runners import drive
@@ -37,8 +36,8 @@ def measure(
 
     Args:
         bundle: a bundle or its folder.
-        formats: of the bundle, and ``reference`` for eager fp32 PyTorch; default: all of
-            the bundle's.
+        formats: names of formats or of files of the bundle, and ``reference`` for eager fp32
+            PyTorch; default: all of the bundle's.
         plan: how; default: `Plan`'s own values, see `kit.bench.plan.preset` for others.
         progress: called before each process.
         device: default: this machine; `kit.devices.adb.open` gives others.
@@ -78,20 +77,17 @@ def measure_all(
         measurement: id of the measurement that this is a part of; None for a new one.
 
     Raises:
-        UsageError: nothing to measure, or `UnknownName`, a format that does not exist.
+        UsageError: nothing to measure.
         BundleError: see `measure`, as are the others.
         RunError: a runner failed.
         DeviceError: the device cannot be used.
     """
-    for name in formats or ():
-        if name not in (known := (*registry.list_formats(), REFERENCE)):
-            raise UnknownName.among("format", name, known)
     plan, device = plan or Plan(), device or local.open(None)
     say = progress or (lambda *_: None)
     loaded = [b if isinstance(b, Bundle) else bundles.load(b) for b in given]
     fits.check(loaded, formats)
     identity = identify(device.fingerprint, measurement)
-    names = dict.fromkeys(n for b in loaded for n in targets.names_of(b, formats))
+    names = dict.fromkeys(key.format for b in loaded for key in targets.keys_of(b, formats))
     sets = runners.choose(device, names, runner, lambda text: say(0, 1, text))
     variables = drive.environment(plan.threads)
     with device.folder() as folder:
@@ -147,13 +143,13 @@ def _run(target: Target, device: Device, plan: Plan, context: Context) -> Run:
     obeyed = start.obeyed if start else None
     reported = target.runner.kept_versions(start.versions) if start else {}
     versions = {**reported, **context.versions}  # what is known here, nobody else says
-    runtime = store.find_runtime(target.bundle, target.name)
+    runtime = store.find_runtime(target.bundle, target.key.name)
     processes = tuple(target.processes)
     known = passes.resolved(processes, plan)
     return Run(
-        format=target.name,
+        **asdict(target.key),
         quantize=target.quantize,
-        artifact_sha256=store.find_digest(target.bundle, target.name),
+        artifact_sha256=store.find_digest(target.bundle, target.key.name),
         runtime=f"{runtime} {versions.get(runtime, '')}".strip(),
         device=device.ref,
         via=target.runner.via,

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from kit.artifact_key import FLOAT_MODEL, ArtifactKey
 from kit.bench.rows import LatencyRow
-from kit.bundle import REFERENCE
 from kit.results import pairs, rounds, statistics
 from kit.results.schema import Process, Run
 from kit.results.statistics import Interval
@@ -52,24 +52,25 @@ class PairedComparison:
 def compare(table: Sequence[LatencyRow]) -> list[PairedComparison]:
     """Compare each row with its baseline in a table of one measurement.
 
-    The baseline is the first bundle's row of the same format, or else the first row.
+    The baseline is the first row of the same key, or else of the same format, or else the first.
     Eager PyTorch is left out: its runner is another one.
     """
-    found = sides([row.run.format for row in table])
+    found = sides([row.run.key for row in table])
     return [_compare(table[baseline], table[other]) for baseline, other in found]
 
 
-def sides(formats: Sequence[str]) -> list[tuple[int, int]]:
-    """Return which of a measurement's targets, by their formats, is compared with which.
+def sides(keys: Sequence[ArtifactKey]) -> list[tuple[int, int]]:
+    """Return which of a measurement's targets, by their keys, is compared with which.
 
     Returns:
         The numbers of a baseline and of what is compared with it, see `compare`.
     """
-    own = [index for index, name in enumerate(formats) if name != REFERENCE]
+    own = [index for index, key in enumerate(keys) if key != FLOAT_MODEL]
     found = []
     for index in own:
-        same = [other for other in own if formats[other] == formats[index]]
-        baseline = same[0] if same[0] != index else own[0]
+        same = [other for other in own if keys[other] == keys[index]]
+        related = [other for other in own if keys[other].format == keys[index].format]
+        baseline = next((one for one in (same[0], related[0]) if one != index), own[0])
         if baseline != index:
             found.append((baseline, index))
     return found
@@ -105,8 +106,8 @@ def as_json(found: PairedComparison) -> dict[str, object]:
     """Return the object of a comparison for `kit bench --json`."""
     interval = found.interval
     return {
-        "baseline": [found.baseline.bundle.name, found.baseline.run.format],
-        "other": [found.row.bundle.name, found.row.run.format],
+        "baseline": [found.baseline.bundle.name, found.baseline.run.name],
+        "other": [found.row.bundle.name, found.row.run.name],
         "ratio": found.ratio,
         "ci95": None if interval is None else [interval.low, interval.high],
         "pairs": found.pairs,

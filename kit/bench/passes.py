@@ -58,7 +58,7 @@ def _once(place: Place, target: Target, kind: Pass) -> None:
     target.runner.check_versions(heard.start.versions)
     size = sum(spec.size for spec in target.expected.specs)
     answer = place.folder.read(ANSWER, size + _ANSWER_SLACK)
-    off = answers.check(target.name, target.quantize, answer, target.expected)
+    off = answers.check(target.key, target.quantize, answer, target.expected)
     target.off_by = max(target.off_by, off)
     if kind == "memory":
         target.memory = heard
@@ -87,12 +87,14 @@ def _process(heard: Transcript, waited: float, device: Device) -> Process:
 
 def _operators(folder: Folder, heard: Transcript, target: Target) -> tuple[Operator, ...]:
     if heard.profile is None:
-        raise RunError(f"{target.name}: the runner wrote no profile", "measure without --profile")
+        raise RunError(
+            f"{target.key.name}: the runner wrote no profile", "measure without --profile"
+        )
     with files.temporary_folder() as temporary:
         file = temporary / "profile"
         file.write_bytes(folder.read(PROFILE, profiles.MAX_BYTES))
         kind, samples = heard.profile.kind, len(heard.samples)
-        return profiles.read_operators(file, target.name, kind, samples)
+        return profiles.read_operators(file, target.key.format, kind, samples)
 
 
 def resolved(processes: Sequence[Process], plan: Plan) -> bool:

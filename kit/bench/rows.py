@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kit import notices
+from kit.artifact_key import REFERENCE
 from kit.bench import gates, stability
-from kit.bundle import REFERENCE
 from kit.notices import Notice, Value, new_notice
 from kit.results import rounds, statistics
 from kit.results.schema import BundleRef, Identity, LatencyResult, Run
@@ -16,7 +16,7 @@ from kit.results.statistics import Estimate, Speedup
 
 @dataclass(frozen=True)
 class LatencyRow:
-    """One format of one bundle, in milliseconds and bytes.
+    """One file of one bundle, in milliseconds and bytes.
 
     Attributes:
         identity: of the measurement; None in results before schema 6.
@@ -41,8 +41,9 @@ class LatencyRow:
 
     @property
     def label(self) -> str:
-        """Name for sentences: ``lite static``."""
-        return f"{self.run.format} {self.run.quantize}"
+        """Name for sentences: ``lite-int8 static``; the method of a float file is not named."""
+        method = "" if self.run.quantize == "none" else f" {self.run.quantize}"
+        return f"{self.run.name}{method}"
 
 
 def rows(results: Sequence[LatencyResult]) -> list[LatencyRow]:
@@ -53,13 +54,13 @@ def rows(results: Sequence[LatencyResult]) -> list[LatencyRow]:
 def _row(result: LatencyResult, run: Run) -> LatencyRow:
     processes = [p.samples_ns for p in run.processes]
     samples = [ns for process in processes for ns in process]
-    sizes = {a.format: a.size for a in result.bundle.artifacts}
+    sizes = {a.name: a.size for a in result.bundle.artifacts}
     known = run.peak_rss is not None and run.base_rss is not None
     return LatencyRow(
         bundle=result.bundle,
         identity=result.identity,
         run=run,
-        size=sizes.get(run.format),
+        size=sizes.get(run.name),
         median=rounds.estimate(run),
         p90=statistics.percentile_ms(samples, 90),
         p99=statistics.percentile_ms(samples, 99),
@@ -75,7 +76,10 @@ def as_json(row: LatencyRow) -> dict[str, object]:
     run, interval = row.run, row.median.interval
     return {
         "bundle": row.bundle.name,
+        "artifact": run.name,
         "format": run.format,
+        "backend": run.backend,
+        "precision": run.precision,
         "quantize": run.quantize,
         "artifact_sha256": run.artifact_sha256,
         "runtime": run.runtime,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import kit
-from kit.bundle import REFERENCE
+from kit.artifact_key import REFERENCE
 from kit.devices.interface import Device, Folder
 from kit.errors import DeviceError, RunError, UsageError
 from kit.runners import drive, native

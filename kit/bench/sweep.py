@@ -80,7 +80,7 @@ def sweep(
 
 def _joined(results: Sequence[LatencyResult], tried: Sequence[SweepSetting]) -> LatencyResult:
     runs = [run for result in results for run in result.runs]
-    best = {name: _best(results, tried, name) for name in dict.fromkeys(r.format for r in runs)}
+    best = {name: _best(results, tried, name) for name in dict.fromkeys(r.name for r in runs)}
     return results[-1].model_copy(update={"runs": tuple(runs), "recommended": best})
 
 
@@ -89,7 +89,7 @@ def _best(
 ) -> Recommendation:
     """Return the fastest setting, or one with fewer threads that is nearly as fast."""
     medians = {
-        setting: _median(next(run for run in result.runs if run.format == name))
+        setting: _median(next(run for run in result.runs if run.name == name))
         for setting, result in zip(tried, results, strict=True)
     }
     fastest = min(medians.values())

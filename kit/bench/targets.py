@@ -1,4 +1,4 @@
-"""What is measured: one format of one bundle each, ready to be asked for."""
+"""What is measured: one file of one bundle each, ready to be asked for."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from kit.artifact_key import FLOAT_MODEL, REFERENCE, ArtifactKey
 from kit.bench import answers
 from kit.bench.runner import Runner
-from kit.bundle import REFERENCE, Bundle
+from kit.bundle import Bundle
 from kit.devices.interface import Folder
 from kit.errors import UsageError
 from kit.results.schema import Operator, Plan, Process
@@ -24,14 +25,15 @@ ANSWER = "answer.bin"
 
 @dataclass
 class Target:
-    """One format of one bundle, and what its processes said so far.
+    """One file of one bundle, and what its processes said so far.
 
     Attributes:
+        key: of the file.
         cpus: mask of the cores that each process was given, where it could be asked.
     """
 
     bundle: Bundle
-    name: str
+    key: ArtifactKey
     quantize: str
     expected: Samples
     request: Request
@@ -45,8 +47,8 @@ class Target:
 
     @property
     def label(self) -> str:
-        """Name for progress: ``v2-int8 onnx``."""
-        return f"{self.bundle.path.name} {self.name}"
+        """Name for progress: ``v2-int8 onnx-int8``."""
+        return f"{self.bundle.path.name} {self.key.name}"
 
     def asked(self, kind: Pass, profile: str) -> Request:
         """Return the request of a pass: ``time``, ``memory`` or ``profile``."""
@@ -65,9 +67,22 @@ def _few(request: Request) -> Request:
     )
 
 
-def names_of(bundle: Bundle, formats: Sequence[str] | None) -> list[str]:
-    """Return the formats of a bundle that are to be measured."""
-    found = [a.format for a in bundle.manifest.artifacts] if formats is None else formats
+def keys_of(bundle: Bundle, formats: Sequence[str] | None) -> list[ArtifactKey]:
+    """Return the keys of a bundle's files that are to be measured.
+
+    Args:
+        bundle: that is measured.
+        formats: names of formats or of files, and ``reference``; None for all files.
+
+    Raises:
+        BundleError: it has no such file.
+    """
+    manifest = bundle.manifest
+    if formats is None:
+        return manifest.keys
+    found = []
+    for name in formats:
+        found += [FLOAT_MODEL] if name == REFERENCE else manifest.select([name])
     return list(dict.fromkeys(found))
 
 
@@ -84,30 +99,31 @@ def prepare(
 
     Raises:
         UsageError: there is nothing to measure.
-        BundleError: a bundle lacks a format.
+        BundleError: a bundle lacks a file.
     """
     found, references = [], set()
     for bundle in loaded:
-        names = names_of(bundle, formats)
-        for name in names:
-            if name == REFERENCE:
-                digest = bundle.manifest.files[bundle.file(name).name].sha256
-                if digest in references and len(names) > 1:
+        keys = keys_of(bundle, formats)
+        for key in keys:
+            if key == FLOAT_MODEL:
+                digest = bundle.manifest.files[bundle.file(REFERENCE).name].sha256
+                if digest in references and len(keys) > 1:
                     continue
                 references.add(digest)
-            found.append(_target(bundle, name, plan, folder, runners[name]))
+            found.append(_target(bundle, key, plan, folder, runners[key.format]))
     if not found:
         raise UsageError("there is no format to measure", "name a bundle and --format lite,onnx")
     return found
 
 
-def _target(bundle: Bundle, name: str, plan: Plan, folder: Folder, runner: Runner) -> Target:
-    quantize = "none" if name == REFERENCE else bundle.manifest.artifact(name).quantize
+def _target(bundle: Bundle, key: ArtifactKey, plan: Plan, folder: Folder, runner: Runner) -> Target:
+    name = key.name
+    quantize = "none" if key == FLOAT_MODEL else bundle.manifest.artifact(name).quantize
     inputs, expected = answers.load(bundle, name)
     raw = inputs.pack()
     digest = hashlib.sha256(raw).hexdigest()[:16]
     request = Request(
-        format=name,
+        format=key.format,
         model=folder.put(bundle.file(name)),
         input=folder.write(f"{digest}.bin", raw),
         inputs=format_specs(inputs.specs),
@@ -120,4 +136,4 @@ def _target(bundle: Bundle, name: str, plan: Plan, folder: Folder, runner: Runne
         threads=plan.threads,
         cpus=plan.cpus,
     )
-    return Target(bundle, name, quantize, expected, request, runner)
+    return Target(bundle, key, quantize, expected, request, runner)

@@ -133,7 +133,7 @@ def _summary(built: Built) -> None:
         f"{built.file}  {record['apk']['size'] / 1e6:.1f} MB  {', '.join(record['abis'])}"
     )
     for one in record["bundles"]:
-        terminal.echo(f"  bundle {one['name']}: {', '.join(one['formats'])}")
+        terminal.echo(f"  bundle {one['name']}: {', '.join(one['artifacts'])}")
     terminal.echo(f"  runtimes: {runtimes}")
     if record["package"] != app_id_of(None):
         terminal.echo(f"  id: {record['package']}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kit.recipe import Recipe
 
-_OPTIONS = {"formats": "--format"}  # where it is not the field's name
+_OPTIONS = {"formats": "--format", "precisions": "--precision"}  # where it is not the field's name
 
 
 def build_line(recipe: Recipe) -> str:

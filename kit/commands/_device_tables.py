@@ -75,7 +75,7 @@ def _more(found: Sequence[PairedComparison], several: bool) -> str:
 
 
 def _name(row: LatencyRow, several: bool) -> str:
-    return f"{row.bundle.name} {row.run.format}" if several else row.label
+    return f"{row.bundle.name} {row.run.name}" if several else row.label
 
 
 def _minutes(row: LatencyRow) -> None:

@@ -28,14 +28,14 @@ def table(rows: Sequence[LatencyRow]) -> None:
 
     shown = Table(title=_title(rows), caption=_CAPTION, box=box.SIMPLE_HEAD, padding=0)
     swept = len({_cores(row) for row in rows}) > 1
-    for name in ("format", "quantize", *(("threads", "cores") if swept else ())):
+    for name in ("file", "quantize", *(("threads", "cores") if swept else ())):
         shown.add_column(name, no_wrap=True)
     for name in ("size", "median", "±", "p90", "p99", "load", "first", "memory", "speed-up"):
         shown.add_column(name, justify="right", no_wrap=True)
     for row, method in zip(rows, _methods(rows), strict=True):
         speedup = against_reference(row, rows)
         shown.add_row(
-            row.run.format,
+            row.run.name,
             method,
             *(_cores(row) if swept else ()),
             "-" if row.size is None else f"{row.size / 1e6:.2f}",

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     "--format",
     "names",
     metavar="F,…",
-    help="Comma-separated formats; `reference` is eager fp32 PyTorch. Default: all of the bundle.",
+    help="Comma-separated formats or files, such as onnx or onnx-fp32; `reference` is eager fp32 "
+    "PyTorch. Default: all of the bundle.",
 )
 @click.option("--threads", type=click.IntRange(1, 1024), help="Default: 1.")
 @click.option(
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 @click.option(
     "--repeats",
     type=click.IntRange(1, 1000),
-    help="Fresh processes of each format; more are added while the median is not known well.",
+    help="Fresh processes of each file; more are added while the median is not known well.",
 )
 @click.option(
     "--pairs",
@@ -133,7 +134,7 @@ def command(bundles: tuple[Path, ...], **options: Given) -> None:
 
 
 def formats(text: str | None) -> tuple[str, ...] | None:
-    """Return the formats that an option `--format` names; None where it was left out."""
+    """Return the formats or files that an option `--format` names; None where it was left out."""
     return None if text is None else tuple(n.strip() for n in text.split(",") if n.strip())
 
 

@@ -37,7 +37,14 @@ if TYPE_CHECKING:
     "--format",
     "formats",
     metavar="F,…",
-    help="Comma-separated formats. Default: lite,executorch,onnx.",
+    help="Comma-separated formats, with another backend as FORMAT/BACKEND. Default: "
+    "lite,executorch,onnx.",
+)
+@click.option(
+    "--precision",
+    "precisions",
+    metavar="P,…",
+    help="Comma-separated precisions of each format: fp32, int8. Default: what --quantize gives.",
 )
 @click.option(
     "--encodings",
@@ -54,13 +61,13 @@ if TYPE_CHECKING:
 @click.option("--train-batch", type=int, help="Pictures per step of qat. Default: 16.")
 @click.option("--learning-rate", type=Finite(), help="Highest learning rate of qat. Default: 1e-5.")
 @click.option(
-    "--max-drop", type=Finite(), metavar="POINTS", help="Fail if a format loses more top-1."
+    "--max-drop", type=Finite(), metavar="POINTS", help="Fail if a file loses more top-1."
 )
 @click.option(
     "--min-agreement",
     type=Finite(),
     metavar="PERCENT",
-    help="Fail if a format gives the float model's answer less often.",
+    help="Fail if a file gives the float model's answer less often.",
 )
 @click.option(
     "--gate-images",
@@ -123,7 +130,7 @@ def _asked(recipe_file: Path | None, options: dict[str, Given]) -> tuple[Recipe,
     """Return what the command line asks for, on top of a recipe file."""
     from kit import recipe
 
-    for name in ("formats", "keep_float"):
+    for name in ("formats", "precisions", "keep_float"):
         options[name] = _recipe_options.parts(options[name])
     fields: dict[str, Given] = recipe.read(recipe_file) if recipe_file else {}
     fields |= {name: value for name, value in options.items() if value is not None}
@@ -175,15 +182,15 @@ def _show(found: Bundle) -> None:
 
     manifest = found.manifest
     table = Table(title=str(found.path), title_justify="left")
-    table.add_column("format")
+    table.add_column("file")
     for heading in ("MB", "vs its graph", "vs float", "SQNR dB", "delegated"):
         table.add_column(heading, justify="right")
     for artifact in manifest.artifacts:
         size = manifest.files[artifact.file].size / 1e6
         delegated = _delegated(artifact.delegates, artifact.not_delegated)
-        table.add_row(artifact.format, f"{size:.2f}", *_compared(artifact), delegated)
+        table.add_row(artifact.name, f"{size:.2f}", *_compared(artifact), delegated)
     for failure in manifest.failed:
-        table.add_row(failure.format, "failed", *["-"] * 4)
+        table.add_row(failure.name, "failed", *["-"] * 4)
     terminal.print_table(table)
     notes = terminal.console(err=True)
     notes.print(f"weights: {manifest.weights.source}")
@@ -195,13 +202,13 @@ def _show(found: Bundle) -> None:
     for artifact in manifest.artifacts:
         if artifact.computed_in_float:
             floats = ", ".join(f"{k} ×{n}" for k, n in artifact.computed_in_float.items())
-            notes.print(f"{artifact.format} computes in float: {floats}")
+            notes.print(f"{artifact.name} computes in float: {floats}")
     for row in manifest.gate.rows if manifest.gate else ():
         drop = "" if row.drop is None else f"{row.drop:.2f} points of top-1 lost, "
-        words = f"gate passed: {row.format}: {drop}{row.agreement:.1f} % agreement"
+        words = f"gate passed: {row.name}: {drop}{row.agreement:.1f} % agreement"
         notes.print(words)
     for failure in manifest.failed:
-        notes.print(f"{failure.format} failed: {failure.reason}")
+        notes.print(f"{failure.name} failed: {failure.reason}")
         notes.print(f"hint: {failure.hint}")
     for warning in manifest.warnings:
         notes.print(f"warning: {warning}", style="yellow")

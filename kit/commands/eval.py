@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _FIELDS = (
     "format",
+    "backend",
+    "precision",
     "artifact_sha256",
     "runtime",
     "images",
@@ -50,7 +52,7 @@ _FIELDS = (
     "--format",
     "names",
     metavar="F,…",
-    help="Comma-separated formats. Default: all of the bundle.",
+    help="Comma-separated formats or files, such as onnx or onnx-fp32. Default: all of the bundle.",
 )
 @click.option(
     "--limit",
@@ -147,27 +149,27 @@ def _table(result: AccuracyResult) -> None:
     table = Table(
         title=f"{result.bundle.name} on {result.rows[0].images} pictures of {result.pictures}"
     )
-    for name in ("format", "quantize"):
+    for name in ("file", "quantize"):
         table.add_column(name)
     for name in ("top-1 %", "top-5 %", "agreement %", "SQNR dB", "images/s"):
         table.add_column(name, justify="right")
     for row in result.rows:
-        table.add_row(row.format, row.quantize, *_numbers(row))
+        table.add_row(row.name, row.quantize, *_numbers(row))
     terminal.print_table(table)
 
 
 def _outputs(result: AccuracyResult) -> None:
-    """Print a line for each output of each format."""
+    """Print a line for each output of each file."""
     from rich.table import Table
 
     title = f"{result.bundle.name} on {result.rows[0].images} samples of {result.pictures}"
-    table = Table("format", "quantize", "output", title=title)
+    table = Table("file", "quantize", "output", title=title)
     for name in ("SQNR dB", "max abs", "cosine", "samples/s"):
         table.add_column(name, justify="right")
     for row in result.rows:
         for number, output in enumerate(row.outputs):
             table.add_row(
-                *(("", "") if number else (row.format, row.quantize)),
+                *(("", "") if number else (row.name, row.quantize)),
                 one_line(output.name),
                 "equal" if output.sqnr_db is None else f"{output.sqnr_db:.1f}",
                 f"{output.max_abs:.3g}",

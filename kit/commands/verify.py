@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     help="Comma-separated: host, names such as haswell or cortex-a53, or all.",
 )
 @click.option(
-    "--format", "names", metavar="F,…", help="Comma-separated formats. Default: all of the bundle."
+    "--format",
+    "names",
+    metavar="F,…",
+    help="Comma-separated formats or files, such as onnx or onnx-fp32. Default: all of the bundle.",
 )
 @click.option(
     "-o",
@@ -77,7 +80,7 @@ def _show(result: ProcessorsResult) -> None:
     title = f"{result.bundle.name}: {result.rows[0].images} golden inputs"
     caption = "SQNR in dB and same first answer, against the quantized graph and the float model"
     table = Table(title=title, title_justify="left", caption=caption, box=box.SIMPLE_HEAD)
-    for heading in ("format", "processor"):
+    for heading in ("file", "processor"):
         table.add_column(heading)
     for heading in ("graph", "", "float", ""):
         table.add_column(heading, justify="right")
@@ -85,16 +88,16 @@ def _show(result: ProcessorsResult) -> None:
         table.add_column(heading)
     before = ""
     for row in result.rows:
-        if before not in ("", row.format):
+        if before not in ("", row.name):
             table.add_section()
         table.add_row(
-            "" if row.format == before else row.format,
+            "" if row.name == before else row.name,
             row.processor,
             *_numbers(row),
             _difference(row),
             "passed" if row.passed else "FAILED",
         )
-        before = row.format
+        before = row.name
     terminal.print_table(table)
     for line in _remarks(result):
         terminal.echo(line, err=True)
@@ -129,12 +132,12 @@ def _remarks(result: ProcessorsResult) -> Iterator[str]:
     emulators = dict.fromkeys(p.emulator for p in result.processors if p.emulator)
     if emulators:
         yield f"emulated with {', '.join(emulators)}: answers are the processor's, times are not"
-    for name in dict.fromkeys(row.format for row in result.rows):
-        rows = [row for row in result.rows if row.format == name and row.answers_sha256]
+    for name in dict.fromkeys(row.name for row in result.rows):
+        rows = [row for row in result.rows if row.name == name and row.answers_sha256]
         different = len({row.answers_sha256 for row in rows})
         if len(rows) > 1:
             equal = "bit-equal" if different == 1 else f"{different} different sets of answers"
             yield f"{name}: {equal} on {len(rows)} processors"
     for row in result.rows:
         if row.error:
-            yield f"{row.format} on {row.processor}: {row.error}"
+            yield f"{row.name} on {row.processor}: {row.error}"

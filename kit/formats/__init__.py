@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, overload
 
-from kit.bundle import REFERENCE
+from kit.artifact_key import REFERENCE
 from kit.formats.interface import Format
 from kit.registry import FORMAT_NAMES, Registry
 

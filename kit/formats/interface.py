@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
+from kit.artifact_key import ArtifactKey, Precision
+from kit.errors import UnknownName
 from kit.signature import Samples, Tensors, describe, join
 from kit.wheels import Pin
 
@@ -196,6 +198,26 @@ class Profiler(ABC):
         """
 
 
+class Backend(ABC):
+    """What computes inside of a format in place of its own kernels: a delegate, for example.
+
+    Attributes:
+        name: of the backend, in lower case letters, digits and underscores.
+        summary: for `kit list`.
+        flow: the representation of a quantized model that `export` takes.
+        precisions: that it computes in.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    flow: ClassVar[Flow]
+    precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "int8")
+
+    @abstractmethod
+    def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
+        """Write a model file for this backend; see `Format.export`."""
+
+
 class Format(ABC):
     """A file format and the runtime that runs it.
 
@@ -204,6 +226,8 @@ class Format(ABC):
         suffix: of the model file, with the dot; no two formats share one.
         summary: for `kit list`.
         flow: the representation of a quantized model that `export` takes.
+        precisions: that `export` writes.
+        backends: that compute in place of the format's own kernels, if they are asked for.
         runtime: name of the distribution that runs the file here.
         packages: distributions whose versions shape the file, for the build cache.
         exact: the runtime gives the graph's own answers bit for bit.
@@ -222,6 +246,8 @@ class Format(ABC):
     suffix: ClassVar[str]
     summary: ClassVar[str]
     flow: ClassVar[Flow]
+    precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "int8")
+    backends: ClassVar[tuple[Backend, ...]] = ()
     runtime: ClassVar[str]
     packages: ClassVar[tuple[str, ...]]
     exact: ClassVar[bool]
@@ -233,10 +259,24 @@ class Format(ABC):
     android: ClassVar[AndroidRuntime | None] = None
     profiler: ClassVar[Profiler | None] = None
 
-    @property
-    def file_name(self) -> str:
-        """Return the name of the model file in a bundle."""
-        return f"model{self.suffix}"
+    def name_file(self, key: ArtifactKey) -> str:
+        """Return the name of a model file in a bundle."""
+        return key.name_file(self.suffix)
+
+    def find_backend(self, name: str | None) -> Backend | Format:
+        """Return what writes files for a backend: the format itself for None.
+
+        Raises:
+            UnknownName: the format has no such backend.
+        """
+        if name is None:
+            return self
+        for backend in self.backends:
+            if backend.name == name:
+                return backend
+        if not self.backends:
+            raise UnknownName(f"{self.name} has no backend {name!r}", f"use --format {self.name}")
+        raise UnknownName.among(f"backend of {self.name}", name, [b.name for b in self.backends])
 
     @abstractmethod
     def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kit.algorithms import get_algorithm
 from kit.corrections import plan
 from kit.errors import RecipeError
+from kit.pipeline._keys import list_keys
 from kit.quantize.observers import check as check_observer
 from kit.recipe import Recipe
 from kit.tasks import get_task
@@ -21,6 +22,7 @@ def check(recipe: Recipe) -> None:
         RecipeError: two corrections exclude each other, or an option does nothing.
     """
     names(recipe)
+    list_keys(recipe)
     get_task(recipe.task).check_recipe(recipe)
     info = get_algorithm(recipe.quantize)
     if recipe.keep_float and not info.calibrates:

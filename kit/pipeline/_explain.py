@@ -10,6 +10,7 @@ from kit.calibration import CalibrationSet, check_sources
 from kit.corrections import get_correction, plan
 from kit.pipeline import _check, _gate
 from kit.pipeline._gate import Gate
+from kit.pipeline._keys import choose_method, list_keys
 from kit.quantize import wording
 from kit.quantize.options import Options
 from kit.recipe import Recipe
@@ -50,10 +51,12 @@ def explain(recipe: Recipe, gate: Gate | None = None) -> Iterator[Section]:
     if method.trains:
         yield "training", [_training(recipe)]
     options = Options(recipe.granularity, pictures.output_margin, recipe.observer)
-    for name in recipe.formats:
-        format_ = formats.get_format(name)
-        words = method.describe(format_.flow, options)
-        yield f"{name}: {format_.summary}", [f"{kind}: {text}" for kind, text in words.items()]
+    for key in list_keys(recipe):
+        exporter = formats.get_format(key.format).find_backend(key.backend)
+        chosen = get_algorithm(choose_method(recipe, key))
+        words = chosen.describe(exporter.flow, options)
+        lines = [f"{kind}: {text}" for kind, text in words.items()]
+        yield f"{key.name}: {exporter.summary}", lines
     yield "checks", list(_checks(recipe, gate, pictures))
 
 

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kit import __version__, bundle, cache
-from kit.bundle import ENCODINGS_FILE, REFERENCE
+from kit.artifact_key import REFERENCE
+from kit.bundle import ENCODINGS_FILE
 from kit.encodings import format_file
-from kit.manifest import Artifact, FailedFormat, Golden
+from kit.manifest import Artifact, FailedArtifact, Golden
 from kit.pipeline._work import Work
 from kit.signature import Samples, Signature
 from kit.tasks.interface import GoldenSet
@@ -19,24 +20,24 @@ def write(
     golden: GoldenSet,
     artifacts: list[Artifact],
     qconfig: dict[str, dict[str, str]],
-    failed: tuple[FailedFormat, ...] = (),
+    failed: tuple[FailedArtifact, ...] = (),
 ) -> None:
     """Complete the bundle's folder.
 
     Args:
         work: the build.
         golden: inputs and the float model's answers.
-        artifacts: one per format, compared.
-        qconfig: by format, in words.
-        failed: formats that are not in the bundle.
+        artifacts: compared.
+        qconfig: by name of the artifact, in words.
+        failed: files that are not in the bundle.
     """
     fields = {
         **_made(work),
         "kit_version": __version__,
         "created": datetime.now(UTC),
         "signature": Signature(inputs=golden.inputs.specs, outputs=golden.answers.specs),
-        "golden": _golden(work, golden, [artifact.format for artifact in artifacts]),
-        "qconfig": {artifact.format: qconfig[artifact.format] for artifact in artifacts},
+        "golden": _golden(work, golden, [artifact.name for artifact in artifacts]),
+        "qconfig": {artifact.name: qconfig[artifact.name] for artifact in artifacts},
         "artifacts": tuple(artifacts),
         "failed": failed,
         "tools": cache.tool_versions(work.recipe),
@@ -45,7 +46,7 @@ def write(
 
 
 def _golden(work: Work, golden: GoldenSet, made: list[str]) -> Golden:
-    """Write the golden inputs and the float model's answers; those of formats are there."""
+    """Write the golden inputs and the float model's answers; those of the files are there."""
     inputs = save_golden(work.folder, "input", golden.inputs)
     save_golden(work.folder, REFERENCE, golden.answers)
     count = len(golden.answers.specs)

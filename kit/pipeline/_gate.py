@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kit import accuracy, bundle
 from kit.bundle import Bundle
 from kit.calibration import CalibrationSet
 from kit.errors import RecipeError, VerificationFailed
-from kit.manifest import FailedFormat, GateRecord, GateRow
+from kit.manifest import FailedArtifact, GateRecord, GateRow
 from kit.pipeline import _train_set
 from kit.pipeline._work import Progress
 from kit.recipe import Recipe
@@ -116,11 +116,10 @@ def enforce_gate(
     """
     progress(f"measuring accuracy for the gate on {len(chosen)} pictures")
     made = bundle.load(folder)
-    names = [artifact.format for artifact in made.manifest.artifacts]
-    result = accuracy.measure(made, names, chosen)
+    result = accuracy.measure(made, made.manifest.keys, chosen)
     float_top1 = result.rows[0].top1
     rows = tuple(_row(row, float_top1) for row in result.rows[1:])
-    broken = {row.format: words for row in rows if (words := _broken(gate, row))}
+    broken = {row.name: words for row in rows if (words := _broken(gate, row))}
     hint = "`kit analyze` says which layers cost most and --repair what helps"
     if broken and (all_or_nothing or len(broken) == len(rows)):
         raise VerificationFailed(
@@ -134,10 +133,12 @@ def enforce_gate(
         images=result.rows[0].images,
         max_drop=gate.max_drop,
         min_agreement=gate.min_agreement,
-        rows=tuple(row for row in rows if row.format not in broken),
+        rows=tuple(row for row in rows if row.name not in broken),
     )
     failed = tuple(
-        FailedFormat(format=name, stage="gate", reason="; ".join(lines), hint=hint)
+        FailedArtifact.of(
+            made.manifest.artifact(name).key, stage="gate", reason="; ".join(lines), hint=hint
+        )
         for name, lines in broken.items()
     )
     fields = _without(made, set(broken))
@@ -163,7 +164,7 @@ def _without(made: Bundle, names: set[str]) -> dict[str, object]:
     changes = {"outputs": kept(golden.outputs), "graphs": kept(golden.graphs)}
     return {
         **manifest.model_dump(exclude={"files", "gate"}),
-        "artifacts": tuple(a for a in manifest.artifacts if a.format not in names),
+        "artifacts": tuple(a for a in manifest.artifacts if a.name not in names),
         "golden": golden.model_copy(update=changes),
         "qconfig": kept(manifest.qconfig),
     }
@@ -174,15 +175,15 @@ def _row(row: AccuracyRow, float_top1: float | None) -> GateRow:
     if row.top1 is not None and float_top1 is not None:
         drop = 100 * (float_top1 - row.top1)
     assert row.agreement is not None  # `images` refuses tasks without classes
-    return GateRow(format=row.format, drop=drop, agreement=100 * row.agreement, sqnr_db=row.sqnr_db)
+    return GateRow(**asdict(row.key), drop=drop, agreement=100 * row.agreement, sqnr_db=row.sqnr_db)
 
 
 def _broken(gate: Gate, row: GateRow) -> list[str]:
     found = []
     if gate.max_drop is not None and row.drop is not None and row.drop > gate.max_drop:
-        found.append(f"{row.format} loses {row.drop:.2f} points, the limit is {gate.max_drop:g}")
+        found.append(f"{row.name} loses {row.drop:.2f} points, the limit is {gate.max_drop:g}")
     if gate.min_agreement is not None and row.agreement < gate.min_agreement:
         found.append(
-            f"{row.format} agrees on {row.agreement:.1f} %, the limit is {gate.min_agreement:g} %"
+            f"{row.name} agrees on {row.agreement:.1f} %, the limit is {gate.min_agreement:g} %"
         )
     return found

@@ -1,4 +1,4 @@
-"""Lower every format in a child process, and compare what comes back."""
+"""Lower every file in a child process, and compare what comes back."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit import forks, formats, lower, signature, workers
-from kit.bundle import REFERENCE, REFERENCE_FILE
+from kit.artifact_key import REFERENCE
+from kit.bundle import REFERENCE_FILE
 from kit.errors import BuildError, VerificationFailed
-from kit.manifest import Artifact, FailedFormat
+from kit.manifest import Artifact, FailedArtifact
 from kit.pipeline import _finish, _parity, _prepare
+from kit.pipeline._keys import choose_method
 from kit.pipeline._work import Work
 from kit.signature import TensorSpec
 from kit.tasks.interface import GoldenSet
@@ -26,13 +28,13 @@ CHILD_BYTES = 3 * 2**30  # what lowering to ExecuTorch takes, rounded up
 
 def open_helper(work: Work) -> forks.Helper:
     """Return a process that imports what the children need while this one calibrates."""
-    at_once = workers.width(len(work.recipe.formats), CHILD_BYTES)
+    at_once = workers.width(len(work.keys), CHILD_BYTES)
     modules, log = lower.list_imports(work.recipe), work.shared / "helper.log"
     return forks.Helper(modules, log, list_environment(work.shared, at_once))
 
 
-def lower_all(work: Work, model: nn.Module, helper: forks.Helper) -> tuple[FailedFormat, ...]:
-    """Lower every format; meanwhile make the reference and check the calibration.
+def lower_all(work: Work, model: nn.Module, helper: forks.Helper) -> tuple[FailedArtifact, ...]:
+    """Lower every file; meanwhile make the reference and check the calibration.
 
     Args:
         work: the build.
@@ -40,11 +42,11 @@ def lower_all(work: Work, model: nn.Module, helper: forks.Helper) -> tuple[Faile
         helper: see `open_helper`.
 
     Returns:
-        The formats that failed where others passed.
+        The files that failed where others passed.
 
     Raises:
-        BuildError: no format can be made, or one cannot and it is all or nothing.
-        VerificationFailed: the same of a format that computes something else.
+        BuildError: no file can be made, or one cannot and it is all or nothing.
+        VerificationFailed: the same of a file that computes something else.
     """
     import torch
 
@@ -61,10 +63,12 @@ def lower_all(work: Work, model: nn.Module, helper: forks.Helper) -> tuple[Faile
     signature.save(golden.inputs, shared / lower.GOLDEN)
     signature.save(samples, shared / lower.CALIBRATION)
     torch.save(folded.state_dict(), shared / lower.FLOAT_STATE)
+    if work.original:
+        torch.save(work.original, shared / lower.ORIGINAL_STATE)
     tasks, jobs = children(work, golden.answers.specs)
     at_once = workers.width(len(tasks), CHILD_BYTES)
     with workers.Pool(tasks, at_once, list_environment(work.shared, at_once), helper.start) as pool:
-        work.progress(f"lowering to {', '.join(work.recipe.formats)}")
+        work.progress(f"lowering to {', '.join(jobs)}")
         with errors_of(model):
             formats.get_format(REFERENCE).export(model, natural.first(), shared / REFERENCE_FILE)
         _prepare.check_calibration(work, folded, examples, natural)
@@ -74,20 +78,20 @@ def lower_all(work: Work, model: nn.Module, helper: forks.Helper) -> tuple[Faile
     artifacts, wrong = _verify_all(work, made, golden)
     errors = {**failed, **wrong}
     if errors and (work.all_or_nothing or not artifacts):
-        raise next(errors[name] for name in work.recipe.formats if name in errors)
+        raise next(errors[name] for name in jobs if name in errors)
     for file in (REFERENCE_FILE, *(a.file for a in artifacts)):
         # torch's own writers report a full disk as an internal error, a copy says what it is
         shutil.copyfile(shared / file, work.folder / file)
-    qconfig = {one.artifact.format: one.qconfig for one in made}
+    qconfig = {one.artifact.name: one.qconfig for one in made}
     failures = tuple(
-        FailedFormat(
-            format=name,
-            stage="verification" if name in wrong else "lowering",
-            reason=errors[name].message[:MAX_REASON],
-            hint=errors[name].hint[:MAX_REASON],
+        FailedArtifact.of(
+            key,
+            stage="verification" if key.name in wrong else "lowering",
+            reason=errors[key.name].message[:MAX_REASON],
+            hint=errors[key.name].hint[:MAX_REASON],
         )
-        for name in work.recipe.formats
-        if name in errors
+        for key in work.keys
+        if key.name in errors
     )
     _finish.write(work, golden, artifacts, qconfig, failures)
     return failures
@@ -107,12 +111,14 @@ def list_environment(shared: Path, at_once: int) -> dict[str, str]:
 def children(
     work: Work, outputs: tuple[TensorSpec, ...]
 ) -> tuple[list[workers.ChildTask], dict[str, Path]]:
-    """Return the children's commands, longest first, and job files by format, as in the recipe."""
-    tasks, jobs = [], {}
-    for name in work.recipe.formats:
+    """Return the children's commands, longest first, and job files by name, as in the recipe."""
+    tasks, jobs, costs = [], {}, {}
+    for key in work.keys:
+        name = key.name
         file = work.shared / f"{name}.json"
         job = lower.LoweringJob(
-            format=name,
+            key=key,
+            quantize=choose_method(work.recipe, key),
             recipe=work.recipe,
             classes=work.inputs.classes,
             inputs=work.inputs.specs,
@@ -128,7 +134,8 @@ def children(
         command = [sys.executable, "-m", "kit.lower", str(file)]
         tasks.append(workers.ChildTask(name, command, work.shared / f"{name}.log"))
         jobs[name] = file
-    tasks.sort(key=lambda task: -formats.get_format(task.name).lowering_cost)
+        costs[name] = formats.get_format(key.format).lowering_cost
+    tasks.sort(key=lambda task: -costs[task.name])
     return tasks, jobs
 
 
@@ -159,5 +166,5 @@ def _verify_all(
         try:
             artifacts.append(_parity.verify_artifact(work, one.artifact, golden))
         except VerificationFailed as exc:
-            failed[one.artifact.format] = exc
+            failed[one.artifact.name] = exc
     return artifacts, failed

@@ -39,12 +39,12 @@ def verify_artifact(work: Work, artifact: Artifact, golden: GoldenSet) -> Artifa
     Raises:
         VerificationFailed: it computes something else; the message says what is known.
     """
-    name, outputs = artifact.format, golden.answers.specs
-    graph = signature.load(outputs, work.shared / lower.GRAPH.format(format=name))
-    runtime = signature.load(outputs, work.shared / lower.RUNTIME.format(format=name))
+    name, outputs = artifact.name, golden.answers.specs
+    graph = signature.load(outputs, work.shared / lower.GRAPH.format(name=name))
+    runtime = signature.load(outputs, work.shared / lower.RUNTIME.format(name=name))
     pairs: tuple[tuple[Against, Samples, dict[str, float]], ...] = (
         ("quantized graph", graph, _against_graph(work.recipe, artifact)),
-        ("float reference", golden.answers, _against_float(work.recipe)),
+        ("float reference", golden.answers, _against_float(work.recipe, artifact)),
     )
     comparisons: list[Comparison] = []
     for against, right, limits in pairs:
@@ -68,10 +68,10 @@ def _against_graph(recipe: Recipe, artifact: Artifact) -> dict[str, float]:
     return {"agreement": format_.thresholds.agreement, "sqnr_db": format_.thresholds.sqnr_db}
 
 
-def _against_float(recipe: Recipe) -> dict[str, float]:
+def _against_float(recipe: Recipe, artifact: Artifact) -> dict[str, float]:
     if recipe.weights == "random":
         return {}  # all answers of an untrained network are near ties
-    return FLOAT_AGAINST_FLOAT if recipe.quantize == "none" else AGAINST_FLOAT
+    return FLOAT_AGAINST_FLOAT if artifact.quantize == "none" else AGAINST_FLOAT
 
 
 def _failure(
@@ -80,10 +80,10 @@ def _failure(
     """Return the error, with all that helps to tell whose fault it is."""
     limits = ", ".join(f"{k} {v:g}" for k, v in comparison.thresholds.items())
     lines = [
-        f"{artifact.format} does not compute what the {comparison.against} computes, on "
+        f"{artifact.name} does not compute what the {comparison.against} computes, on "
         f"{comparison.images} {work.task.sample}s: {_numbers(comparison)}; asked for: {limits}",
         f"  {comparison.against}: {work.task.describe_answers(right)}",
-        f"  {artifact.format}: {work.task.describe_answers(runtime)}",
+        f"  {artifact.name}: {work.task.describe_answers(runtime)}",
         f"  run by {artifact.runtime.name} {artifact.runtime.version} on {hostinfo.describe()}",
     ]
     floats = _compute_in_float(work, artifact)
@@ -93,7 +93,7 @@ def _failure(
         in_float = next(one for one in found if one.output == comparison.output)
         lines.append(f"  the same file computed in float: {_numbers(in_float)}")
     kernels = in_float is not None and in_float.passed
-    return VerificationFailed("\n".join(lines), _hint(work.recipe, comparison, kernels))
+    return VerificationFailed("\n".join(lines), _hint(work.recipe, artifact, comparison, kernels))
 
 
 def _numbers(comparison: Comparison) -> str:
@@ -114,11 +114,12 @@ def _compute_in_float(work: Work, artifact: Artifact) -> Samples | None:
         return None
 
 
-def _hint(recipe: Recipe, comparison: Comparison, kernels: bool) -> str:
+def _hint(recipe: Recipe, artifact: Artifact, comparison: Comparison, kernels: bool) -> str:
     """Return what to do.
 
     Args:
         recipe: of the build.
+        artifact: that was compared.
         comparison: that failed.
         kernels: the file is right when it is computed in float.
     """
@@ -127,7 +128,7 @@ def _hint(recipe: Recipe, comparison: Comparison, kernels: bool) -> str:
             "the file is right, and this runtime's kernels for integers are not on this "
             "processor: please report it; --format without it builds the others"
         )
-    if comparison.against == "quantized graph" or recipe.quantize == "none":
+    if comparison.against == "quantized graph" or artifact.quantize == "none":
         return "the runtime or its exporter is at fault: please report it, or leave the format out"
     if recipe.calibrate is None and recipe.quantize != "dynamic":
         return "calibrate with pictures like those the model will see: --calibrate DIR_OR_ZIP"

@@ -12,6 +12,7 @@ from kit.corrections import get_correction, plan
 from kit.errors import VerificationFailed
 from kit.manifest import Calibration
 from kit.pipeline import _keep_float, _training
+from kit.pipeline._keys import choose_method
 from kit.pipeline._work import Preparation, shares
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def prepare(work: Preparation, model: nn.Module, examples: Examples) -> GraphMod
 
     folded = fold(model, examples)
     method = get_algorithm(work.recipe.quantize)
+    if any(choose_method(work.recipe, key) != method.name for key in work.keys):
+        work.original = {name: value.clone() for name, value in folded.state_dict().items()}
     if method.calibrates:
         _keep_float.check(work.recipe, folded)
         work.kept_float = _kept(work, folded, examples)

@@ -8,16 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kit.artifact_key import ArtifactKey
 from kit.calibration import CalibrationSet, ModelInputs
 from kit.encodings import Encodings
 from kit.errors import RecipeError
 from kit.manifest import Calibration, Preprocessing, Range, Source, Training
+from kit.pipeline._keys import list_keys
 from kit.recipe import Recipe
 from kit.tasks.interface import Task
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
     Array = NDArray[np.float32]
 
@@ -42,6 +45,7 @@ class Preparation:
         kept_float: layers that are not quantized.
         ranges: of activations, where the recipe has them chosen by their effect.
         encodings: of the folded model's tensors, where the method calibrates.
+        original: state of the folded model before it was corrected, if a float file needs it.
         extremes: minimum and maximum of each tensor on the calibration pictures, where these
             were run for the encodings.
     """
@@ -61,8 +65,14 @@ class Preparation:
     ranges: tuple[Range, ...] = ()
     encodings: Encodings | None = None
     extremes: dict[str, tuple[float, float]] = field(default_factory=dict)
+    original: dict[str, Tensor] = field(default_factory=dict)
     training: Training | None = None
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def keys(self) -> tuple[ArtifactKey, ...]:
+        """Return the keys of the files that the recipe asks for."""
+        return list_keys(self.recipe)
 
     @property
     def preprocessing(self) -> Preprocessing:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from kit.bundle import REFERENCE
+from kit.artifact_key import FLOAT_MODEL, ArtifactKey
 from kit.report.contexts import name_measurement, utc
 from kit.results.schema import AccuracyResult, AccuracyRow, BundleRef
 from kit.results.statistics import top1_margin95
@@ -47,9 +47,9 @@ class Accuracy:
         return name_measurement(self.created, self.measurement)
 
     @property
-    def subject(self) -> tuple[str, str]:
-        """What was evaluated: the bundle's hash and the format."""
-        return self.bundle.hash, self.row.format
+    def subject(self) -> tuple[str, ArtifactKey]:
+        """What was evaluated: the bundle's hash and the file's key."""
+        return self.bundle.hash, self.row.key
 
 
 def collect(results: Iterable[AccuracyResult]) -> list[Accuracy]:
@@ -66,8 +66,8 @@ def _measurement(result: AccuracyResult) -> str | None:
 
 
 def _against_reference(result: AccuracyResult, row: AccuracyRow) -> Accuracy:
-    reference = next((r for r in result.rows if r.format == REFERENCE), None)
-    drop = None if row.format == REFERENCE else _drop(reference, row)
+    reference = next((r for r in result.rows if r.key == FLOAT_MODEL), None)
+    drop = None if row.key == FLOAT_MODEL else _drop(reference, row)
     return Accuracy(
         bundle=result.bundle,
         row=row,
@@ -93,10 +93,10 @@ def _drop(reference: AccuracyRow | None, row: AccuracyRow) -> float | None:
     return 100 * (reference.top1 - row.top1)
 
 
-def choose(found: Sequence[Accuracy]) -> dict[tuple[str, str], Accuracy]:
-    """Return one evaluation per bundle and format, on as few picture sets as possible.
+def choose(found: Sequence[Accuracy]) -> dict[tuple[str, ArtifactKey], Accuracy]:
+    """Return one evaluation per file, on as few picture sets as possible.
 
-    The set that most formats were evaluated on comes first, then the larger, then the
+    The set that most files were evaluated on comes first, then the larger, then the
     newer evaluation. Scores of different sets are never averaged.
     """
     covered = Counter(picture_set for picture_set, _ in {(a.picture_set, a.subject) for a in found})

@@ -129,7 +129,7 @@ def shorten(label: str, most: int) -> str:
 
 def colour(row: Row) -> str:
     """Return the stand-in colour of a row: int8, fp32, or the eager reference."""
-    return STAND_INS[labels.tone(row.format, row.quantize)]
+    return STAND_INS[labels.tone(row.key)]
 
 
 def dots(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], tone: str) -> None:

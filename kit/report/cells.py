@@ -63,7 +63,7 @@ def head(row: Row) -> Head:
         marks.append("see warnings")
     runtime = row.artifact.runtime if row.artifact else ""
     how = labels.method(row.quantize, row.bundle)
-    tone = labels.tone(row.format, row.quantize)
+    tone = labels.tone(row.key)
     return Head(row.label, ", ".join(part for part in (how, runtime) if part), tone, tuple(marks))
 
 

@@ -83,7 +83,7 @@ def _order(member: Member) -> tuple[int, str, datetime, str, str, str]:
         run.device.name,
         utc(result.created),
         result.bundle.hash,
-        run.format,
+        run.name,
         repr(run),
     )
 

@@ -72,7 +72,7 @@ def _speed(timing: Timing) -> str:
 
 def _price(found: Accuracy) -> str:
     if found.drop is None:
-        if found.row.format == "reference" or found.row.quantize == "none":
+        if found.row.precision == "fp32":
             return ""
         if found.row.agreement is None:
             samples = text.count(found.row.images, "sample")
@@ -107,7 +107,7 @@ def _size(lead: Row, report: Report) -> Iterator[str]:
     """Say what quantization did to the size of the file."""
     own = lead.artifact
     for row in report.rows:
-        same = row.format == lead.format and row.bundle.model == lead.bundle.model
+        same = row.key.format == lead.key.format and row.bundle.model == lead.bundle.model
         if own and row.artifact and lead.quantized and same and not row.quantized:
             yield (
                 f"Its file has {text.megabytes(own.size)}{NBSP}MB instead of "

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from kit import formats
-from kit.bundle import REFERENCE
+from kit.artifact_key import REFERENCE, ArtifactKey
 from kit.results.schema import ArtifactRef, BundleRef
 
 Tone = Literal["int8", "fp32", "eager"]
@@ -22,14 +22,11 @@ def short(fmt: str) -> str:
     return formats.get_format(fmt).suffix
 
 
-def precision(quantize: str) -> Literal["fp32", "int8"]:
-    """Return ``fp32`` or ``int8``."""
-    return "fp32" if quantize == "none" else "int8"
-
-
-def tone(fmt: str, quantize: str) -> Tone:
-    """Return the name of a row's colour: ``eager``, ``int8`` or ``fp32``."""
-    return "eager" if fmt == REFERENCE else precision(quantize)
+def tone(key: ArtifactKey) -> Tone:
+    """Return the name of a row's colour: ``eager``, ``int8``, or ``fp32`` for any float."""
+    if key.format == REFERENCE:
+        return "eager"
+    return "int8" if key.precision == "int8" else "fp32"
 
 
 def method(quantize: str, bundle: BundleRef) -> str:
@@ -37,21 +34,21 @@ def method(quantize: str, bundle: BundleRef) -> str:
     return "" if quantize == "none" else f"{quantize} {bundle.granularity}"
 
 
-def artifact(bundle: BundleRef, fmt: str) -> ArtifactRef | None:
-    """Return what the bundle says about its file of a format."""
-    return next((a for a in bundle.artifacts if a.format == fmt), None)
+def artifact(bundle: BundleRef, key: ArtifactKey) -> ArtifactRef | None:
+    """Return what the bundle says about one of its files."""
+    return next((a for a in bundle.artifacts if a.key == key), None)
 
 
-def name(fmt: str, quantize: str) -> str:
-    """Return ``int8 .pte`` or ``eager PyTorch fp32``."""
-    if fmt == REFERENCE:
-        return f"{short(fmt)} {precision(quantize)}"
-    return f"{precision(quantize)} {short(fmt)}"
+def name(key: ArtifactKey) -> str:
+    """Return ``int8 .pte``, ``fp16 vulkan .pte`` or ``eager PyTorch fp32``."""
+    if key.format == REFERENCE:
+        return f"{short(key.format)} {key.precision}"
+    return " ".join(part for part in (key.precision, key.backend, short(key.format)) if part)
 
 
-def parts(bundle: BundleRef, fmt: str, quantize: str) -> tuple[str, ...]:
+def parts(bundle: BundleRef, key: ArtifactKey, quantize: str) -> tuple[str, ...]:
     """Return what can tell a file from others, the most telling first; for `unique`."""
-    return name(fmt, quantize), method(quantize, bundle), bundle.name, bundle.hash[:8]
+    return name(key), method(quantize, bundle), bundle.name, bundle.hash[:8]
 
 
 def unique(candidates: Sequence[Sequence[str]]) -> list[str]:

@@ -9,7 +9,7 @@ from itertools import groupby
 from math import inf
 from typing import TypeVar
 
-from kit.bundle import REFERENCE
+from kit.artifact_key import FLOAT_MODEL, REFERENCE, ArtifactKey
 from kit.errors import ResultError
 from kit.report import accuracy, contexts, labels
 from kit.report.accuracy import Accuracy
@@ -26,7 +26,7 @@ from kit.results.schema import (
 )
 from kit.results.statistics import Speedup
 
-Chosen = dict[tuple[str, str], Accuracy]
+Chosen = dict[tuple[str, ArtifactKey], Accuracy]
 Kind = TypeVar("Kind", LatencyResult, AccuracyResult, ProcessorsResult)
 
 
@@ -90,19 +90,19 @@ def _timing(setting: Setting, member: Member) -> Timing:
 
 
 def _artifact(bundle: BundleRef, run: Run) -> str:
-    described = labels.artifact(bundle, run.format)
+    described = labels.artifact(bundle, run.key)
     known = run.artifact_sha256 or (described.sha256 if described else None)
-    return known or f"{run.format} of {bundle.hash}"
+    return known or f"{run.name} of {bundle.hash}"
 
 
 def _row(timing: Timing, timings: Sequence[Timing], best: Chosen) -> Row:
     bundle, run = timing.bundle, timing.run
     return Row(
         bundle=bundle,
-        format=run.format,
+        key=run.key,
         quantize=run.quantize,
         timing=timing if timing.setting.virtual else _with_speedups(timing, timings),
-        accuracy=best.get((bundle.hash, run.format)),
+        accuracy=best.get((bundle.hash, run.key)),
     )
 
 
@@ -112,12 +112,12 @@ def _with_speedups(timing: Timing, timings: Sequence[Timing]) -> Timing:
     An emulator slows int8 and fp32 down by different factors: their ratio is its own.
     """
     fellows = [t for t in timings if _comparable(t, timing)]
-    eager = [t for t in fellows if t.run.format == REFERENCE]
+    eager = [t for t in fellows if t.run.key == FLOAT_MODEL]
     fp32 = [t for t in fellows if _is_fp32_of(t, timing)]
     return replace(
         timing,
-        vs_eager=None if timing.run.format == REFERENCE else _ratio(eager, timing),
-        vs_fp32=None if timing.run.quantize == "none" else _ratio(fp32, timing),
+        vs_eager=None if timing.run.key == FLOAT_MODEL else _ratio(eager, timing),
+        vs_fp32=None if timing.run.precision == "fp32" else _ratio(fp32, timing),
     )
 
 
@@ -133,7 +133,7 @@ def _architecture(timing: Timing) -> tuple[str, int, float]:
 def _is_fp32_of(candidate: Timing, timing: Timing) -> bool:
     """Whether it is the float file of the same format, run by the same kind of runner."""
     one, other = candidate.run, timing.run
-    return one.quantize == "none" and (one.format, one.via) == (other.format, other.via)
+    return one.precision == "fp32" and (one.format, one.via) == (other.format, other.via)
 
 
 def _ratio(baselines: Sequence[Timing], own: Timing) -> Speedup | None:
@@ -166,7 +166,7 @@ def _untimed(rows: Sequence[Row], best: Chosen) -> list[Row]:
     """
     seen = {_subject(row) for row in rows}
     found = [
-        Row(found.bundle, found.row.format, found.row.quantize, accuracy=found)
+        Row(found.bundle, found.row.key, found.row.quantize, accuracy=found)
         for found in best.values()
     ]
     return [row for row in found if _subject(row) not in seen]
@@ -176,14 +176,14 @@ def _subject(row: Row) -> tuple[object, ...]:
     bundle = row.bundle
     if row.reference:
         return REFERENCE, bundle.model, bundle.resolution, bundle.width
-    return row.format, bundle.hash
+    return row.key, bundle.hash
 
 
 def _ordered(rows: Sequence[Row]) -> list[Row]:
     """Sort by setting, then the reference, then formats by their fastest, int8 first."""
     fastest: dict[tuple[str, str], float] = {}
     for row in rows:
-        key = (_letter(row), row.format)
+        key = (_letter(row), row.key.format)
         fastest[key] = min(fastest.get(key, inf), _median(row))
 
     def rank(row: Row) -> tuple[bool, str, bool, float, str, bool, float, str, str, str]:
@@ -191,8 +191,8 @@ def _ordered(rows: Sequence[Row]) -> list[Row]:
             row.timing is None,
             _letter(row),
             not row.reference,
-            fastest[_letter(row), row.format],
-            row.format,
+            fastest[_letter(row), row.key.format],
+            row.key.format,
             not row.quantized,
             _median(row),
             row.bundle.name,
@@ -227,5 +227,5 @@ def _parts(row: Row, number: int) -> tuple[str, ...]:
         identity = f"measurement {row.timing.identity[:8]}" if row.timing.identity else ""
         moment = f"{row.timing.created:%Y-%m-%d %H:%M:%S}"
         measured = (row.timing.run.via, moment, identity)
-    told = labels.parts(row.bundle, row.format, row.quantize)
+    told = labels.parts(row.bundle, row.key, row.quantize)
     return (*told, *measured, f"row {number}")

@@ -162,7 +162,7 @@ def _verified(report: Report) -> Iterator[Remark]:
     counts = Counter(
         (result.bundle.hash, result.bundle.name, name)
         for result in report.processors
-        for name in dict.fromkeys(labels.name(r.format, r.quantize) for r in result.rows)
+        for name in dict.fromkeys(labels.name(r.key) for r in result.rows)
     )
     for (_, bundle, name), number in counts.items():
         if number > 1:

@@ -21,13 +21,12 @@ Results = Sequence[ProcessorsResult]
 def overview(results: Results) -> Table:
     """Return a table of processors and formats: SQNR against the float model, and equality."""
     processors = dict.fromkeys(p for result in results for p in result.processors)
-    groups = [(result, group) for result in results for group in _by_format(result)]
+    groups = [(result, group) for result in results for group in _by_file(result)]
     several = len({result.bundle.hash for result in results}) > 1
     columns = labels.unique(
         [
             (
-                labels.name(group[0].format, group[0].quantize)
-                + (f" of {result.bundle.name}" if several else ""),
+                labels.name(group[0].key) + (f" of {result.bundle.name}" if several else ""),
                 f"{utc(result.created):%Y-%m-%d %H:%M:%S}",
                 result.identity.measurement[:8] if result.identity else "",
                 f"column {number}",
@@ -83,29 +82,29 @@ def write_sentence(results: Results) -> str:
     """Return in one sentence whether the answers are the same everywhere."""
     failed = [row for result in results for row in result.rows if not row.passed]
     if failed:
-        named = ", ".join(f"{row.format} on {row.processor}" for row in failed)
+        named = ", ".join(f"{labels.name(row.key)} on {row.processor}" for row in failed)
         return f"Falls short on some processors: {named}."
     count = len({processor for result in results for processor in result.processors})
     equal = all(
         len({row.answers_sha256 for row in group}) == 1
         for result in results
-        for group in _by_format(result)
+        for group in _by_file(result)
     )
     what = "are equal bit for bit" if equal else "hold their limits"
     return f"The answers of every format {what} on {text.count(count, 'processor')}."
 
 
-def _by_format(result: ProcessorsResult) -> Iterator[list[ProcessorRow]]:
-    for name in dict.fromkeys(row.format for row in result.rows):
-        yield [row for row in result.rows if row.format == name]
+def _by_file(result: ProcessorsResult) -> Iterator[list[ProcessorRow]]:
+    for key in dict.fromkeys(row.key for row in result.rows):
+        yield [row for row in result.rows if row.key == key]
 
 
 def _head(result: ProcessorsResult, row: ProcessorRow, moment: str) -> Head:
-    subject: ArtifactRef | None = labels.artifact(result.bundle, row.format)
+    subject: ArtifactRef | None = labels.artifact(result.bundle, row.key)
     quantize = subject.quantize if subject else row.quantize
     how = labels.method(quantize, result.bundle)
     note = ", ".join(part for part in (how, result.bundle.name, moment) if part)
-    return Head(labels.name(row.format, quantize), note, labels.tone(row.format, quantize))
+    return Head(labels.name(row.key), note, labels.tone(row.key))
 
 
 def _cell(rows: Sequence[ProcessorRow], processor: str) -> Cell:

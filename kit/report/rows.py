@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from kit.bundle import REFERENCE
+from kit.artifact_key import FLOAT_MODEL, ArtifactKey
 from kit.report import labels
 from kit.report.accuracy import Accuracy
 from kit.report.contexts import Setting, name_measurement
@@ -73,14 +73,14 @@ class Timing:
 
 @dataclass(frozen=True)
 class Row:
-    """One format of one bundle, measured once in one setting, or only evaluated.
+    """One file of one bundle, measured once in one setting, or only evaluated.
 
     Attributes:
         label: its name, unlike that of any other row of the same setting.
     """
 
     bundle: BundleRef
-    format: str
+    key: ArtifactKey
     quantize: str
     label: str = ""
     timing: Timing | None = None
@@ -89,22 +89,22 @@ class Row:
     @property
     def artifact(self) -> ArtifactRef | None:
         """The file as the bundle describes it; None for the eager reference."""
-        return labels.artifact(self.bundle, self.format)
+        return labels.artifact(self.bundle, self.key)
 
     @property
     def name(self) -> str:
         """Precision and format, ``int8 .pte``; may be the same for several rows."""
-        return labels.name(self.format, self.quantize)
+        return labels.name(self.key)
 
     @property
     def quantized(self) -> bool:
         """Whether it computes in int8."""
-        return self.quantize != "none"
+        return self.key.precision == "int8"
 
     @property
     def reference(self) -> bool:
         """Whether it is the float model run by eager PyTorch."""
-        return self.format == REFERENCE
+        return self.key == FLOAT_MODEL
 
     @property
     def parity(self) -> ParityRef | None:

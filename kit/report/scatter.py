@@ -58,7 +58,7 @@ def size_and_accuracy(report: Report) -> Drawing | None:
 
 def _scored(report: Report) -> list[tuple[Row, Accuracy]]:
     """Return one row per file and reference, on the picture set that most were scored on."""
-    rows = {(row.bundle.hash, row.format): row for row in report.rows if row.accuracy}
+    rows = {(row.bundle.hash, row.key): row for row in report.rows if row.accuracy}
     found = [(row, row.accuracy) for row in rows.values() if row.accuracy]
     scored = [(row, one) for row, one in found if one.row.agreement is not None]
     sets = Counter(found.picture_set for row, found in scored if row.artifact)
@@ -68,7 +68,7 @@ def _scored(report: Report) -> list[tuple[Row, Accuracy]]:
 
 def _points(scored: Sequence[tuple[Row, Accuracy]], labelled: bool) -> list[ScatterPoint]:
     files = [(row, found, row.artifact.size / 1e6) for row, found in scored if row.artifact]
-    names = labels.unique([labels.parts(r.bundle, r.format, r.quantize) for r, _, _ in files])
+    names = labels.unique([labels.parts(r.bundle, r.key, r.quantize) for r, _, _ in files])
     return [
         ScatterPoint(
             row, name, size, 100 * _score(found, labelled), (found.margin or 0.0) * labelled
@@ -120,7 +120,7 @@ def _connect(axes: Axes, points: Sequence[ScatterPoint]) -> None:
     for start in (p for p in points if not p.row.quantized):
         for end in (p for p in points if p.row.quantized):
             same_model = start.row.bundle.model == end.row.bundle.model
-            if same_model and start.row.format == end.row.format:
+            if same_model and start.row.key.format == end.row.key.format:
                 axes.plot(
                     [start.size, end.size], [start.score, end.score], color=MUTED, linewidth=0.8
                 )

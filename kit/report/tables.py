@@ -147,8 +147,8 @@ def outputs(report: Report) -> Table:
 def _subject(bundle: BundleRef, subject: AccuracyRow | ArtifactRef, moment: str = "") -> Head:
     how = labels.method(subject.quantize, bundle)
     note = ", ".join(part for part in (how, bundle.name, moment) if part)
-    tone = labels.tone(subject.format, subject.quantize)
-    return Head(labels.name(subject.format, subject.quantize), note, tone)
+    tone = labels.tone(subject.key)
+    return Head(labels.name(subject.key), note, tone)
 
 
 def parity(report: Report) -> Table:

@@ -18,6 +18,8 @@ statistic never needs a new measurement. Schema history:
        `Recommendation`, which were options of the command line
     7  `OutputRow`; `AccuracyResult.task`; `AccuracyRow.agreement` and `ParityRef.agreement` are
        None where a task has no classes; `ParityRef.output` and `ParityRef.cosine`
+    8  runs, rows and artifacts have the backend and the precision of their file;
+       `BundleRef.failed` and `LatencyResult.recommended` are by its name
 
 A result of an older schema is read for ever: what it lacks is None or empty, and what it said
 in another way is translated (`kit.results.store`).
@@ -28,12 +30,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field
+from pydantic import FailFast, Field
 
-from kit.documents import Digest
+from kit.artifact_key import KeyedRecord
+from kit.documents import Digest, Record
 from kit.notices import Notice
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 # Beyond these a number is no measurement. Each fits into 64 bits, also when many are added up.
 MAX_NS = 10**15  # 11 days
@@ -56,11 +59,7 @@ _Mhz = Annotated[float, Field(ge=0, le=10.0**6)]
 _Load = Annotated[float, Field(ge=0, le=10.0**9)]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class ParityRef(_Record):
+class ParityRef(Record):
     """One comparison made when the bundle was built; see `kit.manifest.Comparison`."""
 
     against: str
@@ -72,10 +71,9 @@ class ParityRef(_Record):
     cosine: _Cosine | None = None
 
 
-class ArtifactRef(_Record):
-    """One model file of the bundle: its format, method, size in bytes, and parity."""
+class ArtifactRef(KeyedRecord):
+    """One model file of the bundle: its key, method, size in bytes, and parity."""
 
-    format: str
     quantize: str
     size: _Bytes
     sha256: str
@@ -83,12 +81,12 @@ class ArtifactRef(_Record):
     parity: Many[ParityRef] = ()
 
 
-class BundleRef(_Record):
+class BundleRef(Record):
     """The bundle that was measured.
 
     Attributes:
         hash: of its `bundle.json`.
-        failed: formats that were asked for and are not in it, each with the reason.
+        failed: names of files that were asked for and are not in it, each with the reason.
     """
 
     name: str
@@ -102,7 +100,7 @@ class BundleRef(_Record):
     failed: dict[str, str] = Field(default_factory=dict)
 
 
-class DeviceRef(_Record):
+class DeviceRef(Record):
     """Where it ran. Virtual and emulated devices are never ranked with phones."""
 
     kind: Literal["local", "phone", "emulator", "virtual"]
@@ -110,7 +108,7 @@ class DeviceRef(_Record):
     serial: str | None = None
 
 
-class Fingerprint(_Record):
+class Fingerprint(Record):
     """What tells a device, with the system that is installed on it, from others.
 
     Attributes:
@@ -128,7 +126,7 @@ class Fingerprint(_Record):
     cores: int | None = Field(gt=0, le=MAX_COUNT)
 
 
-class HostRef(_Record):
+class HostRef(Record):
     """The machine on which kit itself ran."""
 
     name: str
@@ -137,7 +135,7 @@ class HostRef(_Record):
     os: str
 
 
-class SourceRef(_Record):
+class SourceRef(Record):
     """The commit that was checked out in the working directory of whoever measured.
 
     Attributes:
@@ -149,7 +147,7 @@ class SourceRef(_Record):
     dirty: bool | None
 
 
-class Identity(_Record):
+class Identity(Record):
     """Which measurement a result is of.
 
     Attributes:
@@ -165,7 +163,7 @@ class Identity(_Record):
     source: SourceRef | None = None
 
 
-class Context(_Record):
+class Context(Record):
     """The state of the machine around a measurement.
 
     Attributes:
@@ -197,7 +195,7 @@ class Context(_Record):
     settings: dict[str, str] = Field(default_factory=dict)
 
 
-class Condition(_Record):
+class Condition(Record):
     """How a device fared at one moment; None is what it does not tell.
 
     Attributes:
@@ -215,7 +213,7 @@ class Condition(_Record):
     mhz: Many[_Mhz] = ()
 
 
-class Operator(_Record):
+class Operator(Record):
     """Time of one operator in a profiled process, summed over its calls."""
 
     name: str
@@ -224,7 +222,7 @@ class Operator(_Record):
     total_ns: _Ns
 
 
-class Plan(_Record):
+class Plan(Record):
     """How to measure; every limit is both a count and a time, and both must be reached.
 
     Attributes:
@@ -265,7 +263,7 @@ class Plan(_Record):
     memory: bool = True
 
 
-class Process(_Record):
+class Process(Record):
     """What one fresh runner process reported; times in nanoseconds.
 
     Attributes:
@@ -285,8 +283,8 @@ class Process(_Record):
     conditions: Many[Condition] = ()
 
 
-class Run(_Record):
-    """All samples of one format under one plan.
+class Run(KeyedRecord):
+    """All samples of one file, or of the float model, under one plan.
 
     Attributes:
         artifact_sha256: of the model file that ran; None before schema 6.
@@ -304,7 +302,6 @@ class Run(_Record):
         notices: what makes these numbers less trustworthy, and what would help.
     """
 
-    format: str
     quantize: str
     artifact_sha256: Digest | None = None
     runtime: str | None = None
@@ -323,7 +320,7 @@ class Run(_Record):
     notices: Many[Notice] = ()
 
 
-class Recommendation(_Record):
+class Recommendation(Record):
     """The fastest setting of a sweep, or one with fewer threads that is nearly as fast.
 
     Attributes:
@@ -334,12 +331,12 @@ class Recommendation(_Record):
     cpus: str = "all"
 
 
-class LatencyResult(_Record):
+class LatencyResult(Record):
     """The result of `kit bench`.
 
     Attributes:
         identity: None before schema 6, as in the other results.
-        recommended: of a sweep, by format.
+        recommended: of a sweep, by name of the file.
     """
 
     schema_version: int = Field(default=SCHEMA_VERSION, ge=1, strict=True)
@@ -352,8 +349,8 @@ class LatencyResult(_Record):
     recommended: dict[str, Recommendation] = Field(default_factory=dict)
 
 
-class OutputRow(_Record):
-    """One output of one format against the float model's, over all samples.
+class OutputRow(Record):
+    """One output of one file against the float model's, over all samples.
 
     Attributes:
         sqnr_db: in dB; None when they are equal.
@@ -367,11 +364,11 @@ class OutputRow(_Record):
     cosine: _Cosine
 
 
-class AccuracyRow(_Record):
-    """One format on one set of samples; shares are between 0 and 1.
+class AccuracyRow(KeyedRecord):
+    """One file on one set of samples; shares are between 0 and 1.
 
     Attributes:
-        format: the format, or ``reference`` for the float PyTorch model.
+        format: of the file, or ``reference`` for the float PyTorch model.
         artifact_sha256: of the model file; None before schema 6, as is `runtime`.
         runtime: name and version.
         top1: share of pictures whose label is the first answer; None without labels.
@@ -383,7 +380,6 @@ class AccuracyRow(_Record):
         outputs: where the task measures each.
     """
 
-    format: str
     quantize: str
     artifact_sha256: Digest | None = None
     runtime: str | None = None
@@ -396,7 +392,7 @@ class AccuracyRow(_Record):
     images_per_second: float = Field(ge=0)
 
 
-class AccuracyResult(_Record):
+class AccuracyResult(Record):
     """The result of `kit eval`.
 
     Attributes:
@@ -423,7 +419,7 @@ class AccuracyResult(_Record):
     rows: Many[AccuracyRow]
 
 
-class ProcessorRef(_Record):
+class ProcessorRef(Record):
     """A processor on which answers were computed.
 
     Attributes:
@@ -439,11 +435,11 @@ class ProcessorRef(_Record):
     emulator: str | None
 
 
-class ProcessorRow(_Record):
-    """The answers of one format to the golden inputs on one processor.
+class ProcessorRow(KeyedRecord):
+    """The answers of one file to the golden inputs on one processor.
 
     Attributes:
-        format: the format.
+        format: of the file.
         quantize: its quantization method.
         artifact_sha256: of the model file; None before schema 6.
         processor: name in `ProcessorsResult.processors`.
@@ -457,7 +453,6 @@ class ProcessorRow(_Record):
         error: what the runtime said where it gave no answers, else empty.
     """
 
-    format: str
     quantize: str
     artifact_sha256: Digest | None = None
     processor: str
@@ -470,7 +465,7 @@ class ProcessorRow(_Record):
     error: str = ""
 
 
-class ProcessorsResult(_Record):
+class ProcessorsResult(Record):
     """The result of `kit verify`."""
 
     schema_version: int = Field(default=SCHEMA_VERSION, ge=1, strict=True)

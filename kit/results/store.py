@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from kit import files
-from kit.bundle import REFERENCE, Bundle
+from kit.artifact_key import REFERENCE, ArtifactKey, derive_precision
+from kit.bundle import Bundle
 from kit.documents import MAX_JSON_BYTES, fault_of, parse_json, reason, text_of
 from kit.errors import OutputError, ResultError, brief
 from kit.manifest import Comparison
@@ -74,17 +76,37 @@ def read(path: Path) -> AnyResult:
 
 def _upgraded(raw: object, version: object) -> object:
     """Return the content of a file with what older schemas said in another way."""
-    if not isinstance(raw, dict) or not isinstance(version, int) or version >= 6:
+    if not isinstance(raw, dict) or not isinstance(version, int) or version >= 8:
         return raw
-    if not isinstance(raw.get("runs"), list):
-        return raw
-    for run in raw["runs"]:
+    if version < 6:
+        _upgrade_runs(raw, version)
+    _add_keys(raw)
+    return raw
+
+
+def _upgrade_runs(raw: dict[str, object], version: int) -> None:
+    runs = raw.get("runs")
+    for run in runs if isinstance(runs, list) else ():
         if isinstance(run, dict):
             _upgrade_run(run, version)
     recommended = raw.get("recommended")
     if isinstance(recommended, dict):
         raw["recommended"] = {name: _recommendation(o) for name, o in recommended.items()}
-    return raw
+
+
+def _add_keys(raw: dict[str, object]) -> None:
+    """Key what was by format: a bundle had one file of each, quantized by one method."""
+    bundle = raw.get("bundle")
+    bundle = bundle if isinstance(bundle, dict) else {}
+    precision = derive_precision(str(bundle.get("quantize")))
+    for entries in (raw.get("runs"), raw.get("rows"), bundle.get("artifacts")):
+        for entry in entries if isinstance(entries, list) else ():
+            if isinstance(entry, dict) and "quantize" in entry:
+                entry.setdefault("precision", derive_precision(str(entry["quantize"])))
+    for owner, field in ((bundle, "failed"), (raw, "recommended")):
+        table = owner.get(field)
+        if isinstance(table, dict):
+            owner[field] = {ArtifactKey(k, precision).name: v for k, v in table.items()}
 
 
 def _upgrade_run(run: dict[str, object], version: int) -> None:
@@ -113,7 +135,7 @@ def refer(comparison: Comparison) -> ParityRef:
 
 
 def find_digest(bundle: Bundle, name: str) -> str:
-    """Return the SHA-256 of a bundle's file of a format, or of its float model.
+    """Return the SHA-256 of a bundle's file of that name, or of its float model.
 
     Raises:
         BundleError: it has none.
@@ -123,7 +145,7 @@ def find_digest(bundle: Bundle, name: str) -> str:
 
 
 def find_runtime(bundle: Bundle, name: str) -> str:
-    """Return the name of the distribution that runs a bundle's file of a format.
+    """Return the name of the distribution that runs a bundle's file of that name.
 
     Raises:
         BundleError: the bundle has none.
@@ -136,7 +158,7 @@ def describe(bundle: Bundle) -> BundleRef:
     manifest = bundle.manifest
     refs = [
         ArtifactRef(
-            format=a.format,
+            **asdict(a.key),
             quantize=a.quantize,
             size=manifest.files[a.file].size,
             sha256=manifest.files[a.file].sha256,
@@ -155,5 +177,5 @@ def describe(bundle: Bundle) -> BundleRef:
         resolution=recipe.resolution,
         width=recipe.width,
         artifacts=tuple(refs),
-        failed={f.format: f.reason.partition("\n")[0] for f in manifest.failed},
+        failed={f.name: f.reason.partition("\n")[0] for f in manifest.failed},
     )

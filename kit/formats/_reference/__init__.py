@@ -6,7 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.bundle import REFERENCE, REFERENCE_FILE
+from kit.artifact_key import REFERENCE, ArtifactKey
+from kit.bundle import REFERENCE_FILE
 from kit.formats.interface import Description, Format, Session, Thresholds
 
 if TYPE_CHECKING:
@@ -28,9 +29,8 @@ class Reference(Format):
     exact = True
     thresholds = Thresholds(agreement=1.0, sqnr_db=60.0)
 
-    @property
-    def file_name(self) -> str:
-        """Return the name of the file in a bundle."""
+    def name_file(self, key: ArtifactKey) -> str:
+        """Return the name of the file in a bundle, which holds one."""
         return REFERENCE_FILE
 
     def export(self, model: nn.Module, example: tuple[Tensor, ...], path: Path) -> None:

@@ -22,7 +22,7 @@ import org.json.JSONObject;
  * What `kit build` wrote: a description and files, each checked by its SHA-256 when it is read.
  *
  * <p>A bundle inside of an app may lack files, such as the model of a runtime that is not packed;
- * {@link #formats} names what can be used.
+ * {@link #artifacts} names what can be used.
  */
 public final class Bundle {
     private static final String MANIFEST = "bundle.json";
@@ -109,8 +109,8 @@ public final class Bundle {
         return manifest.model;
     }
 
-    public String quantize(String format) throws KitException {
-        return manifest.artifact(format).quantize;
+    public String quantize(String artifact) throws KitException {
+        return manifest.artifact(artifact).quantize;
     }
 
     /** What the model takes, in its order. */
@@ -138,16 +138,28 @@ public final class Bundle {
         return manifest.preprocess;
     }
 
-    /** The formats whose model file is here and whose runtime is in this app. */
-    public List<String> formats() {
-        List<String> formats = new ArrayList<>();
+    /** The model files that are here and whose runtime is in this app, by their names. */
+    public List<String> artifacts() {
+        List<String> names = new ArrayList<>();
         for (String format : Runtimes.CLASSES.keySet()) {
-            String file = manifest.modelPath(format);
-            if (file != null && Runtimes.has(format) && exists(file)) {
-                formats.add(format);
+            for (Manifest.Artifact artifact : manifest.artifacts) {
+                if (artifact.format.equals(format) && Runtimes.has(format)
+                        && exists(artifact.file)) {
+                    names.add(artifact.name);
+                }
             }
         }
-        return formats;
+        return names;
+    }
+
+    /** The format of an artifact, such as {@code onnx}. */
+    public String format(String artifact) throws KitException {
+        return manifest.artifact(artifact).format;
+    }
+
+    /** The precision of an artifact, such as {@code int8}. */
+    public String precision(String artifact) throws KitException {
+        return manifest.artifact(artifact).precision;
     }
 
     private boolean exists(String path) {
@@ -169,18 +181,10 @@ public final class Bundle {
     }
 
     /** What this bundle's model must answer here; see {@link Golden}. */
-    public Golden golden(String format) throws KitException {
-        List<Npy> wanted = arrays(goldenAnswers(format), manifest.outputs);
-        Double floor = manifest.artifact(format).floor;
+    public Golden golden(String artifact) throws KitException {
+        List<Npy> wanted = arrays(manifest.goldenAnswers(artifact), manifest.outputs);
+        Double floor = manifest.artifact(artifact).floor;
         return new Golden(arrays(manifest.goldenInputs, manifest.inputs), wanted, floor);
-    }
-
-    private List<String> goldenAnswers(String format) throws KitException {
-        List<String> files = manifest.golden.get(format);
-        if (files == null) {
-            throw new KitException("The bundle has no golden answers of " + format);
-        }
-        return files;
     }
 
     private List<Npy> arrays(List<String> files, List<TensorSpec> specs) throws KitException {
@@ -195,8 +199,8 @@ public final class Bundle {
      * The golden inputs that are measured with, the first of each file. All of a file is checked,
      * and little of it kept: what is measured includes memory.
      */
-    public List<Tensor> firstInputs(String format) throws KitException {
-        goldenAnswers(format);
+    public List<Tensor> firstInputs(String artifact) throws KitException {
+        manifest.goldenAnswers(artifact);
         List<Tensor> inputs = new ArrayList<>();
         for (int i = 0; i < manifest.inputs.size(); i++) {
             String file = manifest.goldenInputs.get(i);
@@ -222,27 +226,27 @@ public final class Bundle {
         }
     }
 
-    public String modelSha256(String format) throws KitException {
-        return manifest.entry(manifest.artifact(format).file).sha256;
+    public String modelSha256(String artifact) throws KitException {
+        return manifest.entry(manifest.artifact(artifact).file).sha256;
     }
 
     /** Bytes of the model file, which {@link #modelFile} needs if it is not there yet. */
-    public long modelSize(String format) throws KitException {
-        return manifest.entry(manifest.artifact(format).file).size;
+    public long modelSize(String artifact) throws KitException {
+        return manifest.entry(manifest.artifact(artifact).file).size;
     }
 
     /**
      * Returns the model as a checked file in {@code folder}, because runtimes read paths and an
      * asset has none. It is copied once and named by its hash.
      */
-    public File modelFile(String format, File folder) throws KitException {
+    public File modelFile(String artifact, File folder) throws KitException {
         synchronized (UNPACKING) {
-            return unpacked(format, folder);
+            return unpacked(artifact, folder);
         }
     }
 
-    private File unpacked(String format, File folder) throws KitException {
-        String path = manifest.artifact(format).file;
+    private File unpacked(String artifact, File folder) throws KitException {
+        String path = manifest.artifact(artifact).file;
         Manifest.Entry entry = manifest.entry(path);
         String type = path.substring(Math.max(path.lastIndexOf('.'), path.lastIndexOf('/') + 1));
         File file = new File(folder, entry.sha256 + type);

@@ -61,21 +61,21 @@ public final class Classifier implements AutoCloseable {
         this.labels = labels;
     }
 
-    /** Loads a bundle of the app's files or assets; see {@link Bundle#open}. */
-    public static Classifier load(Context context, String bundle, String format, int threads)
+    /** Loads a bundle of the app's files or assets; see {@link Model#load}. */
+    public static Classifier load(Context context, String bundle, String artifact, int threads)
             throws KitException {
-        return load(Bundle.open(context, bundle), Model.folder(context), format, threads);
+        return load(Bundle.open(context, bundle), Model.folder(context), artifact, threads);
     }
 
     /** Loads a bundle; {@code folder} is where the model file is unpacked to. */
-    public static Classifier load(Bundle bundle, File folder, String format, int threads)
+    public static Classifier load(Bundle bundle, File folder, String artifact, int threads)
             throws KitException {
         if (!bundle.classifies()) {
             throw new KitException("The model of the bundle “" + bundle.name + "” is no classifier"
                     + " of pictures");
         }
         List<String> labels = bundle.labels();
-        return new Classifier(Model.load(bundle, folder, format, threads), labels);
+        return new Classifier(Model.load(bundle, folder, artifact, threads), labels);
     }
 
     /** Answers a picture. */

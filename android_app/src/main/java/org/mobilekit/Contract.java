@@ -4,10 +4,10 @@ import java.util.regex.Pattern;
 
 /** The names that the app and the kit share. `contract.json` has them too; a test compares. */
 public final class Contract {
-    public static final int VERSION = 2;
+    public static final int VERSION = 3;
     public static final int PROTOCOL = 4;
     public static final int RESULT_SCHEMA = 1;
-    public static final int BUNDLE_SCHEMA = 3;
+    public static final int BUNDLE_SCHEMA = 4;
 
     public static final String BENCH_ACTION = "org.mobilekit.action.BENCH";
     public static final String BENCH_PERMISSION = "android.permission.DUMP";

@@ -33,14 +33,17 @@ final class Manifest {
     /** One file per input. */
     final List<String> goldenInputs;
 
-    /** One file per output, by format. */
-    final Map<String, List<String>> golden = new HashMap<>();
+    /** One file per output, by the name of the artifact, or by its format before schema 4. */
+    private final Map<String, List<String>> golden = new HashMap<>();
     final List<Artifact> artifacts = new ArrayList<>();
     private final Map<String, Entry> files = new HashMap<>();
 
     /** One model file. */
     static final class Artifact {
+        /** What tells it from the bundle's other files, such as {@code onnx-int8}. */
+        final String name;
         final String format;
+        final String precision;
         final String file;
         final String quantize;
 
@@ -51,6 +54,10 @@ final class Manifest {
             format = json.getString("format");
             file = json.getString("file");
             quantize = json.getString("quantize");
+            // Before schema 4 a bundle had one file of each format.
+            precision = json.optString("precision", quantize.equals("none") ? "fp32" : "int8");
+            String backend = json.isNull("backend") ? "" : json.getString("backend") + "-";
+            name = format + "-" + backend + precision;
             floor = floor(quantize, json.getJSONArray("parity"));
         }
     }
@@ -83,8 +90,8 @@ final class Manifest {
         goldenInputs = names(known.get(old ? "input" : "inputs"), inputs);
         JSONObject answers = known.getJSONObject("outputs");
         for (Iterator<String> names = answers.keys(); names.hasNext(); ) {
-            String format = names.next();
-            golden.put(format, names(answers.get(format), outputs));
+            String name = names.next();
+            golden.put(name, names(answers.get(name), outputs));
         }
         JSONArray models = json.getJSONArray("artifacts");
         for (int i = 0; i < models.length(); i++) {
@@ -97,26 +104,36 @@ final class Manifest {
         }
     }
 
-    Artifact artifact(String format) throws KitException {
+    /** The model file of a name, or of a format that has one file here. */
+    Artifact artifact(String wanted) throws KitException {
         List<String> have = new ArrayList<>();
+        List<Artifact> found = new ArrayList<>();
         for (Artifact artifact : artifacts) {
-            if (artifact.format.equals(format)) {
+            if (artifact.name.equals(wanted)) {
                 return artifact;
             }
-            have.add(artifact.format);
+            if (artifact.format.equals(wanted)) {
+                found.add(artifact);
+            }
+            have.add(artifact.name);
         }
-        throw new KitException("The bundle has no " + format + " file; it has "
-                + String.join(", ", have));
+        if (found.size() == 1) {
+            return found.get(0);
+        }
+        String what = found.isEmpty() ? "The bundle has no " + wanted + " file"
+                : "The bundle has " + found.size() + " " + wanted + " files";
+        throw new KitException(what + "; it has " + String.join(", ", have));
     }
 
-    /** Path of the model file of a format, or null. */
-    String modelPath(String format) {
-        for (Artifact artifact : artifacts) {
-            if (artifact.format.equals(format)) {
-                return artifact.file;
-            }
+    /** One file per output: what an artifact's runtime answered on the workstation. */
+    List<String> goldenAnswers(String wanted) throws KitException {
+        Artifact artifact = artifact(wanted);
+        List<String> files = golden.get(golden.containsKey(artifact.name) ? artifact.name
+                : artifact.format);
+        if (files == null) {
+            throw new KitException("The bundle has no golden answers of " + artifact.name);
         }
-        return null;
+        return files;
     }
 
     Entry entry(String path) throws KitException {

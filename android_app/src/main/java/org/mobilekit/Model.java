@@ -21,23 +21,30 @@ public final class Model implements AutoCloseable {
     private static final String MODELS = "models";
 
     public final Bundle bundle;
+    /** The name of the model file in the bundle, such as {@code onnx-int8}. */
+    public final String artifact;
     public final String format;
     public final int threads;
 
     private final ModelRuntime runtime;
     private boolean closed;
 
-    private Model(Bundle bundle, String format, int threads, ModelRuntime runtime) {
+    private Model(Bundle bundle, String artifact, String format, int threads,
+            ModelRuntime runtime) {
         this.bundle = bundle;
+        this.artifact = artifact;
         this.format = format;
         this.threads = threads;
         this.runtime = runtime;
     }
 
-    /** Loads a bundle of the app's files or assets; see {@link Bundle#open}. */
-    public static Model load(Context context, String bundle, String format, int threads)
+    /**
+     * Loads a bundle of the app's files or assets; see {@link Bundle#open}. {@code artifact} names
+     * a model file, or a format that has one file in the bundle.
+     */
+    public static Model load(Context context, String bundle, String artifact, int threads)
             throws KitException {
-        return load(Bundle.open(context, bundle), folder(context), format, threads);
+        return load(Bundle.open(context, bundle), folder(context), artifact, threads);
     }
 
     /** Where models are unpacked to: a folder that the system may empty when space is short. */
@@ -46,15 +53,16 @@ public final class Model implements AutoCloseable {
     }
 
     /** Loads a bundle; {@code folder} is where the model file is unpacked to. */
-    public static Model load(Bundle bundle, File folder, String format, int threads)
+    public static Model load(Bundle bundle, File folder, String artifact, int threads)
             throws KitException {
-        File file = bundle.modelFile(format, folder);
+        File file = bundle.modelFile(artifact, folder);
+        String format = bundle.format(artifact);
         ModelRuntime runtime = Runtimes.create(format);
         try {
             Runtimes.check(runtime, format, bundle);
             runtime.prepare(threads);
             runtime.load(file);
-            return new Model(bundle, format, threads, runtime);
+            return new Model(bundle, artifact, format, threads, runtime);
         } catch (KitException e) {
             runtime.close();
             throw e;
@@ -107,7 +115,7 @@ public final class Model implements AutoCloseable {
 
     /** Runs the bundle's golden inputs and compares with the workstation. */
     public Golden.Report check() throws KitException {
-        return bundle.golden(format).check(this::answer);
+        return bundle.golden(artifact).check(this::answer);
     }
 
     /** Frees the model. */

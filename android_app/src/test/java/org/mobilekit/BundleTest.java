@@ -48,7 +48,7 @@ public final class BundleTest {
         File at = pushed();
         Bundle bundle = open(at);
         assertEquals("mobilenet_v2", bundle.model());
-        assertTrue(bundle.formats().containsAll(Arrays.asList("onnx", "lite")));
+        assertTrue(bundle.artifacts().containsAll(Arrays.asList("onnx-int8", "lite-int8")));
         assertEquals(1000, bundle.labels().size());
         assertEquals(Digest.sha256(Files.readAllBytes(new File(at, "bundle.json").toPath())),
                 bundle.hash);
@@ -115,23 +115,23 @@ public final class BundleTest {
     public void alteredFilesAreRefused() throws Exception {
         File at = pushed();
         File models = folder.newFolder();
-        for (String file : new String[] {"model.onnx", "labels.txt", "golden/onnx.npy"}) {
+        for (String file : new String[] {"model-int8.onnx", "labels.txt", "golden/onnx-int8.npy"}) {
             Samples.damage(new File(at, file));
         }
         Bundle bundle = open(at);
         String model = refused(() -> bundle.modelFile("onnx", models));
-        assertTrue(model, model.contains("model.onnx") && model.contains("altered"));
+        assertTrue(model, model.contains("model-int8.onnx") && model.contains("altered"));
         assertEquals(0, models.list().length);
         assertTrue(refused(bundle::labels).contains("labels.txt"));
-        assertTrue(refused(() -> bundle.golden("onnx")).contains("golden/onnx.npy"));
+        assertTrue(refused(() -> bundle.golden("onnx")).contains("golden/onnx-int8.npy"));
     }
 
     @Test
     public void whatIsMissingIsNotOffered() throws Exception {
         File at = pushed();
-        assertTrue(new File(at, "model.ptl").delete());
-        assertTrue(open(at).formats().contains("onnx"));
-        assertFalse(open(at).formats().contains("lite"));
+        assertTrue(new File(at, "model-int8.ptl").delete());
+        assertTrue(open(at).artifacts().contains("onnx-int8"));
+        assertFalse(open(at).artifacts().contains("lite-int8"));
     }
 
     @Test
@@ -174,9 +174,16 @@ public final class BundleTest {
         JSONObject golden = json.getJSONObject("golden");
         golden.put("input", ((JSONArray) golden.remove("inputs")).get(0));
         JSONObject outputs = golden.getJSONObject("outputs");
-        for (Iterator<String> formats = outputs.keys(); formats.hasNext(); ) {
-            String format = formats.next(); // a key that is there already: no concurrent change
-            outputs.put(format, outputs.getJSONArray(format).get(0));
+        JSONObject byFormat = new JSONObject();
+        for (Iterator<String> names = outputs.keys(); names.hasNext(); ) {
+            String name = names.next();
+            byFormat.put(name.replace("-int8", ""), outputs.getJSONArray(name).get(0));
+        }
+        golden.put("outputs", byFormat);
+        JSONArray artifacts = json.getJSONArray("artifacts");
+        for (int i = 0; i < artifacts.length(); i++) {
+            artifacts.getJSONObject(i).remove("precision");
+            artifacts.getJSONObject(i).remove("backend");
         }
         return json;
     }
@@ -196,6 +203,7 @@ public final class BundleTest {
             assertArrayEquals(today.firstInputs("lite").get(0).toFloats(),
                     old.firstInputs("lite").get(0).toFloats(), 0f);
             assertEquals(today.golden("onnx").rows(), old.golden("onnx").rows());
+            assertEquals(today.artifacts(), old.artifacts());
         }
     }
 
@@ -226,7 +234,7 @@ public final class BundleTest {
         refusedWith(read(at), "signature.inputs.0.dtype", "complex64", "complex64");
         refusedWith(read(at), "golden.inputs", new JSONArray("[\"golden/input.npy\"]"),
                 "1 golden files for 6");
-        refusedWith(read(at), "golden.outputs.onnx", "golden/onnx.npy", "1 golden files for 6");
+        refusedWith(read(at), "golden.outputs.onnx-fp32", "golden/onnx-fp32.npy", "1 golden files for 6");
         refusedWith(read(at), "signature", JSONObject.NULL, "damaged");
     }
 

@@ -63,12 +63,12 @@ public final class ClassifierTest {
     @Test
     public void aModelThatIsNoneIsTheRuntimesWord() throws Exception {
         File at = Samples.push(context.getFilesDir(), "b");
-        File model = new File(at, "model.onnx");
+        File model = new File(at, "model-int8.onnx");
         java.nio.file.Files.write(model.toPath(), new byte[100]);
         File manifest = new File(at, "bundle.json");
         String text = new String(java.nio.file.Files.readAllBytes(manifest.toPath()), "UTF-8");
         org.json.JSONObject json = new org.json.JSONObject(text);
-        json.getJSONObject("files").getJSONObject("model.onnx").put("size", 100)
+        json.getJSONObject("files").getJSONObject("model-int8.onnx").put("size", 100)
                 .put("sha256", Digest.sha256(new byte[100]));
         java.nio.file.Files.write(manifest.toPath(), json.toString().getBytes("UTF-8"));
         KitException e = assertThrows(KitException.class,

@@ -121,7 +121,7 @@ public final class ModelTest {
 
     @Test
     public void aDamagedFileIsRefused() throws Exception {
-        Samples.damage(new File(at, "model.onnx"));
+        Samples.damage(new File(at, "model-fp32.onnx"));
         KitException e = assertThrows(KitException.class,
                 () -> Model.load(context, "tensors", "onnx", 1));
         assertTrue(e.getMessage(), e.getMessage().contains("was altered"));

@@ -38,6 +38,7 @@ final class BenchJob {
     private final BenchOptions options;
     private final BenchRecord record;
     private final Storage storage;
+    private String format; // of the artifact
 
     BenchJob(Context context, BenchOptions options, BenchRecord record, Storage storage) {
         this.context = context;
@@ -50,13 +51,14 @@ final class BenchJob {
     void run() throws StageException {
         Bundle bundle = stage("load", () -> Bundle.open(context, options.bundle));
         record.bundleHash = bundle.hash;
-        List<Tensor> inputs = stage("input", () -> bundle.firstInputs(options.format));
+        List<Tensor> inputs = stage("input", () -> bundle.firstInputs(options.artifact));
         File model = stage("load", () -> unpacked(bundle));
-        record.modelSha256 = stage("load", () -> bundle.modelSha256(options.format));
-        ModelRuntime runtime = stage("load", () -> Runtimes.create(options.format));
+        record.modelSha256 = stage("load", () -> bundle.modelSha256(options.artifact));
+        format = stage("load", () -> bundle.format(options.artifact));
+        ModelRuntime runtime = stage("load", () -> Runtimes.create(format));
         try {
             stage("load", () -> {
-                Runtimes.check(runtime, options.format, bundle);
+                Runtimes.check(runtime, format, bundle);
                 return null;
             });
             measure(runtime, model, inputs);
@@ -66,13 +68,13 @@ final class BenchJob {
     }
 
     private File unpacked(Bundle bundle) throws Exception {
-        long needed = bundle.modelSize(options.format) + SPARE_BYTES;
+        long needed = bundle.modelSize(options.artifact) + SPARE_BYTES;
         long free = storage.free();
         if (free < needed) {
             throw new IOException((needed >> 20) + " MB are needed and " + (free >> 20)
                     + " MB are free");
         }
-        return bundle.modelFile(options.format, Model.folder(context));
+        return bundle.modelFile(options.artifact, Model.folder(context));
     }
 
     private void measure(ModelRuntime runtime, File model, List<Tensor> inputs)
@@ -146,8 +148,8 @@ final class BenchJob {
         versions.put("runner", "app");
         versions.put("app", record.appVersion);
         versions.put("android", Build.VERSION.RELEASE);
-        JSONObject packed = packed().optJSONObject(options.format);
-        String name = packed == null ? options.format : packed.optString("name", options.format);
+        JSONObject packed = packed().optJSONObject(format);
+        String name = packed == null ? format : packed.optString("name", format);
         String own = runtime.version();
         String version = own != null ? own : packed == null ? "" : packed.optString("version");
         versions.put(name, version);

@@ -29,7 +29,7 @@ final class BenchOptions {
             new Extra("contract", "int", 1, Integer.MAX_VALUE),
             new Extra("id", "name", 0, 0),
             new Extra("bundle", "name", 0, 0),
-            new Extra("format", "name", 0, 0),
+            new Extra("artifact", "name", 0, 0),
             new Extra("threads", "int", 1, 64),
             new Extra("warmup", "int", 0, 100_000),
             new Extra("warmup_seconds", "float", 0, 600),
@@ -39,7 +39,7 @@ final class BenchOptions {
 
     final String id;
     final String bundle;
-    final String format;
+    final String artifact;
     final int threads;
     final Plan plan;
     private final Map<String, Object> values;
@@ -48,7 +48,7 @@ final class BenchOptions {
         this.values = Collections.unmodifiableMap(values);
         id = (String) values.get("id");
         bundle = (String) values.get("bundle");
-        format = (String) values.get("format");
+        artifact = (String) values.get("artifact");
         threads = whole("threads");
         plan = new Plan(whole("warmup"), seconds("warmup_seconds"), whole("iters"),
                 seconds("min_seconds"), seconds("max_seconds"));

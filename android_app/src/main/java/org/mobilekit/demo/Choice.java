@@ -9,15 +9,15 @@ final class Choice {
     static final String OWN_PICTURE = "own";
 
     final String bundle;
-    final String format;
+    final String artifact;
     final int threads;
 
     /** {@link #OWN_PICTURE} or a content URI. */
     final String picture;
 
-    Choice(String bundle, String format, int threads, String picture) {
+    Choice(String bundle, String artifact, int threads, String picture) {
         this.bundle = bundle;
-        this.format = format;
+        this.artifact = artifact;
         this.threads = threads;
         this.picture = picture;
     }
@@ -28,36 +28,36 @@ final class Choice {
     }
 
     static Choice from(Bundle state) {
-        return new Choice(state.getString("bundle"), state.getString("format"),
+        return new Choice(state.getString("bundle"), state.getString("artifact"),
                 Math.max(state.getInt("threads", 1), 1), state.getString("picture", OWN_PICTURE));
     }
 
     void save(Bundle state) {
         state.putString("bundle", bundle);
-        state.putString("format", format);
+        state.putString("artifact", artifact);
         state.putInt("threads", threads);
         state.putString("picture", picture);
     }
 
     Choice withBundle(String name) {
-        return new Choice(name, format, threads, picture);
+        return new Choice(name, artifact, threads, picture);
     }
 
-    Choice withFormat(String name) {
+    Choice withArtifact(String name) {
         return new Choice(bundle, name, threads, picture);
     }
 
     Choice withThreads(int number) {
-        return new Choice(bundle, format, number, picture);
+        return new Choice(bundle, artifact, number, picture);
     }
 
     Choice withPicture(String source) {
-        return new Choice(bundle, format, threads, source);
+        return new Choice(bundle, artifact, threads, source);
     }
 
     /** Whether the same loaded model serves both. */
     boolean sameModel(Choice other) {
         return threads == other.threads && Objects.equals(bundle, other.bundle)
-                && Objects.equals(format, other.format);
+                && Objects.equals(artifact, other.artifact);
     }
 }

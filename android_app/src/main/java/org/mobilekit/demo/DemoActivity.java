@@ -50,7 +50,7 @@ public final class DemoActivity extends Activity {
         findViewById(R.id.check).setOnClickListener(view -> session.check());
         findViewById(R.id.fewer).setOnClickListener(view -> threads(-1));
         findViewById(R.id.more).setOnClickListener(view -> threads(1));
-        ((RadioGroup) findViewById(R.id.formats)).setOnCheckedChangeListener(this::format);
+        ((RadioGroup) findViewById(R.id.formats)).setOnCheckedChangeListener(this::artifact);
         ((Spinner) findViewById(R.id.bundles)).setOnItemSelectedListener(new Bundles());
     }
 
@@ -107,10 +107,10 @@ public final class DemoActivity extends Activity {
         }
     }
 
-    private void format(RadioGroup group, int id) {
+    private void artifact(RadioGroup group, int id) {
         View segment = group.findViewById(id);
-        if (segment != null && !segment.getTag().equals(session.choice.format)) {
-            session.choose(session.choice.withFormat((String) segment.getTag()));
+        if (segment != null && !segment.getTag().equals(session.choice.artifact)) {
+            session.choose(session.choice.withArtifact((String) segment.getTag()));
         }
     }
 

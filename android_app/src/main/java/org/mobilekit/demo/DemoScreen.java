@@ -36,7 +36,7 @@ final class DemoScreen {
         answers(session.answers);
         speed(session);
         bundles(session);
-        formats(session);
+        artifacts(session);
         threads(session.choice.threads);
         verdict(session);
     }
@@ -45,11 +45,11 @@ final class DemoScreen {
         String text = "";
         if (session.bundle != null && !session.bundle.classifies()) {
             text = session.bundle.model();
-        } else if (session.bundle != null && session.choice.format != null) {
+        } else if (session.bundle != null && session.choice.artifact != null) {
             try {
                 text = activity.getString(R.string.about_model, session.bundle.model(),
                         session.bundle.resolution(),
-                        words.precision(session.bundle.quantize(session.choice.format)));
+                        words.precision(session.bundle.quantize(session.choice.artifact)));
             } catch (KitException e) {
                 text = session.bundle.name;
             }
@@ -127,30 +127,30 @@ final class DemoScreen {
         }
     }
 
-    private void formats(DemoSession session) {
+    private void artifacts(DemoSession session) {
         RadioGroup group = view(R.id.formats);
-        if (!session.formats.equals(group.getTag())) {
-            group.setTag(session.formats);
+        if (!session.artifacts.equals(group.getTag())) {
+            group.setTag(session.artifacts);
             group.removeAllViews();
-            for (String format : session.formats) {
-                group.addView(segment(format));
+            for (String artifact : session.artifacts) {
+                group.addView(segment(artifact, words.artifact(session, artifact)));
             }
         }
         for (int i = 0; i < group.getChildCount(); i++) {
             RadioButton segment = (RadioButton) group.getChildAt(i);
-            segment.setChecked(segment.getTag().equals(session.choice.format));
+            segment.setChecked(segment.getTag().equals(session.choice.artifact));
         }
-        visible(R.id.formats, !session.formats.isEmpty());
+        visible(R.id.formats, !session.artifacts.isEmpty());
         // Who chose a damaged bundle must be able to choose another one.
-        visible(R.id.model_card, !session.formats.isEmpty() || session.bundles.size() > 1);
-        visible(R.id.check_card, !session.formats.isEmpty());
+        visible(R.id.model_card, !session.artifacts.isEmpty() || session.bundles.size() > 1);
+        visible(R.id.check_card, !session.artifacts.isEmpty());
     }
 
-    private RadioButton segment(String format) {
+    private RadioButton segment(String artifact, String text) {
         RadioButton segment = new RadioButton(activity, null, 0, R.style.Segment);
         segment.setId(View.generateViewId());
-        segment.setTag(format);
-        segment.setText(words.format(format));
+        segment.setTag(artifact);
+        segment.setText(text);
         segment.setLayoutParams(new RadioGroup.LayoutParams(
                 ViewGroup.LayoutParams.MATCH_PARENT, ViewGroup.LayoutParams.WRAP_CONTENT));
         return segment;

@@ -33,7 +33,7 @@ final class DemoSession {
 
     Choice choice;
     List<String> bundles = Collections.emptyList();
-    List<String> formats = Collections.emptyList();
+    List<String> artifacts = Collections.emptyList();
     Bundle bundle;
     Bitmap picture;
     String credit = "";
@@ -125,7 +125,7 @@ final class DemoSession {
     /** What the worker found, before the main thread takes it. */
     private final class Outcome {
         List<String> bundles = Collections.emptyList();
-        List<String> formats = Collections.emptyList();
+        List<String> artifacts = Collections.emptyList();
         Bundle bundle;
         Choice choice;
         Classifier.Result result;
@@ -146,12 +146,13 @@ final class DemoSession {
             if (!bundle.classifies()) {
                 throw new KitException(context.getString(R.string.no_classifier, name));
             }
-            formats = bundle.formats();
-            if (formats.isEmpty()) {
+            artifacts = bundle.artifacts();
+            if (artifacts.isEmpty()) {
                 throw new KitException(context.getString(R.string.no_format, name));
             }
-            String format = formats.contains(wanted.format) ? wanted.format : formats.get(0);
-            choice = choice.withFormat(format);
+            String artifact = artifacts.contains(wanted.artifact) ? wanted.artifact
+                    : artifacts.get(0);
+            choice = choice.withArtifact(artifact);
             picture = pictures.get(choice.picture);
             shown = DemoPictures.shown(picture);
             credit = pictures.credit(choice.picture);
@@ -181,7 +182,7 @@ final class DemoSession {
             choice = outcome.choice;
         }
         bundles = outcome.bundles;
-        formats = outcome.formats;
+        artifacts = outcome.artifacts;
         bundle = outcome.bundle;
         picture = outcome.shown == null ? picture : outcome.shown;
         credit = outcome.credit;
@@ -231,7 +232,7 @@ final class DemoSession {
             classifier.close();
             classifier = null;
         }
-        classifier = Classifier.load(context, wanted.bundle, wanted.format, wanted.threads);
+        classifier = Classifier.load(context, wanted.bundle, wanted.artifact, wanted.threads);
         loaded = wanted;
     }
 }

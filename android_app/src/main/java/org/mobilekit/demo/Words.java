@@ -4,6 +4,7 @@ import android.content.Context;
 import java.text.NumberFormat;
 import java.util.Locale;
 import org.mobilekit.Golden;
+import org.mobilekit.KitException;
 
 /** Numbers and names as people read them, in the language of the device. */
 final class Words {
@@ -59,8 +60,23 @@ final class Words {
         return number.format(value);
     }
 
-    /** The runtime's name. */
-    String format(String format) {
+    /** The name of a file's runtime, with the precision where the format has several files. */
+    String artifact(DemoSession session, String artifact) {
+        try {
+            String format = session.bundle.format(artifact);
+            int count = 0;
+            for (String other : session.artifacts) {
+                count += session.bundle.format(other).equals(format) ? 1 : 0;
+            }
+            String runtime = runtime(format);
+            return count == 1 ? runtime : context.getString(R.string.runtime_precision, runtime,
+                    session.bundle.precision(artifact));
+        } catch (KitException e) {
+            return artifact;
+        }
+    }
+
+    private String runtime(String format) {
         switch (format) {
             case "onnx":
                 return context.getString(R.string.format_onnx);

@@ -154,13 +154,13 @@ public final class BenchActivityTest {
         String text = new String(Files.readAllBytes(manifest), StandardCharsets.UTF_8);
         JSONObject json = new JSONObject(text);
         JSONObject golden = json.getJSONObject("golden").getJSONObject("outputs");
-        golden.put("lite", golden.get("onnx"));
+        golden.put("lite-fp32", golden.get("onnx-fp32"));
         JSONObject onnx = json.getJSONArray("artifacts").getJSONObject(0);
         json.getJSONArray("artifacts").put(new JSONObject(onnx.toString()).put("format", "lite"));
         Files.write(manifest, json.toString().getBytes(StandardCharsets.UTF_8));
         Map<String, Object> extras = BenchOptionsTest.good();
         extras.put("bundle", "pushed");
-        extras.put("format", "lite");
+        extras.put("artifact", "lite");
         assertEquals("The lite runtime for Android has no tensors of bool, and the model’s “mask”"
                 + " is one", refused(extras, "run-1", "load"));
     }
@@ -179,7 +179,7 @@ public final class BenchActivityTest {
         JSONObject contract = new JSONObject(new String(Files.readAllBytes(
                 Samples.app().resolve("contract.json")), StandardCharsets.UTF_8));
         Map<String, Object> extras = BenchOptionsTest.good();
-        extras.put("format", "none");
+        extras.put("artifact", "none");
         JSONObject result = measure(intent(extras), "run-1");
         assertEquals(set(contract.getJSONArray("result_keys")), keys(result));
         JSONObject device = result.getJSONObject("device");
@@ -236,16 +236,16 @@ public final class BenchActivityTest {
         assertTrue(refused(extras, "run-1", "load").contains("absent"));
         Samples.push(context.getFilesDir(), "pushed");
         extras.put("bundle", "pushed");
-        extras.put("format", "tflite");
+        extras.put("artifact", "tflite");
         assertTrue(refused(extras, "run-1", "input").contains("tflite"));
-        extras.put("format", "lite"); // the phone's library is not for this processor
+        extras.put("artifact", "lite"); // the phone's library is not for this processor
         assertFalse(refused(extras, "run-1", "load").isEmpty());
     }
 
     @Test
     public void aDamagedModelIsRefused() throws Exception {
         File bundle = Samples.push(context.getFilesDir(), "pushed");
-        Samples.damage(new File(bundle, "model.onnx"));
+        Samples.damage(new File(bundle, "model-int8.onnx"));
         Map<String, Object> extras = BenchOptionsTest.good();
         extras.put("bundle", "pushed");
         assertTrue(refused(extras, "run-1", "load").contains("altered"));
@@ -336,7 +336,7 @@ public final class BenchActivityTest {
             "onnx", "../..", "sample", "\uD800", new int[] {1}, new String(new char[5000])
         };
         String[] names = {
-            "contract", "id", "bundle", "format", "threads", "warmup", "warmup_seconds", "iters",
+            "contract", "id", "bundle", "artifact", "threads", "warmup", "warmup_seconds", "iters",
             "min_seconds", "max_seconds", "", "other", "\u0000"
         };
         for (int i = 0; i < 500; i++) {

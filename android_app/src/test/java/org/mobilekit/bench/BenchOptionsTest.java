@@ -22,7 +22,7 @@ public final class BenchOptionsTest {
         extras.put("contract", Contract.VERSION);
         extras.put("id", "run-1");
         extras.put("bundle", "sample");
-        extras.put("format", "onnx");
+        extras.put("artifact", "onnx");
         extras.put("threads", 1);
         extras.put("warmup", 2);
         extras.put("warmup_seconds", 0.0f);

@@ -87,7 +87,7 @@ public final class ControlsTest extends DemoTest {
         }
         List<Integer> known = new ArrayList<>(
                 Arrays.asList(R.id.choose, R.id.camera, R.id.again, R.id.bundles));
-        known.addAll(Collections.nCopies(activity.session().formats.size(), R.id.formats));
+        known.addAll(Collections.nCopies(activity.session().artifacts.size(), R.id.formats));
         known.addAll(Arrays.asList(R.id.fewer, R.id.more, R.id.check));
         assertEquals("controls that this test does not know", known, worked);
         pictures(act);
@@ -121,16 +121,16 @@ public final class ControlsTest extends DemoTest {
     }
 
     private void runtimes(Act act) throws Exception {
-        for (String format : new String[] {"lite", "onnx"}) {
-            act.on(segment(format));
+        for (String artifact : new String[] {"lite-int8", "onnx-int8"}) {
+            act.on(segment(artifact));
             settled();
-            assertEquals(format, activity.session().choice.format);
-            assertTrue(((RadioButton) segment(format)).isChecked());
+            assertEquals(artifact, activity.session().choice.artifact);
+            assertTrue(((RadioButton) segment(artifact)).isChecked());
         }
     }
 
-    private View segment(String format) {
-        return ((RadioGroup) activity.findViewById(R.id.formats)).findViewWithTag(format);
+    private View segment(String artifact) {
+        return ((RadioGroup) activity.findViewById(R.id.formats)).findViewWithTag(artifact);
     }
 
     private void threads(Act act) throws Exception {

@@ -126,7 +126,7 @@ public final class DemoActivityTest extends DemoTest {
         controller.saveInstanceState(state).pause().stop().destroy();
         DemoActivity again = start(state);
         assertEquals("sample", again.session().choice.bundle);
-        assertEquals("onnx", again.session().choice.format);
+        assertEquals("onnx-int8", again.session().choice.artifact);
         assertEquals("2", text(again, R.id.threads));
         assertEquals(Color.RED, again.session().picture.getPixel(5, 5));
         assertTrue(shown(again, R.id.bundles));

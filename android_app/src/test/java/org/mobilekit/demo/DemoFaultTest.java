@@ -29,11 +29,11 @@ public final class DemoFaultTest extends DemoTest {
     @Test
     public void aDamagedBundleIsRefusedInWords() throws Exception {
         File bundle = Samples.push(context.getFilesDir(), "sample"); // wins over the assets
-        Samples.damage(new File(bundle, "model.onnx"));
+        Samples.damage(new File(bundle, "model-int8.onnx"));
         DemoActivity activity = start(null);
         assertTrue(shown(activity, R.id.problem));
         assertTrue(text(activity, R.id.problem).startsWith(
-                "model.onnx of the bundle “sample” was altered"));
+                "model-int8.onnx of the bundle “sample” was altered"));
         assertFalse(shown(activity, R.id.answer_card));
         assertFalse(shown(activity, R.id.speed_card));
         Screens.photograph(activity, "problem");
@@ -82,9 +82,9 @@ public final class DemoFaultTest extends DemoTest {
     @Test
     public void alteredGoldenAnswersDiffer() throws Exception {
         File bundle = Samples.push(context.getFilesDir(), "sample");
-        byte[] lite = Files.readAllBytes(new File(bundle, "golden/lite.npy").toPath());
-        Files.write(new File(bundle, "golden/onnx.npy").toPath(), reversed(lite));
-        describe(bundle, "golden/onnx.npy");
+        byte[] lite = Files.readAllBytes(new File(bundle, "golden/lite-int8.npy").toPath());
+        Files.write(new File(bundle, "golden/onnx-int8.npy").toPath(), reversed(lite));
+        describe(bundle, "golden/onnx-int8.npy");
         DemoActivity activity = start(null);
         Fingers.tap(activity, R.id.check);
         settled();
@@ -142,8 +142,8 @@ public final class DemoFaultTest extends DemoTest {
     public void aRuntimeWhoseLibraryIsMissingIsSaidAndTheOtherStillWorks() throws Exception {
         DemoActivity activity = start(null);
         RadioGroup formats = activity.findViewById(R.id.formats);
-        assertEquals(activity.session().formats.size(), formats.getChildCount());
-        assertEquals("lite", formats.getChildAt(1).getTag());
+        assertEquals(activity.session().artifacts.size(), formats.getChildCount());
+        assertEquals("lite-int8", formats.getChildAt(1).getTag());
         Fingers.tap(formats.getChildAt(1)); // the phone's library is not for this processor
         settled();
         assertTrue(text(activity, R.id.problem).contains("lite runtime cannot load"));

@@ -1,0 +1,90 @@
+"""What tells one model file of a bundle from the others.
+
+A bundle may hold several files of one format: the same network in float and in int8, or lowered
+for another backend. Their key is format, backend and precision; its text names the file, the
+golden answers and the rows of tables.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from kit.documents import Record, Text
+from kit.errors import RecipeError
+
+Precision = Literal["fp32", "fp16", "int8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+REFERENCE: Final = "reference"  # the float model of a bundle, in place of a format
+
+_TARGET = re.compile(r"([^/\s]+)(?:/([A-Za-z0-9_]+))?")
+
+
+@dataclass(frozen=True)
+class ArtifactKey:
+    """Format, backend and precision of a model file.
+
+    Attributes:
+        format: member of `kit.formats`.
+        precision: of weights and activations; operators of an ``int8`` file may compute in float.
+        backend: one of `kit.formats.interface.Format.backends`; None for the format's own, its
+            first.
+    """
+
+    format: str
+    precision: Precision
+    backend: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Return ``onnx-int8`` or ``executorch-vulkan-fp16``; the float model's is its format."""
+        if self.format == REFERENCE:
+            return REFERENCE
+        return "-".join(part for part in (self.format, self.backend, self.precision) if part)
+
+    def name_file(self, suffix: str) -> str:
+        """Return ``model-int8.onnx`` or ``model-vulkan-fp16.pte``."""
+        return "-".join(part for part in ("model", self.backend, self.precision) if part) + suffix
+
+    def is_named(self, text: str) -> bool:
+        """Return whether a text of a user's means this file: its name, or its format's."""
+        return text in (self.name, self.format)
+
+
+FLOAT_MODEL: Final = ArtifactKey(REFERENCE, "fp32")
+
+
+class KeyedRecord(Record):
+    """A part of a document that is about one model file."""
+
+    format: Text
+    backend: Text | None = None
+    precision: Precision
+
+    @property
+    def key(self) -> ArtifactKey:
+        """Return the key of the file."""
+        return ArtifactKey(self.format, self.precision, self.backend)
+
+    @property
+    def name(self) -> str:
+        """Return the name of the file's key."""
+        return self.key.name
+
+
+def parse_target(text: str) -> tuple[str, str | None]:
+    """Return format and backend of ``FORMAT`` or ``FORMAT/BACKEND``.
+
+    Raises:
+        RecipeError: the text is neither.
+    """
+    found = _TARGET.fullmatch(text)
+    if found is None:
+        raise RecipeError(f"{text!r} is no format", "write FORMAT or FORMAT/BACKEND")
+    return found[1], found[2]
+
+
+def derive_precision(quantize: str) -> Precision:
+    """Return what a quantization method gives: ``fp32`` for ``none``, else ``int8``."""
+    return "fp32" if quantize == "none" else "int8"

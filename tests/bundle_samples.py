@@ -13,6 +13,7 @@ from PIL import Image
 from kit import bundle as bundles
 from kit import formats, recipe
 from kit.accuracy import CHUNK
+from kit.artifact_key import ArtifactKey
 from kit.bundle import Bundle
 from kit.formats.interface import Session, predict
 from kit.manifest import (
@@ -66,7 +67,7 @@ def make(
         )
         for name, model in artifacts.items():
             member = formats.get_format(name)
-            file = work / f"model{member.suffix}"
+            file = work / ArtifactKey(name, "fp32").name_file(member.suffix)
             if isinstance(model, Path):
                 shutil.copyfile(model, file)
             else:
@@ -103,7 +104,8 @@ def make(
             "artifacts": tuple(
                 Artifact(
                     format=name,
-                    file=f"model{formats.get_format(name).suffix}",
+                    precision="fp32",
+                    file=f"model-fp32{formats.get_format(name).suffix}",
                     quantize="none",
                     format_version="1",
                     runtime=Runtime(name="r", version="1"),

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from kit.artifact_key import derive_precision
 from kit.results.schema import (
     AccuracyResult,
     AccuracyRow,
@@ -66,6 +67,7 @@ def bundle(quantize: str = "static", **changes: Any) -> BundleRef:
         "artifacts": tuple(
             ArtifactRef(
                 format=name,
+                precision=derive_precision(quantize),
                 quantize=quantize,
                 size=size,
                 sha256=digest(name, quantize),
@@ -134,6 +136,7 @@ def run(name: str, quantize: str, median_ms: float, **changes: Any) -> Run:
     )
     fields: dict[str, Any] = {
         "format": name,
+        "precision": derive_precision(quantize),
         "quantize": quantize,
         "artifact_sha256": digest(name, quantize),
         "runtime": RUNTIMES.get(name, "torch 2.14.1"),
@@ -167,6 +170,7 @@ def accuracy(quantize: str = "static", **changes: Any) -> AccuracyResult:
     def row(name: str, how: str, right: int, agreement: float, sqnr: float | None) -> AccuracyRow:
         return AccuracyRow(
             format=name,
+            precision=derive_precision(how),
             quantize=how,
             images=468,
             top1=right / 468,

@@ -16,7 +16,8 @@ import pytest
 import kit
 from kit import bundle as bundles
 from kit import forks, formats, lower, signature, workers
-from kit.bundle import MANIFEST, REFERENCE, Bundle
+from kit.artifact_key import REFERENCE
+from kit.bundle import MANIFEST, Bundle
 from kit.errors import BuildError, WeightsError
 from kit.manifest import Golden, Manifest
 from kit.results import store
@@ -98,7 +99,7 @@ def lowered_here() -> Iterator[None]:
 def negate(job_file: Path) -> None:
     """Change the sign of the runtime's answers that a child left."""
     job = lower.LoweringJob.model_validate_json(job_file.read_text())
-    file = job.shared / lower.RUNTIME.format(format=job.format)
+    file = job.shared / lower.RUNTIME.format(name=job.key.name)
     values = signature.load(job.outputs, file)
     negated = tuple(-array for array in values.arrays)
     signature.save(signature.Samples(values.specs, negated), file)
@@ -180,10 +181,11 @@ def make_golden(folder: Path) -> None:
     found = {"golden/input.npy": images.astype(np.float32)}
     for name in (REFERENCE, "lite", "onnx"):
         session = formats.get_format(name).load(plain.file(name), 1)
-        found[f"golden/{name}.npy"] = answer_images(session, found["golden/input.npy"])
+        key = REFERENCE if name == REFERENCE else f"{name}-fp32"
+        found[f"golden/{key}.npy"] = answer_images(session, found["golden/input.npy"])
 
     def golden(fields: dict[str, Any]) -> None:
-        names = (REFERENCE, "lite", "onnx")
+        names = (REFERENCE, "lite-fp32", "onnx-fp32")
         outputs = {name: (f"golden/{name}.npy",) for name in names}
         fields["golden"] = Golden(
             inputs=("golden/input.npy",), images=3, source="noise", outputs=outputs
@@ -217,14 +219,14 @@ def default_bundle(lite_bundle, tmp_path_factory):
 
     def change(fields) -> None:
         lite = fields["artifacts"][0]
-        new = {"format": "executorch", "file": "model.pte", "format_version": "0"}
+        new = {"format": "executorch", "file": "model-fp32.pte", "format_version": "0"}
         fields["artifacts"] = (*fields["artifacts"], lite.model_copy(update=new))
         golden = fields["golden"]
-        outputs = {**golden.outputs, "executorch": golden.outputs["lite"]}
+        outputs = {**golden.outputs, "executorch-fp32": golden.outputs["lite-fp32"]}
         fields["golden"] = golden.model_copy(update={"outputs": outputs})
 
     target = tmp_path_factory.mktemp("default") / "tiny-default"
-    return rewrite(lite_bundle, target, {"model.pte": b"program"}, change)
+    return rewrite(lite_bundle, target, {"model-fp32.pte": b"program"}, change)
 
 
 @pytest.fixture(scope="session")
@@ -233,7 +235,10 @@ def quantized(tiny_bundle, once: Once) -> Bundle:
 
     def change(fields) -> None:
         _, onnx = fields["artifacts"]
-        fields["artifacts"] = (onnx.model_copy(update={"quantize": "static"}),)
+        update = {"quantize": "static", "precision": "int8"}
+        fields["artifacts"] = (onnx.model_copy(update=update),)
+        outputs = {"onnx-int8": fields["golden"].outputs["onnx-fp32"]}
+        fields["golden"] = fields["golden"].model_copy(update={"outputs": outputs})
         fields["recipe"] = fields["recipe"].model_copy(update={"quantize": "static"})
 
     made = once("quantized", lambda folder: rewrite(tiny_bundle, folder / "int8", {}, change))

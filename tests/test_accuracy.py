@@ -316,7 +316,7 @@ def test_a_model_that_answers_something_else_than_logits(model, side, says, tmp_
     formats.get_format("onnx").export(
         model, (torch.zeros(1, 3, side, side),), tmp_path / "other.onnx"
     )
-    other = {"model.onnx": (tmp_path / "other.onnx").read_bytes()}
+    other = {"model-fp32.onnx": (tmp_path / "other.onnx").read_bytes()}
     with pytest.raises(RunError, match=says):
         evaluate(rewrite(plain, tmp_path / "b", other), pictures)
 
@@ -329,7 +329,7 @@ def test_a_lite_file_whose_error_is_no_text(tmp_path, pictures):
             broken = b"\x80\x02c\xf4\xf4\nName\n."  # a pickle that names a type
             is_pickle = name.endswith((".pkl", ".debug_pkl"))
             target.writestr(name, broken if is_pickle else source.read(name))
-    changed = rewrite(plain, tmp_path / "b", {"model.ptl": content.getvalue()})
+    changed = rewrite(plain, tmp_path / "b", {"model-fp32.ptl": content.getvalue()})
     with pytest.raises(BundleError, match="is not a Lite Interpreter file"):
         evaluate(changed, pictures)
 
@@ -342,7 +342,7 @@ def test_a_model_of_two_inputs(tmp_path, pictures):
     model = onnx.load(plain.file("onnx"))
     model.graph.input.add().CopyFrom(model.graph.output[0])
     model.graph.input[1].name = "second"
-    changed = rewrite(plain, tmp_path / "b", {"model.onnx": model.SerializeToString()})
+    changed = rewrite(plain, tmp_path / "b", {"model-fp32.onnx": model.SerializeToString()})
     with pytest.raises(RunError, match="the file takes 2 inputs, not 1"):
         evaluate(changed, pictures)
 

@@ -56,7 +56,7 @@ def test_apk_has_what_its_record_says(built, lite_bundle):
         found = {
             i.filename: hashlib.sha256(archive.read(i)).hexdigest() for i in archive.infolist()
         }
-        model = archive.read("assets/bundles/tiny-app/model.ptl")
+        model = archive.read("assets/bundles/tiny-app/model-fp32.ptl")
         dex = archive.read("classes.dex")
     assert found == {name: entry["sha256"] for name, entry in record["files"].items()}
     assert model == lite_bundle.file("lite").read_bytes()
@@ -262,8 +262,8 @@ def test_an_archive_given_by_hand_is_packed(built, lite_bundle, tmp_path, capsys
     assert record["runtimes"]["onnx"]["version"] == f"file {maven.sha256(file)[:12]}"
     assert record["artifacts"]["mine.aar"] == maven.sha256(file)
     assert record["fit_for_16k_pages"] is True
-    assert "assets/bundles/tiny-app/model.onnx" in record["files"]
-    assert "assets/bundles/tiny-app/model.ptl" not in record["files"]
+    assert "assets/bundles/tiny-app/model-fp32.onnx" in record["files"]
+    assert "assets/bundles/tiny-app/model-fp32.ptl" not in record["files"]
 
 
 def test_an_archive_that_is_not_packed_is_told(built, lite_bundle):

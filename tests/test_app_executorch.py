@@ -116,7 +116,7 @@ def test_an_app_has_all_that_executorch_needs(stand_in, default_bundle, key, tmp
         assert f"L{wanted};".encode() in dex
     if not release:  # there R8 gives it another name
         assert b"Lkotlin/NotImplementedError;" in dex
-    assert "assets/bundles/tiny-default/model.pte" in names
+    assert "assets/bundles/tiny-default/model-fp32.pte" in names
     assert {n.rpartition("/")[2] for n in names if n.startswith("lib/")} >= {
         "libexecutorch.so",
         "libfbjni.so",

@@ -36,12 +36,17 @@ def silent(_: str) -> None:
 def test_only_what_the_runtimes_need_is_packed(lite_bundle):
     (packed,) = packing.choose([lite_bundle], ["lite"])
     assert packed.name == "tiny-app"
-    assert packed.files == ["bundle.json", "golden/input.npy", "golden/lite.npy", "model.ptl"]
+    assert packed.files == [
+        "bundle.json",
+        "golden/input.npy",
+        "golden/lite-fp32.npy",
+        "model-fp32.ptl",
+    ]
     assets = packing.assets([packed], {"lite": ("l", "1")}, None)
     assert json.loads(assets["runtimes.json"]) == {"lite": {"name": "l", "version": "1"}}
     assert assets["picture.jpg"][:3] == b"\xff\xd8\xff"
     assert b"CC BY 2.0" in assets["picture.txt"]
-    assert "bundles/tiny-app/model.ptl" in assets
+    assert "bundles/tiny-app/model-fp32.ptl" in assets
 
 
 def test_a_picture_of_ones_own_has_no_credit(lite_bundle, tmp_path):
@@ -177,7 +182,9 @@ def test_an_archive_by_hand_decides_between_rivals(default_bundle, served, tmp_p
 
 def test_a_bundle_without_the_chosen_rival_is_named(default_bundle, lite_bundle, served):
     served("executorch", "lite")
-    with pytest.raises(UsageError, match="tiny-app has lite, onnx, and nothing for executorch"):
+    with pytest.raises(
+        UsageError, match="tiny-app has lite-fp32, onnx-fp32, and nothing for executorch"
+    ):
         parts.choose([default_bundle, lite_bundle], None, (), silent)
 
 

@@ -23,6 +23,7 @@ from PIL import Image
 from kit import cli
 from kit.app import contract, phone, record, sources, testing, tools
 from kit.app.alone import alone
+from kit.artifact_key import ArtifactKey
 from kit.bench import answers
 from kit.bundle import Bundle
 from kit.errors import (
@@ -199,8 +200,13 @@ def test_the_apps_tests_pass_with_a_real_bundle(small_int8, tensors_bundle, tmp_
     assert len(found["screenshots"]) >= 8
     check_result("bench", small_int8)
     answer = check_result("tensors", tensors_bundle)
-    files = tensors_bundle.manifest.golden.outputs["onnx"]
-    assert answers.check("onnx", "none", answer, tensors_bundle.read_answers(files, 1)) == 0
+    files = tensors_bundle.manifest.golden.outputs["onnx-fp32"]
+    assert (
+        answers.check(
+            ArtifactKey("onnx", "fp32"), "none", answer, tensors_bundle.read_answers(files, 1)
+        )
+        == 0
+    )
 
 
 def check_result(name: str, bundle: Bundle) -> bytes:

@@ -30,7 +30,7 @@ def silent(_: str) -> None:
 def apks(tmp_path_factory, tiny_bundle):
     """An app with ONNX, and one with Lite under another id, both with the tiny bundle."""
     found = {}
-    for app_id, model in ((contract.APP_ID, "model.onnx"), (SECOND, "model.ptl")):
+    for app_id, model in ((contract.APP_ID, "model-fp32.onnx"), (SECOND, "model-fp32.ptl")):
         work = tmp_path_factory.mktemp("app")
         try:
             (table,) = maven.resolve([RESOURCES], silent)

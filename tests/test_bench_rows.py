@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import FAST, rewrite
 
+from kit.artifact_key import ArtifactKey, derive_precision
 from kit.bench import answers, measure, rows
 from kit.errors import BundleError, RunError
 from kit.notices import render
@@ -19,10 +20,15 @@ def test_an_answer_is_compared_with_the_golden_one(tiny_bundle) -> None:
     _, golden = answers.load(tiny_bundle, "onnx")
     (expected,) = golden.arrays
     fine = expected + np.float32(1e-6)
-    assert answers.check("onnx", "none", fine.tobytes(), golden) == pytest.approx(1e-6, rel=0.1)
-    assert answers.check("lite", "static", expected.tobytes(), golden) == 0.0
+    assert answers.check(
+        ArtifactKey("onnx", "fp32"), "none", fine.tobytes(), golden
+    ) == pytest.approx(1e-6, rel=0.1)
+    assert answers.check(ArtifactKey("lite", "int8"), "static", expected.tobytes(), golden) == 0.0
     near = expected + 0.05 * np.abs(expected).max() * np.float32([1, -1] * 3 + [1])
-    assert answers.check("onnx", "static", near.astype("<f4").tobytes(), golden) > 0
+    assert (
+        answers.check(ArtifactKey("onnx", "int8"), "static", near.astype("<f4").tobytes(), golden)
+        > 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -31,23 +37,24 @@ def test_an_answer_is_compared_with_the_golden_one(tiny_bundle) -> None:
         ("onnx", "none", lambda e: e * 1.1, "SQNR of 20.0 dB, below 40 dB"),
         ("reference", "none", lambda e: e[:, ::-1], "below 40 dB"),
         ("onnx", "static", lambda e: -e, "SQNR of -6.0 dB"),
-        ("lite", "static", lambda e: e + 1e-3, "off by up to 0.001, where lite is exact"),
+        ("lite", "static", lambda e: e + 1e-3, "off by up to 0.001, where lite-int8 is exact"),
         ("onnx", "static", lambda e: e * np.nan, "not finite"),
         ("onnx", "static", lambda e: e[:, 1:], "24 bytes instead of 28"),
         ("onnx", "static", lambda e: e[:, :0], "0 bytes instead of 28"),
     ],
 )
 def test_a_wrong_answer_is_an_error(name, method, change, words, tiny_bundle) -> None:
+    key = ArtifactKey(name, derive_precision(method))
     _, expected = answers.load(tiny_bundle, name)
     answer = change(expected.arrays[0]).astype("<f4").tobytes()
     with pytest.raises(RunError, match=words) as caught:
-        answers.check(name, method, answer, expected)
-    assert caught.value.message.startswith(f"{name}: ")
+        answers.check(key, method, answer, expected)
+    assert caught.value.message.startswith(f"{key.name}: ")
 
 
 def test_a_bundle_whose_answer_is_another_fails(tiny_bundle, tmp_path) -> None:
     _, expected = answers.load(tiny_bundle, "onnx")
-    other = rewrite(tiny_bundle, tmp_path / "other", {"golden/onnx.npy": -expected.arrays[0]})
+    other = rewrite(tiny_bundle, tmp_path / "other", {"golden/onnx-fp32.npy": -expected.arrays[0]})
     with pytest.raises(RunError, match="golden input 0 is not the bundle's"):
         measure.measure(other, ["onnx"], FAST)
 
@@ -91,7 +98,7 @@ def test_int8_that_is_slower_is_said(measured) -> None:
     (said,) = rows.find_slower_than_float(table)
     assert said.code == "int8.slower-on-desktop"
     assert render(said).startswith(
-        "onnx static is 2.0× slower than onnx none here: 11.00 against 5.50 ms: int8 kernels made"
+        "onnx-int8 static is 2.0× slower than onnx-fp32 here: 11.00 against 5.50 ms: int8 kernels"
     )
     arm = []
     for result in (altered(tiny, 1.0), altered(int8, 2.0)):
@@ -102,13 +109,15 @@ def test_int8_that_is_slower_is_said(measured) -> None:
     (said,) = rows.find_slower_than_float(rows.rows(arm))
     assert render(said).endswith("11.00 against 5.50 ms")
     (said,) = rows.find_slower_than_float(rows.rows([altered(tiny, 1.0), altered(int8, 1.0005)]))
-    assert render(said).startswith("onnx static is 1.0× slower")  # 0.05 %, in each of three rounds
+    assert render(said).startswith(
+        "onnx-int8 static is 1.0× slower"
+    )  # 0.05 %, in each of three rounds
     uneven = altered(tiny, 1.0, 1.02, 0.98), altered(int8, 1.01, 0.99, 1.01)
     (said,) = rows.find_slower_than_float(rows.rows(uneven))
-    assert render(said).startswith("onnx static is not faster than onnx none here: ")
+    assert render(said).startswith("onnx-int8 static is not faster than onnx-fp32 here: ")
     few = altered(tiny, 1.0, count=2), altered(int8, 2.0, count=2)
     (said,) = rows.find_slower_than_float(rows.rows(few))
-    assert render(said).startswith("onnx static took 2.0× the time of onnx none here, 11.00 ag")
+    assert render(said).startswith("onnx-int8 static took 2.0× the time of onnx-fp32 here, 1")
     assert "fewer than 3 processes do not tell" in render(said)
     assert rows.find_slower_than_float(rows.rows([altered(tiny, 1.0), altered(int8, 0.5)])) == []
 

@@ -99,7 +99,7 @@ def test_a_damaged_cache_is_built_anew(tmp_path):
     recipe = kit.make_recipe(SMALL_NET, **TINY)
     made = kit.build(recipe, tmp_path / "made")
     (kept,) = [p for p in cache.folder().iterdir() if bundle.load(p).hash == made.hash]
-    with (kept / "model.ptl").open("r+b") as file:
+    with (kept / "model-int8.ptl").open("r+b") as file:
         file.write(b"xxxx")
     stages, threads = [], torch.get_num_threads()
     torch.set_num_threads(1)  # as a runtime that was used before may leave it

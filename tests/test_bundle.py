@@ -55,7 +55,7 @@ def edit(folder, **changes):
 
 def test_newer_schema_says_so(copy):
     edit(copy, schema_version=99, something_new=True)
-    with pytest.raises(BundleError, match="schema 99; this kit reads up to 3"):
+    with pytest.raises(BundleError, match="schema 99; this kit reads up to 4"):
         bundle.load(copy)
 
 
@@ -66,7 +66,7 @@ def test_unknown_field_is_refused(copy):
 
 
 @pytest.mark.parametrize(
-    "name", ["model.ptl", "reference.safetensors", "golden/input.npy", "labels.txt"]
+    "name", ["model-fp32.ptl", "reference.safetensors", "golden/input.npy", "labels.txt"]
 )
 def test_a_file_without_a_hash_is_refused(copy, name):
     """Nobody would notice that it was altered."""
@@ -186,7 +186,7 @@ def test_files_that_come_while_it_builds_are_not_lost(copy):
 
 def test_a_bundle_is_replaced_and_a_file_manager_does_not_prevent_it(copy):
     (copy / ".DS_Store").write_bytes(b"")
-    (copy / "model.onnx").unlink()  # a damaged one is a bundle, too
+    (copy / "model-fp32.onnx").unlink()  # a damaged one is a bundle, too
     replaced(copy)
     assert [p.name for p in copy.iterdir()] == ["new"]
     assert [p.name for p in copy.parent.iterdir()] == ["copy"]
@@ -288,9 +288,11 @@ def test_a_manifest_of_schema_2_is_read(tiny_bundle, tmp_path):
     raw["schema_version"] = 2
     (raw["input"],), (raw["output"],) = signature["inputs"], signature["outputs"]
     (golden["input"],) = golden.pop("inputs")
-    for answers in (golden["outputs"], golden["graphs"]):
-        for name, (file,) in answers.items():
-            answers[name] = file
+    for kind in ("outputs", "graphs"):
+        answers = golden[kind].items()
+        golden[kind] = {name.removesuffix("-fp32"): file for name, (file,) in answers}
+    for artifact in raw["artifacts"]:
+        del artifact["backend"], artifact["precision"]
     (old.path / "bundle.json").write_text(json.dumps(raw))
     loaded = bundle.load(old.path).manifest
     same = tiny_bundle.manifest.model_dump(exclude={"schema_version"})

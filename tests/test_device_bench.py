@@ -21,9 +21,10 @@ from device_samples import ENDLESS, QUICK, RUNNER, connected, is_whole, left, op
 
 from kit import bundle as bundles
 from kit import cli
+from kit.artifact_key import REFERENCE
 from kit.bench import cores, fleet, measure, sustained, sweep
 from kit.bench import runner as bench_runner
-from kit.bundle import REFERENCE, Bundle
+from kit.bundle import Bundle
 from kit.devices import adb
 from kit.devices.storage import BLOBS, CHECKED
 from kit.errors import DeviceError, RunError, UsageError
@@ -321,7 +322,7 @@ def test_a_runner_of_another_kit_is_refused(device, tiny_bundle, native_onnx, mo
 
 
 def test_a_model_that_the_runtime_refuses(device, tiny_bundle, tmp_path, capsys, monkeypatch):
-    broken = altered(tiny_bundle, tmp_path / "broken", "model.onnx", lambda data: data[:700])
+    broken = altered(tiny_bundle, tmp_path / "broken", "model-fp32.onnx", lambda data: data[:700])
     options = ["--format", "onnx", "--quick", "--device", device.serial, "-o", "r.json"]
     monkeypatch.chdir(tmp_path)
     assert cli.run(["bench", str(broken.path), *options]) == 6
@@ -333,7 +334,10 @@ def test_a_model_that_the_runtime_refuses(device, tiny_bundle, tmp_path, capsys,
 
 def test_a_device_that_computes_something_else(device, tiny_bundle, tmp_path):
     wrong = altered(
-        tiny_bundle, tmp_path / "wrong", "golden/onnx.npy", lambda data: data[:-84] + b"\x40" * 84
+        tiny_bundle,
+        tmp_path / "wrong",
+        "golden/onnx-fp32.npy",
+        lambda data: data[:-84] + b"\x40" * 84,
     )
     with pytest.raises(RunError, match="answer to golden input 0 is not the bundle's"):
         on(device, wrong)
@@ -341,7 +345,7 @@ def test_a_device_that_computes_something_else(device, tiny_bundle, tmp_path):
 
 def test_a_file_that_rotted_on_the_device_is_brought_again(device, tiny_bundle):
     on(device, tiny_bundle)
-    digest = tiny_bundle.manifest.files["model.onnx"].sha256
+    digest = tiny_bundle.manifest.files["model-fp32.onnx"].sha256
     good = device.read(f"{BLOBS}/{digest}")
     device.write(f"{BLOBS}/{digest}", b"\xff" * len(good))
     os.utime(device.storage / f"kit/blobs/{digest}", (CHECKED, CHECKED))

@@ -14,6 +14,7 @@ import pytest
 from test_runner_protocol import LINES
 
 from kit import bundle as bundles
+from kit.artifact_key import ArtifactKey
 from kit.bench import answers
 from kit.bundle import MANIFEST, Bundle
 from kit.devices import local
@@ -51,7 +52,9 @@ def test_damage_is_the_same_every_time():
     assert all(data != b"0123456789" for _, data in first)
 
 
-@pytest.mark.parametrize("name", [MANIFEST, "model.onnx", "model.ptl", "golden/onnx.npy"])
+@pytest.mark.parametrize(
+    "name", [MANIFEST, "model-fp32.onnx", "model-fp32.ptl", "golden/onnx-fp32.npy"]
+)
 def test_a_damaged_bundle_is_refused(tiny_bundle, tmp_path, name):
     folder = tmp_path / "bundle"
     shutil.copytree(tiny_bundle.path, folder)
@@ -135,7 +138,7 @@ def test_damaged_output_of_a_process():
 def test_an_answer_of_another_size_is_refused(size):
     expected = stack("logits", np.arange(7, dtype=np.float32)[None])
     with pytest.raises(RunError, match=f"{size} bytes instead of 28"):
-        answers.check("onnx", "none", b"\0" * size, expected)
+        answers.check(ArtifactKey("onnx", "fp32"), "none", b"\0" * size, expected)
 
 
 @pytest.mark.slow
@@ -167,7 +170,7 @@ def test_damaged_models_in_the_native_runner(tiny_bundle, tmp_path, name):
             local.open(None), request, drive.environment(1), native_samples.here(runner), 30.0
         )
         answer = Path(request.out).read_bytes()
-        answers.check(name, "none", answer, stack("logits", expected))
+        answers.check(ArtifactKey(name, "fp32"), "none", answer, stack("logits", expected))
         return np.frombuffer(answer, "<f4")
 
     np.testing.assert_allclose(run(good), expected[0], atol=1e-5)
@@ -199,6 +202,6 @@ def model_of(
 
     example = torch.zeros(image.shape)
     graph = torch.export.export(net(), (example,)).module()
-    file = tmp_path / "model.pte"
+    file = tmp_path / "model-fp32.pte"
     formats.get_format(name).export(graph, (example,), file)
     return file.read_bytes(), expected, image.astype("<f4")

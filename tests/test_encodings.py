@@ -361,7 +361,7 @@ def test_other_encodings_are_another_bundle_also_for_the_cache(built, tmp_path):
         kit.build(recipe(encodings=str(given), formats=("lite",)), tmp_path / name)
         for name in ("one", "two")
     ]
-    files = [(found.path / "model.ptl").read_bytes() for found in (built, *made)]
+    files = [(found.path / "model-int8.ptl").read_bytes() for found in (built, *made)]
     assert files[0] != files[1] == files[2]
     assert encodings.read(made[0].path / "encodings.json") == encodings.read(given)
 

@@ -124,9 +124,9 @@ def test_where_labels_come_from_is_said(tiny, pictures, capfd):
 def test_a_flipped_byte_in_the_bundle_is_found(tiny, pictures, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(tiny.path, copy)
-    data = bytearray((copy / "model.onnx").read_bytes())
+    data = bytearray((copy / "model-fp32.onnx").read_bytes())
     data[len(data) // 2] ^= 1
-    (copy / "model.onnx").write_bytes(data)
+    (copy / "model-fp32.onnx").write_bytes(data)
     with pytest.raises(BundleError, match=r"model\.onnx in .* was altered"):
         evaluate(copy, pictures)
 

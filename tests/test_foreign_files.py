@@ -46,10 +46,10 @@ def named(tmp_path_factory) -> Bundle:
     folder = tmp_path_factory.mktemp("named")
     plain = make(folder / "plain", {"onnx": net()}, labels=list("abcdefg"))
     images = np.zeros((2, *plain.manifest.signature.inputs[0].sample_shape), np.float32)
-    found = {"golden/input.npy": images, "golden/onnx.npy": np.zeros((2, CLASSES), np.float32)}
+    found = {"golden/input.npy": images, "golden/onnx-fp32.npy": np.zeros((2, CLASSES), np.float32)}
 
     def change(fields: dict[str, Any]) -> None:
-        outputs = {"onnx": ("golden/onnx.npy",)}
+        outputs = {"onnx-fp32": ("golden/onnx-fp32.npy",)}
         fields["golden"] = fields["golden"].model_copy(update={"outputs": outputs})
 
     return rewrite(plain, folder / "named", found, change)
@@ -90,7 +90,7 @@ def missing(path: Path) -> None:
 
 READERS: dict[str, tuple[str, Callable[[Path], object], type[KitError]]] = {
     "manifest": ("copy/bundle.json", lambda p: bundle.load(p.parent), BundleError),
-    "model": ("copy/model.onnx", lambda p: bundle.load(p.parent), BundleError),
+    "model": ("copy/model-fp32.onnx", lambda p: bundle.load(p.parent), BundleError),
     "labels of a bundle": ("copy/labels.txt", lambda p: bundle.load(p.parent), BundleError),
     "golden": ("copy/golden/input.npy", lambda p: bundle.load(p.parents[1]), BundleError),
     "target": ("copy/bundle.json", lambda p: bundle.check_target(p.parent), OutputError),
@@ -249,7 +249,7 @@ MANIFESTS: list[tuple[str, Any, str]] = [
     ("signature.inputs.0.dtype", "float64", "signature.inputs.0.dtype"),
     ("task", "x" * 20_000, "task"),
     ("golden.inputs", [], "golden.inputs"),
-    ("golden.outputs.onnx", ["golden/onnx.npy"] * 2, "golden answers are in 2 files"),
+    ("golden.outputs.onnx", ["golden/onnx-fp32.npy"] * 2, "golden answers are in 2 files"),
     ("signature.outputs.0.shape", [1, 10**8], "the output is"),
     ("signature.outputs.0.shape", [1], "the output is"),
     ("signature.outputs.0.shape", [1, 1], "the output is"),
@@ -268,8 +268,8 @@ MANIFESTS: list[tuple[str, Any, str]] = [
     ("calibration.pictures", ["x"], "calibration.pictures"),
     ("golden.images", -1, "golden.images"),
     ("artifacts.0.operators", {"Conv": -1}, "artifacts.0.operators"),
-    ("files", {"model.onnx": {"size": -1, "sha256": "0" * 64}}, "files"),
-    ("files", {"model.onnx": {"size": 1, "sha256": "x"}}, "files"),
+    ("files", {"model-fp32.onnx": {"size": -1, "sha256": "0" * 64}}, "files"),
+    ("files", {"model-fp32.onnx": {"size": 1, "sha256": "x"}}, "files"),
     ("files", {"a\x1b[2J": {"size": 1, "sha256": "x"}}, "files"),
     ("recipe.seed", -1, "recipe.seed"),
     ("recipe.resolution", 10**9, "recipe.resolution"),
@@ -302,9 +302,9 @@ def test_what_a_manifest_cannot_say(copy, where, value, says):
     assert len(caught.value.message) < 500
 
 
-def test_two_files_of_one_format(copy):
+def test_two_files_of_one_key(copy):
     change(copy / "bundle.json", lambda m: m["artifacts"].append(m["artifacts"][0]))
-    with pytest.raises(BundleError, match="it has 2 files of the format onnx"):
+    with pytest.raises(BundleError, match="it has 2 files called onnx-fp32"):
         bundle.load(copy)
 
 

@@ -18,8 +18,8 @@ from conftest import FAST
 
 import kit
 from kit import cache, formats
+from kit.artifact_key import REFERENCE, ArtifactKey
 from kit.bench.measure import measure_all
-from kit.bundle import REFERENCE
 from kit.errors import BundleError
 from kit.formats.interface import Format
 from kit.report import write as report
@@ -53,15 +53,20 @@ def test_it_is_what_the_registry_says(name):
     assert set(format_.packages) <= set(formats.list_packages([name] if name in NAMES else []))
 
 
+def name_file(name: str) -> str:
+    """Return the name of a format's float file."""
+    return formats.get_format(name).name_file(ArtifactKey(name, "fp32"))
+
+
 def test_no_two_files_of_a_bundle_have_one_name():
-    names = Counter(formats.get_format(name).file_name for name in EVERY)
+    names = Counter(name_file(name) for name in EVERY)
     assert names.most_common(1)[0][1] == 1
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_a_file_of_something_else_is_refused_in_one_sentence(name, tmp_path):
     format_ = formats.get_format(name)
-    other = tmp_path / format_.file_name
+    other = tmp_path / name_file(name)
     for content in (b"", b"no model", bytes(range(256)) * 8):
         other.write_bytes(content)
         for use in (format_.describe, lambda path: format_.load(path, 1)):
@@ -85,7 +90,7 @@ def test_naming_formats_imports_no_runtime():
 def test_a_built_file_computes_its_golden_answers(name, built):
     artifact = built.manifest.artifact(name)
     format_ = formats.get_format(name)
-    assert artifact.file == format_.file_name
+    assert artifact.file == name_file(name)
     assert artifact.runtime.name == format_.runtime
     assert artifact.runtime.version == format_.read_version()
     described = format_.describe(built.file(name))

@@ -217,7 +217,7 @@ def test_the_command_line_says_it_once_with_the_rows_it_is_about() -> None:
         "busy: let it cool down and measure again"
     )
     some = rows([latency("none", runs=runs)])
-    assert list(_latency.doubts(some)) == [f"warning: lite none, onnx none: {words}"]
+    assert list(_latency.doubts(some)) == [f"warning: lite-fp32, onnx-fp32: {words}"]
     every = rows([latency("none", runs=runs[:2])])
     assert list(_latency.doubts(every)) == [f"warning: {words}"]
 

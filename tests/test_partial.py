@@ -13,7 +13,7 @@ from shared_builds import negate
 import kit
 from kit import bundle, cache, cli, lower
 from kit.errors import PARTIAL, BundleError, VerificationFailed
-from kit.manifest import Comparison, FailedFormat
+from kit.manifest import Comparison, FailedArtifact
 from kit.pipeline import _parity
 from kit.report.write import write
 from kit.results import store
@@ -84,7 +84,13 @@ def partial(tiny_bundle, tmp_path_factory):
         fields["artifacts"] = tuple(a for a in fields["artifacts"] if a.format == "lite")
         reason = "ONNX Runtime cannot run it\n  with a second line"
         fields["failed"] = (
-            FailedFormat(format="onnx", stage="lowering", reason=reason, hint="leave it out"),
+            FailedArtifact(
+                format="onnx",
+                precision="fp32",
+                stage="lowering",
+                reason=reason,
+                hint="leave it out",
+            ),
         )
 
     return rewrite(tiny_bundle, tmp_path_factory.mktemp("partial") / "partial", {}, change)
@@ -94,7 +100,7 @@ def partial(tiny_bundle, tmp_path_factory):
 def test_bench_says_what_failed_and_measures_the_others(partial, tmp_path, capsys):
     output = tmp_path / "result.json"
     assert cli.run(["bench", str(partial.path), "--quick", "-o", str(output)]) == 0
-    note = "onnx is not in the bundle, its build failed: ONNX Runtime cannot run it\n"
+    note = "onnx-fp32 is not in the bundle, its build failed: ONNX Runtime cannot run it\n"
     assert note in capsys.readouterr().err
     result = store.read(output)
     assert [run.format for run in result.runs] == ["lite"]
@@ -145,4 +151,4 @@ def comparison(against):
 )
 def test_a_hint_asks_for_nothing_that_is_there_already(changes, against, kernels, says):
     recipe = kit.make_recipe("mobilenet_v2", **changes)
-    assert _parity._hint(recipe, comparison(against), kernels).startswith(says)
+    assert _parity._hint(recipe, recipe.quantize, comparison(against), kernels).startswith(says)

@@ -17,8 +17,9 @@ from bundle_samples import answer_images, draw, make, net
 import kit
 from kit import bundle as bundles
 from kit import cache, cli, formats
+from kit.artifact_key import REFERENCE
 from kit.bench import answers
-from kit.bundle import REFERENCE, Bundle
+from kit.bundle import Bundle
 from kit.errors import KitError
 from kit.manifest import Golden
 

@@ -40,7 +40,7 @@ def judged(tiny_bundle, tmp_path_factory):
             a.model_copy(update={"parity": parity}) for a in fields["artifacts"]
         )
         golden = fields["golden"]
-        graphs = {name: (f"golden/{name}.npy",) for name in ("lite", "onnx")}
+        graphs = {name: (f"golden/{name}.npy",) for name in ("lite-fp32", "onnx-fp32")}
         fields["golden"] = golden.model_copy(update={"graphs": graphs})
 
     return rewrite(tiny_bundle, tmp_path_factory.mktemp("judged") / "judged", {}, change)
@@ -80,7 +80,7 @@ def test_a_format_that_falls_short_is_an_exit_code_and_in_the_report(judged, tmp
     (row,) = result.rows
     assert [p.agreement for p in row.parity] == [1, 0]
     written = write([result], tmp_path / "report")
-    assert written.sentence == "Falls short on some processors: onnx on host."
+    assert written.sentence == "Falls short on some processors: fp32 .onnx on host."
     assert "falls short" in written.html.read_text(encoding="utf-8")
     assert "On other processors" in written.markdown.read_text(encoding="utf-8")
 
@@ -88,7 +88,7 @@ def test_a_format_that_falls_short_is_an_exit_code_and_in_the_report(judged, tmp
 @pytest.mark.slow
 def test_a_runner_that_fails_is_a_row_that_fails(judged, tmp_path):
     broken = rewrite(judged, tmp_path / "broken", {})
-    (broken.path / "model.onnx").write_bytes(b"not a model")
+    (broken.path / "model-fp32.onnx").write_bytes(b"not a model")
     fields = dict(broken.manifest)
     del fields["files"]
     bundles.write_manifest(broken.path, fields)
@@ -101,7 +101,7 @@ def test_a_runner_that_fails_is_a_row_that_fails(judged, tmp_path):
     assert "no answer" in written.markdown.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["onnx.npy", "onnx.graph.npy", "reference.npy"])
+@pytest.mark.parametrize("name", ["onnx-fp32.npy", "onnx-fp32.graph.npy", "reference.npy"])
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -113,13 +113,13 @@ def test_a_runner_that_fails_is_a_row_that_fails(judged, tmp_path):
 )
 def test_golden_answers_that_do_not_fit_are_refused(judged, tmp_path, name, change, says):
     wrong = change(np.load(judged.path / "golden/reference.npy"))
-    graphs = {"onnx": ("golden/onnx.graph.npy",)}
-    right = np.load(judged.path / "golden/onnx.npy")
+    graphs = {"onnx-fp32": ("golden/onnx-fp32.graph.npy",)}
+    right = np.load(judged.path / "golden/onnx-fp32.npy")
 
     def add_graph(fields) -> None:
         fields["golden"] = fields["golden"].model_copy(update={"graphs": graphs})
 
-    content = {graphs["onnx"][0]: right, f"golden/{name}": wrong}
+    content = {graphs["onnx-fp32"][0]: right, f"golden/{name}": wrong}
     other = rewrite(judged, tmp_path / "other", content, add_graph)
     with pytest.raises(BundleError, match=says):
         kit.verify_processors(other, formats=["onnx"])

@@ -248,7 +248,7 @@ def test_times_without_a_zone_are_taken_as_utc() -> None:
 def test_two_bundles_are_told_apart_by_what_differs() -> None:
     tensor = bundle(hash="b" * 64, granularity="per-tensor", name="second")
     report = model.build([latency(runs=(run("lite", "static", 20),)), latency(bundle=tensor)])
-    assert [r.label for r in report.rows if r.format == "lite"] == [
+    assert [r.label for r in report.rows if r.key.format == "lite"] == [
         "int8 .ptl, static per-channel",
         "int8 .ptl, static per-tensor",
     ]

@@ -102,6 +102,7 @@ def verified(number: int, about: str, sqnr: float) -> ProcessorsResult:
     )
     row = ProcessorRow(
         format="onnx",
+        precision="int8",
         quantize="static",
         processor="host",
         runtime="onnxruntime 1.32.0",

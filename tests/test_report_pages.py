@@ -35,7 +35,8 @@ def hostile() -> page.Page:
     )
     device = DeviceRef(kind="local", name=name, serial=name)
     odd = {"context": context, "device": device, "notices": (sentence(name),)}
-    runs = (run("onnx", "static", 4, **odd), run(name, "static", 5, **odd))
+    unnamed = run("lite", "static", 5, **odd).model_copy(update={"format": name})
+    runs = (run("onnx", "static", 4, **odd), unnamed)
     ref_fp32 = bundle("none", name=name + "2", model=name)
     scores = [
         accuracy(bundle=ref, pictures=name),

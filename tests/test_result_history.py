@@ -245,7 +245,37 @@ PROCESSORS_7 = {
     "rows": [{**PROCESSORS_6["rows"][0], "parity": [{**PARITY_7, "agreement": None}]}],
 }
 
-LATENCY = [LATENCY_1, LATENCY_2, LATENCY_3, LATENCY_4, LATENCY_5, LATENCY_6, LATENCY_7]
+KEY_8 = {"backend": "xnnpack", "precision": "fp16"}
+SWEPT_8 = {"onnx-xnnpack-fp16": {"threads": 2, "cpus": "big"}}
+BUNDLE_8 = {
+    **BUNDLE_5,
+    "artifacts": [{**BUNDLE_1["artifacts"][0], **KEY_8}],
+    "failed": {"executorch-int8": "no backend took the model"},
+}
+LATENCY_8 = {
+    **LATENCY_7,
+    "schema_version": 8,
+    "bundle": BUNDLE_8,
+    "runs": [{**RUN_6, **KEY_8}],
+    "recommended": SWEPT_8,
+}
+ACCURACY_8 = {
+    **ACCURACY_7,
+    "schema_version": 8,
+    "bundle": BUNDLE_8,
+    "rows": [{**ACCURACY_7["rows"][0], **KEY_8}],
+}
+PROCESSORS_8 = {
+    **PROCESSORS_7,
+    "schema_version": 8,
+    "bundle": BUNDLE_8,
+    "rows": [{**PROCESSORS_7["rows"][0], **KEY_8}],
+}
+
+LATENCY = [
+    *(LATENCY_1, LATENCY_2, LATENCY_3, LATENCY_4),
+    *(LATENCY_5, LATENCY_6, LATENCY_7, LATENCY_8),
+]
 OTHERS = [
     *({**ACCURACY_1, "schema_version": number} for number in range(1, 6)),
     ACCURACY_6,
@@ -253,6 +283,8 @@ OTHERS = [
     PROCESSORS_6,
     ACCURACY_7,
     PROCESSORS_7,
+    ACCURACY_8,
+    PROCESSORS_8,
 ]
 
 
@@ -317,18 +349,23 @@ def test_warnings_that_are_no_sentences_are_refused(tmp_path: Path) -> None:
 def test_what_each_schema_added_is_empty_in_those_before(tmp_path: Path) -> None:
     found = [read(sample, tmp_path) for sample in LATENCY]
     runs = [result.runs[0] for result in found]
-    assert [r.resolved for r in runs] == [None, *[False] * 6]
-    assert [len(r.operators) for r in runs] == [0, *[1] * 6]
-    assert [r.plan.cpus for r in runs] == ["", *["f0"] * 6]
-    assert [r.plan.memory for r in runs] == [False] * 7  # of 1 and 2, as their plan is quick
-    assert [r.plan.most_pairs for r in runs] == [None] * 3 + [32] * 4
-    assert [result.bundle.failed != {} for result in found] == [False] * 4 + [True] * 3
-    assert [result.identity is not None for result in found] == [False] * 5 + [True] * 2
+    assert [r.resolved for r in runs] == [None, *[False] * 7]
+    assert [len(r.operators) for r in runs] == [0, *[1] * 7]
+    assert [r.plan.cpus for r in runs] == ["", *["f0"] * 7]
+    assert [r.plan.memory for r in runs] == [False] * 8  # of 1 and 2, as their plan is quick
+    assert [r.plan.most_pairs for r in runs] == [None] * 3 + [32] * 5
+    assert [result.bundle.failed != {} for result in found] == [False] * 4 + [True] * 4
+    assert [result.identity is not None for result in found] == [False] * 5 + [True] * 3
     assert found[0].recommended == {}
-    for result in found[1:]:
-        assert {n: best.model_dump() for n, best in result.recommended.items()} == SWEPT_6
-    assert [r.artifact_sha256 for r in runs] == [None] * 5 + [SHA] * 2
-    assert [r.runtime for r in runs] == [None] * 5 + ["onnxruntime 1.32.0"] * 2
+    swept = {f"{format_}-int8": setting for format_, setting in SWEPT_6.items()}
+    for result in found[1:7]:
+        assert {n: best.model_dump() for n, best in result.recommended.items()} == swept
+    assert [r.artifact_sha256 for r in runs] == [None] * 5 + [SHA] * 3
+    assert [r.name for r in runs] == ["onnx-int8"] * 7 + ["onnx-xnnpack-fp16"]
+    assert [a.name for r in found for a in r.bundle.artifacts] == [r.name for r in runs]
+    failed = [list(result.bundle.failed) for result in found]
+    assert failed == [[]] * 4 + [["executorch-int8"]] * 4
+    assert [r.runtime for r in runs] == [None] * 5 + ["onnxruntime 1.32.0"] * 3
 
 
 def test_before_schema_3_the_name_of_a_plan_said_whether_memory_was_measured(tmp_path) -> None:
@@ -341,11 +378,12 @@ def test_before_schema_3_the_name_of_a_plan_said_whether_memory_was_measured(tmp
 def test_results_of_the_other_kinds_keep_their_numbers(tmp_path: Path) -> None:
     accuracy = [read(sample, tmp_path) for sample in OTHERS if sample["kind"] == "accuracy"]
     assert all(isinstance(result, AccuracyResult) for result in accuracy)
-    assert {result.rows[0].top1 for result in accuracy[:-1]} == {0.82}
-    assert {result.task for result in accuracy[:-1]} == {"image-classification"}
-    assert [output.sqnr_db for output in accuracy[-1].rows[0].outputs] == [21.5, None]
-    assert [result.threads for result in accuracy] == [None] * 5 + [2] * 2
-    for sample in (PROCESSORS_5, PROCESSORS_6, PROCESSORS_7):
+    assert {result.rows[0].top1 for result in accuracy[:-2]} == {0.82}
+    assert {result.task for result in accuracy[:-2]} == {"image-classification"}
+    for result in accuracy[-2:]:
+        assert [output.sqnr_db for output in result.rows[0].outputs] == [21.5, None]
+    assert [result.threads for result in accuracy] == [None] * 5 + [2] * 3
+    for sample in (PROCESSORS_5, PROCESSORS_6, PROCESSORS_7, PROCESSORS_8):
         found = read(sample, tmp_path)
         assert isinstance(found, ProcessorsResult)
         assert found.rows[0].answers_sha256 == SHA

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 LEVELS = (
     ("errors", "files", "text", "documents"),
     ("guard", "logs", "notices", "signature", "wheels"),
-    ("arrays", "network", "registry"),
+    ("arrays", "artifact_key", "network", "registry"),
     ("recipe",),
     ("encodings", "manifest"),
     ("bundle",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kit import formats
-from kit.artifact_key import FLOAT_MODEL, ArtifactKey
+from kit.artifact_key import FLOAT_MODEL, REFERENCE, ArtifactKey
 from kit.bundle import Bundle
 from kit.errors import BundleError, RunError
 from kit.signature import Samples, unpack
@@ -22,6 +22,7 @@ def load(bundle: Bundle, name: str, rows: int = 1) -> tuple[Samples, Samples]:
         BundleError: the bundle lacks one of them, or they are no arrays of that shape.
     """
     golden = bundle.manifest.golden
+    name = name if name == REFERENCE else bundle.manifest.artifact(name).name
     if name not in golden.outputs:
         raise BundleError(f"{bundle.path} has no golden output of {name}", "build it again")
     return bundle.read_inputs(rows), bundle.read_answers(golden.outputs[name], rows)

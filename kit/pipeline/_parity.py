@@ -93,7 +93,9 @@ def _failure(
         in_float = next(one for one in found if one.output == comparison.output)
         lines.append(f"  the same file computed in float: {_numbers(in_float)}")
     kernels = in_float is not None and in_float.passed
-    return VerificationFailed("\n".join(lines), _hint(work.recipe, artifact, comparison, kernels))
+    return VerificationFailed(
+        "\n".join(lines), _hint(work.recipe, artifact.quantize, comparison, kernels)
+    )
 
 
 def _numbers(comparison: Comparison) -> str:
@@ -114,12 +116,12 @@ def _compute_in_float(work: Work, artifact: Artifact) -> Samples | None:
         return None
 
 
-def _hint(recipe: Recipe, artifact: Artifact, comparison: Comparison, kernels: bool) -> str:
+def _hint(recipe: Recipe, quantize: str, comparison: Comparison, kernels: bool) -> str:
     """Return what to do.
 
     Args:
         recipe: of the build.
-        artifact: that was compared.
+        quantize: the method of the file.
         comparison: that failed.
         kernels: the file is right when it is computed in float.
     """
@@ -128,7 +130,7 @@ def _hint(recipe: Recipe, artifact: Artifact, comparison: Comparison, kernels: b
             "the file is right, and this runtime's kernels for integers are not on this "
             "processor: please report it; --format without it builds the others"
         )
-    if comparison.against == "quantized graph" or artifact.quantize == "none":
+    if comparison.against == "quantized graph" or quantize == "none":
         return "the runtime or its exporter is at fault: please report it, or leave the format out"
     if recipe.calibrate is None and recipe.quantize != "dynamic":
         return "calibrate with pictures like those the model will see: --calibrate DIR_OR_ZIP"

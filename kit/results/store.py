@@ -81,6 +81,7 @@ def _upgraded(raw: object, version: object) -> object:
     if version < 6:
         _upgrade_runs(raw, version)
     _add_keys(raw)
+    raw["schema_version"] = SCHEMA_VERSION  # what is written again is of today's schema
     return raw
 
 

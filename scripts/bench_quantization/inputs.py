@@ -80,7 +80,7 @@ def prepare(setup: Setup, pictures: Division, bundle: Bundle) -> Inputs:
     Raises:
         PictureError: a picture is broken.
     """
-    from kit.bundle import REFERENCE
+    from kit.artifact_key import REFERENCE
     from kit.images import digest, set_digest
 
     source, chosen, rest = pictures

@@ -54,7 +54,7 @@ def evaluate(
 
     Raises:
         BundleError: the bundle is broken, or has no such file.
-        UnknownName: the bundle is of a task that is not installed.
+        UnknownName: there is no such format, or the bundle is of a task that is not installed.
         PictureError: the set, a sample or a label cannot be used.
         RunError: a runtime answered with NaN, or crashed.
     """
@@ -108,6 +108,7 @@ def measure(
 
 def _keys(bundle: Bundle, wanted: Sequence[str] | None) -> list[ArtifactKey]:
     """Return the files to run beside the reference, in the bundle's order."""
+    bundles.check_named([bundle], wanted or ())
     files = None if wanted is None else [name for name in wanted if name != REFERENCE]
     return bundle.manifest.select(files)
 
@@ -149,9 +150,7 @@ def _run(
         models = [
             _Model(
                 key,
-                stack.enter_context(
-                    open_session(key.format, bundle.file(key.name).resolve(), threads)
-                ),
+                stack.enter_context(open_session(key, bundle.file(key.name).resolve(), threads)),
                 task.start_tally(signature),
             )
             for key in (FLOAT_MODEL, *keys)

@@ -5,10 +5,11 @@
       labels.txt             one category a line, if the model has names for its outputs
       encodings.json         scale and offset of every quantized tensor, see `kit.encodings`
       reference.safetensors  the float model, see `kit.formats._reference.aten`
-      model.ptl model.pte …  one file per format
+      model-int8.ptl …       one file per artifact: its backend, if it has one of its own, and
+                             precision are in the name (`kit.artifact_key`)
       golden/input.npy       [N, …], the inputs that every runtime has to answer
-      golden/<format>.npy    [N, …], what that format's runtime answered here
-                             (of a model with several: input.1.npy, <format>.1.npy …)
+      golden/<name>.npy      [N, …], what the runtime of the artifact `name` answered here
+                             (of a model with several: input.1.npy, <name>.1.npy …)
 
 Everything is hash-checked when it is read. `kit.manifest` is the schema of `bundle.json`.
 """
@@ -29,8 +30,9 @@ from pydantic import ValidationError
 from kit import arrays, files
 from kit.artifact_key import REFERENCE
 from kit.documents import MAX_JSON_BYTES, fault_of, parse_json, reason, text_of
-from kit.errors import BundleError, OutputError, brief
+from kit.errors import BundleError, OutputError, UnknownName, brief
 from kit.manifest import SCHEMA_VERSION, FileEntry, Manifest
+from kit.registry import FORMAT_NAMES
 from kit.signature import Samples, TensorSpec
 
 MANIFEST = "bundle.json"
@@ -142,6 +144,19 @@ def load(path: str | Path) -> Bundle:
     _check_listed(folder, manifest)
     labels = _read_labels(folder, manifest)
     return Bundle(folder, manifest, hashlib.sha256(content).hexdigest(), labels)
+
+
+def check_named(loaded: Sequence[Bundle], names: Sequence[str]) -> None:
+    """Look up what a user calls formats and files of bundles.
+
+    Raises:
+        UnknownName: there is no such format, and no bundle has a file of that name.
+    """
+    files = (key.name for bundle in loaded for key in bundle.manifest.artifact_keys)
+    known = {*FORMAT_NAMES.list_all(), REFERENCE, *files}
+    for name in names:
+        if name not in known:
+            raise UnknownName.among("format", name, known)
 
 
 def _is_text(path: Path) -> bool:

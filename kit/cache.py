@@ -40,7 +40,7 @@ def folder() -> Path:
 def tool_versions(recipe: Recipe) -> dict[str, str]:
     """Return the versions of what shapes a bundle, without importing any of it."""
     found = {}
-    for name in dict.fromkeys((*TOOLS, *formats.list_packages(recipe.formats))):
+    for name in dict.fromkeys((*TOOLS, *formats.list_packages(recipe.format_names))):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

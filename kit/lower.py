@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from kit import errors, formats, models, signature, workers
 from kit.algorithms import get_algorithm
-from kit.artifact_key import ArtifactKey, parse_target
+from kit.artifact_key import ArtifactKey
 from kit.encodings import Encodings
 from kit.errors import (
     BuildError,
@@ -101,8 +101,8 @@ def list_imports(recipe: Recipe) -> tuple[str, ...]:
     """
     modules = [*_IMPORTS, *(["torchvision"] if own(recipe.model) is None else [])]
     calibrates = get_algorithm(recipe.quantize).calibrates
-    for text in recipe.formats:
-        format_ = formats.get_format(parse_target(text)[0])
+    for name in recipe.format_names:
+        format_ = formats.get_format(name)
         modules += [*(QUANTIZERS[format_.flow] if calibrates else ()), *format_.imports]
     return tuple(dict.fromkeys(modules))
 

@@ -366,7 +366,7 @@ class Manifest(Record):
         return (0, *self.signature.outputs[0].shape)[-1]
 
     @property
-    def keys(self) -> list[ArtifactKey]:
+    def artifact_keys(self) -> list[ArtifactKey]:
         """The keys of the files."""
         return [artifact.key for artifact in self.artifacts]
 
@@ -380,12 +380,12 @@ class Manifest(Record):
             BundleError: the bundle has no file of a name, perhaps because it failed.
         """
         if wanted is None:
-            return self.keys
+            return self.artifact_keys
         texts = list(wanted)
         for text in texts:
-            if not any(key.is_named(text) for key in self.keys):
+            if not any(key.is_named(text) for key in self.artifact_keys):
                 raise self._lacks(text)
-        return [key for key in self.keys if any(key.is_named(text) for text in texts)]
+        return [key for key in self.artifact_keys if any(key.is_named(text) for text in texts)]
 
     def artifact(self, name: str) -> Artifact:
         """Return the artifact of a name, or of a format that has one file.
@@ -404,7 +404,7 @@ class Manifest(Record):
         raise self._lacks(name)
 
     def _lacks(self, name: str) -> BundleError:
-        have = ", ".join(key.name for key in self.keys)
+        have = ", ".join(key.name for key in self.artifact_keys)
         failure = next((f for f in self.failed if f.key.is_named(name)), None)
         if failure is not None:
             return BundleError(

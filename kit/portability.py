@@ -131,6 +131,7 @@ def _artifacts(bundle: Bundle, formats: Sequence[str] | None) -> list[Artifact]:
         return list(bundle.manifest.artifacts)
     if not formats:
         raise UsageError("--format names nothing", "for example: --format onnx,lite")
+    bundles.check_named([bundle], formats)
     return [bundle.manifest.artifact(key.name) for key in bundle.manifest.select(formats)]
 
 

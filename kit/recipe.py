@@ -122,8 +122,13 @@ class Recipe(Record):
         _check_model(self)
         ALGORITHM_NAMES.check(self.quantize)
         TASK_NAMES.check(self.task)
-        for name in self.formats:
-            FORMAT_NAMES.check(parse_target(name)[0])
+        for name in self.format_names:
+            FORMAT_NAMES.check(name)
+
+    @property
+    def format_names(self) -> tuple[str, ...]:
+        """The formats, without backends."""
+        return tuple(dict.fromkeys(parse_target(text)[0] for text in self.formats))
 
     @property
     def keep_worst(self) -> int | None:

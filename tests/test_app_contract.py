@@ -53,7 +53,9 @@ def test_names_of_the_contract():
 
 def test_extras_of_the_contract():
     assert {name: extra["type"] for name, extra in SHARED["extras"].items()} == contract.EXTRAS
-    asked = {name for name in contract.EXTRAS if name not in ("contract", "id", "bundle")}
+    asked = {
+        name for name in contract.EXTRAS if name not in ("contract", "id", "bundle", "artifact")
+    }
     assert asked <= set(protocol.Request.__dataclass_fields__)
 
 

@@ -44,12 +44,12 @@ def test_processes_are_interleaved_over_bundles(measured) -> None:
     brought, *labels = measured[1]
     assert brought.startswith("0/1 bringing files to ")
     assert labels == [
-        "0/6 tiny onnx: time",
-        "1/6 int8 onnx: time",
-        "2/6 int8 onnx: time",  # back again: what drifts with time cancels out
-        "3/6 tiny onnx: time",
-        "4/6 tiny onnx: memory",
-        "5/6 int8 onnx: memory",
+        "0/6 tiny onnx-fp32: time",
+        "1/6 int8 onnx-int8: time",
+        "2/6 int8 onnx-int8: time",  # back again: what drifts with time cancels out
+        "3/6 tiny onnx-fp32: time",
+        "4/6 tiny onnx-fp32: memory",
+        "5/6 int8 onnx-int8: memory",
         "6/6 done",
     ]
 
@@ -117,7 +117,7 @@ def test_equal_reference_models_are_measured_once(tiny_bundle, quantized, monkey
     with local.open(None).folder() as opened:
         runners = dict.fromkeys(names, PYTHON)
         found = targets.prepare([tiny_bundle, quantized], names, FAST, opened, runners)
-        assert [t.label for t in found] == ["tiny reference", "tiny onnx", "int8 onnx"]
+        assert [t.label for t in found] == ["tiny reference", "tiny onnx-fp32", "int8 onnx-int8"]
     with pytest.raises(RunError, match="stop"):
         measure.measure(tiny_bundle, ["onnx"], FAST)
     assert asked == ["onnx"]

@@ -117,11 +117,11 @@ def test_the_same_build_is_taken_byte_for_byte(kept, tmp_path):
 
 
 def damage(entry: Path) -> None:
-    (entry / "model-int8.onnx").write_bytes(b"x")
+    (entry / "model-fp32.onnx").write_bytes(b"x")
 
 
 def lose(entry: Path) -> None:
-    (entry / "model-int8.onnx").unlink()
+    (entry / "model-fp32.onnx").unlink()
 
 
 def exchange(entry: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_file_that_is_not_listed_is_not_copied(kept, tmp_path):
     assert not (tmp_path / "new" / "evil.sh").exists()
 
 
-@pytest.mark.parametrize("name", [".", KEY, f"{KEY}/model-int8.onnx", f"{KEY}/golden"])
+@pytest.mark.parametrize("name", [".", KEY, f"{KEY}/model-fp32.onnx", f"{KEY}/golden"])
 def test_what_others_can_write_is_ignored_with_a_notice(kept, tmp_path, name):
     path = cache.folder() / name
     path.chmod(path.stat().st_mode | stat.S_IWGRP)

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from kit.artifact_key import FLOAT_MODEL, ArtifactKey
 from kit.bench import cores, gates, paired, sustained, sweep
 from kit.commands import _device_tables
 from kit.devices import _condition, _job, locking
@@ -202,11 +203,11 @@ def test_the_best_setting_is_not_paid_for_in_threads(medians, best):
     tried = [sweep.SweepSetting(threads, "all") for threads in medians]
     results = [
         SimpleNamespace(
-            runs=[SimpleNamespace(format="onnx", processes=(process([int(ms * 1e6)] * 3),))]
+            runs=[SimpleNamespace(name="onnx-int8", processes=(process([int(ms * 1e6)] * 3),))]
         )
         for ms in medians.values()
     ]
-    assert sweep._best(results, tried, "onnx") == Recommendation(threads=best, cpus="all")
+    assert sweep._best(results, tried, "onnx-int8") == Recommendation(threads=best, cpus="all")
 
 
 # minutes ----------------------------------------------------------------------------------
@@ -319,7 +320,7 @@ def test_what_is_not_known_comes_with_what_would_tell(verdicts, bundles, pairs, 
     rows = [
         SimpleNamespace(
             bundle=SimpleNamespace(hash=bundle, name="v2"),
-            run=SimpleNamespace(format="lite"),
+            run=SimpleNamespace(name="lite-int8"),
             label="lite static",
         )
         for bundle in bundles
@@ -335,9 +336,10 @@ def test_what_is_not_known_comes_with_what_would_tell(verdicts, bundles, pairs, 
 
 
 def test_rows_are_compared_with_the_first_of_their_format():
-    def row(format, scale, warm):
+    def row(format, scale, warm, precision="int8"):
         processes = tuple(process([int(scale * k * 1e6)] * 3, [at(k, warm + k)]) for k in (1, 2, 4))
-        return SimpleNamespace(run=SimpleNamespace(format=format, processes=processes))
+        key = FLOAT_MODEL if format == "reference" else ArtifactKey(format, precision)
+        return SimpleNamespace(run=SimpleNamespace(key=key, processes=processes))
 
     lite, other, slow = row("lite", 10, 30.0), row("onnx", 20, 30.0), row("lite", 11, 31.5)
     reference = row("reference", 1, 20.0)
@@ -347,6 +349,14 @@ def test_rows_are_compared_with_the_first_of_their_format():
     assert [one.verdict for one in found] == ["slower", "slower"]
     assert [one.gap_c for one in found] == [0.0, 1.5]
     assert paired.compare([reference, lite]) == []
+    float_lite, again = row("lite", 30, 30.0, "fp32"), row("lite", 33, 30.0, "fp32")
+    found = paired.compare([lite, float_lite, other, slow, again])
+    assert [(one.baseline, one.row) for one in found] == [
+        (lite, float_lite),  # the other precision of the format
+        (lite, other),
+        (lite, slow),
+        (float_lite, again),  # the same file of another bundle comes before its format's first
+    ]
 
 
 # locks ------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from conftest import FAST
 
+from kit.artifact_key import FLOAT_MODEL, ArtifactKey
 from kit.bench import measure
 from kit.bench.enough import Enough
 from kit.results.schema import Plan, Process
@@ -22,7 +23,8 @@ def target(bundle: object, name: str = "onnx", ms: float = 10.0, wobble: float =
     processes = [
         Process(load_ns=1, first_ns=1, samples_ns=(int(time * 1e6),) * 10) for time in times
     ]
-    return SimpleNamespace(bundle=bundle, name=name, all=processes, processes=[])
+    key = FLOAT_MODEL if name == "reference" else ArtifactKey(name, "int8")
+    return SimpleNamespace(bundle=bundle, key=key, all=processes, processes=[])
 
 
 def rounds_of(plan: Plan, *found: Any) -> list[str]:

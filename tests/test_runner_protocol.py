@@ -14,6 +14,7 @@ import pytest
 from bundle_samples import answer_images
 
 from kit import formats
+from kit.bench import answers
 from kit.devices import local
 from kit.errors import RunError
 from kit.runners import drive, profile, protocol, python
@@ -216,8 +217,8 @@ def test_the_python_runner_says_it_all(name, request_of, tiny_bundle, tmp_path) 
     assert found.mem.base_rss is not None
     assert 10e6 < found.mem.base_rss <= found.mem.peak_rss
     answer = np.fromfile(tmp_path / "out.bin", dtype="<f4")
-    wanted = np.load(tiny_bundle.path / f"golden/{name}.npy")[0]
-    np.testing.assert_allclose(answer, wanted, rtol=1e-4, atol=1e-5)
+    _, wanted = answers.load(tiny_bundle, name)
+    np.testing.assert_allclose(answer, wanted.arrays[0][0], rtol=1e-4, atol=1e-5)
 
 
 def test_the_python_runner_binds_itself_to_cores(request_of) -> None:

@@ -94,7 +94,7 @@ def _choose(bundle: Bundle, formats: Sequence[str]) -> Packed:
 
 
 def _select(bundle: Bundle, formats: Sequence[str]) -> tuple[ArtifactKey, ...]:
-    keys = bundle.manifest.keys
+    keys = bundle.manifest.artifact_keys
     wanted = tuple(key for key in keys if key.format in formats)
     if not wanted:
         have = ", ".join(key.name for key in keys)

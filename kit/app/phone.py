@@ -43,7 +43,7 @@ def run(path: Path, out: Path, say: Say) -> list[float]:
     """
     bundle = bundles.load(path)
     manifest = bundle.manifest
-    if FORMAT not in [key.format for key in manifest.keys]:
+    if FORMAT not in [key.format for key in manifest.artifact_keys]:
         raise UsageError(f"{path} has no {FORMAT} file", "build it with --format lite")
     artifact = manifest.artifact(manifest.select([FORMAT])[0].name)
     _check_signature(path, manifest.signature)

@@ -77,7 +77,7 @@ def measure_all(
         measurement: id of the measurement that this is a part of; None for a new one.
 
     Raises:
-        UsageError: nothing to measure.
+        UsageError: nothing to measure, or `UnknownName`, a format that does not exist.
         BundleError: see `measure`, as are the others.
         RunError: a runner failed.
         DeviceError: the device cannot be used.
@@ -85,6 +85,7 @@ def measure_all(
     plan, device = plan or Plan(), device or local.open(None)
     say = progress or (lambda *_: None)
     loaded = [b if isinstance(b, Bundle) else bundles.load(b) for b in given]
+    bundles.check_named(loaded, formats or ())
     fits.check(loaded, formats)
     identity = identify(device.fingerprint, measurement)
     names = dict.fromkeys(key.format for b in loaded for key in targets.keys_of(b, formats))

@@ -79,7 +79,7 @@ def keys_of(bundle: Bundle, formats: Sequence[str] | None) -> list[ArtifactKey]:
     """
     manifest = bundle.manifest
     if formats is None:
-        return manifest.keys
+        return manifest.artifact_keys
     found = []
     for name in formats:
         found += [FLOAT_MODEL] if name == REFERENCE else manifest.select([name])

@@ -42,4 +42,8 @@ def _summaries(kind: str) -> Iterator[tuple[str, str]]:
         for name in corrections.list_corrections():
             yield name, corrections.get_correction(name).summary
     else:
-        yield from ((name, formats.get_format(name).summary) for name in formats.list_formats())
+        for name in formats.list_formats():
+            format_ = formats.get_format(name)
+            yield name, format_.summary
+            for backend in format_.backends:
+                yield f"{name}/{backend.name}", backend.summary

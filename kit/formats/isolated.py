@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, TypedDict
 
 from kit import errors, files, formats
+from kit.artifact_key import ArtifactKey
 from kit.errors import KitError, RunError, words
 from kit.formats.interface import Session
 from kit.signature import Samples, describe, format_specs, join, parse_specs, unpack
@@ -45,7 +46,7 @@ class IsolatedSession:
     """A model file that a child process has loaded; see `open_session`.
 
     Args:
-        name: of the format, or ``reference``.
+        name: of the file, for messages.
         process: the child, which has said that it is ready.
         log: what it writes to stderr.
     """
@@ -104,11 +105,11 @@ class IsolatedSession:
 
 
 @contextmanager
-def open_session(name: str, path: Path, threads: int) -> Iterator[IsolatedSession]:
+def open_session(key: ArtifactKey, path: Path, threads: int) -> Iterator[IsolatedSession]:
     """Start to load a model file in a child process, which ends with the block.
 
     Args:
-        name: of the format, or ``reference``.
+        key: of the file.
         path: of the file.
         threads: of the runtime.
     """
@@ -123,7 +124,7 @@ def open_session(name: str, path: Path, threads: int) -> Iterator[IsolatedSessio
     }
     with files.nameless_file() as log:
         process = subprocess.Popen(
-            [*command, name, str(path), str(threads)],
+            [*command, key.format, key.name, str(path), str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -131,15 +132,14 @@ def open_session(name: str, path: Path, threads: int) -> Iterator[IsolatedSessio
             start_new_session=True,  # Ctrl-C reaches the parent only, which then ends it
         )
         try:
-            yield IsolatedSession(name, process, log)
+            yield IsolatedSession(key.name, process, log)
         finally:
             process.kill()
             process.communicate()
 
 
-def _serve(name: str, path: Path, threads: int, requests: IO[bytes], answers: IO[bytes]) -> None:
+def _serve(name: str, session: Session, requests: IO[bytes], answers: IO[bytes]) -> None:
     """Answer requests until there are no more."""
-    session = formats.get_format(name).load(path, threads)
     _write(answers, {"ready": True})
     while line := requests.readline():
         header = json.loads(line)
@@ -172,12 +172,13 @@ def _write(target: IO[bytes], header: _Answer, content: bytes = b"") -> None:
     target.flush()
 
 
-def main(name: str, path: Path, threads: int) -> int:
+def main(format_name: str, name: str, path: Path, threads: int) -> int:
     """Serve one model file on standard input and output."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # runtimes print to stdout, also from C
     try:
-        _serve(name, path, threads, sys.stdin.buffer, answers)
+        session = formats.get_format(format_name).load(path, threads)
+        _serve(name, session, sys.stdin.buffer, answers)
     except KitError as exc:
         _write(answers, {"error": (type(exc).__name__, exc.message, exc.hint)})
     return 0
@@ -185,4 +186,4 @@ def main(name: str, path: Path, threads: int) -> int:
 
 if __name__ == "__main__":
     # Without destructors: some runtimes hang or crash in theirs.
-    os._exit(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])))
+    os._exit(main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])))

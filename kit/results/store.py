@@ -76,7 +76,7 @@ def read(path: Path) -> AnyResult:
 
 def _upgraded(raw: object, version: object) -> object:
     """Return the content of a file with what older schemas said in another way."""
-    if not isinstance(raw, dict) or not isinstance(version, int) or version >= 8:
+    if not isinstance(raw, dict) or type(version) is not int or not 1 <= version < 8:
         return raw
     if version < 6:
         _upgrade_runs(raw, version)

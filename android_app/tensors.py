@@ -141,6 +141,5 @@ def _describe(golden: Golden) -> dict[str, object]:
                 operators={},
             ),
         ),
-        "warnings": (),
         "tools": {},
     }

@@ -62,7 +62,7 @@ class Bundle:
         self._labels = labels
 
     def file(self, artifact: str) -> Path:
-        """Return the model file of a format, or of ``reference``, the float model."""
+        """Return a model file by its name, or that of ``reference``, the float model."""
         if artifact == REFERENCE:
             return self.path / _reference_file(self.manifest)
         return self.path / self.manifest.artifact(artifact).file

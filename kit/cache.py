@@ -145,10 +145,11 @@ def _renamed(manifest: Manifest, recipe: Recipe, pictures: str) -> Manifest:
         changes["weights"] = manifest.weights.model_copy(update={"source": source})
     if manifest.calibration is not None:
         changes["calibration"] = manifest.calibration.model_copy(update={"source": pictures})
-        before, now = f"{manifest.calibration.source}: ", f"{pictures}: "
-        changes["warnings"] = tuple(
-            now + text.removeprefix(before) if text.startswith(before) else text
-            for text in manifest.warnings
+        changes["notices"] = tuple(
+            notice.model_copy(update={"values": {**notice.values, "source": pictures}})
+            if notice.code.startswith("calibration.") and "source" in notice.values
+            else notice
+            for notice in manifest.notices
         )
     if manifest.training is not None:
         source = Path(recipe.train).resolve().name if recipe.train else pictures

@@ -11,6 +11,7 @@ from kit import encodings, files, models
 from kit.documents import MAX_CLASSES, reason
 from kit.errors import RecipeError, brief
 from kit.manifest import Preprocessing
+from kit.notices import Notice, Value, new_notice
 from kit.recipe import OWN, Recipe
 from kit.signature import Samples, TensorSpec
 
@@ -73,7 +74,7 @@ class CalibrationSet(Protocol):
         """Return the factor of `kit.quantize.options.Options.output_margin`."""
 
     @property
-    def warning(self) -> str | None:
+    def notices(self) -> tuple[Notice, ...]:
         """Return what the user should know about this choice."""
 
     def load(self, inputs: ModelInputs) -> Samples:
@@ -118,17 +119,18 @@ class PictureCalibration:
         return PHOTOS_MARGIN if self.chosen is None else PICTURES_MARGIN
 
     @property
-    def warning(self) -> str | None:
+    def notices(self) -> tuple[Notice, ...]:
         """What the user should know about this choice."""
         if self.chosen is None:
-            return (
-                f"calibrated with {self.source}; real pictures give better answers: "
-                "pass --calibrate DIR_OR_ZIP"
-            )
-        found = [self.unread] if self.unread else []
+            return (new_notice("calibration.photos", source=self.source),)
+        values: dict[str, Value] = {"source": self.source}
+        found = []
+        if self.unread:
+            found.append(new_notice("calibration.unread", **values, files=self.unread))
         if self.count < self.asked:
-            found.append(f"it has {self.count} pictures, and {self.asked} were to calibrate")
-        return f"{self.source}: {'; '.join(found)}" if found else None
+            counts: dict[str, Value] = {"count": self.count, "asked": self.asked}
+            found.append(new_notice("calibration.fewer", **values, **counts))
+        return tuple(found)
 
     def load(self, inputs: ModelInputs) -> Samples:
         """Return the pictures [N, 3, H, W]."""
@@ -185,9 +187,12 @@ def identity(recipe: Recipe, pictures: CalibrationSet) -> dict[str, object]:
         "calibration": pictures.sha256,
         "labels": labels(recipe),
     }
-    if pictures.warning and pictures.digests:
-        # The bundle repeats it; the name of the set tells no two builds apart.
-        found["unread"] = pictures.warning.removeprefix(f"{pictures.source}: ")
+    if pictures.notices and pictures.digests:
+        # The bundle repeats them; the name of the set tells no two builds apart.
+        found["notices"] = [
+            [notice.code, {k: v for k, v in notice.values.items() if k != "source"}]
+            for notice in pictures.notices
+        ]
     if isinstance(member, UserModel):
         found["own"] = member.fingerprint(recipe.seed)
         del fields["model"]  # where the file lies

@@ -8,7 +8,8 @@ Schema history:
        one file per tensor; `Comparison.output` and `Comparison.cosine`; `Manifest.encodings`,
        `Recipe.encodings`; `Range.seen` is gone
     4  artifacts are keyed by format, backend and precision: `Artifact`, `GateRow` and
-       `FailedArtifact` have all three; golden answers and qconfigs are by the key's name
+       `FailedArtifact` have all three; golden answers and qconfigs are by the key's name;
+       `Manifest.notices` instead of ``warnings``, which were sentences
 
 A manifest of an older schema is read for ever: what it said in another way is translated.
 """
@@ -41,6 +42,7 @@ from kit.documents import (
     Text,
 )
 from kit.errors import BundleError
+from kit.notices import Notice, read_text
 from kit.recipe import Recipe
 from kit.signature import MAX_TENSORS, Signature
 
@@ -315,7 +317,7 @@ class Manifest(Record):
     golden: Golden
     artifacts: tuple[Artifact, ...]
     failed: tuple[FailedArtifact, ...] = ()
-    warnings: tuple[Text, ...]
+    notices: tuple[Notice, ...] = ()
     tools: dict[Text, Text]
     files: dict[str, FileEntry]
 
@@ -335,7 +337,7 @@ class Manifest(Record):
         version = raw.get("schema_version")
         if version in (1, 2) and "signature" not in raw:
             raw = _translate_classifier(raw)
-        return _translate_keys(raw) if version in (1, 2, 3) else raw
+        return _translate_warnings(_translate_keys(raw)) if version in (1, 2, 3) else raw
 
     @model_validator(mode="after")
     def _shapes_fit_the_task(self) -> Manifest:
@@ -448,6 +450,15 @@ def _translate_keys(raw: dict[str, object]) -> dict[str, object]:
         renamed = {name: _rename(golden[name], precision) for name in names}
         changed["golden"] = {**golden, **renamed}
     return changed
+
+
+def _translate_warnings(raw: dict[str, object]) -> dict[str, object]:
+    """Return a manifest of before schema 4, which had sentences, with notices."""
+    rest = {name: value for name, value in raw.items() if name != "warnings"}
+    sentences = raw.get("warnings")
+    if isinstance(sentences, list | tuple) and all(isinstance(text, str) for text in sentences):
+        return {**rest, "notices": [read_text(text) for text in sentences]}
+    return raw
 
 
 def _add_precision(entries: object, precision: Precision) -> object:

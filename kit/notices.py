@@ -27,7 +27,7 @@ SEVERITIES: Mapping[Severity, str] = {
     "warning": "a result is less trustworthy than it looks",
     "refusal": "something was not done",
 }
-TEXT = "text"  # code of sentences that results before schema 6 stored
+TEXT = "text"  # code of sentences, as results before schema 6 and manifests before 4 stored them
 
 _Integer = Annotated[int, Field(strict=True, ge=-(10**15), le=10**15)]
 _Number = Annotated[float, Field(strict=True)]
@@ -112,6 +112,7 @@ _CELSIUS = Kind("temperature in °C", (int, float), "{:.1f}", " °C", merge="ran
 _LIMIT_CELSIUS = Kind("temperature in °C", (int, float), "{:g}", " °C")
 _SHARE = Kind("share", (int, float), "{:.0f}", " %", 100, "range")
 _FINE_SHARE = Kind("share", (int, float), "{:.1f}", " %", 100, "range")
+_TWO_DIGITS = Kind("share", (int, float), "{:.2g}", " %", 100)
 _MS = Kind("time in ms", (int, float), "{:.3g}", " ms")
 _SECONDS = Kind("time in s", (int, float), "{:g}", " s")
 _RATIO = Kind("ratio", (int, float), "{:.1f}", "×")
@@ -310,6 +311,46 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
         "the app left the screen while it measured, and Android may have moved it to slow cores",
         "keep the screen on and do not touch the device",
     ),
+    "weights.random": CatalogueEntry(
+        "warning",
+        "the weights are random, so sizes and speed mean something and answers do not",
+    ),
+    "weights.source": CatalogueEntry(
+        "warning",
+        "a source of the official weights was passed over: {reason}",
+        "",
+        {"reason": _WORD},
+    ),
+    "calibration.photos": CatalogueEntry(
+        "warning",
+        "calibrated with {source}",
+        "real pictures give better answers",
+        {"source": _WORD},
+    ),
+    "calibration.unread": CatalogueEntry(
+        "warning", "{source}: {files}", "", {"source": _WORD, "files": _WORD}
+    ),
+    "calibration.fewer": CatalogueEntry(
+        "warning",
+        "{source} has {count} pictures, and {asked} were to calibrate",
+        "",
+        {"source": _WORD, "count": _COUNT, "asked": _COUNT},
+    ),
+    "calibration.thin": CatalogueEntry(
+        "warning",
+        "thin calibration: {share} of the values of {layer} on {samples} would be clipped",
+        "use more {sample}s, unless the model is for {sample}s of another kind",
+        {"share": _TWO_DIGITS, "layer": _WORD, "samples": _WORD, "sample": _WORD},
+    ),
+    "training.restarted": CatalogueEntry(
+        "warning", "training started again: {reason}", "", {"reason": _WORD}
+    ),
+    "training.not-kept": CatalogueEntry(
+        "warning",
+        "training was not kept, the model is the one before it: {reason}",
+        "",
+        {"reason": _WORD},
+    ),
     "pictures.unread": CatalogueEntry("warning", "{files}", "", {"files": _WORD}),
     "labels.source": CatalogueEntry("note", "labels: {source}", "", {"source": _WORD}),
     "labels.order": CatalogueEntry(
@@ -333,7 +374,7 @@ def new_notice(code: str, **values: Value) -> Notice:
 
 
 def read_text(text: str) -> Notice:
-    """Return a sentence of a result before schema 6 as a notice."""
+    """Return a sentence of an old result or manifest, which stored no codes, as a notice."""
     return new_notice(TEXT, text=text.replace("\0", "")[:10_000])
 
 

@@ -113,7 +113,6 @@ def make(
                 )
                 for name in artifacts
             ),
-            "warnings": (),
             "tools": {},
         }
         bundles.write_manifest(work, fields)

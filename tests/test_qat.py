@@ -18,6 +18,7 @@ import kit
 from kit import bundle
 from kit.calibration import choose
 from kit.errors import PictureError, RecipeError, UsageError
+from kit.notices import render
 from kit.pipeline import _checkpoints, _train_pictures, _train_set, _training
 from kit.pipeline._checkpoints import Checkpoints
 from kit.pipeline._train_score import TrainingScore, worse
@@ -139,7 +140,7 @@ def test_training_brings_the_answers_nearer_and_is_recorded(tmp_path, network):
     assert record.sqnr_db[1] > record.sqnr_db[0] + 0.2
     assert record.steps == 20
     assert record.objective == "distillation"
-    assert work.warnings == []
+    assert work.notices == []
     assert not equal(before, after)
     assert [name for name in after if "bn" in name or "running" in name] == []
     lines = work.progress.__self__
@@ -193,7 +194,8 @@ def test_a_damaged_checkpoint_is_noted_and_training_starts_again(tmp_path, netwo
     file.write_bytes(data)
     work = work_of(tmp_path)
     assert equal(trained(work, network), whole)
-    assert work.warnings[0] == "the training checkpoint is damaged: started again"
+    notice = work.notices[0]
+    assert render(notice) == "training started again: the checkpoint is damaged"
 
 
 def test_a_checkpoint_that_cannot_be_written_is_no_failure(tmp_path, monkeypatch):
@@ -222,8 +224,9 @@ def test_learning_too_fast_stops_with_a_sentence_and_keeps_the_start(tmp_path, n
     assert record.steps < 6
     assert "it diverged: the loss went from" in record.note
     assert record.sqnr_db[0] == record.sqnr_db[1]
-    (warning,) = work.warnings
-    assert "training was not kept" in warning
+    (notice,) = work.notices
+    assert notice.code == "training.not-kept"
+    assert "the model is the one before it: it diverged" in render(notice)
 
 
 def test_a_result_that_is_worse_is_not_kept(tmp_path, network):

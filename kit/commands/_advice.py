@@ -26,6 +26,7 @@ TYPE = {
     "processes.few": "leave --quick and --sustained out",
     "processes.more": "--repeats {processes}",
     "app.format-missing": "kit app build",
+    "calibration.photos": "--calibrate DIR_OR_ZIP",
     "labels.order": "kit build --labels",
 }
 
@@ -82,5 +83,9 @@ def document_notices() -> str:
         values = ", ".join(f"`{name}`: {kind.name}" for name, kind in entry.values.items())
         cells = (f"`{code}`", entry.severity, entry.text, entry.hint, advice, values)
         lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", "`text` is a sentence of a result before schema 6, which stored no codes."]
+    lines += [
+        "",
+        "`text` is a sentence of a result before schema 6, or of a bundle before schema 4: these",
+        "stored no codes.",
+    ]
     return "\n".join(lines) + "\n"

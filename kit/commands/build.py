@@ -180,6 +180,8 @@ def _explain(made: Recipe, gate: Gate | None) -> None:
 def _show(found: Bundle) -> None:
     from rich.table import Table
 
+    from kit.commands._advice import write_notices
+
     manifest = found.manifest
     table = Table(title=str(found.path), title_justify="left")
     table.add_column("file")
@@ -210,8 +212,8 @@ def _show(found: Bundle) -> None:
     for failure in manifest.failed:
         notes.print(f"{failure.name} failed: {failure.reason}")
         notes.print(f"hint: {failure.hint}")
-    for warning in manifest.warnings:
-        notes.print(f"warning: {warning}", style="yellow")
+    for line in write_notices(((notice, "") for notice in manifest.notices), 1):
+        notes.print(line, style="yellow")
 
 
 def _compared(artifact: Artifact) -> Iterator[str]:

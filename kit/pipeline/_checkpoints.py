@@ -54,14 +54,14 @@ class Checkpoints:
         except FileNotFoundError:
             return None, ""
         except OSError as exc:
-            return None, f"the training checkpoint cannot be read ({exc.strerror}): started again"
+            return None, f"the checkpoint cannot be read ({exc.strerror})"
         payload = data[_DIGEST:]
         try:
             if hashlib.sha256(payload).digest() != data[:_DIGEST]:
                 raise ValueError("its digest is another")
             state: State = torch.load(io.BytesIO(payload), weights_only=True)
         except (ValueError, RuntimeError, EOFError, pickle.UnpicklingError):
-            return None, "the training checkpoint is damaged: started again"
+            return None, "the checkpoint is damaged"
         return state, ""
 
     def remove(self) -> None:

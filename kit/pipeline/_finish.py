@@ -91,7 +91,7 @@ def _made(work: Work) -> dict[str, object]:
         "ranges": work.ranges,
         "encodings": _encodings(work),
         "training": work.training,
-        "warnings": tuple(work.warnings),
+        "notices": tuple(work.notices),
     }
 
 

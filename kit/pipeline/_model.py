@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from kit import models
 from kit.manifest import Source
 from kit.models.interface import Official
+from kit.notices import new_notice
 from kit.pipeline._work import Preparation
 from kit.recipe import OWN
 
@@ -35,9 +36,7 @@ def load(work: Preparation) -> nn.Module:
     if recipe.weights == "random":
         _settle(model, work)
         origin = Source(source=f"random, seed {recipe.seed}", sha256="")
-        work.warnings.append(
-            "the weights are random: sizes and speed mean something, answers do not"
-        )
+        work.notices.append(new_notice("weights.random"))
     elif recipe.weights == OWN:
         user_model.check_finite(model)
         origin = Source(source=f"own model {recipe.model}", sha256=user_model.state_hash(model))
@@ -63,7 +62,8 @@ def _weights_file(work: Preparation, official: Official | None) -> tuple[Path, s
         return path, f"file {path.name}", digest
     assert official is not None  # or `source_hash` had raised
     fetched = weights.official(official)
-    work.warnings.extend(note for note in fetched.notes if "sha256" in note)
+    damaged = [note for note in fetched.notes if "sha256" in note]
+    work.notices += [new_notice("weights.source", reason=note) for note in damaged]
     return fetched.path, fetched.source, fetched.sha256
 
 

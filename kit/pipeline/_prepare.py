@@ -11,6 +11,7 @@ from kit.algorithms import get_algorithm
 from kit.corrections import get_correction, plan
 from kit.errors import VerificationFailed
 from kit.manifest import Calibration
+from kit.notices import Value, new_notice
 from kit.pipeline import _keep_float, _training
 from kit.pipeline._keys import choose_method
 from kit.pipeline._work import Preparation, shares
@@ -121,20 +122,18 @@ def check_calibration(
     work.progress("checking what the calibration covers")
     found = coverage.coverage(folded, examples, natural, work.extremes)
     seen = "natural pictures" if work.inputs.preprocessing else "golden samples"
-    share = f"{100 * found.outside:.2g} % of the values of {found.layer} on {seen}"
     # Weights of one's own may be for pictures of another kind, which these do not cover.
     if found.outside > coverage.TOLERATED and work.recipe.weights == "imagenet":
         raise VerificationFailed(
             f"the calibration set ({pictures.source}, {len(examples)} pictures) does not cover "
-            f"natural pictures: {share} lie outside the range it gave",
+            f"natural pictures: {100 * found.outside:.2g} % of the values of {found.layer} on "
+            f"{seen} lie outside the range it gave",
             "calibrate with 32 or more pictures like those the model will see",
         )
     if found.outside > coverage.DOUBTFUL:
-        kind = work.task.sample
-        hint = f"use more {kind}s, unless the model is for {kind}s of another kind"
-        work.warnings.append(f"thin calibration: {share} would be clipped; {hint}")
-    if pictures.warning:
-        work.warnings.append(pictures.warning)
+        values: dict[str, Value] = {"share": found.outside, "layer": found.layer, "samples": seen}
+        work.notices.append(new_notice("calibration.thin", **values, sample=work.task.sample))
+    work.notices += pictures.notices
     work.calibration = Calibration(
         source=pictures.source,
         images=len(examples),

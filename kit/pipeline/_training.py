@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from kit.encodings import Encoding, Encodings
 from kit.errors import RecipeError
 from kit.manifest import Range, Training
+from kit.notices import new_notice
 from kit.pipeline import _train_set
 from kit.pipeline._checkpoints import Checkpoints
 from kit.pipeline._train_score import Jury, TrainingScore, worse
@@ -76,7 +77,7 @@ def train(work: Preparation, teacher: nn.Module, folded: GraphModule, examples: 
         end = _candidate(work, trained, examples, jury, plan)
         note = worse(start.score, end.score)
     if note:
-        work.warnings.append(f"training was not kept, the model is the one before it: {note}")
+        work.notices.append(new_notice("training.not-kept", reason=note))
     else:
         folded.load_state_dict(trained.state_dict())
     kept = start if note else end
@@ -166,7 +167,7 @@ def _rounds(
     """
     checkpoints = Checkpoints(work.key)
     state, note = group.share(checkpoints.load() if group.leads else None)
-    work.warnings.extend([note] if note else [])
+    work.notices += [new_notice("training.restarted", reason=note)] if note else []
     again = f", going on after step {state['step']} of a build that was stopped" if state else ""
     work.progress(f"training on {len(material.seen)} pictures of {material.source}{again}")
     # Another machine may have rounded otherwise.

@@ -13,6 +13,7 @@ from kit.calibration import CalibrationSet, ModelInputs
 from kit.encodings import Encodings
 from kit.errors import RecipeError
 from kit.manifest import Calibration, Preprocessing, Range, Source, Training
+from kit.notices import Notice
 from kit.pipeline._keys import list_keys
 from kit.recipe import Recipe
 from kit.tasks.interface import Task
@@ -67,7 +68,7 @@ class Preparation:
     extremes: dict[str, tuple[float, float]] = field(default_factory=dict)
     original: dict[str, Tensor] = field(default_factory=dict)
     training: Training | None = None
-    warnings: list[str] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
 
     @property
     def keys(self) -> tuple[ArtifactKey, ...]:

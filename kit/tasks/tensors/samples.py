@@ -161,7 +161,7 @@ class TensorCalibration:
     rest: tuple[SampleFile, ...]
     digests: tuple[str, ...]
     output_margin: float = 1.0
-    warning: str | None = None
+    notices: tuple[Notice, ...] = ()
 
     @property
     def count(self) -> int:

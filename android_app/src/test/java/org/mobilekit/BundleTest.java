@@ -135,6 +135,20 @@ public final class BundleTest {
     }
 
     @Test
+    public void aFormatMayHaveSeveralFiles() throws Exception {
+        File at = pushed();
+        Samples.addFloatFile(at);
+        Bundle bundle = open(at);
+        assertTrue(bundle.artifacts().containsAll(Arrays.asList("onnx-fp32", "onnx-int8")));
+        assertEquals("onnx", bundle.format("onnx-fp32"));
+        assertEquals("fp32", bundle.precision("onnx-fp32"));
+        assertEquals("int8", bundle.precision("onnx-int8"));
+        String said = refused(() -> bundle.golden("onnx"));
+        assertTrue(said, said.startsWith("The bundle has 2 onnx files; it has "));
+        assertEquals(bundle.golden("onnx-int8").rows(), bundle.golden("onnx-fp32").rows());
+    }
+
+    @Test
     public void aNewerSchemaAndOtherTextAreRefused() throws Exception {
         File at = pushed();
         File file = new File(at, "bundle.json");

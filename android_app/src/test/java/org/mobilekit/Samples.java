@@ -6,10 +6,13 @@ import java.io.File;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.Paths;
 import java.util.stream.Stream;
+import org.json.JSONArray;
+import org.json.JSONObject;
 
 /** What samples.py wrote. Tests that need it are skipped, with this reason, where it is missing. */
 public final class Samples {
@@ -59,6 +62,23 @@ public final class Samples {
             }
         }
         return to.toFile();
+    }
+
+    /** Gives a bundle its ONNX file a second time, as one in float. */
+    public static void addFloatFile(File bundle) throws Exception {
+        Path manifest = bundle.toPath().resolve("bundle.json");
+        JSONObject json = new JSONObject(
+                new String(Files.readAllBytes(manifest), StandardCharsets.UTF_8));
+        JSONArray artifacts = json.getJSONArray("artifacts");
+        for (int i = artifacts.length() - 1; i >= 0; i--) {
+            JSONObject artifact = artifacts.getJSONObject(i);
+            if (artifact.getString("format").equals("onnx")) {
+                artifacts.put(new JSONObject(artifact.toString()).put("precision", "fp32"));
+            }
+        }
+        JSONObject outputs = json.getJSONObject("golden").getJSONObject("outputs");
+        outputs.put("onnx-fp32", outputs.get("onnx-int8"));
+        Files.write(manifest, json.toString().getBytes(StandardCharsets.UTF_8));
     }
 
     /** Flips one bit in the middle of a file. */

@@ -15,6 +15,11 @@ import android.graphics.drawable.AdaptiveIconDrawable;
 import android.graphics.drawable.Drawable;
 import android.os.Bundle;
 import android.view.ViewGroup;
+import android.widget.RadioButton;
+import android.widget.RadioGroup;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
 import java.util.regex.Pattern;
 import org.junit.Test;
 import org.junit.runner.RunWith;
@@ -130,6 +135,19 @@ public final class DemoActivityTest extends DemoTest {
         assertEquals("2", text(again, R.id.threads));
         assertEquals(Color.RED, again.session().picture.getPixel(5, 5));
         assertTrue(shown(again, R.id.bundles));
+    }
+
+    @Test
+    public void filesOfOneFormatHaveTheirPrecisionBesideTheName() throws Exception {
+        Samples.addFloatFile(Samples.push(context.getFilesDir(), "sample"));
+        DemoActivity activity = start(null);
+        List<String> texts = new ArrayList<>();
+        RadioGroup files = activity.findViewById(R.id.formats);
+        for (int i = 0; i < files.getChildCount(); i++) {
+            texts.add(((RadioButton) files.getChildAt(i)).getText().toString());
+        }
+        assertEquals(Arrays.asList("ONNX Runtime int8", "ONNX Runtime fp32", "PyTorch Lite"),
+                texts.subList(0, 3));
     }
 
     @Test

@@ -31,15 +31,21 @@ def exported(model, example):
 
 
 @cache
+def program_of(name: str):
+    """Return a small model's program; lowering leaves it as it is."""
+    return exported(*small(name))
+
+
+@cache
 def stock(name: str) -> bytes:
-    """Return what the stock path makes of a small model, once."""
-    return lowering.lower_stock(exported(*small(name)))
+    """Return what the stock path makes of a small model."""
+    return lowering.lower_stock(program_of(name))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_fast_bytes_are_the_stock_bytes(name):
-    lowered = lowering.lower(exported(*small(name)))
+    lowered = lowering.lower(program_of(name))
     assert (lowered.path, lowered.reason) == ("fast", "")
     assert lowered.program == stock(name)
 
@@ -75,7 +81,7 @@ def test_fast_bytes_are_the_stock_bytes_for_mobilenet_v2_in_float():
 @pytest.mark.parametrize("name", NEEDED)
 def test_these_models_tell_a_wrongly_dropped_pass(monkeypatch, name):
     """Without this, equal bytes could just mean that no model has anything to drop."""
-    program = exported(*small(name))
+    program = program_of(name)
     may_act = lowering.may_act
     wrong = NEEDED[name]
     monkeypatch.setattr(lowering, "may_act", lambda step, g: step != wrong and may_act(step, g))
@@ -180,7 +186,7 @@ def fail_half_way(monkeypatch):
     ],
 )
 def test_stock_path_when_internals_differ(monkeypatch, caplog, change, says):
-    program = exported(*small("relu6"))
+    program = program_of("relu6")
     expected, before = stock("relu6"), internals()
     change(monkeypatch)
     with caplog.at_level("WARNING", lowering.__name__):

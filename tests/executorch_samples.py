@@ -43,8 +43,14 @@ def quantized(model, example):
     return convert_pt2e(prepared)
 
 
-def mobilenet_v2(method: str, fold: bool = True):
-    """Return MobileNetV2 0.35 at 96 px as the kit lowers it, and an example."""
+def mobilenet_v2(method: str, fold: bool = True, blocks: int | None = None):
+    """Return MobileNetV2 0.35 at 96 px as the kit lowers it, and an example.
+
+    Args:
+        method: of quantization.
+        fold: leave no BatchNorm, as the kit does.
+        blocks: how many of the first ones it has; None for all.
+    """
     import torch
 
     from kit.quantize.graph import fold as folded
@@ -53,6 +59,12 @@ def mobilenet_v2(method: str, fold: bool = True):
     torch.manual_seed(0)
     model = get_model("mobilenet_v2").build(0.35, 1000)
     images = torch.randn(2, 3, 96, 96)
+    if blocks is not None:
+        del model.features[blocks:-1]  # but not the last, which is a convolution
+        conv = model.features[-1][0]
+        model.features[-1][0] = torch.nn.Conv2d(
+            model.features[-2].conv[-1].num_features, conv.out_channels, 1, bias=False
+        )
     if fold:
         options = Options(granularity="per-channel", output_margin=1.0)
         model = (

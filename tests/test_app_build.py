@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def test_apk_has_what_its_record_says(built, lite_bundle):
     assert b"Lcom/facebook/jni/HybridData;" in dex
     assert b"Lorg/mobilekit/onnx/OnnxRuntime;" not in dex
     assert record["bundles"] == [
-        {"name": "tiny-app", "hash": lite_bundle.hash, "formats": ["lite"]}
+        {"name": "tiny-app", "hash": lite_bundle.hash, "artifacts": ["lite-fp32"]}
     ]
     assert {p.name for p in built.file.parent.iterdir()} == {build.APK, build.RECORD}
     assert record["target_sdk"] == 36  # which stores ask for
@@ -86,48 +87,57 @@ def test_apk_is_laid_out_for_large_pages(built):
     assert built.record["fit_for_16k_pages"] is False
 
 
-def test_an_app_of_another_id_is_another_app(built, lite_bundle, tmp_path, capsys):
-    """Over a release in the same folder, whose mapping is not its own."""
+def test_the_same_input_gives_the_same_bytes(built, lite_bundle, tmp_path):
+    """Also by the command, over a release in the same folder, whose mapping is not its own."""
     (tmp_path / build.MAPPING).write_text("of a release")
-    app_id = "org.example.lite_2"
-    words = ["app", "build", str(lite_bundle.path), "--runtime", "lite", "--app-id", app_id]
-    assert cli.run([*words, "-o", str(tmp_path)]) == 0
-    assert f"id: {app_id}" in capsys.readouterr().out
+    words = ["app", "build", str(lite_bundle.path), "--runtime", "lite", "-o", str(tmp_path)]
+    assert cli.run(words) == 0
     assert {p.name for p in tmp_path.iterdir()} == {build.APK, build.RECORD}
-    assert json.loads((tmp_path / build.RECORD).read_text())["package"] == app_id
-    assert apk.read_app_id(tmp_path / build.APK) == app_id
+    for name in (build.APK, build.RECORD):
+        assert (tmp_path / name).read_bytes() == (built.file.parent / name).read_bytes(), name
+
+
+APP_ID = "org.example.lite_2"
+
+
+@pytest.fixture(scope="module")
+def built_default(built, default_bundle, tmp_path_factory):
+    """The folder of an app of another id with what Maven serves here, and what the command says."""
+    out = tmp_path_factory.mktemp("default-apk")
+    words = ["app", "build", str(default_bundle.path), "--app-id", APP_ID, "-o", str(out)]
+    done = subprocess.run([sys.executable, "-m", "kit", *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return out, done
+
+
+def test_an_app_of_another_id_is_another_app(built, built_default):
+    out, done = built_default
+    assert f"id: {APP_ID}" in done.stdout
+    assert {p.name for p in out.iterdir()} == {build.APK, build.RECORD}
+    assert json.loads((out / build.RECORD).read_text())["package"] == APP_ID
+    assert apk.read_app_id(out / build.APK) == APP_ID
     assert apk.read_app_id(built.file) == contract.APP_ID
     program = str(aapt2.find(silent))
-    dump = [program, "dump", "xmltree", "--file", "AndroidManifest.xml", str(tmp_path / build.APK)]
+    dump = [program, "dump", "xmltree", "--file", "AndroidManifest.xml", str(out / build.APK)]
     tree = tools.run(dump, "aapt2")
-    assert f'"{app_id}.camera"' in tree
+    assert f'"{APP_ID}.camera"' in tree
     assert '"Mobile Kit lite_2"' in tree
     # The classes keep their names, whatever the id.
-    with zipfile.ZipFile(tmp_path / build.APK) as archive:
+    with zipfile.ZipFile(out / build.APK) as archive:
         assert b"Lorg/mobilekit/demo/R$layout;" in archive.read("classes.dex")
 
 
-def test_a_default_bundle_becomes_an_app_and_says_what_is_in_it(
-    built, default_bundle, tmp_path, capsys
-):
+def test_a_default_bundle_becomes_an_app_and_says_what_is_in_it(built_default):
     """With what Maven serves here; `test_app_parts` has the choice itself."""
-    assert cli.run(["app", "build", str(default_bundle.path), "-o", str(tmp_path)]) == 0
-    said = capsys.readouterr()
-    record = json.loads((tmp_path / build.RECORD).read_text())
+    out, done = built_default
+    record = json.loads((out / build.RECORD).read_text())
     assert set(record["runtimes"]) in ({"onnx", "executorch"}, {"onnx", "lite"}, {"lite"})
     left_out = {"onnx", "lite", "executorch"} - set(record["runtimes"])
     for name in left_out:
-        assert f"note: {name} is left out" in said.err
-    assert record["bundles"][0]["formats"] == sorted(
-        record["runtimes"], key=["lite", "onnx", "executorch"].index
-    )
-
-
-def test_the_same_input_gives_the_same_bytes(built, lite_bundle, tmp_path):
-    again = build.build([lite_bundle.path], tmp_path / "again", AppOptions(("lite",)), silent)
-    for name in (build.APK, build.RECORD):
-        first, second = built.file.parent / name, again.file.parent / name
-        assert first.read_bytes() == second.read_bytes(), name
+        assert f"note: {name} is left out" in done.stderr
+    (packed,) = record["bundles"]
+    order = [name for name in ("lite", "onnx", "executorch") if name in record["runtimes"]]
+    assert packed["artifacts"] == [f"{name}-fp32" for name in order]
 
 
 def test_android_reads_the_manifest(built):
@@ -275,6 +285,12 @@ def test_an_archive_that_is_not_packed_is_told(built, lite_bundle):
 
 
 def test_a_folder_that_cannot_be_written_to(built, lite_bundle, tmp_path):
+    """Found before anything is compiled, and also if it cannot be written to only by then."""
     (tmp_path / "file").write_text("in the way")
+    stages: list[str] = []
     with pytest.raises(OutputError, match="cannot write to"):
-        build.build([lite_bundle.path], tmp_path / "file", AppOptions(("lite",)), silent)
+        build.build([lite_bundle.path], tmp_path / "file", AppOptions(("lite",)), stages.append)
+    assert not any("compiling" in stage for stage in stages)
+    with pytest.raises(OutputError, match="cannot write to"):
+        build._deliver(built.file, built.record, None, tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "in the way"

@@ -185,8 +185,8 @@ def test_methods_and_classes_that_nobody_has_are_named(tmp_path):
         "public class Gone { public static int sum() { return 1; } }"
     )
     (tmp_path / "User.java").write_text(
-        "public class User { int use(android.content.Context c) {"
-        " return Gone.sum() + c.getPackageName().length(); } }"
+        "public class User { int use(android.app.Activity a) {"
+        " return Gone.sum() + a.getPackageName().length(); } }"  # of a class two above Activity
     )
     files = [str(tmp_path / f"{name}.java") for name in ("Gone", "User")]
     readable = framework.find_readable(android, tools.java_version())

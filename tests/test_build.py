@@ -64,7 +64,7 @@ def test_the_bundle_describes_what_was_built(small):
     assert manifest.signature.inputs[0].shape == (1, 3, 96, 96)
     assert "weights.random" in [notice.code for notice in manifest.notices]
     assert manifest.calibration.images == 32
-    assert set(manifest.qconfig) == {"lite", "executorch", "onnx"}
+    assert set(manifest.qconfig) == {"lite-int8", "executorch-int8", "onnx-int8"}
     for artifact in manifest.artifacts:
         assert artifact.quantize == "static"
         assert artifact.operators
@@ -76,8 +76,10 @@ def test_the_bundle_describes_what_was_built(small):
 
 def test_golden_answers_can_be_given_again(small):
     golden = np.load(small.path / small.manifest.golden.inputs[0])
-    for name, (file,) in small.manifest.golden.outputs.items():
-        session = formats.get_format(name).load(small.file(name), 1)
+    outputs = small.manifest.golden.outputs
+    assert set(outputs) == {"reference", "lite-int8", "executorch-int8", "onnx-int8"}
+    for name, (file,) in outputs.items():
+        session = formats.get_format(name.partition("-")[0]).load(small.file(name), 1)
         ratio = verify.sqnr_db(np.load(small.path / file), answer_images(session, golden))
         assert ratio is None or ratio > (30 if name == "reference" else 12), name
 
@@ -148,7 +150,7 @@ def test_float_formats_give_the_float_models_answers(here, tmp_path):
     assert made.manifest.calibration is None
     reference = np.load(made.path / "golden" / "reference.npy")
     for name in recipe.formats:
-        answers = np.load(made.path / "golden" / f"{name}.npy")
+        answers = np.load(made.path / "golden" / f"{name}-fp32.npy")
         np.testing.assert_allclose(answers, reference, atol=1e-3 * np.abs(reference).max())
 
 
@@ -191,7 +193,7 @@ def test_a_runtime_that_computes_something_else_fails_the_build(here, small, tmp
 
     monkeypatch.setattr(lower, "read_answer", negated)
     recipe = kit.make_recipe(SMALL_NET, **TINY, seed=5)
-    with pytest.raises(VerificationFailed, match=r"quantized graph: mean .*\n  lite: mean"):
+    with pytest.raises(VerificationFailed, match=r"quantized graph: mean .*\n  lite-int8: mean"):
         kit.build(recipe, tmp_path / "wrong")
     assert list(tmp_path.iterdir()) == []
 

@@ -443,21 +443,21 @@ def in_all_formats(tiny_bundle: Bundle, folder: Path) -> Bundle:
 def with_golden(plain: Bundle, target: Path, formats, quantize: str = "none") -> Bundle:
     shape = plain.manifest.signature.inputs[0].sample_shape
     images = np.random.default_rng(3).normal(size=(2, *shape)).astype(np.float32)
-    names = [artifact.format for artifact in plain.manifest.artifacts]
-    arrays = {
-        f"golden/{name}.npy": answer_images(
-            formats.get_format(name).load(plain.file(name), 1), images
-        )
-        for name in names
-    }
+    precision = "fp32" if quantize == "none" else "int8"
+    arrays, outputs = {}, {}
+    for artifact in plain.manifest.artifacts:
+        file = f"golden/{artifact.format}-{precision}.npy"
+        session = formats.get_format(artifact.format).load(plain.file(artifact.name), 1)
+        arrays[file] = answer_images(session, images)
+        outputs[f"{artifact.format}-{precision}"] = (file,)
 
     def change(fields) -> None:
-        outputs = {name: (f"golden/{name}.npy",) for name in names}
         fields["golden"] = Golden(
             inputs=("golden/input.npy",), images=2, source="noise", outputs=outputs
         )
         fields["artifacts"] = tuple(
-            one.model_copy(update={"quantize": quantize}) for one in fields["artifacts"]
+            one.model_copy(update={"quantize": quantize, "precision": precision})
+            for one in fields["artifacts"]
         )
 
     return rewrite(plain, target, {"golden/input.npy": images, **arrays}, change)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 import virtual_device
@@ -16,7 +16,7 @@ from virtual_device.relay import Relay
 
 from kit import cli
 from kit.bench import measure
-from kit.devices import _direct, adb, selection
+from kit.devices import _direct, _patience, adb, retry, selection
 from kit.devices.retry import Again
 from kit.errors import DeviceLost
 from kit.results import store
@@ -28,12 +28,18 @@ HOWS = ("fin", "rst", "silence", "kill")
 # Long enough that the run is under way when it is looked at.
 PLAN = FAST.model_copy(update={"seconds": 0.4, "repeats": 1})
 
+# How long kit waits between looks, in seconds, once a connection is cut.
+HURRIED = ((_direct, "SILENCE", 1.0), (_direct, "SLICE", 0.3), (_patience, "SLICE", 0.3),
+           (retry, "_PAUSE", 0.1))  # fmt: skip
+PATIENCE = 0.5  # seconds for a device that does not come back
+
 
 class Losing:
     """A connection that is cut at a step of a measurement, the first time it comes to it."""
 
-    def __init__(self, inner, phase, cut):
+    def __init__(self, inner, phase, cut, noticed):
         self.inner, self.serial, self._phase, self._cut = inner, inner.serial, phase, cut
+        self._noticed = noticed
         self.done = False
 
     def shell(self, command, timeout=20.0):
@@ -44,19 +50,30 @@ class Losing:
         elif "==kit:job" in command:
             self._meet("run", 0, "either")
             self._meet("poll", 30, "from_device")
-        return self.inner.shell(command, timeout)
+        with self._noticing():
+            return self.inner.shell(command, timeout)
 
     def push(self, file, *rest):
         if file.stat().st_size > 10_000_000:
             self._meet("push", 5_000_000, "to_device")
-        self.inner.push(file, *rest)
+        with self._noticing():
+            self.inner.push(file, *rest)
 
     def pull(self, source, file, limit):
         self._meet("pull", 10, "from_device")
-        self.inner.pull(source, file, limit)
+        with self._noticing():
+            self.inner.pull(source, file, limit)
 
     def close(self):
         self.inner.close()
+
+    @contextmanager
+    def _noticing(self):
+        try:
+            yield
+        except DeviceLost:
+            self._noticed()
+            raise
 
     def _meet(self, phase, after, direction):
         if phase == self._phase and not self.done:
@@ -65,21 +82,34 @@ class Losing:
 
 
 class World:
-    """A device behind a relay that cuts, and what is needed to bring it back."""
+    """A device behind a relay that cuts, and what is needed to bring it back.
 
-    def __init__(self, device, how, back, stack):
-        self.device, self._how, self._back = device, how, back
+    From a cut on, silence counts as a loss after a second, and a lost device is asked again
+    often. `usual` leaves that as it is for users.
+    """
+
+    def __init__(self, device, how, back, stack, usual=False):
+        self.device, self._how, self._back, self._usual = device, how, back, usual
         self.relay = stack.enter_context(Relay(device.port))
         self.losing = None
+        self._hurry = pytest.MonkeyPatch()
+        stack.callback(self._hurry.undo)
 
     def wrap(self, phase):
         def wrapped(inner):
-            self.losing = Losing(inner, phase, self._cut)
+            self.losing = Losing(inner, phase, self._cut, self._noticed)
             return self.losing
 
         return wrapped
 
+    def _noticed(self):
+        if self._back:
+            self._hurry.undo()
+
     def _cut(self, after, direction):
+        if not self._usual:
+            for module, name, seconds in HURRIED:
+                self._hurry.setattr(module, name, seconds)
         if self._how != "kill":
             self.relay.cut(self._how, after=after, direction=direction, back=self._back)
             return
@@ -94,6 +124,7 @@ class World:
             threading.Timer(0.4, self.device.restart).start()
 
     def restore(self):
+        self._hurry.undo()
         if self._how == "kill":
             self.device.restart()
         else:
@@ -117,7 +148,7 @@ def world(new_device, shared_device):
 
         def made(how, back, phase):
             device = new_device("x86_64", size_mb=192) if phase == "push" else shared_device
-            return World(device, how, back, stack)
+            return World(device, how, back, stack, usual=back and phase == "poll")
 
         yield made
 
@@ -148,13 +179,11 @@ def test_a_device_that_stays_away_is_an_error_and_put_in_order_later(
 ):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    if how == "silence":  # each of these waits it out three times
-        monkeypatch.setattr(_direct, "SILENCE", 2.5)
     plan = PLAN if phase == "pull" else ENDLESS
     one = world(how, False, phase)
-    with opened(one.relay.serial, patience=1.0, wrap=one.wrap(phase)) as device:
+    with opened(one.relay.serial, patience=PATIENCE, wrap=one.wrap(phase)) as device:
         began = time.monotonic()
-        with pytest.raises(DeviceLost, match="it did not come back in 1 s") as caught:
+        with pytest.raises(DeviceLost, match="it did not come back in 0.5 s") as caught:
             measure.measure(tiny_bundle, ["onnx"], plan, device=device)
         assert time.monotonic() - began < 60, "the whole timeout passed"
         assert caught.value.exit_code == 9
@@ -170,7 +199,7 @@ def test_a_device_that_stays_away_is_an_error_and_put_in_order_later(
 @pytest.mark.parametrize("back", [True, False])
 def test_a_loss_in_the_clean_up_costs_no_result(world, tiny_bundle, back):
     one = world("rst", back, "leave")
-    with opened(one.relay.serial, patience=1.0, wrap=one.wrap("leave")) as device:
+    with opened(one.relay.serial, patience=PATIENCE, wrap=one.wrap("leave")) as device:
         result = measure.measure(tiny_bundle, ["onnx"], PLAN, device=device)
         assert one.losing.done
         assert is_whole(result, PLAN.runs)
@@ -178,7 +207,7 @@ def test_a_loss_in_the_clean_up_costs_no_result(world, tiny_bundle, back):
             assert device.notices == []
         else:
             (notice,) = device.notices
-            assert "did not come back in 1 s" in notice.values["reason"]
+            assert "did not come back in 0.5 s" in notice.values["reason"]
             assert left(one.device) != []
             one.restore()
             with device.folder():  # the next one cleans up
@@ -190,14 +219,14 @@ def test_the_command_line_keeps_a_result_when_the_clean_up_fails(
     world, tiny_bundle, tmp_path, capsys, monkeypatch
 ):
     one = world("fin", False, "leave")
-    monkeypatch.setattr(adb, "Again", functools.partial(Again, patience=1.0))
+    monkeypatch.setattr(adb, "Again", functools.partial(Again, patience=PATIENCE))
     opener, wrap = adb.open_transport, one.wrap("leave")
     monkeypatch.setattr(adb, "open_transport", lambda serial: wrap(opener(serial)))
     file = tmp_path / "r.json"
     options = ["--format", "onnx", "--quick", "--device", one.relay.serial, "-o", str(file)]
     assert cli.run(["bench", str(tiny_bundle.path), *options]) == 0
     err = capsys.readouterr().err
-    assert "did not come back in 1 s" in err
+    assert "did not come back in 0.5 s" in err
     assert "the next measurement there puts it in order (kit clean)" in err
     assert is_whole(store.read(file), 1)
     one.restore()

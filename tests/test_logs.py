@@ -155,7 +155,7 @@ def test_commands_show_their_own_lines_only(state, tmp_path, monkeypatch):
         Image.fromarray(noise).save(pictures / os.fsdecode(b"\xff%d.png" % number))
     target = str(tmp_path / "out")
     build = ["build", SMALL_NET, "--input", "32", "--json"]
-    build += ["--format", "onnx,executorch,lite"]
+    build += ["--format", "onnx,executorch,lite", "--observer", "percentile"]
     build += ["--calibrate", str(pictures), "-o", target]
     manifest = json.loads(kit(*build, "--calibration-images", "4").stdout)
     assert len(manifest["calibration"]["pictures"]) == 4

@@ -171,7 +171,7 @@ def test_a_gate_fails_the_build_or_is_recorded(worst, tmp_path, monkeypatch):
 
     _give_other_answers(monkeypatch)
     gate = Gate(min_agreement=100, images=str(pictures))
-    with pytest.raises(VerificationFailed, match=r"on 2 pictures:\n  onnx agrees on 0.0 %"):
+    with pytest.raises(VerificationFailed, match=r"on 2 pictures:\n  onnx-int8 agrees on 0.0 %"):
         kit.build(recipe, tmp_path / "bad", gate=gate)
     assert not (tmp_path / "bad").exists()
 

@@ -10,7 +10,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import fields, replace
+from functools import cache
 from pathlib import Path
 
 import native_samples as samples
@@ -21,8 +23,9 @@ from kit import formats
 from kit.devices import local
 from kit.errors import MissingTool, RunError
 from kit.formats.executorch import etdump
-from kit.runners import drive, emulation, native, profile, protocol
+from kit.runners import _assemble, drive, emulation, native, profile, protocol
 from kit.runners.protocol import Exit, Request
+from kit.runners.transcript import Transcript
 
 pytestmark = pytest.mark.slow
 FORMATS = native.list_formats()
@@ -34,15 +37,27 @@ def models(native_model) -> dict[tuple[str, str], Path]:
     return {pair: native_model(*pair) for pair in pairs}
 
 
+@pytest.fixture(scope="session")
+def by_python(models, tmp_path_factory) -> Callable[[str, str], np.ndarray]:
+    """Return a function: what the Python runner answers for a model, asked for once."""
+
+    @cache
+    def made(name: str, method: str) -> np.ndarray:
+        folder = tmp_path_factory.mktemp("python")
+        return samples.by_python(samples.request(folder, name, models[name, method]), folder)
+
+    return made
+
+
 # answers ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["static", "none"])
 @pytest.mark.parametrize("name", FORMATS)
-def test_it_answers_as_the_python_runtime(name, method, models, tmp_path) -> None:
+def test_it_answers_as_the_python_runtime(name, method, models, by_python, tmp_path) -> None:
     request = samples.request(tmp_path, name, models[name, method])
     samples.run(samples.runner(name), request)
-    found, wanted = samples.answer(request), samples.by_python(request, tmp_path)
+    found, wanted = samples.answer(request), by_python(name, method)
     assert found.shape == (1000,)
     assert wanted.std() > 0.1
     if name == "executorch" and method == "none":  # XNNPACK may add up in another order
@@ -52,13 +67,13 @@ def test_it_answers_as_the_python_runtime(name, method, models, tmp_path) -> Non
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_arm_runner_answers_the_same(name, models, tmp_path) -> None:
+def test_the_arm_runner_answers_the_same(name, models, by_python, tmp_path) -> None:
     command = samples.emulated(tmp_path / "root")
     request = replace(samples.request(tmp_path, name, models[name, "static"]), warmup=0, iters=1)
     heard = samples.run(samples.arm_runner(name), request, command)
     assert heard.start is not None
     assert heard.start.clock == "CLOCK_MONOTONIC_RAW"
-    np.testing.assert_array_equal(samples.answer(request), samples.by_python(request, tmp_path))
+    np.testing.assert_array_equal(samples.answer(request), by_python(name, "static"))
 
 
 @pytest.mark.parametrize("processor", ["cortex-a53", "cortex-a72"])
@@ -306,6 +321,21 @@ def broken(whole: bytes, turn: int, chance: random.Random) -> bytes:
 # profiles --------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def profiled(models, tmp_path_factory) -> Callable[[str], tuple[Path, Transcript]]:
+    """Return a function: the folder of a format's run with a profile, `ops`, and what it says."""
+
+    @cache
+    def made(name: str) -> tuple[Path, Transcript]:
+        folder = tmp_path_factory.mktemp("profile")
+        request = samples.request(folder, name, models[name, "static"])
+        return folder, samples.run(
+            samples.runner(name), replace(request, profile=str(folder / "ops"))
+        )
+
+    return made
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "words"),
     [
@@ -314,14 +344,11 @@ def broken(whole: bytes, turn: int, chance: random.Random) -> bytes:
         ("lite", "torch", "quantized::conv2d"),
     ],
 )
-def test_a_profile_has_a_row_for_each_operator(name, kind, words, models, tmp_path) -> None:
-    request = replace(
-        samples.request(tmp_path, name, models[name, "static"]), profile=str(tmp_path / "ops")
-    )
-    heard = samples.run(samples.runner(name), request)
+def test_a_profile_has_a_row_for_each_operator(name, kind, words, profiled) -> None:
+    folder, heard = profiled(name)
     assert heard.profile is not None
-    assert (heard.profile.kind, heard.profile.path) == (kind, request.profile)
-    rows = profile.read_operators(tmp_path / "ops", name, kind, len(heard.samples))
+    assert (heard.profile.kind, heard.profile.path) == (kind, str(folder / "ops"))
+    rows = profile.read_operators(folder / "ops", name, kind, len(heard.samples))
     convolutions = [row for row in rows if words in row.type]
     assert len(convolutions) >= 8
     assert {row.calls for row in rows} == {5}
@@ -329,17 +356,43 @@ def test_a_profile_has_a_row_for_each_operator(name, kind, words, models, tmp_pa
     # another program had the core says nothing.
     undisturbed = len(heard.samples) * min(heard.samples)
     assert 0.3 * undisturbed < sum(row.total_ns for row in rows) <= sum(heard.samples)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.bin", "ops", "out.bin"]
+    assert sorted(p.name for p in folder.iterdir()) == ["in.bin", "ops", "out.bin"]
+
+
+DAMAGED = [b"", b"[]", b"[3]", b"{}", b"\xff\x00\x01" * 99]
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("executorch", "etdump"), ("onnx", "onnxruntime"), ("lite", "torch")]
+    ("name", "kind", "content"),
+    [
+        *((*pair, one) for pair in (("onnx", "onnxruntime"), ("lite", "torch")) for one in DAMAGED),
+        ("executorch", "etdump", DAMAGED[-1]),  # the others below
+    ],
 )
-@pytest.mark.parametrize("content", [b"", b"[]", b"[3]", b"{}", b"\xff\x00\x01" * 99])
 def test_a_damaged_profile_is_an_error(name, kind, content, tmp_path) -> None:
     (tmp_path / "ops").write_bytes(content)
     with pytest.raises(RunError, match=f"the {kind} profile .*ops"):
         profile.read_operators(tmp_path / "ops", name, kind, 5)
+
+
+def test_a_damaged_etdump_is_read_in_no_case(tmp_path) -> None:
+    """One process tries all of them: each has ExecuTorch's tools to import, which takes long."""
+    for number, content in enumerate(DAMAGED):
+        (tmp_path / str(number)).write_bytes(content)
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from kit.formats.executorch import etdump\n"
+        "for name in sys.argv[1:]:\n"
+        "    try: rows = etdump._operators(Path(name), 5)\n"
+        "    except Exception as exc: print('refused')\n"
+        "    else: print(rows)\n"
+    )
+    files = sorted(map(str, tmp_path.iterdir()))
+    done = subprocess.run([sys.executable, "-c", script, *files], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stdout.splitlines() if line == "refused" or line[:1] == "["]
+    assert said == ["refused"] * len(DAMAGED)
 
 
 def test_a_profile_of_another_kind_is_an_error(tmp_path) -> None:
@@ -352,18 +405,25 @@ def test_a_profile_of_another_kind_is_an_error(tmp_path) -> None:
 @pytest.mark.parametrize(
     "change", [{"seconds": 0.1}, {"memory_bytes": 64 << 20}, {"file_bytes": 1000}]
 )
-def test_reading_an_etdump_has_limits(change, models, tmp_path) -> None:
-    """As of a file that grows without end when it is read: here a limit is small instead."""
-    dump = tmp_path / "ops"
-    model = models["executorch", "static"]
-    request = replace(samples.request(tmp_path, "executorch", model), profile=str(dump))
-    samples.run(samples.runner("executorch"), request)
-    assert etdump.read(dump, 5)
+def test_reading_an_etdump_has_limits(change, profiled) -> None:
+    """As of a file that grows without end when it is read: here a limit is small instead.
+
+    That it is read within the usual ones, `test_a_profile_has_a_row_for_each_operator` has.
+    """
+    dump = profiled("executorch")[0] / "ops"
     with pytest.raises(ValueError, match=r"\w"):
         etdump.read(dump, 5, etdump.Limits(**change))
 
 
 # the cache -------------------------------------------------------------------------------
+
+
+def take_program_of(built: native.RunnerSet, monkeypatch) -> None:
+    """Let a build take the program of a runner instead of compiling the same once more."""
+    program = (built.folder / _assemble.PROGRAM).read_bytes()
+    monkeypatch.setattr(
+        _assemble, "compile_program", lambda job, tools, main, target: target.write_bytes(program)
+    )
 
 
 def test_a_runner_is_found_until_a_file_of_it_is_damaged(monkeypatch, tmp_path) -> None:
@@ -377,6 +437,7 @@ def test_a_runner_is_found_until_a_file_of_it_is_damaged(monkeypatch, tmp_path) 
     assert again.folder.is_relative_to(tmp_path)
     assert "compiling the onnx runner" in said[0]
     assert native.find(built.abi, "onnx") == again
+    take_program_of(again, monkeypatch)
     with (again.folder / "runner").open("ab") as file:
         file.write(b"x")
     assert native.find(built.abi, "onnx") is None
@@ -387,6 +448,7 @@ def test_a_runner_is_found_until_a_file_of_it_is_damaged(monkeypatch, tmp_path) 
 
 def test_old_runners_and_what_a_killed_build_left_are_dropped(monkeypatch, tmp_path) -> None:
     built = samples.runner("onnx")
+    take_program_of(built, monkeypatch)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     place = tmp_path / "kit" / "runners" / built.abi
     left = f".lite-2.kit-{'0' * 16}.part"

@@ -7,7 +7,8 @@ import os
 import pickle
 import shutil
 import zipfile
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from functools import cache as cache_answer
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,23 @@ from bundle_samples import answer_images, draw, make, net
 
 import kit
 from kit import bundle as bundles
-from kit import cache, cli, formats
-from kit.artifact_key import REFERENCE
+from kit import accuracy, cache, cli, formats
+from kit.artifact_key import REFERENCE, ArtifactKey
 from kit.bench import answers
 from kit.bundle import Bundle
 from kit.errors import KitError
+from kit.formats import isolated
+from kit.formats.isolated import IsolatedSession
 from kit.manifest import Golden
+from kit.signature import Samples
 
 FORMATS = ("lite", "executorch", "onnx")
+KEYS = {name: ArtifactKey(name, "fp32") for name in FORMATS}
+MODELS = {key.name_file(formats.get_format(name).suffix): name for name, key in KEYS.items()}
+# Golden answers by their file, and the format that they are of.
+ANSWERS = {"golden/reference.npy": REFERENCE} | {
+    f"golden/{key.name}.npy": name for name, key in KEYS.items()
+}
 
 
 class Payload:
@@ -80,16 +90,16 @@ def whole(tmp_path_factory) -> Bundle:
     made = make(folder / "whole", {name: net() for name in FORMATS}, labels=labels)
     inputs = np.random.default_rng(3).normal(size=(2, 3, 32, 32)).astype(np.float32)
     np.save(made.path / "golden/input.npy", inputs)
-    names = (REFERENCE, *FORMATS)
-    for name in names:
+    for file, name in ANSWERS.items():
         logits = answer_images(formats.get_format(name).load(made.file(name), 1), inputs)
-        np.save(made.path / f"golden/{name}.npy", logits)
+        np.save(made.path / file, logits)
+    outputs = {Path(file).stem: (file,) for file in ANSWERS}
     golden = Golden(
         inputs=("golden/input.npy",),
         images=2,
         source="noise",
-        outputs={name: (f"golden/{name}.npy",) for name in names},
-        graphs={name: (f"golden/{name}.npy",) for name in FORMATS},
+        outputs=outputs,
+        graphs={name: files for name, files in outputs.items() if name != REFERENCE},
     )
     return hashed(made.path, golden=golden)
 
@@ -105,9 +115,27 @@ def hashed(folder: Path, **changes: object) -> Bundle:
 
 FILES = (
     "reference.safetensors", "reference.pt2", "labels.txt", "golden/input.npy",
-    *(f"golden/{name}.npy" for name in (REFERENCE, *FORMATS)),
-    *(f"model{formats.get_format(name).suffix}" for name in FORMATS),
+    *ANSWERS, *MODELS,
 )  # fmt: skip
+
+
+class SessionHere(IsolatedSession):
+    """Loads and runs a file in this process.
+
+    `test_the_commands_run_nothing_of_a_bundle` has children, each of which imports for seconds.
+    """
+
+    def __init__(self, name: str, path: Path, threads: int) -> None:
+        self.name = name
+        self._load = cache_answer(lambda: formats.get_format(name).load(path, threads))
+
+    def predict(self, samples: Samples) -> tuple[Samples, int]:
+        return isolated._predict(self.name, self._load(), samples)
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    monkeypatch.setattr(accuracy, "open_session", lambda *words: nullcontext(SessionHere(*words)))
 
 
 def use(bundle: Bundle, pictures: Path) -> None:
@@ -133,7 +161,9 @@ def pictures(tmp_path_factory) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("payload", PAYLOADS)
 @pytest.mark.parametrize("name", FILES)
-def test_no_file_of_a_bundle_is_unpickled(whole, pictures, name, payload, tmp_path):
+def test_no_file_of_a_bundle_is_unpickled(
+    whole, pictures, name, payload, tmp_path, in_this_process
+):
     import torch
 
     folder = tmp_path / "bundle"
@@ -165,9 +195,7 @@ def test_the_payloads_would_be_noticed(tmp_path):
 
 def readers(name: str) -> tuple[str, ...]:
     """Return the formats whose runners read a file, or all where that is not one's own."""
-    own = {f"model{formats.get_format(one).suffix}": one for one in FORMATS}
-    own |= {f"golden/{one}.npy": one for one in (REFERENCE, *FORMATS)}
-    own["reference.safetensors"] = REFERENCE
+    own = {**MODELS, **ANSWERS, "reference.safetensors": REFERENCE}
     return (own[name],) if name in own else (REFERENCE, *FORMATS)
 
 

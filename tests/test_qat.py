@@ -356,7 +356,7 @@ RECIPE = """
 resolution = 32
 quantize = "qat"
 observer = "percentile"
-formats = ["onnx"]
+formats = ["lite"]
 train_steps = 100
 train_batch = 4
 learning_rate = 1e-4
@@ -408,9 +408,9 @@ def test_a_killed_build_goes_on_to_the_same_bundle(tmp_path, whole):
     assert "training 10/100" not in done.stderr
     one, other = bundle.load(whole), bundle.load(target)
     assert one.manifest.training == other.manifest.training
-    assert one.file("onnx").read_bytes() == other.file("onnx").read_bytes()
+    assert one.file("lite").read_bytes() == other.file("lite").read_bytes()
     np.testing.assert_array_equal(
-        np.load(whole / "golden" / "onnx.npy"), np.load(target / "golden" / "onnx.npy")
+        np.load(whole / "golden/lite-int8.npy"), np.load(target / "golden/lite-int8.npy")
     )
 
 

@@ -126,6 +126,7 @@ def build(given: Sequence[Path], out: Path, options: AppOptions, say: Say) -> Bu
     key = options.key or signing.debug_key()
     chosen = parts.choose(loaded, options.runtimes, options.archives, say)
     aar.check_abis([a for part in chosen.parts for a in part.archives], options.abis)
+    _check_folder(out)
     toolchain = AppToolchain.fetch(java, say)
     signing.check(key, toolchain.apksig)
     with files.temporary_folder() as work:
@@ -142,6 +143,21 @@ def build(given: Sequence[Path], out: Path, options: AppOptions, say: Say) -> Bu
             **_contents(signed, entries),
         }
         return Built(_deliver(signed, record, dex.mapping, out), record)
+
+
+def _check_folder(out: Path) -> None:
+    """Raise if what is built cannot be written into a folder; one that is missing is not made."""
+    try:
+        place = next(path for path in (out, *out.absolute().parents) if path.exists())
+        files.check_writable(place)
+    except OSError as exc:
+        raise _cannot_write(out, exc) from exc
+
+
+def _cannot_write(out: Path, exc: OSError) -> OutputError:
+    return OutputError(
+        f"cannot write to {out}: {exc.strerror or exc}", "choose another folder with -o"
+    )
 
 
 def _pack(
@@ -266,7 +282,5 @@ def _deliver(signed: Path, record: Mapping[str, Any], mapping: Path | None, out:
         if mapping is None:
             (out / MAPPING).unlink(missing_ok=True)  # of a release that stood here
     except OSError as exc:
-        raise OutputError(
-            f"cannot write to {out}: {exc.strerror or exc}", "choose another folder with -o"
-        ) from exc
+        raise _cannot_write(out, exc) from exc
     return out / APK

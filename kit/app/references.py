@@ -10,7 +10,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from kit.app import tools
+from kit import files
+from kit.app import reduced, tools
 from kit.errors import BuildError
 
 _MISSING = re.compile(r"Missing (class|method|field) (.+?) \(referenced from: (.+?)\)?$")
@@ -33,8 +34,11 @@ def check(apk: Path, framework: Path, r8: Path) -> None:
     command = [tools.find("java"), *tools.JVM, "-cp", str(r8)]
     command += ["com.android.tools.r8.tracereferences.TraceReferences", "--check"]
     command += ["--map-diagnostics:MissingDefinitionsDiagnostic", "error", "warning"]
-    command += ["--lib", str(tools.jdk()), "--lib", str(framework), "--source", str(apk)]
-    missing = find_missing(tools.run(command, "TraceReferences"))
+    with files.temporary_folder() as work:
+        library = work / "library.jar"
+        reduced.write(apk, framework, library)
+        command += ["--lib", str(tools.jdk()), "--lib", str(library), "--source", str(apk)]
+        missing = find_missing(tools.run(command, "TraceReferences"))
     if missing:
         raise BuildError(
             f"the app refers to what nobody brings along: {_enumerate(list(missing))}; the first "

@@ -140,6 +140,7 @@ def _without(
 
     class Partly(quantizer):  # type: ignore[misc]  # ExecuTorch has no types
         def annotate(self, model: GraphModule) -> GraphModule:
+            _leave_out_batch_norm(self, model)
             annotated: GraphModule = super().annotate(model)
             for node in annotated.graph.nodes:
                 if _layer_name(node) in layers:
@@ -150,6 +151,20 @@ def _without(
             return annotated
 
     return Partly()
+
+
+def _leave_out_batch_norm(quantizer: XNNPACKQuantizer, model: GraphModule) -> None:
+    """Let a quantizer look for no BatchNorm where there is none, as in a folded model.
+
+    It exports twelve small networks to compare the graph with, which takes as long as all else.
+    """
+    if any("batch_norm" in str(node.target) for node in model.graph.nodes):
+        return
+    quantizer.SUPPORTED_PATTERNS = [
+        pattern for pattern in quantizer.SUPPORTED_PATTERNS if "_bn" not in pattern.name
+    ]
+    model.graph.eliminate_dead_code()  # as it does before it looks
+    model.recompile()
 
 
 def _layer_name(node: Node) -> str | None:

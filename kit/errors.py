@@ -32,7 +32,7 @@ import re
 import reprlib
 import sysconfig
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -57,7 +57,7 @@ class KitError(Exception):
         self.message = message
         self.hint = hint
 
-    def __reduce__(self) -> tuple[type[KitError], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type[KitError], tuple[object, ...]]:
         # Errors cross process borders (formats are lowered in children); the default
         # protocol would call __init__ with one argument.
         return type(self), (self.message, self.hint)
@@ -123,7 +123,21 @@ class BuildError(KitError):
 
 
 class VerificationFailed(BuildError):
-    """A bundle that was built and computes the wrong thing."""
+    """A bundle that was built and computes the wrong thing.
+
+    Args:
+        message: what is wrong.
+        hint: what to do.
+        rows: the numbers behind it, one mapping per file: fields of `kit.manifest.GateRow` for
+            a gate, of `kit.manifest.Comparison` for a comparison, with the file's name.
+    """
+
+    def __init__(self, message: str, hint: str, rows: Iterable[Mapping[str, object]] = ()) -> None:
+        super().__init__(message, hint)
+        self.rows = tuple(rows)
+
+    def __reduce__(self) -> tuple[type[KitError], tuple[object, ...]]:
+        return type(self), (self.message, self.hint, self.rows)
 
 
 class RunError(KitError):

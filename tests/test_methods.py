@@ -171,8 +171,11 @@ def test_a_gate_fails_the_build_or_is_recorded(worst, tmp_path, monkeypatch):
 
     _give_other_answers(monkeypatch)
     gate = Gate(min_agreement=100, images=str(pictures))
-    with pytest.raises(VerificationFailed, match=r"on 2 pictures:\n  onnx-int8 agrees on 0.0 %"):
+    with pytest.raises(
+        VerificationFailed, match=r"on 2 pictures:\n  onnx-int8 agrees on 0.0 %"
+    ) as caught:
         kit.build(recipe, tmp_path / "bad", gate=gate)
+    assert [(row["name"], row["agreement"]) for row in caught.value.rows] == [("onnx-int8", 0.0)]
     assert not (tmp_path / "bad").exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 
 import pytest
@@ -64,15 +65,18 @@ def test_the_bundle_holds_what_passed_and_says_what_failed(faulty, tmp_path, cap
 def test_all_or_nothing_writes_nothing(faulty, tmp_path, capsys):
     target = tmp_path / "out"
     assert cli.run([*LINE, "-o", str(target), "--all-or-nothing"]) == 5
-    assert "onnx does not compute" in capsys.readouterr().err
+    assert "onnx-int8 does not compute" in capsys.readouterr().err
     assert not target.exists()
 
 
 @pytest.mark.slow
 def test_a_bundle_of_nothing_is_an_error(faulty, tmp_path):
     recipe = kit.make_recipe(SMALL_NET, resolution=32, observer="percentile", formats=("onnx",))
-    with pytest.raises(VerificationFailed, match="onnx does not compute"):
+    with pytest.raises(VerificationFailed, match="onnx-int8 does not compute") as caught:
         kit.build(recipe, tmp_path / "out")
+    (row,) = pickle.loads(pickle.dumps(caught.value)).rows  # our own
+    assert (row["name"], row["against"], row["passed"]) == ("onnx-int8", "quantized graph", False)
+    assert row["sqnr_db"] < 0
     assert not (tmp_path / "out").exists()
 
 

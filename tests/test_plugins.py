@@ -184,8 +184,8 @@ FORMAT = Crashing()
 @pytest.mark.parametrize(
     ("at", "says"),
     [
-        ("load", "crashing ends its process as the file is loaded by signal 6 (SIGABRT)"),
-        ("run", "crashing ends its process on an input by signal 8 (SIGFPE)"),
+        ("load", "crashing-fp32 ends its process as the file is loaded by signal 6 (SIGABRT)"),
+        ("run", "crashing-fp32 ends its process on an input by signal 8 (SIGFPE)"),
     ],
 )
 def test_a_runtime_that_crashes_in_an_evaluation_is_one_sentence(at, says, tmp_path):

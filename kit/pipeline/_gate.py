@@ -126,6 +126,7 @@ def enforce_gate(
             f"the accuracy gate is not passed on {result.rows[0].images} pictures:\n  "
             + "\n  ".join(line for lines in broken.values() for line in lines),
             hint,
+            [{"name": row.name, **row.model_dump(mode="json")} for row in rows],
         )
     record = GateRecord(
         pictures=result.pictures,

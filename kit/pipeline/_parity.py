@@ -94,7 +94,9 @@ def _failure(
         lines.append(f"  the same file computed in float: {_numbers(in_float)}")
     kernels = in_float is not None and in_float.passed
     return VerificationFailed(
-        "\n".join(lines), _hint(work.recipe, artifact.quantize, comparison, kernels)
+        "\n".join(lines),
+        _hint(work.recipe, artifact.quantize, comparison, kernels),
+        [{"name": artifact.name, **comparison.model_dump(mode="json")}],
     )
 
 

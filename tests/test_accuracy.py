@@ -307,7 +307,7 @@ def test_a_model_that_answers_nan(tmp_path, pictures):
         (net(classes=1), 32, r"float32 \[1, 1\]"),
         (nn.Sequential(net(), nn.Unflatten(1, (7, 1))), 32, r"float32 \[1, 7, 1\]"),
         (nn.Sequential(net(), nn.Flatten(0)), 32, r"float32 \[7\]"),
-        (net(), 40, "onnx fails on an input: InvalidArgument"),
+        (net(), 40, "onnx-fp32 fails on an input: InvalidArgument"),
     ],
 )
 def test_a_model_that_answers_something_else_than_logits(model, side, says, tmp_path, pictures):

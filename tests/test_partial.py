@@ -30,7 +30,7 @@ def faulty(lowered_here, monkeypatch, tmp_path):
     real = lower.read_answer
 
     def negated(job_file: Path):
-        if job_file.name == "onnx.json":
+        if job_file.name == "onnx-int8.json":
             negate(job_file)
         return real(job_file)
 
@@ -42,13 +42,13 @@ def test_the_bundle_holds_what_passed_and_says_what_failed(faulty, tmp_path, cap
     target = tmp_path / "out"
     assert cli.run([*LINE, "-o", str(target)]) == PARTIAL == 10
     shown = capsys.readouterr()
-    assert "onnx failed: onnx does not compute what the quantized graph computes" in shown.err
+    assert "onnx-int8 failed: onnx-int8 does not compute what the quantized graph computes" in shown.err
     assert [line.split()[1:4] for line in shown.out.splitlines() if "onnx" in line] == [
-        ["onnx", "│", "failed"]
+        ["onnx-int8", "│", "failed"]
     ]
     built = kit.load_bundle(target)
     assert [a.format for a in built.manifest.artifacts] == ["lite"]
-    assert list(built.manifest.qconfig) == ["lite"]
+    assert list(built.manifest.qconfig) == ["lite-int8"]
     (failure,) = built.manifest.failed
     assert (failure.format, failure.stage) == ("onnx", "verification")
     assert not list(target.rglob("*onnx*"))
@@ -109,13 +109,13 @@ def test_bench_says_what_failed_and_measures_the_others(partial, tmp_path, capsy
     result = store.read(output)
     assert [run.format for run in result.runs] == ["lite"]
     page = write([result], tmp_path / "report").markdown.read_text(encoding="utf-8")
-    assert "**Failed to build: onnx of partial.** ONNX Runtime cannot run it." in page
+    assert "**Failed to build: onnx-fp32 of partial.** ONNX Runtime cannot run it." in page
 
 
 @pytest.mark.slow
 def test_verify_says_what_failed(partial, capsys):
     assert cli.run(["verify", str(partial.path)]) == 0
-    assert "onnx is not in the bundle, its build failed" in capsys.readouterr().err
+    assert "onnx-fp32 is not in the bundle, its build failed" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -60,11 +60,11 @@ def test_this_machine_answers_as_the_build_did(judged):
         assert (reference.against, reference.agreement) == ("float reference", 1)
         assert (row.images, row.golden_max_abs) == (3, 0)
         assert row.runtime == "r"  # as the bundle's manifest calls it
-        assert row.artifact_sha256 == judged.manifest.files[f"model.{SUFFIX[row.format]}"].sha256
+        assert row.artifact_sha256 == judged.manifest.files[f"model-fp32.{SUFFIX[row.format]}"].sha256
     assert result.identity is not None
     assert result.identity.device == local.open(None).fingerprint
     assert [(p.name, p.emulator) for p in result.processors] == [("host", None)]
-    assert seen == [(0, 2, "lite on host"), (1, 2, "onnx on host")]
+    assert seen == [(0, 2, "lite-fp32 on host"), (1, 2, "onnx-fp32 on host")]
 
 
 def test_a_format_that_falls_short_is_an_exit_code_and_in_the_report(judged, tmp_path, capsys):

@@ -171,15 +171,15 @@ def run(bundle: Bundle, extras: dict[str, Any]) -> tuple[list[dict[str, Any]], b
         source, out = Path(folder, "in"), Path(folder, "out")
         source.write_bytes(bundle.read_inputs(1).pack())
         request = Request(
-            format=extras["format"],
-            model=str(bundle.file(extras["format"])),
+            format=bundle.manifest.artifact(extras["artifact"]).format,
+            model=str(bundle.file(extras["artifact"])),
             input=str(source),
             inputs=format_specs(bundle.manifest.signature.inputs),
             out=str(out),
             **{
                 name: extras[name]
                 for name in contract.EXTRAS
-                if name not in ("contract", "id", "bundle", "format")
+                if name not in ("contract", "id", "bundle", "artifact")
             },
         )
         done = subprocess.run(

@@ -91,8 +91,8 @@ def test_formats_of_two_apps_take_turns(phone, tiny_bundle, tmp_path):
         PretendApp(phone, tiny_bundle, app_id=SECOND) as second,
     ):
         assert run(phone, *words) == 0
-    assert {extras["format"] for extras in first.asked} == {"onnx"}
-    assert {extras["format"] for extras in second.asked} == {"lite"}
+    assert {extras["artifact"] for extras in first.asked} == {"onnx-fp32"}
+    assert {extras["artifact"] for extras in second.asked} == {"lite-fp32"}
     am = [c.arguments for c in phone.state.calls() if c.program == "am"]
     started = [words[3].partition("/")[0] for words in am if words[0] == "start"]
     assert started[:4] in (
@@ -109,7 +109,7 @@ def test_formats_that_the_app_lacks_are_left_out_and_told(phone, tiny_bundle, ca
     """The default of `kit app bench` fits what the default of `kit app build` packs."""
     with PretendApp(phone, tiny_bundle) as app:
         assert run(phone, "bench", str(tiny_bundle.path), "--quick") == 0
-    assert {extras["format"] for extras in app.asked} == {"onnx"}
+    assert {extras["artifact"] for extras in app.asked} == {"onnx-fp32"}
     said = " ".join("".join(capsys.readouterr()).split())
     assert f"lite was not measured, because {contract.APP_ID} does not have it" in said
     assert [name for name in phone.files() if "tail" in name] == []
@@ -119,7 +119,7 @@ def test_an_app_whose_apk_cannot_be_read_is_asked_for_all(phone, tiny_bundle, mo
     monkeypatch.setattr("kit.app.contents._TAIL", 10)  # no zip ends in so little
     with PretendApp(phone, tiny_bundle) as app:
         assert run(phone, "bench", str(tiny_bundle.path), "--quick") == 0
-    assert {extras["format"] for extras in app.asked} == {"onnx", "lite"}
+    assert {extras["artifact"] for extras in app.asked} == {"onnx-fp32", "lite-fp32"}
 
 
 def test_apps_are_listed_by_their_names(phone, apks):

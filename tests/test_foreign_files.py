@@ -276,7 +276,11 @@ MANIFESTS: list[tuple[str, Any, str]] = [
     ("recipe.resolution", 10**9, "recipe.resolution"),
     ("recipe", [[[[]]]], "recipe"),
     ("kit_version", "1" * 20_000, "kit_version"),
-    ("notices", [{"code": "text", "severity": "warning", "values": {"text": "a\0b"}}], "notices.0.values.text"),
+    (
+        "notices",
+        [{"code": "text", "severity": "warning", "values": {"text": "a\0b"}}],
+        "notices.0.values.text",
+    ),
 ]
 
 

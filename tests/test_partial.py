@@ -42,7 +42,10 @@ def test_the_bundle_holds_what_passed_and_says_what_failed(faulty, tmp_path, cap
     target = tmp_path / "out"
     assert cli.run([*LINE, "-o", str(target)]) == PARTIAL == 10
     shown = capsys.readouterr()
-    assert "onnx-int8 failed: onnx-int8 does not compute what the quantized graph computes" in shown.err
+    assert (
+        "onnx-int8 failed: onnx-int8 does not compute what the quantized graph computes"
+        in shown.err
+    )
     assert [line.split()[1:4] for line in shown.out.splitlines() if "onnx" in line] == [
         ["onnx-int8", "│", "failed"]
     ]

@@ -60,7 +60,9 @@ def test_this_machine_answers_as_the_build_did(judged):
         assert (reference.against, reference.agreement) == ("float reference", 1)
         assert (row.images, row.golden_max_abs) == (3, 0)
         assert row.runtime == "r"  # as the bundle's manifest calls it
-        assert row.artifact_sha256 == judged.manifest.files[f"model-fp32.{SUFFIX[row.format]}"].sha256
+        assert (
+            row.artifact_sha256 == judged.manifest.files[f"model-fp32.{SUFFIX[row.format]}"].sha256
+        )
     assert result.identity is not None
     assert result.identity.device == local.open(None).fingerprint
     assert [(p.name, p.emulator) for p in result.processors] == [("host", None)]

@@ -38,13 +38,13 @@ class ArtifactKey:
 
     @property
     def name(self) -> str:
-        """Return ``onnx-int8`` or ``executorch-vulkan-fp16``; the float model's is its format."""
+        """Return ``onnx-int8`` or ``executorch-vulkan-fp32``; the float model's is its format."""
         if self.format == REFERENCE:
             return REFERENCE
         return "-".join(part for part in (self.format, self.backend, self.precision) if part)
 
     def name_file(self, suffix: str) -> str:
-        """Return ``model-int8.onnx`` or ``model-vulkan-fp16.pte``."""
+        """Return ``model-int8.onnx`` or ``model-vulkan-fp32.pte``."""
         return "-".join(part for part in ("model", self.backend, self.precision) if part) + suffix
 
     def is_named(self, text: str) -> bool:
@@ -81,7 +81,7 @@ def parse_target(text: str) -> tuple[str, str | None]:
     """
     found = _TARGET.fullmatch(text)
     if found is None:
-        raise RecipeError(f"{text!r} is no format", "write FORMAT or FORMAT/BACKEND")
+        raise RecipeError(f"{text!r} is not a format", "write FORMAT or FORMAT/BACKEND")
     return found[1], found[2]
 
 

@@ -38,7 +38,7 @@ from kit.signature import Samples, TensorSpec
 MANIFEST = "bundle.json"
 REFERENCE_FILE = "reference.safetensors"
 ENCODINGS_FILE = "encodings.json"
-_OLD_REFERENCE_FILE = "reference.pt2"  # before kit 0.2; read as data
+_OLD_REFERENCE_FILE = "reference.pt2"  # of manifests of schema 1; read as data
 _MAX_VALUES = 4_000_000  # in the manifest; most are the hashes of pictures that trained it
 _MAX_LABELS_BYTES = 16 * 2**20
 _LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")  # file managers leave them everywhere

@@ -337,7 +337,10 @@ class Manifest(Record):
         version = raw.get("schema_version")
         if version in (1, 2) and "signature" not in raw:
             raw = _translate_classifier(raw)
-        return _translate_warnings(_translate_keys(raw)) if version in (1, 2, 3) else raw
+        if version not in (1, 2, 3):
+            return raw
+        # What is written again is of today's schema.
+        return {**_translate_warnings(_translate_keys(raw)), "schema_version": SCHEMA_VERSION}
 
     @model_validator(mode="after")
     def _shapes_fit_the_task(self) -> Manifest:

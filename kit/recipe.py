@@ -41,7 +41,7 @@ class Recipe(Record):
             a model of one's own comes with, and is the default for these.
         resolution: side of the square input, in pixels.
         width: width multiplier (arXiv 1704.04861, section 3.3).
-        quantize: a member of `kit.quantize`.
+        quantize: a member of `kit.algorithms`.
         granularity: one weight scale per output channel, or one per tensor.
         corrections: of the float model before it is quantized: ``best``, ``none`` or a
             comma-separated list of members of `kit.corrections`.

@@ -228,7 +228,7 @@ def test_bench_refuses_another_bundle_of_that_name(installed, tiny_bundle, capsy
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"contract": 1}, "speaks contract 1; this kit speaks 2"),
+        ({"contract": 1}, "speaks contract 1; this kit speaks 3"),
         ({"result_schema": 7}, "result schema 7"),
         ({"events": "none"}, "cannot be read"),
         (

@@ -110,7 +110,7 @@ def test_targets_are_a_format_and_perhaps_a_backend():
     assert parse_target("onnx") == ("onnx", None)
     assert parse_target("executorch/vulkan") == ("executorch", "vulkan")
     for wrong in ("", "/vulkan", "onnx/", "onnx/a/b", "onnx x", "onnx/../x"):
-        with pytest.raises(RecipeError, match="is no format"):
+        with pytest.raises(RecipeError, match="is not a format"):
             parse_target(wrong)
 
 

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from kit import bundle
 from kit.errors import BundleError, OutputError
+from kit.manifest import SCHEMA_VERSION, Manifest
+from kit.notices import render
 
 
 @pytest.fixture
@@ -295,5 +297,40 @@ def test_a_manifest_of_schema_2_is_read(tiny_bundle, tmp_path):
         del artifact["backend"], artifact["precision"]
     (old.path / "bundle.json").write_text(json.dumps(raw))
     loaded = bundle.load(old.path).manifest
-    same = tiny_bundle.manifest.model_dump(exclude={"schema_version"})
-    assert loaded.model_dump(exclude={"schema_version"}) == same
+    assert loaded.model_dump() == tiny_bundle.manifest.model_dump()
+
+
+def test_a_manifest_of_schema_3_is_read(tiny_bundle, tmp_path):
+    """It had one file of each format, in the precision that the recipe's method gives."""
+    old = rewrite(tiny_bundle, tmp_path / "old", {})
+    raw = json.loads((old.path / "bundle.json").read_text())
+    raw["schema_version"] = 3
+    raw["recipe"]["quantize"] = "static"
+    for artifact in raw["artifacts"]:
+        del artifact["backend"], artifact["precision"]
+        artifact["quantize"] = "static"
+    outputs = raw["golden"]["outputs"].items()
+    raw["golden"]["outputs"] = {name.removesuffix("-fp32"): files for name, files in outputs}
+    raw["qconfig"] = {"lite": {"engine": "qnnpack"}}
+    raw["failed"] = [{"format": "executorch", "stage": "gate", "reason": "r", "hint": "h"}]
+    row = {"format": "onnx", "drop": None, "agreement": 99.0, "sqnr_db": None}
+    raw["gate"] = {
+        **{"pictures": "set", "pictures_sha256": "0" * 64, "images": 2, "rows": [row]},
+        **{"max_drop": None, "min_agreement": 90.0},
+    }
+    del raw["notices"]
+    raw["warnings"] = ["the weights are random"]
+    (old.path / "bundle.json").write_text(json.dumps(raw))
+    loaded = bundle.load(old.path).manifest
+    assert loaded.schema_version == SCHEMA_VERSION
+    assert [artifact.name for artifact in loaded.artifacts] == ["lite-int8", "onnx-int8"]
+    assert loaded.artifact("onnx-int8").file == "model-fp32.onnx"  # files keep their names
+    assert list(loaded.golden.outputs) == ["reference", "lite-int8", "onnx-int8"]
+    assert list(loaded.qconfig) == ["lite-int8"]
+    assert [one.name for one in (*loaded.failed, *loaded.gate.rows)] == [
+        *("executorch-int8", "onnx-int8"),
+    ]
+    assert [render(notice) for notice in loaded.notices] == ["the weights are random"]
+    fields = set(Manifest.model_fields) - {"files"}
+    bundle.write_manifest(old.path, {n: getattr(loaded, n) for n in fields})
+    assert bundle.load(old.path).manifest == loaded  # written again, it is not translated again

@@ -180,7 +180,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path, network, monke
     text = "\n".join(work.progress.__self__)
     assert "going on after step 3 of a build that was stopped" in text
     assert "training 3/6" not in text
-    assert not Checkpoints(work.key).folder.exists()
+    assert not Checkpoints(work.cache_key).folder.exists()
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ _BOOT = "cat /proc/sys/kernel/random/boot_id 2>/dev/null"
 
 
 class Ask(Protocol):
-    """What runs a script on the device while it is ours, see `_lock.ask_if_ours`."""
+    """What runs a script on the device while it is ours, see `kit.devices.locking`."""
 
     def __call__(self, script: str, timeout: float = 20.0) -> str:
         """Return its stdout; ``$u`` is the uptime."""
@@ -47,7 +47,7 @@ class AdbJob:
     """A command in a folder of its own: ``out``, ``err``, ``pid``, and ``rc`` at the end.
 
     Args:
-        ask: over a transport that retries, see `_again`.
+        ask: over a transport that retries, see `kit.devices.retry`.
         serial: of the device, for messages.
         folder: on the device, for this job alone.
         command: words.

@@ -37,7 +37,7 @@ def open(
 
     Args:
         serial: one of `kit.devices.selection.serials`, None for the only device.
-        stop: an event that ends all work on the device, see `_again`.
+        stop: an event that ends all work on the device, see `kit.devices.retry`.
         keep: leave the files of a measurement on the device.
         sent: is told how many bytes of how many travelled, while files do.
 

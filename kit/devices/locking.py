@@ -90,7 +90,9 @@ def _take(transport: Transport, token: str) -> Held | None:
 
 
 def ask_if_ours(transport: Transport, token: str, script: str, timeout: float = 20.0) -> str:
-    """Run a script after a sign of life, which sets ``$u`` to the uptime; see `_store.ask`.
+    """Run a script after a sign of life, which sets ``$u`` to the uptime.
+
+    See `kit.devices.storage.ask`.
 
     No program is started for the sign, so that it can be part of every poll.
 

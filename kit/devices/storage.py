@@ -3,7 +3,7 @@
     ROOT/blobs/SHA256            a file that was checked after it arrived
     ROOT/sets/KEY/NAME           links to blobs that must lie in one folder, like libraries
     ROOT/runs/TOKEN/             one measurement; removed at its end
-    ROOT/lock/, ROOT/settings    see `_lock` and `_settings`
+    ROOT/lock/, ROOT/settings    see `kit.devices.locking` and `_settings`
 
 A file arrives under another name, is hashed on the device, written through to its storage and
 then renamed. It keeps the modification time of `CHECKED`: so a later look at size and time
@@ -34,7 +34,7 @@ _MARK = "==kit:store=="
 _BYTES_PER_SECOND = 10e6  # hashed or written by a slow device
 
 Sent = Callable[[int, int], None]  # bytes that travelled, of how many
-Alive = Callable[[], None]  # gives a sign of life now and then, see `_lock.pulse`
+Alive = Callable[[], None]  # gives a sign of life now and then, see `kit.devices.locking`
 
 
 @dataclass(frozen=True)

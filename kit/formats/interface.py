@@ -92,7 +92,7 @@ class VersionRange:
 
 
 @dataclass(frozen=True)
-class NativeBackend:
+class NativeRunner:
     """How the native runner of a format is compiled, and where its libraries come from.
 
     Attributes:
@@ -255,7 +255,7 @@ class Format(ABC):
     lowering_cost: ClassVar[float] = 1.0
     imports: ClassVar[tuple[str, ...]] = ()
     reads: ClassVar[VersionRange | None] = None
-    native: ClassVar[NativeBackend | None] = None
+    native: ClassVar[NativeRunner | None] = None
     android: ClassVar[AndroidRuntime | None] = None
     profiler: ClassVar[Profiler | None] = None
 

@@ -61,22 +61,22 @@ def build(
     pictures = task.open_calibration(recipe)
     judges = _gate.pictures(gate, recipe, pictures)
     contents = {**identity(recipe, pictures), "training": _train_set.identity(recipe)}
-    key = cache.key(contents, recipe)
+    cache_key = cache.key(contents, recipe)
     with distributed.together() as group:
         if not group.leads:
             with models.running(recipe.model):
-                _follow(recipe, key, pictures, group)
+                _follow(recipe, cache_key, pictures, group)
             return bundle.load(path)
         with bundle.staged(path) as folder:
             known = contents.get("weights")
             weights = known if isinstance(known, str) and recipe.weights != "random" else None
             if group.share(
-                use_cache and cache.take(key, folder, recipe, pictures, weights, progress)
+                use_cache and cache.take(cache_key, folder, recipe, pictures, weights, progress)
             ):
                 progress("taken from the cache")
             else:
                 with _numbers_that_can_be(recipe), models.running(recipe.model):
-                    _make(recipe, key, pictures, folder, progress, all_or_nothing)
+                    _make(recipe, cache_key, pictures, folder, progress, all_or_nothing)
             if gate is not None and judges is not None:
                 _gate.enforce_gate(gate, judges, folder, progress, all_or_nothing)
         group.share("written")
@@ -105,13 +105,13 @@ def _silent(stage: str) -> None:
 
 def _make(
     recipe: Recipe,
-    key: str,
+    cache_key: str,
     pictures: CalibrationSet,
     folder: Path,
     progress: Progress,
     all_or_nothing: bool,
 ) -> None:
-    with _begun(recipe, key, pictures, progress) as begun, files.temporary_folder() as shared:
+    with _begun(recipe, cache_key, pictures, progress) as begun, files.temporary_folder() as shared:
         work = Work(**vars(begun), folder=folder, shared=shared)
         work.all_or_nothing = all_or_nothing
         with _lowering.open_helper(work) as helper:
@@ -119,14 +119,14 @@ def _make(
             progress("choosing golden and calibration pictures")
             failed = _lowering.lower_all(work, model, helper)
     if not failed:  # it may have been the machine's fault, such as too little memory
-        cache.keep(key, folder)
+        cache.keep(cache_key, folder)
 
 
-def _follow(recipe: Recipe, key: str, pictures: CalibrationSet, group: Group) -> None:
+def _follow(recipe: Recipe, cache_key: str, pictures: CalibrationSet, group: Group) -> None:
     """Train along with the first process, and wait until it has written the bundle."""
     cached: bool = group.share(None)
     if not cached and get_algorithm(recipe.quantize).trains:
-        with _begun(recipe, key, pictures, _silent) as work:
+        with _begun(recipe, cache_key, pictures, _silent) as work:
             from kit.quantize.examples import from_samples
 
             model = _model.load(work)
@@ -137,14 +137,14 @@ def _follow(recipe: Recipe, key: str, pictures: CalibrationSet, group: Group) ->
 
 @contextmanager
 def _begun(
-    recipe: Recipe, key: str, pictures: CalibrationSet, progress: Progress
+    recipe: Recipe, cache_key: str, pictures: CalibrationSet, progress: Progress
 ) -> Iterator[Preparation]:
     progress("loading PyTorch and the weights")
     task = get_task(recipe.task)
     with _threads.of_this_machine():
         yield Preparation(
             recipe=recipe,
-            key=key,
+            cache_key=cache_key,
             task=task,
             pictures=pictures,
             progress=progress,

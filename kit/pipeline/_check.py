@@ -5,7 +5,7 @@ from __future__ import annotations
 from kit.algorithms import get_algorithm
 from kit.corrections import plan
 from kit.errors import RecipeError
-from kit.pipeline._keys import list_keys
+from kit.pipeline._artifact_keys import list_keys
 from kit.quantize.observers import check as check_observer
 from kit.recipe import Recipe
 from kit.tasks import get_task

@@ -9,8 +9,8 @@ from kit.algorithms import get_algorithm
 from kit.calibration import CalibrationSet, check_sources
 from kit.corrections import get_correction, plan
 from kit.pipeline import _check, _gate
+from kit.pipeline._artifact_keys import choose_method, list_keys
 from kit.pipeline._gate import Gate
-from kit.pipeline._keys import choose_method, list_keys
 from kit.quantize import wording
 from kit.quantize.options import Options
 from kit.recipe import Recipe

@@ -110,7 +110,7 @@ def float_model(recipe: Recipe, progress: Progress = lambda stage: None) -> Floa
     progress("loading PyTorch and the weights")
     work = Preparation(
         recipe=recipe.model_copy(update={"quantize": "static"}),
-        key="",
+        cache_key="",
         task=task,
         pictures=pictures,
         progress=progress,

@@ -14,7 +14,7 @@ from kit.bundle import REFERENCE_FILE
 from kit.errors import BuildError, VerificationFailed
 from kit.manifest import Artifact, FailedArtifact
 from kit.pipeline import _finish, _parity, _prepare
-from kit.pipeline._keys import choose_method
+from kit.pipeline._artifact_keys import choose_method
 from kit.pipeline._work import Work
 from kit.signature import TensorSpec
 from kit.tasks.interface import GoldenSet
@@ -28,7 +28,7 @@ CHILD_BYTES = 3 * 2**30  # what lowering to ExecuTorch takes, rounded up
 
 def open_helper(work: Work) -> forks.Helper:
     """Return a process that imports what the children need while this one calibrates."""
-    at_once = workers.width(len(work.keys), CHILD_BYTES)
+    at_once = workers.width(len(work.artifact_keys), CHILD_BYTES)
     modules, log = lower.list_imports(work.recipe), work.shared / "helper.log"
     return forks.Helper(modules, log, list_environment(work.shared, at_once))
 
@@ -90,7 +90,7 @@ def lower_all(work: Work, model: nn.Module, helper: forks.Helper) -> tuple[Faile
             reason=errors[key.name].message[:MAX_REASON],
             hint=errors[key.name].hint[:MAX_REASON],
         )
-        for key in work.keys
+        for key in work.artifact_keys
         if key.name in errors
     )
     _finish.write(work, golden, artifacts, qconfig, failures)
@@ -113,7 +113,7 @@ def children(
 ) -> tuple[list[workers.ChildTask], dict[str, Path]]:
     """Return the children's commands, longest first, and job files by name, as in the recipe."""
     tasks, jobs, costs = [], {}, {}
-    for key in work.keys:
+    for key in work.artifact_keys:
         name = key.name
         file = work.shared / f"{name}.json"
         job = lower.LoweringJob(

@@ -13,7 +13,7 @@ from kit.errors import VerificationFailed
 from kit.manifest import Calibration
 from kit.notices import Value, new_notice
 from kit.pipeline import _keep_float, _training
-from kit.pipeline._keys import choose_method
+from kit.pipeline._artifact_keys import choose_method
 from kit.pipeline._work import Preparation, shares
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def prepare(work: Preparation, model: nn.Module, examples: Examples) -> GraphMod
 
     folded = fold(model, examples)
     method = get_algorithm(work.recipe.quantize)
-    if any(choose_method(work.recipe, key) != method.name for key in work.keys):
+    if any(choose_method(work.recipe, key) != method.name for key in work.artifact_keys):
         work.original = {name: value.clone() for name, value in folded.state_dict().items()}
     if method.calibrates:
         _keep_float.check(work.recipe, folded)

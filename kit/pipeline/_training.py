@@ -71,7 +71,7 @@ def train(work: Preparation, teacher: nn.Module, folded: GraphModule, examples: 
         steps, note = exc.step, str(exc)
     if not group.leads:
         return
-    Checkpoints(work.key).remove()
+    Checkpoints(work.cache_key).remove()
     if not note:
         work.progress("comparing the trained model with the one it started from")
         end = _candidate(work, trained, examples, jury, plan)
@@ -165,7 +165,7 @@ def _rounds(
     Raises:
         Diverged: the learning rate is too high.
     """
-    checkpoints = Checkpoints(work.key)
+    checkpoints = Checkpoints(work.cache_key)
     state, note = group.share(checkpoints.load() if group.leads else None)
     work.notices += [new_notice("training.restarted", reason=note)] if note else []
     again = f", going on after step {state['step']} of a build that was stopped" if state else ""

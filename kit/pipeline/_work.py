@@ -14,7 +14,7 @@ from kit.encodings import Encodings
 from kit.errors import RecipeError
 from kit.manifest import Calibration, Preprocessing, Range, Source, Training
 from kit.notices import Notice
-from kit.pipeline._keys import list_keys
+from kit.pipeline._artifact_keys import list_keys
 from kit.recipe import Recipe
 from kit.tasks.interface import Task
 
@@ -36,7 +36,7 @@ class Preparation:
 
     Attributes:
         recipe: what is built.
-        key: of the build in the cache; equal builds have equal keys.
+        cache_key: of the build; equal builds have equal keys.
         task: what the model is for.
         pictures: the calibration set, not yet read.
         progress: called with the name of each stage.
@@ -52,7 +52,7 @@ class Preparation:
     """
 
     recipe: Recipe
-    key: str
+    cache_key: str
     task: Task
     pictures: CalibrationSet
     progress: Progress
@@ -71,7 +71,7 @@ class Preparation:
     notices: list[Notice] = field(default_factory=list)
 
     @property
-    def keys(self) -> tuple[ArtifactKey, ...]:
+    def artifact_keys(self) -> tuple[ArtifactKey, ...]:
         """Return the keys of the files that the recipe asks for."""
         return list_keys(self.recipe)
 

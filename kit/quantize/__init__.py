@@ -1,1 +1,1 @@
-"""Quantization methods, one file each; see `kit.quantize.options`."""
+"""Graphs, ranges, encodings and training: what the methods of `kit.algorithms` share."""

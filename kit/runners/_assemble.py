@@ -75,7 +75,7 @@ def assemble(job: AssemblyJob, tools: Toolchain, to: Path, say: Say) -> list[Par
     say(f"compiling {what}")
     compile_program(job, tools, _backends.SOURCES / "main.cpp", to / PROGRAM)
     say(f"collecting the libraries of {what}")
-    opened = {*_backends.backend(job.format).opened, job.abi.loader}
+    opened = {*_backends.find_native_runner(job.format).opened, job.abi.loader}
     own = _collect(opened, _libraries(job), tools, to)
     return [_part(file, file.name in own) for file in sorted(to.iterdir())]
 
@@ -86,7 +86,7 @@ def compile_program(job: AssemblyJob, tools: Toolchain, main: Path, target: Path
     Raises:
         BuildError: the compiler finds a fault, or the runtime lacks a library.
     """
-    backend, wheel = _backends.backend(job.format), _libraries(job)
+    backend, wheel = _backends.find_native_runner(job.format), _libraries(job)
     linked = [_need(name, wheel, job.format) for name in backend.libraries]
     words = _backends.arguments(backend, job.package, linked, job.macros)
     what = f"the {job.format} runner for {job.abi.name}"
@@ -96,7 +96,7 @@ def compile_program(job: AssemblyJob, tools: Toolchain, main: Path, target: Path
 def _libraries(job: AssemblyJob) -> dict[str, Path]:
     """Return the libraries of a wheel by the name they are asked for."""
     found: dict[str, Path] = {}
-    for folder in _backends.backend(job.format).folders:
+    for folder in _backends.find_native_runner(job.format).folders:
         for file in sorted((job.package.parent / folder).glob("*.so*")):
             if elf.is_elf(file):
                 found[elf.read_elf(file).soname or file.name] = file

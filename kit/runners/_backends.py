@@ -1,4 +1,4 @@
-"""How each backend of the native runner is compiled: flags, headers, libraries."""
+"""How the native runner of each format is compiled: flags, headers, libraries."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 
 from kit import formats
 from kit.errors import UnknownName
-from kit.formats.interface import NativeBackend
+from kit.formats.interface import NativeRunner
 
 SOURCES = Path(__file__).parent / "native"
 _SHARED = ("options.cpp", "events.cpp", "system.cpp", "tensor.cpp")
 
 
-def backend(format: str) -> NativeBackend:
-    """Return the backend of a format.
+def find_native_runner(format: str) -> NativeRunner:
+    """Return how the native runner of a format is compiled.
 
     Raises:
         UnknownName: there is no such format, or no native runner runs it.
@@ -31,14 +31,14 @@ def list_formats() -> tuple[str, ...]:
 
 
 def arguments(
-    found: NativeBackend, package: Path, libraries: list[Path], macros: dict[str, str]
+    found: NativeRunner, package: Path, libraries: list[Path], macros: dict[str, str]
 ) -> list[str]:
     """Return the compiler's words for a program, less its own file and its name.
 
     Args:
-        found: the backend.
+        found: of the format.
         package: folder of the runtime's package.
-        libraries: files of `NativeBackend.libraries`.
+        libraries: files of `NativeRunner.libraries`.
         macros: texts that the sources name.
     """
     defines = [f'-D{name}="{value}"' for name, value in macros.items()]

@@ -48,7 +48,7 @@ def source(abi: Abi, format: str) -> WheelSource:
     Raises:
         MissingTool: the machine's own runtime is not installed.
     """
-    pin = _backends.backend(format).pins[abi.name]
+    pin = _backends.find_native_runner(format).pins[abi.name]
     if not abi.native:
         return WheelSource(pin, pin.version, None)
     spec = importlib.util.find_spec(pin.package)

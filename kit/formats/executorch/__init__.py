@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.formats.executorch.native import BACKEND
+from kit.formats.executorch.native import NATIVE_RUNNER
 from kit.formats.executorch.profile import EtdumpProfiler
 from kit.formats.interface import (
     AndroidRuntime,
@@ -40,7 +40,7 @@ class ExecuTorch(Format):
     imports = ("executorch.backends.xnnpack.partition.xnnpack_partitioner",)
     # The schema of ExecuTorch's programs since 0.1.
     reads = VersionRange(r"(ET\d+)", frozenset({"ET12"}), "ET12")
-    native = BACKEND
+    native = NATIVE_RUNNER
     android = AndroidRuntime(
         MavenArtifact("org.pytorch", "executorch-android", "1.5.1", "aar"),
         marker="org/pytorch/executorch/Module.class",

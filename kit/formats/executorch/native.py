@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kit.formats.interface import NativeBackend
+from kit.formats.interface import NativeRunner
 from kit.wheels import ARM64_LINUX, X86_64_LINUX, Pin
 
 # ExecuTorch's backends and kernels register themselves when they are loaded: nothing refers
 # to them, and the linker would drop them. The kernels run what XNNPACK did not take over.
-BACKEND = NativeBackend(
+NATIVE_RUNNER = NativeRunner(
     source=Path(__file__).with_name("runner.cpp"),
     pins={
         "arm64-v8a": Pin(

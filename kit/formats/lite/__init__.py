@@ -17,7 +17,7 @@ from kit.formats.interface import (
     Thresholds,
     VersionRange,
 )
-from kit.formats.lite.native import BACKEND
+from kit.formats.lite.native import NATIVE_RUNNER
 from kit.formats.torch_profile import TorchProfiler
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Lite(Format):
         frozenset(str(number) for number in range(_BYTECODES[0], _BYTECODES[1] + 1)),
         f"bytecode {_BYTECODES[0]} to {_BYTECODES[1]}",
     )
-    native = BACKEND
+    native = NATIVE_RUNNER
     android = AndroidRuntime(
         MavenArtifact("org.pytorch", "pytorch_android_lite", "1.12.2", "aar"),
         marker="org/pytorch/LiteModuleLoader.class",

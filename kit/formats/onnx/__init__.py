@@ -16,7 +16,7 @@ from kit.formats.interface import (
     Session,
     Thresholds,
 )
-from kit.formats.onnx.native import BACKEND
+from kit.formats.onnx.native import NATIVE_RUNNER
 from kit.formats.onnx.profile import OrtProfiler
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Onnx(Format):
     packages = ("onnx", "onnxscript", "onnxruntime")
     exact = False
     thresholds = Thresholds(agreement=0.75, sqnr_db=12.0)
-    native = BACKEND
+    native = NATIVE_RUNNER
     android = AndroidRuntime(
         MavenArtifact("com.microsoft.onnxruntime", "onnxruntime-android", "1.32.0", "aar"),
         marker="ai/onnxruntime/OrtEnvironment.class",

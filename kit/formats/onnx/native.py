@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kit.formats.interface import NativeBackend
+from kit.formats.interface import NativeRunner
 from kit.wheels import ARM64_LINUX, X86_64_LINUX, Pin
 
-BACKEND = NativeBackend(
+NATIVE_RUNNER = NativeRunner(
     source=Path(__file__).with_name("runner.cpp"),
     pins={
         "arm64-v8a": Pin(

@@ -106,7 +106,7 @@ def find(abi: str, format: str) -> RunnerSet | None:
         MissingTool: the machine's own runtime is not installed.
     """
     target = _toolchain.abi(abi)
-    _backends.backend(format)
+    _backends.find_native_runner(format)
     return _load(_folder(target, format, _wheels.source(target, format)))
 
 
@@ -121,7 +121,7 @@ def build(abi: str, formats: Sequence[str], progress: Progress | None = None) ->
     """
     target = _toolchain.abi(abi)
     for name in formats:
-        _backends.backend(name)
+        _backends.find_native_runner(name)
     say = progress or (lambda _: None)
     return [find(abi, name) or _build(target, name, say) for name in dict.fromkeys(formats)]
 
@@ -247,8 +247,8 @@ def _key(format: str, source: _wheels.WheelSource) -> str:
     digest = hashlib.sha256(f"{kit.__version__}\n{protocol.VERSION}\n{source.key}".encode())
     ours = (_assemble, _backends, elf, _toolchain, _wheels)
     sources = [Path(module.__file__ or "") for module in ours]
-    own = _backends.backend(format).source.parent.glob("*.[ch]*")
-    flags = _backends.backend(format)
+    own = _backends.find_native_runner(format).source.parent.glob("*.[ch]*")
+    flags = _backends.find_native_runner(format)
     digest.update(repr((flags.includes, flags.libraries, flags.flags, flags.opened)).encode())
     for file in sorted([*sources, *own, *_backends.SOURCES.glob("*.[ch]*")]):
         digest.update(f"\n{file.name}\n".encode() + file.read_bytes())

@@ -185,7 +185,7 @@ def test_a_device_that_stays_away_is_an_error_and_put_in_order_later(
     one = world(how, False, phase)
     with opened(one.relay.serial, patience=PATIENCE, wrap=one.wrap(phase)) as device:
         began = time.monotonic()
-        with pytest.raises(DeviceLost, match="it did not come back in 0.5 s") as caught:
+        with pytest.raises(DeviceLost, match=r"it did not come back in 0\.5 s") as caught:
             measure.measure(tiny_bundle, ["onnx"], plan, device=device)
         assert time.monotonic() - began < 60, "the whole timeout passed"
         assert caught.value.exit_code == 9

@@ -17,8 +17,8 @@ import pytest
 from bundle_samples import answer_images, draw, make, net
 
 import kit
-from kit import bundle as bundles
 from kit import accuracy, cache, cli, formats
+from kit import bundle as bundles
 from kit.artifact_key import REFERENCE, ArtifactKey
 from kit.bench import answers
 from kit.bundle import Bundle

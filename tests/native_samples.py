@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import fcntl
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -41,8 +43,7 @@ def runner(name: str) -> RunnerSet:
         pytest.skip("there are no native runners for this system")
     if shutil.which("g++") is None:
         pytest.skip("g++ is not installed")
-    (found,) = native.build(HERE, [name])
-    return found
+    return _build(HERE, name)
 
 
 @cache
@@ -51,9 +52,17 @@ def arm_runner(name: str) -> RunnerSet:
     if shutil.which("aarch64-linux-gnu-g++") is None:
         pytest.skip("aarch64-linux-gnu-g++ is not installed")
     try:
-        (found,) = native.build("arm64-v8a", [name])
+        return _build("arm64-v8a", name)
     except MissingTool as exc:
         pytest.skip(exc.message)
+
+
+def _build(abi: str, name: str) -> RunnerSet:
+    """Build a runner; of several workers that need it, one compiles and the others wait."""
+    lock = Path(tempfile.gettempdir()) / f"kit-tests-{os.getuid()}-{abi}-{name}.lock"
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        (found,) = native.build(abi, [name])
     return found
 
 

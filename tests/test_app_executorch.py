@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from app_samples import MANIFEST, archive
 
-from kit.app import aar, build, framework, maven, references, sources, tools
+from kit.app import aar, build, framework, maven, reduced, references, sources, tools
 from kit.app.artifacts import FRAMEWORK, R8, list_runtimes
 from kit.app.build import AppOptions
 from kit.app.signing import Key
@@ -173,6 +173,20 @@ Missing field int android.os.Build.NEW (referenced from: void g.H.i(j.K, int))
         "void java.util.List.shuffle(int[], int)": "void g.H.i(j.K, int)",
         "int android.os.Build.NEW": "void g.H.i(j.K, int)",
     }
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\0Bandroid/app/Activity\1",  # as in a class file; before it the length's last byte
+        b"\x17Landroid/app/Activity;\0",  # as in a dex file
+        b"LLandroid/app/Activity;\0",  # where that length is the code of a letter
+        b"(IJLa/B;Landroid/app/Activity;)V",
+        b"[[Landroid/app/Activity;",
+    ],
+)
+def test_a_name_of_a_class_is_found_wherever_it_is(data):
+    assert "android/app/Activity" in set(reduced.find_names(data))
 
 
 def test_methods_and_classes_that_nobody_has_are_named(tmp_path):

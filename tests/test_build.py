@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -200,13 +201,15 @@ def test_a_runtime_that_computes_something_else_fails_the_build(here, small, tmp
 
 def test_a_child_that_dies_is_an_error_not_a_bundle(tmp_path, monkeypatch):
     dying = [sys.executable, "-c", "import os; os.abort()"]
-    monkeypatch.setattr(
-        _lowering,
-        "children",
-        lambda work, outputs: ([workers.ChildTask("lite", dying, work.shared / "log")], {}),
-    )
+    real = _lowering.children
+
+    def children(work, outputs):
+        tasks, jobs = real(work, outputs)
+        return [replace(task, command=dying) for task in tasks], jobs
+
+    monkeypatch.setattr(_lowering, "children", children)
     recipe = kit.make_recipe(SMALL_NET, **TINY, seed=6)
-    with pytest.raises(BuildError, match="lowering to lite was killed by signal 6"):
+    with pytest.raises(BuildError, match="lowering to lite-int8 was killed by signal 6"):
         kit.build(recipe, tmp_path / "never")
     assert list(tmp_path.iterdir()) == []
 

@@ -226,7 +226,7 @@ def test_a_sweep_recommends_what_it_measured(device, tiny_bundle):
         (setting.threads, setting.cpus != "all") for setting in tried
     ]
     assert {setting.threads for setting in tried} >= {1}
-    best = found.recommended["onnx"]
+    best = found.recommended["onnx-fp32"]
     assert (best.threads, best.cpus) in [(setting.threads, setting.cpus) for setting in tried]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 import threading
 import time
 from contextlib import ExitStack, closing, contextmanager
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("direct")
 PHASES = ("push", "start", "run", "poll", "pull")
 HOWS = ("fin", "rst", "silence", "kill")
 # Long enough that the run is under way when it is looked at.
-PLAN = FAST.model_copy(update={"seconds": 0.4, "repeats": 1})
+PLAN = FAST.model_copy(update={"seconds": 0.4, "repeats": 1, "memory": False})
 
 # How long kit waits between looks, in seconds, once a connection is cut.
 HURRIED = ((_direct, "SILENCE", 1.0), (_direct, "SLICE", 0.3), (_patience, "SLICE", 0.3),
@@ -143,12 +144,13 @@ def shared_device():
 
 
 @pytest.fixture
-def world(new_device, shared_device):
+def world(shared_device):
     with ExitStack() as stack:
 
         def made(how, back, phase):
-            device = new_device("x86_64", size_mb=192) if phase == "push" else shared_device
-            return World(device, how, back, stack, usual=back and phase == "poll")
+            if phase == "push":  # else the files are there already
+                shutil.rmtree(shared_device.storage / "kit", ignore_errors=True)
+            return World(shared_device, how, back, stack, usual=back and phase == "poll")
 
         yield made
 

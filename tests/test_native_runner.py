@@ -337,20 +337,20 @@ def profiled(models, tmp_path_factory) -> Callable[[str], tuple[Path, Transcript
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "words"),
+    ("name", "kind", "words", "count"),
     [
-        ("executorch", "etdump", "Convolution (NHWC, QC8)"),
-        ("onnx", "onnxruntime", "QLinearConv"),
-        ("lite", "torch", "quantized::conv2d"),
+        ("executorch", "etdump", "Convolution (NHWC, QC8)", 4),  # others are fully connected there
+        ("onnx", "onnxruntime", "QLinearConv", 9),
+        ("lite", "torch", "quantized::conv2d", 9),
     ],
 )
-def test_a_profile_has_a_row_for_each_operator(name, kind, words, profiled) -> None:
+def test_a_profile_has_a_row_for_each_operator(name, kind, words, count, profiled) -> None:
     folder, heard = profiled(name)
     assert heard.profile is not None
     assert (heard.profile.kind, heard.profile.path) == (kind, str(folder / "ops"))
     rows = profile.read_operators(folder / "ops", name, kind, len(heard.samples))
     convolutions = [row for row in rows if words in row.type]
-    assert len(convolutions) >= 8
+    assert len(convolutions) == count
     assert {row.calls for row in rows} == {5}
     # The operators' times are those of the samples: no warm-up is in them. A sample in which
     # another program had the core says nothing.
@@ -391,8 +391,7 @@ def test_a_damaged_etdump_is_read_in_no_case(tmp_path) -> None:
     files = sorted(map(str, tmp_path.iterdir()))
     done = subprocess.run([sys.executable, "-c", script, *files], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    said = [line for line in done.stdout.splitlines() if line == "refused" or line[:1] == "["]
-    assert said == ["refused"] * len(DAMAGED)
+    assert done.stdout.count("refused\n") == len(DAMAGED), done.stdout
 
 
 def test_a_profile_of_another_kind_is_an_error(tmp_path) -> None:

@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 import zipfile
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from functools import cache as cache_answer
 from pathlib import Path
@@ -138,8 +139,8 @@ def in_this_process(monkeypatch):
     monkeypatch.setattr(accuracy, "open_session", lambda *words: nullcontext(SessionHere(*words)))
 
 
-def use(bundle: Bundle, pictures: Path) -> None:
-    """Do with a bundle what its user does; what is refused is refused."""
+def use(bundle: Bundle, pictures: Path) -> list[KitError]:
+    """Do with a bundle what its user does; what is refused is refused, and returned."""
     uses = [lambda: kit.evaluate(bundle, pictures, limit=1), bundle.labels]
     for name in (REFERENCE, *FORMATS):
         uses += [
@@ -148,9 +149,19 @@ def use(bundle: Bundle, pictures: Path) -> None:
         ]
         if name != REFERENCE:
             uses.append(lambda name=name: formats.get_format(name).describe(bundle.file(name)))
+    refused = []
     for one in uses:
-        with suppress(KitError):
+        try:
             one()
+        except KitError as exc:
+            refused.append(exc)
+    return refused
+
+
+@pytest.mark.slow
+def test_a_whole_bundle_is_used_to_the_end(whole, pictures, in_this_process):
+    """Otherwise the payloads below might meet nobody who reads them."""
+    assert use(whole, pictures) == []
 
 
 @pytest.fixture(scope="module")
@@ -199,6 +210,10 @@ def readers(name: str) -> tuple[str, ...]:
     return (own[name],) if name in own else (REFERENCE, *FORMATS)
 
 
+def formats_of(names: Sequence[str]) -> list[str]:
+    return ["--format", ",".join(names)]
+
+
 @pytest.mark.slow
 def test_the_commands_run_nothing_of_a_bundle(whole, pictures, tmp_path, capsys):
     """Also not in the children that they start: one that reads the file, or each of them."""
@@ -214,9 +229,9 @@ def test_the_commands_run_nothing_of_a_bundle(whole, pictures, tmp_path, capsys)
         read_by = readers(name)
         native = [one for one in read_by if one != REFERENCE] or ["onnx"]
         for words in (
-            ["eval", str(folder), "--images", str(pictures), "--limit", "1"],
-            ["bench", str(folder), "--quick", "--format", ",".join(read_by)],
-            ["verify", str(folder), "--format", ",".join(native)],
+            ["eval", str(folder), "--images", str(pictures), "--limit", "1", *formats_of(native)],
+            ["bench", str(folder), "--quick", *formats_of(read_by)],
+            ["verify", str(folder), *formats_of(native)],
         ):
             assert cli.run(words) in (0, 4, 5, 6), f"{name}: {words[0]}"
             assert not marker.exists(), f"{words[0]} ran {name}"

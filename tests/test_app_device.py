@@ -150,7 +150,7 @@ def test_bench_measures_in_fresh_processes_of_the_app(installed, tiny_bundle, tm
     assert len({extras["id"] for extras in app.asked}) == len(app.asked)
     first = app.asked[0]
     assert tuple(first) == tuple(contract.EXTRAS)
-    assert (first["bundle"], first["format"]) == (tiny_bundle.path.name, "onnx")
+    assert (first["bundle"], first["artifact"]) == (tiny_bundle.path.name, "onnx-fp32")
     assert (first["warmup"], first["iters"], first["max_seconds"]) == (10, 100, 60.0)
     result = store.read(out)
     (run,) = result.runs

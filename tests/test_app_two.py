@@ -111,7 +111,7 @@ def test_formats_that_the_app_lacks_are_left_out_and_told(phone, tiny_bundle, ca
         assert run(phone, "bench", str(tiny_bundle.path), "--quick") == 0
     assert {extras["artifact"] for extras in app.asked} == {"onnx-fp32"}
     said = " ".join("".join(capsys.readouterr()).split())
-    assert f"lite was not measured, because {contract.APP_ID} does not have it" in said
+    assert f"lite-fp32 was not measured, because {contract.APP_ID} does not have it" in said
     assert [name for name in phone.files() if "tail" in name] == []
 
 

@@ -75,7 +75,7 @@ def test_the_table_and_one_result_file(tiny_bundle, tmp_path) -> None:
     file = tmp_path / "deep" / "one.json"
     done = run(tiny_bundle.path, "--format", "onnx", "--quick", "-o", file)
     assert done.returncode == 0, done.stderr
-    for word in ("format", "median", "p90", "p99", "load", "first", "memory", "onnx"):
+    for word in ("file", "median", "p90", "p99", "load", "first", "memory", "onnx"):
         assert word in done.stdout
     assert isinstance(store.read(file), LatencyResult)
     assert "governor" in done.stderr

@@ -214,7 +214,7 @@ def test_peers_are_told_not_to_report(monkeypatch):
 def test_a_real_peer_answers_in_the_form_that_is_read(tiny_bundle, tmp_path):
     """ONNX Runtime's is the one whose packages the kit has itself."""
     images = np.load(tiny_bundle.path / tiny_bundle.manifest.golden.inputs[0])
-    reference = np.load(tiny_bundle.path / "golden" / "onnx.npy")
+    reference = np.load(tiny_bundle.path / "golden" / "onnx-fp32.npy")
     (tmp_path / "model.onnx").write_bytes(tiny_bundle.file("onnx").read_bytes())
     np.save(tmp_path / "calibration.npy", images)
     np.save(tmp_path / "evaluation.npy", images)

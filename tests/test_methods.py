@@ -261,6 +261,33 @@ def head() -> nn.Module:
     ).eval()
 
 
+@pytest.mark.slow
+def test_patterns_with_batch_norm_find_nothing_in_a_folded_graph(monkeypatch):
+    """So leaving them out changes nothing; where a BatchNorm stays, they are looked for."""
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer
+
+    from kit.quantize import pt2e
+    from kit.quantize.graph import fold
+
+    model, images = fold(head()), torch.randn(4, 3, 16, 16)
+    options = Options("per-channel", 1.0)
+    quick = pt2e.quantize_static(model, images, options, "pt2e-s8").graph
+    quantizer = XNNPACKQuantizer()
+    kept = torch.fx.symbolic_trace(nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).eval())
+    program = torch.export.export(kept, (images[:1],)).module()
+    pt2e._leave_out_batch_norm(quantizer, program)
+    assert quantizer.SUPPORTED_PATTERNS == XNNPACKQuantizer.SUPPORTED_PATTERNS
+
+    asked = []
+    monkeypatch.setattr(pt2e, "_leave_out_batch_norm", lambda *words: asked.append(words))
+    stock = pt2e.quantize_static(model, images, options, "pt2e-s8").graph
+    assert len(asked) == 1
+    assert quick.code == stock.code
+    states = quick.state_dict(), stock.state_dict()
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
 DYNAMIC = {
     "lite": {"quantized::linear_dynamic"},
     "executorch": {"xnnpack::Convert", "xnnpack::FullyConnected"},

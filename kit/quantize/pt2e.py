@@ -158,11 +158,10 @@ def _leave_out_batch_norm(quantizer: XNNPACKQuantizer, model: GraphModule) -> No
 
     It exports twelve small networks to compare the graph with, which takes as long as all else.
     """
+    patterns = getattr(quantizer, "SUPPORTED_PATTERNS", ())  # of this version of ExecuTorch
     if any("batch_norm" in str(node.target) for node in model.graph.nodes):
         return
-    quantizer.SUPPORTED_PATTERNS = [
-        pattern for pattern in quantizer.SUPPORTED_PATTERNS if "_bn" not in pattern.name
-    ]
+    quantizer.SUPPORTED_PATTERNS = [one for one in patterns if "_bn" not in one.name]
     model.graph.eliminate_dead_code()  # as it does before it looks
     model.recompile()
 

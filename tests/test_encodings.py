@@ -344,8 +344,8 @@ def test_the_encodings_of_a_bundle_build_the_same_files(built, tmp_path):
     for artifact in built.manifest.artifacts:
         golden = built.manifest.golden
         one, other = (found.path / artifact.file for found in (built, again))
-        assert one.read_bytes() == other.read_bytes(), artifact.format
-        for file in (*golden.outputs[artifact.format], *golden.graphs[artifact.format]):
+        assert one.read_bytes() == other.read_bytes(), artifact.name
+        for file in (*golden.outputs[artifact.name], *golden.graphs[artifact.name]):
             assert (built.path / file).read_bytes() == (again.path / file).read_bytes()
     assert Path(given).read_bytes() == (again.path / "encodings.json").read_bytes()
 

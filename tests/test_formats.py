@@ -90,7 +90,7 @@ def test_naming_formats_imports_no_runtime():
 def test_a_built_file_computes_its_golden_answers(name, built):
     artifact = built.manifest.artifact(name)
     format_ = formats.get_format(name)
-    assert artifact.file == name_file(name)
+    assert artifact.file == format_.name_file(artifact.key)
     assert artifact.runtime.name == format_.runtime
     assert artifact.runtime.version == format_.read_version()
     described = format_.describe(built.file(name))
@@ -100,7 +100,8 @@ def test_a_built_file_computes_its_golden_answers(name, built):
     inputs = np.load(built.path / "golden" / "input.npy")
     answers = answer_images(format_.load(built.file(name), 1), inputs)
     assert answers.dtype == np.float32
-    np.testing.assert_allclose(answers, np.load(built.path / "golden" / f"{name}.npy"), atol=1e-5)
+    golden = np.load(built.path / "golden" / f"{artifact.name}.npy")
+    np.testing.assert_allclose(answers, golden, atol=1e-5)
     in_float = format_.load_float(built.file(name), 1)
     if in_float is not None:
         assert answer_images(in_float, inputs).shape == answers.shape

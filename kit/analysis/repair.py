@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 CORRECTIONS = ("none", "equalize", "bias", "equalize,bias", "best")  # by the time they take
 REBIASING = {"bias", "rounding"}  # that make up in the biases for what rounding weights does
-MOST_KEPT = 12  # layers in float; what needs more needs training, or another network
-LEAST_NOISE = 0.01  # of all noise, that a move must remove: 0.04 dB
+MAX_KEPT = 12  # layers in float; what needs more needs training, or another network
+MIN_NOISE = 0.01  # of all noise, that a move must remove: 0.04 dB
 BORDER = 0.005  # of the latency: conversions around a move, for which none is free
 NOISE_DB, NOISE_POINTS = 0.2, 0.5  # by which two free choices must differ to be told apart
 PICTURES = 8  # that rank moves; each move made is measured on all
@@ -164,7 +164,7 @@ class Search:
         model = self._model(start.choice)
         moves = _Moves(model, thinned(self._case, PICTURES), self._costs)
         best = made = start
-        while not self._target.met(made.score) and len(made.choice.kept) < MOST_KEPT:
+        while not self._target.met(made.score) and len(made.choice.kept) < MAX_KEPT:
             move = moves.next(made.choice.kept)
             if move is None:
                 break
@@ -219,7 +219,7 @@ class _Moves:
 
     def next(self, kept: Sequence[str]) -> Name | None:
         """Return the move that removes the most noise for its latency, None if all do little."""
-        least = LEAST_NOISE * (sum(self._tensors.values()) + sum(self._weights.values()))
+        least = MIN_NOISE * (sum(self._tensors.values()) + sum(self._weights.values()))
         worth = {}
         for move in self._moves:
             noise = self._noise(move, kept)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kit import bundle as bundles
 from kit.app import sources, tools
-from kit.app.alone import alone
+from kit.app.lock import maven_lock
 from kit.bench import answers
 from kit.errors import BuildError, OutputError, RunError, UsageError, VerificationFailed
 from kit.manifest import Artifact
@@ -77,7 +77,7 @@ def _emulate(
 ) -> None:
     folder = sources.folder() / "phone"
     tools.java_version()
-    with alone(folder, say):
+    with maven_lock(folder, say):
         _build_and_run(folder, [str(model), ",".join(map(str, shape))], inputs, answer, say)
 
 

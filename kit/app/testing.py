@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kit import bundle as bundles
 from kit.app import aapt2, sources, tools
-from kit.app.alone import alone
+from kit.app.lock import maven_lock
 from kit.bundle import Bundle
 from kit.errors import BuildError, OutputError, UsageError, VerificationFailed
 
@@ -46,7 +46,7 @@ def run(bundle: Path | None, out: Path, say: Say) -> dict[str, int]:
         )
     tools.java_version()
     mvn = tools.find("mvn")
-    with alone(sources.folder(), say):
+    with maven_lock(sources.folder(), say):
         return _run(loaded, mvn, out, say)
 
 

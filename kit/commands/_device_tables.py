@@ -67,11 +67,11 @@ def _comparisons(found: Sequence[PairedComparison]) -> Table | None:
 
 def _more(found: Sequence[PairedComparison], several: bool) -> str:
     """Return what would tell more, where a verdict is not known."""
-    from kit.bench.plan import MOST_PAIRS
+    from kit.bench.plan import MAX_PAIRS
 
-    few = any(c.verdict == "not known" and c.pairs < MOST_PAIRS for c in found)
+    few = any(c.verdict == "not known" and c.pairs < MAX_PAIRS for c in found)
     option = "--pairs" if several else "--repeats"  # formats of one bundle get no pairs
-    return f"; not known: measure with {option} {MOST_PAIRS}" if few else ""
+    return f"; not known: measure with {option} {MAX_PAIRS}" if few else ""
 
 
 def _name(row: LatencyRow, several: bool) -> str:

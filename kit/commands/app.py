@@ -16,7 +16,7 @@ from kit.commands._numbers import Finite
 
 if TYPE_CHECKING:
     from kit.commands._bench import Measured
-    from kit.devices.retry import Again
+    from kit.devices.retry import RetryingTransport
 
 DEVICE = click.option(
     "--device",
@@ -116,7 +116,7 @@ def uninstall(choice: str | None, app_id: str | None) -> None:
         terminal.echo(f"{transport.serial}: {'removed' if there else 'it was not there'}")
 
 
-def _devices(choice: str | None) -> Iterator[Again]:
+def _devices(choice: str | None) -> Iterator[RetryingTransport]:
     from kit.commands._output import print_notice
     from kit.devices import selection
 
@@ -126,13 +126,13 @@ def _devices(choice: str | None) -> Iterator[Again]:
 
 
 @contextmanager
-def _connected(serial: str) -> Iterator[Again]:
+def _connected(serial: str) -> Iterator[RetryingTransport]:
     from contextlib import closing
 
     from kit.devices import selection
-    from kit.devices.retry import Again
+    from kit.devices.retry import RetryingTransport
 
-    with closing(Again(selection.open_transport(serial))) as transport:
+    with closing(RetryingTransport(selection.open_transport(serial))) as transport:
         yield transport
 
 

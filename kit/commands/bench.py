@@ -148,10 +148,10 @@ def plan(options: dict[str, Given]) -> Plan:
     made = preset(name, options["threads"] or 1)
     changes: dict[str, object] = {}
     if (repeats := options["repeats"]) is not None:
-        most = made.most_repeats
-        changes |= {"repeats": repeats, "most_repeats": most and max(most, repeats)}
+        most = made.max_repeats
+        changes |= {"repeats": repeats, "max_repeats": most and max(most, repeats)}
     if (pairs := options["pairs"]) is not None:
-        changes["most_pairs"] = pairs
+        changes["max_pairs"] = pairs
     if (percent := options["precision"]) is not None:
         changes["precision"] = percent / 100
     if (cool := options["cool"]) is not None:

@@ -147,11 +147,11 @@ def _build(
     from kit.commands._progress import stages
     from kit.guard import stdout_kept
     from kit.pipeline import build
-    from kit.quantize.distributed import standing
+    from kit.quantize.distributed import from_environment
 
     with stages() as progress, stdout_kept():
         found = build(made, target, progress, use_cache, gate, all_or_nothing)
-    return found if standing().leads else None
+    return found if from_environment().is_rank0 else None
 
 
 def _gate(fields: dict[str, Given]) -> Gate | None:

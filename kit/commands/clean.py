@@ -42,9 +42,9 @@ def _clean(serial: str) -> None:
 
     from kit.app import contract, device
     from kit.devices import adb, selection
-    from kit.devices.retry import Again
+    from kit.devices.retry import RetryingTransport
 
-    with closing(Again(selection.open_transport(serial))) as transport:
+    with closing(RetryingTransport(selection.open_transport(serial))) as transport:
         freed = adb.clean(transport)
         apps = device.list_apps(transport)
     terminal.echo(f"{serial}: {freed / 1e6:.1f} MB removed")

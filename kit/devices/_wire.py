@@ -29,7 +29,7 @@ from kit.errors import DeviceError
 
 _NO_CHECKSUMS = 0x01000001  # the first version of the protocol without them
 _STLS = int.from_bytes(b"STLS", "little")
-_MOST_WAITING = 8  # packets of one stream
+_MAX_QUEUED = 8  # packets of one stream
 
 
 class Tcp(TcpTransport):  # type: ignore[misc]  # adb-shell ships no types
@@ -147,7 +147,7 @@ class _Waiting(_AdbPacketStore):  # type: ignore[misc]  # adb-shell ships no typ
         """Keep a packet of an open stream."""
         if arg1 not in self._streams:
             return
-        if sum(queue.qsize() for queue in self._dict.get(arg1, {}).values()) >= _MOST_WAITING:
+        if sum(queue.qsize() for queue in self._dict.get(arg1, {}).values()) >= _MAX_QUEUED:
             raise InvalidCommandError("packets that nobody asked for")
         super().put(arg0, arg1, cmd, data)
 

@@ -14,7 +14,7 @@ from kit.devices import _condition, _settings, facts, fingerprint, locking, pars
 from kit.devices._job import AdbJob, end_jobs
 from kit.devices._settings import JOURNAL
 from kit.devices.facts import DeviceFacts
-from kit.devices.retry import Again
+from kit.devices.retry import RetryingTransport
 from kit.devices.selection import open_transport
 from kit.devices.storage import ROOT, Blob, Sent, Store, ask
 from kit.devices.transport import Transport, quote
@@ -23,7 +23,7 @@ from kit.notices import Notice, new_notice
 from kit.results.schema import Condition, Context, DeviceRef
 
 RUNS = f"{ROOT}/runs"
-LEAST_API = 26  # Android 8: `sha256sum` and `setsid`
+MIN_API = 26  # Android 8: `sha256sum` and `setsid`
 COOL_PAUSE = 5.0  # seconds between two looks at a device that cools down
 
 
@@ -45,7 +45,7 @@ def open(
         DeviceError: it cannot be used.
         DeviceLost: it cannot be reached.
     """
-    transport = Again(open_transport(serial), stop=stop)
+    transport = RetryingTransport(open_transport(serial), stop=stop)
     try:
         return AdbDevice(transport, keep, sent)
     except BaseException:
@@ -64,7 +64,7 @@ class AdbDevice:
     """
 
     def __init__(
-        self, transport: Again, keep: bool = False, sent: Sent = lambda done, of: None
+        self, transport: RetryingTransport, keep: bool = False, sent: Sent = lambda done, of: None
     ) -> None:
         self._transport = transport
         self.facts = facts.gather(transport)
@@ -289,10 +289,10 @@ class AdbFolder:
 
 
 def _check_api(facts: DeviceFacts) -> None:
-    if facts.api is not None and facts.api < LEAST_API:
+    if facts.api is not None and facts.api < MIN_API:
         raise DeviceError(
             f"{facts.serial!r} has Android {facts.android} (API {facts.api}); kit needs API "
-            f"{LEAST_API} for the programs it calls there",
+            f"{MIN_API} for the programs it calls there",
             "use a device with Android 8 or newer",
         )
 

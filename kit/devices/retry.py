@@ -17,7 +17,7 @@ PATIENCE = 10.0  # seconds that a lost device may take to come back
 _PAUSE = 0.5
 
 
-class Again:
+class RetryingTransport:
     """A `Transport` for commands that do no harm when they run twice.
 
     Args:

@@ -23,14 +23,14 @@ _LOOK_PAUSE = 0.2
 
 
 @dataclass(frozen=True)
-class Seen:
+class ListedDevice:
     """A device that a server lists or that hangs on USB, and its state as adb names it."""
 
     serial: str
     state: str
 
 
-def listed() -> list[Seen]:
+def listed() -> list[ListedDevice]:
     """Return the devices that can be seen.
 
     They are those of the running adb server; where none runs, those on USB.
@@ -41,13 +41,13 @@ def listed() -> list[Seen]:
     return _listed(_server.running())
 
 
-def _listed(server: _server.Server | None) -> list[Seen]:
+def _listed(server: _server.Server | None) -> list[ListedDevice]:
     if server is not None:
-        return [Seen(*row) for row in server.listed()]
+        return [ListedDevice(*row) for row in server.listed()]
     from kit.devices import _usb
 
     with _errors.mapped("USB"):
-        return [Seen(*row) for row in _usb.devices()]
+        return [ListedDevice(*row) for row in _usb.devices()]
 
 
 def serials(choice: str | None, tell: Callable[[Notice], None] = lambda notice: None) -> list[str]:
@@ -88,7 +88,7 @@ def choose(choice: str) -> list[str]:
     return found
 
 
-def list_by_steadiness() -> list[Seen]:
+def list_by_steadiness() -> list[ListedDevice]:
     """Return what is listed, USB before the network, so that it is the way which is used."""
     return sorted(listed(), key=lambda device: _is_wireless(device.serial))
 
@@ -133,7 +133,7 @@ def _named(choice: str) -> list[str]:
     return found
 
 
-def _only(devices: Sequence[Seen]) -> str:
+def _only(devices: Sequence[ListedDevice]) -> str:
     if not devices:
         raise _no_device()
     if len(devices) > 1:
@@ -186,7 +186,7 @@ def _settled(server: _server.Server, serial: str, state: str) -> str:
     return state
 
 
-def _described(devices: Sequence[Seen]) -> str:
+def _described(devices: Sequence[ListedDevice]) -> str:
     return ", ".join(
         device.serial if device.state == "device" else f"{device.serial} ({device.state})"
         for device in devices
@@ -203,6 +203,6 @@ def advice() -> str:
     return f"connect one with USB debugging switched on{server}, or name --device HOST:PORT"
 
 
-def _no_such(serial: str, devices: Sequence[Seen]) -> DeviceError:
+def _no_such(serial: str, devices: Sequence[ListedDevice]) -> DeviceError:
     seen = f"connected: {_described(devices)}" if devices else advice()
     return DeviceError(f"there is no device {serial!r}", seen)

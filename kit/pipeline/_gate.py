@@ -16,7 +16,7 @@ from kit.pipeline._work import Progress
 from kit.recipe import Recipe
 from kit.results.schema import AccuracyRow
 from kit.tasks import get_task
-from kit.tasks.interface import Audience, EvaluationSet
+from kit.tasks.interface import EvaluationContext, EvaluationSet
 
 PICTURES = 512  # evenly spread over a larger set
 
@@ -87,8 +87,8 @@ def pictures(
     path = images(gate, recipe)
     seen = frozenset((*calibration.digests, *_train_set.digests(recipe)))
     task = get_task(recipe.task)
-    audience = Audience(task.describe_inputs(recipe), seen, gate.max_drop is not None)
-    chosen = task.open_evaluation(audience, path, None, PICTURES)
+    context = EvaluationContext(task.describe_inputs(recipe), seen, gate.max_drop is not None)
+    chosen = task.open_evaluation(context, path, None, PICTURES)
     if gate.max_drop is not None and not chosen.labelled:
         raise RecipeError(
             f"{path} has no labels, so there is no top-1 to drop",

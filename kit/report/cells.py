@@ -13,7 +13,7 @@ from kit.report import labels, text
 from kit.report.accuracy import Accuracy
 from kit.report.rows import Row, Timing
 from kit.report.text import NONE
-from kit.results.statistics import LEAST_PROCESSES, Interval, Speedup
+from kit.results.statistics import MIN_PROCESSES, Interval, Speedup
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def median(timing: Timing, longest: float | None = None) -> Cell:
     """Return the median in ms and its interval, with a bar if the longest median is given."""
     value = timing.median.median
     note = _interval(timing.median.interval, text.significant)
-    if timing.median.interval is None and len(timing.processes) >= LEAST_PROCESSES:
+    if timing.median.interval is None and len(timing.processes) >= MIN_PROCESSES:
         note = "too few samples"
     return Cell(text.significant(value), note, bar=None if longest is None else value / longest)
 

@@ -154,7 +154,7 @@ def _ratio(baselines: Sequence[Timing], own: Timing) -> Speedup | None:
         )
 
     nearest = min(baselines, key=distance)
-    if nearest.measurement == own.measurement and rounds.together(nearest.run, own.run):
+    if nearest.measurement == own.measurement and rounds.is_paired(nearest.run, own.run):
         return rounds.speedup(nearest.run, own.run)
     return statistics.ratio(nearest.median, own.median)
 

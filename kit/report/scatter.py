@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _HEIGHT = 300
 _MARGINS = Margins(left=40, right=12, top=26, bottom=40)
-_LEAST_SPAN = 4.0  # points: a smaller range would magnify chance
+_MIN_SPAN = 4.0  # points: a smaller range would magnify chance
 _LABEL_GAP = 0.06  # between labels, as a share of the height
 _LABEL_LENGTH = 24
 _RIGHT_HALF = 0.5
@@ -89,7 +89,7 @@ def _sentence(point: ScatterPoint) -> str:
 def _scales(axes: Axes, points: Sequence[ScatterPoint], what: str) -> None:
     low = min(p.score - p.margin for p in points)
     high = max(p.score + p.margin for p in points)
-    room = max(0.5, (_LEAST_SPAN - (high - low)) / 2)
+    room = max(0.5, (_MIN_SPAN - (high - low)) / 2)
     axes.set_ylim(low - room, high + room)
     axes.set_xlim(0, 1.12 * max(p.size for p in points) or 1)
     axes.locator_params(nbins=6)

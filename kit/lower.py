@@ -206,10 +206,10 @@ def _errors(job: LoweringJob, done: str, examples: Examples) -> Iterator[None]:
         raise
     except Exception as exc:  # exporters and runtimes raise whatever they like
         found = where(_own_model(job), examples, _words(exc))
-        said = (message(exc) or type(exc).__name__).splitlines()[0][:300]
+        reason = (message(exc) or type(exc).__name__).splitlines()[0][:300]
         what = f"{found} of {job.recipe.model}" if found else job.recipe.model
         raise BuildError(
-            f"{what} cannot be {done} for {job.key.name}: {said}",
+            f"{what} cannot be {done} for {job.key.name}: {reason}",
             "leave the format out with --format, or replace the operator",
         ) from exc
 

@@ -133,8 +133,8 @@ def console(err: bool = False, width: int | None = None) -> Console:
         )
 
     found = open_console()
-    least = max(width or 0, 0 if found.is_terminal else PIPE_WIDTH)
-    return found if found.width >= least else open_console(least)
+    minimum = max(width or 0, 0 if found.is_terminal else PIPE_WIDTH)
+    return found if found.width >= minimum else open_console(minimum)
 
 
 def print_table(table: RenderableType, widest: int | None = None) -> None:

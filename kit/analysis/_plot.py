@@ -44,12 +44,12 @@ def _bar(axes: Axes, record: LayerRecord, y: float, bad: bool) -> None:
         axes.text, va="center", fontsize=9, transform=axes.get_yaxis_transform()
     )
     write(-0.02, y, shorten(record.name, _NAME), ha="right", color=INK)
-    told = "equal" if record.sqnr_db == float("inf") else f"{record.sqnr_db:.1f}"
-    write(1.02, y, told, color=STAND_INS["bad"] if bad else MUTED)
+    text = "equal" if record.sqnr_db == float("inf") else f"{record.sqnr_db:.1f}"
+    write(1.02, y, text, color=STAND_INS["bad"] if bad else MUTED)
 
 
 def _words(study: Study) -> str:
     """Return the worst places in a sentence, for those who do not see the plot."""
     worst = study.worst()[:WORST]
-    told = ", ".join(f"{one_line(record.name)} {record.sqnr_db:.1f} dB" for record in worst)
-    return f"{len(study.records)} places in the network's order; the worst are {told}."
+    text = ", ".join(f"{one_line(record.name)} {record.sqnr_db:.1f} dB" for record in worst)
+    return f"{len(study.records)} places in the network's order; the worst are {text}."

@@ -84,6 +84,8 @@ class Simulated:
         return Replay(self._simulation, images)
 
 
-def spread(count: int, most: int) -> list[int]:
-    """Return at most `most` of the positions 0 to count - 1, evenly spread."""
-    return list(range(count)) if count <= most else [i * count // most for i in range(most)]
+def spread(count: int, maximum: int) -> list[int]:
+    """Return up to `maximum` of the positions 0 to count - 1, evenly spread."""
+    return (
+        list(range(count)) if count <= maximum else [i * count // maximum for i in range(maximum)]
+    )

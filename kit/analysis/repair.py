@@ -219,11 +219,11 @@ class _Moves:
 
     def next(self, kept: Sequence[str]) -> Name | None:
         """Return the move that removes the most noise for its latency, None if all do little."""
-        least = MIN_NOISE * (sum(self._tensors.values()) + sum(self._weights.values()))
+        threshold = MIN_NOISE * (sum(self._tensors.values()) + sum(self._weights.values()))
         worth = {}
         for move in self._moves:
             noise = self._noise(move, kept)
-            if noise > least:
+            if noise > threshold:
                 worth[move] = noise / self._latency(move, kept)
         return max(worth, key=lambda move: worth[move], default=None)
 

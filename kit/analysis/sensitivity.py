@@ -145,9 +145,9 @@ def study(
     )
 
 
-def thinned(case: Case, most: int = PICTURES) -> Case:
-    """Return a case with at most `most` of its pictures, evenly spread."""
-    few = spread(len(case.pictures), most)
+def thinned(case: Case, maximum: int = PICTURES) -> Case:
+    """Return a case with up to `maximum` of its pictures, evenly spread."""
+    few = spread(len(case.pictures), maximum)
     labels = None if case.labels is None else case.labels[few]
     return replace(case, pictures=case.pictures[few], reference=case.reference[few], labels=labels)
 

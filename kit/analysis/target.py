@@ -35,8 +35,8 @@ class RepairTarget:
 
     def met(self, score: Score) -> bool:
         """Whether a score reaches the target."""
-        least = -self.limit if self.measure == "drop" else self.limit
-        return self.value(score) >= least - 1e-9  # 3 of 4 pictures lost are 75.0 points
+        threshold = -self.limit if self.measure == "drop" else self.limit
+        return self.value(score) >= threshold - 1e-9  # 3 of 4 pictures lost are 75.0 points
 
     def __str__(self) -> str:
         return {

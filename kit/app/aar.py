@@ -110,10 +110,10 @@ def _check_manifest(file: Path, text: bytes) -> tuple[str, ...]:
     except ElementTree.ParseError as exc:
         raise InputError(f"the manifest in {file} is broken: {exc}", "fetch it again") from exc
     for child in root:
-        least = child.get(f"{_ANDROID}minSdkVersion", "1") if child.tag == "uses-sdk" else "1"
-        if least.isdigit() and int(least) > MINIMUM_SDK:
+        required = child.get(f"{_ANDROID}minSdkVersion", "1") if child.tag == "uses-sdk" else "1"
+        if required.isdigit() and int(required) > MINIMUM_SDK:
             raise BuildError(
-                f"{file.name} needs Android API {least}; the app is for {MINIMUM_SDK} and newer",
+                f"{file.name} needs Android API {required}; the app is for {MINIMUM_SDK} and newer",
                 "use an older version of that runtime",
             )
         if child.tag in _LEFT_OUT:

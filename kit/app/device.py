@@ -62,7 +62,7 @@ def install(transport: Transport, file: Path, say: Say) -> Installed:
             say("installing")
             done = transport.shell(quote(["pm", "install", "-r", "-t", remote]), _INSTALL_SECONDS)
         finally:
-            with suppress(DeviceError):  # whoever lost the device has heard of it
+            with suppress(DeviceError):  # a lost device is reported elsewhere
                 ask(transport, quote(["rm", "-f", remote]))
     finally:
         locking.give_back(transport, token)
@@ -92,9 +92,9 @@ def check_abis(have: Sequence[str], facts: DeviceFacts) -> None:
 
 
 def _refused(serial: str, done: Completed) -> DeviceError:
-    said = " ".join((done.stdout + done.stderr).split())[-300:] or "no reason"
-    advice = next((a for word, a in _ADVICE.items() if word in said), "see what it says")
-    return DeviceError(f"{serial!r} does not install the app: {said}", advice)
+    reason = " ".join((done.stdout + done.stderr).split())[-300:] or "no reason"
+    advice = next((a for word, a in _ADVICE.items() if word in reason), "see what it says")
+    return DeviceError(f"{serial!r} does not install the app: {reason}", advice)
 
 
 def uninstall(transport: Transport, app_id: str) -> bool:
@@ -107,9 +107,9 @@ def uninstall(transport: Transport, app_id: str) -> bool:
         return False
     done = transport.shell(quote(["pm", "uninstall", app_id]), 60)
     if done.code != 0 or "Success" not in done.stdout:
-        said = " ".join((done.stdout + done.stderr).split())[-300:]
+        reason = " ".join((done.stdout + done.stderr).split())[-300:]
         raise DeviceError(
-            f"{transport.serial!r} does not remove the app: {said}", "remove it in its settings"
+            f"{transport.serial!r} does not remove the app: {reason}", "remove it in its settings"
         )
     return True
 
@@ -168,22 +168,22 @@ def started(transport: Transport, line: str) -> None:
         DeviceError: Android says that it did not start, or that the shell must not do so.
     """
     done = transport.shell(line, 60)
-    said = done.stdout + done.stderr
-    lacking = lacking_permission(said)
+    output = done.stdout + done.stderr
+    lacking = lacking_permission(output)
     if lacking:
         raise DeviceError(
             f"adb's shell of {transport.serial!r} may not start it: this device does not give the "
             f"shell the permission {lacking}",
             "measure without the app: kit bench --device",
         )
-    if done.code != 0 or "Error" in said or "Exception" in said:
+    if done.code != 0 or "Error" in output or "Exception" in output:
         raise DeviceError(
-            f"{transport.serial!r} does not start the app: {' '.join(said.split())[-300:]}",
+            f"{transport.serial!r} does not start the app: {' '.join(output.split())[-300:]}",
             "install it again: kit app install",
         )
 
 
-def lacking_permission(said: str) -> str | None:
+def lacking_permission(output: str) -> str | None:
     """Return the permission that the caller of `am start` lacks by Android's words, or None."""
-    found = _LACKING.search(said[:_LACKING_LETTERS])
+    found = _LACKING.search(output[:_LACKING_LETTERS])
     return found[1] if found else None

@@ -42,7 +42,7 @@ class AppJob:
     ) -> None:
         self._device, self._folder, self._app_id = device, folder, app_id
         self._token, self._look = token, look
-        self._most = answer_bytes + _ANSWER_SLACK
+        self._answer_limit = answer_bytes + _ANSWER_SLACK
         self._seen = self._sampled = time.monotonic()
         self.conditions: list[Condition] = []
         self.silent_seconds, self._pause = limit + MARGIN_SECONDS, _FIRST_PAUSE
@@ -53,14 +53,14 @@ class AppJob:
         Raises:
             RunError: the result is of another app, or of another bundle, or its answer is not.
         """
-        said = self._device.ask(self._question(), timeout=60)
+        output = self._device.ask(self._question(), timeout=60)
         now = time.monotonic()
-        if f"{_MARK} ready" in said:
+        if f"{_MARK} ready" in output:
             return self._finished()
         if now - self._sampled > CONDITION_SECONDS:
             self._sampled = now
             self.conditions.append(self._device.condition())
-        if f"{_MARK} alive" in said:
+        if f"{_MARK} alive" in output:
             self._seen = now
             return [], None
         return [], (Exit.RUN if now - self._seen > GONE_SECONDS else None)
@@ -87,7 +87,7 @@ class AppJob:
     def _fetch(self, source: str, name: str, sha256: str) -> None:
         read_it = quote(["run-as", self._app_id, "cat", f"{FILES}/{source}"])
         ask(self._device.transport, f"{read_it} >{self._folder.path(name)}", timeout=60)
-        if hashlib.sha256(self._folder.read(name, self._most)).hexdigest() != sha256:
+        if hashlib.sha256(self._folder.read(name, self._answer_limit)).hexdigest() != sha256:
             raise RunError(
                 "the app's answer is not the one that its result names",
                 "measure again; is the device's storage full?",

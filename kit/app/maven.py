@@ -63,15 +63,15 @@ def _fetch(artifact: MavenArtifact, folder: Path) -> None:
         ) from exc
 
 
-def _reason(said: str) -> str:
+def _reason(output: str) -> str:
     """Return what Maven says in its first error, without its preamble and advice."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", said)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
     faults = [line for line in plain.splitlines() if line.startswith("[ERROR] ")]
     if not faults:
-        return "it said nothing of an error"
+        return "it reported no error"
     text = faults[0].removeprefix("[ERROR] ").split(" -> [Help")[0]
-    _, _, told = text.rpartition("on project standalone-pom: ")
-    return " ".join(told.split())[:300]
+    _, _, reason = text.rpartition("on project standalone-pom: ")
+    return " ".join(reason.split())[:300]
 
 
 def sha256(file: Path) -> str:

@@ -144,7 +144,7 @@ class AppDevice:
             try:
                 yield AppFolder(folder, self._names)
             finally:
-                with suppress(DeviceError):  # whoever lost the device has heard of it
+                with suppress(DeviceError):  # a lost device is reported elsewhere
                     for app_id in self._apps.ids:
                         self._device.ask(quote(["am", "force-stop", app_id]))
 
@@ -168,7 +168,7 @@ class AppDevice:
         }
         self._device.ask(quote(["am", "force-stop", app_id]))
         started(self._device.transport, contract.start_bench(app_id, values))
-        limit, look = _limit(options), self._heard(name)
+        limit, look = _limit(options), self._check_record(name)
         size = sum(spec.size for spec in self._bundles[name].manifest.signature.outputs)
         self._job = AppJob(self._device, self._folder, app_id, token, limit, look, size)
         return self._job
@@ -179,8 +179,8 @@ class AppDevice:
         artifacts = self._bundles[name].manifest.artifacts
         return next(one.name for one in artifacts if one.file == file)
 
-    def _heard(self, name: str) -> Callable[[AppRecord], None]:
-        """Return what looks at a result and raises if it is of another bundle."""
+    def _check_record(self, name: str) -> Callable[[AppRecord], None]:
+        """Return a function that raises if a result is of another bundle."""
 
         def look(record: AppRecord) -> None:
             if record.bundle_hash not in (None, self._bundles[name].hash):

@@ -94,10 +94,10 @@ def _build_and_run(
     answer.unlink(missing_ok=True)
     words = [tools.find("java"), "-Xmx1g", "-cp", f"{folder}/target/classes:{listed}", _MAIN]
     words += [str(folder / _LIBRARIES), *about, str(answer), *map(str, inputs)]
-    said = tools.run(words, "the emulator", folder=folder)
+    output = tools.run(words, "the emulator", folder=folder)
     if not answer.is_file():
         raise BuildError(
-            f"the emulator wrote no answer: {' '.join(said.split())[-200:]}", "please report it"
+            f"the emulator wrote no answer: {' '.join(output.split())[-200:]}", "please report it"
         )
 
 

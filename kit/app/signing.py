@@ -85,8 +85,8 @@ def sign(unsigned: Path, signed: Path, key: Key, apksig: Path) -> str:
     Raises:
         BuildError: it cannot be signed, or the result does not verify.
     """
-    said = _run(key, apksig, str(unsigned), str(signed), str(MINIMUM_SDK), str(PAGE))
-    return said.rpartition("certificate ")[2].strip()
+    output = _run(key, apksig, str(unsigned), str(signed), str(MINIMUM_SDK), str(PAGE))
+    return output.rpartition("certificate ")[2].strip()
 
 
 def _run(key: Key, apksig: Path, *words: str) -> str:

@@ -102,18 +102,18 @@ def _maven(mvn: str, pom: Path, settings: Mapping[str, Path], log: Path) -> dict
     return found
 
 
-def counts(said: str) -> dict[str, int]:
+def counts(output: str) -> dict[str, int]:
     """Return the numbers of Maven's last summary of tests."""
-    totals = [m for line in said.splitlines() if (m := _COUNT.search(line.strip()))]
+    totals = [m for line in output.splitlines() if (m := _COUNT.search(line.strip()))]
     if not totals:
         return {"run": 0, "failed": 0, "skipped": 0}
     run, failures, errors, skipped = map(int, totals[-1].groups())
     return {"run": run, "failed": failures + errors, "skipped": skipped}
 
 
-def _failed(said: str, found: Mapping[str, int], log: Path) -> BuildError:
+def _failed(output: str, found: Mapping[str, int], log: Path) -> BuildError:
     faults = [
-        line.removeprefix("[ERROR]").strip() for line in said.splitlines() if "[ERROR]" in line
+        line.removeprefix("[ERROR]").strip() for line in output.splitlines() if "[ERROR]" in line
     ]
     first = next((line for line in faults if line and "Tests run" not in line), "no reason")
     if found["failed"]:

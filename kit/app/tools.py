@@ -118,7 +118,7 @@ def run(
     return done.stdout
 
 
-def _first_fault(said: str) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+def _first_fault(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     faults = [line for line in lines if "error" in line.lower() or "exception" in line.lower()]
     return (faults or lines or ["it said nothing"])[0][:400]

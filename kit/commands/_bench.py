@@ -30,7 +30,7 @@ MASK_DIGITS = 256  # as runners take, see `kit.runners._affinity`
 
 
 @dataclass(frozen=True)
-class Asked:
+class BenchRequest:
     """What the command line asks for, the same for every device.
 
     Attributes:
@@ -71,7 +71,9 @@ def serials(choice: str | None) -> list[str]:
     return selection.serials(None if choice == AUTO else choice, print_notice)
 
 
-def run(asked: Asked, serials: list[str]) -> tuple[list[Measured], list[KitError | InternalError]]:
+def run(
+    request: BenchRequest, serials: list[str]
+) -> tuple[list[Measured], list[KitError | InternalError]]:
     """Measure on this machine, or on devices, all at once.
 
     Returns:
@@ -87,22 +89,22 @@ def run(asked: Asked, serials: list[str]) -> tuple[list[Measured], list[KitError
         from kit.devices import local
 
         with _progress.steps(auto_refresh=False) as update:
-            return [Measured(LOCAL, _on(local.open(None), asked, update))], []
+            return [Measured(LOCAL, _on(local.open(None), request, update))], []
     if len(serials) == 1:
         with _progress.steps(auto_refresh=False) as update:
-            return [Measured(serials[0], _connected(serials[0], asked, update, None))], []
-    return _several(serials, asked)
+            return [Measured(serials[0], _connected(serials[0], request, update, None))], []
+    return _several(serials, request)
 
 
 def _several(
-    serials: list[str], asked: Asked
+    serials: list[str], request: BenchRequest
 ) -> tuple[list[Measured], list[KitError | InternalError]]:
     from kit.bench import fleet
     from kit.commands import _progress
 
     with _progress.steps_of(serials) as updates:
         outcomes = fleet.each(
-            serials, lambda serial, stop: _connected(serial, asked, updates[serial], stop)
+            serials, lambda serial, stop: _connected(serial, request, updates[serial], stop)
         )
     measured = [Measured(o.serial, o.result) for o in outcomes if o.result is not None]
     errors = [o.error for o in outcomes if o.error is not None]
@@ -118,7 +120,7 @@ def print_error(error: KitError | InternalError) -> None:
 
 
 def _connected(
-    serial: str, asked: Asked, update: Progress, stop: threading.Event | None
+    serial: str, request: BenchRequest, update: Progress, stop: threading.Event | None
 ) -> list[LatencyResult]:
     from contextlib import closing
 
@@ -127,8 +129,8 @@ def _connected(
     def sent(done: int, of: int) -> None:
         update(done, of, f"bringing {of / 1e6:.0f} MB to {serial}")
 
-    with closing(adb.open(serial, stop, asked.keep, sent)) as device:
-        results = _on(device, asked, update)
+    with closing(adb.open(serial, stop, request.keep, sent)) as device:
+        results = _on(device, request, update)
         warn(device)
         return results
 
@@ -141,29 +143,29 @@ def warn(device: AdbDevice) -> None:
         terminal.echo(one_line(line), err=True)
 
 
-def _on(device: Device, asked: Asked, update: Progress) -> list[LatencyResult]:
+def _on(device: Device, request: BenchRequest, update: Progress) -> list[LatencyResult]:
     from kit.bench import cores, measure, sweep
 
-    if asked.sweep:
+    if request.sweep:
         return sweep.sweep(
-            asked.bundles,
-            asked.formats,
-            asked.plan,
+            request.bundles,
+            request.formats,
+            request.plan,
             device,
             update,
-            asked.runner,
-            asked.measurement,
+            request.runner,
+            request.measurement,
         )
-    mask = cores.mask(asked.cpus, device.clusters)
+    mask = cores.mask(request.cpus, device.clusters)
     return measure.measure_all(
-        asked.bundles,
-        asked.formats,
-        asked.plan.model_copy(update={"cpus": mask}),
+        request.bundles,
+        request.formats,
+        request.plan.model_copy(update={"cpus": mask}),
         update,
         device,
-        asked.runner,
-        asked.profile,
-        asked.measurement,
+        request.runner,
+        request.profile,
+        request.measurement,
     )
 
 

@@ -30,21 +30,21 @@ class StudyRequest:
         images: folder or zip to measure on, None for what the calibration left over.
         speed_up: how many times as fast int8 is.
         goal: of a repair, if there shall be one.
-        most: pictures that a repair is measured on.
+        max_pictures: pictures that a repair is measured on.
     """
 
     recipe: Recipe
     images: Path | None
     speed_up: float
     goal: RepairTarget | None
-    most: int
+    max_pictures: int
 
 
 @dataclass(frozen=True)
 class Found:
     """What was found, and on which pictures."""
 
-    asked: StudyRequest
+    request: StudyRequest
     model: FloatModel
     pictures: Unseen
     study: Study
@@ -102,7 +102,7 @@ def _check_sources(what: str, fields: dict[str, Given]) -> None:
             )
 
 
-def run(asked: StudyRequest, progress: Callable[[str], None]) -> Found:
+def run(request: StudyRequest, progress: Callable[[str], None]) -> Found:
     """Study a recipe, and look for a repair if there is a goal.
 
     Raises:
@@ -114,20 +114,22 @@ def run(asked: StudyRequest, progress: Callable[[str], None]) -> Found:
     from kit.pipeline import float_model, unseen
     from kit.recipe import OWN
 
-    recipe = asked.recipe
+    recipe = request.recipe
     if recipe.weights != OWN:  # found or not before torch is loaded
         source_hash(recipe.weights, get_model(recipe.model).spec.weights, recipe.seed)
-    goal = asked.goal
-    model = float_model(asked.recipe, progress)
-    measured = unseen(model, asked.images, sensitivity.PICTURES if goal is None else asked.most)
+    goal = request.goal
+    model = float_model(request.recipe, progress)
+    measured = unseen(
+        model, request.images, sensitivity.PICTURES if goal is None else request.max_pictures
+    )
     _check_labels(goal, measured)
-    case = _case(model, measured, asked.speed_up)
+    case = _case(model, measured, request.speed_up)
     progress("corrections")
     folded, kept = model.prepared()
     thin = sensitivity.thinned(case)
-    study = sensitivity.study(folded, thin, asked.recipe.observer, kept, _quarters(progress))
+    study = sensitivity.study(folded, thin, request.recipe.observer, kept, _quarters(progress))
     repair = None if goal is None else _repair(goal, case, model, kept, study, progress)
-    return Found(asked, model, measured, study, repair)
+    return Found(request, model, measured, study, repair)
 
 
 def _check_labels(goal: RepairTarget | None, measured: Unseen) -> None:
@@ -157,13 +159,13 @@ def _case(found: FloatModel, measured: Unseen, speed_up: float) -> Case:
 
 
 def _quarters(progress: Callable[[str], None]) -> Callable[[float], None]:
-    """Tell the share that is done four times."""
-    told = [0]
+    """Report progress four times."""
+    quarters = [0]
 
     def step(done: float) -> None:
-        if int(4 * done) > told[0]:
-            told[0] = int(4 * done)
-            progress(f"quantizing one layer at a time: {25 * told[0]} %")
+        if int(4 * done) > quarters[0]:
+            quarters[0] = int(4 * done)
+            progress(f"quantizing one layer at a time: {25 * quarters[0]} %")
 
     return step
 

@@ -122,7 +122,7 @@ def _json(found: Found, target: str | None, line: str) -> dict[str, object]:
 
 
 def _about(found: Found) -> dict[str, object]:
-    recipe, work = found.asked.recipe, found.model.work
+    recipe, work = found.request.recipe, found.model.work
     pictures, weights = found.pictures, work.weights
     assert weights is not None  # of a model that is loaded
     return {
@@ -135,7 +135,7 @@ def _about(found: Found) -> dict[str, object]:
         "weights": weights.source,
         "calibration": {"source": work.pictures.source, "images": len(found.model.calibration)},
         "pictures": {"source": pictures.source, "images": len(pictures.inputs)},
-        "speed_up": found.asked.speed_up,
+        "speed_up": found.request.speed_up,
     }
 
 
@@ -150,7 +150,7 @@ def _record(study: Study) -> dict[str, object]:
 def _show(found: Found, top: int) -> None:
     from kit.commands import _analysis
 
-    recipe, study = found.asked.recipe, found.study
+    recipe, study = found.request.recipe, found.study
     title = f"{recipe.model}, {recipe.resolution} px, {recipe.granularity}: what int8 costs"
     _analysis.show_study(study, title, top)
     if found.repair is not None:
@@ -160,7 +160,7 @@ def _show(found: Found, top: int) -> None:
     terminal.echo(f"corrected, still float: {_analysis.sentence(study.corrected)}", err=True)
     terminal.echo(
         "simulated; latency is an estimate: multiply-adds of the layer, in float "
-        f"{found.asked.speed_up:g} times as slow (--speed-up), conversions not counted",
+        f"{found.request.speed_up:g} times as slow (--speed-up), conversions not counted",
         err=True,
     )
     if recipe.quantize not in ("static", "none"):
@@ -171,7 +171,7 @@ def _verdict(found: Found, line: str, quiet: bool) -> None:
     """Print the line that repairs, or fail with the best that was found."""
     from kit.commands._analysis import sentence
 
-    goal, fixed = found.asked.goal, found.repair
+    goal, fixed = found.request.goal, found.repair
     if goal is None or fixed is None:
         return
     if not fixed.met:

@@ -111,7 +111,7 @@ def command(bundles: tuple[Path, ...], **options: Given) -> None:
     )
     if output is not None:
         _bench.check_output(output, folder)
-    asked = _bench.Asked(
+    request = _bench.BenchRequest(
         bundles=given,
         formats=formats(options["names"]),
         plan=plan(options),
@@ -122,7 +122,7 @@ def command(bundles: tuple[Path, ...], **options: Given) -> None:
         keep=options["keep"],
         measurement=new_measurement(),
     )
-    measured, errors = _bench.run(asked, serials)
+    measured, errors = _bench.run(request, serials)
     if output is not None:
         for result, file in _bench.files(measured, given, output, folder):
             store.write(result, file)
@@ -148,8 +148,8 @@ def plan(options: dict[str, Given]) -> Plan:
     made = preset(name, options["threads"] or 1)
     changes: dict[str, object] = {}
     if (repeats := options["repeats"]) is not None:
-        most = made.max_repeats
-        changes |= {"repeats": repeats, "max_repeats": most and max(most, repeats)}
+        maximum = made.max_repeats
+        changes |= {"repeats": repeats, "max_repeats": maximum and max(maximum, repeats)}
     if (pairs := options["pairs"]) is not None:
         changes["max_pairs"] = pairs
     if (percent := options["precision"]) is not None:

@@ -110,7 +110,7 @@ def command(
     file is then run. Progress goes to stderr; the table, or with --json the content of
     bundle.json, goes to stdout.
     """
-    made, gate = _asked(recipe_file, options)
+    made, gate = _read_options(recipe_file, options)
     if explain:
         _explain(made, gate)
         return 0
@@ -126,7 +126,9 @@ def _record(found: Bundle) -> object:
     return json.loads(found.manifest.model_dump_json())
 
 
-def _asked(recipe_file: Path | None, options: dict[str, Given]) -> tuple[Recipe, Gate | None]:
+def _read_options(
+    recipe_file: Path | None, options: dict[str, Given]
+) -> tuple[Recipe, Gate | None]:
     """Return what the command line asks for, on top of a recipe file."""
     from kit import recipe
 

@@ -121,13 +121,13 @@ def float_model(recipe: Recipe, progress: Progress = lambda stage: None) -> Floa
     return FloatModel(work, model, pictures.load(work.inputs).arrays[0])
 
 
-def unseen(found: FloatModel, images: Path | None, most: int) -> Unseen:
+def unseen(found: FloatModel, images: Path | None, maximum: int) -> Unseen:
     """Return pictures that the calibration did not see, evenly spread over their set.
 
     Args:
         found: the model that they are prepared for.
         images: folder or zip; None takes what the calibration left over of its set.
-        most: how many, at most.
+        maximum: number of pictures.
 
     Raises:
         PictureError: the set or a picture cannot be used.
@@ -137,25 +137,25 @@ def unseen(found: FloatModel, images: Path | None, most: int) -> Unseen:
     work = found.work
     path = images or (Path(work.recipe.calibrate) if work.recipe.calibrate else None)
     if path is None:
-        return _crops(work, most)
+        return _crops(work, maximum)
     opened = open_set(path, None, work.inputs.labels or ())
     seen = frozenset(work.pictures.digests)
     chosen = [picture for picture in opened if digest(picture) not in seen]
     if not chosen and images is None:
-        return _crops(work, most)
+        return _crops(work, maximum)
     if not chosen:
         raise PictureError(
             f"every picture of {opened.source} calibrates the model",
             "measure on other pictures, or use fewer --calibration-images",
         )
-    if len(chosen) > most:
-        chosen = [chosen[i * len(chosen) // most] for i in range(most)]
+    if len(chosen) > maximum:
+        chosen = [chosen[i * len(chosen) // maximum] for i in range(maximum)]
     labels = [p.label for p in chosen if p.label is not None and p.label < work.inputs.classes]
     known = tuple(labels) if len(labels) == len(chosen) else None
     return Unseen(opened.source, batch(chosen, work.preprocessing), known)
 
 
-def _crops(work: Preparation, most: int) -> Unseen:
+def _crops(work: Preparation, maximum: int) -> Unseen:
     from kit.images import photos
 
-    return Unseen(photos.SOURCE, photos.golden(min(CROPS, most), work.preprocessing), None)
+    return Unseen(photos.SOURCE, photos.golden(min(CROPS, maximum), work.preprocessing), None)

@@ -129,12 +129,12 @@ def mse_range(histogram: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Ten
 
     width = (high - low) / len(histogram)
     centres = low + (torch.arange(len(histogram), device=histogram.device) + 0.5) * width
-    best, least = (low, high), float("inf")
+    best, smallest = (low, high), float("inf")
     for percent in range(100, 19, -1):
         bottom, top = low.clamp(max=0) * percent / 100, high.clamp(min=0) * percent / 100
         clipped = (centres - centres.clamp(float(bottom), float(top))) ** 2
         rounding = ((top - bottom) / 255) ** 2 / 12
         error = float((histogram * (clipped + rounding)).sum())
-        if error < least:
-            best, least = (bottom, top), error
+        if error < smallest:
+            best, smallest = (bottom, top), error
     return best

@@ -324,8 +324,8 @@ def _saturates(user: Node, low: float, high: float) -> bool:
 
     if user.target is not torch.ops.quantized_decomposed.quantize_per_tensor.default:
         return False
-    scale, zero, least, most = (as_number(v) for v in user.args[1:5])
-    return (least - zero) * scale >= low and (most - zero) * scale <= high * (1 + 1e-6)
+    scale, zero, quant_min, quant_max = (as_number(v) for v in user.args[1:5])
+    return (quant_min - zero) * scale >= low and (quant_max - zero) * scale <= high * (1 + 1e-6)
 
 
 def _round_biases(graph: GraphModule) -> None:

@@ -85,14 +85,14 @@ class _Trials:
             if ends not in self._ends.values():
                 self._ends[factor] = ends
         self.errors = dict.fromkeys(self._ends, 0.0)
-        self._least, self._largest = float("inf"), -float("inf")
+        self._minimum, self._maximum = float("inf"), -float("inf")
 
     def __call__(self, value: Tensor, gradient: Tensor) -> None:
         """Add what is rounded in `value`, weighted by the squared gradient of the same shape."""
         from kit.quantize.simulation import round_activation
 
-        least, largest = (float(end) for end in value.aminmax())
-        self._least, self._largest = min(self._least, least), max(self._largest, largest)
+        minimum, maximum = (float(end) for end in value.aminmax())
+        self._minimum, self._maximum = min(self._minimum, minimum), max(self._maximum, maximum)
         weight = gradient.nan_to_num(0.0, 0.0, 0.0).square_()
         for factor, (low, high) in self._ends.items():
             error = round_activation(value, low, high).sub_(value).square_().mul_(weight)
@@ -104,7 +104,7 @@ class _Trials:
         Pictures that do not reach the ends of the range cannot tell what a narrower one clips.
         """
         low, high = self._ends[1.0]
-        reached = self._least <= low and self._largest >= high
+        reached = self._minimum <= low and self._maximum >= high
         return {f: error for f, error in self.errors.items() if reached or f >= 1}
 
 

@@ -121,10 +121,10 @@ def title_row(axes: Axes, y: float, left: str, right: str, tone: str = INK) -> N
     write(1, y, right, ha="right", weight="bold", color=tone)
 
 
-def shorten(label: str, most: int) -> str:
-    """Return a label of at most so many characters; what is left out is in the table."""
+def shorten(label: str, maximum: int) -> str:
+    """Return a label of up to `maximum` characters; the table has the rest."""
     label = one_line(label)
-    return label if len(label) <= most else f"{label[: most - 1]}…"
+    return label if len(label) <= maximum else f"{label[: maximum - 1]}…"
 
 
 def colour(row: Row) -> str:
@@ -150,12 +150,12 @@ def dots(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], tone: str) 
     axes.add_patch(patch)
 
 
-def thinned(values: NDArray[np.float64], most: int) -> NDArray[np.intp]:
-    """Return the positions of at most `most` values: every k-th by size, and both ends."""
-    if len(values) <= most:
+def thinned(values: NDArray[np.float64], maximum: int) -> NDArray[np.intp]:
+    """Return the positions of up to `maximum` values: every k-th by size, and both ends."""
+    if len(values) <= maximum:
         return np.arange(len(values))
     by_size = np.argsort(values, kind="stable")
-    return np.sort(by_size[np.unique(np.linspace(0, len(values) - 1, most).round().astype(int))])
+    return np.sort(by_size[np.unique(np.linspace(0, len(values) - 1, maximum).round().astype(int))])
 
 
 def spread_out(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:

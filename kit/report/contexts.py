@@ -63,8 +63,8 @@ def utc(moment: datetime) -> datetime:
 
 def name_measurement(created: datetime, identity: str | None) -> str:
     """Return ``2025-11-24 09:30:00 (1a2b3c4d)``: a moment, and the start of the id if there is."""
-    told = f"{created:%Y-%m-%d %H:%M:%S}"
-    return f"{told} ({identity[:8]})" if identity else told
+    text = f"{created:%Y-%m-%d %H:%M:%S}"
+    return f"{text} ({identity[:8]})" if identity else text
 
 
 def group(results: Iterable[LatencyResult]) -> list[Setting]:
@@ -108,7 +108,7 @@ def _alone(member: Member) -> Setting:
         "machine": context.machine,
         "system": context.os,
         "governor": context.governor or "not known",
-        "changed settings": _told(context.settings),
+        "changed settings": _format_settings(context.settings),
         "kit": result.kit_version,
     }
     return Setting(
@@ -142,7 +142,7 @@ def _mask(mask: str) -> str:
     return mask.lower().lstrip("0") or "all"
 
 
-def _told(settings: dict[str, str]) -> str:
+def _format_settings(settings: dict[str, str]) -> str:
     return ", ".join(f"{name} {value}" for name, value in sorted(settings.items())) or "none"
 
 

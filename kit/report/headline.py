@@ -60,14 +60,14 @@ def _subject(row: Row) -> str:
 
 
 def _speed(timing: Timing) -> str:
-    told = [
+    parts = [
         text.comparison(speedup, other)
         for speedup, other in ((timing.vs_eager, EAGER), (timing.vs_fp32, OWN))
         if speedup is not None
     ]
-    if not told:
+    if not parts:
         return f"takes {text.significant(timing.median.median)}{NBSP}ms"
-    return f"is {' and '.join(told)}"
+    return f"is {' and '.join(parts)}"
 
 
 def _price(found: Accuracy) -> str:

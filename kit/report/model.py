@@ -227,5 +227,5 @@ def _parts(row: Row, number: int) -> tuple[str, ...]:
         identity = f"measurement {row.timing.identity[:8]}" if row.timing.identity else ""
         moment = f"{row.timing.created:%Y-%m-%d %H:%M:%S}"
         measured = (row.timing.run.via, moment, identity)
-    told = labels.parts(row.bundle, row.key, row.quantize)
-    return (*told, *measured, f"row {number}")
+    parts = labels.parts(row.bundle, row.key, row.quantize)
+    return (*parts, *measured, f"row {number}")

@@ -107,15 +107,17 @@ def _apart(report: Report) -> Iterator[Remark]:
 def _settings(report: Report) -> Iterator[Remark]:
     if len(report.settings) < 2:
         return
-    told = [_told(s, report.settings[:index]) for index, s in enumerate(report.settings)]
+    sentences = [
+        _describe_setting(s, report.settings[:index]) for index, s in enumerate(report.settings)
+    ]
     yield Remark(
         f"Measured in {len(report.settings)} different settings",
         "They stand apart, nothing is averaged, and speed-ups compare within one setting only. "
-        f"{'; '.join(told)}.",
+        f"{'; '.join(sentences)}.",
     )
 
 
-def _told(setting: Setting, earlier: Sequence[Setting]) -> str:
+def _describe_setting(setting: Setting, earlier: Sequence[Setting]) -> str:
     """Say what is new in a setting: the device, or what differs from the same device before."""
     before = next((s for s in earlier if s.device == setting.device), None)
     if before is None:

@@ -63,8 +63,8 @@ def latency(setting: Setting, timed: Timed) -> Drawing:
             top = index * _ROW
             title_row(axes, top + 11, row.label, f"{text.significant(timing.median.median)} ms")
             _strip(axes, row, timing, top)
-        told = " ".join(_sentence(row, timing) for row, timing in timed)
-        return picture(figure, key, "Latency of every sample", f"{_place(setting)} {told}")
+        sentences = " ".join(_sentence(row, timing) for row, timing in timed)
+        return picture(figure, key, "Latency of every sample", f"{_place(setting)} {sentences}")
 
 
 def _strip(axes: Axes, row: Row, timing: Timing, top: float) -> None:
@@ -88,11 +88,11 @@ def _place(setting: Setting) -> str:
 
 def _sentence(row: Row, timing: Timing) -> str:
     interval = timing.median.interval
-    told = f"{one_line(row.label)}: median {text.significant(timing.median.median)} ms"
+    sentence = f"{one_line(row.label)}: median {text.significant(timing.median.median)} ms"
     if interval:
         low, high = text.significant(interval.low), text.significant(interval.high)
-        told += f", 95 % interval {low} to {high}"
-    return f"{told}, p99 {text.significant(timing.p99)}, {len(timing.samples_ns)} samples."
+        sentence += f", 95 % interval {low} to {high}"
+    return f"{sentence}, p99 {text.significant(timing.p99)}, {len(timing.samples_ns)} samples."
 
 
 def pairs(setting: Setting, timed: Timed) -> Drawing | None:
@@ -107,17 +107,17 @@ def pairs(setting: Setting, timed: Timed) -> Drawing | None:
             _bar(axes, row, timing, index * _BAR)
         axes.set_xlim(left=0)
         axes.locator_params(axis="x", nbins=6)
-        told = " ".join(_pair_sentence(row, timing) for row, timing in timed)
-        return picture(figure, key, "int8 beside fp32", f"{_place(setting)} {told}")
+        sentences = " ".join(_pair_sentence(row, timing) for row, timing in timed)
+        return picture(figure, key, "int8 beside fp32", f"{_place(setting)} {sentences}")
 
 
 def _bar(axes: Axes, row: Row, timing: Timing, top: float) -> None:
-    median, told, tone = timing.median, f"{text.significant(timing.median.median)} ms", INK
+    median, label, tone = timing.median, f"{text.significant(timing.median.median)} ms", INK
     if timing.vs_fp32:
         verdict = text.verdict(timing.vs_fp32)
-        told = f"{verdict} · {told}"
+        label = f"{verdict} · {label}"
         tone = STAND_INS["bad"] if verdict.endswith("slower") else INK
-    title_row(axes, top + 11, row.label, told, tone)
+    title_row(axes, top + 11, row.label, label, tone)
     axes.barh(top + 28, median.median, height=13, color=colour(row), linewidth=0)
     if median.interval:
         axes.hlines(top + 28, median.interval.low, median.interval.high, color=INK, linewidth=1.4)
@@ -126,5 +126,9 @@ def _bar(axes: Axes, row: Row, timing: Timing, top: float) -> None:
 
 
 def _pair_sentence(row: Row, timing: Timing) -> str:
-    told = f"{one_line(row.label)}: {text.significant(timing.median.median)} ms"
-    return f"{told}, {text.comparison(timing.vs_fp32, 'fp32')}." if timing.vs_fp32 else f"{told}."
+    sentence = f"{one_line(row.label)}: {text.significant(timing.median.median)} ms"
+    return (
+        f"{sentence}, {text.comparison(timing.vs_fp32, 'fp32')}."
+        if timing.vs_fp32
+        else f"{sentence}."
+    )

@@ -52,8 +52,8 @@ def size_and_accuracy(report: Report) -> Drawing | None:
         _connect(axes, points)
         _marks(axes, points)
         _labels(axes, points)
-        told = " ".join(_sentence(point) for point in points)
-        return picture(figure, "size-accuracy", f"Size of the file and {what}", told)
+        sentences = " ".join(_sentence(point) for point in points)
+        return picture(figure, "size-accuracy", f"Size of the file and {what}", sentences)
 
 
 def _scored(report: Report) -> list[tuple[Row, Accuracy]]:
@@ -104,11 +104,11 @@ def _reference(axes: Axes, scored: Sequence[tuple[Row, Accuracy]]) -> None:
     for score in sorted(scores):
         axes.axhline(100 * score, color=STAND_INS["eager"], linewidth=1.2, dashes=(5, 3))
     if scores:
-        told = ", ".join(text.percent(score) for score in sorted(scores))
+        listed = ", ".join(text.percent(score) for score in sorted(scores))
         axes.text(
             1,
             1.04,
-            f"dashed: eager fp32, {told}",
+            f"dashed: eager fp32, {listed}",
             transform=axes.transAxes,
             ha="right",
             color=STAND_INS["eager"],

@@ -77,9 +77,9 @@ def latency(report: Report) -> Table:
 
 
 def _table(key: str, caption: str, columns: Columns, rows: Sequence[Row]) -> Table:
-    """Return a table without the columns that have nothing to say about any row."""
-    told = [(title, [cell(row) for row in rows]) for title, cell in columns]
-    kept = [(title, found) for title, found in told if any(c != Cell(NONE) for c in found)]
+    """Return a table without the columns that are empty in all rows."""
+    cells_of = [(title, [cell(row) for row in rows]) for title, cell in columns]
+    kept = [(title, found) for title, found in cells_of if any(c != Cell(NONE) for c in found)]
     lines = tuple(
         Line(cells.head(row), tuple(found[index] for _, found in kept))
         for index, row in enumerate(rows)

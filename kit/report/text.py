@@ -52,15 +52,15 @@ def precise(ratio: float) -> str:
 
 
 def comparison(speedup: Speedup, other: str) -> str:
-    """Return ``5.2× faster than`` the other, ``1.3× slower``, or that it is not told."""
+    """Return ``5.2× faster than`` the other, ``1.3× slower``, or that it is unknown."""
     if speedup.interval is None:
         return f"not told apart from {other} by so few processes"
-    told = verdict(speedup)
-    if told.endswith("difference"):
+    words = verdict(speedup)
+    if words.endswith("difference"):
         if speedup.interval.near_one:
             return f"as fast as {other}, within {100 * MARGIN:.0f}{NBSP}%"
         return f"not clearly faster or slower than {other}"
-    return f"{told} than {other}"
+    return f"{words} than {other}"
 
 
 def verdict(speedup: Speedup) -> str:

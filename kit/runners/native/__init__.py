@@ -43,7 +43,7 @@ class RunnerSet:
         runtime: distribution whose libraries they are, and `runtime_version`.
         protocol: that it speaks, see `kit.runners.protocol`.
         page: largest memory page of a kernel that can load all files, in bytes.
-        glibc: least version of glibc that runs the runtime; one comes with it.
+        glibc: minimum version of glibc for the runtime; the folder has one.
         compiler: that built it.
     """
 
@@ -194,7 +194,7 @@ def _record(
     tools: _toolchain.Toolchain,
     parts: Sequence[_assemble.Part],
 ) -> _Record:
-    least = max(part.glibc for part in parts if not part.own)
+    glibc = max(part.glibc for part in parts if not part.own)
     return _Record(
         protocol=protocol.VERSION,
         kit=kit.__version__,
@@ -203,7 +203,7 @@ def _record(
         runtime=source.pin.package,
         runtime_version=source.version,
         compiler=f"g++ {tools.version}",
-        glibc=".".join(map(str, least)),
+        glibc=".".join(map(str, glibc)),
         command=("{folder}/" + abi.loader, "--library-path", "{folder}", "{folder}/runner"),
         files={p.name: _File(size=p.size, sha256=p.sha256, alignment=p.alignment) for p in parts},
     )

@@ -1,4 +1,4 @@
-"""The app's own tests, run by Maven: JUnit, and Robolectric with a real bundle."""
+"""Run the app's own tests with Maven: JUnit, and Robolectric with a real bundle."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _COUNT = re.compile(r"Tests run: (\d+), Failures: (\d+), Errors: (\d+), Skipped:
 
 
 def run(bundle: Path | None, out: Path, say: Say) -> dict[str, int]:
-    """Run the tests and keep the screenshots that they take.
+    """Run the tests and save their screenshots.
 
     Args:
         bundle: a real one; without it the tests that need a model are skipped.
         out: folder for ``screenshots/``, ``samples/`` and Maven's log.
-        say: is told what happens.
+        say: called with progress messages.
 
     Returns:
         How many tests were ``run``, ``failed`` and ``skipped``.
@@ -54,7 +54,7 @@ def _run(loaded: Bundle | None, mvn: str, out: Path, say: Say) -> dict[str, int]
     try:
         out.mkdir(parents=True, exist_ok=True)
         for old in (out / "screenshots").rglob("*.png"):
-            old.unlink()  # of an earlier run, perhaps of a screen that is gone
+            old.unlink()  # of an earlier run, perhaps of a removed screen
     except OSError as exc:
         raise OutputError(f"cannot make {out}: {exc.strerror}", "choose another -o") from exc
     settings = {

@@ -169,7 +169,7 @@ def choose(recipe: Recipe) -> PictureCalibration:
 
 
 def identity(recipe: Recipe, pictures: CalibrationSet) -> dict[str, object]:
-    """Return everything that tells two builds apart, by content.
+    """Return all inputs of a build, by content.
 
     Imports no torch, except for a model of the user's own, which must be built to be known.
 
@@ -188,7 +188,7 @@ def identity(recipe: Recipe, pictures: CalibrationSet) -> dict[str, object]:
         "labels": labels(recipe),
     }
     if pictures.notices and pictures.digests:
-        # The bundle repeats them; the name of the set tells no two builds apart.
+        # The bundle repeats them; the name of the set does not matter.
         found["notices"] = [
             [notice.code, {k: v for k, v in notice.values.items() if k != "source"}]
             for notice in pictures.notices

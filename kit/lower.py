@@ -53,7 +53,7 @@ _IMPORTS = ("torch.export._trace", "kit.encodings", "kit.manifest")
 
 
 class LoweringJob(BaseModel):
-    """What a child is told.
+    """The job of a child.
 
     Attributes:
         key: of the file to make.
@@ -193,7 +193,7 @@ def _computed_in_float(quantized: Quantized, description: Description) -> dict[s
 
 @contextmanager
 def _errors(job: LoweringJob, done: str, examples: Examples) -> Iterator[None]:
-    """Name the file, and the operator where the error tells it.
+    """Translate errors, naming the file and, if known, the operator.
 
     Raises:
         BuildError: for whatever torch, torchao, an exporter or a runtime raises.

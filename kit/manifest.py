@@ -11,7 +11,7 @@ Schema history:
        `FailedArtifact` have all three; golden answers and qconfigs are by the key's name;
        `Manifest.notices` instead of ``warnings``, which were sentences
 
-A manifest of an older schema is read for ever: what it said in another way is translated.
+Manifests of all older schemas stay readable: changed fields are translated.
 """
 
 from __future__ import annotations

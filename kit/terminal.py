@@ -86,7 +86,7 @@ def failure(exc: OSError, stream: TextIO | None = None) -> ReaderGone | OutputEr
 
 
 def _name(stream: TextIO) -> str:
-    """Return which stream it is, and the file behind it where the system tells."""
+    """Return the name of the stream, and its file if the system reports it."""
     name = "stderr" if stream is sys.stderr else "stdout"
     try:
         return f"{name} ({Path(f'/proc/self/fd/{stream.fileno()}').readlink()})"

@@ -16,13 +16,13 @@ from kit.text import one_line
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WORST = 5  # that are coloured as such
+WORST = 5  # number of places in another colour
 _ROW = 15
-_NAME = 24  # characters that fit beside the bars
+_NAME = 24  # maximum number of characters beside the bars
 
 
 def bars(study: Study) -> Drawing:
-    """Draw the SQNR of each place when it alone is int8: the shorter, the worse."""
+    """Draw the SQNR with only one place in int8, for each place; shorter bars are worse."""
     worst = {record.name for record in study.worst()[:WORST]}
     margins = Margins(left=150, right=34)
     height = len(study.records) * _ROW + margins.top + margins.bottom
@@ -49,7 +49,7 @@ def _bar(axes: Axes, record: LayerRecord, y: float, bad: bool) -> None:
 
 
 def _words(study: Study) -> str:
-    """Return the worst places in a sentence, for those who do not see the plot."""
+    """Return the worst places in a sentence, as the plot's description."""
     worst = study.worst()[:WORST]
     text = ", ".join(f"{one_line(record.name)} {record.sqnr_db:.1f} dB" for record in worst)
     return f"{len(study.records)} places in the network's order; the worst are {text}."

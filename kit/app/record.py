@@ -65,7 +65,7 @@ class AppRecord(BaseModel):
 
     @property
     def lines(self) -> list[str]:
-        """Return the equivalent output of a runner; checksums, which the app does not write, are added."""
+        """Return the equivalent output of a runner, with checksums."""
         return [seal(json.dumps(event)) for event in self.events]
 
 

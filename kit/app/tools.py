@@ -121,4 +121,4 @@ def run(
 def _first_fault(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     faults = [line for line in lines if "error" in line.lower() or "exception" in line.lower()]
-    return (faults or lines or ["it said nothing"])[0][:400]
+    return (faults or lines or ["it printed nothing"])[0][:400]

@@ -1,4 +1,4 @@
-"""How `kit analyze` shows what it found: tables for people, one object for programs."""
+"""Output of `kit analyze`: tables, or a JSON object."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _gain(value: float | None) -> str:
 
 
 def decibels(value: float | None) -> str:
-    """Return an SQNR in words; what has no noise is equal."""
+    """Return an SQNR in words; without noise it is ``equal``."""
     return "equal" if value is None or value == float("inf") else f"{value:.1f}"
 
 
@@ -74,7 +74,7 @@ def attempt_line(attempt: Attempt) -> str:
 
 
 def show_repair(repair: Repair) -> None:
-    """Print every attempt, the one to take marked."""
+    """Print every attempt, with the best one marked."""
     from rich import box
     from rich.table import Table
 

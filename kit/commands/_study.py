@@ -1,4 +1,4 @@
-"""The work behind `kit analyze`: which recipe is studied, and the study."""
+"""Implementation of `kit analyze`: choose the recipe, and analyze it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StudyRequest:
-    """What the command line asks for.
+    """The request of the command line.
 
     Attributes:
-        images: folder or zip to measure on, None for what the calibration left over.
-        speed_up: how many times as fast int8 is.
-        goal: of a repair, if there shall be one.
+        images: folder or zip to measure on, None for the rest of the calibration's folder.
+        speed_up: assumed speed-up by int8.
+        goal: of a repair, None for no repair.
         max_pictures: pictures that a repair is measured on.
     """
 
@@ -42,7 +42,7 @@ class StudyRequest:
 
 @dataclass(frozen=True)
 class Found:
-    """What was found, and on which pictures."""
+    """Results of an analysis, and its pictures."""
 
     request: StudyRequest
     model: FloatModel
@@ -52,14 +52,14 @@ class Found:
 
 
 def recipe_of(what: str, options: dict[str, Given]) -> Recipe:
-    """Return the recipe of a bundle, or of a model's name, with the options on top.
+    """Return the recipe of a bundle or model, with options applied.
 
     Args:
         what: folder of a bundle, or a model.
-        options: fields of a recipe; None stands for one that was left out.
+        options: fields of a recipe; None if omitted.
 
     Raises:
-        BundleError: what the bundle was built from is no longer there.
+        BundleError: an input of the bundle's build no longer exists.
         RecipeError: an option cannot be used.
     """
     from kit import bundle, recipe
@@ -75,7 +75,7 @@ def recipe_of(what: str, options: dict[str, Given]) -> Recipe:
 
 
 def _own_labels(built: Bundle) -> dict[str, str]:
-    """Return the bundle's own labels where those that it was built with are gone."""
+    """Return the bundle's own labels if the original file no longer exists."""
     given, kept = built.manifest.recipe.labels, built.manifest.labels
     if given is None or kept is None or Path(given).is_file():
         return {}
@@ -115,7 +115,7 @@ def run(request: StudyRequest, progress: Callable[[str], None]) -> Found:
     from kit.recipe import OWN
 
     recipe = request.recipe
-    if recipe.weights != OWN:  # found or not before torch is loaded
+    if recipe.weights != OWN:  # fails before torch is loaded if missing
         source_hash(recipe.weights, get_model(recipe.model).spec.weights, recipe.seed)
     goal = request.goal
     model = float_model(request.recipe, progress)

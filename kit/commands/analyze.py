@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--speed-up",
     type=Finite(),
-    help="How many times as fast int8 is, for the estimates of latency. Default: 2.1.",
+    help="Speed-up by int8, for the estimates of latency. Default: 2.1.",
 )
 @click.option("--top", type=int, default=15, help="Rows of the table; 0 for all. Default: 15.")
 @click.option(
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     "--pictures",
     type=int,
     default=256,
-    help="A repair is measured on so many pictures at most. Default: 256.",
+    help="Maximum number of pictures that a repair is measured on. Default: 256.",
 )
 @click.option("-o", "--output", type=PATH, help="Write an HTML page to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
@@ -61,7 +61,7 @@ def command(
     as_json: bool,
     **options: Given,
 ) -> None:
-    """Say where int8 hurts BUNDLE or MODEL, and what layers in float would buy.
+    """Show where int8 hurts BUNDLE or MODEL, and what layers in float would gain.
 
     Of a bundle, the recipe it was built from is studied; options change it. Everything is
     measured in simulated int8, against the float model, on pictures that did not calibrate.
@@ -98,7 +98,7 @@ def _check(speed_up: float, top: int, pictures: int) -> None:
 
 
 def _line(recipe: Recipe, fixed: Repair | None) -> str:
-    """Return the `kit build` line of a repair, or of the recipe as it is."""
+    """Return the `kit build` command of a repair, or of the unchanged recipe."""
     from kit.algorithms import get_algorithm
     from kit.commands._build_line import build_line
 
@@ -168,7 +168,7 @@ def _show(found: Found, top: int) -> None:
 
 
 def _verdict(found: Found, line: str, quiet: bool) -> None:
-    """Print the line that repairs, or fail with the best that was found."""
+    """Print the command of the repair, or fail with the best attempt."""
     from kit.commands._analysis import sentence
 
     goal, fixed = found.request.goal, found.repair

@@ -93,7 +93,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Write no bundle if a format fails. Default: a bundle of those that pass, exit code 10.",
 )
-@click.option("--explain", is_flag=True, help="Say what would be done, and build nothing.")
+@click.option("--explain", is_flag=True, help="Explain what would be done, and build nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print bundle.json instead of a table.")
 def command(
     recipe_file: Path | None,
@@ -129,7 +129,7 @@ def _record(found: Bundle) -> object:
 def _read_options(
     recipe_file: Path | None, options: dict[str, Given]
 ) -> tuple[Recipe, Gate | None]:
-    """Return what the command line asks for, on top of a recipe file."""
+    """Return recipe and gate of the command line, which overrides a recipe file."""
     from kit import recipe
 
     for name in ("formats", "precisions", "keep_float"):
@@ -145,7 +145,7 @@ def _read_options(
 def _build(
     made: Recipe, target: Path, use_cache: bool, gate: Gate | None, all_or_nothing: bool
 ) -> Bundle | None:
-    """Return the bundle; None in all processes of torchrun but the first, which shows it."""
+    """Return the bundle; None in all processes of torchrun but rank 0, which shows it."""
     from kit.commands._progress import stages
     from kit.guard import stdout_kept
     from kit.pipeline import build
@@ -157,7 +157,7 @@ def _build(
 
 
 def _gate(fields: dict[str, Given]) -> Gate | None:
-    """Take the accuracy gate out of the fields; a recipe file may hold it too."""
+    """Remove the accuracy gate from the fields, and return it; a recipe file may have it, too."""
     from kit.pipeline import Gate
 
     given = {

@@ -1,4 +1,4 @@
-"""`kit clean`: leave nothing of kit on a device."""
+"""`kit clean`: remove everything of kit from a device."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kit.errors import DeviceError, KitError
 def command(choice: str | None) -> None:
     """Remove everything that kit put on a device.
 
-    What still runs there is ended, and settings that a killed kit left changed are put back.
+    Running jobs are killed, and settings that a killed kit left changed are restored.
     The app of `kit app install` stays: `kit app uninstall` removes it.
     """
     from kit.commands._output import print_notice
@@ -29,7 +29,7 @@ def command(choice: str | None) -> None:
     for serial in selection.serials(choice, print_notice):
         try:
             _clean(serial)
-        except DeviceError as exc:  # the others are cleaned nevertheless
+        except DeviceError as exc:  # clean the others nevertheless
             errors.append(exc)
     for error in errors[1:]:
         terminal.print_error(error.message, error.hint)

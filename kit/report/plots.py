@@ -30,17 +30,17 @@ from kit.text import one_line
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DOTS = 4_000  # drawn per row at most: more would make megabytes of SVG and show nothing new
+DOTS = 4_000  # maximum per row: more would make megabytes of SVG without more information
 
 _ROW = 58
-_STRIP = (20, 50)  # where the dots of a row begin and end, below its top
+_STRIP = (20, 50)  # vertical extent of a row's dots, relative to its top
 _BAR = 40
 
 Timed = Sequence[tuple[Row, Timing]]
 
 
 def draw(report: Report) -> list[Drawing]:
-    """Return the plots that the rows allow, in the order to be shown."""
+    """Return all plots that the rows have data for, in display order."""
     found = [size_and_accuracy(report)]
     for setting in report.settings:
         timed = [(row, row.timing) for row in report.rows_in(setting) if row.timing]
@@ -49,7 +49,7 @@ def draw(report: Report) -> list[Drawing]:
 
 
 def latency(setting: Setting, timed: Timed) -> Drawing:
-    """Draw every sample of every row: to the right slower, downwards later."""
+    """Draw every sample of every row: x is latency, y is time downwards."""
     margins = Margins()
     key = f"latency-{setting.letter.lower()}"
     with canvas(len(timed) * _ROW + margins.top + margins.bottom, margins) as (figure, axes):
@@ -96,7 +96,7 @@ def _sentence(row: Row, timing: Timing) -> str:
 
 
 def pairs(setting: Setting, timed: Timed) -> Drawing | None:
-    """Draw medians as bars from zero, int8 above the fp32 of the same format."""
+    """Draw medians as bars, int8 above the fp32 of the same format."""
     if not any(timing.vs_fp32 for _, timing in timed):
         return None
     margins = Margins()

@@ -1,4 +1,4 @@
-"""The plot of size and accuracy: what quantization saves beside what it costs."""
+"""The plot of accuracy over size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _HEIGHT = 300
 _MARGINS = Margins(left=40, right=12, top=26, bottom=40)
-_MIN_SPAN = 4.0  # points: a smaller range would magnify chance
+_MIN_SPAN = 4.0  # percentage points: a smaller range would magnify noise
 _LABEL_GAP = 0.06  # between labels, as a share of the height
 _LABEL_LENGTH = 24
 _RIGHT_HALF = 0.5
@@ -57,7 +57,7 @@ def size_and_accuracy(report: Report) -> Drawing | None:
 
 
 def _scored(report: Report) -> list[tuple[Row, Accuracy]]:
-    """Return one row per file and reference, on the picture set that most were scored on."""
+    """Return one row per file and reference, on the picture set with the most evaluations."""
     rows = {(row.bundle.hash, row.key): row for row in report.rows if row.accuracy}
     found = [(row, row.accuracy) for row in rows.values() if row.accuracy]
     scored = [(row, one) for row, one in found if one.row.agreement is not None]
@@ -99,7 +99,7 @@ def _scales(axes: Axes, points: Sequence[ScatterPoint], what: str) -> None:
 
 
 def _reference(axes: Axes, scored: Sequence[tuple[Row, Accuracy]]) -> None:
-    """Draw the score of the eager float model, which has no file, as a line."""
+    """Draw the score of the eager float model as a line, as it has no file size."""
     scores = {found.row.top1 for row, found in scored if row.reference and found.row.top1}
     for score in sorted(scores):
         axes.axhline(100 * score, color=STAND_INS["eager"], linewidth=1.2, dashes=(5, 3))
@@ -116,7 +116,7 @@ def _reference(axes: Axes, scored: Sequence[tuple[Row, Accuracy]]) -> None:
 
 
 def _connect(axes: Axes, points: Sequence[ScatterPoint]) -> None:
-    """Lead from the fp32 file of a format to its int8 files."""
+    """Connect the fp32 file of a format with its int8 files."""
     for start in (p for p in points if not p.row.quantized):
         for end in (p for p in points if p.row.quantized):
             same_model = start.row.bundle.model == end.row.bundle.model
@@ -137,7 +137,7 @@ def _marks(axes: Axes, points: Sequence[ScatterPoint]) -> None:
 
 
 def _labels(axes: Axes, points: Sequence[ScatterPoint]) -> None:
-    """Name the points: those in the left half to the right of it, the others to the left."""
+    """Label the points: in the left half to their right, else to their left."""
     wide = axes.get_xlim()[1]
     left = [p for p in points if p.size < _RIGHT_HALF * wide]
     right = [p for p in points if p.size >= _RIGHT_HALF * wide]

@@ -21,7 +21,7 @@ from kit.results.schema import AccuracyResult, AccuracyRow
 from kit.results.store import describe, find_digest, find_runtime
 from kit.signature import Samples, TensorSpec
 from kit.tasks import get_task
-from kit.tasks.interface import Audience, EvaluationSet, Tally, Task, describe_bundle
+from kit.tasks.interface import EvaluationContext, EvaluationSet, Tally, Task, describe_bundle
 
 CHUNK = 16  # samples in memory at a time
 NO_LABELS = "none"
@@ -63,9 +63,9 @@ def evaluate(
     labelled, path = str(labels) != NO_LABELS, None if labels is None else Path(labels)
     made_with = (bundle.manifest.calibration, bundle.manifest.training)
     seen = frozenset(d for record in made_with if record for d in record.pictures)
-    audience = Audience(describe_bundle(bundle.manifest, bundle.labels()), seen, labelled)
+    context = EvaluationContext(describe_bundle(bundle.manifest, bundle.labels()), seen, labelled)
     task = get_task(bundle.manifest.task)
-    chosen = task.open_evaluation(audience, Path(images), path if labelled else None, limit)
+    chosen = task.open_evaluation(context, Path(images), path if labelled else None, limit)
     return measure(bundle, keys, chosen, progress)
 
 

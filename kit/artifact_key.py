@@ -1,4 +1,4 @@
-"""What tells one model file of a bundle from the others.
+"""Keys of the model files in a bundle.
 
 A bundle may hold several files of one format: the same network in float and in int8, or lowered
 for another backend. Their key is format, backend and precision; its text names the file, the

@@ -211,7 +211,7 @@ def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
         size, digest = files.measure(folder / _inside(folder, name))
     except OSError as exc:
         raise BundleError(
-            f"{folder} lacks {name} ({exc.strerror})", "copy the whole folder, or build it again"
+            f"{folder} has no {name} ({exc.strerror})", "copy the whole folder, or build it again"
         ) from exc
     if (size, digest) != (entry.size, entry.sha256):
         raise BundleError(

@@ -96,7 +96,7 @@ class PictureCalibration:
         count: number of crops if there are no pictures.
         seed: of the crops.
         unread: see `kit.images.sets.PictureSet`.
-        asked: how many were asked for.
+        requested: number of pictures that was requested.
     """
 
     source: str
@@ -105,7 +105,7 @@ class PictureCalibration:
     count: int
     seed: int
     unread: str = ""
-    asked: int = 0
+    requested: int = 0
 
     @property
     def sha256(self) -> str:
@@ -127,8 +127,8 @@ class PictureCalibration:
         found = []
         if self.unread:
             found.append(new_notice("calibration.unread", **values, files=self.unread))
-        if self.count < self.asked:
-            counts: dict[str, Value] = {"count": self.count, "asked": self.asked}
+        if self.count < self.requested:
+            counts: dict[str, Value] = {"count": self.count, "asked": self.requested}
             found.append(new_notice("calibration.fewer", **values, **counts))
         return tuple(found)
 
@@ -169,7 +169,7 @@ def choose(recipe: Recipe) -> PictureCalibration:
 
 
 def identity(recipe: Recipe, pictures: CalibrationSet) -> dict[str, object]:
-    """Return everything that tells two builds apart, by content.
+    """Return all inputs of a build, by content.
 
     Imports no torch, except for a model of the user's own, which must be built to be known.
 
@@ -188,7 +188,7 @@ def identity(recipe: Recipe, pictures: CalibrationSet) -> dict[str, object]:
         "labels": labels(recipe),
     }
     if pictures.notices and pictures.digests:
-        # The bundle repeats them; the name of the set tells no two builds apart.
+        # The bundle repeats them; the name of the set does not matter.
         found["notices"] = [
             [notice.code, {k: v for k, v in notice.values.items() if k != "source"}]
             for notice in pictures.notices

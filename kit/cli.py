@@ -119,7 +119,7 @@ def _run(arguments: list[str] | None) -> int:
         # would end by SIGINT instead of this exit code; the next string makes it forget.
         exec("")  # noqa: S102
         return exc.args[0] if exc.args in _ENDED else INTERRUPTED
-    except Exception as exc:  # noqa: BLE001 - whatever it is, it is a bug, and told as one
+    except Exception as exc:  # noqa: BLE001 - any other exception is a bug, and reported as one
         if os.environ.get("KIT_DEBUG"):
             _print_traceback(exc)
         terminal.print_error(

@@ -130,7 +130,7 @@ class Helper:
         process.stdout.close()
 
     def _read(self) -> bool:
-        """Take what the helper said; return False when it and all its forks are gone."""
+        """Read the helper's messages; return False when it and all its forks have ended."""
         process = self._process
         if process is None or process.returncode is not None:
             return False

@@ -73,8 +73,8 @@ def running(what: str, folder: Path, mixed: bool = False) -> Iterator[None]:
             if isinstance(exc, KitError) or (mixed and _is_ours(exc, folder)):
                 raise
             where = origin(exc)
-            said = f"{what}: {words(exc)}" + (f" ({where})" if where else "")
-            raise RecipeError(said, _DEBUG) from exc
+            text = f"{what}: {words(exc)}" + (f" ({where})" if where else "")
+            raise RecipeError(text, _DEBUG) from exc
         if received:  # and the code went on
             raise _interruption(received)
 

@@ -53,7 +53,7 @@ _IMPORTS = ("torch.export._trace", "kit.encodings", "kit.manifest")
 
 
 class LoweringJob(BaseModel):
-    """What a child is told.
+    """The job of a child.
 
     Attributes:
         key: of the file to make.
@@ -193,7 +193,7 @@ def _computed_in_float(quantized: Quantized, description: Description) -> dict[s
 
 @contextmanager
 def _errors(job: LoweringJob, done: str, examples: Examples) -> Iterator[None]:
-    """Name the file, and the operator where the error tells it.
+    """Translate errors, naming the file and, if known, the operator.
 
     Raises:
         BuildError: for whatever torch, torchao, an exporter or a runtime raises.
@@ -206,10 +206,10 @@ def _errors(job: LoweringJob, done: str, examples: Examples) -> Iterator[None]:
         raise
     except Exception as exc:  # exporters and runtimes raise whatever they like
         found = where(_own_model(job), examples, _words(exc))
-        said = (message(exc) or type(exc).__name__).splitlines()[0][:300]
+        reason = (message(exc) or type(exc).__name__).splitlines()[0][:300]
         what = f"{found} of {job.recipe.model}" if found else job.recipe.model
         raise BuildError(
-            f"{what} cannot be {done} for {job.key.name}: {said}",
+            f"{what} cannot be {done} for {job.key.name}: {reason}",
             "leave the format out with --format, or replace the operator",
         ) from exc
 

@@ -11,7 +11,7 @@ Schema history:
        `FailedArtifact` have all three; golden answers and qconfigs are by the key's name;
        `Manifest.notices` instead of ``warnings``, which were sentences
 
-A manifest of an older schema is read for ever: what it said in another way is translated.
+Manifests of all older schemas stay readable: changed fields are translated.
 """
 
 from __future__ import annotations
@@ -389,7 +389,7 @@ class Manifest(Record):
         texts = list(wanted)
         for text in texts:
             if not any(key.is_named(text) for key in self.artifact_keys):
-                raise self._lacks(text)
+                raise self._missing_error(text)
         return [key for key in self.artifact_keys if any(key.is_named(text) for text in texts)]
 
     def artifact(self, name: str) -> Artifact:
@@ -406,9 +406,9 @@ class Manifest(Record):
                 f"the bundle has {len(found)} {name} files",
                 f"name one: {', '.join(a.name for a in found)}",
             )
-        raise self._lacks(name)
+        raise self._missing_error(name)
 
-    def _lacks(self, name: str) -> BundleError:
+    def _missing_error(self, name: str) -> BundleError:
         have = ", ".join(key.name for key in self.artifact_keys)
         failure = next((f for f in self.failed if f.key.is_named(name)), None)
         if failure is not None:

@@ -104,7 +104,7 @@ def _parts(value: Value) -> tuple[str, ...]:
 
 
 _COUNT = Kind("count", (int,))
-_MOST = Kind("count", (int,), merge="max")
+_MAX = Kind("count", (int,), merge="max")
 _COUNTS = Kind("count", (int,), merge="range")
 _CORES = Kind("number of cores", (int, float), "{:.1f}", merge="range")
 _LOAD = Kind("load average", (int, float), "{:.1f}", merge="range")
@@ -267,7 +267,7 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
         "hint",
         "{processes} processes as far apart as these would resolve the median",
         "measure so many",
-        {"processes": _MOST},
+        {"processes": _MAX},
     ),
     "median.not-resolved": CatalogueEntry(
         "warning",

@@ -148,7 +148,7 @@ class Recipe(Record):
 
     @property
     def slug(self) -> str:
-        """A file name that tells people what this is; programs read `bundle.json`."""
+        """A descriptive file name for people; programs read `bundle.json`."""
         width = "" if self.width == 1.0 else f"-w{self.width:g}"
         how = {"none": "fp32"}.get(self.quantize, f"{self.quantize}-{self.granularity}")
         mine = own(self.model)

@@ -86,7 +86,7 @@ def failure(exc: OSError, stream: TextIO | None = None) -> ReaderGone | OutputEr
 
 
 def _name(stream: TextIO) -> str:
-    """Return which stream it is, and the file behind it where the system tells."""
+    """Return the name of the stream, and its file if the system reports it."""
     name = "stderr" if stream is sys.stderr else "stdout"
     try:
         return f"{name} ({Path(f'/proc/self/fd/{stream.fileno()}').readlink()})"
@@ -133,8 +133,8 @@ def console(err: bool = False, width: int | None = None) -> Console:
         )
 
     found = open_console()
-    least = max(width or 0, 0 if found.is_terminal else PIPE_WIDTH)
-    return found if found.width >= least else open_console(least)
+    minimum = max(width or 0, 0 if found.is_terminal else PIPE_WIDTH)
+    return found if found.width >= minimum else open_console(minimum)
 
 
 def print_table(table: RenderableType, widest: int | None = None) -> None:

@@ -66,8 +66,8 @@ def compare_logits(
         against: what `reference` is.
         reference: the answers that count as right.
         other: the answers to judge.
-        thresholds: ``agreement`` (least share, 0..1), ``sqnr_db`` (least, dB) and
-            ``max_abs`` (most); a missing one is not asked for.
+        thresholds: ``agreement`` (minimum share, 0..1), ``sqnr_db`` (minimum, dB) and
+            ``max_abs`` (maximum); a missing one is not checked.
     """
     finite = bool(np.isfinite(other).all())
     agreement = float(np.mean(reference.argmax(1) == other.argmax(1))) if finite else 0.0
@@ -87,7 +87,7 @@ def compare_tensors(
         against: what `reference` is.
         reference: the answers that count as right.
         other: the answers to judge.
-        thresholds: ``cosine`` (least), ``sqnr_db`` (least, dB) and ``max_abs`` (most).
+        thresholds: ``cosine`` (minimum), ``sqnr_db`` (minimum, dB) and ``max_abs`` (maximum).
         output: name of the tensor, where a model has several.
     """
     finite = bool(np.isfinite(other).all())

@@ -145,7 +145,7 @@ def opened(pin: Pin, cache: Path, say: Say) -> Iterator[Content]:
     Args:
         pin: which wheel.
         cache: the folder.
-        say: is told before it is fetched.
+        say: called before the download.
 
     Raises:
         MissingTool: it cannot be fetched, or is not the pinned file.

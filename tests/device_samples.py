@@ -17,7 +17,7 @@ from virtual_device.device import Device as Virtual
 
 from kit.devices import selection
 from kit.devices.adb import AdbDevice
-from kit.devices.retry import PATIENCE, Again
+from kit.devices.retry import PATIENCE, RetryingTransport
 from kit.devices.storage import Sent
 from kit.devices.transport import Transport
 from kit.results.schema import LatencyResult, Plan
@@ -59,8 +59,8 @@ def direct(monkeypatch: pytest.MonkeyPatch, adb_keys: Path) -> Iterator[None]:
 
 
 @contextmanager
-def connected(serial: str, patience: float = PATIENCE) -> Iterator[Again]:
-    with closing(Again(selection.open_transport(serial), patience)) as transport:
+def connected(serial: str, patience: float = PATIENCE) -> Iterator[RetryingTransport]:
+    with closing(RetryingTransport(selection.open_transport(serial), patience)) as transport:
         yield transport
 
 
@@ -73,7 +73,7 @@ def opened(
     sent: Sent = lambda done, of: None,
 ) -> Iterator[AdbDevice]:
     inner = wrap(selection.open_transport(serial))
-    with closing(AdbDevice(Again(inner, patience), keep, sent)) as device:
+    with closing(AdbDevice(RetryingTransport(inner, patience), keep, sent)) as device:
         yield device
 
 

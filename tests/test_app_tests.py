@@ -22,7 +22,7 @@ from PIL import Image
 
 from kit import cli
 from kit.app import contract, phone, record, sources, testing, tools
-from kit.app.alone import alone
+from kit.app.lock import maven_lock
 from kit.artifact_key import ArtifactKey
 from kit.bench import answers
 from kit.bundle import Bundle
@@ -115,21 +115,21 @@ def test_two_at_once_take_turns_and_the_second_says_so(maven, tmp_path, monkeypa
 
 
 def test_a_kit_that_was_killed_keeps_nobody_waiting(tmp_path):
-    holder = "import sys, time; from pathlib import Path; from kit.app.alone import alone\n"
-    holder += "with alone(Path(sys.argv[1]), print): print('held', flush=True); time.sleep(60)"
+    holder = "import sys, time; from pathlib import Path; from kit.app.lock import maven_lock\n"
+    holder += "with maven_lock(Path(sys.argv[1]), print): print('held', flush=True); time.sleep(60)"
     words = [sys.executable, "-c", holder, str(tmp_path)]
     said: list[str] = []
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         assert process.stdout.readline() == "held\n"
         Timer(0.3, process.kill).start()
-        with alone(tmp_path, said.append):
+        with maven_lock(tmp_path, said.append):
             assert process.wait(10) == -signal.SIGKILL
     assert said == [f"waiting for another kit that uses {tmp_path}"]
 
 
 def test_a_checkout_that_cannot_be_written_to(tmp_path):
-    with pytest.raises(OutputError, match="cannot write to"), alone(tmp_path / "none", print):
+    with pytest.raises(OutputError, match="cannot write to"), maven_lock(tmp_path / "none", print):
         pass
 
 

@@ -25,13 +25,13 @@ from kit.results.schema import LatencyResult, Plan
 
 
 def test_presets() -> None:
-    assert plan.preset("default", 3) == Plan(threads=3, most_repeats=10, most_pairs=32)
+    assert plan.preset("default", 3) == Plan(threads=3, max_repeats=10, max_pairs=32)
     official = plan.preset("official")
     assert official.runs >= 1024
     assert official.seconds >= 60
     assert official.max_seconds > official.seconds
     quick = plan.preset("quick")
-    assert (quick.repeats, quick.most_repeats, quick.memory) == (1, None, False)
+    assert (quick.repeats, quick.max_repeats, quick.memory) == (1, None, False)
     assert official.memory
     assert [plan.preset(n).name for n in ("quick", "default", "official")] == [
         "quick",
@@ -42,7 +42,7 @@ def test_presets() -> None:
 
 def test_processes_are_interleaved_over_bundles(measured) -> None:
     brought, *labels = measured[1]
-    assert brought.startswith("0/1 bringing files to ")
+    assert brought.startswith("0/1 pushing files to ")
     assert labels == [
         "0/6 tiny onnx-fp32: time",
         "1/6 int8 onnx-int8: time",
@@ -125,7 +125,7 @@ def test_equal_reference_models_are_measured_once(tiny_bundle, quantized, monkey
 
 @pytest.mark.slow
 def test_processes_are_added_while_the_median_is_not_known(tiny_bundle) -> None:
-    plan = FAST.model_copy(update={"repeats": 1, "most_repeats": 4, "precision": 1e-9})
+    plan = FAST.model_copy(update={"repeats": 1, "max_repeats": 4, "precision": 1e-9})
     (run,) = measure.measure(tiny_bundle, ["onnx"], plan).runs
     assert len(run.processes) == 4
     assert run.resolved is False
@@ -134,17 +134,17 @@ def test_processes_are_added_while_the_median_is_not_known(tiny_bundle) -> None:
 
 @pytest.mark.slow
 def test_no_more_than_needed_and_memory_by_the_plan_and_not_its_name(tiny_bundle) -> None:
-    changes = {"repeats": 1, "most_repeats": 5, "precision": 0.99, "memory": False}
+    changes = {"repeats": 1, "max_repeats": 5, "precision": 0.99, "memory": False}
     plan = FAST.model_copy(update=changes)  # called custom
     (run,) = measure.measure(tiny_bundle, ["onnx"], plan).runs
     # They end with the first that makes the median known; three are the fewest that can.
-    known = [passes.resolved(run.processes[:n], plan) for n in range(1, len(run.processes) + 1)]
+    known = [passes.is_resolved(run.processes[:n], plan) for n in range(1, len(run.processes) + 1)]
     assert not any(known[:-1])
     assert not any(known[:2])
     assert known[-1] or len(known) == 5
     assert run.resolved is known[-1]
     assert run.peak_rss is None
-    quick = plan.model_copy(update={"name": "quick", "most_repeats": None, "memory": True})
+    quick = plan.model_copy(update={"name": "quick", "max_repeats": None, "memory": True})
     (run,) = measure.measure(tiny_bundle, ["onnx"], quick).runs
     assert run.peak_rss is not None
     assert run.resolved is False

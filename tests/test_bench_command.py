@@ -267,10 +267,10 @@ def test_pairs_are_added_as_asked() -> None:
     options = dict.fromkeys(
         ("quick", "official", "threads", "repeats", "precision", "cool", "cool_wait", "sustained")
     )
-    assert plan({**options, "pairs": None}).most_pairs == 32
+    assert plan({**options, "pairs": None}).max_pairs == 32
     made = plan({**options, "pairs": 96})
-    assert (made.name, made.repeats, made.most_pairs) == ("custom", 3, 96)
-    assert plan({**options, "pairs": 96, "sustained": 1.0}).most_pairs is None
+    assert (made.name, made.repeats, made.max_pairs) == ("custom", 3, 96)
+    assert plan({**options, "pairs": 96, "sustained": 1.0}).max_pairs is None
 
 
 def test_versions_of_a_runner_are_told_apart(monkeypatch, capsys) -> None:

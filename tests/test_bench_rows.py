@@ -138,13 +138,13 @@ def test_rows_of_one_measurement_are_compared_round_by_round(measured) -> None:
     fast = altered(int8, *(0.97 * k * e for k, e in zip(weather, (1, 1.01, 0.99, 1), strict=True)))
     slow = altered(tiny, *weather)
     ((one,), (other,)) = (slow.runs, fast.runs)
-    assert rounds.together(one, other)
+    assert rounds.is_paired(one, other)
     assert rounds.speedup(one, other).clear
     for apart in (
         altered(tiny, *weather, plan=Plan(cpus="3")),
         altered(tiny, *weather, 1.0),
     ):
-        assert not rounds.together(apart.runs[0], other)
+        assert not rounds.is_paired(apart.runs[0], other)
         assert not rounds.speedup(apart.runs[0], other).clear
 
 

@@ -46,7 +46,7 @@ def test_flipped_byte_in_every_file(copy):
 def test_missing_file(copy):
     name = bundle.load(copy).manifest.artifacts[0].file
     (copy / name).unlink()
-    with pytest.raises(BundleError, match=f"lacks {name}"):
+    with pytest.raises(BundleError, match=f"has no {name}"):
         bundle.load(copy)
 
 

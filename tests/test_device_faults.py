@@ -20,7 +20,7 @@ from virtual_device.relay import Relay
 from kit import cli
 from kit.bench import measure
 from kit.devices import _direct, _patience, adb, retry, selection
-from kit.devices.retry import Again
+from kit.devices.retry import RetryingTransport
 from kit.errors import DeviceLost
 from kit.results import store
 
@@ -223,7 +223,9 @@ def test_the_command_line_keeps_a_result_when_the_clean_up_fails(
     world, tiny_bundle, tmp_path, capsys, monkeypatch
 ):
     one = world("fin", False, "leave")
-    monkeypatch.setattr(adb, "Again", functools.partial(Again, patience=PATIENCE))
+    monkeypatch.setattr(
+        adb, "RetryingTransport", functools.partial(RetryingTransport, patience=PATIENCE)
+    )
     opener, wrap = adb.open_transport, one.wrap("leave")
     monkeypatch.setattr(adb, "open_transport", lambda serial: wrap(opener(serial)))
     file = tmp_path / "r.json"
@@ -248,7 +250,9 @@ def test_stop_ends_a_push(shared_device, tmp_path):
         if sum(passed) > 1_000_000:
             stop.set()
 
-    with closing(Again(selection.open_transport(shared_device.serial), stop=stop)) as again:
+    with closing(
+        RetryingTransport(selection.open_transport(shared_device.serial), stop=stop)
+    ) as again:
         with pytest.raises(KeyboardInterrupt):
             again.push(file, "/data/local/tmp/large", sent=sent)
         assert sum(passed) < 2_000_000
@@ -323,9 +327,9 @@ class Away:
 
 def test_what_was_lost_is_asked_again_until_it_is_given_up(monkeypatch):
     monkeypatch.setattr("kit.devices.retry._PAUSE", 0.01)
-    assert Again(Away(3), 5.0).shell("x") == "done"
+    assert RetryingTransport(Away(3), 5.0).shell("x") == "done"
     gone = Away(10**6)
-    again = Again(gone, 0.1)
+    again = RetryingTransport(gone, 0.1)
     with pytest.raises(DeviceLost, match=r"^lost; it did not come back in 0\.1 s"):
         again.shell("x")
     asked = gone.asked
@@ -340,7 +344,7 @@ def test_what_was_lost_is_asked_again_until_it_is_given_up(monkeypatch):
 
 def test_stop_ends_a_wait(monkeypatch):
     stop = threading.Event()
-    again = Again(Away(10**6), 600.0, stop)
+    again = RetryingTransport(Away(10**6), 600.0, stop)
     threading.Timer(0.2, stop.set).start()
     with pytest.raises(KeyboardInterrupt):
         again.shell("x")

@@ -15,7 +15,7 @@ from native_samples import runner
 from kit import cli
 from kit.bench import measure
 from kit.devices import _server, adb
-from kit.devices.retry import Again
+from kit.devices.retry import RetryingTransport
 from kit.errors import DeviceLost
 
 pytestmark = pytest.mark.slow
@@ -169,7 +169,9 @@ def test_what_stays_away_is_an_error_and_put_in_order_later(world, tiny_bundle, 
 def test_the_command_line_says_it_and_the_next_one_cleans_up(
     world, tiny_bundle, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(adb, "Again", functools.partial(Again, patience=1.0))
+    monkeypatch.setattr(
+        adb, "RetryingTransport", functools.partial(RetryingTransport, patience=1.0)
+    )
     one = world("server", False, "run")
     before = one.device.state.settings()["global"]
 

@@ -188,8 +188,8 @@ def test_a_unit_and_the_direction_do_not_matter(count, scale, seed) -> None:
 def test_a_ratio_is_known_when_its_interval_is_narrow_or_far_from_one(
     low, high, count, known
 ) -> None:
-    assert pairs.known(Interval(low, high), count, 0.02) is known
-    assert not pairs.known(None, count, 0.02)
+    assert pairs.is_resolved(Interval(low, high), count, 0.02) is known
+    assert not pairs.is_resolved(None, count, 0.02)
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from kit.errors import PictureError, RecipeError, UsageError
 from kit.notices import render
 from kit.pipeline import _checkpoints, _train_pictures, _train_set, _training
 from kit.pipeline._checkpoints import Checkpoints
-from kit.pipeline._train_score import TrainingScore, worse
+from kit.pipeline._train_score import TrainingScore, rejection_reason
 from kit.pipeline._work import Work
 from kit.quantize import distributed
 from kit.quantize.distributed import Group
@@ -245,21 +245,25 @@ def test_a_result_is_judged_by_loss_and_first_answers():
         noise = tuple(loss + (i < noisy) for i in range(of))
         return TrainingScore(loss, tuple(i >= wrong for i in range(of)), 10.0, noise)
 
-    assert worse(made(0.2, 5), made(0.1, 5)) == ""
-    said = worse(made(0.2, 5), made(0.1, 5, noisy=95))
+    assert rejection_reason(made(0.2, 5), made(0.1, 5)) == ""
+    said = rejection_reason(made(0.2, 5), made(0.1, 5, noisy=95))
     assert "of 100 views of pictures only 55 have less noise" in said, "a few are much better"
-    assert "the loss went from 0.2 to 0.2" in worse(made(0.2, 5), made(0.2, 5))
-    assert "the loss went from 0.2 to nan" in worse(made(0.2, 5), made(float("nan"), 5))
-    assert worse(made(0.2, 0), made(0.1, 2)) == "", "two answers of a hundred change by chance"
-    assert "of 100 first answers 4 became wrong and 0 right" in worse(made(0.2, 0), made(0.1, 4))
+    assert "the loss went from 0.2 to 0.2" in rejection_reason(made(0.2, 5), made(0.2, 5))
+    assert "the loss went from 0.2 to nan" in rejection_reason(made(0.2, 5), made(float("nan"), 5))
+    assert rejection_reason(made(0.2, 0), made(0.1, 2)) == "", (
+        "two answers of a hundred change by chance"
+    )
+    assert "of 100 first answers 4 became wrong and 0 right" in rejection_reason(
+        made(0.2, 0), made(0.1, 4)
+    )
 
 
 def test_two_processes_see_what_one_sees(tmp_path):
     work = work_of(tmp_path)
     images = from_samples(work.pictures.load(work.inputs), at_once=True)
-    material = _train_set.of(work, images)
-    whole = material.step(3, 5, slice(0, 5)).images
-    parts = [material.step(3, 5, Group(rank, 2).part(5)).images for rank in (0, 1)]
+    data = _train_set.of(work, images)
+    whole = data.step(3, 5, slice(0, 5)).images
+    parts = [data.step(3, 5, Group(rank, 2).part(5)).images for rank in (0, 1)]
     assert [len(part) for part in parts] == [2, 3]
     assert torch.equal(torch.cat(parts), whole)
 
@@ -267,17 +271,17 @@ def test_two_processes_see_what_one_sees(tmp_path):
 def test_some_pictures_are_held_back_and_the_others_take_turns(tmp_path):
     work = work_of(tmp_path, calibration_images=12)
     images = from_samples(work.pictures.load(work.inputs), at_once=True)
-    material = _train_set.of(work, images)
-    assert (len(material.held), len(material.seen)) == (3, 9)
-    assert sorted(material.held + material.seen) == list(range(12))
-    read, seen = material.read, []
-    object.__setattr__(material, "read", lambda index: seen.append(index) or read(index))
+    data = _train_set.of(work, images)
+    assert (len(data.held), len(data.seen)) == (3, 9)
+    assert sorted(data.held + data.seen) == list(range(12))
+    read, seen = data.read, []
+    object.__setattr__(data, "read", lambda index: seen.append(index) or read(index))
     for step in range(9):
-        material.step(step, 4, slice(0, 4))
-    assert sorted(seen) == sorted(material.seen * 4)
-    judge = material.judge().images
+        data.step(step, 4, slice(0, 4))
+    assert sorted(seen) == sorted(data.seen * 4)
+    judge = data.held_out_batch().images
     assert len(judge) == 6
-    assert all(torch.equal(judge[i], images.tensors[0][h]) for i, h in enumerate(material.held))
+    assert all(torch.equal(judge[i], images.tensors[0][h]) for i, h in enumerate(data.held))
     assert _train_pictures.split(7, 0) == ((), tuple(range(7)))
 
 
@@ -346,8 +350,8 @@ def test_a_batch_has_a_picture_for_each_process(tmp_path, network, monkeypatch):
 def test_a_place_that_is_none(rank, size, monkeypatch):
     monkeypatch.setenv("RANK", rank)
     monkeypatch.setenv("WORLD_SIZE", size)
-    with pytest.raises(UsageError, match=f"RANK={rank} and WORLD_SIZE={size} are not a place"):
-        distributed.standing()
+    with pytest.raises(UsageError, match=f"RANK={rank} and WORLD_SIZE={size} are no valid rank"):
+        distributed.from_environment()
 
 
 # What follows are whole builds in processes of their own, of a small network.
@@ -446,12 +450,12 @@ def test_the_others_leave_when_the_first_process_fails(tmp_path):
 FOLLOW = """
 import os, sys
 from kit.quantize import distributed
-with distributed.together() as group:
-    assert group.share("hello" if group.leads else None) == "hello"
-    if group.leads:
+with distributed.process_group() as group:
+    assert group.broadcast("hello" if group.is_rank0 else None) == "hello"
+    if group.is_rank0:
         os._exit(3)
     try:
-        group.share(None)
+        group.broadcast(None)
     except Exception as exc:
         print(type(exc).__name__, exc)
 """

@@ -185,7 +185,7 @@ def test_the_headline_is_computed(report: Report) -> None:
                 latency(runs=(uneven("static", 2.0, 2.0),)),
                 latency("none", runs=(uneven("none", 6.0, 6.0),)),
             ],
-            "int8 .onnx is not told apart from its own fp32 by so few processes.",
+            "int8 .onnx is not distinguishable from its own fp32 with so few processes.",
         ),
         ([latency(runs=(run("onnx", "static", 4.4),))], "int8 .onnx takes 4.39 ms."),
         ([latency("none", runs=(run("onnx", "none", 7.4),))], "fp32 .onnx takes 7.38 ms."),

@@ -124,7 +124,7 @@ ACCURACY_1 = {
 
 PLAN_2 = {
     **PLAN_1,
-    "most_repeats": None,
+    "most_repeats": 5,
     "precision": 0.02,
     "cpus": "f0",
     "cool_c": 38.0,
@@ -246,6 +246,8 @@ PROCESSORS_7 = {
 }
 
 KEY_8 = {"backend": "xnnpack", "precision": "fp16"}
+PLAN_8 = {**RUN_6["plan"], "max_repeats": 5, "max_pairs": 32}
+del PLAN_8["most_repeats"], PLAN_8["most_pairs"]
 SWEPT_8 = {"onnx-xnnpack-fp16": {"threads": 2, "cpus": "big"}}
 BUNDLE_8 = {
     **BUNDLE_5,
@@ -256,7 +258,7 @@ LATENCY_8 = {
     **LATENCY_7,
     "schema_version": 8,
     "bundle": BUNDLE_8,
-    "runs": [{**RUN_6, **KEY_8}],
+    "runs": [{**RUN_6, **KEY_8, "plan": PLAN_8}],
     "recommended": SWEPT_8,
 }
 ACCURACY_8 = {
@@ -353,7 +355,8 @@ def test_what_each_schema_added_is_empty_in_those_before(tmp_path: Path) -> None
     assert [len(r.operators) for r in runs] == [0, *[1] * 7]
     assert [r.plan.cpus for r in runs] == ["", *["f0"] * 7]
     assert [r.plan.memory for r in runs] == [False] * 8  # of 1 and 2, as their plan is quick
-    assert [r.plan.most_pairs for r in runs] == [None] * 3 + [32] * 5
+    assert [r.plan.max_repeats for r in runs] == [None] + [5] * 7
+    assert [r.plan.max_pairs for r in runs] == [None] * 3 + [32] * 5
     assert [result.bundle.failed != {} for result in found] == [False] * 4 + [True] * 4
     assert [result.identity is not None for result in found] == [False] * 5 + [True] * 3
     assert found[0].recommended == {}

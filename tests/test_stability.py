@@ -114,7 +114,7 @@ def test_one_process_has_no_spread_and_no_interval() -> None:
 
 
 def resolved(*samples: list[int], precision: float = 0.02) -> bool:
-    return passes.resolved(processes(*samples), Plan(precision=precision))
+    return passes.is_resolved(processes(*samples), Plan(precision=precision))
 
 
 def test_a_median_is_known_when_processes_agree() -> None:
@@ -158,7 +158,7 @@ LOUD = processes(*[latencies(1, noise=0.9)[:30]] * 3)
 
 
 def warned(**changes: object) -> list[Notice]:
-    given = {"context": QUIET, "plan": Plan(), "obeyed": 1, "processes": FINE, **changes}
+    given = {"context": QUIET, "plan": Plan(), "threads_reported": 1, "processes": FINE, **changes}
     return list(gates.examine(**given))
 
 
@@ -173,7 +173,7 @@ def context(**fields: object) -> Context:
 def test_a_quiet_machine_is_not_warned_of() -> None:
     assert warned() == []
     assert warned(context=context(governor=None, others=0.2, load_before=9.0)) == []
-    assert warned(obeyed=None) == []
+    assert warned(threads_reported=None) == []
 
 
 @pytest.mark.parametrize(
@@ -187,11 +187,11 @@ def test_a_quiet_machine_is_not_warned_of() -> None:
             {"governor": "powersave"},
         ),
         (
-            {"plan": Plan(threads=8), "obeyed": 8},
+            {"plan": Plan(threads=8), "threads_reported": 8},
             "machine.too-many-threads",
             {"threads": 8, "cores": 4},
         ),
-        ({"obeyed": 4}, "threads.not-obeyed", {"taken": 4, "asked": 1}),
+        ({"threads_reported": 4}, "threads.not-obeyed", {"taken": 4, "asked": 1}),
         (
             {"processes": processes(*[latencies(1)] * 3, cores=1.9)},
             "threads.exceeded",

@@ -116,10 +116,10 @@ def test_it_covers_as_well_where_processes_are_added_until_it_is_narrow(
 ) -> None:
     monkeypatch.setattr(statistics, "RESAMPLES", 200)
     made, hits, narrow = preset("default"), 0, 0
-    assert made.most_repeats is not None
+    assert made.max_repeats is not None
     for seed in range(400):
-        every = fresh(seed, apart, made.most_repeats, taken=8)
-        for count in range(made.repeats, made.most_repeats + 1):
+        every = fresh(seed, apart, made.max_repeats, taken=8)
+        for count in range(made.repeats, made.max_repeats + 1):
             width = stability.half_width(every[:count])
             if width is not None and width <= made.precision:
                 narrow += 1

@@ -1,1 +1,1 @@
-"""Where a quantized model loses accuracy, and what it costs to keep it."""
+"""Sensitivity analysis of quantized models, and search for repairs."""

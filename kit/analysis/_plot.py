@@ -16,13 +16,13 @@ from kit.text import one_line
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WORST = 5  # that are coloured as such
+WORST = 5  # number of places in another colour
 _ROW = 15
-_NAME = 24  # characters that fit beside the bars
+_NAME = 24  # maximum number of characters beside the bars
 
 
 def bars(study: Study) -> Drawing:
-    """Draw the SQNR of each place when it alone is int8: the shorter, the worse."""
+    """Draw the SQNR with only one place in int8, for each place; shorter bars are worse."""
     worst = {record.name for record in study.worst()[:WORST]}
     margins = Margins(left=150, right=34)
     height = len(study.records) * _ROW + margins.top + margins.bottom
@@ -44,12 +44,12 @@ def _bar(axes: Axes, record: LayerRecord, y: float, bad: bool) -> None:
         axes.text, va="center", fontsize=9, transform=axes.get_yaxis_transform()
     )
     write(-0.02, y, shorten(record.name, _NAME), ha="right", color=INK)
-    told = "equal" if record.sqnr_db == float("inf") else f"{record.sqnr_db:.1f}"
-    write(1.02, y, told, color=STAND_INS["bad"] if bad else MUTED)
+    text = "equal" if record.sqnr_db == float("inf") else f"{record.sqnr_db:.1f}"
+    write(1.02, y, text, color=STAND_INS["bad"] if bad else MUTED)
 
 
 def _words(study: Study) -> str:
-    """Return the worst places in a sentence, for those who do not see the plot."""
+    """Return the worst places in a sentence, as the plot's description."""
     worst = study.worst()[:WORST]
-    told = ", ".join(f"{one_line(record.name)} {record.sqnr_db:.1f} dB" for record in worst)
-    return f"{len(study.records)} places in the network's order; the worst are {told}."
+    text = ", ".join(f"{one_line(record.name)} {record.sqnr_db:.1f} dB" for record in worst)
+    return f"{len(study.records)} places in the network's order; the worst are {text}."

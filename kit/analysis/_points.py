@@ -1,7 +1,7 @@
-"""Where a graph quantizes tensors, and which of them layers in float leave alone.
+"""Find the quantized tensors of a graph, and those that stay int8 with layers in float.
 
-What the formats do: a layer that is kept in float reads and writes float, yet a tensor stays
-int8 while one of its makers or readers computes in int8. So one layer in float gains its
+This models the formats: a layer that is kept in float reads and writes float, yet a tensor stays
+int8 while its producer or one of its consumers computes in int8. So one layer in float gains its
 weights only; a tensor becomes float when all layers around it are.
 """
 
@@ -21,14 +21,14 @@ INPUT, ADDITION, OPERATION = "input", "addition", "operation"
 
 @dataclass(frozen=True)
 class Point:
-    """A tensor that is quantized.
+    """A quantized tensor.
 
     Attributes:
         name: of the layer or operation whose output it is, as the simulation names it; of a
             convolution with a clip, such as ReLU6, it is the clip's.
         maker: the layer that computes it; None for the input and for other operations.
-        kind: ``input``, ``addition`` or ``operation`` where there is no layer, else empty.
-        readers: names of the layers and operations that take it.
+        kind: ``input``, ``addition`` or ``operation`` if no layer computes it, else empty.
+        readers: names of the layers and operations that consume it.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Point:
 
     @property
     def around(self) -> frozenset[str]:
-        """The layers, and operations, that must all be float for this tensor to be."""
+        """The layers and operations that must all be float to make this tensor float."""
         made = {self.maker or self.name} if self.kind != INPUT else set()
         return frozenset(made | set(self.readers))
 
@@ -57,7 +57,7 @@ def _point(node: Node, layers: frozenset[str]) -> Point:
 
 
 def _maker(node: Node, layers: frozenset[str]) -> str | None:
-    """Return the layer that a tensor comes from: the node itself, or the one that it clips."""
+    """Return the layer that computes a tensor: the node itself, or the one that it clips."""
     if node_name(node) in layers:
         return node_name(node)
     for source in node.all_input_nodes:
@@ -67,7 +67,7 @@ def _maker(node: Node, layers: frozenset[str]) -> str | None:
 
 
 def _readers(node: Node, layers: frozenset[str]) -> Iterator[str]:
-    """Yield what takes a tensor; what only moves it, such as flatten, is looked through."""
+    """Yield the consumers of a tensor, skipping operators that only move it, such as flatten."""
     for user in node.users:
         if user.op == "output":
             continue

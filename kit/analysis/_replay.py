@@ -1,7 +1,7 @@
-"""Runs one simulation with many settings, and computes only what a setting changes.
+"""Run one simulation with many settings, and compute only what a setting changes.
 
-Every tensor of a base run is kept for a few pictures at a time; a run that differs from the
-fifth layer on begins there. With one layer changed at a time that halves the work.
+Every tensor of a base run is cached for a few pictures at a time; a run that differs from the
+fifth layer on starts there. With one layer changed at a time that halves the work.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ VALUES = 3 * 4 * 224 * 224  # of inputs whose tensors are kept at once: 0.2 GB f
 
 @dataclass(frozen=True)
 class ReplaySetting:
-    """What is quantized, by name.
+    """Names of the quantized tensors and weights.
 
     Attributes:
         activations: tensors.
@@ -44,7 +44,7 @@ class Replay:
     """A calibrated simulation and the examples to run it on."""
 
     def __init__(self, simulation: Simulation, given: ExamplesLike) -> None:
-        """Make the simulation's graph free of operations that overwrite their input."""
+        """Replace in-place operations in the simulation's graph."""
         self._simulation = simulation
         self._parts = split_calls(as_examples(given))
         simulation.keep_inputs()
@@ -64,13 +64,13 @@ class Replay:
         see: Callable[[str, Tensor], None] = lambda name, value: None,
         step: Callable[[], None] = lambda: None,
     ) -> tuple[Array, list[Array]]:
-        """Return the logits [N, classes] of the base, and of each other setting.
+        """Return the logits [N, classes] of the base and of each other setting.
 
         Args:
-            base: near the others, so that much can be kept.
+            base: similar to the others, so that much can be reused.
             others: the settings to try.
-            see: is shown every tensor of the base run before it is rounded.
-            step: is called after each run of a setting.
+            see: called with every tensor of the base run before it is rounded.
+            step: called after each run of a setting.
         """
         import numpy as np
         import torch
@@ -111,7 +111,7 @@ class Replay:
         return logits
 
     def _first(self, base: ReplaySetting, other: ReplaySetting) -> int:
-        """Return the position of the first node that computes something else."""
+        """Return the position of the first node with a different value."""
         activations = base.activations ^ other.activations
         weights = base.weights ^ other.weights
         for position, (node, name) in enumerate(zip(self._nodes, self._activation, strict=True)):
@@ -121,12 +121,12 @@ class Replay:
 
 
 def split_calls(examples: Examples) -> list[Call]:
-    """Return the calls whose tensors fit into memory at once."""
+    """Split examples into calls whose tensors fit into memory."""
     return examples.split(max(1, VALUES // examples.elements))
 
 
 def arrange(simulation: Simulation, setting: ReplaySetting) -> None:
-    """Quantize what a setting names, and nothing else."""
+    """Quantize exactly the tensors and weights of a setting."""
     for name, fake in simulation.activations.items():
         fake.mode = "quantize" if name in setting.activations else "off"
     for name, weight in simulation.weights.items():

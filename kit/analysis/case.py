@@ -1,4 +1,4 @@
-"""A model in simulated int8, with any of its layers in float, on pictures at hand."""
+"""A model in simulated int8 with any of its layers in float, and the pictures to measure on."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Case:
-    """What stays the same, whatever is tried.
+    """The constant inputs of an analysis.
 
     Attributes:
         calibration: pictures [N, 3, H, W] that set the ranges.
-        pictures: those that are measured on.
+        pictures: to measure on.
         reference: the float model's logits for them [N, classes].
         granularity: of the weights' scales.
         output_margin: see `kit.quantize.options.Options`.
-        speed_up: how many times as fast int8 is taken to be, for estimates of latency.
-        labels: of the pictures, if they are known.
+        speed_up: assumed speed-up by int8, for estimates of latency.
+        labels: of the pictures; None if unknown.
     """
 
     calibration: Tensor
@@ -46,11 +46,11 @@ class Case:
 class Simulated:
     """A folded float model in simulated int8, calibrated.
 
-    Without `search`, the observer of that name stays where its search begins, which is
+    The observer ``search`` does not search here and keeps its initial ranges, which is
     enough to rank layers.
 
     Attributes:
-        points: the tensors that are quantized, in order.
+        points: the quantized tensors, in order.
         layers: names of the convolutions and linear layers, in order.
         ranges: of each tensor by name, (low, high).
     """
@@ -66,11 +66,11 @@ class Simulated:
         if search and observer == "search":
             range_search.search(self._simulation, case.calibration)
         activations = self._simulation.activations
-        # Minus zero, where nothing is negative, becomes zero.
+        # Adding zero normalizes minus zero.
         self.ranges = {name: (fake.low + 0.0, fake.high) for name, fake in activations.items()}
 
     def all_but(self, kept: Collection[str]) -> ReplaySetting:
-        """Return the setting in which some layers stay float, as the formats do it."""
+        """Return the setting with some layers in float, like in the formats."""
         return ReplaySetting(in_int8(self.points, kept), frozenset(self.layers) - frozenset(kept))
 
     def logits(self, images: Tensor, kept: Collection[str]) -> Array:
@@ -80,10 +80,12 @@ class Simulated:
         return answers
 
     def replay(self, images: Tensor) -> Replay:
-        """Return what tries many settings on a few pictures."""
+        """Return a replay, which runs many settings on a few pictures."""
         return Replay(self._simulation, images)
 
 
-def spread(count: int, most: int) -> list[int]:
-    """Return at most `most` of the positions 0 to count - 1, evenly spread."""
-    return list(range(count)) if count <= most else [i * count // most for i in range(most)]
+def spread(count: int, maximum: int) -> list[int]:
+    """Return up to `maximum` of the positions 0 to count - 1, evenly spread."""
+    return (
+        list(range(count)) if count <= maximum else [i * count // maximum for i in range(maximum)]
+    )

@@ -1,4 +1,4 @@
-"""An analysis as one HTML page that needs nothing else, in the dress of `kit report`."""
+"""Write an analysis as one self-contained HTML page in the style of `kit report`."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from kit.text import one_line
 def write(
     path: Path, study: Study, about: Mapping[str, object], repair: Repair | None, line: str
 ) -> None:
-    """Write the page; what stood there is replaced once the new page is whole.
+    """Write the page atomically.
 
     Args:
         path: of the file.
-        study: what was found.
+        study: results per place.
         about: model, recipe and pictures, as in the JSON.
-        repair: what a search found, if there was one.
-        line: the command that builds the repair.
+        repair: result of the search, if there was one.
+        line: the `kit build` command of the repair.
 
     Raises:
         OutputError: the file cannot be written.
@@ -41,7 +41,7 @@ def write(
 
 
 def render(study: Study, about: Mapping[str, object], repair: Repair | None, line: str) -> str:
-    """Return the page. Every name is escaped; it may hold markup."""
+    """Return the page. All names are escaped, as they may contain markup."""
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 

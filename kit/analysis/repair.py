@@ -1,9 +1,9 @@
-"""The cheapest change of a recipe that reaches a target, found by trying.
+"""Search for the cheapest change of a recipe that reaches a target.
 
-Corrections and observers cost nothing at run time, so they come first, the shortest first.
-What they leave to be desired is bought with layers in float: again and again the move that
-removes the most noise for its latency is made. A move is one layer, or all layers around one
-tensor, because it becomes float only then. What turns out not to be needed is taken back.
+Corrections and observers cost nothing at run time, so they are tried first, in order of build
+time. If they do not suffice, layers are kept in float: repeatedly the move that removes the most
+noise for its latency is made. A move is one layer, or all layers around one tensor, because the
+tensor becomes float only then. Finally, unneeded moves are undone.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from kit.quantize.observers import NAMES as OBSERVERS
 if TYPE_CHECKING:
     from torch.fx import GraphModule
 
-CORRECTIONS = ("none", "equalize", "bias", "equalize,bias", "best")  # by the time they take
-REBIASING = {"bias", "rounding"}  # that make up in the biases for what rounding weights does
-MOST_KEPT = 12  # layers in float; what needs more needs training, or another network
-LEAST_NOISE = 0.01  # of all noise, that a move must remove: 0.04 dB
-BORDER = 0.005  # of the latency: conversions around a move, for which none is free
-NOISE_DB, NOISE_POINTS = 0.2, 0.5  # by which two free choices must differ to be told apart
-PICTURES = 8  # that rank moves; each move made is measured on all
+CORRECTIONS = ("none", "equalize", "bias", "equalize,bias", "best")  # in order of build time
+REBIASING = {"bias", "rounding"}  # corrections of biases for rounding errors of weights
+MAX_KEPT = 12  # layers in float; if more are needed, training or another network is better
+MIN_NOISE = 0.01  # share of all noise that a move must remove: 0.04 dB
+BORDER = 0.005  # share of the latency: minimum cost of a move, for its conversions
+NOISE_DB, NOISE_POINTS = 0.2, 0.5  # minimum significant difference of two choices
+PICTURES = 8  # for ranking moves; each move made is measured on all pictures
 
 Name = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What may be changed: corrections and observer as in a recipe, and layers in float."""
+    """A variant of a recipe: corrections, observer, and layers in float."""
 
     corrections: str
     observer: str
@@ -48,7 +48,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A choice, what it reached, and the latency that its layers in float add (estimate)."""
+    """A choice with its score, and the estimated latency that its layers in float add."""
 
     choice: Choice
     score: Score
@@ -57,14 +57,14 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Repair:
-    """What was tried, in order, and the best of it: the cheapest one that meets the target."""
+    """All attempts, in order, and the best one: the cheapest that meets the target."""
 
     tried: tuple[Attempt, ...]
     best: Attempt
     met: bool
 
 
-# Takes corrections and layers to keep; gives the folded, corrected float model.
+# Maps corrections and layers to keep in float to the folded, corrected float model.
 Prepare = Callable[[str, tuple[str, ...]], "GraphModule"]
 
 
@@ -72,11 +72,11 @@ class Search:
     """One search; see `run`.
 
     Args:
-        target: what is to be reached.
-        case: pictures and what stays the same.
-        prepare: makes the float model of a choice.
+        target: to reach.
+        case: pictures and other constant inputs.
+        prepare: returns the float model of a choice.
         costs: latency that each layer adds in float, as a share of the int8 latency.
-        tell: is told each attempt as it is made.
+        report: called with each attempt.
     """
 
     def __init__(
@@ -85,18 +85,18 @@ class Search:
         case: Case,
         prepare: Prepare,
         costs: dict[str, float],
-        tell: Callable[[Attempt], None] = lambda attempt: None,
+        report: Callable[[Attempt], None] = lambda attempt: None,
     ) -> None:
         self._target = target
         self._case = case
         self._prepare = prepare
         self._costs = costs
-        self._tell = tell
+        self._report = report
         self._tried: list[Attempt] = []
         self._folded: dict[tuple[str, tuple[str, ...]], GraphModule] = {}
 
     def run(self, start: Choice) -> Repair:
-        """Return what was found, beginning with the recipe as it is."""
+        """Return all attempts, starting with the recipe itself."""
         found = self._steps(start)
         if not self._target.met(found.score):
             ends = [self._confirmed(self._keep(base), base) for base in self._bases(found)]
@@ -106,7 +106,7 @@ class Search:
         return Repair(tuple(self._tried), found, self._target.met(found.score))
 
     def _bases(self, best: Attempt) -> list[Attempt]:
-        """Return where to begin with layers in float: the best, and the best with own biases.
+        """Return the choices to start from: the best, and the best with its own biases.
 
         A bias that was corrected for rounded weights does not suit the float ones.
         """
@@ -150,7 +150,7 @@ class Search:
         found = score(self._case.reference, logits, self._case.labels)
         attempt = Attempt(choice, found, sum(self._costs[name] for name in choice.kept))
         self._tried.append(attempt)
-        self._tell(attempt)
+        self._report(attempt)
         return attempt
 
     def _model(self, choice: Choice) -> Simulated:
@@ -160,11 +160,11 @@ class Search:
         return Simulated(self._folded[key], self._case, choice.observer)
 
     def _keep(self, start: Attempt) -> Attempt:
-        """Keep layers in float until the target is met or nothing helps any more."""
+        """Keep layers in float until the target is met or no move helps."""
         model = self._model(start.choice)
         moves = _Moves(model, thinned(self._case, PICTURES), self._costs)
         best = made = start
-        while not self._target.met(made.score) and len(made.choice.kept) < MOST_KEPT:
+        while not self._target.met(made.score) and len(made.choice.kept) < MAX_KEPT:
             move = moves.next(made.choice.kept)
             if move is None:
                 break
@@ -176,7 +176,7 @@ class Search:
         return self._prune(best, start.choice.kept, model)
 
     def _confirmed(self, found: Attempt, start: Attempt) -> Attempt:
-        """Measure layers in float once more, in a model that was corrected for them."""
+        """Measure layers in float again, in a model that was corrected for them."""
         if found.choice.kept == start.choice.kept:
             return found
         again = self._attempt(found.choice)
@@ -184,7 +184,7 @@ class Search:
         return again
 
     def _prune(self, found: Attempt, needed: Sequence[str], model: Simulated) -> Attempt:
-        """Take back the layers without which the target is met as well, the dearest first."""
+        """Quantize layers again that the target does not need, most expensive first."""
         removable = [name for name in found.choice.kept if name not in needed]
         if len(removable) == 1:
             return found
@@ -197,11 +197,11 @@ class Search:
 
 
 class _Moves:
-    """The layers that may be put in float together, and what that is worth.
+    """The moves, and the noise that each removes for its latency.
 
-    Errors of single places add up, nearly: they hardly know of each other. So each is
-    measured once, alone, which is far less noisy than differences of whole int8 models,
-    where one value rounded the other way moves all that follow.
+    Errors of single places are nearly uncorrelated, so their noise adds up. So each is
+    measured once, separately, which is far less noisy than differences of whole int8 models,
+    where one value that is rounded differently changes all later ones.
     """
 
     def __init__(self, model: Simulated, case: Case, costs: dict[str, float]) -> None:
@@ -218,12 +218,12 @@ class _Moves:
         self._weights = dict(zip(model.layers, noise[len(tensors) :], strict=True))
 
     def next(self, kept: Sequence[str]) -> Name | None:
-        """Return the move that removes the most noise for its latency, None if all do little."""
-        least = LEAST_NOISE * (sum(self._tensors.values()) + sum(self._weights.values()))
+        """Return the move that removes most noise for its latency, None if none removes enough."""
+        threshold = MIN_NOISE * (sum(self._tensors.values()) + sum(self._weights.values()))
         worth = {}
         for move in self._moves:
             noise = self._noise(move, kept)
-            if noise > least:
+            if noise > threshold:
                 worth[move] = noise / self._latency(move, kept)
         return max(worth, key=lambda move: worth[move], default=None)
 
@@ -239,7 +239,7 @@ class _Moves:
 
 
 def _moves(model: Simulated) -> Iterator[Name]:
-    """Yield each layer alone, and the layers around each tensor that only layers touch."""
+    """Yield each single layer, and the layers around each tensor that only layers use."""
     layers = set(model.layers)
     for name in model.layers:
         yield (name,)

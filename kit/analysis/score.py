@@ -1,4 +1,4 @@
-"""How well a model answers, compared with the float model that everything began with."""
+"""Scores of a model against the original float model."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Score:
-    """Answers on some pictures, against the float model's.
+    """Score on pictures against the float model.
 
     Attributes:
-        images: how many pictures.
+        images: number of pictures.
         sqnr_db: signal to quantization noise ratio of the logits; None when they are equal.
-        agreement: share of pictures with the same first answer, 0..1.
+        agreement: share of pictures with the same top-1 answer, 0..1.
         drop: points of top-1 lost, in percent; None without labels.
     """
 

@@ -1,7 +1,7 @@
-"""What int8 costs at each place of a network, and what float would buy there.
+"""Measure the loss by int8 at each place of a network, and the gain of float there.
 
-Alone: only this layer's weights and output are rounded, everything else is float. Gain: the
-whole model is int8, and this layer alone is float, as the formats do it (`_points`).
+Loss: only this layer's weights and output are rounded, everything else is float. Gain: the
+whole model is int8, and only this layer is float, like in the formats (`_points`).
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
 
-PICTURES = 16  # more change the order of the worst layers no more than other pictures do
+PICTURES = 16  # more pictures change the order of the worst layers as little as other pictures do
 SPEED_UP = 2.1  # MobileNetV2's .pte, int8 against fp32, in the README's table
 
-Step = Callable[[float], None]  # is told what share is done, 0..1
+Step = Callable[[float], None]  # called with the completed share, 0..1
 
 
 @dataclass(frozen=True)
 class LayerRecord:
-    """One place: a layer with the tensor that it makes, or a tensor that no layer makes.
+    """One place: a layer with its output tensor, or a tensor that no layer computes.
 
     Attributes:
         name: of the layer, the operation or the input.
         kind: as `kit.cost` names layers; else ``input``, ``addition`` or ``operation``.
-        layer: it is a layer, which can be kept in float by its name.
-        kept: it is in float already.
-        sqnr_db: of the model's answers, when this place alone is int8; infinite if equal.
-        range: low and high end of its tensor, None where none is quantized.
-        saturated: share of its values outside of the range, 0..1.
+        layer: whether it is a layer, which can be kept in float by its name.
+        kept: whether it is in float already.
+        sqnr_db: of the model's answers if only this place is int8; infinite if equal.
+        range: low and high end of its tensor, None if that is not quantized.
+        saturated: share of its values outside the range, 0..1.
         share: of the model's multiply-adds, 0..1.
-        latency: estimate of what keeping it float adds, as a share of the int8 latency.
+        latency: estimated cost of keeping it in float, as a share of the int8 latency.
         gain_db: SQNR of the whole int8 model if this layer is float, minus without; infinite
-            if that is equal to float, None for what is no layer, or was not asked for.
+            if that is equal to float, None if it is no layer, or gains were not measured.
     """
 
     name: str
@@ -75,7 +75,7 @@ class LayerRecord:
 
 @dataclass(frozen=True)
 class Study:
-    """Every place of a model, in the network's order, and the whole.
+    """All places of a model, in the network's order, and scores of whole models.
 
     Attributes:
         records: the places.
@@ -88,7 +88,7 @@ class Study:
     corrected: Score
 
     def worst(self) -> list[LayerRecord]:
-        """Return the places by what int8 costs there, the worst first."""
+        """Return the places by their loss by int8, the worst first."""
         return sorted(self.records, key=lambda record: record.sqnr_db)
 
 
@@ -99,7 +99,7 @@ def measure(
 
     Args:
         folded: the float model, BatchNorm folded, corrected.
-        images: the calibration batch [N, 3, H, W]; a few of them are measured on.
+        images: the calibration batch [N, 3, H, W]; a few of them are used for measuring.
         granularity: of the weights' scales.
         observer: see `kit.quantize.observers`.
     """
@@ -121,10 +121,10 @@ def study(
 
     Args:
         folded: the float model, BatchNorm folded, corrected.
-        case: pictures and what stays the same; see `thinned`.
+        case: pictures and other constant inputs; see `thinned`.
         observer: see `kit.quantize.observers`.
-        kept: layers that are float anyway.
-        step: is told what share is done, now and then.
+        kept: layers that the recipe keeps in float.
+        step: called repeatedly with the completed share.
     """
     model = Simulated(folded, case, observer)
     records, corrected = _alone(model, case, folded, kept, lambda done: step(done / 2))
@@ -145,9 +145,9 @@ def study(
     )
 
 
-def thinned(case: Case, most: int = PICTURES) -> Case:
-    """Return a case with at most `most` of its pictures, evenly spread."""
-    few = spread(len(case.pictures), most)
+def thinned(case: Case, maximum: int = PICTURES) -> Case:
+    """Return a case with up to `maximum` of its pictures, evenly spread."""
+    few = spread(len(case.pictures), maximum)
     labels = None if case.labels is None else case.labels[few]
     return replace(case, pictures=case.pictures[few], reference=case.reference[few], labels=labels)
 
@@ -185,7 +185,7 @@ def _alone(
 
 
 def _places(model: Simulated) -> list[tuple[str, Point | None]]:
-    """Return layers and other tensors with their names, in the network's order."""
+    """Return layers and other quantized tensors by name, in the network's order."""
     made = {point.maker: point for point in model.points if point.maker}
     order: list[tuple[str, Point | None]] = []
     waiting = list(model.layers)
@@ -227,7 +227,7 @@ def _db(reference: Array, logits: Array) -> float:
 
 
 class _Outside:
-    """Counts the values that lie outside of a tensor's range by more than rounding moves them."""
+    """Counts the values that are outside a tensor's range by more than a rounding error."""
 
     def __init__(self, ranges: dict[str, tuple[float, float]]) -> None:
         self._ranges = ranges
@@ -246,7 +246,7 @@ class _Outside:
 
 
 class _Counter:
-    """Turns runs of a few pictures at a time into the share that is done."""
+    """Converts runs on a few pictures at a time to the completed share."""
 
     def __init__(self, step: Step, case: Case, settings: int) -> None:
         from kit.analysis._replay import split_calls

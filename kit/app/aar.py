@@ -1,4 +1,4 @@
-"""Android archives: which runtime one holds, its classes and its libraries."""
+"""Android archives: detect their runtime, and unpack classes and libraries."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from kit.app.artifacts import list_runtimes
 from kit.app.contract import MINIMUM_SDK
 from kit.errors import BuildError, InputError, OutputError, UsageError
 
-# What an app can do without: a declaration of the library's own tests.
+# Manifest elements that apps do not need: a declaration of the library's own tests.
 _LEFT_OUT = ("instrumentation",)
 _ANDROID = "{http://schemas.android.com/apk/res/android}"
-# RuntimeError: encrypted, or packed by a method that zipfile does not know.
+# RuntimeError: encrypted, or compressed by a method that zipfile does not support.
 _BROKEN = (zipfile.BadZipFile, zlib.error, KeyError, EOFError, RuntimeError)
 
 
@@ -27,9 +27,9 @@ class Aar:
     """An archive on this machine.
 
     Attributes:
-        abis: that it has libraries for.
-        rules: for R8, which it brings along.
-        left_out: elements of its manifest that the app gets without.
+        abis: of its libraries.
+        rules: for R8, from the archive.
+        left_out: elements of its manifest that are not added to the app's.
     """
 
     file: Path
@@ -63,11 +63,11 @@ class Aar:
 
 
 def read(file: Path) -> Aar:
-    """Look into an archive.
+    """Read an archive.
 
     Raises:
-        InputError: it is none, or damaged.
-        BuildError: its manifest asks for something that only Gradle could merge.
+        InputError: it is no archive, or damaged.
+        BuildError: its manifest needs merging by Gradle.
     """
     with _opened(file) as archive:
         names = archive.namelist()
@@ -103,17 +103,17 @@ def _write(target: Path, data: bytes) -> Path:
 
 
 def _check_manifest(file: Path, text: bytes) -> tuple[str, ...]:
-    """Return the elements that are left out; raise for those that an app could miss."""
+    """Return the elements to leave out; raise for those that an app may need."""
     left_out = []
     try:
         root = ElementTree.fromstring(text)  # noqa: S314 - expat of Python 3.11 bounds expansion
     except ElementTree.ParseError as exc:
         raise InputError(f"the manifest in {file} is broken: {exc}", "fetch it again") from exc
     for child in root:
-        least = child.get(f"{_ANDROID}minSdkVersion", "1") if child.tag == "uses-sdk" else "1"
-        if least.isdigit() and int(least) > MINIMUM_SDK:
+        required = child.get(f"{_ANDROID}minSdkVersion", "1") if child.tag == "uses-sdk" else "1"
+        if required.isdigit() and int(required) > MINIMUM_SDK:
             raise BuildError(
-                f"{file.name} needs Android API {least}; the app is for {MINIMUM_SDK} and newer",
+                f"{file.name} needs Android API {required}; the app is for {MINIMUM_SDK} and newer",
                 "use an older version of that runtime",
             )
         if child.tag in _LEFT_OUT:
@@ -127,11 +127,11 @@ def _check_manifest(file: Path, text: bytes) -> tuple[str, ...]:
 
 
 def recognize(file: Path) -> str:
-    """Return the format whose runtime an archive holds, by its classes and not by its name.
+    """Return the format of an archive's runtime, detected by its classes.
 
     Raises:
         InputError: it is no archive.
-        UsageError: it holds none that the app knows.
+        UsageError: it has no runtime that the app supports.
     """
     read(file)
     try:
@@ -152,10 +152,10 @@ def recognize(file: Path) -> str:
 
 
 def given(files: Iterable[Path]) -> dict[str, Path]:
-    """Return the archives that an option `--aar` names, by the format they run.
+    """Return the archives of the option `--aar` by the format they run.
 
     Raises:
-        UsageError: two are of the same runtime, or one is of none.
+        UsageError: two have the same runtime, or one has none.
         InputError: one is no archive.
     """
     found: dict[str, Path] = {}
@@ -168,10 +168,10 @@ def given(files: Iterable[Path]) -> dict[str, Path]:
 
 
 def check_abis(archives: Sequence[Aar], abis: Sequence[str]) -> None:
-    """Raise if a runtime lacks libraries for an ABI.
+    """Check that a runtime has libraries for an ABI.
 
     Raises:
-        UsageError: it does.
+        UsageError: it has none.
     """
     for archive in archives:
         missing = [abi for abi in abis if abi not in archive.abis]

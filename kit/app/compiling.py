@@ -1,4 +1,4 @@
-"""From Java sources and resources to a dex file: aapt2, javac, then D8 or R8."""
+"""Compile Java sources and resources to a dex file: aapt2, javac, then D8 or R8."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import kit
 from kit.app import sources, tools
 from kit.app.contract import MINIMUM_SDK, NAMESPACE, TARGET_SDK
 
-EPOCH = (1980, 1, 1, 0, 0, 0)  # of everything in an archive, so that equal input gives equal bytes
-RELEASE = "11"  # of Java; D8 turns it into what old phones run
+EPOCH = (1980, 1, 1, 0, 0, 0)  # timestamp of all archive entries, for reproducible builds
+RELEASE = "11"  # of Java; D8 translates it for old phones
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Dex:
 
     Attributes:
         files: in their order.
-        mapping: of the names that R8 gave to the app's own ones; None if they are unchanged.
+        mapping: R8's renamings; None if names are unchanged.
     """
 
     files: tuple[Path, ...]
@@ -35,9 +35,9 @@ def resources(aapt2: Path, framework: Path, work: Path, app_id: str, debug: bool
     Args:
         aapt2: the program.
         framework: a jar with Android's own resources.
-        work: an own folder.
-        app_id: what Android will know the app by.
-        debug: whether the app can be debugged, which is what lets kit measure through it.
+        work: a temporary folder.
+        app_id: Android's application id.
+        debug: whether the app is debuggable, which kit needs for measurements.
 
     Returns:
         A zip with the binary manifest, ``resources.arsc`` and ``res/``.
@@ -59,7 +59,7 @@ def resources(aapt2: Path, framework: Path, work: Path, app_id: str, debug: bool
 
 
 def version_code() -> int:
-    """Return the number that Android compares versions by: 10203 for 1.2.3."""
+    """Return Android's version code: 10203 for 1.2.3."""
     numbers = [int(part) for part in kit.__version__.split(".")[:3] if part.isdigit()]
     major, minor, patch = (*numbers, 0, 0, 0)[:3]
     return max(1, 10000 * major + 100 * minor + patch)
@@ -88,14 +88,14 @@ def dex(r8: Path, framework: Path, jars: Sequence[Path], work: Path) -> Dex:
 
 
 def shrunk(r8: Path, framework: Path, jars: Sequence[Path], rules: str, work: Path) -> Dex:
-    """Translate jars and leave out what is never used.
+    """Translate jars and remove unused code.
 
     Args:
         r8: the program.
         framework: Android's own classes.
-        jars: the app and what it uses.
-        rules: that the archives bring along, besides the app's own and the manifest's.
-        work: an own folder.
+        jars: of the app and its dependencies.
+        rules: from the archives, in addition to the app's own and the manifest's.
+        work: a temporary folder.
     """
     brought = work / "archives.pro"
     brought.write_text(rules + "\n", encoding="utf-8")
@@ -112,7 +112,7 @@ def _dex(
     out = work / "dex"
     out.mkdir()
     command = [tools.find("java"), *tools.JVM, "-cp", str(r8), f"com.android.tools.r8.{name}"]
-    # The framework's jar has no java.*: that is the JDK's part.
+    # The framework's jar has no java.*, which the JDK provides.
     command += ["--lib", str(tools.jdk()), "--lib", str(framework)]
     command += ["--min-api", str(MINIMUM_SDK), "--output", str(out)]
     tools.run([*command, *words], name)

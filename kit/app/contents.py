@@ -1,4 +1,4 @@
-"""What an installed app was built with: the names of the files in its APK."""
+"""Model files of installed apps, from the names of the files in their APKs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kit.bundle import Bundle
 from kit.devices.storage import ROOT
 from kit.devices.transport import Transport, quote
 
-# Enough for the list of some 2000 files, which stands at the end of a zip.
+# Enough for the central directory of about 2000 files, which is at the end of a zip.
 _TAIL = 1 << 18
 
 
@@ -34,14 +34,14 @@ class Apps:
     def find(self, model: str) -> str:
         """Return the id of the app that has ``BUNDLE/FILE``.
 
-        It is the first one where none says so: bundles can be pushed into an app's own files.
+        If no app lists it, that is the first app, as bundles can be pushed to an app's own files.
         """
         return next((id_ for id_, found in self._models.items() if model in found), self.ids[0])
 
     def missing(self, bundle: Bundle, name: str) -> list[str]:
-        """Return the names of a bundle's files that no app has; the apps call it `name`.
+        """Return the names of a bundle's files that no app has; `name` is its name in the apps.
 
-        None is missing of a bundle that no app lists, as it may have been pushed.
+        For a bundle that no app lists the result is empty, as it may have been pushed.
         """
         listed = frozenset().union(*self._models.values())
         absent = [
@@ -53,7 +53,7 @@ class Apps:
 
 
 def look(transport: Transport, app_ids: Sequence[str]) -> Apps:
-    """Look into the APKs of installed apps.
+    """Read the lists of files in installed apps' APKs.
 
     Raises:
         DeviceError: the device cannot be reached.
@@ -68,7 +68,7 @@ def _list_models(transport: Transport, app_id: str) -> frozenset[str]:
 
 
 def _list_files(transport: Transport, app_id: str) -> list[str]:
-    """Return the names of the files in an APK; none where the device does not let it be read."""
+    """Return the names of the files in an APK; none if the device denies reading it."""
     apk = find_apk(transport, app_id)
     if apk is None:
         return []

@@ -1,4 +1,4 @@
-"""The names that kit and the app share; a test compares them with `contract.json`."""
+"""Constants that kit and the app share; a test compares them with `contract.json`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ VERSION = 3
 RESULT_SCHEMA = 1
 
 NAMESPACE = "org.mobilekit.demo"  # of the class R that aapt2 writes
-APP_ID = NAMESPACE  # of an app that is built without --app-id
-VENDOR = "org.mobilekit."  # what the ids that kit proposes begin with
+APP_ID = NAMESPACE  # default of --app-id
+VENDOR = "org.mobilekit."  # prefix of the ids that kit proposes
 MINIMUM_SDK, TARGET_SDK = 26, 36
 DEMO = "org.mobilekit.demo.DemoActivity"
 BENCH = "org.mobilekit.bench.BenchActivity"
 ACTION = "org.mobilekit.action.BENCH"
-# That adb's shell holds; besides it system apps, and those that somebody granted it over adb.
+# Held by adb's shell, system apps, and apps that were granted it over adb.
 PERMISSION = "android.permission.DUMP"
 LOG_TAG = "KitBench"
 
@@ -36,7 +36,7 @@ NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _APP_ID = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+")
 _MAX_APP_ID = 223
 
-# Extras of the activity that measures, and what `am start` calls their types.
+# Extras of the measuring activity, and their types for `am start`.
 EXTRAS = {
     "contract": "int",
     "id": "name",
@@ -67,10 +67,10 @@ RESULT_KEYS = (
 
 
 def check_name(name: str) -> str:
-    """Return the name of a bundle if the app takes it.
+    """Check the name of a bundle for the app, and return it.
 
     Raises:
-        UsageError: it has other characters than the app allows in a path.
+        UsageError: it has characters that the app does not allow in a path.
     """
     if not NAME.fullmatch(name):
         raise UsageError(
@@ -81,15 +81,15 @@ def check_name(name: str) -> str:
 
 
 def is_app_id(text: str) -> bool:
-    """Return whether Android takes a text as the id of an app."""
+    """Return whether a text is a valid application id."""
     return len(text) <= _MAX_APP_ID and _APP_ID.fullmatch(text) is not None
 
 
 def check_app_id(app_id: str) -> str:
-    """Return an application id if Android takes it.
+    """Check an application id, and return it.
 
     Raises:
-        UsageError: it does not.
+        UsageError: it is not valid.
     """
     if not is_app_id(app_id):
         raise UsageError(
@@ -100,12 +100,12 @@ def check_app_id(app_id: str) -> str:
 
 
 def start_demo(app_id: str) -> str:
-    """Return the shell line that opens the app."""
+    """Return the shell command that opens the app."""
     return quote(["am", "start", "-W", "-n", f"{app_id}/{DEMO}"])
 
 
 def start_bench(app_id: str, values: Mapping[str, object]) -> str:
-    """Return the shell line that starts a measurement; the values are those of `EXTRAS`."""
+    """Return the shell command that starts a measurement, with values of `EXTRAS`."""
     words = ["am", "start", "-W", "-n", f"{app_id}/{BENCH}", "-a", ACTION]
     for name, kind in EXTRAS.items():
         words += [_FLAGS[kind], name, str(values[name])]

@@ -18,10 +18,10 @@ from kit.errors import DeviceError
 
 Say = Callable[[str], None]
 _INSTALL_SECONDS = 300.0
-# ActivityTaskSupervisor's words where a manifest asks the caller for more than it holds.
+# ActivityTaskSupervisor's message if the caller lacks a permission that a manifest requires.
 _LACKING = re.compile(r"Permission Denial: starting Intent .*? requires ([\w.]+)", re.DOTALL)
-_LACKING_LETTERS = 8192  # that are searched: beyond, a hostile text takes long
-# What Android's package manager answers, and what to do about it.
+_LACKING_LETTERS = 8192  # to search: a longer, hostile text would take long
+# Hints by error codes of Android's package manager.
 _ADVICE = {
     "UPDATE_INCOMPATIBLE": "the one installed is signed by another key: kit app uninstall",
     "VERSION_DOWNGRADE": "a newer version is installed: kit app uninstall",
@@ -35,14 +35,14 @@ _ADVICE = {
 
 @dataclass(frozen=True)
 class Installed:
-    """An app that was installed: its id, and a warning about it, or nothing."""
+    """An installed app: its id, and a warning, which may be empty."""
 
     app_id: str
     warning: str
 
 
 def install(transport: Transport, file: Path, say: Say) -> Installed:
-    """Install an APK, over one of the same id that is there.
+    """Install an APK, and replace an app with the same id.
 
     Raises:
         InputError: the file is no APK.
@@ -53,7 +53,7 @@ def install(transport: Transport, file: Path, say: Say) -> Installed:
     check_abis(apk.abis(entries), device)
     app_id = apk.read_app_id(file) or APP_ID
     remote = f"{ROOT}/{app_id}.apk"
-    token = locking.take(transport)  # not while another kit measures there
+    token = locking.take(transport)  # fails while another kit measures there
     try:
         say(f"bringing {file.stat().st_size / 1e6:.0f} MB to {device.model or transport.serial}")
         try:
@@ -62,7 +62,7 @@ def install(transport: Transport, file: Path, say: Say) -> Installed:
             say("installing")
             done = transport.shell(quote(["pm", "install", "-r", "-t", remote]), _INSTALL_SECONDS)
         finally:
-            with suppress(DeviceError):  # whoever lost the device has heard of it
+            with suppress(DeviceError):  # a lost device is reported elsewhere
                 ask(transport, quote(["rm", "-f", remote]))
     finally:
         locking.give_back(transport, token)
@@ -79,10 +79,10 @@ def install(transport: Transport, file: Path, say: Say) -> Installed:
 
 
 def check_abis(have: Sequence[str], facts: DeviceFacts) -> None:
-    """Raise unless a device runs libraries of one of these kinds.
+    """Check that a device supports one of the app's ABIs.
 
     Raises:
-        DeviceError: it does not.
+        DeviceError: it supports none.
     """
     if have and facts.abis and not set(have) & set(facts.abis):
         raise DeviceError(
@@ -92,13 +92,13 @@ def check_abis(have: Sequence[str], facts: DeviceFacts) -> None:
 
 
 def _refused(serial: str, done: Completed) -> DeviceError:
-    said = " ".join((done.stdout + done.stderr).split())[-300:] or "no reason"
-    advice = next((a for word, a in _ADVICE.items() if word in said), "see what it says")
-    return DeviceError(f"{serial!r} does not install the app: {said}", advice)
+    reason = " ".join((done.stdout + done.stderr).split())[-300:] or "no reason"
+    advice = next((a for word, a in _ADVICE.items() if word in reason), "see what it says")
+    return DeviceError(f"{serial!r} does not install the app: {reason}", advice)
 
 
 def uninstall(transport: Transport, app_id: str) -> bool:
-    """Remove an app with everything it keeps; return whether it was there.
+    """Remove an app with its data; return whether it was installed.
 
     Raises:
         DeviceError: the device refuses it.
@@ -107,20 +107,20 @@ def uninstall(transport: Transport, app_id: str) -> bool:
         return False
     done = transport.shell(quote(["pm", "uninstall", app_id]), 60)
     if done.code != 0 or "Success" not in done.stdout:
-        said = " ".join((done.stdout + done.stderr).split())[-300:]
+        reason = " ".join((done.stdout + done.stderr).split())[-300:]
         raise DeviceError(
-            f"{transport.serial!r} does not remove the app: {said}", "remove it in its settings"
+            f"{transport.serial!r} does not remove the app: {reason}", "remove it in its settings"
         )
     return True
 
 
 def installed(transport: Transport, app_id: str) -> bool:
-    """Return whether an app is on the device."""
+    """Return whether an app is installed."""
     return find_apk(transport, app_id) is not None
 
 
 def find_apk(transport: Transport, app_id: str) -> str | None:
-    """Return the path of an app's APK on the device; None if the app is not there."""
+    """Return the path of an app's APK on the device; None if the app is not installed."""
     done = transport.shell(quote(["pm", "path", app_id]))
     first = done.stdout.strip().partition("\n")[0]
     if done.code != 0 or not first.startswith("package:"):
@@ -129,17 +129,17 @@ def find_apk(transport: Transport, app_id: str) -> str | None:
 
 
 def list_apps(transport: Transport) -> list[str]:
-    """Return the ids of the installed apps that are kit's by their names, sorted."""
+    """Return the ids of installed apps with kit's prefix, sorted."""
     done = transport.shell(quote(["pm", "list", "packages"]), 60)
     names = (line.strip().removeprefix("package:") for line in done.stdout.splitlines())
     return sorted(name for name in names if name.startswith(VENDOR))
 
 
 def check_installed(transport: Transport, app_id: str) -> None:
-    """Raise unless an app is there.
+    """Check that an app is installed.
 
     Raises:
-        DeviceError: it is not.
+        DeviceError: it is not installed.
     """
     if installed(transport, app_id):
         return
@@ -155,35 +155,35 @@ def open_demo(transport: Transport, app_id: str) -> None:
     """Open an app on the device's screen.
 
     Raises:
-        DeviceError: it is not there, or does not start.
+        DeviceError: it is not installed, or does not start.
     """
     check_installed(transport, app_id)
     started(transport, start_demo(app_id))
 
 
 def started(transport: Transport, line: str) -> None:
-    """Run a line of `am start`, whose exit code tells little.
+    """Run an `am start` command, and check its output, as its exit code is not reliable.
 
     Raises:
-        DeviceError: Android says that it did not start, or that the shell must not do so.
+        DeviceError: the app did not start, or the shell lacks the permission to start it.
     """
     done = transport.shell(line, 60)
-    said = done.stdout + done.stderr
-    lacking = lacking_permission(said)
+    output = done.stdout + done.stderr
+    lacking = lacking_permission(output)
     if lacking:
         raise DeviceError(
             f"adb's shell of {transport.serial!r} may not start it: this device does not give the "
             f"shell the permission {lacking}",
             "measure without the app: kit bench --device",
         )
-    if done.code != 0 or "Error" in said or "Exception" in said:
+    if done.code != 0 or "Error" in output or "Exception" in output:
         raise DeviceError(
-            f"{transport.serial!r} does not start the app: {' '.join(said.split())[-300:]}",
+            f"{transport.serial!r} does not start the app: {' '.join(output.split())[-300:]}",
             "install it again: kit app install",
         )
 
 
-def lacking_permission(said: str) -> str | None:
-    """Return the permission that the caller of `am start` lacks by Android's words, or None."""
-    found = _LACKING.search(said[:_LACKING_LETTERS])
+def lacking_permission(output: str) -> str | None:
+    """Return the permission that the caller of `am start` lacks, None if there is no such error."""
+    found = _LACKING.search(output[:_LACKING_LETTERS])
     return found[1] if found else None

@@ -1,4 +1,4 @@
-"""Android's classes in a form that the installed javac reads."""
+"""Android's classes in a format that the installed javac reads."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 from kit import files
 from kit.errors import InputError, OutputError
 
-_MAJOR = slice(6, 8)  # where a class file has the version of its format, big-endian
+_MAJOR = slice(6, 8)  # position of a class file's version, big-endian
 _JAVA_11 = (55).to_bytes(2, "big")
-_FIRST_READER = 21  # the Java whose class files those of API 36 are
+_FIRST_READER = 21  # the Java version of API 36's class files
 
 
 def find_readable(framework: Path, java: str) -> Path:
-    """Return a jar with the framework's signatures that a javac reads.
+    """Return a jar of the framework's signatures that a javac version reads.
 
-    API 36 is compiled for Java 21, and an older javac refuses such files for the number in their
-    header alone. Of a class path it reads signatures, which have not changed; so copies with a
-    lower number serve. They are kept beside the framework, and go nowhere else.
+    API 36 is compiled for Java 21, and an older javac refuses such files for the version in their
+    header. It only reads signatures, whose format has not changed, so copies with a
+    lower version work. They are cached next to the framework, and are not packed into apps.
 
     Args:
-        framework: Android's classes as they are published.
+        framework: Android's classes as published.
         java: version of javac, ``17.0.15``.
 
     Raises:
@@ -55,7 +55,7 @@ def _lower(framework: Path, lowered: Path) -> None:
         zipfile.ZipFile(file, "w") as target,
     ):
         for info in source.infolist():
-            # What Android keeps for itself is in com.android, which no app can name.
+            # com.android has internal classes, which apps cannot use.
             if info.filename.endswith(".class") and not info.filename.startswith("com/"):
                 data = bytearray(source.read(info))
                 data[_MAJOR] = min(bytes(data[_MAJOR]), _JAVA_11)

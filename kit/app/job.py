@@ -1,4 +1,4 @@
-"""One process of the app, watched over adb until its result file is there."""
+"""A job that is one process of the app, polled over adb until its result file exists."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from kit.errors import DeviceError, RunError
 from kit.results.schema import Condition
 from kit.runners.protocol import Exit
 
-GONE_SECONDS = 10.0  # that a process may be missing before it is given up
+GONE_SECONDS = 10.0  # timeout of a process that is not running
 CONDITION_SECONDS = 5.0
-MARGIN_SECONDS = 120.0  # beyond the plan's own limits, for loading and writing
+MARGIN_SECONDS = 120.0  # in addition to the plan's limits, for loading and writing
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 _MARK = "==kit:app"
 _RESULT = "result.json"
-_ANSWER_SLACK = 1 << 20  # a wrong answer may be longer, and is told when it is checked
+_ANSWER_SLACK = 1 << 20  # a wrong answer may be longer; it is checked later
 
 
 class AppJob:
-    """One process of the app, which tells everything at its end, in one file."""
+    """One process of the app, which reports all events at its end, in one file."""
 
     def __init__(
         self,
@@ -42,32 +42,32 @@ class AppJob:
     ) -> None:
         self._device, self._folder, self._app_id = device, folder, app_id
         self._token, self._look = token, look
-        self._most = answer_bytes + _ANSWER_SLACK
+        self._answer_limit = answer_bytes + _ANSWER_SLACK
         self._seen = self._sampled = time.monotonic()
         self.conditions: list[Condition] = []
         self.silent_seconds, self._pause = limit + MARGIN_SECONDS, _FIRST_PAUSE
 
     def poll(self) -> tuple[list[str], int | None]:
-        """Return the events as lines and an exit code, once the result is there.
+        """Return the events as lines and an exit code, once the result exists.
 
         Raises:
-            RunError: the result is of another app, or of another bundle, or its answer is not.
+            RunError: the result is of another app or bundle, or its answer file does not match.
         """
-        said = self._device.ask(self._question(), timeout=60)
+        output = self._device.ask(self._question(), timeout=60)
         now = time.monotonic()
-        if f"{_MARK} ready" in said:
+        if f"{_MARK} ready" in output:
             return self._finished()
         if now - self._sampled > CONDITION_SECONDS:
             self._sampled = now
             self.conditions.append(self._device.condition())
-        if f"{_MARK} alive" in said:
+        if f"{_MARK} alive" in output:
             self._seen = now
             return [], None
         return [], (Exit.RUN if now - self._seen > GONE_SECONDS else None)
 
     def _question(self) -> str:
-        # Who is not alive has written its file, or never will; so it is asked first. Android
-        # lets the shell read nothing of the app's, but run-as may write to our stdout.
+        # A dead process has written its file, or never will; so pidof comes first. Android
+        # denies the shell reading the app's files, but run-as may write to our stdout.
         source = f"{FILES}/{contract.RESULT.format(id=self._token)}"
         target = self._folder.path(_RESULT)
         return (
@@ -87,19 +87,19 @@ class AppJob:
     def _fetch(self, source: str, name: str, sha256: str) -> None:
         read_it = quote(["run-as", self._app_id, "cat", f"{FILES}/{source}"])
         ask(self._device.transport, f"{read_it} >{self._folder.path(name)}", timeout=60)
-        if hashlib.sha256(self._folder.read(name, self._most)).hexdigest() != sha256:
+        if hashlib.sha256(self._folder.read(name, self._answer_limit)).hexdigest() != sha256:
             raise RunError(
                 "the app's answer is not the one that its result names",
                 "measure again; is the device's storage full?",
             )
 
     def wait(self, idle: float = 0.0) -> None:
-        """Wait until it is time to ask again: soon at first, then less and less often."""
+        """Wait until the next poll, with increasing pauses."""
         time.sleep(self._pause)
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
     def stderr(self) -> str:
-        """Return what the log has of the app: why a process died, for example."""
+        """Return the app's lines in the log, for example a crash."""
         tags = [f"{contract.LOG_TAG}:E", "AndroidRuntime:E", "DEBUG:F", "libc:F", "*:S"]
         done = self._device.transport.shell(
             quote(["logcat", "-d", "-t", "20", "-v", "brief", *tags])
@@ -107,7 +107,7 @@ class AppJob:
         return done.stdout if done.code == 0 else ""
 
     def kill(self) -> None:
-        """End the process, and remove what it left for us; harmless when it is gone."""
+        """Kill the process, and remove its result files; do nothing if it has ended."""
         left = [contract.RESULT.format(id=self._token), contract.ANSWER.format(id=self._token)]
         remove = quote(["run-as", self._app_id, "rm", "-f", *(f"{FILES}/{name}" for name in left)])
         with suppress(DeviceError):

@@ -1,4 +1,4 @@
-"""Files from Maven, each fetched once into the user's cache folder."""
+"""Files from Maven, each downloaded once to the user's cache folder."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _resolve(artifact: MavenArtifact, say: Say) -> Path:
 
 
 def _fetch(artifact: MavenArtifact, folder: Path) -> None:
-    # -U: a refusal of yesterday would be remembered.
+    # -U: Maven caches failures.
     words = [tools.find("mvn"), "-B", "-U", COPY, f"-Dartifact={artifact.coordinates}"]
     try:
         with files.folder_beside(folder / artifact.file) as part:
@@ -63,15 +63,15 @@ def _fetch(artifact: MavenArtifact, folder: Path) -> None:
         ) from exc
 
 
-def _reason(said: str) -> str:
-    """Return what Maven says in its first error, without its preamble and advice."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", said)
+def _reason(output: str) -> str:
+    """Return Maven's first error message, without its preamble and advice."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
     faults = [line for line in plain.splitlines() if line.startswith("[ERROR] ")]
     if not faults:
-        return "it said nothing of an error"
+        return "it reported no error"
     text = faults[0].removeprefix("[ERROR] ").split(" -> [Help")[0]
-    _, _, told = text.rpartition("on project standalone-pom: ")
-    return " ".join(told.split())[:300]
+    _, _, reason = text.rpartition("on project standalone-pom: ")
+    return " ".join(reason.split())[:300]
 
 
 def sha256(file: Path) -> str:

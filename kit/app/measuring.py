@@ -1,9 +1,9 @@
-"""Latency inside of the app, by the same plan as everywhere else.
+"""Measure latency in the app, with the same plan as other runners.
 
-`AppDevice` stands before a device of `kit.devices.adb` and takes a runner's options. It starts
-the app's activity with them and gives the events of the result file as a runner's lines, so
-that `kit.bench` measures through it as it does with a program: fresh processes that take
-turns, the check of the answer, the pass for memory.
+`AppDevice` wraps a device of `kit.devices.adb` and accepts a runner's options. It starts
+the app's activity with them and returns the events of the result file as a runner's lines, so
+that `kit.bench` uses it like a native runner: with fresh, interleaved processes, the check
+of the answer, and the memory pass.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from kit.errors import DeviceError, RunError, UsageError
 from kit.notices import Notice, new_notice
 from kit.results.schema import Condition, Context, LatencyResult, Plan, Run
 
-SLOWEST_SECONDS = 10.0  # that one inference of the warm-up may take
+SLOWEST_SECONDS = 10.0  # timeout per inference of the warm-up
 
 
 def measure_all(
@@ -42,19 +42,19 @@ def measure_all(
 ) -> list[LatencyResult]:
     """Measure bundles that are in installed apps; see `kit.bench.measure.measure_all`.
 
-    Several apps take turns as the files do: each file is measured in the first app that has it.
+    Each file is measured in the first app that has it; the apps' processes are interleaved.
 
     Args:
         given: as there.
         formats: as there; None for those of the bundles that the apps have.
         plan: as there.
         progress: as there.
-        device: where the apps are.
+        device: with the apps.
         app_ids: of the apps.
 
     Raises:
         UsageError: a plan with a mask of cores, bundles of one name, or nothing to measure.
-        DeviceError: an app is not on the device, or cannot be reached by `run-as`.
+        DeviceError: an app is not installed, or `run-as` denies access.
         RunError: it failed, has another bundle of that name, or gave a wrong answer.
     """
     if plan.cpus:
@@ -78,15 +78,15 @@ def _add_notices(result: LatencyResult, notices: Sequence[Notice]) -> LatencyRes
 
 
 class AppDevice:
-    """A device whose only runners are apps that are installed there.
+    """A device whose runners are its installed apps.
 
     Args:
-        device: behind it.
-        loaded: the bundles that will be measured; the apps have to have the same.
-        apps: what is in them.
+        device: to wrap.
+        loaded: the bundles to measure; the apps must have the same.
+        apps: the installed apps.
 
     Raises:
-        UsageError: two have the same name, or one that the app does not take.
+        UsageError: two bundles have the same name, or the app does not allow a name.
     """
 
     def __init__(self, device: AdbDevice, loaded: Sequence[Bundle], apps: Apps) -> None:
@@ -106,12 +106,12 @@ class AppDevice:
         self.notices: list[Notice] = []
 
     def choose_files(self) -> list[str] | None:
-        """Return the names of the files that the apps have of every bundle; None for all.
+        """Return the names of files that the apps have of every bundle; None for all.
 
-        What is left out is one of `notices`.
+        Files that are left out are in `notices`.
 
         Raises:
-            UsageError: they have none in common.
+            UsageError: there are none.
         """
         missing = {name: None for b in self._loaded for name in self._missing(b)}
         if not missing:
@@ -133,24 +133,24 @@ class AppDevice:
 
     @contextmanager
     def folder(self) -> Iterator[AppFolder]:
-        """Take the device, and leave the apps ended."""
+        """Prepare the device; stop the apps at the end."""
         transport = self._device.transport
         with self._device.folder() as folder:
             for app_id in self._apps.ids:
                 _check_run_as(self._device, app_id)
             self._folder = folder
-            # A phone whose screen is off runs apps on its small cores, or not at all.
+            # With the screen off, phones run apps on little cores, or not at all.
             ask(transport, "input keyevent KEYCODE_WAKEUP; wm dismiss-keyguard; true")
             try:
                 yield AppFolder(folder, self._names)
             finally:
-                with suppress(DeviceError):  # whoever lost the device has heard of it
+                with suppress(DeviceError):  # a lost device is reported elsewhere
                     for app_id in self._apps.ids:
                         self._device.ask(quote(["am", "force-stop", app_id]))
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> AppJob:
         """Start a fresh process of an app with the options of a runner."""
-        assert self._folder is not None  # measured inside of `folder` only
+        assert self._folder is not None  # `start` is only called inside of `folder`
         options = dict(zip(command[1::2], command[2::2], strict=True))
         name = options["--model"].partition("/")[0]
         app_id = self._apps.find(options["--model"])
@@ -168,7 +168,7 @@ class AppDevice:
         }
         self._device.ask(quote(["am", "force-stop", app_id]))
         started(self._device.transport, contract.start_bench(app_id, values))
-        limit, look = _limit(options), self._heard(name)
+        limit, look = _limit(options), self._check_record(name)
         size = sum(spec.size for spec in self._bundles[name].manifest.signature.outputs)
         self._job = AppJob(self._device, self._folder, app_id, token, limit, look, size)
         return self._job
@@ -179,8 +179,8 @@ class AppDevice:
         artifacts = self._bundles[name].manifest.artifacts
         return next(one.name for one in artifacts if one.file == file)
 
-    def _heard(self, name: str) -> Callable[[AppRecord], None]:
-        """Return what looks at a result and raises if it is of another bundle."""
+    def _check_record(self, name: str) -> Callable[[AppRecord], None]:
+        """Return a function that raises if a result is of another bundle."""
 
         def look(record: AppRecord) -> None:
             if record.bundle_hash not in (None, self._bundles[name].hash):
@@ -194,21 +194,21 @@ class AppDevice:
         return look
 
     def settle(self, limit_c: float, wait_seconds: float) -> float:
-        """Wait until it is cool."""
+        """Wait until the device is cool."""
         return self._device.settle(limit_c, wait_seconds)
 
     def conditions(self) -> tuple[Condition, ...]:
-        """Return how it fared while the last process ran, and how it is now."""
+        """Return the conditions during the last process, and the current one."""
         sampled = self._job.conditions if self._job else []
         return (*sampled, self._device.condition())
 
     def context(self, environment: Mapping[str, str], load_before: float | None = None) -> Context:
-        """Describe it; an app is started by Android, without variables of ours."""
+        """Describe the device; Android starts the app, without our environment variables."""
         return self._device.context({}, load_before)
 
 
 def _limit(options: Mapping[str, str]) -> float:
-    """Return the seconds that a process may take; of its warm-up nothing is heard."""
+    """Return the timeout of a process in seconds, including its silent warm-up."""
     warming = float(options["--warmup-seconds"]) + SLOWEST_SECONDS * int(options["--warmup"])
     return float(options["--max-seconds"]) + warming
 
@@ -224,7 +224,7 @@ def _check_run_as(device: AdbDevice, app_id: str) -> None:
 
 
 class AppFolder:
-    """The files of a measurement: the app has its own, so that nothing is brought."""
+    """The folder of a measurement; models and inputs are in the app, so nothing is pushed."""
 
     def __init__(self, folder: AdbFolder, names: Mapping[Path, str]) -> None:
         self._folder, self._names = folder, names
@@ -235,7 +235,7 @@ class AppFolder:
         return f"{self._names[bundle]}/{file.relative_to(bundle).as_posix()}"
 
     def install(self, folder: Path, digests: Mapping[str, str]) -> str:
-        """Refuse: the app is the only program."""
+        """Refuse: the app is the only runner."""
         raise DeviceError(f"the app runs no program of {folder}", "use kit bench")
 
     def audit(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""What goes into the app: bundles, the runtimes that they need, and a picture to begin with."""
+"""Choose the app's contents: bundles, the runtimes they need, and a start picture."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from kit.files import read
 from kit.formats.interface import AndroidRuntime
 from kit.manifest import Artifact
 
-CREDIT = "Photo: dany13, CC BY 2.0"  # flower.jpg of scikit-learn, as its README there says
+CREDIT = "Photo: dany13, CC BY 2.0"  # flower.jpg of scikit-learn, by its README there
 _MAX_PICTURE = 64 * 2**20
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A bundle under the name that the app knows it by, and the files of it that are packed."""
+    """A bundle with its name in the app, and its files that are packed."""
 
     name: str
     bundle: Bundle
@@ -37,7 +37,7 @@ class Packed:
 
     @property
     def files(self) -> list[str]:
-        """Return the paths inside of the bundle that the app needs."""
+        """Return the paths in the bundle that the app needs."""
         manifest = self.bundle.manifest
         names = [MANIFEST, *manifest.golden.inputs]
         names += [manifest.labels] if manifest.labels else []
@@ -48,11 +48,11 @@ class Packed:
 
 
 def check(bundles: Sequence[Bundle], formats: Sequence[str] | None) -> None:
-    """Raise unless some bundles can be in one app.
+    """Check that bundles can be in one app.
 
     Args:
         bundles: at least one.
-        formats: whose runtimes the app gets; None where kit will choose them.
+        formats: whose runtimes the app gets; None if kit chooses them.
 
     Raises:
         UnknownName: the app has no runtime for a format.
@@ -76,7 +76,7 @@ def check(bundles: Sequence[Bundle], formats: Sequence[str] | None) -> None:
 
 
 def choose(bundles: Sequence[Bundle], formats: Sequence[str]) -> list[Packed]:
-    """Return what is packed of each bundle in an app with the runtimes of some formats.
+    """Return the packed files of each bundle in an app with runtimes of some formats.
 
     Raises:
         UsageError: nothing of a bundle could run.
@@ -110,10 +110,10 @@ def _name(bundle: Bundle) -> str:
 
 
 def check_version(artifact: Artifact, runtime: AndroidRuntime, where: Path) -> None:
-    """Raise unless a runtime reads the version of a model file's container.
+    """Check that a runtime reads the version of a model file's container.
 
     Raises:
-        BuildError: it is out of its range, or not told.
+        BuildError: it does not, or the version is unknown.
     """
     if runtime.versions is None:
         return
@@ -147,10 +147,10 @@ def find_rival(name: str, others: Iterable[str]) -> str | None:
 
 
 def check_rivals(formats: Sequence[str]) -> None:
-    """Raise if two runtimes exclude each other in one app.
+    """Check that no two runtimes exclude each other in one app.
 
     Raises:
-        UsageError: they do.
+        UsageError: two do.
     """
     runtimes = list_runtimes()
     for name in sorted(formats, key=lambda one: runtimes[one].preference):
@@ -165,7 +165,7 @@ def check_rivals(formats: Sequence[str]) -> None:
 
 
 def find_formats(bundles: Sequence[Bundle]) -> list[str]:
-    """Return the formats of some bundles that the app has a runtime for, in their order."""
+    """Return the formats of bundles for which the app has a runtime, in their order."""
     have = {artifact.format for bundle in bundles for artifact in bundle.manifest.artifacts}
     return [name for name in list_runtimes() if name in have]
 
@@ -178,7 +178,7 @@ def assets(
     Args:
         packed: the bundles.
         versions: name and version of the runtime of each format.
-        picture: a JPEG that the app opens with; None for one of scikit-learn's.
+        picture: a JPEG that the app shows first; None for one of scikit-learn's.
 
     Raises:
         UsageError: the picture is no JPEG.
@@ -208,7 +208,7 @@ def jpeg(file: Path) -> bytes:
     """Return the bytes of a JPEG file.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is no JPEG.
     """
     try:
         data = read(file, _MAX_PICTURE)

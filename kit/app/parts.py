@@ -1,4 +1,4 @@
-"""The runtimes that go into an app: which ones, and the files that each consists of."""
+"""Choose and download the runtimes of an app."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kit.errors import MissingTool, UsageError
 
 @dataclass(frozen=True)
 class AppPart:
-    """A runtime that is packed: its archives, the jars beside, and what it is called."""
+    """A packed runtime: its archives, further jars, and its name."""
 
     format: str
     name: str
@@ -30,12 +30,12 @@ class AppPart:
 
 @dataclass(frozen=True)
 class PartChoice:
-    """What goes into an app.
+    """The contents of an app.
 
     Attributes:
-        packed: of each bundle, what the runtimes can run.
+        packed: the files of each bundle that the runtimes can run.
         parts: the runtimes.
-        notes: sentences about what was decided without being asked for.
+        notes: sentences about automatic decisions.
     """
 
     packed: tuple[Packed, ...]
@@ -46,21 +46,21 @@ class PartChoice:
 def choose(
     bundles: Sequence[Bundle], formats: Sequence[str] | None, archives: Sequence[Path], say: Say
 ) -> PartChoice:
-    """Choose the runtimes of an app and fetch them.
+    """Choose the runtimes of an app and download them.
 
     Args:
         bundles: at least one.
-        formats: whose runtimes are packed. None takes those of the bundles that go together and
-            can be had; the notes say which were left out, and how to get an app with them.
-        archives: files to take instead of Maven's, each for the runtime it is recognized as.
-        say: is told what is fetched.
+        formats: whose runtimes are packed. None takes those of the bundles that are compatible and
+            available; the notes list the others, and how to build an app with them.
+        archives: files to use instead of Maven's, by the runtime detected in each.
+        say: called with messages about downloads.
 
     Raises:
         UnknownName: the app has no runtime for a format.
         UsageError: two runtimes exclude each other, or an archive is of none that is packed.
         BuildError: a model file, or an archive, is of a version that cannot be used.
         InputError: an archive is damaged.
-        MissingTool: a runtime that was asked for, or every one, cannot be had.
+        MissingTool: a requested runtime, or every runtime, is not available.
     """
     given = aar.given(archives)
     if formats is None:
@@ -83,12 +83,12 @@ def choose(
 def _choose_default(
     formats: Sequence[str], given: Mapping[str, Path], say: Say
 ) -> tuple[dict[str, AppPart], list[str]]:
-    """Return the parts of the runtimes that go together and can be had, and notes on the rest."""
+    """Return the parts of compatible, available runtimes, and notes on the others."""
     _check_given(given, formats)
     parts: dict[str, AppPart] = {}
     notes = []
     errors = []
-    # What was given comes first, as it was asked for; then rivals in the order of preference.
+    # Given archives come first, as requested; then conflicting runtimes by preference.
     runtimes = list_runtimes()
     for name in sorted(formats, key=lambda one: (one not in given, runtimes[one].preference)):
         rival = packing.find_rival(name, parts)
@@ -122,7 +122,7 @@ def _check_given(given: Mapping[str, Path], formats: Sequence[str]) -> None:
 
 
 def _find(name: str, given: Path | None, say: Say) -> AppPart:
-    """Fetch a runtime, or take the archive that is given for it."""
+    """Download a runtime, or use the archive that is given for it."""
     runtime = list_runtimes()[name]
     try:
         main = given or maven.resolve([runtime.aar], say)[0]
@@ -161,7 +161,7 @@ def unpack_libraries(
     """Unpack the native libraries of all runtimes; return them by their path in the APK.
 
     Raises:
-        UsageError: two runtimes bring different files of one name.
+        UsageError: two runtimes have different files of one name.
         InputError: an archive is damaged.
     """
     found: dict[str, Path] = {}

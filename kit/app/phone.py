@@ -1,8 +1,8 @@
-"""A phone's own library on this machine: the Lite runtime for arm64, emulated by unidbg.
+"""Run a phone's library on this machine: the Lite runtime for arm64, emulated by unidbg.
 
 The real `libpytorch_jni_lite.so` of the Android archive runs a bundle's model on its golden
-pictures and has to answer what the bundle says. It proves the library and the file, not ART,
-and its times mean nothing. unidbg is fetched by Maven for this test and is never packed.
+pictures, and must give the bundle's answers. This tests the library and the file, not ART,
+and its times are meaningless. Maven downloads unidbg for this test; it is never packed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kit import bundle as bundles
 from kit.app import sources, tools
-from kit.app.alone import alone
+from kit.app.lock import maven_lock
 from kit.bench import answers
 from kit.errors import BuildError, OutputError, RunError, UsageError, VerificationFailed
 from kit.manifest import Artifact
@@ -29,16 +29,16 @@ def run(path: Path, out: Path, say: Say) -> list[float]:
     """Run golden inputs; return the largest difference of a number for each.
 
     Args:
-        path: a bundle with Lite; of several files of it, the first is run.
+        path: a bundle with Lite files; the first is run.
         out: folder for inputs and answers, raw little-endian float32.
-        say: is told what happens.
+        say: called with progress messages.
 
     Raises:
         BundleError: it is no bundle, or has no golden pictures.
         UsageError: it has no Lite file, or not one float32 input and one float32 output.
         MissingTool: no JDK or no Maven.
         BuildError: the emulator cannot be built, or failed.
-        VerificationFailed: the phone's library computes something else.
+        VerificationFailed: the phone's library gives other answers.
         OutputError: the folder cannot be written to.
     """
     bundle = bundles.load(path)
@@ -62,7 +62,7 @@ def run(path: Path, out: Path, say: Say) -> list[float]:
 
 
 def _check_signature(path: Path, signature: Signature) -> None:
-    """Raise unless a model has the only tensors that the emulated Java side passes on."""
+    """Check that the emulated Java side supports a model's tensors."""
     dtypes = [[spec.dtype for spec in specs] for specs in (signature.inputs, signature.outputs)]
     if dtypes != [["float32"], ["float32"]]:
         raise UsageError(
@@ -77,7 +77,7 @@ def _emulate(
 ) -> None:
     folder = sources.folder() / "phone"
     tools.java_version()
-    with alone(folder, say):
+    with maven_lock(folder, say):
         _build_and_run(folder, [str(model), ",".join(map(str, shape))], inputs, answer, say)
 
 
@@ -94,10 +94,10 @@ def _build_and_run(
     answer.unlink(missing_ok=True)
     words = [tools.find("java"), "-Xmx1g", "-cp", f"{folder}/target/classes:{listed}", _MAIN]
     words += [str(folder / _LIBRARIES), *about, str(answer), *map(str, inputs)]
-    said = tools.run(words, "the emulator", folder=folder)
+    output = tools.run(words, "the emulator", folder=folder)
     if not answer.is_file():
         raise BuildError(
-            f"the emulator wrote no answer: {' '.join(said.split())[-200:]}", "please report it"
+            f"the emulator wrote no answer: {' '.join(output.split())[-200:]}", "please report it"
         )
 
 

@@ -1,4 +1,4 @@
-"""The file that the app leaves behind for a measurement, see `contract.json`."""
+"""The result file that the app writes for a measurement, see `contract.json`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CODES = {
 
 
 class Answer(BaseModel):
-    """Where the app wrote the model's answer."""
+    """The app's file with the model's answer."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -32,7 +32,7 @@ class Answer(BaseModel):
 
 
 class Around(BaseModel):
-    """What the app saw of the device."""
+    """The device's state as seen by the app."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -59,13 +59,13 @@ class AppRecord(BaseModel):
 
     @property
     def code(self) -> int:
-        """Return the exit code that a runner would have."""
+        """Return the equivalent exit code of a runner."""
         failed = [str(e.get("at")) for e in self.events if e.get("event") == "error"]
         return int(_CODES.get(failed[0], Exit.RUN) if failed else Exit.OK)
 
     @property
     def lines(self) -> list[str]:
-        """Return what a runner would have printed; the app writes no checksums of single events."""
+        """Return the equivalent output of a runner, with checksums."""
         return [seal(json.dumps(event)) for event in self.events]
 
 
@@ -73,7 +73,7 @@ def read(text: str) -> AppRecord:
     """Read a result file.
 
     Raises:
-        RunError: it is none, or the app belongs to another kit.
+        RunError: it is no result file, or the app is of another kit version.
     """
     try:
         raw = json.loads(text)

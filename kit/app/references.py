@@ -1,7 +1,7 @@
-"""What an APK's classes refer to: R8's TraceReferences names what nobody brings along.
+"""Find undefined classes and members that an APK refers to, with R8's TraceReferences.
 
-A runtime that was packed without a library that it needs builds, installs and starts. It ends
-with NoClassDefFoundError at the first inference, which is where this check comes in.
+An app whose runtime lacks a library builds, installs and starts, but fails
+with NoClassDefFoundError at the first inference. This check finds that at build time.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from kit.app import reduced, tools
 from kit.errors import BuildError
 
 _MISSING = re.compile(r"Missing (class|method|field) (.+?) \(referenced from: (.+?)\)?$")
-# Annotations that tools read and programs do not: a virtual machine drops those it cannot find.
+# Annotations for tools only: a virtual machine ignores undefined ones.
 _IGNORED = ("javax.annotation.",)
 _NAMED = 20  # in one message
 
 
 def check(apk: Path, framework: Path, r8: Path) -> None:
-    """Raise if an APK refers to a class, method or field that is neither in it nor in Android.
+    """Check that all classes, methods and fields an APK refers to are in it or in Android.
 
     Args:
         apk: the APK, or a dex file or jar.
@@ -29,7 +29,7 @@ def check(apk: Path, framework: Path, r8: Path) -> None:
         r8: the jar with TraceReferences.
 
     Raises:
-        BuildError: it does; the message names what is missing and who refers to it.
+        BuildError: some are missing; the message has them and the classes that refer to them.
     """
     command = [tools.find("java"), *tools.JVM, "-cp", str(r8)]
     command += ["com.android.tools.r8.tracereferences.TraceReferences", "--check"]
@@ -49,9 +49,9 @@ def check(apk: Path, framework: Path, r8: Path) -> None:
 
 
 def find_missing(report: str) -> dict[str, str]:
-    """Return who refers to each missing definition that a report of TraceReferences lists.
+    """Return the references to each missing definition in a report of TraceReferences.
 
-    Members of a missing class are left out, as the class stands for them.
+    Members of a missing class are left out.
     """
     lines = [found for line in report.splitlines() if (found := _MISSING.search(line))]
     missing = [(kind, name, user) for kind, name, user in (line.groups() for line in lines)]

@@ -1,4 +1,4 @@
-"""Signing and verifying an APK with apksig, which also aligns what is stored in it."""
+"""Sign and verify an APK with apksig, which also aligns stored files."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from kit.app.contract import MINIMUM_SDK
 from kit.errors import BuildError, InputError, OutputError
 
 PASSWORD = "KIT_KEYSTORE_PASSWORD"  # noqa: S105 - the name of a variable
-PAGE = 16384  # largest memory page of a phone, in bytes
-_DEBUG_PASSWORD = "android"  # noqa: S105 - as Android's own debug keys have it
+PAGE = 16384  # largest page size of phones, in bytes
+_DEBUG_PASSWORD = "android"  # noqa: S105 - like Android's own debug keys
 _PROGRAM = Path(__file__).with_name("Sign.java")
 
 
@@ -28,7 +28,7 @@ class Key:
 
 
 def debug_key() -> Key:
-    """Return this user's own key for debug builds, made when it is missing.
+    """Return this user's own key for debug builds, and create it if missing.
 
     Raises:
         MissingTool: there is no JDK.
@@ -49,11 +49,11 @@ def _make(file: Path) -> None:
             made = folder / file.name
             words = [tools.find("keytool"), "-genkeypair", "-keystore", str(made)]
             words += ["-storetype", "PKCS12", "-storepass", _DEBUG_PASSWORD, "-alias", "kit"]
-            # RSA: its signatures are the same each time, so equal APKs have equal bytes.
+            # RSA signatures are deterministic, so equal APKs have equal bytes.
             words += ["-keyalg", "RSA", "-keysize", "2048", "-validity", "10000"]
             tools.run([*words, "-dname", "CN=Android Debug,O=Android,C=US"], "keytool")
             made.chmod(0o600)
-            if not file.exists():  # another kit may have made it meanwhile
+            if not file.exists():  # another kit may have created it meanwhile
                 made.rename(file)
     except OSError as exc:
         raise OutputError(
@@ -63,7 +63,7 @@ def _make(file: Path) -> None:
 
 
 def check(key: Key, apksig: Path) -> None:
-    """Open a keystore, before minutes are spent on what it shall sign.
+    """Check that a keystore can be opened, before a build that takes minutes.
 
     Raises:
         InputError: it cannot be opened, or has no such key.
@@ -85,19 +85,19 @@ def sign(unsigned: Path, signed: Path, key: Key, apksig: Path) -> str:
     Raises:
         BuildError: it cannot be signed, or the result does not verify.
     """
-    said = _run(key, apksig, str(unsigned), str(signed), str(MINIMUM_SDK), str(PAGE))
-    return said.rpartition("certificate ")[2].strip()
+    output = _run(key, apksig, str(unsigned), str(signed), str(MINIMUM_SDK), str(PAGE))
+    return output.rpartition("certificate ")[2].strip()
 
 
 def _run(key: Key, apksig: Path, *words: str) -> str:
     path = os.pathsep.join((str(apksig), str(_compiled(apksig))))
     command = [tools.find("java"), *tools.JVM, "-cp", path, "Sign", str(key.keystore), key.alias]
-    # The environment of a process is its user's alone; its command line is everybody's.
+    # Other users can read a process's command line, but not its environment.
     return tools.run([*command, *words], "signing", {PASSWORD: key.password})
 
 
 def _compiled(apksig: Path) -> Path:
-    """Return the folder of our own small program's class; it is compiled once."""
+    """Compile our signing program once, and return the folder of its class."""
     text = _PROGRAM.read_bytes()
     key = hashlib.sha256(text + apksig.name.encode() + tools.java_version().encode())
     folder = tools.cache() / f"sign-{key.hexdigest()[:12]}"

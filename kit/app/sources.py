@@ -1,4 +1,4 @@
-"""The app's sources, which live in the repository and not in the installed package."""
+"""The app's sources, which are in the repository but not in the installed package."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import kit
 from kit.app.contract import APP_ID
 from kit.errors import BuildError, MissingTool
 
-LABEL = "Mobile Kit"  # of an app that is built without --app-id, as in strings.xml
+LABEL = "Mobile Kit"  # default label of the app, as in strings.xml
 
 
 def folder() -> Path:
     """Return `android_app/`.
 
     Raises:
-        MissingTool: this kit is installed without its repository.
+        MissingTool: kit is installed without its repository.
     """
     found = Path(kit.__file__).parents[1] / "android_app"
     if not (found / "contract.json").is_file():
@@ -39,19 +39,19 @@ def resources() -> Path:
 
 
 def manifest(app_id: str) -> str:
-    """Return the manifest of an app with an id, as Gradle would complete it.
+    """Return the manifest of an app with an id, completed like Gradle does.
 
-    Everything that Android keeps by its name is derived from the id (the authority of the
-    provider), so that two apps of kit can be on one device; so is the label, so that people can
-    tell them apart.
+    Names that must be unique on a device are derived from the id (the authority of the
+    provider), so that a device can have two apps of kit; so is the label, so that users can
+    distinguish them.
 
     Raises:
-        BuildError: it lacks a place for one of them.
+        BuildError: the source manifest has no placeholder for one of them.
     """
     file = folder() / "src/main/AndroidManifest.xml"
     text = file.read_text(encoding="utf-8")
     values = {
-        # Gradle takes both from its own file.
+        # Gradle has both in its own file.
         "<manifest ": f'<manifest package="{app_id}" ',
         "<application\n": '<application\n        android:extractNativeLibs="false"\n',
         "${applicationId}": app_id,

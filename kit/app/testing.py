@@ -1,4 +1,4 @@
-"""The app's own tests, run by Maven: JUnit, and Robolectric with a real bundle."""
+"""Run the app's own tests with Maven: JUnit, and Robolectric with a real bundle."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kit import bundle as bundles
 from kit.app import aapt2, sources, tools
-from kit.app.alone import alone
+from kit.app.lock import maven_lock
 from kit.bundle import Bundle
 from kit.errors import BuildError, OutputError, UsageError, VerificationFailed
 
@@ -21,12 +21,12 @@ _COUNT = re.compile(r"Tests run: (\d+), Failures: (\d+), Errors: (\d+), Skipped:
 
 
 def run(bundle: Path | None, out: Path, say: Say) -> dict[str, int]:
-    """Run the tests and keep the screenshots that they take.
+    """Run the tests and save their screenshots.
 
     Args:
         bundle: a real one; without it the tests that need a model are skipped.
         out: folder for ``screenshots/``, ``samples/`` and Maven's log.
-        say: is told what happens.
+        say: called with progress messages.
 
     Returns:
         How many tests were ``run``, ``failed`` and ``skipped``.
@@ -46,7 +46,7 @@ def run(bundle: Path | None, out: Path, say: Say) -> dict[str, int]:
         )
     tools.java_version()
     mvn = tools.find("mvn")
-    with alone(sources.folder(), say):
+    with maven_lock(sources.folder(), say):
         return _run(loaded, mvn, out, say)
 
 
@@ -54,7 +54,7 @@ def _run(loaded: Bundle | None, mvn: str, out: Path, say: Say) -> dict[str, int]
     try:
         out.mkdir(parents=True, exist_ok=True)
         for old in (out / "screenshots").rglob("*.png"):
-            old.unlink()  # of an earlier run, perhaps of a screen that is gone
+            old.unlink()  # of an earlier run, perhaps of a removed screen
     except OSError as exc:
         raise OutputError(f"cannot make {out}: {exc.strerror}", "choose another -o") from exc
     settings = {
@@ -102,18 +102,18 @@ def _maven(mvn: str, pom: Path, settings: Mapping[str, Path], log: Path) -> dict
     return found
 
 
-def counts(said: str) -> dict[str, int]:
+def counts(output: str) -> dict[str, int]:
     """Return the numbers of Maven's last summary of tests."""
-    totals = [m for line in said.splitlines() if (m := _COUNT.search(line.strip()))]
+    totals = [m for line in output.splitlines() if (m := _COUNT.search(line.strip()))]
     if not totals:
         return {"run": 0, "failed": 0, "skipped": 0}
     run, failures, errors, skipped = map(int, totals[-1].groups())
     return {"run": run, "failed": failures + errors, "skipped": skipped}
 
 
-def _failed(said: str, found: Mapping[str, int], log: Path) -> BuildError:
+def _failed(output: str, found: Mapping[str, int], log: Path) -> BuildError:
     faults = [
-        line.removeprefix("[ERROR]").strip() for line in said.splitlines() if "[ERROR]" in line
+        line.removeprefix("[ERROR]").strip() for line in output.splitlines() if "[ERROR]" in line
     ]
     first = next((line for line in faults if line and "Tests run" not in line), "no reason")
     if found["failed"]:

@@ -1,4 +1,4 @@
-"""The programs that build an APK: a JDK and Maven, found and run."""
+"""Find and run the programs that build an APK: a JDK and Maven."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from kit.errors import BuildError, MissingTool, OutputError
 
 _APT = {"mvn": "maven"}
 JDK = "openjdk-17-jdk-headless"
-MIN_JAVA = 17  # Robolectric needs it, and nothing older is tested
-# On two cores a short-lived JVM is done sooner with its first compiler and no GC threads.
+MIN_JAVA = 17  # required by Robolectric; older ones are not tested
+# On two cores a short-lived JVM is faster with only its C1 compiler and the serial GC.
 JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx2g")
 
 
 def cache() -> Path:
-    """Return the user's folder for what is fetched, made if need be.
+    """Return the user's cache folder for downloads, and create it if needed.
 
     Raises:
-        OutputError: it cannot be made.
+        OutputError: it cannot be created.
     """
     import platformdirs
 
@@ -83,17 +83,17 @@ def run(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> str:
-    """Run a program to its end and return what it said, stdout and stderr together.
+    """Run a program and return its output, stdout and stderr together.
 
     Args:
-        command: words.
+        command: program and arguments.
         what: its name in messages.
-        environment: variables that are added.
+        environment: variables to add.
         folder: to run it in.
 
     Raises:
         MissingTool: it cannot be started.
-        BuildError: it failed; what it said first of its errors is told.
+        BuildError: it failed; the message has its first error.
     """
     try:
         done = subprocess.run(
@@ -118,7 +118,7 @@ def run(
     return done.stdout
 
 
-def _first_fault(said: str) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+def _first_fault(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     faults = [line for line in lines if "error" in line.lower() or "exception" in line.lower()]
-    return (faults or lines or ["it said nothing"])[0][:400]
+    return (faults or lines or ["it printed nothing"])[0][:400]

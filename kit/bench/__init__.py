@@ -1,1 +1,1 @@
-"""How to measure: the plan, the measurement and its statistics."""
+"""Benchmarks: plans, measurements and their statistics."""

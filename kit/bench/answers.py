@@ -1,4 +1,4 @@
-"""A fast wrong answer is no result: the runner's answer against the golden output."""
+"""Check a runner's answer against the golden output, so that no wrong answer is timed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kit.errors import BundleError, RunError
 from kit.signature import Samples, unpack
 from kit.verify import sqnr_db
 
-# Float kernels of two CPUs, or for two numbers of threads, differ by rounding only.
+# Float kernels of different CPUs or numbers of threads differ by rounding only.
 FLOAT_SQNR_DB = 40.0
 
 
@@ -19,7 +19,7 @@ def load(bundle: Bundle, name: str, rows: int = 1) -> tuple[Samples, Samples]:
     """Return the first golden inputs and a file's golden answers to them.
 
     Raises:
-        BundleError: the bundle lacks one of them, or they are no arrays of that shape.
+        BundleError: one is missing, or is no array of the expected shape.
     """
     golden = bundle.manifest.golden
     name = name if name == REFERENCE else bundle.manifest.artifact(name).name
@@ -38,38 +38,38 @@ def check(key: ArtifactKey, quantize: str, answer: bytes, expected: Samples) -> 
         expected: the golden answer to the same input.
 
     Raises:
-        RunError: the answer is too far off: not equal where the runtime is exact, and
-            below the SQNR of the format elsewhere.
+        RunError: the answer is wrong: not equal if the runtime is exact, and below the
+            format's SQNR threshold otherwise.
     """
-    name, largest, floor = key.name, 0.0, _floor(key, quantize)
+    name, largest, threshold = key.name, 0.0, _sqnr_threshold(key, quantize)
     size = sum(spec.size for spec in expected.specs)
     if len(answer) != size:
         raise _wrong(name, f"{len(answer)} bytes instead of {size}")
     outputs = zip(expected.arrays, unpack(expected.specs, answer).arrays, strict=True)
-    for wanted, got in outputs:
-        difference = np.abs(got.astype(np.float64) - wanted.astype(np.float64))
+    for golden, actual in outputs:
+        difference = np.abs(actual.astype(np.float64) - golden.astype(np.float64))
         if not np.isfinite(difference).all():
             raise _wrong(name, "numbers that are not finite")
-        if difference.max() > 0 and floor is None:
+        if difference.max() > 0 and threshold is None:
             off = f"numbers off by up to {difference.max():.3g}, where {name} is exact"
             raise _wrong(name, off)
-        ratio = sqnr_db(wanted, got)
-        if floor is not None and ratio is not None and ratio < floor:
-            raise _wrong(name, f"an SQNR of {ratio:.1f} dB, below {floor:g} dB")
+        ratio = sqnr_db(golden, actual)
+        if threshold is not None and ratio is not None and ratio < threshold:
+            raise _wrong(name, f"an SQNR of {ratio:.1f} dB, below {threshold:g} dB")
         largest = max(largest, float(difference.max()))
     return largest
 
 
-def _floor(key: ArtifactKey, quantize: str) -> float | None:
-    """Return the least SQNR in dB; None asks for equality."""
+def _sqnr_threshold(key: ArtifactKey, quantize: str) -> float | None:
+    """Return the minimum SQNR in dB; None requires equality."""
     if key == FLOAT_MODEL or quantize == "none":
         return FLOAT_SQNR_DB
     format_ = formats.get_format(key.format)
     return None if format_.exact else format_.thresholds.sqnr_db
 
 
-def _wrong(name: str, what: str) -> RunError:
+def _wrong(name: str, reason: str) -> RunError:
     return RunError(
-        f"{name}: the runner's answer to golden input 0 is not the bundle's: {what}",
+        f"{name}: the runner's answer to golden input 0 is not the bundle's: {reason}",
         "the runtime here computes something else; build the bundle again on this machine",
     )

@@ -1,4 +1,4 @@
-"""Which cores a runner may use: names of clusters to a mask, and back."""
+"""Affinity masks of cores: from names of clusters, and to text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kit.errors import UsageError
 
 
 def mask(text: str, clusters: Sequence[Cluster]) -> str:
-    """Return the mask, in hexadecimal, that an option `--cpus` means.
+    """Return the mask, in hexadecimal, of an option `--cpus`.
 
     Args:
         text: ``all`` or nothing for no mask, ``big`` for the cluster with the highest clock,
@@ -17,8 +17,8 @@ def mask(text: str, clusters: Sequence[Cluster]) -> str:
         clusters: of the device.
 
     Raises:
-        UsageError: it is none of these, names cores that do not exist, or the device has one
-            kind of core only.
+        UsageError: it is none of these, has cores that do not exist, or the device has only
+            one kind of core.
     """
     if text in ("", "all"):
         return ""
@@ -31,7 +31,7 @@ def mask(text: str, clusters: Sequence[Cluster]) -> str:
         )
     known = {cpu for cluster in clusters for cpu in cluster.cpus}
     missing = set(numbers(digits)) - known
-    if known and missing:  # the kernel takes such a mask, and leaves them out without a word
+    if known and missing:  # the kernel accepts such a mask, and silently drops them
         raise UsageError(
             f"--cpus {text}: there is no core {spans(missing)}; there are {spans(known)}",
             f"give a mask of cores that are there, like {_mask(known)} for all",
@@ -60,7 +60,7 @@ def _end(text: str, clusters: Sequence[Cluster]) -> Cluster:
     clocks = sorted({cluster.max_mhz or 0 for cluster in known})
     if len(clocks) < 2:
         raise UsageError(
-            f"--cpus {text}: the device tells of one kind of core only",
+            f"--cpus {text}: the device reports only one kind of core",
             "leave --cpus out, or give a mask like f0",
         )
     wanted = clocks[-1] if text == "big" else clocks[0]
@@ -72,7 +72,7 @@ def _mask(cpus: Iterable[int]) -> str:
 
 
 def choices(clusters: Sequence[Cluster]) -> dict[str, int]:
-    """Return what a sweep tries, and how many cores each has: ``all``, and big if it differs."""
+    """Return the choices of a sweep with their core counts: ``all``, and ``big`` if it differs."""
     cores = sorted({cpu for cluster in clusters for cpu in cluster.cpus})
     found = {"all": len(cores)}
     clocks = {cluster.max_mhz for cluster in clusters if cluster.max_mhz is not None}

@@ -1,4 +1,4 @@
-"""Whether a runtime can read a file, checked before anything is pushed."""
+"""Check that runtimes can read the bundles' files, before anything is pushed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from kit.errors import BundleError
 
 
 def check(loaded: Sequence[Bundle], names: Sequence[str] | None) -> None:
-    """Compare the version of each file that is to be measured with what its runtime reads.
+    """Compare the format version of each file to measure with those its runtime reads.
 
     Raises:
-        BundleError: a file is of a version that its runtime does not read.
+        BundleError: a runtime does not read its file's version.
     """
     for bundle in loaded:
         for key in keys_of(bundle, names):

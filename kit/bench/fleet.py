@@ -1,4 +1,4 @@
-"""Several devices at once: each on a thread of its own, and none stops another."""
+"""Run work on several devices in parallel, one thread each; errors of one do not stop others."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ T = TypeVar("T")
 
 
 class InternalError(Exception):
-    """An error that kit did not foresee, on one of several devices; its cause has the traceback."""
+    """An unexpected error on one of several devices; its cause has the traceback."""
 
 
 @dataclass(frozen=True)
 class Outcome(Generic[T]):
-    """What came of one device: a result, or the error that ended its work."""
+    """Outcome of one device: a result, or the error that ended its work."""
 
     serial: str
     result: T | None = None
@@ -30,14 +30,14 @@ def each(
     serials: Sequence[str],
     work: Callable[[str, threading.Event], T],
 ) -> list[Outcome[T]]:
-    """Do the same on each device, all at once, and return the outcomes in their order.
+    """Run a function for all devices in parallel, and return the outcomes in their order.
 
     Args:
         serials: of the devices.
-        work: gets a serial, and an event that is set when it shall give up.
+        work: called with a serial, and an event that is set when it must stop.
 
     Raises:
-        KeyboardInterrupt: all work has given up by then.
+        KeyboardInterrupt: after all work has stopped.
     """
     stop = threading.Event()
     with ThreadPoolExecutor(max_workers=max(1, len(serials))) as pool:
@@ -45,7 +45,7 @@ def each(
         try:
             wait(futures.values())
         except KeyboardInterrupt:
-            stop.set()  # leaving the block waits until every device was put in order
+            stop.set()  # leaving the block waits until every device is cleaned up
             raise
     return [_outcome(serial, future) for serial, future in futures.items()]
 
@@ -58,7 +58,7 @@ def _outcome(serial: str, future: Future[T]) -> Outcome[T]:
         return Outcome(serial, error=error)
     if not isinstance(error, Exception):
         raise error
-    # A bug, which shall not cost the others their results.
+    # A bug must not discard the results of other devices.
     internal = InternalError(f"on {serial}: {type(error).__name__}: {error}")
     internal.__cause__ = error
     return Outcome(serial, error=internal)

@@ -1,7 +1,7 @@
-"""What makes a measurement less trustworthy: pure functions that give notices.
+"""Checks of a measurement's trustworthiness: pure functions that return notices.
 
-Those about the machine name no format, so that all runs of one measurement carry the same
-notice and a report says it once. Their texts are in `kit.notices`.
+Notices about the machine name no format, so that all runs of one measurement have the same
+one and a report shows it once. Their texts are in `kit.notices`.
 """
 
 from __future__ import annotations
@@ -17,37 +17,37 @@ from kit.results import statistics
 from kit.results.schema import Context, Plan, Process
 
 BUSY = 0.25  # share of the cores that others may use
-SLACK = 0.3  # cores used beyond the threads asked for
-LEAST_FOR_P99 = 100
-MOST_ADVISED = 50  # processes; what needs more is noise that has to be found
-_MOST_MASKS = 2  # that are named; a device may report another one for each process
+SLACK = 0.3  # cores that may be used beyond the requested threads
+MIN_FOR_P99 = 100
+MAX_ADVISED = 50  # processes; if more are needed, the source of the noise must be found instead
+_MAX_MASKS = 2  # in a notice; each process may have been given another one
 _SLOW_GOVERNORS = ("powersave", "conservative")
 
 
 def examine(
     context: Context,
     plan: Plan,
-    obeyed: int | None,
+    threads_reported: int | None,
     processes: Sequence[Process],
     kind: str = "local",
     cpus: Iterable[str] = (),
 ) -> tuple[Notice, ...]:
-    """Return what to know before believing the samples of one run, the gravest first.
+    """Return all notices about the samples of one run, the gravest first.
 
     Args:
         context: of the measurement.
-        plan: how it was to be done.
-        obeyed: threads that the runtime says it used.
+        plan: of the measurement.
+        threads_reported: number of threads by the runtime's own account, None if unknown.
         processes: with their samples.
         kind: of the device, see `kit.results.schema.DeviceRef`.
-        cpus: masks of the cores that the kernel gave to the processes.
+        cpus: affinity masks of the processes, read back from the kernel.
     """
     found = stability.assess([p.samples_ns for p in processes])
     return (
         *examine_machine(context, plan, kind),
         *examine_conditions(plan, processes),
         *examine_cores(plan, cpus),
-        *examine_threads(plan, obeyed, processes),
+        *examine_threads(plan, threads_reported, processes),
         *examine_stability(found, plan.precision),
         *examine_count(plan, processes),
     )
@@ -56,7 +56,7 @@ def examine(
 def examine_machine(context: Context, plan: Plan, kind: str = "local") -> Iterator[Notice]:
     """Warn of a busy machine, a slow governor, and more threads than cores.
 
-    Android's load average counts threads that wait for hardware: it says nothing there.
+    Android's load average is ignored: it counts threads that wait for hardware, too.
     """
     if plan.threads > context.cores:
         yield new_notice("machine.too-many-threads", threads=plan.threads, cores=context.cores)
@@ -70,54 +70,54 @@ def examine_machine(context: Context, plan: Plan, kind: str = "local") -> Iterat
 
 
 def examine_conditions(plan: Plan, processes: Sequence[Process]) -> Iterator[Notice]:
-    """Warn of a device that was hot, or that slowed itself down."""
-    seen = [condition for process in processes for condition in process.conditions]
-    warm = [c.temperature_c for c in seen if c.temperature_c is not None]
-    if warm and max(warm) > plan.cool_c:
-        yield new_notice("device.warm", temperature=max(warm), limit=plan.cool_c)
-    statuses = {c.thermal_status for c in seen if c.thermal_status not in (None, "none")}
+    """Warn of a device that was hot or throttled."""
+    conditions = [condition for process in processes for condition in process.conditions]
+    temperatures = [c.temperature_c for c in conditions if c.temperature_c is not None]
+    if temperatures and max(temperatures) > plan.cool_c:
+        yield new_notice("device.warm", temperature=max(temperatures), limit=plan.cool_c)
+    statuses = {c.thermal_status for c in conditions if c.thermal_status not in (None, "none")}
     if statuses:
         yield new_notice("device.thermal-status", statuses=tuple(sorted(map(str, statuses))))
 
 
 def examine_cores(plan: Plan, cpus: Iterable[str]) -> Iterator[Notice]:
-    """Warn when the kernel gave other cores than it was asked for.
+    """Warn when the processes did not run on the requested cores.
 
-    It leaves out, without a word, what is switched off or kept from the program.
+    The kernel silently drops cores that are offline or forbidden to the process.
     """
     given = dict.fromkeys(
         mask for mask in cpus if plan.cpus and int(mask, 16) != int(plan.cpus, 16)
     )
     if given:
         spans = [cores.spans(cores.numbers(mask)) for mask in given]
-        others = ["others"] * (len(spans) > _MOST_MASKS)
+        others = ["others"] * (len(spans) > _MAX_MASKS)
         yield new_notice(
             "cores.not-given",
             asked=cores.spans(cores.numbers(plan.cpus)),
-            given=" and ".join(spans[:_MOST_MASKS] + others),
+            given=" and ".join(spans[:_MAX_MASKS] + others),
             mask=f"{_common(given):x}",
         )
 
 
 def _common(masks: Iterable[str]) -> int:
-    """Return the mask of the cores that are in all masks, or else the one with the fewest."""
+    """Return the intersection of all masks, or the smallest mask if that is empty."""
     values = [int(mask, 16) for mask in masks]
     return reduce(and_, values) or min(values, key=int.bit_count)
 
 
 def examine_threads(
-    plan: Plan, obeyed: int | None, processes: Sequence[Process]
+    plan: Plan, threads_reported: int | None, processes: Sequence[Process]
 ) -> Iterator[Notice]:
-    """Warn when the runtime took another number of threads than it was given."""
-    if obeyed is not None and obeyed != plan.threads:
-        yield new_notice("threads.not-obeyed", taken=obeyed, asked=plan.threads)
+    """Warn when the runtime used another number of threads than requested."""
+    if threads_reported is not None and threads_reported != plan.threads:
+        yield new_notice("threads.not-obeyed", taken=threads_reported, asked=plan.threads)
     used = cores_used(processes)
     if used is not None and used > plan.threads + SLACK:
         yield new_notice("threads.exceeded", used=used, asked=plan.threads)
 
 
 def cores_used(processes: Sequence[Process]) -> float | None:
-    """Return CPU time over wall time while the samples were taken, None if not recorded."""
+    """Return CPU time over wall time during sampling, None if not recorded."""
     cpu = [p.cpu_ns for p in processes if p.cpu_ns is not None]
     wall = sum(sum(p.samples_ns) for p in processes)
     return sum(cpu) / wall if len(cpu) == len(processes) and wall else None
@@ -126,7 +126,7 @@ def cores_used(processes: Sequence[Process]) -> float | None:
 def examine_stability(
     found: Stability, precision: float = stability.HALF_WIDTH
 ) -> Iterator[Notice]:
-    """Warn of samples that are not one number, or not known to the plan's precision."""
+    """Warn of samples that are not one distribution, or of an imprecise median."""
     if found.modes is not None:
         low, high = found.modes
         yield new_notice("samples.two-groups", low=low, high=high)
@@ -135,8 +135,8 @@ def examine_stability(
     if abs(found.drift) > stability.DRIFT:
         code = "samples.slower" if found.drift > 0 else "samples.faster"
         yield new_notice(code, change=abs(found.drift))
-    if len(found.medians) < statistics.LEAST_PROCESSES:
-        needed = statistics.LEAST_PROCESSES
+    if len(found.medians) < statistics.MIN_PROCESSES:
+        needed = statistics.MIN_PROCESSES
         yield new_notice("processes.few", processes=len(found.medians), needed=needed)
     elif found.half_width is None:
         yield new_notice("samples.few")
@@ -146,8 +146,8 @@ def examine_stability(
 
 
 def _advise_more(medians: Sequence[float], precision: float) -> Iterator[Notice]:
-    """Advise more processes or longer ones, whichever helps; nothing where neither would."""
-    needed = statistics.processes_needed(medians, precision, MOST_ADVISED)
+    """Advise more processes or more samples, whichever helps; nothing if neither would."""
+    needed = statistics.processes_needed(medians, precision, MAX_ADVISED)
     if needed is None:
         return
     if needed <= len(medians):
@@ -157,12 +157,12 @@ def _advise_more(medians: Sequence[float], precision: float) -> Iterator[Notice]
 
 
 def examine_count(plan: Plan, processes: Sequence[Process]) -> Iterator[Notice]:
-    """Warn of samples that time did not allow, and of a p99 that is the maximum."""
+    """Warn of samples that the time limit cut short, and of too few for a p99."""
     fewest = min(len(p.samples_ns) for p in processes)
     if fewest < plan.runs:
         yield new_notice(
             "samples.cut-short", taken=fewest, planned=plan.runs, seconds=plan.max_seconds
         )
     total = sum(len(p.samples_ns) for p in processes)
-    if total < LEAST_FOR_P99:
-        yield new_notice("samples.few-for-p99", needed=LEAST_FOR_P99)
+    if total < MIN_FOR_P99:
+        yield new_notice("samples.few-for-p99", needed=MIN_FOR_P99)

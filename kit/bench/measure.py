@@ -1,4 +1,4 @@
-"""Measuring: fresh runner processes, interleaved, then the memory, then the context."""
+"""Measure latency in fresh, interleaved runner processes, then memory, then the context."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import kit
 from kit import bundle as bundles
 from kit.bench import fits, gates, passes, targets, turns
 from kit.bench import runner as runners
-from kit.bench.enough import Enough
-from kit.bench.passes import Place
+from kit.bench.passes import MeasurementSession
+from kit.bench.stopping import StoppingRule
 from kit.bench.targets import Pass, Target
 from kit.bundle import Bundle
 from kit.devices import local
@@ -22,7 +22,7 @@ from kit.results import store
 from kit.results.schema import Context, LatencyResult, Plan, Run
 from kit.runners import drive
 
-Progress = Callable[[int, int, str], None]  # processes done, of how many, what runs now
+Progress = Callable[[int, int, str], None]  # processes done, processes in all, current step
 
 
 def measure(
@@ -38,20 +38,20 @@ def measure(
         bundle: a bundle or its folder.
         formats: names of formats or of files of the bundle, and ``reference`` for eager fp32
             PyTorch; default: all of the bundle's.
-        plan: how; default: `Plan`'s own values, see `kit.bench.plan.preset` for others.
+        plan: default: `Plan`'s own values; see `kit.bench.plan.preset` for presets.
         progress: called before each process.
-        device: default: this machine; `kit.devices.adb.open` gives others.
+        device: default: this machine; `kit.devices.adb.open` opens others.
 
     Raises:
-        BundleError: it is no bundle, or lacks a format.
-        RunError: a runner failed, or gave another answer than the bundle's golden output.
+        BundleError: it is no bundle, or has no file of a format.
+        RunError: a runner failed, or its answer differs from the bundle's golden output.
         DeviceError: the device cannot be used, or was lost.
     """
     return measure_all([bundle], formats, plan, progress, device)[0]
 
 
 def measure_all(
-    given: Sequence[Bundle | str | Path],
+    sources: Sequence[Bundle | str | Path],
     formats: Sequence[str] | None = None,
     plan: Plan | None = None,
     progress: Progress | None = None,
@@ -67,39 +67,40 @@ def measure_all(
     bundles share is measured with the first of them.
 
     Args:
-        given: bundles or their folders.
-        formats: see `measure`, as for the others.
-        plan: how.
+        sources: bundles or their folders.
+        formats: see `measure`.
+        plan: see `measure`.
         progress: called before each process.
-        device: where.
+        device: see `measure`.
         runner: see `kit.bench.runner.choose`.
-        profile: measure the time of single operators in processes of their own, too.
+        profile: also measure the time of single operators, in processes of their own.
         measurement: id of the measurement that this is a part of; None for a new one.
 
     Raises:
-        UsageError: nothing to measure, or `UnknownName`, a format that does not exist.
-        BundleError: see `measure`, as are the others.
-        RunError: a runner failed.
-        DeviceError: the device cannot be used.
+        UsageError: nothing to measure, or `UnknownName`: a format does not exist.
+        BundleError: see `measure`.
+        RunError: see `measure`.
+        DeviceError: see `measure`.
     """
     plan, device = plan or Plan(), device or local.open(None)
-    say = progress or (lambda *_: None)
-    loaded = [b if isinstance(b, Bundle) else bundles.load(b) for b in given]
+    report = progress or (lambda *_: None)
+    loaded = [b if isinstance(b, Bundle) else bundles.load(b) for b in sources]
     bundles.check_named(loaded, formats or ())
     fits.check(loaded, formats)
     identity = identify(device.fingerprint, measurement)
     names = dict.fromkeys(key.format for b in loaded for key in targets.keys_of(b, formats))
-    sets = runners.choose(device, names, runner, lambda text: say(0, 1, text))
+    sets = runners.choose(device, names, runner, lambda text: report(0, 1, text))
     variables = drive.environment(plan.threads)
     with device.folder() as folder:
-        say(0, 1, f"bringing files to {device.ref.name}")
-        started = {name: runners.install(sets.get(name), folder, runner) for name in names}
-        found = targets.prepare(loaded, formats, plan, folder, started)
+        report(0, 1, f"pushing files to {device.ref.name}")
+        installed = {name: runners.install(sets.get(name), folder, runner) for name in names}
+        prepared = targets.prepare(loaded, formats, plan, folder, installed)
         before = device.context(variables)
-        _run_all(Place(device, folder, plan, variables), found, say, profile)
+        session = MeasurementSession(device, folder, plan, variables)
+        _run_all(session, prepared, report, profile)
         after = device.context(variables, before.load_before)
     context = before.model_copy(update={"load_after": after.load_after, "others": after.others})
-    runs = [(target.bundle, _run(target, device, plan, context)) for target in found]
+    runs = [(target.bundle, _run(target, device, plan, context)) for target in prepared]
     now = datetime.now(UTC)
     return [
         LatencyResult(
@@ -113,40 +114,44 @@ def measure_all(
     ]
 
 
-def _run_all(place: Place, found: Sequence[Target], say: Progress, profile: bool) -> None:
-    plan = place.plan
+def _run_all(
+    session: MeasurementSession, found: Sequence[Target], report: Progress, profile: bool
+) -> None:
+    plan = session.plan
     rest: list[Pass] = []
     rest += ["memory"] if plan.memory else []
     rest += ["profile"] if profile else []
-    enough = Enough(found, plan)
+    rule = StoppingRule(found, plan)
     done = 0
     for count, turn in enumerate(turns.rounds(found)):
-        lacks = enough.lacks(count)
-        if lacks is None:
+        reason = rule.next_round(count)
+        if reason is None:
             break
         total = (max(plan.repeats, count + 1) + len(rest)) * len(found)
         for target in turn:
-            say(done, total, f"{target.label}: time{lacks}")
-            passes.run(place, target, "time")
+            report(done, total, f"{target.label}: time{reason.value}")
+            passes.run(session, target, "time")
             done += 1
     total = done + len(rest) * len(found)
     for kind in rest:
         for target in found:
-            say(done, total, f"{target.label}: {kind}")
-            passes.run(place, target, kind)
+            report(done, total, f"{target.label}: {kind}")
+            passes.run(session, target, kind)
             done += 1
-    say(total, total, "done")
+    report(total, total, "done")
 
 
 def _run(target: Target, device: Device, plan: Plan, context: Context) -> Run:
-    start = target.heard.start if target.heard else None
+    start = target.transcript.start if target.transcript else None
     memory = target.memory.mem if target.memory else None
-    obeyed = start.obeyed if start else None
+    threads_reported = start.obeyed if start else None
     reported = target.runner.kept_versions(start.versions) if start else {}
-    versions = {**reported, **context.versions}  # what is known here, nobody else says
+    versions = {**reported, **context.versions}  # this machine's own take precedence
     runtime = store.find_runtime(target.bundle, target.key.name)
     processes = tuple(target.processes)
-    known = passes.resolved(processes, plan)
+    notices = gates.examine(
+        context, plan, threads_reported, processes, device.ref.kind, target.cpus
+    )
     return Run(
         **asdict(target.key),
         quantize=target.quantize,
@@ -155,14 +160,14 @@ def _run(target: Target, device: Device, plan: Plan, context: Context) -> Run:
         device=device.ref,
         via=target.runner.via,
         plan=plan,
-        threads=obeyed,
+        threads=threads_reported,
         processes=processes,
         peak_rss=memory.peak_rss if memory else None,
         base_rss=memory.base_rss if memory else None,
-        golden_max_abs=target.off_by,
+        golden_max_abs=target.golden_max_abs,
         cpus=start.cpus if start else None,
-        resolved=known,
+        resolved=passes.is_resolved(processes, plan),
         operators=target.operators,
         context=context.model_copy(update={"versions": versions}),
-        notices=gates.examine(context, plan, obeyed, processes, device.ref.kind, target.cpus),
+        notices=notices,
     )

@@ -1,4 +1,4 @@
-"""Two targets of one measurement against each other, process by process."""
+"""Paired comparison of two targets of one measurement, process by process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kit.results import pairs, rounds, statistics
 from kit.results.schema import Process, Run
 from kit.results.statistics import Interval
 
-# Less than this is no difference to a user, and no machine here repeats itself better.
+# A smaller difference does not matter to users, and is below the repeatability of our machines.
 FLOOR = 0.01
 
 
@@ -25,7 +25,7 @@ class PairedComparison:
         interval: 95 %; None below three pairs.
         pairs: neighbouring processes, one of each target.
         gap_c: largest difference of the battery's temperature within a pair, in degrees
-            Celsius; None where no temperature is told.
+            Celsius; None if the device reports no temperature.
     """
 
     baseline: LatencyRow
@@ -39,7 +39,7 @@ class PairedComparison:
     def verdict(self) -> Literal["faster", "slower", "no difference", "not known"]:
         """Return ``faster``, ``slower``, ``no difference`` or ``not known``.
 
-        No difference is one below `statistics.MARGIN`, for all of the interval.
+        ``no difference`` requires the whole interval within `statistics.MARGIN` of 1.
         """
         if self.interval is None:
             return "not known"
@@ -53,17 +53,17 @@ def compare(table: Sequence[LatencyRow]) -> list[PairedComparison]:
     """Compare each row with its baseline in a table of one measurement.
 
     The baseline is the first row of the same key, or else of the same format, or else the first.
-    Eager PyTorch is left out: its runner is another one.
+    Eager PyTorch is left out, because it has a different runner.
     """
     found = sides([row.run.key for row in table])
     return [_compare(table[baseline], table[other]) for baseline, other in found]
 
 
 def sides(keys: Sequence[ArtifactKey]) -> list[tuple[int, int]]:
-    """Return which of a measurement's targets, by their keys, is compared with which.
+    """Return which of a measurement's targets are compared, given their keys.
 
     Returns:
-        The numbers of a baseline and of what is compared with it, see `compare`.
+        Pairs of indices: a baseline and the target that is compared with it, see `compare`.
     """
     own = [index for index, key in enumerate(keys) if key != FLOAT_MODEL]
     found = []

@@ -1,4 +1,4 @@
-"""One pass of one target: run it, look at its answer, keep what it said."""
+"""One pass of one target: run it, check its answer, store what it reported."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from kit.runners import drive
 from kit.runners import profile as profiles
 from kit.runners.transcript import Transcript
 
-# So that the message tells how many numbers a wrong answer has, unless it has very many.
+# Read beyond the expected size, so that an error can state the size of a wrong answer.
 _ANSWER_SLACK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where and under which variables passes run."""
+class MeasurementSession:
+    """The device, folder and environment variables that passes run with."""
 
     device: Device
     folder: Folder
@@ -29,79 +29,79 @@ class Place:
     variables: Mapping[str, str]
 
 
-def run(place: Place, target: Target, kind: Pass) -> None:
+def run(session: MeasurementSession, target: Target, kind: Pass) -> None:
     """Run a pass: ``time``, ``memory`` or ``profile``.
 
-    A pass that fails on a device is tried once more if a file there had changed.
+    A failed pass is retried once if a file on the device had changed.
 
     Raises:
-        RunError: the runner failed, or computes something else than the bundle says.
+        RunError: the runner failed, or its answer differs from the bundle's.
     """
     try:
-        _once(place, target, kind)
+        _run_once(session, target, kind)
     except RunError as exc:
-        changed = place.folder.audit()
+        changed = session.folder.audit()
         if not changed:
             raise
         try:
-            _once(place, target, kind)
-        except RunError as again:
-            raise again from exc
+            _run_once(session, target, kind)
+        except RunError as second:
+            raise second from exc
 
 
-def _once(place: Place, target: Target, kind: Pass) -> None:
-    device, plan = place.device, place.plan
+def _run_once(session: MeasurementSession, target: Target, kind: Pass) -> None:
+    device, plan = session.device, session.plan
     waited = device.settle(plan.cool_c, plan.cool_seconds)
-    request = target.asked(kind, place.folder.path(PROFILE))
-    heard = drive.run(device, request, place.variables, target.runner.command)
-    assert heard.start is not None  # `Transcript.missing` has looked
-    target.runner.check_versions(heard.start.versions)
+    request = target.request_for(kind, session.folder.path(PROFILE))
+    transcript = drive.run(device, request, session.variables, target.runner.command)
+    assert transcript.start is not None  # checked by `Transcript.missing`
+    target.runner.check_versions(transcript.start.versions)
     size = sum(spec.size for spec in target.expected.specs)
-    answer = place.folder.read(ANSWER, size + _ANSWER_SLACK)
-    off = answers.check(target.key, target.quantize, answer, target.expected)
-    target.off_by = max(target.off_by, off)
+    answer = session.folder.read(ANSWER, size + _ANSWER_SLACK)
+    difference = answers.check(target.key, target.quantize, answer, target.expected)
+    target.golden_max_abs = max(target.golden_max_abs, difference)
     if kind == "memory":
-        target.memory = heard
+        target.memory = transcript
     elif kind == "profile":
-        target.operators = _operators(place.folder, heard, target)
+        target.operators = _operators(session.folder, transcript, target)
     else:
-        target.heard = heard
-        if heard.start is not None and heard.start.cpus is not None:
-            target.cpus.append(heard.start.cpus)
-        target.processes.append(_process(heard, waited, device))
+        target.transcript = transcript
+        if transcript.start is not None and transcript.start.cpus is not None:
+            target.cpus.append(transcript.start.cpus)
+        target.processes.append(_process(transcript, waited, device))
 
 
-def _process(heard: Transcript, waited: float, device: Device) -> Process:
-    assert heard.load is not None  # `Transcript.missing` has looked
-    assert heard.first is not None
-    assert heard.end is not None
+def _process(transcript: Transcript, waited: float, device: Device) -> Process:
+    assert transcript.load is not None  # checked by `Transcript.missing`
+    assert transcript.first is not None
+    assert transcript.end is not None
     return Process(
-        load_ns=heard.load.ns,
-        first_ns=heard.first.ns,
-        samples_ns=tuple(heard.samples),
-        cpu_ns=heard.end.cpu_ns,
+        load_ns=transcript.load.ns,
+        first_ns=transcript.first.ns,
+        samples_ns=tuple(transcript.samples),
+        cpu_ns=transcript.end.cpu_ns,
         waited=round(waited, 1) if waited > 1 else 0.0,
         conditions=device.conditions(),
     )
 
 
-def _operators(folder: Folder, heard: Transcript, target: Target) -> tuple[Operator, ...]:
-    if heard.profile is None:
+def _operators(folder: Folder, transcript: Transcript, target: Target) -> tuple[Operator, ...]:
+    if transcript.profile is None:
         raise RunError(
             f"{target.key.name}: the runner wrote no profile", "measure without --profile"
         )
     with files.temporary_folder() as temporary:
         file = temporary / "profile"
         file.write_bytes(folder.read(PROFILE, profiles.MAX_BYTES))
-        kind, samples = heard.profile.kind, len(heard.samples)
+        kind, samples = transcript.profile.kind, len(transcript.samples)
         return profiles.read_operators(file, target.key.format, kind, samples)
 
 
-def resolved(processes: Sequence[Process], plan: Plan) -> bool:
-    """Return whether the median is known to the plan's precision.
+def is_resolved(processes: Sequence[Process], plan: Plan) -> bool:
+    """Return whether the median's interval is as narrow as the plan's precision.
 
-    Its interval counts processes: fewer than three, or three that are far apart, do not know
-    it, however many samples they took.
+    The interval is over processes: with fewer than three, or three that are far apart, it is
+    missing or wide, however many samples they took.
     """
     width = stability.half_width([p.samples_ns for p in processes])
     return width is not None and width <= plan.precision

@@ -1,4 +1,4 @@
-"""How to measure: three presets."""
+"""Presets of measurement plans."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from kit.results.schema import Plan
 
 Name = Literal["quick", "default", "official"]
 
-# Medians of processes with a standard deviation of 1 % are known to 2 % after four of them, of
-# 2 % after six; ten still come to an end, and their interval covers as it says.
-MOST = 10
-# A bundle against another, known to 2 %: on a quiet device 16 pairs do, on a shared host where
-# other work slowed two in five processes 32, where it slowed two in three 128 (docs/speed.md).
-PAIRS = 32
-MOST_PAIRS = 128
+# If medians of processes have a standard deviation of 1 %, four of them give ±2 %; with 2 %, six
+# do. Ten bound the time, and the interval still has its nominal coverage.
+MAX_REPEATS = 10
+# Pairs that compare two bundles to ±2 %: 16 on a quiet device; on a shared host 32 where other
+# load slowed two in five processes, 128 where it slowed two in three (docs/speed.md).
+DEFAULT_PAIRS = 32
+MAX_PAIRS = 128
 
-# MLPerf Inference asks for 1024 queries and 60 s at least of a single stream.
+# MLPerf Inference requires at least 1024 queries and 60 s of a single stream.
 # https://github.com/mlcommons/inference_policies/blob/master/inference_rules.adoc
 _PRESETS: dict[Name, Plan] = {
     "quick": Plan(
@@ -29,7 +29,7 @@ _PRESETS: dict[Name, Plan] = {
         max_seconds=10,
         memory=False,
     ),
-    "default": Plan(most_repeats=MOST, most_pairs=PAIRS),
+    "default": Plan(max_repeats=MAX_REPEATS, max_pairs=DEFAULT_PAIRS),
     "official": Plan(
         name="official",
         warmup_runs=50,
@@ -37,7 +37,7 @@ _PRESETS: dict[Name, Plan] = {
         runs=1024,
         seconds=60,
         repeats=3,
-        most_repeats=MOST,
+        max_repeats=MAX_REPEATS,
         max_seconds=900,
     ),
 }
@@ -46,9 +46,9 @@ _PRESETS: dict[Name, Plan] = {
 def preset(name: Name, threads: int = 1) -> Plan:
     """Return a preset for a number of threads.
 
-    ``quick`` is a look, with one process and no memory pass; ``default`` is for work;
-    ``official`` takes 1024 samples and 60 s in each of three processes. The last two add
-    processes, up to ten, while the median is not known to 2 %, and ``default`` up to 32 while
-    it is not known how bundles compare.
+    ``quick`` is a first look, with one process and no memory pass; ``default`` is for daily
+    work; ``official`` takes 1024 samples and 60 s in each of three processes. The last two add
+    processes, up to ten, until the median is precise to 2 %, and ``default`` up to 32 until
+    the comparison of bundles is.
     """
     return _PRESETS[name].model_copy(update={"threads": threads})

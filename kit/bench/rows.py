@@ -1,4 +1,4 @@
-"""From results to the rows of the table and of `--json`: pure functions."""
+"""Convert results to rows of the table and of `--json`: pure functions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LatencyRow:
         size: of the model file; None for the reference.
         median: over the processes, with its interval.
         load: median over the processes, as is `first`.
-        memory: peak above what the runtime took before it loaded the model.
+        memory: peak minus what the runtime used before it loaded the model.
         stable: see `kit.bench.stability`.
     """
 
@@ -41,7 +41,7 @@ class LatencyRow:
 
     @property
     def label(self) -> str:
-        """Name for sentences: ``lite-int8 static``; the method of a float file is not named."""
+        """Name for sentences: ``lite-int8 static``; float files have no method in it."""
         method = "" if self.run.quantize == "none" else f" {self.run.quantize}"
         return f"{self.run.name}{method}"
 
@@ -55,7 +55,7 @@ def _row(result: LatencyResult, run: Run) -> LatencyRow:
     processes = [p.samples_ns for p in run.processes]
     samples = [ns for process in processes for ns in process]
     sizes = {a.name: a.size for a in result.bundle.artifacts}
-    known = run.peak_rss is not None and run.base_rss is not None
+    measured = run.peak_rss is not None and run.base_rss is not None
     return LatencyRow(
         bundle=result.bundle,
         identity=result.identity,
@@ -66,7 +66,7 @@ def _row(result: LatencyResult, run: Run) -> LatencyRow:
         p99=statistics.percentile_ms(samples, 99),
         load=statistics.median_ms([p.load_ns for p in run.processes]),
         first=statistics.median_ms([p.first_ns for p in run.processes]),
-        memory=max(0, (run.peak_rss or 0) - (run.base_rss or 0)) if known else None,
+        memory=max(0, (run.peak_rss or 0) - (run.base_rss or 0)) if measured else None,
         stable=stability.assess(processes).stable,
     )
 
@@ -114,7 +114,7 @@ def _mb(size: int | None) -> float | None:
 
 
 def against_reference(row: LatencyRow, table: Sequence[LatencyRow]) -> Speedup | None:
-    """Return how many times as fast as eager fp32 PyTorch a row is, if that was measured."""
+    """Return the speed-up of a row over eager fp32 PyTorch, None if that was not measured."""
     for other in table:
         if other.run.format == REFERENCE and row is not other and _comparable(row, other):
             return rounds.speedup(other.run, row.run)
@@ -145,7 +145,7 @@ def _slower(row: LatencyRow, other: LatencyRow, speedup: Speedup) -> Notice:
         "float": other.median.median,
     }
     if speedup.interval is None:
-        needed = statistics.LEAST_PROCESSES
+        needed = statistics.MIN_PROCESSES
         return new_notice("int8.few-processes", ratio=1 / speedup.ratio, needed=needed, **values)
     if not speedup.clear:
         return new_notice("int8.not-faster", **values)

@@ -1,4 +1,4 @@
-"""Which runner measures a format on a device: the native one, or Python's on this machine."""
+"""Choose which runner measures a format on a device: the native, Python's or the app's."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Runner:
 
     Attributes:
         via: as in `kit.results.schema.Run`.
-        versions: of the runtime and of kit, where this kit built the program; what it reports
-            has to agree.
+        versions: of the runtime and of kit, if this kit built the program; it must report the
+            same.
     """
 
     command: tuple[str, ...]
@@ -33,7 +33,7 @@ class Runner:
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def check_versions(self, reported: Mapping[str, str]) -> None:
-        """Look whether the program that ran is the one that was brought.
+        """Check that the program that ran is the one that was pushed.
 
         Raises:
             RunError: it reports other versions.
@@ -43,35 +43,35 @@ class Runner:
                 raise RunError(
                     f"the runner reports {name} {reported.get(name, 'of no version')}, and the one "
                     f"that was started has {version}",
-                    "the device ran another program, or altered what it said: measure again",
+                    "the device ran another program, or altered its output: measure again",
                 )
 
     def kept_versions(self, reported: Mapping[str, str]) -> dict[str, str]:
-        """Return what a result keeps of the versions that the program reports."""
+        """Return the reported versions that a result stores."""
         known = {*self.versions, "runner"}
         return {k: v for k, v in reported.items() if k in known or not self.versions}
 
 
 PYTHON = Runner(drive.PYTHON, "python")
-APP = Runner(("app",), "app")  # the device of `kit.app.measuring` makes extras of the options
+APP = Runner(("app",), "app")  # `kit.app.measuring` turns the options into intent extras
 _BUILDING = threading.Lock()
 
 
 def choose(device: Device, names: Iterable[str], kind: Kind, say: Say) -> dict[str, RunnerSet]:
     """Return the native runner of each format that is measured with one.
 
-    A device runs nothing else; there a runner that is missing is built. This machine uses
-    them where all that is measured has one (`kit runner build`), and Python's otherwise.
+    A device supports no others, and missing ones are built for it. This machine uses them if
+    all measured formats have one (`kit runner build`), and Python's otherwise.
 
     Args:
-        device: where they shall run.
+        device: to run on.
         names: formats, and perhaps ``reference``.
-        kind: ``auto``, or which one to insist on; ``app`` is on the device already.
-        say: is told what is being built.
+        kind: ``auto``, or the required one; ``app`` is on the device already.
+        say: called with messages about builds.
 
     Raises:
-        UsageError: the device cannot do what is insisted on.
-        DeviceError: it runs no programs that kit can build, or has too large pages.
+        UsageError: the device does not support the required runner.
+        DeviceError: kit cannot build programs for it, or its pages are too large.
         MissingTool: a runner has to be built, and a compiler or a wheel is missing.
     """
     every = list(dict.fromkeys(names))
@@ -83,7 +83,7 @@ def choose(device: Device, names: Iterable[str], kind: Kind, say: Say) -> dict[s
     wanted = [name for name in every if name != REFERENCE]
     abi = _abi(device)
     if kind == "auto" and local:
-        # All or none: rows of different runners do not compare, and eager PyTorch has none.
+        # All or none: rows of different runners are not comparable, and eager PyTorch has none.
         runnable = [name for name in wanted if name in native.list_formats()]
         found = {name: native.find(abi, name) for name in runnable} if abi else {}
         there = {name: one for name, one in found.items() if one is not None}
@@ -94,13 +94,13 @@ def choose(device: Device, names: Iterable[str], kind: Kind, say: Say) -> dict[s
             f"native runners exist for {' and '.join(native.ABIS)}",
             "measure on a 64-bit device",
         )
-    with _BUILDING:  # devices that are measured at once share what is built
+    with _BUILDING:  # devices that are measured in parallel share the build
         built = native.build(abi, wanted, say)
     return {one.format: _fitting(one, device) for one in built}
 
 
 def _check_remote(device: Device, every: Sequence[str], kind: Kind) -> None:
-    """Refuse what only this machine can run."""
+    """Refuse formats and runners that only this machine supports."""
     if REFERENCE in every:
         raise UsageError(
             f"{REFERENCE} is eager PyTorch, which does not run on {device.ref.name}",
@@ -113,7 +113,7 @@ def _check_remote(device: Device, every: Sequence[str], kind: Kind) -> None:
 
 
 def install(runner: RunnerSet | None, folder: Folder, kind: Kind = "auto") -> Runner:
-    """Bring a runner to the device and return how it is started; None is Python's or the app."""
+    """Push a runner to the device and return its command; None is Python's or the app's."""
     if runner is None:
         return APP if kind == "app" else PYTHON
     digests = {name: digest for name, (_, digest) in runner.files.items()}

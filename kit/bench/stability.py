@@ -1,7 +1,7 @@
-"""Whether samples are one number: pure functions of the samples of each process.
+"""Stability of samples: pure functions of the samples of each process.
 
-The interval of the median (`kit.results.statistics`) takes processes for independent draws
-of one thing. These functions look for what would make that untrue.
+The interval of the median (`kit.results.statistics`) assumes that processes are independent
+draws from one distribution. These functions look for violations of that.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ Floats = NDArray[np.float64]
 HALF_WIDTH = 0.02  # of the interval, as a share of the median
 SPREAD = 0.05  # between the medians of processes
 DRIFT = 0.05  # from the first to the last third of a process
-DRIFT_P = 0.001  # and so unlikely by chance; samples near in time resemble each other
+DRIFT_P = 0.001  # p-value of a drift; so small because neighbouring samples are correlated
 MODE_SHARE = 0.15  # of the samples, in the smaller of two groups
 MODE_DISTANCE = 0.08  # between the groups, as a share of the median
 MODE_VALLEY = 0.5  # density between them, as a share of the lower peak
-LEAST_FOR_SHAPE = 20
-_MOST_FOR_SHAPE = 2000  # samples a density is estimated from
+MIN_FOR_SHAPE = 20
+_MAX_FOR_SHAPE = 2000  # samples for the density estimate
 _GRID = 256
 
 
 @dataclass(frozen=True)
 class Stability:
-    """What was found; shares are of the median.
+    """Stability of a result; shares are of the median.
 
     Attributes:
-        half_width: of the 95 % interval of the median, which counts processes; None below
-            three of them, and below six samples.
+        half_width: of the 95 % interval of the median over processes; None below three
+            processes, and below six samples.
         medians: of the processes, in ms.
         spread: largest minus smallest median of a process; None for one process.
-        drift: the largest change inside a process, above 0 is slower; 0 when it may be chance.
-        modes: the two times in ms that samples gather around, or None.
+        drift: the largest change within a process; positive is slower, 0 is not significant.
+        modes: the two peaks of a bimodal distribution in ms, or None.
     """
 
     half_width: float | None
@@ -49,7 +49,7 @@ class Stability:
 
     @property
     def stable(self) -> bool:
-        """Whether the median may be quoted without a caveat."""
+        """Whether the median can be quoted without a caveat."""
         return (
             self.half_width is not None
             and self.half_width <= HALF_WIDTH
@@ -60,7 +60,7 @@ class Stability:
 
 
 def assess(processes: Sequence[Sequence[int]]) -> Stability:
-    """Judge the samples in nanoseconds of one or more processes, in the order they came.
+    """Assess the samples in nanoseconds of one or more processes, in chronological order.
 
     Raises:
         ValueError: a process has no samples.
@@ -78,7 +78,7 @@ def assess(processes: Sequence[Sequence[int]]) -> Stability:
 
 
 def half_width(processes: Sequence[Sequence[int]]) -> float | None:
-    """Return half the 95 % interval of the median as a share of it; None if it has none.
+    """Return half the width of the median's 95 % interval as a share; None if it has none.
 
     Raises:
         ValueError: a process has no samples.
@@ -90,12 +90,12 @@ def half_width(processes: Sequence[Sequence[int]]) -> float | None:
 
 
 def drift(samples: Sequence[int]) -> float:
-    """Return the change from the first to the last third, 0 when chance explains it.
+    """Return the change from the first to the last third, 0 if it is not significant.
 
-    Mann-Whitney's rank test (`scipy.stats.mannwhitneyu`) says what chance explains.
+    Significance is by Mann-Whitney's rank test (`scipy.stats.mannwhitneyu`).
     """
     third = len(samples) // 3
-    if third < LEAST_FOR_SHAPE // 2:
+    if third < MIN_FOR_SHAPE // 2:
         return 0.0
     from scipy import stats
 
@@ -106,16 +106,16 @@ def drift(samples: Sequence[int]) -> float:
 
 
 def modes(samples: Sequence[int]) -> tuple[float, float] | None:
-    """Return the two times in ms that samples gather around, None if it is one or many.
+    """Return the two peaks in ms of a bimodal distribution, None if it is not bimodal.
 
     A kernel density of the samples without their slowest 5 % is searched for two peaks
     with a valley between them; a few slow outliers are a tail, not a second group.
     """
-    if len(samples) < LEAST_FOR_SHAPE:
+    if len(samples) < MIN_FOR_SHAPE:
         return None
     values = np.asarray(samples, dtype=np.float64) / statistics.NS_PER_MS
     values = values[values <= np.percentile(values, 95)]
-    values = values[:: -(-len(values) // _MOST_FOR_SHAPE)]
+    values = values[:: -(-len(values) // _MAX_FOR_SHAPE)]
     grid, density = _density(values)
     return _two_peaks(values, grid, density)
 
@@ -125,7 +125,7 @@ def _density(values: Floats) -> tuple[Floats, Floats]:
 
     median, deviation = float(np.median(values)), float(values.std())
     iqr = float(stats.iqr(values)) / 1.34
-    # Silverman's rule; the floor keeps the steps of a coarse clock from being peaks.
+    # Silverman's rule; the lower bound keeps the ticks of a coarse clock from being peaks.
     width = max(0.9 * min(deviation, iqr or deviation) * len(values) ** -0.2, 0.01 * median)
     margin = 3 * width
     grid = np.linspace(values.min() - margin, values.max() + margin, _GRID)

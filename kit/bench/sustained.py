@@ -1,4 +1,4 @@
-"""Latency over minutes: when a device gets hot, and how much slower it is then."""
+"""Sustained latency: when a device throttles, and how much slower it gets."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from kit.results import statistics
 from kit.results.schema import Condition, Plan, Process
 
 MINUTE = 60.0
-SLOWER = 1.1  # than the first minute is throttling
-WHOLE = 0.95  # of a minute; between samples, time passes that is in none of them
-LEAST = 2  # whole minutes: the first is what the others are compared with
+SLOWER = 1.1  # times the first minute's median is throttling
+WHOLE = 0.95  # of a minute; the time between samples is in none of them
+MIN_MINUTES = 2  # whole ones: the first is the baseline of the others
 
 
 @dataclass(frozen=True)
 class Minute:
-    """One minute of a process; None is what the device does not tell.
+    """One minute of a process; None is what the device does not report.
 
     Attributes:
         median: ms.
         p90: ms.
         temperature_c: of the battery, the highest in this minute.
-        mhz: highest clock of any core, the mean of this minute's looks.
-        thermal_status: the last one that was seen.
-        whole: whether it lasted a minute; the last one may not have.
+        mhz: highest clock of any core, averaged over this minute's readings.
+        thermal_status: the last reading.
+        whole: whether it lasted a minute; the last one may be shorter.
     """
 
     number: int
@@ -39,13 +39,12 @@ class Minute:
 
 @dataclass(frozen=True)
 class Throttling:
-    """That a device slowed itself down.
+    """How a device throttled.
 
     Attributes:
         began: the first minute that was `SLOWER` than the first of all.
-        slower: the time of that minute over the first one's.
-        recovered: the minute from which on it kept its first pace to the end; None if it did
-            not.
+        slower: median of that minute over the first one's.
+        recovered: the minute after the last slow one; None if the last minute was slow.
     """
 
     began: int
@@ -54,15 +53,15 @@ class Throttling:
 
 
 def plan(minutes: float, base: Plan) -> Plan:
-    """Return the plan of one process that samples for so many minutes."""
+    """Return a plan of one process that samples for a number of minutes."""
     seconds = minutes * MINUTE
     changes = {
         "name": "custom",
         "runs": 1,
         "seconds": seconds,
         "repeats": 1,
-        "most_repeats": None,
-        "most_pairs": None,
+        "max_repeats": None,
+        "max_pairs": None,
         "max_seconds": seconds + MINUTE,
     }
     return base.model_copy(update=changes)
@@ -85,10 +84,10 @@ def minutes(process: Process, length: float = MINUTE) -> list[Minute]:
 
 
 def throttling(found: Sequence[Minute]) -> Throttling | None:
-    """Return when throttling began and ended, None if the device kept its pace.
+    """Return when throttling began and ended, None if there was none.
 
     Args:
-        found: `LEAST` whole minutes or more.
+        found: `MIN_MINUTES` whole minutes or more.
     """
     first = found[0].median
     slow = [minute for minute in found if minute.median / first >= SLOWER]
@@ -99,23 +98,25 @@ def throttling(found: Sequence[Minute]) -> Throttling | None:
 
 
 def verdict(found: Sequence[Minute]) -> str:
-    """Return in words whether the device slowed itself down in these minutes."""
+    """Return in words whether the device throttled in these minutes."""
     whole = [minute for minute in found if minute.whole]
-    if len(whole) < LEAST:
-        return f"too short to tell whether it throttles: measure {LEAST} whole minutes or more"
+    if len(whole) < MIN_MINUTES:
+        return (
+            f"too short to tell whether it throttles: measure {MIN_MINUTES} whole minutes or more"
+        )
     slow = throttling(whole)
     if slow is None:
         return f"no throttling in {len(whole)} minutes"
-    told = f"throttles from minute {slow.began} on, {slow.slower:.2f}× the time of the first"
+    text = f"throttles from minute {slow.began} on, {slow.slower:.2f}× the time of the first"
     if slow.recovered is None:
-        return told
-    return f"{told}; from minute {slow.recovered} on it keeps its first pace again"
+        return text
+    return f"{text}; from minute {slow.recovered} on it keeps its first pace again"
 
 
 def _since_sampling(process: Process) -> list[Condition]:
-    """Return the conditions, with seconds that count from the first sample.
+    """Return the conditions, with seconds since the first sample.
 
-    The last one is taken as the process ends, so its distance to the first sample is known.
+    The last one is read when the process ends, that is, after the sum of all samples.
     """
     if not process.conditions:
         return []
@@ -124,7 +125,7 @@ def _since_sampling(process: Process) -> list[Condition]:
 
 
 def _split(samples: Sequence[int], length: float) -> dict[int, list[int]]:
-    """Return samples by the minute, from 0, in which they began."""
+    """Return samples by the minute they began in, counted from 0."""
     found: dict[int, list[int]] = {}
     elapsed = 0
     for ns in samples:

@@ -1,7 +1,7 @@
-"""Which number of threads, on which cores, is fastest: often not the one that is expected.
+"""Find the fastest number of threads and cores by trying all.
 
-Threads on cores of another kind wait for each other, and a runtime's own default can cost
-a factor of twenty; so all are tried.
+Threads on cores of different kinds wait for each other, and a runtime's own default can cost
+a factor of twenty.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CLOSE = 0.03  # a gain below this is not worth another thread
 
 @dataclass(frozen=True)
 class SweepSetting:
-    """What a sweep tries: threads on the cores of a choice of `kit bench --cpus`."""
+    """One setting of a sweep: threads on the cores of a choice of `kit bench --cpus`."""
 
     threads: int
     cpus: str
@@ -37,7 +37,7 @@ class SweepSetting:
 
 
 def settings(device: Device) -> list[SweepSetting]:
-    """Return what is tried: each choice of cores with 1, 2, 4 … threads, and all its cores."""
+    """Return each choice of cores with 1, 2, 4 … threads, and with as many as it has cores."""
     found = []
     for name, count in cores.choices(device.clusters).items():
         doubled = {2**n for n in range(count.bit_length()) if 2**n <= count}
@@ -54,7 +54,7 @@ def sweep(
     runner: Kind = "auto",
     measurement: str | None = None,
 ) -> list[LatencyResult]:
-    """Measure every setting; each result holds all runs, and what it recommends.
+    """Measure every setting; each result has all runs, and a recommendation per file.
 
     Raises:
         KitError: as `kit.bench.measure.measure_all`.
@@ -64,15 +64,15 @@ def sweep(
     rounds = []
     for index, setting in enumerate(tried, 1):
         mask = cores.mask(setting.cpus, device.clusters)
-        changes = {"threads": setting.threads, "cpus": mask, "most_pairs": None}
-        wanted = plan.model_copy(update=changes)
+        changes = {"threads": setting.threads, "cpus": mask, "max_pairs": None}
+        changed = plan.model_copy(update=changes)
 
         def say(done: int, total: int, label: str, n: int = index, of: str = setting.label) -> None:
             progress((n - 1) * total + done, len(tried) * total, f"{of}: {label}")
 
         rounds.append(
             measure.measure_all(
-                given, formats, wanted, say, device, runner, measurement=measurement
+                given, formats, changed, say, device, runner, measurement=measurement
             )
         )
     return [_joined(results, tried) for results in zip(*rounds, strict=True)]

@@ -1,4 +1,4 @@
-"""What is measured: one file of one bundle each, ready to be asked for."""
+"""What is measured: targets, each one file of one bundle with its request for a runner."""
 
 from __future__ import annotations
 
@@ -25,11 +25,14 @@ ANSWER = "answer.bin"
 
 @dataclass
 class Target:
-    """One file of one bundle, and what its processes said so far.
+    """One file of one bundle, and what its processes reported so far.
 
     Attributes:
         key: of the file.
-        cpus: mask of the cores that each process was given, where it could be asked.
+        cpus: affinity mask of each process, where the device reports it.
+        transcript: of the latest timing pass.
+        memory: transcript of the memory pass.
+        golden_max_abs: largest difference from the golden answer, over all passes.
     """
 
     bundle: Bundle
@@ -40,42 +43,42 @@ class Target:
     runner: Runner
     processes: list[Process] = field(default_factory=list)
     cpus: list[str] = field(default_factory=list)
-    heard: Transcript | None = None
+    transcript: Transcript | None = None
     memory: Transcript | None = None
     operators: tuple[Operator, ...] = ()
-    off_by: float = 0.0
+    golden_max_abs: float = 0.0
 
     @property
     def label(self) -> str:
         """Name for progress: ``v2-int8 onnx-int8``."""
         return f"{self.bundle.path.name} {self.key.name}"
 
-    def asked(self, kind: Pass, profile: str) -> Request:
-        """Return the request of a pass: ``time``, ``memory`` or ``profile``."""
+    def request_for(self, kind: Pass, profile: str) -> Request:
+        """Return the request of a pass; `profile` is the path a profile is written to."""
         if kind == "memory":
-            return _few(self.request)
+            return _shorten(self.request)
         if kind == "profile":
-            # Recording takes time, so its samples are no measurement.
-            return replace(_few(self.request), warmup=2, iters=20, profile=profile)
+            # Profiling slows inference down, so its samples are not used.
+            return replace(_shorten(self.request), warmup=2, iters=20, profile=profile)
         return self.request
 
 
-def _few(request: Request) -> Request:
-    """Return a pass of a few inferences, so that samples are not held meanwhile."""
+def _shorten(request: Request) -> Request:
+    """Return a request of a few inferences, whose samples take no memory worth mentioning."""
     return replace(
         request, warmup=0, warmup_seconds=0.0, iters=3, min_seconds=0.0, max_seconds=60.0
     )
 
 
 def keys_of(bundle: Bundle, formats: Sequence[str] | None) -> list[ArtifactKey]:
-    """Return the keys of a bundle's files that are to be measured.
+    """Return the keys of a bundle's files to measure.
 
     Args:
-        bundle: that is measured.
+        bundle: to measure.
         formats: names of formats or of files, and ``reference``; None for all files.
 
     Raises:
-        BundleError: it has no such file.
+        BundleError: the bundle has no such file.
     """
     manifest = bundle.manifest
     if formats is None:
@@ -93,7 +96,7 @@ def prepare(
     folder: Folder,
     runners: Mapping[str, Runner],
 ) -> list[Target]:
-    """Bring everything to the device that the targets need, and return them.
+    """Push models and inputs to the device, and return the targets.
 
     A float model that several bundles share is measured with the first of them.
 

@@ -1,1 +1,1 @@
-"""One file per verb: read arguments, call one function, print."""
+"""Commands, one file each: parse arguments, call one function, print."""

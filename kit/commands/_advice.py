@@ -1,4 +1,4 @@
-"""Notices on the command line: their text, and what to type about them."""
+"""Notices on the command line: their text, and options that help."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ TYPE = {
 
 
 def write_notices(notices: Iterable[tuple[Notice, str]], rows: int) -> Iterator[str]:
-    """Return a line for each notice, once for all that it is about.
+    """Return a line for each notice, with all the rows it is about.
 
     Args:
-        notices: each with the name of what it is about.
-        rows: how many things there are; a notice about all of them names none.
+        notices: each with the name of its row.
+        rows: number of rows; a notice about all of them names none.
     """
     from kit.notices import merge_notices
 
@@ -47,7 +47,7 @@ def write_notices(notices: Iterable[tuple[Notice, str]], rows: int) -> Iterator[
 
 
 def write_notice(group: Sequence[Notice]) -> str:
-    """Return the text of a notice, or of several that are alike, and what to type."""
+    """Return the text of a notice, or of several similar ones, with options that help."""
     from kit.notices import fill, render
 
     advice = TYPE.get(group[0].code)

@@ -1,4 +1,4 @@
-"""How `kit analyze` shows what it found: tables for people, one object for programs."""
+"""Output of `kit analyze`: tables, or a JSON object."""
 
 from __future__ import annotations
 
@@ -51,30 +51,30 @@ def _gain(value: float | None) -> str:
 
 
 def decibels(value: float | None) -> str:
-    """Return an SQNR in words; what has no noise is equal."""
+    """Return an SQNR in words; without noise it is ``equal``."""
     return "equal" if value is None or value == float("inf") else f"{value:.1f}"
 
 
 def sentence(score: Score) -> str:
     """Return a score in words."""
-    told = f"SQNR {decibels(score.sqnr_db)} dB, agreement {100 * score.agreement:.1f} %"
+    text = f"SQNR {decibels(score.sqnr_db)} dB, agreement {100 * score.agreement:.1f} %"
     if score.drop is not None:
-        told += f", drop {score.drop:.2f} points of top-1"
-    return f"{told}, on {score.images} pictures"
+        text += f", drop {score.drop:.2f} points of top-1"
+    return f"{text}, on {score.images} pictures"
 
 
 def attempt_line(attempt: Attempt) -> str:
     """Return one attempt of a repair as a line of progress."""
     choice, found = attempt.choice, attempt.score
-    told = f"{choice.corrections}, {choice.observer}"
+    text = f"{choice.corrections}, {choice.observer}"
     if choice.kept:
-        told += f", {len(choice.kept)} in float (latency about +{100 * attempt.latency:.1f} %)"
+        text += f", {len(choice.kept)} in float (latency about +{100 * attempt.latency:.1f} %)"
     drop = "" if found.drop is None else f", drop {found.drop:.2f}"
-    return f"{told}: {decibels(found.sqnr_db)} dB, {100 * found.agreement:.1f} %{drop}"
+    return f"{text}: {decibels(found.sqnr_db)} dB, {100 * found.agreement:.1f} %{drop}"
 
 
 def show_repair(repair: Repair) -> None:
-    """Print every attempt, the one to take marked."""
+    """Print every attempt, with the best one marked."""
     from rich import box
     from rich.table import Table
 

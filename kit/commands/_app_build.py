@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     "runtimes",
     metavar="R,…",
     help="Comma-separated formats whose runtimes are packed: onnx, lite, executorch. Default: "
-    "those of the bundles that go together and can be had; what is left out is told.",
+    "those of the bundles that are compatible and available; others are reported.",
 )
 @click.option(
     "--app-id",
     metavar="ID",
-    help="What Android knows the app by, so that several can be on one device. Default: "
+    help="Android's application id, so that several can be on one device. Default: "
     "org.mobilekit.demo.",
 )
 @click.option(
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     type=PATH,
     multiple=True,
     metavar="FILE",
-    help="A runtime's Android archive to take instead of Maven's. May be repeated.",
+    help="A runtime's Android archive to use instead of Maven's. May be repeated.",
 )
 @click.option(
     "--debug/--release",
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 )
 @click.option("--keystore", type=PATH, metavar="FILE", help="Your key for --release.")
 @click.option("--key-alias", default="", metavar="NAME", help="Of a keystore with several keys.")
-@click.option("--picture", type=PATH, metavar="JPEG", help="What the app opens with.")
+@click.option("--picture", type=PATH, metavar="JPEG", help="Picture that the app shows first.")
 @click.option("-o", "--output", type=PATH, default=Path("out/app"), help="Default: out/app.")
 @click.option("--json", "as_json", is_flag=True, help="Print build.json instead of a summary.")
 def build(bundles: tuple[Path, ...], output: Path, as_json: bool, **options: Given) -> None:
@@ -100,10 +100,10 @@ def _options(
 
 
 def app_id_of(given: str | None) -> str:
-    """Return the id of the app that an option means; the default where it is left out.
+    """Return the app id of an option, or the default.
 
     Raises:
-        UsageError: Android takes no such id.
+        UsageError: it is no valid application id.
     """
     from kit.app import contract
 
@@ -122,7 +122,7 @@ def _key(keystore: Path, alias: str) -> Key:
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Return the words between the commas of an option, each once."""
+    """Return the items of a comma-separated option, without duplicates."""
     return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
 
 

@@ -1,4 +1,4 @@
-"""The work behind `kit bench`: on this machine, or on one or more devices."""
+"""Implementation of `kit bench`, on this machine or on devices."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 AUTO = "auto"
-MASK_DIGITS = 256  # as runners take, see `kit.runners._affinity`
+MASK_DIGITS = 256  # limit of runners, see `kit.runners._affinity`
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the command line asks for, the same for every device.
+class BenchRequest:
+    """The request of the command line, the same for every device.
 
     Attributes:
         measurement: id of this run of the command, in the results of all devices.
@@ -57,11 +57,11 @@ class Measured:
 
 
 def serials(choice: str | None) -> list[str]:
-    """Return the serials that `--device` means; `LOCAL` alone is this machine.
+    """Return the serials of `--device`; only `LOCAL` is this machine.
 
     Raises:
-        DeviceError: there is none, or several and no choice.
-        UsageError: the choice names nothing.
+        DeviceError: there is no device, or several and no choice.
+        UsageError: the choice is empty.
     """
     if choice in (None, LOCAL):
         return [LOCAL]
@@ -71,15 +71,17 @@ def serials(choice: str | None) -> list[str]:
     return selection.serials(None if choice == AUTO else choice, print_notice)
 
 
-def run(asked: Asked, serials: list[str]) -> tuple[list[Measured], list[KitError | InternalError]]:
-    """Measure on this machine, or on devices, all at once.
+def run(
+    request: BenchRequest, serials: list[str]
+) -> tuple[list[Measured], list[KitError | InternalError]]:
+    """Measure on this machine, or on devices in parallel.
 
     Returns:
-        What was measured, and the errors of devices that failed beside others, the gravest
+        Measurements, and the errors of failed devices if there are several, the gravest
         first.
 
     Raises:
-        KitError: what is wrong with the only device, or with this machine.
+        KitError: of the only device, or of this machine.
     """
     from kit.commands import _progress
 
@@ -87,22 +89,22 @@ def run(asked: Asked, serials: list[str]) -> tuple[list[Measured], list[KitError
         from kit.devices import local
 
         with _progress.steps(auto_refresh=False) as update:
-            return [Measured(LOCAL, _on(local.open(None), asked, update))], []
+            return [Measured(LOCAL, _on(local.open(None), request, update))], []
     if len(serials) == 1:
         with _progress.steps(auto_refresh=False) as update:
-            return [Measured(serials[0], _connected(serials[0], asked, update, None))], []
-    return _several(serials, asked)
+            return [Measured(serials[0], _connected(serials[0], request, update, None))], []
+    return _several(serials, request)
 
 
 def _several(
-    serials: list[str], asked: Asked
+    serials: list[str], request: BenchRequest
 ) -> tuple[list[Measured], list[KitError | InternalError]]:
     from kit.bench import fleet
     from kit.commands import _progress
 
     with _progress.steps_of(serials) as updates:
         outcomes = fleet.each(
-            serials, lambda serial, stop: _connected(serial, asked, updates[serial], stop)
+            serials, lambda serial, stop: _connected(serial, request, updates[serial], stop)
         )
     measured = [Measured(o.serial, o.result) for o in outcomes if o.result is not None]
     errors = [o.error for o in outcomes if o.error is not None]
@@ -110,7 +112,7 @@ def _several(
 
 
 def print_error(error: KitError | InternalError) -> None:
-    """Print an error of one device, as the command line prints the one that ends it."""
+    """Print an error of one device in the same form as the command's final error."""
     if isinstance(error, KitError):
         terminal.print_error(error.message, error.hint)
     else:
@@ -118,7 +120,7 @@ def print_error(error: KitError | InternalError) -> None:
 
 
 def _connected(
-    serial: str, asked: Asked, update: Progress, stop: threading.Event | None
+    serial: str, request: BenchRequest, update: Progress, stop: threading.Event | None
 ) -> list[LatencyResult]:
     from contextlib import closing
 
@@ -127,56 +129,56 @@ def _connected(
     def sent(done: int, of: int) -> None:
         update(done, of, f"bringing {of / 1e6:.0f} MB to {serial}")
 
-    with closing(adb.open(serial, stop, asked.keep, sent)) as device:
-        results = _on(device, asked, update)
+    with closing(adb.open(serial, stop, request.keep, sent)) as device:
+        results = _on(device, request, update)
         warn(device)
         return results
 
 
 def warn(device: AdbDevice) -> None:
-    """Say on stderr what could not be put in order after a measurement that is whole."""
+    """Print notices about failed clean-ups on stderr."""
     from kit.commands._advice import write_notices
 
     for line in write_notices(((notice, device.ref.serial or "") for notice in device.notices), 0):
         terminal.echo(one_line(line), err=True)
 
 
-def _on(device: Device, asked: Asked, update: Progress) -> list[LatencyResult]:
+def _on(device: Device, request: BenchRequest, update: Progress) -> list[LatencyResult]:
     from kit.bench import cores, measure, sweep
 
-    if asked.sweep:
+    if request.sweep:
         return sweep.sweep(
-            asked.bundles,
-            asked.formats,
-            asked.plan,
+            request.bundles,
+            request.formats,
+            request.plan,
             device,
             update,
-            asked.runner,
-            asked.measurement,
+            request.runner,
+            request.measurement,
         )
-    mask = cores.mask(asked.cpus, device.clusters)
+    mask = cores.mask(request.cpus, device.clusters)
     return measure.measure_all(
-        asked.bundles,
-        asked.formats,
-        asked.plan.model_copy(update={"cpus": mask}),
+        request.bundles,
+        request.formats,
+        request.plan.model_copy(update={"cpus": mask}),
         update,
         device,
-        asked.runner,
-        asked.profile,
-        asked.measurement,
+        request.runner,
+        request.profile,
+        request.measurement,
     )
 
 
 def is_folder(output: str) -> bool:
-    """Return whether `-o` names a folder: one that is there, or with a slash at its end."""
+    """Return whether `-o` is a folder: it exists as one, or ends with a slash."""
     return Path(output).is_dir() or output.endswith(tuple(filter(None, (os.sep, os.altsep))))
 
 
 def check_output(output: Path, folder: bool) -> None:
-    """Look whether results can be written, before minutes are spent on measuring them.
+    """Check that results can be written, before a measurement that takes minutes.
 
     Raises:
-        OutputError: the folder cannot be made or written to, or something else is there.
+        OutputError: the folder cannot be created or written to, or is no folder.
     """
     from kit.files import check_writable
 
@@ -200,13 +202,13 @@ def files(
     output: Path,
     folder: bool,
 ) -> list[tuple[LatencyResult, Path]]:
-    """Return each result and the file it goes to; in a folder, one that is not there yet.
+    """Return each result with its file; in a folder, a file that does not exist yet.
 
     Args:
-        measured: what each device gave.
+        measured: results of each device.
         bundles: that were measured, in the order of the results.
-        output: as the option names it.
-        folder: whether it is a folder, in which files are named by the device and the bundle.
+        output: the option's path.
+        folder: whether it is a folder, with files named after device and bundle.
     """
     if not folder:  # then there is one bundle, and one device
         return [(measured[0].results[0], output)]
@@ -214,7 +216,7 @@ def files(
     unique = len(set(names)) == len(names)
     found: dict[Path, LatencyResult] = {}
     for one in measured:
-        # Quoted as in URLs, so that no two serials make one name: `127.0.0.1:5555` has a colon.
+        # Percent-encoded, so that serials have distinct names: `127.0.0.1:5555` has a colon.
         start = "" if one.serial == LOCAL else f"{quote(one.serial, safe='')}-"
         for index, (name, result) in enumerate(zip(names, one.results, strict=True), 1):
             stem = f"{start}{name if unique else f'{index}-{name}'}"
@@ -223,21 +225,21 @@ def files(
 
 
 def _free(folder: Path, stem: str, taken: Container[Path]) -> Path:
-    """Return ``STEM.json``, or with a number where that is there: it took minutes to measure."""
+    """Return ``STEM.json``, or with a number if that exists, to keep earlier results."""
     names = chain([stem], (f"{stem}-{number}" for number in count(2)))
     files = (folder / f"{name}.json" for name in names)
     return next(file for file in files if file not in taken and not os.path.lexists(file))
 
 
 def check(options: Mapping[str, Given], bundles: int) -> None:
-    """Refuse options of `kit bench` that contradict each other; one left out is false or None.
+    """Refuse contradicting options of `kit bench`; omitted ones are false or None.
 
     Args:
         options: by their names.
-        bundles: how many are measured.
+        bundles: number of bundles.
 
     Raises:
-        UsageError: they do.
+        UsageError: two options contradict each other.
     """
     given = {name for name, value in options.items() if value not in (None, False)}
     quick, official = "quick" in given, "official" in given

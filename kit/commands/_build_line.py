@@ -1,4 +1,4 @@
-"""A recipe as the `kit build` line that builds it, quoted for the shell."""
+"""Convert a recipe to a `kit build` command, quoted for the shell."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kit.recipe import Recipe
 
-_OPTIONS = {"formats": "--format", "precisions": "--precision"}  # where it is not the field's name
+_OPTIONS = {
+    "formats": "--format",
+    "precisions": "--precision",
+}  # options that differ from the field's name
 
 
 def build_line(recipe: Recipe) -> str:
-    """Return ``kit build MODEL`` with an option for each field that is not the default's."""
+    """Return ``kit build MODEL`` with an option for each non-default field."""
     words = ["kit", "build", recipe.model]
     for name, field in type(recipe).model_fields.items():
         value = getattr(recipe, name)

@@ -1,4 +1,4 @@
-"""What `kit bench` shows below its table: comparisons, minutes, operators, advice."""
+"""Output of `kit bench` below its table: comparisons, minutes, operators, advice."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from kit.results.schema import LatencyResult, Run
 
 WIDEST = 140  # columns; names of operators are folded beyond
-OPERATORS = 12  # rows of a profile that are shown; the result has all
+OPERATORS = 12  # rows of a profile to show; the result has all
 
 
 def show(results: Sequence[LatencyResult], table: Sequence[LatencyRow], sustained: bool) -> None:
-    """Print what the results have beyond one number for each row."""
+    """Print comparisons, minutes and operators of the results."""
     from kit.bench import paired
 
     swept = [result for result in results if result.recommended]
@@ -66,12 +66,12 @@ def _comparisons(found: Sequence[PairedComparison]) -> Table | None:
 
 
 def _more(found: Sequence[PairedComparison], several: bool) -> str:
-    """Return what would tell more, where a verdict is not known."""
-    from kit.bench.plan import MOST_PAIRS
+    """Return an option that helps if a verdict is not known."""
+    from kit.bench.plan import MAX_PAIRS
 
-    few = any(c.verdict == "not known" and c.pairs < MOST_PAIRS for c in found)
+    few = any(c.verdict == "not known" and c.pairs < MAX_PAIRS for c in found)
     option = "--pairs" if several else "--repeats"  # formats of one bundle get no pairs
-    return f"; not known: measure with {option} {MOST_PAIRS}" if few else ""
+    return f"; not known: measure with {option} {MAX_PAIRS}" if few else ""
 
 
 def _name(row: LatencyRow, several: bool) -> str:

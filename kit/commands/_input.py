@@ -11,12 +11,12 @@ import click
 
 from kit.errors import UsageError
 
-# What click makes of an option is of the type that the option declares, at run time only.
+# click converts options to their declared types, but only at run time.
 Given = Any
 
 
 class FilePath(click.Path):
-    """Path of a file or folder; an empty one, as of a variable that is not set, is refused."""
+    """Path of a file or folder; refuses an empty one, as from an unset variable."""
 
     def __init__(self, path_type: type[Path] | type[str] = Path) -> None:
         super().__init__(path_type=path_type)

@@ -1,4 +1,4 @@
-"""How `kit bench` shows its results: the table on stdout, the rest as lines for stderr."""
+"""Output of `kit bench`: the table on stdout, notices and context as lines for stderr."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def _title(rows: Sequence[LatencyRow]) -> str:
 
 
 def _cores(row: LatencyRow) -> tuple[str, str]:
-    """Return the threads, and the mask of cores that was asked for."""
+    """Return the threads, and the requested mask of cores."""
     return str(row.run.plan.threads), row.run.plan.cpus or "all"
 
 
 def _methods(rows: Sequence[LatencyRow]) -> list[str]:
-    """Return the quantization of each row, with the granularity where rows differ in it."""
+    """Return the quantization of each row, with the granularity if rows differ in it."""
     found = [(row.run.quantize, row.bundle.granularity) for row in rows]
     several = len({granularity for method, granularity in found if method != "none"}) > 1
     return [
@@ -81,7 +81,7 @@ def _number(value: float) -> str:
 
 
 def context(rows: Sequence[LatencyRow]) -> Iterator[str]:
-    """Return where and how it was measured, in two lines."""
+    """Return device, context and plan of the measurement, in two lines."""
     run = rows[0].run
     where = run.context
     versions: dict[str, str] = {}
@@ -102,13 +102,13 @@ def context(rows: Sequence[LatencyRow]) -> Iterator[str]:
 
 
 def _range(counts: Iterable[int]) -> str:
-    """Return ``3``, or ``3 to 6`` where they differ."""
+    """Return ``3``, or ``3 to 6`` if they differ."""
     found = sorted(set(counts))
     return " to ".join(map(str, found if len(found) < 2 else (found[0], found[-1])))
 
 
 def doubts(rows: Sequence[LatencyRow]) -> Iterator[str]:
-    """Return what int8 did not gain, and every notice once with the rows it is about."""
+    """Return int8 rows that are not faster, and every notice once, with its rows."""
     from kit.bench.rows import find_slower_than_float
 
     yield from _advice.write_notices(((n, "") for n in find_slower_than_float(rows)), 1)

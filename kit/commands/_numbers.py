@@ -12,7 +12,7 @@ from kit.commands._input import Given
 class Finite(click.FloatRange):
     """A range without infinity and NaN, which `click.FloatRange` lets through.
 
-    NaN is in no order with any bound, and JSON has a number for neither.
+    Comparisons of NaN with bounds are false, and JSON cannot represent either.
     """
 
     def convert(

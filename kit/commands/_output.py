@@ -1,4 +1,4 @@
-"""What several commands write: files, looked at beforehand, and remarks about bundles."""
+"""Common output of commands: checks of output files, and remarks about bundles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def report_failed(failed: Mapping[str, str]) -> None:
-    """Say on stderr which formats are not in a bundle because their build failed."""
+    """Print on stderr which formats are missing in a bundle because their build failed."""
     for name, reason in failed.items():
         terminal.echo(f"{name} is not in the bundle, its build failed: {reason}", err=True)
 
@@ -29,7 +29,7 @@ def print_notice(notice: Notice) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Look whether a file can be written, and leave nothing behind.
+    """Check that a file can be written, without creating it.
 
     Raises:
         OutputError: it is a folder, is below a file, or its folder cannot be written to.
@@ -43,6 +43,6 @@ def check_file(path: Path) -> None:
             raise OutputError(f"cannot write {path}: it is {what}", hint)
         place = next(folder for folder in path.absolute().parents if folder.exists())
         check_writable(place)
-    except (OSError, ValueError) as exc:  # a name with a zero byte is a wrong value
+    except (OSError, ValueError) as exc:  # a name with a zero byte raises ValueError
         why = (exc.strerror if isinstance(exc, OSError) else None) or exc
         raise OutputError(f"cannot write {path}: {why}", hint) from exc

@@ -1,4 +1,4 @@
-"""Progress on stderr: a spinner or a bar for people, plain lines for pipes and logs."""
+"""Progress on stderr: a spinner or bar on terminals, plain lines for pipes and logs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from kit import terminal
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-Update = Callable[[int, int, str], None]  # steps done, of how many, what runs now
+Update = Callable[[int, int, str], None]  # steps done, steps in all, current step
 
-_LINE_SECONDS = 5.0  # between two lines where there is no terminal
+_LINE_SECONDS = 5.0  # between two lines without a terminal
 
 
 @contextmanager
 def stages() -> Iterator[Callable[[str], None]]:
-    """Give a function to call with the name of each stage as it begins."""
+    """Yield a function to call with the name of each stage as it begins."""
     from rich.text import Text
 
     console = terminal.console(err=True)
@@ -43,10 +43,10 @@ def stages() -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def steps(auto_refresh: bool = True) -> Iterator[Update]:
-    """Give a function to call with the number of steps done, of all, and what runs now.
+    """Yield a function to call with steps done, steps in all, and the current step.
 
     Args:
-        auto_refresh: draw the bar in the background; not beside what is measured.
+        auto_refresh: draw the bar in the background, which would disturb measurements.
     """
     with steps_of([""], auto_refresh) as updates:
         yield updates[""]
@@ -54,7 +54,7 @@ def steps(auto_refresh: bool = True) -> Iterator[Update]:
 
 @contextmanager
 def steps_of(names: Sequence[str], auto_refresh: bool = True) -> Iterator[dict[str, Update]]:
-    """Give such a function for each name, each with a bar of its own."""
+    """Yield such a function for each name, each with its own bar."""
     if not terminal.console(err=True).is_terminal:
         yield {name: _Lines(name) for name in names}
         return
@@ -73,7 +73,7 @@ def steps_of(names: Sequence[str], auto_refresh: bool = True) -> Iterator[dict[s
 
 
 class _Lines:
-    """Prints a line every few seconds, with the time that is left if steps take equally long."""
+    """Prints a line every few seconds, with the remaining time if steps take equally long."""
 
     def __init__(self, name: str) -> None:
         self._name = f"{name}: " if name else ""

@@ -1,4 +1,4 @@
-"""Options that name the fields of a recipe, for the commands that take one."""
+"""Options for the fields of a recipe, shared by commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _F = TypeVar("_F", bound=Callable[..., object])
 
 
 def _together(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:
-    """Return one decorator for several options, which the help lists in this order."""
+    """Combine options to one decorator; the help lists them in this order."""
 
     def decorate(function: _F) -> _F:
         for option in reversed(options):
@@ -97,5 +97,5 @@ SEED: Callable[[_F], _F] = click.option(
 
 
 def parts(text: str | None) -> tuple[str, ...] | None:
-    """Return the words between commas; None for an option that was left out."""
+    """Return the items of a comma-separated option; None if it was omitted."""
     return None if text is None else tuple(p.strip() for p in text.split(",") if p.strip())

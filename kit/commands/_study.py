@@ -1,4 +1,4 @@
-"""The work behind `kit analyze`: which recipe is studied, and the study."""
+"""Implementation of `kit analyze`: choose the recipe, and analyze it."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StudyRequest:
-    """What the command line asks for.
+    """The request of the command line.
 
     Attributes:
-        images: folder or zip to measure on, None for what the calibration left over.
-        speed_up: how many times as fast int8 is.
-        goal: of a repair, if there shall be one.
-        most: pictures that a repair is measured on.
+        images: folder or zip to measure on, None for the rest of the calibration's folder.
+        speed_up: assumed speed-up by int8.
+        goal: of a repair, None for no repair.
+        max_pictures: pictures that a repair is measured on.
     """
 
     recipe: Recipe
     images: Path | None
     speed_up: float
     goal: RepairTarget | None
-    most: int
+    max_pictures: int
 
 
 @dataclass(frozen=True)
 class Found:
-    """What was found, and on which pictures."""
+    """Results of an analysis, and its pictures."""
 
-    asked: StudyRequest
+    request: StudyRequest
     model: FloatModel
     pictures: Unseen
     study: Study
@@ -52,14 +52,14 @@ class Found:
 
 
 def recipe_of(what: str, options: dict[str, Given]) -> Recipe:
-    """Return the recipe of a bundle, or of a model's name, with the options on top.
+    """Return the recipe of a bundle or model, with options applied.
 
     Args:
         what: folder of a bundle, or a model.
-        options: fields of a recipe; None stands for one that was left out.
+        options: fields of a recipe; None if omitted.
 
     Raises:
-        BundleError: what the bundle was built from is no longer there.
+        BundleError: an input of the bundle's build no longer exists.
         RecipeError: an option cannot be used.
     """
     from kit import bundle, recipe
@@ -75,7 +75,7 @@ def recipe_of(what: str, options: dict[str, Given]) -> Recipe:
 
 
 def _own_labels(built: Bundle) -> dict[str, str]:
-    """Return the bundle's own labels where those that it was built with are gone."""
+    """Return the bundle's own labels if the original file no longer exists."""
     given, kept = built.manifest.recipe.labels, built.manifest.labels
     if given is None or kept is None or Path(given).is_file():
         return {}
@@ -102,7 +102,7 @@ def _check_sources(what: str, fields: dict[str, Given]) -> None:
             )
 
 
-def run(asked: StudyRequest, progress: Callable[[str], None]) -> Found:
+def run(request: StudyRequest, progress: Callable[[str], None]) -> Found:
     """Study a recipe, and look for a repair if there is a goal.
 
     Raises:
@@ -114,20 +114,22 @@ def run(asked: StudyRequest, progress: Callable[[str], None]) -> Found:
     from kit.pipeline import float_model, unseen
     from kit.recipe import OWN
 
-    recipe = asked.recipe
-    if recipe.weights != OWN:  # found or not before torch is loaded
+    recipe = request.recipe
+    if recipe.weights != OWN:  # fails before torch is loaded if missing
         source_hash(recipe.weights, get_model(recipe.model).spec.weights, recipe.seed)
-    goal = asked.goal
-    model = float_model(asked.recipe, progress)
-    measured = unseen(model, asked.images, sensitivity.PICTURES if goal is None else asked.most)
+    goal = request.goal
+    model = float_model(request.recipe, progress)
+    measured = unseen(
+        model, request.images, sensitivity.PICTURES if goal is None else request.max_pictures
+    )
     _check_labels(goal, measured)
-    case = _case(model, measured, asked.speed_up)
+    case = _case(model, measured, request.speed_up)
     progress("corrections")
     folded, kept = model.prepared()
     thin = sensitivity.thinned(case)
-    study = sensitivity.study(folded, thin, asked.recipe.observer, kept, _quarters(progress))
+    study = sensitivity.study(folded, thin, request.recipe.observer, kept, _quarters(progress))
     repair = None if goal is None else _repair(goal, case, model, kept, study, progress)
-    return Found(asked, model, measured, study, repair)
+    return Found(request, model, measured, study, repair)
 
 
 def _check_labels(goal: RepairTarget | None, measured: Unseen) -> None:
@@ -157,13 +159,13 @@ def _case(found: FloatModel, measured: Unseen, speed_up: float) -> Case:
 
 
 def _quarters(progress: Callable[[str], None]) -> Callable[[float], None]:
-    """Tell the share that is done four times."""
-    told = [0]
+    """Report progress four times."""
+    quarters = [0]
 
     def step(done: float) -> None:
-        if int(4 * done) > told[0]:
-            told[0] = int(4 * done)
-            progress(f"quantizing one layer at a time: {25 * told[0]} %")
+        if int(4 * done) > quarters[0]:
+            quarters[0] = int(4 * done)
+            progress(f"quantizing one layer at a time: {25 * quarters[0]} %")
 
     return step
 

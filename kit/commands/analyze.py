@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--speed-up",
     type=Finite(),
-    help="How many times as fast int8 is, for the estimates of latency. Default: 2.1.",
+    help="Speed-up by int8, for the estimates of latency. Default: 2.1.",
 )
 @click.option("--top", type=int, default=15, help="Rows of the table; 0 for all. Default: 15.")
 @click.option(
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     "--pictures",
     type=int,
     default=256,
-    help="A repair is measured on so many pictures at most. Default: 256.",
+    help="Maximum number of pictures that a repair is measured on. Default: 256.",
 )
 @click.option("-o", "--output", type=PATH, help="Write an HTML page to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
@@ -61,7 +61,7 @@ def command(
     as_json: bool,
     **options: Given,
 ) -> None:
-    """Say where int8 hurts BUNDLE or MODEL, and what layers in float would buy.
+    """Show where int8 hurts BUNDLE or MODEL, and what layers in float would gain.
 
     Of a bundle, the recipe it was built from is studied; options change it. Everything is
     measured in simulated int8, against the float model, on pictures that did not calibrate.
@@ -98,7 +98,7 @@ def _check(speed_up: float, top: int, pictures: int) -> None:
 
 
 def _line(recipe: Recipe, fixed: Repair | None) -> str:
-    """Return the `kit build` line of a repair, or of the recipe as it is."""
+    """Return the `kit build` command of a repair, or of the unchanged recipe."""
     from kit.algorithms import get_algorithm
     from kit.commands._build_line import build_line
 
@@ -122,7 +122,7 @@ def _json(found: Found, target: str | None, line: str) -> dict[str, object]:
 
 
 def _about(found: Found) -> dict[str, object]:
-    recipe, work = found.asked.recipe, found.model.work
+    recipe, work = found.request.recipe, found.model.work
     pictures, weights = found.pictures, work.weights
     assert weights is not None  # of a model that is loaded
     return {
@@ -135,7 +135,7 @@ def _about(found: Found) -> dict[str, object]:
         "weights": weights.source,
         "calibration": {"source": work.pictures.source, "images": len(found.model.calibration)},
         "pictures": {"source": pictures.source, "images": len(pictures.inputs)},
-        "speed_up": found.asked.speed_up,
+        "speed_up": found.request.speed_up,
     }
 
 
@@ -150,7 +150,7 @@ def _record(study: Study) -> dict[str, object]:
 def _show(found: Found, top: int) -> None:
     from kit.commands import _analysis
 
-    recipe, study = found.asked.recipe, found.study
+    recipe, study = found.request.recipe, found.study
     title = f"{recipe.model}, {recipe.resolution} px, {recipe.granularity}: what int8 costs"
     _analysis.show_study(study, title, top)
     if found.repair is not None:
@@ -160,7 +160,7 @@ def _show(found: Found, top: int) -> None:
     terminal.echo(f"corrected, still float: {_analysis.sentence(study.corrected)}", err=True)
     terminal.echo(
         "simulated; latency is an estimate: multiply-adds of the layer, in float "
-        f"{found.asked.speed_up:g} times as slow (--speed-up), conversions not counted",
+        f"{found.request.speed_up:g} times as slow (--speed-up), conversions not counted",
         err=True,
     )
     if recipe.quantize not in ("static", "none"):
@@ -168,10 +168,10 @@ def _show(found: Found, top: int) -> None:
 
 
 def _verdict(found: Found, line: str, quiet: bool) -> None:
-    """Print the line that repairs, or fail with the best that was found."""
+    """Print the command of the repair, or fail with the best attempt."""
     from kit.commands._analysis import sentence
 
-    goal, fixed = found.asked.goal, found.repair
+    goal, fixed = found.request.goal, found.repair
     if goal is None or fixed is None:
         return
     if not fixed.met:

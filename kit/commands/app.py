@@ -16,7 +16,7 @@ from kit.commands._numbers import Finite
 
 if TYPE_CHECKING:
     from kit.commands._bench import Measured
-    from kit.devices.retry import Again
+    from kit.devices.retry import RetryingTransport
 
 DEVICE = click.option(
     "--device",
@@ -49,7 +49,7 @@ command.add_command(_app_build.build)
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def test(bundle: Path | None, phone: bool, output: Path, as_json: bool) -> None:
-    """Run the app's own tests on this machine and keep the screenshots they take."""
+    """Run the app's own tests on this machine and save their screenshots."""
     from kit.app import phone as phones
     from kit.app import testing
     from kit.commands import _progress
@@ -76,7 +76,7 @@ def test(bundle: Path | None, phone: bool, output: Path, as_json: bool) -> None:
 @click.argument("apk", type=PATH, default=Path("out/app"), metavar="[APK]")
 @DEVICE
 def install(apk: Path, choice: str | None) -> None:
-    """Install APK, a file or a folder of `kit app build`, over what is there."""
+    """Install APK, a file or a folder of `kit app build`, replacing an installed one."""
     from kit.app import build as building
     from kit.app import device
     from kit.commands import _progress
@@ -107,7 +107,7 @@ def run(choice: str | None, app_id: str | None) -> None:
 @DEVICE
 @APP_ID
 def uninstall(choice: str | None, app_id: str | None) -> None:
-    """Remove the app and all it keeps from the device."""
+    """Remove the app and its data from the device."""
     from kit.app import device
 
     wanted = _app_build.app_id_of(app_id)
@@ -116,7 +116,7 @@ def uninstall(choice: str | None, app_id: str | None) -> None:
         terminal.echo(f"{transport.serial}: {'removed' if there else 'it was not there'}")
 
 
-def _devices(choice: str | None) -> Iterator[Again]:
+def _devices(choice: str | None) -> Iterator[RetryingTransport]:
     from kit.commands._output import print_notice
     from kit.devices import selection
 
@@ -126,13 +126,13 @@ def _devices(choice: str | None) -> Iterator[Again]:
 
 
 @contextmanager
-def _connected(serial: str) -> Iterator[Again]:
+def _connected(serial: str) -> Iterator[RetryingTransport]:
     from contextlib import closing
 
     from kit.devices import selection
-    from kit.devices.retry import Again
+    from kit.devices.retry import RetryingTransport
 
-    with closing(Again(selection.open_transport(serial))) as transport:
+    with closing(RetryingTransport(selection.open_transport(serial))) as transport:
         yield transport
 
 
@@ -160,7 +160,7 @@ def _connected(serial: str) -> Iterator[Again]:
 @click.option(
     "--precision",
     type=Finite(0.1, 50),
-    help="Percent that half a 95 % interval may have. Default: 2.",
+    help="Maximum half width of a 95 % interval in percent. Default: 2.",
 )
 @click.option("--cool", type=Finite(), metavar="°C", help="As for `kit bench`. Default: 38.")
 @click.option("--cool-wait", type=Finite(0), metavar="S", help="No longer than this. Default: 120.")

@@ -45,18 +45,18 @@ if TYPE_CHECKING:
 @click.option(
     "--repeats",
     type=click.IntRange(1, 1000),
-    help="Fresh processes of each file; more are added while the median is not known well.",
+    help="Fresh processes of each file; more are added until the median is precise.",
 )
 @click.option(
     "--pairs",
     type=click.IntRange(1, 1000),
-    help="Of several bundles: add processes up to here while their difference is not known well. "
+    help="Of several bundles: add processes up to here until their difference is precise. "
     "Default: 32; none with --quick and --official.",
 )
 @click.option(
     "--precision",
     type=Finite(0.1, 50),
-    help="Percent that half a 95 % interval may have, of a median or a comparison. Default: 2.",
+    help="Maximum half width of a 95 % interval in percent, of a median or ratio. Default: 2.",
 )
 @click.option(
     "--cool",
@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     "--runner",
     type=click.Choice(["auto", "python", "native"]),
     default="auto",
-    help="On this machine: native where `kit runner build` made all that are needed, or Python. "
+    help="On this machine: native if `kit runner build` has built all needed ones, else Python. "
     "Default: auto.",
 )
 @click.option("--profile", is_flag=True, help="Time of each operator, in processes of their own.")
@@ -82,7 +82,7 @@ if TYPE_CHECKING:
     "--sustained",
     type=Finite(0, 1440, min_open=True),
     metavar="MIN",
-    help="Measure so many minutes without a pause, and say when throttling begins.",
+    help="Measure for this many minutes without a pause, and report throttling.",
 )
 @click.option("--keep", is_flag=True, help="Leave the files of this measurement on the device.")
 @click.option(
@@ -96,7 +96,7 @@ def command(bundles: tuple[Path, ...], **options: Given) -> None:
     """Latency of the formats in BUNDLE, measured in fresh processes, here or on devices.
 
     Several bundles are measured side by side, which is how int8 and fp32 are compared.
-    Every sample is kept; what makes the numbers doubtful is said on stderr.
+    Every sample is kept; warnings about the numbers go to stderr.
     """
     from kit.commands import _bench
     from kit.devices.fingerprint import new_measurement
@@ -111,7 +111,7 @@ def command(bundles: tuple[Path, ...], **options: Given) -> None:
     )
     if output is not None:
         _bench.check_output(output, folder)
-    asked = _bench.Asked(
+    request = _bench.BenchRequest(
         bundles=given,
         formats=formats(options["names"]),
         plan=plan(options),
@@ -122,7 +122,7 @@ def command(bundles: tuple[Path, ...], **options: Given) -> None:
         keep=options["keep"],
         measurement=new_measurement(),
     )
-    measured, errors = _bench.run(asked, serials)
+    measured, errors = _bench.run(request, serials)
     if output is not None:
         for result, file in _bench.files(measured, given, output, folder):
             store.write(result, file)
@@ -134,12 +134,12 @@ def command(bundles: tuple[Path, ...], **options: Given) -> None:
 
 
 def formats(text: str | None) -> tuple[str, ...] | None:
-    """Return the formats or files that an option `--format` names; None where it was left out."""
+    """Return the formats or files of the option `--format`; None if it was omitted."""
     return None if text is None else tuple(n.strip() for n in text.split(",") if n.strip())
 
 
 def plan(options: dict[str, Given]) -> Plan:
-    """Return the plan that the options of `kit bench` mean."""
+    """Return the plan of the options of `kit bench`."""
     from kit.bench import sustained
     from kit.bench.plan import Name, preset
     from kit.results.schema import Plan
@@ -148,17 +148,17 @@ def plan(options: dict[str, Given]) -> Plan:
     made = preset(name, options["threads"] or 1)
     changes: dict[str, object] = {}
     if (repeats := options["repeats"]) is not None:
-        most = made.most_repeats
-        changes |= {"repeats": repeats, "most_repeats": most and max(most, repeats)}
+        maximum = made.max_repeats
+        changes |= {"repeats": repeats, "max_repeats": maximum and max(maximum, repeats)}
     if (pairs := options["pairs"]) is not None:
-        changes["most_pairs"] = pairs
+        changes["max_pairs"] = pairs
     if (percent := options["precision"]) is not None:
         changes["precision"] = percent / 100
     if (cool := options["cool"]) is not None:
         changes["cool_c"] = cool
     if (seconds := options["cool_wait"]) is not None:
         changes["cool_seconds"] = seconds
-    if changes:  # a quick look stays one, without the pass for memory
+    if changes:  # a quick plan keeps its name, and has no memory pass
         changes["name"] = "quick" if name == "quick" else "custom"
     minutes = options["sustained"]
     made = made.model_copy(update=changes)
@@ -167,7 +167,7 @@ def plan(options: dict[str, Given]) -> Plan:
 
 
 def show(measured: Sequence[Measured], as_json: bool, sustained: bool) -> None:
-    """Print what was measured: the answer on stdout, context and doubts on stderr."""
+    """Print results on stdout, and context and notices on stderr."""
     from kit.bench import paired
     from kit.bench.rows import as_json as record
     from kit.bench.rows import find_slower_than_float, rows
@@ -176,7 +176,7 @@ def show(measured: Sequence[Measured], as_json: bool, sustained: bool) -> None:
     from kit.notices import as_json as as_json_notice
 
     tables = [rows(one.results) for one in measured]
-    # The settings of a sweep are measured one after the other: they are in no pairs.
+    # The settings of a sweep are measured sequentially, so they are not paired.
     swept = any(result.recommended for one in measured for result in one.results)
     if as_json:
         compared = [] if swept else [c for table in tables for c in paired.compare(table)]

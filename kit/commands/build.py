@@ -93,7 +93,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Write no bundle if a format fails. Default: a bundle of those that pass, exit code 10.",
 )
-@click.option("--explain", is_flag=True, help="Say what would be done, and build nothing.")
+@click.option("--explain", is_flag=True, help="Explain what would be done, and build nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print bundle.json instead of a table.")
 def command(
     recipe_file: Path | None,
@@ -110,7 +110,7 @@ def command(
     file is then run. Progress goes to stderr; the table, or with --json the content of
     bundle.json, goes to stdout.
     """
-    made, gate = _asked(recipe_file, options)
+    made, gate = _read_options(recipe_file, options)
     if explain:
         _explain(made, gate)
         return 0
@@ -126,8 +126,10 @@ def _record(found: Bundle) -> object:
     return json.loads(found.manifest.model_dump_json())
 
 
-def _asked(recipe_file: Path | None, options: dict[str, Given]) -> tuple[Recipe, Gate | None]:
-    """Return what the command line asks for, on top of a recipe file."""
+def _read_options(
+    recipe_file: Path | None, options: dict[str, Given]
+) -> tuple[Recipe, Gate | None]:
+    """Return recipe and gate of the command line, which overrides a recipe file."""
     from kit import recipe
 
     for name in ("formats", "precisions", "keep_float"):
@@ -143,19 +145,19 @@ def _asked(recipe_file: Path | None, options: dict[str, Given]) -> tuple[Recipe,
 def _build(
     made: Recipe, target: Path, use_cache: bool, gate: Gate | None, all_or_nothing: bool
 ) -> Bundle | None:
-    """Return the bundle; None in all processes of torchrun but the first, which shows it."""
+    """Return the bundle; None in all processes of torchrun but rank 0, which shows it."""
     from kit.commands._progress import stages
     from kit.guard import stdout_kept
     from kit.pipeline import build
-    from kit.quantize.distributed import standing
+    from kit.quantize.distributed import from_environment
 
     with stages() as progress, stdout_kept():
         found = build(made, target, progress, use_cache, gate, all_or_nothing)
-    return found if standing().leads else None
+    return found if from_environment().is_rank0 else None
 
 
 def _gate(fields: dict[str, Given]) -> Gate | None:
-    """Take the accuracy gate out of the fields; a recipe file may hold it too."""
+    """Remove the accuracy gate from the fields, and return it; a recipe file may have it, too."""
     from kit.pipeline import Gate
 
     given = {

@@ -1,4 +1,4 @@
-"""`kit clean`: leave nothing of kit on a device."""
+"""`kit clean`: remove everything of kit from a device."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kit.errors import DeviceError, KitError
 def command(choice: str | None) -> None:
     """Remove everything that kit put on a device.
 
-    What still runs there is ended, and settings that a killed kit left changed are put back.
+    Running jobs are killed, and settings that a killed kit left changed are restored.
     The app of `kit app install` stays: `kit app uninstall` removes it.
     """
     from kit.commands._output import print_notice
@@ -29,7 +29,7 @@ def command(choice: str | None) -> None:
     for serial in selection.serials(choice, print_notice):
         try:
             _clean(serial)
-        except DeviceError as exc:  # the others are cleaned nevertheless
+        except DeviceError as exc:  # clean the others nevertheless
             errors.append(exc)
     for error in errors[1:]:
         terminal.print_error(error.message, error.hint)
@@ -42,9 +42,9 @@ def _clean(serial: str) -> None:
 
     from kit.app import contract, device
     from kit.devices import adb, selection
-    from kit.devices.retry import Again
+    from kit.devices.retry import RetryingTransport
 
-    with closing(Again(selection.open_transport(serial))) as transport:
+    with closing(RetryingTransport(selection.open_transport(serial))) as transport:
         freed = adb.clean(transport)
         apps = device.list_apps(transport)
     terminal.echo(f"{serial}: {freed / 1e6:.1f} MB removed")

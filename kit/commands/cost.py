@@ -140,7 +140,7 @@ def _numbers(multiply_adds: int, parameters: int, total: Total) -> tuple[str, st
 
 
 def _share(part: int, whole: int) -> float:
-    """Return a part of a whole; of nothing, nothing: a network may have no weights at all."""
+    """Return a share; 0 if the whole is 0, as for a network without weights."""
     return part / whole if whole else 0.0
 
 

@@ -1,4 +1,4 @@
-"""`kit devices`: what is connected, what it is, and how it fares."""
+"""`kit devices`: list connected devices, their facts and state."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def command(choice: str | None, as_json: bool) -> None:
     """List phones and emulators: state, hardware, battery, temperature.
 
-    A device that cannot be used is listed with what to do about it.
+    A device that cannot be used is listed with a hint.
     """
     from kit.devices import selection
 
@@ -43,9 +43,9 @@ def command(choice: str | None, as_json: bool) -> None:
 
 
 def _rows(serials: list[str]) -> list[tuple[str, DeviceFacts | DeviceError]]:
-    """Ask all devices at once, so that a silent one costs its seconds only once.
+    """Query all devices in parallel, so that timeouts of silent ones do not add up.
 
-    Threads are daemons: Ctrl-C does not wait for them, as for those of an executor.
+    Threads are daemons: Ctrl-C does not wait for them, unlike for an executor's.
     """
     from concurrent.futures import Future
     from threading import Thread
@@ -53,7 +53,7 @@ def _rows(serials: list[str]) -> list[tuple[str, DeviceFacts | DeviceError]]:
     def ask(serial: str, future: Future[DeviceFacts | DeviceError]) -> None:
         try:
             future.set_result(_ask(serial))
-        except BaseException as exc:  # noqa: BLE001 - raised again where it is waited for
+        except BaseException as exc:  # noqa: BLE001 - raised again by the waiting thread
             future.set_exception(exc)
 
     futures: dict[str, Future[DeviceFacts | DeviceError]] = {s: Future() for s in serials}
@@ -65,7 +65,7 @@ def _rows(serials: list[str]) -> list[tuple[str, DeviceFacts | DeviceError]]:
 def _merged(
     rows: list[tuple[str, DeviceFacts | DeviceError]],
 ) -> list[tuple[str, DeviceFacts | DeviceError]]:
-    """Return one row for each device, with the serials that are further ways to it."""
+    """Return one row for each device, with its other serials."""
     from dataclasses import replace
 
     from kit.devices import ways
@@ -99,7 +99,7 @@ def _record(serial: str, found: DeviceFacts | DeviceError, state: str) -> dict[s
 
     if not isinstance(found, DeviceError):
         return asdict(found)
-    if state == "device":  # so it was listed, or it is on the network and nobody lists it
+    if state == "device":  # it is listed, or on the network without a server
         state = "lost" if isinstance(found, DeviceLost) else "refused"
     return {"serial": serial, "state": state, "error": found.message, "fix": found.hint}
 
@@ -134,7 +134,7 @@ def _lines(found: DeviceFacts | DeviceError) -> list[tuple[str, str]]:
         ("thermal status", found.thermal_status),
         ("kernel", _join(found.kernel, found.selinux and f"SELinux {found.selinux.lower()}")),
     ]
-    return [(name, value or "not told") for name, value in lines]
+    return [(name, value or "unknown") for name, value in lines]
 
 
 def _join(*parts: object) -> str:
@@ -148,7 +148,7 @@ def _megabytes(size: int | None) -> str | None:
 def _cores(found: DeviceFacts) -> str:
     groups = []
     for cluster in found.clusters:
-        clock = f"{cluster.max_mhz} MHz" if cluster.max_mhz else "clock not told"
+        clock = f"{cluster.max_mhz} MHz" if cluster.max_mhz else "clock unknown"
         groups.append(f"{_ranges(cluster.cpus)} at {clock}")
     off = sorted({cpu for c in found.clusters for cpu in c.cpus} - set(found.online))
     switched = f"{_ranges(tuple(off))} switched off" if off and found.online else None

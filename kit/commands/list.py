@@ -1,4 +1,4 @@
-"""`kit list`: what can be named."""
+"""`kit list`: names of models, methods and formats."""
 
 from __future__ import annotations
 

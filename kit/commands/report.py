@@ -1,4 +1,4 @@
-"""`kit report`: result files in, one HTML page and one Markdown page out."""
+"""`kit report`: convert result files to an HTML page and a Markdown page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kit.errors import ResultError
     type=PATH,
     default=Path("report"),
     show_default=True,
-    help="Folder for report.html, report.md and plots/; made if need be.",
+    help="Folder for report.html, report.md and plots/; created if needed.",
 )
 def command(results: tuple[Path, ...], folder: Path) -> None:
     """Turn result files into Markdown and an HTML page.
@@ -43,10 +43,10 @@ def command(results: tuple[Path, ...], folder: Path) -> None:
 
 
 def _files(path: Path) -> list[Path]:
-    """Return the result files that a path means.
+    """Return the result files of a path.
 
     Raises:
-        ResultError: a folder holds none.
+        ResultError: a folder has none.
     """
     if not path.is_dir():
         return [path]

@@ -17,7 +17,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print a JSON list i
 
 @click.group("runner")
 def command() -> None:
-    """Native programs that run models on devices, with all they load."""
+    """Native programs that run models on devices, with their libraries."""
 
 
 @command.command("build")
@@ -36,7 +36,7 @@ def command() -> None:
 )
 @JSON
 def build(abis: str, names: str | None, as_json: bool) -> None:
-    """Build the runners that are not there yet, and list them.
+    """Build missing runners, and list them.
 
     Needs Debian's g++, and for another processor g++-aarch64-linux-gnu. The runtimes'
     libraries come from the installed packages, or for another processor from pinned wheels.
@@ -80,7 +80,9 @@ def _show(found: list[RunnerSet], as_json: bool) -> None:
     table = Table("abi", "format", "runtime")
     for name in ("MB", "files", "pages up to", "glibc"):
         table.add_column(name, justify="right")
-    table.add_column("hash", no_wrap=True)  # at the end of its folder: it tells versions apart
+    table.add_column(
+        "hash", no_wrap=True
+    )  # the end of its folder's name, which differs between versions
     for runner in found:
         table.add_row(
             *(runner.abi, runner.format, f"{runner.runtime} {runner.runtime_version}"),

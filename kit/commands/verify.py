@@ -1,4 +1,4 @@
-"""`kit verify`: do the formats of a bundle compute the same on other processors?"""
+"""`kit verify`: compare a bundle's answers on other processors."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def command(
 
     Processors but `host` are emulated with qemu-user, so no times are shown. The answers are
     compared with the quantized graph, with the float model, and bit for bit with those of the
-    build. Exit code 5 when a format falls short of the limits that held when it was built.
+    build. Exit code 5 if a format does not meet the limits of its build.
     """
     from kit.commands._output import check_file
     from kit.commands._progress import steps
@@ -126,7 +126,7 @@ def _difference(row: ProcessorRow) -> str:
 
 
 def _remarks(result: ProcessorsResult) -> Iterator[str]:
-    """Yield what the table does not say, for stderr."""
+    """Yield lines for stderr that are not in the table."""
     for processor in result.processors:
         yield f"{processor.name}: {processor.about}"
     emulators = dict.fromkeys(p.emulator for p in result.processors if p.emulator)

@@ -58,8 +58,8 @@ def _factor(pair: Pair, largest: Tensor) -> Tensor:
     factor = (second / first).sqrt().clamp(1 / LARGEST, LARGEST)
     if pair.clip == float("inf"):
         return factor
-    most = pair.clip / (HEADROOM * largest).clamp_min(1e-3)
-    return torch.where(most > 1, torch.minimum(factor, most), torch.ones_like(factor))
+    maximum = pair.clip / (HEADROOM * largest).clamp_min(1e-3)
+    return torch.where(maximum > 1, torch.minimum(factor, maximum), torch.ones_like(factor))
 
 
 CORRECTION = Correction(

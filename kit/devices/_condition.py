@@ -1,4 +1,4 @@
-"""How a device fares while it measures: a cheap script, and what its answer means."""
+"""State of a device during a measurement: a cheap script, and a parser of its output."""
 
 from __future__ import annotations
 
@@ -23,41 +23,39 @@ SCRIPT = (
 
 
 def parse(text: str, began: float = 0.0) -> Condition | None:
-    """Return the condition in the output of `SCRIPT`, None if it is not whole.
+    """Return the condition in the output of `SCRIPT`, None if that is incomplete.
 
     Args:
-        text: of the script, perhaps with other text around it.
-        began: uptime in seconds that the condition counts from.
+        text: output of the script, possibly surrounded by other text.
+        began: uptime in seconds that `Condition.seconds` is relative to.
     """
     pieces = re.split(rf"^{_MARK} (\w+)\s*$", text.replace("\r\n", "\n"), flags=re.MULTILINE)
-    said = dict(zip(pieces[1::2], pieces[2::2], strict=False))
-    if "end" not in said:
+    sections = dict(zip(pieces[1::2], pieces[2::2], strict=False))
+    if "end" not in sections:
         return None
-    uptime = parsing.decimal(said.get("uptime", ""))
-    battery = parsing.battery(said.get("battery", ""))
+    uptime = parsing.decimal(sections.get("uptime", ""))
+    battery = parsing.battery(sections.get("battery", ""))
     return Condition(
         seconds=round(uptime - began, 2) if uptime is not None else 0.0,
         temperature_c=battery.temperature_c if battery else None,
-        thermal_status=parsing.thermal_status(said.get("thermal", "")),
+        thermal_status=parsing.thermal_status(sections.get("thermal", "")),
         battery=battery.level if battery else None,
-        mhz=_clocks(said.get("clocks", "")),
+        mhz=_clocks(sections.get("clocks", "")),
     )
 
 
 def _clocks(text: str) -> tuple[float, ...]:
-    """Return MHz of lines in kHz, of as many cores as there can be."""
+    """Return MHz from lines in kHz, for up to `parsing.MAX_CPUS` cores."""
     khz = (parsing.whole(line.strip()) for line in text.split("\n"))
     found = (clock / 1000 for clock in khz if clock is not None and 0 <= clock <= _MAX_KHZ)
     return tuple(islice(found, parsing.MAX_CPUS))
 
 
 def check_restart(serial: str, uptime: float, before: float) -> None:
-    """Look whether a device is still the one that was seen before.
-
-    Uptime tells, and nobody can set it; the time of day may jump.
+    """Check by its uptime that a device was not restarted; the time of day may jump.
 
     Raises:
-        DeviceLost: it was started anew, which ended the run and all that was set for it.
+        DeviceLost: it was restarted, which ended the run and reset the settings for it.
     """
     if uptime < before:
         raise DeviceLost(
@@ -67,6 +65,6 @@ def check_restart(serial: str, uptime: float, before: float) -> None:
 
 
 def cool(condition: Condition, limit_c: float) -> bool:
-    """Return whether a measurement may begin; what is not told does not hinder."""
+    """Return whether a measurement may begin; unknown values do not prevent it."""
     warm = condition.temperature_c is not None and condition.temperature_c > limit_c
     return not warm and condition.thermal_status in (None, "none")

@@ -1,7 +1,7 @@
-"""Connections of adbutils to an adb server, changed in what it gets wrong for us.
+"""Connections of adbutils to an adb server, with three of its behaviours changed.
 
-adbutils starts a server where none runs, has a timeout for each piece of an answer, and takes a
-connection that was closed for an answer.
+adbutils starts a server if none runs, applies its timeout to each piece of an answer, and treats
+a closed connection as an answer.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from kit.devices._patience import SILENCE
 
 
 class Connection(AdbConnection):  # type: ignore[misc]  # adbutils ships no types
-    """A connection to a server that runs.
+    """A connection to a running server.
 
     Attributes:
-        deadline: `time.monotonic()` at which all that is read has to have come.
+        deadline: of all reads, by `time.monotonic()`.
     """
 
     deadline = float("inf")
@@ -46,10 +46,10 @@ class Connection(AdbConnection):  # type: ignore[misc]  # adbutils ships no type
 
 
 class Client(AdbClient):  # type: ignore[misc]  # adbutils ships no types
-    """Makes connections."""
+    """A client whose connections have a deadline and start no server."""
 
     def make_connection(self, timeout: float | None = None) -> AdbConnection:
-        """Return a connection that has so many seconds for all that is read."""
+        """Return a connection whose timeout covers all reads together."""
         connection = Connection(self.host, self.port)
         connection.conn.settimeout(timeout)
         connection.deadline = time.monotonic() + (timeout or SILENCE)
@@ -57,5 +57,5 @@ class Client(AdbClient):  # type: ignore[misc]  # adbutils ships no types
 
 
 def client(host: str, port: int) -> AdbClient:
-    """Return what connects to a server."""
+    """Return a client of a server."""
     return Client(host, port)

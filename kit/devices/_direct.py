@@ -1,6 +1,6 @@
-"""Devices that kit talks to itself, over TCP or USB, where no adb server has them.
+"""Direct connections to devices over TCP or USB, for devices that no adb server holds.
 
-The protocol, the authorisation and USB are adb-shell's, see `kit.devices._wire`.
+adb-shell implements protocol, authorisation and USB, see `kit.devices._wire`.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from kit.devices._stream import Stream, StreamTransport
 from kit.devices._wire import Tcp, Wire
 from kit.errors import DeviceLost
 
-_NO_SERVICE = b"kit-are-you-there\0"  # no daemon has it: it answers CLSE and starts nothing
+_NO_SERVICE = b"kit-are-you-there\0"  # unknown to every daemon, which just answers CLSE
 _AUTH_SECONDS = 10.0  # for the user to accept the key on the device's screen
-# Larger packets leave one side idle while the other works, smaller ones cost more of them.
+# Larger packets leave one side idle while the other works; smaller ones have more overhead.
 _PACKET = 256 * 1024
-_GREETINGS = 3  # packets that a device answers a connection with, before it asks its user
-_AGAIN_SECONDS = 0.2  # a daemon may reset one of two connections that come at the same instant
+_GREETINGS = 3  # packets that a device sends in a handshake before it prompts its user
+_AGAIN_SECONDS = 0.2  # a daemon may reset one of two simultaneous connections
 
 
 def over_tcp(serial: str, host: str, port: int) -> DirectTransport:
@@ -41,17 +41,17 @@ def over_tcp(serial: str, host: str, port: int) -> DirectTransport:
 
 
 def over_usb(serial: str) -> DirectTransport:
-    """Return a transport to a device on USB that no server holds."""
+    """Return a transport to a device on USB that no adb server holds."""
     return DirectTransport(serial, lambda: _usb.plug(serial))
 
 
 class DirectTransport(StreamTransport):
-    """One connection of our own, made when it is needed; calls take turns.
+    """A direct connection, opened on first use; a lock serializes calls.
 
     Args:
-        serial: how the user named the device.
-        plug: makes the socket or USB interface.
-        auth_seconds: how long to wait for the user to accept a key that is new to the device.
+        serial: the user's name for the device.
+        plug: opens the socket or USB interface.
+        auth_seconds: timeout for the user to accept a key that is new to the device.
     """
 
     def __init__(
@@ -67,14 +67,14 @@ class DirectTransport(StreamTransport):
         """Close the connection."""
         wire, self._wire = self._wire, None
         if wire is not None:
-            with suppress(OSError):  # it is of no use any more, whatever it says
+            with suppress(OSError):  # the connection is discarded in any case
                 wire.close()
 
     def connect(self) -> None:
-        """Connect now instead of at the first call.
+        """Connect now instead of on the first call.
 
         Raises:
-            DeviceLost: it cannot be reached.
+            DeviceLost: the device cannot be reached.
             DeviceError: it does not accept the key of this machine.
         """
         with self._guard():
@@ -100,10 +100,10 @@ class DirectTransport(StreamTransport):
         return DirectStream(wire, next(self._ids), data, self._patience(wire, deadline, transfer))
 
     def _patience(self, wire: Wire, deadline: Deadline, transfer: bool) -> Patience:
-        begun = time.monotonic()  # before that nothing was asked, and nothing had to be said
+        begun = time.monotonic()  # earlier silence does not count: nothing was requested
 
         def alive() -> None:
-            if time.monotonic() - max(wire.heard, begun) > SILENCE:
+            if time.monotonic() - max(wire.last_received, begun) > SILENCE:
                 raise TimeoutError(f"it has been silent for {SILENCE:.0f} s")
             info = _info(next(self._ids), SILENCE)
             wire.send(AdbMessage(constants.OPEN, info.local_id, 0, _NO_SERVICE), info)
@@ -143,31 +143,31 @@ class DirectTransport(StreamTransport):
         return wire
 
     def _greet(self, wire: Wire) -> None:
-        """Say hello; a device that does not know our key asks its user."""
+        """Perform the handshake; a device that does not know our key prompts its user."""
 
-        def asking(_: object) -> None:
-            wire.asked = True
+        def on_key_sent(_: object) -> None:
+            wire.key_sent = True
 
         try:
             info = _info(None, SILENCE)
             keys = [_keys.signer()]
             wire.deadline = time.monotonic() + _GREETINGS * SILENCE + self._auth_seconds
-            wire.connect(b"features=shell_v2,cmd", keys, self._auth_seconds, asking, info)
+            wire.connect(b"features=shell_v2,cmd", keys, self._auth_seconds, on_key_sent, info)
         except (OSError, EOFError, AdbTimeoutError, TcpTimeoutException, UsbReadFailedError) as e:
-            if wire.asked:
+            if wire.key_sent:
                 raise _errors.unusable(self.serial, "unauthorized") from e
             raise
 
 
 class DirectStream:
-    """A service of a device on our own connection."""
+    """A service of a device on a direct connection."""
 
     def __init__(self, wire: Wire, number: int, service: bytes, patience: Patience) -> None:
         self._wire, self._patience = wire, patience
         self._info = _info(number, SLICE)
         self._ready, self._waiting = bytearray(), bytearray()
         self._open, self._unconfirmed = True, False
-        self._most = min(wire.maxdata, _PACKET)
+        self._max_packet = min(wire.maxdata, _PACKET)
         wire.streams.add(number)
         self._send(constants.OPEN, service)
         name, self._info.remote_id, _ = self._packet(constants.OKAY, constants.CLSE)
@@ -184,16 +184,16 @@ class DirectStream:
         return self._take(size)
 
     def read_some(self) -> bytes:
-        """Return what came; nothing when the service ended."""
+        """Return received bytes, at least one; none when the service ended."""
         self._flush()
         while self._open and not self._ready:
             self._receive()
         return self._take(len(self._ready))
 
     def write(self, data: bytes | bytearray) -> None:
-        """Send bytes, in packets as large as the device takes."""
+        """Send bytes in packets of the maximum size."""
         self._waiting += data
-        while len(self._waiting) >= self._most:
+        while len(self._waiting) >= self._max_packet:
             self._send_some()
 
     def close(self) -> None:
@@ -208,13 +208,13 @@ class DirectStream:
             self._send_some()
 
     def _send_some(self) -> None:
-        """Send one packet once the one before is confirmed; so we read while the device writes."""
+        """Send a packet once the previous one is confirmed; read while the device writes."""
         while self._unconfirmed:
             if not self._open:
                 raise EOFError("the device ended the service")
             self._receive()
-        data = bytes(memoryview(self._waiting)[: self._most])
-        del self._waiting[: self._most]
+        data = bytes(memoryview(self._waiting)[: self._max_packet])
+        del self._waiting[: self._max_packet]
         self._unconfirmed = True
         self._send(constants.WRTE, data)
 
@@ -248,7 +248,7 @@ class DirectStream:
         try:
             self._patience.waited()
         except BaseException:
-            self._open = False  # nobody is there to be told that the service ends
+            self._open = False  # there is no peer to send CLSE to
             raise
 
     def _send(self, name: bytes, data: bytes = b"") -> None:

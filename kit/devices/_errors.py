@@ -1,8 +1,8 @@
-"""What goes wrong between kit and a device, in kit's own errors.
+"""Translate errors of the adb libraries, libusb and sockets to kit's own.
 
-adb-shell's exceptions share no base class, adbutils puts the server's answer into a text, and
-libusb has its own tree. All of them stop here; a test walks the three packages and fails on a
-class that `translate` does not know.
+adb-shell's exceptions share no base class, adbutils puts the server's answer into a message, and
+libusb has its own hierarchy. None of them leaves this package; a test walks the three libraries
+and fails on a class that `translate` does not handle.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from kit.devices._limits import shorten
 from kit.errors import DeviceError, DeviceLost, KitError
 
-# States of `adb devices`, by how they begin, and what to do about each.
+# Hints by prefix of a state of `adb devices`.
 FIXES = {
     "device": "",
     "unauthorized": "unlock the device, accept 'Allow USB debugging?' and try again; if nothing "
@@ -40,32 +40,32 @@ _COMING = ("offline", "connecting", "authorizing", "not found")
 
 
 def fix(state: str) -> str:
-    """Return what to do about a state of `adb devices`; empty for a usable device."""
+    """Return the hint for a state of `adb devices`; empty for a usable device."""
     known = (text for name, text in FIXES.items() if state.startswith(name))
     return next(known, "plug the device in anew, or restart it")
 
 
 def coming(exc: Exception) -> bool:
-    """Return whether a server's answer may be another in a moment, without anyone's doing."""
+    """Return whether a server's answer describes a transient state, worth a retry."""
     return any(word in str(exc).lower() for word in _COMING)
 
 
 def unusable(serial: str, state: str) -> DeviceError:
-    """Return the error for a device that is seen and cannot be used."""
+    """Return the error for a device that is listed but cannot be used."""
     return DeviceError(f"device {serial!r} is {shorten(state)}", fix(state))
 
 
 def lost(serial: str, why: str) -> DeviceLost:
-    """Return the error for a connection that broke."""
+    """Return the error for a broken connection."""
     return DeviceLost(f"lost device {serial!r}: {why}", _LOST_HINT)
 
 
 @contextmanager
 def mapped(serial: str) -> Iterator[None]:
-    """Turn what the adb libraries, libusb and sockets raise into kit's errors.
+    """Translate errors of the adb libraries, libusb and sockets to kit's.
 
     Raises:
-        DeviceLost: the connection broke, or the other side went silent.
+        DeviceLost: the connection broke, or timed out.
         DeviceError: the device or the server refused, or does not speak adb.
     """
     try:
@@ -80,7 +80,7 @@ def mapped(serial: str) -> Iterator[None]:
 
 
 def translate(exc: Exception, serial: str) -> DeviceError | None:
-    """Return kit's error for a foreign one; None for what none of the libraries raises."""
+    """Return kit's error for a library's; None for an exception of none of the libraries."""
     if isinstance(exc, OSError | EOFError):
         return lost(serial, _words(exc))
     if isinstance(exc, ValueError | AssertionError | struct.error | UserWarning):
@@ -130,17 +130,17 @@ def _of_server(exc: Exception, serial: str) -> DeviceError | None:
 
 
 def refused(serial: str, answer: str) -> DeviceError:
-    """Return the error for the text with which a device refuses a file."""
+    """Return the error for a device's refusal of a file."""
     return DeviceError(f"device {serial!r} refused: {answer}", _refused_hint(answer.lower()))
 
 
 def _answered(serial: str, answer: str) -> DeviceError:
-    """Return the error for the text with which a server refuses."""
+    """Return the error for a server's refusal."""
     text = answer.lower()
     for state in ("unauthorized", "authorizing", "offline", "connecting", "no permissions"):
         if f"device {state}" in text or text.startswith((state, f"device still {state}")):
             error = unusable(serial, state)
-            # Both come back by themselves when the device does.
+            # These two states are transient.
             return lost(serial, error.message) if state in ("offline", "connecting") else error
     if text.startswith("unknown data"):
         return DeviceError(f"the adb server answered what is not adb: {answer}", _BAD_ANSWER)
@@ -172,6 +172,6 @@ def _refused_hint(text: str) -> str:
 
 
 def _words(exc: Exception) -> str:
-    """Return an exception's text, or its name where it has none."""
+    """Return an exception's message, or its class name if that is empty."""
     strerror = exc.strerror if isinstance(exc, OSError) else None
     return shorten(strerror or str(exc) or type(exc).__name__)

@@ -1,7 +1,7 @@
-"""A command on a device that runs on its own, and is asked how it fares.
+"""A detached command on a device that kit polls.
 
-The connection may break meanwhile. Every question can be asked twice: the command is
-started once, and lines are counted from the beginning of its output.
+The connection may break meanwhile. Every request is idempotent: the command is started once,
+and lines are counted from the beginning of its output.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from kit.results.schema import Condition
 
 _MARK = "==kit:job"
 _KILLED = 9
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0  # seconds; each look takes the device some time
-_PAUSE_SHARE = 0.2  # of the time that passed: so late, at most, the end is seen
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0  # seconds between polls, which load the device
+_PAUSE_SHARE = 0.2  # pause between polls over elapsed time: bounds the delay in seeing the end
 CONDITION_SECONDS = 5.0
 _STDERR_BYTES = 8192
-# Passes on so much and says if there is more. Android 8 has no `head -c`; of a pipe, `dd` may
-# read less than a block.
+# Limits the output and reports whether there is more. Android 8 has no `head -c`, and `dd` may
+# read less than a block from a pipe.
 _BLOCK = 4096
 _MORE = f"\n{_MARK} more\n"
 _CUT = (
     f"{{ dd bs={_BLOCK} count={LOOK_BYTES // _BLOCK} 2>/dev/null; "
     f"[ $(dd bs=1 count=1 2>/dev/null | wc -c) -eq 0 ] || {{ echo; echo {_MARK} more; }}; }}"
 )
-# Numbers of processes begin anew when a device does.
+# Process ids are reused after a restart of the device.
 _BOOT = "cat /proc/sys/kernel/random/boot_id 2>/dev/null"
 
 
 class Ask(Protocol):
-    """What runs a script on the device while it is ours, see `kit.devices.locking`."""
+    """A function that runs a script on the device, see `locking.ask_if_ours`."""
 
     def __call__(self, script: str, timeout: float = 20.0) -> str:
         """Return its stdout; ``$u`` is the uptime."""
@@ -49,10 +49,10 @@ class AdbJob:
     Args:
         ask: over a transport that retries, see `kit.devices.retry`.
         serial: of the device, for messages.
-        folder: on the device, for this job alone.
-        command: words.
-        environment: variables that are added.
-        began: uptime in seconds that conditions count from.
+        folder: on the device, for this job only.
+        command: program and arguments.
+        environment: variables to add.
+        began: uptime in seconds that conditions are relative to.
 
     Raises:
         DeviceError: it cannot be started.
@@ -68,7 +68,7 @@ class AdbJob:
         began: float,
     ) -> None:
         self._ask, self._serial, self._folder, self._began = ask, serial, folder, began
-        self._uptime = began  # at the last look
+        self._uptime = began  # at the last poll
         self._lines, self._started = 0, time.monotonic()
         self._sampled = self._started
         self.conditions: list[Condition] = []
@@ -82,10 +82,10 @@ class AdbJob:
         Raises:
             RunError: a line is longer than any runner's.
             DeviceError: another kit has taken the device.
-            DeviceLost: the device was started anew meanwhile, or see `Transport`.
+            DeviceLost: the device was restarted, or see `Transport`.
         """
         due = time.monotonic() - self._sampled > CONDITION_SECONDS
-        text = self._ask(self._question(due), timeout=30)
+        text = self._ask(self._poll_script(due), timeout=30)
         head, _, output = text.partition(f"{_MARK} out\n")
         self._check_restart(head)
         if due:
@@ -100,10 +100,9 @@ class AdbJob:
         return lines, None if is_cut else self._code(head)
 
     def wait(self, idle: float = 0.0) -> None:
-        """Wait until it is time to ask again: soon at first, then less and less often.
+        """Wait until the next poll, with increasing pauses.
 
-        While the command is busy for some seconds anyway it is left alone: what a look costs
-        the device, it costs the samples.
+        There is no poll while no output is expected: polls slow down the samples.
         """
         passed = time.monotonic() - self._started
         pause = max(_SHORTEST_PAUSE, _PAUSE_SHARE * passed, idle)
@@ -114,23 +113,23 @@ class AdbJob:
         return self._ask(f"tail -c {_STDERR_BYTES} {self._folder}/err 2>/dev/null; true")
 
     def kill(self) -> None:
-        """End the command and all it started; harmless when it, or the device, is gone."""
-        with suppress(DeviceError):  # the next kit that comes ends what was left
+        """Kill the command and its children; do nothing if it, or the device, is gone."""
+        with suppress(DeviceError):  # the next kit on this device kills leftover jobs
             self._ask(f"{_end(self._folder)}; true")
 
-    def _question(self, with_condition: bool) -> str:
+    def _poll_script(self, with_condition: bool) -> str:
         condition = f"{_condition.SCRIPT}; " if with_condition else ""
         return (
             f"cd {self._folder} && {{ echo {_MARK} up $u; {condition}"
-            # In this order: who is not alive has written its exit code, or never will, and
-            # after the exit code no output comes.
+            # The order matters: a dead process has written its exit code, or never will, and
+            # there is no output after the exit code.
             f"kill -0 {self.pid} 2>/dev/null && echo {_MARK} alive; "
             f"echo {_MARK} rc $(cat rc 2>/dev/null); "
             f"echo {_MARK} out; tail -n +{self._lines + 1} out | {_CUT}; }}"
         )
 
     def _check_restart(self, head: str) -> None:
-        """Without this, a job that a restart ended would look as if it had been killed."""
+        """Tell a job that ended with a restart of the device from one that was killed."""
         found = re.search(rf"^{_MARK} up (\S{{1,40}})", head, re.MULTILINE)
         uptime = parsing.decimal(found[1]) if found else None
         if uptime is not None:
@@ -141,15 +140,15 @@ class AdbJob:
         found = re.search(rf"^{_MARK} rc ([0-9]{{1,5}})", head, re.MULTILINE)
         if found:
             code = int(found[1])
-            return 128 - code if code > 128 else code  # a shell's way to tell a signal
+            return 128 - code if code > 128 else code  # shells add 128 to a signal's number
         return None if f"{_MARK} alive" in head else -_KILLED
 
 
 def end_jobs(folders: str) -> str:
-    """Return the shell that ends the jobs which run in folders, and their children.
+    """Return a shell script that kills the jobs that run in folders, and their children.
 
-    One that was started a moment ago may not have told its number yet: kit can be
-    interrupted, or lose the device, before it heard of its own job.
+    It waits for jobs that have not written their process id yet: kit can be interrupted, or
+    lose the device, right after it started one.
     """
     return (
         f"for j in {folders}/job-*; do n=0; "
@@ -159,7 +158,7 @@ def end_jobs(folders: str) -> str:
 
 
 def _end(folder: str) -> str:
-    """Return the shell that ends a job, if its number is still its own: not after a restart."""
+    """Return a shell script that kills a job, unless the device was restarted since."""
     return (
         f"b=; {{ read p && read b; }} 2>/dev/null <{folder}/pid; "
         f'[ -s {folder}/pid ] && [ ! -e {folder}/rc ] && {{ [ -z "$b" ] || '
@@ -170,10 +169,10 @@ def _end(folder: str) -> str:
 def _start(
     ask: Ask, serial: str, folder: str, command: Sequence[str], environment: Mapping[str, str]
 ) -> int:
-    """Start a command once, however often this is asked, and return its number.
+    """Start a command, once even if this is retried, and return its process id.
 
-    The connection may break in between and end the shell that was asked, but not what has a
-    session of its own. So that is where the job claims its folder.
+    A broken connection ends the shell that runs the request, but no process in a session of its
+    own. So the job itself claims its folder, in its own session.
     """
     variables = quote([f"{name}={value}" for name, value in environment.items()])
     script = (
@@ -183,8 +182,8 @@ def _start(
     )
     text = ask(
         f"mkdir -p {folder} && cd {folder} && {{ [ -e started ] || "
-        # A full storage says so here; the exit code has its place, whatever the job fills.
-        # Added, since a job may have started meanwhile that nobody heard of.
+        # Reserves space for the exit code, and fails if the storage is full. Appends, because
+        # an earlier attempt may have started the job.
         "{ : >>out && : >>err && echo ... >>pid.part && echo ... >>rc.part || exit 1; "
         f"setsid sh -c {quote([script])} </dev/null >/dev/null 2>&1 & }}; }}; "
         "n=0; while [ ! -s pid ] && [ $n -lt 250 ]; do sleep 0.02; n=$((n+1)); done; cat pid",
@@ -199,7 +198,7 @@ def _start(
 
 
 def too_long() -> RunError:
-    """Return the error for a line that no runner prints."""
+    """Return the error for a line that is longer than any runner's."""
     return RunError(
         f"the runner prints a line of more than {LINE_BYTES // MIB} MiB",
         "use the runner that belongs to this kit; if you do, please report it",

@@ -1,4 +1,4 @@
-"""The key with which this machine asks a device for access: the one that `adb` uses too."""
+"""The RSA key that authorises this machine at devices, shared with `adb`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def folder() -> Path:
-    """Return where `adb` keeps its key."""
+    """Return the folder of adb's key."""
     return Path(os.environ.get("ANDROID_USER_HOME") or Path.home() / ".android")
 
 
 def signer() -> CryptographySigner:
-    """Return adb-shell's signer with the user's key, which is made when there is none.
+    """Return adb-shell's signer with the user's key, which is created if there is none.
 
     Raises:
         DeviceError: the key cannot be read or written.
@@ -50,7 +50,7 @@ def _signer(path: Path) -> CryptographySigner:
 
     class Signer(CryptographySigner):  # type: ignore[misc]  # adb-shell ships no types
         def __init__(self) -> None:
-            # Computed rather than read: the file with the public half may be gone.
+            # Computed rather than read: the file with the public key may be missing.
             text = base64.b64encode(encode_pubkey(str(path))).decode() + get_user_info()
             self.public_key = text.encode()
             self.rsa_key = load_pem_private_key(path.read_bytes(), None)
@@ -59,7 +59,7 @@ def _signer(path: Path) -> CryptographySigner:
 
 
 def _make(path: Path) -> None:
-    """Write a new pair; where another program was faster, its pair stays."""
+    """Create a key pair, unless another program does so at the same time."""
     from adb_shell.auth.keygen import keygen
 
     path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)

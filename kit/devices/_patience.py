@@ -1,19 +1,19 @@
-"""When to stop waiting: a device that says nothing is asked whether it is still there."""
+"""Timeouts of streams: a silent device is probed for a sign of life."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-SLICE = 1.0  # seconds of silence after which the device is asked
-SILENCE = 5.0  # seconds without any sign of life after which it is lost
-_STALL = 30.0  # seconds in which a transfer has to move, though the device is there
-_TRANSFER_SECONDS = 60.0  # for a transfer of any size, and more for each byte
+SLICE = 1.0  # seconds of silence after which the device is probed
+SILENCE = 5.0  # seconds without a sign of life after which the device is lost
+_STALL = 30.0  # timeout in seconds of a stalled transfer, even if the device is alive
+_TRANSFER_SECONDS = 60.0  # timeout of a transfer, plus a time per byte
 _SLOWEST_TRANSFER = 200_000  # bytes a second: a tenth of slow Wi-Fi
 
 
 def transfer_seconds(size: int) -> float:
-    """Return the seconds that a transfer of so many bytes may take in all."""
+    """Return the timeout in seconds of a transfer of `size` bytes."""
     return _TRANSFER_SECONDS + size / _SLOWEST_TRANSFER
 
 
@@ -21,7 +21,7 @@ class Deadline:
     """A point in time some seconds from now.
 
     Attributes:
-        seconds: from when it was made.
+        seconds: from its creation.
         at: by `time.monotonic()`.
     """
 
@@ -31,15 +31,15 @@ class Deadline:
 
 
 class Patience:
-    """How long one stream waits.
+    """Timeouts of one stream.
 
-    A closed connection is noticed by the kernel. One that died without a word (a phone out of
-    Wi-Fi, a stopped machine) is noticed only by asking: a command may be silent for minutes.
+    The kernel reports a closed connection. A peer that vanished (a phone out of Wi-Fi, a
+    stopped machine) is only detected by probing, since a command may be silent for minutes.
 
     Args:
-        deadline: when the service has to have ended. What the device sends does not move it.
-        alive: asks the device for a sign of life; raises when it is gone or silent.
-        transfer: the service is a transfer, which has to move all the time.
+        deadline: of the service. Output of the device does not extend it.
+        alive: probes the device; raises if it is gone or silent.
+        transfer: whether the service is a transfer, which must not stall.
     """
 
     def __init__(
@@ -49,20 +49,20 @@ class Patience:
         self._moved = time.monotonic()
 
     def moved(self) -> None:
-        """Note that the stream moved.
+        """Record progress of the stream.
 
         Raises:
-            TimeoutError: the deadline has passed all the same.
+            TimeoutError: the deadline has passed.
         """
         self._moved = time.monotonic()
         self._check_deadline()
 
     def waited(self) -> None:
-        """Note that nothing moved for a slice of time.
+        """Record a slice of time without progress, and probe the device.
 
         Raises:
-            TimeoutError: the deadline has passed, or a transfer stands still.
-            Exception: what `alive` raises.
+            TimeoutError: the deadline has passed, or a transfer has stalled.
+            Exception: from `alive`.
         """
         self._check_deadline()
         if self._transfer and time.monotonic() - self._moved > _STALL:
@@ -70,7 +70,7 @@ class Patience:
         self._alive()
 
     def slice(self) -> float:
-        """Return for how many seconds to wait before `waited` is called."""
+        """Return the seconds to wait before calling `waited`."""
         return max(0.01, min(SLICE, self.deadline.at - time.monotonic()))
 
     def _check_deadline(self) -> None:

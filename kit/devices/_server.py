@@ -1,6 +1,6 @@
-"""Devices of a running adb server: phones on USB, emulators, and what `adb connect` named.
+"""Transport over a running adb server: phones on USB, emulators, and `adb connect`'s devices.
 
-A server is used when it runs, and never started.
+kit never starts a server.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from kit.errors import DeviceError, DeviceLost, UsageError
 if TYPE_CHECKING:
     from adbutils import AdbClient, AdbConnection
 
-_NO_SERVICE = "kit-are-you-there"  # no daemon has it: it answers "closed" and starts nothing
+_NO_SERVICE = "kit-are-you-there"  # unknown to every daemon, which just answers "closed"
 _PIECE = 256 * 1024
-_BACK_SECONDS = 3.0  # that a server may take to have a lost device again
+_BACK_SECONDS = 3.0  # timeout for the server to reconnect to a lost device
 _LOOK_PAUSE = 0.2
 
 
 def address() -> tuple[str, int]:
-    """Return host and port of the adb server, as the `adb` program would choose them.
+    """Return host and port of the adb server, chosen like the `adb` program does.
 
     Raises:
-        UsageError: a variable names no TCP address.
+        UsageError: a variable has no TCP address.
     """
     text = os.environ.get("ADB_SERVER_SOCKET")
     host = os.environ.get("ANDROID_ADB_SERVER_ADDRESS") or "127.0.0.1"
@@ -56,10 +56,10 @@ def address() -> tuple[str, int]:
 
 
 def running() -> Server | None:
-    """Return the server that runs, None where none does.
+    """Return the running server, None if there is none.
 
     Raises:
-        DeviceError: something else listens on its port.
+        DeviceError: another program listens on its port.
     """
     host, port = address()
     try:
@@ -79,7 +79,7 @@ class Server:
         self._address = host, port
 
     def ask(self, request: str, timeout: float = SILENCE) -> str:
-        """Return the server's answer to a request: up to 64 KiB, in `timeout` seconds in all."""
+        """Return the server's answer to a request: up to 64 KiB, within `timeout` seconds."""
         connection = self.open(request, timeout=timeout)
         try:
             return str(connection.read_string_block())
@@ -91,7 +91,7 @@ class Server:
 
         Args:
             requests: of the server's protocol.
-            timeout: seconds for everything that is read as the library reads, however it comes.
+            timeout: seconds for all reads through the library together.
         """
         connection = self._client.make_connection(timeout=timeout)
         try:
@@ -150,32 +150,32 @@ class ServerTransport(StreamTransport):
 
     def _features(self) -> frozenset[str]:
         if self._known is None:
-            with self._asked(f"host-serial:{self.serial}:features") as connection:
+            with self._request(f"host-serial:{self.serial}:features") as connection:
                 self._known = frozenset(connection.read_string_block().split(","))
         return self._known
 
     def _open(self, service: str, deadline: Deadline, transfer: bool = False) -> Stream:
-        connection = self._asked(f"host:transport:{self.serial}", service)
+        connection = self._request(f"host:transport:{self.serial}", service)
         return ServerStream(connection.conn, Patience(deadline, self._alive, transfer))
 
-    def _asked(self, *requests: str) -> AdbConnection:
-        """Send requests; where the server lost the device, let it look again for a moment."""
+    def _request(self, *requests: str) -> AdbConnection:
+        """Send requests; if the server lost the device, retry while it reconnects."""
         from adbutils.errors import AdbError, AdbTimeout
 
         if not self._stale:
             try:
                 return self._server.open(*requests)
-            except AdbTimeout:  # so long to wait is enough for one call
+            except AdbTimeout:  # this call has waited long enough
                 raise
             except AdbError as exc:
                 if not isinstance(_errors.translate(exc, self.serial), DeviceLost):
                     raise
-        connection = self._asked_again(*requests)
+        connection = self._retry_request(*requests)
         self._stale = False
         return connection
 
-    def _asked_again(self, *requests: str) -> AdbConnection:
-        """Send requests until the device is back: a server calls it offline or unknown first."""
+    def _retry_request(self, *requests: str) -> AdbConnection:
+        """Send requests until the device is back; the server reports it offline meanwhile."""
         from adbutils.errors import AdbError
 
         until = time.monotonic() + _BACK_SECONDS
@@ -192,7 +192,7 @@ class ServerTransport(StreamTransport):
             time.sleep(_LOOK_PAUSE)
 
     def _look_again(self) -> None:
-        """Let the server connect anew: it does so by itself for USB, not always for TCP."""
+        """Make the server reconnect: it does so by itself for USB, not always for TCP."""
         if network_address(self.serial) is None:
             return
         from adbutils.errors import AdbError
@@ -202,7 +202,7 @@ class ServerTransport(StreamTransport):
         self._server.ask(f"host:connect:{self.serial}")
 
     def _alive(self) -> None:
-        """Ask for a service that no device has: its refusal is a sign of life."""
+        """Probe the device: request a service that none has, whose refusal is a sign of life."""
         from adbutils.errors import AdbError
 
         try:
@@ -213,7 +213,7 @@ class ServerTransport(StreamTransport):
 
 
 class ServerStream:
-    """A service of a device, passed on by a server."""
+    """A service of a device through a server."""
 
     def __init__(self, connection: socket.socket, patience: Patience) -> None:
         self._socket, self._patience = connection, patience
@@ -231,7 +231,7 @@ class ServerStream:
         return self._take(size)
 
     def read_some(self) -> bytes:
-        """Return what came; nothing when the service ended."""
+        """Return received bytes, at least one; none when the service ended."""
         return self._take(len(self._ready)) or self._receive()
 
     def write(self, data: bytes | bytearray) -> None:
@@ -255,10 +255,10 @@ class ServerStream:
         return self._socket.recv(_PIECE)
 
     def _wait(self, event: int) -> None:
-        """Return when the socket can be read or written.
+        """Wait until the socket can be read or written.
 
-        A refusal of a file that is still being sent waits to be read: writing goes on until
-        its end, as sync wants.
+        A refusal that arrives while a file is being sent is read afterwards: the sync protocol
+        requires that the file is sent to its end.
         """
         ready = select.poll()
         ready.register(self._socket, event)

@@ -1,8 +1,8 @@
-"""Settings of a device that kit changes while it measures, and always puts back.
+"""Settings of a device that kit changes for a measurement and always restores.
 
-How to put a setting back is written on the device before it is changed. Whoever comes next
-reads that, so that a killed kit or a lost device leaves nothing behind for long. A line of that
-journal goes when its setting is back, and not before.
+Before a change, the command that restores the setting is written to a journal on the device.
+The next kit executes it, so that changes do not survive a killed kit or a lost device for long.
+A line of the journal is removed only after its setting was restored.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from kit.errors import DeviceError
 
 JOURNAL = f"{ROOT}/settings"
 _NEW, _BUSY = f"{JOURNAL}.new", f"{JOURNAL}.busy"
-_BUSY_TENTHS = 100  # of a second, that another script may take
+_BUSY_TENTHS = 100  # timeout for another script, in tenths of a second
 _STAYON = "stay_on_while_plugged_in"
 _ALL_CHARGERS = 7  # AC, USB, wireless: android.os.BatteryManager; a dock is 8
 
 
 @dataclass(frozen=True)
 class Change:
-    """One setting: what changes it and what puts it back, as shell."""
+    """One setting, with the shell commands that change and restore it."""
 
     name: str
     value: str
@@ -35,12 +35,12 @@ class Change:
 
 
 def apply(transport: Transport) -> dict[str, str]:
-    """Change what makes a measurement steadier; return what was changed, and to what.
+    """Change settings to make measurements steadier; return the changed ones with their values.
 
-    A device without such a setting stays as it is.
+    Settings that a device does not have are skipped.
 
     Raises:
-        DeviceError: the device is too full to write down how to put a setting back.
+        DeviceError: the device is too full to write the journal.
     """
     changed = {}
     for change in (_stay_awake(transport), _fixed_performance()):
@@ -50,9 +50,9 @@ def apply(transport: Transport) -> dict[str, str]:
 
 
 def _applied(change: Change) -> str:
-    """Return the shell that writes a change down, makes it, and says ``done`` if it was made.
+    """Return a script that journals a change, makes it, and prints ``done`` if it was made.
 
-    Until it was made, what puts it back may fail: the device may not have it at all.
+    Until it is made, the restoring command may fail: the device may not have the setting.
     """
     line = quote([f"{change.restore} || true"])
     before = _written(f"{{ [ ! -e {JOURNAL} ] || cat {JOURNAL}; }} && echo {line}")
@@ -66,7 +66,7 @@ def _applied(change: Change) -> str:
 
 
 def _written(script: str) -> str:
-    """Return the shell that makes what a script prints the journal, whole or not at all."""
+    """Return a script that atomically replaces the journal with another script's output."""
     return f"{{ {{ {script}; }} >{_NEW} && mv {_NEW} {JOURNAL} || {{ rm -f {_NEW}; false; }}; }}"
 
 
@@ -88,10 +88,10 @@ def restore(transport: Transport) -> tuple[str, ...]:
 
 
 def _alone(script: str) -> str:
-    """Return the shell that runs a script to its end, and after the one that runs before it.
+    """Return a script that runs another one to completion, after any one still running.
 
-    A lost connection or Ctrl-C ends kit's wait for a script, and not the script: a change that
-    is made a moment after it was put back would stay.
+    A lost connection or Ctrl-C ends kit's wait for a script, but not the script itself: a change
+    that it makes after the setting was restored would persist.
     """
     return (
         f"trap '' HUP PIPE; n=0; while [ -e {_BUSY} ] && [ $n -lt {_BUSY_TENTHS} ]; "
@@ -101,7 +101,7 @@ def _alone(script: str) -> str:
 
 
 def stuck(serial: str, failed: Sequence[str]) -> DeviceError:
-    """Return the error for settings that `restore` could not put back."""
+    """Return the error for settings that `restore` could not restore."""
     return DeviceError(
         f"{serial!r} did not take settings back that a measurement changed: "
         f"{shorten('; '.join(failed))}",
@@ -111,14 +111,14 @@ def stuck(serial: str, failed: Sequence[str]) -> DeviceError:
 
 
 def _stay_awake(transport: Transport) -> Change | None:
-    """The screen goes off after a minute, and some phones slow down with it."""
+    """Keep the screen on: some phones slow down when it goes off after a minute."""
     before = ask(transport, f"settings get global {_STAYON} 2>/dev/null; true").strip()
     if before != "null":
         chargers = parsing.whole(before)
         if chargers is None or chargers < 0:
-            return None  # it cannot tell
+            return None  # the value is unknown
         if chargers & _ALL_CHARGERS == _ALL_CHARGERS:
-            return None  # it does already
+            return None  # it is set already
     put_back = f"delete global {_STAYON}" if before == "null" else f"put global {_STAYON} {before}"
     apply = f"put global {_STAYON} {_ALL_CHARGERS}"
     return Change(
@@ -130,15 +130,15 @@ def _stay_awake(transport: Transport) -> Change | None:
 
 
 def _set(words: str, value: str) -> str:
-    """Return the shell that changes a setting and looks whether it is so."""
+    """Return a script that changes a setting and verifies it."""
     return f'settings {words}; [ "$(settings get global {_STAYON})" = {value} ]'
 
 
 def _fixed_performance() -> Change:
-    """Clocks that can be held, on phones that have the mode.
+    """Limit clocks to sustainable ones, on phones that have the mode.
 
-    Nobody can ask whether it is on: `cmd power` only sets it, and neither `dumpsys power` nor
-    the vendor's power HAL prints it. So it is off afterwards, as after a start of the device.
+    Whether it is on cannot be queried: `cmd power` only sets it, and neither `dumpsys power` nor
+    the vendor's power HAL prints it. So it is switched off afterwards, as after a boot.
 
     https://source.android.com/docs/core/power/performance
     https://cs.android.com/android/platform/superproject/+/main:frameworks/base/services/core/java/com/android/server/power/PowerManagerShellCommand.java

@@ -1,4 +1,4 @@
-"""What is said to a device over one stream: a command with shell_v2, files with sync.
+"""The shell_v2 and sync protocols over streams of a device.
 
 A stream comes from a running server (`kit.devices._server`) or from our own connection
 (`kit.devices._direct`); the bytes are the same.
@@ -34,16 +34,16 @@ _MAX_COMMAND = 60_000
 
 
 class Stream(Protocol):
-    """One service that was opened on the device.
+    """An open service of the device.
 
-    Every method raises when the other side is gone, or silent although it is asked.
+    Every method raises if the peer is gone, or does not respond to probes.
     """
 
     def read(self, size: int) -> bytes:
         """Return exactly `size` bytes."""
 
     def read_some(self) -> bytes:
-        """Return what came, at least one byte; nothing when the service ended."""
+        """Return received bytes, at least one; none when the service ended."""
 
     def write(self, data: bytes | bytearray) -> None:
         """Send bytes."""
@@ -53,13 +53,13 @@ class Stream(Protocol):
 
 
 class StreamTransport(ABC):
-    """A `Transport` made of streams."""
+    """A `Transport` that uses streams."""
 
     serial: str
 
     @abstractmethod
     def _open(self, service: str, deadline: Deadline, transfer: bool = False) -> Stream:
-        """Open a service of the device, which has to have ended at `deadline`."""
+        """Open a service of the device that must end before `deadline`."""
 
     @abstractmethod
     def _features(self) -> frozenset[str]:
@@ -67,11 +67,11 @@ class StreamTransport(ABC):
 
     @abstractmethod
     def _guard(self) -> AbstractContextManager[None]:
-        """Map foreign errors, and forget the connection when it broke."""
+        """Translate errors of libraries, and discard a broken connection."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the connection; harmless when it is gone."""
+        """Close the connection; do nothing if it is closed."""
 
     def shell(self, command: str, timeout: float = 20.0) -> Completed:
         """Run a line of shell and wait up to `timeout` seconds for its end."""
@@ -93,7 +93,7 @@ class StreamTransport(ABC):
         wrapped = f"( {command}\n); echo {mark}$?"
         with closing(self._open(f"shell:{wrapped}", deadline)) as stream:
             output = self._read_to_end(stream)
-        # The terminal behind it writes CR LF.
+        # A pseudo-terminal writes CR LF.
         text = output.replace(b"\r\n", b"\n").decode(errors="replace")
         before, found, code = text.rpartition(mark)
         if not found or not code.strip().isdigit():
@@ -185,7 +185,7 @@ class StreamTransport(ABC):
                 write(data)
 
     def _announced(self, stream: Stream, source: str) -> int:
-        """Return the size of a file as the device states it; 0 where it has none."""
+        """Return the size of a file on the device; 0 if it does not exist."""
         stream.write(_packet(b"STAT", _encoded(source)))
         kind, _, size, _ = struct.unpack("<4sIII", stream.read(16))
         if kind != b"STAT":
@@ -193,11 +193,11 @@ class StreamTransport(ABC):
         return int(size)
 
     def _sync(self, size: int) -> Stream:
-        """Open a transfer of a file of up to so many bytes."""
+        """Open a transfer of a file of up to `size` bytes."""
         return self._open("sync:", Deadline(transfer_seconds(size)), transfer=True)
 
     def _data(self, stream: Stream, source: str) -> bytes:
-        """Return the next piece of a pulled file; nothing at its end."""
+        """Return the next chunk of a pulled file; empty at its end."""
         kind, size = struct.unpack("<4sI", stream.read(8))
         if kind == b"DONE":
             return b""
@@ -256,7 +256,7 @@ def _unreadable(file: Path, exc: OSError) -> InputError:
 
 @contextmanager
 def _written(file: Path) -> Iterator[Callable[[bytes], None]]:
-    """Give what writes to a file, which takes its place when the block ends without error.
+    """Yield a function that writes to a file, which is replaced if the block succeeds.
 
     Raises:
         OutputError: it cannot be written.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def devices() -> list[tuple[str, str]]:
-    """Return serial and state of the devices on USB; none where libusb is not installed."""
+    """Return serial and state of the devices on USB; none if libusb is not installed."""
     try:
         found = _library().find_all_adb_devices()
     except (ImportError, OSError):
@@ -32,7 +32,7 @@ def plug(serial: str) -> UsbTransport:
     Raises:
         adb_shell.exceptions.UsbDeviceNotFoundError: there is none that can be opened.
     """
-    # Not the library's own search: it stops at another device that may not be opened.
+    # The library's own search fails on other devices that cannot be opened.
     for device in _library().find_all_adb_devices():
         if _seen(device) == (serial, "device"):
             return device

@@ -1,9 +1,9 @@
 """Packets of the adb protocol, on top of adb-shell's connection and authorisation.
 
-adb-shell 0.4.4 is changed in what it gets wrong for us: it loses the part of a packet that came
-before a timeout, ignores that a socket took only a part of a packet, waits out its timeout after
-the other side closed, hides the device's features, and spends most of a transfer's time on
-checksums that devices have not wanted since Android 9.
+This fixes defects of adb-shell 0.4.4: it loses the part of a packet that it received before a
+timeout, ignores that a socket accepted only a part of a packet, waits for its timeout after the
+peer closed, hides the device's features, and spends most of a transfer's time on checksums that
+devices have not required since Android 9.
 
 Source: https://android.googlesource.com/platform/packages/modules/adb/+/refs/heads/main,
 docs/dev/protocol.md (the packets), adb.h (the versions)
@@ -29,22 +29,22 @@ from kit.errors import DeviceError
 
 _NO_CHECKSUMS = 0x01000001  # the first version of the protocol without them
 _STLS = int.from_bytes(b"STLS", "little")
-_MOST_WAITING = 8  # packets of one stream
+_MAX_QUEUED = 8  # packets of one stream
 
 
 class Tcp(TcpTransport):  # type: ignore[misc]  # adb-shell ships no types
-    """A socket that sends all of what it is given and tells when the other side closed."""
+    """A socket that sends all bytes and detects that the peer closed the connection."""
 
     def connect(self, transport_timeout_s: float | None) -> None:
-        """Connect; packets leave at once, also the small ones."""
+        """Connect without Nagle's algorithm, so that small packets are sent at once."""
         super().connect(transport_timeout_s)
         self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def bulk_read(self, numbytes: int, transport_timeout_s: float | None) -> bytes:
-        """Return at most `numbytes` bytes.
+        """Return up to `numbytes` bytes.
 
         Raises:
-            EOFError: the other side closed the connection.
+            EOFError: the peer closed the connection.
         """
         data: bytes = super().bulk_read(numbytes, transport_timeout_s)
         if not data:
@@ -63,25 +63,25 @@ class Wire(_AdbIOManager):  # type: ignore[misc]  # adb-shell ships no types
     """A connection to one adb daemon.
 
     Attributes:
-        banner: what the daemon says about itself, ``device::name=value;…``.
+        banner: the daemon's description of itself, ``device::name=value;…``.
         maxdata: bytes that fit into one packet.
-        heard: `time.monotonic()` of the last sign of life.
-        asked: the daemon did not know our key, and was given it to ask its user.
-        deadline: `time.monotonic()` after which no packet is waited for, however it comes.
-        streams: numbers of ours that are open; packets for others are dropped.
+        last_received: `time.monotonic()` of the last received bytes.
+        key_sent: whether the daemon did not know our key, and got it to prompt its user.
+        deadline: of every packet, by `time.monotonic()`.
+        streams: our ids of open streams; packets for others are dropped.
     """
 
     def __init__(self, transport: BaseTransport) -> None:
         super().__init__(transport)
         self.banner = b""
         self.maxdata = constants.MAX_LEGACY_ADB_DATA
-        self.heard = time.monotonic()
-        self.asked = False
+        self.last_received = time.monotonic()
+        self.key_sent = False
         self.deadline = math.inf
         self.streams: set[int] = set()
         self._packet_store = _Waiting(self.streams)
         self._version = constants.VERSION
-        self._came = bytearray()
+        self._received = bytearray()
 
     def _send(self, msg: AdbMessage, adb_info: _AdbTransactionInfo) -> None:
         if msg.command == constants.ID_TO_WIRE[constants.CNXN]:
@@ -104,16 +104,16 @@ class Wire(_AdbIOManager):  # type: ignore[misc]  # adb-shell ships no types
         self, adb_info: _AdbTransactionInfo
     ) -> tuple[bytes, int, int, bytes]:
         self._fill(constants.MESSAGE_SIZE, adb_info)
-        head = struct.unpack_from(constants.MESSAGE_FORMAT, self._came)
+        head = struct.unpack_from(constants.MESSAGE_FORMAT, self._received)
         word, arg0, arg1, size, checksum, magic = head
         name = constants.WIRE_TO_ID.get(word)
         if word == _STLS:
             raise _wants_tls()
         if name is None or word ^ magic != 0xFFFFFFFF or size > constants.MAX_ADB_DATA:
-            raise InvalidCommandError(f"packet {bytes(self._came[:24])!r}")
+            raise InvalidCommandError(f"packet {bytes(self._received[:24])!r}")
         self._fill(constants.MESSAGE_SIZE + size, adb_info)
-        data = bytes(memoryview(self._came)[constants.MESSAGE_SIZE :][:size])
-        del self._came[: constants.MESSAGE_SIZE + size]
+        data = bytes(memoryview(self._received)[constants.MESSAGE_SIZE :][:size])
+        del self._received[: constants.MESSAGE_SIZE + size]
         if name == constants.CNXN:
             self._version, self.banner = min(arg0, _NO_CHECKSUMS), data
             self.maxdata = min(arg1, constants.MAX_ADB_DATA)
@@ -122,21 +122,21 @@ class Wire(_AdbIOManager):  # type: ignore[misc]  # adb-shell ships no types
         return name, arg0, arg1, data
 
     def _fill(self, size: int, adb_info: _AdbTransactionInfo) -> None:
-        """Read until `size` bytes of the packet are there; what came stays on a timeout."""
-        while len(self._came) < size:
+        """Read until `size` bytes of the packet are there; a timeout keeps received bytes."""
+        while len(self._received) < size:
             if time.monotonic() >= self.deadline:
                 raise AdbTimeoutError("a packet was not whole in time")
-            self._came += self._transport.bulk_read(
-                size - len(self._came), adb_info.transport_timeout_s
+            self._received += self._transport.bulk_read(
+                size - len(self._received), adb_info.transport_timeout_s
             )
-            self.heard = time.monotonic()
+            self.last_received = time.monotonic()
 
 
 class _Waiting(_AdbPacketStore):  # type: ignore[misc]  # adb-shell ships no types
-    """Packets that wait for their stream while another one is read.
+    """A queue of packets for open streams that are not being read.
 
-    A stream gets one packet at a time and confirms it, so few can wait. The library keeps all,
-    also those of streams that nobody opened.
+    A stream gets one packet at a time and confirms it, so the queue is short. The library's own
+    has no limit, and takes packets of streams that were never opened.
     """
 
     def __init__(self, streams: set[int]) -> None:
@@ -144,11 +144,11 @@ class _Waiting(_AdbPacketStore):  # type: ignore[misc]  # adb-shell ships no typ
         self._streams = streams
 
     def put(self, arg0: int, arg1: int, cmd: bytes, data: bytes) -> None:
-        """Keep a packet of an open stream."""
+        """Queue a packet of an open stream."""
         if arg1 not in self._streams:
             return
-        if sum(queue.qsize() for queue in self._dict.get(arg1, {}).values()) >= _MOST_WAITING:
-            raise InvalidCommandError("packets that nobody asked for")
+        if sum(queue.qsize() for queue in self._dict.get(arg1, {}).values()) >= _MAX_QUEUED:
+            raise InvalidCommandError("more packets than were confirmed")
         super().put(arg0, arg1, cmd, data)
 
 

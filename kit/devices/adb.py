@@ -14,7 +14,7 @@ from kit.devices import _condition, _settings, facts, fingerprint, locking, pars
 from kit.devices._job import AdbJob, end_jobs
 from kit.devices._settings import JOURNAL
 from kit.devices.facts import DeviceFacts
-from kit.devices.retry import Again
+from kit.devices.retry import RetryingTransport
 from kit.devices.selection import open_transport
 from kit.devices.storage import ROOT, Blob, Sent, Store, ask
 from kit.devices.transport import Transport, quote
@@ -23,8 +23,8 @@ from kit.notices import Notice, new_notice
 from kit.results.schema import Condition, Context, DeviceRef
 
 RUNS = f"{ROOT}/runs"
-LEAST_API = 26  # Android 8: `sha256sum` and `setsid`
-COOL_PAUSE = 5.0  # seconds between two looks at a device that cools down
+MIN_API = 26  # Android 8: `sha256sum` and `setsid`
+COOL_PAUSE = 5.0  # seconds between polls of a device that cools down
 
 
 def open(
@@ -33,19 +33,19 @@ def open(
     keep: bool = False,
     sent: Sent = lambda done, of: None,
 ) -> AdbDevice:
-    """Connect to a device and ask what it is.
+    """Connect to a device and query its facts.
 
     Args:
         serial: one of `kit.devices.selection.serials`, None for the only device.
         stop: an event that ends all work on the device, see `kit.devices.retry`.
         keep: leave the files of a measurement on the device.
-        sent: is told how many bytes of how many travelled, while files do.
+        sent: called with bytes sent and bytes in all, while files are pushed.
 
     Raises:
         DeviceError: it cannot be used.
         DeviceLost: it cannot be reached.
     """
-    transport = Again(open_transport(serial), stop=stop)
+    transport = RetryingTransport(open_transport(serial), stop=stop)
     try:
         return AdbDevice(transport, keep, sent)
     except BaseException:
@@ -57,14 +57,14 @@ class AdbDevice:
     """A device behind a transport that retries.
 
     Attributes:
-        facts: as they were when it was opened.
+        facts: from when it was opened.
         keep: leave the files of a measurement on the device.
-        pushed: bytes that travelled to it.
-        notices: what could not be put in order after a measurement that is whole.
+        pushed: bytes sent to it.
+        notices: about failed clean-ups after complete measurements.
     """
 
     def __init__(
-        self, transport: Again, keep: bool = False, sent: Sent = lambda done, of: None
+        self, transport: RetryingTransport, keep: bool = False, sent: Sent = lambda done, of: None
     ) -> None:
         self._transport = transport
         self.facts = facts.gather(transport)
@@ -78,7 +78,7 @@ class AdbDevice:
         self.keep = keep
         self.notices: list[Notice] = []
         self._store = Store(transport, sent, lambda: self._alive())
-        self._token = ""  # of our lock, while a measurement is under way
+        self._token = ""  # of our lock, during a measurement
         self._alive: Callable[[], None] = lambda: None
         self._run = ""  # the folder of the measurement
         self._jobs: list[AdbJob] = []
@@ -87,19 +87,19 @@ class AdbDevice:
 
     @property
     def transport(self) -> Transport:
-        """Return the connection, for what is asked beside a measurement's own commands."""
+        """Return the connection, for commands that are not part of a measurement."""
         return self._transport
 
     @property
     def pushed(self) -> int:
-        """Return the bytes that travelled to the device."""
+        """Return the bytes sent to the device."""
         return self._store.pushed
 
     def ask(self, script: str, timeout: float = 20.0) -> str:
-        """Run a script of ours; during a measurement only if no other kit took the device.
+        """Run a script; during a measurement, only if we still hold the lock.
 
         Raises:
-            DeviceError: one did, or the script failed.
+            DeviceError: another kit has taken the lock, or the script failed.
         """
         if not self._token:
             return ask(self._transport, script, timeout)
@@ -107,11 +107,11 @@ class AdbDevice:
 
     @contextmanager
     def folder(self) -> Iterator[AdbFolder]:
-        """Take the device for a measurement: lock, settings, an empty folder.
+        """Prepare the device for a measurement: lock, settings, an empty folder.
 
-        What an earlier kit left behind is ended and put back first. All of it is undone when
-        the block ends; where the device is lost, by the next kit that comes. If the block was
-        whole by then, that is one of `notices`: what was measured is not thrown away for it.
+        First it cleans up after an earlier kit. When the block ends, everything is undone; if
+        the device is lost, by the next kit that uses it. If the block succeeded and the clean-up
+        fails, that is one of `notices`, so that no results are lost.
         """
         self._transport.renew()
         token = locking.take(self._transport)
@@ -120,7 +120,7 @@ class AdbDevice:
             self._prepare(token)
             yield AdbFolder(self._transport, self._store, self._run)
         except BaseException:
-            with suppress(DeviceError):  # the first error counts; the next kit puts in order
+            with suppress(DeviceError):  # the first error counts; the next kit cleans up
                 self._leave(self._transport.last(), token)
             raise
         else:
@@ -131,7 +131,7 @@ class AdbDevice:
 
     def _prepare(self, token: str) -> None:
         failed = recover(self._transport)
-        if failed:  # of an earlier measurement: no reason to refuse this one
+        if failed:  # of an earlier measurement, which must not prevent this one
             self.notices.append(_left(_settings.stuck(self._transport.serial, failed)))
         self._run = f"{RUNS}/{token}"
         ask(self._transport, f"mkdir -p {self._run}")
@@ -139,7 +139,7 @@ class AdbDevice:
         self._settings = _settings.apply(self._transport)
 
     def _leave_whole(self, token: str) -> None:
-        """Undo what a measurement did that has all it wanted; nothing may cost its results."""
+        """Clean up after a successful measurement, whose results no error may discard."""
         try:
             self._leave(self._transport.last(), token)
         except DeviceError as exc:
@@ -150,10 +150,10 @@ class AdbDevice:
             raise
 
     def _leave(self, transport: Transport, token: str) -> None:
-        """Undo what the measurement did, if no other kit has taken the device since.
+        """Clean up after the measurement, unless another kit has taken the device.
 
         Raises:
-            DeviceError: settings could not be put back, or what else the device refuses.
+            DeviceError: settings could not be restored, or the device refuses a command.
         """
         if not locking.holds(transport, token):
             return
@@ -178,7 +178,7 @@ class AdbDevice:
         return job
 
     def settle(self, limit_c: float, wait_seconds: float) -> float:
-        """Wait until the device is cool, at most so long; return the seconds waited."""
+        """Wait until the device is cool, or the timeout; return the seconds waited."""
         began = time.monotonic()
         while not _condition.cool(self.condition(), limit_c):
             waited = time.monotonic() - began
@@ -188,11 +188,11 @@ class AdbDevice:
         return time.monotonic() - began
 
     def condition(self) -> Condition:
-        """Return how the device fares now; a sign of life for the lock, too.
+        """Return the device's current state; this also renews the lock.
 
         Raises:
-            DeviceError: another kit has taken it.
-            DeviceLost: it was started anew since the measurement began.
+            DeviceError: another kit has taken the device.
+            DeviceLost: it was restarted during the measurement.
         """
         text = self.ask(_condition.SCRIPT)
         found = _condition.parse(text, self._began) or Condition(seconds=0.0)
@@ -200,7 +200,7 @@ class AdbDevice:
         return found
 
     def conditions(self) -> tuple[Condition, ...]:
-        """Return what was sampled while the last job ran, and how it is now."""
+        """Return the conditions during the last job, and the current one."""
         sampled = self._jobs[-1].conditions if self._jobs else []
         return (*sampled, self.condition())
 
@@ -227,7 +227,7 @@ class AdbDevice:
         )
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._transport.close()
 
 
@@ -242,14 +242,14 @@ class AdbFolder:
         self._used: dict[str, Blob] = {}
 
     def put(self, file: Path) -> str:
-        """Bring a file to the device, if it is not there yet, and return its path."""
+        """Push a file to the device unless it is there, and return its path."""
         blob = storage.blob(file)
         self._store.put({file.name: blob})
         self._used[file.name] = blob
         return self._store.path(blob)
 
     def install(self, folder: Path, digests: Mapping[str, str]) -> str:
-        """Bring files that must lie together, and return their folder on the device."""
+        """Push files that must be in one folder, and return that folder on the device."""
         blobs = {
             name: Blob(folder / name, (folder / name).stat().st_size, digest)
             for name, digest in digests.items()
@@ -259,7 +259,7 @@ class AdbFolder:
         return self._store.link(blobs)
 
     def audit(self) -> list[str]:
-        """Hash everything that this measurement uses; bring again what changed.
+        """Hash all files that this measurement uses; push changed ones again.
 
         Returns:
             The names of the files that had changed.
@@ -277,7 +277,7 @@ class AdbFolder:
         return self.path(name)
 
     def path(self, name: str) -> str:
-        """Return where a file of that name would be."""
+        """Return the path of a file in the folder."""
         return str(PurePosixPath(self._path) / name)
 
     def read(self, name: str, limit: int) -> bytes:
@@ -289,10 +289,10 @@ class AdbFolder:
 
 
 def _check_api(facts: DeviceFacts) -> None:
-    if facts.api is not None and facts.api < LEAST_API:
+    if facts.api is not None and facts.api < MIN_API:
         raise DeviceError(
             f"{facts.serial!r} has Android {facts.android} (API {facts.api}); kit needs API "
-            f"{LEAST_API} for the programs it calls there",
+            f"{MIN_API} for the programs it calls there",
             "use a device with Android 8 or newer",
         )
 
@@ -302,25 +302,25 @@ def _left(error: DeviceError) -> Notice:
 
 
 def _cut(text: str) -> str:
-    return text.replace("\0", "")[:5000]  # what a device says may be longer than a notice takes
+    return text.replace("\0", "")[:5000]  # a device's message may be too long for a notice
 
 
 def recover(transport: Transport) -> tuple[str, ...]:
-    """End what an earlier kit left running, and put its settings back; ours is the lock.
+    """Kill jobs of an earlier kit, and restore its settings; the caller holds the lock.
 
     Returns:
-        What puts settings back and failed, see `_settings.restore`.
+        Failed commands that restore settings, see `_settings.restore`.
     """
     ask(transport, f"{end_jobs(f'{RUNS}/*')}; rm -rf {RUNS}")
     return _settings.restore(transport)
 
 
 def clean(transport: Transport) -> int:
-    """Remove every trace of kit from a device, and return the bytes that it took.
+    """Remove all files of kit from a device, and return the bytes freed.
 
     Raises:
-        DeviceError: another kit is measuring there, or a setting cannot be put back: then
-            what puts it back is all that stays.
+        DeviceError: another kit is measuring there, or a setting cannot be restored: then only
+            the journal stays.
     """
     if ask(transport, f"[ -e {ROOT} ] && echo there; true").strip() != "there":
         return 0

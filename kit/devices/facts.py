@@ -1,4 +1,4 @@
-"""What a device is and how it fares, asked in one round trip."""
+"""Facts about a device and its state, queried in one round trip."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kit.errors import DeviceError
 
 FOLDER = "/data/local/tmp"
 
-# A shell may greet with a banner; no banner has these words.
+# A shell may print a banner first; none has this text.
 _MARK = "==kit:7c1f0e:"
 _COMMANDS = {
     "props": "getprop",
@@ -39,7 +39,7 @@ _COMMANDS = {
 
 @dataclass(frozen=True)
 class DeviceFacts:
-    """One device; None is what the device does not tell.
+    """One device; None is what the device does not report.
 
     Attributes:
         serial: as adb names it.
@@ -47,23 +47,23 @@ class DeviceFacts:
         state: as in `adb devices`; always ``device`` here.
         model: maker and model.
         soc: name of the chip.
-        build: fingerprint of the system that is installed.
+        build: fingerprint of the installed system.
         android: version, for example ``14``.
         api: API level.
         abis: the preferred one first.
-        cores: cores that the kernel has.
-        online: numbers of the cores that are switched on.
+        cores: number of cores of the kernel.
+        online: numbers of the cores that are online.
         clusters: cores grouped by the clock they share.
         memory: bytes.
         free_bytes: in `FOLDER`.
         page_size: bytes, 4096 or 16384.
-        battery: None where there is none.
+        battery: None if there is none.
         thermal_status: ``none`` … ``shutdown``; None before Android 10.
         seccomp: mode of a shell's children.
         selinux: ``Enforcing``, ``Permissive`` or ``Disabled``.
         kernel: release and architecture.
-        identity: the same by whichever way the device is asked; None without a serial number.
-        also: serials that are further ways to it.
+        identity: the same over every transport; None without a serial number.
+        also: other serials of the same device.
     """
 
     serial: str
@@ -91,41 +91,41 @@ class DeviceFacts:
 
 
 def gather(transport: Transport) -> DeviceFacts:
-    """Ask a device for its facts.
+    """Query a device for its facts.
 
     Raises:
         DeviceLost: the connection broke.
         DeviceError: its shell ran none of our commands.
     """
     done = transport.shell(script(), timeout=30)
-    said = split(done.stdout)
-    if not said:
+    outputs = split(done.stdout)
+    if not outputs:
         raise DeviceError(
             f"the shell of {transport.serial!r} answered {done.stdout[:80]!r}",
             "check that it is an Android device and has started completely",
         )
-    return facts(transport.serial, said)
+    return facts(transport.serial, outputs)
 
 
 def script() -> str:
-    """Return the shell line whose output `split` takes apart."""
+    """Return the shell script whose output `split` parses."""
     steps = (f"echo; echo '{_MARK}{name}'; {line}" for name, line in _COMMANDS.items())
     return "{ " + "; ".join(steps) + "; } 2>/dev/null; true"
 
 
 def split(output: str) -> dict[str, str]:
-    """Return what each command of `script` wrote, by its name."""
+    """Return the output of each command of `script`, by its name."""
     pieces = output.replace("\r\n", "\n").split(_MARK)[1:]
     named = (piece.partition("\n") for piece in pieces)
     return {name.strip(): text.strip("\n") for name, _, text in named if name.strip() in _COMMANDS}
 
 
-def facts(serial: str, said: dict[str, str]) -> DeviceFacts:
-    """Return the facts in what the commands of `script` wrote; see `split`."""
-    heard = {name: said.get(name, "") for name in _COMMANDS}
-    props = {name: shorten(text) for name, text in parsing.properties(heard["props"]).items()}
-    soc = parsing.soc(props, heard["cpuinfo"])
-    present = parsing.cpus(heard["present"])
+def facts(serial: str, outputs: dict[str, str]) -> DeviceFacts:
+    """Return the facts from the outputs of the commands of `script`; see `split`."""
+    texts = {name: outputs.get(name, "") for name in _COMMANDS}
+    props = {name: shorten(text) for name, text in parsing.properties(texts["props"]).items()}
+    soc = parsing.soc(props, texts["cpuinfo"])
+    present = parsing.cpus(texts["present"])
     return DeviceFacts(
         serial=serial,
         kind=parsing.kind(props, serial),
@@ -137,15 +137,15 @@ def facts(serial: str, said: dict[str, str]) -> DeviceFacts:
         api=parsing.api(props),
         abis=parsing.abis(props),
         cores=len(present) or None,
-        online=parsing.cpus(heard["online"]),
-        clusters=parsing.clusters(present, heard["policies"], heard["cores"]),
-        memory=parsing.memory(heard["meminfo"]),
-        free_bytes=parsing.free_bytes(heard["df"]),
-        page_size=parsing.page_size(heard["getconf"], heard["smaps"]),
-        battery=parsing.battery(heard["battery"]),
-        thermal_status=parsing.thermal_status(heard["thermal"]),
-        seccomp=parsing.seccomp(heard["status"]),
-        selinux=shorten(heard["selinux"].strip()) or None,
-        kernel=shorten(heard["uname"].strip()) or None,
-        identity=ways.identity(props, heard["boot"]),
+        online=parsing.cpus(texts["online"]),
+        clusters=parsing.clusters(present, texts["policies"], texts["cores"]),
+        memory=parsing.memory(texts["meminfo"]),
+        free_bytes=parsing.free_bytes(texts["df"]),
+        page_size=parsing.page_size(texts["getconf"], texts["smaps"]),
+        battery=parsing.battery(texts["battery"]),
+        thermal_status=parsing.thermal_status(texts["thermal"]),
+        seccomp=parsing.seccomp(texts["status"]),
+        selinux=shorten(texts["selinux"].strip()) or None,
+        kernel=shorten(texts["uname"].strip()) or None,
+        identity=ways.identity(props, texts["boot"]),
     )

@@ -1,4 +1,4 @@
-"""Who measures, and on what: the identity that every result carries."""
+"""The identity of a measurement that every result has: device, host and source revision."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def new_measurement() -> str:
 
 
 def identify(device: Fingerprint, measurement: str | None = None) -> Identity:
-    """Return the identity of a measurement that begins now.
+    """Return the identity of a new measurement.
 
     Args:
-        device: that measures.
-        measurement: its id, of several results that are measured together; None for a new one.
+        device: that is measured.
+        measurement: its id, if it is part of a larger one; None for a new id.
     """
     host = hostinfo.read()
     return Identity(

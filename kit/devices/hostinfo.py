@@ -1,4 +1,4 @@
-"""What this machine says about itself: pure parsers, and one function that reads."""
+"""Facts about this machine: pure parsers, and functions that read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HYPERVISORS = ("kvm", "qemu", "virtual", "vmware", "bochs", "hvm", "ec2", "comp
 
 @dataclass(frozen=True)
 class Host:
-    """What does not change while kit runs.
+    """Facts that do not change while kit runs.
 
     Attributes:
         cpu: model name.
@@ -41,7 +41,7 @@ def cpu_model(cpuinfo: str) -> str | None:
     return None
 
 
-# What decides how int8 products are computed.
+# CPU features that determine how int8 products are computed.
 _INT8_FEATURES = {
     *("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8"),
     *("asimd", "asimddp", "i8mm", "sve", "sve2", "sme"),
@@ -49,7 +49,7 @@ _INT8_FEATURES = {
 
 
 def int8_features(cpuinfo: str) -> tuple[str, ...]:
-    """Return the features in `/proc/cpuinfo` that decide how int8 products are computed."""
+    """Return the features in `/proc/cpuinfo` that matter for int8 products."""
     line = re.search(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)
     return tuple(sorted(_INT8_FEATURES & set(line[1].split()))) if line else ()
 
@@ -62,7 +62,7 @@ def describe() -> str:
 
 
 def is_virtual(cpuinfo: str, product: str) -> bool:
-    """Return whether `/proc/cpuinfo` or the DMI product name tell of a hypervisor."""
+    """Return whether `/proc/cpuinfo` or the DMI product name show a hypervisor."""
     flags = re.search(r"^flags\s*:(.*)$", cpuinfo, re.MULTILINE)
     if flags and "hypervisor" in flags[1].split():
         return True
@@ -85,7 +85,7 @@ def status_bytes(status: str, key: str) -> int | None:
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a file of the kernel; empty where the system has no such file."""
+    """Return the text of a kernel's file; empty if the system has no such file."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
@@ -93,12 +93,12 @@ def read_text(path: Path) -> str:
 
 
 def governor() -> str | None:
-    """Return the cpufreq governor of the first core, None where there is none."""
+    """Return the cpufreq governor of the first core, None if there is none."""
     return read_text(_CPU) or None
 
 
 def clusters() -> tuple[Cluster, ...]:
-    """Return this machine's cores, grouped by the highest clock that the kernel tells."""
+    """Return this machine's cores, grouped by their maximum clock."""
     root = Path("/sys/devices/system/cpu")
     clocks = (
         f"{folder.name.removeprefix('cpu')}:{read_text(folder / 'cpufreq/cpuinfo_max_freq')}"

@@ -30,7 +30,7 @@ _DROPPED = ("OMP_", "GOMP_", "KMP_", "MKL_", "ORT_", "DNNL_", "ONEDNN_", "ATEN_"
 _TAIL_BYTES = 8192
 _POLL_SECONDS = 0.1
 _ABIS = {"aarch64": "arm64-v8a", "arm64": "arm64-v8a", "AMD64": "x86_64"}  # as Android names them
-PARENT = "KIT_RUNNER_PARENT"  # tells a child whose child it was, should kit be killed
+PARENT = "KIT_RUNNER_PARENT"  # pid of kit, so that a child detects that kit was killed
 
 
 def open(serial: str | None) -> Device:
@@ -45,7 +45,7 @@ def open(serial: str | None) -> Device:
 
 
 class LocalDevice:
-    """Runs commands here, each in a process group of its own."""
+    """This machine; each command runs in a process group of its own."""
 
     def __init__(self) -> None:
         self._host = hostinfo.read()
@@ -59,7 +59,7 @@ class LocalDevice:
 
     @contextmanager
     def folder(self) -> Iterator[LocalFolder]:
-        """Give a temporary folder."""
+        """Yield a temporary folder."""
         with ExitStack() as stack:
             try:
                 path = stack.enter_context(files.temporary_folder())
@@ -83,11 +83,11 @@ class LocalDevice:
             ) from exc
 
     def settle(self, limit_c: float, wait_seconds: float) -> float:
-        """Return at once: a computer has fans, and no battery that tells how warm it is."""
+        """Return at once: a computer has fans, and no battery that reports a temperature."""
         return 0.0
 
     def conditions(self) -> tuple[Condition, ...]:
-        """Return nothing: the context says what is known."""
+        """Return nothing: the context has what is known."""
         return ()
 
     def context(self, environment: Mapping[str, str], load_before: float | None = None) -> Context:
@@ -114,9 +114,9 @@ class LocalDevice:
         return max(1, min(allowed, math.ceil(self._host.quota or allowed)))
 
     def _others(self) -> float | None:
-        """Return the cores that programs which are not ours kept busy since the last call.
+        """Return the cores that other programs kept busy since the last call.
 
-        The load average cannot tell that: it remembers the minute before, and counts us.
+        The load average does not show that: it includes the previous minute, and kit itself.
         """
         now, before = (time.monotonic(), _busy_seconds(), _own_seconds()), self._clock
         self._clock = now
@@ -127,7 +127,7 @@ class LocalDevice:
 
 
 class LocalFolder:
-    """A temporary folder; files of this machine are used where they lie."""
+    """A temporary folder; files of this machine are used in place."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -141,7 +141,7 @@ class LocalFolder:
         return str(folder.resolve())
 
     def audit(self) -> list[str]:
-        """Return nothing: files are used where they lie."""
+        """Return nothing: files are used in place."""
         return []
 
     def write(self, name: str, data: bytes) -> str:
@@ -158,7 +158,7 @@ class LocalFolder:
         return str(target)
 
     def path(self, name: str) -> str:
-        """Return where a file of that name would be."""
+        """Return the path of a file in the folder."""
         return str(self._root / name)
 
     def read(self, name: str, limit: int) -> bytes:
@@ -174,9 +174,9 @@ class LocalFolder:
 
 
 class LocalJob:
-    """A child and all it starts. Its output goes to nameless files.
+    """A child process and its children. Its output goes to nameless files.
 
-    So a slow reader never stops the child, as a full pipe would in the middle of a sample.
+    So a slow reader never blocks the child, as a full pipe would in the middle of a sample.
     """
 
     silent_seconds = 0.0
@@ -202,7 +202,7 @@ class LocalJob:
         """Return complete lines since the last call, and the exit code or None.
 
         Raises:
-            RunError: a line, stderr or what waits to be read is longer than any runner's.
+            RunError: a line, stderr or the unread output is longer than any runner's.
         """
         code = self._process.poll()  # before reading: nothing is written after the end
         waiting = os.fstat(self._stdout.fileno()).st_size - self._read
@@ -217,7 +217,7 @@ class LocalJob:
         return [line.decode(errors="replace") for line in lines], code if all_read else None
 
     def wait(self, idle: float = 0.0) -> None:
-        """Wait for a tenth of a second: here a look costs next to nothing."""
+        """Wait for a tenth of a second: polling is cheap here."""
         time.sleep(_POLL_SECONDS)
 
     def stderr(self) -> str:
@@ -227,8 +227,8 @@ class LocalJob:
         return os.pread(self._stderr.fileno(), size - start, start).decode(errors="replace")
 
     def kill(self) -> None:
-        """End the process group."""
-        # The group may be gone; macOS says "not permitted" of a group of zombies.
+        """Kill the process group."""
+        # The group may be gone; macOS reports "not permitted" for a group of zombies.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -256,7 +256,7 @@ def _clocks() -> tuple[float, ...]:
 
 
 def _busy_seconds() -> float:
-    """Return the seconds that all cores were busy since boot; time stolen from us counts."""
+    """Return the busy seconds of all cores since boot, including steal time."""
     times = psutil.cpu_times()
     idle = times.idle + getattr(times, "iowait", 0.0)
     guest = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)  # in user already

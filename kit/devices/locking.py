@@ -1,10 +1,10 @@
-"""One kit at a time on a device: a lock there, kept alive by its owner.
+"""A lock on a device, so that one kit at a time uses it.
 
-It is a folder, because making one is atomic everywhere. Its owner writes the device's
-uptime into it with every poll, and while files travel; a lock whose time is too old, or lies
-ahead because the device was started anew, is stale, and so is one whose owner has ended on
-this machine. Uptime, and not the time of day: that one may jump. An owner that was silent for
-too long, like a machine that slept, finds out with its next sign of life, and stops.
+It is a folder, because mkdir is atomic everywhere. Its owner writes the device's uptime into it
+as a heartbeat, with every poll and during transfers. A lock is stale if its heartbeat is too
+old, or in the future because the device was restarted, or if its owner was a process of this
+machine that has ended. Uptime is used because the time of day may jump. An owner that was
+silent for too long, like a machine that slept, detects the loss with its next heartbeat.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from kit.errors import DeviceError
 LOCK = f"{ROOT}/lock"
 STALE_SECONDS = 90.0
 _LIVE: set[str] = set()  # tokens of this process
-_LOOK_AGAIN = 1.0  # seconds; who takes a lock makes it whole in milliseconds
-_GONE, _TRIES = "gone", 10  # what a lock that vanished is answered by, and how often
-BEAT_SECONDS = 10.0  # between two signs of life while files travel
+_LOOK_AGAIN = 1.0  # seconds; completing a new lock takes milliseconds
+_GONE, _TRIES = "gone", 10  # the answer for a lock that vanished, and how often to retry
+BEAT_SECONDS = 10.0  # between heartbeats during transfers
 _BEAT = f"read u _ </proc/uptime && echo $u >{LOCK}/beat"
 _TAKEN = "==kit:lock taken=="
 _MAX_PID = 2**31 - 1
@@ -36,12 +36,12 @@ _MAX_PID = 2**31 - 1
 
 @dataclass(frozen=True)
 class Held:
-    """A lock that is there.
+    """A lock of another kit.
 
     Attributes:
         owner: for messages.
-        age: of its last sign of life, in seconds.
-        token: of its owner; None while a lock is not whole.
+        age: of its last heartbeat, in seconds.
+        token: of its owner; None if the lock is incomplete.
     """
 
     owner: str
@@ -50,18 +50,18 @@ class Held:
 
     @property
     def stale(self) -> bool:
-        """Whether its owner is gone, or the device was started anew."""
+        """Whether its heartbeat is too old, or the device was restarted."""
         return not 0 <= self.age <= STALE_SECONDS
 
 
 def take(transport: Transport) -> str:
-    """Take the lock and return the token that it is given back with.
+    """Acquire the lock and return the token to release it with.
 
     Raises:
         DeviceError: another kit holds it.
     """
     token = secrets.token_hex(8)
-    _LIVE.add(token)  # before it is on the device, where another thread may read it at once
+    _LIVE.add(token)  # before it is on the device, where another thread may read it
     try:
         held = _take(transport, token)
     except BaseException:
@@ -78,9 +78,9 @@ def take(transport: Transport) -> str:
 
 
 def _take(transport: Transport, token: str) -> Held | None:
-    """Return None once the lock is ours, or else who has it."""
+    """Return None if the lock was acquired, or else its holder; breaks a stale lock."""
     held = _try(transport, token)
-    if held is not None and held.token is None:  # a kit takes it this moment, or broke off
+    if held is not None and held.token is None:  # another kit is acquiring it, or was killed
         time.sleep(_LOOK_AGAIN)
         held = _try(transport, token)
     if held is not None and (held.stale or _dead(held)):
@@ -90,16 +90,14 @@ def _take(transport: Transport, token: str) -> Held | None:
 
 
 def ask_if_ours(transport: Transport, token: str, script: str, timeout: float = 20.0) -> str:
-    """Run a script after a sign of life, which sets ``$u`` to the uptime.
+    """Run a script after a heartbeat, which sets ``$u`` to the uptime; see `storage.ask`.
 
-    See `kit.devices.storage.ask`.
-
-    No program is started for the sign, so that it can be part of every poll.
+    The heartbeat starts no program, so it is cheap enough for every poll.
 
     Raises:
-        DeviceError: the lock is not ours any more; then the script does not run.
+        DeviceError: we no longer hold the lock; then the script does not run.
     """
-    # A full storage may refuse the sign, which does not make the lock another's.
+    # The heartbeat may fail on a full storage, though we still hold the lock.
     ours = f'{{ read o _ <{LOCK}/owner; }} 2>/dev/null && [ "$o" = {token} ]'
     taken = f"{{ echo {_TAKEN}; cat {LOCK}/owner 2>/dev/null; exit 0; }}"
     text = ask(transport, f"{ours} || {taken}; {{ {_BEAT}; }} 2>/dev/null; {script}", timeout)
@@ -109,7 +107,7 @@ def ask_if_ours(transport: Transport, token: str, script: str, timeout: float = 
 
 
 def pulse(transport: Transport, token: str) -> Callable[[], None]:
-    """Return what gives a sign of life when it is called, at most every `BEAT_SECONDS`.
+    """Return a function that sends a heartbeat if the last one is `BEAT_SECONDS` old.
 
     It raises what `ask_if_ours` does.
     """
@@ -134,25 +132,25 @@ def _lost(serial: str, owner: str) -> DeviceError:
 
 
 def forget(token: str) -> None:
-    """Note that this process has no use for a lock any more, though it may still be there."""
+    """Record that this process no longer uses a lock, which may still be on the device."""
     _LIVE.discard(token)
 
 
 def give_back(transport: Transport, token: str) -> None:
-    """Remove the lock if it is still ours."""
+    """Release the lock if we still hold it."""
     ask(transport, f"grep -q {token} {LOCK}/owner 2>/dev/null && rm -rf {LOCK}; true")
 
 
 def holds(transport: Transport, token: str) -> bool:
-    """Return whether the lock is still ours."""
+    """Return whether we still hold the lock."""
     return "yes" in ask(transport, f"grep -q {token} {LOCK}/owner 2>/dev/null && echo yes; true")
 
 
 def _try(transport: Transport, token: str) -> Held | None:
-    """Return None if the lock is ours now, or else who has it."""
+    """Try once to acquire the lock; return None on success, or else its holder."""
     owner = quote([f"{token} {_here()}, process {os.getpid()}"])
-    # A lock that was there and is gone a moment later was broken or given back: try again. Where
-    # no folder can be made, the second `mkdir` tells why, like a read-only storage.
+    # A lock that vanished in between was broken or released: try again. If no folder can be
+    # made, the second `mkdir` reports why, like a read-only storage.
     probe = f"{LOCK}.{token}"
     script = (
         f"mkdir -p {ROOT} && if mkdir {LOCK} 2>/dev/null; "
@@ -175,7 +173,7 @@ def _try(transport: Transport, token: str) -> Held | None:
 
 
 def _held(text: str) -> Held:
-    """Return what owner, beat and uptime say, a line each."""
+    """Parse owner, heartbeat and uptime, a line each."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     try:
         token, _, owner = lines[-3].partition(" ")
@@ -188,11 +186,11 @@ def _held(text: str) -> Held:
 
 
 def _break(transport: Transport, held: Held, aside: str) -> None:
-    """Remove a stale lock, unless another kit was faster and has a fresh one there now.
+    """Remove a stale lock, unless another kit has replaced it by its own meanwhile.
 
-    Who breaks a lock makes a folder in it, which only one can. Without that, a kit that looked
-    at the stale lock could move away the fresh one which another kit put there since. A claim
-    whose kit was stopped in the middle is ignored after a while.
+    To break a lock, a kit first makes a folder in it, which only one can. Without this claim, a
+    kit that has read the stale lock could remove a new one that another kit made since. A claim
+    of a killed kit expires.
     """
     claim = f"{LOCK}/breaking"
     forgotten = f"rmdir {claim} 2>/dev/null; " if held.age > 2 * STALE_SECONDS else ""

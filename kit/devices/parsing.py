@@ -1,8 +1,8 @@
-"""What an Android device says, as records. Pure functions of text.
+"""Parsers of an Android device's output: pure functions of text.
 
-Devices differ: services may be missing, shells may end lines with CR LF, and a core that is
-switched off says less than the others. What is not said, or cannot be true, is None, never a
-guess. Each function takes time that is linear in the length of its text, whatever that holds.
+Devices differ: services may be missing, shells may end lines with CR LF, and an offline core
+reports less than the others. Missing and impossible values are None, never a guess. Each
+function takes time linear in the length of its text, whatever the content.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ N = TypeVar("N", int, float)
 _BATTERY_STATUS = {1: "unknown", 2: "charging", 3: "discharging", 4: "not charging", 5: "full"}
 # https://developer.android.com/reference/android/os/PowerManager#THERMAL_STATUS_NONE
 _THERMAL_STATUS = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
-MAX_CPUS = 1024  # as many as a mask of `--cpus` can name
+MAX_CPUS = 1024  # the size of a mask of `--cpus`
 _MAX_PROPERTIES = 10_000  # phones have about a thousand
 _MAX_LIST = 16 * 1024  # letters of a list of cores
 _LIST = "0123456789 ,-"  # the letters of one
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _DECIMAL = re.compile(r"[0-9]{1,9}(?![0-9])(?:\.[0-9]{1,9})?")
 _MAX_BYTES = 2**50
-_DEGREES = (-100.0, 200.0)  # that a battery can have, Celsius
+_DEGREES = (-100.0, 200.0)  # plausible temperatures of a battery, Celsius
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Battery:
     Attributes:
         level: percent.
         temperature_c: degrees Celsius.
-        plugged: what feeds the device: ``AC``, ``USB``, ``Wireless``, ``Dock``.
+        plugged: power sources: ``AC``, ``USB``, ``Wireless``, ``Dock``.
         status: ``charging``, ``discharging`` …
     """
 
@@ -47,21 +47,21 @@ class Battery:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Cores that share a clock; `max_mhz` is None where the kernel does not tell it."""
+    """Cores that share a clock; `max_mhz` is None if the kernel does not report it."""
 
     cpus: tuple[int, ...]
     max_mhz: int | None
 
 
 def lines(text: str) -> list[str]:
-    """Return the lines of a shell's output, whatever ends them."""
+    """Return the lines of a shell's output, which may end with LF or CR LF."""
     return [line.rstrip("\r") for line in text.split("\n")]
 
 
 def devices(text: str) -> list[tuple[str, str]]:
     """Return serial and state from the server's answer to ``host:devices``.
 
-    The state ``no permissions`` comes with an explanation, which is left out.
+    The explanation after the state ``no permissions`` is dropped.
     """
     rows = (line.rsplit("\t", 1) for line in lines(text) if "\t" in line)
     return [(serial, _state(state)) for serial, state in rows]
@@ -74,7 +74,7 @@ def _state(text: str) -> str:
 def properties(text: str) -> dict[str, str]:
     """Return the system properties that `getprop` lists; values may have several lines."""
     found: dict[str, str] = {}
-    name, value = "", list[str]()  # of the property that is read; no name between two of them
+    name, value = "", list[str]()  # of the current property; no name between two properties
     for line in lines(text):
         if name:
             value.append(line)
@@ -89,7 +89,7 @@ def properties(text: str) -> dict[str, str]:
 
 
 def _property_start(line: str) -> tuple[str, list[str]]:
-    """Return the name and the first line of the value; no name where no property starts."""
+    """Return the name and first line of a property's value; an empty name if none starts."""
     name, separator, value = line.partition("]: [")
     if not separator or not name.startswith("[") or len(name) < 2:
         return "", []
@@ -97,7 +97,7 @@ def _property_start(line: str) -> tuple[str, list[str]]:
 
 
 def battery(text: str) -> Battery | None:
-    """Read `dumpsys battery`; None where there is no such service or no battery."""
+    """Read `dumpsys battery`; None if there is no such service or no battery."""
     fields: dict[str, str] = {}
     for line in lines(text):
         name, found, value = line.strip().partition(": ")
@@ -117,7 +117,7 @@ def battery(text: str) -> Battery | None:
 
 
 def _within(number: N, low: float, high: float) -> N | None:
-    """Return a number that a device states, None if it cannot be true."""
+    """Return a number if it is plausible, else None."""
     return number if low <= number <= high else None
 
 
@@ -133,7 +133,7 @@ def thermal_status(text: str) -> str | None:
 
 
 def _value(text: str, key: str) -> str | None:
-    """Return what follows a key at the beginning of a line, of the first line that has it."""
+    """Return the text after a key, from the first line that starts with the key."""
     for line in lines(text):
         stripped = line.strip()
         if stripped.startswith(key):
@@ -142,7 +142,7 @@ def _value(text: str, key: str) -> str | None:
 
 
 def _kilobytes(text: str, key: str) -> int | None:
-    """Return the bytes of a line like ``MemTotal: 7620000 kB``; None if there are none."""
+    """Return the bytes from a line like ``MemTotal: 7620000 kB``; None if there is none."""
     number, _, unit = (_value(text, key) or "").partition(" ")
     size = whole(number) if unit == "kB" else None
     return None if size is None or size <= 0 else _within(size * 1024, 0, _MAX_BYTES)
@@ -168,13 +168,13 @@ def clusters(present: Iterable[int], policies: str, cores: str) -> tuple[Cluster
     """Group cores by the clock they share.
 
     Args:
-        present: cores that the kernel has, switched on or off.
+        present: cores of the kernel, online or not.
         policies: a line ``CORE CORE …:KHZ`` for each cpufreq policy (its `related_cpus`).
         cores: a line ``CORE:KHZ`` for each core, for kernels whose policies cannot be read.
 
     Returns:
-        Clusters in the order of their first core. Cores that no line tells of, as those that
-        are off on old kernels, come as one without a clock.
+        Clusters in the order of their first core. Cores that are on no line, like offline ones
+        of old kernels, form one cluster without a clock.
     """
     left = set(present)
     found: list[Cluster] = []
@@ -233,7 +233,7 @@ def model(props: Mapping[str, str]) -> str:
 
 
 def soc(props: Mapping[str, str], cpuinfo: str) -> str | None:
-    """Return the name of the chip; before Android 12 it is the board's or the kernel's word."""
+    """Return the name of the chip; before Android 12, the board's or kernel's name for it."""
     maker, name = props.get("ro.soc.manufacturer", ""), props.get("ro.soc.model", "")
     if name and name.lower() != "unknown":
         return f"{maker} {name}".strip() if maker.lower() != "unknown" else name
@@ -243,7 +243,7 @@ def soc(props: Mapping[str, str], cpuinfo: str) -> str | None:
 
 
 def kind(props: Mapping[str, str], serial: str) -> Literal["phone", "emulator", "virtual"]:
-    """Return what the device is; virtual ones are for kit's own tests."""
+    """Return the kind of the device; virtual ones are for kit's own tests."""
     if props.get("ro.kit.virtual") == "1":
         return "virtual"
     flags = ("ro.kernel.qemu", "ro.boot.qemu")
@@ -258,11 +258,11 @@ def api(props: Mapping[str, str]) -> int | None:
 
 
 def whole(text: str | None) -> int | None:
-    """Return the whole number that a text is, None if it is none or has over 18 digits."""
+    """Return a text as an integer, None if it is none or has over 18 digits."""
     return int(text) if text and _WHOLE.fullmatch(text) else None
 
 
 def decimal(text: str) -> float | None:
-    """Return the number below 10**9 that a text begins with, like that of ``/proc/uptime``."""
+    """Return the number below 10**9 at the start of a text, like that of ``/proc/uptime``."""
     found = _DECIMAL.match(text.lstrip())
     return float(found[0]) if found else None

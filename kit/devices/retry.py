@@ -1,4 +1,4 @@
-"""A transport that outlives short losses: what was lost is asked again for some seconds."""
+"""A transport that retries for some seconds after the connection is lost."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from kit.errors import DeviceLost
 
 T = TypeVar("T")
 
-PATIENCE = 10.0  # seconds that a lost device may take to come back
+PATIENCE = 10.0  # timeout in seconds for a lost device to come back
 _PAUSE = 0.5
 
 
-class Again:
-    """A `Transport` for commands that do no harm when they run twice.
+class RetryingTransport:
+    """A `Transport` for idempotent commands.
 
     Args:
-        inner: the connection, which connects anew by itself but asks once only.
-        patience: seconds after the first loss in which the device may come back; once they
-            are over, each call fails at once, until `renew`: one wait is enough.
+        inner: the connection, which reconnects by itself but tries each call only once.
+        patience: timeout in seconds for the device to come back; afterwards each call fails
+            at once, until `renew`.
         stop: when it is set, every call raises `KeyboardInterrupt`: Ctrl-C reaches the main
             thread only, and each device has a thread of its own.
     """
@@ -40,11 +40,11 @@ class Again:
         self.serial = inner.serial
 
     def last(self) -> Transport:
-        """Return what may still be used to put things in order after an error."""
+        """Return the transport for cleaning up after an error: without retries once stopped."""
         return self.inner if self._stop.is_set() else self
 
     def renew(self) -> None:
-        """Ask the device again, though it was given up."""
+        """Allow calls again after the timeout."""
         self._gone = None
 
     def shell(self, command: str, timeout: float = 20.0) -> Completed:
@@ -61,19 +61,19 @@ class Again:
     ) -> None:
         """Write a file on the device, from its beginning after a loss."""
 
-        def told(count: int) -> None:
-            self._check()  # a large file may travel for minutes
+        def on_sent(count: int) -> None:
+            self._check()  # a large file takes minutes
             if sent is not None:
                 sent(count)
 
-        self._try(lambda: self.inner.push(file, target, mode, told, modified))
+        self._try(lambda: self.inner.push(file, target, mode, on_sent, modified))
 
     def pull(self, source: str, file: Path, limit: int) -> None:
         """Fetch a file of the device, of up to `limit` bytes."""
         self._try(lambda: self.inner.pull(source, file, limit))
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self.inner.close()
 
     def _try(self, act: Callable[[], T]) -> T:

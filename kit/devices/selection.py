@@ -1,4 +1,4 @@
-"""Which device, and which way to it."""
+"""Choose devices and the transport to each."""
 
 from __future__ import annotations
 
@@ -17,68 +17,68 @@ from kit.errors import DeviceError, UsageError
 from kit.notices import Notice, new_notice
 
 ALL = "all"
-_PASSING = ("offline", "connecting", "authorizing")  # of a device that was just plugged in
+_PASSING = ("offline", "connecting", "authorizing")  # transient states after plugging in
 _PASSING_SECONDS = 3.0
 _LOOK_PAUSE = 0.2
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A device that a server lists or that hangs on USB, and its state as adb names it."""
+class ListedDevice:
+    """A device that an adb server or USB lists, and its state as adb names it."""
 
     serial: str
     state: str
 
 
-def listed() -> list[Seen]:
-    """Return the devices that can be seen.
-
-    They are those of the running adb server; where none runs, those on USB.
+def listed() -> list[ListedDevice]:
+    """Return the devices of the running adb server or, if none runs, those on USB.
 
     Raises:
-        DeviceError: what listens on the server's port is no adb server.
+        DeviceError: the program on the server's port is no adb server.
     """
     return _listed(_server.running())
 
 
-def _listed(server: _server.Server | None) -> list[Seen]:
+def _listed(server: _server.Server | None) -> list[ListedDevice]:
     if server is not None:
-        return [Seen(*row) for row in server.listed()]
+        return [ListedDevice(*row) for row in server.listed()]
     from kit.devices import _usb
 
     with _errors.mapped("USB"):
-        return [Seen(*row) for row in _usb.devices()]
+        return [ListedDevice(*row) for row in _usb.devices()]
 
 
-def serials(choice: str | None, tell: Callable[[Notice], None] = lambda notice: None) -> list[str]:
-    """Return the serials that an option `--device` means, one for each device.
+def serials(
+    choice: str | None, notify: Callable[[Notice], None] = lambda notice: None
+) -> list[str]:
+    """Return the serials of an option `--device`, one for each device.
 
     Args:
-        choice: a serial, several with commas between, ``all``, or None for ``ANDROID_SERIAL``
-            or else the only device there is.
-        tell: is given a notice for each serial that is a further way to a device.
+        choice: a serial, a comma-separated list, ``all``, or None for ``ANDROID_SERIAL`` or
+            else the only connected device.
+        notify: called with a notice for each serial of a device that another serial names.
 
     Raises:
-        DeviceError: there is none, or several and no choice.
-        UsageError: the choice names nothing.
+        DeviceError: there is no device, or several and no choice.
+        UsageError: the choice is empty.
     """
     choice = choice if choice is not None else os.environ.get("ANDROID_SERIAL") or None
     if choice is not None:
-        return _one_way_each(choose(choice), tell)
+        return _one_way_each(choose(choice), notify)
     devices = list_by_steadiness()
-    names = _one_way_each([device.serial for device in devices], tell)
+    names = _one_way_each([device.serial for device in devices], notify)
     return [_only([device for device in devices if device.serial in names])]
 
 
 def choose(choice: str) -> list[str]:
-    """Return the serials that an option `--device` names, whichever devices they are.
+    """Return the serials of an option `--device`, also several of one device.
 
     Args:
-        choice: a serial, several with commas between, or ``all``.
+        choice: a serial, a comma-separated list, or ``all``.
 
     Raises:
-        DeviceError: there is none.
-        UsageError: the choice names nothing.
+        DeviceError: there is no device.
+        UsageError: the choice is empty.
     """
     if choice.strip() != ALL:
         return _named(choice)
@@ -88,18 +88,18 @@ def choose(choice: str) -> list[str]:
     return found
 
 
-def list_by_steadiness() -> list[Seen]:
-    """Return what is listed, USB before the network, so that it is the way which is used."""
+def list_by_steadiness() -> list[ListedDevice]:
+    """Return the listed devices, USB before the network, so that USB is preferred."""
     return sorted(listed(), key=lambda device: _is_wireless(device.serial))
 
 
 def _is_wireless(serial: str) -> bool:
-    """Whether a serial is an address, or a name of mDNS."""
+    """Return whether a serial is an address or an mDNS name."""
     return _server.network_address(serial) is not None or "._tcp" in serial
 
 
-def _one_way_each(names: list[str], tell: Callable[[Notice], None]) -> list[str]:
-    """Return the serials without those of a device that is among them already."""
+def _one_way_each(names: list[str], notify: Callable[[Notice], None]) -> list[str]:
+    """Return the serials, keeping only the first of each device."""
     if len(names) < 2:
         return names
     states = {device.serial: device.state for device in listed()}
@@ -110,14 +110,14 @@ def _one_way_each(names: list[str], tell: Callable[[Notice], None]) -> list[str]
         try:
             with closing(open_transport(serial)) as transport:
                 return facts.gather(transport).identity
-        except DeviceError:  # who uses it will say so
+        except DeviceError:  # reported when it is used
             return None
 
     with ThreadPoolExecutor(max_workers=len(names)) as pool:
         firsts = ways.find_first(dict(zip(names, pool.map(ask, names), strict=True)))
     for serial, first in firsts.items():
         if serial != first:
-            tell(new_notice("device.same", serial=serial, first=first))
+            notify(new_notice("device.same", serial=serial, first=first))
     return [serial for serial, first in firsts.items() if serial == first]
 
 
@@ -133,7 +133,7 @@ def _named(choice: str) -> list[str]:
     return found
 
 
-def _only(devices: Sequence[Seen]) -> str:
+def _only(devices: Sequence[ListedDevice]) -> str:
     if not devices:
         raise _no_device()
     if len(devices) > 1:
@@ -160,7 +160,7 @@ def open_transport(serial: str | None) -> Transport:
     state = next((device.state for device in devices if device.serial == chosen), None)
     address = _server.network_address(chosen)
     if server is not None and state is not None:
-        # The server may connect again to one on the network; others have to come back.
+        # The server may reconnect to a device on the network; others must come back themselves.
         if not address:
             state = _settled(server, chosen, state)
         if state != "device" and not (state == "offline" and address):
@@ -178,7 +178,7 @@ def open_transport(serial: str | None) -> Transport:
 
 
 def _settled(server: _server.Server, serial: str, state: str) -> str:
-    """Return a device's state once it is one that stays, at most some seconds later."""
+    """Wait some seconds for a transient state to end, and return the state."""
     until = time.monotonic() + _PASSING_SECONDS
     while state in _PASSING and time.monotonic() < until:
         time.sleep(_LOOK_PAUSE)
@@ -186,7 +186,7 @@ def _settled(server: _server.Server, serial: str, state: str) -> str:
     return state
 
 
-def _described(devices: Sequence[Seen]) -> str:
+def _described(devices: Sequence[ListedDevice]) -> str:
     return ", ".join(
         device.serial if device.state == "device" else f"{device.serial} ({device.state})"
         for device in devices
@@ -198,11 +198,11 @@ def _no_device() -> DeviceError:
 
 
 def advice() -> str:
-    """Return what to do where no device is seen."""
+    """Return the hint for the case that no device is connected."""
     server = "" if not shutil.which("adb") else ", run `adb devices` to start adb's server"
     return f"connect one with USB debugging switched on{server}, or name --device HOST:PORT"
 
 
-def _no_such(serial: str, devices: Sequence[Seen]) -> DeviceError:
+def _no_such(serial: str, devices: Sequence[ListedDevice]) -> DeviceError:
     seen = f"connected: {_described(devices)}" if devices else advice()
     return DeviceError(f"there is no device {serial!r}", seen)

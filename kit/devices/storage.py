@@ -1,14 +1,14 @@
-"""What kit keeps on a device: files by their content, so that each travels once.
+"""Content-addressed storage on a device, so that each file is pushed once.
 
-    ROOT/blobs/SHA256            a file that was checked after it arrived
-    ROOT/sets/KEY/NAME           links to blobs that must lie in one folder, like libraries
+    ROOT/blobs/SHA256            a file that was verified after the transfer
+    ROOT/sets/KEY/NAME           links to blobs that must be in one folder, like libraries
     ROOT/runs/TOKEN/             one measurement; removed at its end
-    ROOT/lock/, ROOT/settings    see `kit.devices.locking` and `_settings`
+    ROOT/lock/, ROOT/settings    see `locking` and `_settings`
 
-A file arrives under another name, is hashed on the device, written through to its storage and
-then renamed. It keeps the modification time of `CHECKED`: so a later look at size and time
-tells, in one command for all files, which are still what was checked. Size and time could
-outlive the content where the device loses its power; hence the writing through.
+A file is pushed under another name, hashed on the device, synced to its storage and then
+renamed. Its modification time is `CHECKED`: so one command that lists size and time of all
+files shows which are unchanged since. Without the sync, a loss of power could preserve size and
+time but not the content.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from kit.errors import DeviceError
 ROOT = f"{FOLDER}/kit"
 BLOBS = f"{ROOT}/blobs"
 SETS = f"{ROOT}/sets"
-SWEEP = f"rm -f {BLOBS}/.*.part"  # what was half pushed
+SWEEP = f"rm -f {BLOBS}/.*.part"  # partial files
 CHECKED = 1_000_000_000  # seconds since 1970
 SLACK = 32 * 1024 * 1024  # bytes to leave free for outputs
 _MARK = "==kit:store=="
 _BYTES_PER_SECOND = 10e6  # hashed or written by a slow device
 
-Sent = Callable[[int, int], None]  # bytes that travelled, of how many
-Alive = Callable[[], None]  # gives a sign of life now and then, see `kit.devices.locking`
+Sent = Callable[[int, int], None]  # bytes sent, bytes in all
+Alive = Callable[[], None]  # renews the lock if needed, see `locking.pulse`
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ def blob(file: Path) -> Blob:
 
 
 def ask(transport: Transport, script: str, timeout: float = 20.0) -> str:
-    """Run a script of ours and return its stdout, without what a shell may say before it.
+    """Run a script and return its stdout, without a banner of the shell.
 
     Raises:
-        DeviceError: it failed; the end of stderr is named.
+        DeviceError: it failed; the message has the end of stderr.
     """
     done = transport.shell(f"echo; echo {_MARK}; {script}", timeout)
     if done.code != 0:
@@ -66,10 +66,10 @@ def ask(transport: Transport, script: str, timeout: float = 20.0) -> str:
 
 
 def refused(transport: Transport, done: Completed) -> DeviceError:
-    """Return the error of a script that failed."""
-    said = " ".join((done.stderr or done.stdout).split())[-200:] or "no reason"
+    """Return the error of a failed script."""
+    reason = " ".join((done.stderr or done.stdout).split())[-200:] or "no reason"
     return DeviceError(
-        f"{transport.serial!r} refused a command with exit code {done.code}: {said}",
+        f"{transport.serial!r} refused a command with exit code {done.code}: {reason}",
         f"check that {FOLDER} can be written to; `kit clean` frees what kit keeps there",
     )
 
@@ -79,8 +79,8 @@ class Store:
 
     Args:
         transport: to it.
-        sent: is told how many bytes of how many travelled.
-        alive: is called again and again while files travel.
+        sent: called with bytes sent and bytes in all.
+        alive: called repeatedly during transfers.
     """
 
     def __init__(
@@ -94,14 +94,14 @@ class Store:
         self.pushed = 0
 
     def put(self, blobs: Mapping[str, Blob]) -> None:
-        """Bring what is missing to the device.
+        """Push missing blobs to the device.
 
         Args:
-            blobs: by the name that messages use.
+            blobs: by name for messages.
 
         Raises:
-            DeviceError: too little space, or a file that arrives altered.
-            DeviceLost: the device went away, and did not come back.
+            DeviceError: too little space, or a transfer altered a file.
+            DeviceLost: the device was lost, and did not come back.
         """
         missing = {b.sha256: b for b in blobs.values() if not self._has(b)}
         if not missing:
@@ -110,11 +110,11 @@ class Store:
         try:
             self._push(missing)
             altered = self._accept(missing)
-            if altered:  # once more: a loss in the middle can leave a short file
+            if altered:  # retry: a lost connection can leave a short file
                 self._push(altered)
                 altered = self._accept(altered)
         except DeviceError:
-            with suppress(DeviceError):  # it may be gone; the next look removes them then
+            with suppress(DeviceError):  # the device may be gone; the next `_look` sweeps then
                 ask(self._transport, SWEEP)
             raise
         finally:
@@ -128,11 +128,11 @@ class Store:
         self.pushed += sum(b.size for b in missing.values())
 
     def path(self, blob: Blob) -> str:
-        """Return where a blob is on the device."""
+        """Return the path of a blob on the device."""
         return f"{BLOBS}/{blob.sha256}"
 
     def link(self, blobs: Mapping[str, Blob]) -> str:
-        """Return a folder on the device in which blobs lie under these names."""
+        """Return a folder on the device with links to blobs under these names."""
         listing = "\n".join(f"{name} {b.sha256}" for name, b in sorted(blobs.items()))
         folder = f"{SETS}/{hashlib.sha256(listing.encode()).hexdigest()[:16]}"
         links = "; ".join(
@@ -147,7 +147,7 @@ class Store:
         return folder
 
     def audit(self, blobs: Mapping[str, Blob]) -> list[str]:
-        """Hash blobs on the device; forget those that changed, and return their names."""
+        """Hash blobs on the device; remove those that changed, and return their names."""
         real = self._hashes({b.sha256: b for b in blobs.values()}, "")
         changed = {name: b for name, b in blobs.items() if real.get(b.sha256) != b.sha256}
         if changed:
@@ -161,7 +161,7 @@ class Store:
         return (blob.sha256, blob.size) in self._checked
 
     def _look(self) -> set[tuple[str, int]]:
-        """Return digest and size of every file that is as it was when it was checked."""
+        """Return digest and size of every file that is unchanged since it was verified."""
         text = ask(
             self._transport,
             f"mkdir -p {BLOBS} {SETS} && cd {BLOBS} && "
@@ -187,7 +187,7 @@ class Store:
     def _push(self, blobs: Mapping[str, Blob]) -> None:
         total, done = sum(b.size for b in blobs.values()), 0
 
-        def told(count: int) -> None:
+        def on_sent(count: int) -> None:
             nonlocal done
             done += count
             self._sent(min(done, total), total)
@@ -195,10 +195,10 @@ class Store:
 
         for blob in blobs.values():
             part = f"{BLOBS}/.{blob.sha256}.part"
-            self._transport.push(blob.file, part, 0o755, told, CHECKED)
+            self._transport.push(blob.file, part, 0o755, on_sent, CHECKED)
 
     def _accept(self, blobs: Mapping[str, Blob]) -> dict[str, Blob]:
-        """Rename what arrived as it was sent; remove and return the rest."""
+        """Rename files that were transferred intact; remove and return the others."""
         self._alive()
         real = self._hashes(blobs, ".part")
         self._alive()
@@ -225,5 +225,5 @@ class Store:
 
 
 def _patience(blobs: Mapping[str, Blob]) -> float:
-    """Return the seconds in which a slow device has read or written blobs."""
+    """Return the timeout in seconds for a slow device to read or write blobs."""
     return 20 + sum(b.size for b in blobs.values()) / _BYTES_PER_SECOND

@@ -1,7 +1,7 @@
-"""How kit talks to a device over adb: one small interface, two ways behind it.
+"""Interface of transports to a device over adb, which has two implementations.
 
-`kit.devices._server` asks a running adb server, `kit.devices._direct` speaks the protocol
-itself over TCP or USB. Both raise only kit's errors.
+`kit.devices._server` uses a running adb server, `kit.devices._direct` implements the protocol
+over TCP or USB. Both raise only kit's errors.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Sent = Callable[[int], None]  # bytes sent since the last call
 
 @dataclass(frozen=True)
 class Completed:
-    """A command that ended on the device; text is decoded with replacement characters."""
+    """A completed command on the device; text is decoded with replacement characters."""
 
     code: int
     stdout: str
@@ -27,15 +27,14 @@ class Completed:
 class Transport(Protocol):
     """A connection to one device.
 
-    Every method raises `DeviceLost` when the connection breaks or answers nothing within
-    its timeout, and `DeviceError` for what the device refuses. After `DeviceLost` the same
-    transport connects anew on its next call.
+    Every method raises `DeviceLost` if the connection breaks or times out, and `DeviceError`
+    if the device refuses. After `DeviceLost` the transport reconnects on its next call.
     """
 
     serial: str
 
     def shell(self, command: str, timeout: float = 20.0) -> Completed:
-        """Run a line of shell; quote every word of it that is not ours with `quote`."""
+        """Run a shell command; quote external words in it with `quote`."""
 
     def push(
         self,
@@ -45,29 +44,29 @@ class Transport(Protocol):
         sent: Sent | None = None,
         modified: int | None = None,
     ) -> None:
-        """Write a file on the device; what was half written may be left there.
+        """Write a file on the device; a failure may leave a partial file there.
 
         Args:
             file: of this machine.
             target: absolute path on the device.
             mode: permissions.
-            sent: is told how many bytes travelled, again and again.
-            modified: time that the file gets, in seconds since 1970; None for now.
+            sent: called repeatedly with the number of bytes sent since the last call.
+            modified: modification time in seconds since 1970; None for now.
         """
 
     def pull(self, source: str, file: Path, limit: int) -> None:
-        """Fetch a file of the device, written here whole or not at all.
+        """Fetch a file of the device, written here atomically.
 
         Args:
             source: absolute path on the device.
             file: of this machine.
-            limit: bytes; a larger file is refused before any of it travels.
+            limit: bytes; a larger file is refused before the transfer.
         """
 
     def close(self) -> None:
-        """Let go of the connection; harmless when it is gone."""
+        """Close the connection; do nothing if it is closed."""
 
 
 def quote(words: Sequence[str]) -> str:
-    """Return words as one line of POSIX shell that means exactly these words."""
+    """Return words quoted and joined for a POSIX shell."""
     return shlex.join(words)

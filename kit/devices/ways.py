@@ -1,4 +1,4 @@
-"""Which entries of a list are the same device: on USB and on the network, say."""
+"""Detect listed serials of the same device, for example on USB and on the network."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from kit.devices import parsing
 from kit.devices._limits import shorten
 
 BOOT = "cat /proc/sys/kernel/random/boot_id"
-# What emulators of one version share, and phones whose maker numbered none.
+# Serial numbers that several devices share: emulators', and makers' placeholders.
 _SHARED = re.compile(r"EMULATOR.*|unknown|0+|0123456789ABCDEF", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class WayIdentity:
-    """What a device says about itself, by whichever way it is asked.
+    """Identity of a device that is the same over every transport.
 
     Attributes:
         number: its serial number, ``ro.serialno``.
         model: as `kit devices` shows it.
-        boot: id of the boot, new at each start; None if it is not told.
+        boot: id of the boot, new at each start; None if it is not reported.
     """
 
     number: str
@@ -30,7 +30,7 @@ class WayIdentity:
 
 
 def identity(props: Mapping[str, str], boot: str) -> WayIdentity | None:
-    """Return who a device is by its properties and the id of its boot, which may be empty."""
+    """Return a device's identity from its properties and boot id, which may be empty."""
     number = shorten(props.get("ro.serialno", "").strip())
     if not number:
         return None
@@ -39,7 +39,7 @@ def identity(props: Mapping[str, str], boot: str) -> WayIdentity | None:
 
 
 def is_same(one: WayIdentity | None, other: WayIdentity | None) -> bool:
-    """Return whether two are one device, as far as it can be known."""
+    """Return whether two identities are certainly of one device."""
     if one is None or other is None or (one.number, one.model) != (other.number, other.model):
         return False
     if one.boot and other.boot:
@@ -48,7 +48,7 @@ def is_same(one: WayIdentity | None, other: WayIdentity | None) -> bool:
 
 
 def find_first(identities: Mapping[str, WayIdentity | None]) -> dict[str, str]:
-    """Return for each serial the first one of the same device, often itself."""
+    """Return for each serial the first serial of the same device."""
     firsts: dict[str, str] = {}
     for serial, own in identities.items():
         known = (

@@ -1,7 +1,7 @@
 """File formats, one folder each: everything about a format is in its folder.
 
-A package of somebody else's adds a format with an entry point in the group ``kit.formats``;
-see docs/write-a-format.md. The float PyTorch model that every bundle carries, `reference`, is
+Other packages add formats with an entry point in the group ``kit.formats``;
+see docs/write-a-format.md. The float PyTorch model that every bundle has, `reference`, is
 loaded like a format but cannot be chosen at build time.
 """
 
@@ -24,7 +24,7 @@ _REGISTRY = Registry(
 
 
 def list_formats() -> tuple[str, ...]:
-    """Return the sorted names of the formats that a bundle can be built with.
+    """Return the sorted names of the formats for builds.
 
     Raises:
         PluginError: a plug-in uses a name that is taken.
@@ -54,7 +54,7 @@ def get_reference() -> Reference:
 
 
 def list_packages(names: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the distributions that shape files of kit's own formats and of `names`."""
+    """Return the distributions that affect files of kit's own formats and of `names`."""
     packages: list[str] = []
     for name in (*FORMAT_NAMES.list_own(), *names):
         plugin = _REGISTRY.find_distribution(name)

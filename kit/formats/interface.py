@@ -234,12 +234,12 @@ class Format(ABC):
         thresholds: of the runtime against the graph that was lowered.
         lowering_cost: how long `export` takes compared with other formats; the longest
             start first.
-        imports: modules that `export` needs and that take long to import. They start no thread
+        imports: modules that `export` needs and that are slow to import. They start no threads
             and compute nothing then: a build imports them in a process that forks.
-        reads: versions of the file that the runtime reads; None for all.
-        native: of the native runner; a format without one is run by Python's.
-        android: of the app; a format without one is not offered by the app.
-        profiler: None where operators cannot be timed.
+        reads: file versions that the runtime supports; None for all.
+        native: backend of the native runner; a format without one uses Python's runner.
+        android: runtime of the app; the app does not support a format without one.
+        profiler: None if operators cannot be timed.
     """
 
     name: ClassVar[str]
@@ -264,7 +264,7 @@ class Format(ABC):
         return key.name_file(self.suffix)
 
     def find_backend(self, name: str | None) -> Backend | Format:
-        """Return what writes files for a backend: the format itself for None.
+        """Return the exporter of a backend: the format itself for None.
 
         Raises:
             UnknownName: the format has no such backend.
@@ -288,12 +288,12 @@ class Format(ABC):
             path: of the file.
 
         Raises:
-            BuildError: the model has something that the format cannot express.
+            BuildError: the format does not support a part of the model.
         """
 
     @abstractmethod
     def describe(self, path: Path) -> Description:
-        """Return what can be read off a model file.
+        """Return the description of a model file.
 
         Raises:
             BundleError: it is not a file of this format, or it is damaged.
@@ -311,7 +311,7 @@ class Format(ABC):
     def load_float(self, path: Path, threads: int) -> Session | None:
         """Load a file to compute its Q/DQ nodes in float, free of fused kernels.
 
-        None where the runtime cannot do that.
+        None if the runtime cannot do that.
         """
         return None
 
@@ -320,15 +320,15 @@ class Format(ABC):
         """Return the version of the runtime that `load` uses."""
 
     def prepare(self, threads: int) -> int | None:
-        """Import the runtime and set its threads, before any clock runs.
+        """Import the runtime and set its threads, before anything is timed.
 
         Returns:
-            How many threads the runtime reports; None if it cannot be asked.
+            Number of threads that the runtime reports; None if it has no such query.
         """
         return None
 
     def check(self, path: Path) -> None:  # noqa: B027 - formats need not override it
-        """Check a file once, as `load` would; runners call it before their clock starts.
+        """Check a file once, as `load` would; runners call it before they start timing.
 
         Raises:
             BundleError: the file is damaged.
@@ -339,7 +339,7 @@ def predict(session: Session, samples: Samples) -> Samples:
     """Return the outputs for samples, one inference each; outputs are named by position.
 
     Raises:
-        ValueError: an output has a dtype that no signature can name.
+        ValueError: an output has an unsupported dtype.
     """
     rows = [session.read(session.bind(samples[i])()) for i in range(len(samples))]
     specs = tuple(describe(str(number), value) for number, value in enumerate(rows[0]))

@@ -1,4 +1,4 @@
-"""A session in a process of its own: a file that crashes its runtime ends only that process.
+"""A session in a separate process, so that a crash of the runtime does not affect kit.
 
 The parent writes samples to the child's standard input and reads answers from its standard
 output, both as one line of JSON and the bytes of `kit.signature.Samples.pack`:
@@ -33,7 +33,7 @@ _STDERR_LETTERS = 300
 
 
 class _Answer(TypedDict, total=False):
-    """What a child writes in a line: that it is ready, about the bytes after it, or an error."""
+    """A line of a child: it is ready, describes the bytes that follow, or reports an error."""
 
     ready: bool
     specs: str
@@ -47,8 +47,8 @@ class IsolatedSession:
 
     Args:
         name: of the file, for messages.
-        process: the child, which has said that it is ready.
-        log: what it writes to stderr.
+        process: the child, which has reported that it is ready.
+        log: its stderr.
     """
 
     def __init__(self, name: str, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
@@ -60,7 +60,7 @@ class IsolatedSession:
 
         Raises:
             BundleError: the runtime refuses the file.
-            RunError: it fails, ends the process, or cannot use that many threads.
+            RunError: the runtime fails, crashes, or cannot use that many threads.
         """
         if not self._ready:
             self._receive("as the file is loaded")
@@ -81,7 +81,7 @@ class IsolatedSession:
         return unpack(parse_specs(answer["specs"]), values), int(answer["ns"])
 
     def _receive(self, when: str) -> _Answer:
-        """Return the next line of the child, or raise what it reports."""
+        """Return the next line of the child, or raise the error that it reports."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline(_MAX_LINE)
         if not line.endswith(b"\n"):
@@ -106,7 +106,7 @@ class IsolatedSession:
 
 @contextmanager
 def open_session(key: ArtifactKey, path: Path, threads: int) -> Iterator[IsolatedSession]:
-    """Start to load a model file in a child process, which ends with the block.
+    """Start loading a model file in a child process, which is ended with the block.
 
     Args:
         key: of the file.
@@ -120,7 +120,7 @@ def open_session(key: ArtifactKey, path: Path, threads: int) -> Iterator[Isolate
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([*search, *filter(None, [inherited])]),
-        "OMP_WAIT_POLICY": "passive",  # the parent, and other children, work in between
+        "OMP_WAIT_POLICY": "passive",  # the parent and other children work between inferences
     }
     with files.nameless_file() as log:
         process = subprocess.Popen(
@@ -129,7 +129,7 @@ def open_session(key: ArtifactKey, path: Path, threads: int) -> Iterator[Isolate
             stdout=subprocess.PIPE,
             stderr=log,
             env=environment,
-            start_new_session=True,  # Ctrl-C reaches the parent only, which then ends it
+            start_new_session=True,  # Ctrl-C reaches only the parent, which then kills it
         )
         try:
             yield IsolatedSession(key.name, process, log)
@@ -163,7 +163,7 @@ def _predict(name: str, session: Session, samples: Samples) -> tuple[Samples, in
         return join(specs, rows), ns
     except KitError:
         raise
-    except Exception as exc:  # runtimes raise whatever they like, and answers may be of any kind
+    except Exception as exc:  # runtimes raise various errors, and answers may be of any type
         raise RunError(f"{name} fails on an input: {words(exc)}", _HINT) from exc
 
 

@@ -1,4 +1,4 @@
-"""Times of single operators from torch's own profiler; several formats share it."""
+"""Times of single operators from torch's profiler, shared by several formats."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class TorchProfiler(Profiler):
-    """Runners write a line of JSON for each operator: name, calls, ns, and perhaps index.
+    """The profiler of torch; runners write a line of JSON per operator: name, calls, ns, index.
 
     Args:
         load: loads a model file on a number of threads.
@@ -26,11 +26,11 @@ class TorchProfiler(Profiler):
         self._load = load
 
     def load(self, path: Path, threads: int, target: Path) -> Session:
-        """Load a model; torch records whatever runs in the process."""
+        """Load a model; torch records all operators of the process."""
         return self._load(path, threads)
 
     def start(self, session: Session) -> Callable[[Path], None]:
-        """Begin to record; the function that is returned ends it and writes a file."""
+        """Start to record; the returned function ends it and writes a file."""
         from torch.profiler import ProfilerActivity, profile
 
         recorded = profile(activities=[ProfilerActivity.CPU])

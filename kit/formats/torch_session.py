@@ -1,4 +1,4 @@
-"""Sessions of models that PyTorch runs in this process; several formats share them."""
+"""Sessions of models that PyTorch runs in this process, shared by several formats."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read_version() -> str:
 
 
 class TorchSession:
-    """Runs anything that is called with tensors: eager, exported or mobile modules."""
+    """Runs any callable on tensors: eager, exported or mobile modules."""
 
     def __init__(self, call: Callable[..., Tensor | Sequence[Tensor]]) -> None:
         self._call = call
@@ -46,7 +46,7 @@ class TorchSession:
 
 def prepare_torch(threads: int) -> int:
     """Import torch, set the intra-op threads of this process and return their number."""
-    import safetensors.torch  # noqa: F401 - importing it is no part of loading a model
+    import safetensors.torch  # noqa: F401 - so that its import is not timed as loading
     import torch
 
     torch.set_num_threads(threads)

@@ -29,7 +29,7 @@ MAX_PIXELS = 50_000_000  # decoded they take 200 MB, and some formats three time
 # Larger ones of a phone are read at a half to an eighth of their size, which costs no memory.
 # More than this, Pillow, as it is installed, takes for a bomb.
 MAX_JPEG_PIXELS = 178_956_970
-_DRAFT_SIDE = 2340  # of such a picture, at least: twice what any input is resized to
+_DRAFT_SIDE = 2340  # minimum side of such a picture: twice the largest resized input
 # No EPS, which would start Ghostscript, and nothing else that is not a camera's or a web page's.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 

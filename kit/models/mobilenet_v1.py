@@ -26,7 +26,7 @@ BLOCKS = (
     (1024, 2),
     (1024, 1),
 )
-LEAST_CHANNELS = 8  # at small widths, as in the authors' code
+MIN_CHANNELS = 8  # at small widths, as in the authors' code
 
 
 def build(width: float, classes: int) -> nn.Module:
@@ -53,7 +53,7 @@ def build(width: float, classes: int) -> nn.Module:
 
 def _scaled(channels: int, width: float) -> int:
     """Return the channels of a layer under the width multiplier (section 3.3)."""
-    return max(LEAST_CHANNELS, int(channels * width))
+    return max(MIN_CHANNELS, int(channels * width))
 
 
 def _separable(inputs: int, outputs: int, stride: int) -> nn.Module:

@@ -124,7 +124,7 @@ class UserModel:
         return output
 
     def fingerprint(self, seed: int) -> dict[str, str]:
-        """Return what tells two models apart: source text, structure and numbers.
+        """Return what identifies a model: source text, structure and numbers.
 
         The numbers are read off the built network, because a factory may load files.
         """

@@ -261,7 +261,7 @@ def _common_prefix(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> st
 
 
 def _outputs(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[int, int] | None:
-    """Return the outputs that weights and model have, if nothing else tells them apart."""
+    """Return the outputs that weights and model have, if nothing else differs."""
     if own.keys() != state.keys():
         return None
     pairs = {(state[key].shape, ours.shape) for key, ours in own.items()}

@@ -1,4 +1,4 @@
-"""From a recipe to a bundle; the only room that knows all steps."""
+"""Build a bundle from a recipe; the only room that knows all steps."""
 
 from __future__ import annotations
 
@@ -37,55 +37,55 @@ def build(
 ) -> Bundle:
     """Build, quantize, lower and verify a model.
 
-    A format that fails does not take the others with it: the bundle holds those that passed,
-    and its manifest says in `failed` why the others are missing.
+    A format that fails does not affect the others: the bundle has those that passed, and
+    `failed` in its manifest has the reasons of the others.
 
     Args:
         recipe: what to build; see `kit.recipe.make`.
         target: folder of the bundle; an existing bundle there is replaced.
         progress: called with the name of each stage as it begins.
         use_cache: take an unchanged recipe's bundle from the cache.
-        gate: accuracy that every format must keep; None asks for none.
-        all_or_nothing: a format that fails is an error.
+        gate: accuracy limits of every format; None for no limits.
+        all_or_nothing: raise an error if a format fails.
 
     Raises:
         KitError: one of its subclasses, see `kit.errors`; nothing is left behind.
     """
     path = Path(target)
-    _threads.wait_passively()  # a model of the user's own imports torch as the inputs are read
-    progress = progress if distributed.standing().leads else _silent
+    _threads.wait_passively()  # before a user's own model imports torch when inputs are read
+    progress = progress if distributed.from_environment().is_rank0 else _silent
     bundle.check_target(path)
     progress("reading the inputs")
     _check.check(recipe)
     task = get_task(recipe.task)
     pictures = task.open_calibration(recipe)
-    judges = _gate.pictures(gate, recipe, pictures)
+    gate_pictures = _gate.pictures(gate, recipe, pictures)
     contents = {**identity(recipe, pictures), "training": _train_set.identity(recipe)}
     cache_key = cache.key(contents, recipe)
-    with distributed.together() as group:
-        if not group.leads:
+    with distributed.process_group() as group:
+        if not group.is_rank0:
             with models.running(recipe.model):
                 _follow(recipe, cache_key, pictures, group)
             return bundle.load(path)
         with bundle.staged(path) as folder:
             known = contents.get("weights")
             weights = known if isinstance(known, str) and recipe.weights != "random" else None
-            if group.share(
+            if group.broadcast(
                 use_cache and cache.take(cache_key, folder, recipe, pictures, weights, progress)
             ):
                 progress("taken from the cache")
             else:
-                with _numbers_that_can_be(recipe), models.running(recipe.model):
+                with _checked_numbers(recipe), models.running(recipe.model):
                     _make(recipe, cache_key, pictures, folder, progress, all_or_nothing)
-            if gate is not None and judges is not None:
-                _gate.enforce_gate(gate, judges, folder, progress, all_or_nothing)
-        group.share("written")
+            if gate is not None and gate_pictures is not None:
+                _gate.enforce_gate(gate, gate_pictures, folder, progress, all_or_nothing)
+        group.broadcast("written")
     return bundle.load(path)
 
 
 @contextmanager
-def _numbers_that_can_be(recipe: Recipe) -> Iterator[None]:
-    """Map what the manifest's schema refuses, such as an activation range without end.
+def _checked_numbers(recipe: Recipe) -> Iterator[None]:
+    """Translate validation errors of the manifest, such as an infinite activation range.
 
     Raises:
         BuildError: names the field.
@@ -100,7 +100,7 @@ def _numbers_that_can_be(recipe: Recipe) -> Iterator[None]:
 
 
 def _silent(stage: str) -> None:
-    """Say nothing: one of several processes speaks."""
+    """Report no progress: only rank 0 does."""
 
 
 def _make(
@@ -111,32 +111,35 @@ def _make(
     progress: Progress,
     all_or_nothing: bool,
 ) -> None:
-    with _begun(recipe, cache_key, pictures, progress) as begun, files.temporary_folder() as shared:
-        work = Work(**vars(begun), folder=folder, shared=shared)
+    with (
+        _prepared(recipe, cache_key, pictures, progress) as base,
+        files.temporary_folder() as shared,
+    ):
+        work = Work(**vars(base), folder=folder, shared=shared)
         work.all_or_nothing = all_or_nothing
         with _lowering.open_helper(work) as helper:
             model = _model.load(work)
             progress("choosing golden and calibration pictures")
             failed = _lowering.lower_all(work, model, helper)
-    if not failed:  # it may have been the machine's fault, such as too little memory
+    if not failed:  # the cause may be the machine, such as too little memory
         cache.keep(cache_key, folder)
 
 
 def _follow(recipe: Recipe, cache_key: str, pictures: CalibrationSet, group: Group) -> None:
-    """Train along with the first process, and wait until it has written the bundle."""
-    cached: bool = group.share(None)
+    """Take part in rank 0's training, and wait until it has written the bundle."""
+    cached: bool = group.broadcast(None)
     if not cached and get_algorithm(recipe.quantize).trains:
-        with _begun(recipe, cache_key, pictures, _silent) as work:
+        with _prepared(recipe, cache_key, pictures, _silent) as work:
             from kit.quantize.examples import from_samples
 
             model = _model.load(work)
             samples = pictures.load(work.inputs)
             _prepare.prepare(work, model, from_samples(samples, work.inputs.at_once))
-    group.share(None)
+    group.broadcast(None)
 
 
 @contextmanager
-def _begun(
+def _prepared(
     recipe: Recipe, cache_key: str, pictures: CalibrationSet, progress: Progress
 ) -> Iterator[Preparation]:
     progress("loading PyTorch and the weights")

@@ -1,4 +1,4 @@
-"""Which model files a recipe asks for."""
+"""The keys of a recipe's model files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def list_keys(recipe: Recipe) -> tuple[ArtifactKey, ...]:
 
     Raises:
         UnknownName: there is no such format, backend or method.
-        RecipeError: the method, or a format, does not give a precision that is asked for.
+        RecipeError: the method, or a format, does not support a requested precision.
     """
     method = get_algorithm(recipe.quantize)
     keys = []

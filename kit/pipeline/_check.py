@@ -1,4 +1,4 @@
-"""What a recipe asks for and cannot have, told before anything takes long."""
+"""Check a recipe before anything that takes long."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from kit.quantize.observers import check as check_observer
 from kit.recipe import Recipe
 from kit.tasks import get_task
 
-# What only a method that trains looks at.
+# Options that only methods with training use.
 TRAINING = ("train", "train_steps", "train_batch", "learning_rate")
 
 
 def check(recipe: Recipe) -> None:
-    """Look up the steps by name, and refuse what the method would ignore.
+    """Check the names of steps, and refuse options that the method would ignore.
 
     Raises:
         UnknownName: there is no such correction or observer.
@@ -47,7 +47,7 @@ def check(recipe: Recipe) -> None:
 
 
 def names(recipe: Recipe) -> None:
-    """Look up the corrections and the observer.
+    """Check the names of the corrections and the observer.
 
     Raises:
         UnknownName: there is no such correction or observer.

@@ -1,8 +1,8 @@
-"""Where a training that was killed goes on.
+"""Checkpoints, from which a killed training resumes.
 
-A checkpoint is its SHA-256 and what `torch.save` writes. It lies in the cache under the
-build's key, which names recipe, weights, pictures, tools and kit's own source, so that no
-other build can take it for its own.
+A checkpoint is a SHA-256 and the output of `torch.save`. It is in the cache under the build's
+key, which depends on recipe, weights, pictures, tools and kit's own source, so that no other
+build can use it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Checkpoints:
         self.folder = cache.folder() / ".training" / key
 
     def save(self, state: State) -> None:
-        """Replace the checkpoint. One that cannot be written is no failure of the build."""
+        """Replace the checkpoint. If it cannot be written, the build continues."""
         import torch
 
         buffer = io.BytesIO()
@@ -46,7 +46,7 @@ class Checkpoints:
         self._prune()
 
     def load(self) -> tuple[State | None, str]:
-        """Return where training stopped, or None; and a note if there is a damaged file."""
+        """Return the state of the checkpoint, or None; and a note if it is damaged."""
         import torch
 
         try:
@@ -72,6 +72,6 @@ class Checkpoints:
         try:
             entries = sorted(self.folder.parent.iterdir(), key=lambda e: e.stat().st_mtime)
         except OSError:
-            return  # another build removes them at this moment
+            return  # another build is removing them
         for old in entries[:-KEEP]:
             shutil.rmtree(old, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What a build would do, in words; nothing is built and torch is hardly touched."""
+"""Explain in words what a build would do, without building or running the model."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def explain(recipe: Recipe, gate: Gate | None = None) -> Iterator[Section]:
     """Yield headings and lines: model, corrections, ranges, training, qconfigs, checks.
 
     Args:
-        recipe: what would be built.
-        gate: that would have to be passed.
+        recipe: of the build.
+        gate: of the build.
 
     Raises:
         KitError: the recipe or the pictures cannot be used.

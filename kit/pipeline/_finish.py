@@ -1,4 +1,4 @@
-"""Golden files, labels and the manifest."""
+"""Write golden files, labels and the manifest."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def write(
     Args:
         work: the build.
         golden: inputs and the float model's answers.
-        artifacts: compared.
+        artifacts: with their comparisons.
         qconfig: by name of the artifact, in words.
-        failed: files that are not in the bundle.
+        failed: files that are missing in the bundle.
     """
     fields = {
         **_made(work),
@@ -46,7 +46,7 @@ def write(
 
 
 def _golden(work: Work, golden: GoldenSet, made: list[str]) -> Golden:
-    """Write the golden inputs and the float model's answers; those of the files are there."""
+    """Write the golden inputs and the float model's answers; other answers are written."""
     inputs = save_golden(work.folder, "input", golden.inputs)
     save_golden(work.folder, REFERENCE, golden.answers)
     count = len(golden.answers.specs)
@@ -76,7 +76,7 @@ def save_golden(folder: Path, name: str, samples: Samples) -> tuple[str, ...]:
 
 
 def _made(work: Work) -> dict[str, object]:
-    """Return what the steps of the build left, under the manifest's names."""
+    """Return the results of the build's steps, under the manifest's names."""
     return {
         "recipe": work.recipe,
         "recipe_hash": work.recipe.hash,

@@ -1,4 +1,4 @@
-"""The float model of a recipe with everything around it, for those who study it."""
+"""The float model of a recipe with its pictures, for analyses."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from kit.pipeline._work import Array
 
 _AT_ONCE = 8  # pictures
-CROPS = 96  # of sample photos, where there are no pictures to measure on
+CROPS = 96  # of sample photos, if there are no pictures to measure on
 
 
 @dataclass(frozen=True)
 class FloatModel:
-    """A float model with its weights, and the pictures that would calibrate it.
+    """A float model with its weights and calibration pictures.
 
     Attributes:
-        work: what a build would know by now; its recipe is static.
+        work: state of a build at this point; its recipe is static.
         model: in eval mode.
         calibration: the batch [N, 3, H, W].
     """
@@ -42,7 +42,7 @@ class FloatModel:
     def prepared(
         self, corrections: str | None = None, keep_float: tuple[str, ...] | None = None
     ) -> tuple[GraphModule, tuple[str, ...]]:
-        """Return the folded and corrected model, and the layers that would stay float.
+        """Return the folded and corrected model, and the names of layers kept in float.
 
         Args:
             corrections: instead of the recipe's.
@@ -80,12 +80,12 @@ class FloatModel:
 
 @dataclass(frozen=True)
 class Unseen:
-    """Pictures that did not calibrate the model.
+    """Pictures that are not in the calibration set.
 
     Attributes:
-        source: what they are.
+        source: name for messages.
         inputs: the batch [N, 3, H, W].
-        labels: class of each, or None if any is not known.
+        labels: class of each, or None if one has no label.
     """
 
     source: str
@@ -97,7 +97,7 @@ def float_model(recipe: Recipe, progress: Progress = lambda stage: None) -> Floa
     """Load the float model and the calibration pictures of a recipe.
 
     Args:
-        recipe: whatever its method, the model is prepared as for ``static``, untrained.
+        recipe: its method is replaced by ``static``, without training.
         progress: called with the name of each stage as it begins.
 
     Raises:
@@ -121,13 +121,13 @@ def float_model(recipe: Recipe, progress: Progress = lambda stage: None) -> Floa
     return FloatModel(work, model, pictures.load(work.inputs).arrays[0])
 
 
-def unseen(found: FloatModel, images: Path | None, most: int) -> Unseen:
-    """Return pictures that the calibration did not see, evenly spread over their set.
+def unseen(found: FloatModel, images: Path | None, maximum: int) -> Unseen:
+    """Return pictures outside the calibration set, evenly spread over their set.
 
     Args:
         found: the model that they are prepared for.
-        images: folder or zip; None takes what the calibration left over of its set.
-        most: how many, at most.
+        images: folder or zip; None takes the rest of the calibration's folder.
+        maximum: number of pictures.
 
     Raises:
         PictureError: the set or a picture cannot be used.
@@ -137,25 +137,25 @@ def unseen(found: FloatModel, images: Path | None, most: int) -> Unseen:
     work = found.work
     path = images or (Path(work.recipe.calibrate) if work.recipe.calibrate else None)
     if path is None:
-        return _crops(work, most)
+        return _crops(work, maximum)
     opened = open_set(path, None, work.inputs.labels or ())
     seen = frozenset(work.pictures.digests)
     chosen = [picture for picture in opened if digest(picture) not in seen]
     if not chosen and images is None:
-        return _crops(work, most)
+        return _crops(work, maximum)
     if not chosen:
         raise PictureError(
             f"every picture of {opened.source} calibrates the model",
             "measure on other pictures, or use fewer --calibration-images",
         )
-    if len(chosen) > most:
-        chosen = [chosen[i * len(chosen) // most] for i in range(most)]
+    if len(chosen) > maximum:
+        chosen = [chosen[i * len(chosen) // maximum] for i in range(maximum)]
     labels = [p.label for p in chosen if p.label is not None and p.label < work.inputs.classes]
     known = tuple(labels) if len(labels) == len(chosen) else None
     return Unseen(opened.source, batch(chosen, work.preprocessing), known)
 
 
-def _crops(work: Preparation, most: int) -> Unseen:
+def _crops(work: Preparation, maximum: int) -> Unseen:
     from kit.images import photos
 
-    return Unseen(photos.SOURCE, photos.golden(min(CROPS, most), work.preprocessing), None)
+    return Unseen(photos.SOURCE, photos.golden(min(CROPS, maximum), work.preprocessing), None)

@@ -1,4 +1,4 @@
-"""The accuracy gate: a build that loses too much is an error, not a bundle."""
+"""The accuracy gate: remove formats whose accuracy is below the limits."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from kit.pipeline._work import Progress
 from kit.recipe import Recipe
 from kit.results.schema import AccuracyRow
 from kit.tasks import get_task
-from kit.tasks.interface import Audience, EvaluationSet
+from kit.tasks.interface import EvaluationContext, EvaluationSet
 
 PICTURES = 512  # evenly spread over a larger set
 
 
 @dataclass(frozen=True)
 class Gate:
-    """Least accuracy of every format, measured by its own runtime.
+    """Accuracy limits of every format, measured with its own runtime.
 
     Attributes:
-        max_drop: points of top-1, in percent, that a format may lose against the float model.
-        min_agreement: least share of pictures with the float model's answer, in percent.
-        images: folder or zip; None takes what the calibration left over of its set.
+        max_drop: maximum loss of top-1 against the float model, in percentage points.
+        min_agreement: minimum share of pictures with the float model's answer, in percent.
+        images: folder or zip; None takes the rest of the calibration's folder.
     """
 
     max_drop: float | None = None
@@ -71,12 +71,12 @@ def pictures(
 ) -> EvaluationSet | None:
     """Return the pictures to measure on, before anything is built; None without a gate.
 
-    Labels count only where a drop is asked for.
+    Labels are only used with `max_drop`.
 
     Args:
-        gate: what has to be kept.
-        recipe: what will be built.
-        calibration: the pictures that will calibrate it, which are left out.
+        gate: the limits.
+        recipe: of the build.
+        calibration: the calibration pictures, which are excluded.
 
     Raises:
         RecipeError: there are none, they have no labels for a drop, or a limit is out of range.
@@ -87,8 +87,8 @@ def pictures(
     path = images(gate, recipe)
     seen = frozenset((*calibration.digests, *_train_set.digests(recipe)))
     task = get_task(recipe.task)
-    audience = Audience(task.describe_inputs(recipe), seen, gate.max_drop is not None)
-    chosen = task.open_evaluation(audience, path, None, PICTURES)
+    context = EvaluationContext(task.describe_inputs(recipe), seen, gate.max_drop is not None)
+    chosen = task.open_evaluation(context, path, None, PICTURES)
     if gate.max_drop is not None and not chosen.labelled:
         raise RecipeError(
             f"{path} has no labels, so there is no top-1 to drop",
@@ -100,18 +100,18 @@ def pictures(
 def enforce_gate(
     gate: Gate, chosen: EvaluationSet, folder: Path, progress: Progress, all_or_nothing: bool
 ) -> None:
-    """Measure a finished bundle, take out the formats that lose too much, and record the rest.
+    """Measure a finished bundle, remove formats that fail the gate, and record the others.
 
     Args:
         gate: the limits.
         chosen: pictures to measure on.
         folder: of the bundle.
-        progress: gets the name of the stage.
-        all_or_nothing: one format that loses too much is an error.
+        progress: called with the name of the stage.
+        all_or_nothing: raise an error if one format fails.
 
     Raises:
-        VerificationFailed: every format loses too much, or one does and it is all or nothing;
-            every format's numbers are shown.
+        VerificationFailed: every format fails, or one does and `all_or_nothing` is set; the
+            message has every format's numbers.
         PictureError: a picture cannot be used.
     """
     progress(f"measuring accuracy for the gate on {len(chosen)} pictures")

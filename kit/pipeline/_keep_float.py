@@ -1,4 +1,4 @@
-"""Which layers stay float, by name or as the N that int8 hurts most."""
+"""Choose the layers that stay float: by name, or the N most sensitive ones."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def check(recipe: Recipe, folded: GraphModule) -> None:
-    """Look the named layers up, before anything takes long.
+    """Check the names of the layers, before anything that takes long.
 
     Raises:
-        UnknownName: there is no such layer; the near matches are named.
+        UnknownName: there is no such layer; the message has close matches.
     """
     from kit.quantize.graph import layer_names
 
@@ -31,13 +31,13 @@ def check(recipe: Recipe, folded: GraphModule) -> None:
 def worst(
     work: Preparation, corrected: GraphModule, examples: Examples, count: int
 ) -> tuple[str, ...]:
-    """Measure which layers int8 hurts most, one at a time.
+    """Return the layers whose quantization lowers SQNR most, measured one at a time.
 
     Args:
-        work: is told the stage.
+        work: receives progress.
         corrected: the folded float model after its corrections.
-        examples: that calibrate.
-        count: how many layers.
+        examples: for calibration.
+        count: number of layers.
     """
     from kit.analysis import sensitivity
 

@@ -1,4 +1,4 @@
-"""Lower every file in a child process, and compare what comes back."""
+"""Lower every file in a child process, and verify the results."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from torch import nn
 
 MAX_REASON = 5_000  # characters
-CHILD_BYTES = 3 * 2**30  # what lowering to ExecuTorch takes, rounded up
+CHILD_BYTES = 3 * 2**30  # memory for lowering to ExecuTorch, rounded up
 
 
 def open_helper(work: Work) -> forks.Helper:
-    """Return a process that imports what the children need while this one calibrates."""
+    """Return a process that imports the children's modules while this one calibrates."""
     at_once = workers.width(len(work.artifact_keys), CHILD_BYTES)
     modules, log = lower.list_imports(work.recipe), work.shared / "helper.log"
     return forks.Helper(modules, log, list_environment(work.shared, at_once))
 
 
 def lower_all(work: Work, model: nn.Module, helper: forks.Helper) -> tuple[FailedArtifact, ...]:
-    """Lower every file; meanwhile make the reference and check the calibration.
+    """Lower every file; meanwhile export the reference and check the calibration.
 
     Args:
         work: the build.
@@ -42,11 +42,11 @@ def lower_all(work: Work, model: nn.Module, helper: forks.Helper) -> tuple[Faile
         helper: see `open_helper`.
 
     Returns:
-        The files that failed where others passed.
+        The failed files, if others passed.
 
     Raises:
-        BuildError: no file can be made, or one cannot and it is all or nothing.
-        VerificationFailed: the same of a file that computes something else.
+        BuildError: no file can be made, or one cannot and `all_or_nothing` is set.
+        VerificationFailed: the same for files with wrong answers.
     """
     import torch
 
@@ -80,7 +80,7 @@ def lower_all(work: Work, model: nn.Module, helper: forks.Helper) -> tuple[Faile
     if errors and (work.all_or_nothing or not artifacts):
         raise next(errors[name] for name in jobs if name in errors)
     for file in (REFERENCE_FILE, *(a.file for a in artifacts)):
-        # torch's own writers report a full disk as an internal error, a copy says what it is
+        # torch's own writers report a full disk as an internal error; copying reports it as such
         shutil.copyfile(shared / file, work.folder / file)
     qconfig = {one.artifact.name: one.qconfig for one in made}
     failures = tuple(
@@ -98,12 +98,12 @@ def lower_all(work: Work, model: nn.Module, helper: forks.Helper) -> tuple[Faile
 
 
 def list_environment(shared: Path, at_once: int) -> dict[str, str]:
-    """Return what children get besides this process's own environment."""
+    """Return variables of the children, in addition to this process's environment."""
     return {
         "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // at_once)),
         "OMP_WAIT_POLICY": "passive",
-        "OPENBLAS_NUM_THREADS": "1",  # it starts the others as it is loaded; see `kit.forks`
-        # What their libraries leave in the temporary folder is removed with ours.
+        "OPENBLAS_NUM_THREADS": "1",  # else it starts threads on import; see `kit.forks`
+        # Temporary files of their libraries are removed with ours.
         "TMPDIR": str(shared),
     }
 
@@ -111,7 +111,7 @@ def list_environment(shared: Path, at_once: int) -> dict[str, str]:
 def children(
     work: Work, outputs: tuple[TensorSpec, ...]
 ) -> tuple[list[workers.ChildTask], dict[str, Path]]:
-    """Return the children's commands, longest first, and job files by name, as in the recipe."""
+    """Return the children's commands, longest first, and job files by name, in recipe order."""
     tasks, jobs, costs = [], {}, {}
     for key in work.artifact_keys:
         name = key.name
@@ -142,10 +142,10 @@ def children(
 def _collect(
     jobs: dict[str, Path], errors: dict[str, BuildError]
 ) -> tuple[list[lower.Lowered], dict[str, BuildError]]:
-    """Return what the children made, in the order of the jobs, and the errors of the others.
+    """Return the children's results, in the order of the jobs, and the errors of the others.
 
     Raises:
-        KitError: an error that is no format's own, such as a full disk.
+        KitError: an error that is not specific to a format, such as a full disk.
     """
     made, failed = [], dict(errors)
     for name, job in jobs.items():

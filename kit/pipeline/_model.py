@@ -55,7 +55,7 @@ def load(work: Preparation) -> nn.Module:
 def _weights_file(work: Preparation, official: Official | None) -> tuple[Path, str, str]:
     from kit.models import weights
 
-    # Also tells that there are no official ones, where no key of the cache was made.
+    # This also raises if there are no official weights, in case no cache key was computed.
     digest = weights.source_hash(work.recipe.weights, official, work.recipe.seed)
     if work.recipe.weights != "imagenet":
         path = Path(work.recipe.weights)
@@ -68,7 +68,7 @@ def _weights_file(work: Preparation, official: Official | None) -> tuple[Path, s
 
 
 def _settle(model: nn.Module, work: Preparation) -> None:
-    """Let BatchNorm see pictures: an untrained network's answers are all but zero without."""
+    """Update BatchNorm statistics: without it an untrained network's answers are near zero."""
     import torch
     from torch.optim.swa_utils import update_bn
 

@@ -1,4 +1,4 @@
-"""Each runtime's answers against the graph that was lowered and against the float model."""
+"""Compare each runtime's answers with the lowered graph's and with the float model's."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from kit.pipeline._work import Work
     from kit.verify import Against
 
-# A quantized model must still give the float model's answers on the golden pictures;
-# the calibrated ranges are judged apart, by `kit.quantize.coverage`.
+# A quantized model must keep most of the float model's answers on the golden pictures;
+# the calibrated ranges are checked separately, by `kit.quantize.coverage`.
 AGAINST_FLOAT = {"agreement": 0.6, "sqnr_db": 5.0}
 FLOAT_AGAINST_FLOAT = {"agreement": 0.99, "sqnr_db": 40.0}
 
-# An untrained network's answers are near ties, and one value rounded the other way in its
-# first layer becomes a third of its signal.
+# An untrained network's answers are near ties, and one value that its first layer rounds
+# differently grows to a third of the signal.
 UNTRAINED = {"sqnr_db": 3.0}
 
 
@@ -33,11 +33,11 @@ def verify_artifact(work: Work, artifact: Artifact, golden: GoldenSet) -> Artifa
 
     Args:
         work: the build, whose shared folder has the answers of graph and runtime.
-        artifact: that was made.
+        artifact: to verify.
         golden: inputs and the float model's answers.
 
     Raises:
-        VerificationFailed: it computes something else; the message says what is known.
+        VerificationFailed: its answers differ too much; the message has a diagnosis.
     """
     name, outputs = artifact.name, golden.answers.specs
     graph = signature.load(outputs, work.shared / lower.GRAPH.format(name=name))
@@ -77,7 +77,7 @@ def _against_float(recipe: Recipe, artifact: Artifact) -> dict[str, float]:
 def _failure(
     work: Work, artifact: Artifact, comparison: Comparison, right: Samples, runtime: Samples
 ) -> VerificationFailed:
-    """Return the error, with all that helps to tell whose fault it is."""
+    """Return the error, with a diagnosis of its cause."""
     limits = ", ".join(f"{k} {v:g}" for k, v in comparison.thresholds.items())
     lines = [
         f"{artifact.name} does not compute what the {comparison.against} computes, on "
@@ -108,7 +108,7 @@ def _numbers(comparison: Comparison) -> str:
 
 
 def _compute_in_float(work: Work, artifact: Artifact) -> Samples | None:
-    """Return the file's answers without optimizations, where its runtime can do that."""
+    """Return the file's answers computed in float, None if its runtime cannot do that."""
     try:
         format_ = formats.get_format(artifact.format)
         session = format_.load_float(work.shared / artifact.file, 1)
@@ -119,13 +119,13 @@ def _compute_in_float(work: Work, artifact: Artifact) -> Samples | None:
 
 
 def _hint(recipe: Recipe, quantize: str, comparison: Comparison, kernels: bool) -> str:
-    """Return what to do.
+    """Return the hint of a failure.
 
     Args:
         recipe: of the build.
         quantize: the method of the file.
         comparison: that failed.
-        kernels: the file is right when it is computed in float.
+        kernels: whether the file's answers are right when computed in float.
     """
     if kernels:
         return (

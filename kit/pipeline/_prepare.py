@@ -1,4 +1,4 @@
-"""Everything that is done to the float model once, so that every format profits."""
+"""Steps on the float model that are done once for all formats."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def prepare(work: Preparation, model: nn.Module, examples: Examples) -> GraphMod
     """Fold, correct and train; choose the layers that stay float.
 
     Args:
-        work: is told which corrections were made, what training did, and what stays float.
+        work: receives the corrections, the training's record, and the layers kept in float.
         model: the float model in eval mode; it is not changed.
-        examples: that calibrate.
+        examples: for calibration.
     """
     from kit.quantize.graph import fold
 
@@ -47,10 +47,10 @@ def prepare(work: Preparation, model: nn.Module, examples: Examples) -> GraphMod
 
 
 def _kept(work: Preparation, folded: GraphModule, examples: Examples) -> tuple[str, ...]:
-    """Return the layers that stay float; a number of them is measured on a corrected copy.
+    """Return the layers that stay float; if a number is given, measure on a corrected copy.
 
-    The model itself is corrected afterwards, when it is known which weights are not rounded,
-    so that a number gives the bundle that the names give.
+    The model itself is corrected afterwards, knowing which weights are not rounded, so that a
+    number gives the same bundle as the names.
     """
     count = work.recipe.keep_worst
     if count is None:
@@ -71,7 +71,7 @@ def _correct(work: Preparation, folded: GraphModule, examples: Examples) -> None
 
 
 def choose_encodings(work: Preparation, folded: GraphModule, examples: Examples) -> None:
-    """Take the encodings of the recipe's file; else choose them, once for all formats.
+    """Read the encodings of the recipe's file, or choose them, once for all formats.
 
     Raises:
         RecipeError: the file has an encoding for a tensor that is not in the graph.
@@ -87,10 +87,10 @@ def choose_encodings(work: Preparation, folded: GraphModule, examples: Examples)
         work.encodings = encoding_choice.check_names(folded, encodings.read(Path(recipe.encodings)))
         return
     kept = work.kept_float
-    if work.encodings is None:  # training has chosen those of activations already
+    if work.encodings is None:  # else training has chosen those of activations
         work.progress("choosing activation ranges")
         simulation = Simulation(folded, recipe.granularity, recipe.observer)
-        extremes = Extremes()  # for the check of the calibration, out of the same pass
+        extremes = Extremes()  # for `check_calibration`, from the same pass
         simulation.calibrate(examples, work.pictures.output_margin, (extremes,))
         work.extremes = extremes.ends
         if recipe.observer == "search":
@@ -112,7 +112,7 @@ def check_calibration(
     """Record the calibration set, and refuse one that does not cover natural pictures.
 
     Raises:
-        VerificationFailed: too many of a layer's values lie outside the calibrated range.
+        VerificationFailed: too many values of a layer are outside the calibrated range.
     """
     from kit.quantize import coverage
 
@@ -122,7 +122,7 @@ def check_calibration(
     work.progress("checking what the calibration covers")
     found = coverage.coverage(folded, examples, natural, work.extremes)
     seen = "natural pictures" if work.inputs.preprocessing else "golden samples"
-    # Weights of one's own may be for pictures of another kind, which these do not cover.
+    # Custom weights may be for other kinds of pictures.
     if found.outside > coverage.TOLERATED and work.recipe.weights == "imagenet":
         raise VerificationFailed(
             f"the calibration set ({pictures.source}, {len(examples)} pictures) does not cover "

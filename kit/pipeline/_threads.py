@@ -1,4 +1,4 @@
-"""How many threads a build computes with, whatever the caller's process did before."""
+"""Number of torch's threads in a build, independent of the caller's settings."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import psutil
 
 
 def wait_passively() -> None:
-    """Let threads sleep while they wait, before torch is imported, which is when OpenMP reads it.
+    """Make OpenMP's idle threads sleep; must be called before torch is imported.
 
-    Threads that spin slow everything down beside busy children.
+    Spinning threads would slow down the child processes.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 @contextmanager
 def of_this_machine() -> Iterator[None]:
-    """Let torch use this process's cores, and put its number of threads back afterwards.
+    """Set torch's number of threads to this machine's cores, and restore it afterwards.
 
-    The order in which floats are added depends on the number of threads, and a weight that lies
-    between two int8 values goes one way or the other by it: without this, the same build would
-    give other bytes after somebody called `torch.set_num_threads`. ``OMP_NUM_THREADS`` counts,
-    as for torch itself; `torchrun` sets it.
+    The order of floating-point additions depends on the number of threads, and can round a
+    weight to another int8 value: without this, the same build could give other bytes after a
+    call of `torch.set_num_threads`. ``OMP_NUM_THREADS`` takes precedence, as for torch itself;
+    `torchrun` sets it.
     """
     import torch
 
@@ -37,8 +37,8 @@ def of_this_machine() -> Iterator[None]:
 
 
 def _count() -> int:
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    if told.isdigit() and int(told) > 0:
-        return int(told)
+    configured = os.environ.get("OMP_NUM_THREADS", "")
+    if configured.isdigit() and int(configured) > 0:
+        return int(configured)
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return min(psutil.cpu_count(logical=False) or 1, allowed or 1)

@@ -1,8 +1,8 @@
-"""The pictures of quantization-aware training: which, held out which, and changed how.
+"""The pictures of quantization-aware training: held-out split, order and augmentation.
 
-What a step sees is a function of seed and step alone: each pass over the pictures has an
-order of its own, and each picture is cropped and mirrored by draws of its own. A resumed
-training, or one on several processes, sees what an uninterrupted one in one process sees.
+The batch of a step depends on seed and step only: each epoch has its own order, and each
+picture its own random crop and mirroring. So a resumed training, or one in several processes,
+uses the same batches as an uninterrupted one in one process.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-HELD = 32  # pictures at most, and a quarter at most, that training never sees
-FEWEST = 8  # with fewer pictures nothing is held back
-SMALLEST = 0.7  # area of a crop, as a share of the picture
-ASPECT = 4 / 3  # of a crop, at most, either way
+MAX_HELD = 32  # held-out pictures; never more than a quarter of all
+MIN_PICTURES = 8  # with fewer, nothing is held out
+MIN_CROP = 0.7  # area of a crop, as a share of the picture
+MAX_ASPECT = 4 / 3  # of a crop, or its inverse
 
 _SPLIT, _ORDER, _TRAIN = range(3)  # streams of random numbers
 
 
 def split(count: int, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the indices of `count` pictures to hold back, and of those to train with."""
+    """Return the indices of `count` pictures to hold out, and of those to train with."""
     order = np.random.default_rng((seed, _SPLIT)).permutation(count).tolist()
-    held = min(HELD, count // 4) if count >= FEWEST else 0
+    held = min(MAX_HELD, count // 4) if count >= MIN_PICTURES else 0
     return tuple(sorted(order[:held])), tuple(sorted(order[held:]))
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingData:
     """Pictures to train with.
 
     Attributes:
-        source: for people.
+        source: name for messages.
         digests: SHA-256 of each of the user's pictures.
-        held: indices of the pictures that training never sees; empty if there are too few.
-        seen: indices of those that it sees.
-        labelled: every picture has a label.
-        read: gives one picture [3, H, W] and its label.
+        held: indices of the held-out pictures; empty if there are too few.
+        seen: indices of the pictures to train with.
+        labelled: whether every picture has a label.
+        read: returns a picture [3, H, W] and its label.
         seed: of orders and crops.
     """
 
@@ -63,10 +63,10 @@ class Material:
         chosen = [orders[p // len(self.seen)][p % len(self.seen)] for p in places]
         return self._batch(chosen, [(self.seed, _TRAIN, place) for place in places])
 
-    def judge(self) -> Batch:
-        """Return the views that the result is judged by: pictures as they are, and mirrored.
+    def held_out_batch(self) -> Batch:
+        """Return the held-out pictures, unchanged and mirrored.
 
-        Crops like those that train would judge how well crops were learned.
+        They are not cropped like those for training, as cropping is not part of inference.
         """
         import torch
 
@@ -96,8 +96,8 @@ def view(image: Tensor, draws: Sequence[float]) -> Tensor:
     from torch.nn import functional
 
     height, width = image.shape[1:]
-    share = SMALLEST + (1 - SMALLEST) * draws[0]
-    aspect = ASPECT ** (2 * draws[1] - 1)
+    share = MIN_CROP + (1 - MIN_CROP) * draws[0]
+    aspect = MAX_ASPECT ** (2 * draws[1] - 1)
     rows = max(1, min(height, round(height * (share / aspect) ** 0.5)))
     columns = max(1, min(width, round(width * (share * aspect) ** 0.5)))
     top, left = round((height - rows) * draws[2]), round((width - columns) * draws[3])

@@ -1,4 +1,4 @@
-"""Is a trained model better than the one it started from?"""
+"""Decide whether a trained model is better than the one it started from."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from kit.quantize.training import Batch, TrainingPlan
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from kit.pipeline._train_pictures import Material
+    from kit.pipeline._train_pictures import TrainingData
 
 CHUNK = 8
-# Sign tests, one-sided at 5 %, as standard deviations. Noise must become less on more
-# pictures than chance would give. First answers (McNemar's test) may change to wrong no
-# oftener than chance: an int8 model breaks near ties at random, and without this every
-# second training that is no worse would be thrown away.
-SURE = 1.64
+# Threshold of one-sided sign tests at 5 %, in standard deviations. Noise must decrease on
+# significantly more pictures than it increases. Top-1 answers must not become wrong
+# significantly more often than right (McNemar's test): an int8 model breaks near ties at
+# random, and without a margin half of all trainings that are no worse would be rejected.
+SIGNIFICANT = 1.64
 
 
 @dataclass(frozen=True)
 class TrainingScore:
-    """How a simulated int8 model answers the pictures that judge it.
+    """Score of a simulated int8 model on the held-out pictures.
 
     Attributes:
         loss: the objective of the training.
-        right: per picture, whether the first answer is the label or, without labels, that of
+        right: per picture, whether the top-1 answer is the label or, without labels, that of
             the float model.
         sqnr_db: against the float model.
         noise: squared error of each picture's logits against the float model's.
@@ -41,37 +41,37 @@ class TrainingScore:
 
 
 @dataclass(frozen=True)
-class Jury:
-    """Pictures that judge, and what the float model answers to them.
+class HeldOutEvaluation:
+    """Held-out pictures with the float model's answers.
 
     Attributes:
-        batch: pictures that training does not see, if there are enough.
-        wanted: the float model's logits [N, classes].
+        batch: held-out pictures, or all pictures if there are too few.
+        expected: the float model's logits [N, classes].
     """
 
     batch: Batch
-    wanted: Tensor
+    expected: Tensor
 
     @classmethod
-    def of(cls, material: Material, teacher: Callable[[Tensor], Tensor]) -> Jury:
-        """Ask the float model."""
-        batch = material.judge()
+    def of(cls, data: TrainingData, teacher: Callable[[Tensor], Tensor]) -> HeldOutEvaluation:
+        """Run the float model on the held-out pictures."""
+        batch = data.held_out_batch()
         return cls(batch, _answers(teacher, batch.images))
 
     @property
     def power(self) -> float:
         """Mean square of the float model's logits."""
-        return float(self.wanted.square().mean())
+        return float(self.expected.square().mean())
 
     def score(self, model: Callable[[Tensor], Tensor], plan: TrainingPlan) -> TrainingScore:
         """Compare a simulated model with the float one, and with the labels if there are any."""
         from kit.quantize.training import objective
 
         logits, labels = _answers(model, self.batch.images), self.batch.labels
-        loss = float(objective(plan, logits, self.wanted, labels))
-        truth = self.wanted.argmax(1) if labels is None else labels
-        noise = (self.wanted.double() - logits.double()).square().sum(1)
-        power = float(self.wanted.double().square().sum())
+        loss = float(objective(plan, logits, self.expected, labels))
+        truth = self.expected.argmax(1) if labels is None else labels
+        noise = (self.expected.double() - logits.double()).square().sum(1)
+        power = float(self.expected.double().square().sum())
         sqnr = 10 * math.log10(max(power, 1e-30) / max(float(noise.sum()), 1e-30))
         right = tuple((logits.argmax(1) == truth).tolist())
         return TrainingScore(loss, right, sqnr, tuple(noise.tolist()))
@@ -84,8 +84,8 @@ def _answers(model: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         return torch.cat([model(part) for part in images.split(CHUNK)])
 
 
-def worse(start: TrainingScore, end: TrainingScore) -> str:
-    """Return in words why the end is not better than the start, or nothing if it is."""
+def rejection_reason(start: TrainingScore, end: TrainingScore) -> str:
+    """Return why the end is not better than the start; empty if it is better."""
     if not end.loss < start.loss:
         return (
             f"on {len(start.right)} views of pictures the loss went from {start.loss:.4g} to "
@@ -93,10 +93,10 @@ def worse(start: TrainingScore, end: TrainingScore) -> str:
         )
     fewer = sum(after < before for before, after in zip(start.noise, end.noise, strict=True))
     more = len(end.noise) - fewer
-    if fewer - more < SURE * math.sqrt(fewer + more):
+    if fewer - more < SIGNIFICANT * math.sqrt(fewer + more):
         return f"of {len(end.noise)} views of pictures only {fewer} have less noise"
     pairs = list(zip(start.right, end.right, strict=True))
     lost, won = pairs.count((True, False)), pairs.count((False, True))
-    if lost - won > SURE * math.sqrt(lost + won):
+    if lost - won > SIGNIFICANT * math.sqrt(lost + won):
         return f"of {len(pairs)} first answers {lost} became wrong and {won} right"
     return ""

@@ -1,4 +1,4 @@
-"""Where the pictures of quantization-aware training come from."""
+"""Open the pictures of quantization-aware training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kit.errors import PictureError
 from kit.images import PictureSet, digest, open_set, sample
-from kit.pipeline._train_pictures import HELD, Material, split
+from kit.pipeline._train_pictures import MAX_HELD, TrainingData, split
 from kit.pipeline._work import Preparation
 from kit.recipe import Recipe
 
@@ -38,12 +38,12 @@ def digests(recipe: Recipe) -> tuple[str, ...]:
     return tuple(digest(picture) for picture in _choose(recipe, ()))
 
 
-def of(work: Preparation, examples: Examples) -> Material:
+def of(work: Preparation, examples: Examples) -> TrainingData:
     """Return the pictures that a recipe trains with.
 
     Args:
         work: the build.
-        examples: that calibrate, which serve if there is no other set.
+        examples: for calibration, used if the recipe names no training set.
 
     Raises:
         PictureError: the set or one of its labels cannot be used.
@@ -52,7 +52,7 @@ def of(work: Preparation, examples: Examples) -> Material:
         return _from_set(work)
     tensor = examples.tensors[0]
     held, seen = split(len(tensor), work.recipe.seed)
-    return Material(
+    return TrainingData(
         source=work.pictures.source,
         digests=work.pictures.digests,
         held=held,
@@ -63,7 +63,7 @@ def of(work: Preparation, examples: Examples) -> Material:
     )
 
 
-def _from_set(work: Preparation) -> Material:
+def _from_set(work: Preparation) -> TrainingData:
     import torch
 
     from kit.images import batch
@@ -78,14 +78,14 @@ def _from_set(work: Preparation) -> Material:
 
     held, seen = split(len(pictures), work.recipe.seed)
     digests = tuple(digest(picture) for picture in pictures)
-    return Material(chosen.source, digests, held, seen, labelled, read, work.recipe.seed)
+    return TrainingData(chosen.source, digests, held, seen, labelled, read, work.recipe.seed)
 
 
 def _choose(recipe: Recipe, categories: Sequence[str] | None) -> PictureSet:
-    """Return no more pictures than training can look at."""
+    """Return a sample of the set, no larger than the number of pictures training uses."""
     assert recipe.train is not None
     found = open_set(Path(recipe.train), categories=categories)
-    return sample(found, recipe.train_steps * recipe.train_batch + HELD, recipe.seed)
+    return sample(found, recipe.train_steps * recipe.train_batch + MAX_HELD, recipe.seed)
 
 
 def _categories(work: Preparation) -> Sequence[str] | None:

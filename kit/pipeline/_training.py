@@ -12,7 +12,7 @@ from kit.manifest import Range, Training
 from kit.notices import new_notice
 from kit.pipeline import _train_set
 from kit.pipeline._checkpoints import Checkpoints
-from kit.pipeline._train_score import Jury, TrainingScore, worse
+from kit.pipeline._train_score import HeldOutEvaluation, TrainingScore, rejection_reason
 from kit.pipeline._work import Preparation
 from kit.quantize import distributed
 from kit.quantize.distributed import Group
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.fx import GraphModule
 
-    from kit.pipeline._train_pictures import Material
+    from kit.pipeline._train_pictures import TrainingData
     from kit.quantize.examples import Examples
     from kit.quantize.simulation import Simulation
 
-Ends = dict[str, tuple[float, float]]  # of each activation's range
+Ends = dict[str, tuple[float, float]]  # low and high end of each activation's range
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Candidate:
 
     Attributes:
         student: the model in simulated int8.
-        ranges: chosen for it; empty where the recipe has them observed only.
+        ranges: found by search; empty if the recipe's observer does not search.
         encodings: of its activations.
         score: of the student.
     """
@@ -47,42 +47,44 @@ class Candidate:
 
 
 def train(work: Preparation, teacher: nn.Module, folded: GraphModule, examples: Examples) -> None:
-    """Train `folded` in place, unless its start is the better one, and record what happened.
+    """Train `folded` in place if that improves it, and record the outcome.
 
-    Of several processes, the first alone judges and records.
+    Of several processes, only rank 0 evaluates and records.
 
     Args:
-        work: is told the stages, the record, the ranges and what to warn of.
+        work: receives progress, the record, the ranges and notices.
         teacher: the float model in eval mode.
         folded: the corrected float model, where training starts.
-        examples: that calibrate, which sets the ranges.
+        examples: for calibration, which sets the ranges.
     """
-    group = distributed.standing()
+    group = distributed.from_environment()
     _check(work, group)
-    material = _train_set.of(work, examples)
-    jury = Jury.of(material, teacher)
+    data = _train_set.of(work, examples)
+    evaluation = HeldOutEvaluation.of(data, teacher)
     recipe = work.recipe
-    plan = TrainingPlan(recipe.train_steps, recipe.train_batch, recipe.learning_rate, jury.power)
-    start = end = _candidate(work, folded, examples, jury, plan)
+    plan = TrainingPlan(
+        recipe.train_steps, recipe.train_batch, recipe.learning_rate, evaluation.power
+    )
+    start = end = _candidate(work, folded, examples, evaluation, plan)
     trained, steps, note = copy.deepcopy(folded), plan.steps, ""
     try:
-        _rounds(work, teacher, trained, start, material, plan, group)
+        _rounds(work, teacher, trained, start, data, plan, group)
     except Diverged as exc:
         steps, note = exc.step, str(exc)
-    if not group.leads:
+    if not group.is_rank0:
         return
     Checkpoints(work.cache_key).remove()
     if not note:
         work.progress("comparing the trained model with the one it started from")
-        end = _candidate(work, trained, examples, jury, plan)
-        note = worse(start.score, end.score)
+        end = _candidate(work, trained, examples, evaluation, plan)
+        note = rejection_reason(start.score, end.score)
     if note:
         work.notices.append(new_notice("training.not-kept", reason=note))
     else:
         folded.load_state_dict(trained.state_dict())
     kept = start if note else end
     work.ranges, work.encodings = kept.ranges, Encodings(activations=kept.encodings)
-    work.training = _record(work, material, group.size, steps, (start.score, end.score), note)
+    work.training = _record(work, data, group.size, steps, (start.score, end.score), note)
 
 
 def _check(work: Preparation, group: Group) -> None:
@@ -95,16 +97,16 @@ def _check(work: Preparation, group: Group) -> None:
 
 def _record(
     work: Preparation,
-    material: Material,
+    data: TrainingData,
     processes: int,
     steps: int,
     scores: tuple[TrainingScore, TrainingScore],
     note: str,
 ) -> Training:
     return Training(
-        source=material.source,
-        pictures=material.digests,
-        objective="cross-entropy" if material.labelled else "distillation",
+        source=data.source,
+        pictures=data.digests,
+        objective="cross-entropy" if data.labelled else "distillation",
         steps=steps,
         batch=work.recipe.train_batch,
         learning_rate=work.recipe.learning_rate,
@@ -116,9 +118,13 @@ def _record(
 
 
 def _candidate(
-    work: Preparation, model: GraphModule, examples: Examples, jury: Jury, plan: TrainingPlan
+    work: Preparation,
+    model: GraphModule,
+    examples: Examples,
+    evaluation: HeldOutEvaluation,
+    plan: TrainingPlan,
 ) -> Candidate:
-    """Calibrate a model as the formats will, and judge it."""
+    """Calibrate a model as the formats will, and evaluate it."""
     from kit.quantize import encoding_choice, range_search
 
     student = _simulation(work, model)
@@ -127,11 +133,11 @@ def _candidate(
     ranges = range_search.search(student, examples) if search else ()
     encodings = encoding_choice.activation_encodings(model, student)
     _keep_float(work, student)
-    return Candidate(student, ranges, encodings, jury.score(student.graph, plan))
+    return Candidate(student, ranges, encodings, evaluation.score(student.graph, plan))
 
 
 def _ranged(work: Preparation, model: GraphModule, ends: Ends) -> Simulation:
-    """Return the model in simulated int8, its ranges as given."""
+    """Return the model in simulated int8 with given ranges."""
     simulation = _simulation(work, model)
     for name, fake in simulation.activations.items():
         fake.low, fake.high = ends[name]
@@ -156,30 +162,30 @@ def _rounds(
     teacher: nn.Module,
     model: GraphModule,
     start: Candidate,
-    material: Material,
+    data: TrainingData,
     plan: TrainingPlan,
     group: Group,
 ) -> None:
-    """Train a float model in place, from its start or from where a killed build stopped.
+    """Train a float model in place, from its start or from the checkpoint of a killed build.
 
     Raises:
         Diverged: the learning rate is too high.
     """
     checkpoints = Checkpoints(work.cache_key)
-    state, note = group.share(checkpoints.load() if group.leads else None)
+    state, note = group.broadcast(checkpoints.load() if group.is_rank0 else None)
     work.notices += [new_notice("training.restarted", reason=note)] if note else []
     again = f", going on after step {state['step']} of a build that was stopped" if state else ""
-    work.progress(f"training on {len(material.seen)} pictures of {material.source}{again}")
-    # Another machine may have rounded otherwise.
-    model.load_state_dict(group.share(state["model"] if state else model.state_dict()))
-    ends = group.share({name: (f.low, f.high) for name, f in start.student.activations.items()})
+    work.progress(f"training on {len(data.seen)} pictures of {data.source}{again}")
+    # Ranks on other machines may have rounded differently.
+    model.load_state_dict(group.broadcast(state["model"] if state else model.state_dict()))
+    ends = group.broadcast({name: (f.low, f.high) for name, f in start.student.activations.items()})
     student = _ranged(work, model, ends)
     part = group.part(plan.batch)
     while state is None or state["step"] < plan.steps:
         state, loss = train_round(
-            student, teacher, lambda step: material.step(step, plan.batch, part), plan, group, state
+            student, teacher, lambda step: data.step(step, plan.batch, part), plan, group, state
         )
-        if group.leads:
+        if group.is_rank0:
             checkpoints.save(state)
         work.progress(f"training {state['step']}/{plan.steps}, loss {loss:.4g}")
     model.load_state_dict(student.float_state())

@@ -1,4 +1,4 @@
-"""What the steps of a build hand on to each other."""
+"""State that the steps of a build share."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 
-SECONDS = 5.0  # between two lines about one stage
+SECONDS = 5.0  # between two progress lines of a stage
 
 
 @dataclass(kw_only=True)
 class Preparation:
-    """What a build has before it writes anything, and a study of its float model too.
+    """State of a build before it writes files, or of an analysis of its float model.
 
     Attributes:
-        recipe: what is built.
+        recipe: of the build.
         cache_key: of the build; equal builds have equal keys.
-        task: what the model is for.
+        task: of the model.
         pictures: the calibration set, not yet read.
         progress: called with the name of each stage.
-        inputs: what surrounds the model.
-        all_or_nothing: a format that fails is an error, not a part that is missing.
-        weights: of the model, once it is loaded.
+        inputs: specs, preprocessing and labels of the model.
+        all_or_nothing: raise an error if a format fails, instead of leaving it out.
+        weights: source of the model's weights, once it is loaded.
         kept_float: layers that are not quantized.
-        ranges: of activations, where the recipe has them chosen by their effect.
-        encodings: of the folded model's tensors, where the method calibrates.
-        original: state of the folded model before it was corrected, if a float file needs it.
-        extremes: minimum and maximum of each tensor on the calibration pictures, where these
-            were run for the encodings.
+        ranges: of activations, if the recipe's observer searches them.
+        encodings: of the folded model's tensors, if the method calibrates.
+        original: state of the folded model before its corrections, if a float file needs it.
+        extremes: minimum and maximum of each tensor on the calibration pictures, if these were
+            run to choose encodings.
     """
 
     recipe: Recipe
@@ -72,12 +72,12 @@ class Preparation:
 
     @property
     def artifact_keys(self) -> tuple[ArtifactKey, ...]:
-        """Return the keys of the files that the recipe asks for."""
+        """Return the keys of the recipe's files."""
         return list_keys(self.recipe)
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """Return how pictures are prepared.
+        """Return the preprocessing of pictures.
 
         Raises:
             RecipeError: the task's samples are no pictures.
@@ -95,8 +95,8 @@ class Work(Preparation):
     """One build.
 
     Attributes:
-        folder: becomes the bundle.
-        shared: temporary folder that the parent and its children share.
+        folder: of the future bundle.
+        shared: temporary folder that this process and its children share.
     """
 
     folder: Path
@@ -104,7 +104,7 @@ class Work(Preparation):
 
 
 def shares(work: Preparation, stage: str) -> Callable[[float], None]:
-    """Return what tells the progress of a stage that takes long, every few seconds.
+    """Return a function that reports the progress of a long stage every few seconds.
 
     Args:
         work: the build.

@@ -1,10 +1,10 @@
-"""A graph of modules from `torch.export`, for models that `torch.fx` cannot trace as a whole.
+"""Convert a `torch.export` graph to modules, for models that `torch.fx` cannot trace completely.
 
-Symbolic tracing stops at decisions on shapes, and leaves functional layers (`F.conv2d` with a
-parameter) and closed modules (`nn.MultiheadAttention`) as they are: these could neither be
-folded nor corrected. The exported program has them all as operators. Here those with weights
-become modules again, those that quantizers know by their Python name get it back, and every
-other operator stays what it is: it computes in float between two conversions.
+Symbolic tracing fails on control flow that depends on shapes, and does not trace functional
+layers (`F.conv2d` with a parameter) and closed modules (`nn.MultiheadAttention`), which then
+could neither be folded nor corrected. The exported program has all of them as operators. Here
+operators with weights become modules, those that quantizers recognize by their Python function
+become that function, and all others stay: they compute in float between two conversions.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from kit.quantize.examples import Examples
 
-# Nothing is left in place in the graph, so that copies and aliases have no purpose.
+# The graph has no in-place operators, so copies and aliases are not needed.
 _IDENTITY = {"clone", "alias", "detach", "detach_", "dropout", "contiguous", "lift_fresh_copy"}
 _ASSERTS = re.compile(r"_guards_fn|assert")
 _ACTIVATIONS = {  # the remaining arguments of the operator are those of the module, in order
@@ -35,18 +35,18 @@ _ACTIVATIONS = {  # the remaining arguments of the operator are those of the mod
     "leaky_relu": "LeakyReLU",
     "silu": "SiLU",
 }
-# What quantizers, and `kit.quantize.graph`, recognize by its Python function.
+# Operators that quantizers, and `kit.quantize.graph`, recognize by their Python function.
 _TORCH = {
     **{n: n for n in ("cat", "flatten", "mean", "mul", "permute", "reshape", "sigmoid", "split")},
     **{n: n for n in ("squeeze", "tanh", "transpose", "unsqueeze", "add", "sub")},
-    # A view of what a quantized operator wrote may not exist; it is the same values.
+    # The output of a quantized operator may not be viewable; reshape gives the same values.
     **dict.fromkeys(("view", "_unsafe_view"), "reshape"),
 }
 _FUNCTIONAL = ("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d")
 
 
 def graph(model: nn.Module, examples: Examples) -> GraphModule:
-    """Return a graph of modules and Python functions that computes what the model computes.
+    """Return a graph of modules and Python functions that is equivalent to the model.
 
     Args:
         model: in eval mode; its weights are copied.
@@ -59,10 +59,10 @@ def graph(model: nn.Module, examples: Examples) -> GraphModule:
 
 
 class _Translation:
-    """From an exported graph to one of modules, node by node.
+    """Translation of an exported graph to one of modules, node by node.
 
     Attributes:
-        constants: what depends on no picture, such as a slice of a weight, already computed.
+        constants: computed values that do not depend on inputs, such as a slice of a weight.
         attributes: layers, and constants that operators use, by name in the new graph.
     """
 
@@ -74,7 +74,7 @@ class _Translation:
         self.env: dict[Node, Node] = {}
         self.constants: dict[Node, Value] = {}
         self.attributes: dict[str, Value] = {}
-        self.weights: set[Node] = set()  # that a layer has already
+        self.weights: set[Node] = set()  # of layers so far
 
     def done(self, name: str) -> GraphModule:
         from torch import fx
@@ -91,7 +91,7 @@ class _Translation:
         return found
 
     def _compute(self, node: Node) -> bool:
-        """Compute a node that depends on no picture; return whether it was one."""
+        """Compute a node that does not depend on inputs; return whether it was one."""
         import torch
 
         if node.op == "get_attr":
@@ -104,7 +104,7 @@ class _Translation:
         return node in self.constants
 
     def _value(self, node: Node) -> Node:
-        """Return what stands for a node; a constant becomes an attribute when it is used."""
+        """Return the translated node; a constant becomes an attribute when it is used."""
         if node not in self.env:
             name = _free(str(node.target) if node.op == "get_attr" else node.name, self.attributes)
             self.attributes[name] = self.constants[node]
@@ -113,7 +113,7 @@ class _Translation:
 
     def _translate(self, node: Node, name: str) -> Node:
         if name in _IDENTITY or (name == "getitem" and self._first(node).op == "call_module"):
-            return self._first(node)  # of the three results of a batch norm, this is the first
+            return self._first(node)  # only the first of a batch norm's three results is used
         if name == _SIZE:
             return self.made.call_method("size", _mapped(node.args, self._value))
         layer = self._layer(node, name)
@@ -126,11 +126,11 @@ class _Translation:
         return copy
 
     def _first(self, node: Node) -> Node:
-        """Return what stands for the node that a node takes first."""
+        """Return the translation of a node's first argument."""
         return self._value(as_node(node.args[0]))
 
     def _layer(self, node: Node, name: str) -> nn.Module | None:
-        """Return the module that stands for an operator, if there is one of fixed weights."""
+        """Return the module for an operator with constant weights, None if it is none."""
         from torch import nn
 
         if name in _ACTIVATIONS and not node.kwargs:

@@ -1,7 +1,7 @@
-"""Which node of the canonical graph each node of a flow's own graph came from.
+"""Match nodes of a flow's graph to nodes of the canonical graph.
 
-`torch.export` carries the names along in each node's meta; `prepare_fx` traces anew and drops
-them, so that both graphs are walked from their outputs. Either way structure decides.
+`torch.export` keeps the names in each node's meta; `prepare_fx` retraces and drops them, so both
+graphs are walked from their outputs. Both ways match by structure.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from kit.quantize.examples import Call
 
-TENSOR = "tensor"  # key in a node's meta["custom"], which torch hands on: a canonical name
+TENSOR = "tensor"  # key of the canonical name in a node's meta["custom"], which torch preserves
 _MOVING = {
     *("alias", "clone", "contiguous", "expand", "flatten", "pad", "permute", "repeat", "reshape"),
     *("slice", "squeeze", "to", "transpose", "unsqueeze", "view"),
@@ -27,7 +27,7 @@ _MOVING = {
 
 
 def export(model: GraphModule, example: Call) -> GraphModule:
-    """Return the exported graph whose nodes carry the names of the canonical ones.
+    """Return the exported graph, with the canonical names in its nodes' meta.
 
     Args:
         model: the canonical graph.
@@ -43,7 +43,7 @@ def export(model: GraphModule, example: Call) -> GraphModule:
         for node in model.graph.nodes:
             del node.meta["custom"]
     inputs = (_placeholders(graph) for graph in (program, model))
-    for node, canonical in zip(*inputs, strict=True):  # these are made anew
+    for node, canonical in zip(*inputs, strict=True):  # export makes new placeholders
         node.meta["custom"] = {TENSOR: node_name(canonical)}
     return program
 
@@ -55,7 +55,7 @@ def _placeholders(graph: GraphModule) -> list[Node]:
 class Exported:
     """The encodings of an exported graph's tensors.
 
-    One operator of the canonical graph may become several; the last one makes its tensor.
+    One operator of the canonical graph may become several; the last one outputs its tensor.
     """
 
     def __init__(self, names: TensorNames) -> None:
@@ -73,13 +73,13 @@ class Exported:
         return frozenset() if canonical is None else self._names.of(canonical)
 
     def is_inside(self, node: Node) -> bool:
-        """Whether a node makes, or takes, a tensor that only one canonical operator knows."""
+        """Whether a node reads or writes an intermediate tensor of a canonical operator."""
         return any(
             self._is_within(one) and not self.names_of(one) for one in (node, *_sources(node))
         )
 
     def forget(self, graph: GraphModule) -> None:
-        """Take the names off a graph again: exporters write what they find in a node's meta."""
+        """Remove the names from a graph, because exporters write nodes' meta to files."""
         for node in graph.graph.nodes:
             node.meta.pop("custom", None)
 
@@ -92,7 +92,7 @@ class Exported:
         found = self._nodes.get(name) if name is not None else None
         if found is None or operator_name(node) != "getitem" or operator_name(found) == "getitem":
             return found
-        # The parts of a tuple carry the name of what makes the tuple.
+        # The items of a tuple have the name of the operator that makes the tuple.
         parts = (user for user in found.users if user.args[1:] == node.args[1:])
         return next(parts, found)
 
@@ -107,7 +107,7 @@ def _observes(node: Node) -> bool:
 
 
 def _users(node: Node) -> list[Node]:
-    """Return the nodes that use a node's tensor, observers left out."""
+    """Return the nodes that use a node's tensor, without observers."""
     found = []
     for user in node.users:
         found += _users(user) if _observes(user) else [user]
@@ -153,7 +153,7 @@ def match_nodes(prepared: GraphModule, model: GraphModule) -> dict[Node, Node]:
 
 
 def _first_of(prepared: GraphModule, node: Node, canonical: Node) -> Node:
-    """Return the canonical layer, where a node is that layer fused with the clip after it."""
+    """Return the canonical layer if a node is that layer fused with a clip, else the node's."""
     from torch.ao.nn.intrinsic.modules.fused import _FusedModule
 
     if node.op != "call_module":
@@ -163,7 +163,7 @@ def _first_of(prepared: GraphModule, node: Node, canonical: Node) -> Node:
 
 
 def _nodes(value: Argument) -> list[Node]:
-    """Return the nodes in the arguments of a node, in order, one that is there twice twice."""
+    """Return the nodes in the arguments of a node, in order, with duplicates."""
     from torch import fx
 
     found: list[Node] = []

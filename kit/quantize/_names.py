@@ -1,8 +1,8 @@
-"""Which encoding a tensor of the canonical graph has, by the names of its nodes.
+"""Look up encodings of the canonical graph's tensors by the names of its nodes.
 
 The canonical graph is the folded float model. Encodings are named after its nodes (see
-`kit.quantize.graph.node_name`); each flow finds for the nodes of its own graph the canonical
-node that they came from, by structure and never by values.
+`kit.quantize.graph.node_name`); each flow matches nodes of its own graph to canonical nodes, by
+structure and never by values.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from kit.quantize.graph import (
 if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
 
-# What selects, averages or pads values: formats give the result the range of what goes in.
-# Of modules these are the classes, of functions and methods the names.
+# Operators that select, average or pad values: formats give their output their input's range.
+# Listed by class for modules, and by name for functions and methods.
 _SHARING = {
     *("AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool2d", "MaxPool2d", "Upsample", "ZeroPad2d"),
     *("adaptive_avg_pool2d", "adaptive_max_pool2d", "avg_pool2d", "boolean_dispatch", "max_pool2d"),
@@ -44,7 +44,7 @@ class TensorNames:
     """
 
     def __init__(self, model: GraphModule, encodings: Encodings) -> None:
-        """Take the encodings of a graph.
+        """Check the encodings of a graph.
 
         Raises:
             BuildError: one is for a tensor that the graph does not have.
@@ -57,10 +57,10 @@ class TensorNames:
             raise no_place(strange[0], "the graph has no such tensor")
 
     def of(self, node: Node) -> frozenset[str]:
-        """Return the names of the encodings that together hold a node's tensor; none if unknown.
+        """Return the names of the encodings that together cover a node's tensor; none if unknown.
 
-        What only moves or averages values has that of its input. What only feeds a clip has
-        that of the clip: beyond it the levels saturate, which clips alike.
+        Operators that only move or average values share their input's encoding. A tensor that
+        only feeds a clip has the clip's encoding, whose saturation has the same effect.
         """
         if node not in self._found:
             self._found[node] = self._look_up(node)
@@ -78,10 +78,10 @@ class TensorNames:
         return frozenset()
 
     def check_placed(self, placed: Collection[str], kept: Collection[str]) -> None:
-        """Raise where the input or output of an int8 layer has an encoding that was not placed.
+        """Check that the encodings of all int8 layers' inputs and outputs were placed.
 
         Args:
-            placed: names of the encodings that observers have.
+            placed: names of the encodings that were placed.
             kept: names of the layers that stay float.
 
         Raises:
@@ -129,7 +129,7 @@ def is_output(node: Node) -> bool:
 
 
 def shares_range(node: Node) -> bool:
-    """Whether a node gives values of its input's range: moved, selected or averaged ones."""
+    """Whether a node's output has its input's range: it moves, selects or averages values."""
     if only_moves(node):
         return True
     name = operator_name(node)

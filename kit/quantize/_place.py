@@ -1,8 +1,8 @@
-"""Placing encodings in a prepared graph, the same for torch.ao and PT2E.
+"""Place encodings in a prepared graph, for both torch.ao and PT2E.
 
-A quantizer decides where observers stand. Here each is replaced by one that gives the encoding
-of its tensor, so that no picture has to be shown. Observers of weights and other constants see
-their tensor itself.
+A quantizer inserts observers. Each observer of an activation is replaced by one with fixed
+parameters, those of the tensor's encoding, so that no calibration is needed. Observers of
+weights and other constants observe these.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from kit.quantize.examples import Call
     from kit.quantize.observers import Observer, Observers
 
-_SCALES = "calculate_qparams"  # the method of an observer that gives scales and zero points
+_SCALES = "calculate_qparams"  # the method of an observer that returns scales and zero points
 
-# Gives for a node of a flow's graph the names of the encodings that hold its tensor.
+# Returns the names of the encodings that cover the tensor of a node of a flow's graph.
 Finder = Callable[["Node"], frozenset[str]]
 
 
 class Placing:
-    """The encodings of one build, placed in one flow's graph.
+    """Places the encodings of one build in one flow's graph.
 
     Attributes:
         names: of the canonical graph's tensors.
@@ -38,7 +38,7 @@ class Placing:
     def __init__(
         self, model: GraphModule, encodings: Encodings, kept: tuple[str, ...], package: Observers
     ) -> None:
-        """Begin.
+        """Check the encodings.
 
         Args:
             model: the canonical graph.
@@ -56,16 +56,16 @@ class Placing:
         self._weights = {one.name: one for one in encodings.weights}
 
     def place(self, prepared: GraphModule, finder: Finder, example: Call) -> str:
-        """Give every observer of an activation its encoding; return in words what was done.
+        """Replace all observers of activations by encodings; return a summary in words.
 
         Args:
             prepared: a quantizer's graph with observers.
             finder: see `Finder`.
-            example: arguments of one inference, shown to the observers of constants.
+            example: arguments of one inference, which runs the observers of constants.
 
         Raises:
             BuildError: a tensor that the quantizer quantizes has no encoding, or the encoding of
-                an int8 layer's input or output finds no place.
+                an int8 layer's input or output cannot be placed.
         """
         placed: set[str] = set()
         for observer, nodes in _observed(prepared):
@@ -88,7 +88,7 @@ class Placing:
         return _words(self._encodings, placed)
 
     def weight(self, name: str, channels: int | None) -> Encoding | None:
-        """Return the encoding of a layer's weight; None where it follows from the weight.
+        """Return the encoding of a layer's weight; None if it is derived from the weight.
 
         Args:
             name: of the weight.
@@ -117,7 +117,7 @@ class Placing:
 
 
 def fix_scales(observer: Observer, encoding: Encoding) -> Observer:
-    """Return a weight's observer, which from now on gives these scales, whatever it sees."""
+    """Make a weight's observer always return an encoding's scales, and return the observer."""
     import torch
 
     scales = torch.tensor(encoding.scales, dtype=torch.float32)
@@ -127,24 +127,24 @@ def fix_scales(observer: Observer, encoding: Encoding) -> Observer:
 
 
 def is_observer(graph: GraphModule, node: Node) -> bool:
-    """Whether a node calls an observer of a quantizer's."""
+    """Whether a node calls a quantizer's observer."""
     if node.op != "call_module":
         return False
     return observes(graph.get_submodule(str(node.target)))
 
 
 def observes(module: nn.Module) -> bool:
-    """Whether a module is an observer of a quantizer's."""
+    """Whether a module is a quantizer's observer."""
     return hasattr(module, _SCALES)
 
 
 def _observed(prepared: GraphModule) -> list[tuple[Observer, list[Node]]]:
-    """Return every observer with the nodes whose tensors it sees; some see several."""
+    """Return every observer with the nodes whose tensors it observes; some observe several."""
     found: dict[int, tuple[Observer, list[Node]]] = {}
     for node in prepared.graph.nodes:
         if not is_observer(prepared, node):
             continue
-        # `is_observer` has looked; torchao's observers have no types.
+        # `is_observer` has checked it; torchao's observers have no types.
         observer = cast("Observer", prepared.get_submodule(str(node.target)))
         source = node.args[0]
         while is_observer(prepared, source):
@@ -160,7 +160,7 @@ def _ends(graph: GraphModule, constant: Node) -> tuple[float, float]:
 
 
 def _joined(ends: list[tuple[float, float]]) -> Encoding:
-    """Return the encoding of tensors that have one in common, which holds all their values."""
+    """Return the common encoding of several tensors, which covers all their values."""
     low, high = (min(low for low, _ in ends), max(high for _, high in ends))
     return encoding_of_range("", low, high)
 
@@ -181,7 +181,7 @@ def _replace(prepared: GraphModule, old: Observer, new: Observer) -> None:
 
 
 def _words(known: dict[str, Encoding], placed: set[str]) -> str:
-    """Return how many encodings were placed, and which tensors stay float between operators."""
+    """Return the number of placed encodings, and the tensors that this format keeps in float."""
     rest = [name for name in known if name not in placed]
     if not rest:
         return f"{len(placed)} placed"

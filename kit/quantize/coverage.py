@@ -1,10 +1,10 @@
-"""Does a calibration set cover what natural pictures do inside the network?
+"""Check whether a calibration set covers the activations of natural pictures.
 
-Static quantization clips everything outside the ranges it saw. A set that is too small or
-is not pictures at all (noise, one grey image) gives ranges that look fine, a signal to
-noise ratio that looks fine, and a model that answers wrongly. What does tell them apart is
-the share of a layer's values, on natural pictures, that fall outside. Measured for
-MobileNetV2, worst layer: 32 pictures 0.02 %, 8 pictures 0.3 %, noise 2 to 4 %, grey 29 %.
+Static quantization clips values outside the calibrated ranges. A set that is too small or
+contains no natural pictures (noise, one grey image) gives plausible ranges and a plausible
+signal to noise ratio, but a model with wrong answers. The share of a layer's values on natural
+pictures that are outside its range reveals it. Measured for MobileNetV2, worst layer: 32
+pictures 0.02 %, 8 pictures 0.3 %, noise 2 to 4 %, grey 29 %.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from kit.quantize.examples import ExamplesLike
 
-TOLERATED = 0.01  # above: the build fails
-DOUBTFUL = 0.002  # above: a warning
+TOLERATED = 0.01  # above it the build fails
+DOUBTFUL = 0.002  # above it there is a warning
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,14 @@ def coverage(
     natural: ExamplesLike,
     known: Mapping[str, tuple[float, float]] | None = None,
 ) -> Coverage:
-    """Compare what calibration pictures reach with the values on natural ones.
+    """Compare the values on natural pictures with the ranges on calibration pictures.
 
     Args:
         model: folded.
         calibration: examples.
-        natural: examples that the network will see.
-        known: the minimum and the maximum that `calibration` gives each tensor, by its
-            name, where the network was run on it already.
+        natural: typical examples of use.
+        known: minimum and maximum of each tensor on `calibration`, by its name, if they were
+            computed already.
     """
     extremes = Extremes()
     if not known:

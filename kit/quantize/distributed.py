@@ -1,7 +1,7 @@
-"""Several processes that train together, as `torchrun` starts them.
+"""Data-parallel training in several processes, as `torchrun` starts them.
 
 Every process has the whole model and takes its part of each batch; gradients are summed
-over all processes. The first process alone decides and writes, the others follow it.
+over all processes. Only rank 0 makes decisions and writes files; the other ranks follow it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Followers wait while the first process lowers, which takes minutes for a large model.
-PATIENCE = timedelta(hours=12)
+# The other ranks wait while rank 0 lowers, which takes minutes for a large model.
+TIMEOUT = timedelta(hours=12)
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Group:
     """The processes of one build.
 
     Attributes:
-        rank: number of this process; 0 decides and writes.
+        rank: of this process.
         size: number of processes.
     """
 
@@ -37,30 +37,30 @@ class Group:
     size: int = 1
 
     @property
-    def leads(self) -> bool:
-        """Whether this process decides and writes."""
+    def is_rank0(self) -> bool:
+        """Whether this process makes decisions and writes files."""
         return self.rank == 0
 
-    def share(self, value: T | None) -> T:
-        """Return the first process's value in all; also a point where all wait for it.
+    def broadcast(self, value: T | None) -> T:
+        """Return rank 0's value in all processes, which wait for it here.
 
         Raises:
             BuildError: a process ended early.
         """
         if self.size == 1:
-            return cast(T, value)  # this process leads
+            return cast(T, value)  # this process is rank 0
         import torch.distributed as processes
 
-        box = [value if self.leads else None]
-        with _peers():
+        box = [value if self.is_rank0 else None]
+        with _translated_errors():
             processes.broadcast_object_list(box, src=0)
-        return cast(T, box[0])  # what the first process gave
+        return cast(T, box[0])  # rank 0's value
 
     def part(self, count: int) -> slice:
-        """Return which of a batch's `count` pictures are this process's."""
+        """Return this process's slice of a batch of `count` pictures."""
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
-    def add_up(self, tensors: Iterable[Tensor]) -> None:
+    def all_reduce(self, tensors: Iterable[Tensor]) -> None:
         """Replace tensors, in place, by their sums over all processes.
 
         Raises:
@@ -71,31 +71,31 @@ class Group:
         import torch
         import torch.distributed as processes
 
-        every = list(tensors)
-        flat = torch.cat([tensor.flatten() for tensor in every])
-        with _peers():
+        targets = list(tensors)
+        flat = torch.cat([tensor.flatten() for tensor in targets])
+        with _translated_errors():
             processes.all_reduce(flat)
-        parts = flat.split([tensor.numel() for tensor in every])
-        for tensor, part in zip(every, parts, strict=True):
+        parts = flat.split([tensor.numel() for tensor in targets])
+        for tensor, part in zip(targets, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
 
 
 @contextmanager
-def _peers() -> Iterator[None]:
+def _translated_errors() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError) as exc:  # what gloo and the rendezvous raise
         raise BuildError(
             f"a process of this build cannot be reached: {str(exc).splitlines()[0]}",
-            "another process may have said why; start all of them with torchrun",
+            "another process may have reported why; start all of them with torchrun",
         ) from exc
 
 
-def standing() -> Group:
-    """Return this process's place as `torchrun` set it; imports no torch.
+def from_environment() -> Group:
+    """Return the group that torchrun's variables describe, without importing torch.
 
     Raises:
-        UsageError: the variables are not what torchrun sets.
+        UsageError: the variables are not as torchrun sets them.
     """
     if "WORLD_SIZE" not in os.environ:
         return Group()
@@ -106,23 +106,23 @@ def standing() -> Group:
         group = Group(-1, 0)
     if not 0 <= group.rank < group.size:
         raise UsageError(
-            f"RANK={texts[0]} and WORLD_SIZE={texts[1]} are not a place among processes",
+            f"RANK={texts[0]} and WORLD_SIZE={texts[1]} are no valid rank and number of processes",
             "torchrun sets both; unset them to build in one process",
         )
     return group
 
 
 @contextmanager
-def together() -> Iterator[Group]:
-    """Give the group of processes, joined over gloo if there is more than one."""
-    group = standing()
+def process_group() -> Iterator[Group]:
+    """Yield the group of processes, connected over gloo if there are several."""
+    group = from_environment()
     if group.size == 1:
         yield group
         return
     import torch.distributed as processes
 
-    with _peers():
-        processes.init_process_group("gloo", timeout=PATIENCE)
+    with _translated_errors():
+        processes.init_process_group("gloo", timeout=TIMEOUT)
     try:
         yield group
     finally:

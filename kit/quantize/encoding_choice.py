@@ -1,4 +1,4 @@
-"""Choosing the encodings: one calibration of the canonical graph for all flows."""
+"""Choose encodings by one calibration of the canonical graph, for all flows."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from kit.quantize.options import Options
     from kit.quantize.simulation import Simulation
 
-# Smallest scale of an activation, as XNNPACK's configuration has it. qnnpack cannot add two
-# tensors whose scales are 2**14 apart, and an untrained residual branch gives nothing but zeros.
+# Minimum scale of an activation, as in XNNPACK's configuration. qnnpack cannot add two tensors
+# whose scales differ by 2**14, and an untrained residual branch is all zeros.
 EPS = 2**-12
-# Smallest scale of a weight. XNNPACK's configuration has 2**-12, which is coarser than int8
-# for channels whose weights all lie below 0.03; equalization makes many such channels.
+# Minimum scale of a weight. XNNPACK's configuration has 2**-12, which is too coarse for
+# channels whose weights are all below 0.03; equalization makes many such channels.
 WEIGHT_EPS = 2**-24
 
 
 def given_or_chosen(model: GraphModule, examples: Examples, options: Options) -> Encodings:
-    """Return the encodings that the options hold; else calibrate with the observer they name.
+    """Return the encodings in the options, or else calibrate with the options' observer.
 
     Args:
         model: the canonical graph.
-        examples: that calibrate.
+        examples: for calibration.
         options: of the method.
     """
     if options.encodings is not None:
@@ -48,7 +48,7 @@ def given_or_chosen(model: GraphModule, examples: Examples, options: Options) ->
 
 
 def check_names(model: GraphModule, encodings: Encodings) -> Encodings:
-    """Return encodings from a file, whose names were looked up.
+    """Check the names of encodings from a file, and return them.
 
     Raises:
         RecipeError: one is for a tensor that the graph does not have.
@@ -64,9 +64,9 @@ def check_names(model: GraphModule, encodings: Encodings) -> Encodings:
 
 
 def activation_encodings(model: GraphModule, simulation: Simulation) -> tuple[Encoding, ...]:
-    """Return the encodings of a canonical graph's tensors, as its calibrated simulation has them.
+    """Return the encodings of a canonical graph's tensors from its calibrated simulation.
 
-    What only moves or averages values has none: it has that of its input.
+    Operators that only move or average values have none: they share their input's.
     """
     owners = (node_name(node) for node in model.graph.nodes if owns_encoding(node))
     ranges = {name: simulation.activations[name] for name in owners}
@@ -85,7 +85,7 @@ def weight_encodings(
 
 
 def encoding_of_range(name: str, low: float, high: float) -> Encoding:
-    """Return the encoding of a range, in float32, as the packages' observers compute it."""
+    """Return the encoding of a range, computed in float32 like the packages' observers do."""
     import numpy as np
 
     bottom, top = min(np.float32(low), np.float32(0)), max(np.float32(high), np.float32(0))
@@ -95,7 +95,7 @@ def encoding_of_range(name: str, low: float, high: float) -> Encoding:
 
 
 def encoding_of_weight(name: str, weight: Tensor, granularity: str) -> Encoding:
-    """Return the symmetric encoding of a weight [out, ...] over 127 steps each way."""
+    """Return the symmetric encoding of a weight [out, ...] with 127 steps on each side."""
     from kit.quantize.simulation import STEPS
 
     flat = weight.detach().flatten(1) if granularity == "per-channel" else weight.reshape(1, -1)

@@ -1,4 +1,4 @@
-"""What a network is shown: the calls that calibrate, correct and trace it."""
+"""Example inputs of a network, for calibration, corrections and tracing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Examples:
     Attributes:
         tensors: per input [N, ...], without a leading batch of one.
         shapes: per input, of one inference.
-        at_once: several inferences can be one call, whose first dimension is the batch.
+        at_once: whether several inferences can be one call, with a batch dimension first.
     """
 
     tensors: tuple[Tensor, ...]
@@ -46,7 +46,7 @@ class Examples:
         return self._one(0)
 
     def split(self, count: int) -> list[Call]:
-        """Return calls of up to `count` inferences each; of one where that is all that fits."""
+        """Return calls of up to `count` inferences each; of one without a batch dimension."""
         if not self.at_once:
             return [self._one(index) for index in range(len(self))]
         return list(zip(*(tensor.split(count) for tensor in self.tensors), strict=True))
@@ -69,7 +69,7 @@ def as_examples(given: ExamplesLike) -> Examples:
 
 
 def from_samples(samples: Samples, at_once: bool) -> Examples:
-    """Return the examples of arrays; their memory is shared."""
+    """Return arrays as examples, without copying."""
     import torch
 
     tensors = tuple(torch.from_numpy(array) for array in samples.arrays)

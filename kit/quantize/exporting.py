@@ -1,4 +1,4 @@
-"""`torch.export` with its errors in one sentence, and places in the user's code."""
+"""`torch.export` with short errors that name a place in the user's code."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @contextmanager
 def errors_of(model: nn.Module) -> Iterator[None]:
-    """Map whatever `torch.export` raises.
+    """Translate errors of `torch.export`.
 
     Raises:
-        BuildError: names the pattern and the place in the user's code.
+        BuildError: names the cause and the place in the user's code.
     """
     before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)  # it logs and prints whole graphs beside what it raises
+    logging.disable(logging.CRITICAL)  # it also logs and prints whole graphs
     try:
         with redirect_stderr(io.StringIO()):
             yield
@@ -52,7 +52,7 @@ def _reason(exc: Exception) -> str:
 
 
 def program(model: nn.Module, examples: Examples) -> GraphModule:
-    """Return the exported graph of a model, functional, its batch free where there is one.
+    """Return the functional exported graph of a model, with a dynamic batch if it has one.
 
     Args:
         model: in eval mode.

@@ -1,4 +1,4 @@
-"""The float model as a graph that quantization and corrections work on."""
+"""The float model as a graph for quantization and corrections."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 
     from kit.quantize.examples import Examples, ExamplesLike
 
-Value = Any  # what a node of a graph makes: a tensor, a number or a nest of these
+Value = Any  # the value of a node: a tensor, a number or nested containers of these
 
-REPEATED = "kit_repeated"  # attribute of a layer whose weights are those of one before it
-NOT_FLOAT = "kit: not a float tensor"  # key in the meta of a node that gives something else
+REPEATED = "kit_repeated"  # attribute of a layer that shares the weights of an earlier one
+NOT_FLOAT = "kit: not a float tensor"  # key in the meta of a node whose value is another type
 
 
 def fold(model: nn.Module, given: ExamplesLike | None = None) -> GraphModule:
     """Return a traced copy with BatchNorm folded into convolutions, Dropout and Identity removed.
 
     Weights that hooks compute are computed once, see `standardize`. Folding follows Jacob et
-    al., arXiv 1712.05877, section 3.2; the copy computes what the model computes in eval mode,
-    up to float rounding. Each module is called once: what the model calls twice is there twice,
-    because ranges and corrections belong to a call.
+    al., arXiv 1712.05877, section 3.2; the copy is equivalent to the model in eval mode, up to
+    float rounding. A module that the model calls twice is duplicated, because ranges and
+    corrections belong to a call.
 
     Args:
-        model: is put into eval mode, and not changed otherwise.
-        given: examples, for models that symbolic tracing cannot follow.
+        model: is set to eval mode, and not changed otherwise.
+        given: examples, for models that symbolic tracing does not support.
 
     Raises:
-        BuildError: the model's control flow depends on its input, so that it cannot be traced.
+        BuildError: the model cannot be traced, because its control flow depends on its input.
     """
     from torch import fx
     from torch.fx.experimental.optimization import fuse
@@ -61,7 +61,7 @@ def fold(model: nn.Module, given: ExamplesLike | None = None) -> GraphModule:
 
 
 def _traced(model: nn.Module, examples: Examples | None) -> GraphModule:
-    """Trace symbolically, or by `torch.export` where that misses weights or hooks of layers."""
+    """Trace symbolically, or by `torch.export` if that would miss weights or hooks of layers."""
     from torch import fx
 
     from kit.quantize._from_export import graph as from_export
@@ -84,7 +84,7 @@ def _traced(model: nn.Module, examples: Examples | None) -> GraphModule:
 
 
 def _hides_layers(traced: GraphModule) -> bool:
-    """Whether a parameter is used by a function, or a module with layers inside was not entered."""
+    """Whether a function uses a parameter, or a module with submodules was not traced into."""
     modules = dict(traced.named_modules())
     called = [modules[n.target] for n in traced.graph.nodes if n.op == "call_module"]
     loose = any(node.op == "get_attr" for node in traced.graph.nodes)
@@ -92,7 +92,7 @@ def _hides_layers(traced: GraphModule) -> bool:
 
 
 def _overwrites(traced: GraphModule) -> bool:
-    """Whether an operator writes in place what another one reads: observers would come between."""
+    """Whether an in-place operator changes another's input: observers would change the result."""
     modules = dict(traced.named_modules())
     for node in traced.graph.nodes:
         module = modules.get(node.target) if node.op == "call_module" else None
@@ -106,7 +106,7 @@ def _overwrites(traced: GraphModule) -> bool:
 
 
 def _drop_dropout(traced: GraphModule) -> None:
-    """Remove the layers that hand on their input: nothing must stand between layer and clip."""
+    """Remove Dropout and Identity, which would prevent fusing a layer and a clip."""
     from torch import nn
 
     modules = dict(traced.named_modules())
@@ -136,7 +136,7 @@ def _call_once(traced: GraphModule) -> None:
 
 
 def _number_paddings(traced: GraphModule) -> None:
-    """Write padding="same" as numbers, which is what corrections and quantizers read."""
+    """Replace padding="same" by numbers, which corrections and quantizers require."""
     from torch import nn
 
     for name, layer in list(traced.named_modules()):
@@ -157,7 +157,7 @@ def _number_paddings(traced: GraphModule) -> None:
 
 
 def _unsync(traced: GraphModule, examples: Examples | None) -> None:
-    """Replace SyncBatchNorm, which differs in training only, by what folding knows."""
+    """Replace SyncBatchNorm by BatchNorm, which is equivalent in eval mode and can be folded."""
     from torch import nn
     from torch.fx.passes.shape_prop import ShapeProp
 
@@ -179,7 +179,7 @@ def _unsync(traced: GraphModule, examples: Examples | None) -> None:
 
 
 def _fold_into_transposed(folded: GraphModule) -> None:
-    """Fold BatchNorm into transposed convolutions, which torch's `fuse` leaves alone."""
+    """Fold BatchNorm into transposed convolutions, which torch's `fuse` does not do."""
     from torch import nn
     from torch.nn.modules.batchnorm import _BatchNorm
     from torch.nn.modules.conv import _ConvTransposeNd
@@ -215,19 +215,19 @@ def _fused_transposed(layer: _ConvTransposeNd, norm: _BatchNorm) -> nn.Module:
     assert variance is not None
     fused = copy.deepcopy(layer)
     groups, size = layer.groups, layer.weight.shape
-    # [in, out / groups, ...]: torch scales the second dimension, where all outputs have to be.
-    apart = layer.weight.unflatten(0, (groups, -1)).transpose(0, 1).flatten(1, 2)
+    # [in, out / groups, ...]: torch scales the second dimension, which must have all outputs.
+    ungrouped = layer.weight.unflatten(0, (groups, -1)).transpose(0, 1).flatten(1, 2)
     weight, fused.bias = fuse_conv_bn_weights(
-        apart, layer.bias, mean, variance, norm.eps, norm.weight, norm.bias,
+        ungrouped, layer.bias, mean, variance, norm.eps, norm.weight, norm.bias,
         transpose=True,
     )  # fmt: skip
-    together = weight.detach().unflatten(1, (groups, -1)).transpose(0, 1).reshape(size)
-    fused.weight = nn.Parameter(together.contiguous())
+    grouped = weight.detach().unflatten(1, (groups, -1)).transpose(0, 1).reshape(size)
+    fused.weight = nn.Parameter(grouped.contiguous())
     return fused
 
 
 def _mark_other_values(folded: GraphModule, examples: Examples) -> None:
-    """Note which nodes give sizes, indices or tuples: these have no range to observe."""
+    """Mark nodes whose values are sizes, indices or tuples, which have no range to observe."""
     import torch
     from torch import fx
 
@@ -243,11 +243,11 @@ def _mark_other_values(folded: GraphModule, examples: Examples) -> None:
 
 
 def _gates_as_clips(folded: GraphModule) -> None:
-    """Turn a layer and hard-sigmoid, clip((y + 3) / 6, 0, 1), into a scaled layer and a clip.
+    """Convert a layer and hard-sigmoid, clip((y + 3) / 6, 0, 1), to a scaled layer and a clip.
 
-    An integer kernel has no hard-sigmoid, but clips to its output's range for free. Without
-    this, each gate of MobileNetV3 runs in float between two conversions, and ExecuTorch
-    leaves two of its operators outside of the delegate.
+    Integer kernels have no hard-sigmoid, but clip to their output's range at no cost. Without
+    this, each gate of MobileNetV3 runs in float between two conversions, and ExecuTorch does
+    not delegate two of its operators.
     """
     import torch
     from torch import nn
@@ -277,12 +277,12 @@ def layer_names(folded: GraphModule) -> tuple[str, ...]:
 
 
 def node_name(node: Node) -> str:
-    """Return the module's name, or the node's where it calls no module."""
+    """Return the name of the called module, or the node's name if it calls none."""
     return str(node.target if node.op == "call_module" else node.name)
 
 
 def as_node(argument: object) -> Node:
-    """Return an argument of a node that is a node too, as what is computed with always is."""
+    """Return an argument of a node that is itself a node, as tensors always are."""
     from torch import fx
 
     assert isinstance(argument, fx.Node)
@@ -319,7 +319,7 @@ def is_repeated(node: Node) -> bool:
 
 
 def is_quantized_later(node: Node) -> bool:
-    """Whether a tensor keeps its own range; one that only feeds a clip does not."""
+    """Whether a tensor has its own range; one that only feeds a clip has not."""
     if node.op not in ("placeholder", "call_module", "call_function", "call_method"):
         return False
     if NOT_FLOAT in node.meta:
@@ -331,7 +331,7 @@ def is_quantized_later(node: Node) -> bool:
 
 
 def only_moves(node: Node) -> bool:
-    """Whether a node gives its input's values in another shape."""
+    """Whether a node only reshapes or reorders its input's values."""
     from torch import nn
 
     if node.op == "call_module":
@@ -353,7 +353,7 @@ def is_clip(node: Node) -> bool:
 
 
 def clip_of(node: Node) -> float:
-    """Return where a ReLU6 or another clip saturates; infinity for any other node."""
+    """Return the upper bound of a ReLU6 or another clip; infinity for other nodes."""
     from torch import nn
 
     if node.op != "call_module":

@@ -1,7 +1,7 @@
-"""Activation observers, the same names for torch.ao and torchao.
+"""Activation observers with the same names for torch.ao and torchao.
 
-Both packages have the same histogram observer; only the search for the range that it ends
-with is replaced here, so that what fills the histogram stays theirs.
+Both packages have the same histogram observer; only its final search for the range is replaced
+here, while it fills the histogram with the package's own code.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Observers(Protocol):
-    """The observers of a package, named as it names them."""
+    """The observers of a package, by its own names."""
 
     @property
     def FixedQParamsObserver(self) -> Callable[..., Observer]:  # noqa: N802
@@ -45,13 +45,13 @@ class Observers(Protocol):
         """Return the observer of that name."""
 
 
-# Takes a histogram [bins] and its two ends; gives the two ends of the range to quantize.
+# Takes a histogram [bins] and its two ends; returns the two ends of the range to quantize.
 Search = Callable[["Tensor", "Tensor", "Tensor"], tuple["Tensor", "Tensor"]]
 
 NAMES = ("histogram", "minmax", "moving-average", "mse", "percentile", "search")
 PERCENTILE = 0.9999
-# Values of one batch that a percentile is taken of. Of 2 million, 200 lie beyond each end; counting
-# all of them was half of the time that calibration took.
+# Values of one batch for a percentile. Of 2 million, 200 are beyond each end; counting all values
+# took half of the time of calibration.
 SAMPLE = 2**19
 
 
@@ -93,11 +93,11 @@ def check(name: str) -> None:
 
 def _searching(histogram_observer: type[Observer], search: Search) -> type[Observer]:
     class SearchingObserver(histogram_observer):  # type: ignore[misc, valid-type]  # of the package
-        """The histogram observer with another search for the range that it ends with."""
+        """The histogram observer with another search for the final range."""
 
         def forward(self, x_orig: Tensor) -> Tensor:
             every = max(1, x_orig.numel() // SAMPLE) if search is percentile_range else 1
-            # Odd, or it would meet the same columns of pictures again and again.
+            # An odd stride, so as not to sample the same columns of pictures repeatedly.
             super().forward(x_orig.flatten()[:: every | 1] if every > 1 else x_orig)
             return x_orig
 
@@ -120,21 +120,21 @@ def percentile_range(histogram: Tensor, low: Tensor, high: Tensor) -> tuple[Tens
 
 
 def mse_range(histogram: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the range with the least mean squared error of 8-bit rounding and clipping.
+    """Return the range with the minimum mean squared error of 8-bit rounding and clipping.
 
-    The whole range is shrunk towards zero in steps of 1 %. torch's own histogram search
-    does the like from both ends, and stops at the first range that is no better.
+    The whole range is shrunk towards zero in steps of 1 %. torch's own histogram search shrinks
+    from both ends, and stops at the first range that is no better.
     """
     import torch
 
     width = (high - low) / len(histogram)
     centres = low + (torch.arange(len(histogram), device=histogram.device) + 0.5) * width
-    best, least = (low, high), float("inf")
+    best, smallest = (low, high), float("inf")
     for percent in range(100, 19, -1):
         bottom, top = low.clamp(max=0) * percent / 100, high.clamp(min=0) * percent / 100
         clipped = (centres - centres.clamp(float(bottom), float(top))) ** 2
         rounding = ((top - bottom) / 255) ** 2 / 12
         error = float((histogram * (clipped + rounding)).sum())
-        if error < least:
-            best, least = (bottom, top), error
+        if error < smallest:
+            best, smallest = (bottom, top), error
     return best

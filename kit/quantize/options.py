@@ -1,4 +1,4 @@
-"""What quantization methods take and give."""
+"""Options and results of quantization methods."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Granularity = Literal["per-channel", "per-tensor"]
 
-# The modules that take long to import where a flow is quantized with calibrated ranges.
+# Slow imports of each flow's quantizer, for calibrated ranges.
 _PT2E = ("executorch.backends.xnnpack.quantizer.xnnpack_quantizer",)
 QUANTIZERS = {
     "torch-ao": ("torch.ao.quantization.quantize_fx",),
@@ -23,16 +23,16 @@ QUANTIZERS = {
 
 @dataclass(frozen=True)
 class Options:
-    """What a method may be told.
+    """Options of a method.
 
     Attributes:
         granularity: of the weights' scales.
-        observer: what sets the activation ranges, see `kit.quantize.observers`.
-        output_margin: factor by which the range of the model's output is widened after
-            calibration. Pictures that do not show every category leave the largest logits
-            unseen; clipped logits tie, and ties lose the first place.
+        observer: sets the activation ranges, see `kit.quantize.observers`.
+        output_margin: factor that widens the range of the model's output after calibration. If
+            the pictures do not show every category, the largest logits are not observed;
+            clipped logits tie, which loses top-1 answers.
         keep_float: names of convolutions and linear layers that are not quantized.
-        encodings: that were chosen already, of the whole graph; None calibrates here.
+        encodings: of the whole graph, if they were chosen before; None calibrates here.
     """
 
     granularity: Granularity
@@ -44,14 +44,14 @@ class Options:
 
 @dataclass(frozen=True)
 class Quantized:
-    """A quantized graph that computes in PyTorch what the lowered file must compute.
+    """A quantized graph in PyTorch, the reference for the lowered file.
 
     Attributes:
         graph: takes the inputs of one inference.
-        qconfig: what was asked of the observers, in words, by tensor kind.
-        integer: it is meant to compute in integers, so that float operators are worth a note.
-        computed_in_float: operators of the graph that compute in float; None where that is
-            read off the model file.
+        qconfig: configuration of the observers, in words, by tensor kind.
+        integer: whether it should compute in integers, so that float operators cause a notice.
+        computed_in_float: operators of the graph that compute in float; None if they are
+            determined from the model file.
     """
 
     graph: GraphModule

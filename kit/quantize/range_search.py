@@ -1,18 +1,17 @@
-"""Activation ranges chosen by what they do to the answers.
+"""Choose activation ranges by their effect on the answers.
 
-A histogram cannot tell whether a rare large value matters: in MobileNetV2 the last depthwise
-outputs need twice their 99.99 % range, and the additions before them less than theirs. So
-each range is scaled by the factor that moves the answers least, all other tensors in float; of
-two that do this about equally well the wider, since pictures that set a range are clipped by
-it less than others.
+A histogram does not show whether a rare large value matters: in MobileNetV2 the last depthwise
+outputs need twice their 99.99 % range, and the additions before them less than theirs. So each
+range is scaled by the factor with the smallest effect on the answers, with all other tensors in
+float; of two about equal factors the wider range is chosen, because other pictures are clipped
+more than those that set the range.
 
-What a range does to the answers is taken to first order: with the gradient g of a logit, an
-error e in a tensor moves it by the sum of g e. Errors of rounding hardly go together, so the
-square of that is the sum of g^2 e^2. Logits multiplied by random signs and added up have, on
-average, the sum of all logits' squared gradients as their squared gradient (Hutchinson, 1990),
-so that one forward and one backward pass serve every tensor and every factor. Running the network
-again from each tensor on, for each factor, took four times as long for MobileNetV2 and chose no
-better.
+The effect on the answers is a first-order approximation: with the gradient g of a logit, an
+error e in a tensor changes it by the sum of g e. Rounding errors are nearly uncorrelated, so the
+expected square is the sum of g^2 e^2. The sum of logits with random signs has, on average, the
+sum of all logits' squared gradients as its squared gradient (Hutchinson, 1990), so one forward
+and one backward pass suffice for all tensors and factors. Rerunning the network from each
+tensor, for each factor, took four times as long for MobileNetV2 and chose no better.
 """
 
 from __future__ import annotations
@@ -35,9 +34,9 @@ VALUES = (
     3 * 4 * 224 * 224
 )  # of inputs whose tensors are kept at once for the way back: 0.3 GB for MobileNetV2
 UP = (1.4, 2.0, 2.8)
-DOWN = (0.7,)  # further down fits the few pictures that choose
-# In MobileNetV2's last depthwise layer the range as calibrated is 3 % better than 1.4 times as
-# much on the pictures that choose, and has 4 times the error on others.
+DOWN = (0.7,)  # smaller factors overfit the few pictures of the search
+# In MobileNetV2's last depthwise layer the calibrated range is 3 % better than 1.4 times that
+# range on the pictures of the search, but has 4 times the error on others.
 ALIKE = 1.15
 
 
@@ -47,9 +46,9 @@ def search(
     """Choose the ranges of a calibrated simulation, in place, and return them.
 
     Args:
-        simulation: calibrated; its output keeps the range it has.
+        simulation: calibrated; the range of its output is not changed.
         given: calibration examples; 16 of them, evenly spread, are used.
-        step: called with the share that is done, 0..1.
+        step: called with the completed share, 0..1.
     """
     names = list(simulation.activations)
     trials = {name: _Trials(simulation.activations[name]) for name in names[:-1]}
@@ -57,7 +56,7 @@ def search(
     count = min(PICTURES, len(examples))
     chosen = examples.take([i * len(examples) // count for i in range(count)])
     parts = chosen.split(max(1, VALUES // examples.elements))
-    with suppress(NotImplementedError):  # ranges stay as they were observed
+    with suppress(NotImplementedError):  # no gradient: ranges stay as observed
         for number, part in enumerate(parts):
             simulation.differentiate(part, trials, seed=number)
             step((number + 1) / len(parts))
@@ -72,10 +71,10 @@ def search(
 
 
 class _Trials:
-    """What each factor of one tensor's range does to the answers, added up over pictures.
+    """Effect on the answers of each factor of one tensor's range, summed over pictures.
 
     Attributes:
-        errors: by factor; factors that the clip makes equal are there once.
+        errors: by factor; of factors that the clip makes equal, only the first.
     """
 
     def __init__(self, fake: FakeActivation) -> None:
@@ -85,42 +84,42 @@ class _Trials:
             if ends not in self._ends.values():
                 self._ends[factor] = ends
         self.errors = dict.fromkeys(self._ends, 0.0)
-        self._least, self._largest = float("inf"), -float("inf")
+        self._minimum, self._maximum = float("inf"), -float("inf")
 
     def __call__(self, value: Tensor, gradient: Tensor) -> None:
-        """Add what is rounded in `value`, weighted by the squared gradient of the same shape."""
+        """Add the rounding errors of `value`, weighted by the squared gradient."""
         from kit.quantize.simulation import round_activation
 
-        least, largest = (float(end) for end in value.aminmax())
-        self._least, self._largest = min(self._least, least), max(self._largest, largest)
+        minimum, maximum = (float(end) for end in value.aminmax())
+        self._minimum, self._maximum = min(self._minimum, minimum), max(self._maximum, maximum)
         weight = gradient.nan_to_num(0.0, 0.0, 0.0).square_()
         for factor, (low, high) in self._ends.items():
             error = round_activation(value, low, high).sub_(value).square_().mul_(weight)
             self.errors[factor] += float(error.sum())
 
     def comparable(self) -> dict[float, float]:
-        """Return the errors that can be compared with each other.
+        """Return the comparable errors.
 
-        Pictures that do not reach the ends of the range cannot tell what a narrower one clips.
+        If no picture reached the ends of the range, the effect of a narrower one is unknown.
         """
         low, high = self._ends[1.0]
-        reached = self._least <= low and self._largest >= high
+        reached = self._minimum <= low and self._maximum >= high
         return {f: error for f, error in self.errors.items() if reached or f >= 1}
 
 
 def _scaled(fake: FakeActivation, factor: float) -> tuple[float, float]:
-    """Return a range scaled, but not beyond the clip that makes the tensor.
+    """Return a scaled range, limited to the clip that outputs the tensor.
 
-    Wider, the clip would have to be an operator of its own; fused, it is the range that clips.
+    The range itself implements a fused clip; with a wider one, it would need an operator.
     """
     return fake.low * factor, min(fake.high * factor, fake.clip)
 
 
 def _best_factor(errors: dict[float, float]) -> float:
-    """Go up while that does no harm; if it does at once, go down while that helps.
+    """Return the largest factor that does no harm; or, if there is none, a smaller one that helps.
 
     Args:
-        errors: by factor; one that is not there is the same range as a smaller one.
+        errors: by factor; a missing factor has the same range as a smaller one.
     """
     best, lowest = 1.0, errors[1.0]
     for factor in UP:

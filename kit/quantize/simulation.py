@@ -1,9 +1,9 @@
-"""What int8 does to a float model, simulated in float: for training, and to ask what costs most.
+"""Simulation of int8 in float (fake quantization), for training and sensitivity analysis.
 
-Weights are rounded to the symmetric grid and activations to the affine one that the formats
-use, at the places where the formats quantize; one simulation stands for all of them. The
-straight-through estimator gives gradients (Jacob et al., arXiv 1712.05877, section 3).
-`torch.fake_quantize_per_tensor_affine` would do the same ten times slower on a CPU.
+Weights are rounded to the symmetric grid and activations to the affine grid of the formats, at
+the positions where the formats quantize; one simulation represents all of them. Gradients are by
+the straight-through estimator (Jacob et al., arXiv 1712.05877, section 3).
+`torch.fake_quantize_per_tensor_affine` is ten times slower on a CPU.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 STEPS = 127  # of a symmetric int8 weight
 LEVELS = 255  # of an 8-bit activation
 BATCH = 8
-FIRST = 2  # pictures of the first batch that calibrates
+FIRST = 2  # pictures of the first calibration batch
 
-# Takes a tensor of the network and the gradient for it, of the same shape.
+# Takes a tensor of the network and its gradient, of the same shape.
 Watcher = Callable[["Tensor", "Tensor"], None]
 
 
@@ -95,14 +95,14 @@ class FakeActivation(nn.Module):
         self.low = self.high = 0.0
 
     def forward(self, value: Tensor) -> Tensor:
-        """Return the value, rounded if so asked."""
+        """Return the value, rounded if the mode is ``quantize``."""
         if self.mode != "quantize":
             return value if self.watcher is None else _watched(value, self.watcher)
         rounded: Tensor = _Round.apply(value, self.low, self.high)
         return rounded
 
     def freeze(self, margin: float = 1.0) -> None:
-        """Take the observed range, widened by `margin`, and begin to quantize."""
+        """Set the range to the observed one, widened by `margin`, and start to quantize."""
         scale, zero = self.observer.calculate_qparams()
         self.low = -float(zero) * float(scale) * margin
         self.high = (LEVELS - float(zero)) * float(scale) * margin
@@ -113,7 +113,7 @@ _PLAIN = {operator.iadd: operator.add, operator.imul: operator.mul, operator.isu
 
 
 class _Context(Protocol):
-    """What the way forward keeps for the way back."""
+    """The context that the forward pass saves for the backward pass."""
 
     watcher: Watcher
 
@@ -144,7 +144,7 @@ def _watched(value: Tensor, watcher: Watcher) -> Tensor:
 
 
 class _Watch(torch.autograd.Function):
-    """Let a tensor through, and show it with its gradient on the way back."""
+    """The identity, which calls a watcher with tensor and gradient in the backward pass."""
 
     @staticmethod
     def forward(ctx: _Context, value: Tensor, watcher: Watcher) -> Tensor:
@@ -163,16 +163,16 @@ class Simulation:
     """A copy of a folded float model whose layers can be quantized one by one.
 
     Attributes:
-        graph: takes [N, 3, H, W] and gives [N, classes].
-        activations: by the name of the layer or operation that makes the tensor.
+        graph: maps [N, 3, H, W] to [N, classes].
+        activations: by the name of the layer or operation that outputs the tensor.
         weights: by the name of the layer.
     """
 
     def __init__(self, model: GraphModule, granularity: str, observer: str) -> None:
-        """Put the fakes in place; nothing is quantized before `calibrate`.
+        """Insert the fake quantizers; nothing is quantized before `calibrate`.
 
         Args:
-            model: folded; it is calibrated itself, with the weights it has then.
+            model: folded; `calibrate` runs this model itself, with its weights at that time.
             granularity: of the weights' scales.
             observer: see `kit.quantize.observers`.
         """
@@ -194,7 +194,7 @@ class Simulation:
         quantized = [node for node in self.graph.graph.nodes if is_quantized_later(node)]
         outputs = [node for node in quantized if is_output(node)]
         for node in quantized:
-            # The largest logits are the answers and rare: a histogram would clip them.
+            # A histogram would clip the largest logits, which are rare but decide the answer.
             kind = activation_observer("minmax" if node in outputs else observer, observers)
             fake = FakeActivation(kind(dtype=torch.uint8, quant_min=0, quant_max=LEVELS))
             fake.clip = clip_of(node)
@@ -215,10 +215,10 @@ class Simulation:
     def calibrate(
         self, given: ExamplesLike, output_margin: float, also: Sequence[Statistic] = ()
     ) -> None:
-        """Set every range from calibration examples; then all is quantized.
+        """Set every range from calibration examples; then quantize everything.
 
         Args:
-            given: that calibrate.
+            given: examples.
             output_margin: see `kit.quantize.options.Options`.
             also: statistics of the same examples that share this pass over them.
         """
@@ -230,21 +230,21 @@ class Simulation:
         self.quantize(None)
 
     def _parts(self, examples: Examples) -> list[Call]:
-        if self._observer == "moving-average":  # it counts steps, not examples
+        if self._observer == "moving-average":  # its average is over calls, not examples
             return examples.split(1)
-        # The first is small: histograms take their bins from it, and the rest is fitted in.
+        # The first batch is small: it sets the bins of histograms, which later ones only extend.
         first, rest = examples.take(slice(FIRST)), examples.take(slice(FIRST, None))
         return [*first.split(FIRST), *(rest.split(BATCH) if len(rest) else ())]
 
     def quantize(self, names: Collection[str] | None) -> None:
-        """Quantize the weights and the output of these layers only; None takes all."""
+        """Quantize the weights and outputs of these layers only; None quantizes all."""
         for name, fake in self.activations.items():
             fake.mode = "quantize" if names is None or name in names else "off"
         for name, weight in self.weights.items():
             weight.enabled = names is None or name in names
 
     def keep_inputs(self) -> None:
-        """Turn `x += y`, ReLU(inplace=True) and the like into operations with a new result."""
+        """Replace in-place operations such as `x += y` and ReLU(inplace=True) by others."""
         for module in self.graph.modules():
             if hasattr(module, "inplace"):
                 module.__dict__["inplace"] = False
@@ -258,13 +258,13 @@ class Simulation:
         self.graph.recompile()
 
     def differentiate(self, call: Call, watchers: Mapping[str, Watcher], seed: int) -> None:
-        """Show tensors of the float network, and the gradient of its answers for each.
+        """Call watchers with tensors of the float network and the gradients of its answers.
 
-        The gradient is that of the sum of all logits, each multiplied by 1 or -1 at random: its
+        The gradient is of the sum of all logits, each multiplied by 1 or -1 at random: its
         square is, on average, the sum of the logits' squared gradients.
 
         Args:
-            call: arguments, whose tensors are all in memory at once.
+            call: arguments of one inference or batch, whose tensors must all fit into memory.
             watchers: by the name of the activation.
             seed: of the signs.
 
@@ -295,7 +295,7 @@ class Simulation:
             return torch.cat([join_outputs(self.graph(*part)) for part in parts])
 
     def parameters(self) -> Iterable[nn.Parameter]:
-        """Return what training may change: the float weights and the biases."""
+        """Return the parameters for training: the float weights and the biases."""
         found: Iterable[nn.Parameter] = self.graph.parameters()
         return found
 

@@ -1,9 +1,9 @@
-"""The same network with plain layers: hooks made permanent, frozen BatchNorm as torch has it.
+"""Convert a network to plain layers: hooks made permanent, frozen BatchNorm as torch's own.
 
-Tracing takes a layer of torch's as one node and reads its `weight`. Pruning and the older weight
-and spectral norm compute that `weight` before each call, so that it is no parameter which
-folding, corrections and quantization could write to. Parametrizations, and hooks that torch
-cannot make permanent, are left to `torch.export`, which follows them.
+Tracing treats a layer of torch as one node and reads its `weight`. Pruning and the older weight
+and spectral norm compute that `weight` before each call, so it is no parameter that folding,
+corrections and quantization could change. Parametrizations, and hooks that torch cannot make
+permanent, are handled by `torch.export`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _FROZEN = {"weight", "bias", "running_mean", "running_var"}
 
 
 def standardize(model: nn.Module) -> nn.Module:
-    """Return a network of plain layers that computes what `model` computes in eval mode.
+    """Return a network of plain layers that is equivalent to `model` in eval mode.
 
-    What `torch.nn.utils.prune`, `weight_norm` and `spectral_norm` compute before each call
-    becomes a parameter. Batch normalization written with four buffers, as in
+    Weights that `torch.nn.utils.prune`, `weight_norm` and `spectral_norm` compute before each
+    call become parameters. Batch normalization with four buffers, as in
     `torchvision.ops.FrozenBatchNorm2d`, becomes `BatchNorm2d`.
 
     Args:
-        model: in eval mode; it is not changed, and returned itself where there is nothing to do.
+        model: in eval mode; it is not changed, and returned itself if it is plain already.
     """
     if not any(_known_hooks(module) or _is_frozen(module) for module in model.modules()):
         return model
@@ -42,10 +42,7 @@ def standardize(model: nn.Module) -> nn.Module:
 
 
 def has_hooks(model: nn.Module) -> bool:
-    """Return whether a layer without layers inside has hooks on its forward.
-
-    Tracing follows hooks of the modules that it enters, and sees none of these.
-    """
+    """Return whether a leaf module has hooks on its forward, which tracing ignores."""
     return any(
         (module._forward_pre_hooks or module._forward_hooks)
         and next(module.children(), None) is None
@@ -56,7 +53,7 @@ def has_hooks(model: nn.Module) -> bool:
 def _copy(model: nn.Module) -> nn.Module:
     import torch
 
-    # torch copies no tensor that has a gradient function, as computed weights have.
+    # torch cannot copy tensors with a gradient function, like computed weights.
     attributes = (value for module in model.modules() for value in vars(module).values())
     tensors = (v for v in attributes if isinstance(v, torch.Tensor) and v.grad_fn is not None)
     memo: dict[int, object] = {id(tensor): tensor.detach().clone() for tensor in tensors}
@@ -64,7 +61,7 @@ def _copy(model: nn.Module) -> nn.Module:
 
 
 def _known_hooks(module: nn.Module) -> list[BasePruningMethod | SpectralNorm | WeightNorm]:
-    """Return the hooks that torch can make permanent, the newest first: it may feed the others."""
+    """Return the hooks that torch can make permanent, newest first: others may depend on it."""
     from torch.nn.utils.prune import BasePruningMethod
     from torch.nn.utils.spectral_norm import SpectralNorm
     from torch.nn.utils.weight_norm import WeightNorm
@@ -84,7 +81,7 @@ def _make_permanent(module: nn.Module) -> None:
         if isinstance(hook, prune.BasePruningMethod):
             name = hook._tensor_name
             original = getattr(module, f"{name}_orig")
-            # `remove` writes into it, and another layer may have the same.
+            # Copied, because `remove` changes it, and other layers may share it.
             setattr(module, f"{name}_orig", nn.Parameter(original.detach().clone()))
             prune.remove(module, name)
         elif isinstance(hook, SpectralNorm):
@@ -107,7 +104,7 @@ def _is_frozen(module: nn.Module) -> bool:
 
 
 def _unfreeze(module: nn.Module) -> nn.Module | None:
-    """Return the same as BatchNorm2d, None where that would compute something else."""
+    """Return an equivalent BatchNorm2d, None if it would not be equivalent."""
     import torch
     from torch import nn
 

@@ -1,9 +1,8 @@
-"""Statistics of tensors: algorithms say which they need, and one pass serves all of them.
+"""Statistics of tensors, collected in one pass for several algorithms.
 
-An algorithm that has to know something about the tensors of a graph gives `collect` a
-`Statistic`. Those of one state of the graph share a pass: the observers that set activation
-ranges, and the extremes that tell what a calibration set covers. A correction changes the graph,
-so that what it needs cannot share with what comes after it.
+An algorithm passes a `Statistic` to `collect`. Statistics of the same state of the graph share a
+pass: the observers that set activation ranges, and the extremes for the coverage of a calibration
+set. A correction changes the graph, so its statistics cannot share a pass with later ones.
 """
 
 from __future__ import annotations
@@ -22,19 +21,19 @@ if TYPE_CHECKING:
 
 
 class Statistic(Protocol):
-    """What an algorithm needs to know about the tensors of a graph."""
+    """A statistic of the tensors of a graph."""
 
     def wants(self, node: Node) -> bool:
-        """Whether it looks at the tensor that a node makes."""
+        """Whether it uses the output of a node."""
         ...
 
     def add(self, node: Node, value: Tensor) -> None:
-        """Look at a tensor of some examples; it must not be changed."""
+        """Add a node's tensor of some examples, without changing it."""
         ...
 
 
 def collect(model: GraphModule, parts: Iterable[Call], statistics: Sequence[Statistic]) -> None:
-    """Run a graph over examples once, and show every statistic the tensors that it wants.
+    """Run a graph over examples once, and add tensors to the statistics that use them.
 
     Args:
         model: in eval mode.
@@ -86,7 +85,7 @@ class Extremes:
 
 
 class Observed:
-    """What the observers of torch's packages collect, such as histograms.
+    """Statistics of the observers of torch's packages, such as histograms.
 
     Attributes:
         observers: by the tensor's name; each is called with the tensor.
@@ -100,12 +99,12 @@ class Observed:
         return is_quantized_later(node) and node_name(node) in self.observers
 
     def add(self, node: Node, value: Tensor) -> None:
-        """Show a tensor to its observer."""
+        """Call the observer of a tensor."""
         self.observers[node_name(node)](value)
 
 
 class Outside:
-    """How many values of each tensor lie outside of known ends.
+    """Number of values of each tensor that are outside a range.
 
     Attributes:
         beyond: such values, by the tensor's name.

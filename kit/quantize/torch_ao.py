@@ -1,9 +1,9 @@
-"""Everything kit uses of `torch.ao.quantization`, which upstream has deprecated.
+"""Quantization with `torch.ao.quantization`, which upstream has deprecated.
 
-The Lite Interpreter runs the quantized modules that only this package makes; when it goes
-from torch, this file and the Lite format go. FX graph mode is used instead of eager mode,
-so that no model needs a hand-made quantizable twin; the result is the same quantized
-modules, run eagerly by the qnnpack engine.
+The Lite Interpreter needs the quantized modules of this package; when torch removes it, this
+file and the Lite format will be removed. FX graph mode is used instead of eager mode, so that no
+model needs a hand-written quantizable version; the result is the same quantized modules, run
+eagerly by the qnnpack engine.
 
 https://docs.pytorch.org/docs/stable/quantization.html
 """
@@ -69,10 +69,10 @@ def quantize_static(model: GraphModule, given: ExamplesLike, options: Options) -
 
 
 def _drop_saturated_clips(graph: GraphModule, example: Call) -> None:
-    """Let a clip at 0 and at more than its uint8 input can hold be a ReLU.
+    """Replace a clip whose upper bound is beyond its uint8 input's range by a ReLU.
 
-    qnnpack rounds the upper end to the input's grid without looking whether it fits into a
-    byte: 6 at a scale of 1/128 is 768, which becomes 0, and so does every answer.
+    qnnpack rounds the upper bound to the input's grid without checking that it fits into a
+    byte: 6 at a scale of 1/128 is 768, which overflows to 0, and so does every answer.
     """
     import torch
     from torch import fx, nn
@@ -96,7 +96,7 @@ def _drop_saturated_clips(graph: GraphModule, example: Call) -> None:
 
 
 def _place_weights(prepared: GraphModule, placing: Placing, options: Options) -> None:
-    """Let layers round their weights by the encodings, which conversion asks their qconfig for."""
+    """Set the encodings of weights in the layers' qconfig, which conversion reads."""
     import torch
     from torch.ao.nn.intrinsic.modules.fused import _FusedModule
     from torch.ao.quantization import QConfig
@@ -122,7 +122,7 @@ def _fixed_weight(make: Callable[[], Observer], encoding: Encoding) -> Observer:
 
 
 def _computed_in_float(graph: GraphModule, example: Call) -> dict[str, int]:
-    """Count the operators that give float tensors, other than the way back at the end."""
+    """Count the operators with float outputs, except the final dequantization."""
     import torch
     from torch import fx
 
@@ -153,14 +153,14 @@ def _moves(node: Node) -> bool:
 
 
 def quantize_dynamic(model: GraphModule, options: Options) -> Quantized:
-    """Swap Linear, LSTM and GRU for modules that quantize their input as it comes."""
+    """Replace Linear, LSTM and GRU by modules that quantize their input dynamically."""
     import torch
     from torch import nn
     from torch.ao import quantization as tq
 
     per_channel = options.granularity == "per-channel"
     qconfig = tq.per_channel_dynamic_qconfig if per_channel else tq.default_dynamic_qconfig
-    # Recurrent layers have a dynamic kernel per tensor only.
+    # Recurrent layers only have a per-tensor dynamic kernel.
     recurrent = tq.default_dynamic_qconfig
     kinds = {nn.Linear: qconfig, nn.LSTM: recurrent, nn.GRU: recurrent}
     with _qnnpack(), torch.inference_mode():
@@ -169,16 +169,16 @@ def quantize_dynamic(model: GraphModule, options: Options) -> Quantized:
 
 
 def _qconfig(options: Options) -> QConfig:
-    """Return the qnnpack qconfig for weights of the granularity asked for.
+    """Return the qnnpack qconfig for weights of the requested granularity.
 
-    The stock weight observer spreads symmetric weights over 127.5 steps, so that the
-    largest weight of each channel is clipped; 127 steps, as XNNPACK has them, clip nothing,
-    and are the grid that the corrections of the float model reckon with.
+    The default weight observer uses 127.5 steps for symmetric weights, which clips the largest
+    weight of each channel; 127 steps, as in XNNPACK, clip nothing, and are the grid that the
+    corrections of the float model assume.
     """
     import torch
     from torch.ao.quantization import QConfig, observer
 
-    # Where it stands and of which type it is is what counts: encodings take its place.
+    # Only its position and dtype matter: encodings replace it.
     activation = observer.MinMaxObserver
     weight, qscheme = weight_observer(options.granularity, observer)
     return QConfig(
@@ -192,9 +192,9 @@ def _qconfig(options: Options) -> QConfig:
 def _with_fusable_clips(model: GraphModule) -> GraphModule:
     """Return a copy whose convolution + clip pairs, such as ReLU6, are fused like ReLU.
 
-    torch.ao fuses ReLU only. Swapping ReLU6 for ReLU changes the network (5 % of the
-    answers of MobileNetV2), so the swapped module still clips while it is observed;
-    after conversion the output's range ends at the clip or below, and saturation clips for free.
+    torch.ao only fuses ReLU. Replacing ReLU6 by ReLU changes the network (5 % of the answers of
+    MobileNetV2), so the replacement still clips during calibration; after conversion the
+    output's range ends at the clip or below, and saturation implements the clip.
     """
     from torch import nn
     from torch.nn.functional import hardtanh
@@ -219,7 +219,7 @@ def _with_fusable_clips(model: GraphModule) -> GraphModule:
 
 @contextmanager
 def _qnnpack() -> Iterator[None]:
-    """Pack weights for qnnpack, and keep the deprecation notes away from the user."""
+    """Pack weights for qnnpack, and suppress deprecation warnings."""
     import torch
 
     before = torch.backends.quantized.engine

@@ -1,10 +1,10 @@
-"""The training loop of quantization-aware training, and nothing around it.
+"""The training loop of quantization-aware training.
 
 The float model is the teacher and its simulation in int8 the student (distillation, Hinton
-et al., arXiv 1503.02531); with labels, cross-entropy is added. Training goes in rounds. A
-round depends on the state that the round before it left and on nothing else, so that a
-resumed training takes the same steps as an uninterrupted one. Ranges stay as they are:
-observed anew every ten steps, they were measured to fit the training pictures too well.
+et al., arXiv 1503.02531); with labels, cross-entropy is added. Training is split into rounds.
+A round depends only on the state after the previous round, so that a resumed training takes
+the same steps as an uninterrupted one. Ranges stay fixed: updating them every ten steps was
+measured to overfit the training pictures.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
     from kit.quantize.simulation import Simulation
 
-WARM_UP = 5  # steps until Adam's second moments mean something
-ROUNDS = 10  # at least, in as many steps
-LONGEST = 25  # steps of a round, at most
+WARM_UP = 5  # steps until Adam's second moments are reliable
+MIN_ROUNDS = 10  # unless there are fewer steps
+MAX_ROUND_STEPS = 25
 DIVERGED = 10.0  # times the loss of the first step,
-RUINED = 0.5  # but not below this: half as much noise as signal
-# Beside labels: an SQNR of 20 dB counts as much as a cross-entropy of 1.
+MIN_DIVERGED = 0.5  # and above this loss: half as much noise as signal
+# In the objective with labels: an SQNR of 20 dB counts as much as a cross-entropy of 1.
 NOISE_WEIGHT = 100.0
 
 Model = Callable[["Tensor"], "Tensor"]
 
 
 class State(TypedDict):
-    """What a round leaves to the next; "model" is a float state."""
+    """State after a round; "model" is a float state."""
 
     step: int
     first_loss: float
@@ -52,12 +52,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What to do.
+    """Hyperparameters of a training.
 
     Attributes:
         steps: optimizer steps.
         batch: pictures per step, over all processes.
-        learning_rate: the highest; it rises for five steps and falls along a cosine to zero.
+        learning_rate: maximum; it rises for five steps and falls along a cosine to zero.
         power: mean square of the teacher's logits, by which the squared error is divided.
     """
 
@@ -73,14 +73,14 @@ class TrainingPlan:
 
     def end(self, step: int) -> int:
         """Return the end of the round that begins with a step."""
-        return min(self.steps, step + min(LONGEST, -(-self.steps // ROUNDS)))
+        return min(self.steps, step + min(MAX_ROUND_STEPS, -(-self.steps // MIN_ROUNDS)))
 
 
 class Diverged(Exception):
     """The loss is not finite, or far above that of the first step.
 
     Attributes:
-        step: steps that were made.
+        step: number of steps taken.
     """
 
     def __init__(self, step: int, first: float, loss: float) -> None:
@@ -90,16 +90,18 @@ class Diverged(Exception):
         self.step = step
 
 
-def objective(plan: TrainingPlan, logits: Tensor, wanted: Tensor, labels: Tensor | None) -> Tensor:
+def objective(
+    plan: TrainingPlan, logits: Tensor, expected: Tensor, labels: Tensor | None
+) -> Tensor:
     """Return the mean loss of a batch.
 
     Without labels it is the noise of the logits [B, classes] relative to the power of the
-    teacher's, the inverse of the SQNR that everything else in kit is judged by. With labels
-    it weighs so much that the gradients of both terms are of one size.
+    teacher's, the inverse of the SQNR that kit uses everywhere else. With labels it is weighted
+    so that the gradients of both terms have similar magnitude.
     """
     from torch.nn import functional
 
-    noise: Tensor = functional.mse_loss(logits, wanted) / plan.power
+    noise: Tensor = functional.mse_loss(logits, expected) / plan.power
     if labels is None:
         return noise
     return NOISE_WEIGHT * noise + functional.cross_entropy(logits, labels)
@@ -113,15 +115,15 @@ def train_round(
     group: Group,
     state: State | None,
 ) -> tuple[State, float]:
-    """Train the float weights and biases inside a calibrated simulation, in place.
+    """Train the float weights and biases of a calibrated simulation, in place.
 
     Args:
-        student: the model of the state, or the start; its ranges stay as they are.
-        teacher: gives the logits [B, classes] that are wanted.
-        batch: gives this process's part of a step's pictures.
-        plan: what to do.
-        group: the processes that train together.
-        state: what the round before left; None before the first.
+        student: the model of the state, or the start; its ranges stay fixed.
+        teacher: returns the target logits [B, classes].
+        batch: returns this process's part of a step's pictures.
+        plan: hyperparameters.
+        group: the processes of the training.
+        state: after the previous round; None for the first round.
 
     Returns:
         The state after the round, and the mean loss of its steps.
@@ -136,19 +138,19 @@ def train_round(
         _set_rate(optimizer, plan.rate(step))
         losses.append(_step(student, teacher, batch(step), plan, group, optimizer))
         first = losses[0] if step == 0 else first
-        if not math.isfinite(losses[-1]) or losses[-1] > max(DIVERGED * first, RUINED):
+        if not math.isfinite(losses[-1]) or losses[-1] > max(DIVERGED * first, MIN_DIVERGED):
             raise Diverged(step + 1, first, losses[-1])
-    made: State = {
+    after: State = {
         "step": end,
         "first_loss": first,
         "model": student.float_state(),
         "optimizer": optimizer.state_dict(),
     }
-    return made, sum(losses) / len(losses)
+    return after, sum(losses) / len(losses)
 
 
 def _optimizer(student: Simulation, plan: TrainingPlan, state: State | None) -> Optimizer:
-    """Return Adam over all parameters, in the state that the round before left."""
+    """Return Adam over all parameters, in its state after the previous round."""
     import torch
 
     parameters = list(student.parameters())
@@ -173,16 +175,16 @@ def _step(
     group: Group,
     optimizer: Optimizer,
 ) -> float:
-    """Make one step and return its loss over all processes."""
+    """Take one step and return its loss over all processes."""
     import torch
 
     with torch.no_grad():
-        wanted = teacher(part.images)
+        expected = teacher(part.images)
     optimizer.zero_grad()
     share = len(part.images) / plan.batch
-    loss = share * objective(plan, student.graph(part.images), wanted, part.labels)
+    loss = share * objective(plan, student.graph(part.images), expected, part.labels)
     loss.backward()
     total = loss.detach()
-    group.add_up([total, *(p.grad for p in student.parameters() if p.grad is not None)])
+    group.all_reduce([total, *(p.grad for p in student.parameters() if p.grad is not None)])
     optimizer.step()
     return float(total)

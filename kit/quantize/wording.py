@@ -7,12 +7,12 @@ from kit.quantize.options import Options
 FLOAT = {"activations": "float32", "weights": "float32"}
 
 OBSERVERS = {
-    "search": "percentile 99.99, scaled by what that does to the answers (search)",
+    "search": "percentile 99.99, scaled by its effect on the answers (search)",
     "percentile": "percentile 99.99, clips 0.01 % of the values at each end",
-    "mse": "least squared error of rounding and clipping (mse)",
+    "mse": "minimum squared error of rounding and clipping (mse)",
     "histogram": "torch's histogram search (histogram)",
-    "minmax": "least and largest value (minmax)",
-    "moving-average": "moving average of least and largest value (moving-average)",
+    "minmax": "minimum and maximum (minmax)",
+    "moving-average": "moving average of minimum and maximum (moving-average)",
 }
 
 _TYPES = {

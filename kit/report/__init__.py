@@ -1,1 +1,1 @@
-"""Results as pages that people read."""
+"""Reports: results as HTML and Markdown pages."""

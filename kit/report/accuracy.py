@@ -1,4 +1,4 @@
-"""Accuracy as the report shows it: always beside the reference of the same evaluation."""
+"""Accuracy rows of a report, each with the reference of the same evaluation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Accuracy:
     """One format of one bundle on one set of pictures; shares are between 0 and 1.
 
     Attributes:
-        left_out: pictures that had calibrated the bundle and were not evaluated.
+        left_out: calibration pictures, which were not evaluated.
         measurement: id of the measurement; None before schema 6.
         drop: reference top-1 minus own top-1, in percentage points; None without labels.
         margin: half width of the 95 % interval of `drop`, in points.
@@ -38,17 +38,17 @@ class Accuracy:
 
     @property
     def picture_set(self) -> PictureSet:
-        """What must be equal for two scores to be comparable."""
+        """The key of comparable scores."""
         return self.pictures_sha256, self.row.images
 
     @property
     def moment(self) -> str:
-        """When it was evaluated, and the start of the measurement's id."""
+        """Date of the evaluation, and the start of the measurement's id."""
         return name_measurement(self.created, self.measurement)
 
     @property
     def subject(self) -> tuple[str, ArtifactKey]:
-        """What was evaluated: the bundle's hash and the file's key."""
+        """The bundle's hash and the file's key."""
         return self.bundle.hash, self.row.key
 
 
@@ -105,4 +105,6 @@ def choose(found: Sequence[Accuracy]) -> dict[tuple[str, ArtifactKey], Accuracy]
         age = a.created, a.measurement or ""
         return covered[a.picture_set], a.row.images, a.pictures_sha256, *age
 
-    return {a.subject: a for a in sorted(found, key=worth)}  # the last, the worthiest, stays
+    return {
+        a.subject: a for a in sorted(found, key=worth)
+    }  # the last one, with the highest worth, is kept

@@ -1,7 +1,7 @@
-"""What the plots have in common: size, axes, labelled rows, dots.
+"""Common parts of the plots: size, axes, labelled rows, dots.
 
-Plots are drawn 380 points wide, so that a phone shows them at nearly their own size and
-a desktop two beside each other. Heights grow with the number of rows.
+Plots are 380 points wide, so that a phone shows them at nearly their own size and
+a desktop two next to each other. Heights grow with the number of rows.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ BACKED = {"facecolor": STAND_INS["card"], "edgecolor": "none", "pad": 1}  # hide
 _POINTS_PER_INCH = 72
 _TITLE_LENGTH = 50  # characters of both sides together
 _STYLE: dict[RcKeyType, object] = {
-    "svg.fonttype": "none",  # text stays text: it can be read, searched and scaled
+    "svg.fonttype": "none",  # keeps text accessible, searchable and scalable
     "svg.hashsalt": "kit",  # equal results give equal files
-    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "text.parse_math": False,  # dollar signs in names are literal
     "path.simplify": False,
     "font.size": 11,
     "text.color": INK,
@@ -57,16 +57,16 @@ class Margins:
 
 @contextmanager
 def canvas(height: float, margins: Margins) -> Iterator[tuple[Figure, Axes]]:
-    """Give a figure of this height and its axes without a frame, y pointing down in points.
+    """Yield a figure of this height and its axes without a frame, with y downwards in points.
 
-    The figure must also be rendered inside the block: its style ends with it.
+    The figure must be rendered inside the block, which sets its style.
     """
     from matplotlib import rc_context, style
     from matplotlib.figure import Figure
 
-    # First the defaults: a user's own matplotlibrc may ask for LaTeX or other colours.
+    # Reset to defaults: a user's matplotlibrc may use LaTeX or other colours.
     with style.context("default"), rc_context(_STYLE), warnings.catch_warnings():
-        # The page's font draws the text; whether Matplotlib's own could does not matter.
+        # The page's font renders the text, so missing glyphs in Matplotlib's do not matter.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure = Figure(figsize=(WIDTH / _POINTS_PER_INCH, height / _POINTS_PER_INCH))
         wide = WIDTH - margins.left - margins.right
@@ -82,7 +82,7 @@ def canvas(height: float, margins: Margins) -> Iterator[tuple[Figure, Axes]]:
 
 
 def rows_axis(axes: Axes, label: str) -> None:
-    """Leave only an x axis with a grid, for rows that carry their own labels."""
+    """Show only an x axis with a grid, for rows that have their own labels."""
     axes.set_yticks([])
     axes.grid(axis="x", color=RULE, linewidth=0.8)
     axes.set_xlabel(label)
@@ -100,7 +100,7 @@ def log_axis(axes: Axes, low: float, high: float) -> None:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Return 1, 2 and 5 of every decade, or even steps where that gives fewer than three."""
+    """Return 1, 2 and 5 of every decade, or even steps if that gives fewer than three."""
     from matplotlib.ticker import MaxNLocator
 
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
@@ -109,7 +109,7 @@ def log_ticks(low: float, high: float) -> list[float]:
     if len(inside) < 3:
         even = MaxNLocator(nbins=5).tick_values(low, high)
         return [float(tick) for tick in even if low <= tick <= high]
-    every = -(-len(inside) // 9)  # at most nine, or their numbers touch
+    every = -(-len(inside) // 9)  # more than nine labels would overlap
     return inside[::every]
 
 
@@ -121,10 +121,10 @@ def title_row(axes: Axes, y: float, left: str, right: str, tone: str = INK) -> N
     write(1, y, right, ha="right", weight="bold", color=tone)
 
 
-def shorten(label: str, most: int) -> str:
-    """Return a label of at most so many characters; what is left out is in the table."""
+def shorten(label: str, maximum: int) -> str:
+    """Return a label of up to `maximum` characters; the table has the rest."""
     label = one_line(label)
-    return label if len(label) <= most else f"{label[: most - 1]}…"
+    return label if len(label) <= maximum else f"{label[: maximum - 1]}…"
 
 
 def colour(row: Row) -> str:
@@ -150,12 +150,12 @@ def dots(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], tone: str) 
     axes.add_patch(patch)
 
 
-def thinned(values: NDArray[np.float64], most: int) -> NDArray[np.intp]:
-    """Return the positions of at most `most` values: every k-th by size, and both ends."""
-    if len(values) <= most:
+def thinned(values: NDArray[np.float64], maximum: int) -> NDArray[np.intp]:
+    """Return the positions of up to `maximum` values: every k-th by size, and both ends."""
+    if len(values) <= maximum:
         return np.arange(len(values))
     by_size = np.argsort(values, kind="stable")
-    return np.sort(by_size[np.unique(np.linspace(0, len(values) - 1, most).round().astype(int))])
+    return np.sort(by_size[np.unique(np.linspace(0, len(values) - 1, maximum).round().astype(int))])
 
 
 def spread_out(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:

@@ -1,6 +1,6 @@
 """The cells of a report's tables: plain text, never markup.
 
-Every kind of page takes its tables from here, and escapes them in its own way.
+All kinds of pages use them, and escape them in their own way.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from kit.report import labels, text
 from kit.report.accuracy import Accuracy
 from kit.report.rows import Row, Timing
 from kit.report.text import NONE
-from kit.results.statistics import LEAST_PROCESSES, Interval, Speedup
+from kit.results.statistics import MIN_PROCESSES, Interval, Speedup
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Cell:
     """One cell.
 
     Attributes:
-        text: what it says.
-        note: what qualifies it, in small print.
-        tone: ``good``, ``bad`` or nothing; never the only bearer of the message.
+        text: content.
+        note: a qualification, in small print.
+        tone: ``good``, ``bad`` or empty; never the only indication.
         bar: length of a bar behind the number, as a share of the longest; None for none.
     """
 
@@ -35,11 +35,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Head:
-    """The first cell of a row: what the row is about.
+    """The first cell of a row, its subject.
 
     Attributes:
         tone: ``int8``, ``fp32`` or ``eager``, for its colour; else nothing.
-        marks: what must not be overlooked, in words.
+        marks: warnings, in words.
     """
 
     text: str
@@ -57,7 +57,7 @@ class Line:
 
 
 def head(row: Row) -> Head:
-    """Return the first cell of a row, with every mark it must carry."""
+    """Return the first cell of a row, with its marks."""
     marks = ["virtual device"] if row.virtual else []
     if row.timing and any(n.severity != "note" for n in row.timing.run.notices):
         marks.append("see warnings")
@@ -68,7 +68,7 @@ def head(row: Row) -> Head:
 
 
 def timed(cell: Callable[[Timing], Cell]) -> Callable[[Row], Cell]:
-    """Return a cell of a timing as a cell of a row, which may have none."""
+    """Return a function of rows from one of timings; rows without a timing give an empty cell."""
     return lambda row: cell(row.timing) if row.timing else Cell(NONE)
 
 
@@ -78,7 +78,7 @@ def size(row: Row) -> Cell:
 
 
 def top1(row: Row) -> Cell:
-    """Return the top-1 in percent and the drop, or the agreement where there are no labels."""
+    """Return the top-1 in percent and the drop, or the agreement if there are no labels."""
     found = row.accuracy
     if found is None:
         return Cell(NONE)
@@ -109,7 +109,7 @@ def median(timing: Timing, longest: float | None = None) -> Cell:
     """Return the median in ms and its interval, with a bar if the longest median is given."""
     value = timing.median.median
     note = _interval(timing.median.interval, text.significant)
-    if timing.median.interval is None and len(timing.processes) >= LEAST_PROCESSES:
+    if timing.median.interval is None and len(timing.processes) >= MIN_PROCESSES:
         note = "too few samples"
     return Cell(text.significant(value), note, bar=None if longest is None else value / longest)
 
@@ -121,7 +121,7 @@ def _interval(interval: Interval | None, form: Callable[[float], str]) -> str:
 
 
 def speedup(found: Speedup | None) -> Cell:
-    """Return how many times as fast, its interval, and a word where it is not faster."""
+    """Return the speed-up and its interval, and a word if it is not faster."""
     if found is None:
         return Cell(NONE)
     shown, note = text.times(found.ratio), _interval(found.interval, text.precise)
@@ -151,7 +151,7 @@ def samples(timing: Timing) -> Cell:
 
 
 def runner(timing: Timing) -> Cell:
-    """Return which runner measured, and by which plan."""
+    """Return the runner and the plan."""
     return Cell(timing.run.via, f"{timing.run.plan.name} plan")
 
 

@@ -1,8 +1,8 @@
-"""Which measurements may be compared: those taken in the same setting.
+"""Group measurements by setting; only those in the same setting are compared.
 
 Two runs share a setting when device, processor, cores, the mask of those used, threads, system,
 governor, settings that kit changed and kit version are equal, and no library version, variable or
-part of the device's fingerprint contradicts. A run names only the libraries it used, and results
+part of the device's fingerprint contradicts. A run lists only the libraries it used, and results
 before schema 6 have no fingerprint, so these are merged as long as they agree.
 """
 
@@ -28,10 +28,10 @@ class Setting:
 
     Attributes:
         letter: A, B, … in the order of the report: phones first, virtual devices last.
-        facts: what all its runs have in common, by name, in the order to be shown.
+        facts: common to all its runs, by name, in display order.
         versions: of the runtimes, Python and kit, merged over the runs.
         environment: variables that kit set, merged over the runs.
-        fingerprint: of the device, by name; what is known of it.
+        fingerprint: known parts of the device's, by name.
     """
 
     letter: str
@@ -44,12 +44,12 @@ class Setting:
 
     @property
     def virtual(self) -> bool:
-        """Whether it is no real device, so that its times say nothing about one."""
+        """Whether it is no real device, so that its times are meaningless."""
         return self.device.kind in ("emulator", "virtual")
 
     @property
     def title(self) -> str:
-        """Device, processor, threads, and the cores where they were chosen, in one line."""
+        """Device, processor, threads, and chosen cores, in one line."""
         threads = count(int(self.facts["threads"]), "thread")
         if any(run.plan.cpus for _, run in self.members):
             threads += f" on cores {self.facts[MASK]}"
@@ -63,8 +63,8 @@ def utc(moment: datetime) -> datetime:
 
 def name_measurement(created: datetime, identity: str | None) -> str:
     """Return ``2025-11-24 09:30:00 (1a2b3c4d)``: a moment, and the start of the id if there is."""
-    told = f"{created:%Y-%m-%d %H:%M:%S}"
-    return f"{told} ({identity[:8]})" if identity else told
+    text = f"{created:%Y-%m-%d %H:%M:%S}"
+    return f"{text} ({identity[:8]})" if identity else text
 
 
 def group(results: Iterable[LatencyResult]) -> list[Setting]:
@@ -108,7 +108,7 @@ def _alone(member: Member) -> Setting:
         "machine": context.machine,
         "system": context.os,
         "governor": context.governor or "not known",
-        "changed settings": _told(context.settings),
+        "changed settings": _format_settings(context.settings),
         "kit": result.kit_version,
     }
     return Setting(
@@ -123,7 +123,7 @@ def _alone(member: Member) -> Setting:
 
 
 def _fingerprint(identity: Identity | None) -> dict[str, str]:
-    """Return what is known of a device's fingerprint, under the names that a page shows."""
+    """Return the known parts of a device's fingerprint, by display name."""
     if identity is None:
         return {}
     names = {
@@ -142,7 +142,7 @@ def _mask(mask: str) -> str:
     return mask.lower().lstrip("0") or "all"
 
 
-def _told(settings: dict[str, str]) -> str:
+def _format_settings(settings: dict[str, str]) -> str:
     return ", ".join(f"{name} {value}" for name, value in sorted(settings.items())) or "none"
 
 
@@ -176,7 +176,7 @@ def _lettered(setting: Setting, index: int) -> Setting:
 
 
 def differences(one: Setting, other: Setting) -> list[str]:
-    """Return what differs between two settings: ``["threads (1, 4)", …]``."""
+    """Return the differences between two settings: ``["threads (1, 4)", …]``."""
     return [
         f"{key} ({left[key]}, {right[key]})"
         for left, right in (
@@ -196,6 +196,6 @@ def _device(setting: Setting) -> dict[str, str]:
 
 
 def spread(values: Sequence[float], form: str) -> str:
-    """Return ``0.2`` or ``0.2 to 0.4``: what was seen over all runs."""
+    """Return ``0.2`` or ``0.2 to 0.4``: the range over all runs."""
     low, high = form.format(min(values)), form.format(max(values))
     return low if low == high else f"{low} to {high}"

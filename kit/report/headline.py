@@ -1,4 +1,4 @@
-"""The report in one sentence, computed from its rows."""
+"""The headline of a report, computed from its rows."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ OWN = "its own fp32"
 
 @dataclass(frozen=True)
 class Headline:
-    """One sentence, and the sentences that qualify it."""
+    """A headline, and sentences that qualify it."""
 
     sentence: str
     details: tuple[str, ...]
 
 
 def write(report: Report) -> Headline:
-    """Return what the report says: the fastest int8 row of a real device, and its price."""
+    """Return the headline: the fastest int8 row of a real device, and its loss of accuracy."""
     if not report.rows:
         return Headline(processors.write_sentence(report.processors), ())
     real = [setting for setting in report.settings if not setting.virtual]
@@ -60,14 +60,14 @@ def _subject(row: Row) -> str:
 
 
 def _speed(timing: Timing) -> str:
-    told = [
+    parts = [
         text.comparison(speedup, other)
         for speedup, other in ((timing.vs_eager, EAGER), (timing.vs_fp32, OWN))
         if speedup is not None
     ]
-    if not told:
+    if not parts:
         return f"takes {text.significant(timing.median.median)}{NBSP}ms"
-    return f"is {' and '.join(told)}"
+    return f"is {' and '.join(parts)}"
 
 
 def _price(found: Accuracy) -> str:
@@ -86,7 +86,7 @@ def _price(found: Accuracy) -> str:
 
 
 def _slower(rows: Sequence[Row]) -> Iterator[str]:
-    """Say which int8 files are slower than their own fp32."""
+    """Return a sentence on int8 files that are slower than their own fp32."""
     for row in rows:
         speedup = row.timing.vs_fp32 if row.timing else None
         if speedup and speedup.clear and speedup.ratio < 1:
@@ -94,7 +94,7 @@ def _slower(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _chosen(lead: Row, report: Report) -> Iterator[str]:
-    """Say which of several measurements of the leading file the headline is of."""
+    """Return a sentence on which of several measurements of the file the headline uses."""
     times = len(report.repeats(lead.timing)) if lead.timing else 0
     if lead.timing and times > 1:
         yield (
@@ -104,7 +104,7 @@ def _chosen(lead: Row, report: Report) -> Iterator[str]:
 
 
 def _size(lead: Row, report: Report) -> Iterator[str]:
-    """Say what quantization did to the size of the file."""
+    """Return a sentence on the file's size before and after quantization."""
     own = lead.artifact
     for row in report.rows:
         same = row.key.format == lead.key.format and row.bundle.model == lead.bundle.model
@@ -117,7 +117,7 @@ def _size(lead: Row, report: Report) -> Iterator[str]:
 
 
 def _noise(found: Accuracy | None) -> Iterator[str]:
-    """Say what a drop is worth on so many pictures."""
+    """Return a sentence on the significance of a drop, given the number of pictures."""
     if found is None or found.drop is None or found.margin is None:
         return
     pictures = text.count(found.row.images, "picture")
@@ -129,7 +129,7 @@ def _noise(found: Accuracy | None) -> Iterator[str]:
 
 
 def _without_times(report: Report) -> Headline:
-    """Return the headline of a report that holds no time of a real device."""
+    """Return the headline of a report without times of a real device."""
     why = "no latency was measured"
     if report.settings:
         why = "timed on virtual devices only, so no speed is claimed"

@@ -1,4 +1,4 @@
-"""One HTML page that needs nothing else: no script, no address, CSS and SVG inside."""
+"""Render a self-contained HTML page: no scripts or links, with inline CSS and SVG."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OPTION = re.compile(r"--[a-z][a-z-]*")
 
 
 def render(page: Page) -> str:
-    """Return the page as HTML. Every string of a result is escaped; it may hold markup."""
+    """Return the page as HTML. All strings of results are escaped, as they may contain markup."""
     environment = Environment(
         loader=PackageLoader("kit.report"),
         autoescape=True,
@@ -44,7 +44,7 @@ def _presentable(value: object) -> object:
 
 
 def _unbroken(words: str) -> Markup:
-    """Keep each option on one line: browsers would break it after a hyphen."""
+    """Prevent line breaks in options, which browsers would insert after hyphens."""
     escaped = str(escape(one_line(words)))
     return Markup(_OPTION.sub(r'<span class="option">\g<0></span>', escaped))  # noqa: S704
 

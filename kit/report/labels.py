@@ -1,4 +1,4 @@
-"""What a row is called: as short as it can be without two rows of the same name."""
+"""Labels of rows: as short as possible, but unique."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def method(quantize: str, bundle: BundleRef) -> str:
 
 
 def artifact(bundle: BundleRef, key: ArtifactKey) -> ArtifactRef | None:
-    """Return what the bundle says about one of its files."""
+    """Return the bundle's description of one of its files."""
     return next((a for a in bundle.artifacts if a.key == key), None)
 
 
@@ -47,17 +47,17 @@ def name(key: ArtifactKey) -> str:
 
 
 def parts(bundle: BundleRef, key: ArtifactKey, quantize: str) -> tuple[str, ...]:
-    """Return what can tell a file from others, the most telling first; for `unique`."""
+    """Return the parts of a file's label, the most distinctive first, for `unique`."""
     return name(key), method(quantize, bundle), bundle.name, bundle.hash[:8]
 
 
 def unique(candidates: Sequence[Sequence[str]]) -> list[str]:
-    """Return one label per candidate, adding parts only where labels would be equal.
+    """Return one label per candidate, adding parts only if labels would be equal.
 
     Args:
-        candidates: per row its parts from the most to the least telling; all rows have
-            the same number of parts. An empty part, or one that would not tell two rows
-            of the same label apart, is left out.
+        candidates: per row its parts, the most distinctive first; all rows have
+            the same number of parts. A part is left out if it is empty, or equal in all rows
+            of the same label.
     """
     labels = [parts[0] for parts in candidates]
     for level in range(1, max((len(parts) for parts in candidates), default=0)):

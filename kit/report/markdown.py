@@ -1,4 +1,4 @@
-"""The report as Markdown (GitHub's dialect), plots as SVG files beside it."""
+"""Render a report as GitHub Markdown, with plots as separate SVG files."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _SPECIAL = re.compile(r"[\\`*\[\]<>|~&$#]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def render(page: Page) -> str:
-    """Return the page as Markdown. Every string of a result is escaped."""
+    """Return the page as Markdown. All strings of results are escaped."""
     environment = Environment(
         loader=PackageLoader("kit.report"),
-        autoescape=True,  # so that macros give Markup, which is not escaped twice
+        autoescape=True,  # so that macros return Markup, which is not escaped twice
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -32,13 +32,13 @@ def render(page: Page) -> str:
 
 
 def escape(value: str) -> str:
-    """Return text that Markdown shows as it is, in one line, also inside a table.
+    """Escape text for Markdown, in one line, also inside a table.
 
-    An underscore between letters is left alone: it is no emphasis there.
+    Underscores between letters are not escaped, as they are no emphasis there.
     """
     return _SPECIAL.sub(lambda match: f"\\{match[0]}", one_line(value))
 
 
 def _finalize(value: object) -> object:
-    """Escape for Markdown instead of HTML: what is Markup is left alone by Jinja."""
+    """Escape for Markdown instead of HTML, as Markup, which Jinja does not escape again."""
     return value if isinstance(value, Markup) else Markup(escape(str(value)))  # noqa: S704

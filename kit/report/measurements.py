@@ -1,4 +1,4 @@
-"""Which measurement a number is of, and which of several a report chose."""
+"""Tables of the measurements in a report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _COLUMNS = ("When", "What", "Device", "Build", "Host", "Source", "kit")
 
 
 def tabulate(results: Sequence[AnyResult]) -> Table:
-    """Return a table of the measurements that results are of, oldest first."""
+    """Return a table of the results' measurements, oldest first."""
     found: dict[str, list[AnyResult]] = {}
     for result in sorted(results, key=lambda r: (utc(r.created), r.bundle.name, r.bundle.hash)):
         key = result.identity.measurement if result.identity else f"created {utc(result.created)}"

@@ -1,4 +1,4 @@
-"""From results to the rows of a report: pure, and the same for any order of results."""
+"""Convert results to the rows of a report, independent of the results' order."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Kind = TypeVar("Kind", LatencyResult, AccuracyResult, ProcessorsResult)
 
 
 def build(results: Sequence[AnyResult]) -> Report:
-    """Merge results into one report. A result that is given twice counts once.
+    """Merge results into one report; duplicates are removed.
 
     Raises:
         ResultError: there is no measurement in them.
@@ -109,7 +109,7 @@ def _row(timing: Timing, timings: Sequence[Timing], best: Chosen) -> Row:
 def _with_speedups(timing: Timing, timings: Sequence[Timing]) -> Timing:
     """Compare a timing with its baselines; never on a virtual device.
 
-    An emulator slows int8 and fp32 down by different factors: their ratio is its own.
+    An emulator slows int8 and fp32 down by different factors, so their ratio is meaningless.
     """
     fellows = [t for t in timings if _comparable(t, timing)]
     eager = [t for t in fellows if t.run.key == FLOAT_MODEL]
@@ -131,15 +131,15 @@ def _architecture(timing: Timing) -> tuple[str, int, float]:
 
 
 def _is_fp32_of(candidate: Timing, timing: Timing) -> bool:
-    """Whether it is the float file of the same format, run by the same kind of runner."""
+    """Whether it is the float file of the same format with the same kind of runner."""
     one, other = candidate.run, timing.run
     return one.precision == "fp32" and (one.format, one.via) == (other.format, other.via)
 
 
 def _ratio(baselines: Sequence[Timing], own: Timing) -> Speedup | None:
-    """Compare with the baseline of the same measurement, or else with the one nearest in time.
+    """Compare with the baseline of the same measurement, or else the nearest in time.
 
-    Processes of one measurement were interleaved: there they make pairs.
+    Processes of one measurement were interleaved, so they are compared in pairs.
     """
     if not baselines:
         return None
@@ -154,15 +154,15 @@ def _ratio(baselines: Sequence[Timing], own: Timing) -> Speedup | None:
         )
 
     nearest = min(baselines, key=distance)
-    if nearest.measurement == own.measurement and rounds.together(nearest.run, own.run):
+    if nearest.measurement == own.measurement and rounds.is_paired(nearest.run, own.run):
         return rounds.speedup(nearest.run, own.run)
     return statistics.ratio(nearest.median, own.median)
 
 
 def _untimed(rows: Sequence[Row], best: Chosen) -> list[Row]:
-    """Return what was evaluated and not timed, but for a reference that was timed elsewhere.
+    """Return evaluations without timing, except of a reference that was timed elsewhere.
 
-    Every bundle brings the float model along; it is timed once, beside the int8 files.
+    Every bundle has the float model, which is timed once.
     """
     seen = {_subject(row) for row in rows}
     found = [
@@ -212,7 +212,7 @@ def _median(row: Row) -> float:
 
 
 def _named(rows: Sequence[Row]) -> list[Row]:
-    """Label the rows, which are sorted by setting; a label is unique within its setting."""
+    """Label the rows, which are sorted by setting; labels are unique within a setting."""
     named: list[Row] = []
     for _, group in groupby(rows, key=_letter):
         fellows = list(group)
@@ -227,5 +227,5 @@ def _parts(row: Row, number: int) -> tuple[str, ...]:
         identity = f"measurement {row.timing.identity[:8]}" if row.timing.identity else ""
         moment = f"{row.timing.created:%Y-%m-%d %H:%M:%S}"
         measured = (row.timing.run.via, moment, identity)
-    told = labels.parts(row.bundle, row.key, row.quantize)
-    return (*told, *measured, f"row {number}")
+    parts = labels.parts(row.bundle, row.key, row.quantize)
+    return (*parts, *measured, f"row {number}")

@@ -1,4 +1,4 @@
-"""What a reader must know before believing a number: the remarks above the tables."""
+"""The remarks above the tables, with warnings about the numbers."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _STARTS = {
     "refusal": "Not measured",
 }
 
-# Medians of fresh processes further apart than this are no longer one number.
+# Above this relative spread of processes' medians there is a warning.
 _PROCESS_SPREAD = 0.1
 
 
 @dataclass(frozen=True)
 class Remark:
-    """What a page says above its tables: a bold start, and what it means."""
+    """A remark: a bold title, and its explanation."""
 
     title: str
     text: str
@@ -64,7 +64,7 @@ def _virtual(report: Report) -> Iterator[Remark]:
 
 
 def _measured(report: Report) -> Iterator[Remark]:
-    """Repeat the notices of the benchmark; those that are alike are said once."""
+    """Return the notices of the benchmark, each once."""
     noticed = (
         (notice, row) for row in report.rows if row.timing for notice in row.timing.run.notices
     )
@@ -74,7 +74,7 @@ def _measured(report: Report) -> Iterator[Remark]:
 
 
 def _named(rows: Sequence[Row], report: Report) -> str:
-    """Return the names of rows, with the letter of the setting where there are several."""
+    """Return the names of rows, with the letter of the setting if there are several."""
     if len(rows) > 1 and len(rows) == sum(row.timing is not None for row in report.rows):
         return "every row"
     several = len(report.settings) > 1
@@ -85,12 +85,12 @@ def _named(rows: Sequence[Row], report: Report) -> str:
 
 
 def _sentence(words: str) -> str:
-    """Return words of a result as a sentence of the page."""
+    """Return a result's text as a sentence of the page."""
     return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) else ".")
 
 
 def _apart(report: Report) -> Iterator[Remark]:
-    """Warn of what `kit bench` would have warned of, in results that it did not write."""
+    """Warn of old results without notices like `kit bench` would."""
     for row in report.rows:
         if row.timing is None or row.timing.run.notices:
             continue
@@ -107,16 +107,18 @@ def _apart(report: Report) -> Iterator[Remark]:
 def _settings(report: Report) -> Iterator[Remark]:
     if len(report.settings) < 2:
         return
-    told = [_told(s, report.settings[:index]) for index, s in enumerate(report.settings)]
+    sentences = [
+        _describe_setting(s, report.settings[:index]) for index, s in enumerate(report.settings)
+    ]
     yield Remark(
         f"Measured in {len(report.settings)} different settings",
         "They stand apart, nothing is averaged, and speed-ups compare within one setting only. "
-        f"{'; '.join(told)}.",
+        f"{'; '.join(sentences)}.",
     )
 
 
-def _told(setting: Setting, earlier: Sequence[Setting]) -> str:
-    """Say what is new in a setting: the device, or what differs from the same device before."""
+def _describe_setting(setting: Setting, earlier: Sequence[Setting]) -> str:
+    """Return the device of a setting, or the differences from its previous setting."""
     before = next((s for s in earlier if s.device == setting.device), None)
     if before is None:
         return f"{setting.letter} is {setting.title}"
@@ -125,7 +127,7 @@ def _told(setting: Setting, earlier: Sequence[Setting]) -> str:
 
 
 def _repeated(report: Report) -> Iterator[Remark]:
-    """Say that a file was measured several times in one setting, and when."""
+    """Remark that a file was measured several times in one setting, and when."""
     firsts = {r.timing.subject: r.timing for r in report.rows if r.timing}
     for timing in firsts.values():
         rows = report.repeats(timing)
@@ -140,7 +142,7 @@ def _repeated(report: Report) -> Iterator[Remark]:
 
 
 def _evaluated(report: Report) -> Iterator[Remark]:
-    """Say which of several evaluations of a file stands beside its times, and why."""
+    """Remark which of several evaluations of a file is next to its times, and why."""
     shown = {row.accuracy.subject: row for row in report.rows if row.accuracy}
     groups: dict[tuple[int, str, str], list[str]] = {}
     for subject, row in shown.items():
@@ -181,7 +183,7 @@ def _without_baseline(report: Report) -> Iterator[Remark]:
     if lonely:
         yield Remark(
             f"No fp32 beside {_named(lonely, report)}",
-            "The same format in fp32 was not measured in the same setting, so nothing is said "
+            "The same format in fp32 was not measured in the same setting, so nothing is known "
             "about what quantization gained. Build the model without quantization, measure that "
             "bundle and give its result too.",
         )

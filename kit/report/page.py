@@ -1,4 +1,4 @@
-"""What stands on a report's page, in order; HTML and Markdown only dress it."""
+"""The content of a report's page, in order, for both HTML and Markdown."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Section:
     """One setting: its table, plots, and facts as pairs of name and value.
 
     Attributes:
-        letter: of the setting; empty in a report of a single one.
+        letter: of the setting; empty if the report has only one.
     """
 
     letter: str
@@ -55,10 +55,10 @@ class Page:
 
     Attributes:
         when: the dates of the results.
-        untimed: table of what was evaluated and not timed, None if there is nothing.
-        processors: table of answers on other processors, None if there is nothing.
-        pictures: plots that belong to no single setting.
-        details: the tables with every number; none of them is empty.
+        untimed: table of evaluations without timing, None if there are none.
+        processors: table of answers on other processors, None if there are none.
+        pictures: plots over all settings.
+        details: non-empty tables with all numbers.
     """
 
     headline: Headline
@@ -74,7 +74,7 @@ class Page:
 
 
 def compose(results: Sequence[AnyResult]) -> Page:
-    """Return the page of these results, whatever their order.
+    """Return the page of results, independent of their order.
 
     Raises:
         ResultError: there is no measurement in them.
@@ -99,7 +99,7 @@ def compose(results: Sequence[AnyResult]) -> Page:
 
 
 def caption(picture: Drawing) -> str:
-    """Return how to read a picture."""
+    """Return the explanation of a picture."""
     return words.CAPTIONS[picture.key.split("-")[0]]
 
 

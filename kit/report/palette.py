@@ -1,6 +1,6 @@
-"""Colours by meaning, for light and dark; plots and pages share them.
+"""Colours by meaning, for light and dark themes, of plots and pages.
 
-Matplotlib cannot write a CSS variable, so that it is given a stand-in colour per name,
+Matplotlib cannot write CSS variables, so it gets a stand-in colour per name,
 which `kit.report.svg` replaces. Contrast (WCAG 2.2): text at least 4.5 to 1 on `paper`
 and `card`, lines and marks that carry meaning at least 3 to 1; `tests/test_report.py`
 computes it.

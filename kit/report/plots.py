@@ -30,17 +30,17 @@ from kit.text import one_line
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DOTS = 4_000  # drawn per row at most: more would make megabytes of SVG and show nothing new
+DOTS = 4_000  # maximum per row: more would make megabytes of SVG without more information
 
 _ROW = 58
-_STRIP = (20, 50)  # where the dots of a row begin and end, below its top
+_STRIP = (20, 50)  # vertical extent of a row's dots, relative to its top
 _BAR = 40
 
 Timed = Sequence[tuple[Row, Timing]]
 
 
 def draw(report: Report) -> list[Drawing]:
-    """Return the plots that the rows allow, in the order to be shown."""
+    """Return all plots that the rows have data for, in display order."""
     found = [size_and_accuracy(report)]
     for setting in report.settings:
         timed = [(row, row.timing) for row in report.rows_in(setting) if row.timing]
@@ -49,7 +49,7 @@ def draw(report: Report) -> list[Drawing]:
 
 
 def latency(setting: Setting, timed: Timed) -> Drawing:
-    """Draw every sample of every row: to the right slower, downwards later."""
+    """Draw every sample of every row: x is latency, y is time downwards."""
     margins = Margins()
     key = f"latency-{setting.letter.lower()}"
     with canvas(len(timed) * _ROW + margins.top + margins.bottom, margins) as (figure, axes):
@@ -63,8 +63,8 @@ def latency(setting: Setting, timed: Timed) -> Drawing:
             top = index * _ROW
             title_row(axes, top + 11, row.label, f"{text.significant(timing.median.median)} ms")
             _strip(axes, row, timing, top)
-        told = " ".join(_sentence(row, timing) for row, timing in timed)
-        return picture(figure, key, "Latency of every sample", f"{_place(setting)} {told}")
+        sentences = " ".join(_sentence(row, timing) for row, timing in timed)
+        return picture(figure, key, "Latency of every sample", f"{_place(setting)} {sentences}")
 
 
 def _strip(axes: Axes, row: Row, timing: Timing, top: float) -> None:
@@ -88,15 +88,15 @@ def _place(setting: Setting) -> str:
 
 def _sentence(row: Row, timing: Timing) -> str:
     interval = timing.median.interval
-    told = f"{one_line(row.label)}: median {text.significant(timing.median.median)} ms"
+    sentence = f"{one_line(row.label)}: median {text.significant(timing.median.median)} ms"
     if interval:
         low, high = text.significant(interval.low), text.significant(interval.high)
-        told += f", 95 % interval {low} to {high}"
-    return f"{told}, p99 {text.significant(timing.p99)}, {len(timing.samples_ns)} samples."
+        sentence += f", 95 % interval {low} to {high}"
+    return f"{sentence}, p99 {text.significant(timing.p99)}, {len(timing.samples_ns)} samples."
 
 
 def pairs(setting: Setting, timed: Timed) -> Drawing | None:
-    """Draw medians as bars from zero, int8 above the fp32 of the same format."""
+    """Draw medians as bars, int8 above the fp32 of the same format."""
     if not any(timing.vs_fp32 for _, timing in timed):
         return None
     margins = Margins()
@@ -107,17 +107,17 @@ def pairs(setting: Setting, timed: Timed) -> Drawing | None:
             _bar(axes, row, timing, index * _BAR)
         axes.set_xlim(left=0)
         axes.locator_params(axis="x", nbins=6)
-        told = " ".join(_pair_sentence(row, timing) for row, timing in timed)
-        return picture(figure, key, "int8 beside fp32", f"{_place(setting)} {told}")
+        sentences = " ".join(_pair_sentence(row, timing) for row, timing in timed)
+        return picture(figure, key, "int8 beside fp32", f"{_place(setting)} {sentences}")
 
 
 def _bar(axes: Axes, row: Row, timing: Timing, top: float) -> None:
-    median, told, tone = timing.median, f"{text.significant(timing.median.median)} ms", INK
+    median, label, tone = timing.median, f"{text.significant(timing.median.median)} ms", INK
     if timing.vs_fp32:
         verdict = text.verdict(timing.vs_fp32)
-        told = f"{verdict} · {told}"
+        label = f"{verdict} · {label}"
         tone = STAND_INS["bad"] if verdict.endswith("slower") else INK
-    title_row(axes, top + 11, row.label, told, tone)
+    title_row(axes, top + 11, row.label, label, tone)
     axes.barh(top + 28, median.median, height=13, color=colour(row), linewidth=0)
     if median.interval:
         axes.hlines(top + 28, median.interval.low, median.interval.high, color=INK, linewidth=1.4)
@@ -126,5 +126,9 @@ def _bar(axes: Axes, row: Row, timing: Timing, top: float) -> None:
 
 
 def _pair_sentence(row: Row, timing: Timing) -> str:
-    told = f"{one_line(row.label)}: {text.significant(timing.median.median)} ms"
-    return f"{told}, {text.comparison(timing.vs_fp32, 'fp32')}." if timing.vs_fp32 else f"{told}."
+    sentence = f"{one_line(row.label)}: {text.significant(timing.median.median)} ms"
+    return (
+        f"{sentence}, {text.comparison(timing.vs_fp32, 'fp32')}."
+        if timing.vs_fp32
+        else f"{sentence}."
+    )

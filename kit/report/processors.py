@@ -1,4 +1,4 @@
-"""What a report shows of `kit verify`: the same answers on every processor, or not."""
+"""Tables of results of `kit verify`: whether answers are equal on all processors."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _processor_head(processor: ProcessorRef) -> Head:
 
 
 def details(results: Results) -> Table:
-    """Return every number of every processor."""
+    """Return a table of all numbers of all processors."""
     columns = (
         "Processor",
         "SQNR against the graph, dB",
@@ -79,7 +79,7 @@ def details(results: Results) -> Table:
 
 
 def write_sentence(results: Results) -> str:
-    """Return in one sentence whether the answers are the same everywhere."""
+    """Return a sentence on whether answers are equal on all processors."""
     failed = [row for result in results for row in result.rows if not row.passed]
     if failed:
         named = ", ".join(f"{labels.name(row.key)} on {row.processor}" for row in failed)

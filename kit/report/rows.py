@@ -23,9 +23,9 @@ class Timing:
 
     Attributes:
         identity: id of the measurement; None in results before schema 6.
-        artifact: what tells the file that ran from others: its SHA-256, or, where that is not
+        artifact: identifies the file that ran: its SHA-256 or, if that is not
             known, its place in the bundle.
-        median: of the samples of all processes; its interval counts processes.
+        median: of the samples of all processes; its interval is over processes.
         processes: median of each fresh process, in the order they ran.
         load: median over the processes; `first` likewise.
         vs_eager: against eager PyTorch fp32 in the same setting, None if not measured.
@@ -49,25 +49,25 @@ class Timing:
 
     @property
     def subject(self) -> tuple[str, str, str]:
-        """What was measured and where; several timings with one are of several measurements."""
+        """The key of file and setting; several measurements may share it."""
         return self.setting.letter, self.artifact, self.run.via
 
     @property
     def measurement(self) -> str:
-        """What timings of one measurement share, whose processes were interleaved.
+        """The key of a measurement, whose processes were interleaved.
 
-        Its id, or, before schema 6, the moment at which its results were written.
+        It is the id or, before schema 6, the time at which its results were written.
         """
         return self.identity or self.created.isoformat()
 
     @property
     def moment(self) -> str:
-        """When it was measured, and the start of the measurement's id."""
+        """Date of the measurement, and the start of its id."""
         return name_measurement(self.created, self.identity)
 
     @cached_property
     def samples_ns(self) -> tuple[int, ...]:
-        """Every sample of every process, in the order they were taken."""
+        """All samples of all processes, in chronological order."""
         return tuple(s for process in self.run.processes for s in process.samples_ns)
 
 
@@ -76,7 +76,7 @@ class Row:
     """One file of one bundle, measured once in one setting, or only evaluated.
 
     Attributes:
-        label: its name, unlike that of any other row of the same setting.
+        label: its name, unique within its setting.
     """
 
     bundle: BundleRef
@@ -108,13 +108,13 @@ class Row:
 
     @property
     def parity(self) -> ParityRef | None:
-        """How near the runtime came to the graph that was lowered, else to the float model."""
+        """The comparison with the lowered graph, or else with the float model."""
         parity = self.artifact.parity if self.artifact else ()
         return find_worst(parity, GRAPH) or next(iter(parity), None)
 
     @property
     def virtual(self) -> bool:
-        """Whether it was timed on something that is no real device."""
+        """Whether it was timed on an emulator or a virtual device."""
         return self.timing is not None and self.timing.setting.virtual
 
 
@@ -125,11 +125,11 @@ def _age(row: Row) -> tuple[datetime, str, str, str]:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything a page shows; rows are in the order to be shown.
+    """The content of a report; rows are in display order.
 
     Attributes:
-        created: the moments at which results were written, oldest first.
-        results: all of them, each once.
+        created: times at which results were written, oldest first.
+        results: all, without duplicates.
         processors: answers on other processors, oldest first.
     """
 
@@ -146,17 +146,17 @@ class Report:
         return sorted(same, key=_age)
 
     def newest_in(self, setting: Setting) -> list[Row]:
-        """Return the rows of a setting, of a file that was measured again the newest one only.
+        """Return the rows of a setting; of several measurements of a file only the newest.
 
-        What picks one row of many, as a headline does, picks among these: the fastest of
-        several measurements of one file is the luckiest.
+        Selections of one row, like a headline's, must use these: the fastest of
+        several measurements of one file is the luckiest one.
         """
         newest = {r.timing.subject: r for r in sorted(self.rows_in(setting), key=_age) if r.timing}
         return [row for row in self.rows_in(setting) if row in newest.values()]
 
     @property
     def bundles(self) -> list[BundleRef]:
-        """Every bundle that something was measured of, each once."""
+        """All bundles with measurements, without duplicates."""
         named = (*(r.bundle for r in self.rows), *(p.bundle for p in self.processors))
         found = {bundle.hash: bundle for bundle in named}
         return sorted(found.values(), key=lambda b: (b.name, b.hash))
@@ -167,5 +167,5 @@ class Report:
 
     @property
     def untimed(self) -> list[Row]:
-        """The rows that have an accuracy and no latency."""
+        """The rows with an accuracy but no latency."""
         return [r for r in self.rows if r.timing is None]

@@ -1,4 +1,4 @@
-"""The plot of size and accuracy: what quantization saves beside what it costs."""
+"""The plot of accuracy over size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _HEIGHT = 300
 _MARGINS = Margins(left=40, right=12, top=26, bottom=40)
-_LEAST_SPAN = 4.0  # points: a smaller range would magnify chance
+_MIN_SPAN = 4.0  # percentage points: a smaller range would magnify noise
 _LABEL_GAP = 0.06  # between labels, as a share of the height
 _LABEL_LENGTH = 24
 _RIGHT_HALF = 0.5
@@ -52,12 +52,12 @@ def size_and_accuracy(report: Report) -> Drawing | None:
         _connect(axes, points)
         _marks(axes, points)
         _labels(axes, points)
-        told = " ".join(_sentence(point) for point in points)
-        return picture(figure, "size-accuracy", f"Size of the file and {what}", told)
+        sentences = " ".join(_sentence(point) for point in points)
+        return picture(figure, "size-accuracy", f"Size of the file and {what}", sentences)
 
 
 def _scored(report: Report) -> list[tuple[Row, Accuracy]]:
-    """Return one row per file and reference, on the picture set that most were scored on."""
+    """Return one row per file and reference, on the picture set with the most evaluations."""
     rows = {(row.bundle.hash, row.key): row for row in report.rows if row.accuracy}
     found = [(row, row.accuracy) for row in rows.values() if row.accuracy]
     scored = [(row, one) for row, one in found if one.row.agreement is not None]
@@ -89,7 +89,7 @@ def _sentence(point: ScatterPoint) -> str:
 def _scales(axes: Axes, points: Sequence[ScatterPoint], what: str) -> None:
     low = min(p.score - p.margin for p in points)
     high = max(p.score + p.margin for p in points)
-    room = max(0.5, (_LEAST_SPAN - (high - low)) / 2)
+    room = max(0.5, (_MIN_SPAN - (high - low)) / 2)
     axes.set_ylim(low - room, high + room)
     axes.set_xlim(0, 1.12 * max(p.size for p in points) or 1)
     axes.locator_params(nbins=6)
@@ -99,16 +99,16 @@ def _scales(axes: Axes, points: Sequence[ScatterPoint], what: str) -> None:
 
 
 def _reference(axes: Axes, scored: Sequence[tuple[Row, Accuracy]]) -> None:
-    """Draw the score of the eager float model, which has no file, as a line."""
+    """Draw the score of the eager float model as a line, as it has no file size."""
     scores = {found.row.top1 for row, found in scored if row.reference and found.row.top1}
     for score in sorted(scores):
         axes.axhline(100 * score, color=STAND_INS["eager"], linewidth=1.2, dashes=(5, 3))
     if scores:
-        told = ", ".join(text.percent(score) for score in sorted(scores))
+        listed = ", ".join(text.percent(score) for score in sorted(scores))
         axes.text(
             1,
             1.04,
-            f"dashed: eager fp32, {told}",
+            f"dashed: eager fp32, {listed}",
             transform=axes.transAxes,
             ha="right",
             color=STAND_INS["eager"],
@@ -116,7 +116,7 @@ def _reference(axes: Axes, scored: Sequence[tuple[Row, Accuracy]]) -> None:
 
 
 def _connect(axes: Axes, points: Sequence[ScatterPoint]) -> None:
-    """Lead from the fp32 file of a format to its int8 files."""
+    """Connect the fp32 file of a format with its int8 files."""
     for start in (p for p in points if not p.row.quantized):
         for end in (p for p in points if p.row.quantized):
             same_model = start.row.bundle.model == end.row.bundle.model
@@ -137,7 +137,7 @@ def _marks(axes: Axes, points: Sequence[ScatterPoint]) -> None:
 
 
 def _labels(axes: Axes, points: Sequence[ScatterPoint]) -> None:
-    """Name the points: those in the left half to the right of it, the others to the left."""
+    """Label the points: in the left half to their right, else to their left."""
     wide = axes.get_xlim()[1]
     left = [p for p in points if p.size < _RIGHT_HALF * wide]
     right = [p for p in points if p.size >= _RIGHT_HALF * wide]

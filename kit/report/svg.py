@@ -1,6 +1,6 @@
-"""From Matplotlib's SVG to one that a page can hold: small, in CSS colours, described.
+"""Convert Matplotlib's SVG for pages: smaller, with CSS colours and a description.
 
-Colours become CSS variables, text takes the font of the page, numbers lose digits that no
+Colours become CSS variables, text uses the page's font, numbers lose digits that no
 screen shows, and ids are made unique to the page or dropped.
 """
 
@@ -27,14 +27,14 @@ _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 
 @dataclass(frozen=True)
 class Drawing:
-    """A plot, with a text for those who do not see it.
+    """A plot with an alternative text.
 
     Attributes:
         key: unique in the page; also the file's stem.
         title: what it shows.
         description: its numbers in words.
         inline: SVG for an HTML page, which must define the colours.
-        file: a whole SVG document that brings its colours along.
+        file: a complete SVG document, including its colours.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""The tables of a report, the same for every kind of page."""
+"""The tables of a report, for all kinds of pages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Table:
     """A table; every line has one cell per column after the first column.
 
     Attributes:
-        subject: what the lines are about, the heading of the first column.
+        subject: heading of the first column.
     """
 
     key: str
@@ -59,7 +59,7 @@ def untimed(report: Report) -> Table:
 
 
 def latency(report: Report) -> Table:
-    """Return everything that was timed, and the memory."""
+    """Return all times, and the memory."""
     columns: Columns = (
         ("Median, ms", timed(cells.median)),
         ("p90, ms", timed(lambda t: Cell(text.significant(t.p90)))),
@@ -77,9 +77,9 @@ def latency(report: Report) -> Table:
 
 
 def _table(key: str, caption: str, columns: Columns, rows: Sequence[Row]) -> Table:
-    """Return a table without the columns that have nothing to say about any row."""
-    told = [(title, [cell(row) for row in rows]) for title, cell in columns]
-    kept = [(title, found) for title, found in told if any(c != Cell(NONE) for c in found)]
+    """Return a table without the columns that are empty in all rows."""
+    cells_of = [(title, [cell(row) for row in rows]) for title, cell in columns]
+    kept = [(title, found) for title, found in cells_of if any(c != Cell(NONE) for c in found)]
     lines = tuple(
         Line(cells.head(row), tuple(found[index] for _, found in kept))
         for index, row in enumerate(rows)
@@ -125,7 +125,7 @@ def _evaluated(found: Accuracy) -> tuple[Cell, ...]:
 
 
 def outputs(report: Report) -> Table:
-    """Return each output of models of tensors, as near as it came to the float model's."""
+    """Return the comparison of each output with the float model's, for models of tensors."""
     columns = ("Output", "Samples", "SQNR, dB", "Largest difference", "Cosine")
     lines = tuple(
         Line(
@@ -152,7 +152,7 @@ def _subject(bundle: BundleRef, subject: AccuracyRow | ArtifactRef, moment: str 
 
 
 def parity(report: Report) -> Table:
-    """Return how near each file came to its graph and to the float model."""
+    """Return the comparisons of each file with its graph and with the float model."""
     columns = (
         "Compared with",
         "Pictures",
@@ -179,7 +179,7 @@ def _compared(found: ParityRef) -> tuple[Cell, ...]:
 
 
 def _golden(row: Row) -> Iterator[Line]:
-    """Give one line to a runner that was compared with the bundle's golden answer."""
+    """Return the line of a runner's comparison with the golden answer."""
     if row.timing is None or row.timing.run.golden_max_abs is None:
         return
     largest = row.timing.run.golden_max_abs
@@ -197,7 +197,7 @@ def _golden(row: Row) -> Iterator[Line]:
 
 
 def files(report: Report) -> Table:
-    """Return what was measured, so that it can be found again."""
+    """Return a table that identifies the measured bundles and files."""
     columns = ("Bytes", "Runtime", "SHA-256 of the file", "Bundle")
     lines = [
         Line(

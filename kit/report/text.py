@@ -1,17 +1,17 @@
-"""Numbers as the report writes them; units stand in the column heads."""
+"""Format numbers for reports; units are in the column heads."""
 
 from __future__ import annotations
 
 from kit.results.statistics import MARGIN, Speedup
 
 NONE = "–"
-_SAME = 1.005  # a ratio below would be written 1.00×
+_SAME = 1.005  # smaller ratios are shown as 1.00×
 MINUS = "\N{MINUS SIGN}"
 NBSP = "\N{NO-BREAK SPACE}"
 
 
 def significant(value: float) -> str:
-    """Return three significant digits and never an exponent for what a clock measures."""
+    """Return three significant digits, without an exponent for usual times."""
     if value >= 100 or value == 0:
         return f"{value:.0f}"
     if value >= 10:
@@ -34,13 +34,13 @@ def percent(share: float | None) -> str:
 
 
 def signed(value: float) -> str:
-    """Return one decimal with a real minus sign; nothing is minus zero."""
+    """Return one decimal with a typographic minus sign, and never minus zero."""
     text = f"{abs(value):.1f}"
     return f"{MINUS}{text}" if value < 0 and text != "0.0" else text
 
 
 def times(ratio: float) -> str:
-    """Return ``5.2×``; near 1, where a tenth is coarse, two decimals."""
+    """Return ``5.2×``; with two decimals near 1."""
     if ratio >= 10:
         return f"{ratio:.0f}×"
     return f"{ratio:.1f}×" if ratio >= 1.2 else f"{ratio:.2f}×"
@@ -52,15 +52,15 @@ def precise(ratio: float) -> str:
 
 
 def comparison(speedup: Speedup, other: str) -> str:
-    """Return ``5.2× faster than`` the other, ``1.3× slower``, or that it is not told."""
+    """Return ``5.2× faster than`` the other, ``1.3× slower``, or that it is unknown."""
     if speedup.interval is None:
-        return f"not told apart from {other} by so few processes"
-    told = verdict(speedup)
-    if told.endswith("difference"):
+        return f"not distinguishable from {other} with so few processes"
+    words = verdict(speedup)
+    if words.endswith("difference"):
         if speedup.interval.near_one:
             return f"as fast as {other}, within {100 * MARGIN:.0f}{NBSP}%"
         return f"not clearly faster or slower than {other}"
-    return f"{told} than {other}"
+    return f"{words} than {other}"
 
 
 def verdict(speedup: Speedup) -> str:
@@ -72,7 +72,7 @@ def verdict(speedup: Speedup) -> str:
 
 
 def decibels(value: float | None) -> str:
-    """Return an SQNR; None means that there was no noise."""
+    """Return an SQNR; None means no noise."""
     return "equal" if value is None else f"{value:.1f}"
 
 

@@ -1,4 +1,4 @@
-"""How to read the plots and the numbers: the same words on every kind of page."""
+"""Explanations of the plots and numbers, for all kinds of pages."""
 
 from __future__ import annotations
 

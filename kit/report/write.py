@@ -1,4 +1,4 @@
-"""A report on disk: every file is written beside its place, and only then renamed."""
+"""Write a report: every file is written under a temporary name, then renamed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kit.results.schema import AnyResult
 
 @dataclass(frozen=True)
 class Written:
-    """Where a report is, and its headline."""
+    """The paths of a report, and its headline."""
 
     html: Path
     markdown: Path
@@ -25,8 +25,8 @@ class Written:
 def write(results: Sequence[AnyResult], folder: Path) -> Written:
     """Write ``report.html``, ``report.md`` and ``plots/`` for the Markdown.
 
-    Other files in the folder are left alone. When something fails, an older report there
-    stays as it was.
+    Other files in the folder are not changed. On failure, an older report there
+    stays unchanged.
 
     Raises:
         ResultError: there is no measurement in the results.

@@ -1,11 +1,11 @@
-"""Two things measured in turns against each other: pure functions of one time per process.
+"""Compare two targets whose processes were interleaved: pure functions of one time per process.
 
-Other work on a machine only ever adds time, in spells of milliseconds to minutes. So what two
-models cost is compared in quiet moments. The *pace* of a process is the time that one in fifty of
-its samples beats (`rounds.paces`), and of some rounds in a row the process with the best pace
-counts.
-Chen and Revels, "Robust benchmarking in noisy environments" (2016), argue for the minimum of all;
-one taken round by round keeps what a device that gets warm does to both out of the ratio.
+Other load on a machine only ever adds time, in bursts of milliseconds to minutes. So two models
+are compared by their times in quiet moments. The *pace* of a process is the 2nd percentile of its
+samples (`rounds.paces`), and within a window of consecutive rounds the process with the lowest
+pace counts.
+Chen and Revels, "Robust benchmarking in noisy environments" (2016), argue for the overall minimum;
+a minimum per window keeps the effect of a device that warms up, which slows both, out of the ratio.
 """
 
 from __future__ import annotations
@@ -16,69 +16,70 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.results.statistics import LEAST_PROCESSES, SEED, Interval, Speedup, student
+from kit.results.statistics import MIN_PROCESSES, SEED, Interval, Speedup, student
 
 Floats = NDArray[np.float64]
 
 QUIET = 0.02  # the share of a process's samples that is faster than its pace
-LEAST_SWAPPED = 10  # pairs; with fewer, swaps are too few for an interval of use
-LEAST_NARROW = 16  # pairs; with fewer, intervals are narrow by luck too often
-_SWAPS = 1023  # drawn where there are more; ten pairs still have all of theirs looked at
-_LEAST_SPELL, _MOST_SPELL = 3, 16  # rounds that are searched for a quiet process
-_STEP = 5e-4  # of a ratio: how finely the ends of an interval are sought
+MIN_PERMUTATION_PAIRS = 10  # with fewer, there are too few swaps for a useful interval
+MIN_PRECISION_PAIRS = 16  # with fewer, intervals are narrow by luck too often
+_MAX_SWAPS = 1023  # drawn at random if there are more; ten pairs are still permuted exhaustively
+_MIN_WINDOW, _MAX_WINDOW = 3, 16  # rounds that are searched for a quiet process
+_STEP = 5e-4  # tolerance, as a ratio, of the interval's ends
 
 
 def ratio(baseline: Sequence[float], own: Sequence[float]) -> tuple[float, Interval | None]:
     """Return the time `own` takes as a share of `baseline`'s, and its 95 % interval.
 
-    Number i of both was taken at nearly the same time, so what slows a machine down for a
-    while is in both of a pair.
+    Item i of both was measured at nearly the same time, so a temporary slowdown of the machine
+    affects both items of a pair.
 
-    From `LEAST_SWAPPED` pairs on: in every spell of rounds in a row (a quarter of all, 3 to 16)
-    the best of both sides are compared; the ratio is Tukey's trimean over all spells. The
-    interval holds every ratio that a permutation test does not refuse
-    (`scipy.stats.permutation_test`, which swaps the two of a pair): if two things differ by that
-    ratio alone, each swap is as likely as none. Nothing is assumed of how times are distributed.
-    Below, it is the geometric mean with Student's t on the logarithms, which takes them to be
-    about normal.
+    From `MIN_PERMUTATION_PAIRS` pairs on, the minima of both sides are compared in every window
+    of consecutive rounds (a quarter of all, 3 to 16); the ratio is Tukey's trimean over all
+    windows. The interval holds every ratio that a permutation test does not reject
+    (`scipy.stats.permutation_test`, which swaps the items of a pair): if the sides differ by that
+    ratio alone, each swap is as likely as none. No distribution of times is assumed.
+    With fewer pairs, it is the geometric mean with Student's t on the logarithms, which are
+    assumed to be about normal.
 
     Args:
-        baseline: one time for each process, above 0, in the order they ran.
-        own: as many, or more: the rest is left out.
+        baseline: one positive time for each process, in the order they ran.
+        own: the same of the other side; items without a counterpart are ignored.
 
     Returns:
-        The ratio, and the interval; None below `LEAST_PROCESSES` pairs.
+        The ratio, and the interval; None below `MIN_PROCESSES` pairs.
 
     Raises:
-        ValueError: there are no pairs, or times that are not above 0.
+        ValueError: there are no pairs, or a time is not above 0.
     """
     count = min(len(baseline), len(own))
     if count == 0 or min(*baseline, *own) <= 0:
         raise ValueError("a ratio needs pairs of times above 0")
     one, other = np.log(baseline[:count]), np.log(own[:count])
-    if count >= LEAST_SWAPPED:
-        return math.exp(_apart(other, one)), _not_refused(one, other)
-    apart = other - one
-    interval = student(apart) if count >= LEAST_PROCESSES else None
-    return math.exp(float(apart.mean())), interval
+    if count >= MIN_PERMUTATION_PAIRS:
+        return math.exp(_trimean(other, one)), _permutation_interval(one, other)
+    differences = other - one
+    interval = student(differences) if count >= MIN_PROCESSES else None
+    return math.exp(float(differences.mean())), interval
 
 
-def known(interval: Interval | None, count: int, precision: float) -> bool:
-    """Return whether more pairs than `count` would tell nothing more of use.
+def is_resolved(interval: Interval | None, count: int, precision: float) -> bool:
+    """Return whether more pairs than `count` would add nothing useful.
 
-    That is where the interval of a ratio is narrow, its half at most `precision` of the ratio,
-    or farther from 1 than it is wide. Neither asks whether it leaves out 1: who stops as soon
-    as it does calls equal things different far more often than in 5 of 100 measurements.
+    A ratio is resolved if its interval is narrow, its half width at most `precision` of the
+    ratio, or if it is farther from 1 than it is wide. Whether it excludes 1 is no criterion:
+    stopping as soon as it does calls equal targets different in far more than 5 of 100
+    measurements.
     """
     if interval is None:
         return False
     low, high = math.log(interval.low), math.log(interval.high)
-    narrow = count >= LEAST_NARROW and (high - low) / 2 <= precision
+    narrow = count >= MIN_PRECISION_PAIRS and (high - low) / 2 <= precision
     return narrow or max(low, -high) > high - low
 
 
 def speedup(baseline: Sequence[float], own: Sequence[float]) -> Speedup:
-    """Return how many times as fast `own` is, from processes that took turns.
+    """Return how many times as fast `own` is, from interleaved processes.
 
     Raises:
         ValueError: as `ratio`.
@@ -88,46 +89,47 @@ def speedup(baseline: Sequence[float], own: Sequence[float]) -> Speedup:
     return Speedup(1 / share, ends)
 
 
-def _apart(own: Floats, baseline: Floats, axis: int = -1) -> float:
-    """Return the trimean of how far the best of neighbouring rounds are apart.
+def _trimean(own: Floats, baseline: Floats, axis: int = -1) -> float:
+    """Return the trimean of the differences between both sides' window minima.
 
-    An array where SciPy asks for the last axis of many.
+    An array if SciPy passes many samples, each along `axis`.
     """
-    apart = _best(own, axis) - _best(baseline, axis)
-    low, middle, high = np.quantile(apart, (0.25, 0.5, 0.75), axis=axis)
+    differences = _window_minima(own, axis) - _window_minima(baseline, axis)
+    low, middle, high = np.quantile(differences, (0.25, 0.5, 0.75), axis=axis)
     trimean: float = (low + 2 * middle + high) / 4
     return trimean
 
 
-def _best(times: Floats, axis: int) -> Floats:
+def _window_minima(times: Floats, axis: int) -> Floats:
     count = times.shape[axis]
-    spell = min(_MOST_SPELL, max(_LEAST_SPELL, count // 4))
-    rows: Floats = np.lib.stride_tricks.sliding_window_view(times, spell, axis=axis)
-    best: Floats = rows.min(-1)
-    return best
+    window = min(_MAX_WINDOW, max(_MIN_WINDOW, count // 4))
+    rows: Floats = np.lib.stride_tricks.sliding_window_view(times, window, axis=axis)
+    minima: Floats = rows.min(-1)
+    return minima
 
 
-def _not_refused(baseline: Floats, own: Floats) -> Interval:
+def _permutation_interval(baseline: Floats, own: Floats) -> Interval:
     from scipy import optimize
 
-    # Beyond these all of one side is below all of the other: the test refuses that.
-    least = float(own.min() - baseline.max()) - _STEP
-    most = float(own.max() - baseline.min()) + _STEP
-    low = optimize.bisect(lambda r: _chance(baseline, own - r, "greater"), least, most, xtol=_STEP)
-    high = optimize.bisect(lambda r: -_chance(baseline, own - r, "less"), least, most, xtol=_STEP)
+    # Beyond these, all times of one side are below all of the other: the test rejects that.
+    minimum = float(own.min() - baseline.max()) - _STEP
+    maximum = float(own.max() - baseline.min()) + _STEP
+    ends = (minimum, maximum)
+    low = optimize.bisect(lambda r: _excess(baseline, own - r, "greater"), *ends, xtol=_STEP)
+    high = optimize.bisect(lambda r: -_excess(baseline, own - r, "less"), *ends, xtol=_STEP)
     return Interval(math.exp(low), math.exp(high))
 
 
-def _chance(baseline: Floats, own: Floats, side: str) -> float:
-    """Return how likely swaps are to be so far apart, less the 2.5 % that are refused."""
+def _excess(baseline: Floats, own: Floats, side: str) -> float:
+    """Return the p-value of a one-sided permutation test minus its level of 2.5 %."""
     from scipy import stats
 
     found = stats.permutation_test(
         (own, baseline),
-        _apart,
+        _trimean,
         permutation_type="samples",
         vectorized=True,
-        n_resamples=_SWAPS,
+        n_resamples=_MAX_SWAPS,
         alternative=side,
         random_state=np.random.default_rng(SEED),
     )

@@ -1,4 +1,4 @@
-"""Which runs were measured side by side, so that their processes make pairs."""
+"""Which runs were interleaved, so that their processes form pairs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from kit.results.schema import Process, Run
 from kit.results.statistics import Estimate, Speedup
 
 
-def together(one: Run, other: Run) -> bool:
-    """Whether process number i of both ran in the same round.
+def is_paired(one: Run, other: Run) -> bool:
+    """Return whether process number i of both ran in the same round.
 
     Args:
         one: of a measurement: a result, or several with the same `Identity.measurement`.
-        other: of the same one. In a sweep, runs of another plan had rounds of their own.
+        other: of the same measurement. In a sweep, each plan has rounds of its own.
     """
     return (
         one.plan == other.plan
@@ -29,9 +29,9 @@ def medians(run: Run) -> list[float]:
 
 
 def paces(processes: Sequence[Process]) -> list[float]:
-    """Return the time in ms that one in fifty of each process's samples beats, in their order.
+    """Return the 2nd percentile of each process's samples in ms, in their order.
 
-    What a process costs in the machine's quiet moments; see `kit.results.pairs`.
+    It is the time of an inference in the machine's quiet moments; see `kit.results.pairs`.
     """
     percent = 100 * pairs.QUIET
     return [statistics.percentile_ms(p.samples_ns, percent) for p in processes]
@@ -46,8 +46,8 @@ def speedup(baseline: Run, own: Run) -> Speedup:
     """Return how many times as fast a run is as another of the same measurement.
 
     Raises:
-        ValueError: one has no samples, or times that are not above 0.
+        ValueError: one has no samples, or a time that is not above 0.
     """
-    if together(baseline, own):
+    if is_paired(baseline, own):
         return pairs.speedup(paces(baseline.processes), paces(own.processes))
     return statistics.ratio(estimate(baseline), estimate(own))

@@ -1,28 +1,28 @@
-"""What a measurement leaves behind: every raw sample and the context it was taken in.
+"""Results of measurements: every raw sample and the context it was taken in.
 
 Statistics are computed when a result is read (`kit.results.statistics`), so that a better
 statistic never needs a new measurement. Schema history:
 
     1  first version
-    2  devices over adb: `Condition`, `Operator`; what `Plan` and `Run` say of cores, of the
-       wait for a cool device, and whether the median is known well enough
-       (`Plan.most_repeats`, `Plan.precision`, `Run.resolved`); `LatencyResult.recommended`
-    3  `Run.resolved` counts how far the processes are apart, before it took all samples for
-       those of one; `Plan.memory`, which was that the plan is not called ``quick``; numbers
-       are finite
-    4  `Plan.most_pairs`: processes are added until it is known how bundles compare
+    2  devices over adb: `Condition`, `Operator`; fields of `Plan` and `Run` about cores, the
+       wait for a cool device, and the precision of the median (`Plan.most_repeats`,
+       `Plan.precision`, `Run.resolved`); `LatencyResult.recommended`
+    3  `Run.resolved` is over processes, before it pooled all samples; `Plan.memory`, which
+       was false for plans called ``quick`` only; numbers are finite
+    4  `Plan.most_pairs`: processes are added until bundles are compared to the precision
     5  `ProcessorsResult`; `BundleRef.failed`
     6  `Identity`: id of the measurement, fingerprint of the device, host, source revision;
-       each row names its file (`artifact_sha256`) and its runtime; `AccuracyResult.threads`;
-       `Run.notices` instead of `Run.warnings`, which were sentences; `AccuracyResult.notices`;
-       `Recommendation`, which were options of the command line
+       each row has the digest of its file (`artifact_sha256`) and its runtime;
+       `AccuracyResult.threads`; `Run.notices` instead of `Run.warnings`, which were sentences;
+       `AccuracyResult.notices`; `Recommendation` instead of options of the command line
     7  `OutputRow`; `AccuracyResult.task`; `AccuracyRow.agreement` and `ParityRef.agreement` are
        None where a task has no classes; `ParityRef.output` and `ParityRef.cosine`
     8  runs, rows and artifacts have the backend and the precision of their file;
-       `BundleRef.failed` and `LatencyResult.recommended` are by its name
+       `BundleRef.failed` and `LatencyResult.recommended` are keyed by its name;
+       `Plan.max_repeats` and `Plan.max_pairs` instead of `most_repeats` and `most_pairs`
 
-A result of an older schema is read for ever: what it lacks is None or empty, and what it said
-in another way is translated (`kit.results.store`).
+Results of all older schemas stay readable: fields they do not have are None or empty, and
+renamed or changed fields are translated (`kit.results.store`).
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from kit.notices import Notice
 
 SCHEMA_VERSION = 8
 
-# Beyond these a number is no measurement. Each fits into 64 bits, also when many are added up.
+# Larger numbers are refused. Each fits into 64 bits, also when many are added up.
 MAX_NS = 10**15  # 11 days
 MAX_BYTES = 2**50
 MAX_COUNT = 10**9
 MAX_SECONDS = 10.0**9
 
 T = TypeVar("T")
-# Of a list with a million wrong items the first is reported: all would take gigabytes.
+# Only the first wrong item of a list is reported: a million errors would take gigabytes.
 Many = Annotated[tuple[T, ...], FailFast()]
 
 _Ns = Annotated[int, Field(ge=0, le=MAX_NS)]
@@ -60,7 +60,7 @@ _Load = Annotated[float, Field(ge=0, le=10.0**9)]
 
 
 class ParityRef(Record):
-    """One comparison made when the bundle was built; see `kit.manifest.Comparison`."""
+    """One comparison that was made at build time; see `kit.manifest.Comparison`."""
 
     against: str
     output: str = ""
@@ -86,7 +86,7 @@ class BundleRef(Record):
 
     Attributes:
         hash: of its `bundle.json`.
-        failed: names of files that were asked for and are not in it, each with the reason.
+        failed: names of files that were requested and could not be built, with the reason.
     """
 
     name: str
@@ -101,7 +101,7 @@ class BundleRef(Record):
 
 
 class DeviceRef(Record):
-    """Where it ran. Virtual and emulated devices are never ranked with phones."""
+    """The device that was measured. Virtual and emulated ones are never ranked with phones."""
 
     kind: Literal["local", "phone", "emulator", "virtual"]
     name: str
@@ -109,14 +109,14 @@ class DeviceRef(Record):
 
 
 class Fingerprint(Record):
-    """What tells a device, with the system that is installed on it, from others.
+    """Identifies the model of a device and its installed system.
 
     Attributes:
-        model: maker and model; of a computer, the name that its firmware gives.
+        model: maker and model; of a computer, the name its firmware reports.
         soc: name of the chip or processor.
         build: of the system: Android's build fingerprint, or distribution and kernel.
-        abi: of the programs that it prefers, as Android names it.
-        cores: logical cores that the kernel has, whether switched on or not.
+        abi: preferred one, as Android names it.
+        cores: logical cores of the kernel, online or not.
     """
 
     model: str | None
@@ -136,11 +136,11 @@ class HostRef(Record):
 
 
 class SourceRef(Record):
-    """The commit that was checked out in the working directory of whoever measured.
+    """The commit that was checked out in the working directory of the measurement.
 
     Attributes:
         revision: SHA-1 or SHA-256 of git's HEAD.
-        dirty: whether tracked files differ from it; None where git did not tell in time.
+        dirty: whether tracked files differ from it; None if git did not answer in time.
     """
 
     revision: str = Field(pattern="^(?:[0-9a-f]{40}|[0-9a-f]{64})$")
@@ -152,8 +152,8 @@ class Identity(Record):
 
     Attributes:
         measurement: random id; results that share it were measured by one run of kit, so that
-            their processes were interleaved (see `kit.results.rounds.together`).
-        device: that measured.
+            their processes were interleaved (see `kit.results.rounds.is_paired`).
+        device: that was measured.
         source: None outside of git.
     """
 
@@ -174,10 +174,10 @@ class Context(Record):
         load_after: the same when it ended.
         mhz: clock of each core in MHz when the measurement began, where it can be read.
         memory_total: bytes.
-        others: cores that other programs kept busy on average in between, where it is known.
+        others: cores that other programs kept busy on average in between; None if unknown.
         versions: of the runtimes, Python and kit.
-        environment: variables that kit set for the child.
-        settings: of the device that kit changed meanwhile and put back, and to what.
+        environment: variables that kit set for the runner.
+        settings: of the device that kit changed for the measurement, with the value it set.
     """
 
     cpu: str
@@ -196,14 +196,14 @@ class Context(Record):
 
 
 class Condition(Record):
-    """How a device fared at one moment; None is what it does not tell.
+    """State of a device at one moment; None is what it does not report.
 
     Attributes:
         seconds: since the measurement began, by the device's uptime.
         temperature_c: of the battery, in degrees Celsius.
         thermal_status: ``none``, ``light``, ``moderate``, ``severe`` …
         battery: percent.
-        mhz: clock of each core that tells it, in the order of their numbers.
+        mhz: clock of each core that reports it, in the order of their numbers.
     """
 
     seconds: float = Field(ge=-MAX_SECONDS, le=MAX_SECONDS)
@@ -227,22 +227,22 @@ class Plan(Record):
 
     Attributes:
         warmup_runs: inferences before the first sample.
-        warmup_seconds: at least so long.
+        warmup_seconds: minimum duration of the warm-up.
         runs: samples per process.
-        seconds: at least so long per process.
+        seconds: minimum duration of sampling per process.
         repeats: fresh processes.
-        most_repeats: processes are added up to here while the median is not known well
-            enough; None adds none.
-        most_pairs: the same while it is not known well enough how bundles that are measured
-            side by side compare, see `kit.bench.enough`.
-        precision: half the width of a 95 % interval that is well enough: of a median as its
-            share, of a comparison as a share of its ratio.
+        max_repeats: processes are added up to this number while the median's interval is
+            wider than `precision`; None adds none.
+        max_pairs: the same while the ratio of bundles that are measured side by side is not
+            resolved, see `kit.bench.stopping`.
+        precision: half width of a 95 % interval that is narrow enough, as a share of the
+            median or of the ratio.
         max_seconds: a process stops sampling here even if `runs` is not reached.
         threads: of the runtime.
         cpus: mask of the cores to run on, in hexadecimal; empty for all.
-        cool_c: a process starts when the battery is at most so warm, in degrees Celsius, and
-            the thermal status is ``none``; devices without a battery start at once.
-        cool_seconds: no process waits longer than that.
+        cool_c: a process starts when the battery is no warmer, in degrees Celsius, and the
+            thermal status is ``none``; devices without a battery start at once.
+        cool_seconds: timeout of the wait for a cool device.
         memory: whether one more process measures the memory.
     """
 
@@ -254,8 +254,8 @@ class Plan(Record):
     repeats: int = Field(default=3, ge=1, le=MAX_COUNT)
     max_seconds: float = Field(default=60.0, gt=0, le=MAX_SECONDS)
     threads: int = Field(default=1, ge=1, le=MAX_COUNT)
-    most_repeats: int | None = Field(default=None, ge=1, le=MAX_COUNT)
-    most_pairs: int | None = Field(default=None, ge=1, le=MAX_COUNT)
+    max_repeats: int | None = Field(default=None, ge=1, le=MAX_COUNT)
+    max_pairs: int | None = Field(default=None, ge=1, le=MAX_COUNT)
     precision: float = Field(default=0.02, gt=0, lt=1)
     cpus: str = Field(default="", pattern="^[0-9a-f]*$")
     cool_c: float = 38.0
@@ -290,15 +290,15 @@ class Run(KeyedRecord):
         artifact_sha256: of the model file that ran; None before schema 6.
         runtime: name and version of what ran it; None before schema 6.
         via: which runner: ``python``, ``native`` or ``app``.
-        threads: that the runtime said it uses, where it can be asked.
+        threads: that the runtime reports it uses, if it has such a query.
         processes: one entry per fresh process, in the order they ran.
         peak_rss: bytes, from a separate pass; None if it was not taken.
         base_rss: of that process before it loaded the model: the runtime and Python.
         golden_max_abs: largest difference of the runner's answer from the golden output.
         cpus: mask of the cores that the runner could use, read back from the kernel.
-        resolved: whether the median is known to the plan's precision, which takes three
-            processes at least; None for results of schema 1.
-        operators: of a process of its own that was profiled, if one was.
+        resolved: whether the median's interval is as narrow as the plan's precision, which
+            takes three processes or more; None for results of schema 1.
+        operators: from a separate, profiled process, if there was one.
         notices: what makes these numbers less trustworthy, and what would help.
     """
 
@@ -425,7 +425,7 @@ class ProcessorRef(Record):
     Attributes:
         name: ``host`` for this machine's own.
         abi: of the programs it runs, as Android names it.
-        about: what tells it from others, as far as int8 arithmetic is concerned.
+        about: its features that matter for int8 arithmetic.
         emulator: name and version of what emulated it; None for this machine's own.
     """
 
@@ -449,8 +449,8 @@ class ProcessorRow(KeyedRecord):
         golden_max_abs: largest difference from the answers that the bundle was built with;
             0 if they are equal bit for bit.
         answers_sha256: of the answers' bytes; equal ones are equal bit for bit.
-        passed: the limits that held when the bundle was built hold here.
-        error: what the runtime said where it gave no answers, else empty.
+        passed: whether the limits of the build hold here.
+        error: the runtime's message if it gave no answers, else empty.
     """
 
     quantize: str

@@ -1,8 +1,8 @@
 """Statistics of latency samples and of picture counts: pure functions of raw numbers.
 
-Samples come in nanoseconds, as runners report them, and leave in milliseconds. Fresh
-processes differ more than the samples of one do (which cores and memory they got, how warm
-the chip was), so the interval of a result and all that follows from it count processes.
+Samples come in nanoseconds, as runners report them; results are in milliseconds. Fresh
+processes differ more than the samples of one do (cores, memory layout, chip temperature),
+so intervals are over processes.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ Samples: TypeAlias = Sequence[int] | NDArray[np.int64] | NDArray[np.float64]
 NS_PER_MS = 1e6
 SEED = 0
 RESAMPLES = 2000
-# Above this size one bootstrap would take seconds, and its limit is known in closed form.
+# Above this size a bootstrap would take seconds, and its limit has a closed form.
 BOOTSTRAP_LIMIT = 10_000
-# From n samples the widest interval of a median, smallest to largest, covers 1 - 2 / 2**n:
+# The widest interval of the median of n samples, smallest to largest, covers 1 - 2 / 2**n:
 # five give 93.75 %, so fewer than six allow no 95 % interval at all.
-LEAST_SAMPLES = 6
-# From two processes Student's t has one degree of freedom: the interval would be 12.7 times
-# their standard error, and is no help.
-LEAST_PROCESSES = 3
-# "No difference" is a claim as well: it is made where all that an interval allows is below this.
+MIN_SAMPLES = 6
+# With two processes Student's t has one degree of freedom: the interval would be 12.7 times
+# their standard error, too wide to be useful.
+MIN_PROCESSES = 3
+# "No difference" is a claim as well: it is made if the whole interval is within this margin.
 MARGIN = 0.05
 _BATCH_ELEMENTS = 2_000_000  # resampled values held at a time: 16 MB
 
@@ -42,26 +42,26 @@ class Interval:
 
     @property
     def near_one(self) -> bool:
-        """Whether a ratio is 1 within `MARGIN`, wherever in the interval it is."""
+        """Whether the whole interval of a ratio is within `MARGIN` of 1."""
         return self.low >= 1 - MARGIN and self.high <= 1 + MARGIN
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The median of a result in milliseconds, and what another measurement may give.
+    """The median of a result in milliseconds, and its interval.
 
     Attributes:
         median: of the samples of all processes.
-        interval: 95 %, over fresh processes; None below `LEAST_PROCESSES` processes, whose
-            spread is not known, and below `LEAST_SAMPLES` samples.
+        interval: 95 %, over fresh processes; None below `MIN_PROCESSES` processes, from which
+            no spread can be estimated, and below `MIN_SAMPLES` samples.
     """
 
     median: float
     interval: Interval | None
 
     @property
-    def least(self) -> float:
-        """The low end of what is known about the median."""
+    def low(self) -> float:
+        """The low end of the interval, or the median if there is none."""
         return self.median if self.interval is None else self.interval.low
 
 
@@ -79,7 +79,7 @@ class Speedup:
 
     @property
     def clear(self) -> bool:
-        """Whether the interval excludes 1, so that faster or slower may be said."""
+        """Whether the interval excludes 1, so that the sign of the difference is certain."""
         return self.interval is not None and not self.interval.low <= 1 <= self.interval.high
 
 
@@ -111,8 +111,8 @@ def percentile_ms(samples_ns: Samples, q: float) -> float:
 def median_ci95_ms(samples_ns: Samples) -> Interval | None:
     """Return the 95 % interval of the median of one process, None below six samples.
 
-    In milliseconds. It takes samples for independent draws of one thing, so for samples of
-    several processes it is too narrow: `estimate` counts the processes.
+    In milliseconds. It assumes independent samples of one distribution, so for samples of
+    several processes it is too narrow; use `estimate` for those.
 
     Percentile bootstrap (`scipy.stats.bootstrap`) with a fixed seed: equal samples give
     equal intervals. Above `BOOTSTRAP_LIMIT` samples it is the order-statistic interval
@@ -122,7 +122,7 @@ def median_ci95_ms(samples_ns: Samples) -> Interval | None:
         ValueError: there are no samples.
     """
     values = _ms(samples_ns)
-    if values.size < LEAST_SAMPLES:
+    if values.size < MIN_SAMPLES:
         return None
     if values.size > BOOTSTRAP_LIMIT:
         return _order_statistics(values)
@@ -156,8 +156,8 @@ def estimate(processes: Sequence[Samples]) -> Estimate:
     """Return the median over fresh processes and its interval.
 
     The interval is Student's t on the logarithms of the processes' medians, with one degree
-    of freedom less than processes; widened, where need be, to hold the interval that the
-    samples by themselves have (`median_ci95_ms`).
+    of freedom less than processes; it is widened to contain the interval of the pooled
+    samples (`median_ci95_ms`).
 
     Args:
         processes: the samples of each.
@@ -173,7 +173,7 @@ def estimate(processes: Sequence[Samples]) -> Estimate:
 
 
 def _over_processes(medians: Sequence[float], pooled: NDArray[np.float64]) -> Interval | None:
-    if len(medians) < LEAST_PROCESSES or min(medians) <= 0:
+    if len(medians) < MIN_PROCESSES or min(medians) <= 0:
         return None
     within = median_ci95_ms(pooled)
     if within is None:
@@ -195,28 +195,28 @@ def _quantile(count: int) -> float:
     return float(stats.t.ppf(0.975, count - 1))
 
 
-def processes_needed(medians: Sequence[float], half_width: float, most: int) -> int | None:
-    """Return how many processes, as far apart as these, make an interval so narrow.
+def processes_needed(medians: Sequence[float], half_width: float, maximum: int) -> int | None:
+    """Return how many processes with this spread give an interval of this half width.
 
     Args:
         medians: of processes, above 0; at least two.
         half_width: of the 95 % interval, as a share.
-        most: the largest answer.
+        maximum: the largest number to return.
 
     Returns:
-        At least `LEAST_PROCESSES`; None if `most` are not enough.
+        At least `MIN_PROCESSES`; None if `maximum` processes are not enough.
     """
     deviation = float(np.log(medians).std(ddof=1))
-    for count in range(LEAST_PROCESSES, most + 1):
+    for count in range(MIN_PROCESSES, maximum + 1):
         if _quantile(count) * deviation / math.sqrt(count) <= half_width:
             return count
     return None
 
 
 def ratio(baseline: Estimate, own: Estimate) -> Speedup:
-    """Return the speed-up between two medians that were measured apart.
+    """Return the speed-up between two medians that were measured separately.
 
-    For processes that took turns `kit.results.pairs` knows more.
+    For interleaved processes `kit.results.pairs` gives narrower intervals.
 
     The interval combines the two medians' own intervals on the log scale, where a ratio
     is a difference: half widths add as the root of the sum of squares. They are taken
@@ -225,7 +225,7 @@ def ratio(baseline: Estimate, own: Estimate) -> Speedup:
     Raises:
         ValueError: a median, or the low end of its interval, is not above 0.
     """
-    if min(baseline.least, own.least) <= 0:
+    if min(baseline.low, own.low) <= 0:
         raise ValueError("times must be above 0 to have a ratio")
     return Speedup(baseline.median / own.median, _ratio_interval(baseline, own))
 
@@ -248,9 +248,9 @@ def _ratio_interval(baseline: Estimate, own: Estimate) -> Interval | None:
 def top1_margin95(agreement: float, images: int) -> float:
     """Return the half width, 0..1, of the 95 % interval of a top-1 difference.
 
-    Two models on the same pictures can only differ in score where they differ in answer:
-    the variance of the paired difference is at most (1 - agreement) / images. This is the
-    normal approximation of that bound, so it errs on the wide side.
+    Two models can only differ in score on pictures where their answers differ: the variance
+    of the paired difference is at most (1 - agreement) / images. This is the normal
+    approximation of that bound, so it errs on the wide side.
 
     Args:
         agreement: share of pictures with the same first answer, 0..1.

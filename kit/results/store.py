@@ -1,4 +1,4 @@
-"""Result files: one JSON document each, written whole or not at all."""
+"""Result files: one JSON document each, written atomically."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ from kit.results.schema import (
 
 _SWEPT = re.compile(r"--threads ([0-9]{1,6})(?: --cpus ([a-z]+))?")
 
+_RENAMED_IN_8 = {"most_repeats": "max_repeats", "most_pairs": "max_pairs"}
+
 _ADAPTER: TypeAdapter[AnyResult] = TypeAdapter(Result)
 
 
@@ -33,8 +35,8 @@ def write(result: AnyResult, path: Path) -> None:
     """Write a result file.
 
     Raises:
-        ResultError: it holds what `read` would refuse.
-        OutputError: the place cannot be written to.
+        ResultError: `read` would refuse it.
+        OutputError: the path cannot be written to.
     """
     text = result.model_dump_json(indent=1) + "\n"
     try:
@@ -75,13 +77,15 @@ def read(path: Path) -> AnyResult:
 
 
 def _upgraded(raw: object, version: object) -> object:
-    """Return the content of a file with what older schemas said in another way."""
+    """Return the content of a file, translated from older schemas to today's."""
     if not isinstance(raw, dict) or type(version) is not int or not 1 <= version < 8:
         return raw
-    if version < 6:
-        _upgrade_runs(raw, version)
+    _upgrade_runs(raw, version)
+    recommended = raw.get("recommended")
+    if version < 6 and isinstance(recommended, dict):
+        raw["recommended"] = {name: _recommendation(o) for name, o in recommended.items()}
     _add_keys(raw)
-    raw["schema_version"] = SCHEMA_VERSION  # what is written again is of today's schema
+    raw["schema_version"] = SCHEMA_VERSION  # `write` writes today's schema only
     return raw
 
 
@@ -89,14 +93,21 @@ def _upgrade_runs(raw: dict[str, object], version: int) -> None:
     runs = raw.get("runs")
     for run in runs if isinstance(runs, list) else ():
         if isinstance(run, dict):
-            _upgrade_run(run, version)
-    recommended = raw.get("recommended")
-    if isinstance(recommended, dict):
-        raw["recommended"] = {name: _recommendation(o) for name, o in recommended.items()}
+            _rename_plan_fields(run.get("plan"))
+            if version < 6:
+                _upgrade_run(run, version)
+
+
+def _rename_plan_fields(plan: object) -> None:
+    """Rename what schema 8 renamed in a run's plan."""
+    if isinstance(plan, dict):
+        for old, new in _RENAMED_IN_8.items():
+            if old in plan:
+                plan[new] = plan.pop(old)
 
 
 def _add_keys(raw: dict[str, object]) -> None:
-    """Key what was by format: a bundle had one file of each, quantized by one method."""
+    """Add keys of files where formats were keys: bundles had one file per format, one method."""
     bundle = raw.get("bundle")
     bundle = bundle if isinstance(bundle, dict) else {}
     precision = derive_precision(str(bundle.get("quantize")))
@@ -127,7 +138,7 @@ def _recommendation(options: object) -> object:
 
 
 def refer(comparison: Comparison) -> ParityRef:
-    """Return what a result says of a comparison.
+    """Return what a result stores of a comparison.
 
     Raises:
         ValidationError: a number in it is not finite.
@@ -155,7 +166,7 @@ def find_runtime(bundle: Bundle, name: str) -> str:
 
 
 def describe(bundle: Bundle) -> BundleRef:
-    """Return what a result says about the bundle it measured."""
+    """Return what a result stores of the measured bundle."""
     manifest = bundle.manifest
     refs = [
         ArtifactRef(

@@ -1,1 +1,1 @@
-"""Programs that run a model file and print JSON lines."""
+"""Runners: programs that run a model file and print JSON lines."""

@@ -1,4 +1,4 @@
-"""The cores this process may run on, as a mask in hexadecimal digits."""
+"""The CPU affinity of this process, as a mask in hexadecimal digits."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _MASK = re.compile("[0-9a-fA-F]{1,256}")
 
 
 def check(mask: str) -> str:
-    """Return a mask as it came; empty is allowed and means "leave the cores alone".
+    """Return a valid mask unchanged; an empty one keeps the affinity.
 
     Raises:
-        UsageError: it is no mask, or one of no core.
+        UsageError: it is no mask, or has no core.
     """
     if mask and (not _MASK.fullmatch(mask) or not int(mask, 16)):
         raise UsageError(
@@ -26,10 +26,10 @@ def check(mask: str) -> str:
 
 
 def use(mask: str) -> None:
-    """Bind every thread of this process, and so all that they start, to some cores.
+    """Bind every thread of this process, and their future children, to cores.
 
     Raises:
-        RunError: the system refuses them, or has no such call.
+        RunError: the kernel refuses the cores, or the system has no affinity.
     """
     if not hasattr(os, "sched_setaffinity"):
         raise RunError("this system cannot bind a process to cores", "leave --cpus out")
@@ -44,7 +44,7 @@ def use(mask: str) -> None:
 
 
 def in_use() -> str | None:
-    """Return the mask that the system has for this process, None where it cannot be asked."""
+    """Return the current affinity mask of this process, None if the system has none."""
     if not hasattr(os, "sched_getaffinity"):
         return None
     return f"{sum(1 << core for core in os.sched_getaffinity(0)):x}"

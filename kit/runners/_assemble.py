@@ -1,7 +1,7 @@
-"""A runner and everything it loads, in one folder that needs nothing of the device.
+"""Build a runner with all libraries it loads into one self-contained folder.
 
-The libraries a program asks for are read off the files, again and again until none is new:
-the runtime's come from its wheel; glibc, its loader and the C++ library from the toolchain.
+Needed libraries are read from the ELF files, recursively: the runtime's come from its wheel;
+glibc, its loader and the C++ library from the toolchain.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from kit.runners._wheels import Say
 
 PROGRAM = "runner"
 
-# What the wheels ask for and a runner on a device never calls. They are replaced by libraries
-# of our own that hold the same names and no code but "there is no device": CUDA, which
-# torch's x86_64 wheels are built with, and zlib, which libgfortran asks for without taking a
-# single symbol of it.
+# Libraries that wheels link and a runner on a device never calls. They are replaced by stubs
+# with the same symbols, which only return "no device": CUDA, which torch's x86_64 wheels are
+# built with, and zlib, which libgfortran links without using any of its symbols.
 _STAND_INS = ("libcuda", "libcudart.", "libcupti.", "libz.")
 
 
@@ -32,7 +31,7 @@ class AssemblyJob:
 
     Attributes:
         package: folder of the runtime's package.
-        macros: texts that the sources name.
+        macros: string macros of the sources.
     """
 
     abi: Abi
@@ -46,9 +45,9 @@ class Part:
     """A file of a runner's folder.
 
     Attributes:
-        alignment: the largest memory page that it can be loaded with, in bytes.
-        glibc: highest version of glibc that it names.
-        own: it is glibc's or the compiler's own, not the runtime's.
+        alignment: the largest page size that it can be loaded with, in bytes.
+        glibc: highest version of glibc that it requires.
+        own: whether it is from the toolchain, not from the runtime.
     """
 
     name: str
@@ -60,21 +59,21 @@ class Part:
 
 
 def assemble(job: AssemblyJob, tools: Toolchain, to: Path, say: Say) -> list[Part]:
-    """Compile a runner into an empty folder and put beside it what it loads.
+    """Compile a runner into an empty folder and copy its libraries next to it.
 
     Args:
-        job: what to build.
+        job: the runner to build.
         tools: compiler for its ABI.
         to: the folder.
-        say: is told what is being done.
+        say: called with progress messages.
 
     Raises:
-        BuildError: the compiler finds a fault, or a library is missing.
+        BuildError: compilation fails, or a library is missing.
     """
-    what = f"the {job.format} runner for {job.abi.name}"
-    say(f"compiling {what}")
+    name = f"the {job.format} runner for {job.abi.name}"
+    say(f"compiling {name}")
     compile_program(job, tools, _backends.SOURCES / "main.cpp", to / PROGRAM)
-    say(f"collecting the libraries of {what}")
+    say(f"collecting the libraries of {name}")
     opened = {*_backends.find_native_runner(job.format).opened, job.abi.loader}
     own = _collect(opened, _libraries(job), tools, to)
     return [_part(file, file.name in own) for file in sorted(to.iterdir())]
@@ -84,7 +83,7 @@ def compile_program(job: AssemblyJob, tools: Toolchain, main: Path, target: Path
     """Compile a program of a backend.
 
     Raises:
-        BuildError: the compiler finds a fault, or the runtime lacks a library.
+        BuildError: compilation fails, or the runtime has no such library.
     """
     backend, wheel = _backends.find_native_runner(job.format), _libraries(job)
     linked = [_need(name, wheel, job.format) for name in backend.libraries]
@@ -94,7 +93,7 @@ def compile_program(job: AssemblyJob, tools: Toolchain, main: Path, target: Path
 
 
 def _libraries(job: AssemblyJob) -> dict[str, Path]:
-    """Return the libraries of a wheel by the name they are asked for."""
+    """Return the libraries of a wheel by soname and file name."""
     found: dict[str, Path] = {}
     for folder in _backends.find_native_runner(job.format).folders:
         for file in sorted((job.package.parent / folder).glob("*.so*")):
@@ -113,22 +112,22 @@ def _need(name: str, wheel: dict[str, Path], format: str) -> Path:
 
 
 def _collect(opened: set[str], wheel: dict[str, Path], tools: Toolchain, to: Path) -> set[str]:
-    """Copy what the program needs, directly or not; return what is the toolchain's own.
+    """Copy all direct and indirect dependencies; return those from the toolchain.
 
     Args:
-        opened: what the program needs without naming it: libraries that it opens itself, and
-            the loader that it is handed to.
+        opened: dependencies that the program does not list: libraries it loads with dlopen,
+            and the loader that starts it.
         wheel: the runtime's libraries, by name.
-        tools: whose libraries are the others.
-        to: the folder that has the program already.
+        tools: the toolchain that has all other libraries.
+        to: the folder, which already has the program.
     """
     own: set[str] = set()
     seen, waiting = {PROGRAM}, [PROGRAM]
     while waiting:
-        asking = waiting.pop()
-        needed = {*elf.read_elf(to / asking).needed, *(opened if asking == PROGRAM else ())}
+        user = waiting.pop()
+        needed = {*elf.read_elf(to / user).needed, *(opened if user == PROGRAM else ())}
         replaced = [n for n in needed - seen if n not in wheel and n.startswith(_STAND_INS)]
-        symbols = elf.read_needed_symbols(to / asking) if replaced else {}
+        symbols = elf.read_needed_symbols(to / user) if replaced else {}
         for name in needed - seen:
             seen.add(name)
             if name not in wheel:
@@ -136,7 +135,7 @@ def _collect(opened: set[str], wheel: dict[str, Path], tools: Toolchain, to: Pat
             if name in replaced:
                 _stand_in(name, symbols.get(name, {}), tools, to)
             else:
-                shutil.copyfile(_origin(name, asking, wheel, tools), to / name)
+                shutil.copyfile(_origin(name, user, wheel, tools), to / name)
             waiting.append(name)
     for name in seen:
         tools.strip_symbols(to / name)
@@ -144,20 +143,20 @@ def _collect(opened: set[str], wheel: dict[str, Path], tools: Toolchain, to: Pat
     return own
 
 
-def _origin(name: str, asking: str, wheel: dict[str, Path], tools: Toolchain) -> Path:
+def _origin(name: str, user: str, wheel: dict[str, Path], tools: Toolchain) -> Path:
     origin = wheel.get(name) or tools.library(name)
     if origin is None:
         raise BuildError(
-            f"{asking} asks for {name}, which neither its wheel nor the compiler has",
+            f"{user} asks for {name}, which neither its wheel nor the compiler has",
             "install the version of the runtime that kit asks for",
         )
     return origin
 
 
 def _stand_in(name: str, symbols: dict[str, str], tools: Toolchain, to: Path) -> None:
-    """Build a library that has these symbols, by version, and does nothing.
+    """Build a stub library with given symbols, by version.
 
-    100 is ``cudaErrorNoDevice``; no other caller is known, see `_STAND_INS`.
+    Its functions return 100, ``cudaErrorNoDevice``: no other stub is called, see `_STAND_INS`.
     """
     code, script = to / f".{name}.c", to / f".{name}.map"
     code.write_text("".join(_function(symbol) for symbol in sorted(symbols)) + "\n")

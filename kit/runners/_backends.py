@@ -1,4 +1,4 @@
-"""How the native runner of each format is compiled: flags, headers, libraries."""
+"""Compiler options of each backend of the native runner: flags, headers, libraries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def find_native_runner(format: str) -> NativeRunner:
     """Return how the native runner of a format is compiled.
 
     Raises:
-        UnknownName: there is no such format, or no native runner runs it.
+        UnknownName: there is no such format, or it has no native runner.
     """
     found = formats.get_format(format).native
     if found is None:
@@ -25,7 +25,7 @@ def find_native_runner(format: str) -> NativeRunner:
 
 
 def list_formats() -> tuple[str, ...]:
-    """Return the names of the formats that a native runner runs."""
+    """Return the names of the formats that have a native runner."""
     names = formats.list_formats()
     return tuple(name for name in names if formats.get_format(name).native is not None)
 
@@ -33,13 +33,13 @@ def list_formats() -> tuple[str, ...]:
 def arguments(
     found: NativeRunner, package: Path, libraries: list[Path], macros: dict[str, str]
 ) -> list[str]:
-    """Return the compiler's words for a program, less its own file and its name.
+    """Return the compiler's arguments for a program, without its main file and output.
 
     Args:
         found: of the format.
         package: folder of the runtime's package.
         libraries: files of `NativeRunner.libraries`.
-        macros: texts that the sources name.
+        macros: string macros of the sources.
     """
     defines = [f'-D{name}="{value}"' for name, value in macros.items()]
     headers = [word for path in found.includes for word in ("-isystem", str(package / path))]
@@ -47,9 +47,9 @@ def arguments(
     return [
         *("-std=c++20", "-O2", "-Wall", "-Wextra", "-fPIE", "-pie"),
         *(*found.flags, *defines, f"-I{SOURCES}", *headers, *sources),
-        # What these libraries ask for is put beside them, and may be a stand-in.
+        # Dependencies of these libraries are copied next to them, and may be stubs.
         *("-Wl,--no-as-needed", *map(str, libraries), "-Wl,--as-needed"),
         *("-Wl,--allow-shlib-undefined", "-Wl,--unresolved-symbols=ignore-in-shared-libs"),
-        # Pages of 16 KB, as new phones have, need parts that are aligned to them.
+        # Devices with pages of 16 KB need segments that are aligned to them.
         "-Wl,-z,max-page-size=65536",
     ]

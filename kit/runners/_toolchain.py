@@ -1,4 +1,4 @@
-"""Debian's g++, for this machine and across: what compiles a runner and lends it its libc."""
+"""Debian's g++, native or cross: compiles a runner and provides its libc."""
 
 from __future__ import annotations
 
@@ -81,12 +81,12 @@ class Toolchain:
         """Run the compiler.
 
         Raises:
-            BuildError: it found a fault; its first line is told.
+            BuildError: compilation fails; the message has the first error.
         """
         self._run([self.compiler, *words], what)
 
     def strip_symbols(self, file: Path) -> None:
-        """Remove what only a debugger needs from a library.
+        """Strip debugging symbols from a library.
 
         Raises:
             BuildError: strip cannot read it.
@@ -139,4 +139,4 @@ def _ask(compiler: str, question: str) -> str:
 def _first_fault(stderr: str) -> str:
     lines = [line for line in stderr.splitlines() if line.strip()]
     faults = [line for line in lines if "error" in line or "undefined reference" in line]
-    return (faults or lines or ["it said nothing"])[0][:400]
+    return (faults or lines or ["it printed nothing"])[0][:400]

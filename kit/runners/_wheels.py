@@ -1,7 +1,7 @@
 """The runtimes' libraries: from the installed packages, or from pinned wheels.
 
 For the machine's own ABI the packages that kit runs with are used, so that a native runner
-and the Python one run the same code. For any other, one wheel of a known hash is fetched by
+and the Python one run the same code. For others, a wheel of a pinned hash is downloaded by
 its name (`kit.wheels`) and unpacked into the user's cache folder.
 """
 
@@ -25,7 +25,7 @@ _WANTED = (".so", ".h", ".hpp")
 
 @dataclass(frozen=True)
 class WheelSource:
-    """Where a runtime's libraries and headers lie.
+    """The source of a runtime's libraries and headers.
 
     Attributes:
         version: of the distribution.
@@ -38,12 +38,12 @@ class WheelSource:
 
     @property
     def key(self) -> str:
-        """Return what changes when the libraries do."""
+        """Return a key that changes with the libraries."""
         return f"{self.pin.package} {self.version}" if self.root else self.pin.sha256
 
 
 def source(abi: Abi, format: str) -> WheelSource:
-    """Say where a runtime comes from, without fetching or importing it.
+    """Find the source of a runtime, without downloading or importing it.
 
     Raises:
         MissingTool: the machine's own runtime is not installed.
@@ -65,10 +65,10 @@ def source(abi: Abi, format: str) -> WheelSource:
 
 
 def fetch(source: WheelSource, cache: Path, say: Say) -> Path:
-    """Return the folder of a runtime's package; its wheel is fetched if need be.
+    """Return the folder of a runtime's package, and download its wheel if needed.
 
     Raises:
-        MissingTool: it cannot be fetched, or is not the pinned file.
+        MissingTool: it cannot be downloaded, or is not the pinned file.
         OutputError: there is no space for it.
     """
     if source.root is not None:

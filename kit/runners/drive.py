@@ -1,4 +1,4 @@
-"""The host's side of a runner: start it on a device, listen, and say what went wrong."""
+"""The host's side of a runner: start it on a device, read its events, explain failures."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ PYTHON = (sys.executable, "-P", "-W", "ignore", "-m", "kit.runners.python")
 SILENCE_SECONDS = 120.0
 _STDERR_LINES = 3
 _ERROR_LETTERS = 1000
-_CLOCKS_APART = 1.1  # the device's clock and ours
+_CLOCK_TOLERANCE = 1.1  # ratio of the device's clock to ours
 _SHELL_SIGNALS = 128
 
 
 def environment(threads: int) -> dict[str, str]:
-    """Return the variables that every runner is started with.
+    """Return the environment variables of every runner.
 
-    Without them OpenMP's idle threads spin on the cores that are measured, and ONNX
-    Runtime's wheel runs a usage reporter.
+    Without them OpenMP's idle threads busy-wait on the measured cores, and ONNX Runtime's
+    wheel reports usage.
     """
     return {
         "OMP_NUM_THREADS": str(threads),
@@ -47,16 +47,16 @@ def run(
     """Run one runner process to its end.
 
     Args:
-        device: where.
-        request: what to run.
-        variables: set for the process, see `environment`.
+        device: to run on.
+        request: options of the runner.
+        variables: environment variables, see `environment`.
         runner: the command that `request` is appended to.
-        silence: seconds that each step may take beyond what the request asks of it. Only the
-            next event ends a step, so that a runner's time is limited whatever it prints.
+        silence: timeout in seconds of each stage, in addition to the times in the request. Only
+            the next event ends a stage, so that other output does not extend it.
 
     Raises:
-        RunError: it failed, was killed, broke off, fell silent, or reported more than the
-            request can lead to.
+        RunError: the runner failed, was killed, timed out, or its output is incomplete or more
+            than the request can cause.
     """
     began = time.monotonic()
     job = device.start((*runner, *request.arguments()), {**variables, **_import_path(runner)})
@@ -70,13 +70,13 @@ def run(
 
 
 def _import_path(runner: Sequence[str]) -> dict[str, str]:
-    """Let the child import the kit that runs here, also one that is not installed."""
+    """Return variables that let the child import this kit, even if it is not installed."""
     if runner is not PYTHON:
         return {}
     root = str(Path(__file__).parents[2])
     if root.endswith("-packages"):
-        return {}  # they would come before the standard library, and are found anyway
-    inherited = os.environ.get("PYTHONPATH", "")  # where plug-ins may be
+        return {}  # it is on the path already, and here it would precede the standard library
+    inherited = os.environ.get("PYTHONPATH", "")  # which may have plug-ins
     return {"PYTHONPATH": os.pathsep.join([root, inherited] if inherited else [root])}
 
 
@@ -86,11 +86,11 @@ def _follow(job: Job, request: Request, silence: float) -> tuple[Transcript, int
     not_before = watch.began + request.warmup_seconds + request.min_seconds
     while True:
         lines, code = job.poll()
-        came = [transcript.add(line) for line in lines]
+        are_events = [transcript.add(line) for line in lines]
         if code is not None:
             return transcript, code
         now = time.monotonic()
-        if any(came):
+        if any(are_events):
             watch.note(transcript, now)
         overdue = watch.overdue(transcript, now, job.silent_seconds)
         if overdue is not None:
@@ -102,11 +102,11 @@ def _follow(job: Job, request: Request, silence: float) -> tuple[Transcript, int
 
 
 class _Watch:
-    """When a runner is given up: each step has its time, which only the next event ends.
+    """Timeouts of a runner's stages; only the next event ends a stage.
 
     Args:
-        request: what the runner was asked for.
-        silence: seconds of a step beyond what the request asks of it.
+        request: of the runner.
+        silence: timeout in seconds of a stage, in addition to the times in the request.
     """
 
     def __init__(self, request: Request, silence: float) -> None:
@@ -116,38 +116,38 @@ class _Watch:
         self._inference = 0.0  # seconds of the first one
 
     def note(self, transcript: Transcript, now: float) -> None:
-        """Note that events came."""
+        """Record that events arrived."""
         self._last_event = now
         if transcript.first is not None and not self._inference:
-            # It cannot have taken longer than the process.
+            # The reported time is capped by the time since the start.
             self._inference = min(transcript.first.ns / 1e9, now - self.began)
         if transcript.stage in ("warm", "iter") and self._sampling_since is None:
             self._sampling_since = now
 
     def overdue(self, transcript: Transcript, now: float, silent: float) -> str | None:
-        """Return what the runner did for too long, None while it is in time.
+        """Return which timeout the runner exceeded, in words, or None.
 
         Args:
             transcript: of its events.
             now: `time.monotonic()`.
-            silent: seconds without an event that its kind of job may need.
+            silent: timeout for the next event of this kind of job, see `Job.silent_seconds`.
         """
         request = self._request
-        margin = self._silence + 2 * self._inference  # no inference is cut short
+        margin = self._silence + 2 * self._inference  # no inference is interrupted
         if self._sampling_since is not None and transcript.stage in ("warm", "iter"):
             limit = request.max_seconds + margin
             if now - self._sampling_since > limit:
                 return f"took samples for more than {limit:.4g} s"
         limit = margin
-        if transcript.stage == "first":  # it warms up
-            # Twice the first inference each: later ones are faster, unless the device throttles.
+        if transcript.stage == "first":  # now it warms up
+            # Allow twice the first inference's time each: they are faster unless it throttles.
             limit += request.warmup_seconds + 2 * request.warmup * self._inference
         limit = max(limit, silent)
         return f"reported nothing for {limit:.3g} s" if now - self._last_event > limit else None
 
 
 def _check(name: str, transcript: Transcript, code: int, stderr: str, is_local: bool) -> None:
-    if code > _SHELL_SIGNALS:  # a shell's way to tell of a signal
+    if code > _SHELL_SIGNALS:  # shells add 128 to a signal's number
         code = _SHELL_SIGNALS - code
     if code != 0 or transcript.error:
         raise RunError(
@@ -177,17 +177,17 @@ def _after(transcript: Transcript) -> str:
     return f"after {transcript.stage!r}" if transcript.stage else "before its first event"
 
 
-def _check_times(name: str, transcript: Transcript, passed: float) -> None:
-    """Refuse times that add up to more than passed here: of another unit, or made up.
+def _check_times(name: str, transcript: Transcript, elapsed: float) -> None:
+    """Refuse times that add up to more than the elapsed time: in another unit, or invented.
 
     Raises:
         RunError: they do.
     """
     events = (transcript.load, transcript.first)
-    told = (sum(transcript.samples) + sum(e.ns for e in events if e is not None)) / 1e9
-    if told > _CLOCKS_APART * passed + 1:
+    reported = (sum(transcript.samples) + sum(e.ns for e in events if e is not None)) / 1e9
+    if reported > _CLOCK_TOLERANCE * elapsed + 1:
         raise RunError(
-            f"{name}: the runner reports {told:.3g} s of work, and ran for {passed:.3g} s",
+            f"{name}: the runner reports {reported:.3g} s of work, and ran for {elapsed:.3g} s",
             "use the runner that belongs to this kit; if you do, please report it",
         )
 
@@ -201,7 +201,7 @@ def _signal(number: int) -> str:
 
 def _hint(transcript: Transcript, code: int, is_local: bool) -> str:
     if code == Exit.LOAD and transcript.start is None:
-        return "the runtime itself cannot be loaded here: see what it says"
+        return "the runtime itself cannot be loaded here: see its message"
     if code == -signal.SIGKILL:
         return "signal 9 is usually too little memory: free some, or measure fewer formats"
     if code == Exit.USAGE:

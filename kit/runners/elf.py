@@ -1,4 +1,4 @@
-"""What a shared library says about itself, read with pyelftools: 64-bit little-endian ELF.
+"""Read metadata of shared libraries with pyelftools: 64-bit little-endian ELF.
 
 https://refspecs.linuxfoundation.org/elf/gabi4+/contents.html and, for versions of symbols,
 https://refspecs.linuxfoundation.org/LSB_5.0.0/LSB-Core-generic/LSB-Core-generic/symversion.html
@@ -29,8 +29,8 @@ class Elf:
     """A shared library or program.
 
     Attributes:
-        needed: names of the libraries it needs.
-        soname: the name that other files need it by, None where it has none.
+        needed: names of required libraries.
+        soname: name by which other files require it, None if it has none.
         alignment: minimum alignment of its loaded parts in bytes: the largest page it fits.
         glibc: highest version of glibc whose symbols it needs, (0, 0) for none.
     """
@@ -42,7 +42,7 @@ class Elf:
 
 
 def is_elf(path: Path) -> bool:
-    """Return whether a file begins like a 64-bit little-endian ELF file."""
+    """Return whether a file has the magic of a 64-bit little-endian ELF file."""
     with path.open("rb") as file:
         return file.read(len(_MAGIC)) == _MAGIC
 
@@ -68,7 +68,7 @@ def read_elf(path: Path) -> Elf:
 
 
 def read_needed_symbols(path: Path) -> dict[str, dict[str, str]]:
-    """Return the versioned symbols that a file takes from each library: name and version.
+    """Return the versioned symbols that a file imports from each library: name and version.
 
     Raises:
         BuildError: it is no ELF file, or it is damaged.
@@ -102,7 +102,7 @@ def _opened(path: Path) -> Iterator[ELFFile]:
             if file.read(len(_MAGIC)) != _MAGIC:
                 raise ValueError("it is not a 64-bit little-endian ELF file")
             yield ELFFile(file)
-        except Exception as exc:  # a damaged file raises whatever the parser stumbles over
+        except Exception as exc:  # the parser raises various errors for damaged files
             raise BuildError(
                 f"{path} is no library that can be read: {exc or type(exc).__name__}",
                 "fetch or build it again",

@@ -1,11 +1,11 @@
 """Run a native runner of another processor here, under qemu-user.
 
-qemu emulates a processor's instructions and passes system calls on, so a program still reads
-this machine's ``/proc/cpuinfo`` (qemu before 8.2). Runtimes choose kernels by what stands there,
-and ONNX Runtime crashes where it describes no Arm processor. qemu's option ``-L`` names a folder
-whose files come before those of this machine; it gets the ``/proc/cpuinfo`` of the processor.
+qemu emulates a processor's instructions and forwards system calls, so a program still reads
+this machine's ``/proc/cpuinfo`` (qemu before 8.2). Runtimes choose kernels by its content,
+and ONNX Runtime crashes if it describes no Arm processor. qemu's option ``-L`` names a folder
+whose files shadow those of this machine; it gets the ``/proc/cpuinfo`` of the processor.
 
-Results are those of the processor's instructions; times say nothing.
+Answers are those of the processor's instructions; times are meaningless.
 
 Source: https://www.qemu.org/docs/master/user/main.html
 """
@@ -39,11 +39,11 @@ class Processor:
     Attributes:
         name: as `kit verify` calls it.
         abi: of the programs it runs, as Android names it.
-        about: what tells it from others, as far as int8 arithmetic is concerned.
+        about: its features that matter for int8 arithmetic.
         model: as qemu calls it.
         midr: CPU implementer and part, as an Arm processor's register MIDR_EL1 has them.
-        right_since: first version of qemu whose emulation is right; None if all are.
-        fault: what was wrong before.
+        right_since: first version of qemu that emulates it correctly; None if all do.
+        fault: of earlier versions.
     """
 
     name: str
@@ -59,7 +59,7 @@ def _arm(name: str, about: str, implementer: int, part: int) -> Processor:
     return Processor(name, "arm64-v8a", about, name, (implementer, part))
 
 
-# Of `max`, tried: the int8 answers of ExecuTorch (XNNPACK, SME) are noise under qemu 7.2 and
+# Tried with `max`: the int8 answers of ExecuTorch (XNNPACK, SME) are noise under qemu 7.2 and
 # right under 10.0.
 PROCESSORS = {
     processor.name: processor
@@ -92,12 +92,12 @@ PROCESSORS = {
 
 @dataclass(frozen=True)
 class Emulator:
-    """A qemu that is installed.
+    """An installed qemu.
 
     Attributes:
         program: path of the program.
         version: as numbers.
-        models: names of the processors that it knows.
+        models: names of the processors that it supports.
     """
 
     program: str
@@ -106,7 +106,7 @@ class Emulator:
 
     @property
     def name(self) -> str:
-        """Name and version, for people."""
+        """Name and version, for messages."""
         return f"qemu {'.'.join(map(str, self.version))}"
 
     def fault_of(self, processor: Processor) -> str | None:
@@ -123,7 +123,7 @@ def find_emulator(abi: str) -> Emulator:
     """Return the qemu for programs of an ABI.
 
     Raises:
-        MissingTool: it is not installed, or does not answer.
+        MissingTool: it is not installed, or its output is not understood.
     """
     names = _PROGRAMS[abi]
     hint = "on Debian or Ubuntu: apt-get install qemu-user-static"
@@ -131,7 +131,7 @@ def find_emulator(abi: str) -> Emulator:
     if program is None:
         raise MissingTool(f"there is no {' or '.join(names)} to emulate {abi} with", hint)
     number = re.search(r"version (\d+)\.(\d+)\.(\d+)", _ask(program, "--version"))
-    # A model is the first word of a line, after the architecture where there is one.
+    # A model is the first word of a line, after an optional architecture.
     models = re.findall(r"^(?:x86\s+|\s+)(\S+)", _ask(program, "-cpu", "help"), re.MULTILINE)
     if number is None or not models:
         raise MissingTool(f"{program} does not say its version and its processors", hint)
@@ -149,7 +149,7 @@ def _ask(program: str, *words: str) -> str:
 
 
 def find_processor(name: str) -> Processor:
-    """Return a processor that the installed qemu emulates rightly.
+    """Return a processor that the installed qemu emulates correctly.
 
     Raises:
         UnknownName: there is no such processor.
@@ -166,7 +166,7 @@ def find_processor(name: str) -> Processor:
 
 
 def usable_processors(abis: Iterable[str] = _PROGRAMS) -> list[Processor]:
-    """Return all processors that the installed qemu emulates rightly.
+    """Return all processors that the installed qemu emulates correctly.
 
     Raises:
         MissingTool: qemu is not installed.
@@ -180,12 +180,12 @@ def usable_processors(abis: Iterable[str] = _PROGRAMS) -> list[Processor]:
 
 
 def command(runner: RunnerSet, processor: Processor, root: Path) -> list[str]:
-    """Return the words that start a runner on an emulated processor; its options follow them.
+    """Return the command of a runner on an emulated processor, without the runner's options.
 
     Args:
         runner: a runner in the cache, for the processor's ABI.
         processor: see `find_processor`.
-        root: folder that gets ``proc/cpuinfo``, which must be there as long as the runner runs.
+        root: folder for ``proc/cpuinfo``, which must exist while the runner runs.
 
     Raises:
         MissingTool: qemu is not installed.

@@ -1,4 +1,4 @@
-"""Times of single operators, out of the files that runners write with `--profile`.
+"""Read times of single operators from the files that runners write with `--profile`.
 
 Each format reads its own files (`kit.formats.interface.Profiler`).
 """
@@ -18,10 +18,10 @@ MAX_BYTES = 16 << 20  # of a file; ONNX Runtime writes 8 KB for each operator of
 
 
 def find_profiler(format: str) -> Profiler:
-    """Return what times the operators of a format.
+    """Return the profiler of a format.
 
     Raises:
-        RunError: nothing can.
+        RunError: there is none.
     """
     found = formats.get_format(format).profiler
     if found is None:
@@ -30,7 +30,7 @@ def find_profiler(format: str) -> Profiler:
 
 
 def find_python_profiler(format: str) -> Profiler:
-    """Return what times the operators of a format in Python's runner.
+    """Return the profiler of a format in Python's runner.
 
     Raises:
         RunError: the runtime's Python package cannot.
@@ -51,7 +51,7 @@ def read_operators(path: Path, format: str, kind: str, samples: int) -> tuple[Op
         path: file on this machine.
         format: that was measured.
         kind: of the file, as the runner calls it.
-        samples: inferences that were measured: only the last so many calls of each operator
+        samples: number of measured inferences: only the last `samples` calls of each operator
             count, since ONNX Runtime's file begins before the warm-up.
 
     Raises:
@@ -62,7 +62,7 @@ def read_operators(path: Path, format: str, kind: str, samples: int) -> tuple[Op
         if kind != profiler.kind:
             raise ValueError(f"profiles of {format} are of the kind {profiler.kind}")
         operators = tuple(_operators(profiler.read(path, samples)))
-    except Exception as exc:  # a damaged file raises whatever its parser stumbles over
+    except Exception as exc:  # parsers raise various errors for damaged files
         raise RunError(
             f"cannot read the {kind} profile {path}: {type(exc).__name__}: {exc}",
             "measure again with --profile",

@@ -1,40 +1,39 @@
-"""The language of runners: options in, JSON lines out. Python and C++ runners speak it.
+"""The protocol of runners in Python, C++ and Java: options in, JSON lines out.
 
 A runner is started with the options of `Request` and prints one JSON object a line on
 stdout, in this order; times are nanoseconds of a monotonic clock, sizes are bytes:
 
     {"event": "start", "protocol": 4, "pid", "threads", "obeyed", "versions", "cpus",
      "page", "clock"}
-    {"event": "load", "ns"}             reading the model; the runtime is in memory already
+    {"event": "load", "ns"}             reading the model; the runtime is loaded already
     {"event": "first", "ns"}            the first inference
     {"event": "warm", "count", "ns"}    the warm-up, all of it
     {"event": "iter", "ns": [...]}      raw samples, flushed about every two seconds
     {"event": "mem", "peak_rss", "base_rss", "os_threads"}
     {"event": "out", "path", "tensors"} the answers to all inputs, raw; `tensors` are dtypes and
                                         shapes of the outputs, as in `--inputs`
-    {"event": "profile", "path", "kind"}  only where `--profile` names a file
+    {"event": "profile", "path", "kind"}  only with `--profile FILE`
     {"event": "end", "count", "cpu_ns"}
-    {"event": "error", "at", "msg"}     instead of all that would follow
+    {"event": "error", "at", "msg"}     instead of all events that would follow
 
-`threads` is what was asked for and `obeyed` what the runtime says it uses, null where it
-cannot be asked. `cpus` is the mask of cores the process may use, in hexadecimal, read back
-from the kernel; `page` the size of a memory page; `clock` the clock that samples are taken
-with. `versions` holds what runs here: the runner and the runtime, not what made the file.
-Each event ends with `"crc"`, the CRC-32 of all that stands before its comma, so that a number
-which was altered on its way is not taken for a sample; one without it is refused. Events come
-in the order above, and each but `iter` once. Other lines are noise of the runtime. Keys that a
-reader does not know are ignored; another meaning of a known key, or a new option, is a new
-protocol number.
+`threads` is the requested number and `obeyed` the number that the runtime reports it uses, null
+if it has no such query. `cpus` is the affinity mask of the process in hexadecimal, read back
+from the kernel; `page` the size of a memory page; `clock` the clock of the samples. `versions`
+are of the runner and the runtime, not of the file's exporter. Each event ends with `"crc"`, the
+CRC-32 of the text before its comma, so that corrupted numbers are detected; an event without it
+is refused. Events come in the order above, and each but `iter` once. Other lines are noise of
+the runtime. Readers ignore unknown keys; a changed meaning of a key, or a new option, requires a
+new protocol number.
 
-A reader takes what a request can lead to and no more (`kit.runners.transcript`): a runner may
-be any program on any device.
+Readers limit a runner's output to what its request can cause (`kit.runners.transcript`): a
+runner may be any program on any device.
 
 History:
     1  the Python runner
-    2  options `--cpus` and `--profile`, exit codes 7 and 8, the event ``profile``; ``start``
-       tells cores, page size and clock. The native runner begins here.
-    3  the option `--rows`: the file of `--in` holds so many inputs, of which the first is
-       measured; all are answered
+    2  options `--cpus` and `--profile`, exit codes 7 and 8, the event ``profile``; cores, page
+       size and clock in ``start``. The first version of the native runner.
+    3  the option `--rows`: number of inputs in the file of `--in`; the first is measured, all
+       are answered
     4  the option `--inputs` instead of `--shape`: several inputs of any dtype; `tensors` in
        ``out``
 """
@@ -54,7 +53,7 @@ from kit.errors import RunError
 from kit.results.schema import MAX_BYTES, MAX_COUNT, MAX_NS, Many
 
 VERSION = 4
-_MAX_EVENT = 64 << 10  # letters of an event, but for samples
+_MAX_EVENT = 64 << 10  # characters of an event, except samples
 
 _Ns = Annotated[int, Field(ge=0, le=MAX_NS)]
 _Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
@@ -63,7 +62,7 @@ _Word = Annotated[str, Field(max_length=200)]
 
 
 class Exit(IntEnum):
-    """Exit codes of a runner: 0, or the stage that failed."""
+    """Exit codes of a runner: 0, or the number of the failed stage."""
 
     OK = 0
     USAGE = 2
@@ -82,14 +81,16 @@ class Request:
     Attributes:
         format: member of `kit.formats`, or ``reference``.
         input: file with the values of `rows` inferences, see `kit.signature.Samples.pack`; the
-            first is the one that is measured.
+            first is measured.
         inputs: dtype and shape of each input, see `kit.signature.format_specs`.
-        warmup: inferences before the first sample, and at least `warmup_seconds` of them.
-        iters: samples, and at least `min_seconds` of them; `max_seconds` ends both.
+        warmup: minimum number of inferences before the first sample; `warmup_seconds` is their
+            minimum duration.
+        iters: minimum number of samples; `min_seconds` is their minimum duration, and
+            `max_seconds` overrides both.
         out: file for the answers to all inferences, each with all outputs, raw.
-        cpus: mask of the cores to run on, in hexadecimal; empty leaves them as they are.
-        profile: file for the times of single operators, empty for none. A run that is
-            profiled is slower: its samples are no measurement.
+        cpus: mask of the cores to run on, in hexadecimal; empty keeps the affinity.
+        profile: file for the times of single operators, empty for none. Profiling slows
+            inference down: its samples are not used.
         rows: number of inputs in the file.
     """
 
@@ -126,7 +127,7 @@ class _Event(BaseModel):
 
 
 class Start(_Event):
-    """The runtime is in memory and told its number of threads."""
+    """The runtime is loaded and has its number of threads."""
 
     event: Literal["start"] = "start"
     protocol: int
@@ -169,7 +170,7 @@ class Iter(_Event):
 
 
 class Mem(_Event):
-    """Memory at the end: the peak since the load began, and what was there before it."""
+    """Memory at the end: the peak since loading began, and the usage before."""
 
     event: Literal["mem"] = "mem"
     peak_rss: _Bytes | None
@@ -186,7 +187,7 @@ class Out(_Event):
 
 
 class Profile(_Event):
-    """The times of single operators were written; the format's `Profiler` reads its kind."""
+    """The times of single operators were written; `kind` selects the parser of the file."""
 
     event: Literal["profile"] = "profile"
     path: str
@@ -194,7 +195,7 @@ class Profile(_Event):
 
 
 class End(_Event):
-    """Everything went well."""
+    """Success."""
 
     event: Literal["end"] = "end"
     count: _Count
@@ -202,7 +203,7 @@ class End(_Event):
 
 
 class Error(_Event):
-    """Something failed, in the stage `at`."""
+    """A failure in the stage `at`."""
 
     event: Literal["error"] = "error"
     at: str
@@ -216,7 +217,7 @@ _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator=
 
 
 def dump(event: Event) -> str:
-    """Return the line of an event, without its end."""
+    """Return the line of an event, without a newline."""
     return seal(event.model_dump_json())
 
 
@@ -230,8 +231,8 @@ def parse(line: str) -> Event | None:
     """Return the event of a line, None if it is noise.
 
     Raises:
-        RunError: an event that is impossible, was altered or lacks its checksum, or another
-            protocol.
+        RunError: the event is invalid, its checksum is wrong or missing, or it is of another
+            protocol version.
     """
     try:
         raw = json.loads(line)

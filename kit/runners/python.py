@@ -1,7 +1,7 @@
 """The Python runner: `python -m kit.runners.python --format onnx --model …`.
 
-Speaks `kit.runners.protocol`. Imports come before the clock, the garbage collector is
-off while samples are taken, and whatever a runtime prints goes to stderr.
+Implements `kit.runners.protocol`. Imports are not timed, the garbage collector is off while
+samples are taken, and the runtimes' own output is redirected to stderr.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from kit.runners.protocol import Exit, Request
 from kit.signature import Samples, describe, format_specs, join, parse_specs, unpack
 
 FLUSH_NS = 2_000_000_000
-# The clock of the native runner, which no time server slows, where the system has it.
+# The clock of the native runner, if the system has it: NTP does not slew it.
 _CLOCK = "CLOCK_MONOTONIC_RAW" if hasattr(time, "CLOCK_MONOTONIC_RAW") else "perf_counter"
 _clock: Callable[[], int] = (
     partial(time.clock_gettime_ns, time.CLOCK_MONOTONIC_RAW)
@@ -44,7 +44,7 @@ _clock: Callable[[], int] = (
 
 
 class _StageError(Exception):
-    """A stage that failed."""
+    """An error in a stage."""
 
     def __init__(self, stage: Exit, message: str) -> None:
         super().__init__(message)
@@ -52,7 +52,7 @@ class _StageError(Exception):
 
 
 class _Line:
-    """Where events go: the stdout that kit reads, each flushed at once."""
+    """Writer of events to the stdout that kit reads, each flushed at once."""
 
     def __init__(self, descriptor: int) -> None:
         self._file = os.fdopen(descriptor, "w", encoding="utf-8")
@@ -61,13 +61,13 @@ class _Line:
         try:
             self._file.write(say.dump(event) + "\n")
             self._file.flush()
-        except OSError:  # a full disk, which no line can be about
+        except OSError:  # a full disk, which cannot be reported in a line
             os._exit(int(Exit.OUTPUT))
 
 
 @contextmanager
 def _stage(stage: Exit) -> Iterator[None]:
-    """Whatever fails in here is a failure of that stage: runtimes raise anything."""
+    """Convert any exception to a failure of a stage: runtimes raise various types."""
     try:
         yield
     except KitError as exc:
@@ -82,7 +82,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str]) -> Request:
-    """Read the options of a runner; the reverse of `Request.arguments`."""
+    """Parse the options of a runner; the inverse of `Request.arguments`."""
     parser = _Parser(prog="kit.runners.python", allow_abbrev=False, add_help=False)
     kinds: dict[str, Callable[[str], object]] = {"int": int, "float": _seconds, "str": str}
     for item in fields(Request):
@@ -132,7 +132,7 @@ def _measure(request: Request, line: _Line) -> None:
             finish(Path(request.profile))
     line.say(say.Mem(peak_rss=_peak(), base_rss=base, os_threads=_os_threads()))
     with _stage(Exit.RUN):
-        # Each at once: the next inference may write into the memory of this one's answer.
+        # Copied before the next inference, which may overwrite this one's answer.
         rows = [session.read(answer)]
         rows += [session.read(session.bind(inputs[i])()) for i in range(1, len(inputs))]
         specs = tuple(describe(str(number), value) for number, value in enumerate(rows[0]))
@@ -146,9 +146,9 @@ def _measure(request: Request, line: _Line) -> None:
 
 
 def _start(format_: Format, request: Request, line: _Line) -> None:
-    """Make the runtime ready, and say what runs here."""
+    """Load the runtime, and report versions, threads and cores."""
     with _stage(Exit.LOAD):
-        obeyed = format_.prepare(request.threads)
+        threads_reported = format_.prepare(request.threads)
         format_.check(Path(request.model))
         versions = {
             "kit": kit.__version__,
@@ -161,7 +161,7 @@ def _start(format_: Format, request: Request, line: _Line) -> None:
             protocol=say.VERSION,
             pid=os.getpid(),
             threads=request.threads,
-            obeyed=obeyed,
+            obeyed=threads_reported,
             versions=versions,
             cpus=_affinity.in_use(),
             page=mmap.PAGESIZE,
@@ -178,7 +178,7 @@ def _load(format_: Format, profiler: Profiler | None, request: Request) -> Sessi
 
 
 def _inputs(request: Request) -> Samples:
-    """Return the inputs of the file."""
+    """Return the inputs from the request's file."""
     samples = unpack(parse_specs(request.inputs), Path(request.input).read_bytes())
     if len(samples) != request.rows:
         raise ValueError(f"{request.input} holds {len(samples)} inputs, not {request.rows}")
@@ -186,7 +186,7 @@ def _inputs(request: Request) -> Samples:
 
 
 def _warm_up(call: Callable[[], object], request: Request, line: _Line) -> None:
-    """First inference and warm-up."""
+    """Run and report the first inference and the warm-up."""
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -204,7 +204,7 @@ def _sample(call: Callable[[], object], request: Request, line: _Line) -> tuple[
     """Take the samples.
 
     Returns:
-        Number of samples, CPU nanoseconds of all threads meanwhile, the last answer.
+        Number of samples, CPU nanoseconds of all threads, the last answer.
     """
     cpu = time.process_time_ns()
     count, answer = _loop(call, request, line)
@@ -212,18 +212,18 @@ def _sample(call: Callable[[], object], request: Request, line: _Line) -> tuple[
 
 
 def _loop(call: Callable[[], object], request: Request, line: _Line) -> tuple[int, object]:
-    least, most = int(request.min_seconds * 1e9), int(request.max_seconds * 1e9)
+    minimum, maximum = int(request.min_seconds * 1e9), int(request.max_seconds * 1e9)
     samples: list[int] = []
     count = 0
     _stop_if_orphaned()
     began = flushed = now = _clock()
-    while (count < request.iters or now - began < least) and (now - began < most or not count):
+    while (count < request.iters or now - began < minimum) and (now - began < maximum or not count):
         start = _clock()
         answer = call()
         now = _clock()
         samples.append(now - start)
         count += 1
-        if now - flushed > FLUSH_NS:  # outside of the span that is timed
+        if now - flushed > FLUSH_NS:  # not part of the timed span
             line.say(say.Iter(ns=tuple(samples)))
             samples, flushed = [], _clock()
             _stop_if_orphaned()
@@ -233,14 +233,14 @@ def _loop(call: Callable[[], object], request: Request, line: _Line) -> tuple[in
 
 
 def _stop_if_orphaned() -> None:
-    """End when kit was killed: nobody listens, and the next measurement would be disturbed."""
+    """Exit if kit was killed, so as not to disturb the next measurement."""
     parent = os.environ.get(PARENT)
     if parent is not None and os.getppid() != int(parent):
         raise InterruptedError("kit has gone away")
 
 
 def _forget_peak() -> int | None:
-    """Let the peak of memory begin here, and return what is in use. Linux only.
+    """Reset the peak of memory, and return the current usage. Linux only.
 
     https://docs.kernel.org/filesystems/proc.html, clear_refs
     """

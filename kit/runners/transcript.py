@@ -1,4 +1,4 @@
-"""What a runner reported, taken line by line, and no more of it than its request can lead to."""
+"""The transcript of a runner's events, limited to what its request can cause."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ from kit.runners.protocol import (
 NOISE_LINES = 50  # kept for messages
 _NOISE_LETTERS = 500  # of each that is kept
 _MAX_NOISE = 16 << 20  # letters in all
-# No model is faster: ONNX Runtime takes 3 µs for one of a few numbers.
+# An upper bound: ONNX Runtime takes 3 µs for a model with a few numbers.
 _SAMPLES_PER_SECOND = 2_000_000
 _MAX_SAMPLES = 100_000_000  # a day of samples of a millisecond
 
 
 def max_samples(request: Request) -> int:
-    """Return how many samples a request can lead to."""
+    """Return the maximum number of samples that a request can cause."""
     return min(_MAX_SAMPLES, request.iters + int(request.min_seconds * _SAMPLES_PER_SECOND))
 
 
 @dataclass
 class Transcript:
-    """What a runner reported so far.
+    """The events of a runner so far.
 
     Args:
         max_samples: see the function of that name.
 
     Attributes:
-        stage: the last event; empty before the first.
+        stage: name of the last event; empty before the first.
         samples: nanoseconds; an array, because there may be millions.
-        noise: the first lines that were no event.
+        noise: the first lines that were no events.
     """
 
     max_samples: int = _MAX_SAMPLES
@@ -62,11 +62,11 @@ class Transcript:
     _noise_letters: int = 0
 
     def add(self, line: str) -> bool:
-        """Take one line and return whether it was an event.
+        """Add a line and return whether it was an event.
 
         Raises:
-            RunError: see `kit.runners.protocol.parse`; or an event is out of order, or more than
-                the request allows.
+            RunError: see `kit.runners.protocol.parse`; or an event is out of order, or there are
+                more samples than the request can cause.
         """
         event = protocol.parse(line)
         if event is None:
@@ -107,7 +107,7 @@ class Transcript:
         self.samples.extend(samples)
 
     def missing(self) -> str | None:
-        """Return what a whole transcript would have and this one has not, or None."""
+        """Return what is missing in an incomplete transcript, None if it is complete."""
         for name in ("start", "load", "first", "mem", "out", "end"):
             if getattr(self, name) is None:
                 return f"no {name!r} line"

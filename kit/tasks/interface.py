@@ -42,7 +42,7 @@ class GoldenSet:
 
 
 @dataclass(frozen=True)
-class Audience:
+class EvaluationContext:
     """For which model samples are chosen.
 
     Attributes:
@@ -173,7 +173,7 @@ class Task(ABC):
 
     @abstractmethod
     def open_evaluation(
-        self, audience: Audience, source: Path, labels: Path | None, limit: int | None
+        self, context: EvaluationContext, source: Path, labels: Path | None, limit: int | None
     ) -> EvaluationSet:
         """Open a set, leave out what calibrated or trained the model, and thin out to the limit.
 

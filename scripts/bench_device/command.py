@@ -14,8 +14,8 @@ from bench_device import transfers, verdicts
 # A direct connection for all but adb's own push: no server of the user's is asked.
 os.environ.setdefault("ANDROID_ADB_SERVER_PORT", "5998")
 TESTS = Path(__file__).resolve().parents[2] / "tests"
-AT_MOST_CALLED, OF_EQUAL = 2, 40
-AT_LEAST_CALLED, OF_SLOWED = 18, 20
+MAX_CALLED, OF_EQUAL = 2, 40
+MIN_CALLED, OF_SLOWED = 18, 20
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -60,8 +60,8 @@ def _verdicts(arguments: argparse.Namespace, folder: Path) -> int:
             f"5 % more work: called slower in {detected} of {len(slowed)}; "
             f"time {ratios[len(ratios) // 2]:.3f} in the middle"
         )
-    missed = detected * OF_SLOWED < AT_LEAST_CALLED * len(slowed)
-    return int(called * OF_EQUAL > AT_MOST_CALLED * len(equal) or missed)
+    missed = detected * OF_SLOWED < MIN_CALLED * len(slowed)
+    return int(called * OF_EQUAL > MAX_CALLED * len(equal) or missed)
 
 
 def _transfers(arguments: argparse.Namespace, folder: Path) -> int:

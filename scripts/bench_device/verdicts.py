@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kit.bench import measure, paired
-from kit.bench.plan import MOST_PAIRS
+from kit.bench.plan import MAX_PAIRS
 from kit.bench.rows import rows
 from kit.devices.interface import Device
 from kit.results.schema import Plan
@@ -23,7 +23,7 @@ PLAN = Plan(
     runs=50,
     seconds=0.3,
     repeats=32,
-    most_pairs=MOST_PAIRS,
+    max_pairs=MAX_PAIRS,
     max_seconds=10,
     cpus="2",  # one core, where a spell of other work hits both: each core has its own neighbours
 )

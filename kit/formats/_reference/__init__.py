@@ -34,16 +34,16 @@ class Reference(Format):
         return REFERENCE_FILE
 
     def export(self, model: nn.Module, example: tuple[Tensor, ...], path: Path) -> None:
-        """Write a float model, with a free batch dimension where the model allows it.
+        """Write a float model, with a dynamic batch dimension if the model supports it.
 
         Raises:
-            BuildError: it has something that cannot be written as data.
+            BuildError: a part of it cannot be written as data.
         """
         from kit.formats._reference import aten
 
         program = _export(model, example)
         if any(node.op == "get_attr" for node in program.graph.nodes):
-            # A block such as `with torch.no_grad()` is a graph of its own; this inlines it.
+            # Inlines blocks such as `with torch.no_grad()`, which are separate graphs.
             program = program.run_decompositions({})
         aten.save(*aten.from_program(program), path)
 
@@ -83,13 +83,13 @@ class Reference(Format):
 
 
 def _export(model: nn.Module, example: tuple[Tensor, ...]) -> ExportedProgram:
-    """Export a model; one input has a free batch dimension unless the model fixes it."""
+    """Export a model; a single input has a dynamic batch dimension unless the model fixes it."""
     import torch
 
     if len(example) == 1 and example[0].dim() and len(example[0]) == 1:
         batch = torch.export.Dim("batch", min=1)
         two = torch.cat([example[0]] * 2)  # a batch of one would be specialized
-        # torch.export raises whatever it likes about a batch that is fixed; then the export
+        # torch.export raises various errors for a fixed batch; then the export
         # below, or its error, is the answer.
         with suppress(Exception):
             return torch.export.export(model, (two,), dynamic_shapes=({0: batch},))

@@ -1,8 +1,8 @@
 """A float model as data: a list of ATen calls and the tensors they use, in one file.
 
-The file is safetensors; its metadata hold the graph as JSON. Nothing in it is unpickled,
-compiled or evaluated: reading looks each operator up in `torch.ops.aten` and refuses whatever
-is not an operator on tensors. Running calls the operators one after the other, as eager
+The file is safetensors with the graph as JSON in its metadata. Nothing in it is unpickled,
+compiled or evaluated: reading looks up each operator in `torch.ops.aten` and refuses those that
+are not on tensors. Running calls the operators one after the other, like eager
 PyTorch does, so the answers are the model's own bit for bit.
 
     {"version": 1, "inputs": ["x"], "outputs": ["linear"],
@@ -36,19 +36,19 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
 VERSION = 1
-# What operators take and give. JSON too: where a file is not as it should be, using it raises
-# what `load` maps.
+# Values of operators, and JSON: using a value of an invalid file raises errors that `load`
+# translates.
 Value = Any
 _KEY = "kit.aten"
 
-# Arithmetic on sizes, which an exported graph holds beside the operators on tensors.
+# Arithmetic on sizes, which an exported graph also has.
 _ON_SIZES: dict[str, Callable[..., Value]] = {
     f"operator.{name}": getattr(operator, name)
     for name in ("add", "sub", "mul", "floordiv", "truediv", "mod", "neg")
 }
-_MAX_SIZE = 2**63 - 1  # what torch can hold
+_MAX_SIZE = 2**63 - 1  # torch's limit
 _GET_ITEM = "operator.getitem"  # of an operator with several results
-# Arguments that may be text. `aten::from_file(str filename)` must not get in.
+# Arguments that may be strings. `aten::from_file(str filename)` must not be among them.
 _TEXTS = {
     *("approximate", "equation", "indexing", "mode", "norm", "pad_mode", "padding"),
     *("padding_mode", "padding_side", "reduce", "rounding_mode", "side"),
@@ -90,7 +90,7 @@ class AtenModel:
         tensors: by name, for every name that is neither an input nor a result.
 
     Raises:
-        BundleError: an operator that is none on tensors, or a name that nothing defines.
+        BundleError: an operator is not on tensors, or a name is undefined.
     """
 
     def __init__(self, graph: Graph, tensors: Mapping[str, Tensor]) -> None:
@@ -101,7 +101,7 @@ class AtenModel:
         ]
 
     def count_operators(self) -> dict[str, int]:
-        """Return how often each operator is called."""
+        """Return the number of calls of each operator."""
         counts = Counter(call.op for call in self._graph.calls)
         return dict(sorted(counts.items()))
 
@@ -125,7 +125,7 @@ class AtenModel:
             kwargs = {name: _resolve(arg, values) for name, arg in call.kwargs.items()}
             try:
                 values[call.result] = function(*args, **kwargs)
-            except Exception as exc:  # operators raise whatever they like
+            except Exception as exc:  # operators raise various errors
                 raise RunError(
                     f"the float model fails at {call.op}: {first_line(exc)}",
                     "build the bundle again, or free some memory",
@@ -143,10 +143,10 @@ def _resolve(value: object, values: Mapping[str, object]) -> object:
 
 
 def _last_uses(graph: Graph) -> dict[int, tuple[str, ...]]:
-    """Return, by the index of a call, the results that nothing needs after it.
+    """Return, by the index of a call, the results that are not used after it.
 
     Raises:
-        BundleError: a name that nothing defines before its use.
+        BundleError: a name is used before its definition.
     """
     last: dict[str, int] = {}
     for index, call in enumerate(graph.calls):
@@ -175,7 +175,7 @@ def _function(call: Call) -> Callable[..., object]:
     """Look up an operator.
 
     Raises:
-        BundleError: there is none of that name, or it is given text that could be a path.
+        BundleError: there is none of that name, or a string argument could be a path.
     """
     import torch
 
@@ -206,13 +206,13 @@ def _item(values: Sequence[object], index: int) -> object:
 
 
 def _compute(function: Callable[..., object], *numbers: object) -> object:
-    """Compute with sizes: a list times a number would be a way to fill the memory."""
+    """Compute with sizes only, as multiplying lists could exhaust the memory."""
     import torch
 
     if not all(isinstance(number, int | float | torch.Tensor) for number in numbers):
         raise TypeError(f"{numbers} are not numbers")
     result = function(*numbers)
-    if isinstance(result, int) and abs(result) > _MAX_SIZE:  # a few squares would take for ever
+    if isinstance(result, int) and abs(result) > _MAX_SIZE:  # repeated squaring would take forever
         raise OverflowError(f"a size is a number of {result.bit_length()} bits")
     return result
 
@@ -221,7 +221,7 @@ def from_program(program: ExportedProgram) -> tuple[Graph, dict[str, Tensor]]:
     """Return the graph and the tensors of an exported program.
 
     Raises:
-        BuildError: it calls something else than operators on tensors.
+        BuildError: it calls functions other than operators on tensors.
     """
     from torch.export.graph_signature import InputKind
 
@@ -255,7 +255,7 @@ def _tensor_of(program: ExportedProgram, target: str) -> Tensor:
 
 
 def _has_effect(node: fx.Node) -> bool:
-    """Return whether a node whose result nobody uses writes into a tensor."""
+    """Return whether a node with an unused result writes to a tensor."""
     schema = getattr(node.target, "_schema", None)
     return schema is not None and schema.is_mutable
 
@@ -280,7 +280,7 @@ def _encodable(value: object) -> object:
     """Return an argument with nodes replaced by refs; text and torch's constants stay.
 
     Raises:
-        BuildError: it is of another kind.
+        BuildError: it is of an unsupported type.
     """
     import torch
     from torch import fx
@@ -323,7 +323,7 @@ def save(graph: Graph, tensors: Mapping[str, Tensor], path: Path) -> None:
         },
         allow_nan=False,
     )
-    # Copies: weights that share memory are refused.
+    # Copies, because safetensors refuses weights that share memory.
     copies = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
     save_file(copies, path, {_KEY: text})
 
@@ -349,7 +349,7 @@ def load(path: Path) -> AtenModel:
     """Read a model.
 
     Raises:
-        BundleError: it is damaged, of a newer version, or holds something else than operators
+        BundleError: it is damaged, of a newer version, or calls functions other than operators
             on tensors.
     """
     from safetensors import SafetensorError, safe_open
@@ -370,7 +370,7 @@ def load(path: Path) -> AtenModel:
 
 
 def checked(graph: Graph, tensors: Mapping[str, Tensor]) -> AtenModel:
-    """Return the model of a graph whose names are all defined before they are used.
+    """Check that all names are defined before their use, and return the model.
 
     Raises:
         BundleError: one is not, or see `AtenModel`.

@@ -1,8 +1,8 @@
-"""Reads the float model of bundles that kit wrote before 0.2, as data.
+"""Read the float model of bundles that kit wrote before 0.2, as data.
 
 It is a `torch.export` archive. torch's own reader unpickles parts of one and evaluates
 expressions in it; here only its JSON and the raw bytes of its tensors are read, and become a
-`kit.formats._reference.aten` graph, which refuses whatever is no operator on tensors.
+`kit.formats._reference.aten` graph, which refuses all but operators on tensors.
 
 Source: torch/_export/serde/schema.py, schema version 8
 """
@@ -115,7 +115,7 @@ def _tensor(archive: zipfile.ZipFile, folder: str, entry: Value) -> Tensor:
     if not math.prod(sizes):
         return torch.empty(sizes, dtype=dtype)
     flat = torch.frombuffer(data, dtype=dtype)
-    # `as_strided` itself refuses what lies outside of the bytes.
+    # `as_strided` itself refuses views beyond the bytes.
     (offset,) = _integers([about["storage_offset"]])
     return flat.as_strided(sizes, strides, offset).clone()
 
@@ -127,7 +127,7 @@ def _integers(entries: Value) -> tuple[int, ...]:
 def _calls(node: Value) -> Iterator[Call]:
     """Yield the call of a node, and one for each of several results.
 
-    Checks, which have no result, are left out.
+    Assertions, which have no result, are skipped.
     """
     if not node["outputs"]:
         return
@@ -155,7 +155,7 @@ def _results(outputs: Value) -> Iterator[str]:
 
 
 def _value(argument: Value) -> Value:
-    """Return the value of a node's argument; each says its kind by its only key."""
+    """Return the value of a node's argument, whose only key is its type."""
     import torch
 
     ((kind, value),) = argument.items()

@@ -63,7 +63,7 @@ class ExecuTorch(Format):
         export_model(model, example, path)
 
     def describe(self, path: Path) -> Description:
-        """Read the version, the operators and what is delegated."""
+        """Read the version, the operators and the delegated nodes."""
         from kit.formats.executorch.describe import describe_file
 
         return describe_file(path)
@@ -87,7 +87,7 @@ class ExecuTorch(Format):
         return prepare_runtime(threads)
 
     def check(self, path: Path) -> None:
-        """Read the file through: a damaged one would end this process in the runtime."""
+        """Parse the file completely: a damaged one would crash the runtime, and this process."""
         from kit.formats.executorch.session import check_file
 
         check_file(path)

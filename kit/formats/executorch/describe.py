@@ -1,4 +1,4 @@
-"""What can be read off an ExecuTorch program."""
+"""Describe an ExecuTorch program."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from kit.formats.interface import Description
 
 
 def describe_file(path: Path) -> Description:
-    """Read the program version, the operators and what is delegated off the file.
+    """Read the program version, the operators and the delegated nodes.
 
-    A node that XNNPACK took over is listed as ``xnnpack::Conv2d``, a call of a delegate as
+    A node delegated to XNNPACK is listed as ``xnnpack::Conv2d``, a call of a delegate as
     ``executorch_call_delegate``, and everything else by the kernel that the runtime calls.
 
     Raises:
@@ -33,6 +33,6 @@ def describe_file(path: Path) -> Description:
 
 
 def _computed_in_float(contents: program.Contents) -> dict[str, int]:
-    """Return XNNPACK's nodes that compute floats; moves and the way back do not count."""
+    """Return XNNPACK's nodes that compute in float, without moves and the final dequantization."""
     moves = {"Convert", "StaticTranspose", "StaticReshape", "StaticSlice", "Concatenate2"}
     return {f"xnnpack::{k}": n for k, n in sorted(contents.floats.items()) if n and k not in moves}

@@ -1,9 +1,9 @@
-"""Operators of an ETDump, read in a process of its own with limits: the file is a device's.
+"""Read operators of an ETDump, in a process with limits, as the file is from a device.
 
     python -m kit.formats.executorch.etdump FILE SAMPLES MEMORY_BYTES FILE_BYTES
 
 prints a JSON list of [name, calls, nanoseconds]. ExecuTorch turns the file into JSON with its
-`flatc`, which writes a part that many places refer to as often as they do.
+`flatc`, which writes a shared part once per reference, so the output can be huge.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from kit import files
 
 _ANSWER_BYTES = 16 << 20
 _COMMAND = (sys.executable, "-P", "-m", "kit.formats.executorch.etdump")
-# What ExecuTorch records around operators; they contain the operators' own times.
+# ExecuTorch's events around operators, whose times include the operators'.
 _FRAMES = {"DELEGATE_CALL", "OPERATOR_CALL", "Method::execute", "Method::init"}
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What reading a file may take.
+    """Limits of reading a file.
 
     Attributes:
         memory_bytes: of data; importing torch takes a gigabyte.
-        file_bytes: of the JSON between.
+        file_bytes: of the intermediate JSON.
     """
 
     seconds: float = 180.0
@@ -46,7 +46,7 @@ def read(path: Path, samples: int, limits: Limits = Limits()) -> list[tuple[str,
 
     Raises:
         ValueError: the file cannot be read within the limits.
-        OSError: there is no space for what is written meanwhile.
+        OSError: there is no space for intermediate files.
     """
     with files.temporary_folder() as folder:
         answer, log = folder / "answer", folder / "log"
@@ -74,7 +74,7 @@ def read(path: Path, samples: int, limits: Limits = Limits()) -> list[tuple[str,
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """End the child and what it started."""
+    """Kill the child and its children."""
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
@@ -82,7 +82,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 def _operators(path: Path, samples: int) -> list[tuple[str, int, float]]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that no tensors were recorded, which is on purpose
+        warnings.simplefilter("ignore")  # about missing tensors, which are not recorded on purpose
         from executorch.devtools import Inspector
 
         blocks = Inspector(etdump_path=str(path)).event_blocks

@@ -34,6 +34,6 @@ def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) ->
 
 
 def _first_line(exc: Exception) -> str:
-    """Return what went wrong in one line: a pass manager's error only names the pass."""
+    """Return the cause in one line, as a pass manager's error only names the pass."""
     words = str(exc.__cause__ or exc).strip()
     return words.splitlines()[0] if words else type(exc).__name__

@@ -7,8 +7,8 @@ from pathlib import Path
 from kit.formats.interface import NativeRunner
 from kit.wheels import ARM64_LINUX, X86_64_LINUX, Pin
 
-# ExecuTorch's backends and kernels register themselves when they are loaded: nothing refers
-# to them, and the linker would drop them. The kernels run what XNNPACK did not take over.
+# ExecuTorch's backends and kernels register themselves when they are loaded: no symbol refers
+# to them, and the linker would drop them. The kernels run nodes that are not delegated.
 NATIVE_RUNNER = NativeRunner(
     source=Path(__file__).with_name("runner.cpp"),
     pins={

@@ -1,10 +1,10 @@
-"""What an ExecuTorch program says about itself, read from the bytes of the file alone.
+"""Parse ExecuTorch programs from the bytes of the file.
 
 A `.pte` is a flatbuffer (`executorch/schema/program.fbs`, identifier ET12) and the segments
 that it points to. A payload of XNNPACK is a header of its own and again a flatbuffer
 (`executorch/backends/xnnpack/serialization/schema.fbs`). Field numbers of a flatbuffer only
-ever grow, so the few that are read here are written down as numbers. Everything is Python
-over bytes: a damaged file raises, it cannot take the interpreter down.
+never change, so the few used here are hard-coded. The parser is pure Python
+over bytes: a damaged file raises an error and cannot crash the interpreter.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Contents:
         version: of the program's schema.
         kernels: calls of the runtime's own kernels, by operator.
         calls: calls of delegates, by backend.
-        delegated: nodes that a delegate took over, by backend and then by kind; known for
+        delegated: delegated nodes, by backend and then by kind; known for
             XNNPACK only.
         floats: XNNPACK's nodes whose output is float, by kind.
     """
@@ -129,10 +129,10 @@ def _payload(
 
 
 def _xnnpack_nodes(payload: bytes, named: set[str]) -> Iterator[tuple[str, bool]]:
-    """Yield each node's kind, and whether it gives floats, after a check of its constants.
+    """Yield each node's kind, and whether its output is float, after checking its constants.
 
-    The runtime follows the numbers of constants without a check, and ends the process when
-    it meets a name that is not even text; so both are looked up here first.
+    The runtime uses indices of constants without a check, and crashes if a
+    name is no valid text; so both are checked here first.
     """
     if payload[4:8] != b"XH00":
         raise ValueError(f"the XNNPACK payload begins with {payload[4:8]!r}")
@@ -140,11 +140,11 @@ def _xnnpack_nodes(payload: bytes, named: set[str]) -> Iterator[tuple[str, bool]
     graph = _Table.root(payload[start : start + size])
     constants = [constant.text(2) for constant in graph.tables(8)]
     if missing := set(constants) - named - {""}:
-        raise ValueError(f"it lacks the constant {min(missing)}")
+        raise ValueError(f"it has no constant {min(missing)}")
     for value in graph.tables(2):
         for number in _constant_numbers(value):
             if number >= len(constants) and number != _NONE:
-                raise ValueError(f"it lacks the constant number {number}")
+                raise ValueError(f"it has no constant number {number}")
     kinds, types = _xnnpack_kinds(), _value_types(graph)
     for node in graph.tables(1):
         kind, output = kinds[node.number(0, _U8)]
@@ -153,7 +153,7 @@ def _xnnpack_nodes(payload: bytes, named: set[str]) -> Iterator[tuple[str, bool]
 
 
 def _constant_numbers(value: _Table) -> Iterator[int]:
-    """Yield the numbers of the constants that hold a value and its scales."""
+    """Yield the indices of the constants with a value and its scales."""
     tensor = value.table(1)
     if value.number(0, _U8) == _QUANTIZED_TENSOR:
         scale = _SCALE_FIELDS.get(tensor.number(1, _U8))
@@ -167,7 +167,7 @@ def _constant_numbers(value: _Table) -> Iterator[int]:
 def _xnnpack_kinds() -> tuple[tuple[str, int | None], ...]:
     """Return name, and number of the field `output_id`, of XNNPACK's nodes by their number.
 
-    They are read off the installed schema; a kind without such a field has None.
+    They are read from the installed schema; None for kinds without such a field.
     """
     spec = importlib.util.find_spec("executorch")
     roots = spec.submodule_search_locations if spec else None

@@ -21,7 +21,7 @@ from kit.signature import Tensors
 if TYPE_CHECKING:
     from executorch.runtime import Program
 
-# What is loaded in this process: it holds on to the pool of threads it was loaded with.
+# Programs loaded in this process, which keep the thread pool they were loaded with.
 _sessions: weakref.WeakSet[ExecuTorchSession] = weakref.WeakSet()
 
 
@@ -36,7 +36,7 @@ class ExecuTorchSession:
     """The method ``forward`` of a program."""
 
     def __init__(self, loaded: Program) -> None:
-        self._program = loaded  # the method does not keep it alive
+        self._program = loaded  # keeps it alive, which the method does not
         self._method = loaded.load_method("forward")
         _sessions.add(self)
 
@@ -49,11 +49,11 @@ class ExecuTorchSession:
 
     def read(self, output: Output) -> Tensors:
         """Return the outputs."""
-        return tuple(t.numpy().copy() for t in output)  # the memory may be the runtime's own
+        return tuple(t.numpy().copy() for t in output)  # because the runtime may own the memory
 
 
 def check_file(path: Path) -> None:
-    """Read a file through, once: a damaged one would end this process in the runtime.
+    """Parse a file completely, once: a damaged one would crash the runtime, and this process.
 
     Raises:
         BundleError: it is damaged.

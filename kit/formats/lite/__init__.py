@@ -73,7 +73,7 @@ class Lite(Format):
         export_model(model, example, path)
 
     def describe(self, path: Path) -> Description:
-        """Read the bytecode version and the operators off the archive."""
+        """Read the bytecode version and the operators from the archive."""
         from kit.formats.lite.describe import describe_file
 
         return describe_file(path)

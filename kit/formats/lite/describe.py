@@ -1,4 +1,4 @@
-"""What can be read off a Lite Interpreter file."""
+"""Describe a Lite Interpreter file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kit.formats.interface import Description
 
 
 def describe_file(path: Path) -> Description:
-    """Read the bytecode version and the operators off the archive.
+    """Read the bytecode version and the operators from the archive.
 
     Raises:
         BundleError: it is not a Lite Interpreter file.
@@ -36,7 +36,7 @@ def describe_file(path: Path) -> Description:
 
 
 def _count_calls(path: Path) -> Counter[str]:
-    """Count operator calls in the serialized code, which the archive keeps as text."""
+    """Count operator calls in the serialized code, which is text in the archive."""
     calls: Counter[str] = Counter()
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
     """Trace, freeze and save a model for the Lite Interpreter.
 
-    `optimize_for_mobile` is left out on purpose: it needs XNNPACK, which the wheels of
+    `optimize_for_mobile` is not used: it needs XNNPACK, which the wheels of
     torch are built without.
     """
     import torch

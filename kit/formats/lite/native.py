@@ -10,7 +10,7 @@ from kit.wheels import ARM64_LINUX, X86_64_LINUX, Pin
 NATIVE_RUNNER = NativeRunner(
     source=Path(__file__).with_name("runner.cpp"),
     pins={
-        # Later wheels for Arm are built for CUDA and take 450 MB instead of 100.
+        # Later wheels for Arm include CUDA and have 450 MB instead of 100.
         "arm64-v8a": Pin(
             *("torch", "2.8.0", ARM64_LINUX),
             "220a06fd7af8b653c35d359dfe1aaf32f65aa85befa342629f716acb134b9710",

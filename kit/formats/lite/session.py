@@ -20,14 +20,14 @@ def load_session(path: Path, threads: int) -> TorchSession:
     use_qnnpack()
     try:
         return TorchSession(_load_for_lite_interpreter(str(path)))
-    except (RuntimeError, UnicodeDecodeError) as exc:  # an error that quotes what is no text
+    except (RuntimeError, UnicodeDecodeError) as exc:  # raised for errors that quote invalid text
         raise BundleError(
             f"{path} is not a Lite Interpreter file: {exc}", "build it again"
         ) from exc
 
 
 def use_qnnpack() -> None:
-    """Packed weights are made for one engine; it must be set before they are read."""
+    """Set the engine, which must happen before packed weights are read."""
     import torch
 
     torch.backends.quantized.engine = "qnnpack"

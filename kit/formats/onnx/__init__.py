@@ -49,7 +49,7 @@ class Onnx(Format):
         export_model(model, example, path)
 
     def describe(self, path: Path) -> Description:
-        """Read the opset, the operators and what ONNX Runtime computes in float."""
+        """Read the opset, the operators, and those that ONNX Runtime computes in float."""
         from kit.formats.onnx.describe import describe_file
 
         return describe_file(path)
@@ -61,7 +61,7 @@ class Onnx(Format):
         return load_session(path, threads)
 
     def load_float(self, path: Path, threads: int) -> Session:
-        """Open the file without ONNX Runtime's optimizer, which computes it node by node."""
+        """Open the file without ONNX Runtime's optimizer, so that it is computed node by node."""
         from kit.formats.onnx.session import load_float_session
 
         return load_float_session(path, threads)
@@ -73,7 +73,7 @@ class Onnx(Format):
         return read_version()
 
     def prepare(self, threads: int) -> None:
-        """Import ONNX Runtime and try its kernels; threads are set when a file is opened."""
+        """Import ONNX Runtime and test its kernels; threads are set when a file is opened."""
         from kit.formats.onnx.session import prepare_runtime
 
         prepare_runtime()

@@ -1,4 +1,4 @@
-"""What can be read off an ONNX file, and off the graph that ONNX Runtime makes of it."""
+"""Describe an ONNX file, and the graph into which ONNX Runtime optimizes it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kit.errors import BundleError
 from kit.formats.interface import Description
 from kit.formats.onnx.session import optimize_file
 
-# What ONNX Runtime's kernels for integers are called once it has fused a QDQ graph.
+# Names of ONNX Runtime's integer kernels after it has fused a QDQ graph.
 _IN_INTEGERS = {
     *("QLinearConv", "QGemm", "QLinearAdd", "QLinearMul", "QLinearGlobalAveragePool"),
     *("QLinearAveragePool", "QLinearConcat", "QLinearLeakyRelu", "QLinearSigmoid"),
@@ -33,7 +33,7 @@ _MOVES = {
 
 
 def describe_file(path: Path) -> Description:
-    """Read the opset and the operators off the file.
+    """Read the opset and the operators from the file.
 
     Raises:
         BundleError: it is not an ONNX file.
@@ -46,7 +46,7 @@ def describe_file(path: Path) -> Description:
     except DecodeError as exc:
         raise BundleError(f"{path} is not an ONNX file: {exc}", "build it again") from exc
     opsets = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
-    if not opsets or not model.graph.node:  # what an empty file is read as
+    if not opsets or not model.graph.node:  # an empty file parses like this
         raise BundleError(f"{path} is not an ONNX file: it has no operators", "build it again")
     operators = Counter(node.op_type for node in model.graph.node)
     quantized = bool({"QuantizeLinear", "DynamicQuantizeLinear"} & operators.keys())
@@ -58,7 +58,7 @@ def describe_file(path: Path) -> Description:
 
 
 def _computed_in_float(path: Path) -> dict[str, int]:
-    """Return what ONNX Runtime computes in float, read off the graph that it runs."""
+    """Return the operators that ONNX Runtime computes in float, from its optimized graph."""
     import onnx
 
     with files.temporary_folder() as folder:

@@ -29,7 +29,7 @@ def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) ->
 
 
 def _quantize_dynamic(path: Path, per_channel: bool) -> None:
-    """Let ONNX Runtime's tool replace matrix products by dynamically quantized ones."""
+    """Replace matrix products by dynamically quantized ones with ONNX Runtime's tool."""
     import logging
 
     from onnxruntime.quantization import QuantType, quantize_dynamic

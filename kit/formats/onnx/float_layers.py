@@ -1,9 +1,9 @@
-"""Layers that were kept float stay float in ONNX Runtime too.
+"""Prevent ONNX Runtime from quantizing layers that are kept in float.
 
 Its optimizer (WeightBiasQuantization, since 1.20) gives int8 weights to a float layer that
-stands between a DequantizeLinear and a QuantizeLinear: one scale for the whole tensor, and
-no word about it. Zeros added to the layer's input, one a channel, break the pattern and
-nothing removes them: the optimizer only drops an addition of a single zero.
+is between a DequantizeLinear and a QuantizeLinear, with one scale for the whole tensor, and
+without a warning. Adding zeros to the layer's input, one per channel, breaks the pattern, and
+is not removed: the optimizer only removes an addition of a single zero.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SUFFIX = "_kept_float"
 
 
 def guard_float_layers(graph: GraphProto) -> None:
-    """Change a graph where ONNX Runtime would quantize float layers."""
+    """Change a graph at the layers that ONNX Runtime would quantize."""
     weights = {tensor.name: tensor for tensor in graph.initializer}
     made_by = {out: node for node in graph.node for out in node.output}
     for node in [node for node in graph.node if _at_risk(node, weights, made_by)]:

@@ -12,7 +12,7 @@ from kit.formats.interface import OperatorTime, Profiler, Session
 
 
 class _Event(TypedDict, total=False):
-    """What is read of an event in a trace."""
+    """The used fields of an event in a trace."""
 
     cat: str
     name: str
@@ -21,18 +21,18 @@ class _Event(TypedDict, total=False):
 
 
 class OrtProfiler(Profiler):
-    """ONNX Runtime records a session from its creation on, the warm-up included."""
+    """ONNX Runtime records a session from its creation, including the warm-up."""
 
     kind = "onnxruntime"
 
     def load(self, path: Path, threads: int, target: Path) -> Session:
-        """Load a session that records into a file beside `target`."""
+        """Load a session that records to a file next to `target`."""
         from kit.formats.onnx.session import load_session
 
         return load_session(path, threads, profile=target)
 
     def start(self, session: Session) -> Callable[[Path], None]:
-        """Return what ends the recording; ONNX Runtime began it when it loaded the file."""
+        """Return a function that ends the recording, which began when the file was loaded."""
         from kit.formats.onnx.session import OrtSession
 
         recording = cast(OrtSession, session)

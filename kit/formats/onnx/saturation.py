@@ -1,9 +1,9 @@
-"""ONNX Runtime's int8 kernels saturate on x86 processors without VNNI, and it says nothing.
+"""Work around ONNX Runtime's int8 kernels, which silently saturate on x86 without VNNI.
 
 They multiply uint8 activations by int8 weights with ``vpmaddubsw``, which adds two products
-in 16 bits. With `SETTING` ONNX Runtime turns int8 weights to uint8, whose kernels are exact.
-That costs about half of the speed on a processor with VNNI, which needs it not (and gets it
-all the same), so that it is set only where the kernels were seen to saturate.
+in 16 bits. With `SETTING` ONNX Runtime converts weights to uint8, whose kernels are exact.
+That halves the speed on processors with VNNI, which do not need it (but get it
+as well), so it is set only if a test shows that the kernels saturate.
 
 The option fails on a file in which two nodes share a scale or a zero point: it writes the new
 tensors under the names of the old ones. `separate_parameters` gives each node its own.
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
 
 SETTING = ("session.x64quantprecision", "1")
-# What ONNX Runtime says of a file with shared parameters when `SETTING` is set.
+# ONNX Runtime's error for a file with shared parameters when `SETTING` is set.
 REFUSAL = "Attempt to replace the existing tensor"
 
 
 @functools.cache
 def saturates() -> bool:
-    """Return whether this processor's int8 kernels lose bits: asked of the kernels themselves.
+    """Return whether this processor's int8 kernels saturate, by running them.
 
-    Names of processor features would not tell it under emulation, and change with the version
+    CPU feature flags are not reliable under emulation, and kernels change with the version
     of ONNX Runtime.
     """
     import onnxruntime as ort

@@ -49,13 +49,13 @@ class OrtSession:
         return tuple(output)
 
     def end_profile(self) -> str:
-        """Return the file that ONNX Runtime wrote, for a session loaded with `profile`."""
+        """Return ONNX Runtime's profile, for a session loaded with `profile`."""
         return str(self._session.end_profiling())
 
 
 def prepare_runtime() -> None:
-    """Import ONNX Runtime and try its kernels; threads are set when a file is opened."""
-    # Its wheels carry a usage reporter; this is the switch that stops it.
+    """Import ONNX Runtime and test its kernels; threads are set when a file is opened."""
+    # Disables the telemetry of its wheels.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     saturation.saturates()
 
@@ -63,7 +63,7 @@ def prepare_runtime() -> None:
 def load_session(path: Path, threads: int, profile: Path | None = None) -> OrtSession:
     """Open the file with `threads` intra-op threads that do not spin between runs.
 
-    With `profile`, ONNX Runtime records the time of each operator in a file beside it.
+    With `profile`, ONNX Runtime records the time of each operator in a file next to it.
 
     Raises:
         BundleError: ONNX Runtime refuses the file.
@@ -74,8 +74,8 @@ def load_session(path: Path, threads: int, profile: Path | None = None) -> OrtSe
 def load_float_session(path: Path, threads: int) -> OrtSession:
     """Open the file to compute its QDQ graph in float, node by node.
 
-    Slow, and free of the kernels and fusions that differ between processors: what the file
-    means, whatever runs it.
+    It is slow, but does not use the kernels and fusions that differ between processors: it is
+    the file's exact meaning.
 
     Raises:
         BundleError: ONNX Runtime refuses the file.
@@ -84,7 +84,7 @@ def load_float_session(path: Path, threads: int) -> OrtSession:
 
 
 def optimize_file(path: Path, target: Path) -> None:
-    """Write the graph that ONNX Runtime runs on this machine instead of a file's own.
+    """Write the optimized graph that ONNX Runtime runs on this machine for a file.
 
     Raises:
         BundleError: ONNX Runtime refuses the file.
@@ -99,7 +99,7 @@ def _session(
     profile: Path | None = None,
     optimize: bool = True,
 ) -> InferenceSession:
-    """Open a file; ONNX Runtime writes the graph that it made of it to `optimized`."""
+    """Open a file; ONNX Runtime writes its optimized graph to `optimized`."""
     prepare_runtime()
     import onnxruntime as ort
 
@@ -107,7 +107,7 @@ def _session(
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4  # errors are raised, and a file for this machine only is meant
+    options.log_severity_level = 4  # errors are raised, and a machine-specific graph is intended
     if not optimize:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     elif saturation.saturates():
@@ -116,10 +116,10 @@ def _session(
         options.optimized_model_filepath = str(optimized)
     if profile is not None:
         options.enable_profiling = True
-        options.profile_file_prefix = f"{profile}.part"  # it adds the time of day
+        options.profile_file_prefix = f"{profile}.part"  # it appends a timestamp
     try:
         session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as exc:  # its error classes share no public base; the text is all there is
+    except Exception as exc:  # its error classes have no public base
         if saturation.REFUSAL in str(exc):
             raise BundleError(
                 f"{path} cannot be run exactly on this processor, whose int8 kernels saturate: "

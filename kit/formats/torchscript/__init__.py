@@ -1,7 +1,7 @@
 """TorchScript (`.pt`): a traced and frozen module, run by torch's JIT with qnnpack kernels.
 
 https://docs.pytorch.org/docs/stable/jit.html - deprecated upstream in favour of torch.export,
-and what many C++ programs still load.
+but many C++ programs still load it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _load(path: Path, threads: int) -> Session:
 def _read(path: Path) -> ScriptModule:
     import torch
 
-    # Packed weights are made for one engine; it must be set before they are read.
+    # The engine must be set before packed weights are read.
     torch.backends.quantized.engine = "qnnpack"
     try:
         module: ScriptModule = torch.jit.load(str(path), map_location="cpu")
@@ -94,7 +94,7 @@ class TorchScript(Format):
 
 
 def _read_version(path: Path) -> str:
-    """Return the version of the archive's operators, which it keeps as text."""
+    """Return the version of the archive's operators, which is stored as text."""
     with zipfile.ZipFile(path) as archive:
         name = next(name for name in archive.namelist() if _VERSION.fullmatch(name))
         return archive.read(name).decode("ascii", errors="replace").strip()

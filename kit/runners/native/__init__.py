@@ -1,8 +1,8 @@
-"""Native runners: C++ programs with everything they load, ready to be pushed to a device.
+"""Native runners: C++ programs with all their libraries, ready to be pushed to a device.
 
 A runner is built once for an ABI and a format and kept in the user's cache folder, by the
 hash of its sources and the version of its runtime. It is started through its own loader, so
-that nothing of the device is used but its kernel:
+that it uses nothing of the device but its kernel:
 
     FOLDER/ld-linux-aarch64.so.1 --library-path FOLDER FOLDER/runner --format onnx ...
 """
@@ -29,7 +29,7 @@ __all__ = ["ABIS", "RunnerSet", "build", "compile_program", "find", "list_format
 ABIS = tuple(_toolchain.ABIS)
 list_formats = _backends.list_formats
 RECORD = "runner.json"
-KEEP = 3  # runners of an ABI and a format; the ones built longest ago go first
+KEEP = 3  # runners of an ABI and a format; the oldest are removed first
 
 Progress = Callable[[str], None]
 
@@ -39,11 +39,11 @@ class RunnerSet:
     """A runner's folder on this machine.
 
     Attributes:
-        files: by name, the size in bytes and SHA-256 of each file that goes to the device.
-        runtime: distribution whose libraries they are, and `runtime_version`.
-        protocol: that it speaks, see `kit.runners.protocol`.
-        page: largest memory page of a kernel that can load all files, in bytes.
-        glibc: least version of glibc that runs the runtime; one comes with it.
+        files: size in bytes and SHA-256 of each file to push, by name.
+        runtime: name of its distribution; `runtime_version` is its version.
+        protocol: version, see `kit.runners.protocol`.
+        page: largest page size of a kernel that can load all files, in bytes.
+        glibc: minimum version of glibc for the runtime; the folder has one.
         compiler: that built it.
     """
 
@@ -64,7 +64,7 @@ class RunnerSet:
         return sum(size for size, _ in self.files.values())
 
     def command(self, folder: str) -> list[str]:
-        """Return the words that start the runner where its files lie in `folder`."""
+        """Return the command of the runner, with its files in `folder`."""
         loader = _toolchain.abi(self.abi).loader
         return [
             f"{folder}/{loader}",
@@ -99,7 +99,7 @@ class _Record(BaseModel):
 
 
 def find(abi: str, format: str) -> RunnerSet | None:
-    """Return the runner that was built of this kit's sources and this runtime, or None.
+    """Return the runner built from this kit's sources and runtime, None if there is none.
 
     Raises:
         UnknownName: there is no such ABI or format.
@@ -111,12 +111,12 @@ def find(abi: str, format: str) -> RunnerSet | None:
 
 
 def build(abi: str, formats: Sequence[str], progress: Progress | None = None) -> list[RunnerSet]:
-    """Build the runners of an ABI that are not there yet, and return all that were named.
+    """Build missing runners of an ABI, and return all requested ones.
 
     Raises:
         UnknownName: there is no such ABI or format.
-        MissingTool: no compiler, or a wheel that cannot be fetched.
-        BuildError: the compiler finds a fault.
+        MissingTool: there is no compiler, or a wheel cannot be downloaded.
+        BuildError: compilation fails.
         OutputError: the cache folder cannot be written to.
     """
     target = _toolchain.abi(abi)
@@ -136,8 +136,8 @@ def compile_program(abi: str, format: str, main: Path, target: Path) -> None:
     """Compile a program of one's own around a backend; it runs with the libraries of `build`.
 
     Raises:
-        MissingTool: no compiler, or a wheel that cannot be fetched.
-        BuildError: the compiler finds a fault.
+        MissingTool: there is no compiler, or a wheel cannot be downloaded.
+        BuildError: compilation fails.
     """
     job, tools = _job(_toolchain.abi(abi), format, lambda _: None)
     _assemble.compile_program(job, tools, main, target)
@@ -194,7 +194,7 @@ def _record(
     tools: _toolchain.Toolchain,
     parts: Sequence[_assemble.Part],
 ) -> _Record:
-    least = max(part.glibc for part in parts if not part.own)
+    glibc = max(part.glibc for part in parts if not part.own)
     return _Record(
         protocol=protocol.VERSION,
         kit=kit.__version__,
@@ -203,14 +203,14 @@ def _record(
         runtime=source.pin.package,
         runtime_version=source.version,
         compiler=f"g++ {tools.version}",
-        glibc=".".join(map(str, least)),
+        glibc=".".join(map(str, glibc)),
         command=("{folder}/" + abi.loader, "--library-path", "{folder}", "{folder}/runner"),
         files={p.name: _File(size=p.size, sha256=p.sha256, alignment=p.alignment) for p in parts},
     )
 
 
 def _load(folder: Path) -> RunnerSet | None:
-    """Return the runner in a folder, None if it is not there or not whole."""
+    """Return the runner in a folder, None if it is missing or incomplete."""
     try:
         record = _Record.model_validate_json(read(folder / RECORD, 2**20))
         sizes = {name: (folder / name).stat().st_size for name in record.files}
@@ -243,7 +243,7 @@ def _folder(abi: _toolchain.Abi, format: str, source: _wheels.WheelSource) -> Pa
 
 
 def _key(format: str, source: _wheels.WheelSource) -> str:
-    """Return a hash of all that shapes a runner: sources, how they are built, the runtime."""
+    """Return a hash of a runner's inputs: sources, build options, the runtime."""
     digest = hashlib.sha256(f"{kit.__version__}\n{protocol.VERSION}\n{source.key}".encode())
     ours = (_assemble, _backends, elf, _toolchain, _wheels)
     sources = [Path(module.__file__ or "") for module in ours]
@@ -266,5 +266,5 @@ def _prune(newest: Path) -> None:
 def _age(folder: Path) -> float:
     try:
         return time.time() - folder.stat().st_mtime
-    except OSError:  # another process was faster
+    except OSError:  # another process has removed it
         return 0.0

@@ -13,7 +13,7 @@ from kit.manifest import CLASSIFICATION, Comparison, Preprocessing
 from kit.network import run_network
 from kit.signature import Samples, Signature, TensorSpec, stack
 from kit.tasks.image_classification.golden import CANDIDATES, select_surest
-from kit.tasks.interface import Audience, EvaluationSet, GoldenSet, Tally, Task
+from kit.tasks.interface import EvaluationContext, EvaluationSet, GoldenSet, Tally, Task
 from kit.verify import Against, compare_logits, describe_logits
 
 if TYPE_CHECKING:
@@ -92,12 +92,12 @@ class ImageClassification(Task):
         return describe_logits(answers.arrays[0])
 
     def open_evaluation(
-        self, audience: Audience, source: Path, labels: Path | None, limit: int | None
+        self, context: EvaluationContext, source: Path, labels: Path | None, limit: int | None
     ) -> EvaluationSet:
         """Open a folder or zip of pictures; see `kit.images.sets`."""
         from kit.tasks.image_classification.evaluation import open_pictures
 
-        return open_pictures(audience, source, labels, limit)
+        return open_pictures(context, source, labels, limit)
 
     def start_tally(self, signature: Signature) -> Tally:
         """Return the sums for top-1, top-5, agreement and SQNR."""

@@ -11,7 +11,7 @@ from kit.images import Picture, PictureSet, batch, digest, open_set, set_digest
 from kit.manifest import Preprocessing
 from kit.notices import Notice, new_notice
 from kit.signature import Samples, TensorSpec
-from kit.tasks.interface import Audience, EvaluationSet
+from kit.tasks.interface import EvaluationContext, EvaluationSet
 
 NO_LABELS = "none"
 
@@ -50,7 +50,7 @@ class Pictures(EvaluationSet):
 
 
 def open_pictures(
-    audience: Audience, source: Path, labels: Path | None, limit: int | None
+    context: EvaluationContext, source: Path, labels: Path | None, limit: int | None
 ) -> Pictures:
     """Open the set, leave out what calibrated or trained the model, and thin out to the limit.
 
@@ -60,20 +60,20 @@ def open_pictures(
     """
     if limit is not None and limit < 1:
         raise UsageError(f"the limit {limit} leaves no picture", "use 1 or more")
-    categories = _find_categories(audience)
+    categories = _find_categories(context)
     found = open_set(source, labels, categories)
     pictures = list(found)
     notices: tuple[Notice, ...] = ()
-    if not audience.labelled:
+    if not context.labelled:
         pictures = [replace(picture, label=None) for picture in pictures]
     else:
         _check_folders(found, categories)
-        _check_labels(pictures, audience.inputs.classes)
+        _check_labels(pictures, context.inputs.classes)
         notices = tuple(_examine_labels(found, categories))
     if found.unread:
         notices += (new_notice("pictures.unread", files=found.unread),)
-    if audience.seen:
-        pictures = [p for p in pictures if digest(p) not in audience.seen]
+    if context.seen:
+        pictures = [p for p in pictures if digest(p) not in context.seen]
     if not pictures:
         raise PictureError(
             f"every picture of {found.source} calibrated or trained this bundle",
@@ -81,16 +81,16 @@ def open_pictures(
         )
     left_out = len(found) - len(pictures)
     pictures = spread(pictures, limit)
-    pre = audience.inputs.preprocessing
+    pre = context.inputs.preprocessing
     assert pre is not None  # of a classifier of pictures
     return Pictures(
-        found.source, set_digest(pictures), left_out, notices, pictures, pre, audience.inputs.specs
+        found.source, set_digest(pictures), left_out, notices, pictures, pre, context.inputs.specs
     )
 
 
-def _find_categories(audience: Audience) -> Sequence[str] | None:
+def _find_categories(context: EvaluationContext) -> Sequence[str] | None:
     """Return the names of the classes; None for ImageNet's, empty where there are none."""
-    inputs = audience.inputs
+    inputs = context.inputs
     if inputs.labels is None and inputs.classes == 1000:
         return None
     return inputs.labels or ()

@@ -14,7 +14,7 @@ from kit.errors import RecipeError, SampleError, UsageError
 from kit.manifest import Comparison
 from kit.network import run_network
 from kit.signature import Samples, Signature
-from kit.tasks.interface import Audience, EvaluationSet, GoldenSet, Tally, Task
+from kit.tasks.interface import EvaluationContext, EvaluationSet, GoldenSet, Tally, Task
 from kit.verify import Against, compare_tensors, describe_values
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Tensors(Task):
         return "; ".join(f"{spec.name}: {describe_values(array)}" for spec, array in pairs)
 
     def open_evaluation(
-        self, audience: Audience, source: Path, labels: Path | None, limit: int | None
+        self, context: EvaluationContext, source: Path, labels: Path | None, limit: int | None
     ) -> EvaluationSet:
         """Open a folder of samples."""
         from kit.tasks.tensors.samples import TensorSet, list_samples
@@ -115,7 +115,7 @@ class Tensors(Task):
         if limit is not None and limit < 1:
             raise UsageError(f"the limit {limit} leaves no sample", "use 1 or more")
         found = [(sample, sample.digest()) for sample in list_samples(source)]
-        unseen = [pair for pair in found if pair[1] not in audience.seen]
+        unseen = [pair for pair in found if pair[1] not in context.seen]
         if not unseen:
             raise SampleError(
                 f"every sample of {source} calibrated this bundle",
@@ -127,7 +127,7 @@ class Tensors(Task):
         digest = hashlib.sha256("\n".join(d for _, d in unseen).encode()).hexdigest()
         chosen = tuple(sample for sample, _ in unseen)
         name = text_of(source.resolve().name)
-        return TensorSet(name, digest, left_out, (), chosen, audience.inputs)
+        return TensorSet(name, digest, left_out, (), chosen, context.inputs)
 
     def start_tally(self, signature: Signature) -> Tally:
         """Return the sums for SQNR, largest difference and cosine."""

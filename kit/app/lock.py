@@ -1,4 +1,4 @@
-"""One Maven at a time in `android_app/`: its `target` folder is everybody's."""
+"""A lock for Maven in `android_app/`, whose `target` folder all processes share."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from kit.errors import OutputError
 
-LOCK = ".maven.lock"  # beside of target, which `mvn clean` removes
+LOCK = ".maven.lock"  # next to target, which `mvn clean` removes
 
 
 @contextmanager
-def alone(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold a folder of Maven's for a block; wait while another process has it.
+def maven_lock(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock of a Maven project's folder; wait while another process holds it.
 
-    The kernel gives it back when this process ends, however it does.
+    The kernel releases it when this process ends, even if it is killed.
 
     Raises:
         OutputError: the folder cannot be written to.

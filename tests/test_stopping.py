@@ -10,11 +10,11 @@ from conftest import FAST
 
 from kit.artifact_key import FLOAT_MODEL, ArtifactKey
 from kit.bench import measure
-from kit.bench.enough import Enough
+from kit.bench.stopping import RoundReason, StoppingRule
 from kit.results.schema import Plan, Process
 
-PLAN = Plan(repeats=3, most_repeats=5, most_pairs=100)
-MEDIAN, DIFFERENCE = "the median is not known", "the difference is not known"
+PLAN = Plan(repeats=3, max_repeats=5, max_pairs=100)
+PLANNED, MEDIAN, DIFFERENCE = RoundReason
 
 
 def target(bundle: object, name: str = "onnx", ms: float = 10.0, wobble: float = 0.0) -> Any:
@@ -27,48 +27,45 @@ def target(bundle: object, name: str = "onnx", ms: float = 10.0, wobble: float =
     return SimpleNamespace(bundle=bundle, key=key, all=processes, processes=[])
 
 
-def rounds_of(plan: Plan, *found: Any) -> list[str]:
-    """Return what each round was for, as `measure` asks."""
-    enough, told = Enough(found, plan), []
-    while (lacks := enough.lacks(len(told))) is not None:
-        told.append(lacks)
+def rounds_of(plan: Plan, *found: Any) -> list[RoundReason]:
+    """Return the reason of each round, as `measure` runs them."""
+    rule, reasons = StoppingRule(found, plan), []
+    while (reason := rule.next_round(len(reasons))) is not None:
+        reasons.append(reason)
         for one in found:
             one.processes.append(one.all[len(one.processes)])
-    return told
+    return reasons
 
 
 def test_what_is_known_at_once_takes_the_planned_rounds() -> None:
-    assert rounds_of(PLAN, target("a")) == [""] * 3
-    assert rounds_of(PLAN, target("a"), target("b", ms=20.0)) == [""] * 3
+    assert rounds_of(PLAN, target("a")) == [PLANNED] * 3
+    assert rounds_of(PLAN, target("a"), target("b", ms=20.0)) == [PLANNED] * 3
 
 
 def test_what_is_equal_is_believed_from_sixteen_pairs_on() -> None:
-    told = rounds_of(PLAN, target("a"), target("b"))
-    assert told[:3] == [""] * 3
-    assert len(told) == 16
-    assert all(DIFFERENCE in why for why in told[3:])
+    reasons = rounds_of(PLAN, target("a"), target("b"))
+    assert reasons == [PLANNED] * 3 + [DIFFERENCE] * 13
 
 
 def test_without_pairs_to_add_the_medians_decide() -> None:
-    plan = PLAN.model_copy(update={"most_pairs": None})
-    told = rounds_of(plan, target("a", wobble=0.5), target("b"))
-    assert len(told) == 5
-    assert all(MEDIAN in why for why in told[3:])
+    plan = PLAN.model_copy(update={"max_pairs": None})
+    reasons = rounds_of(plan, target("a", wobble=0.5), target("b"))
+    assert reasons == [PLANNED] * 3 + [MEDIAN] * 2
     assert len(rounds_of(plan, target("a"), target("b"))) == 3
 
 
-@pytest.mark.parametrize(("most", "rounds"), [(20, 20), (100, 100), (2, 5)])
-def test_what_stays_unknown_ends_with_the_plan(monkeypatch, most, rounds) -> None:
-    monkeypatch.setattr("kit.results.pairs.known", lambda *given: False)
-    plan = PLAN.model_copy(update={"most_pairs": most})
-    told = rounds_of(plan, target("a", wobble=0.5), target("b"))
-    assert len(told) == rounds
+@pytest.mark.parametrize(("max_pairs", "rounds"), [(20, 20), (100, 100), (2, 5)])
+def test_what_stays_unresolved_ends_with_the_plan(monkeypatch, max_pairs, rounds) -> None:
+    monkeypatch.setattr("kit.results.pairs.is_resolved", lambda *given: False)
+    plan = PLAN.model_copy(update={"max_pairs": max_pairs})
+    reasons = rounds_of(plan, target("a", wobble=0.5), target("b"))
+    assert len(reasons) == rounds
 
 
 def test_from_sixteen_pairs_on_it_is_looked_at_when_they_have_doubled(monkeypatch) -> None:
     looks = []
     monkeypatch.setattr(
-        "kit.results.pairs.known", lambda interval, count, precision: looks.append(count)
+        "kit.results.pairs.is_resolved", lambda interval, count, precision: looks.append(count)
     )
     assert len(rounds_of(PLAN, target("a"), target("b"))) == 100
     assert looks == [*range(3, 16), 16, 32, 64]
@@ -79,11 +76,11 @@ def test_from_sixteen_pairs_on_it_is_looked_at_when_they_have_doubled(monkeypatc
 
 
 def test_a_clear_difference_ends_it_though_medians_took_more_rounds() -> None:
-    plan = PLAN.model_copy(update={"most_repeats": 10})
+    plan = PLAN.model_copy(update={"max_repeats": 10})
     found = target("a", wobble=0.06), target("b", ms=20.0, wobble=0.06)
-    told = rounds_of(plan, *found)
-    assert 5 <= len(told) <= 10
-    assert all(MEDIAN in why for why in told[3:])
+    reasons = rounds_of(plan, *found)
+    assert 5 <= len(reasons) <= 10
+    assert set(reasons[3:]) == {MEDIAN}
 
 
 def test_only_bundles_are_waited_for() -> None:
@@ -100,13 +97,13 @@ def test_each_bundle_is_waited_for() -> None:
 
 @pytest.mark.slow
 def test_processes_are_added_while_a_difference_is_not_known(tiny_bundle) -> None:
-    changes = {"repeats": 1, "most_pairs": 4, "memory": False}
-    said: list[str] = []
+    changes = {"repeats": 1, "max_pairs": 4, "memory": False}
+    labels: list[str] = []
     results = measure.measure_all(
         [tiny_bundle.path, tiny_bundle.path],
         ["onnx"],
         FAST.model_copy(update=changes),
-        lambda done, of, what: said.append(what),
+        lambda done, of, label: labels.append(label),
     )
     assert [len(result.runs[0].processes) for result in results] == [4, 4]
-    assert sum(DIFFERENCE in what for what in said) == 6
+    assert sum(label.endswith(DIFFERENCE.value) for label in labels) == 6

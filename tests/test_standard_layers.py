@@ -319,6 +319,6 @@ def test_bundle_of_a_pruned_network_is_that_without_hooks(lowered_here, own, tmp
             "-o",
             tmp_path / name,
         )
-    for file in ("reference.safetensors", "model-fp32.onnx"):
+    for file in ("reference.safetensors", "model-int8.onnx"):
         one, other = ((tmp_path / n / file).read_bytes() for n in ("pruned", "pruned_permanently"))
         assert one == other, file

@@ -138,6 +138,8 @@ class CatalogueEntry:
 
 
 _OF_INT8 = {"row": _WORD, "other": _WORD, "own": _MS_FINE, "float": _MS_FINE, "ratio": _RATIO}
+# A ratio compares the time that one in fifty samples beats; see `kit.results.rounds`.
+_QUIET_MOMENTS = "in quiet moments (medians: {own} and {float} ms)"
 _QUIETER = "close other programs and measure again"
 
 CATALOGUE: Mapping[str, CatalogueEntry] = {
@@ -277,25 +279,25 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
     ),
     "int8.slower": CatalogueEntry(
         "note",
-        "{row} is {ratio} slower than {other} here: {own} against {float} ms",
+        f"{{row}} is {{ratio}} slower than {{other}} here {_QUIET_MOMENTS}",
         "",
         _OF_INT8,
     ),
     "int8.slower-on-desktop": CatalogueEntry(
         "note",
-        "{row} is {ratio} slower than {other} here: {own} against {float} ms",
+        f"{{row}} is {{ratio}} slower than {{other}} here {_QUIET_MOMENTS}",
         "int8 kernels made for phones can lose on a desktop processor, so measure on the phone",
         _OF_INT8,
     ),
     "int8.not-faster": CatalogueEntry(
         "note",
-        "{row} is not faster than {other} here: {own} against {float} ms",
+        "{row} is not faster than {other} here (medians: {own} and {float} ms)",
         "",
         {"row": _WORD, "other": _WORD, "own": _MS_FINE, "float": _MS_FINE},
     ),
     "int8.few-processes": CatalogueEntry(
         "note",
-        "{row} took {ratio} the time of {other} here, {own} against {float} ms; fewer than "
+        f"{{row}} took {{ratio}} the time of {{other}} here {_QUIET_MOMENTS}; fewer than "
         "{needed} processes do not tell whether it is slower",
         "measure {needed} or more",
         {**_OF_INT8, "needed": _COUNT},

@@ -98,7 +98,8 @@ def test_int8_that_is_slower_is_said(measured) -> None:
     (said,) = rows.find_slower_than_float(table)
     assert said.code == "int8.slower-on-desktop"
     assert render(said).startswith(
-        "onnx-int8 static is 2.0× slower than onnx-fp32 here: 11.00 against 5.50 ms: int8 kernels"
+        "onnx-int8 static is 2.0× slower than onnx-fp32 here in quiet moments "
+        "(medians: 11.00 and 5.50 ms)"
     )
     arm = []
     for result in (altered(tiny, 1.0), altered(int8, 2.0)):
@@ -114,10 +115,12 @@ def test_int8_that_is_slower_is_said(measured) -> None:
     )  # 0.05 %, in each of three rounds
     uneven = altered(tiny, 1.0, 1.02, 0.98), altered(int8, 1.01, 0.99, 1.01)
     (said,) = rows.find_slower_than_float(rows.rows(uneven))
-    assert render(said).startswith("onnx-int8 static is not faster than onnx-fp32 here: ")
+    assert render(said).startswith("onnx-int8 static is not faster than onnx-fp32 here (medians: ")
     few = altered(tiny, 1.0, count=2), altered(int8, 2.0, count=2)
     (said,) = rows.find_slower_than_float(rows.rows(few))
-    assert render(said).startswith("onnx-int8 static took 2.0× the time of onnx-fp32 here, 1")
+    assert render(said).startswith(
+        "onnx-int8 static took 2.0× the time of onnx-fp32 here in quiet moments"
+    )
     assert "fewer than 3 processes do not tell" in render(said)
     assert rows.find_slower_than_float(rows.rows([altered(tiny, 1.0), altered(int8, 0.5)])) == []
 

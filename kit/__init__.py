@@ -2,7 +2,7 @@
 
 The Python API is these six functions. No module has the name of one of them, so that
 `kit.build` is always the function. Importing `kit` imports none of the
-heavy packages; each function imports what it needs when it is called.
+heavy packages; each function imports its dependencies when it is called.
 
 Example:
     >>> import kit

@@ -49,7 +49,7 @@ def evaluate(
         labels: CSV of `path,label`; ``none`` measures without labels; None reads them off the
             names of folders or files.
         formats: names of the bundle's formats or files; None takes all.
-        limit: evaluate so many samples, evenly spread over the set.
+        limit: number of samples to evaluate, evenly spread over the set.
         progress: is called with the number of samples done and in all.
 
     Raises:
@@ -78,7 +78,7 @@ def measure(
     """Compare files of a bundle with the float model, on samples that were chosen.
 
     Args:
-        bundle: what is measured.
+        bundle: to measure.
         keys: of its files.
         chosen: see `kit.tasks.interface.Task.open_evaluation`.
         progress: is called with the number of samples done and in all.
@@ -107,7 +107,7 @@ def measure(
 
 
 def _keys(bundle: Bundle, wanted: Sequence[str] | None) -> list[ArtifactKey]:
-    """Return the files to run beside the reference, in the bundle's order."""
+    """Return the files to run in addition to the reference, in the bundle's order."""
     bundles.check_named([bundle], wanted or ())
     files = None if wanted is None else [name for name in wanted if name != REFERENCE]
     return bundle.manifest.select(files)

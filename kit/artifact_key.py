@@ -86,5 +86,5 @@ def parse_target(text: str) -> tuple[str, str | None]:
 
 
 def derive_precision(quantize: str) -> Precision:
-    """Return what a quantization method gives: ``fp32`` for ``none``, else ``int8``."""
+    """Return the precision of a quantization method: ``fp32`` for ``none``, else ``int8``."""
     return "fp32" if quantize == "none" else "int8"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PHOTOS_MARGIN = 2.0
 PICTURES_MARGIN = 1.25
 
-# Fields of a recipe that name files: two builds differ by what is in these.
+# Fields of a recipe that name files, whose content is an input of a build.
 BY_CONTENT = ("calibrate", "train", "weights", "labels", "encodings")
 _MAX_LABELS_BYTES = 16 * 2**20
 
@@ -55,7 +55,7 @@ class CalibrationSet(Protocol):
 
     @property
     def source(self) -> str:
-        """Return where they come from, for people."""
+        """Return their source, for messages."""
 
     @property
     def digests(self) -> tuple[str, ...]:
@@ -75,7 +75,7 @@ class CalibrationSet(Protocol):
 
     @property
     def notices(self) -> tuple[Notice, ...]:
-        """Return what the user should know about this choice."""
+        """Return notices about this choice."""
 
     def load(self, inputs: ModelInputs) -> Samples:
         """Read the samples.
@@ -204,7 +204,7 @@ def identity(recipe: Recipe, pictures: CalibrationSet) -> dict[str, object]:
 
 
 def check_sources(recipe: Recipe) -> None:
-    """Look whether the weights and the labels of a recipe are there.
+    """Check that the weights and the labels of a recipe exist.
 
     Raises:
         WeightsError: the weights file cannot be read, or the model has no published weights.

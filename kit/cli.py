@@ -52,7 +52,7 @@ _ENDED = [(128 + number,) for number in (signal.SIGINT, signal.SIGTERM, signal.S
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command when it is asked for."""
+    """A group that imports a command only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the table."""

@@ -36,7 +36,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
-PARTIAL = 10  # a bundle was written, and a format that was asked for is not in it
+PARTIAL = 10  # a bundle was written without a requested format, which failed
 UNFORESEEN = 70
 INTERRUPTED = 130
 READER_GONE = 141  # of our output: the code that a shell gives to SIGPIPE

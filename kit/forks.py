@@ -214,7 +214,7 @@ class _Forks:
         self._running: dict[int, int] = {}  # numbers by process
 
     def serve(self) -> None:
-        """Fork as asked, until the parent has gone or closes the input."""
+        """Fork on request, until the parent has ended or closes the input."""
         poll = select.poll()
         poll.register(0, select.POLLIN)
         unread = b""

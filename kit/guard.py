@@ -1,9 +1,9 @@
-"""Running code of the user's: whatever it does, this process stays as it was.
+"""Run code of the user without lasting effects on this process.
 
 A model of the user's own is a program. It may print, change the working directory or the import
-path, close stdout, or raise what is no `Exception` at all. `running` holds for all of it: what
-is printed goes to stderr, what is raised becomes one sentence, what was changed is put back.
-Ctrl-C interrupts kit, also where the code catches it.
+path, close stdout, or raise a `BaseException`. `running` handles all of it:
+output goes to stderr, exceptions become one sentence, and changes are undone.
+Ctrl-C interrupts kit even if the code catches it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def running(what: str, folder: Path, mixed: bool = False) -> Iterator[None]:
             directory stays kit's.
 
     Raises:
-        RecipeError: for whatever the user's code raises, with the place in it.
+        RecipeError: the user's code raised an exception; the message has its place.
         KeyboardInterrupt: kit is to end.
     """
     with ExitStack() as stack:
@@ -88,7 +88,7 @@ def _is_ours(exc: BaseException, folder: Path) -> bool:
 
 
 def is_own(file: Path, folder: Path) -> bool:
-    """Return whether a file lies in the user's folder, and is not installed there."""
+    """Return whether a file is in the user's folder, and is not an installed package."""
     return file.is_relative_to(folder) and not any(file.is_relative_to(a) for a in _apart())
 
 
@@ -105,7 +105,7 @@ def _interruption(received: list[int]) -> KeyboardInterrupt:
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Give the list of signals that asked kit to end, and put its handlers back afterwards."""
+    """Yield the list of received termination signals, and restore handlers afterwards."""
     received: list[int] = []
     before: dict[signal.Signals, _Handler] = {}
 
@@ -151,7 +151,7 @@ class _Borrowed:
 
 @contextmanager
 def stdout_kept() -> Iterator[None]:
-    """Send to stderr what is written to stdout, by Python or below it, and keep both open."""
+    """Redirect stdout to stderr, for Python and native code, and keep both open."""
     out, err = sys.stdout, sys.stderr
     with suppress(AttributeError, OSError, ValueError):  # a stream that is closed or None
         out.flush()

@@ -1,7 +1,7 @@
-"""What libraries print, log and warn of goes into a file, not onto the user's screen.
+"""Redirect libraries' output, logs and warnings to a file instead of the screen.
 
-PyTorch, its exporters and the runtimes speak to those who develop with them: of deprecations,
-of operators, of the machine. Nobody who types a command can do anything about it. Kit's own
+PyTorch, its exporters and the runtimes print messages for developers: about deprecations,
+operators, the machine. Users of commands can do nothing about them. Kit's own
 lines are written to `sys.stderr`, which keeps leading to the screen.
 """
 

@@ -196,7 +196,7 @@ def _errors(job: LoweringJob, done: str, examples: Examples) -> Iterator[None]:
     """Translate errors, naming the file and, if known, the operator.
 
     Raises:
-        BuildError: for whatever torch, torchao, an exporter or a runtime raises.
+        BuildError: torch, torchao, an exporter or a runtime raised an error.
     """
     from kit.quantize.exporting import where
 
@@ -204,7 +204,7 @@ def _errors(job: LoweringJob, done: str, examples: Examples) -> Iterator[None]:
         yield
     except (OSError, InputError, UsageError, VerificationFailed, MissingTool):
         raise
-    except Exception as exc:  # exporters and runtimes raise whatever they like
+    except Exception as exc:  # exporters and runtimes raise various errors
         found = where(_own_model(job), examples, _words(exc))
         reason = (message(exc) or type(exc).__name__).splitlines()[0][:300]
         what = f"{found} of {job.recipe.model}" if found else job.recipe.model
@@ -237,12 +237,12 @@ def _float_model(job: LoweringJob, examples: Examples) -> GraphModule:
 
 
 def answer_path(job_file: Path) -> Path:
-    """Return where a child writes its answer."""
+    """Return the path of a child's answer."""
     return job_file.with_suffix(".answer.json")
 
 
 def main(job_file: Path) -> int:
-    """Do a job and write the answer, or the error, beside it."""
+    """Do a job and write the answer, or the error, next to it."""
     job = LoweringJob.model_validate_json(job_file.read_text(encoding="utf-8"))
     answer: dict[str, Any]
     try:

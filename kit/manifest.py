@@ -1,4 +1,4 @@
-"""The content of `bundle.json`: what a bundle says about itself.
+"""The content of `bundle.json`, the manifest of a bundle.
 
 Schema history:
 
@@ -83,16 +83,16 @@ class Comparison(Record):
     """How near one set of answers is to another, over the golden inputs.
 
     Attributes:
-        against: what the answers were compared with.
+        against: the reference of the comparison.
         output: name of the output; empty for a model with one.
         images: number of golden inputs.
         max_abs: largest absolute difference of a value.
         sqnr_db: signal to quantization noise ratio in dB; None when the two are equal.
-        agreement: share of inputs with the same top-1 category, 0..1; None where the task has
+        agreement: share of inputs with the same top-1 category, 0..1; None if the task has
             no categories.
-        cosine: mean cosine of the angle between two answers; None where it is not measured.
+        cosine: mean cosine of the angle between two answers; None if it is not measured.
         passed: the thresholds of the format hold.
-        thresholds: the limits that were asked for, by name.
+        thresholds: the limits that were checked, by name.
     """
 
     against: Literal["quantized graph", "float reference"]
@@ -155,7 +155,7 @@ class Artifact(KeyedRecord):
 
 
 class Source(Record):
-    """Where the weights came from and what they are."""
+    """The source of the weights, and their digest."""
 
     source: Text
     sha256: Text
@@ -165,7 +165,7 @@ class Calibration(Record):
     """The pictures that set the activation ranges.
 
     Attributes:
-        source: where they came from.
+        source: of the weights, for people.
         images: how many.
         sha256: of the set.
         pictures: SHA-256 of each picture file, so that an evaluation can leave it out.
@@ -182,7 +182,7 @@ class Calibration(Record):
 
 
 class Range(Record):
-    """The range of one activation, as it was searched.
+    """The range of one activation, found by search.
 
     Attributes:
         name: of the layer or operation that makes the tensor.
@@ -244,7 +244,7 @@ class GateRecord(Record):
         images: how many.
         max_drop: limit in points of top-1, or None.
         min_agreement: limit in percent, or None.
-        rows: what every file reached.
+        rows: scores of every file.
     """
 
     pictures: Text
@@ -274,12 +274,12 @@ class Golden(Record):
 
 
 class FailedArtifact(KeyedRecord):
-    """A file that was asked for and is not in the bundle.
+    """A requested file that could not be built.
 
     Attributes:
         stage: where: it could not be made, it computes something else, or it loses too much.
         reason: one sentence.
-        hint: what to do.
+        hint: for the user.
     """
 
     stage: Literal["lowering", "verification", "gate"]

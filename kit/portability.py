@@ -4,7 +4,7 @@ Runtimes choose their kernels by what a processor can do: an int8 file that is r
 machine that built it may saturate on one without VNNI, or on a phone without dot products. So
 each format's native runner answers the bundle's golden inputs under qemu-user, and the answers
 are compared with the quantized graph's, the float model's, and with each other bit for bit.
-Times of an emulated processor say nothing, and none are kept.
+Times of an emulated processor are meaningless, and are not stored.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ HOST = "host"
 ALL = "all"
 SILENCE_SECONDS = 900.0  # an inference may take a minute on an emulated processor
 
-Progress = Callable[[int, int, str], None]  # rows done, of how many, what runs now
+Progress = Callable[[int, int, str], None]  # rows done, rows in all, current step
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def verify_processors(
 ) -> ProcessorsResult:
     """Run a bundle's golden inputs through each format on each processor.
 
-    This machine's own processor is asked through the Python runtime, an emulated one through
+    This machine's own processor is tested with the Python runtime, an emulated one with
     the format's native runner, which is built if it is missing.
 
     Args:

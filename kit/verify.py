@@ -41,7 +41,7 @@ class Compared(Protocol):
 
     @property
     def against(self) -> str:
-        """Return what answers were compared with."""
+        """Return the reference of a comparison."""
 
     @property
     def sqnr_db(self) -> float | None:
@@ -63,7 +63,7 @@ def compare_logits(
     """Compare logits [N, classes].
 
     Args:
-        against: what `reference` is.
+        against: the kind of `reference`.
         reference: the answers that count as right.
         other: the answers to judge.
         thresholds: ``agreement`` (minimum share, 0..1), ``sqnr_db`` (minimum, dB) and
@@ -84,11 +84,11 @@ def compare_tensors(
     """Compare answers [N, …] of any meaning.
 
     Args:
-        against: what `reference` is.
+        against: the kind of `reference`.
         reference: the answers that count as right.
         other: the answers to judge.
         thresholds: ``cosine`` (minimum), ``sqnr_db`` (minimum, dB) and ``max_abs`` (maximum).
-        output: name of the tensor, where a model has several.
+        output: name of the tensor, if a model has several.
     """
     finite = bool(np.isfinite(other).all())
     found = {"cosine": cosine(reference, other) if finite else 0.0}

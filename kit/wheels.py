@@ -59,12 +59,12 @@ class Pin:
 
     @property
     def requirement(self) -> str:
-        """Return what names exactly this version."""
+        """Return the requirement of exactly this version."""
         return f"{self.package}=={self.version}"
 
 
 class FetchError(Exception):
-    """Why no client could fetch a wheel: what each of them answered."""
+    """No client could download a wheel; has each client's error."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ def fetch(pin: Pin, folder: Path) -> Path:
         hash was checked if the pin has one.
 
     Raises:
-        FetchError: none can; the message says what was tried and how each failed.
+        FetchError: none can; the message has each attempt and its error.
     """
     failures = []
     for number, client in enumerate(_clients()):
@@ -303,7 +303,7 @@ def _run(command: list[str]) -> None:
 
 
 def _reason(stderr: str) -> str:
-    """Return what a client says is wrong, on one line."""
+    """Return a client's error message, on one line."""
     lines = [re.sub(r"[│├╰─▶×\s]+", " ", line).strip() for line in stderr.splitlines()]
     faults = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     text = faults[-1] if faults else " ".join(line for line in lines if line)

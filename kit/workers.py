@@ -23,7 +23,7 @@ _ORPHANED = 1
 
 @dataclass(frozen=True)
 class ChildTask:
-    """A command, its name in messages, and the file that collects what it prints."""
+    """A command, its name in messages, and the file for its output."""
 
     name: str
     command: Sequence[str]
@@ -51,11 +51,11 @@ def width(tasks: int, bytes_each: int) -> int:
 
 
 class Pool:
-    """Runs tasks side by side; leaving the block ends whatever still runs.
+    """Runs tasks in parallel; leaving the block kills those that still run.
 
     Args:
-        tasks: what to run, in this order.
-        at_once: most children at a time.
+        tasks: to run, in this order.
+        at_once: maximum number of children at a time.
         environment: added to this process's own.
         begin: starts a task; see `start`.
     """
@@ -82,7 +82,7 @@ class Pool:
             child.end()
 
     def wait(self, done: Callable[[str], None]) -> dict[str, BuildError]:
-        """Run what waits and return when all ended.
+        """Run waiting tasks, and return when all have ended.
 
         Args:
             done: gets the name of each that succeeded.

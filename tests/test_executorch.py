@@ -196,7 +196,7 @@ def test_call_outlives_the_session(net):
     call = executorch.load(net, 1).bind((np.zeros((1, 4, 8, 8), np.float32),))
     gc.collect()
     assert len(call()) == 1
-    with pytest.raises(RunError, match="uses 1 threads in this process, 2 were asked for"):
+    with pytest.raises(RunError, match="uses 1 threads in this process, 2 were requested"):
         executorch.load(net, 2)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def qconfig(flow: Flow, options: Options) -> dict[str, str]:
-    """Return what is asked of the quantizer, in words."""
+    """Return the quantizer's configuration, in words."""
     return wording.dynamic(flow, options)
 
 

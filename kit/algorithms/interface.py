@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Describe(Protocol):
-    """Says what is asked of the observers."""
+    """Describes the configuration of the observers."""
 
     def __call__(self, flow: Flow, options: Options) -> dict[str, str]:
         """Return words by tensor kind."""
@@ -49,7 +49,7 @@ class Algorithm:
         name: of its module or entry point.
         summary: for `kit list`.
         calibrates: it needs samples that set activation ranges.
-        describe: says what is asked of the observers.
+        describe: returns the configuration of the observers, in words.
         quantize: quantizes a float model for one flow.
         trains: the float model is trained first, once for all formats.
         precision: of the files that it makes.

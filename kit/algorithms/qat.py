@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def qconfig(flow: Flow, options: Options) -> dict[str, str]:
-    """Return what is asked of the observers, in words."""
+    """Return the configuration of the observers, in words."""
     from kit.algorithms import static
 
     return static.qconfig(flow, options)

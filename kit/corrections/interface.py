@@ -35,7 +35,7 @@ class Apply(Protocol):
             granularity: of the weights' scales.
             kept: names of layers that stay float: their weights are not rounded. Scaling them
                 is allowed, since it serves the tensors between layers.
-            step: called with the share that is done, 0..1, by a correction that takes long.
+            step: called with the completed share, 0..1, by slow corrections.
         """
 
 

@@ -227,7 +227,7 @@ class Format(ABC):
         summary: for `kit list`.
         flow: the representation of a quantized model that `export` takes.
         precisions: that `export` writes.
-        backends: that compute in place of the format's own kernels, if they are asked for.
+        backends: optional ones, which replace the format's own kernels.
         runtime: name of the distribution that runs the file here.
         packages: distributions whose versions shape the file, for the build cache.
         exact: the runtime gives the graph's own answers bit for bit.

@@ -29,7 +29,7 @@ def _installed(package: str, inside: str) -> Path:
             return Path(root) / inside
     raise MissingTool(
         f"the installed {package} has no {inside}, which lists the classes of ImageNet",
-        f"install the version of {package} that kit asks for",
+        f"install the version of {package} that kit requires",
     )
 
 

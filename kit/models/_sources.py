@@ -33,9 +33,9 @@ class Fetched:
 
     Attributes:
         path: of the file.
-        source: where it came from, for people.
+        source: its origin, for people.
         sha256: of the file, all 64 hex digits.
-        notes: what was wrong with sources that were asked before.
+        notes: errors of the sources that were tried before.
     """
 
     path: Path

@@ -44,7 +44,7 @@ class UserModel:
     spec: Spec = field(default=Spec(summary="a model of the user's own"))
 
     def build(self, width: float = 1.0, classes: int = 0) -> nn.Module:
-        """Return what the factory makes, on the CPU and in eval mode; it takes no arguments.
+        """Return the factory's network, on the CPU and in eval mode.
 
         Raises:
             RecipeError: the factory fails, or returns something else.

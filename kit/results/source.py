@@ -1,7 +1,7 @@
-"""Which commit of the user's project is checked out: git is asked, and runs nothing of the project.
+"""Read the checked-out commit of the user's project with git, without running its code.
 
-A repository names programs that git starts: hooks, the file system monitor, filters, transports.
-All of them are switched off here, so that a folder from somewhere else is only read.
+A repository can configure programs that git starts: hooks, the file system monitor, filters,
+transports. All of them are disabled here, so that an untrusted folder is safe.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from kit.results.schema import SourceRef
 
-TIMEOUT_SECONDS = 10.0  # of each question; `git status` takes seconds with 100 000 files
+TIMEOUT_SECONDS = 10.0  # of each command; `git status` takes seconds with 100 000 files
 
 # https://git-scm.com/docs/git-config, https://git-scm.com/docs/git#_environment_variables
 _OFF = {"core.fsmonitor": "false", "core.hooksPath": os.devnull}
@@ -30,7 +30,7 @@ _QUIET = {
 
 
 def read_source(folder: Path) -> SourceRef | None:
-    """Return the commit that a folder's repository has checked out, and whether it was changed.
+    """Return the checked-out commit of a folder's repository, and whether it was changed.
 
     Untracked files and changes inside of submodules do not count.
 
@@ -38,7 +38,7 @@ def read_source(folder: Path) -> SourceRef | None:
         folder: in a working tree, or not.
 
     Returns:
-        None where there is no git, no repository, no commit yet, or one of another user.
+        None without git, repository or commit, or if the repository is another user's.
     """
     revision = _ask_git(folder, ["rev-parse", "--verify", "HEAD^{commit}"], _OFF)
     if revision is None:
@@ -56,7 +56,7 @@ def read_source(folder: Path) -> SourceRef | None:
 
 
 def _no_filters(folder: Path) -> dict[str, str]:
-    """Return settings that switch off the filters which the configuration defines."""
+    """Return settings that disable the filters in the configuration."""
     names = _ask_git(folder, ["config", "--name-only", "-z", "--get-regexp", r"^filter\."], _OFF)
     off = {"clean": "", "smudge": "", "process": "", "required": "false"}
     found = (name.rpartition(".") for name in (names or "").split("\0"))

@@ -106,7 +106,7 @@ def _libraries(job: AssemblyJob) -> dict[str, Path]:
 def _need(name: str, wheel: dict[str, Path], format: str) -> Path:
     if name not in wheel:
         raise BuildError(
-            f"the runtime of {format} has no {name}", "install the version that kit asks for"
+            f"the runtime of {format} has no {name}", "install the version that kit requires"
         )
     return wheel[name]
 
@@ -147,8 +147,8 @@ def _origin(name: str, user: str, wheel: dict[str, Path], tools: Toolchain) -> P
     origin = wheel.get(name) or tools.library(name)
     if origin is None:
         raise BuildError(
-            f"{user} asks for {name}, which neither its wheel nor the compiler has",
-            "install the version of the runtime that kit asks for",
+            f"{user} needs {name}, which neither its wheel nor the compiler has",
+            "install the version of the runtime that kit requires",
         )
     return origin
 

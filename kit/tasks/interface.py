@@ -1,7 +1,7 @@
-"""What a task is: `Task`, and the sets and tallies that it makes.
+"""Interface of tasks: `Task`, its evaluation sets and tallies.
 
-A task knows what a model is for: what its samples are and how they become inputs, which answers
-count as near, and what an evaluation measures. `tests/test_tasks.py` checks every registered
+A task defines the use of a model: its samples and how they become inputs, which answers
+count as equal, and what an evaluation measures. `tests/test_tasks.py` checks every registered
 task against this interface.
 """
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-Target = Any  # what is right for a sample: of the kind that the task's own tally knows
+Target = Any  # the right answer to a sample, in the form of the task's own tally
 
 
 @dataclass(frozen=True)
 class GoldenSet:
-    """Inputs that every runtime has to answer like the workstation did.
+    """Inputs whose answers are compared between runtimes and with the float model.
 
     Attributes:
-        source: of the inputs, for people.
+        source: of the inputs, for messages.
         answers: of the float model, whose specs name the model's outputs.
     """
 
@@ -43,12 +43,12 @@ class GoldenSet:
 
 @dataclass(frozen=True)
 class EvaluationContext:
-    """For which model samples are chosen.
+    """The model that an evaluation set is opened for.
 
     Attributes:
         inputs: of the model.
         seen: SHA-256 of each sample that calibrated or trained it.
-        labelled: whether labels are asked for.
+        labelled: whether labels are requested.
     """
 
     inputs: ModelInputs
@@ -63,7 +63,7 @@ class EvaluationSet(ABC):
         source: name of their folder or file.
         sha256: of their contents and labels.
         left_out: how many of the set calibrated or trained the model.
-        notices: what is doubtful about them.
+        notices: warnings about them.
     """
 
     source: str
@@ -78,11 +78,11 @@ class EvaluationSet(ABC):
     @property
     @abstractmethod
     def labelled(self) -> bool:
-        """Return whether the right answers are known."""
+        """Return whether the samples have labels."""
 
     @abstractmethod
     def load(self, start: int, stop: int) -> tuple[Samples, Sequence[Target]]:
-        """Return some samples, and what the task's tally needs to judge their answers.
+        """Return some samples, and their targets for the task's tally.
 
         Raises:
             PictureError: one cannot be used.
@@ -90,7 +90,7 @@ class EvaluationSet(ABC):
 
 
 class Tally(ABC):
-    """Sums over the answers so far, so that none are kept."""
+    """Running sums over answers, so that answers are not stored."""
 
     @abstractmethod
     def add(self, answers: Samples, reference: Samples, targets: Sequence[Target]) -> None:
@@ -102,12 +102,12 @@ class Tally(ABC):
 
 
 class Task(ABC):
-    """What a model is for.
+    """The use of a model.
 
     Attributes:
         name: of the task.
         summary: for `kit list`.
-        sample: what one sample is called in messages, such as ``picture``.
+        sample: name of a sample in messages, such as ``picture``.
         metrics: thresholds of formats that the task's comparisons know.
     """
 
@@ -118,7 +118,7 @@ class Task(ABC):
 
     @abstractmethod
     def check_recipe(self, recipe: Recipe) -> None:
-        """Refuse what a recipe asks for and this task cannot do.
+        """Refuse options of a recipe that this task does not support.
 
         Raises:
             RecipeError: names the option.
@@ -134,7 +134,7 @@ class Task(ABC):
 
     @abstractmethod
     def describe_inputs(self, recipe: Recipe) -> ModelInputs:
-        """Return what surrounds the model of a recipe.
+        """Return the inputs, labels and preprocessing of a recipe's model.
 
         Raises:
             RecipeError: the user's model, labels or samples cannot be used together.
@@ -161,7 +161,7 @@ class Task(ABC):
         """Compare answers, output by output.
 
         Args:
-            against: what `right` is.
+            against: the kind of `right`.
             right: the answers that count as right.
             other: the answers to judge, of the same shapes.
             thresholds: limits by the names in `metrics`.
@@ -175,7 +175,7 @@ class Task(ABC):
     def open_evaluation(
         self, context: EvaluationContext, source: Path, labels: Path | None, limit: int | None
     ) -> EvaluationSet:
-        """Open a set, leave out what calibrated or trained the model, and thin out to the limit.
+        """Open a set without calibration and training samples, thinned to the limit.
 
         Raises:
             UsageError: the limit leaves no sample, or the task has no labels.
@@ -188,6 +188,6 @@ class Task(ABC):
 
 
 def describe_bundle(manifest: Manifest, labels: Sequence[str] | None) -> ModelInputs:
-    """Return what surrounds the model of a bundle."""
+    """Return the inputs, labels and preprocessing of a bundle's model."""
     names = None if labels is None else tuple(labels)
     return ModelInputs(manifest.signature.inputs, manifest.classes, manifest.preprocessing, names)

@@ -47,7 +47,7 @@ class ExecuTorch(Format):
         beside=(
             MavenArtifact("com.facebook.fbjni", "fbjni", "0.7.0", "aar"),
             MavenArtifact("com.facebook.soloader", "nativeloader", "0.10.5"),
-            # Its classes are Kotlin's, compiled by 1.9.23; R8 asks for what Kotlin's own name.
+            # Its classes are Kotlin's, compiled by 1.9.23; R8 needs the classes they refer to.
             MavenArtifact("org.jetbrains.kotlin", "kotlin-stdlib", "1.9.23"),
             MavenArtifact("org.jetbrains", "annotations", "13.0"),
         ),

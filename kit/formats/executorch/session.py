@@ -105,7 +105,7 @@ def prepare_runtime(threads: int) -> int:
             return now
         if _sessions:
             raise RunError(
-                f"ExecuTorch uses {now} threads in this process, {threads} were asked for",
+                f"ExecuTorch uses {now} threads in this process, {threads} were requested",
                 "load models that differ in threads in processes of their own",
             )
         portable_lib._unsafe_reset_threadpool(threads)

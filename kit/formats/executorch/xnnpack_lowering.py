@@ -5,7 +5,7 @@ graph traces it again with fake tensors, whether the pass found something or not
 MobileNetV2 four cuts take 18 CPU seconds to 8 (`scripts/bench build`, `docs/speed.md`):
 
 1. XNNPACK's passes: one whose operators do not occur in this graph is left out. The graph
-   is asked anew before each pass, so a pass that makes work for a later one is heeded.
+   is examined before each pass, so that operators made by earlier passes count.
 2. Provenance: nodes remember what they were made from, and every trace deep-copies that
    ever longer chain. Its records are never changed, so the copies may share them.
 3. Decomposition: running the table again over a graph that it was already run over, and
@@ -51,7 +51,7 @@ _DIM_ORDER = {
 }
 
 # XNNPACK's passes in their order, and the operators of which a graph must have at least one
-# for the pass to change it. None: it is asked differently (`_EXAMINED`), or always runs.
+# for the pass to change it. None: it is examined differently (`_EXAMINED`), or always runs.
 PASSES: dict[str, set[str] | None] = {
     "XNNPACKRemoveCloneOpsTransform": {"aten.clone.default", *_DIM_ORDER},
     "DimOrderOpsRevertPass": _DIM_ORDER,

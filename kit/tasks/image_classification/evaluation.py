@@ -52,7 +52,7 @@ class Pictures(EvaluationSet):
 def open_pictures(
     context: EvaluationContext, source: Path, labels: Path | None, limit: int | None
 ) -> Pictures:
-    """Open the set, leave out what calibrated or trained the model, and thin out to the limit.
+    """Open the set without calibration and training pictures, thinned to the limit.
 
     Raises:
         UsageError: the limit leaves no picture.
@@ -89,7 +89,7 @@ def open_pictures(
 
 
 def _find_categories(context: EvaluationContext) -> Sequence[str] | None:
-    """Return the names of the classes; None for ImageNet's, empty where there are none."""
+    """Return the names of the classes; None for ImageNet's, empty if there are none."""
     inputs = context.inputs
     if inputs.labels is None and inputs.classes == 1000:
         return None
@@ -97,7 +97,7 @@ def _find_categories(context: EvaluationContext) -> Sequence[str] | None:
 
 
 def _check_folders(found: PictureSet, categories: Sequence[str] | None) -> None:
-    """Raise if pictures lie in folders as classes do, and no folder is a class of the model."""
+    """Raise if pictures are in class-like folders, but no folder is a class of the model."""
     folders = {PurePosixPath(picture.name).parent.name for picture in found}
     if found.labels_from or "" in folders or len(folders) < 2:
         return
@@ -112,7 +112,7 @@ def _check_folders(found: PictureSet, categories: Sequence[str] | None) -> None:
 
 
 def _examine_labels(found: PictureSet, categories: Sequence[str] | None) -> Iterator[Notice]:
-    """Say where the labels come from, and what is doubtful about them."""
+    """Return notices on the source of the labels, with warnings."""
     if not found.labels_from:
         return
     yield new_notice("labels.source", source=found.labels_from)
@@ -141,7 +141,7 @@ def _check_labels(pictures: list[Picture], classes: int) -> None:
 
 
 def spread(pictures: list[Picture], limit: int | None) -> list[Picture]:
-    """Return so many pictures, evenly spread over a set."""
+    """Return `count` pictures, evenly spread over a set."""
     if limit is None or limit >= len(pictures):
         return pictures
     return [pictures[i * len(pictures) // limit] for i in range(limit)]

@@ -34,7 +34,7 @@ class Tensors(Task):
     metrics = frozenset({"sqnr_db", "max_abs", "cosine"})
 
     def check_recipe(self, recipe: Recipe) -> None:
-        """Ask for samples, and refuse what only pictures or classes have."""
+        """Require samples, and refuse options for pictures or classes."""
         if recipe.calibrate is None:
             raise RecipeError(
                 "the task tensors needs samples, which show what the model takes",
@@ -71,7 +71,7 @@ class Tensors(Task):
     def choose_golden(
         self, model: nn.Module, inputs: ModelInputs, calibration: CalibrationSet
     ) -> GoldenSet:
-        """Return samples that did not calibrate; those that did where there are no others."""
+        """Return samples outside the calibration set, or of it if there are no others."""
         from kit.tasks.tensors.samples import TensorCalibration, read_samples
 
         assert isinstance(calibration, TensorCalibration)  # as `open_calibration` returns it

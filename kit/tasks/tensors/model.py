@@ -1,4 +1,4 @@
-"""What a model of tensors takes and gives, found by calling it."""
+"""Find the inputs and outputs of a model of tensors by calling it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def describe_model(member: Model, recipe: Recipe, source: Path) -> ModelInputs:
         source: folder of samples.
 
     Raises:
-        RecipeError: the model fails on the sample, or gives something else than tensors.
+        RecipeError: the model fails on the sample, or its outputs are no tensors.
         SampleError: the sample does not fit the model's ``forward``.
     """
     import torch
@@ -60,7 +60,7 @@ def _call(model: nn.Module, inputs: list[Tensor], name: str, sample: str) -> Out
             output = model(*copies)
     except KitError:
         raise
-    except Exception as exc:  # a model of the user's raises whatever it likes
+    except Exception as exc:  # a user's model raises various errors
         raise RecipeError(
             f"{name} fails on the sample {sample}: {words(exc)}",
             "call it yourself with these arrays",

@@ -138,7 +138,7 @@ class CatalogueEntry:
 
 
 _OF_INT8 = {"row": _WORD, "other": _WORD, "own": _MS_FINE, "float": _MS_FINE, "ratio": _RATIO}
-# A ratio compares the time that one in fifty samples beats; see `kit.results.rounds`.
+# A ratio compares the time that one in fifty samples beats; see `kit.results.pairs`.
 _QUIET_MOMENTS = "in quiet moments (medians: {own} and {float} ms)"
 _QUIETER = "close other programs and measure again"
 

@@ -108,7 +108,7 @@ def test_int8_that_is_slower_is_said(measured) -> None:
         runs = (run.model_copy(update={"context": context}),)
         arm.append(result.model_copy(update={"runs": runs}))
     (said,) = rows.find_slower_than_float(rows.rows(arm))
-    assert render(said).endswith("11.00 against 5.50 ms")
+    assert render(said).endswith("(medians: 11.00 and 5.50 ms)")
     (said,) = rows.find_slower_than_float(rows.rows([altered(tiny, 1.0), altered(int8, 1.0005)]))
     assert render(said).startswith(
         "onnx-int8 static is 1.0× slower"

@@ -350,7 +350,7 @@ def test_a_batch_has_a_picture_for_each_process(tmp_path, network, monkeypatch):
 def test_a_place_that_is_none(rank, size, monkeypatch):
     monkeypatch.setenv("RANK", rank)
     monkeypatch.setenv("WORLD_SIZE", size)
-    with pytest.raises(UsageError, match=f"RANK={rank} and WORLD_SIZE={size} are no valid rank"):
+    with pytest.raises(UsageError, match=f"RANK={rank} and WORLD_SIZE={size} are not a place"):
         distributed.from_environment()
 
 

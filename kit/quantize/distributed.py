@@ -106,7 +106,7 @@ def from_environment() -> Group:
         group = Group(-1, 0)
     if not 0 <= group.rank < group.size:
         raise UsageError(
-            f"RANK={texts[0]} and WORLD_SIZE={texts[1]} are no valid rank and number of processes",
+            f"RANK={texts[0]} and WORLD_SIZE={texts[1]} are not a place among processes",
             "torchrun sets both; unset them to build in one process",
         )
     return group

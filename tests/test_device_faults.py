@@ -279,7 +279,7 @@ IMPATIENT = """
 import functools
 from kit import cli
 from kit.devices import adb, retry
-adb.Again = functools.partial(retry.Again, patience=1.0)
+adb.RetryingTransport = functools.partial(retry.RetryingTransport, patience=1.0)
 cli.entry()
 """
 

@@ -126,9 +126,9 @@ class SessionHere(IsolatedSession):
     `test_the_commands_run_nothing_of_a_bundle` has children, each of which imports for seconds.
     """
 
-    def __init__(self, name: str, path: Path, threads: int) -> None:
-        self.name = name
-        self._load = cache_answer(lambda: formats.get_format(name).load(path, threads))
+    def __init__(self, key: ArtifactKey, path: Path, threads: int) -> None:
+        self.name = key.name
+        self._load = cache_answer(lambda: formats.get_format(key.format).load(path, threads))
 
     def predict(self, samples: Samples) -> tuple[Samples, int]:
         return isolated._predict(self.name, self._load(), samples)

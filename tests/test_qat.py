@@ -49,7 +49,7 @@ def work_of(tmp_path: Path, **fields) -> Work:
     inputs = replace(task.describe_inputs(recipe), classes=CLASSES, labels=labels)
     return Work(
         recipe=recipe,
-        key="a-key",
+        cache_key="a-key",
         folder=tmp_path,
         shared=tmp_path,
         task=task,

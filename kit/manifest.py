@@ -335,6 +335,8 @@ class Manifest(Record):
         if not isinstance(raw, dict):
             return raw
         version = raw.get("schema_version")
+        if type(version) is not int:  # True is 1, too
+            return raw
         if version in (1, 2) and "signature" not in raw:
             raw = _translate_classifier(raw)
         if version not in (1, 2, 3):

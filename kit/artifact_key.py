@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 from kit.documents import Record, Text
 from kit.errors import RecipeError
 
 Precision = Literal["fp32", "fp16", "int8"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 REFERENCE: Final = "reference"  # the float model of a bundle, in place of a format
 
 _TARGET = re.compile(r"([^/\s]+)(?:/([A-Za-z0-9_]+))?")
@@ -28,8 +27,8 @@ class ArtifactKey:
     Attributes:
         format: member of `kit.formats`.
         precision: of weights and activations; operators of an ``int8`` file may compute in float.
-        backend: one of `kit.formats.interface.Format.backends`; None for the format's own, its
-            first.
+        backend: one of `kit.formats.interface.Format.backends`; None for the format's own
+            kernels.
     """
 
     format: str

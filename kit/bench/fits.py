@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kit import formats
 from kit.artifact_key import FLOAT_MODEL, ArtifactKey
-from kit.bench.targets import keys_of
+from kit.bench.targets import select_keys
 from kit.bundle import Bundle
 from kit.errors import BundleError
 
@@ -18,7 +18,7 @@ def check(loaded: Sequence[Bundle], names: Sequence[str] | None) -> None:
         BundleError: a runtime does not read its file's version.
     """
     for bundle in loaded:
-        for key in keys_of(bundle, names):
+        for key in select_keys(bundle, names):
             if key != FLOAT_MODEL:
                 _check(bundle, key, bundle.manifest.artifact(key.name).format_version)
 

@@ -88,7 +88,7 @@ def measure_all(
     bundles.check_named(loaded, formats or ())
     fits.check(loaded, formats)
     identity = identify(device.fingerprint, measurement)
-    names = dict.fromkeys(key.format for b in loaded for key in targets.keys_of(b, formats))
+    names = dict.fromkeys(key.format for b in loaded for key in targets.select_keys(b, formats))
     sets = runners.choose(device, names, runner, lambda text: report(0, 1, text))
     variables = drive.environment(plan.threads)
     with device.folder() as folder:

@@ -70,7 +70,7 @@ def _shorten(request: Request) -> Request:
     )
 
 
-def keys_of(bundle: Bundle, formats: Sequence[str] | None) -> list[ArtifactKey]:
+def select_keys(bundle: Bundle, formats: Sequence[str] | None) -> list[ArtifactKey]:
     """Return the keys of a bundle's files to measure.
 
     Args:
@@ -106,7 +106,7 @@ def prepare(
     """
     found, references = [], set()
     for bundle in loaded:
-        keys = keys_of(bundle, formats)
+        keys = select_keys(bundle, formats)
         for key in keys:
             if key == FLOAT_MODEL:
                 digest = bundle.manifest.files[bundle.file(REFERENCE).name].sha256

@@ -28,6 +28,7 @@ Names = Annotated[tuple[Text, ...], Field(max_length=10_000)]
 
 _NUMBER = re.compile("[0-9]{1,6}")
 
+_OPTIONS = {"formats": "format", "precisions": "precision"}  # where it is not the field's name
 OWN = "own"  # the weights that a model of the user's comes with
 
 
@@ -222,7 +223,8 @@ def _hint(name: str) -> str:
         return f"a recipe has the fields {', '.join(Recipe.model_fields)}"
     if name == "resolution":
         return f"use a resolution from {MIN_RESOLUTION} to {MAX_RESOLUTION}, for example 224"
-    return f"`kit build --help` says what {name.replace('_', '-')} takes"
+    option = _OPTIONS.get(name, name.replace("_", "-"))
+    return f"`kit build --help` says what --{option} takes"
 
 
 def read(path: Path) -> dict[str, object]:

@@ -66,3 +66,17 @@ def test_slug_tells_people_what_it_is():
     made = recipe.make("mobilenet_v2", width=0.35, resolution=96)
     assert made.slug == "mobilenet_v2-w0.35-96-static-per-channel"
     assert recipe.make("mobilenet_v2", quantize="none").slug == "mobilenet_v2-224-fp32"
+
+
+@pytest.mark.parametrize(
+    ("fields", "option"),
+    [
+        ({"precisions": ("int4",)}, "--precision takes"),
+        ({"formats": ()}, "--format takes"),
+        ({"calibration_images": 0}, "--calibration-images takes"),
+    ],
+)
+def test_a_hint_names_the_option_as_it_is_typed(fields, option):
+    with pytest.raises(RecipeError) as caught:
+        make("mobilenet_v2", **fields)
+    assert option in caught.value.hint

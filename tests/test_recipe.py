@@ -78,5 +78,5 @@ def test_slug_tells_people_what_it_is():
 )
 def test_a_hint_names_the_option_as_it_is_typed(fields, option):
     with pytest.raises(RecipeError) as caught:
-        make("mobilenet_v2", **fields)
+        recipe.make("mobilenet_v2", **fields)
     assert option in caught.value.hint

@@ -273,6 +273,9 @@ class Golden(Record):
     graphs: dict[Text, Files] = Field(default_factory=dict)
 
 
+Stage = Literal["lowering", "verification", "gate"]
+
+
 class FailedArtifact(KeyedRecord):
     """A requested file that could not be built.
 
@@ -282,7 +285,7 @@ class FailedArtifact(KeyedRecord):
         hint: for the user.
     """
 
-    stage: Literal["lowering", "verification", "gate"]
+    stage: Stage
     reason: Text
     hint: Text
 

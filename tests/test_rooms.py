@@ -194,6 +194,30 @@ def test_a_public_class_name_exists_once():
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
+def annotated_as(tree: ast.AST, kind: str) -> Iterator[str]:
+    """Yield the names of parameters, fields and variables of a type."""
+    for node in ast.walk(tree):
+        annotation = getattr(node, "annotation", None)
+        if annotation is None or kind not in ast.unparse(annotation).split(" | "):
+            continue
+        if isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.AnnAssign):
+            yield ast.unparse(node.target)
+
+
+def test_a_recipe_has_one_name_and_meets_few_rooms():
+    """Who follows what happens to a recipe reads these rooms, and no others."""
+    names, rooms = set(), set()
+    for path in SOURCES:
+        found = set(annotated_as(ast.parse(path.read_text(encoding="utf-8")), "Recipe"))
+        names |= found
+        rooms |= {room_of(module_of(path))} if found else set()
+    assert names == {"recipe"}
+    assert {"pipeline", "lower", "manifest"} <= rooms
+    assert len(rooms) <= 12, sorted(rooms)
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=module_of)
 def test_no_heavy_package_at_the_top(path):
     found = heavy_at_top(module_of(path), path.read_text(encoding="utf-8"))

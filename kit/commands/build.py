@@ -110,12 +110,12 @@ def command(
     file is then run. Progress goes to stderr; the table, or with --json the content of
     bundle.json, goes to stdout.
     """
-    made, gate = _read_options(recipe_file, options)
+    recipe, gate = _read_options(recipe_file, options)
     if explain:
-        _explain(made, gate)
+        _explain(recipe, gate)
         return 0
-    target = output or Path("out") / made.slug
-    found = _build(made, target, not no_cache, gate, all_or_nothing)
+    target = output or Path("out") / recipe.slug
+    found = _build(recipe, target, not no_cache, gate, all_or_nothing)
     if found is None:
         return 0
     terminal.print_json(_record(found), indent=1) if as_json else _show(found)
@@ -143,7 +143,7 @@ def _read_options(
 
 
 def _build(
-    made: Recipe, target: Path, use_cache: bool, gate: Gate | None, all_or_nothing: bool
+    recipe: Recipe, target: Path, use_cache: bool, gate: Gate | None, all_or_nothing: bool
 ) -> Bundle | None:
     """Return the bundle; None in all processes of torchrun but rank 0, which shows it."""
     from kit.commands._progress import stages
@@ -152,7 +152,7 @@ def _build(
     from kit.quantize.distributed import from_environment
 
     with stages() as progress, stdout_kept():
-        found = build(made, target, progress, use_cache, gate, all_or_nothing)
+        found = build(recipe, target, progress, use_cache, gate, all_or_nothing)
     return found if from_environment().is_rank0 else None
 
 
@@ -172,10 +172,10 @@ def _gate(fields: dict[str, Given]) -> Gate | None:
     return Gate(**given) if given else None
 
 
-def _explain(made: Recipe, gate: Gate | None) -> None:
+def _explain(recipe: Recipe, gate: Gate | None) -> None:
     from kit.pipeline import explain
 
-    for heading, lines in explain(made, gate):
+    for heading, lines in explain(recipe, gate):
         terminal.echo("\n".join([heading, *(f"  {line}" for line in lines)]))
 
 

@@ -1,29 +1,73 @@
-"""Lower every file in a child process, and verify the results."""
+"""Lower every file in a child process."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit import forks, formats, lower, signature, workers
-from kit.artifact_key import REFERENCE
+from kit.artifact_key import REFERENCE, ArtifactKey
 from kit.bundle import REFERENCE_FILE
-from kit.errors import BuildError, VerificationFailed
-from kit.manifest import Artifact, FailedArtifact
-from kit.pipeline import _finish, _parity, _prepare
+from kit.errors import BuildError
 from kit.pipeline._artifact_keys import choose_method
 from kit.pipeline._work import Work
-from kit.signature import TensorSpec
+from kit.signature import Samples, TensorSpec
 from kit.tasks.interface import GoldenSet
+from kit.workers import ChildTask
 
 if TYPE_CHECKING:
     from torch import nn
+    from torch.fx import GraphModule
 
-MAX_REASON = 5_000  # characters
+    from kit.quantize.examples import Examples
+
 CHILD_BYTES = 3 * 2**30  # memory for lowering to ExecuTorch, rounded up
+
+
+@dataclass(frozen=True)
+class Child:
+    """What lowers one file.
+
+    Attributes:
+        key: of the file.
+        job: its `kit.lower.LoweringJob`, as JSON.
+        task: its command.
+    """
+
+    key: ArtifactKey
+    job: Path
+    task: ChildTask
+
+
+class Lowering:
+    """Children that lower, each to one file in the shared folder."""
+
+    def __init__(self, work: Work, children: Sequence[Child], pool: workers.Pool) -> None:
+        self._work, self._children, self._pool = work, children, pool
+
+    def wait(self) -> tuple[lower.Lowered, ...]:
+        """Return what was lowered, in the order of the recipe; record the rest as failures.
+
+        Raises:
+            KitError: an error that is not specific to a format, such as a full disk.
+        """
+        crashed = self._pool.wait(lambda name: self._work.progress(f"{name} lowered"))
+        lowered = []
+        for child in self._children:
+            error = crashed.get(child.key.name)
+            if error is None:
+                try:
+                    lowered.append(lower.read_answer(child.job))
+                    continue
+                except BuildError as exc:
+                    error = exc
+            self._work.add_failure(child.key, "lowering", error)
+        return tuple(lowered)
 
 
 def open_helper(work: Work) -> forks.Helper:
@@ -33,68 +77,52 @@ def open_helper(work: Work) -> forks.Helper:
     return forks.Helper(modules, log, list_environment(work.shared, at_once))
 
 
-def lower_all(work: Work, model: nn.Module, helper: forks.Helper) -> tuple[FailedArtifact, ...]:
-    """Lower every file; meanwhile export the reference and check the calibration.
+@contextmanager
+def start(
+    work: Work,
+    folded: GraphModule,
+    golden: GoldenSet,
+    calibration: Samples,
+    helper: forks.Helper,
+) -> Iterator[Lowering]:
+    """Start the children; leaving the block ends those that still run.
 
     Args:
-        work: the build.
-        model: float.
+        work: the build, whose shared folder gets the files.
+        folded: the corrected float model.
+        golden: inputs, and the float model's answers.
+        calibration: samples.
         helper: see `open_helper`.
-
-    Returns:
-        The failed files, if others passed.
-
-    Raises:
-        BuildError: no file can be made, or one cannot and `all_or_nothing` is set.
-        VerificationFailed: the same for files with wrong answers.
     """
     import torch
 
-    from kit.quantize.examples import from_samples
-    from kit.quantize.exporting import errors_of
-
     shared = work.shared
-    golden = work.task.choose_golden(model, work.inputs, work.pictures)
-    samples = work.pictures.load(work.inputs)
-    examples = from_samples(samples, work.inputs.at_once)
-    natural = from_samples(golden.inputs, work.inputs.at_once)
-    folded = _prepare.prepare(work, model, examples)
-    _prepare.choose_encodings(work, folded, examples)
     signature.save(golden.inputs, shared / lower.GOLDEN)
-    signature.save(samples, shared / lower.CALIBRATION)
+    signature.save(calibration, shared / lower.CALIBRATION)
     torch.save(folded.state_dict(), shared / lower.FLOAT_STATE)
     if work.original:
         torch.save(work.original, shared / lower.ORIGINAL_STATE)
-    tasks, jobs = children(work, golden.answers.specs)
-    at_once = workers.width(len(tasks), CHILD_BYTES)
-    with workers.Pool(tasks, at_once, list_environment(work.shared, at_once), helper.start) as pool:
-        work.progress(f"lowering to {', '.join(jobs)}")
-        with errors_of(model):
-            formats.get_format(REFERENCE).export(model, natural.first(), shared / REFERENCE_FILE)
-        _prepare.check_calibration(work, folded, examples, natural)
-        crashed = pool.wait(lambda name: work.progress(f"{name} lowered"))
-    made, failed = _collect(jobs, crashed)
-    work.progress("verifying")
-    artifacts, wrong = _verify_all(work, made, golden)
-    errors = {**failed, **wrong}
-    if errors and (work.all_or_nothing or not artifacts):
-        raise next(errors[name] for name in jobs if name in errors)
-    for file in (REFERENCE_FILE, *(a.file for a in artifacts)):
-        # torch's own writers report a full disk as an internal error; copying reports it as such
-        shutil.copyfile(shared / file, work.folder / file)
-    qconfig = {one.artifact.name: one.qconfig for one in made}
-    failures = tuple(
-        FailedArtifact.of(
-            key,
-            stage="verification" if key.name in wrong else "lowering",
-            reason=errors[key.name].message[:MAX_REASON],
-            hint=errors[key.name].hint[:MAX_REASON],
-        )
-        for key in work.artifact_keys
-        if key.name in errors
+    children = [make_child(work, key, golden.answers.specs) for key in work.artifact_keys]
+    longest_first = sorted(
+        children, key=lambda child: -formats.get_format(child.key.format).lowering_cost
     )
-    _finish.write(work, golden, artifacts, qconfig, failures)
-    return failures
+    at_once = workers.width(len(children), CHILD_BYTES)
+    tasks = [child.task for child in longest_first]
+    with workers.Pool(tasks, at_once, list_environment(shared, at_once), helper.start) as pool:
+        work.progress(f"lowering to {', '.join(child.key.name for child in children)}")
+        yield Lowering(work, children, pool)
+
+
+def export_reference(work: Work, model: nn.Module, example: Examples) -> None:
+    """Write the float model into the shared folder, for comparisons on any machine.
+
+    Raises:
+        BuildError: it cannot be exported.
+    """
+    from kit.quantize.exporting import errors_of
+
+    with errors_of(model):
+        formats.get_format(REFERENCE).export(model, example.first(), work.shared / REFERENCE_FILE)
 
 
 def list_environment(shared: Path, at_once: int) -> dict[str, str]:
@@ -108,63 +136,24 @@ def list_environment(shared: Path, at_once: int) -> dict[str, str]:
     }
 
 
-def children(
-    work: Work, outputs: tuple[TensorSpec, ...]
-) -> tuple[list[workers.ChildTask], dict[str, Path]]:
-    """Return the children's commands, longest first, and job files by name, in recipe order."""
-    tasks, jobs, costs = [], {}, {}
-    for key in work.artifact_keys:
-        name = key.name
-        file = work.shared / f"{name}.json"
-        job = lower.LoweringJob(
-            key=key,
-            quantize=choose_method(work.recipe, key),
-            recipe=work.recipe,
-            classes=work.inputs.classes,
-            inputs=work.inputs.specs,
-            at_once=work.inputs.at_once,
-            outputs=outputs,
-            shared=work.shared,
-            output_margin=work.pictures.output_margin,
-            keep_float=work.kept_float,
-            encodings=work.encodings,
-            threads=1,
-        )
-        file.write_text(job.model_dump_json(), encoding="utf-8")
-        command = [sys.executable, "-m", "kit.lower", str(file)]
-        tasks.append(workers.ChildTask(name, command, work.shared / f"{name}.log"))
-        jobs[name] = file
-        costs[name] = formats.get_format(key.format).lowering_cost
-    tasks.sort(key=lambda task: -costs[task.name])
-    return tasks, jobs
-
-
-def _collect(
-    jobs: dict[str, Path], errors: dict[str, BuildError]
-) -> tuple[list[lower.Lowered], dict[str, BuildError]]:
-    """Return the children's results, in the order of the jobs, and the errors of the others.
-
-    Raises:
-        KitError: an error that is not specific to a format, such as a full disk.
-    """
-    made, failed = [], dict(errors)
-    for name, job in jobs.items():
-        if name not in errors:
-            try:
-                made.append(lower.read_answer(job))
-            except BuildError as exc:
-                failed[name] = exc
-    return made, failed
-
-
-def _verify_all(
-    work: Work, made: list[lower.Lowered], golden: GoldenSet
-) -> tuple[list[Artifact], dict[str, BuildError]]:
-    artifacts: list[Artifact] = []
-    failed: dict[str, BuildError] = {}
-    for one in made:
-        try:
-            artifacts.append(_parity.verify_artifact(work, one.artifact, golden))
-        except VerificationFailed as exc:
-            failed[one.artifact.name] = exc
-    return artifacts, failed
+def make_child(work: Work, key: ArtifactKey, outputs: tuple[TensorSpec, ...]) -> Child:
+    """Write the job of a file, and return the command that does it."""
+    name = key.name
+    job = lower.LoweringJob(
+        key=key,
+        quantize=choose_method(work.recipe, key),
+        recipe=work.recipe,
+        classes=work.inputs.classes,
+        inputs=work.inputs.specs,
+        at_once=work.inputs.at_once,
+        outputs=outputs,
+        shared=work.shared,
+        output_margin=work.pictures.output_margin,
+        keep_float=work.kept_float,
+        encodings=work.encodings,
+        threads=1,
+    )
+    file = work.shared / f"{name}.json"
+    file.write_text(job.model_dump_json(), encoding="utf-8")
+    command = [sys.executable, "-m", "kit.lower", str(file)]
+    return Child(key, file, ChildTask(name, command, work.shared / f"{name}.log"))

@@ -82,7 +82,7 @@ def take(
     entry = folder() / name
     if not entry.is_dir():
         return False
-    stranger = _writable_by_others(entry)
+    stranger = find_writable_by_others(entry)
     if stranger is not None:
         say(f"the cache is not used: others can write to {stranger}")
         return False
@@ -105,7 +105,7 @@ def take(
     return True
 
 
-def _writable_by_others(entry: Path) -> Path | None:
+def find_writable_by_others(entry: Path) -> Path | None:
     """Return the cache folder, or what is in the entry, if another user can change it."""
     with suppress(FileNotFoundError):  # pruned meanwhile: the copy will show it
         for path in (entry.parent, entry, *entry.rglob("*")):

@@ -168,13 +168,14 @@ def opened(pin: Pin, cache: Path, say: Say) -> Iterator[Content]:
                     yield content
                 return
             found.replace(wheel)
-    _check_digest(wheel, pin)
+    check_digest(wheel, pin)
     with read(wheel) as content:
         yield content
     wheel.unlink(missing_ok=True)
 
 
-def _check_digest(wheel: Path, pin: Pin) -> None:
+def check_digest(wheel: Path, pin: Pin) -> None:
+    """Refuse a wheel whose SHA-256 is not the pinned one."""
     _, digest = files.measure(wheel)
     if digest != pin.sha256:
         wheel.unlink()
@@ -195,7 +196,7 @@ def fetch(pin: Pin, folder: Path) -> Path:
         FetchError: none can; the message has each attempt and its error.
     """
     failures = []
-    for number, client in enumerate(_clients()):
+    for number, client in enumerate(list_clients()):
         place = folder / str(number)
         place.mkdir()
         try:
@@ -207,7 +208,7 @@ def fetch(pin: Pin, folder: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class _Client:
+class WheelClient:
     """A program that fetches wheels by name.
 
     Attributes:
@@ -251,22 +252,23 @@ class _Client:
         return content
 
 
-def _clients() -> Iterator[_Client]:
+def list_clients() -> Iterator[WheelClient]:
+    """Yield the programs here that can fetch a wheel: each pip and uv, this environment's first."""
     own = Path(sys.executable).parent
     if importlib.util.find_spec("pip") is not None:
-        yield _Client("pip", (sys.executable, "-m", "pip"))
+        yield WheelClient("pip", (sys.executable, "-m", "pip"))
     uv = shutil.which("uv") or shutil.which("uv", path=str(own))
     if uv is not None:
-        yield _Client("uv", (uv,))
+        yield WheelClient("uv", (uv,))
     for name in ("pip", "pip3"):
         found = shutil.which(name)
         if found is not None and Path(found).parent != own:
-            yield _Client(found, (found,))
+            yield WheelClient(found, (found,))
     other = shutil.which("python3")
     if other is not None and Path(other).parent != own:
-        yield _Client(f"{other} -m pip", (other, "-m", "pip"))
+        yield WheelClient(f"{other} -m pip", (other, "-m", "pip"))
     for wheel in _carried():
-        yield _Client("the pip of ensurepip", (sys.executable, str(wheel / "pip")))
+        yield WheelClient("the pip of ensurepip", (sys.executable, str(wheel / "pip")))
 
 
 def _carried() -> list[Path]:

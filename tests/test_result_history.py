@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from kit.bench.rows import as_json, rows
-from kit.commands import _latency
+from kit.commands.common import latency_table
 from kit.errors import ResultError
 from kit.notices import render
 from kit.report import html, page
@@ -338,7 +338,7 @@ def test_no_number_of_a_latency_is_lost(sample, tmp_path: Path) -> None:
 def test_a_code_of_a_newer_kit_is_kept_and_shown(tmp_path: Path) -> None:
     found = read(LATENCY_6, tmp_path)
     assert render(found.runs[0].notices[2]) == "newer.than-this-kit: x y"
-    assert "newer.than-this-kit: x y" in " ".join(_latency.doubts(rows([found])))
+    assert "newer.than-this-kit: x y" in " ".join(latency_table.doubts(rows([found])))
 
 
 def test_warnings_that_are_no_sentences_are_refused(tmp_path: Path) -> None:

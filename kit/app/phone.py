@@ -57,7 +57,7 @@ def run(path: Path, out: Path, say: Say) -> list[float]:
     except OSError as exc:
         raise OutputError(f"cannot write to {out}: {exc.strerror}", "choose another -o") from exc
     model = bundle.file(artifact.name).resolve()
-    _emulate(model, manifest.signature.inputs[0].shape, inputs, answer, say)
+    emulate_answers(model, manifest.signature.inputs[0].shape, inputs, answer, say)
     return _compare(answer, artifact, expected)
 
 
@@ -72,9 +72,18 @@ def _check_signature(path: Path, signature: Signature) -> None:
         )
 
 
-def _emulate(
+def emulate_answers(
     model: Path, shape: tuple[int, ...], inputs: list[Path], answer: Path, say: Say
 ) -> None:
+    """Write the answers that the phone would give, computed on an emulated arm64.
+
+    Args:
+        model: an ONNX file.
+        shape: of the answers.
+        inputs: files of raw float32.
+        answer: file to write, raw float32.
+        say: gets a line for each step that takes long.
+    """
     folder = sources.folder() / "phone"
     tools.java_version()
     with maven_lock(folder, say):

@@ -127,8 +127,8 @@ def _lines(found: DeviceFacts | DeviceError) -> list[tuple[str, str]]:
         ("Android", _join(found.android, found.api and f"API level {found.api}")),
         ("ABIs", ", ".join(found.abis)),
         ("cores", _cores(found)),
-        ("memory", _megabytes(found.memory)),
-        ("free", _megabytes(found.free_bytes)),
+        ("memory", format_megabytes(found.memory)),
+        ("free", format_megabytes(found.free_bytes)),
         ("page size", found.page_size and f"{found.page_size // 1024} KB"),
         ("battery", _battery(found)),
         ("thermal status", found.thermal_status),
@@ -141,7 +141,8 @@ def _join(*parts: object) -> str:
     return ", ".join(str(part) for part in parts if part)
 
 
-def _megabytes(size: int | None) -> str | None:
+def format_megabytes(size: int | None) -> str | None:
+    """Return a size as ``2,147 MB``; None for an unknown one."""
     return None if size is None else f"{size / 1e6:,.0f} MB"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands._input import PATH
+from kit.commands.common.option_types import PATH
 from kit.errors import UsageError
 from kit.text import one_line
 
@@ -84,8 +84,8 @@ def command(
     off --labels; without labels, the agreement with the float model is what is measured.
     """
     from kit.accuracy import evaluate
-    from kit.commands._output import check_file
-    from kit.commands._progress import steps
+    from kit.commands.common.output_checks import check_file
+    from kit.commands.common.progress_display import steps
     from kit.guard import stdout_kept
     from kit.results import store
 
@@ -123,8 +123,8 @@ def command(
 
 
 def _note(result: AccuracyResult) -> None:
-    from kit.commands._advice import write_notices
-    from kit.commands._output import report_failed
+    from kit.commands.common.advice import write_notices
+    from kit.commands.common.output_checks import report_failed
 
     for line in write_notices(((notice, "") for notice in result.notices), 1):
         terminal.echo(one_line(line), err=True)

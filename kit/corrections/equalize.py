@@ -43,10 +43,11 @@ def apply(
     largest = channel_maxima(model, given, {pair.output for pair in pairs})
     with torch.no_grad():
         for pair in pairs:
-            scale_pair(pair, _factor(pair, largest[pair.output]))
+            scale_pair(pair, compute_factor(pair, largest[pair.output]))
 
 
-def _factor(pair: Pair, largest: Tensor) -> Tensor:
+def compute_factor(pair: Pair, largest: Tensor) -> Tensor:
+    """Return the factor [channels] by which the first layer grows, from its largest outputs."""
     import torch
 
     target = torch.tensor(pair.clip) if pair.clip < float("inf") else largest.max() * HEADROOM

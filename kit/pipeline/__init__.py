@@ -13,11 +13,11 @@ from kit.bundle import Bundle
 from kit.calibration import identity
 from kit.documents import fault_of
 from kit.errors import BuildError
-from kit.pipeline import _check, _gate, _steps, _threads, _train_set
+from kit.pipeline import _check, _gate, _steps, _threads, training_set
 from kit.pipeline._explain import explain
 from kit.pipeline._float import FloatModel, Unseen, float_model, unseen
 from kit.pipeline._gate import Gate
-from kit.pipeline._work import Progress
+from kit.pipeline.build_state import Progress
 from kit.quantize import distributed
 from kit.recipe import Recipe
 from kit.tasks import get_task
@@ -58,7 +58,7 @@ def build(
     task = get_task(recipe.task)
     pictures = task.open_calibration(recipe)
     gate_pictures = _gate.pictures(gate, recipe, pictures)
-    contents = {**identity(recipe, pictures), "training": _train_set.identity(recipe)}
+    contents = {**identity(recipe, pictures), "training": training_set.identity(recipe)}
     cache_key = cache.key(contents, recipe)
     with distributed.process_group() as group:
         if not group.is_rank0:

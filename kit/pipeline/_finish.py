@@ -13,7 +13,7 @@ from kit.bundle import ENCODINGS_FILE, REFERENCE_FILE
 from kit.encodings import format_file
 from kit.lower import Lowered
 from kit.manifest import Artifact, FailedArtifact, Golden
-from kit.pipeline._work import Work
+from kit.pipeline.build_state import Work
 from kit.signature import Samples, Signature
 from kit.tasks.interface import GoldenSet
 

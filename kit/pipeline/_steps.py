@@ -1,6 +1,6 @@
 """The steps of a build, in order, from the recipe to the files of the bundle.
 
-Steps record their results in `kit.pipeline._work.Work`, from which the manifest is written.
+Steps record their results in `kit.pipeline.build_state.Work`, from which the manifest is written.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from kit import files
 from kit.algorithms import get_algorithm
 from kit.calibration import CalibrationSet
 from kit.manifest import FailedArtifact
-from kit.pipeline import _finish, _lowering, _model, _parity, _prepare, _threads
-from kit.pipeline._work import Preparation, Progress, Work
+from kit.pipeline import _finish, _model, _prepare, _threads, lowering, parity
+from kit.pipeline.build_state import Preparation, Progress, Work
 from kit.quantize.distributed import Group
 from kit.recipe import Recipe
 from kit.tasks import get_task
@@ -54,7 +54,7 @@ def make_bundle(
         work = Work(
             **vars(preparation), folder=folder, shared=shared, all_or_nothing=all_or_nothing
         )
-        with _lowering.open_helper(work) as helper:
+        with lowering.open_helper(work) as helper:
             model = _model.load(work)
             progress("choosing golden and calibration pictures")
             golden = work.task.choose_golden(model, work.inputs, calibration)
@@ -64,12 +64,12 @@ def make_bundle(
 
             folded = _prepare.prepare(work, model, examples)  # fold, correct, train
             _prepare.choose_encodings(work, folded, examples)
-            with _lowering.start(work, folded, golden, samples, helper) as lowering:
+            with lowering.start(work, folded, golden, samples, helper) as children:
                 # This process has time for these while its children lower.
-                _lowering.export_reference(work, model, natural)
+                lowering.export_reference(work, model, natural)
                 _prepare.check_calibration(work, folded, examples, natural)
-                lowered = lowering.wait()
-            artifacts = _parity.verify_all(work, lowered, golden)
+                lowered = children.wait()
+            artifacts = parity.verify_all(work, lowered, golden)
             return _finish.write(work, golden, lowered, artifacts)
 
 

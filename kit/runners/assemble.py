@@ -14,8 +14,8 @@ from pathlib import Path
 
 from kit.errors import BuildError
 from kit.runners import _backends, elf
-from kit.runners._toolchain import Abi, Toolchain
-from kit.runners._wheels import Say
+from kit.runners.library_wheels import Say
+from kit.runners.toolchain import Abi, Toolchain
 
 PROGRAM = "runner"
 

@@ -16,7 +16,7 @@ from kit.signature import Samples
 from kit.tasks.interface import GoldenSet
 
 if TYPE_CHECKING:
-    from kit.pipeline._work import Work
+    from kit.pipeline.build_state import Work
     from kit.verify import Against
 
 # A quantized model must keep most of the float model's answers on the golden pictures;
@@ -123,7 +123,7 @@ def _failure(
     kernels = in_float is not None and in_float.passed
     return VerificationFailed(
         "\n".join(lines),
-        _hint(work.recipe, artifact.quantize, comparison, kernels),
+        choose_hint(work.recipe, artifact.quantize, comparison, kernels),
         [{"name": artifact.name, **comparison.model_dump(mode="json")}],
     )
 
@@ -146,7 +146,7 @@ def _compute_in_float(work: Work, artifact: Artifact) -> Samples | None:
         return None
 
 
-def _hint(recipe: Recipe, quantize: str, comparison: Comparison, kernels: bool) -> str:
+def choose_hint(recipe: Recipe, quantize: str, comparison: Comparison, kernels: bool) -> str:
     """Return the hint of a failure.
 
     Args:

@@ -15,7 +15,7 @@ from kit.artifact_key import REFERENCE, ArtifactKey
 from kit.bundle import REFERENCE_FILE
 from kit.errors import BuildError
 from kit.pipeline._artifact_keys import choose_method
-from kit.pipeline._work import Work
+from kit.pipeline.build_state import Work
 from kit.signature import Samples, TensorSpec
 from kit.tasks.interface import GoldenSet
 from kit.workers import ChildTask
@@ -30,8 +30,8 @@ CHILD_BYTES = 3 * 2**30  # memory for lowering to ExecuTorch, rounded up
 
 
 @dataclass(frozen=True)
-class Child:
-    """What lowers one file.
+class FileLowering:
+    """The child process that lowers one file.
 
     Attributes:
         key: of the file.
@@ -47,7 +47,7 @@ class Child:
 class Lowering:
     """Children that lower, each to one file in the shared folder."""
 
-    def __init__(self, work: Work, children: Sequence[Child], pool: workers.Pool) -> None:
+    def __init__(self, work: Work, children: Sequence[FileLowering], pool: workers.Pool) -> None:
         self._work, self._children, self._pool = work, children, pool
 
     def wait(self) -> tuple[lower.Lowered, ...]:
@@ -136,7 +136,7 @@ def list_environment(shared: Path, at_once: int) -> dict[str, str]:
     }
 
 
-def make_child(work: Work, key: ArtifactKey, outputs: tuple[TensorSpec, ...]) -> Child:
+def make_child(work: Work, key: ArtifactKey, outputs: tuple[TensorSpec, ...]) -> FileLowering:
     """Write the job of a file, and return the command that does it."""
     name = key.name
     job = lower.LoweringJob(
@@ -156,4 +156,4 @@ def make_child(work: Work, key: ArtifactKey, outputs: tuple[TensorSpec, ...]) ->
     file = work.shared / f"{name}.json"
     file.write_text(job.model_dump_json(), encoding="utf-8")
     command = [sys.executable, "-m", "kit.lower", str(file)]
-    return Child(key, file, ChildTask(name, command, work.shared / f"{name}.log"))
+    return FileLowering(key, file, ChildTask(name, command, work.shared / f"{name}.log"))

@@ -15,7 +15,7 @@ from pathlib import Path
 from kit import files, wheels
 from kit.errors import MissingTool, OutputError
 from kit.runners import _backends
-from kit.runners._toolchain import Abi
+from kit.runners.toolchain import Abi
 from kit.wheels import Pin, Say
 
 __all__ = ["Pin", "Say", "WheelSource", "fetch", "source"]

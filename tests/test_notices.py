@@ -164,18 +164,20 @@ def test_notices_that_differ_otherwise_stay_apart_in_their_order() -> None:
     groups = told(
         busy(1.4),
         busy(1.4, cores=8),
-        new_notice("samples.two-groups", low=3.4, high=5.3),
-        new_notice("samples.two-groups", low=4.5, high=6.7),
         new_notice("samples.slower", change=0.05),
         new_notice("samples.faster", change=0.05),
         warm(40.0),
         warm(40.0, limit=35.0),
         busy(2.0),
     )
-    assert [abouts for _, abouts in groups] == [[0, 8], [1], [2], [3], [4], [5], [6], [7]]
-    assert groups[2][0] == (
-        "samples gather around two times, 3.4 ms and 5.3 ms, so the median is neither"
-    )
+    assert [abouts for _, abouts in groups] == [[0, 6], [1], [2], [3], [4], [5]]
+
+
+def test_two_groups_of_samples_in_several_rows_are_one_line_with_ranges() -> None:
+    times = ((3.4, 5.3), (4.5, 6.7))
+    ((shown, abouts),) = told(*(new_notice("samples.two-groups", low=a, high=b) for a, b in times))
+    assert abouts == [0, 1]
+    assert shown.startswith("samples gather around two times, 3.4 to 4.5 ms and 5.3 to 6.7 ms, so")
 
 
 def test_sentences_of_older_results_and_unknown_codes_merge_only_if_they_are_equal() -> None:

@@ -11,6 +11,7 @@ from device_samples import adb_keys, direct  # noqa: F401
 from shared_builds import (  # noqa: F401
     FAST,
     default_bundle,
+    evaluated_here,
     lite_bundle,
     lowered_here,
     measured,

@@ -7,6 +7,8 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,14 @@ import pytest
 import kit
 from kit import bundle as bundles
 from kit import forks, formats, lower, signature, workers
-from kit.artifact_key import REFERENCE
+from kit.artifact_key import REFERENCE, ArtifactKey
 from kit.bundle import MANIFEST, Bundle
 from kit.errors import BuildError, WeightsError
+from kit.formats import isolated
 from kit.manifest import Golden, Manifest
 from kit.results import store
 from kit.results.schema import LatencyResult, Plan
+from kit.signature import Samples
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 # The search for ranges, which the official bundle has, would take half of the time.
@@ -94,6 +98,25 @@ def lowered_here() -> Iterator[None]:
         patch.setattr(workers, "Pool", Here)
         patch.setattr(forks, "can_fork", lambda: False)  # else a helper imports for nothing
         yield
+
+
+class SessionHere(isolated.IsolatedSession):
+    """Loads and runs a file in this process: a child of an evaluation imports for seconds."""
+
+    def __init__(self, key: ArtifactKey, path: Path, threads: int) -> None:
+        self.name = key.name
+        self._load = cache(lambda: formats.get_format(key.format).load(path, threads))
+
+    def predict(self, samples: Samples) -> tuple[Samples, int]:
+        return isolated.predict_rows(self.name, self._load(), samples)
+
+
+@pytest.fixture
+def evaluated_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evaluations without children, where these are not what is tested."""
+    monkeypatch.setattr(
+        "kit.accuracy.open_session", lambda *words: nullcontext(SessionHere(*words))
+    )
 
 
 def negate(job_file: Path) -> None:

@@ -25,6 +25,9 @@ from kit.manifest import Preprocessing
 from kit.notices import render
 from kit.tasks.image_classification.tally import rank_classes
 
+# Without a child for each file: what is evaluated does not matter, or by whom.
+HERE = pytest.mark.usefixtures("evaluated_here")
+
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory) -> Bundle:
@@ -92,6 +95,7 @@ def test_of_equal_logits_the_lower_class_comes_first():
     assert rank_classes(np.zeros((1, 3), np.float32)).tolist() == [[0, 1, 2]]
 
 
+@HERE
 def test_each_picture_is_prepared_once_for_all_formats(tiny, pictures, monkeypatch):
     from kit.images import preprocess
 
@@ -110,6 +114,7 @@ def test_each_picture_is_prepared_once_for_all_formats(tiny, pictures, monkeypat
     assert steps == [(CHUNK, total), (2 * CHUNK, total), (total, total)]
 
 
+@HERE
 def test_a_zip_and_its_folder_give_the_same_result(tiny, pictures, tmp_path):
     path = tmp_path / "set.zip"
     with zipfile.ZipFile(path, "w") as file:
@@ -127,6 +132,7 @@ def test_a_zip_and_its_folder_give_the_same_result(tiny, pictures, tmp_path):
 # Which pictures
 
 
+@HERE
 def test_calibration_pictures_are_left_out_by_content(tmp_path, pictures):
     from kit.images import digest, open_set
 
@@ -148,6 +154,7 @@ def test_calibration_pictures_are_left_out_by_content(tmp_path, pictures):
         evaluate(bundle, others)
 
 
+@HERE
 def test_a_limit_is_spread_evenly_and_is_the_same_every_time(tiny, tmp_path):
     root = draw(tmp_path / "set", 10, lambda i: f"{i // 2}/{i}.png")
     first, second = (evaluate(tiny, root, formats=["lite"], limit=5) for _ in range(2))
@@ -162,6 +169,7 @@ def test_a_limit_is_spread_evenly_and_is_the_same_every_time(tiny, tmp_path):
         evaluate(tiny, root, limit=0)
 
 
+@HERE
 def test_labels_come_from_the_bundles_own_names(tmp_path):
     names = ["cat", "dog", "Big Bird", *"defg"]
     bundle = make(tmp_path / "b", {"lite": net()}, labels=names)
@@ -171,6 +179,7 @@ def test_labels_come_from_the_bundles_own_names(tmp_path):
     assert found.rows[0].top1 == indices.rows[0].top1 is not None
 
 
+@HERE
 def test_labels_from_a_csv(tiny, pictures, tmp_path):
     table = tmp_path / "labels.csv"
     files = sorted(pictures.iterdir())
@@ -182,6 +191,7 @@ def test_labels_from_a_csv(tiny, pictures, tmp_path):
     assert evaluate(tiny, pictures, labels=table).rows[0].images == 1
 
 
+@HERE
 def test_without_labels_there_is_no_top1(tiny, tmp_path):
     root = draw(tmp_path / "set", 3, lambda i: f"photo{i}.png")
     for row in evaluate(tiny, root).rows:
@@ -216,11 +226,13 @@ def noted(bundle: Bundle, root: Path, **options: object) -> list[str]:
         ("photo{1}.png", None),
     ],
 )
+@HERE
 def test_where_labels_come_from_is_said(tiny, tmp_path, name, says):
     root = draw(tmp_path / "set", 4, lambda i: name.format(i % 2, i))
     assert noted(tiny, root) == ([] if says is None else [says])
 
 
+@HERE
 def test_where_other_labels_come_from_is_said(tmp_path):
     bundle = make(tmp_path / "b", {"lite": net()}, labels=["cat", "dog", *"cdefg"])
     root = draw(tmp_path / "set", 4, lambda i: f"{('cat', 'dog')[i % 2]}/{i}.png")
@@ -231,6 +243,7 @@ def test_where_other_labels_come_from_is_said(tmp_path):
     assert noted(bundle, root, labels=tmp_path / "my.csv") == ["labels: my.csv"]
 
 
+@HERE
 def test_folders_that_sort_otherwise_as_text_are_doubted(tmp_path):
     """ImageFolder numbers them 0, 1, 10, 2 …: what a network was trained with."""
     root = draw(tmp_path / "set", 12, lambda i: f"{i}/{i}.png")
@@ -252,6 +265,7 @@ def test_folders_that_sort_otherwise_as_text_are_doubted(tmp_path):
     assert noted(plain, some) == ["labels: folder names as class indices"]
 
 
+@HERE
 def test_class_folders_of_another_data_set_are_refused(tiny, tmp_path):
     root = draw(
         tmp_path / "set", 8, lambda i: f"train/{('cat', 'dog', 'eel', 'fox')[i % 4]}/{i}.png"
@@ -268,6 +282,7 @@ def test_class_folders_of_another_data_set_are_refused(tiny, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["holiday/{}.png", "{}.png", "set/{}.png", "{}/../x{}.png"])
+@HERE
 def test_pictures_without_classes_are_taken_without_labels(tiny, tmp_path, name):
     root = draw(tmp_path / "set", 3, lambda i: name.format(i, i))
     if name.startswith("{}.png"):
@@ -278,6 +293,7 @@ def test_pictures_without_classes_are_taken_without_labels(tiny, tmp_path, name)
 # Which formats
 
 
+@HERE
 def test_formats_are_chosen_by_name(tiny, pictures):
     def names(wanted: Sequence[str]) -> list[str]:
         return [r.format for r in evaluate(tiny, pictures, formats=wanted, limit=1).rows]
@@ -292,13 +308,14 @@ def test_formats_are_chosen_by_name(tiny, pictures):
         names(["executorch"])
 
 
+@HERE
 def test_a_model_that_answers_nan(tmp_path, pictures):
     bundle = make(tmp_path / "b", {"lite": net(bias=float("nan"))})
     with pytest.raises(RunError, match="lite-fp32 answered with NaN"):
         evaluate(bundle, pictures)
 
 
-@pytest.mark.slow
+@HERE
 @pytest.mark.parametrize(
     ("model", "side", "says"),
     [
@@ -321,6 +338,7 @@ def test_a_model_that_answers_something_else_than_logits(model, side, says, tmp_
         evaluate(rewrite(plain, tmp_path / "b", other), pictures)
 
 
+@pytest.mark.slow
 def test_a_lite_file_whose_error_is_no_text(tmp_path, pictures):
     plain = make(tmp_path / "plain", {"lite": net()})
     content = io.BytesIO()
@@ -358,6 +376,7 @@ class _Scaling(nn.Module):
         return self.net(image.mul_(0.5).add_(1.0))
 
 
+@pytest.mark.slow
 def test_a_float_model_that_writes_into_its_input_leaves_that_of_the_formats(tmp_path, pictures):
     """They were given what it had made of the pictures, it the first picture a second time."""
     bundle = make(tmp_path / "b", {"lite": _Scaling()}, reference=_Scaling())

@@ -186,6 +186,7 @@ def test_a_format_stands_for_its_files_and_must_be_one_where_one_is_asked_for(bu
         manifest.select(["onnx-fp16"])
 
 
+@pytest.mark.slow
 def test_each_file_is_measured_evaluated_and_verified(built, tmp_path, capsys):
     result = measure.measure(built, ["onnx", "reference"], FAST)
     assert [run.name for run in result.runs] == [*NAMES[2:], "reference"]
@@ -203,7 +204,7 @@ def test_each_file_is_measured_evaluated_and_verified(built, tmp_path, capsys):
     assert "no format called 'onnx-fp64'" in capsys.readouterr().err
 
 
-def test_rows_of_an_evaluation_name_their_files(built, tmp_path):
+def test_rows_of_an_evaluation_name_their_files(built, tmp_path, evaluated_here):
     pictures = _pictures(tmp_path)
     rows = accuracy.evaluate(built, pictures, formats=["lite", "onnx-plain-fp32"]).rows
     assert [row.name for row in rows] == ["reference", "lite-fp32", "lite-int8", "onnx-plain-fp32"]
@@ -219,6 +220,7 @@ def test_the_app_gets_every_file_of_its_runtimes(built):
     assert not any("lite" in name or name.endswith(".ptl") for name in packed.files)
 
 
+@pytest.mark.slow
 def test_the_gate_takes_out_one_file_and_leaves_the_others(lowered_here, tmp_path, monkeypatch):
     """An int8 file that answers something else loses; the float file of the format stays."""
     from kit.formats.isolated import IsolatedSession

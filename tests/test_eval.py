@@ -20,6 +20,8 @@ from kit.devices import local
 from kit.errors import BundleError, OutputError
 from kit.results import store
 
+HERE = pytest.mark.usefixtures("evaluated_here")  # children are in the first test
+
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory) -> Bundle:
@@ -33,7 +35,7 @@ def pictures(tmp_path_factory) -> Path:
 
 FIELDS = {
     *("format", "backend", "precision", "artifact_sha256", "runtime", "images"),
-    *("top1", "top5", "agreement", "sqnr_db", "outputs", "images_per_second"),
+    *("top1", "top5", "agreement", "sqnr_db", "outputs", "images_per_second", "metrics"),
 }
 
 
@@ -48,6 +50,7 @@ def test_json_is_one_object_and_nothing_else(tiny, pictures, capfd):
     assert found["results"][0]["sqnr_db"] is None
 
 
+@HERE
 def test_the_table_and_the_result_file(tiny, pictures, tmp_path, capsys):
     file = tmp_path / "sub" / "result.json"
     arguments = ["--images", str(pictures), "--format", "lite, onnx", "-o", str(file)]
@@ -66,6 +69,7 @@ def test_the_table_and_the_result_file(tiny, pictures, tmp_path, capsys):
     assert str(tmp_path) not in file.read_text()
 
 
+@HERE
 def test_notes_go_to_stderr(tmp_path, capsys):
     from kit.images import digest, open_set
 
@@ -79,6 +83,7 @@ def test_notes_go_to_stderr(tmp_path, capsys):
     assert json.loads(output.out)["results"][0]["top1"] is None
 
 
+@HERE
 def test_what_is_refused_is_one_sentence_with_a_hint(tiny, pictures, tmp_path, capsys):
     def refused(code: int, says: str, *arguments: str) -> None:
         assert run(["eval", *arguments]) == code
@@ -113,6 +118,7 @@ def test_what_is_refused_is_one_sentence_with_a_hint(tiny, pictures, tmp_path, c
     assert "no labels were found" in capsys.readouterr().err
 
 
+@HERE
 def test_where_labels_come_from_is_said(tiny, pictures, capfd):
     arguments = ["--images", str(pictures), "--limit", "4", "--json"]
     assert run(["eval", str(tiny.path), *arguments]) == 0
@@ -131,6 +137,7 @@ def test_a_flipped_byte_in_the_bundle_is_found(tiny, pictures, tmp_path):
         evaluate(copy, pictures)
 
 
+@HERE
 def test_a_result_below_a_file_is_an_error(tiny, pictures, tmp_path):
     (tmp_path / "file").write_text("mine")
     os.mkfifo(tmp_path / "pipe")

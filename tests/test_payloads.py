@@ -8,8 +8,7 @@ import pickle
 import shutil
 import zipfile
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
-from functools import cache as cache_answer
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +16,13 @@ import pytest
 from bundle_samples import answer_images, draw, make, net
 
 import kit
-from kit import accuracy, cache, cli, formats
 from kit import bundle as bundles
+from kit import cache, cli, formats
 from kit.artifact_key import REFERENCE, ArtifactKey
 from kit.bench import answers
 from kit.bundle import Bundle
 from kit.errors import KitError
-from kit.formats import isolated
-from kit.formats.isolated import IsolatedSession
 from kit.manifest import Golden
-from kit.signature import Samples
 
 FORMATS = ("lite", "executorch", "onnx")
 KEYS = {name: ArtifactKey(name, "fp32") for name in FORMATS}
@@ -120,25 +116,6 @@ FILES = (
 )  # fmt: skip
 
 
-class SessionHere(IsolatedSession):
-    """Loads and runs a file in this process.
-
-    `test_the_commands_run_nothing_of_a_bundle` has children, each of which imports for seconds.
-    """
-
-    def __init__(self, key: ArtifactKey, path: Path, threads: int) -> None:
-        self.name = key.name
-        self._load = cache_answer(lambda: formats.get_format(key.format).load(path, threads))
-
-    def predict(self, samples: Samples) -> tuple[Samples, int]:
-        return isolated.predict_rows(self.name, self._load(), samples)
-
-
-@pytest.fixture
-def in_this_process(monkeypatch):
-    monkeypatch.setattr(accuracy, "open_session", lambda *words: nullcontext(SessionHere(*words)))
-
-
 def use(bundle: Bundle, pictures: Path) -> list[KitError]:
     """Do with a bundle what its user does; what is refused is refused, and returned."""
     uses = [lambda: kit.evaluate(bundle, pictures, limit=1), bundle.labels]
@@ -159,7 +136,7 @@ def use(bundle: Bundle, pictures: Path) -> list[KitError]:
 
 
 @pytest.mark.slow
-def test_a_whole_bundle_is_used_to_the_end(whole, pictures, in_this_process):
+def test_a_whole_bundle_is_used_to_the_end(whole, pictures, evaluated_here):
     """Otherwise the payloads below might meet nobody who reads them."""
     assert use(whole, pictures) == []
 
@@ -172,9 +149,7 @@ def pictures(tmp_path_factory) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("payload", PAYLOADS)
 @pytest.mark.parametrize("name", FILES)
-def test_no_file_of_a_bundle_is_unpickled(
-    whole, pictures, name, payload, tmp_path, in_this_process
-):
+def test_no_file_of_a_bundle_is_unpickled(whole, pictures, name, payload, tmp_path, evaluated_here):
     import torch
 
     folder = tmp_path / "bundle"

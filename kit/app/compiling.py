@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import kit
-from kit.app import sources, tools
+from kit.app import reduced, sources, tools
 from kit.app.contract import MINIMUM_SDK, NAMESPACE, TARGET_SDK
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # timestamp of all archive entries, for reproducible builds
@@ -97,23 +97,25 @@ def shrunk(r8: Path, framework: Path, jars: Sequence[Path], rules: str, work: Pa
         rules: from the archives, in addition to the app's own and the manifest's.
         work: a temporary folder.
     """
+    library = work / "library.jar"
+    left_out = reduced.write(jars, framework, library)
     brought = work / "archives.pro"
-    brought.write_text(rules + "\n", encoding="utf-8")
+    # Only classes of the framework name these, so nothing that the app lacks is hidden.
+    known = "".join(f"-dontwarn {name}\n" for name in sorted(left_out))
+    brought.write_text(f"{rules}\n{known}", encoding="utf-8")
     mapping = work / "mapping.txt"
     words = ["--release", "--pg-map-output", str(mapping)]
     for file in (sources.folder() / "keep.pro", work / "manifest.pro", brought):
         words += ["--pg-conf", str(file)]
-    return Dex(_dex("R8", r8, framework, [*words, *map(str, jars)], work), mapping)
+    return Dex(_dex("R8", r8, library, [*words, *map(str, jars)], work), mapping)
 
 
-def _dex(
-    name: str, r8: Path, framework: Path, words: Sequence[str], work: Path
-) -> tuple[Path, ...]:
+def _dex(name: str, r8: Path, library: Path, words: Sequence[str], work: Path) -> tuple[Path, ...]:
     out = work / "dex"
     out.mkdir()
     command = [tools.find("java"), *tools.JVM, "-cp", str(r8), f"com.android.tools.r8.{name}"]
     # The framework's jar has no java.*, which the JDK provides.
-    command += ["--lib", str(tools.jdk()), "--lib", str(framework)]
+    command += ["--lib", str(tools.jdk()), "--lib", str(library)]
     command += ["--min-api", str(MINIMUM_SDK), "--output", str(out)]
     tools.run([*command, *words], name)
     return tuple(sorted(out.glob("*.dex"), key=lambda file: (len(file.name), file.name)))

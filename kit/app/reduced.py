@@ -1,8 +1,8 @@
 """The part of Android's classes that an app can reach: the rest is not worth reading.
 
-TraceReferences reads all of a library before it begins, which for Android's 100,000 entries
-takes longer than everything else of a build. What it asks the library for is a class that the
-app names, or one above that, where a member is inherited from.
+TraceReferences and R8 read all of a library before they begin, which for Android's 100,000
+entries takes longer than everything else of a build. What they ask the library for is a class
+that the app names, or one above that, where a member is inherited from.
 """
 
 from __future__ import annotations
@@ -21,18 +21,23 @@ _SIZES = {3: 4, 4: 4, 5: 8, 6: 8, 7: 2, 8: 2, 9: 4, 10: 4, 11: 4, 12: 4, 15: 3, 
 _TEXT, _CLASS, _WIDE = 1, 7, (5, 6)
 
 
-def write(code: Path, library: Path, target: Path) -> None:
+def write(codes: Iterable[Path], library: Path, target: Path) -> set[str]:
     """Copy the classes of a library that code names, and all that they inherit from.
 
     Args:
-        code: an APK or jar, or a dex file.
+        codes: APKs, jars or dex files.
         library: a jar.
         target: the jar that is written.
+
+    Returns:
+        The classes that the copied ones name and that are left out, which no code names, as
+        ``a.b.C``.
     """
     with zipfile.ZipFile(library) as source, zipfile.ZipFile(target, "w") as out:
         entries = set(source.namelist())
         found: set[str] = set()
-        ahead = {name for data in _contents(code) for name in find_names(data)}
+        named: set[str] = set()
+        ahead = {name for code in codes for data in _contents(code) for name in find_names(data)}
         while ahead:
             name = ahead.pop()
             file = f"{name}.class"
@@ -41,6 +46,8 @@ def write(code: Path, library: Path, target: Path) -> None:
                 data = source.read(file)
                 out.writestr(zipfile.ZipInfo(file), data)
                 ahead |= set(find_supertypes(data))
+                named |= set(find_names(data))
+    return {name.replace("/", ".") for name in named - found if f"{name}.class" in entries}
 
 
 def _contents(code: Path) -> Iterator[bytes]:

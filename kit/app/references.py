@@ -36,7 +36,7 @@ def check(apk: Path, framework: Path, r8: Path) -> None:
     command += ["--map-diagnostics:MissingDefinitionsDiagnostic", "error", "warning"]
     with files.temporary_folder() as work:
         library = work / "library.jar"
-        reduced.write(apk, framework, library)
+        reduced.write([apk], framework, library)
         command += ["--lib", str(tools.jdk()), "--lib", str(library), "--source", str(apk)]
         missing = find_missing(tools.run(command, "TraceReferences"))
     if missing:

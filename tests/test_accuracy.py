@@ -68,6 +68,7 @@ def test_it_stays_a_function_of_kit():
 # Numbers
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_an_independent_computation(tiny, pictures):
     result = evaluate(tiny, pictures)
     reference, lite, onnx = result.rows
@@ -316,6 +317,7 @@ def test_a_model_that_answers_nan(tmp_path, pictures):
 
 
 @HERE
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "side", "says"),
     [

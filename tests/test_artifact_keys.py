@@ -147,6 +147,7 @@ def test_precisions_are_part_of_the_hash_and_of_the_command_line():
 # A bundle of several files of one format
 
 
+@pytest.mark.slow
 def test_every_file_has_its_own_name_answers_and_parity(built):
     manifest = built.manifest
     assert [artifact.name for artifact in manifest.artifacts] == NAMES
@@ -162,6 +163,7 @@ def test_every_file_has_its_own_name_answers_and_parity(built):
     assert all(artifact.parity for artifact in manifest.artifacts)
 
 
+@pytest.mark.slow
 def test_a_float_file_has_the_weights_before_the_corrections(built):
     """A float file made of the corrected weights agrees to 64 dB only, as corrections move them."""
     golden = built.manifest.golden
@@ -175,6 +177,7 @@ def test_a_float_file_has_the_weights_before_the_corrections(built):
         assert ratio < 60, name
 
 
+@pytest.mark.slow
 def test_a_format_stands_for_its_files_and_must_be_one_where_one_is_asked_for(built):
     manifest = built.manifest
     assert [key.name for key in manifest.select(["onnx", "lite-int8"])] == NAMES[1:]
@@ -204,6 +207,7 @@ def test_each_file_is_measured_evaluated_and_verified(built, tmp_path, capsys):
     assert "no format called 'onnx-fp64'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_rows_of_an_evaluation_name_their_files(built, tmp_path, evaluated_here):
     pictures = _pictures(tmp_path)
     rows = accuracy.evaluate(built, pictures, formats=["lite", "onnx-plain-fp32"]).rows
@@ -212,6 +216,7 @@ def test_rows_of_an_evaluation_name_their_files(built, tmp_path, evaluated_here)
     assert agreement["lite-fp32"] == agreement["onnx-plain-fp32"] == 1
 
 
+@pytest.mark.slow
 def test_the_app_gets_every_file_of_its_runtimes(built):
     (packed,) = packing.choose([built], ["onnx"])
     assert [key.name for key in packed.keys] == NAMES[2:]

@@ -39,6 +39,7 @@ FIELDS = {
 }
 
 
+@pytest.mark.slow
 def test_json_is_one_object_and_nothing_else(tiny, pictures, capfd):
     assert run(["eval", str(tiny.path), "--images", str(pictures), "--json", "--limit", "4"]) == 0
     found = json.loads(capfd.readouterr().out)

@@ -186,6 +186,7 @@ FORMAT = Crashing()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("at", "says"),
     [

@@ -33,6 +33,7 @@ class ExecuTorch(Format):
     suffix = ".pte"
     summary = "ExecuTorch, delegated to XNNPACK"
     flow = "pt2e-s8"
+    precisions = ("fp32", "fp16", "int8")
     runtime = "executorch"
     packages = ("executorch",)
     exact = False

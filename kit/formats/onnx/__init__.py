@@ -32,6 +32,7 @@ class Onnx(Format):
     suffix = ".onnx"
     summary = "ONNX for ONNX Runtime, QDQ with uint8 activations"
     flow = "pt2e-u8"
+    precisions = ("fp32", "fp16", "int8")
     runtime = "onnxruntime"
     packages = ("onnx", "onnxscript", "onnxruntime")
     exact = False

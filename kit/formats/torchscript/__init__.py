@@ -52,6 +52,7 @@ class TorchScript(Format):
     suffix = ".pt"
     summary = "TorchScript for torch and libtorch, qnnpack kernels"
     flow = "torch-ao"
+    precisions = ("fp32", "fp16", "int8")
     runtime = "torch"
     packages = ("torch",)
     exact = True

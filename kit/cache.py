@@ -1,7 +1,7 @@
-"""Finished bundles, found again by the content of everything that made them.
+"""Cache of finished bundles, keyed by the content of all inputs of a build.
 
-The key is torch-free, so that an unchanged recipe is answered in a moment: the recipe, the
-hashes of weights and pictures, the versions of the tools, and kit's own source.
+The key is made of the recipe, the hashes of weights and pictures, the versions of the tools, and
+kit's own source. It is computed without torch, so that a cached build takes a moment.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from kit.manifest import Manifest
 from kit.recipe import OWN, Recipe
 
 Say = Callable[[str], None]
-KEEP = 24  # bundles; the ones used longest ago go first
-TOOLS = ("torch", "torchvision", "torchao")  # besides those of the formats
+KEEP = 24  # bundles; the least recently used are removed
+TOOLS = ("torch", "torchvision", "torchao")  # in addition to those of the formats
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -38,18 +38,18 @@ def folder() -> Path:
 
 
 def tool_versions(recipe: Recipe) -> dict[str, str]:
-    """Return the versions of what shapes a bundle, without importing any of it."""
-    found = {}
+    """Return the versions of the packages that affect a bundle, without importing them."""
+    versions = {}
     for name in dict.fromkeys((*TOOLS, *formats.list_packages(recipe.format_names))):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "missing"
-    return found
+            versions[name] = "missing"
+    return versions
 
 
 def key(parts: dict[str, object], recipe: Recipe) -> str:
-    """Return the cache key of a recipe: SHA-256, in hex, of `parts`, the tools and kit."""
+    """Return the cache key of a build: SHA-256, in hex, of `parts`, the tools and kit's source."""
     whole = {**parts, "tools": tool_versions(recipe), "kit": _source_hash()}
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
@@ -67,16 +67,16 @@ def take(
 ) -> bool:
     """Copy the cached bundle of a build into an empty folder; return whether there is one.
 
-    The copy is checked, not the entry: another kit may remove that meanwhile. One that is
-    damaged, or not what this recipe builds, counts as absent and is removed. Equal files may
-    have had other names when it was built: the copy has the names of today.
+    The copy is checked, not the entry, because another kit may remove the entry meanwhile. An
+    entry that is damaged, or is not what the recipe builds, is removed and counts as absent. The
+    cached build may have read equal files with other names: the copy has the recipe's names.
 
     Args:
         name: key of the build.
-        target: where to.
-        recipe: that is built now.
+        target: an empty folder.
+        recipe: of the build.
         pictures: the calibration set.
-        weights: SHA-256 that the weights must have, None where it is not known beforehand.
+        weights: SHA-256 that the weights must have; None if it is not known before they are read.
         say: gets a notice when the cache cannot be trusted.
     """
     entry = folder() / name
@@ -93,10 +93,10 @@ def take(
     except (BundleError, OSError) as exc:
         files.clear(target)
         if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            raise  # it is the target that cannot be written
+            raise  # the target cannot be written; the entry is not damaged
         files.remove_folder(entry)
         return False
-    with suppress(OSError):  # a cache that is only to be read
+    with suppress(OSError):  # a read-only cache
         os.utime(entry)
     renamed = _renamed(manifest, recipe, pictures.source)
     if renamed != manifest:
@@ -106,11 +106,11 @@ def take(
 
 
 def _writable_by_others(entry: Path) -> Path | None:
-    """Return the cache folder, or what is in the entry, if another user can change it."""
-    with suppress(FileNotFoundError):  # pruned meanwhile: the copy will show it
+    """Return the cache folder, or a path in the entry, that another user can write to."""
+    with suppress(FileNotFoundError):  # pruned by another kit: `take` then fails to copy it
         for path in (entry.parent, entry, *entry.rglob("*")):
-            found = path.lstat()
-            if found.st_uid != os.geteuid() or found.st_mode & _OTHERS_WRITE:
+            status = path.lstat()
+            if status.st_uid != os.geteuid() or status.st_mode & _OTHERS_WRITE:
                 return path
     return None
 
@@ -118,14 +118,10 @@ def _writable_by_others(entry: Path) -> Path | None:
 def _check(
     manifest: Manifest, recipe: Recipe, pictures: CalibrationSet, weights: str | None
 ) -> None:
-    """Raise unless a bundle is what a recipe builds, with these contents and tools.
-
-    Raises:
-        BundleError: it is not.
-    """
+    """Raise BundleError unless a bundle is what a recipe builds, with these contents and tools."""
     names = set(BY_CONTENT)
     if recipe.weights == OWN:
-        names.add("model")  # where its file lies; the key has its content
+        names.add("model")  # the path of its file; the key has its content
     calibration = manifest.calibration
     if (
         manifest.recipe.model_dump(exclude=names) != recipe.model_dump(exclude=names)
@@ -137,7 +133,7 @@ def _check(
 
 
 def _renamed(manifest: Manifest, recipe: Recipe, pictures: str) -> Manifest:
-    """Return the manifest of the same bundle, built by a recipe with other names of files."""
+    """Return the manifest with the file names of a recipe, which has the same contents."""
     changes: dict[str, object] = {"recipe": recipe, "recipe_hash": recipe.hash}
     if recipe.weights not in ("imagenet", "random"):
         mine = recipe.weights == OWN
@@ -157,16 +153,16 @@ def _renamed(manifest: Manifest, recipe: Recipe, pictures: str) -> Manifest:
     return manifest.model_copy(update=changes)
 
 
-def keep(name: str, made: Path) -> None:
-    """Put a bundle into the cache. A cache that cannot be written to is no failure."""
+def keep(name: str, source: Path) -> None:
+    """Copy a bundle into the cache; do nothing if the cache cannot be written to."""
     root = folder()
     with suppress(OSError):
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         with files.folder_beside(root / name) as part:
-            bundle.copy(made, part)
+            bundle.copy(source, part)
             for path in (part, *part.rglob("*")):
                 path.chmod(path.stat().st_mode & ~_OTHERS_WRITE)
-            part.rename(root / name)  # fails where another kit was faster: its bundle is equal
+            part.rename(root / name)  # fails if another kit was faster: its bundle is equal
         _prune(root)
 
 

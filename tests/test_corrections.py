@@ -287,7 +287,7 @@ def test_moments_of_some_positions_are_like_those_of_all(monkeypatch):
     monkeypatch.setattr(rounding, "POSITIONS", 2**30)
     whole = rounding._moments(layer, value, 1)
     monkeypatch.setattr(rounding, "POSITIONS", 2**10)
-    assert rounding._every(layer, value) == 8
+    assert rounding._thinning(layer, value) == 8
     part = rounding._moments(layer, value, 1)
     torch.testing.assert_close(part * 64, whole, rtol=0.1, atol=0.0)  # the border alone: 0.14
 
@@ -318,7 +318,7 @@ def test_steps_are_put_in_order(text, steps):
     [
         (" , ", RecipeError, "names no step"),
         ("bias,rounding", RecipeError, "rounding corrects the biases itself"),
-        ("equalize,cle", RecipeError, "the later undoes the earlier"),
+        ("equalize,cle", RecipeError, "the second undoes the first"),
         ("equalise", UnknownName, "no correction called 'equalise'"),
     ],
 )

@@ -233,7 +233,7 @@ def test_the_command_line_keeps_a_result_when_the_clean_up_fails(
     assert cli.run(["bench", str(tiny_bundle.path), *options]) == 0
     err = capsys.readouterr().err
     assert "did not come back in 0.5 s" in err
-    assert "the next measurement there puts it in order (kit clean)" in err
+    assert "the next measurement there restores it (kit clean)" in err
     assert is_whole(store.read(file), 1)
     one.restore()
     assert cli.run(["clean", "--device", one.relay.serial]) == 0

@@ -150,7 +150,7 @@ def busy(others: float, cores: int = 4) -> Notice:
         ),
         (
             [new_notice("processes.more", processes=n) for n in (12, 20, 8)],
-            "20 processes as far apart as these would resolve the median",
+            "20 processes with the spread of these would resolve the median",
         ),
     ],
 )
@@ -174,7 +174,7 @@ def test_notices_that_differ_otherwise_stay_apart_in_their_order() -> None:
     )
     assert [abouts for _, abouts in groups] == [[0, 8], [1], [2], [3], [4], [5], [6], [7]]
     assert groups[2][0] == (
-        "samples gather around two times, 3.4 ms and 5.3 ms, so the median is neither"
+        "samples cluster around two times, 3.4 ms and 5.3 ms, so the median describes neither"
     )
 
 
@@ -225,7 +225,7 @@ def test_the_command_line_says_it_once_with_the_rows_it_is_about() -> None:
 def test_the_command_line_says_what_to_type() -> None:
     hints = [new_notice("processes.more", processes=n) for n in (7, 9)]
     assert list(_advice.write_notices([(hint, "x") for hint in hints], 2)) == [
-        "hint: 9 processes as far apart as these would resolve the median: measure so many "
+        "hint: 9 processes with the spread of these would resolve the median: measure that many "
         "(--repeats 9)"
     ]
     assert fill(_advice.TYPE["cores.not-given"], [
@@ -241,6 +241,6 @@ def test_json_has_the_code_the_values_and_the_text() -> None:
             "code": "processes.more",
             "severity": "hint",
             "values": {"processes": 7},
-            "text": "7 processes as far apart as these would resolve the median: measure so many",
+            "text": "7 processes with the spread of these would resolve the median: measure that many",
         }
     ]

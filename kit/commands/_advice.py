@@ -67,7 +67,7 @@ def document_notices() -> str:
         "rows that differ in a number only are shown as one, with the range of all.",
         "",
         '    {"code": "processes.more", "severity": "hint", "values": {"processes": 7},',
-        '     "text": "7 processes as far apart as these would resolve the median: …"}',
+        '     "text": "7 processes with the spread of these would resolve the median: …"}',
         "",
         "This page is written from the catalogue (`kit/notices.py`) by `scripts/notices`.",
         "",

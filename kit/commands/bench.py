@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     "--cool",
     type=Finite(),
     metavar="°C",
-    help="Battery temperature that a process waits for. Default: 38.",
+    help="Battery temperature below which a process starts. Default: 38.",
 )
 @click.option("--cool-wait", type=Finite(0), metavar="S", help="No longer than this. Default: 120.")
 @click.option(

@@ -1,6 +1,6 @@
-"""Pictures: folders, zips and CSV lists of them, and the way from bytes to a batch.
+"""Pictures: folders, zips and CSV lists of them, decoding and preprocessing.
 
-Importing this package imports numpy and nothing heavier.
+Importing this package imports nothing heavier than numpy.
 """
 
 from kit.images.preprocess import Progress, batch, decode, to_array

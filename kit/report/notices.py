@@ -99,8 +99,8 @@ def _apart(report: Report) -> Iterator[Remark]:
         if apart > _PROCESS_SPREAD:
             yield Remark(
                 f"Processes disagree: {_named([row], report)}",
-                f"The medians of its {len(medians)} processes lie {100 * apart:.0f} % apart, and "
-                "the next one may be as far away. Measure again on a quieter machine.",
+                f"The medians of its {len(medians)} processes differ by {100 * apart:.0f} %, and "
+                "the next one may differ as much. Measure again on a quieter machine.",
             )
 
 

@@ -1,4 +1,4 @@
-"""Pictures in, logits of classes out."""
+"""Image classification: pictures in, logits of classes out."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class ImageClassification(Task):
     metrics = frozenset({"agreement", "sqnr_db", "max_abs"})
 
     def check_recipe(self, recipe: Recipe) -> None:
-        """Accept any: a recipe's fields are a classifier's."""
+        """Accept any recipe: all fields are for classifiers."""
 
     def open_calibration(self, recipe: Recipe) -> CalibrationSet:
         """Return the recipe's pictures, or crops of sample photos."""
         return calibration.choose(recipe)
 
     def describe_inputs(self, recipe: Recipe) -> ModelInputs:
-        """Return how pictures become the model's input, and what its outputs are called."""
+        """Return the preprocessing of pictures and the names of the classes."""
         from kit.models.user_model import UserModel
 
         member = models.get_model(recipe.model)
@@ -68,7 +68,7 @@ class ImageClassification(Task):
     def choose_golden(
         self, model: nn.Module, inputs: ModelInputs, calibration: CalibrationSet
     ) -> GoldenSet:
-        """Return the crops of sample photos that the model is surest of."""
+        """Return the crops of sample photos with the largest margin between the top two logits."""
         from kit.images import photos
 
         assert inputs.preprocessing is not None
@@ -100,7 +100,7 @@ class ImageClassification(Task):
         return open_pictures(context, source, labels, limit)
 
     def start_tally(self, signature: Signature) -> Tally:
-        """Return the sums for top-1, top-5, agreement and SQNR."""
+        """Return an empty tally of top-1, top-5, agreement and SQNR."""
         from kit.tasks.image_classification.tally import LogitsTally
 
         return LogitsTally()

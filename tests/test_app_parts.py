@@ -203,7 +203,7 @@ def test_an_archive_is_known_by_its_classes(tmp_path):
         tmp_path / "2.aar", {"classes.jar": jar(tmp_path / "c.jar", list_runtimes()["lite"].marker)}
     )
     with pytest.raises(UsageError, match="both for lite"):
-        aar.given([twice, twice])
+        aar.index_archives([twice, twice])
 
 
 def test_what_is_no_archive_is_named(tmp_path):

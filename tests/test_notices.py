@@ -241,6 +241,7 @@ def test_json_has_the_code_the_values_and_the_text() -> None:
             "code": "processes.more",
             "severity": "hint",
             "values": {"processes": 7},
-            "text": "7 processes with the spread of these would resolve the median: measure that many",
+            "text": "7 processes with the spread of these would resolve the median: "
+            "measure that many",
         }
     ]

@@ -43,10 +43,10 @@ class ReplaySetting:
 class Replay:
     """A calibrated simulation and the examples to run it on."""
 
-    def __init__(self, simulation: Simulation, given: ExamplesLike) -> None:
+    def __init__(self, simulation: Simulation, examples: ExamplesLike) -> None:
         """Replace in-place operations in the simulation's graph."""
         self._simulation = simulation
-        self._parts = split_calls(as_examples(given))
+        self._parts = split_calls(as_examples(examples))
         simulation.keep_inputs()
         self._nodes: list[Node] = list(simulation.graph.graph.nodes)
         names = {id(fake): name for name, fake in simulation.activations.items()}
@@ -75,18 +75,18 @@ class Replay:
         import numpy as np
         import torch
 
-        found: list[list[Array]] = [[] for _ in range(len(others) + 1)]
+        answers: list[list[Array]] = [[] for _ in range(len(others) + 1)]
         with torch.no_grad():
             for part in self._parts:
                 values = self._record(base, part)
                 for name, node in zip(self._activation, self._nodes, strict=True):
                     if name is not None:
                         see(name, values[node.all_input_nodes[0]])
-                found[0].append(join_outputs(values[self._nodes[-1]]).numpy())
+                answers[0].append(join_outputs(values[self._nodes[-1]]).numpy())
                 for index, setting in enumerate(others):
-                    found[index + 1].append(self._again(base, setting, part, values))
+                    answers[index + 1].append(self._again(base, setting, part, values))
                     step()
-        whole = [np.concatenate(rows) for rows in found]
+        whole = [np.concatenate(rows) for rows in answers]
         return whole[0], whole[1:]
 
     def _record(self, setting: ReplaySetting, part: Call) -> dict[Node, Value]:
@@ -104,10 +104,10 @@ class Replay:
         from torch import fx
 
         first = self._first(base, setting)
-        known = {node: values[node] for node in self._nodes[:first]}
+        initial = {node: values[node] for node in self._nodes[:first]}
         arrange(self._simulation, setting)
         interpreter = fx.Interpreter(self._simulation.graph)
-        logits: Array = join_outputs(interpreter.run(*part, initial_env=known)).numpy()
+        logits: Array = join_outputs(interpreter.run(*part, initial_env=initial)).numpy()
         return logits
 
     def _first(self, base: ReplaySetting, other: ReplaySetting) -> int:

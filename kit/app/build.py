@@ -95,11 +95,11 @@ class AppToolchain:
     @property
     def files(self) -> dict[str, Path]:
         """Return the files by their coordinates."""
-        found = (self.framework, self.resources, self.r8, self.apksig)
-        return dict(zip((a.coordinates for a in _ARTIFACTS), found, strict=True))
+        paths = (self.framework, self.resources, self.r8, self.apksig)
+        return dict(zip((a.coordinates for a in _ARTIFACTS), paths, strict=True))
 
 
-def build(given: Sequence[Path], out: Path, options: AppOptions, say: Say) -> Built:
+def build(folders: Sequence[Path], out: Path, options: AppOptions, say: Say) -> Built:
     """Build, sign and verify the app; write `app.apk` and `build.json` into a folder.
 
     A release also writes `mapping.txt` with R8's renamings, to decode stack traces.
@@ -120,7 +120,7 @@ def build(given: Sequence[Path], out: Path, options: AppOptions, say: Say) -> Bu
     # All checks of arguments come before downloads.
     if options.picture is not None:
         packing.jpeg(options.picture)
-    loaded = [bundles.load(path) for path in given]
+    loaded = [bundles.load(path) for path in folders]
     packing.check(loaded, options.runtimes)
     java = tools.java_version()
     key = options.key or signing.debug_key()

@@ -185,5 +185,5 @@ def started(transport: Transport, line: str) -> None:
 
 def lacking_permission(output: str) -> str | None:
     """Return the permission that the caller of `am start` lacks, None if there is no such error."""
-    found = _LACKING.search(output[:_LACKING_LETTERS])
-    return found[1] if found else None
+    match = _LACKING.search(output[:_LACKING_LETTERS])
+    return match[1] if match else None

@@ -102,15 +102,15 @@ def _build_and_run(
 
 
 def _compare(answer: Path, artifact: Artifact, expected: Samples) -> list[float]:
-    got = answer.read_bytes()
+    content = answer.read_bytes()
     size = sum(spec.size for spec in expected.specs)
-    if len(got) != size * len(expected):
+    if len(content) != size * len(expected):
         raise VerificationFailed(
-            f"the phone's library gave {len(got) // 4} numbers instead of "
+            f"the phone's library gave {len(content) // 4} numbers instead of "
             f"{size * len(expected) // 4}",
             "the model is of another shape than its bundle says: build it again",
         )
-    parts = [got[size * i : size * (i + 1)] for i in range(len(expected))]
+    parts = [content[size * i : size * (i + 1)] for i in range(len(expected))]
     try:
         return [
             answers.check(artifact.key, artifact.quantize, part, expected.take([i]))

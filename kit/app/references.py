@@ -53,7 +53,7 @@ def find_missing(report: str) -> dict[str, str]:
 
     Members of a missing class are left out.
     """
-    lines = [found for line in report.splitlines() if (found := _MISSING.search(line))]
+    lines = [match for line in report.splitlines() if (match := _MISSING.search(line))]
     missing = [(kind, name, user) for kind, name, user in (line.groups() for line in lines)]
     classes = {name for kind, name, _ in missing if kind == "class"}
     return {

@@ -94,12 +94,12 @@ def _maven(mvn: str, pom: Path, settings: Mapping[str, Path], log: Path) -> dict
         env={**os.environ, "TERM": "dumb"},
     )
     log.write_text(done.stdout, encoding="utf-8")
-    found = counts(done.stdout)
+    totals = counts(done.stdout)
     if done.returncode != 0:
-        raise _failed(done.stdout, found, log)
-    if not found["run"]:
+        raise _failed(done.stdout, totals, log)
+    if not totals["run"]:
         raise BuildError(f"Maven ran no test; see {log}", "check out the whole repository")
-    return found
+    return totals
 
 
 def counts(output: str) -> dict[str, int]:
@@ -111,14 +111,14 @@ def counts(output: str) -> dict[str, int]:
     return {"run": run, "failed": failures + errors, "skipped": skipped}
 
 
-def _failed(output: str, found: Mapping[str, int], log: Path) -> BuildError:
+def _failed(output: str, totals: Mapping[str, int], log: Path) -> BuildError:
     faults = [
         line.removeprefix("[ERROR]").strip() for line in output.splitlines() if "[ERROR]" in line
     ]
     first = next((line for line in faults if line and "Tests run" not in line), "no reason")
-    if found["failed"]:
+    if totals["failed"]:
         return VerificationFailed(
-            f"{found['failed']} of {found['run']} tests of the app failed: {first[:300]}",
+            f"{totals['failed']} of {totals['run']} tests of the app failed: {first[:300]}",
             f"{log} has all of it",
         )
     return BuildError(f"Maven failed: {first[:300]}", f"{log} has all of it")

@@ -115,26 +115,26 @@ def measure_all(
 
 
 def _run_all(
-    session: MeasurementSession, found: Sequence[Target], report: Progress, profile: bool
+    session: MeasurementSession, all_targets: Sequence[Target], report: Progress, profile: bool
 ) -> None:
     plan = session.plan
     rest: list[Pass] = []
     rest += ["memory"] if plan.memory else []
     rest += ["profile"] if profile else []
-    rule = StoppingRule(found, plan)
+    rule = StoppingRule(all_targets, plan)
     done = 0
-    for count, turn in enumerate(turns.rounds(found)):
+    for count, turn in enumerate(turns.rounds(all_targets)):
         reason = rule.next_round(count)
         if reason is None:
             break
-        total = (max(plan.repeats, count + 1) + len(rest)) * len(found)
+        total = (max(plan.repeats, count + 1) + len(rest)) * len(all_targets)
         for target in turn:
             report(done, total, f"{target.label}: time{reason.value}")
             passes.run(session, target, "time")
             done += 1
-    total = done + len(rest) * len(found)
+    total = done + len(rest) * len(all_targets)
     for kind in rest:
-        for target in found:
+        for target in all_targets:
             report(done, total, f"{target.label}: {kind}")
             passes.run(session, target, kind)
             done += 1

@@ -48,8 +48,8 @@ class Runner:
 
     def kept_versions(self, reported: Mapping[str, str]) -> dict[str, str]:
         """Return the reported versions that a result stores."""
-        known = {*self.versions, "runner"}
-        return {k: v for k, v in reported.items() if k in known or not self.versions}
+        kept = {*self.versions, "runner"}
+        return {k: v for k, v in reported.items() if k in kept or not self.versions}
 
 
 PYTHON = Runner(drive.PYTHON, "python")
@@ -80,13 +80,13 @@ def choose(device: Device, names: Iterable[str], kind: Kind, say: Say) -> dict[s
         _check_remote(device, every, kind)
     if kind in ("python", "app"):
         return {}
-    wanted = [name for name in every if name != REFERENCE]
+    formats = [name for name in every if name != REFERENCE]
     abi = _abi(device)
     if kind == "auto" and local:
         # All or none: rows of different runners are not comparable, and eager PyTorch has none.
-        runnable = [name for name in wanted if name in native.list_formats()]
-        found = {name: native.find(abi, name) for name in runnable} if abi else {}
-        there = {name: one for name, one in found.items() if one is not None}
+        runnable = [name for name in formats if name in native.list_formats()]
+        installed = {name: native.find(abi, name) for name in runnable} if abi else {}
+        there = {name: one for name, one in installed.items() if one is not None}
         return there if len(there) == len(every) else {}
     if abi is None:
         raise DeviceError(
@@ -95,7 +95,7 @@ def choose(device: Device, names: Iterable[str], kind: Kind, say: Say) -> dict[s
             "measure on a 64-bit device",
         )
     with _BUILDING:  # devices that are measured in parallel share the build
-        built = native.build(abi, wanted, say)
+        built = native.build(abi, formats, say)
     return {one.format: _fitting(one, device) for one in built}
 
 

@@ -83,10 +83,10 @@ def half_width(processes: Sequence[Sequence[int]]) -> float | None:
     Raises:
         ValueError: a process has no samples.
     """
-    found = statistics.estimate(processes)
-    if found.interval is None:
+    estimate = statistics.estimate(processes)
+    if estimate.interval is None:
         return None
-    return (found.interval.high - found.interval.low) / 2 / found.median
+    return (estimate.interval.high - estimate.interval.low) / 2 / estimate.median
 
 
 def drift(samples: Sequence[int]) -> float:

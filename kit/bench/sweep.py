@@ -38,15 +38,15 @@ class SweepSetting:
 
 def settings(device: Device) -> list[SweepSetting]:
     """Return each choice of cores with 1, 2, 4 … threads, and with as many as it has cores."""
-    found = []
+    listed = []
     for name, count in cores.choices(device.clusters).items():
         doubled = {2**n for n in range(count.bit_length()) if 2**n <= count}
-        found += [SweepSetting(threads, name) for threads in sorted(doubled | {count})]
-    return found
+        listed += [SweepSetting(threads, name) for threads in sorted(doubled | {count})]
+    return listed
 
 
 def sweep(
-    given: Sequence[Bundle | str | Path],
+    bundles: Sequence[Bundle | str | Path],
     formats: Sequence[str] | None,
     plan: Plan,
     device: Device,
@@ -72,7 +72,7 @@ def sweep(
 
         rounds.append(
             measure.measure_all(
-                given, formats, changed, say, device, runner, measurement=measurement
+                bundles, formats, changed, say, device, runner, measurement=measurement
             )
         )
     return [_joined(results, tried) for results in zip(*rounds, strict=True)]

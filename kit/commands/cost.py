@@ -45,18 +45,18 @@ def command(
     from kit.guard import stdout_kept
 
     with stdout_kept():
-        found = cost.of(model, resolution, width)
-    twin = found.with_full_convolutions()
+        counted = cost.of(model, resolution, width)
+    twin = counted.with_full_convolutions()
     if as_json:
         about = {"model": model, "resolution": resolution, "width": width}
-        terminal.print_json({**about, **_record(found), "full": _record(twin)})
+        terminal.print_json({**about, **_record(counted), "full": _record(twin)})
         return
     title = f"{model}, width {width:g}, {resolution} px"
-    _show(found, title, per_layer)
+    _show(counted, title, per_layer)
     if full:
         _show(twin, f"{title}, with full convolutions", per_layer)
-        _compare(found.total, twin.total)
-    _note(found)
+        _compare(counted.total, twin.total)
+    _note(counted)
 
 
 def _record(cost: Cost) -> dict[str, object]:

@@ -47,8 +47,8 @@ def parse(text: str, began: float = 0.0) -> Condition | None:
 def _clocks(text: str) -> tuple[float, ...]:
     """Return MHz from lines in kHz, for up to `parsing.MAX_CPUS` cores."""
     khz = (parsing.whole(line.strip()) for line in text.split("\n"))
-    found = (clock / 1000 for clock in khz if clock is not None and 0 <= clock <= _MAX_KHZ)
-    return tuple(islice(found, parsing.MAX_CPUS))
+    mhz = (clock / 1000 for clock in khz if clock is not None and 0 <= clock <= _MAX_KHZ)
+    return tuple(islice(mhz, parsing.MAX_CPUS))
 
 
 def check_restart(serial: str, uptime: float, before: float) -> None:

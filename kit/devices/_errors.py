@@ -41,8 +41,8 @@ _COMING = ("offline", "connecting", "authorizing", "not found")
 
 def fix(state: str) -> str:
     """Return the hint for a state of `adb devices`; empty for a usable device."""
-    known = (text for name, text in FIXES.items() if state.startswith(name))
-    return next(known, "plug the device in anew, or restart it")
+    fixes = (text for name, text in FIXES.items() if state.startswith(name))
+    return next(fixes, "plug the device in anew, or restart it")
 
 
 def coming(exc: Exception) -> bool:

@@ -41,8 +41,8 @@ def address() -> tuple[str, int]:
     if text:
         name = "ADB_SERVER_SOCKET"
         kind, _, rest = text.partition(":")
-        given, _, port = rest.rpartition(":")
-        host = given or host
+        named_host, _, port = rest.rpartition(":")
+        host = named_host or host
     else:
         name, kind = "ANDROID_ADB_SERVER_PORT", "tcp"
         text = port = os.environ.get(name) or "5037"
@@ -107,13 +107,13 @@ class Server:
     def listed(self) -> list[tuple[str, str]]:
         """Return serial and state of every device that the server knows."""
         with _errors.mapped("adb server"):
-            found = parsing.devices(self.ask("host:devices"))
-        if len(found) > DEVICES:
+            devices = parsing.devices(self.ask("host:devices"))
+        if len(devices) > DEVICES:
             raise DeviceError(
-                f"the adb server lists {len(found)} devices, and kit takes up to {DEVICES}",
+                f"the adb server lists {len(devices)} devices, and kit takes up to {DEVICES}",
                 "restart it: `adb kill-server`, then `adb start-server`",
             )
-        return found
+        return devices
 
     @cached_property
     def _client(self) -> AdbClient:
@@ -269,7 +269,7 @@ class ServerStream:
 
 def network_address(serial: str) -> tuple[str, int] | None:
     """Return host and port of a serial like ``192.168.0.7:5555`` or ``[::1]:5555``."""
-    found = re.fullmatch(r"(?:\[([0-9a-fA-F:.%\w]+)\]|([^\s:\[\]/]+)):(\d{1,5})", serial)
-    if found is None or not 0 < int(found[3]) < 65536:
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.%\w]+)\]|([^\s:\[\]/]+)):(\d{1,5})", serial)
+    if match is None or not 0 < int(match[3]) < 65536:
         return None
-    return found[1] or found[2], int(found[3])
+    return match[1] or match[2], int(match[3])

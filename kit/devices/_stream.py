@@ -95,8 +95,8 @@ class StreamTransport(ABC):
             output = self._read_to_end(stream)
         # A pseudo-terminal writes CR LF.
         text = output.replace(b"\r\n", b"\n").decode(errors="replace")
-        before, found, code = text.rpartition(mark)
-        if not found or not code.strip().isdigit():
+        before, separator, code = text.rpartition(mark)
+        if not separator or not code.strip().isdigit():
             raise _errors.lost(self.serial, "a command ended without an exit code")
         return Completed(int(code), before, "")
 

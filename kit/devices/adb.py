@@ -195,9 +195,9 @@ class AdbDevice:
             DeviceLost: it was restarted during the measurement.
         """
         text = self.ask(_condition.SCRIPT)
-        found = _condition.parse(text, self._began) or Condition(seconds=0.0)
-        _condition.check_restart(self._transport.serial, found.seconds, 0.0)
-        return found
+        condition = _condition.parse(text, self._began) or Condition(seconds=0.0)
+        _condition.check_restart(self._transport.serial, condition.seconds, 0.0)
+        return condition
 
     def conditions(self) -> tuple[Condition, ...]:
         """Return the conditions during the last job, and the current one."""

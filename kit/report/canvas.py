@@ -158,13 +158,13 @@ def thinned(values: NDArray[np.float64], maximum: int) -> NDArray[np.intp]:
     return np.sort(by_size[np.unique(np.linspace(0, len(values) - 1, maximum).round().astype(int))])
 
 
-def spread_out(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+def spread_out(targets: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Return positions near the wanted ones, at least `gap` apart, inside low..high if they fit."""
-    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
-    placed = [0.0] * len(wanted)
+    order = sorted(range(len(targets)), key=lambda i: targets[i])
+    placed = [0.0] * len(targets)
     floor = low
     for index in order:
-        placed[index] = floor = max(wanted[index], floor)
+        placed[index] = floor = max(targets[index], floor)
         floor += gap
     ceiling = high
     for index in reversed(order):

@@ -41,11 +41,11 @@ Timed = Sequence[tuple[Row, Timing]]
 
 def draw(report: Report) -> list[Drawing]:
     """Return all plots that the rows have data for, in display order."""
-    found = [size_and_accuracy(report)]
+    drawn = [size_and_accuracy(report)]
     for setting in report.settings:
         timed = [(row, row.timing) for row in report.rows_in(setting) if row.timing]
-        found += [latency(setting, timed), pairs(setting, timed)]
-    return [p for p in found if p]
+        drawn += [latency(setting, timed), pairs(setting, timed)]
+    return [p for p in drawn if p]
 
 
 def latency(setting: Setting, timed: Timed) -> Drawing:

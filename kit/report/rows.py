@@ -158,8 +158,8 @@ class Report:
     def bundles(self) -> list[BundleRef]:
         """All bundles with measurements, without duplicates."""
         named = (*(r.bundle for r in self.rows), *(p.bundle for p in self.processors))
-        found = {bundle.hash: bundle for bundle in named}
-        return sorted(found.values(), key=lambda b: (b.name, b.hash))
+        by_hash = {bundle.hash: bundle for bundle in named}
+        return sorted(by_hash.values(), key=lambda b: (b.name, b.hash))
 
     def rows_in(self, setting: Setting) -> list[Row]:
         """Return the rows that were timed in a setting."""

@@ -124,7 +124,7 @@ def _excess(baseline: Floats, own: Floats, side: str) -> float:
     """Return the p-value of a one-sided permutation test minus its level of 2.5 %."""
     from scipy import stats
 
-    found = stats.permutation_test(
+    test = stats.permutation_test(
         (own, baseline),
         _trimean,
         permutation_type="samples",
@@ -133,4 +133,4 @@ def _excess(baseline: Floats, own: Floats, side: str) -> float:
         alternative=side,
         random_state=np.random.default_rng(SEED),
     )
-    return float(found.pvalue) - 0.025
+    return float(test.pvalue) - 0.025

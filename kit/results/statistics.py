@@ -132,7 +132,7 @@ def median_ci95_ms(samples_ns: Samples) -> Interval | None:
 def _bootstrap(values: NDArray[np.float64]) -> Interval:
     from scipy import stats
 
-    found = stats.bootstrap(
+    interval = stats.bootstrap(
         (np.sort(values),),  # resampling draws by position: the order must not matter
         np.median,
         n_resamples=RESAMPLES,
@@ -142,14 +142,14 @@ def _bootstrap(values: NDArray[np.float64]) -> Interval:
         method="percentile",
         random_state=np.random.default_rng(SEED),
     ).confidence_interval
-    return Interval(float(found.low), float(found.high))
+    return Interval(float(interval.low), float(interval.high))
 
 
 def _order_statistics(values: NDArray[np.float64]) -> Interval:
     from scipy import stats
 
-    found = stats.quantile_test(values, q=0.0, p=0.5).confidence_interval(0.95)
-    return Interval(float(found.low), float(found.high))
+    interval = stats.quantile_test(values, q=0.0, p=0.5).confidence_interval(0.95)
+    return Interval(float(interval.low), float(interval.high))
 
 
 def estimate(processes: Sequence[Samples]) -> Estimate:

@@ -94,13 +94,13 @@ def compile_program(job: AssemblyJob, tools: Toolchain, main: Path, target: Path
 
 def _libraries(job: AssemblyJob) -> dict[str, Path]:
     """Return the libraries of a wheel by soname and file name."""
-    found: dict[str, Path] = {}
+    libraries: dict[str, Path] = {}
     for folder in _backends.find_native_runner(job.format).folders:
         for file in sorted((job.package.parent / folder).glob("*.so*")):
             if elf.is_elf(file):
-                found[elf.read_elf(file).soname or file.name] = file
-                found.setdefault(file.name, file)
-    return found
+                libraries[elf.read_elf(file).soname or file.name] = file
+                libraries.setdefault(file.name, file)
+    return libraries
 
 
 def _need(name: str, wheel: dict[str, Path], format: str) -> Path:
@@ -184,7 +184,7 @@ def _function(symbol: str) -> str:
 
 
 def _part(file: Path, own: bool) -> Part:
-    found = elf.read_elf(file)
+    header = elf.read_elf(file)
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    return Part(file.name, file.stat().st_size, digest, found.alignment, found.glibc, own)
+    return Part(file.name, file.stat().st_size, digest, header.alignment, header.glibc, own)

@@ -53,7 +53,7 @@ def source(abi: Abi, format: str) -> WheelSource:
         return WheelSource(pin, pin.version, None)
     spec = importlib.util.find_spec(pin.package)
     try:
-        found = version(pin.package)
+        installed = version(pin.package)
     except PackageNotFoundError:
         spec = None
     if spec is None or not spec.submodule_search_locations:
@@ -61,7 +61,7 @@ def source(abi: Abi, format: str) -> WheelSource:
             f"{pin.package} is not installed, whose libraries the {format} runner uses",
             f"pip install {pin.package}=={pin.version}",
         )
-    return WheelSource(pin, found, Path(next(iter(spec.submodule_search_locations))))
+    return WheelSource(pin, installed, Path(next(iter(spec.submodule_search_locations))))
 
 
 def fetch(source: WheelSource, cache: Path, say: Say) -> Path:

@@ -120,9 +120,9 @@ def lower_stock(program: ExportedProgram) -> bytes:
 
 def differences() -> str:
     """Return how the installed internals differ from the known ones; empty if they do not."""
-    for name, known in KNOWN.items():
-        if (found := version(name).partition("+")[0]) != known:
-            return f"{name} is {found}, the fast path knows {known}"
+    for name, expected in KNOWN.items():
+        if (installed := version(name).partition("+")[0]) != expected:
+            return f"{name} is {installed}, the fast path knows {expected}"
     try:
         replaced = _replacements()
         manager = next(value for _, name, value in replaced if name == "XNNPACKPassManager")

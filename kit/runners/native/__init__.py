@@ -128,8 +128,8 @@ def build(abi: str, formats: Sequence[str], progress: Progress | None = None) ->
 
 def listed() -> list[RunnerSet]:
     """Return every runner in the cache, also those of other versions of kit."""
-    found = map(_load, sorted(_root().glob("*/[!.]*")))
-    return [one for one in found if one is not None]
+    records = map(_load, sorted(_root().glob("*/[!.]*")))
+    return [one for one in records if one is not None]
 
 
 def compile_program(abi: str, format: str, main: Path, target: Path) -> None:
@@ -171,10 +171,10 @@ def _build(abi: _toolchain.Abi, format: str, say: Progress) -> RunnerSet:
         hint = "make space there, or point XDG_CACHE_HOME to another folder"
         raise OutputError.of(exc, target, hint) from exc
     _prune(target)
-    found = _load(target)
-    if found is None:
+    runner = _load(target)
+    if runner is None:
         raise BuildError(f"{target} was changed while it was built", "build it again")
-    return found
+    return runner
 
 
 def _keep(part: Path, target: Path) -> None:

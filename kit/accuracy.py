@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from kit.devices import local
 from kit.devices.fingerprint import identify
 from kit.errors import RunError
 from kit.formats.isolated import IsolatedSession, open_session
+from kit.progress import CountProgress
 from kit.results.schema import AccuracyResult, AccuracyRow
 from kit.results.store import describe, find_digest, find_runtime
 from kit.signature import Samples, TensorSpec
@@ -26,8 +27,6 @@ from kit.tasks.interface import EvaluationContext, EvaluationSet, Tally, Task, d
 CHUNK = 16  # samples in memory at a time
 NO_LABELS = "none"
 
-Progress = Callable[[int, int], None]  # samples done, total
-
 
 def evaluate(
     bundle: Bundle | str | Path,
@@ -35,7 +34,7 @@ def evaluate(
     labels: str | Path | None = None,
     formats: Sequence[str] | None = None,
     limit: int | None = None,
-    progress: Progress | None = None,
+    progress: CountProgress | None = None,
 ) -> AccuracyResult:
     """Compare the answers of every file of a bundle with labels and with the float model's.
 
@@ -73,7 +72,7 @@ def measure(
     bundle: Bundle,
     keys: Sequence[ArtifactKey],
     chosen: EvaluationSet,
-    progress: Progress | None = None,
+    progress: CountProgress | None = None,
 ) -> AccuracyResult:
     """Compare the answers of a bundle's files with labels and the float model's.
 
@@ -143,7 +142,7 @@ def _run(
     keys: Sequence[ArtifactKey],
     chosen: EvaluationSet,
     threads: int,
-    progress: Progress | None,
+    progress: CountProgress | None,
 ) -> list[_Model]:
     signature = bundle.manifest.signature
     with ExitStack() as stack:

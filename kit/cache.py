@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,9 +19,9 @@ from kit import bundle, files, formats
 from kit.calibration import BY_CONTENT, CalibrationSet
 from kit.errors import BundleError
 from kit.manifest import Manifest
+from kit.progress import ReportStatus
 from kit.recipe import OWN, Recipe
 
-Say = Callable[[str], None]
 KEEP = 24  # bundles; the least recently used are removed
 TOOLS = ("torch", "torchvision", "torchao")  # in addition to those of the formats
 
@@ -63,7 +62,12 @@ def _source_hash() -> str:
 
 
 def take(
-    name: str, target: Path, recipe: Recipe, pictures: CalibrationSet, weights: str | None, say: Say
+    name: str,
+    target: Path,
+    recipe: Recipe,
+    pictures: CalibrationSet,
+    weights: str | None,
+    report_status: ReportStatus,
 ) -> bool:
     """Copy the cached bundle of a build into an empty folder; return whether there is one.
 
@@ -77,14 +81,14 @@ def take(
         recipe: of the build.
         pictures: the calibration set.
         weights: SHA-256 that the weights must have; None if it is not known before they are read.
-        say: gets a notice when the cache cannot be trusted.
+        report_status: callback; takes a message if the cache cannot be trusted.
     """
     entry = folder() / name
     if not entry.is_dir():
         return False
     stranger = _writable_by_others(entry)
     if stranger is not None:
-        say(f"the cache is not used: others can write to {stranger}")
+        report_status(f"the cache is not used: others can write to {stranger}")
         return False
     try:
         bundle.copy(entry, target)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -28,6 +28,7 @@ from kit.devices import hostinfo, local
 from kit.devices.fingerprint import identify
 from kit.errors import BundleError, OutputError, RunError, UnknownName, UsageError
 from kit.manifest import Artifact, Comparison
+from kit.progress import Progress
 from kit.results import store
 from kit.results.schema import ProcessorRef, ProcessorRow, ProcessorsResult
 from kit.runners import drive, emulation, native
@@ -39,8 +40,6 @@ from kit.tasks import get_task
 HOST = "host"
 ALL = "all"
 SILENCE_SECONDS = 900.0  # an inference may take a minute on an emulated processor
-
-Progress = Callable[[int, int, str], None]  # rows done, total, current step
 
 
 @dataclass(frozen=True)
@@ -105,15 +104,15 @@ def verify_processors(
     chosen = select_processors(processors)
     artifacts = _artifacts(loaded, formats)
     golden = _read_golden(loaded)
-    say = progress or (lambda *_: None)
+    report = progress or (lambda *_: None)
     identity = identify(local.open(None).fingerprint)
-    runners = _build_runners(chosen, list(dict.fromkeys(a.format for a in artifacts)), say)
+    runners = _build_runners(chosen, list(dict.fromkeys(a.format for a in artifacts)), report)
     rows: list[ProcessorRow] = []
     with _workspace(golden.inputs) as work:
         for artifact in artifacts:
             for processor in chosen:
                 name = processor.name if processor else HOST
-                say(len(rows), len(artifacts) * len(chosen), f"{artifact.name} on {name}")
+                report(len(rows), len(artifacts) * len(chosen), f"{artifact.name} on {name}")
                 row = _Row(loaded, artifact, golden, work)
                 rows.append(row.measure(processor, runners))
     return ProcessorsResult(
@@ -149,14 +148,14 @@ Runners = dict[tuple[str, str], native.RunnerSet]
 
 
 def _build_runners(
-    processors: Sequence[Processor | None], formats: Sequence[str], say: Progress
+    processors: Sequence[Processor | None], formats: Sequence[str], report: Progress
 ) -> Runners:
     """Return the native runners of emulated processors, by ABI and format."""
     abis = dict.fromkeys(processor.abi for processor in processors if processor)
     return {
         (abi, runner.format): runner
         for abi in abis
-        for runner in native.build(abi, formats, lambda text: say(0, 1, text))
+        for runner in native.build(abi, formats, lambda text: report(0, 1, text))
     }
 
 

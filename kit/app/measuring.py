@@ -20,13 +20,13 @@ from kit.app.device import check_installed, started
 from kit.app.job import AppJob
 from kit.app.record import AppRecord
 from kit.bench import measure
-from kit.bench.measure import Progress
 from kit.bundle import Bundle
 from kit.devices.adb import AdbDevice, AdbFolder
 from kit.devices.storage import ask
 from kit.devices.transport import quote
 from kit.errors import DeviceError, RunError, UsageError
 from kit.notices import Notice, new_notice
+from kit.progress import Progress
 from kit.results.schema import Condition, Context, LatencyResult, Plan, Run
 
 SLOWEST_SECONDS = 10.0  # timeout per inference of the warm-up

@@ -10,10 +10,10 @@ from kit.app import aar, maven, packing
 from kit.app.aar import Aar
 from kit.app.artifacts import list_runtimes
 from kit.app.contract import APP_ID
-from kit.app.maven import Say
 from kit.app.packing import Packed
 from kit.bundle import Bundle
 from kit.errors import MissingTool, UsageError
+from kit.progress import ReportStatus
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,10 @@ class PartChoice:
 
 
 def choose(
-    bundles: Sequence[Bundle], formats: Sequence[str] | None, archives: Sequence[Path], say: Say
+    bundles: Sequence[Bundle],
+    formats: Sequence[str] | None,
+    archives: Sequence[Path],
+    report_status: ReportStatus,
 ) -> PartChoice:
     """Choose the runtimes of an app and download them.
 
@@ -53,7 +56,7 @@ def choose(
         formats: whose runtimes are packed. None takes those of the bundles that are compatible and
             available; the notes list the others, and how to build an app with them.
         archives: files to use instead of Maven's, by the runtime detected in each.
-        say: called with messages about downloads.
+        report_status: callback; takes messages about downloads.
 
     Raises:
         UnknownName: the app has no runtime for a format.
@@ -64,13 +67,16 @@ def choose(
     """
     archive_of = aar.index_archives(archives)
     if formats is None:
-        parts, left_out = _choose_default(packing.find_formats(bundles), archive_of, say)
+        parts, left_out = _choose_default(packing.find_formats(bundles), archive_of, report_status)
         packed = packing.choose(bundles, list(parts))
     else:
         packed = packing.choose(bundles, formats)
         names = packing.formats_of(packed)
         _check_given(archive_of, names)
-        parts, left_out = {name: _find(name, archive_of.get(name), say) for name in names}, []
+        parts, left_out = (
+            {name: _find(name, archive_of.get(name), report_status) for name in names},
+            [],
+        )
     dropped = (
         f"<{tag}> of the manifest in {archive.file.name} is left out: it is for the library's tests"
         for part in parts.values()
@@ -81,7 +87,7 @@ def choose(
 
 
 def _choose_default(
-    formats: Sequence[str], archive_of: Mapping[str, Path], say: Say
+    formats: Sequence[str], archive_of: Mapping[str, Path], report_status: ReportStatus
 ) -> tuple[dict[str, AppPart], list[str]]:
     """Return the parts of compatible, available runtimes, and notes on the others."""
     _check_given(archive_of, formats)
@@ -99,7 +105,7 @@ def _choose_default(
             )
             continue
         try:
-            parts[name] = _find(name, archive_of.get(name), say)
+            parts[name] = _find(name, archive_of.get(name), report_status)
         except MissingTool as exc:
             if name in archive_of:
                 raise
@@ -121,12 +127,12 @@ def _check_given(archive_of: Mapping[str, Path], formats: Sequence[str]) -> None
     packing.check_rivals(list(archive_of))
 
 
-def _find(name: str, archive: Path | None, say: Say) -> AppPart:
+def _find(name: str, archive: Path | None, report_status: ReportStatus) -> AppPart:
     """Download a runtime, or use the archive that is given for it."""
     runtime = list_runtimes()[name]
     try:
-        main = archive or maven.resolve([runtime.aar], say)[0]
-        beside = maven.resolve(runtime.beside, say)
+        main = archive or maven.resolve([runtime.aar], report_status)[0]
+        beside = maven.resolve(runtime.beside, report_status)
     except MissingTool as exc:
         raise MissingTool(
             f"runtime {name}: {exc.message}",

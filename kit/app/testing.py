@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from kit import bundle as bundles
@@ -14,19 +14,19 @@ from kit.app import aapt2, sources, tools
 from kit.app.lock import maven_lock
 from kit.bundle import Bundle
 from kit.errors import BuildError, OutputError, UsageError, VerificationFailed
+from kit.progress import ReportStatus
 
-Say = Callable[[str], None]
 LOG = "maven.log"
 _COUNT = re.compile(r"Tests run: (\d+), Failures: (\d+), Errors: (\d+), Skipped: (\d+)$")
 
 
-def run(bundle: Path | None, out: Path, say: Say) -> dict[str, int]:
+def run(bundle: Path | None, out: Path, report_status: ReportStatus) -> dict[str, int]:
     """Run the tests and save their screenshots.
 
     Args:
         bundle: a real one; without it the tests that need a model are skipped.
         out: folder for ``screenshots/``, ``samples/`` and Maven's log.
-        say: called with progress messages.
+        report_status: callback; takes the current step.
 
     Returns:
         How many tests were ``run``, ``failed`` and ``skipped``.
@@ -46,11 +46,11 @@ def run(bundle: Path | None, out: Path, say: Say) -> dict[str, int]:
         )
     tools.java_version()
     mvn = tools.find("mvn")
-    with maven_lock(sources.folder(), say):
-        return _run(loaded, mvn, out, say)
+    with maven_lock(sources.folder(), report_status):
+        return _run(loaded, mvn, out, report_status)
 
 
-def _run(loaded: Bundle | None, mvn: str, out: Path, say: Say) -> dict[str, int]:
+def _run(loaded: Bundle | None, mvn: str, out: Path, report_status: ReportStatus) -> dict[str, int]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         for old in (out / "screenshots").rglob("*.png"):
@@ -58,14 +58,14 @@ def _run(loaded: Bundle | None, mvn: str, out: Path, say: Say) -> dict[str, int]
     except OSError as exc:
         raise OutputError(f"cannot make {out}: {exc.strerror}", "choose another -o") from exc
     settings = {
-        "aapt2": aapt2.find(say),
+        "aapt2": aapt2.find(report_status),
         "kit.screenshots": (out / "screenshots").resolve(),
         "kit.sdks": tools.cache() / "sdks",
     }
     if loaded is not None:
-        say("writing samples of the bundle")
+        report_status("writing samples of the bundle")
         settings["kit.samples"] = _samples(loaded, out)
-    say("running the tests (Maven)")
+    report_status("running the tests (Maven)")
     return _maven(mvn, sources.folder() / "pom.xml", settings, out / LOG)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,11 +18,10 @@ from kit.bundle import Bundle
 from kit.devices import local
 from kit.devices.fingerprint import identify
 from kit.devices.interface import Device
+from kit.progress import Progress
 from kit.results import store
 from kit.results.schema import Context, LatencyResult, Plan, Run
 from kit.runners import drive
-
-Progress = Callable[[int, int, str], None]  # processes done, processes in all, current step
 
 
 def measure(
@@ -115,7 +114,7 @@ def measure_all(
 
 
 def _run_all(
-    session: MeasurementSession, all_targets: Sequence[Target], report: Progress, profile: bool
+    session: MeasurementSession, all_targets: Sequence[Target], progress: Progress, profile: bool
 ) -> None:
     plan = session.plan
     rest: list[Pass] = []
@@ -129,16 +128,16 @@ def _run_all(
             break
         total = (max(plan.repeats, count + 1) + len(rest)) * len(all_targets)
         for target in turn:
-            report(done, total, f"{target.label}: time{reason.value}")
+            progress(done, total, f"{target.label}: time{reason.value}")
             passes.run(session, target, "time")
             done += 1
     total = done + len(rest) * len(all_targets)
     for kind in rest:
         for target in all_targets:
-            report(done, total, f"{target.label}: {kind}")
+            progress(done, total, f"{target.label}: {kind}")
             passes.run(session, target, kind)
             done += 1
-    report(total, total, "done")
+    progress(total, total, "done")
 
 
 def _run(target: Target, device: Device, plan: Plan, context: Context) -> Run:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,11 +11,11 @@ import kit
 from kit.artifact_key import REFERENCE
 from kit.devices.interface import Device, Folder
 from kit.errors import DeviceError, RunError, UsageError
+from kit.progress import ReportStatus
 from kit.runners import drive, native
 from kit.runners.native import RunnerSet
 
 Kind = Literal["auto", "python", "native", "app"]
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,9 @@ APP = Runner(("app",), "app")  # `kit.app.measuring` turns the options into inte
 _BUILDING = threading.Lock()
 
 
-def choose(device: Device, names: Iterable[str], kind: Kind, say: Say) -> dict[str, RunnerSet]:
+def choose(
+    device: Device, names: Iterable[str], kind: Kind, report_status: ReportStatus
+) -> dict[str, RunnerSet]:
     """Return the native runner of each format that is measured with one.
 
     A device supports no others, and missing ones are built for it. This machine uses them if
@@ -67,7 +69,7 @@ def choose(device: Device, names: Iterable[str], kind: Kind, say: Say) -> dict[s
         device: to run on.
         names: formats, and perhaps ``reference``.
         kind: ``auto``, or the required one; ``app`` is on the device already.
-        say: called with messages about builds.
+        report_status: callback; takes messages about builds.
 
     Raises:
         UsageError: the device does not support the required runner.
@@ -95,7 +97,7 @@ def choose(device: Device, names: Iterable[str], kind: Kind, say: Say) -> dict[s
             "measure on a 64-bit device",
         )
     with _BUILDING:  # devices that are measured in parallel share the build
-        built = native.build(abi, formats, say)
+        built = native.build(abi, formats, report_status)
     return {one.format: _fitting(one, device) for one in built}
 
 

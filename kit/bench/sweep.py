@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.bench import cores, measure
-from kit.bench.measure import Progress
 from kit.bench.runner import Kind
 from kit.bundle import Bundle
 from kit.devices.fingerprint import new_measurement
 from kit.devices.interface import Device
+from kit.progress import Progress
 from kit.results import statistics
 from kit.results.schema import LatencyResult, Plan, Recommendation, Run
 
@@ -67,12 +67,14 @@ def sweep(
         changes = {"threads": setting.threads, "cpus": mask, "max_pairs": None}
         changed = plan.model_copy(update=changes)
 
-        def say(done: int, total: int, label: str, n: int = index, of: str = setting.label) -> None:
+        def report(
+            done: int, total: int, label: str, n: int = index, of: str = setting.label
+        ) -> None:
             progress((n - 1) * total + done, len(tried) * total, f"{of}: {label}")
 
         rounds.append(
             measure.measure_all(
-                bundles, formats, changed, say, device, runner, measurement=measurement
+                bundles, formats, changed, report, device, runner, measurement=measurement
             )
         )
     return [_joined(results, tried) for results in zip(*rounds, strict=True)]

@@ -64,8 +64,8 @@ def build(bundles: tuple[Path, ...], output: Path, as_json: bool, **options: Giv
     from kit.commands import _progress
 
     app_options = _options(**options)
-    with _progress.stages() as say:
-        built = building.build(bundles, output, app_options, say)
+    with _progress.stages() as report_status:
+        built = building.build(bundles, output, app_options, report_status)
     if as_json:
         terminal.print_json(built.record, indent=1)
     else:

@@ -18,10 +18,10 @@ from kit.text import one_line
 
 if TYPE_CHECKING:
     from kit.bench.fleet import InternalError
-    from kit.bench.measure import Progress
     from kit.bench.runner import Kind
     from kit.devices.adb import AdbDevice
     from kit.devices.interface import Device
+    from kit.progress import Progress
     from kit.results.schema import LatencyResult, Plan
 
 LOCAL = "local"

@@ -58,10 +58,10 @@ def test(bundle: Path | None, phone: bool, output: Path, as_json: bool) -> None:
     if phone and bundle is None:
         raise UsageError("--phone needs a bundle with lite", "add --bundle BUNDLE")
     off: list[float] = []
-    with _progress.stages() as say:
-        totals = testing.run(bundle, output, say)
+    with _progress.stages() as report_status:
+        totals = testing.run(bundle, output, report_status)
         if phone and bundle is not None:
-            off = phones.run(bundle, output / "phone", say)
+            off = phones.run(bundle, output / "phone", report_status)
     pictures = sorted(str(file) for file in (output / "screenshots").rglob("*.png"))
     if as_json:
         terminal.print_json({**totals, "screenshots": pictures, "phone_max_abs": off})
@@ -82,9 +82,9 @@ def install(apk: Path, choice: str | None) -> None:
     from kit.commands import _progress
 
     file = apk / building.APK if apk.is_dir() else apk
-    with _progress.stages() as say:
+    with _progress.stages() as report_status:
         for transport in _devices(choice):
-            installed = device.install(transport, file, say)
+            installed = device.install(transport, file, report_status)
             terminal.echo(f"{transport.serial}: installed {installed.app_id}")
             if installed.warning:
                 terminal.echo(f"warning: {installed.warning}", err=True)

@@ -46,9 +46,9 @@ def build(abis: str, names: str | None, as_json: bool) -> None:
 
     selected = native.list_formats() if names is None else _words("--format", names)
     built: list[RunnerSet] = []
-    with _progress.stages() as say:
+    with _progress.stages() as report_status:
         for abi in _words("--abi", abis):
-            built += native.build(abi, selected, say)
+            built += native.build(abi, selected, report_status)
     _show(built, as_json)
 
 

@@ -64,7 +64,7 @@ def check_restart(serial: str, uptime: float, before: float) -> None:
         )
 
 
-def cool(condition: Condition, limit_c: float) -> bool:
+def is_cool(condition: Condition, limit_c: float) -> bool:
     """Return whether a measurement may begin; unknown values do not prevent it."""
     warm = condition.temperature_c is not None and condition.temperature_c > limit_c
     return not warm and condition.thermal_status in (None, "none")

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from kit.devices import _errors, parsing
 from kit.devices._limits import DEVICES
-from kit.devices._patience import SILENCE, Deadline, Patience
 from kit.devices._stream import Stream, StreamTransport
+from kit.devices._timeouts import SILENCE, Deadline, StreamTimeouts
 from kit.errors import DeviceError, DeviceLost, UsageError
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class ServerTransport(StreamTransport):
 
     def _open(self, service: str, deadline: Deadline, transfer: bool = False) -> Stream:
         connection = self._request(f"host:transport:{self.serial}", service)
-        return ServerStream(connection.conn, Patience(deadline, self._alive, transfer))
+        return ServerStream(connection.conn, StreamTimeouts(deadline, self._alive, transfer))
 
     def _request(self, *requests: str) -> AdbConnection:
         """Send requests; if the server lost the device, retry while it reconnects."""
@@ -215,8 +215,8 @@ class ServerTransport(StreamTransport):
 class ServerStream:
     """A service of a device through a server."""
 
-    def __init__(self, connection: socket.socket, patience: Patience) -> None:
-        self._socket, self._patience = connection, patience
+    def __init__(self, connection: socket.socket, timeouts: StreamTimeouts) -> None:
+        self._socket, self._timeouts = connection, timeouts
         self._ready = bytearray()
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -262,9 +262,9 @@ class ServerStream:
         """
         ready = select.poll()
         ready.register(self._socket, event)
-        while not ready.poll(1000 * self._patience.slice()):
-            self._patience.waited()
-        self._patience.moved()
+        while not ready.poll(1000 * self._timeouts.slice()):
+            self._timeouts.waited()
+        self._timeouts.moved()
 
 
 def network_address(serial: str) -> tuple[str, int] | None:

@@ -22,7 +22,7 @@ from typing import IO, Protocol
 from kit import files
 from kit.devices import _errors
 from kit.devices._limits import ANSWER_BYTES, MIB, shorten
-from kit.devices._patience import Deadline, transfer_seconds
+from kit.devices._timeouts import Deadline, transfer_seconds
 from kit.devices.transport import Completed, Sent
 from kit.errors import DeviceError, InputError, OutputError
 

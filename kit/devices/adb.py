@@ -180,7 +180,7 @@ class AdbDevice:
     def settle(self, limit_c: float, wait_seconds: float) -> float:
         """Wait until the device is cool, or the timeout; return the seconds waited."""
         began = time.monotonic()
-        while not _condition.cool(self.condition(), limit_c):
+        while not _condition.is_cool(self.condition(), limit_c):
             waited = time.monotonic() - began
             if waited >= wait_seconds:
                 return waited

@@ -209,7 +209,7 @@ class Store:
         moves += [f"mv -f {BLOBS}/.{d}.part {BLOBS}/{d}" for d in good]
         altered = {digest: b for digest, b in blobs.items() if digest not in good}
         moves += [f"rm -f {BLOBS}/.{d}.part" for d in altered]
-        ask(self._transport, " && ".join(moves), _patience(blobs))
+        ask(self._transport, " && ".join(moves), _blob_timeout(blobs))
         return altered
 
     def _hashes(self, blobs: Mapping[str, Blob], suffix: str) -> dict[str, str]:
@@ -218,12 +218,12 @@ class Store:
         text = ask(
             self._transport,
             f"cd {BLOBS} && {{ sha256sum {files} 2>/dev/null; true; }}",
-            _patience(blobs),
+            _blob_timeout(blobs),
         )
         rows = (line.split() for line in text.splitlines())
         return {r[1].strip(".").removesuffix(".part"): r[0] for r in rows if len(r) == 2}
 
 
-def _patience(blobs: Mapping[str, Blob]) -> float:
+def _blob_timeout(blobs: Mapping[str, Blob]) -> float:
     """Return the timeout in seconds for a slow device to read or write blobs."""
     return 20 + sum(b.size for b in blobs.values()) / _BYTES_PER_SECOND

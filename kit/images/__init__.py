@@ -3,13 +3,12 @@
 Importing this package imports nothing heavier than numpy.
 """
 
-from kit.images.preprocess import Progress, batch, decode, to_array
+from kit.images.preprocess import batch, decode, to_array
 from kit.images.sets import Picture, PictureSet, digest, open_set, sample, set_digest
 
 __all__ = [
     "Picture",
     "PictureSet",
-    "Progress",
     "batch",
     "decode",
     "digest",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,13 +18,12 @@ from kit.errors import PictureError
 from kit.images import color
 from kit.images.sets import Picture
 from kit.manifest import Preprocessing
+from kit.progress import CountProgress
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 Array = NDArray[np.float32]
-Progress = Callable[[int, int], None]  # pictures done, total
-
 MAX_PIXELS = 50_000_000  # take 200 MB decoded; some formats need three times that while decoding
 # Larger JPEGs from phones are decoded at 1/2 to 1/8 of their size, which needs no more memory.
 # Beyond this limit Pillow, with its default settings, raises DecompressionBombError.
@@ -130,7 +129,7 @@ def _resized(width: int, height: int, shorter: int) -> tuple[int, int]:
 
 
 def batch(
-    pictures: Iterable[Picture], pre: Preprocessing, progress: Progress | None = None
+    pictures: Iterable[Picture], pre: Preprocessing, progress: CountProgress | None = None
 ) -> Array:
     """Return the inputs [N, 3, crop, crop] for pictures, float32.
 

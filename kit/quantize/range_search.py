@@ -33,8 +33,8 @@ PICTURES = 16
 VALUES = (
     3 * 4 * 224 * 224
 )  # of inputs whose tensors are kept at once for the way back: 0.3 GB for MobileNetV2
-UP = (1.4, 2.0, 2.8)
-DOWN = (0.7,)  # smaller factors overfit the few pictures of the search
+WIDER_FACTORS = (1.4, 2.0, 2.8)
+NARROWER_FACTORS = (0.7,)  # smaller factors overfit the few pictures of the search
 # In MobileNetV2's last depthwise layer the calibrated range is 3 % better than 1.4 times that
 # range on the pictures of the search, but has 4 times the error on others.
 ALIKE = 1.15
@@ -79,7 +79,7 @@ class _Trials:
 
     def __init__(self, fake: FakeActivation) -> None:
         self._ends: dict[float, tuple[float, float]] = {}
-        for factor in (1.0, *UP, *DOWN):
+        for factor in (1.0, *WIDER_FACTORS, *NARROWER_FACTORS):
             ends = _scaled(fake, factor)
             if ends not in self._ends.values():
                 self._ends[factor] = ends
@@ -122,11 +122,11 @@ def _best_factor(errors: dict[float, float]) -> float:
         errors: by factor; a missing factor has the same range as a smaller one.
     """
     best, lowest = 1.0, errors[1.0]
-    for factor in UP:
+    for factor in WIDER_FACTORS:
         if factor not in errors or errors[factor] >= ALIKE * lowest:
             break
         best, lowest = factor, min(errors[factor], lowest)
-    for factor in DOWN if best == 1.0 else ():
+    for factor in NARROWER_FACTORS if best == 1.0 else ():
         if factor not in errors or ALIKE * errors[factor] >= lowest:
             break
         best, lowest = factor, errors[factor]

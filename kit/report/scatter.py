@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING
 
 from kit.report import labels, text
 from kit.report.accuracy import Accuracy
-from kit.report.canvas import BACKED, INK, MUTED, RULE, Margins, canvas, colour, shorten, spread_out
-from kit.report.palette import STAND_INS
+from kit.report.canvas import (
+    INK,
+    LABEL_BOX,
+    MUTED,
+    RULE,
+    Margins,
+    canvas,
+    colour,
+    shorten,
+    spread_out,
+)
+from kit.report.palette import PLACEHOLDER_COLOURS
 from kit.report.rows import Report, Row
 from kit.report.svg import Drawing, picture
 from kit.text import one_line
@@ -102,7 +112,7 @@ def _reference(axes: Axes, scored: Sequence[tuple[Row, Accuracy]]) -> None:
     """Draw the score of the eager float model as a line, as it has no file size."""
     scores = {accuracy.row.top1 for row, accuracy in scored if row.reference and accuracy.row.top1}
     for score in sorted(scores):
-        axes.axhline(100 * score, color=STAND_INS["eager"], linewidth=1.2, dashes=(5, 3))
+        axes.axhline(100 * score, color=PLACEHOLDER_COLOURS["eager"], linewidth=1.2, dashes=(5, 3))
     if scores:
         listed = ", ".join(text.percent(score) for score in sorted(scores))
         axes.text(
@@ -111,7 +121,7 @@ def _reference(axes: Axes, scored: Sequence[tuple[Row, Accuracy]]) -> None:
             f"dashed: eager fp32, {listed}",
             transform=axes.transAxes,
             ha="right",
-            color=STAND_INS["eager"],
+            color=PLACEHOLDER_COLOURS["eager"],
         )
 
 
@@ -152,5 +162,5 @@ def _column(axes: Axes, points: Sequence[ScatterPoint], x: float, align: str) ->
     for p, y in zip(points, places, strict=True):
         axes.plot([p.size, x], [p.score, y], color=RULE, linewidth=0.8, zorder=1)
         axes.text(
-            x, y, shorten(p.label, _LABEL_LENGTH), ha=align, va="center", color=INK, bbox=BACKED
+            x, y, shorten(p.label, _LABEL_LENGTH), ha=align, va="center", color=INK, bbox=LABEL_BOX
         )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ import kit
 from kit import files
 from kit.errors import BuildError, OutputError
 from kit.files import read
+from kit.progress import ReportStatus
 from kit.runners import _assemble, _backends, _toolchain, _wheels, elf, protocol
 
 __all__ = ["ABIS", "RunnerSet", "build", "compile_program", "find", "list_formats", "listed"]
@@ -30,8 +31,6 @@ ABIS = tuple(_toolchain.ABIS)
 list_formats = _backends.list_formats
 RECORD = "runner.json"
 KEEP = 3  # runners of an ABI and a format; the oldest are removed first
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,9 @@ def find(abi: str, format: str) -> RunnerSet | None:
     return _load(_folder(target, format, _wheels.source(target, format)))
 
 
-def build(abi: str, formats: Sequence[str], progress: Progress | None = None) -> list[RunnerSet]:
+def build(
+    abi: str, formats: Sequence[str], report_status: ReportStatus | None = None
+) -> list[RunnerSet]:
     """Build missing runners of an ABI, and return all requested ones.
 
     Raises:
@@ -122,8 +123,10 @@ def build(abi: str, formats: Sequence[str], progress: Progress | None = None) ->
     target = _toolchain.abi(abi)
     for name in formats:
         _backends.find_native_runner(name)
-    say = progress or (lambda _: None)
-    return [find(abi, name) or _build(target, name, say) for name in dict.fromkeys(formats)]
+    report_status = report_status or (lambda _: None)
+    return [
+        find(abi, name) or _build(target, name, report_status) for name in dict.fromkeys(formats)
+    ]
 
 
 def listed() -> list[RunnerSet]:
@@ -144,11 +147,11 @@ def compile_program(abi: str, format: str, main: Path, target: Path) -> None:
 
 
 def _job(
-    abi: _toolchain.Abi, format: str, say: Progress
+    abi: _toolchain.Abi, format: str, report_status: ReportStatus
 ) -> tuple[_assemble.AssemblyJob, _toolchain.Toolchain]:
     source = _wheels.source(abi, format)
     tools = _toolchain.find(abi)  # before 100 MB are fetched
-    package = _wheels.fetch(source, _root().parent / "wheels", say)
+    package = _wheels.fetch(source, _root().parent / "wheels", report_status)
     macros = {
         "KIT_VERSION": kit.__version__,
         "KIT_RUNNER": f"native, g++ {tools.version}",
@@ -157,13 +160,13 @@ def _job(
     return _assemble.AssemblyJob(abi, format, package, macros), tools
 
 
-def _build(abi: _toolchain.Abi, format: str, say: Progress) -> RunnerSet:
+def _build(abi: _toolchain.Abi, format: str, report_status: ReportStatus) -> RunnerSet:
     source = _wheels.source(abi, format)
-    job, tools = _job(abi, format, say)
+    job, tools = _job(abi, format, report_status)
     target = _folder(abi, format, source)
     try:
         with files.folder_beside(target) as part:
-            parts = _assemble.assemble(job, tools, part, say)
+            parts = _assemble.assemble(job, tools, part, report_status)
             record = _record(abi, format, source, tools, parts)
             (part / RECORD).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
             _keep(part, target)

@@ -89,7 +89,7 @@ std::string Event::line() const {
 
 Lines::Lines() : descriptor_(dup(STDOUT_FILENO)) { dup2(STDERR_FILENO, STDOUT_FILENO); }
 
-void Lines::say(const Event& event) const {
+void Lines::emit(const Event& event) const {
   const std::string line = event.line();
   for (size_t done = 0; done < line.size();) {
     const ssize_t written = write(descriptor_, line.data() + done, line.size() - done);

@@ -32,7 +32,7 @@ const char* name_of(Stage stage);
 class Lines {
  public:
   Lines();
-  void say(const Event& event) const;
+  void emit(const Event& event) const;
 
  private:
   int descriptor_;

@@ -21,9 +21,10 @@ import numpy as np
 
 import kit
 from kit import bundle as bundles
-from kit import files, verify
+from kit import files
 from kit.artifact_key import REFERENCE
 from kit.bundle import Bundle
+from kit.comparison import Against
 from kit.devices import hostinfo, local
 from kit.devices.fingerprint import identify
 from kit.errors import BundleError, OutputError, RunError, UnknownName, UsageError
@@ -260,7 +261,7 @@ class _Row:
         """Compare with the graph and the float model, with the thresholds of the build."""
         manifest = self.bundle.manifest
         limits = {c.against: c.thresholds for c in self.artifact.parity}
-        rights: list[tuple[verify.Against, Samples]] = [("float reference", self.golden.reference)]
+        rights: list[tuple[Against, Samples]] = [("float reference", self.golden.reference)]
         graph = manifest.golden.graphs.get(self.artifact.name)
         if graph is not None:
             rights.insert(0, ("quantized graph", self.bundle.read_answers(graph)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.verify import sqnr_db
+from kit.comparison import sqnr_db
 
 Array = NDArray[np.float32]
 Labels = NDArray[np.int64]

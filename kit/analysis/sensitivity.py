@@ -17,7 +17,7 @@ from kit.analysis._replay import ReplaySetting
 from kit.analysis.case import Case, Simulated, spread
 from kit.analysis.score import Array, Score, score
 from kit.calibration import PICTURES_MARGIN
-from kit.verify import sqnr_db
+from kit.comparison import sqnr_db
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from kit import terminal
-from kit.progress import Progress, ReportStatus
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
+
+    from kit.progress import Progress, ReportStatus
 
 _LINE_SECONDS = 5.0  # between two lines without a terminal
 

@@ -220,7 +220,7 @@ def _show(bundle: Bundle) -> None:
 
 def _compared(artifact: Artifact) -> Iterator[str]:
     """Yield the cells of a file against its graph and the float model, each output's worst."""
-    from kit.verify import find_worst
+    from kit.comparison import find_worst
 
     graph = find_worst(artifact.parity, "quantized graph")
     reference = find_worst(artifact.parity, "float reference")

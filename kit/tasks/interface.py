@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from kit.calibration import CalibrationSet, ModelInputs
+from kit.comparison import Against
 from kit.manifest import Comparison, Manifest
 from kit.notices import Notice
 from kit.recipe import Recipe
 from kit.signature import Samples, Signature
-from kit.verify import Against
 
 if TYPE_CHECKING:
     from torch import nn

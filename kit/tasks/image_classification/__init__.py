@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from kit import calibration, models
 from kit.calibration import CalibrationSet, ModelInputs
+from kit.comparison import Against, compare_logits, describe_logits
 from kit.errors import RecipeError
 from kit.manifest import CLASSIFICATION, Comparison, Preprocessing
 from kit.network import run_network
 from kit.signature import Samples, Signature, TensorSpec, stack
 from kit.tasks.image_classification.golden import CANDIDATES, select_surest
 from kit.tasks.interface import EvaluationContext, EvaluationSet, GoldenSet, Tally, Task
-from kit.verify import Against, compare_logits, describe_logits
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from kit import models
 from kit.calibration import CalibrationSet, ModelInputs
+from kit.comparison import Against, compare_tensors, describe_values
 from kit.documents import text_of
 from kit.errors import RecipeError, SampleError, UsageError
 from kit.manifest import Comparison
 from kit.network import run_network
 from kit.signature import Samples, Signature
 from kit.tasks.interface import EvaluationContext, EvaluationSet, GoldenSet, Tally, Task
-from kit.verify import Against, compare_tensors, describe_values
 
 if TYPE_CHECKING:
     from torch import nn

@@ -30,7 +30,7 @@ NO_LABELS = "none"
 
 def evaluate(
     bundle: Bundle | str | Path,
-    images: str | Path,
+    samples: str | Path,
     labels: str | Path | None = None,
     formats: Sequence[str] | None = None,
     limit: int | None = None,
@@ -44,7 +44,7 @@ def evaluate(
 
     Args:
         bundle: a bundle or its folder.
-        images: folder or zip of the task's samples; for pictures see `kit.images.sets`.
+        samples: folder or zip of the task's samples; for pictures see `kit.images.sets`.
         labels: CSV of `path,label`; ``none`` evaluates without labels; None takes them from the
             names of folders or files.
         formats: names of the bundle's formats or files; None takes all.
@@ -64,7 +64,7 @@ def evaluate(
     seen = frozenset(d for record in made_with if record for d in record.pictures)
     context = EvaluationContext(describe_bundle(bundle.manifest, bundle.labels()), seen, labelled)
     task = get_task(bundle.manifest.task)
-    chosen = task.open_evaluation(context, Path(images), path if labelled else None, limit)
+    chosen = task.open_evaluation(context, Path(samples), path if labelled else None, limit)
     return measure(bundle, keys, chosen, progress)
 
 

@@ -65,7 +65,7 @@ def take(
     name: str,
     target: Path,
     recipe: Recipe,
-    pictures: CalibrationSet,
+    calibration_set: CalibrationSet,
     weights: str | None,
     report_status: ReportStatus,
 ) -> bool:
@@ -79,7 +79,7 @@ def take(
         name: key of the build.
         target: an empty folder.
         recipe: of the build.
-        pictures: the calibration set.
+        calibration_set: of the recipe.
         weights: SHA-256 that the weights must have; None if it is not known before they are read.
         report_status: callback; takes a message if the cache cannot be trusted.
     """
@@ -93,7 +93,7 @@ def take(
     try:
         bundle.copy(entry, target)
         manifest = bundle.load(target).manifest
-        _check(manifest, recipe, pictures, weights)
+        _check(manifest, recipe, calibration_set, weights)
     except (BundleError, OSError) as exc:
         files.clear(target)
         if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
@@ -102,7 +102,7 @@ def take(
         return False
     with suppress(OSError):  # a read-only cache
         os.utime(entry)
-    renamed = _renamed(manifest, recipe, pictures.source)
+    renamed = _renamed(manifest, recipe, calibration_set.source)
     if renamed != manifest:
         fields = {key: getattr(renamed, key) for key in Manifest.model_fields if key != "files"}
         bundle.write_manifest(target, fields)
@@ -120,7 +120,7 @@ def _writable_by_others(entry: Path) -> Path | None:
 
 
 def _check(
-    manifest: Manifest, recipe: Recipe, pictures: CalibrationSet, weights: str | None
+    manifest: Manifest, recipe: Recipe, calibration_set: CalibrationSet, weights: str | None
 ) -> None:
     """Raise BundleError unless a bundle is what a recipe builds, with these contents and tools."""
     names = set(BY_CONTENT)
@@ -130,13 +130,13 @@ def _check(
     if (
         manifest.recipe.model_dump(exclude=names) != recipe.model_dump(exclude=names)
         or manifest.tools != tool_versions(recipe)
-        or (calibration is not None and calibration.sha256 != pictures.sha256)
+        or (calibration is not None and calibration.sha256 != calibration_set.sha256)
         or weights not in (None, manifest.weights.sha256)
     ):
         raise BundleError("the cached bundle is another one than its key says", "build it again")
 
 
-def _renamed(manifest: Manifest, recipe: Recipe, pictures: str) -> Manifest:
+def _renamed(manifest: Manifest, recipe: Recipe, source_name: str) -> Manifest:
     """Return the manifest with the file names of a recipe, which has the same contents."""
     changes: dict[str, object] = {"recipe": recipe, "recipe_hash": recipe.hash}
     if recipe.weights not in ("imagenet", "random"):
@@ -144,15 +144,15 @@ def _renamed(manifest: Manifest, recipe: Recipe, pictures: str) -> Manifest:
         source = f"own model {recipe.model}" if mine else f"file {Path(recipe.weights).name}"
         changes["weights"] = manifest.weights.model_copy(update={"source": source})
     if manifest.calibration is not None:
-        changes["calibration"] = manifest.calibration.model_copy(update={"source": pictures})
+        changes["calibration"] = manifest.calibration.model_copy(update={"source": source_name})
         changes["notices"] = tuple(
-            notice.model_copy(update={"values": {**notice.values, "source": pictures}})
+            notice.model_copy(update={"values": {**notice.values, "source": source_name}})
             if notice.code.startswith("calibration.") and "source" in notice.values
             else notice
             for notice in manifest.notices
         )
     if manifest.training is not None:
-        source = Path(recipe.train).resolve().name if recipe.train else pictures
+        source = Path(recipe.train).resolve().name if recipe.train else source_name
         changes["training"] = manifest.training.model_copy(update={"source": source})
     return manifest.model_copy(update=changes)
 

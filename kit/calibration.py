@@ -168,7 +168,7 @@ def choose(recipe: Recipe) -> PictureCalibration:
     )
 
 
-def identity(recipe: Recipe, pictures: CalibrationSet) -> dict[str, object]:
+def identity(recipe: Recipe, calibration_set: CalibrationSet) -> dict[str, object]:
     """Return all inputs of a build, by content.
 
     torch is imported for a user's model only, which must be built to fingerprint it.
@@ -184,14 +184,14 @@ def identity(recipe: Recipe, pictures: CalibrationSet) -> dict[str, object]:
     fields = recipe.model_dump(mode="json", exclude=set(BY_CONTENT))
     parts: dict[str, object] = {
         "recipe": fields,
-        "calibration": pictures.sha256,
+        "calibration": calibration_set.sha256,
         "labels": labels(recipe),
     }
-    if pictures.notices and pictures.digests:
+    if calibration_set.notices and calibration_set.digests:
         # They are part of the bundle; the name of the set does not matter.
         parts["notices"] = [
             [notice.code, {k: v for k, v in notice.values.items() if k != "source"}]
-            for notice in pictures.notices
+            for notice in calibration_set.notices
         ]
     if isinstance(member, UserModel):
         parts["own"] = member.fingerprint(recipe.seed)

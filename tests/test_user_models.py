@@ -312,7 +312,7 @@ def test_corrections_keep_the_answers(own, factory, granularity):
 def test_decision_on_values_names_the_line(own):
     from kit.quantize.graph import fold
 
-    with pytest.raises(BuildError, match="decides by the values of the picture") as caught:
+    with pytest.raises(BuildError, match="decides by the values of its input") as caught:
         fold(model_of(own("Branch")), pictures())
     assert line_of(own, "x.mean() > 0") in caught.value.message
 

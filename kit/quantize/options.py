@@ -29,7 +29,7 @@ class Options:
         granularity: of the weights' scales.
         observer: sets the activation ranges, see `kit.quantize.observers`.
         output_margin: factor that widens the range of the model's output after calibration. If
-            the pictures do not show every category, the largest logits are not observed;
+            the samples do not show every category, the largest logits are not observed;
             clipped logits tie, which loses top-1 answers.
         keep_float: names of convolutions and linear layers that are not quantized.
         encodings: of the whole graph, if they were chosen before; None calibrates here.

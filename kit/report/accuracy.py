@@ -12,7 +12,7 @@ from kit.report.contexts import name_measurement, utc
 from kit.results.schema import AccuracyResult, AccuracyRow, BundleRef
 from kit.results.statistics import top1_margin95
 
-PictureSet = tuple[str, int]  # sha256 and number of pictures
+SetKey = tuple[str, int]  # SHA-256 and number of samples
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Accuracy:
     margin: float | None
 
     @property
-    def picture_set(self) -> PictureSet:
+    def picture_set(self) -> SetKey:
         """The key of comparable scores."""
         return self.pictures_sha256, self.row.images
 

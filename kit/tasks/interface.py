@@ -109,13 +109,19 @@ class Task(ABC):
         name: of the task.
         summary: for `kit list`.
         sample: name of a sample in messages, such as ``picture``.
-        metrics: thresholds of formats that the task's comparisons know.
+        threshold_names: thresholds that the task's comparisons check, such as ``sqnr_db``; others
+            of a format are ignored.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     sample: ClassVar[str] = "sample"
-    metrics: ClassVar[frozenset[str]]
+    threshold_names: ClassVar[frozenset[str]]
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        """Return `threshold_names`; for `kit.pipeline`, until it uses the new name."""
+        return self.threshold_names
 
     @abstractmethod
     def check_recipe(self, recipe: Recipe) -> None:
@@ -165,7 +171,7 @@ class Task(ABC):
             against: the kind of `right`.
             right: the reference answers.
             other: the answers to compare with them, of the same shapes.
-            thresholds: limits by the names in `metrics`.
+            thresholds: limits by the names in `threshold_names`.
         """
 
     @abstractmethod

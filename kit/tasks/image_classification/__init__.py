@@ -30,7 +30,7 @@ class ImageClassification(Task):
     name = CLASSIFICATION
     summary = "a picture in, logits of classes out"
     sample = "picture"
-    metrics = frozenset({"agreement", "sqnr_db", "max_abs"})
+    threshold_names = frozenset({"agreement", "sqnr_db", "max_abs"})
 
     def check_recipe(self, recipe: Recipe) -> None:
         """Accept any recipe: all fields are for classifiers."""

@@ -31,7 +31,7 @@ class Tensors(Task):
 
     name = "tensors"
     summary = "any model: .npz samples in, tensors out"
-    metrics = frozenset({"sqnr_db", "max_abs", "cosine"})
+    threshold_names = frozenset({"sqnr_db", "max_abs", "cosine"})
 
     def check_recipe(self, recipe: Recipe) -> None:
         """Require samples, and refuse options for pictures or classes."""

@@ -40,7 +40,7 @@ KINDS = (CONV_3X3, DEPTHWISE, CONV_1X1, LINEAR, OTHER)
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerCost:
     """Cost of one layer.
 
     Attributes:
@@ -81,7 +81,7 @@ class Cost:
             None for a twin, which is never built.
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerCost, ...]
     stored: int | None = None
 
     @property
@@ -101,16 +101,16 @@ class Cost:
         return Cost(tuple(_merged(first[x.mixes], x) if x.mixes else x for x in kept))
 
 
-def _sum(layers: Iterable[Layer]) -> Total:
+def _sum(layers: Iterable[LayerCost]) -> Total:
     counted = list(layers)
     multiply_adds = sum(layer.multiply_adds for layer in counted)
     return Total(len(counted), multiply_adds, sum(layer.parameters for layer in counted))
 
 
-def _merged(depthwise: Layer, pointwise: Layer) -> Layer:
+def _merged(depthwise: LayerCost, pointwise: LayerCost) -> LayerCost:
     """Return the full convolution that replaces the two."""
     kernel = depthwise.kernel or (1, 1)
-    return Layer(
+    return LayerCost(
         name=f"{depthwise.name} + {_without_shared_prefix(pointwise.name, depthwise.name)}",
         kind=CONV_3X3 if kernel == (3, 3) else OTHER,
         output=pointwise.output,
@@ -178,14 +178,14 @@ def count(model: nn.Module, shape: tuple[int, ...]) -> Cost:
     return Cost(tuple(_layers(fold(model, example), example)), stored)
 
 
-def _layers(graph: GraphModule, example: object) -> list[Layer]:
+def _layers(graph: GraphModule, example: object) -> list[LayerCost]:
     import torch
     from torch import fx
     from torch.utils.flop_counter import FlopCounterMode
 
     from kit.quantize.graph import is_repeated
 
-    layers: dict[Node, Layer] = {}
+    layers: dict[Node, LayerCost] = {}
     shapes: dict[Node, tuple[int, ...]] = {}
     counter = FlopCounterMode(display=False)
 
@@ -205,15 +205,17 @@ def _layers(graph: GraphModule, example: object) -> list[Layer]:
     return [replace(x, mixes=_mixed(graph, n, layers, shapes)) for n, x in layers.items()]
 
 
-def _layer(graph: GraphModule, node: Node, output: tuple[int, ...], multiply_adds: int) -> Layer:
+def _layer(
+    graph: GraphModule, node: Node, output: tuple[int, ...], multiply_adds: int
+) -> LayerCost:
     from torch import nn
 
     if node.op != "call_module":
-        return Layer(node.name, OTHER, output, multiply_adds, 0)
+        return LayerCost(node.name, OTHER, output, multiply_adds, 0)
     module = graph.get_submodule(str(node.target))
     weights = sum(p.numel() for name, p in module.named_parameters() if "bias" not in name)
     kernel = module.kernel_size if isinstance(module, nn.Conv2d) else None
-    return Layer(str(node.target), _kind(module), output, multiply_adds, weights, kernel)
+    return LayerCost(str(node.target), _kind(module), output, multiply_adds, weights, kernel)
 
 
 def _kind(module: nn.Module) -> str:
@@ -230,7 +232,10 @@ def _kind(module: nn.Module) -> str:
 
 
 def _mixed(
-    graph: GraphModule, node: Node, layers: dict[Node, Layer], shapes: dict[Node, tuple[int, ...]]
+    graph: GraphModule,
+    node: Node,
+    layers: dict[Node, LayerCost],
+    shapes: dict[Node, tuple[int, ...]],
 ) -> str | None:
     """Return the depthwise convolution whose channels a 1x1 convolution mixes.
 

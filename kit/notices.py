@@ -64,7 +64,7 @@ class Notice(Record):
 
 
 @dataclass(frozen=True)
-class Kind:
+class ValueKind:
     """How a value is checked, formatted, and merged with others.
 
     Attributes:
@@ -105,22 +105,22 @@ def _parts(value: Value) -> tuple[str, ...]:
     return value if isinstance(value, tuple) else ()
 
 
-_COUNT = Kind("count", (int,))
-_MAX = Kind("count", (int,), merge="max")
-_COUNTS = Kind("count", (int,), merge="range")
-_CORES = Kind("number of cores", (int, float), "{:.1f}", merge="range")
-_LOAD = Kind("load average", (int, float), "{:.1f}", merge="range")
-_CELSIUS = Kind("temperature in °C", (int, float), "{:.1f}", " °C", merge="range")
-_LIMIT_CELSIUS = Kind("temperature in °C", (int, float), "{:g}", " °C")
-_SHARE = Kind("share", (int, float), "{:.0f}", " %", 100, "range")
-_FINE_SHARE = Kind("share", (int, float), "{:.1f}", " %", 100, "range")
-_TWO_DIGITS = Kind("share", (int, float), "{:.2g}", " %", 100)
-_MS = Kind("time in ms", (int, float), "{:.3g}", " ms")
-_SECONDS = Kind("time in s", (int, float), "{:g}", " s")
-_RATIO = Kind("ratio", (int, float), "{:.1f}", "×")
-_MS_FINE = Kind("time in ms", (int, float), "{:.2f}")
-_WORD = Kind("text", (str,))
-_WORDS = Kind("list of texts", (tuple,))
+_COUNT = ValueKind("count", (int,))
+_MAX = ValueKind("count", (int,), merge="max")
+_COUNTS = ValueKind("count", (int,), merge="range")
+_CORES = ValueKind("number of cores", (int, float), "{:.1f}", merge="range")
+_LOAD = ValueKind("load average", (int, float), "{:.1f}", merge="range")
+_CELSIUS = ValueKind("temperature in °C", (int, float), "{:.1f}", " °C", merge="range")
+_LIMIT_CELSIUS = ValueKind("temperature in °C", (int, float), "{:g}", " °C")
+_SHARE = ValueKind("share", (int, float), "{:.0f}", " %", 100, "range")
+_FINE_SHARE = ValueKind("share", (int, float), "{:.1f}", " %", 100, "range")
+_TWO_DIGITS = ValueKind("share", (int, float), "{:.2g}", " %", 100)
+_MS = ValueKind("time in ms", (int, float), "{:.3g}", " ms")
+_SECONDS = ValueKind("time in s", (int, float), "{:g}", " s")
+_RATIO = ValueKind("ratio", (int, float), "{:.1f}", "×")
+_MS_FINE = ValueKind("time in ms", (int, float), "{:.2f}")
+_WORD = ValueKind("text", (str,))
+_WORDS = ValueKind("list of texts", (tuple,))
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class CatalogueEntry:
     severity: Severity
     text: str
     hint: str = ""
-    values: Mapping[str, Kind] = field(default_factory=dict)
+    values: Mapping[str, ValueKind] = field(default_factory=dict)
 
 
 _OF_INT8 = {"row": _WORD, "other": _WORD, "own": _MS_FINE, "float": _MS_FINE, "ratio": _RATIO}

@@ -24,7 +24,7 @@ MIN_RESOLUTION = 32  # MobileNets halve the picture five times
 MAX_RESOLUTION = 1024
 
 Granularity = Literal["per-channel", "per-tensor"]
-Names = Annotated[tuple[Text, ...], Field(max_length=10_000)]
+NameTuple = Annotated[tuple[Text, ...], Field(max_length=10_000)]
 
 _NUMBER = re.compile("[0-9]{1,6}")
 
@@ -74,10 +74,10 @@ class Recipe(Record):
     quantize: Text = "static"
     granularity: Granularity = "per-channel"
     corrections: Text = "best"
-    keep_float: Names = ()
+    keep_float: NameTuple = ()
     observer: Text = "search"
     encodings: Text | None = None
-    formats: Names = ("lite", "executorch", "onnx")
+    formats: NameTuple = ("lite", "executorch", "onnx")
     precisions: tuple[Precision, ...] | None = None
     calibrate: Text | None = None
     calibration_images: int = Field(32, ge=1, le=4096, strict=True)

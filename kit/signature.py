@@ -23,6 +23,7 @@ MAX_ELEMENTS = 2**30
 _WORD = re.compile(r"([a-z0-9]+):([0-9]{1,10}(?:,[0-9]{1,10})*)?")
 
 AnyArray = NDArray[Any]  # with one of `DTYPES`, which numpy's type hints cannot express
+FloatArray = NDArray[np.float32]
 Tensors = tuple[AnyArray, ...]  # one array per input or output
 
 

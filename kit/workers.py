@@ -40,7 +40,7 @@ class Child(Protocol):
         """End it and all its own children."""
 
 
-Start = Callable[[ChildTask, Mapping[str, str]], Child]
+StartChild = Callable[[ChildTask, Mapping[str, str]], Child]
 
 
 def width(tasks: int, bytes_each: int) -> int:
@@ -65,7 +65,7 @@ class Pool:
         tasks: Iterable[ChildTask],
         at_once: int,
         environment: Mapping[str, str],
-        begin: Start | None = None,
+        begin: StartChild | None = None,
     ) -> None:
         self._waiting = list(tasks)
         self._at_once = at_once

@@ -18,7 +18,7 @@ from virtual_device.device import Device as Virtual
 from kit.devices import selection
 from kit.devices.adb import AdbDevice
 from kit.devices.retry import RECONNECT_SECONDS, RetryingTransport
-from kit.devices.storage import Sent
+from kit.devices.storage import TransferProgress
 from kit.devices.transport import Transport
 from kit.results.schema import LatencyResult, Plan
 
@@ -74,7 +74,7 @@ def opened(
     reconnect_seconds: float = RECONNECT_SECONDS,
     wrap: Callable[[Transport], Transport] = lambda one: one,
     keep: bool = False,
-    sent: Sent = lambda done, of: None,
+    sent: TransferProgress = lambda done, of: None,
 ) -> Iterator[AdbDevice]:
     inner = wrap(selection.open_transport(serial))
     with closing(AdbDevice(RetryingTransport(inner, reconnect_seconds), keep, sent)) as device:

@@ -14,7 +14,7 @@ from PIL import Image
 
 import kit
 from kit import calibration, cli, cost, recipe
-from kit.commands._input import Colour, Side
+from kit.commands._input import Colour, SideOption
 from kit.errors import BuildError, RecipeError, UsageError, WeightsError
 from kit.models import user_model
 from kit.tasks import get_task
@@ -343,7 +343,7 @@ def test_cost_counts_layers_in_functions_and_closed_modules(own):
 
 @pytest.mark.parametrize("text", ["160", "3x160x160", "3X160X160", "1x3x160x160", "3,160,160"])
 def test_input_sizes(text):
-    assert Side().convert(text, None, None) == 160
+    assert SideOption().convert(text, None, None) == 160
 
 
 @pytest.mark.parametrize(
@@ -358,7 +358,7 @@ def test_input_sizes(text):
 )
 def test_input_sizes_that_cannot_be(text, message):
     with pytest.raises(UsageError, match=message):
-        Side().convert(text, None, None)
+        SideOption().convert(text, None, None)
 
 
 def test_colours():

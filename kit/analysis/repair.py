@@ -34,7 +34,7 @@ BORDER = 0.005  # share of the latency: minimum cost of a move, for its conversi
 NOISE_DB, NOISE_POINTS = 0.2, 0.5  # minimum significant difference of two choices
 PICTURES = 8  # for ranking moves; each move made is measured on all pictures
 
-Name = tuple[str, ...]
+Move = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ class _Moves:
         self._tensors = dict(zip(tensors, noise, strict=False))
         self._weights = dict(zip(model.layers, noise[len(tensors) :], strict=True))
 
-    def next(self, kept: Sequence[str]) -> Name | None:
+    def next(self, kept: Sequence[str]) -> Move | None:
         """Return the move that removes most noise for its latency, None if none removes enough."""
         threshold = MIN_NOISE * (sum(self._tensors.values()) + sum(self._weights.values()))
         worth = {}
@@ -227,18 +227,18 @@ class _Moves:
                 worth[move] = noise / self._latency(move, kept)
         return max(worth, key=lambda move: worth[move], default=None)
 
-    def _noise(self, move: Name, kept: Sequence[str]) -> float:
+    def _noise(self, move: Move, kept: Sequence[str]) -> float:
         """Return the noise of the weights and tensors that a move makes float."""
         points = self._model.points
         freed = in_int8(points, kept) - in_int8(points, {*kept, *move})
         new = set(move) - set(kept)
         return sum(self._tensors[n] for n in freed) + sum(self._weights[n] for n in new)
 
-    def _latency(self, move: Name, kept: Sequence[str]) -> float:
+    def _latency(self, move: Move, kept: Sequence[str]) -> float:
         return BORDER + sum(self._costs[name] for name in move if name not in kept)
 
 
-def _moves(model: Simulated) -> Iterator[Name]:
+def _moves(model: Simulated) -> Iterator[Move]:
     """Yield each single layer, and the layers around each tensor that only layers use."""
     layers = set(model.layers)
     for name in model.layers:

@@ -15,9 +15,10 @@ import numpy as np
 from kit.analysis._points import Point
 from kit.analysis._replay import ReplaySetting
 from kit.analysis.case import Case, Simulated, spread
-from kit.analysis.score import Array, Score, score
+from kit.analysis.score import Score, score
 from kit.calibration import PICTURES_MARGIN
 from kit.comparison import sqnr_db
+from kit.signature import FloatArray
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -154,7 +155,7 @@ def thinned(case: Case, maximum: int = PICTURES) -> Case:
 
 def _alone(
     model: Simulated, case: Case, folded: GraphModule, kept: Collection[str], step: Step
-) -> tuple[list[LayerRecord], Array]:
+) -> tuple[list[LayerRecord], FloatArray]:
     """Return the records without gains, and the answers of the unquantized model."""
     places = _places(model)
     nothing = ReplaySetting(frozenset(), frozenset())
@@ -221,7 +222,7 @@ def _gain(before: float, after: float) -> float:
     return 0.0 if after == before else after - before  # both may be infinite
 
 
-def _db(reference: Array, logits: Array) -> float:
+def _db(reference: FloatArray, logits: FloatArray) -> float:
     ratio = sqnr_db(reference, logits)
     return float("inf") if ratio is None else ratio
 

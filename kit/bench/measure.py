@@ -55,7 +55,7 @@ def measure_all(
     plan: Plan | None = None,
     progress: Progress | None = None,
     device: Device | None = None,
-    runner: runners.Kind = "auto",
+    runner: runners.RunnerKind = "auto",
     profile: bool = False,
     measurement: str | None = None,
 ) -> list[LatencyResult]:

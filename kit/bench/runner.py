@@ -15,7 +15,7 @@ from kit.progress import ReportStatus
 from kit.runners import drive, native
 from kit.runners.native import RunnerSet
 
-Kind = Literal["auto", "python", "native", "app"]
+RunnerKind = Literal["auto", "python", "native", "app"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ _BUILDING = threading.Lock()
 
 
 def choose(
-    device: Device, names: Iterable[str], kind: Kind, report_status: ReportStatus
+    device: Device, names: Iterable[str], kind: RunnerKind, report_status: ReportStatus
 ) -> dict[str, RunnerSet]:
     """Return the native runner of each format that is measured with one.
 
@@ -101,7 +101,7 @@ def choose(
     return {one.format: _fitting(one, device) for one in built}
 
 
-def _check_remote(device: Device, every: Sequence[str], kind: Kind) -> None:
+def _check_remote(device: Device, every: Sequence[str], kind: RunnerKind) -> None:
     """Refuse formats and runners that only this machine supports."""
     if REFERENCE in every:
         raise UsageError(
@@ -114,7 +114,7 @@ def _check_remote(device: Device, every: Sequence[str], kind: Kind) -> None:
         )
 
 
-def install(runner: RunnerSet | None, folder: Folder, kind: Kind = "auto") -> Runner:
+def install(runner: RunnerSet | None, folder: Folder, kind: RunnerKind = "auto") -> Runner:
     """Push a runner to the device and return its command; None is Python's or the app's."""
     if runner is None:
         return APP if kind == "app" else PYTHON

@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kit.results import statistics
-
-Floats = NDArray[np.float64]
+from kit.results.statistics import Floats
 
 HALF_WIDTH = 0.02  # of the interval, as a share of the median
 SPREAD = 0.05  # between the medians of processes

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.bench import cores, measure
-from kit.bench.runner import Kind
+from kit.bench.runner import RunnerKind
 from kit.bundle import Bundle
 from kit.devices.fingerprint import new_measurement
 from kit.devices.interface import Device
@@ -51,7 +51,7 @@ def sweep(
     plan: Plan,
     device: Device,
     progress: Progress,
-    runner: Kind = "auto",
+    runner: RunnerKind = "auto",
     measurement: str | None = None,
 ) -> list[LatencyResult]:
     """Measure every setting; each result has all runs, and a recommendation per file.

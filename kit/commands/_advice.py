@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from kit.notices import Notice
 
-About = TypeVar("About")
+Subject = TypeVar("Subject")
 
 # By code; a template with the names of the code's values, as in `kit.notices`.
 TYPE = {

@@ -18,7 +18,7 @@ from kit.text import one_line
 
 if TYPE_CHECKING:
     from kit.bench.fleet import InternalError
-    from kit.bench.runner import Kind
+    from kit.bench.runner import RunnerKind
     from kit.devices.adb import AdbDevice
     from kit.devices.interface import Device
     from kit.progress import Progress
@@ -41,7 +41,7 @@ class BenchRequest:
     formats: tuple[str, ...] | None
     plan: Plan
     cpus: str
-    runner: Kind
+    runner: RunnerKind
     profile: bool
     sweep: bool
     keep: bool

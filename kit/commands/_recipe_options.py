@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import click
 
-from kit.commands._input import Colour, Side
+from kit.commands._input import Colour, SideOption
 from kit.commands._numbers import Finite
 
 _F = TypeVar("_F", bound=Callable[..., object])
@@ -33,7 +33,7 @@ MODEL: Callable[[_F], _F] = _together(
     click.option(
         "--resolution",
         "--input",
-        type=Side(),
+        type=SideOption(),
         metavar="N|3xNxN",
         help="Side of the square input in pixels. Default: 224.",
     ),

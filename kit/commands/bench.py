@@ -141,10 +141,12 @@ def formats(text: str | None) -> tuple[str, ...] | None:
 def plan(options: dict[str, Given]) -> Plan:
     """Return the plan of the options of `kit bench`."""
     from kit.bench import sustained
-    from kit.bench.plan import Name, preset
+    from kit.bench.plan import PlanName, preset
     from kit.results.schema import Plan
 
-    name: Name = "quick" if options["quick"] else "official" if options["official"] else "default"
+    name: PlanName = (
+        "quick" if options["quick"] else "official" if options["official"] else "default"
+    )
     chosen = preset(name, options["threads"] or 1)
     changes: dict[str, object] = {}
     if (repeats := options["repeats"]) is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands._input import Side
+from kit.commands._input import SideOption
 from kit.commands._numbers import Finite
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option(
     "--resolution",
     "--input",
-    type=Side(),
+    type=SideOption(),
     default=224,
     metavar="N|3xNxN",
     help="Side of the square input in pixels. Default: 224.",

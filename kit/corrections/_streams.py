@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from kit.corrections._layers import channel_axis, layer
-from kit.quantize.graph import Value
+from kit.quantize.graph import NodeValue
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,7 +77,7 @@ def _two_streams(
     class TwoStreams(fx.Interpreter):
         """Every value is a pair: of the float model, and of the model with rounded weights."""
 
-        def run_node(self, n: Node) -> Value:
+        def run_node(self, n: Node) -> NodeValue:
             if n.op in ("placeholder", "output", "get_attr"):
                 value = super().run_node(n)
                 return (value, value) if n.op == "get_attr" else value
@@ -86,7 +86,7 @@ def _two_streams(
                 return tuple(self._run(n, side) for side in (0, 1))
             return self._layer(n, module)
 
-        def _run(self, n: Node, side: int) -> Value:
+        def _run(self, n: Node, side: int) -> NodeValue:
             args = fx.node.map_arg(n.args, lambda a: self.env[a][side])
             kwargs = fx.node.map_arg(n.kwargs, lambda a: self.env[a][side])
             return getattr(self, n.op)(n.target, args, kwargs)

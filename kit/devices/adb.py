@@ -16,7 +16,7 @@ from kit.devices._settings import JOURNAL
 from kit.devices.facts import DeviceFacts
 from kit.devices.retry import RetryingTransport
 from kit.devices.selection import open_transport
-from kit.devices.storage import ROOT, Blob, Sent, Store, ask
+from kit.devices.storage import ROOT, Blob, Store, TransferProgress, ask
 from kit.devices.transport import Transport, quote
 from kit.errors import DeviceError
 from kit.notices import Notice, new_notice
@@ -31,7 +31,7 @@ def open(
     serial: str | None,
     stop: threading.Event | None = None,
     keep: bool = False,
-    sent: Sent = lambda done, of: None,
+    sent: TransferProgress = lambda done, of: None,
 ) -> AdbDevice:
     """Connect to a device and query its facts.
 
@@ -64,7 +64,10 @@ class AdbDevice:
     """
 
     def __init__(
-        self, transport: RetryingTransport, keep: bool = False, sent: Sent = lambda done, of: None
+        self,
+        transport: RetryingTransport,
+        keep: bool = False,
+        sent: TransferProgress = lambda done, of: None,
     ) -> None:
         self._transport = transport
         self.facts = facts.gather(transport)

@@ -33,7 +33,7 @@ SLACK = 32 * 1024 * 1024  # bytes to leave free for outputs
 _MARK = "==kit:store=="
 _BYTES_PER_SECOND = 10e6  # hashed or written by a slow device
 
-Sent = Callable[[int, int], None]  # bytes sent, bytes in all
+TransferProgress = Callable[[int, int], None]  # bytes sent, bytes in all
 Alive = Callable[[], None]  # renews the lock if needed, see `locking.pulse`
 
 
@@ -86,7 +86,7 @@ class Store:
     def __init__(
         self,
         transport: Transport,
-        sent: Sent = lambda done, of: None,
+        sent: TransferProgress = lambda done, of: None,
         alive: Alive = lambda: None,
     ) -> None:
         self._transport, self._sent, self._alive = transport, sent, alive

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kit.errors import MissingTool
-from kit.images.preprocess import Array, to_array
+from kit.images.preprocess import to_array
 from kit.manifest import Preprocessing
+from kit.signature import FloatArray
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,7 +32,7 @@ MIN_SIDE = 0.35  # of a crop, as a share of the photo's shorter side
 _GOLDEN_SEED = 2**32 + 1
 
 
-def crops(n: int, pre: Preprocessing, seed: int) -> Array:
+def crops(n: int, pre: Preprocessing, seed: int) -> FloatArray:
     """Return inputs [n, 3, crop, crop] of random square crops, half of them mirrored.
 
     The photos take turns; the side of a crop is 35 to 100 % of the photo's shorter
@@ -78,6 +79,6 @@ def _folder(package: str) -> Path:
     return Path(spec.origin).parent if spec and spec.origin else Path(package)
 
 
-def golden(n: int, pre: Preprocessing) -> Array:
+def golden(n: int, pre: Preprocessing) -> FloatArray:
     """Return the inputs [n, 3, crop, crop] that bundles are verified with; they never change."""
     return crops(n, pre, _GOLDEN_SEED)

@@ -12,18 +12,17 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kit.errors import PictureError
 from kit.images import color
 from kit.images.sets import Picture
 from kit.manifest import Preprocessing
 from kit.progress import CountProgress
+from kit.signature import FloatArray
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Array = NDArray[np.float32]
 MAX_PIXELS = 50_000_000  # take 200 MB decoded; some formats need three times that while decoding
 # Larger JPEGs from phones are decoded at 1/2 to 1/8 of their size, which needs no more memory.
 # Beyond this limit Pillow, with its default settings, raises DecompressionBombError.
@@ -104,7 +103,7 @@ def _rgb(image: Image, name: str) -> Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def to_array(image: Image, pre: Preprocessing, name: str = "the picture") -> Array:
+def to_array(image: Image, pre: Preprocessing, name: str = "the picture") -> FloatArray:
     """Return the input [3, crop, crop] for an RGB picture, float32.
 
     Raises:
@@ -130,7 +129,7 @@ def _resized(width: int, height: int, shorter: int) -> tuple[int, int]:
 
 def batch(
     pictures: Iterable[Picture], pre: Preprocessing, progress: CountProgress | None = None
-) -> Array:
+) -> FloatArray:
     """Return the inputs [N, 3, crop, crop] for pictures, float32.
 
     Raises:

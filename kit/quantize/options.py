@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from kit.encodings import Encodings
+from kit.recipe import Granularity
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule
-
-Granularity = Literal["per-channel", "per-tensor"]
 
 # Slow imports of each flow's quantizer, for calibrated ranges.
 _PT2E = ("executorch.backends.xnnpack.quantizer.xnnpack_quantizer",)

@@ -27,7 +27,7 @@ from kit.results.schema import (
 from kit.results.statistics import Speedup
 
 Chosen = dict[tuple[str, ArtifactKey], Accuracy]
-Kind = TypeVar("Kind", LatencyResult, AccuracyResult, ProcessorsResult)
+ResultT = TypeVar("ResultT", LatencyResult, AccuracyResult, ProcessorsResult)
 
 
 def build(results: Sequence[AnyResult]) -> Report:
@@ -62,8 +62,8 @@ def _age(result: AnyResult) -> tuple[datetime, str, str, str]:
     return utc(result.created), identity, result.bundle.hash, result.kind
 
 
-def _distinct(results: Iterable[Kind]) -> list[Kind]:
-    kept: list[Kind] = []
+def _distinct(results: Iterable[ResultT]) -> list[ResultT]:
+    kept: list[ResultT] = []
     for result in results:
         if result not in kept:
             kept.append(result)

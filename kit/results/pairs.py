@@ -14,11 +14,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kit.results.statistics import MIN_PROCESSES, SEED, Interval, Speedup, student
-
-Floats = NDArray[np.float64]
+from kit.results.statistics import MIN_PROCESSES, SEED, Floats, Interval, Speedup, student
 
 QUIET = 0.02  # the share of a process's samples that is faster than its pace
 MIN_PERMUTATION_PAIRS = 10  # with fewer, there are too few swaps for a useful interval

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-Target = Any  # the right answer to a sample, in the form of the task's own tally
+GroundTruth = Any  # the right answer to a sample, in the form of the task's own tally
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class EvaluationSet(ABC):
         """Return whether the samples have labels."""
 
     @abstractmethod
-    def load(self, start: int, stop: int) -> tuple[Samples, Sequence[Target]]:
+    def load(self, start: int, stop: int) -> tuple[Samples, Sequence[GroundTruth]]:
         """Return the samples of a range of indices, and their targets for the task's tally.
 
         Raises:
@@ -94,7 +94,7 @@ class Tally(ABC):
     """Running sums over answers, so that answers need not be stored."""
 
     @abstractmethod
-    def add(self, answers: Samples, reference: Samples, targets: Sequence[Target]) -> None:
+    def add(self, answers: Samples, reference: Samples, targets: Sequence[GroundTruth]) -> None:
         """Add answers, the float model's answers to the same samples, and their targets."""
 
     @abstractmethod

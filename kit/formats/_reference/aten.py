@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 VERSION = 1
 # Values of operators, and JSON: using a value of an invalid file raises errors that `load`
 # translates.
-Value = Any
+OperandValue = Any
 _KEY = "kit.aten"
 
 # Arithmetic on sizes, which an exported graph also has.
-_ON_SIZES: dict[str, Callable[..., Value]] = {
+_ON_SIZES: dict[str, Callable[..., OperandValue]] = {
     f"operator.{name}": getattr(operator, name)
     for name in ("add", "sub", "mul", "floordiv", "truediv", "mod", "neg")
 }
@@ -105,7 +105,7 @@ class AtenModel:
         counts = Counter(call.op for call in self._graph.calls)
         return dict(sorted(counts.items()))
 
-    def __call__(self, *inputs: Tensor) -> Value:
+    def __call__(self, *inputs: Tensor) -> OperandValue:
         """Return the output, or a tuple of several.
 
         Raises:
@@ -386,7 +386,7 @@ def checked(graph: Graph, tensors: Mapping[str, Tensor]) -> AtenModel:
     return AtenModel(graph, tensors)
 
 
-def _parse(raw: Value) -> Graph:
+def _parse(raw: OperandValue) -> Graph:
     if type(raw["version"]) is not int or raw["version"] != VERSION:
         raise ValueError(f"its version is {raw['version']!r}, not {VERSION}")
     calls = [

@@ -26,7 +26,7 @@ _GOLDEN = 16  # samples
 _NO_USE = ("labels", "mean", "std", "train")
 
 
-class Tensors(Task):
+class TensorTask(Task):
     """Any number of inputs and outputs of any dtype."""
 
     name = "tensors"
@@ -136,4 +136,4 @@ class Tensors(Task):
         return TensorsTally(signature)
 
 
-TASK = Tensors()
+TASK = TensorTask()

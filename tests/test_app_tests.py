@@ -148,7 +148,7 @@ def test_phone_takes_one_float_only(tiny_bundle, tmp_path, capsys):
         fields["signature"] = signature.model_copy(update={"outputs": outputs})
 
     other = rewrite(tiny_bundle, tmp_path / "int64", {}, change)
-    with pytest.raises(UsageError, match=r"gives int64:1,7; the emulator knows one float32"):
+    with pytest.raises(UsageError, match=r"gives int64:1,7; the emulator supports one float32"):
         phone.run(other.path, tmp_path, lambda _: None)
 
 

@@ -147,7 +147,7 @@ def recognize(file: Path) -> str:
             return name
     raise UsageError(
         f"{file} is an archive of none of the runtimes {', '.join(runtimes)}",
-        "give the AAR of a runtime itself, not of something it needs",
+        "give the AAR of a runtime itself, not that of a dependency",
     )
 
 

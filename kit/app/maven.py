@@ -67,7 +67,7 @@ def _reason(output: str) -> str:
     plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
     faults = [line for line in plain.splitlines() if line.startswith("[ERROR] ")]
     if not faults:
-        return "it reported nothing of an error"
+        return "it reported no error"
     text = faults[0].removeprefix("[ERROR] ").split(" -> [Help")[0]
     _, _, reason = text.rpartition("on project standalone-pom: ")
     return " ".join(reason.split())[:300]

@@ -56,7 +56,7 @@ def check(bundles: Sequence[Bundle], formats: Sequence[str] | None) -> None:
 
     Raises:
         UnknownName: the app has no runtime for a format.
-        UsageError: two bundles have the same name, nothing of one could run, or two runtimes
+        UsageError: two bundles have the same name, no file of one could run, or two runtimes
             exclude each other.
         BuildError: a model file is of a version that its runtime cannot read.
     """
@@ -79,7 +79,7 @@ def choose(bundles: Sequence[Bundle], formats: Sequence[str]) -> list[Packed]:
     """Return the packed files of each bundle in an app with runtimes of some formats.
 
     Raises:
-        UsageError: nothing of a bundle could run.
+        UsageError: no file of a bundle could run.
         BuildError: a model file is of a version that its runtime cannot read.
     """
     return [_choose(bundle, formats) for bundle in bundles]

@@ -41,7 +41,7 @@ def check(apk: Path, framework: Path, r8: Path) -> None:
         missing = find_missing(tools.run(command, "TraceReferences"))
     if missing:
         raise BuildError(
-            f"the app refers to what nobody brings along: {_enumerate(list(missing))}; the first "
+            f"the app refers to classes or members that it lacks: {_enumerate(list(missing))}; the first "
             f"is used by {next(iter(missing.values()))}",
             "add the library that has it to `beside` in kit/app/artifacts.py, or give another "
             "version of the runtime with --aar",

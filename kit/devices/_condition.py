@@ -59,8 +59,8 @@ def check_restart(serial: str, uptime: float, before: float) -> None:
     """
     if uptime < before:
         raise DeviceLost(
-            f"lost device {serial!r}: it was started anew during the measurement",
-            "let it come to rest, and measure again; heat or an empty battery can restart a device",
+            f"lost device {serial!r}: it restarted during the measurement",
+            "wait until it is idle, and measure again; heat or an empty battery can restart a device",
         )
 
 

@@ -96,14 +96,14 @@ def lower(program: ExportedProgram) -> LoweredProgram:
     Which path was taken is in the answer; what made it the stock one goes to the log too.
 
     Raises:
-        Exception: whatever ExecuTorch raises for a model that it cannot lower.
+        Exception: ExecuTorch cannot lower the model.
     """
     reason = differences()
     if not reason:
         try:
             with _shortcuts():
                 return LoweredProgram(lower_stock(program), "fast")
-        except Exception as exc:  # noqa: BLE001 - of whatever kind, the stock path decides
+        except Exception as exc:  # noqa: BLE001 - the stock path decides whether it fails
             reason = f"the fast path failed: {type(exc).__name__}: {exc}"
     _log.warning("lowering to XNNPACK by the stock path, which is slower: %s", reason)
     return LoweredProgram(lower_stock(program), "stock", reason)
@@ -119,10 +119,10 @@ def lower_stock(program: ExportedProgram) -> bytes:
 
 
 def differences() -> str:
-    """Return how the installed internals differ from the known ones; empty if they do not."""
+    """Return how the installed internals differ from the expected ones; empty if they do not."""
     for name, expected in KNOWN.items():
         if (installed := version(name).partition("+")[0]) != expected:
-            return f"{name} is {installed}, the fast path knows {expected}"
+            return f"{name} is {installed}, the fast path needs {expected}"
     try:
         replaced = _replacements()
         manager = next(value for _, name, value in replaced if name == "XNNPACKPassManager")
@@ -137,7 +137,7 @@ def differences() -> str:
 
 @contextmanager
 def _shortcuts() -> Iterator[None]:
-    """Replace the internals for the time of the block; whatever ends it, they come back."""
+    """Replace the internals during the block, and restore them however it ends."""
     collecting = gc.isenabled()
     with ExitStack() as stack:
         if collecting:

@@ -2,7 +2,7 @@
 
 A runner is built once for an ABI and a format and kept in the user's cache folder, by the
 hash of its sources and the version of its runtime. It is started through its own loader, so
-that it uses nothing of the device but its kernel:
+that it depends on nothing but the device's kernel:
 
     FOLDER/ld-linux-aarch64.so.1 --library-path FOLDER FOLDER/runner --format onnx ...
 """
@@ -136,7 +136,7 @@ def listed() -> list[RunnerSet]:
 
 
 def compile_program(abi: str, format: str, main: Path, target: Path) -> None:
-    """Compile a program of one's own around a backend; it runs with the libraries of `build`.
+    """Compile a user's program with a backend; it runs with the libraries of `build`.
 
     Raises:
         MissingTool: there is no compiler, or a wheel cannot be downloaded.

@@ -66,7 +66,8 @@ def _check_signature(path: Path, signature: Signature) -> None:
     if dtypes != [["float32"], ["float32"]]:
         raise UsageError(
             f"{path} takes {format_specs(signature.inputs)} and gives "
-            f"{format_specs(signature.outputs)}; the emulator supports one float32 input and output",
+            f"{format_specs(signature.outputs)}; the emulator supports one float32 input and one "
+            "float32 output",
             "leave --phone out",
         )
 

@@ -41,8 +41,8 @@ def check(apk: Path, framework: Path, r8: Path) -> None:
         missing = find_missing(tools.run(command, "TraceReferences"))
     if missing:
         raise BuildError(
-            f"the app refers to classes or members that it lacks: {_enumerate(list(missing))}; the first "
-            f"is used by {next(iter(missing.values()))}",
+            f"the app refers to classes or members that it lacks: {_enumerate(list(missing))}; "
+            f"the first is used by {next(iter(missing.values()))}",
             "add the library that has it to `beside` in kit/app/artifacts.py, or give another "
             "version of the runtime with --aar",
         )

@@ -60,7 +60,7 @@ def check_restart(serial: str, uptime: float, before: float) -> None:
     if uptime < before:
         raise DeviceLost(
             f"lost device {serial!r}: it restarted during the measurement",
-            "wait until it is idle, and measure again; heat or an empty battery can restart a device",
+            "wait until it is idle, and measure again; heat or a low battery can restart a device",
         )
 
 

@@ -24,7 +24,7 @@ FIXES = {
     "that does not help",
     "connecting": "wait a second and try again",
     "no permissions": "on Linux install udev rules for the device (Debian: "
-    "android-sdk-platform-tools-common), join the group plugdev, log in again, and plug it in again",
+    "android-sdk-platform-tools-common), join the group plugdev, log in again, and reconnect it",
     "bootloader": "the device is in its bootloader: start Android with `fastboot reboot`",
     "recovery": "the device is in recovery: choose 'Reboot system now' on its screen",
     "sideload": "the device waits for an update: choose 'Reboot system now' on its screen",

@@ -197,7 +197,7 @@ def test_all_that_the_benchmark_says_of_a_restless_machine_is_merged() -> None:
     found = merge_notices(pairs)
     assert [about for _, about in found] == [[1, 2]] * len(one)
     text = " ".join(render(group) for group, _ in found)
-    assert "55 to 74 % apart" in text
+    assert "differ by 55 to 74 %" in text
     assert "got 26 to 84 % slower" in text
     assert "±9.9 to 10.1 % only" in text
 

@@ -1,5 +1,5 @@
-// The native runner: runs a model file and prints JSON lines. The language is defined, and
-// its history told, in kit/runners/protocol.py; kit/runners/python.py says the same.
+// The native runner: runs a model file and prints JSON lines. kit/runners/protocol.py defines
+// the protocol and has its history; kit/runners/python.py implements it in Python.
 #include <unistd.h>
 
 #include <algorithm>

@@ -23,7 +23,7 @@ struct Failure {
   std::string message;
 };
 
-// Whatever is thrown in here is a failure of that stage.
+// Maps every exception to a failure of a stage.
 template <class Work>
 auto in(Stage stage, Work work) {
   try {
@@ -70,7 +70,7 @@ struct Answers {
   std::vector<uint8_t> values;
 };
 
-// Returns the answers to all inputs, one after the other. The first one's is known already.
+// Returns the answers to all inputs in order. The first input has been run already.
 Answers answer_all(Backend& backend, const std::vector<uint8_t>& inputs,
                    std::vector<Tensor>& bound, size_t bytes) {
   std::vector<Tensor> outputs = backend.answer();
@@ -126,7 +126,7 @@ void warm_up(Backend& backend, const Options& options, const Lines& lines) {
   lines.emit(Event("warm").number("count", count).number("ns", now_ns() - began));
 }
 
-// Takes the samples and returns how many; lines are written outside of what is timed.
+// Takes the samples and returns their number; lines are written outside the timed sections.
 int64_t sample(Backend& backend, const Options& options, const Lines& lines) {
   const auto least = static_cast<int64_t>(options.min_seconds * 1e9);
   const auto most = static_cast<int64_t>(options.max_seconds * 1e9);

@@ -86,7 +86,7 @@ def take(
     entry = folder() / name
     if not entry.is_dir():
         return False
-    stranger = _writable_by_others(entry)
+    stranger = find_writable_by_others(entry)
     if stranger is not None:
         report_status(f"the cache is not used: others can write to {stranger}")
         return False
@@ -109,7 +109,7 @@ def take(
     return True
 
 
-def _writable_by_others(entry: Path) -> Path | None:
+def find_writable_by_others(entry: Path) -> Path | None:
     """Return the cache folder, or a path in the entry, that another user can write to."""
     with suppress(FileNotFoundError):  # pruned by another kit: `take` then fails to copy it
         for path in (entry.parent, entry, *entry.rglob("*")):

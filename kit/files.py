@@ -80,7 +80,7 @@ def replacing_file(path: Path) -> Iterator[BufferedRandom]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent)
-    part, descriptor = _new_file(path)
+    part, descriptor = create_part(path)
     with os.fdopen(descriptor, "w+b") as file:
         try:
             yield file
@@ -265,7 +265,8 @@ def _beside(path: Path, kind: str) -> Path:
     return path.with_name(f".{path.name}.kit-{secrets.token_hex(8)}.{kind}")
 
 
-def _new_file(path: Path) -> tuple[Path, int]:
+def create_part(path: Path) -> tuple[Path, int]:
+    """Create a new file beside another, under a temporary name; return path and descriptor."""
     while True:
         part = _beside(path, "part")
         descriptor = os.open(part, _NEW_FILE, 0o666)

@@ -272,6 +272,9 @@ class Golden(Record):
     graphs: dict[Text, Files] = Field(default_factory=dict)
 
 
+Stage = Literal["lowering", "verification", "gate"]
+
+
 class FailedArtifact(KeyedRecord):
     """A requested file that could not be built.
 
@@ -281,7 +284,7 @@ class FailedArtifact(KeyedRecord):
         hint: what the user can do.
     """
 
-    stage: Literal["lowering", "verification", "gate"]
+    stage: Stage
     reason: Text
     hint: Text
 

@@ -166,13 +166,14 @@ def opened(pin: Pin, cache: Path, report_status: ReportStatus) -> Iterator[Conte
                     yield content
                 return
             fetched.replace(wheel)
-    _check_digest(wheel, pin)
+    check_digest(wheel, pin)
     with read(wheel) as content:
         yield content
     wheel.unlink(missing_ok=True)
 
 
-def _check_digest(wheel: Path, pin: Pin) -> None:
+def check_digest(wheel: Path, pin: Pin) -> None:
+    """Refuse a wheel whose SHA-256 is not the pinned one."""
     _, digest = files.measure(wheel)
     if digest != pin.sha256:
         wheel.unlink()
@@ -193,7 +194,7 @@ def fetch(pin: Pin, folder: Path) -> Path:
         FetchError: no client succeeds; the message has each client's error.
     """
     failures = []
-    for number, client in enumerate(_clients()):
+    for number, client in enumerate(list_clients()):
         place = folder / str(number)
         place.mkdir()
         try:
@@ -205,7 +206,7 @@ def fetch(pin: Pin, folder: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class _Client:
+class WheelClient:
     """A program that fetches wheels by name.
 
     Attributes:
@@ -249,22 +250,23 @@ class _Client:
         return content
 
 
-def _clients() -> Iterator[_Client]:
+def list_clients() -> Iterator[WheelClient]:
+    """Yield the programs here that can fetch a wheel: each pip and uv, this environment's first."""
     own = Path(sys.executable).parent
     if importlib.util.find_spec("pip") is not None:
-        yield _Client("pip", (sys.executable, "-m", "pip"))
+        yield WheelClient("pip", (sys.executable, "-m", "pip"))
     uv = shutil.which("uv") or shutil.which("uv", path=str(own))
     if uv is not None:
-        yield _Client("uv", (uv,))
+        yield WheelClient("uv", (uv,))
     for name in ("pip", "pip3"):
         program = shutil.which(name)
         if program is not None and Path(program).parent != own:
-            yield _Client(program, (program,))
+            yield WheelClient(program, (program,))
     other = shutil.which("python3")
     if other is not None and Path(other).parent != own:
-        yield _Client(f"{other} -m pip", (other, "-m", "pip"))
+        yield WheelClient(f"{other} -m pip", (other, "-m", "pip"))
     for wheel in _carried():
-        yield _Client("the pip of ensurepip", (sys.executable, str(wheel / "pip")))
+        yield WheelClient("the pip of ensurepip", (sys.executable, str(wheel / "pip")))
 
 
 def _carried() -> list[Path]:

@@ -63,7 +63,7 @@ def facts(**said: str) -> Send:
         "getconf": "4096",
     }
     pieces = {**good, **said}.items()
-    return answer("".join(f"\n{facts._MARK}{name}\n{text}\n" for name, text in pieces))
+    return answer("".join(f"\n{facts.MARK}{name}\n{text}\n" for name, text in pieces))
 
 
 @contextmanager

@@ -21,9 +21,9 @@ from kit.devices import local
 from kit.errors import MissingTool
 from kit.models import get_model
 from kit.runners import drive, emulation, native
-from kit.runners._toolchain import ABIS
 from kit.runners.native import RunnerSet
 from kit.runners.protocol import Request
+from kit.runners.toolchain import ABIS
 from kit.runners.transcript import Transcript
 
 SHAPE = (1, 3, 96, 96)

@@ -13,8 +13,8 @@ from analysis_samples import case, damaged, net, pictures  # noqa: E402
 
 from kit.algorithms import get_algorithm  # noqa: E402
 from kit.analysis import sensitivity  # noqa: E402
-from kit.analysis._points import points  # noqa: E402
 from kit.analysis.case import Simulated, spread  # noqa: E402
+from kit.analysis.points import points  # noqa: E402
 from kit.analysis.repair import Choice, Search  # noqa: E402
 from kit.analysis.score import Score, score  # noqa: E402
 from kit.analysis.target import RepairTarget, parse  # noqa: E402

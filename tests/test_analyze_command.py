@@ -13,7 +13,7 @@ from conftest import rewrite
 
 from kit import cli, recipe
 from kit.analysis import page
-from kit.commands import _study
+from kit.commands.common import study
 from kit.errors import BundleError, OutputError
 
 MODEL = f"{Path(__file__).parent / 'analysis_samples.py'}:net"  # 3x32x32, 10 classes
@@ -90,7 +90,7 @@ def test_a_network_without_layers_has_nothing_to_repair(tmp_path, capsys):
 
 def test_options_change_the_recipe_of_a_bundle(own_bundle):
     folder = str(own_bundle(mean=(0.5, 0.5, 0.5), seed=3))
-    made = _study.recipe_of(folder, {"std": (0.5, 0.5, 0.5), "seed": None, "keep_float": "5, 0.0"})
+    made = study.recipe_of(folder, {"std": (0.5, 0.5, 0.5), "seed": None, "keep_float": "5, 0.0"})
     assert (made.model, made.weights, made.seed) == (MODEL, "own", 3)
     assert (made.mean, made.std) == ((0.5,) * 3, (0.5,) * 3)
     assert made.keep_float == ("5", "0.0")
@@ -104,9 +104,9 @@ def test_labels_that_are_gone_are_those_in_the_bundle(tmp_path):
 
     named = make(tmp_path / "named", {"lite": net()}, labels=list("abcdefg"))
     built = rewrite(named, tmp_path / "own", {}, change).path
-    assert _study.recipe_of(str(built), {}).labels == str(built / "labels.txt")
+    assert study.recipe_of(str(built), {}).labels == str(built / "labels.txt")
     (tmp_path / "gone.txt").write_text("a\nb\n")
-    assert _study.recipe_of(str(built), {}).labels == str(tmp_path / "gone.txt")
+    assert study.recipe_of(str(built), {}).labels == str(tmp_path / "gone.txt")
 
 
 def test_what_a_bundle_was_built_from_and_is_gone_is_named(own_bundle, tmp_path):
@@ -114,14 +114,14 @@ def test_what_a_bundle_was_built_from_and_is_gone_is_named(own_bundle, tmp_path)
     file.write_text("")
     folder = str(own_bundle(model=f"{file}:f", calibrate="/gone/pictures", weights="/gone/w.pth"))
     with pytest.raises(BundleError, match=r"with the pictures /gone/pictures.*no longer") as caught:
-        _study.recipe_of(folder, {})
+        study.recipe_of(folder, {})
     assert "--calibrate" in caught.value.hint
     with pytest.raises(BundleError, match=r"with the weights /gone/w\.pth"):
-        _study.recipe_of(folder, {"calibrate": str(tmp_path)})
-    assert _study.recipe_of(folder, {"calibrate": str(tmp_path), "weights": str(file)})
+        study.recipe_of(folder, {"calibrate": str(tmp_path)})
+    assert study.recipe_of(folder, {"calibrate": str(tmp_path), "weights": str(file)})
     file.unlink()
     with pytest.raises(BundleError, match=r"was built from .*net\.py, which is not there"):
-        _study.recipe_of(folder, {"calibrate": str(tmp_path), "weights": str(tmp_path)})
+        study.recipe_of(folder, {"calibrate": str(tmp_path), "weights": str(tmp_path)})
 
 
 # Where it writes
@@ -129,7 +129,7 @@ def test_what_a_bundle_was_built_from_and_is_gone_is_named(own_bundle, tmp_path)
 
 @pytest.mark.parametrize("name", ["file.txt/x.html", "file.txt/deep/x.html", "folder", "pipe"])
 def test_a_place_that_cannot_be_written_is_refused_at_once(tmp_path, capsys, monkeypatch, name):
-    monkeypatch.setattr(_study, "run", lambda *_: pytest.fail("minutes were spent before"))
+    monkeypatch.setattr(study, "run", lambda *_: pytest.fail("minutes were spent before"))
     (tmp_path / "file.txt").write_text("mine")
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")

@@ -292,5 +292,5 @@ def test_a_folder_that_cannot_be_written_to(built, lite_bundle, tmp_path):
         build.build([lite_bundle.path], tmp_path / "file", AppOptions(("lite",)), stages.append)
     assert not any("compiling" in stage for stage in stages)
     with pytest.raises(OutputError, match="cannot write to"):
-        build._deliver(built.file, built.record, None, tmp_path / "file")
+        build.move_apk(built.file, built.record, None, tmp_path / "file")
     assert (tmp_path / "file").read_text() == "in the way"

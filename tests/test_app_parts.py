@@ -275,7 +275,7 @@ def test_an_archive_without_an_abi_is_refused(tmp_path):
 def test_a_process_has_time_for_its_warm_up():
     """Fifty inferences of a slow model on a slow phone, of which nothing is heard."""
     given = {"--max-seconds": "900", "--warmup-seconds": "5", "--warmup": "50"}
-    assert measuring._limit(given) == 900 + 5 + 50 * measuring.SLOWEST_SECONDS
+    assert measuring.derive_timeout(given) == 900 + 5 + 50 * measuring.SLOWEST_SECONDS
 
 
 # An APK read back

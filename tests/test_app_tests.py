@@ -161,10 +161,10 @@ def test_another_answer_of_the_phone_is_an_error(tiny_bundle, tmp_path, monkeypa
     def wrong(model, shape, inputs, answer, report_status) -> None:
         answer.write_bytes(bytes(4 * 3 * tiny_bundle.manifest.classes))
 
-    monkeypatch.setattr(phone, "_emulate", wrong)
+    monkeypatch.setattr(phone, "emulate_answers", wrong)
     with pytest.raises(VerificationFailed, match="on a phone's processor, lite"):
         phone.run(tiny_bundle.path, tmp_path, lambda _: None)
-    monkeypatch.setattr(phone, "_emulate", lambda *given: given[3].write_bytes(b"\0" * 8))
+    monkeypatch.setattr(phone, "emulate_answers", lambda *given: given[3].write_bytes(b"\0" * 8))
     with pytest.raises(VerificationFailed, match="2 numbers instead of"):
         phone.run(tiny_bundle.path, tmp_path, lambda _: None)
 

@@ -116,7 +116,7 @@ def test_formats_that_the_app_lacks_are_left_out_and_told(phone, tiny_bundle, ca
 
 
 def test_an_app_whose_apk_cannot_be_read_is_asked_for_all(phone, tiny_bundle, monkeypatch):
-    monkeypatch.setattr("kit.app.contents._TAIL", 10)  # no zip ends in so little
+    monkeypatch.setattr("kit.app.contents.MAX_TAIL_BYTES", 10)  # no zip ends in so little
     with PretendApp(phone, tiny_bundle) as app:
         assert run(phone, "bench", str(tiny_bundle.path), "--quick") == 0
     assert {extras["artifact"] for extras in app.asked} == {"onnx-fp32", "lite-fp32"}

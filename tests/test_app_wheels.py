@@ -12,8 +12,8 @@ import pytest
 
 from kit import wheels
 from kit.errors import MissingTool, OutputError
-from kit.runners import _wheels
-from kit.runners._wheels import Pin, WheelSource
+from kit.runners import library_wheels
+from kit.runners.library_wheels import Pin, WheelSource
 
 GOOD = "thing/lib/libthing.so"
 
@@ -47,10 +47,10 @@ def everything(folder: Path) -> list[str]:
 def test_libraries_and_headers_are_kept_and_the_wheel_is_not(tmp_path):
     others = ("thing/api.h", "thing/libc.so.6", "thing/code.py", "thing-1.0.dist-info/RECORD")
     source = wheel(tmp_path, *map(member, others))
-    root = _wheels.fetch(source, tmp_path / "cache", silent)
+    root = library_wheels.fetch(source, tmp_path / "cache", silent)
     assert everything(root) == ["api.h", "lib/libthing.so", "libc.so.6"]
     assert not (tmp_path / "cache" / source.pin.file).exists()
-    assert _wheels.fetch(source, tmp_path / "cache", silent) == root
+    assert library_wheels.fetch(source, tmp_path / "cache", silent) == root
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_name_that_leads_elsewhere_is_refused(tmp_path, name):
     source = wheel(tmp_path, member(name))
     cache = tmp_path / "cache"
     with pytest.raises(MissingTool, match="unsafe name") as caught:
-        _wheels.fetch(source, cache, silent)
+        library_wheels.fetch(source, cache, silent)
     assert repr(name) in caught.value.message
     assert everything(tmp_path) == [f"cache/{source.pin.file}"]
 
@@ -81,14 +81,14 @@ def test_a_name_that_leads_elsewhere_is_refused(tmp_path, name):
 def test_a_link_is_refused(tmp_path):
     source = wheel(tmp_path, member("thing/liblink.so", stat.S_IFLNK | 0o777))
     with pytest.raises(MissingTool, match=r"unsafe name 'thing/liblink\.so'"):
-        _wheels.fetch(source, tmp_path / "cache", silent)
+        library_wheels.fetch(source, tmp_path / "cache", silent)
 
 
 def test_a_name_that_comes_twice_is_refused(tmp_path):
     with pytest.warns(UserWarning, match="Duplicate name"):
         source = wheel(tmp_path, member(GOOD))
     with pytest.raises(MissingTool, match="unsafe name"):
-        _wheels.fetch(source, tmp_path / "cache", silent)
+        library_wheels.fetch(source, tmp_path / "cache", silent)
 
 
 def test_a_wheel_of_another_hash_is_removed(tmp_path):
@@ -96,7 +96,7 @@ def test_a_wheel_of_another_hash_is_removed(tmp_path):
     file = tmp_path / "cache" / source.pin.file
     file.write_bytes(file.read_bytes() + b"\0")
     with pytest.raises(MissingTool, match="has the SHA-256"):
-        _wheels.fetch(source, tmp_path / "cache", silent)
+        library_wheels.fetch(source, tmp_path / "cache", silent)
     assert everything(tmp_path) == []
 
 
@@ -104,15 +104,15 @@ def test_who_comes_second_takes_what_the_first_one_unpacked(tmp_path, monkeypatc
     """Two kits at once: the first removes the wheel while the second is about to open it."""
     source = wheel(tmp_path)
     cache = tmp_path / "cache"
-    check = wheels._check_digest
+    check = wheels.check_digest
 
     def late(file, pin):
         check(file, pin)
-        monkeypatch.setattr(wheels, "_check_digest", check)
-        _wheels.fetch(source, cache, silent)  # the other kit
+        monkeypatch.setattr(wheels, "check_digest", check)
+        library_wheels.fetch(source, cache, silent)  # the other kit
 
-    monkeypatch.setattr(wheels, "_check_digest", late)
-    assert everything(_wheels.fetch(source, cache, silent)) == ["lib/libthing.so"]
+    monkeypatch.setattr(wheels, "check_digest", late)
+    assert everything(library_wheels.fetch(source, cache, silent)) == ["lib/libthing.so"]
 
 
 def test_a_wheel_that_cannot_be_unpacked_is_said(tmp_path, monkeypatch):
@@ -123,4 +123,4 @@ def test_a_wheel_that_cannot_be_unpacked_is_said(tmp_path, monkeypatch):
 
     monkeypatch.setattr(shutil, "copyfileobj", full)
     with pytest.raises(OutputError, match="No space left"):
-        _wheels.fetch(source, tmp_path / "cache", silent)
+        library_wheels.fetch(source, tmp_path / "cache", silent)

@@ -135,7 +135,7 @@ def test_what_cannot_be_built_is_refused_before_anything_is(fields, error, says,
 
 
 def test_precisions_are_part_of_the_hash_and_of_the_command_line():
-    from kit.commands._build_line import build_line
+    from kit.commands.common.build_line import build_line
 
     plain = kit.make_recipe("mobilenet_v2")
     both = kit.make_recipe("mobilenet_v2", precisions=("fp32", "int8", "fp32"))

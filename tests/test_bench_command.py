@@ -17,8 +17,9 @@ import pytest
 
 from kit import cli
 from kit.bench.rows import rows
-from kit.commands import _bench, _latency, app
+from kit.commands import app
 from kit.commands.bench import plan, show
+from kit.commands.common import latency_table, measurement
 from kit.results import statistics, store
 from kit.results.schema import LatencyResult, Recommendation
 from kit.runners import native
@@ -190,8 +191,8 @@ def bench(*arguments: str | Path) -> int:
 @pytest.fixture
 def fake(direct, measured, monkeypatch):
     """The devices give a result that was measured before: this is about what is kept of it."""
-    monkeypatch.setattr(_bench, "_on", lambda *_: measured[0][:1])
-    monkeypatch.setattr(_bench, "_connected", lambda *_: measured[0][:1])
+    monkeypatch.setattr(measurement, "measure_device", lambda *_: measured[0][:1])
+    monkeypatch.setattr(measurement, "measure_serial", lambda *_: measured[0][:1])
 
 
 def names(folder: Path) -> list[str]:
@@ -216,7 +217,7 @@ def test_what_is_no_file_is_not_replaced(tiny_bundle, tmp_path, capsys) -> None:
 
 def test_the_app_makes_a_folder_as_well(direct, measured, tiny_bundle, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        app, "_measure", lambda serial, *_: _bench.Measured(serial, measured[0][:1])
+        app, "_measure", lambda serial, *_: measurement.Measured(serial, measured[0][:1])
     )
     output = ["-o", f"{tmp_path}/new/"]
     assert cli.run(["app", "bench", str(tiny_bundle.path), "--device", "a:b", *output]) == 0
@@ -243,7 +244,7 @@ def test_a_sweep_compares_nothing(measured, tiny_bundle, capsys) -> None:
         r.model_copy(update={"recommended": {"onnx": Recommendation(threads=1)}}) for r in results
     ]
     for given, count in ((results, 1), (swept, 0)):
-        show([_bench.Measured("local", given)], as_json=True, sustained=False)
+        show([measurement.Measured("local", given)], as_json=True, sustained=False)
         assert len(json.loads(capsys.readouterr().out)["comparisons"]) == count
 
 
@@ -251,7 +252,7 @@ def test_what_ran_is_said_not_what_was_planned(measured) -> None:
     (row, _) = rows(measured[0])
     processes = row.run.processes
     more = row.run.model_copy(update={"processes": (*processes, *processes, *processes)})
-    (_, line) = _latency.context([replace(row, run=more)])
+    (_, line) = latency_table.context([replace(row, run=more)])
     assert line.startswith("custom plan, 6 × 20 samples; ")
 
 

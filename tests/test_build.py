@@ -22,7 +22,7 @@ from shared_builds import SHARED, SMALL, Here, negate
 import kit
 from kit import bundle, cache, comparison, formats, lower, workers
 from kit.errors import BuildError, OutputError, VerificationFailed
-from kit.pipeline import _lowering
+from kit.pipeline import lowering
 from kit.recipe import Recipe
 
 OWN_NET = f"{Path(__file__).with_name('own_models.py')}:Concat"
@@ -201,13 +201,13 @@ def test_a_runtime_that_computes_something_else_fails_the_build(here, small, tmp
 
 def test_a_child_that_dies_is_an_error_not_a_bundle(tmp_path, monkeypatch):
     dying = [sys.executable, "-c", "import os; os.abort()"]
-    real = _lowering.children
+    real = lowering.make_child
 
-    def children(work, outputs):
-        tasks, jobs = real(work, outputs)
-        return [replace(task, command=dying) for task in tasks], jobs
+    def make_child(work, key, outputs):
+        child = real(work, key, outputs)
+        return replace(child, task=replace(child.task, command=dying))
 
-    monkeypatch.setattr(_lowering, "children", children)
+    monkeypatch.setattr(lowering, "make_child", make_child)
     recipe = kit.make_recipe(SMALL_NET, **TINY, seed=6)
     with pytest.raises(BuildError, match="lowering to lite-int8 was killed by signal 6"):
         kit.build(recipe, tmp_path / "never")

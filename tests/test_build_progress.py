@@ -4,7 +4,7 @@ import pytest
 
 from kit import pipeline, recipe
 from kit.errors import KitError
-from kit.pipeline import _work
+from kit.pipeline import build_state
 
 
 class Clock:
@@ -18,7 +18,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     made = Clock()
-    monkeypatch.setattr(_work, "time", made)
+    monkeypatch.setattr(build_state, "time", made)
     return made
 
 
@@ -32,7 +32,7 @@ class Listener:
 
 def test_a_stage_that_takes_long_says_how_far_it_is_every_few_seconds(clock):
     work = Listener()
-    step = _work.shares(work, "rounding")
+    step = build_state.shares(work, "rounding")
     for second, done in ((1, 0.1), (4.9, 0.25), (5, 0.5), (9.9, 0.6), (12, 0.75), (30, 1.0)):
         clock.now = 100.0 + second
         step(done)

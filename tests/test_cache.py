@@ -174,7 +174,7 @@ def test_a_cache_made_with_an_open_umask_is_used_all_the_same(tiny_bundle, tmp_p
         cache.keep(KEY, tiny_bundle.path)
     finally:
         os.umask(before)
-    assert cache._writable_by_others(cache.folder() / KEY) is None
+    assert cache.find_writable_by_others(cache.folder() / KEY) is None
 
 
 def test_a_copy_has_the_permissions_of_the_umask(kept, tmp_path):

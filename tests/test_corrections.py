@@ -171,8 +171,8 @@ def test_channels_are_scaled_to_half_of_the_clip_and_not_without_end():
 
     largest = torch.tensor(LARGEST)
     wanted = torch.tensor([64.0, 64.0, 3.0, 3 / 2.9, 1.0])
-    torch.testing.assert_close(equalize._factor(pair(), largest), wanted)
-    torch.testing.assert_close(equalize._factor(pair(True), largest), wanted.sqrt())
+    torch.testing.assert_close(equalize.compute_factor(pair(), largest), wanted)
+    torch.testing.assert_close(equalize.compute_factor(pair(True), largest), wanted.sqrt())
 
 
 def test_weight_ranges_are_evened_out_to_half_of_the_clip_and_not_without_end():
@@ -182,10 +182,10 @@ def test_weight_ranges_are_evened_out_to_half_of_the_clip_and_not_without_end():
     with torch.no_grad():
         found.second.weight.fill_(1e6)
     wanted = torch.tensor([64.0, 64.0, 3.0, 3 / 2.9, 1.0])
-    torch.testing.assert_close(cle._factor(found, torch.tensor(LARGEST)), wanted)
+    torch.testing.assert_close(cle.compute_factor(found, torch.tensor(LARGEST)), wanted)
     with torch.no_grad():
         found.second.weight.fill_(1e-6)
-    least = cle._factor(found, torch.tensor(LARGEST))
+    least = cle.compute_factor(found, torch.tensor(LARGEST))
     torch.testing.assert_close(least[:4], torch.full((4,), 1 / 64))
     assert least[4] == 1, "a channel that may reach the clip is left alone"
 
@@ -285,10 +285,10 @@ def test_moments_of_some_positions_are_like_those_of_all(monkeypatch):
     layer = nn.Conv2d(2, 3, 3, 1, 1)
     value = nn.functional.avg_pool2d(torch.randn(8, 2, 98, 98) + 1, 3, 1)
     monkeypatch.setattr(rounding, "POSITIONS", 2**30)
-    whole = rounding._moments(layer, value, 1)
+    whole = rounding.compute_moments(layer, value, 1)
     monkeypatch.setattr(rounding, "POSITIONS", 2**10)
-    assert rounding._thinning(layer, value) == 8
-    part = rounding._moments(layer, value, 1)
+    assert rounding.choose_stride(layer, value) == 8
+    part = rounding.compute_moments(layer, value, 1)
     torch.testing.assert_close(part * 64, whole, rtol=0.1, atol=0.0)  # the border alone: 0.14
 
 

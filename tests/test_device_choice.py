@@ -9,7 +9,7 @@ from transport_samples import NAMES, peer
 from virtual_device import ports
 
 from kit.commands import devices
-from kit.devices import _server, selection
+from kit.devices import selection, server_transport
 from kit.errors import DeviceError, DeviceLost, UsageError
 
 pytestmark = pytest.mark.usefixtures("no_settings")
@@ -120,7 +120,7 @@ def test_device_with_pairing_is_told():
 )
 def test_server_is_found_where_adb_finds_it(monkeypatch, name, value, found):
     monkeypatch.setenv(name, value)
-    assert _server.address() == found
+    assert server_transport.address() == found
 
 
 @pytest.mark.parametrize(
@@ -150,10 +150,10 @@ class Listing:
 
 def test_a_phone_that_was_just_plugged_in_is_waited_for(monkeypatch):
     server = Listing("offline", "authorizing", "device")
-    monkeypatch.setattr(_server, "running", lambda: server)
-    monkeypatch.setattr(selection, "_LOOK_PAUSE", 0.01)
+    monkeypatch.setattr(server_transport, "running", lambda: server)
+    monkeypatch.setattr(selection, "LOOK_PAUSE", 0.01)
     assert selection.open_transport("R58M123").serial == "R58M123"
-    monkeypatch.setattr(selection, "_PASSING_SECONDS", 0.1)
+    monkeypatch.setattr(selection, "PASSING_SECONDS", 0.1)
     for state in ("offline", "unauthorized"):  # the second waits for its user, who may be away
         server.states = [state]
         with pytest.raises(DeviceError, match=f"'R58M123' is {state}"):
@@ -161,5 +161,5 @@ def test_a_phone_that_was_just_plugged_in_is_waited_for(monkeypatch):
 
 
 def test_a_megabyte_is_a_million_bytes_as_in_other_tables():
-    assert devices._megabytes(2_147_483_648) == "2,147 MB"
-    assert devices._megabytes(None) is None
+    assert devices.format_megabytes(2_147_483_648) == "2,147 MB"
+    assert devices.format_megabytes(None) is None

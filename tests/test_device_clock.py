@@ -20,7 +20,7 @@ from native_samples import runner
 from virtual_device import CannotRun, clocks
 
 from kit.bench import measure, sustained
-from kit.devices import _job, locking
+from kit.devices import device_job, locking
 from kit.devices.locking import LOCK
 from kit.devices.storage import ask
 from kit.errors import DeviceError, DeviceLost
@@ -83,8 +83,8 @@ def jumping(device, jumps):
 
 
 def test_a_clock_that_jumps_there_changes_no_number(device, tiny_bundle, monkeypatch):
-    monkeypatch.setattr(_job, "CONDITION_SECONDS", 0.2)
-    monkeypatch.setattr(_job, "_LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr(device_job, "CONDITION_SECONDS", 0.2)
+    monkeypatch.setattr(device_job, "MAX_PAUSE", 0.2)
     with opened(device.serial) as one:
         measure.measure(tiny_bundle, ["onnx"], FAST, device=one)
         before, began = one.pushed, time.monotonic()

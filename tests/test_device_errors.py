@@ -6,11 +6,11 @@ import inspect
 
 import pytest
 
-from kit.devices import _errors
+from kit.devices import foreign_errors
 from kit.errors import DeviceError, DeviceLost, KitError, UsageError
 
 
-def foreign_errors() -> list[type[Exception]]:
+def list_foreign_errors() -> list[type[Exception]]:
     import adb_shell.exceptions
     import adbutils.errors
     import usb1
@@ -23,11 +23,13 @@ def foreign_errors() -> list[type[Exception]]:
     return found
 
 
-@pytest.mark.parametrize("kind", foreign_errors(), ids=lambda k: f"{k.__module__}.{k.__name__}")
+@pytest.mark.parametrize(
+    "kind", list_foreign_errors(), ids=lambda k: f"{k.__module__}.{k.__name__}"
+)
 def test_every_foreign_error_becomes_ours(kind):
     arguments = {"DeviceAuthError": 1, "UsbReadFailedError": 2, "AdbInstallError": 1}
     exc = kind(*["said"] * arguments.get(kind.__name__, 0))
-    with pytest.raises(DeviceError) as caught, _errors.mapped("serial-7"):
+    with pytest.raises(DeviceError) as caught, foreign_errors.mapped("serial-7"):
         raise exc
     assert "serial-7" in caught.value.message
     assert caught.value.hint
@@ -35,14 +37,14 @@ def test_every_foreign_error_becomes_ours(kind):
 
 
 def test_the_walk_meets_the_errors_it_is_for():
-    names = {kind.__name__ for kind in foreign_errors()}
+    names = {kind.__name__ for kind in list_foreign_errors()}
     assert {"TcpTimeoutException", "AdbSyncError", "USBErrorBusy", "PushFailedError"} <= names
     assert len(names) >= 30
 
 
 def test_errors_of_ours_and_bugs_pass():
     for exc in (UsageError("a", "b"), ZeroDivisionError("a bug")):
-        with pytest.raises(type(exc)) as caught, _errors.mapped("x"):
+        with pytest.raises(type(exc)) as caught, foreign_errors.mapped("x"):
             raise exc
         assert caught.value is exc
     assert issubclass(DeviceLost, KitError)
@@ -71,6 +73,6 @@ def test_errors_of_ours_and_bugs_pass():
 def test_answers_of_a_server_are_told_apart(answer, kind, words):
     from adbutils.errors import AdbError
 
-    error = _errors.translate(AdbError(answer), "x")
+    error = foreign_errors.translate(AdbError(answer), "x")
     assert type(error) is kind
     assert words in error.message

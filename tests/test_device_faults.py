@@ -19,7 +19,7 @@ from virtual_device.relay import Relay
 
 from kit import cli
 from kit.bench import measure
-from kit.devices import _direct, _timeouts, adb, retry, selection
+from kit.devices import adb, direct_transport, retry, selection, timeouts
 from kit.devices.retry import RetryingTransport
 from kit.errors import DeviceLost
 from kit.results import store
@@ -32,8 +32,12 @@ HOWS = ("fin", "rst", "silence", "kill")
 PLAN = FAST.model_copy(update={"seconds": 0.4, "repeats": 1, "memory": False})
 
 # How long kit waits between looks, in seconds, once a connection is cut.
-HURRIED = ((_direct, "SILENCE", 1.0), (_direct, "SLICE", 0.3), (_timeouts, "SLICE", 0.3),
-           (retry, "_PAUSE", 0.1))  # fmt: skip
+HURRIED = (
+    (direct_transport, "SILENCE", 1.0),
+    (direct_transport, "SLICE", 0.3),
+    (timeouts, "SLICE", 0.3),
+    (retry, "PAUSE_SECONDS", 0.1),
+)
 RECONNECT_SECONDS = 0.5  # timeout for a device that does not come back
 
 
@@ -332,7 +336,7 @@ class Away:
 
 
 def test_what_was_lost_is_asked_again_until_it_is_given_up(monkeypatch):
-    monkeypatch.setattr("kit.devices.retry._PAUSE", 0.01)
+    monkeypatch.setattr("kit.devices.retry.PAUSE_SECONDS", 0.01)
     assert RetryingTransport(Away(3), 5.0).shell("x") == "done"
     gone = Away(10**6)
     again = RetryingTransport(gone, 0.1)

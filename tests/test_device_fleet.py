@@ -10,7 +10,7 @@ import pytest
 
 from kit import cli
 from kit.bench import fleet
-from kit.commands import _bench
+from kit.commands.common import measurement
 from kit.errors import DeviceError, RunError
 from kit.results import store
 
@@ -63,7 +63,7 @@ def test_the_command_stores_what_others_measured(
         work(serial, None)
         return measured[0][:1]
 
-    monkeypatch.setattr(_bench, "_connected", connected)
+    monkeypatch.setattr(measurement, "measure_serial", connected)
     if debug:
         monkeypatch.setenv("KIT_DEBUG", "1")
     options = ["--device", DEVICES, "--format", "onnx", "--json", "-o", str(tmp_path / "out")]

@@ -18,7 +18,7 @@ import pytest
 from hostile_samples import ERR, OUT, SERIAL, adb_server, endless, facts, packet
 from test_runner_protocol import LINES, REQUEST
 
-from kit.devices import _direct, _server, _timeouts, local, selection
+from kit.devices import direct_transport, local, selection, server_transport, timeouts
 from kit.errors import DeviceError, DeviceLost, RunError
 from kit.runners import drive, protocol
 
@@ -35,10 +35,10 @@ def no_server(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
 
 @pytest.fixture
 def reach(monkeypatch: pytest.MonkeyPatch):
-    def opened(port: int) -> _server.ServerTransport:
+    def opened(port: int) -> server_transport.ServerTransport:
         monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(port))
         transport = selection.open_transport(SERIAL)
-        assert isinstance(transport, _server.ServerTransport)
+        assert isinstance(transport, server_transport.ServerTransport)
         return transport
 
     return opened
@@ -98,7 +98,7 @@ def test_a_server_that_trickles_its_own_answer(reach, monkeypatch) -> None:
             time.sleep(0.05)
 
     with hostile.listening(handle) as port:
-        server = _server.Server("127.0.0.1", port)
+        server = server_transport.Server("127.0.0.1", port)
         with pytest.raises(Exception, match="adb read timeout"):
             server.ask("host:version", timeout=1)
 
@@ -114,7 +114,7 @@ def test_a_server_that_ends_is_not_taken_for_another_program(answer, all_read) -
         link.sendall(answer)
 
     with hostile.listening(handle) as port:
-        server = _server.Server("127.0.0.1", port)
+        server = server_transport.Server("127.0.0.1", port)
         with pytest.raises(DeviceLost, match="the adb server closed the connection") as caught:
             server.listed()
         assert "`adb start-server`" in caught.value.hint
@@ -136,8 +136,8 @@ def test_packets_of_streams_that_nobody_opened_are_dropped(size: int) -> None:
         endless(hostile.message(b"WRTE", 9, number + 1000, b"x" * size))(link)
 
     script = (
-        "import sys\nfrom kit.devices import _direct\nfrom kit.errors import DeviceLost\n"
-        "one = _direct.over_tcp('d', '127.0.0.1', int(sys.argv[1]))\n"
+        "import sys\nfrom kit.devices import direct_transport\nfrom kit.errors import DeviceLost\n"
+        "one = direct_transport.over_tcp('d', '127.0.0.1', int(sys.argv[1]))\n"
         "try:\n    one.shell('true', timeout=3)\nexcept DeviceLost as exc:\n    print(exc)\n"
     )
     with hostile.daemon(flood) as port:
@@ -154,7 +154,7 @@ def test_a_packet_that_trickles_does_not_move_the_deadline() -> None:
             time.sleep(0.05)
 
     with hostile.daemon(trickle) as port:
-        one = _direct.over_tcp("d", "127.0.0.1", port)
+        one = direct_transport.over_tcp("d", "127.0.0.1", port)
         with closing(one), pytest.raises(DeviceLost, match="did not end within 1 s"):
             one.shell("true", timeout=1)
 
@@ -225,7 +225,7 @@ def test_a_file_that_is_too_large_is_refused(announced, data, words, reach, tmp_
 
 
 def test_a_file_that_trickles_does_not_move_the_deadline(reach, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("kit.devices._stream.transfer_seconds", lambda size: 1.0)
+    monkeypatch.setattr("kit.devices.stream_transport.transfer_seconds", lambda size: 1.0)
     with adb_server(sync=sending(1 << 30, b"x", again=True)) as port:
         transport = reach(port)
         with pytest.raises(DeviceLost, match="a transfer did not end within 1 s"):
@@ -234,7 +234,7 @@ def test_a_file_that_trickles_does_not_move_the_deadline(reach, tmp_path, monkey
 
 
 def test_a_large_file_has_time_on_a_slow_network() -> None:
-    assert _timeouts.transfer_seconds(210_000_000) > 210_000_000 / 500_000  # a Lite runner
+    assert timeouts.transfer_seconds(210_000_000) > 210_000_000 / 500_000  # a Lite runner
 
 
 # parsers ---------------------------------------------------------------------------------
@@ -276,9 +276,9 @@ WORDS = {
 CALLS = {
     "soc": "lambda text: parsing.soc({}, text)",
     "clocks": "lambda text: parsing.clusters(range(8), text, text)",
-    "condition": "_condition.parse",
+    "condition": "condition.parse",
     "split": "facts.split",
-    "held": "locking._held",
+    "held": "locking.parse_held",
     "runner line": "protocol.parse",
     "denied": "device.lacking_permission",
     "app record": "record.read",
@@ -291,7 +291,7 @@ def parsed() -> tuple[list[str], str]:
     script = (
         f"import sys; sys.path.insert(0, {sys.path[0]!r})\n"
         "from kit.app import device, record\n"
-        "from kit.devices import _condition, facts, locking, parsing\n"
+        "from kit.devices import condition, facts, locking, parsing\n"
         "from kit.runners import protocol\nfrom kit.errors import KitError\n"
         "from test_device_limits import WORDS\n"
     )

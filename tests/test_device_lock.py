@@ -88,7 +88,7 @@ def test_only_one_kit_breaks_a_stale_lock(device, age, broken):
         plant(transport, OTHER, "0")
         ask(transport, f"mkdir {LOCK}/breaking")
         held = Held(OTHER, age * STALE_SECONDS, OTHER.split()[0])
-        locking._break(transport, held, f"{LOCK}.aside")
+        locking.break_lock(transport, held, f"{LOCK}.aside")
         assert ("no" in ask(transport, f"[ -e {LOCK} ] && echo yes || echo no")) == broken
 
 
@@ -96,7 +96,7 @@ def test_a_fresh_lock_is_not_taken_for_the_stale_one(device):
     """Another kit was faster: it broke the lock, and has the device now."""
     with connected(device.serial) as transport:
         token = locking.take(transport)
-        locking._break(transport, Held(OTHER, 99.0, OTHER.split()[0]), f"{LOCK}.aside")
+        locking.break_lock(transport, Held(OTHER, 99.0, OTHER.split()[0]), f"{LOCK}.aside")
         assert locking.holds(transport, token)
         assert "breaking" not in ask(transport, f"ls {LOCK}")
         locking.forget(token)
@@ -114,7 +114,7 @@ def test_a_fresh_lock_is_not_taken_for_the_stale_one(device):
     ],
 )
 def test_a_lock_whose_owner_is_gone_is_taken(device, owner, beat, monkeypatch):
-    monkeypatch.setattr(locking, "_LOOK_AGAIN", 0.1)
+    monkeypatch.setattr(locking, "RECHECK_SECONDS", 0.1)
     with connected(device.serial) as transport:
         plant(transport, owner, beat)
         token = locking.take(transport)
@@ -128,7 +128,7 @@ def test_a_lock_whose_owner_is_gone_is_taken(device, owner, beat, monkeypatch):
 @pytest.mark.parametrize("owner", [OTHER, "0123456789abcdef {here}, process 1"])
 def test_a_lock_whose_owner_lives_is_not_taken(device, owner):
     with connected(device.serial) as transport:
-        plant(transport, owner.format(here=locking._here()), "$now")
+        plant(transport, owner.format(here=locking.describe_here()), "$now")
         with pytest.raises(DeviceError, match="in use by another kit"):
             locking.take(transport)
 

@@ -12,8 +12,8 @@ import pytest
 
 from kit.artifact_key import FLOAT_MODEL, ArtifactKey
 from kit.bench import cores, gates, paired, sustained, sweep
-from kit.commands import _device_tables
-from kit.devices import _condition, _job, locking
+from kit.commands.common import device_tables
+from kit.devices import condition, device_job, locking
 from kit.devices.parsing import Cluster
 from kit.errors import UsageError
 from kit.notices import render
@@ -40,7 +40,7 @@ more noise
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_a_condition_is_read(end):
-    assert _condition.parse(ANSWER.replace("\n", end), 1200.0) == Condition(
+    assert condition.parse(ANSWER.replace("\n", end), 1200.0) == Condition(
         seconds=34.56,
         temperature_c=38.5,
         thermal_status="moderate",
@@ -55,9 +55,9 @@ def test_what_is_missing_in_a_condition_is_not_told(left_out):
     shorter = "==kit:condition ".join(
         one.splitlines()[0] + "\n" if one.startswith(left_out) else one for one in pieces
     )
-    found = _condition.parse(shorter)
+    found = condition.parse(shorter)
     assert found is not None
-    whole = _condition.parse(ANSWER)
+    whole = condition.parse(ANSWER)
     assert whole is not None
     names = {
         "uptime": ("seconds",),
@@ -72,7 +72,7 @@ def test_what_is_missing_in_a_condition_is_not_told(left_out):
 
 @pytest.mark.parametrize("cut", range(0, ANSWER.index("==kit:condition end") + 15, 7))
 def test_half_an_answer_is_no_condition(cut):
-    assert _condition.parse(ANSWER[:cut]) is None
+    assert condition.parse(ANSWER[:cut]) is None
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_half_an_answer_is_no_condition(cut):
 )
 def test_cool(temperature, status, expected):
     found = Condition(seconds=0, temperature_c=temperature, thermal_status=status)
-    assert _condition.is_cool(found, 38.0) is expected
+    assert condition.is_cool(found, 38.0) is expected
 
 
 # cores ------------------------------------------------------------------------------------
@@ -207,7 +207,9 @@ def test_the_best_setting_is_not_paid_for_in_threads(medians, best):
         )
         for ms in medians.values()
     ]
-    assert sweep._best(results, tried, "onnx-int8") == Recommendation(threads=best, cpus="all")
+    assert sweep.choose_best(results, tried, "onnx-int8") == Recommendation(
+        threads=best, cpus="all"
+    )
 
 
 # minutes ----------------------------------------------------------------------------------
@@ -331,7 +333,7 @@ def test_what_is_not_known_comes_with_what_would_tell(verdicts, bundles, pairs, 
         )
         for ratio in verdicts
     ]
-    shown = _device_tables._comparisons(found)
+    shown = device_tables.make_comparison_table(found)
     assert str(shown.caption).partition("±5 %")[2] == told
 
 
@@ -376,7 +378,7 @@ def test_rows_are_compared_with_the_first_of_their_format():
     ],
 )
 def test_what_a_lock_says(text, owner, age, token):
-    assert locking._held(text) == locking.Held(owner, age, token)
+    assert locking.parse_held(text) == locking.Held(owner, age, token)
 
 
 # jobs ------------------------------------------------------------------------------------
@@ -393,7 +395,7 @@ def asked(script: str, timeout: float = 20.0, **more: str) -> str:
 
 def started(folder, ask=asked) -> int:
     command = ["sh", "-c", f"echo run >>{folder}.count"]
-    return _job._start(ask, "a-device", str(folder), command, {})
+    return device_job.start_job(ask, "a-device", str(folder), command, {})
 
 
 @pytest.mark.slow

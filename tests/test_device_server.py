@@ -14,7 +14,7 @@ from native_samples import runner
 
 from kit import cli
 from kit.bench import measure
-from kit.devices import _server, adb
+from kit.devices import adb, server_transport
 from kit.devices.retry import RetryingTransport
 from kit.errors import DeviceLost
 
@@ -29,7 +29,7 @@ class Breaking:
     """A connection through a server, which breaks in the middle of a step, once."""
 
     def __init__(self, inner, phase, cut):
-        assert isinstance(inner, _server.ServerTransport)
+        assert isinstance(inner, server_transport.ServerTransport)
         self.inner, self.serial, self._phase, self._cut = inner, inner.serial, phase, cut
         self.done, self._polls = False, 0
 

@@ -17,7 +17,7 @@ from virtual_device.relay import Relay
 from virtual_device.state import replace
 
 from kit import cli
-from kit.devices import _job, _settings, adb
+from kit.devices import adb, device_job, device_settings
 from kit.devices.storage import ask
 from kit.errors import DeviceError, DeviceLost, RunError
 
@@ -128,7 +128,9 @@ def test_what_cannot_be_put_back_is_told_and_stays_written_down(device, capsys, 
 def test_a_mode_that_the_device_lacks_leaves_no_journal_after_a_kill(device):
     device.state.set(fixed_performance="unsupported")
     with connected(device.serial) as transport:
-        script = _settings._applied(_settings._fixed_performance()).partition("; if {")[0]
+        script = device_settings.script_change(device_settings.fix_performance()).partition(
+            "; if {"
+        )[0]
         ask(transport, f"mkdir -p /data/local/tmp/kit; {script}")  # killed before the change
         assert "set-fixed-performance" in device.read("kit/settings").decode()
         assert adb.clean(transport) >= 0
@@ -139,13 +141,15 @@ def test_a_mode_that_the_device_lacks_leaves_no_journal_after_a_kill(device):
 def test_nothing_is_changed_that_cannot_be_written_down(device):
     with connected(device.serial) as transport:
         full = "head -c 999999999 /dev/zero >/data/local/tmp/full 2>/dev/null; true"
-        ask(transport, f"mkdir -p /data/local/tmp/kit; echo true >{_settings.JOURNAL}; {full}")
+        ask(
+            transport, f"mkdir -p /data/local/tmp/kit; echo true >{device_settings.JOURNAL}; {full}"
+        )
         with pytest.raises(DeviceError, match="No space left"):
-            _settings.apply(transport)
+            device_settings.apply(transport)
         assert device.state.settings()["global"] == {}
         assert device.state.fixed_performance == "false"
         assert sorted(device.files()) == ["full", "kit/settings"]
-        assert device.read(_settings.JOURNAL) == b"true\n"  # of an earlier kit: as it was
+        assert device.read(device_settings.JOURNAL) == b"true\n"  # of an earlier kit: as it was
 
 
 @pytest.mark.parametrize("name", ["settings", "cmd"])
@@ -235,9 +239,9 @@ def test_two_killed_kits_put_back_what_the_first_found(device):
 def test_a_kit_that_ends_in_the_middle_of_a_change(device, after):
     before = set_stay(device, "1")
     with connected(device.serial) as transport:
-        change = _settings._stay_awake(transport)
+        change = device_settings.keep_awake(transport)
         assert change is not None
-        script = f"mkdir -p /data/local/tmp/kit; echo '{change.restore}' >{_settings.JOURNAL}"
+        script = f"mkdir -p /data/local/tmp/kit; echo '{change.restore}' >{device_settings.JOURNAL}"
         transport.shell(script if after == "journal" else f"{script}; {change.apply}")
     with opened(device.serial) as one, one.folder():
         pass
@@ -277,8 +281,8 @@ def test_a_job_that_kit_never_heard_of_is_ended(device, monkeypatch):
         start(*arguments)
         raise KeyboardInterrupt
 
-    start = _job._start
-    monkeypatch.setattr(_job, "_start", interrupted)
+    start = device_job.start_job
+    monkeypatch.setattr(device_job, "start_job", interrupted)
     with opened(device.serial) as one, pytest.raises(KeyboardInterrupt), one.folder():
         one.start(["sleep", "600"], {})
     assert left(device) == []

@@ -12,7 +12,7 @@ from kit.results.schema import Fingerprint
 
 
 def output(said: dict[str, str], before: str = "") -> str:
-    pieces = (f"\n{facts._MARK}{name}\n{lines}\n" for name, lines in said.items())
+    pieces = (f"\n{facts.MARK}{name}\n{lines}\n" for name, lines in said.items())
     return before + "".join(pieces)
 
 
@@ -59,7 +59,7 @@ def test_whole_old_phone_behind_a_banner():
 
 
 def test_device_that_tells_nothing_is_all_none():
-    found = facts.facts("x", facts.split(output(dict.fromkeys(facts._COMMANDS, ""))))
+    found = facts.facts("x", facts.split(output(dict.fromkeys(facts.COMMANDS, ""))))
     assert (found.soc, found.android, found.api, found.cores) == (None, None, None, None)
     assert (found.memory, found.free_bytes, found.page_size) == (None, None, None)
     assert (found.battery, found.thermal_status, found.seccomp) == (None, None, None)
@@ -71,11 +71,11 @@ def test_device_that_tells_nothing_is_all_none():
 
 def test_marks_are_only_ours():
     assert facts.split("a shell's banner\n$ ") == {}
-    assert facts.split(f"{facts._MARK}other\nx\n") == {}
-    assert set(facts._COMMANDS) == {
-        line.strip("'; ").removeprefix(facts._MARK)
+    assert facts.split(f"{facts.MARK}other\nx\n") == {}
+    assert set(facts.COMMANDS) == {
+        line.strip("'; ").removeprefix(facts.MARK)
         for line in facts.script().split("echo ")
-        if line.startswith(f"'{facts._MARK}")
+        if line.startswith(f"'{facts.MARK}")
         for line in [line.split("'")[1]]
     }
 

@@ -15,7 +15,7 @@ import pytest
 
 import kit
 from kit import forks, formats, lower, workers
-from kit.pipeline import _lowering
+from kit.pipeline import lowering
 
 ROOT = Path(__file__).parents[1]
 
@@ -217,7 +217,7 @@ def test_a_parent_that_is_killed_leaves_nothing_behind(place, imported, processe
 def test_what_children_import_starts_no_thread_where_there_are_many_cores(place):
     """Else every build would do without a helper, and nobody would notice."""
     recipe = kit.make_recipe("mobilenet_v2", formats=formats.list_formats())
-    environment = {**_lowering.list_environment(place, 1), "OMP_NUM_THREADS": "8"}
+    environment = {**lowering.list_environment(place, 1), "OMP_NUM_THREADS": "8"}
     log = place / "helper.log"
     with forks.Helper(lower.list_imports(recipe), log, environment) as helper:
         number = helper.request(task(place, "a", "import sys; assert 'torch' in sys.modules"), {})

@@ -104,8 +104,8 @@ def test_work_of_others_is_told_from_our_own(monkeypatch: pytest.MonkeyPatch) ->
         return now[-1][0]
 
     monkeypatch.setattr(local.time, "monotonic", tick)
-    monkeypatch.setattr(local, "_busy_seconds", lambda: now[-1][1])
-    monkeypatch.setattr(local, "_own_seconds", lambda: now[-1][2])
+    monkeypatch.setattr(local, "read_busy_seconds", lambda: now[-1][1])
+    monkeypatch.setattr(local, "read_own_seconds", lambda: now[-1][2])
     device = local.LocalDevice()
     assert device._others() is None
     assert device._others() == pytest.approx(0.9)  # 18 s busy, 9 of them ours, in 10 s

@@ -275,11 +275,11 @@ def test_patterns_with_batch_norm_find_nothing_in_a_folded_graph(monkeypatch):
     quantizer = XNNPACKQuantizer()
     kept = torch.fx.symbolic_trace(nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).eval())
     program = torch.export.export(kept, (images[:1],)).module()
-    pt2e._leave_out_batch_norm(quantizer, program)
+    pt2e.leave_out_batch_norm(quantizer, program)
     assert quantizer.SUPPORTED_PATTERNS == XNNPACKQuantizer.SUPPORTED_PATTERNS
 
     asked = []
-    monkeypatch.setattr(pt2e, "_leave_out_batch_norm", lambda *words: asked.append(words))
+    monkeypatch.setattr(pt2e, "leave_out_batch_norm", lambda *words: asked.append(words))
     stock = pt2e.quantize_static(model, images, options, "pt2e-s8").graph
     assert len(asked) == 1
     assert quick.code == stock.code

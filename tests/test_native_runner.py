@@ -23,7 +23,7 @@ from kit import formats
 from kit.devices import local
 from kit.errors import MissingTool, RunError
 from kit.formats.executorch import etdump
-from kit.runners import _assemble, drive, emulation, native, profile, protocol
+from kit.runners import assemble, drive, emulation, native, profile, protocol
 from kit.runners.protocol import Exit, Request
 from kit.runners.transcript import Transcript
 
@@ -419,9 +419,9 @@ def test_reading_an_etdump_has_limits(change, profiled) -> None:
 
 def take_program_of(built: native.RunnerSet, monkeypatch) -> None:
     """Let a build take the program of a runner instead of compiling the same once more."""
-    program = (built.folder / _assemble.PROGRAM).read_bytes()
+    program = (built.folder / assemble.PROGRAM).read_bytes()
     monkeypatch.setattr(
-        _assemble, "compile_program", lambda job, tools, main, target: target.write_bytes(program)
+        assemble, "compile_program", lambda job, tools, main, target: target.write_bytes(program)
     )
 
 

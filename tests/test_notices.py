@@ -13,7 +13,7 @@ from report_samples import latency, run
 from kit.bench import gates
 from kit.bench.rows import as_json, rows
 from kit.bench.stability import Stability
-from kit.commands import _advice, _latency
+from kit.commands.common import advice, latency_table
 from kit.notices import (
     CATALOGUE,
     SEVERITIES,
@@ -36,8 +36,8 @@ def names_in(template: str) -> set[str]:
 @pytest.mark.parametrize("code", CATALOGUE)
 def test_an_entry_uses_its_values_and_no_option_of_the_command_line(code: str) -> None:
     entry = CATALOGUE[code]
-    advice = _advice.TYPE.get(code, "")
-    used = names_in(entry.text) | names_in(entry.hint) | names_in(advice)
+    typed = advice.TYPE.get(code, "")
+    used = names_in(entry.text) | names_in(entry.hint) | names_in(typed)
     assert used == set(entry.values)
     assert entry.severity in SEVERITIES
     for words in (entry.text, entry.hint):
@@ -48,7 +48,7 @@ def test_an_entry_uses_its_values_and_no_option_of_the_command_line(code: str) -
 
 
 def test_what_to_type_is_about_codes_that_exist() -> None:
-    assert set(_advice.TYPE) <= set(CATALOGUE)
+    assert set(advice.TYPE) <= set(CATALOGUE)
 
 
 def test_every_code_is_given_somewhere_and_none_is_unknown() -> None:
@@ -66,7 +66,7 @@ def test_every_code_is_given_somewhere_and_none_is_unknown() -> None:
 
 def test_the_documented_catalogue_is_the_catalogue() -> None:
     told = (ROOT / "docs/notices.md").read_text(encoding="utf-8")
-    assert told == _advice.document_notices(), "run scripts/notices > docs/notices.md"
+    assert told == advice.document_notices(), "run scripts/notices > docs/notices.md"
 
 
 # --- values
@@ -164,18 +164,20 @@ def test_notices_that_differ_otherwise_stay_apart_in_their_order() -> None:
     groups = told(
         busy(1.4),
         busy(1.4, cores=8),
-        new_notice("samples.two-groups", low=3.4, high=5.3),
-        new_notice("samples.two-groups", low=4.5, high=6.7),
         new_notice("samples.slower", change=0.05),
         new_notice("samples.faster", change=0.05),
         warm(40.0),
         warm(40.0, limit=35.0),
         busy(2.0),
     )
-    assert [abouts for _, abouts in groups] == [[0, 8], [1], [2], [3], [4], [5], [6], [7]]
-    assert groups[2][0] == (
-        "samples cluster around two times, 3.4 ms and 5.3 ms, so the median describes neither"
-    )
+    assert [abouts for _, abouts in groups] == [[0, 6], [1], [2], [3], [4], [5]]
+
+
+def test_two_groups_of_samples_in_several_rows_are_one_line_with_ranges() -> None:
+    times = ((3.4, 5.3), (4.5, 6.7))
+    ((shown, abouts),) = told(*(new_notice("samples.two-groups", low=a, high=b) for a, b in times))
+    assert abouts == [0, 1]
+    assert shown.startswith("samples cluster around two times, 3.4 to 4.5 ms and 5.3 to 6.7 ms, so")
 
 
 def test_sentences_of_older_results_and_unknown_codes_merge_only_if_they_are_equal() -> None:
@@ -217,18 +219,18 @@ def test_the_command_line_says_it_once_with_the_rows_it_is_about() -> None:
         "busy: let it cool down and measure again"
     )
     some = rows([latency("none", runs=runs)])
-    assert list(_latency.doubts(some)) == [f"warning: lite-fp32, onnx-fp32: {words}"]
+    assert list(latency_table.doubts(some)) == [f"warning: lite-fp32, onnx-fp32: {words}"]
     every = rows([latency("none", runs=runs[:2])])
-    assert list(_latency.doubts(every)) == [f"warning: {words}"]
+    assert list(latency_table.doubts(every)) == [f"warning: {words}"]
 
 
 def test_the_command_line_says_what_to_type() -> None:
     hints = [new_notice("processes.more", processes=n) for n in (7, 9)]
-    assert list(_advice.write_notices([(hint, "x") for hint in hints], 2)) == [
+    assert list(advice.write_notices([(hint, "x") for hint in hints], 2)) == [
         "hint: 9 processes with the spread of these would resolve the median: measure that many "
         "(--repeats 9)"
     ]
-    assert fill(_advice.TYPE["cores.not-given"], [
+    assert fill(advice.TYPE["cores.not-given"], [
         new_notice("cores.not-given", asked="4-7", given="4-5", mask="30")
     ]) == "--cpus 30"  # fmt: skip
 

@@ -119,7 +119,7 @@ def test_from_ten_pairs_on_an_interval_holds_what_swaps_do_not_refuse() -> None:
             )
         )
 
-    step = 2 * pairs._STEP
+    step = 2 * pairs.STEP
     assert chance(interval.low - step, 1) < 0.025 < chance(interval.low + step, 1)
     assert chance(interval.high + step, -1) < 0.025 < chance(interval.high - step, -1)
 
@@ -163,7 +163,7 @@ def test_a_unit_and_the_direction_do_not_matter(count, scale, seed) -> None:
     assert again == pytest.approx(found)
     assert back == pytest.approx(1 / found)
     assert interval.low <= found <= interval.high
-    near = {"rel": 2 * pairs._STEP}
+    near = {"rel": 2 * pairs.STEP}
     if count == 10:  # beyond, which swaps are drawn is not symmetrical
         assert (scaled.low, scaled.high) == pytest.approx((interval.low, interval.high), **near)
         assert (turned.low, turned.high) == pytest.approx(

@@ -15,7 +15,7 @@ import kit
 from kit import bundle, cache, cli, lower
 from kit.errors import PARTIAL, BundleError, VerificationFailed
 from kit.manifest import Comparison, FailedArtifact
-from kit.pipeline import _parity
+from kit.pipeline import parity
 from kit.report.write import write
 from kit.results import store
 
@@ -158,4 +158,6 @@ def comparison(against):
 )
 def test_a_hint_asks_for_nothing_that_is_there_already(changes, against, kernels, says):
     recipe = kit.make_recipe("mobilenet_v2", **changes)
-    assert _parity._hint(recipe, recipe.quantize, comparison(against), kernels).startswith(says)
+    assert parity.choose_hint(recipe, recipe.quantize, comparison(against), kernels).startswith(
+        says
+    )

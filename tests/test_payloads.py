@@ -131,7 +131,7 @@ class SessionHere(IsolatedSession):
         self._load = cache_answer(lambda: formats.get_format(key.format).load(path, threads))
 
     def predict(self, samples: Samples) -> tuple[Samples, int]:
-        return isolated._predict(self.name, self._load(), samples)
+        return isolated.predict_rows(self.name, self._load(), samples)
 
 
 @pytest.fixture
@@ -241,7 +241,7 @@ def test_the_commands_run_nothing_of_a_bundle(whole, pictures, tmp_path, capsys)
 def test_a_training_checkpoint_in_the_cache_is_no_pickle_to_run(tmp_path, monkeypatch):
     import hashlib
 
-    from kit.pipeline._checkpoints import FILE, Checkpoints
+    from kit.pipeline.checkpoints import FILE, Checkpoints
 
     monkeypatch.setenv("KIT_CACHE", str(tmp_path))
     checkpoints, marker = Checkpoints("k"), tmp_path / "ran"

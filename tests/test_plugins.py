@@ -91,9 +91,14 @@ def test_the_format_and_the_task_of_the_pages_go_through_every_command(tmp_path)
     draw_labelled(tmp_path / "pictures")
     scored = kit("eval", bundle, "--images", str(tmp_path / "pictures"), "--json", "-o",
                  f"{results}/eval.json")  # fmt: skip
-    assert [row["format"] for row in json.loads(scored)["results"]] == ["reference", "jit"]
+    reference, jit = json.loads(scored)["results"]
+    assert (reference["format"], jit["format"]) == ("reference", "jit")
+    assert reference["metrics"] == [{"name": "cosine distance", "value": 0.0, "unit": ""}]
+    assert 0 < jit["metrics"][0]["value"] < 0.5
     kit("report", str(results), "-o", str(tmp_path / "page"))
-    assert "int8 .jit" in (tmp_path / "page" / "report.md").read_text()
+    page = (tmp_path / "page" / "report.md").read_text()
+    assert "int8 .jit" in page
+    assert "cosine distance" in page
 
 
 GOOD = "from kit.formats.lite import Lite\nclass Mine(Lite):\n    name = 'mine'\nFORMAT = Mine()\n"

@@ -22,7 +22,7 @@ from kit.runners import emulation
 from kit.runners.emulation import PROCESSORS, Emulator
 
 SUFFIX = {"lite": "ptl", "onnx": "onnx"}
-HAS_QEMU = all(any(map(shutil.which, names)) for names in emulation._PROGRAMS.values())
+HAS_QEMU = all(any(map(shutil.which, names)) for names in emulation.PROGRAMS.values())
 
 
 @pytest.fixture(scope="module")

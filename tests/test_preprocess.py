@@ -235,14 +235,14 @@ def test_the_photos_are_those_that_their_packages_give():
 
     portrait = matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
     wanted = [*load_sample_images().images, np.asarray(Image.open(portrait).convert("RGB"))]
-    found = photos._photos()
+    found = photos.read_photos()
     assert len(found) == len(wanted)
     assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
 
 
 @pytest.mark.parametrize("package", ["sklearn", "kit_has_no_such_package"])
 def test_a_photo_that_its_package_has_not_is_named(package, monkeypatch):
-    monkeypatch.setattr(photos, "_FILES", ((package, "datasets/images/none.jpg"),))
+    monkeypatch.setattr(photos, "FILES", ((package, "datasets/images/none.jpg"),))
     with pytest.raises(
         MissingTool, match=f"the sample photo datasets/images/none.jpg of {package}"
     ):
@@ -251,6 +251,6 @@ def test_a_photo_that_its_package_has_not_is_named(package, monkeypatch):
 
 def test_the_photos_take_turns(monkeypatch):
     plain = [Image.new("RGB", (60, 40), color) for color in ("red", "lime", "blue")]
-    monkeypatch.setattr(photos, "_photos", lambda: plain)
+    monkeypatch.setattr(photos, "read_photos", lambda: plain)
     brightest = photos.crops(6, pre(), seed=0).mean((2, 3)).argmax(1)
     assert brightest.tolist() == [0, 1, 2, 0, 1, 2]

@@ -19,10 +19,10 @@ from kit import bundle
 from kit.calibration import choose
 from kit.errors import PictureError, RecipeError, UsageError
 from kit.notices import render
-from kit.pipeline import _checkpoints, _train_pictures, _train_set, _training
-from kit.pipeline._checkpoints import Checkpoints
-from kit.pipeline._train_score import TrainingScore, rejection_reason
-from kit.pipeline._work import Work
+from kit.pipeline import checkpoints, training, training_data, training_set
+from kit.pipeline.build_state import Work
+from kit.pipeline.checkpoints import Checkpoints
+from kit.pipeline.training_score import TrainingScore, rejection_reason
 from kit.quantize import distributed
 from kit.quantize.distributed import Group
 from kit.quantize.examples import from_samples
@@ -121,7 +121,7 @@ def trained(work: Work, network) -> dict[str, torch.Tensor]:
     teacher, folded = network
     folded = copy.deepcopy(folded)
     images = from_samples(work.pictures.load(work.inputs), at_once=True)
-    _training.train(work, teacher, folded, images)
+    training.train(work, teacher, folded, images)
     return folded.state_dict()
 
 
@@ -188,7 +188,7 @@ def test_a_damaged_checkpoint_is_noted_and_training_starts_again(tmp_path, netwo
     whole = trained(work_of(tmp_path), network)
     kept = Checkpoints("a-key")
     kept.save({"step": 2})
-    file = kept.folder / _checkpoints.FILE
+    file = kept.folder / checkpoints.FILE
     data = bytearray(file.read_bytes())
     data[-5] ^= 1
     file.write_bytes(data)
@@ -261,7 +261,7 @@ def test_a_result_is_judged_by_loss_and_first_answers():
 def test_two_processes_see_what_one_sees(tmp_path):
     work = work_of(tmp_path)
     images = from_samples(work.pictures.load(work.inputs), at_once=True)
-    data = _train_set.of(work, images)
+    data = training_set.of(work, images)
     whole = data.step(3, 5, slice(0, 5)).images
     parts = [data.step(3, 5, Group(rank, 2).part(5)).images for rank in (0, 1)]
     assert [len(part) for part in parts] == [2, 3]
@@ -271,7 +271,7 @@ def test_two_processes_see_what_one_sees(tmp_path):
 def test_some_pictures_are_held_back_and_the_others_take_turns(tmp_path):
     work = work_of(tmp_path, calibration_images=12)
     images = from_samples(work.pictures.load(work.inputs), at_once=True)
-    data = _train_set.of(work, images)
+    data = training_set.of(work, images)
     assert (len(data.held), len(data.seen)) == (3, 9)
     assert sorted(data.held + data.seen) == list(range(12))
     read, seen = data.read, []
@@ -282,19 +282,19 @@ def test_some_pictures_are_held_back_and_the_others_take_turns(tmp_path):
     judge = data.held_out_batch().images
     assert len(judge) == 6
     assert all(torch.equal(judge[i], images.tensors[0][h]) for i, h in enumerate(data.held))
-    assert _train_pictures.split(7, 0) == ((), tuple(range(7)))
+    assert training_data.split(7, 0) == ((), tuple(range(7)))
 
 
 def test_a_view_is_a_part_of_the_picture():
     ramp = torch.linspace(0, 1, 32).expand(3, 32, 32)
-    left = _train_pictures.view(ramp, [0.0, 0.5, 0.0, 0.0, 0.9])
-    right = _train_pictures.view(ramp, [0.0, 0.5, 0.0, 1.0, 0.9])
-    mirrored = _train_pictures.view(ramp, [0.0, 0.5, 0.0, 0.0, 0.1])
+    left = training_data.view(ramp, [0.0, 0.5, 0.0, 0.0, 0.9])
+    right = training_data.view(ramp, [0.0, 0.5, 0.0, 1.0, 0.9])
+    mirrored = training_data.view(ramp, [0.0, 0.5, 0.0, 0.0, 0.1])
     assert left.shape == (3, 32, 32)
     assert float(left.max()) < 0.9
     assert float(right.min()) > 0.1
     assert torch.equal(mirrored, left.flip(2))
-    assert torch.equal(_train_pictures.view(ramp, [1.0, 0.5, 0.0, 0.0, 0.9]), ramp)
+    assert torch.equal(training_data.view(ramp, [1.0, 0.5, 0.0, 0.0, 0.9]), ramp)
 
 
 def test_labels_add_cross_entropy(tmp_path, network):
@@ -332,11 +332,11 @@ def test_the_set_is_told_apart_by_content(tmp_path):
     other = fill(tmp_path / "other", "a.png")
     fill(other, "b.png", data=encode(noise(20, 20)))
     made = [
-        _train_set.identity(kit.make_recipe("mobilenet_v2", train=str(root)))
+        training_set.identity(kit.make_recipe("mobilenet_v2", train=str(root)))
         for root in (one, same, other)
     ]
     assert made[0] == made[1] != made[2]
-    assert _train_set.identity(kit.make_recipe("mobilenet_v2")) == ""
+    assert training_set.identity(kit.make_recipe("mobilenet_v2")) == ""
 
 
 def test_a_batch_has_a_picture_for_each_process(tmp_path, network, monkeypatch):

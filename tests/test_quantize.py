@@ -159,7 +159,7 @@ def exported(name: str):
     example = torch.randn(1, 3, 32, 32)
     folded = fold(get_model(name).build(0.35, 10), example)
     program = torch.export.export(folded, (example,)).module()
-    pt2e._clips_as_relu(program)
+    pt2e.replace_clips(program)
     return folded, program
 
 
@@ -179,17 +179,17 @@ def test_every_layer_of_mobilenet_v2_may_stay_float():
         return False
 
     folded, program = exported("mobilenet_v2")
-    config = pt2e._config(PER_CHANNEL, unsigned=False)
+    config = pt2e.make_config(PER_CHANNEL, unsigned=False)
     quantizer = XNNPACKQuantizer().set_global(config)
     quantizer.annotate(quantizer.transform_for_annotation(program))
-    notes = {n: n.meta[pt2e._ANNOTATION] for n in program.graph.nodes if len(n.meta) > 0
-             and pt2e._ANNOTATION in n.meta}  # fmt: skip
+    notes = {n: n.meta[pt2e.ANNOTATION] for n in program.graph.nodes if len(n.meta) > 0
+             and pt2e.ANNOTATION in n.meta}  # fmt: skip
 
     class Annotated:
         def annotate(self, model):
             for node, note in notes.items():
                 again = replace(note, input_qspec_map=dict(note.input_qspec_map))
-                node.meta[pt2e._ANNOTATION] = again
+                node.meta[pt2e.ANNOTATION] = again
             return model
 
     names = layer_names(folded)
@@ -270,8 +270,8 @@ def test_biases_lie_on_the_grid_that_integer_kernels_have(folded, images):
         if node.target not in (torch.ops.aten.conv2d.default, torch.ops.aten.linear.default):
             continue
         data, weight, bias = node.args[:3]
-        step = (pt2e._scale(graph, data) * pt2e._scale(graph, weight)).double()
-        steps = pt2e._attribute(graph, bias.target).double() / step
+        step = (pt2e.read_scale(graph, data) * pt2e.read_scale(graph, weight)).double()
+        steps = pt2e.read_attribute(graph, bias.target).double() / step
         torch.testing.assert_close(steps, steps.round(), rtol=1e-6, atol=1e-3)
         seen += 1
     assert seen == 5
@@ -296,7 +296,7 @@ def test_dropping_saturated_clips_changes_no_bit(folded, images, monkeypatch):
     from kit.quantize import pt2e
 
     lean = pt2e.quantize_static(folded, images, PER_CHANNEL, "pt2e-s8").graph
-    monkeypatch.setattr(pt2e, "_drop_saturated_clips", lambda graph: None)
+    monkeypatch.setattr(pt2e, "drop_saturated_clips", lambda graph: None)
     full = pt2e.quantize_static(folded, images, PER_CHANNEL, "pt2e-s8").graph
     assert any("hardtanh" in str(n.target) for n in full.graph.nodes)
     with torch.inference_mode():

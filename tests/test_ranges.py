@@ -126,7 +126,7 @@ def test_no_range_goes_beyond_the_clip_that_makes_the_tensor():
     ],
 )
 def test_of_two_ranges_that_are_alike_the_wider_is_taken(errors, factor):
-    assert range_search._best_factor(errors) == factor
+    assert range_search.choose_factor(errors) == factor
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_what_a_range_does_is_the_gradient_times_the_error_of_rounding(clip, end
     torch.manual_seed(0)
     value, gradient = 1.5 * torch.rand(2, 3, 5), torch.randn(2, 3, 5)
     gradient[0, 0, 0] = float("nan")
-    trials = range_search._Trials(SimpleNamespace(low=0.0, high=1.0, clip=clip))
+    trials = range_search.RangeTrials(SimpleNamespace(low=0.0, high=1.0, clip=clip))
     trials(value, gradient)
     trials(value, gradient)
     assert set(trials.errors) == set(ends)
@@ -155,7 +155,7 @@ def test_what_a_range_does_is_the_gradient_times_the_error_of_rounding(clip, end
 
 @pytest.mark.parametrize(("largest", "narrower"), [(0.9, False), (1.1, True)])
 def test_only_pictures_that_reach_a_range_may_narrow_it(largest, narrower):
-    trials = range_search._Trials(SimpleNamespace(low=-1.0, high=1.0, clip=9.0))
+    trials = range_search.RangeTrials(SimpleNamespace(low=-1.0, high=1.0, clip=9.0))
     trials(torch.tensor([-1.2, 0.3]), torch.ones(2))
     trials(torch.tensor([0.1, largest]), torch.ones(2))
     assert set(trials.comparable()) - {0.7} == {1.0, 1.4, 2.0, 2.8}

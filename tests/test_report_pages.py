@@ -169,14 +169,14 @@ def test_files_are_written_and_a_failure_leaves_the_older_report(tmp_path, monke
         "out/report.md",
     ]
     before = (tmp_path / "out/report.md").read_bytes()
-    real = files._new_file
+    real = files.create_part
 
     def full_disk(path: Path) -> tuple[Path, int]:
         if path.name == "report.html":
             raise OSError(28, "No space left on device")
         return real(path)
 
-    monkeypatch.setattr(files, "_new_file", full_disk)
+    monkeypatch.setattr(files, "create_part", full_disk)
     with pytest.raises(OutputError, match="No space left on device"):
         write([accuracy()], tmp_path / "out")
     assert (tmp_path / "out/report.md").read_bytes() == before

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from kit.bench.rows import as_json, rows
-from kit.commands import _latency
+from kit.commands.common import latency_table
 from kit.errors import ResultError
 from kit.notices import render
 from kit.report import html, page
@@ -274,9 +274,18 @@ PROCESSORS_8 = {
     "rows": [{**PROCESSORS_7["rows"][0], **KEY_8}],
 }
 
+LATENCY_9 = {**LATENCY_8, "schema_version": 9}
+METRIC_9 = {"name": "mean IoU", "value": 61.25, "unit": "%"}
+ACCURACY_9 = {
+    **ACCURACY_8,
+    "schema_version": 9,
+    "rows": [{**ACCURACY_8["rows"][0], "metrics": [METRIC_9]}],
+}
+PROCESSORS_9 = {**PROCESSORS_8, "schema_version": 9}
+
 LATENCY = [
     *(LATENCY_1, LATENCY_2, LATENCY_3, LATENCY_4),
-    *(LATENCY_5, LATENCY_6, LATENCY_7, LATENCY_8),
+    *(LATENCY_5, LATENCY_6, LATENCY_7, LATENCY_8, LATENCY_9),
 ]
 OTHERS = [
     *({**ACCURACY_1, "schema_version": number} for number in range(1, 6)),
@@ -287,6 +296,8 @@ OTHERS = [
     PROCESSORS_7,
     ACCURACY_8,
     PROCESSORS_8,
+    ACCURACY_9,
+    PROCESSORS_9,
 ]
 
 
@@ -338,7 +349,7 @@ def test_no_number_of_a_latency_is_lost(sample, tmp_path: Path) -> None:
 def test_a_code_of_a_newer_kit_is_kept_and_shown(tmp_path: Path) -> None:
     found = read(LATENCY_6, tmp_path)
     assert render(found.runs[0].notices[2]) == "newer.than-this-kit: x y"
-    assert "newer.than-this-kit: x y" in " ".join(_latency.doubts(rows([found])))
+    assert "newer.than-this-kit: x y" in " ".join(latency_table.doubts(rows([found])))
 
 
 def test_warnings_that_are_no_sentences_are_refused(tmp_path: Path) -> None:
@@ -351,24 +362,24 @@ def test_warnings_that_are_no_sentences_are_refused(tmp_path: Path) -> None:
 def test_what_each_schema_added_is_empty_in_those_before(tmp_path: Path) -> None:
     found = [read(sample, tmp_path) for sample in LATENCY]
     runs = [result.runs[0] for result in found]
-    assert [r.resolved for r in runs] == [None, *[False] * 7]
-    assert [len(r.operators) for r in runs] == [0, *[1] * 7]
-    assert [r.plan.cpus for r in runs] == ["", *["f0"] * 7]
-    assert [r.plan.memory for r in runs] == [False] * 8  # of 1 and 2, as their plan is quick
-    assert [r.plan.max_repeats for r in runs] == [None] + [5] * 7
-    assert [r.plan.max_pairs for r in runs] == [None] * 3 + [32] * 5
-    assert [result.bundle.failed != {} for result in found] == [False] * 4 + [True] * 4
-    assert [result.identity is not None for result in found] == [False] * 5 + [True] * 3
+    assert [r.resolved for r in runs] == [None, *[False] * 8]
+    assert [len(r.operators) for r in runs] == [0, *[1] * 8]
+    assert [r.plan.cpus for r in runs] == ["", *["f0"] * 8]
+    assert [r.plan.memory for r in runs] == [False] * 9  # of 1 and 2, as their plan is quick
+    assert [r.plan.max_repeats for r in runs] == [None] + [5] * 8
+    assert [r.plan.max_pairs for r in runs] == [None] * 3 + [32] * 6
+    assert [result.bundle.failed != {} for result in found] == [False] * 4 + [True] * 5
+    assert [result.identity is not None for result in found] == [False] * 5 + [True] * 4
     assert found[0].recommended == {}
     swept = {f"{format_}-int8": setting for format_, setting in SWEPT_6.items()}
     for result in found[1:7]:
         assert {n: best.model_dump() for n, best in result.recommended.items()} == swept
-    assert [r.artifact_sha256 for r in runs] == [None] * 5 + [SHA] * 3
-    assert [r.name for r in runs] == ["onnx-int8"] * 7 + ["onnx-xnnpack-fp16"]
+    assert [r.artifact_sha256 for r in runs] == [None] * 5 + [SHA] * 4
+    assert [r.name for r in runs] == ["onnx-int8"] * 7 + ["onnx-xnnpack-fp16"] * 2
     assert [a.name for r in found for a in r.bundle.artifacts] == [r.name for r in runs]
     failed = [list(result.bundle.failed) for result in found]
-    assert failed == [[]] * 4 + [["executorch-int8"]] * 4
-    assert [r.runtime for r in runs] == [None] * 5 + ["onnxruntime 1.32.0"] * 3
+    assert failed == [[]] * 4 + [["executorch-int8"]] * 5
+    assert [r.runtime for r in runs] == [None] * 5 + ["onnxruntime 1.32.0"] * 4
 
 
 def test_before_schema_3_the_name_of_a_plan_said_whether_memory_was_measured(tmp_path) -> None:
@@ -381,12 +392,19 @@ def test_before_schema_3_the_name_of_a_plan_said_whether_memory_was_measured(tmp
 def test_results_of_the_other_kinds_keep_their_numbers(tmp_path: Path) -> None:
     accuracy = [read(sample, tmp_path) for sample in OTHERS if sample["kind"] == "accuracy"]
     assert all(isinstance(result, AccuracyResult) for result in accuracy)
-    assert {result.rows[0].top1 for result in accuracy[:-2]} == {0.82}
-    assert {result.task for result in accuracy[:-2]} == {"image-classification"}
-    for result in accuracy[-2:]:
+    assert {result.rows[0].top1 for result in accuracy[:-3]} == {0.82}
+    assert {result.task for result in accuracy[:-3]} == {"image-classification"}
+    for result in accuracy[-3:]:
         assert [output.sqnr_db for output in result.rows[0].outputs] == [21.5, None]
-    assert [result.threads for result in accuracy] == [None] * 5 + [2] * 3
-    for sample in (PROCESSORS_5, PROCESSORS_6, PROCESSORS_7, PROCESSORS_8):
+    assert [result.threads for result in accuracy] == [None] * 5 + [2] * 4
+    assert [len(result.rows[0].metrics) for result in accuracy] == [0] * 8 + [1]
+    for sample in (PROCESSORS_5, PROCESSORS_6, PROCESSORS_7, PROCESSORS_8, PROCESSORS_9):
         found = read(sample, tmp_path)
         assert isinstance(found, ProcessorsResult)
         assert found.rows[0].answers_sha256 == SHA
+
+
+def test_a_metric_of_a_task_of_its_own_is_shown(tmp_path: Path) -> None:
+    shown = html.render(page.compose([read(ACCURACY_9, tmp_path)]))
+    assert "mean IoU, %" in shown
+    assert "61.25" in shown

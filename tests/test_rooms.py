@@ -179,6 +179,32 @@ def test_private_modules_stay_in_their_room(path):
     assert not found, "\n" + "\n".join(found)
 
 
+def private_names(source: str) -> set[str]:
+    """Return what a file uses of kit although its name begins with an underscore."""
+    tree, modules, names = ast.parse(source), set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "kit":
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                modules.add(alias.asname or alias.name)
+                names |= {full} if "._" in full.replace("__", "") else set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            name = node.attr
+            if node.value.id in modules and name.startswith("_") and not name.startswith("__"):
+                names.add(f"{node.value.id}.{name}")
+    return names
+
+
+def test_few_tests_use_private_names():
+    """A test of something private is a test that a rewrite of the same behaviour breaks."""
+    files = sorted((ROOT / "tests").rglob("*.py"))
+    uses = {f.name: names for f in files if (names := private_names(f.read_text("utf-8")))}
+    assert len(uses) <= len(files) / 10, uses
+    assert private_names("from kit.models import _sources\n_sources.x") == {"kit.models._sources"}
+    assert private_names("from kit import bundle\nbundle._parse") == {"bundle._parse"}
+
+
 def test_the_rule_on_private_modules_is_told():
     (text,) = private_imports("kit.bench.plan", "from kit.quantize import _match")
     assert "kit/bench/plan.py:1 imports kit.quantize._match" in text
@@ -192,6 +218,30 @@ def test_a_public_class_name_exists_once():
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places.setdefault(node.name, []).append(module_of(path))
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def annotated_as(tree: ast.AST, kind: str) -> Iterator[str]:
+    """Yield the names of parameters, fields and variables of a type."""
+    for node in ast.walk(tree):
+        annotation = getattr(node, "annotation", None)
+        if annotation is None or kind not in ast.unparse(annotation).split(" | "):
+            continue
+        if isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.AnnAssign):
+            yield ast.unparse(node.target)
+
+
+def test_a_recipe_has_one_name_and_meets_few_rooms():
+    """Who follows what happens to a recipe reads these rooms, and no others."""
+    names, rooms = set(), set()
+    for path in SOURCES:
+        found = set(annotated_as(ast.parse(path.read_text(encoding="utf-8")), "Recipe"))
+        names |= found
+        rooms |= {room_of(module_of(path))} if found else set()
+    assert names == {"recipe"}
+    assert {"pipeline", "lower", "manifest"} <= rooms
+    assert len(rooms) <= 12, sorted(rooms)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_of)

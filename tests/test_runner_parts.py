@@ -15,9 +15,9 @@ import pytest
 
 from kit import formats
 from kit.errors import BuildError, KitError, MissingTool, OutputError, UnknownName
-from kit.runners import _affinity, _toolchain, _wheels, elf, native, protocol
+from kit.runners import affinity, elf, library_wheels, native, protocol, toolchain
 
-ARM, X86 = _toolchain.abi("arm64-v8a"), _toolchain.abi("x86_64")
+ARM, X86 = toolchain.abi("arm64-v8a"), toolchain.abi("x86_64")
 HERE = next((abi for abi in (ARM, X86) if abi.native), None)
 needs_linux = pytest.mark.skipif(HERE is None, reason="reads libraries of Linux")
 
@@ -79,7 +79,7 @@ def test_a_damaged_library_is_an_error(tmp_path) -> None:
 def test_a_missing_compiler_is_named_with_its_package(abi, package, monkeypatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(MissingTool, match=f"runner for {abi.name}") as caught:
-        _toolchain.find(abi)
+        toolchain.find(abi)
     assert f"apt-get install {'g++' if abi.native else package}" in caught.value.hint
 
 
@@ -96,7 +96,7 @@ def test_a_fault_of_the_compiler_is_told_in_a_line(tmp_path) -> None:
     assert HERE is not None
     if shutil.which("g++") is None:
         pytest.skip("g++ is not installed")
-    tools = _toolchain.find(HERE)
+    tools = toolchain.find(HERE)
     source = tmp_path / "bad.cpp"
     source.write_text("int main() { return nothing; }\n")
     with pytest.raises(BuildError, match=r"cannot build it: .*error.*nothing") as caught:
@@ -110,9 +110,9 @@ def test_a_fault_of_the_compiler_is_told_in_a_line(tmp_path) -> None:
 
 
 @pytest.fixture
-def pin(tmp_path) -> _wheels.Pin:
+def pin(tmp_path) -> library_wheels.Pin:
     """A wheel that lies in the folder of wheels already."""
-    pin = _wheels.Pin("nothing", "1.0", "any", "")
+    pin = library_wheels.Pin("nothing", "1.0", "any", "")
     with zipfile.ZipFile(tmp_path / pin.file, "w") as archive:
         for name in ("lib/liba.so.1", "lib/libb.so", "include/a.h", "code.py", "data.bin"):
             archive.writestr(f"nothing/{name}", name)
@@ -122,20 +122,20 @@ def pin(tmp_path) -> _wheels.Pin:
 
 def test_a_wheel_is_unpacked_once(pin, tmp_path) -> None:
     said: list[str] = []
-    source = _wheels.WheelSource(pin, pin.version, None)
-    root = _wheels.fetch(source, tmp_path, said.append)
+    source = library_wheels.WheelSource(pin, pin.version, None)
+    root = library_wheels.fetch(source, tmp_path, said.append)
     files = sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
     assert files == ["include/a.h", "lib/liba.so.1", "lib/libb.so"]
     assert said == [f"unpacking {pin.file}"]
     assert [p.name for p in tmp_path.iterdir()] == [root.parent.name]
-    assert _wheels.fetch(source, tmp_path, said.append) == root
+    assert library_wheels.fetch(source, tmp_path, said.append) == root
     assert len(said) == 1
 
 
 def test_a_wheel_of_another_hash_is_refused(pin, tmp_path) -> None:
     other = replace(pin, sha256="0" * 64)
     with pytest.raises(MissingTool, match=f"{pin.sha256}, not the 0000"):
-        _wheels.fetch(_wheels.WheelSource(other, "1.0", None), tmp_path, print)
+        library_wheels.fetch(library_wheels.WheelSource(other, "1.0", None), tmp_path, print)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -146,7 +146,9 @@ def test_a_wheel_that_cannot_be_fetched_is_one_sentence(monkeypatch, tmp_path) -
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path.parent / "uv"))
     pin = formats.get_format("onnx").native.pins["arm64-v8a"]
     with pytest.raises(MissingTool, match=f"cannot fetch {pin.file}: .*onnxruntime") as caught:
-        _wheels.fetch(_wheels.WheelSource(pin, pin.version, None), tmp_path, lambda _: None)
+        library_wheels.fetch(
+            library_wheels.WheelSource(pin, pin.version, None), tmp_path, lambda _: None
+        )
     assert "\n" not in caught.value.message
     assert str(tmp_path) in caught.value.hint
     assert list(tmp_path.iterdir()) == []
@@ -155,7 +157,7 @@ def test_a_wheel_that_cannot_be_fetched_is_one_sentence(monkeypatch, tmp_path) -
 def test_a_cache_that_cannot_be_written_is_an_output_error(pin, tmp_path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot unpack"):
-        _wheels.fetch(_wheels.WheelSource(pin, "1.0", None), tmp_path / "file", print)
+        library_wheels.fetch(library_wheels.WheelSource(pin, "1.0", None), tmp_path / "file", print)
 
 
 def test_every_runner_has_a_pinned_wheel() -> None:
@@ -199,13 +201,13 @@ def test_both_sides_have_the_same_version_and_stages() -> None:
 
 @pytest.mark.parametrize("mask", ["f0", "F0", "1", "0" * 255 + "1"])
 def test_a_mask_is_taken(mask) -> None:
-    assert _affinity.check(mask) == mask
+    assert affinity.check(mask) == mask
 
 
 @pytest.mark.parametrize("mask", ["0", "0x1", "g", "-1", " 1", "f" * 257])
 def test_what_is_no_mask_is_refused(mask) -> None:
     with pytest.raises(KitError, match="--cpus"):
-        _affinity.check(mask)
+        affinity.check(mask)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 from virtual_device.relay import Relay
 
 from kit import cli
-from kit.commands import _bench
-from kit.devices import _server, facts, selection
+from kit.commands.common import measurement
+from kit.devices import facts, selection, server_transport
 from kit.devices.transport import Completed
 from kit.devices.ways import WayIdentity, find_first, is_same
 from kit.errors import DeviceError
@@ -30,7 +30,7 @@ class Way:
 
     def shell(self, command, timeout=20.0):
         said = {"props": self.props, "boot": self.boot}
-        return Completed(0, "".join(f"\n{facts._MARK}{n}\n{t}\n" for n, t in said.items()), "")
+        return Completed(0, "".join(f"\n{facts.MARK}{n}\n{t}\n" for n, t in said.items()), "")
 
     def close(self):
         pass
@@ -50,8 +50,8 @@ def connect(monkeypatch):
                 raise DeviceError("it is broken", "mend it")
             return Way(serial, **devices[serial])
 
-        monkeypatch.setattr(_server, "running", Listing)
-        monkeypatch.setattr(_server, "ServerTransport", transport)
+        monkeypatch.setattr(server_transport, "running", Listing)
+        monkeypatch.setattr(server_transport, "ServerTransport", transport)
 
     return listing
 
@@ -63,9 +63,9 @@ def test_one_phone_is_one_device(connect, capsys, other):
     second = other if other == MDNS else ADDRESS
     note = f"note: {second} is the same device as {first}: it is used once\n"
     for choice in ("auto", "all"):
-        assert _bench.serials(choice) == [first]
+        assert measurement.serials(choice) == [first]
         assert capsys.readouterr().err == note
-    assert _bench.serials(f"{second},{first}") == [second]  # the first that was named
+    assert measurement.serials(f"{second},{first}") == [second]  # the first that was named
     assert cli.run(["devices", "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)["devices"]
     assert (found["serial"], found["also"]) == (first, [second])

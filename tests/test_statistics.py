@@ -84,7 +84,7 @@ def test_many_samples_take_the_closed_form_and_it_agrees_with_the_bootstrap() ->
     width = near.high - near.low
     assert abs(closed.low - near.low) < 0.25 * width
     assert abs(closed.high - near.high) < 0.25 * width
-    assert closed == statistics._order_statistics(samples / 1e6)
+    assert closed == statistics.bound_median(samples / 1e6)
 
 
 def fresh(seed: int, apart: float, count: int = 3, true: float = 5e6, taken: int = 40):

@@ -19,9 +19,9 @@ from test_rooms import SOURCES, module_of
 
 from kit import cli, terminal
 from kit.bench.fleet import InternalError
-from kit.commands import _bench, _progress
-from kit.commands._bench import Measured
 from kit.commands.bench import show
+from kit.commands.common import measurement, progress_display
+from kit.commands.common.measurement import Measured
 from kit.errors import DeviceError, KitError, RunError
 from kit.notices import read_text
 from kit.results.schema import DeviceRef
@@ -161,7 +161,7 @@ def test_no_line_of_a_message_passes_for_another(monkeypatch, capsys) -> None:
 
 @pytest.mark.parametrize("error", [RunError(EVIL, EVIL), InternalError(EVIL)])
 def test_errors_of_one_of_several_devices(error, capsys) -> None:
-    _bench.print_error(error)
+    measurement.print_error(error)
     assert "[red]x[/]" in safe(capsys.readouterr().err)
 
 
@@ -200,12 +200,12 @@ def test_bars_and_spinners(monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     shown = Tty()
     monkeypatch.setattr(sys, "stderr", shown)
-    with _progress.steps(auto_refresh=False) as update:
+    with progress_display.steps(auto_refresh=False) as update:
         update(0, 2, EVIL)
         update(1, 2, EVIL)
-    with _progress.steps_of([EVIL]) as updates:
+    with progress_display.steps_of([EVIL]) as updates:
         updates[EVIL](1, 2, EVIL)
-    with _progress.stages() as report_status:
+    with progress_display.stages() as report_status:
         report_status(EVIL)
     assert unstyled(shown.getvalue()).count("[red]x[/] [/nope]") >= 4
     safe(unstyled(shown.getvalue()))

@@ -13,7 +13,7 @@ import pytest
 from transport_samples import FOLDER, SILENCE, WAYS
 from virtual_device.relay import Relay
 
-from kit.devices import _direct, _keys, selection
+from kit.devices import adb_keys, direct_transport, selection
 from kit.errors import DeviceError, DeviceLost
 
 pytestmark = pytest.mark.usefixtures("no_settings")
@@ -87,14 +87,14 @@ def test_killed_daemon_is_noticed_and_comes_back(new_device, reach, way):
 
 def test_unknown_key_is_told_and_may_be_accepted(x86_64_device):
     with Relay(x86_64_device.port, keys=[]) as relay:
-        quick = _direct.DirectTransport(
-            relay.serial, lambda: _direct.Tcp("127.0.0.1", relay.port), auth_seconds=1
+        quick = direct_transport.DirectTransport(
+            relay.serial, lambda: direct_transport.Tcp("127.0.0.1", relay.port), auth_seconds=1
         )
         with closing(quick), pytest.raises(DeviceError, match="is unauthorized") as caught:
             quick.shell("true")
         assert "accept 'Allow USB debugging?'" in caught.value.hint
         assert relay.offered
-        relay.allow(_keys.folder() / "adbkey.pub")
+        relay.allow(adb_keys.folder() / "adbkey.pub")
         assert quick.shell("echo in").stdout == "in\n"
 
 

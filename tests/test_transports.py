@@ -8,8 +8,8 @@ from contextlib import closing
 import pytest
 from transport_samples import FOLDER, NAMES, WAYS
 
-from kit.devices import _direct, _server
-from kit.devices._stream import StreamTransport
+from kit.devices import direct_transport, server_transport
+from kit.devices.stream_transport import StreamTransport
 from kit.devices.transport import quote
 from kit.errors import DeviceError, DeviceLost, InputError, OutputError
 
@@ -149,5 +149,5 @@ def test_interrupted_transfer_leaves_a_usable_connection(transport, tmp_path):
 
 
 def test_transports_are_what_the_interface_asks_for():
-    for kind in (_server.ServerTransport, _direct.DirectTransport):
+    for kind in (server_transport.ServerTransport, direct_transport.DirectTransport):
         assert issubclass(kind, StreamTransport)

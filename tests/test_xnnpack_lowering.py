@@ -111,7 +111,7 @@ def test_patterns_have_the_operators_that_are_asked_for():
     }.items():
         assert patterns
         for pattern in patterns:
-            assert lowering.PASSES[step] <= lowering._operators(pattern.graph)
+            assert lowering.PASSES[step] <= lowering.list_operators(pattern.graph)
 
 
 def internals() -> list[Any]:
@@ -131,11 +131,11 @@ def internals() -> list[Any]:
 @pytest.mark.slow
 def test_everything_is_put_back():
     before = internals()
-    with lowering._shortcuts():
+    with lowering.patch_lowering():
         during = internals()
     assert all(a is not b for a, b in zip(before, during, strict=True))
     assert internals() == before
-    with pytest.raises(KeyboardInterrupt), lowering._shortcuts():
+    with pytest.raises(KeyboardInterrupt), lowering.patch_lowering():
         raise KeyboardInterrupt
     assert internals() == before
 
@@ -144,7 +144,7 @@ def test_everything_is_put_back():
 def test_a_collector_that_was_off_stays_off():
     gc.disable()
     try:
-        with lowering._shortcuts():
+        with lowering.patch_lowering():
             pass
         assert not gc.isenabled()
     finally:

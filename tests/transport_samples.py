@@ -53,13 +53,16 @@ def adb_server(adb, no_settings, monkeypatch):
 def reach(request, no_settings):
     """Open a transport to a serial in one of the two ways."""
 
-    from kit.devices import _direct, _server, selection
+    from kit.devices import direct_transport, selection, server_transport
 
     def opened(way: str, serial: str):
         if way == "server":
             request.getfixturevalue("adb_server").connect(serial)
         transport = selection.open_transport(serial)
-        kind = {"server": _server.ServerTransport, "direct": _direct.DirectTransport}[way]
+        kind = {
+            "server": server_transport.ServerTransport,
+            "direct": direct_transport.DirectTransport,
+        }[way]
         assert isinstance(transport, kind)
         return transport
 

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kit.analysis._points import in_int8, points
 from kit.analysis._replay import Replay, ReplaySetting, arrange
+from kit.analysis.points import in_int8, points
 from kit.analysis.score import Labels
 from kit.quantize.graph import layer_names
 

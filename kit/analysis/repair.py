@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kit.analysis._points import in_int8
 from kit.analysis._replay import ReplaySetting
 from kit.analysis.case import Case, Simulated
+from kit.analysis.points import in_int8
 from kit.analysis.score import Score, score
 from kit.analysis.sensitivity import thinned
 from kit.analysis.target import RepairTarget

@@ -1,7 +1,7 @@
 """Measure the loss by int8 at each place of a network, and the gain of float there.
 
 Loss: only this layer's weights and output are rounded, everything else is float. Gain: the
-whole model is int8, and only this layer is float, like in the formats (`_points`).
+whole model is int8, and only this layer is float, like in the formats (`points`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kit.analysis._points import Point
 from kit.analysis._replay import ReplaySetting
 from kit.analysis.case import Case, Simulated, spread
+from kit.analysis.points import Point
 from kit.analysis.score import Score, score
 from kit.calibration import PICTURES_MARGIN
 from kit.comparison import sqnr_db

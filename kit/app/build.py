@@ -144,7 +144,7 @@ def build(
             "certificate_sha256": certificate,
             **_contents(signed, entries),
         }
-        return Built(_deliver(signed, record, dex.mapping, out), record)
+        return Built(move_apk(signed, record, dex.mapping, out), record)
 
 
 def _check_folder(out: Path) -> None:
@@ -279,7 +279,7 @@ def _contents(signed: Path, entries: Sequence[apk.ZipEntry]) -> dict[str, Any]:
     }
 
 
-def _deliver(signed: Path, record: Mapping[str, Any], mapping: Path | None, out: Path) -> Path:
+def move_apk(signed: Path, record: Mapping[str, Any], mapping: Path | None, out: Path) -> Path:
     """Move the built files to their place, each atomically."""
     contents: dict[Path, bytes] = {
         out / APK: signed.read_bytes(),

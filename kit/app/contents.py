@@ -13,7 +13,7 @@ from kit.devices.storage import ROOT
 from kit.devices.transport import Transport, quote
 
 # Enough for the central directory of about 2000 files, which is at the end of a zip.
-_TAIL = 1 << 18
+MAX_TAIL_BYTES = 1 << 18
 
 
 class Apps:
@@ -74,14 +74,15 @@ def _list_files(transport: Transport, app_id: str) -> list[str]:
         return []
     remote = f"{ROOT}/{app_id}.tail"
     copied = transport.shell(
-        f"{quote(['mkdir', '-p', ROOT])} && tail -c {_TAIL} {quote([apk])} >{quote([remote])}"
+        f"{quote(['mkdir', '-p', ROOT])} && "
+        f"tail -c {MAX_TAIL_BYTES} {quote([apk])} >{quote([remote])}"
     )
     try:
         if copied.code != 0:
             return []
         with files.temporary_folder() as folder:
             tail = folder / "tail"
-            transport.pull(remote, tail, _TAIL)
+            transport.pull(remote, tail, MAX_TAIL_BYTES)
             with zipfile.ZipFile(tail) as archive:
                 return archive.namelist()
     except zipfile.BadZipFile:

@@ -168,7 +168,7 @@ class AppDevice:
         }
         self._device.ask(quote(["am", "force-stop", app_id]))
         started(self._device.transport, contract.start_bench(app_id, values))
-        limit, look = _limit(options), self._check_record(name)
+        limit, look = derive_timeout(options), self._check_record(name)
         size = sum(spec.size for spec in self._bundles[name].manifest.signature.outputs)
         self._job = AppJob(self._device, self._folder, app_id, token, limit, look, size)
         return self._job
@@ -207,7 +207,7 @@ class AppDevice:
         return self._device.context({}, load_before)
 
 
-def _limit(options: Mapping[str, str]) -> float:
+def derive_timeout(options: Mapping[str, str]) -> float:
     """Return the timeout of a process in seconds, including its silent warm-up."""
     warming = float(options["--warmup-seconds"]) + SLOWEST_SECONDS * int(options["--warmup"])
     return float(options["--max-seconds"]) + warming

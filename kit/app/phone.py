@@ -56,7 +56,7 @@ def run(path: Path, out: Path, report_status: ReportStatus) -> list[float]:
     except OSError as exc:
         raise OutputError(f"cannot write to {out}: {exc.strerror}", "choose another -o") from exc
     model = bundle.file(artifact.name).resolve()
-    _emulate(model, manifest.signature.inputs[0].shape, inputs, answer, report_status)
+    emulate_answers(model, manifest.signature.inputs[0].shape, inputs, answer, report_status)
     return _compare(answer, artifact, expected)
 
 
@@ -72,13 +72,22 @@ def _check_signature(path: Path, signature: Signature) -> None:
         )
 
 
-def _emulate(
+def emulate_answers(
     model: Path,
     shape: tuple[int, ...],
     inputs: list[Path],
     answer: Path,
     report_status: ReportStatus,
 ) -> None:
+    """Write the answers that the phone would give, computed on an emulated arm64.
+
+    Args:
+        model: an ONNX file.
+        shape: of the answers.
+        inputs: files of raw float32.
+        answer: file to write, raw float32.
+        report_status: callback; takes each step that takes long.
+    """
     folder = sources.folder() / "phone"
     tools.java_version()
     with maven_lock(folder, report_status):

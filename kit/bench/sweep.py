@@ -82,11 +82,11 @@ def sweep(
 
 def _joined(results: Sequence[LatencyResult], tried: Sequence[SweepSetting]) -> LatencyResult:
     runs = [run for result in results for run in result.runs]
-    best = {name: _best(results, tried, name) for name in dict.fromkeys(r.name for r in runs)}
+    best = {name: choose_best(results, tried, name) for name in dict.fromkeys(r.name for r in runs)}
     return results[-1].model_copy(update={"runs": tuple(runs), "recommended": best})
 
 
-def _best(
+def choose_best(
     results: Sequence[LatencyResult], tried: Sequence[SweepSetting], name: str
 ) -> Recommendation:
     """Return the fastest setting, or one with fewer threads that is nearly as fast."""

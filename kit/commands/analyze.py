@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands import _recipe_options
-from kit.commands._input import PATH, Given
-from kit.commands._numbers import Finite
+from kit.commands.common import recipe_options
+from kit.commands.common.number_formats import Finite
+from kit.commands.common.option_types import PATH, Given
 from kit.errors import UsageError, VerificationFailed
 
 if TYPE_CHECKING:
     from kit.analysis.repair import Repair
     from kit.analysis.sensitivity import Study
-    from kit.commands._study import Found
+    from kit.commands.common.study import Found
     from kit.recipe import Recipe
 
 
 @click.command("analyze")
 @click.argument("what", metavar="BUNDLE|MODEL")
-@_recipe_options.MODEL
-@_recipe_options.QUANTIZATION
-@_recipe_options.CALIBRATION
-@_recipe_options.SEED
+@recipe_options.MODEL
+@recipe_options.QUANTIZATION
+@recipe_options.CALIBRATION
+@recipe_options.SEED
 @click.option(
     "--images",
     type=PATH,
@@ -67,18 +67,18 @@ def command(
     measured in simulated int8, against the float model, on pictures that did not calibrate.
     """
     from kit.analysis import sensitivity, target
-    from kit.commands import _output, _study
-    from kit.commands._progress import stages
+    from kit.commands.common import output_checks, study
+    from kit.commands.common.progress_display import stages
     from kit.guard import stdout_kept
 
     goal = None if repair is None else target.parse(repair)
     factor = sensitivity.SPEED_UP if speed_up is None else speed_up
     _check(factor, top, pictures)
     if output is not None:
-        _output.check_file(output)
-    recipe = _study.recipe_of(what, options)
+        output_checks.check_file(output)
+    recipe = study.recipe_of(what, options)
     with stages() as progress, stdout_kept():
-        outcome = _study.run(_study.StudyRequest(recipe, images, factor, goal, pictures), progress)
+        outcome = study.run(study.StudyRequest(recipe, images, factor, goal, pictures), progress)
     line = _line(recipe, outcome.repair)
     terminal.print_json(_json(outcome, repair, line)) if as_json else _show(outcome, top)
     if output is not None:
@@ -100,7 +100,7 @@ def _check(speed_up: float, top: int, pictures: int) -> None:
 def _line(recipe: Recipe, fixed: Repair | None) -> str:
     """Return the `kit build` command of a repair, or of the unchanged recipe."""
     from kit.algorithms import get_algorithm
-    from kit.commands._build_line import build_line
+    from kit.commands.common.build_line import build_line
 
     changes: dict[str, object] = {}
     if not get_algorithm(recipe.quantize).calibrates:
@@ -113,11 +113,11 @@ def _line(recipe: Recipe, fixed: Repair | None) -> str:
 
 
 def _json(outcome: Found, target: str | None, line: str) -> dict[str, object]:
-    from kit.commands import _analysis
+    from kit.commands.common import analysis_output
 
     record = {**_about(outcome), **_record(outcome.study)}
     fixed = outcome.repair
-    record["repair"] = fixed and _analysis.repair_record(fixed, str(target), line)
+    record["repair"] = fixed and analysis_output.repair_record(fixed, str(target), line)
     return record
 
 
@@ -148,16 +148,18 @@ def _record(study: Study) -> dict[str, object]:
 
 
 def _show(outcome: Found, top: int) -> None:
-    from kit.commands import _analysis
+    from kit.commands.common import analysis_output
 
     recipe, study = outcome.request.recipe, outcome.study
     title = f"{recipe.model}, {recipe.resolution} px, {recipe.granularity}: what int8 costs"
-    _analysis.show_study(study, title, top)
+    analysis_output.show_study(study, title, top)
     if outcome.repair is not None:
-        _analysis.show_repair(outcome.repair)
+        analysis_output.show_repair(outcome.repair)
     source = outcome.pictures.source
-    terminal.echo(f"whole int8 model: {_analysis.sentence(study.whole)} of {source}", err=True)
-    terminal.echo(f"corrected, still float: {_analysis.sentence(study.corrected)}", err=True)
+    terminal.echo(
+        f"whole int8 model: {analysis_output.sentence(study.whole)} of {source}", err=True
+    )
+    terminal.echo(f"corrected, still float: {analysis_output.sentence(study.corrected)}", err=True)
     terminal.echo(
         "simulated; latency is an estimate: multiply-adds of the layer, in float "
         f"{outcome.request.speed_up:g} times as slow (--speed-up), conversions not counted",
@@ -169,7 +171,7 @@ def _show(outcome: Found, top: int) -> None:
 
 def _verdict(outcome: Found, line: str, quiet: bool) -> None:
     """Print the command of the repair, or fail with the best attempt."""
-    from kit.commands._analysis import sentence
+    from kit.commands.common.analysis_output import sentence
 
     goal, fixed = outcome.request.goal, outcome.repair
     if goal is None or fixed is None:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands import _app_build
-from kit.commands._input import PATH, TEXT_PATH, Given
-from kit.commands._numbers import Finite
+from kit.commands.common import app_build
+from kit.commands.common.number_formats import Finite
+from kit.commands.common.option_types import PATH, TEXT_PATH, Given
 
 if TYPE_CHECKING:
-    from kit.commands._bench import Measured
+    from kit.commands.common.measurement import Measured
     from kit.devices.retry import RetryingTransport
 
 DEVICE = click.option(
@@ -38,7 +38,7 @@ def command() -> None:
     """The Android app: a demo of your models, and latency as an app has it."""
 
 
-command.add_command(_app_build.build)
+command.add_command(app_build.build)
 
 
 @command.command("test")
@@ -52,13 +52,13 @@ def test(bundle: Path | None, phone: bool, output: Path, as_json: bool) -> None:
     """Run the app's own tests on this machine and save their screenshots."""
     from kit.app import phone as phones
     from kit.app import testing
-    from kit.commands import _progress
+    from kit.commands.common import progress_display
     from kit.errors import UsageError
 
     if phone and bundle is None:
         raise UsageError("--phone needs a bundle with lite", "add --bundle BUNDLE")
     off: list[float] = []
-    with _progress.stages() as report_status:
+    with progress_display.stages() as report_status:
         totals = testing.run(bundle, output, report_status)
         if phone and bundle is not None:
             off = phones.run(bundle, output / "phone", report_status)
@@ -79,10 +79,10 @@ def install(apk: Path, choice: str | None) -> None:
     """Install APK, a file or a folder of `kit app build`, replacing an installed one."""
     from kit.app import build as building
     from kit.app import device
-    from kit.commands import _progress
+    from kit.commands.common import progress_display
 
     file = apk / building.APK if apk.is_dir() else apk
-    with _progress.stages() as report_status:
+    with progress_display.stages() as report_status:
         for transport in _devices(choice):
             installed = device.install(transport, file, report_status)
             terminal.echo(f"{transport.serial}: installed {installed.app_id}")
@@ -97,7 +97,7 @@ def run(choice: str | None, app_id: str | None) -> None:
     """Open the app on the device's screen."""
     from kit.app import device
 
-    package = _app_build.app_id_of(app_id)
+    package = app_build.app_id_of(app_id)
     for transport in _devices(choice):
         device.open_demo(transport, package)
         terminal.echo(f"{transport.serial}: started")
@@ -110,14 +110,14 @@ def uninstall(choice: str | None, app_id: str | None) -> None:
     """Remove the app and its data from the device."""
     from kit.app import device
 
-    package = _app_build.app_id_of(app_id)
+    package = app_build.app_id_of(app_id)
     for transport in _devices(choice):
         there = device.uninstall(transport, package)
         terminal.echo(f"{transport.serial}: {'removed' if there else 'it was not there'}")
 
 
 def _devices(choice: str | None) -> Iterator[RetryingTransport]:
-    from kit.commands._output import print_notice
+    from kit.commands.common.output_checks import print_notice
     from kit.devices import selection
 
     for serial in selection.serials(choice, print_notice):
@@ -183,26 +183,28 @@ def bench(
     The app must have been built with the same bundles. `kit report` shows the result beside
     that of `kit bench --device`.
     """
-    from kit.commands import _bench
-    from kit.commands._output import print_notice
     from kit.commands.bench import show
+    from kit.commands.common import measurement
+    from kit.commands.common.output_checks import print_notice
     from kit.devices import selection
     from kit.errors import UsageError
     from kit.results import store
 
     unique = tuple(dict.fromkeys(bundles))
-    _bench.check(options, len(unique))
-    apps = tuple(_app_build.app_id_of(app_id) for app_id in _app_build.words(app_ids))
+    measurement.check(options, len(unique))
+    apps = tuple(app_build.app_id_of(app_id) for app_id in app_build.words(app_ids))
     if not apps:
         raise UsageError("--app-id names nothing", "for example --app-id org.mobilekit.demo")
     serials = selection.serials(choice, print_notice)
     file = None if output is None else Path(output)
-    folder = output is not None and (len(unique) * len(serials) > 1 or _bench.is_folder(output))
+    folder = output is not None and (
+        len(unique) * len(serials) > 1 or measurement.is_folder(output)
+    )
     if file is not None:
-        _bench.check_output(file, folder)
+        measurement.check_output(file, folder)
     measured = [_measure(serial, unique, apps, options) for serial in serials]
     if file is not None:
-        for result, place in _bench.files(measured, unique, file, folder):
+        for result, place in measurement.files(measured, unique, file, folder):
             store.write(result, place)
     show(measured, options["as_json"], False)
 
@@ -213,14 +215,14 @@ def _measure(
     from contextlib import closing
 
     from kit.app import measuring
-    from kit.commands import _bench, _progress
-    from kit.commands._bench import Measured
     from kit.commands.bench import formats, plan
+    from kit.commands.common import measurement, progress_display
+    from kit.commands.common.measurement import Measured
     from kit.devices import adb
 
     bench_plan = plan({**options, "sustained": None})
-    with _progress.steps(auto_refresh=False) as update, closing(adb.open(serial)) as device:
+    with progress_display.steps(auto_refresh=False) as update, closing(adb.open(serial)) as device:
         names = formats(options["names"])
         results = measuring.measure_all(bundles, names, bench_plan, update, device, apps)
-        _bench.warn(device)
+        measurement.warn(device)
         return Measured(serial, results)

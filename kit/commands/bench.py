@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands._input import PATH, TEXT_PATH, Given
-from kit.commands._numbers import Finite
+from kit.commands.common.number_formats import Finite
+from kit.commands.common.option_types import PATH, TEXT_PATH, Given
 from kit.text import one_line
 
 if TYPE_CHECKING:
-    from kit.commands._bench import Measured
+    from kit.commands.common.measurement import Measured
     from kit.results.schema import Plan
 
 
@@ -98,20 +98,20 @@ def command(bundles: tuple[Path, ...], **options: Given) -> None:
     Several bundles are measured side by side, which is how int8 and fp32 are compared.
     Every sample is kept; warnings about the numbers go to stderr.
     """
-    from kit.commands import _bench
+    from kit.commands.common import measurement
     from kit.devices.fingerprint import new_measurement
     from kit.results import store
 
     unique = tuple(dict.fromkeys(bundles))
-    _bench.check(options, len(unique))
-    serials = _bench.serials(options["choice"])
+    measurement.check(options, len(unique))
+    serials = measurement.serials(options["choice"])
     output = None if options["output"] is None else Path(options["output"])
     folder = output is not None and (
-        len(unique) * len(serials) > 1 or _bench.is_folder(options["output"])
+        len(unique) * len(serials) > 1 or measurement.is_folder(options["output"])
     )
     if output is not None:
-        _bench.check_output(output, folder)
-    request = _bench.BenchRequest(
+        measurement.check_output(output, folder)
+    request = measurement.BenchRequest(
         bundles=unique,
         formats=formats(options["names"]),
         plan=plan(options),
@@ -122,13 +122,13 @@ def command(bundles: tuple[Path, ...], **options: Given) -> None:
         keep=options["keep"],
         measurement=new_measurement(),
     )
-    measured, errors = _bench.run(request, serials)
+    measured, errors = measurement.run(request, serials)
     if output is not None:
-        for result, file in _bench.files(measured, unique, output, folder):
+        for result, file in measurement.files(measured, unique, output, folder):
             store.write(result, file)
     show(measured, options["as_json"], options["sustained"] is not None)
     for error in errors[1:]:
-        _bench.print_error(error)
+        measurement.print_error(error)
     if errors:
         raise errors[0]
 
@@ -173,8 +173,8 @@ def show(measured: Sequence[Measured], as_json: bool, sustained: bool) -> None:
     from kit.bench import paired
     from kit.bench.rows import as_json as record
     from kit.bench.rows import find_slower_than_float, rows
-    from kit.commands import _device_tables, _latency
-    from kit.commands._output import report_failed
+    from kit.commands.common import device_tables, latency_table
+    from kit.commands.common.output_checks import report_failed
     from kit.notices import as_json as as_json_notice
 
     tables = [rows(one.results) for one in measured]
@@ -191,9 +191,9 @@ def show(measured: Sequence[Measured], as_json: bool, sustained: bool) -> None:
         terminal.print_json(output)
     for one, table in zip(measured, tables, strict=True):
         if not as_json:
-            _latency.table(table)
-            _device_tables.show(one.results, table, sustained)
-        for line in (*_latency.context(table), *_latency.doubts(table)):
+            latency_table.table(table)
+            device_tables.show(one.results, table, sustained)
+        for line in (*latency_table.context(table), *latency_table.doubts(table)):
             terminal.echo(one_line(line), err=True)
         for result in one.results:
             report_failed(result.bundle.failed)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands import _recipe_options
-from kit.commands._input import PATH, Given
-from kit.commands._numbers import Finite
+from kit.commands.common import recipe_options
+from kit.commands.common.number_formats import Finite
+from kit.commands.common.option_types import PATH, Given
 from kit.errors import PARTIAL, RecipeError
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 @click.command("build")
 @click.argument("model", required=False)
-@_recipe_options.TASK
-@_recipe_options.MODEL
+@recipe_options.TASK
+@recipe_options.MODEL
 @click.option(
     "--quantize",
     metavar="none|dynamic|static|qat",
     help="Quantization method. Default: static.",
 )
-@_recipe_options.QUANTIZATION
+@recipe_options.QUANTIZATION
 @click.option(
     "--format",
     "formats",
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Scales and offsets to quantize with, an encodings.json. Default: they are chosen.",
 )
-@_recipe_options.CALIBRATION
+@recipe_options.CALIBRATION
 @click.option(
     "--train",
     metavar="DIR_OR_ZIP",
@@ -74,7 +74,7 @@ if TYPE_CHECKING:
     metavar="DIR_OR_ZIP",
     help="Pictures for these two limits. Default: what the calibration left over.",
 )
-@_recipe_options.SEED
+@recipe_options.SEED
 @click.option(
     "--recipe",
     "recipe_file",
@@ -133,7 +133,7 @@ def _read_options(
     from kit import recipe
 
     for name in ("formats", "precisions", "keep_float"):
-        options[name] = _recipe_options.parts(options[name])
+        options[name] = recipe_options.parts(options[name])
     fields: dict[str, Given] = recipe.read(recipe_file) if recipe_file else {}
     fields |= {name: value for name, value in options.items() if value is not None}
     gate = _gate(fields)
@@ -146,7 +146,7 @@ def _build(
     recipe: Recipe, target: Path, use_cache: bool, gate: Gate | None, all_or_nothing: bool
 ) -> Bundle | None:
     """Return the bundle; None in all processes of torchrun but rank 0, which shows it."""
-    from kit.commands._progress import stages
+    from kit.commands.common.progress_display import stages
     from kit.guard import stdout_kept
     from kit.pipeline import build
     from kit.quantize.distributed import from_environment
@@ -182,7 +182,7 @@ def _explain(recipe: Recipe, gate: Gate | None) -> None:
 def _show(bundle: Bundle) -> None:
     from rich.table import Table
 
-    from kit.commands._advice import write_notices
+    from kit.commands.common.advice import write_notices
 
     manifest = bundle.manifest
     table = Table(title=str(bundle.path), title_justify="left")

@@ -22,7 +22,7 @@ def command(choice: str | None) -> None:
     Running jobs are killed, and settings that a killed kit left changed are restored.
     The app of `kit app install` stays: `kit app uninstall` removes it.
     """
-    from kit.commands._output import print_notice
+    from kit.commands.common.output_checks import print_notice
     from kit.devices import selection
 
     errors: list[KitError] = []

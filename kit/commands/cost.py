@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands._input import SideOption
-from kit.commands._numbers import Finite
+from kit.commands.common.number_formats import Finite
+from kit.commands.common.option_types import SideOption
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -127,8 +127,8 @@ def _lines(facts: DeviceFacts | DeviceError) -> list[tuple[str, str]]:
         ("Android", _join(facts.android, facts.api and f"API level {facts.api}")),
         ("ABIs", ", ".join(facts.abis)),
         ("cores", _cores(facts)),
-        ("memory", _megabytes(facts.memory)),
-        ("free", _megabytes(facts.free_bytes)),
+        ("memory", format_megabytes(facts.memory)),
+        ("free", format_megabytes(facts.free_bytes)),
         ("page size", facts.page_size and f"{facts.page_size // 1024} KB"),
         ("battery", _battery(facts)),
         ("thermal status", facts.thermal_status),
@@ -141,7 +141,8 @@ def _join(*parts: object) -> str:
     return ", ".join(str(part) for part in parts if part)
 
 
-def _megabytes(size: int | None) -> str | None:
+def format_megabytes(size: int | None) -> str | None:
+    """Return a size as ``2,147 MB``; None for an unknown one."""
     return None if size is None else f"{size / 1e6:,.0f} MB"
 
 

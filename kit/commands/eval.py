@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands._input import PATH
+from kit.commands.common.option_types import PATH
 from kit.errors import UsageError
 from kit.text import one_line
 
@@ -27,6 +27,7 @@ _FIELDS = (
     "agreement",
     "sqnr_db",
     "outputs",
+    "metrics",
     "images_per_second",
 )
 
@@ -84,8 +85,8 @@ def command(
     off --labels; without labels, the agreement with the float model is what is measured.
     """
     from kit.accuracy import evaluate
-    from kit.commands._output import check_file
-    from kit.commands._progress import steps
+    from kit.commands.common.output_checks import check_file
+    from kit.commands.common.progress_display import steps
     from kit.guard import stdout_kept
     from kit.results import store
 
@@ -123,8 +124,8 @@ def command(
 
 
 def _note(result: AccuracyResult) -> None:
-    from kit.commands._advice import write_notices
-    from kit.commands._output import report_failed
+    from kit.commands.common.advice import write_notices
+    from kit.commands.common.output_checks import report_failed
 
     for line in write_notices(((notice, "") for notice in result.notices), 1):
         terminal.echo(one_line(line), err=True)
@@ -151,7 +152,9 @@ def _table(result: AccuracyResult) -> None:
     )
     for name in ("file", "quantize"):
         table.add_column(name)
-    for name in ("top-1 %", "top-5 %", "agreement %", "SQNR dB", "images/s"):
+    columns = ["top-1 %", "top-5 %", "agreement %", "SQNR dB"]
+    metrics = [one_line(metric.heading) for metric in result.rows[0].metrics]
+    for name in (*columns, *metrics, "images/s"):
         table.add_column(name, justify="right")
     for row in result.rows:
         table.add_row(row.name, row.quantize, *_numbers(row))
@@ -164,7 +167,8 @@ def _outputs(result: AccuracyResult) -> None:
 
     title = f"{result.bundle.name} on {result.rows[0].images} samples of {result.pictures}"
     table = Table("file", "quantize", "output", title=title)
-    for name in ("SQNR dB", "max abs", "cosine", "samples/s"):
+    metrics = [one_line(metric.heading) for metric in result.rows[0].metrics]
+    for name in ("SQNR dB", "max abs", "cosine", *metrics, "samples/s"):
         table.add_column(name, justify="right")
     for row in result.rows:
         for number, output in enumerate(row.outputs):
@@ -174,6 +178,7 @@ def _outputs(result: AccuracyResult) -> None:
                 "equal" if output.sqnr_db is None else f"{output.sqnr_db:.1f}",
                 f"{output.max_abs:.3g}",
                 f"{output.cosine:.4f}",
+                *("" if number else f"{metric.value:.4g}" for metric in row.metrics),
                 "" if number else f"{row.images_per_second:.1f}",
             )
     terminal.print_table(table)
@@ -185,5 +190,6 @@ def _numbers(row: AccuracyRow) -> tuple[str, ...]:
     return (
         *("-" if share is None else f"{100 * share:.2f}" for share in shares),
         sqnr,
+        *(f"{metric.value:.4g}" for metric in row.metrics),
         f"{row.images_per_second:.1f}",
     )

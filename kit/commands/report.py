@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from kit import terminal
-from kit.commands._input import PATH
+from kit.commands.common.option_types import PATH
 from kit.errors import ResultError
 
 

@@ -41,12 +41,12 @@ def build(abis: str, names: str | None, as_json: bool) -> None:
     Needs Debian's g++, and for another processor g++-aarch64-linux-gnu. The runtimes'
     libraries come from the installed packages, or for another processor from pinned wheels.
     """
-    from kit.commands import _progress
+    from kit.commands.common import progress_display
     from kit.runners import native
 
     selected = native.list_formats() if names is None else _words("--format", names)
     built: list[RunnerSet] = []
-    with _progress.stages() as report_status:
+    with progress_display.stages() as report_status:
         for abi in _words("--abi", abis):
             built += native.build(abi, selected, report_status)
     _show(built, as_json)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands._input import PATH
+from kit.commands.common.option_types import PATH
 from kit.errors import BuildError
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def command(
     compared with the quantized graph, with the float model, and bit for bit with those of the
     build. Exit code 5 if a format does not meet the limits of its build.
     """
-    from kit.commands._output import check_file
-    from kit.commands._progress import steps
+    from kit.commands.common.output_checks import check_file
+    from kit.commands.common.progress_display import steps
     from kit.portability import verify_processors
     from kit.results import store
 
@@ -75,7 +75,7 @@ def _show(result: ProcessorsResult) -> None:
     from rich import box
     from rich.table import Table
 
-    from kit.commands._output import report_failed
+    from kit.commands.common.output_checks import report_failed
 
     title = f"{result.bundle.name}: {result.rows[0].images} golden inputs"
     caption = "SQNR in dB and same first answer, against the quantized graph and the float model"

@@ -47,10 +47,11 @@ def apply(
         maxima = channel_maxima(model, examples, {pair.output for pair in pairs})
         with torch.no_grad():
             for pair in pairs:
-                scale_pair(pair, _factor(pair, maxima[pair.output]))
+                scale_pair(pair, compute_factor(pair, maxima[pair.output]))
 
 
-def _factor(pair: Pair, maxima: Tensor) -> Tensor:
+def compute_factor(pair: Pair, maxima: Tensor) -> Tensor:
+    """Return the factor [channels] that equalizes two layers (arXiv 1906.04721, equation 11)."""
     import torch
 
     first = pair.first.weight.flatten(1).abs().amax(1).clamp_min(1e-8)

@@ -43,10 +43,11 @@ def apply(
     maxima = channel_maxima(model, examples, {pair.output for pair in pairs})
     with torch.no_grad():
         for pair in pairs:
-            scale_pair(pair, _factor(pair, maxima[pair.output]))
+            scale_pair(pair, compute_factor(pair, maxima[pair.output]))
 
 
-def _factor(pair: Pair, maxima: Tensor) -> Tensor:
+def compute_factor(pair: Pair, maxima: Tensor) -> Tensor:
+    """Return the factor [channels] by which the first layer grows, from its largest outputs."""
     import torch
 
     target = torch.tensor(pair.clip) if pair.clip < float("inf") else maxima.max() * HEADROOM

@@ -66,22 +66,22 @@ def _rounded(layer: Layer, value: Tensor, granularity: str) -> Tensor:
     step = weight_step(layer.weight, granularity).expand(len(layer.weight), *layer.weight.shape[1:])
     weight = layer.weight.reshape(groups, -1, layer.weight[0].numel())
     step = step.reshape(groups, -1, layer.weight[0].numel())[..., :1]
-    return compensate(weight, step, _moments(layer, value, groups)).view_as(layer.weight)
+    return compensate(weight, step, compute_moments(layer, value, groups)).view_as(layer.weight)
 
 
-def _moments(layer: Layer, value: Tensor, groups: int) -> Tensor:
+def compute_moments(layer: Layer, value: Tensor, groups: int) -> Tensor:
     """Return the second moments [groups, inputs, inputs] of what the weights multiply."""
     from torch import nn
 
     if isinstance(layer, nn.Linear):
         columns = value.reshape(1, -1, value.shape[-1]).transpose(1, 2)
         return columns @ columns.transpose(1, 2)
-    thinning = _thinning(layer, value)
+    thinning = choose_stride(layer, value)
     products = (_products(layer, part, groups, thinning) for part in value.split(BATCH))
     return functools.reduce(operator.add, products)
 
 
-def _thinning(layer: nn.Conv2d, value: Tensor) -> int:
+def choose_stride(layer: nn.Conv2d, value: Tensor) -> int:
     """Return n, to use every n-th position of the output in both directions."""
     positions = max(POSITIONS, POSITIONS_PER_INPUT * layer.weight[0].numel())
     down, across = (int(value.shape[2 + i] // layer.stride[i]) for i in (0, 1))

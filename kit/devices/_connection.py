@@ -12,7 +12,7 @@ import time
 from adbutils import AdbClient, AdbConnection
 from adbutils.errors import AdbConnectionError
 
-from kit.devices._timeouts import SILENCE
+from kit.devices.timeouts import SILENCE
 
 
 class Connection(AdbConnection):  # type: ignore[misc]  # adbutils ships no types

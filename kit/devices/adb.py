@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 
 import kit
 from kit import files
-from kit.devices import _condition, _settings, facts, fingerprint, locking, parsing, storage
-from kit.devices._job import AdbJob, end_jobs
-from kit.devices._settings import JOURNAL
+from kit.devices import condition, device_settings, facts, fingerprint, locking, parsing, storage
+from kit.devices.device_job import AdbJob, end_jobs
+from kit.devices.device_settings import JOURNAL
 from kit.devices.facts import DeviceFacts
 from kit.devices.retry import RetryingTransport
 from kit.devices.selection import open_transport
@@ -135,11 +135,11 @@ class AdbDevice:
     def _prepare(self, token: str) -> None:
         failed = recover(self._transport)
         if failed:  # of an earlier measurement, which must not prevent this one
-            self.notices.append(_left(_settings.stuck(self._transport.serial, failed)))
+            self.notices.append(_left(device_settings.stuck(self._transport.serial, failed)))
         self._run = f"{RUNS}/{token}"
         ask(self._transport, f"mkdir -p {self._run}")
         self._began = _number(ask(self._transport, "cat /proc/uptime"))
-        self._settings = _settings.apply(self._transport)
+        self._settings = device_settings.apply(self._transport)
 
     def _leave_whole(self, token: str) -> None:
         """Clean up after a successful measurement, whose results no error may discard."""
@@ -163,10 +163,10 @@ class AdbDevice:
         self._jobs.clear()
         removed = [] if self.keep else [quote(["rm", "-rf", self._run])]
         ask(transport, "; ".join([end_jobs(self._run), *removed, storage.SWEEP, "true"]))
-        failed = _settings.restore(transport)
+        failed = device_settings.restore(transport)
         locking.give_back(transport, token)
         if failed:
-            raise _settings.stuck(transport.serial, failed)
+            raise device_settings.stuck(transport.serial, failed)
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> AdbJob:
         """Start a command detached, so that it outlives the connection.
@@ -183,7 +183,7 @@ class AdbDevice:
     def settle(self, limit_c: float, wait_seconds: float) -> float:
         """Wait until the device is cool, or the timeout; return the seconds waited."""
         began = time.monotonic()
-        while not _condition.is_cool(self.condition(), limit_c):
+        while not condition.is_cool(self.condition(), limit_c):
             waited = time.monotonic() - began
             if waited >= wait_seconds:
                 return waited
@@ -197,10 +197,10 @@ class AdbDevice:
             DeviceError: another kit has taken the device.
             DeviceLost: it was restarted during the measurement.
         """
-        text = self.ask(_condition.SCRIPT)
-        condition = _condition.parse(text, self._began) or Condition(seconds=0.0)
-        _condition.check_restart(self._transport.serial, condition.seconds, 0.0)
-        return condition
+        text = self.ask(condition.SCRIPT)
+        current = condition.parse(text, self._began) or Condition(seconds=0.0)
+        condition.check_restart(self._transport.serial, current.seconds, 0.0)
+        return current
 
     def conditions(self) -> tuple[Condition, ...]:
         """Return the conditions during the last job, and the current one."""
@@ -312,10 +312,10 @@ def recover(transport: Transport) -> tuple[str, ...]:
     """Kill jobs of an earlier kit, and restore its settings; the caller holds the lock.
 
     Returns:
-        Failed commands that restore settings, see `_settings.restore`.
+        Failed commands that restore settings, see `device_settings.restore`.
     """
     ask(transport, f"{end_jobs(f'{RUNS}/*')}; rm -rf {RUNS}")
-    return _settings.restore(transport)
+    return device_settings.restore(transport)
 
 
 def clean(transport: Transport) -> int:
@@ -334,7 +334,7 @@ def clean(transport: Transport) -> int:
         if failed:
             rest = f'for f in {ROOT}/*; do [ "$f" = {JOURNAL} ] || rm -rf "$f"; done'
             ask(transport, rest, timeout=60)
-            raise _settings.stuck(transport.serial, failed)
+            raise device_settings.stuck(transport.serial, failed)
         ask(transport, f"rm -rf {ROOT}", timeout=60)
     finally:
         locking.forget(token)

@@ -14,8 +14,8 @@ from kit.errors import DeviceError
 FOLDER = "/data/local/tmp"
 
 # A shell may print a banner first; none has this text.
-_MARK = "==kit:7c1f0e:"
-_COMMANDS = {
+MARK = "==kit:7c1f0e:"
+COMMANDS = {
     "props": "getprop",
     "battery": "dumpsys battery",
     "thermal": "dumpsys thermalservice",
@@ -109,20 +109,20 @@ def gather(transport: Transport) -> DeviceFacts:
 
 def script() -> str:
     """Return the shell script whose output `split` parses."""
-    steps = (f"echo; echo '{_MARK}{name}'; {line}" for name, line in _COMMANDS.items())
+    steps = (f"echo; echo '{MARK}{name}'; {line}" for name, line in COMMANDS.items())
     return "{ " + "; ".join(steps) + "; } 2>/dev/null; true"
 
 
 def split(output: str) -> dict[str, str]:
     """Return the output of each command of `script`, by its name."""
-    pieces = output.replace("\r\n", "\n").split(_MARK)[1:]
+    pieces = output.replace("\r\n", "\n").split(MARK)[1:]
     named = (piece.partition("\n") for piece in pieces)
-    return {name.strip(): text.strip("\n") for name, _, text in named if name.strip() in _COMMANDS}
+    return {name.strip(): text.strip("\n") for name, _, text in named if name.strip() in COMMANDS}
 
 
 def facts(serial: str, outputs: dict[str, str]) -> DeviceFacts:
     """Return the facts from the outputs of the commands of `script`; see `split`."""
-    texts = {name: outputs.get(name, "") for name in _COMMANDS}
+    texts = {name: outputs.get(name, "") for name in COMMANDS}
     props = {name: shorten(text) for name, text in parsing.properties(texts["props"]).items()}
     soc = parsing.soc(props, texts["cpuinfo"])
     present = parsing.cpus(texts["present"])

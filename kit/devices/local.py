@@ -19,8 +19,8 @@ import psutil
 import kit
 from kit import files
 from kit.devices import fingerprint, hostinfo
-from kit.devices._job import too_long
 from kit.devices._limits import BACKLOG_BYTES, LINE_BYTES, LOOK_BYTES, MIB, STDERR_BYTES
+from kit.devices.device_job import too_long
 from kit.devices.interface import Device
 from kit.errors import DeviceError, OutputError, RunError, UsageError
 from kit.results.schema import Condition, Context, DeviceRef
@@ -118,7 +118,7 @@ class LocalDevice:
 
         The load average does not show that: it includes the previous minute, and kit itself.
         """
-        now, before = (time.monotonic(), _busy_seconds(), _own_seconds()), self._clock
+        now, before = (time.monotonic(), read_busy_seconds(), read_own_seconds()), self._clock
         self._clock = now
         if before is None or now[0] - before[0] < 1:  # the kernel counts in ticks of 10 ms
             return None
@@ -255,7 +255,7 @@ def _clocks() -> tuple[float, ...]:
         return ()
 
 
-def _busy_seconds() -> float:
+def read_busy_seconds() -> float:
     """Return the busy seconds of all cores since boot, including steal time."""
     times = psutil.cpu_times()
     idle = times.idle + getattr(times, "iowait", 0.0)
@@ -263,7 +263,8 @@ def _busy_seconds() -> float:
     return float(sum(times) - idle - guest)
 
 
-def _own_seconds() -> float:
+def read_own_seconds() -> float:
+    """Return the CPU seconds of this process and of its children that ended."""
     usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(u.ru_utime + u.ru_stime for u in usages)
 

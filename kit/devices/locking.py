@@ -26,7 +26,7 @@ from kit.errors import DeviceError
 LOCK = f"{ROOT}/lock"
 STALE_SECONDS = 90.0
 _LIVE: set[str] = set()  # tokens of this process
-_LOOK_AGAIN = 1.0  # seconds; completing a new lock takes milliseconds
+RECHECK_SECONDS = 1.0  # seconds; completing a new lock takes milliseconds
 _GONE, _TRIES = "gone", 10  # the answer for a lock that vanished, and how often to retry
 BEAT_SECONDS = 10.0  # between heartbeats during transfers
 _BEAT = f"read u _ </proc/uptime && echo $u >{LOCK}/beat"
@@ -81,10 +81,10 @@ def _take(transport: Transport, token: str) -> Held | None:
     """Return None if the lock was acquired, or else its holder; breaks a stale lock."""
     held = _try(transport, token)
     if held is not None and held.token is None:  # another kit is acquiring it, or was killed
-        time.sleep(_LOOK_AGAIN)
+        time.sleep(RECHECK_SECONDS)
         held = _try(transport, token)
     if held is not None and (held.stale or _dead(held)):
-        _break(transport, held, f"{LOCK}.{token}")
+        break_lock(transport, held, f"{LOCK}.{token}")
         held = _try(transport, token)
     return held
 
@@ -150,7 +150,7 @@ def holds(transport: Transport, token: str) -> bool:
 
 def _try(transport: Transport, token: str) -> Held | None:
     """Try once to acquire the lock; return None on success, or else its holder."""
-    owner = quote([f"{token} {_here()}, process {os.getpid()}"])
+    owner = quote([f"{token} {describe_here()}, process {os.getpid()}"])
     # A lock that vanished in between was broken or released: try again. If no folder can be
     # made, the second `mkdir` reports why, like a read-only storage.
     probe = f"{LOCK}.{token}"
@@ -171,10 +171,10 @@ def _try(transport: Transport, token: str) -> Held | None:
         text = ask(transport, script)
     if text.split() == ["taken"] or text.startswith(token):  # ours, and the answer was lost
         return None
-    return _held(text)
+    return parse_held(text)
 
 
-def _held(text: str) -> Held:
+def parse_held(text: str) -> Held:
     """Parse owner, heartbeat and uptime, a line each."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     try:
@@ -187,7 +187,7 @@ def _held(text: str) -> Held:
     return Held(owner, now - beat, token)
 
 
-def _break(transport: Transport, held: Held, aside: str) -> None:
+def break_lock(transport: Transport, held: Held, aside: str) -> None:
     """Remove a stale lock, unless another kit has replaced it by its own meanwhile.
 
     To break a lock, a kit first makes a folder in it, which only one can. Without this claim, a
@@ -211,12 +211,13 @@ def _dead(held: Held) -> bool:
 
     place, _, number = held.owner.rpartition(", process ")
     pid = parsing.whole(number)
-    if pid is None or not 0 < pid <= _MAX_PID or place != _here():
+    if pid is None or not 0 < pid <= _MAX_PID or place != describe_here():
         return False
     return held.token not in _LIVE if pid == os.getpid() else not psutil.pid_exists(pid)
 
 
-def _here() -> str:
+def describe_here() -> str:
+    """Return user and host of this process, as a lock names its owner."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container without a user database

@@ -14,7 +14,7 @@ from kit.errors import DeviceLost
 T = TypeVar("T")
 
 RECONNECT_SECONDS = 10.0  # timeout for a lost device to come back
-_PAUSE = 0.5
+PAUSE_SECONDS = 0.5
 
 
 class RetryingTransport:
@@ -92,7 +92,7 @@ class RetryingTransport:
     def _retry(self, act: Callable[[], T], lost: DeviceLost) -> T:
         until = time.monotonic() + self._reconnect_seconds
         while time.monotonic() < until:
-            time.sleep(_PAUSE)
+            time.sleep(PAUSE_SECONDS)
             self._check()
             try:
                 return act()

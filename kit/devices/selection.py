@@ -11,15 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 
-from kit.devices import _errors, _server, facts, ways
+from kit.devices import facts, foreign_errors, server_transport, ways
 from kit.devices.transport import Transport
 from kit.errors import DeviceError, UsageError
 from kit.notices import Notice, new_notice
 
 ALL = "all"
 _PASSING = ("offline", "connecting", "authorizing")  # transient states after plugging in
-_PASSING_SECONDS = 3.0
-_LOOK_PAUSE = 0.2
+PASSING_SECONDS = 3.0
+LOOK_PAUSE = 0.2
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,15 @@ def listed() -> list[ListedDevice]:
     Raises:
         DeviceError: the program on the server's port is no adb server.
     """
-    return _listed(_server.running())
+    return _listed(server_transport.running())
 
 
-def _listed(server: _server.Server | None) -> list[ListedDevice]:
+def _listed(server: server_transport.Server | None) -> list[ListedDevice]:
     if server is not None:
         return [ListedDevice(*row) for row in server.listed()]
     from kit.devices import _usb
 
-    with _errors.mapped("USB"):
+    with foreign_errors.mapped("USB"):
         return [ListedDevice(*row) for row in _usb.devices()]
 
 
@@ -95,7 +95,7 @@ def list_by_steadiness() -> list[ListedDevice]:
 
 def _is_wireless(serial: str) -> bool:
     """Return whether a serial is an address or an mDNS name."""
-    return _server.network_address(serial) is not None or "._tcp" in serial
+    return server_transport.network_address(serial) is not None or "._tcp" in serial
 
 
 def _one_way_each(names: list[str], notify: Callable[[Notice], None]) -> list[str]:
@@ -155,33 +155,37 @@ def open_transport(serial: str | None) -> Transport:
         DeviceLost: it cannot be reached.
     """
     chosen = serial if serial is not None else serials(None)[0]
-    server = _server.running()
+    server = server_transport.running()
     devices = _listed(server)
     state = next((device.state for device in devices if device.serial == chosen), None)
-    address = _server.network_address(chosen)
+    address = server_transport.network_address(chosen)
     if server is not None and state is not None:
         # The server may reconnect to a device on the network; others must come back themselves.
         if not address:
             state = _settled(server, chosen, state)
         if state != "device" and not (state == "offline" and address):
-            raise _errors.unusable(chosen, state)
-        return _server.ServerTransport(server, chosen)
-    from kit.devices import _direct
+            raise foreign_errors.unusable(chosen, state)
+        return server_transport.ServerTransport(server, chosen)
+    from kit.devices import direct_transport
 
     if address is None and state is None:
         raise _no_such(chosen, devices)
     if state not in (None, "device"):
-        raise _errors.unusable(chosen, state or "")
-    direct = _direct.over_tcp(chosen, *address) if address else _direct.over_usb(chosen)
+        raise foreign_errors.unusable(chosen, state or "")
+    direct = (
+        direct_transport.over_tcp(chosen, *address)
+        if address
+        else direct_transport.over_usb(chosen)
+    )
     direct.connect()
     return direct
 
 
-def _settled(server: _server.Server, serial: str, state: str) -> str:
+def _settled(server: server_transport.Server, serial: str, state: str) -> str:
     """Wait some seconds for a transient state to end, and return the state."""
-    until = time.monotonic() + _PASSING_SECONDS
+    until = time.monotonic() + PASSING_SECONDS
     while state in _PASSING and time.monotonic() < until:
-        time.sleep(_LOOK_PAUSE)
+        time.sleep(LOOK_PAUSE)
         state = dict(server.listed()).get(serial, "offline")
     return state
 

@@ -3,7 +3,7 @@
     ROOT/blobs/SHA256            a file that was verified after the transfer
     ROOT/sets/KEY/NAME           links to blobs that must be in one folder, like libraries
     ROOT/runs/TOKEN/             one measurement; removed at its end
-    ROOT/lock/, ROOT/settings    see `locking` and `_settings`
+    ROOT/lock/, ROOT/settings    see `locking` and `device_settings`
 
 A file is pushed under another name, hashed on the device, synced to its storage and then
 renamed. Its modification time is `CHECKED`: so one command that lists size and time of all

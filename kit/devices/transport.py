@@ -1,7 +1,7 @@
 """Interface of transports to a device over adb, which has two implementations.
 
-`kit.devices._server` uses a running adb server, `kit.devices._direct` implements the protocol
-over TCP or USB. Both raise only kit's errors.
+`kit.devices.server_transport` uses a running adb server, `kit.devices.direct_transport`
+implements the protocol over TCP or USB. Both raise only kit's errors.
 """
 
 from __future__ import annotations

@@ -144,13 +144,14 @@ def _serve(name: str, session: Session, requests: IO[bytes], answers: IO[bytes])
     while line := requests.readline():
         header = json.loads(line)
         samples = unpack(parse_specs(header["specs"]), requests.read(header["bytes"]))
-        outputs, ns = _predict(name, session, samples)
+        outputs, ns = predict_rows(name, session, samples)
         content = outputs.pack()
         specs = format_specs(outputs.specs)
         _write(answers, {"specs": specs, "bytes": len(content), "ns": ns}, content)
 
 
-def _predict(name: str, session: Session, samples: Samples) -> tuple[Samples, int]:
+def predict_rows(name: str, session: Session, samples: Samples) -> tuple[Samples, int]:
+    """Return the answers of a session, one inference at a time, and the nanoseconds they took."""
     rows, ns = [], 0
     try:
         for number in range(len(samples)):

@@ -73,7 +73,7 @@ def list_zip(path: Path) -> dict[str, Read]:
         if info.filename in readers:
             raise PictureError(f"{path.name} holds two files named {info.filename}", _DO_NOT_USE)
         if is_picture(info.filename):
-            _check_content(path, info)
+            check_content(path, info)
         readers[info.filename] = partial(_read, archive, path, info)
     return readers
 
@@ -88,7 +88,8 @@ def _check_name(path: Path, info: zipfile.ZipInfo) -> None:
         raise PictureError(f"{path.name} holds a symbolic link: {info.filename!r}", _DO_NOT_USE)
 
 
-def _check_content(path: Path, info: zipfile.ZipInfo) -> None:
+def check_content(path: Path, info: zipfile.ZipInfo) -> None:
+    """Refuse a member that is encrypted, or larger or denser than a picture can be."""
     name = f"{info.filename} in {path.name}"
     if info.flag_bits & 0x1:
         raise PictureError(f"{name} is encrypted", "unpack the zip and give the folder")
@@ -105,7 +106,7 @@ def _check_content(path: Path, info: zipfile.ZipInfo) -> None:
 
 
 def _read(archive: zipfile.ZipFile, path: Path, info: zipfile.ZipInfo) -> bytes:
-    _check_content(path, info)
+    check_content(path, info)
     name = f"{info.filename} in {path.name}"
     try:
         with archive.open(info) as member:

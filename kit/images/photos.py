@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SOURCE = "crops of three sample photos"
-_FILES = (
+FILES = (
     ("sklearn", "datasets/images/china.jpg"),
     ("sklearn", "datasets/images/flower.jpg"),
     ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
@@ -40,7 +40,7 @@ def crops(n: int, pre: Preprocessing, seed: int) -> FloatArray:
     """
     from PIL import ImageOps
 
-    photos = _photos()
+    photos = read_photos()
     draws = np.random.default_rng(seed).random((n, 4))
     array = np.empty((n, 3, pre.crop, pre.crop), np.float32)
     for i, (scale, x, y, flip) in enumerate(draws):
@@ -52,7 +52,7 @@ def crops(n: int, pre: Preprocessing, seed: int) -> FloatArray:
     return array
 
 
-def _photos() -> list[Image]:
+def read_photos() -> list[Image]:
     """Return the photos, read as files: importing the packages takes 2 s.
 
     Raises:
@@ -61,7 +61,7 @@ def _photos() -> list[Image]:
     from PIL import Image
 
     photos = []
-    for package, name in _FILES:
+    for package, name in FILES:
         path = _folder(package) / name
         try:
             with Image.open(path) as file:

@@ -1,16 +1,19 @@
-"""Write golden files, labels and the manifest."""
+"""Write a bundle's files: models, golden arrays, labels and the manifest."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from kit import __version__, bundle, cache
 from kit.artifact_key import REFERENCE
-from kit.bundle import ENCODINGS_FILE
+from kit.bundle import ENCODINGS_FILE, REFERENCE_FILE
 from kit.encodings import format_file
+from kit.lower import Lowered
 from kit.manifest import Artifact, FailedArtifact, Golden
-from kit.pipeline._work import Work
+from kit.pipeline.build_state import Work
 from kit.signature import Samples, Signature
 from kit.tasks.interface import GoldenSet
 
@@ -18,21 +21,27 @@ from kit.tasks.interface import GoldenSet
 def write(
     work: Work,
     golden: GoldenSet,
-    artifacts: list[Artifact],
-    qconfig: dict[str, dict[str, str]],
-    failed: tuple[FailedArtifact, ...] = (),
-) -> None:
+    lowered: Sequence[Lowered],
+    artifacts: Sequence[Artifact],
+) -> tuple[FailedArtifact, ...]:
     """Complete the bundle's folder.
 
     Args:
         work: the build.
         golden: inputs and the float model's answers.
-        artifacts: with their comparisons.
-        qconfig: by name of the artifact, in words.
-        failed: files that are missing in the bundle.
+        lowered: by the children.
+        artifacts: those of them that are right, with their comparisons.
+
+    Returns:
+        The files that are missing in the bundle.
     """
+    for file in (REFERENCE_FILE, *(artifact.file for artifact in artifacts)):
+        # torch's own writers report a full disk as an internal error; copying reports it as such
+        shutil.copyfile(work.shared / file, work.folder / file)
+    qconfig = {one.artifact.name: one.qconfig for one in lowered}
+    failed = tuple(failure.record() for failure in work.list_failures())
     fields = {
-        **_made(work),
+        **_describe(work),
         "kit_version": __version__,
         "created": datetime.now(UTC),
         "signature": Signature(inputs=golden.inputs.specs, outputs=golden.answers.specs),
@@ -43,6 +52,7 @@ def write(
         "tools": cache.tool_versions(work.recipe),
     }
     bundle.write_manifest(work.folder, fields)
+    return failed
 
 
 def _golden(work: Work, golden: GoldenSet, made: list[str]) -> Golden:
@@ -75,7 +85,7 @@ def save_golden(folder: Path, name: str, samples: Samples) -> tuple[str, ...]:
     return names
 
 
-def _made(work: Work) -> dict[str, object]:
+def _describe(work: Work) -> dict[str, object]:
     """Return the results of the build's steps, under the manifest's names."""
     return {
         "recipe": work.recipe,

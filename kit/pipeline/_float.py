@@ -10,7 +10,7 @@ from kit import models
 from kit.errors import PictureError
 from kit.network import run_network
 from kit.pipeline import _check, _model, _prepare, _threads
-from kit.pipeline._work import Preparation, Progress
+from kit.pipeline.build_state import Preparation, Progress
 from kit.recipe import Recipe
 from kit.signature import Samples
 from kit.tasks import get_task
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.fx import GraphModule
 
-    from kit.pipeline._work import Array
+    from kit.pipeline.build_state import Array
 
 _AT_ONCE = 8  # pictures
 CROPS = 96  # of sample photos, if there are no pictures to measure on

@@ -11,8 +11,8 @@ from kit.bundle import Bundle
 from kit.calibration import CalibrationSet
 from kit.errors import RecipeError, VerificationFailed
 from kit.manifest import FailedArtifact, GateRecord, GateRow
-from kit.pipeline import _train_set
-from kit.pipeline._work import Progress
+from kit.pipeline import training_set
+from kit.pipeline.build_state import Progress
 from kit.recipe import Recipe
 from kit.results.schema import AccuracyRow
 from kit.tasks import get_task
@@ -85,7 +85,7 @@ def pictures(
     if gate is None:
         return None
     path = images(gate, recipe)
-    seen = frozenset((*calibration.digests, *_train_set.digests(recipe)))
+    seen = frozenset((*calibration.digests, *training_set.digests(recipe)))
     task = get_task(recipe.task)
     context = EvaluationContext(task.describe_inputs(recipe), seen, gate.max_drop is not None)
     chosen = task.open_evaluation(context, path, None, PICTURES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kit.errors import UnknownName
-from kit.pipeline._work import Preparation
+from kit.pipeline.build_state import Preparation
 from kit.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from kit import models
 from kit.manifest import Source
 from kit.models.interface import Official
 from kit.notices import new_notice
-from kit.pipeline._work import Preparation
+from kit.pipeline.build_state import Preparation
 from kit.recipe import OWN
 
 if TYPE_CHECKING:

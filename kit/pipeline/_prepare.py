@@ -12,9 +12,9 @@ from kit.corrections import get_correction, plan
 from kit.errors import VerificationFailed
 from kit.manifest import Calibration
 from kit.notices import Value, new_notice
-from kit.pipeline import _keep_float, _training
+from kit.pipeline import _keep_float, training
 from kit.pipeline._artifact_keys import choose_method
-from kit.pipeline._work import Preparation, shares
+from kit.pipeline.build_state import Preparation, shares
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,7 +42,7 @@ def prepare(work: Preparation, model: nn.Module, examples: Examples) -> GraphMod
         work.kept_float = _kept(work, folded, examples)
         _correct(work, folded, examples)
         if method.trains:
-            _training.train(work, model, folded, examples)
+            training.train(work, model, folded, examples)
     return folded
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from kit.quantize.examples import ExamplesLike
     from kit.quantize.observers import Observer
 
-_ANNOTATION = "quantization_annotation"  # key in a node's meta, where quantizers write
+ANNOTATION = "quantization_annotation"  # key in a node's meta, where quantizers write
 
 
 def quantize_static(
@@ -50,10 +50,10 @@ def quantize_static(
     placing = Placing(model, given_or_chosen(model, examples, options), options.keep_float, pt2e)
     program = export(model, examples.first())
     exported = Exported(placing.names)
-    clipped = _clips_as_relu(program)
+    clipped = replace_clips(program)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        config = _config(options, unsigned)
+        config = make_config(options, unsigned)
         quantizer = _without(
             XNNPACKQuantizer, options.keep_float, config.input_activation, exported.is_inside
         )
@@ -64,7 +64,7 @@ def quantize_static(
         placed = placing.place(prepared, exported.names_of, examples.first())
         graph = convert_pt2e(prepared)
     exported.forget(graph)
-    _drop_saturated_clips(graph)
+    drop_saturated_clips(graph)
     _round_biases(graph)
     return Quantized(
         graph=graph,
@@ -112,7 +112,7 @@ def _place_weights(prepared: GraphModule, placing: Placing, options: Options) ->
             continue
         # `is_observer` has checked it; torchao's observers have no types.
         observer = cast("Observer", prepared.get_submodule(str(node.args[1].target)))
-        weight = _attribute(prepared, f"{layer}.weight")
+        weight = read_attribute(prepared, f"{layer}.weight")
         channels = len(weight) if options.granularity == "per-channel" else None
         encoding = placing.weight(f"{layer}.weight", channels)
         if encoding is not None:
@@ -140,20 +140,20 @@ def _without(
 
     class Partly(quantizer):  # type: ignore[misc]  # ExecuTorch has no types
         def annotate(self, model: GraphModule) -> GraphModule:
-            _leave_out_batch_norm(self, model)
+            leave_out_batch_norm(self, model)
             annotated: GraphModule = super().annotate(model)
             for node in annotated.graph.nodes:
                 if _layer_name(node) in layers:
                     _forget(node)
-                elif _ANNOTATION in node.meta and is_inside(node):
-                    node.meta.pop(_ANNOTATION)
+                elif ANNOTATION in node.meta and is_inside(node):
+                    node.meta.pop(ANNOTATION)
             _share_with_nothing_forgotten(annotated, activation)
             return annotated
 
     return Partly()
 
 
-def _leave_out_batch_norm(quantizer: XNNPACKQuantizer, model: GraphModule) -> None:
+def leave_out_batch_norm(quantizer: XNNPACKQuantizer, model: GraphModule) -> None:
     """Remove a quantizer's patterns with BatchNorm if the graph, like a folded one, has none.
 
     For these patterns it exports twelve small networks, which takes half of the time.
@@ -183,10 +183,10 @@ def _forget(node: Node) -> None:
     import torch
 
     aten = torch.ops.aten
-    node.meta.pop(_ANNOTATION, None)
+    node.meta.pop(ANNOTATION, None)
     for user in node.users:
         if user.target in (aten.relu.default, aten.relu_.default, *_clips()):
-            user.meta.pop(_ANNOTATION, None)
+            user.meta.pop(ANNOTATION, None)
 
 
 def _share_with_nothing_forgotten(annotated: GraphModule, activation: QuantizationSpec) -> None:
@@ -198,7 +198,7 @@ def _share_with_nothing_forgotten(annotated: GraphModule, activation: Quantizati
     from torchao.quantization.pt2e.quantizer import SharedQuantizationSpec
 
     for node in annotated.graph.nodes:
-        note = node.meta.get(_ANNOTATION)
+        note = node.meta.get(ANNOTATION)
         if note is None:
             continue
         for source, spec in note.input_qspec_map.items():
@@ -212,7 +212,7 @@ def _is_forgotten(spec: object) -> bool:
     """Whether a specification shares that of a tensor that is not quantized."""
     shared = getattr(spec, "edge_or_node", None)
     owner = shared[1] if isinstance(shared, tuple) else shared
-    return owner is not None and _ANNOTATION not in owner.meta
+    return owner is not None and ANNOTATION not in owner.meta
 
 
 def _dtype(unsigned: bool) -> torch.dtype:
@@ -221,7 +221,7 @@ def _dtype(unsigned: bool) -> torch.dtype:
     return torch.uint8 if unsigned else torch.int8
 
 
-def _config(options: Options, unsigned: bool) -> QuantizationConfig:
+def make_config(options: Options, unsigned: bool) -> QuantizationConfig:
     """Return XNNPACK's symmetric scheme with the requested type and granularity."""
     import torch
     import torchao.quantization.pt2e as observers
@@ -250,7 +250,7 @@ def _config(options: Options, unsigned: bool) -> QuantizationConfig:
     return QuantizationConfig(activation, activation, weight, None, False)
 
 
-def _clips_as_relu(program: GraphModule) -> dict[str, tuple[float, float]]:
+def replace_clips(program: GraphModule) -> dict[str, tuple[float, float]]:
     """Replace convolution + clip from 0 by convolution + ReLU for the quantizer; return bounds.
 
     XNNPACKQuantizer only fuses ReLU: it would quantize the convolution's output before the
@@ -290,7 +290,7 @@ def _bounds(node: Node) -> tuple[float, float]:
 
 
 def _relu_as_clips(prepared: GraphModule, clipped: dict[str, tuple[float, float]]) -> None:
-    """Undo `_clips_as_relu`, so that calibration observes the network's own values."""
+    """Undo `replace_clips`, so that calibration observes the network's own values."""
     import torch
 
     for node in prepared.graph.nodes:
@@ -300,7 +300,7 @@ def _relu_as_clips(prepared: GraphModule, clipped: dict[str, tuple[float, float]
     prepared.recompile()
 
 
-def _drop_saturated_clips(graph: GraphModule) -> None:
+def drop_saturated_clips(graph: GraphModule) -> None:
     """Remove ReLU6 if the quantization after it saturates at the same bounds or tighter.
 
     The answers stay equal bit for bit, and ONNX Runtime can then run the convolution,
@@ -343,16 +343,16 @@ def _round_biases(graph: GraphModule) -> None:
         data, weight, bias = node.args[:3]
         if bias is None or bias.op != "get_attr":
             continue
-        scales = _scale(graph, data), _scale(graph, weight)
+        scales = read_scale(graph, data), read_scale(graph, weight)
         if scales[0] is None or scales[1] is None:
             continue
-        value = _attribute(graph, bias.target)
+        value = read_attribute(graph, bias.target)
         step = (scales[0] * scales[1]).to(torch.float64)
         rounded = ((value.to(torch.float64) / step).round() * step).to(value.dtype)
         _set_attribute(graph, bias, rounded)  # a new tensor: the float model shares the old one
 
 
-def _scale(graph: GraphModule, node: Node) -> Tensor | None:
+def read_scale(graph: GraphModule, node: Node) -> Tensor | None:
     """Return the scale of a dequantize node, or None."""
     import torch
 
@@ -360,11 +360,12 @@ def _scale(graph: GraphModule, node: Node) -> Tensor | None:
     if node.target is decomposed.dequantize_per_tensor.default:
         return torch.tensor(node.args[1])
     if node.target is decomposed.dequantize_per_channel.default:
-        return _attribute(graph, as_node(node.args[1]).target)
+        return read_attribute(graph, as_node(node.args[1]).target)
     return None
 
 
-def _attribute(graph: GraphModule, target: object) -> Tensor:
+def read_attribute(graph: GraphModule, target: object) -> Tensor:
+    """Return the tensor that a dotted name of a graph stands for."""
     import torch
 
     value: object = graph

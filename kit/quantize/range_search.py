@@ -50,7 +50,7 @@ def search(
         step: called with the completed share, 0..1.
     """
     names = list(simulation.activations)
-    trials = {name: _Trials(simulation.activations[name]) for name in names[:-1]}
+    trials = {name: RangeTrials(simulation.activations[name]) for name in names[:-1]}
     examples = as_examples(given)
     count = min(SAMPLES, len(examples))
     chosen = examples.take([i * len(examples) // count for i in range(count)])
@@ -62,14 +62,14 @@ def search(
     found = []
     for name in names:
         fake = simulation.activations[name]
-        factor = 1.0 if name not in trials else _best_factor(trials[name].comparable())
+        factor = 1.0 if name not in trials else choose_factor(trials[name].comparable())
         fake.low, fake.high = _scaled(fake, factor)
         found.append(Range(name=name, low=fake.low, high=fake.high, factor=factor))
     simulation.quantize(None)
     return tuple(found)
 
 
-class _Trials:
+class RangeTrials:
     """Effect on the answers of each factor of one tensor's range, summed over samples.
 
     Attributes:
@@ -114,7 +114,7 @@ def _scaled(fake: FakeActivation, factor: float) -> tuple[float, float]:
     return fake.low * factor, min(fake.high * factor, fake.clip)
 
 
-def _best_factor(errors: dict[float, float]) -> float:
+def choose_factor(errors: dict[float, float]) -> float:
     """Return the largest factor that does no harm; or, if there is none, a smaller one that helps.
 
     Args:

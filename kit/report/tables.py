@@ -97,22 +97,30 @@ def accuracy(report: Report) -> Table:
         "Agreement, %",
         "SQNR, dB",
         "Pictures per second",
+        *(headings := _list_metrics(report)),
     )
     times = Counter((a.subject, a.picture_set) for a in report.accuracy)
     lines = tuple(
         Line(
             _subject(a.bundle, a.row, a.moment if times[a.subject, a.picture_set] > 1 else ""),
-            _evaluated(a),
+            _evaluated(a, headings),
         )
         for a in report.accuracy
     )
     return Table("accuracy", "Accuracy against the labels and the float reference", columns, lines)
 
 
-def _evaluated(evaluated: Accuracy) -> tuple[Cell, ...]:
+def _list_metrics(report: Report) -> tuple[str, ...]:
+    """Return the headings of all metrics that tasks added, each once."""
+    metrics = (metric for one in report.accuracy for metric in one.row.metrics)
+    return tuple(dict.fromkeys(metric.heading for metric in metrics))
+
+
+def _evaluated(evaluated: Accuracy, headings: Sequence[str]) -> tuple[Cell, ...]:
     row = evaluated.row
     margin = "" if evaluated.margin is None else f"± {evaluated.margin:.1f}"
     left_out = f", {evaluated.left_out} left out" if evaluated.left_out else ""
+    metrics = {metric.heading: f"{metric.value:.4g}" for metric in row.metrics}
     return (
         Cell(str(row.images), evaluated.pictures + left_out),
         Cell(text.percent(row.top1)),
@@ -121,6 +129,7 @@ def _evaluated(evaluated: Accuracy) -> tuple[Cell, ...]:
         Cell(text.percent(row.agreement)),
         Cell(text.decibels(row.sqnr_db)),
         Cell(text.significant(row.images_per_second)),
+        *(Cell(metrics.get(heading, NONE)) for heading in headings),
     )
 
 

@@ -22,7 +22,7 @@ MIN_PERMUTATION_PAIRS = 10  # with fewer, there are too few swaps for a useful i
 MIN_PRECISION_PAIRS = 16  # with fewer, intervals are narrow by luck too often
 _MAX_SWAPS = 1023  # drawn at random if there are more; ten pairs are still permuted exhaustively
 _MIN_WINDOW, _MAX_WINDOW = 3, 16  # rounds that are searched for a quiet process
-_STEP = 5e-4  # tolerance, as a ratio, of the interval's ends
+STEP = 5e-4  # tolerance, as a ratio, of the interval's ends
 
 
 def ratio(baseline: Sequence[float], own: Sequence[float]) -> tuple[float, Interval | None]:
@@ -109,11 +109,11 @@ def _permutation_interval(baseline: Floats, own: Floats) -> Interval:
     from scipy import optimize
 
     # Beyond these, all times of one side are below all of the other: the test rejects that.
-    minimum = float(own.min() - baseline.max()) - _STEP
-    maximum = float(own.max() - baseline.min()) + _STEP
+    minimum = float(own.min() - baseline.max()) - STEP
+    maximum = float(own.max() - baseline.min()) + STEP
     ends = (minimum, maximum)
-    low = optimize.bisect(lambda r: _excess(baseline, own - r, "greater"), *ends, xtol=_STEP)
-    high = optimize.bisect(lambda r: -_excess(baseline, own - r, "less"), *ends, xtol=_STEP)
+    low = optimize.bisect(lambda r: _excess(baseline, own - r, "greater"), *ends, xtol=STEP)
+    high = optimize.bisect(lambda r: -_excess(baseline, own - r, "less"), *ends, xtol=STEP)
     return Interval(math.exp(low), math.exp(high))
 
 

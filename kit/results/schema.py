@@ -20,6 +20,7 @@ statistic never needs a new measurement. Schema history:
     8  runs, rows and artifacts have the backend and the precision of their file;
        `BundleRef.failed` and `LatencyResult.recommended` are keyed by its name;
        `Plan.max_repeats` and `Plan.max_pairs` instead of `most_repeats` and `most_pairs`
+    9  `AccuracyRow.metrics`
 
 Results of all older schemas stay readable: fields they do not have are None or empty, and
 renamed or changed fields are translated (`kit.results.store`).
@@ -36,7 +37,7 @@ from kit.artifact_key import KeyedRecord
 from kit.documents import Digest, Record
 from kit.notices import Notice
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 
 # Larger numbers are refused. Each fits into 64 bits, also when many are added up.
 MAX_NS = 10**15  # 11 days
@@ -364,6 +365,25 @@ class OutputRow(Record):
     cosine: _Cosine
 
 
+class Metric(Record):
+    """One measure of a task's own, such as the mean IoU of a segmentation.
+
+    Attributes:
+        name: as tables show it, unique in its row.
+        value: in the unit.
+        unit: ``%`` or ``dB``, for example; empty for a plain number.
+    """
+
+    name: str = Field(min_length=1, max_length=100)
+    value: float
+    unit: str = Field("", max_length=20)
+
+    @property
+    def heading(self) -> str:
+        """Return the heading of its column."""
+        return f"{self.name}, {self.unit}" if self.unit else self.name
+
+
 class AccuracyRow(KeyedRecord):
     """One file on one set of samples; shares are between 0 and 1.
 
@@ -379,6 +399,7 @@ class AccuracyRow(KeyedRecord):
         sqnr_db: of the answers against the reference's, in dB; None when they are equal; of
             several outputs the lowest.
         outputs: where the task measures each.
+        metrics: of the task's own; the same in every row of a result.
     """
 
     quantize: str
@@ -390,6 +411,7 @@ class AccuracyRow(KeyedRecord):
     agreement: _Share | None
     sqnr_db: float | None
     outputs: Many[OutputRow] = ()
+    metrics: Many[Metric] = ()
     images_per_second: float = Field(ge=0)
 
 

@@ -126,7 +126,7 @@ def median_ci95_ms(samples_ns: TimeSamples) -> Interval | None:
     if values.size < MIN_SAMPLES:
         return None
     if values.size > BOOTSTRAP_LIMIT:
-        return _order_statistics(values)
+        return bound_median(values)
     return _bootstrap(values)
 
 
@@ -146,7 +146,8 @@ def _bootstrap(values: NDArray[np.float64]) -> Interval:
     return Interval(float(interval.low), float(interval.high))
 
 
-def _order_statistics(values: NDArray[np.float64]) -> Interval:
+def bound_median(values: NDArray[np.float64]) -> Interval:
+    """Return the 95 % interval of a median by order statistics, without assuming a distribution."""
     from scipy import stats
 
     interval = stats.quantile_test(values, q=0.0, p=0.5).confidence_interval(0.95)

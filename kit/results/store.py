@@ -78,13 +78,14 @@ def read(path: Path) -> AnyResult:
 
 def _upgraded(raw: object, version: object) -> object:
     """Return the content of a file, translated from older schemas to today's."""
-    if not isinstance(raw, dict) or type(version) is not int or not 1 <= version < 8:
+    if not isinstance(raw, dict) or type(version) is not int or not 1 <= version < SCHEMA_VERSION:
         return raw
     _upgrade_runs(raw, version)
     recommended = raw.get("recommended")
     if version < 6 and isinstance(recommended, dict):
         raw["recommended"] = {name: _recommendation(o) for name, o in recommended.items()}
-    _add_keys(raw)
+    if version < 8:
+        _add_keys(raw)
     raw["schema_version"] = SCHEMA_VERSION  # `write` writes today's schema only
     return raw
 

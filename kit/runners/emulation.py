@@ -25,7 +25,7 @@ from kit import files
 from kit.errors import MissingTool, OutputError, UnknownName, UsageError
 from kit.runners.native import RunnerSet
 
-_PROGRAMS = {
+PROGRAMS = {
     "arm64-v8a": ("qemu-aarch64-static", "qemu-aarch64"),
     "x86_64": ("qemu-x86_64-static", "qemu-x86_64"),
 }
@@ -125,7 +125,7 @@ def find_emulator(abi: str) -> Emulator:
     Raises:
         MissingTool: it is not installed, or its output is not understood.
     """
-    names = _PROGRAMS[abi]
+    names = PROGRAMS[abi]
     hint = "on Debian or Ubuntu: apt-get install qemu-user-static"
     program = next(filter(None, map(shutil.which, names)), None)
     if program is None:
@@ -165,7 +165,7 @@ def find_processor(name: str) -> Processor:
     return processor
 
 
-def usable_processors(abis: Iterable[str] = _PROGRAMS) -> list[Processor]:
+def usable_processors(abis: Iterable[str] = PROGRAMS) -> list[Processor]:
     """Return all processors that the installed qemu emulates correctly.
 
     Raises:

@@ -28,7 +28,7 @@ from kit.devices.hostinfo import read_text, status_bytes
 from kit.devices.local import PARENT
 from kit.errors import KitError
 from kit.formats.interface import Format, Profiler, Session
-from kit.runners import _affinity, profile, protocol
+from kit.runners import affinity, profile, protocol
 from kit.runners.protocol import Exit, Request
 from kit.signature import Samples, describe, format_specs, join, parse_specs, unpack
 
@@ -91,7 +91,7 @@ def parse(arguments: Sequence[str]) -> Request:
     if min(request.threads, request.iters, request.rows) < 1 or request.warmup < 0:
         raise _StageError(Exit.USAGE, "--threads, --iters, --rows: 1 or more; --warmup: 0 or more")
     with _stage(Exit.USAGE):
-        _affinity.check(request.cpus)
+        affinity.check(request.cpus)
         parse_specs(request.inputs)
     return request
 
@@ -106,7 +106,7 @@ def _seconds(text: str) -> float:
 def _measure(request: Request, line: _Line) -> None:
     if request.cpus:
         with _stage(Exit.AFFINITY):
-            _affinity.use(request.cpus)
+            affinity.use(request.cpus)
     with _stage(Exit.LOAD):
         format_ = formats.get_format(request.format)
     with _stage(Exit.PROFILE):
@@ -162,7 +162,7 @@ def _start(format_: Format, request: Request, line: _Line) -> None:
             threads=request.threads,
             obeyed=threads_reported,
             versions=versions,
-            cpus=_affinity.in_use(),
+            cpus=affinity.in_use(),
             page=mmap.PAGESIZE,
             clock=_CLOCK,
         )

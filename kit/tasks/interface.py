@@ -99,7 +99,10 @@ class Tally(ABC):
 
     @abstractmethod
     def measure(self) -> Mapping[str, object]:
-        """Return the fields of `kit.results.schema.AccuracyRow` that the task measures."""
+        """Return the fields of `kit.results.schema.AccuracyRow` that the task measures.
+
+        What has no field of its own is a `kit.results.schema.Metric` among `metrics`.
+        """
 
 
 class Task(ABC):

@@ -101,7 +101,7 @@ def lower(program: ExportedProgram) -> LoweredProgram:
     reason = differences()
     if not reason:
         try:
-            with _shortcuts():
+            with patch_lowering():
                 return LoweredProgram(lower_stock(program), "fast")
         except Exception as exc:  # noqa: BLE001 - the stock path decides whether it fails
             reason = f"the fast path failed: {type(exc).__name__}: {exc}"
@@ -136,7 +136,7 @@ def differences() -> str:
 
 
 @contextmanager
-def _shortcuts() -> Iterator[None]:
+def patch_lowering() -> Iterator[None]:
     """Replace the internals during the block, and restore them however it ends."""
     collecting = gc.isenabled()
     with ExitStack() as stack:
@@ -223,17 +223,18 @@ def may_act(name: str, graph: Graph) -> bool:
     if examine is not None:
         return examine(graph)
     operators = PASSES.get(name)
-    return operators is None or not operators.isdisjoint(_operators(graph))
+    return operators is None or not operators.isdisjoint(list_operators(graph))
 
 
-def _operators(graph: Graph) -> set[str]:
+def list_operators(graph: Graph) -> set[str]:
+    """Return the names of the operators that a graph calls."""
     return {node.target.__name__ for node in graph.nodes if node.op == "call_function"}
 
 
 def _linear_or_dead(graph: Graph) -> bool:
     """ConvertToLinearPass also removes dead nodes."""
     calls = [node for node in graph.nodes if node.op == "call_function"]
-    return not _LINEAR.isdisjoint(_operators(graph)) or any(not node.users for node in calls)
+    return not _LINEAR.isdisjoint(list_operators(graph)) or any(not node.users for node in calls)
 
 
 def _custom_meta(graph: Graph) -> bool:

@@ -23,11 +23,11 @@ from kit import files
 from kit.errors import BuildError, OutputError
 from kit.files import read
 from kit.progress import ReportStatus
-from kit.runners import _assemble, _backends, _toolchain, _wheels, elf, protocol
+from kit.runners import _backends, assemble, elf, library_wheels, protocol, toolchain
 
 __all__ = ["ABIS", "RunnerSet", "build", "compile_program", "find", "list_formats", "listed"]
 
-ABIS = tuple(_toolchain.ABIS)
+ABIS = tuple(toolchain.ABIS)
 list_formats = _backends.list_formats
 RECORD = "runner.json"
 KEEP = 3  # runners of an ABI and a format; the oldest are removed first
@@ -64,11 +64,11 @@ class RunnerSet:
 
     def command(self, folder: str) -> list[str]:
         """Return the command of the runner, with its files in `folder`."""
-        loader = _toolchain.abi(self.abi).loader
+        loader = toolchain.abi(self.abi).loader
         return [
             f"{folder}/{loader}",
             *("--library-path", folder),
-            f"{folder}/{_assemble.PROGRAM}",
+            f"{folder}/{assemble.PROGRAM}",
         ]
 
 
@@ -104,9 +104,9 @@ def find(abi: str, format: str) -> RunnerSet | None:
         UnknownName: there is no such ABI or format.
         MissingTool: the machine's own runtime is not installed.
     """
-    target = _toolchain.abi(abi)
+    target = toolchain.abi(abi)
     _backends.find_native_runner(format)
-    return _load(_folder(target, format, _wheels.source(target, format)))
+    return _load(_folder(target, format, library_wheels.source(target, format)))
 
 
 def build(
@@ -120,7 +120,7 @@ def build(
         BuildError: compilation fails.
         OutputError: the cache folder cannot be written to.
     """
-    target = _toolchain.abi(abi)
+    target = toolchain.abi(abi)
     for name in formats:
         _backends.find_native_runner(name)
     report_status = report_status or (lambda _: None)
@@ -142,31 +142,31 @@ def compile_program(abi: str, format: str, main: Path, target: Path) -> None:
         MissingTool: there is no compiler, or a wheel cannot be downloaded.
         BuildError: compilation fails.
     """
-    job, tools = _job(_toolchain.abi(abi), format, lambda _: None)
-    _assemble.compile_program(job, tools, main, target)
+    job, tools = _job(toolchain.abi(abi), format, lambda _: None)
+    assemble.compile_program(job, tools, main, target)
 
 
 def _job(
-    abi: _toolchain.Abi, format: str, report_status: ReportStatus
-) -> tuple[_assemble.AssemblyJob, _toolchain.Toolchain]:
-    source = _wheels.source(abi, format)
-    tools = _toolchain.find(abi)  # before 100 MB are fetched
-    package = _wheels.fetch(source, _root().parent / "wheels", report_status)
+    abi: toolchain.Abi, format: str, report_status: ReportStatus
+) -> tuple[assemble.AssemblyJob, toolchain.Toolchain]:
+    source = library_wheels.source(abi, format)
+    tools = toolchain.find(abi)  # before 100 MB are fetched
+    package = library_wheels.fetch(source, _root().parent / "wheels", report_status)
     macros = {
         "KIT_VERSION": kit.__version__,
         "KIT_RUNNER": f"native, g++ {tools.version}",
         "KIT_RUNTIME_VERSION": source.version,
     }
-    return _assemble.AssemblyJob(abi, format, package, macros), tools
+    return assemble.AssemblyJob(abi, format, package, macros), tools
 
 
-def _build(abi: _toolchain.Abi, format: str, report_status: ReportStatus) -> RunnerSet:
-    source = _wheels.source(abi, format)
+def _build(abi: toolchain.Abi, format: str, report_status: ReportStatus) -> RunnerSet:
+    source = library_wheels.source(abi, format)
     job, tools = _job(abi, format, report_status)
     target = _folder(abi, format, source)
     try:
         with files.folder_beside(target) as part:
-            parts = _assemble.assemble(job, tools, part, report_status)
+            parts = assemble.assemble(job, tools, part, report_status)
             record = _record(abi, format, source, tools, parts)
             (part / RECORD).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
             _keep(part, target)
@@ -191,11 +191,11 @@ def _keep(part: Path, target: Path) -> None:
 
 
 def _record(
-    abi: _toolchain.Abi,
+    abi: toolchain.Abi,
     format: str,
-    source: _wheels.WheelSource,
-    tools: _toolchain.Toolchain,
-    parts: Sequence[_assemble.Part],
+    source: library_wheels.WheelSource,
+    tools: toolchain.Toolchain,
+    parts: Sequence[assemble.Part],
 ) -> _Record:
     glibc = max(part.glibc for part in parts if not part.own)
     return _Record(
@@ -241,14 +241,14 @@ def _root() -> Path:
     return platformdirs.user_cache_path("kit") / "runners"
 
 
-def _folder(abi: _toolchain.Abi, format: str, source: _wheels.WheelSource) -> Path:
+def _folder(abi: toolchain.Abi, format: str, source: library_wheels.WheelSource) -> Path:
     return _root() / abi.name / f"{format}-{_key(format, source)}"
 
 
-def _key(format: str, source: _wheels.WheelSource) -> str:
+def _key(format: str, source: library_wheels.WheelSource) -> str:
     """Return a hash of a runner's inputs: sources, build options, the runtime."""
     digest = hashlib.sha256(f"{kit.__version__}\n{protocol.VERSION}\n{source.key}".encode())
-    ours = (_assemble, _backends, elf, _toolchain, _wheels)
+    ours = (assemble, _backends, elf, toolchain, library_wheels)
     sources = [Path(module.__file__ or "") for module in ours]
     own = _backends.find_native_runner(format).source.parent.glob("*.[ch]*")
     flags = _backends.find_native_runner(format)

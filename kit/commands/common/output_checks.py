@@ -22,7 +22,7 @@ def report_failed(failed: Mapping[str, str]) -> None:
 
 def print_notice(notice: Notice) -> None:
     """Print a notice on stderr."""
-    from kit.commands._advice import write_notices
+    from kit.commands.common.advice import write_notices
 
     for line in write_notices([(notice, "")], 0):
         terminal.echo(one_line(line), err=True)

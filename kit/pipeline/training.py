@@ -10,10 +10,10 @@ from kit.encodings import Encoding, Encodings
 from kit.errors import RecipeError
 from kit.manifest import Range, Training
 from kit.notices import new_notice
-from kit.pipeline import _train_set
-from kit.pipeline._checkpoints import Checkpoints
-from kit.pipeline._train_score import HeldOutEvaluation, TrainingScore, rejection_reason
-from kit.pipeline._work import Preparation
+from kit.pipeline import training_set
+from kit.pipeline.build_state import Preparation
+from kit.pipeline.checkpoints import Checkpoints
+from kit.pipeline.training_score import HeldOutEvaluation, TrainingScore, rejection_reason
 from kit.quantize import distributed
 from kit.quantize.distributed import Group
 from kit.quantize.training import Diverged, TrainingPlan, train_round
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.fx import GraphModule
 
-    from kit.pipeline._train_pictures import TrainingData
+    from kit.pipeline.training_data import TrainingData
     from kit.quantize.examples import Examples
     from kit.quantize.simulation import Simulation
 
@@ -59,7 +59,7 @@ def train(work: Preparation, teacher: nn.Module, folded: GraphModule, examples: 
     """
     group = distributed.from_environment()
     _check(work, group)
-    data = _train_set.of(work, examples)
+    data = training_set.of(work, examples)
     evaluation = HeldOutEvaluation.of(data, teacher)
     recipe = work.recipe
     plan = TrainingPlan(

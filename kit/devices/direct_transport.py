@@ -21,10 +21,10 @@ from adb_shell.exceptions import (
 from adb_shell.hidden_helpers import _AdbTransactionInfo
 from adb_shell.transport.base_transport import BaseTransport
 
-from kit.devices import _errors, _keys, _usb
-from kit.devices._stream import Stream, StreamTransport
-from kit.devices._timeouts import SILENCE, SLICE, Deadline, StreamTimeouts
+from kit.devices import _usb, adb_keys, foreign_errors
 from kit.devices._wire import Tcp, Wire
+from kit.devices.stream_transport import Stream, StreamTransport
+from kit.devices.timeouts import SILENCE, SLICE, Deadline, StreamTimeouts
 from kit.errors import DeviceLost
 
 _NO_SERVICE = b"kit-are-you-there\0"  # unknown to every daemon, which just answers CLSE
@@ -82,7 +82,7 @@ class DirectTransport(StreamTransport):
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
-        with self._turn, _errors.mapped(self.serial):
+        with self._turn, foreign_errors.mapped(self.serial):
             try:
                 yield
             except BaseException:
@@ -141,7 +141,7 @@ class DirectTransport(StreamTransport):
             raise
         state = wire.banner.decode(errors="replace").partition("::")[0]
         if state not in ("device", "host"):
-            raise _errors.unusable(self.serial, state)
+            raise foreign_errors.unusable(self.serial, state)
         return wire
 
     def _greet(self, wire: Wire) -> None:
@@ -152,12 +152,12 @@ class DirectTransport(StreamTransport):
 
         try:
             info = _info(None, SILENCE)
-            keys = [_keys.signer()]
+            keys = [adb_keys.signer()]
             wire.deadline = time.monotonic() + _GREETINGS * SILENCE + self._auth_seconds
             wire.connect(b"features=shell_v2,cmd", keys, self._auth_seconds, on_key_sent, info)
         except (OSError, EOFError, AdbTimeoutError, TcpTimeoutException, UsbReadFailedError) as e:
             if wire.key_sent:
-                raise _errors.unusable(self.serial, "unauthorized") from e
+                raise foreign_errors.unusable(self.serial, "unauthorized") from e
             raise
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kit import formats, lower, signature
@@ -16,7 +17,7 @@ from kit.tasks.interface import GoldenSet
 
 if TYPE_CHECKING:
     from kit.comparison import Against
-    from kit.pipeline._work import Work
+    from kit.pipeline.build_state import Work
 
 # A quantized model must keep most of the float model's answers on the golden pictures;
 # the calibrated ranges are checked separately, by `kit.quantize.coverage`.
@@ -26,6 +27,33 @@ FLOAT_AGAINST_FLOAT = {"agreement": 0.99, "sqnr_db": 40.0}
 # An untrained network's answers are near ties, and one value that its first layer rounds
 # differently grows to a third of the signal.
 UNTRAINED = {"sqnr_db": 3.0}
+
+
+def verify_all(
+    work: Work, lowered: Sequence[lower.Lowered], golden: GoldenSet
+) -> tuple[Artifact, ...]:
+    """Return the artifacts whose answers are right; record the others as failures.
+
+    Args:
+        work: the build, whose shared folder has the answers of graph and runtime.
+        lowered: by the children.
+        golden: inputs and the float model's answers.
+
+    Raises:
+        BuildError, VerificationFailed: the first failure of the build, if no file is left or
+            `all_or_nothing` is set.
+    """
+    work.progress("verifying")
+    artifacts = []
+    for one in lowered:
+        try:
+            artifacts.append(verify_artifact(work, one.artifact, golden))
+        except VerificationFailed as exc:
+            work.add_failure(one.artifact.key, "verification", exc)
+    failures = work.list_failures()
+    if failures and (work.all_or_nothing or not artifacts):
+        raise failures[0].error
+    return tuple(artifacts)
 
 
 def verify_artifact(work: Work, artifact: Artifact, golden: GoldenSet) -> Artifact:
@@ -95,7 +123,7 @@ def _failure(
     kernels = in_float is not None and in_float.passed
     return VerificationFailed(
         "\n".join(lines),
-        _hint(work.recipe, artifact.quantize, comparison, kernels),
+        choose_hint(work.recipe, artifact.quantize, comparison, kernels),
         [{"name": artifact.name, **comparison.model_dump(mode="json")}],
     )
 
@@ -118,7 +146,7 @@ def _compute_in_float(work: Work, artifact: Artifact) -> Samples | None:
         return None
 
 
-def _hint(recipe: Recipe, quantize: str, comparison: Comparison, kernels: bool) -> str:
+def choose_hint(recipe: Recipe, quantize: str, comparison: Comparison, kernels: bool) -> str:
     """Return the hint of a failure.
 
     Args:

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 import click
 
-from kit.commands._input import Colour, SideOption
-from kit.commands._numbers import Finite
+from kit.commands.common.number_formats import Finite
+from kit.commands.common.option_types import Colour, SideOption
 
 _F = TypeVar("_F", bound=Callable[..., object])
 

@@ -16,7 +16,7 @@ from kit import files, wheels
 from kit.errors import MissingTool, OutputError
 from kit.progress import ReportStatus
 from kit.runners import _backends
-from kit.runners._toolchain import Abi
+from kit.runners.toolchain import Abi
 from kit.wheels import Pin
 
 __all__ = ["Pin", "WheelSource", "fetch", "source"]

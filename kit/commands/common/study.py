@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.commands._input import Given
-from kit.commands._recipe_options import parts
+from kit.commands.common.option_types import Given
+from kit.commands.common.recipe_options import parts
 from kit.errors import BundleError, RecipeError
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _repair(
     progress: Callable[[str], None],
 ) -> Repair:
     from kit.analysis.repair import Choice, Search
-    from kit.commands._analysis import attempt_line
+    from kit.commands.common.analysis_output import attempt_line
 
     progress(f"looking for {goal}")
     costs = {record.name: record.latency for record in study.records if record.layer}

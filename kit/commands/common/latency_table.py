@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from kit import terminal
-from kit.commands import _advice
+from kit.commands.common import advice
 
 if TYPE_CHECKING:
     from kit.bench.rows import LatencyRow
@@ -111,7 +111,7 @@ def doubts(rows: Sequence[LatencyRow]) -> Iterator[str]:
     """Return int8 rows that are not faster, and every notice once, with its rows."""
     from kit.bench.rows import find_slower_than_float
 
-    yield from _advice.write_notices(((n, "") for n in find_slower_than_float(rows)), 1)
-    yield from _advice.write_notices(
+    yield from advice.write_notices(((n, "") for n in find_slower_than_float(rows)), 1)
+    yield from advice.write_notices(
         ((notice, row.label) for row in rows for notice in row.run.notices), len(rows)
     )

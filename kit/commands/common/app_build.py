@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands._input import PATH, Given
+from kit.commands.common.option_types import PATH, Given
 
 if TYPE_CHECKING:
     from kit.app.build import AppOptions, Built
@@ -61,10 +61,10 @@ def build(bundles: tuple[Path, ...], output: Path, as_json: bool, **options: Giv
     Needs a JDK and Maven; neither Android Studio, an SDK nor Gradle.
     """
     from kit.app import build as building
-    from kit.commands import _progress
+    from kit.commands.common import progress_display
 
     app_options = _options(**options)
-    with _progress.stages() as report_status:
+    with progress_display.stages() as report_status:
         built = building.build(bundles, output, app_options, report_status)
     if as_json:
         terminal.print_json(built.record, indent=1)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from kit import terminal
-from kit.commands._input import Given
+from kit.commands.common.option_types import Given
 from kit.errors import KitError, OutputError, UsageError
 from kit.text import one_line
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 AUTO = "auto"
-MASK_DIGITS = 256  # limit of runners, see `kit.runners._affinity`
+MASK_DIGITS = 256  # limit of runners, see `kit.runners.affinity`
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def serials(choice: str | None) -> list[str]:
     """
     if choice in (None, LOCAL):
         return [LOCAL]
-    from kit.commands._output import print_notice
+    from kit.commands.common.output_checks import print_notice
     from kit.devices import selection
 
     return selection.serials(None if choice == AUTO else choice, print_notice)
@@ -83,16 +83,16 @@ def run(
     Raises:
         KitError: of the only device, or of this machine.
     """
-    from kit.commands import _progress
+    from kit.commands.common import progress_display
 
     if serials == [LOCAL]:
         from kit.devices import local
 
-        with _progress.steps(auto_refresh=False) as update:
-            return [Measured(LOCAL, _on(local.open(None), request, update))], []
+        with progress_display.steps(auto_refresh=False) as update:
+            return [Measured(LOCAL, measure_device(local.open(None), request, update))], []
     if len(serials) == 1:
-        with _progress.steps(auto_refresh=False) as update:
-            return [Measured(serials[0], _connected(serials[0], request, update, None))], []
+        with progress_display.steps(auto_refresh=False) as update:
+            return [Measured(serials[0], measure_serial(serials[0], request, update, None))], []
     return _several(serials, request)
 
 
@@ -100,11 +100,11 @@ def _several(
     serials: list[str], request: BenchRequest
 ) -> tuple[list[Measured], list[KitError | InternalError]]:
     from kit.bench import fleet
-    from kit.commands import _progress
+    from kit.commands.common import progress_display
 
-    with _progress.steps_of(serials) as updates:
+    with progress_display.steps_of(serials) as updates:
         outcomes = fleet.each(
-            serials, lambda serial, stop: _connected(serial, request, updates[serial], stop)
+            serials, lambda serial, stop: measure_serial(serial, request, updates[serial], stop)
         )
     measured = [Measured(o.serial, o.result) for o in outcomes if o.result is not None]
     errors = [o.error for o in outcomes if o.error is not None]
@@ -119,9 +119,10 @@ def print_error(error: KitError | InternalError) -> None:
         terminal.echo(f"kit: {type(error).__name__}: {one_line(str(error))}", err=True)
 
 
-def _connected(
+def measure_serial(
     serial: str, request: BenchRequest, update: Progress, stop: threading.Event | None
 ) -> list[LatencyResult]:
+    """Measure on the device of a serial, and close its connection."""
     from contextlib import closing
 
     from kit.devices import adb
@@ -130,20 +131,21 @@ def _connected(
         update(done, of, f"bringing {of / 1e6:.0f} MB to {serial}")
 
     with closing(adb.open(serial, stop, request.keep, sent)) as device:
-        results = _on(device, request, update)
+        results = measure_device(device, request, update)
         warn(device)
         return results
 
 
 def warn(device: AdbDevice) -> None:
     """Print notices about failed clean-ups on stderr."""
-    from kit.commands._advice import write_notices
+    from kit.commands.common.advice import write_notices
 
     for line in write_notices(((notice, device.ref.serial or "") for notice in device.notices), 0):
         terminal.echo(one_line(line), err=True)
 
 
-def _on(device: Device, request: BenchRequest, update: Progress) -> list[LatencyResult]:
+def measure_device(device: Device, request: BenchRequest, update: Progress) -> list[LatencyResult]:
+    """Measure on an open device: once, or once per setting of a sweep."""
     from kit.bench import cores, measure, sweep
 
     if request.sweep:

@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING
 from kit.artifact_key import ArtifactKey
 from kit.calibration import CalibrationSet, ModelInputs
 from kit.encodings import Encodings
-from kit.errors import RecipeError
-from kit.manifest import Calibration, Preprocessing, Range, Source, Training
+from kit.errors import BuildError, RecipeError
+from kit.manifest import (
+    Calibration,
+    FailedArtifact,
+    Preprocessing,
+    Range,
+    Source,
+    Stage,
+    Training,
+)
 from kit.notices import Notice
 from kit.pipeline._artifact_keys import list_keys
 from kit.recipe import Recipe
@@ -28,6 +36,7 @@ if TYPE_CHECKING:
 Progress = Callable[[str], None]
 
 SECONDS = 5.0  # between two progress lines of a stage
+MAX_REASON = 5_000  # characters
 
 
 @dataclass(kw_only=True)
@@ -41,7 +50,6 @@ class Preparation:
         pictures: the calibration set, not yet read.
         progress: called with the name of each stage.
         inputs: specs, preprocessing and labels of the model.
-        all_or_nothing: raise an error if a format fails, instead of leaving it out.
         weights: source of the model's weights, once it is loaded.
         kept_float: layers that are not quantized.
         ranges: of activations, if the recipe's observer searches them.
@@ -57,7 +65,6 @@ class Preparation:
     pictures: CalibrationSet
     progress: Progress
     inputs: ModelInputs
-    all_or_nothing: bool = False
     weights: Source | None = None
     parameters: int = 0
     calibration: Calibration | None = None
@@ -90,6 +97,24 @@ class Preparation:
         return self.inputs.preprocessing
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A file that is left out of the bundle, with the stage and the error that it failed with."""
+
+    key: ArtifactKey
+    stage: Stage
+    error: BuildError
+
+    def record(self) -> FailedArtifact:
+        """Return it as the manifest has it."""
+        return FailedArtifact.of(
+            self.key,
+            stage=self.stage,
+            reason=self.error.message[:MAX_REASON],
+            hint=self.error.hint[:MAX_REASON],
+        )
+
+
 @dataclass(kw_only=True)
 class Work(Preparation):
     """One build.
@@ -97,10 +122,22 @@ class Work(Preparation):
     Attributes:
         folder: of the future bundle.
         shared: temporary folder that this process and its children share.
+        all_or_nothing: raise an error if a file fails, instead of leaving it out.
+        failures: by artifact, in the order in which they failed.
     """
 
     folder: Path
     shared: Path
+    all_or_nothing: bool = False
+    failures: dict[ArtifactKey, Failure] = field(default_factory=dict)
+
+    def add_failure(self, key: ArtifactKey, stage: Stage, error: BuildError) -> None:
+        """Record that a file failed."""
+        self.failures[key] = Failure(key, stage, error)
+
+    def list_failures(self) -> tuple[Failure, ...]:
+        """Return the failures in the order of the recipe."""
+        return tuple(self.failures[key] for key in self.artifact_keys if key in self.failures)
 
 
 def shares(work: Preparation, stage: str) -> Callable[[float], None]:

@@ -12,7 +12,7 @@ from kit.quantize.training import Batch, TrainingPlan
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from kit.pipeline._train_pictures import TrainingData
+    from kit.pipeline.training_data import TrainingData
 
 CHUNK = 8
 # Threshold of one-sided sign tests at 5 %, in standard deviations. Noise must decrease on

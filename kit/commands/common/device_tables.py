@@ -24,7 +24,7 @@ def show(results: Sequence[LatencyResult], table: Sequence[LatencyRow], sustaine
 
     swept = [result for result in results if result.recommended]
     if not swept and not sustained and any(len(r.run.processes) > 1 for r in table):
-        compared = _comparisons(paired.compare(table))
+        compared = make_comparison_table(paired.compare(table))
         if compared is not None:
             terminal.print_table(compared, WIDEST)
     for row in table:
@@ -39,7 +39,8 @@ def show(results: Sequence[LatencyResult], table: Sequence[LatencyRow], sustaine
             terminal.echo(f"{result.bundle.name} {name}: best with {options}")
 
 
-def _comparisons(comparisons: Sequence[PairedComparison]) -> Table | None:
+def make_comparison_table(comparisons: Sequence[PairedComparison]) -> Table | None:
+    """Return the table of paired comparisons; None without any."""
     if not comparisons:
         return None
     from kit.results.statistics import MARGIN

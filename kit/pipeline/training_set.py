@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from kit.errors import PictureError
 from kit.images import PictureSet, digest, open_set, sample
-from kit.pipeline._train_pictures import MAX_HELD, TrainingData, split
-from kit.pipeline._work import Preparation
+from kit.pipeline.build_state import Preparation
+from kit.pipeline.training_data import MAX_HELD, TrainingData, split
 from kit.recipe import Recipe
 
 if TYPE_CHECKING:

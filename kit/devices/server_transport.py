@@ -15,10 +15,10 @@ from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from kit.devices import _errors, parsing
+from kit.devices import foreign_errors, parsing
 from kit.devices._limits import DEVICES
-from kit.devices._stream import Stream, StreamTransport
-from kit.devices._timeouts import SILENCE, Deadline, StreamTimeouts
+from kit.devices.stream_transport import Stream, StreamTransport
+from kit.devices.timeouts import SILENCE, Deadline, StreamTimeouts
 from kit.errors import DeviceError, DeviceLost, UsageError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def running() -> Server | None:
     except OSError:
         return None
     server = Server(host, port)
-    with _errors.mapped(f"adb server at {host}:{port}"):
+    with foreign_errors.mapped(f"adb server at {host}:{port}"):
         server.ask("host:version")
     return server
 
@@ -106,7 +106,7 @@ class Server:
 
     def listed(self) -> list[tuple[str, str]]:
         """Return serial and state of every device that the server knows."""
-        with _errors.mapped("adb server"):
+        with foreign_errors.mapped("adb server"):
             devices = parsing.devices(self.ask("host:devices"))
         if len(devices) > DEVICES:
             raise DeviceError(
@@ -142,7 +142,7 @@ class ServerTransport(StreamTransport):
     @contextmanager
     def _guard(self) -> Iterator[None]:
         try:
-            with _errors.mapped(self.serial):
+            with foreign_errors.mapped(self.serial):
                 yield
         except DeviceLost:
             self._stale = True
@@ -168,7 +168,7 @@ class ServerTransport(StreamTransport):
             except AdbTimeout:  # this call has waited long enough
                 raise
             except AdbError as exc:
-                if not isinstance(_errors.translate(exc, self.serial), DeviceLost):
+                if not isinstance(foreign_errors.translate(exc, self.serial), DeviceLost):
                     raise
         connection = self._retry_request(*requests)
         self._stale = False
@@ -186,7 +186,7 @@ class ServerTransport(StreamTransport):
             try:
                 return self._server.open(*requests)
             except AdbError as exc:
-                if not _errors.coming(exc) or time.monotonic() >= until:
+                if not foreign_errors.coming(exc) or time.monotonic() >= until:
                     raise
                 look = "not found" in str(exc)
             time.sleep(_LOOK_PAUSE)

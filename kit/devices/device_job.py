@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from kit.devices import _condition, parsing
+from kit.devices import condition, parsing
 from kit.devices._limits import LINE_BYTES, LOOK_BYTES, MIB
 from kit.devices.transport import quote
 from kit.errors import DeviceError, RunError
@@ -20,7 +20,7 @@ from kit.results.schema import Condition
 
 _MARK = "==kit:job"
 _KILLED = 9
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0  # seconds between polls, which load the device
+MIN_PAUSE, MAX_PAUSE = 0.05, 2.0  # seconds between polls, which load the device
 _PAUSE_SHARE = 0.2  # pause between polls over elapsed time: bounds the delay in seeing the end
 CONDITION_SECONDS = 5.0
 _STDERR_BYTES = 8192
@@ -72,7 +72,7 @@ class AdbJob:
         self._lines, self._started = 0, time.monotonic()
         self._sampled = self._started
         self.conditions: list[Condition] = []
-        self.pid = _start(ask, serial, folder, command, environment)
+        self.pid = start_job(ask, serial, folder, command, environment)
 
     silent_seconds = 0.0
 
@@ -90,8 +90,8 @@ class AdbJob:
         self._check_restart(head)
         if due:
             self._sampled = time.monotonic()
-            condition = _condition.parse(head, self._began)
-            self.conditions += [condition] if condition else []
+            sample = condition.parse(head, self._began)
+            self.conditions += [sample] if sample else []
         is_cut = output.endswith(_MORE)
         *lines, rest = output.removesuffix(_MORE).split("\n")
         self._lines += len(lines)
@@ -105,8 +105,8 @@ class AdbJob:
         There is no poll while no output is expected: polls slow down the samples.
         """
         passed = time.monotonic() - self._started
-        pause = max(_SHORTEST_PAUSE, _PAUSE_SHARE * passed, idle)
-        time.sleep(min(pause, _LONGEST_PAUSE))
+        pause = max(MIN_PAUSE, _PAUSE_SHARE * passed, idle)
+        time.sleep(min(pause, MAX_PAUSE))
 
     def stderr(self) -> str:
         """Return the last 8 KiB of stderr."""
@@ -118,9 +118,9 @@ class AdbJob:
             self._ask(f"{_end(self._folder)}; true")
 
     def _poll_script(self, with_condition: bool) -> str:
-        condition = f"{_condition.SCRIPT}; " if with_condition else ""
+        script = f"{condition.SCRIPT}; " if with_condition else ""
         return (
-            f"cd {self._folder} && {{ echo {_MARK} up $u; {condition}"
+            f"cd {self._folder} && {{ echo {_MARK} up $u; {script}"
             # The order matters: a dead process has written its exit code, or never will, and
             # there is no output after the exit code.
             f"kill -0 {self.pid} 2>/dev/null && echo {_MARK} alive; "
@@ -133,7 +133,7 @@ class AdbJob:
         match = re.search(rf"^{_MARK} up (\S{{1,40}})", head, re.MULTILINE)
         uptime = parsing.decimal(match[1]) if match else None
         if uptime is not None:
-            _condition.check_restart(self._serial, uptime, self._uptime)
+            condition.check_restart(self._serial, uptime, self._uptime)
             self._uptime = uptime
 
     def _code(self, head: str) -> int | None:
@@ -166,7 +166,7 @@ def _end(folder: str) -> str:
     )
 
 
-def _start(
+def start_job(
     ask: Ask, serial: str, folder: str, command: Sequence[str], environment: Mapping[str, str]
 ) -> int:
     """Start a command, once even if this is retried, and return its process id.

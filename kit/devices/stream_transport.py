@@ -1,7 +1,7 @@
 """The shell_v2 and sync protocols over streams of a device.
 
-A stream comes from a running server (`kit.devices._server`) or from our own connection
-(`kit.devices._direct`); the bytes are the same.
+A stream comes from a running server (`kit.devices.server_transport`) or from our own connection
+(`kit.devices.direct_transport`); the bytes are the same.
 
 Source: https://android.googlesource.com/platform/packages/modules/adb/+/refs/heads/main,
 shell_protocol.h, docs/dev/sync.md
@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from kit import files
-from kit.devices import _errors
+from kit.devices import foreign_errors
 from kit.devices._limits import ANSWER_BYTES, MIB, shorten
-from kit.devices._timeouts import Deadline, transfer_seconds
+from kit.devices.timeouts import Deadline, transfer_seconds
 from kit.devices.transport import Completed, Sent
 from kit.errors import DeviceError, InputError, OutputError
 
@@ -97,7 +97,7 @@ class StreamTransport(ABC):
         text = output.replace(b"\r\n", b"\n").decode(errors="replace")
         before, separator, code = text.rpartition(mark)
         if not separator or not code.strip().isdigit():
-            raise _errors.lost(self.serial, "a command ended without an exit code")
+            raise foreign_errors.lost(self.serial, "a command ended without an exit code")
         return Completed(int(code), before, "")
 
     def _shell_v2(self, stream: Stream) -> Completed:
@@ -214,7 +214,7 @@ class StreamTransport(ABC):
         if kind != b"FAIL" or size > CHUNK:
             raise ValueError(f"{kind!r} of {size} bytes in a transfer")
         why = stream.read(size).decode(errors="replace")
-        raise _errors.refused(self.serial, f"{path}: {shorten(why)}")
+        raise foreign_errors.refused(self.serial, f"{path}: {shorten(why)}")
 
 
 def _encoded(path: str) -> bytes:

@@ -6,7 +6,7 @@ import math
 
 import click
 
-from kit.commands._input import Given
+from kit.commands.common.option_types import Given
 
 
 class Finite(click.FloatRange):

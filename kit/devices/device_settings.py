@@ -43,13 +43,15 @@ def apply(transport: Transport) -> dict[str, str]:
         DeviceError: the device is too full to write the journal.
     """
     changed = {}
-    for change in (_stay_awake(transport), _fixed_performance()):
-        if change is not None and "done" in ask(transport, _alone(_applied(change)), timeout=40):
+    for change in (keep_awake(transport), fix_performance()):
+        if change is not None and "done" in ask(
+            transport, _alone(script_change(change)), timeout=40
+        ):
             changed[change.name] = change.value
     return changed
 
 
-def _applied(change: Change) -> str:
+def script_change(change: Change) -> str:
     """Return a script that journals a change, makes it, and prints ``done`` if it was made.
 
     Until it is made, the restoring command may fail: the device may not have the setting.
@@ -110,7 +112,7 @@ def stuck(serial: str, failed: Sequence[str]) -> DeviceError:
     )
 
 
-def _stay_awake(transport: Transport) -> Change | None:
+def keep_awake(transport: Transport) -> Change | None:
     """Keep the screen on: some phones slow down when it goes off after a minute."""
     before = ask(transport, f"settings get global {_STAYON} 2>/dev/null; true").strip()
     if before != "null":
@@ -134,7 +136,7 @@ def _set(words: str, value: str) -> str:
     return f'settings {words}; [ "$(settings get global {_STAYON})" = {value} ]'
 
 
-def _fixed_performance() -> Change:
+def fix_performance() -> Change:
     """Limit clocks to sustainable ones, on phones that have the mode.
 
     Whether it is on cannot be queried: `cmd power` only sets it, and neither `dumpsys power` nor

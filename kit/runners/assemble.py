@@ -15,7 +15,7 @@ from pathlib import Path
 from kit.errors import BuildError
 from kit.progress import ReportStatus
 from kit.runners import _backends, elf
-from kit.runners._toolchain import Abi, Toolchain
+from kit.runners.toolchain import Abi, Toolchain
 
 PROGRAM = "runner"
 

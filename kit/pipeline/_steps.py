@@ -1,0 +1,108 @@
+"""The steps of a build, in order, from the recipe to the files of the bundle.
+
+Steps record their results in `kit.pipeline.build_state.Work`, from which the manifest is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kit import files
+from kit.algorithms import get_algorithm
+from kit.calibration import CalibrationSet
+from kit.manifest import FailedArtifact
+from kit.pipeline import _finish, _model, _prepare, _threads, lowering, parity
+from kit.pipeline.build_state import Preparation, Progress, Work
+from kit.quantize.distributed import Group
+from kit.recipe import Recipe
+from kit.tasks import get_task
+
+
+def make_bundle(
+    recipe: Recipe,
+    cache_key: str,
+    calibration: CalibrationSet,
+    folder: Path,
+    progress: Progress,
+    all_or_nothing: bool,
+) -> tuple[FailedArtifact, ...]:
+    """Build, lower and verify a model, and write a bundle into an empty folder.
+
+    Args:
+        recipe: of the build, already checked.
+        cache_key: of the build.
+        calibration: the calibration set.
+        folder: of the bundle.
+        progress: called with the name of each stage as it begins.
+        all_or_nothing: raise an error if one file fails.
+
+    Returns:
+        The files that failed, if others passed.
+
+    Raises:
+        BuildError: no file can be made, or one cannot and `all_or_nothing` is set.
+        VerificationFailed: the same for files with wrong answers.
+    """
+    with (
+        open_preparation(recipe, cache_key, calibration, progress) as preparation,
+        files.temporary_folder() as shared,
+    ):
+        from kit.quantize.examples import from_samples
+
+        work = Work(
+            **vars(preparation), folder=folder, shared=shared, all_or_nothing=all_or_nothing
+        )
+        with lowering.open_helper(work) as helper:
+            model = _model.load(work)
+            progress("choosing golden and calibration pictures")
+            golden = work.task.choose_golden(model, work.inputs, calibration)
+            samples = calibration.load(work.inputs)
+            examples = from_samples(samples, work.inputs.at_once)
+            natural = from_samples(golden.inputs, work.inputs.at_once)
+
+            folded = _prepare.prepare(work, model, examples)  # fold, correct, train
+            _prepare.choose_encodings(work, folded, examples)
+            with lowering.start(work, folded, golden, samples, helper) as children:
+                # This process has time for these while its children lower.
+                lowering.export_reference(work, model, natural)
+                _prepare.check_calibration(work, folded, examples, natural)
+                lowered = children.wait()
+            artifacts = parity.verify_all(work, lowered, golden)
+            return _finish.write(work, golden, lowered, artifacts)
+
+
+def train_along(recipe: Recipe, cache_key: str, calibration: CalibrationSet, group: Group) -> None:
+    """Take part in rank 0's training, and wait until it has written the bundle."""
+    cached: bool = group.broadcast(None)
+    if not cached and get_algorithm(recipe.quantize).trains:
+        with open_preparation(recipe, cache_key, calibration, report_nothing) as work:
+            from kit.quantize.examples import from_samples
+
+            model = _model.load(work)
+            samples = calibration.load(work.inputs)
+            _prepare.prepare(work, model, from_samples(samples, work.inputs.at_once))
+    group.broadcast(None)
+
+
+@contextmanager
+def open_preparation(
+    recipe: Recipe, cache_key: str, calibration: CalibrationSet, progress: Progress
+) -> Iterator[Preparation]:
+    """Yield the state of a build before its first step; torch uses this machine's threads."""
+    progress("loading PyTorch and the weights")
+    task = get_task(recipe.task)
+    with _threads.of_this_machine():
+        yield Preparation(
+            recipe=recipe,
+            cache_key=cache_key,
+            task=task,
+            pictures=calibration,
+            progress=progress,
+            inputs=task.describe_inputs(recipe),
+        )
+
+
+def report_nothing(stage: str) -> None:
+    """Report no progress: only rank 0 does."""

@@ -167,7 +167,12 @@ def entry() -> None:
     for ending in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(ending) == signal.SIG_DFL:  # nohup ignores SIGHUP: keep it ignored
             signal.signal(ending, _interrupt)
-    sys.exit(run())
+    code = run()
+    if "torch" in sys.modules:
+        from kit.garbage import skip_last_collection
+
+        skip_last_collection()
+    sys.exit(code)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -30,6 +30,7 @@ from kit.errors import (
     message,
 )
 from kit.formats.interface import Description, Format, predict
+from kit.garbage import pause_collection
 from kit.manifest import Artifact, Runtime
 from kit.network import run_network
 from kit.quantize.options import QUANTIZERS, Options, Quantized
@@ -246,7 +247,8 @@ def main(job_file: Path) -> int:
     job = LoweringJob.model_validate_json(job_file.read_text(encoding="utf-8"))
     answer: dict[str, Any]
     try:
-        with models.running(job.recipe.model):
+        # What this process leaves to the collector is given back when it ends, a moment later.
+        with models.running(job.recipe.model), pause_collection():
             answer = {"lowered": lower(job).model_dump(mode="json")}
     except OSError as exc:
         where, why = exc.filename or job.shared, exc.strerror or str(exc)

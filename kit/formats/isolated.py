@@ -25,6 +25,7 @@ from kit import errors, files, formats
 from kit.artifact_key import ArtifactKey
 from kit.errors import KitError, RunError, words
 from kit.formats.interface import Session
+from kit.garbage import pause_collection
 from kit.signature import Samples, describe, format_specs, join, parse_specs, unpack
 
 _HINT = "build the bundle again"
@@ -178,7 +179,8 @@ def main(format_name: str, name: str, path: Path, threads: int) -> int:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # runtimes print to stdout, also from C
     try:
-        session = formats.get_format(format_name).load(path, threads)
+        with pause_collection():  # it imports the runtime
+            session = formats.get_format(format_name).load(path, threads)
         _serve(name, session, sys.stdin.buffer, answers)
     except KitError as exc:
         _write(answers, {"error": (type(exc).__name__, exc.message, exc.hint)})

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit import models
+from kit.garbage import pause_collection
 from kit.manifest import Source
 from kit.models.interface import Official
 from kit.notices import new_notice
@@ -31,7 +32,8 @@ def load(work: Preparation) -> nn.Module:
     recipe = work.recipe
     module = models.get_model(recipe.model)
     torch.manual_seed(recipe.seed)
-    model: nn.Module = module.build(recipe.width, work.inputs.classes)
+    with pause_collection():  # it imports torchvision
+        model: nn.Module = module.build(recipe.width, work.inputs.classes)
     note = ""
     if recipe.weights == "random":
         _settle(model, work)

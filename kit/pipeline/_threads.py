@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import psutil
 
+from kit.garbage import pause_collection
+
 
 def wait_passively() -> None:
     """Make OpenMP's idle threads sleep; must be called before torch is imported.
@@ -26,7 +28,8 @@ def of_this_machine() -> Iterator[None]:
     call of `torch.set_num_threads`. ``OMP_NUM_THREADS`` takes precedence, as for torch itself;
     `torchrun` sets it.
     """
-    import torch
+    with pause_collection():
+        import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(_count())

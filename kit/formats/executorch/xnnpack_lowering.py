@@ -2,7 +2,7 @@
 
 Most of the stock path repeats work that cannot change the outcome. Each pass over the
 graph traces it again with fake tensors, whether the pass found something or not. For
-MobileNetV2 four cuts take 18 CPU seconds to 8 (`scripts/bench build`, `docs/speed.md`):
+MobileNetV2 three cuts take 18 CPU seconds to 8 (`scripts/bench build`, `docs/speed.md`):
 
 1. XNNPACK's passes: one whose operators do not occur in this graph is left out. The graph
    is examined before each pass, so that operators made by earlier passes count.
@@ -10,7 +10,6 @@ MobileNetV2 four cuts take 18 CPU seconds to 8 (`scripts/bench build`, `docs/spe
    ever longer chain. Its records are never changed, so the copies may share them.
 3. Decomposition: running the table again over a graph that it was already run over, and
    that has none of its operators left, changes nothing.
-4. Python's cyclic garbage collector is off meanwhile.
 
 All checks that the stock path makes are made. The cuts replace internals of ExecuTorch and
 torch for the time of one call. They are written against the versions in `KNOWN`; with any
@@ -21,7 +20,6 @@ lowers one model at a time.
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -138,11 +136,7 @@ def differences() -> str:
 @contextmanager
 def patch_lowering() -> Iterator[None]:
     """Replace the internals during the block, and restore them however it ends."""
-    collecting = gc.isenabled()
     with ExitStack() as stack:
-        if collecting:
-            stack.callback(gc.enable)
-            gc.disable()
         for owner, name, value in _replacements():
             stack.enter_context(_replaced(owner, name, value))
         yield

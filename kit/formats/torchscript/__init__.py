@@ -63,7 +63,9 @@ class TorchScript(Format):
 
         torch.backends.quantized.engine = "qnnpack"
         with torch.inference_mode():
-            script = torch.jit.freeze(torch.jit.trace(model.eval(), example))
+            # Whether it answers as the graph is verified later, in the runtime.
+            traced = torch.jit.trace(model.eval(), example, check_trace=False)
+            script = torch.jit.freeze(traced)
         torch.jit.save(script, str(path))
 
     def describe(self, path: Path) -> Description:

@@ -29,6 +29,7 @@ from kit.errors import (
 
 COMMANDS = {
     "build": ("kit.commands.build", "Build, quantize, lower and verify a model."),
+    "show": ("kit.commands.show", "Structure of a bundle's model files: graphs, nodes, code."),
     "eval": ("kit.commands.eval", "Accuracy of a bundle's formats on a set of pictures."),
     "verify": ("kit.commands.verify", "Answers of a bundle's formats on other processors."),
     "bench": ("kit.commands.bench", "Latency of a bundle's formats, with every sample kept."),

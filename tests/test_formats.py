@@ -108,6 +108,17 @@ def test_a_built_file_computes_its_golden_answers(name, built):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_the_structure_of_a_built_file_can_be_shown(name, built):
+    key = ArtifactKey(name, "int8")
+    structure = formats.get_format(name).read_structure(built.file(key.name))
+    if structure is None:
+        pytest.skip(f"{name} does not say what is in its files")
+    assert structure.metadata
+    assert structure.code or any(graph.nodes for graph in structure.graphs)
+
+
+@pytest.mark.slow
 def test_the_reference_is_the_float_network(built):
     answers = answer_images(
         formats.get_reference().load(built.file(REFERENCE), 1),

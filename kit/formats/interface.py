@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from kit.artifact_key import ArtifactKey, Precision
 from kit.errors import UnknownName
+from kit.formats.structure import ModelStructure
 from kit.signature import Samples, Tensors, describe, join
 from kit.wheels import Pin
 
@@ -298,6 +299,14 @@ class Format(ABC):
         Raises:
             BundleError: it is not a file of this format, or it is damaged.
         """
+
+    def read_structure(self, path: Path) -> ModelStructure | None:
+        """Return metadata, graphs and nodes of a model file; None if nothing reads them.
+
+        Raises:
+            BundleError: it is not a file of this format, or it is damaged.
+        """
+        return None
 
     @abstractmethod
     def load(self, path: Path, threads: int) -> Session:

@@ -19,6 +19,7 @@ from kit.formats.interface import (
     Thresholds,
     VersionRange,
 )
+from kit.formats.structure import ModelStructure
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,6 +68,12 @@ class ExecuTorch(Format):
         from kit.formats.executorch.describe import describe_file
 
         return describe_file(path)
+
+    def read_structure(self, path: Path) -> ModelStructure:
+        """Return the instructions, and the nodes of each delegate."""
+        from kit.formats.executorch.structure import read_file
+
+        return read_file(path)
 
     def load(self, path: Path, threads: int) -> Session:
         """Load the program, to run on `threads` threads of this process."""

@@ -41,6 +41,8 @@ class Contents:
         delegated: delegated nodes, by backend and then by kind; known for
             XNNPACK only.
         floats: XNNPACK's nodes whose output is float, by kind.
+        instructions: of all methods in order, each a kernel's name or the number of a delegate.
+        payloads: backend and kinds of nodes of each delegate; no nodes where they are unknown.
     """
 
     version: int
@@ -48,6 +50,8 @@ class Contents:
     calls: Counter[str]
     delegated: dict[str, Counter[str]]
     floats: Counter[str]
+    instructions: list[str | int]
+    payloads: list[tuple[str, list[str]]]
 
 
 def read(path: Path) -> Contents:
@@ -73,21 +77,22 @@ def _parse(data: bytes) -> Contents:
     if any(start + length > len(data) for start, length in segments):
         raise ValueError("it ends before its data do")
     named = {entry.text(0) for entry in program.tables(7)}
-    contents = Contents(program.number(0, _U32), Counter(), Counter(), {}, Counter())
+    contents = Contents(program.number(0, _U32), Counter(), Counter(), {}, Counter(), [], [])
     for plan in program.tables(1):
         kernels = [_kernel_name(operator) for operator in plan.tables(6)]
-        delegates = []
+        first = len(contents.payloads)
         for delegate in plan.tables(7):
             backend = delegate.text(0)
-            delegates.append(backend)
+            contents.payloads.append((backend, kinds := []))
             nodes = contents.delegated.setdefault(backend, Counter())
             if backend == XNNPACK:
                 payload = _payload(delegate, program, segments, data)
                 for kind, gives_floats in _xnnpack_nodes(payload, named):
+                    kinds.append(kind)
                     nodes[kind] += 1
                     contents.floats[kind] += gives_floats
         for chain in plan.tables(5):
-            _count(chain, kernels, delegates, contents)
+            _count(chain, kernels, first, contents)
     if not contents.kernels and not contents.calls:
         raise ValueError("it has no instructions")
     return contents
@@ -108,13 +113,18 @@ def _kernel_name(operator: _Table) -> str:
     return f"{operator.text(0)}.{overload}" if overload else operator.text(0)
 
 
-def _count(chain: _Table, kernels: list[str], delegates: list[str], contents: Contents) -> None:
+def _count(chain: _Table, kernels: list[str], first: int, contents: Contents) -> None:
+    """Add the instructions of a chain, whose delegates begin at number `first`."""
     for instruction in chain.tables(2):
         kind, call = instruction.number(0, _U8), instruction.table(1)
         if kind == _KERNEL_CALL:
-            contents.kernels[kernels[call.number(0, _U32)]] += 1
+            name = kernels[call.number(0, _U32)]
+            contents.kernels[name] += 1
+            contents.instructions.append(name)
         elif kind == _DELEGATE_CALL:
-            contents.calls[delegates[call.number(0, _U32)]] += 1
+            number = first + call.number(0, _U32)
+            contents.calls[contents.payloads[number][0]] += 1
+            contents.instructions.append(number)
 
 
 def _payload(

@@ -18,6 +18,7 @@ from kit.formats.interface import (
     VersionRange,
 )
 from kit.formats.lite.native import NATIVE_RUNNER
+from kit.formats.structure import ModelStructure
 from kit.formats.torch_profile import TorchProfiler
 
 if TYPE_CHECKING:
@@ -77,6 +78,13 @@ class Lite(Format):
         from kit.formats.lite.describe import describe_file
 
         return describe_file(path)
+
+    def read_structure(self, path: Path) -> ModelStructure:
+        """Return the code, which a Lite Interpreter file stores as text; it has no graph."""
+        from kit.formats.torch_structure import read_code
+
+        version = self.describe(path).format_version
+        return ModelStructure({"bytecode": version}, code=read_code(path))
 
     def load(self, path: Path, threads: int) -> Session:
         """Load the file; `threads` sets torch's intra-op threads of this process."""

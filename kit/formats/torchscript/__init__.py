@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from kit.errors import BundleError
 from kit.formats.interface import Description, Format, Session, Thresholds
+from kit.formats.structure import ModelStructure
 from kit.formats.torch_profile import TorchProfiler
 
 if TYPE_CHECKING:
@@ -77,6 +78,13 @@ class TorchScript(Format):
             format_version=f"TorchScript {_read_version(path)}",
             operators=dict(sorted(operators.items())),
         )
+
+    def read_structure(self, path: Path) -> ModelStructure:
+        """Return the inlined graph and the code."""
+        from kit.formats.torch_structure import read_code, read_graph
+
+        graph = read_graph(_read(path))
+        return ModelStructure({"version": _read_version(path)}, (graph,), read_code(path))
 
     def load(self, path: Path, threads: int) -> Session:
         """Load the file; `threads` sets torch's intra-op threads of this process."""

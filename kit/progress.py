@@ -1,6 +1,7 @@
 """Types of callbacks through which long functions report what they are doing.
 
-The caller decides how to show it: `kit.commands.common.progress_display` draws bars or prints lines.
+The caller decides how to show it: `kit.commands.common.progress_display` draws bars or prints
+lines.
 """
 
 from __future__ import annotations

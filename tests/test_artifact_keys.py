@@ -16,12 +16,12 @@ from kit.app import packing
 from kit.artifact_key import FLOAT_MODEL, ArtifactKey, derive_precision, parse_target
 from kit.bench import measure
 from kit.bundle import Bundle
+from kit.comparison import sqnr_db
 from kit.errors import BundleError, RecipeError, UnknownName
 from kit.formats.interface import Backend
 from kit.formats.onnx import FORMAT as onnx
 from kit.pipeline import Gate
 from kit.results import store
-from kit.verify import sqnr_db
 
 NAMES = ["lite-fp32", "lite-int8", "onnx-fp32", "onnx-int8", "onnx-plain-fp32"]
 

@@ -31,13 +31,13 @@ def write(code: Path, library: Path, target: Path) -> None:
     """
     with zipfile.ZipFile(library) as source, zipfile.ZipFile(target, "w") as out:
         entries = set(source.namelist())
-        found: set[str] = set()
+        written: set[str] = set()
         ahead = {name for data in _contents(code) for name in find_names(data)}
         while ahead:
             name = ahead.pop()
             file = f"{name}.class"
-            if name not in found and file in entries:
-                found.add(name)
+            if name not in written and file in entries:
+                written.add(name)
                 data = source.read(file)
                 out.writestr(zipfile.ZipInfo(file), data)
                 ahead |= set(find_supertypes(data))

@@ -16,8 +16,8 @@ from kit.signature import Samples
 from kit.tasks.interface import GoldenSet
 
 if TYPE_CHECKING:
+    from kit.comparison import Against
     from kit.pipeline.build_state import Work
-    from kit.verify import Against
 
 # A quantized model must keep most of the float model's answers on the golden pictures;
 # the calibrated ranges are checked separately, by `kit.quantize.coverage`.

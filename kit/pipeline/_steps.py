@@ -14,7 +14,8 @@ from kit.algorithms import get_algorithm
 from kit.calibration import CalibrationSet
 from kit.manifest import FailedArtifact
 from kit.pipeline import _finish, _model, _prepare, _threads, lowering, parity
-from kit.pipeline.build_state import Preparation, Progress, Work
+from kit.pipeline.build_state import Preparation, Work
+from kit.progress import ReportStatus
 from kit.quantize.distributed import Group
 from kit.recipe import Recipe
 from kit.tasks import get_task
@@ -25,7 +26,7 @@ def make_bundle(
     cache_key: str,
     calibration: CalibrationSet,
     folder: Path,
-    progress: Progress,
+    progress: ReportStatus,
     all_or_nothing: bool,
 ) -> tuple[FailedArtifact, ...]:
     """Build, lower and verify a model, and write a bundle into an empty folder.
@@ -88,7 +89,7 @@ def train_along(recipe: Recipe, cache_key: str, calibration: CalibrationSet, gro
 
 @contextmanager
 def open_preparation(
-    recipe: Recipe, cache_key: str, calibration: CalibrationSet, progress: Progress
+    recipe: Recipe, cache_key: str, calibration: CalibrationSet, progress: ReportStatus
 ) -> Iterator[Preparation]:
     """Yield the state of a build before its first step; torch uses this machine's threads."""
     progress("loading PyTorch and the weights")

@@ -76,7 +76,7 @@ def verify_artifact(work: Work, artifact: Artifact, golden: GoldenSet) -> Artifa
     )
     comparisons: list[Comparison] = []
     for against, right, limits in pairs:
-        known = {name: value for name, value in limits.items() if name in work.task.metrics}
+        known = {name: value for name, value in limits.items() if name in work.task.threshold_names}
         found = work.task.compare(against, right, runtime, known)
         for comparison in found:
             if not comparison.passed:

@@ -121,11 +121,6 @@ class Task(ABC):
     sample: ClassVar[str] = "sample"
     threshold_names: ClassVar[frozenset[str]]
 
-    @property
-    def metrics(self) -> frozenset[str]:
-        """Return `threshold_names`; for `kit.pipeline`, until it uses the new name."""
-        return self.threshold_names
-
     @abstractmethod
     def check_recipe(self, recipe: Recipe) -> None:
         """Refuse options of a recipe that this task does not support.

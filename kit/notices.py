@@ -320,6 +320,12 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
         "warning",
         "the weights are random, so sizes and speed are meaningful and answers are not",
     ),
+    "format.ended": CatalogueEntry(
+        "note",
+        "upstream no longer develops the format {format}: {reason}",
+        "new apps use {successor}",
+        {"format": _WORD, "reason": _WORD, "successor": _WORD},
+    ),
     "weights.source": CatalogueEntry(
         "warning",
         "a source of the official weights was skipped: {reason}",

@@ -160,6 +160,8 @@ def test_every_file_has_its_own_name_answers_and_parity(built):
         *("none", "static", "none", "static", "none"),
     ]
     assert all(artifact.parity for artifact in manifest.artifacts)
+    (ended,) = [notice for notice in manifest.notices if notice.code == "format.ended"]
+    assert (ended.values["format"], ended.values["successor"]) == ("lite", "executorch")
 
 
 def test_a_float_file_has_the_weights_before_the_corrections(built):

@@ -58,6 +58,13 @@ def name_file(name: str) -> str:
     return formats.get_format(name).name_file(ArtifactKey(name, "fp32"))
 
 
+@pytest.mark.parametrize("name", [n for n in NAMES if formats.get_format(n).ended])
+def test_an_ended_format_names_one_that_has_not_ended(name):
+    ended = formats.get_format(name).ended
+    assert not ended.reason.endswith(".")
+    assert formats.get_format(ended.successor).ended is None
+
+
 def test_no_two_files_of_a_bundle_have_one_name():
     names = Counter(name_file(name) for name in EVERY)
     assert names.most_common(1)[0][1] == 1

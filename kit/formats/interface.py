@@ -72,6 +72,19 @@ class Session(Protocol):
 
 
 @dataclass(frozen=True)
+class EndOfLife:
+    """Why a format should not be chosen for a new app.
+
+    Attributes:
+        reason: what upstream says or does, without a full stop.
+        successor: name of the format to use instead.
+    """
+
+    reason: str
+    successor: str
+
+
+@dataclass(frozen=True)
 class VersionRange:
     """The versions of a file that a runtime reads.
 
@@ -241,6 +254,7 @@ class Format(ABC):
         native: backend of the native runner; a format without one uses Python's runner.
         android: runtime of the app; the app does not support a format without one.
         profiler: None if operators cannot be timed.
+        ended: set if upstream no longer develops the format.
     """
 
     name: ClassVar[str]
@@ -259,6 +273,7 @@ class Format(ABC):
     native: ClassVar[NativeRunner | None] = None
     android: ClassVar[AndroidRuntime | None] = None
     profiler: ClassVar[Profiler | None] = None
+    ended: ClassVar[EndOfLife | None] = None
 
     def name_file(self, key: ArtifactKey) -> str:
         """Return the name of a model file in a bundle."""

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kit import files
+from kit import files, formats
 from kit.algorithms import get_algorithm
 from kit.calibration import CalibrationSet
 from kit.manifest import FailedArtifact
+from kit.notices import Notice, new_notice
 from kit.pipeline import _finish, _model, _prepare, _threads, lowering, parity
 from kit.pipeline.build_state import Preparation, Work
 from kit.progress import ReportStatus
@@ -55,6 +56,7 @@ def make_bundle(
         work = Work(
             **vars(preparation), folder=folder, shared=shared, all_or_nothing=all_or_nothing
         )
+        work.notices += _note_ended_formats(recipe)
         with lowering.open_helper(work) as helper:
             model = _model.load(work)
             progress("choosing golden and calibration pictures")
@@ -72,6 +74,14 @@ def make_bundle(
                 lowered = children.wait()
             artifacts = parity.verify_all(work, lowered, golden)
             return _finish.write(work, golden, lowered, artifacts)
+
+
+def _note_ended_formats(recipe: Recipe) -> Iterator[Notice]:
+    for name in recipe.format_names:
+        ended = formats.get_format(name).ended
+        if ended is not None:
+            values = {"reason": ended.reason, "successor": ended.successor}
+            yield new_notice("format.ended", format=name, **values)
 
 
 def train_along(recipe: Recipe, cache_key: str, calibration: CalibrationSet, group: Group) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from kit.formats.interface import (
     AndroidRuntime,
     Description,
+    EndOfLife,
     Format,
     MavenArtifact,
     Session,
@@ -52,6 +53,11 @@ class Lite(Format):
         r"bytecode (\d+)",
         frozenset(str(number) for number in range(_BYTECODES[0], _BYTECODES[1] + 1)),
         f"bytecode {_BYTECODES[0]} to {_BYTECODES[1]}",
+    )
+    ended = EndOfLife(
+        "PyTorch deprecated the Lite Interpreter, and its last Android archive, 2.1.0, is linked "
+        "for pages of 4 KB, which Google Play refuses",
+        successor="executorch",
     )
     native = NATIVE_RUNNER
     android = AndroidRuntime(

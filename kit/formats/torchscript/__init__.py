@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.errors import BundleError
-from kit.formats.interface import Description, Format, Session, Thresholds
+from kit.formats.interface import Description, EndOfLife, Format, Session, Thresholds
 from kit.formats.structure import ModelStructure
 from kit.formats.torch_profile import TorchProfiler
 
@@ -58,6 +58,7 @@ class TorchScript(Format):
     exact = True
     thresholds = Thresholds(agreement=1.0, sqnr_db=60.0)
     profiler = TorchProfiler(_load)
+    ended = EndOfLife("PyTorch deprecated torch.jit", successor="executorch")
 
     def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
         """Trace, freeze and save a model."""

@@ -1,8 +1,8 @@
 """kit: a mobile deployment kit, from the weights of a vision model to a measured device.
 
-The Python API is these six functions. No module has the name of one of them, so that
-`kit.build` is always the function. Importing `kit` imports none of the
-heavy packages; each function imports its dependencies when it is called.
+The Python API is these six functions. No module has the name of one of them, so that `kit.build`
+is always the function. Importing `kit` imports no heavy package; each function imports what it
+needs when it is called.
 
 Example:
     >>> import kit
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["build", "evaluate", "load_bundle", "make_recipe", "measure", "verify_processors"]
 
-_WHERE = {
+_FUNCTIONS = {
     "build": ("kit.pipeline", "build"),
     "evaluate": ("kit.accuracy", "evaluate"),
     "load_bundle": ("kit.bundle", "load"),
@@ -39,7 +39,7 @@ _WHERE = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _WHERE:
+    if name not in _FUNCTIONS:
         raise AttributeError(f"module 'kit' has no attribute {name!r}")
-    module, attribute = _WHERE[name]
+    module, attribute = _FUNCTIONS[name]
     return getattr(importlib.import_module(module), attribute)

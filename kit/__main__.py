@@ -1,4 +1,4 @@
-"""`python -m kit` is the command `kit`."""
+"""Entry point of `python -m kit`, which is the command `kit`."""
 
 from kit.cli import entry
 

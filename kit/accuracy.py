@@ -1,9 +1,9 @@
-"""Accuracy of a bundle: every format's own runtime, and the float model, on real samples."""
+"""Accuracy of a bundle: run every file in its runtime, and the float model, on real samples."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from kit.devices import local
 from kit.devices.fingerprint import identify
 from kit.errors import RunError
 from kit.formats.isolated import IsolatedSession, open_session
+from kit.progress import CountProgress
 from kit.results.schema import AccuracyResult, AccuracyRow
 from kit.results.store import describe, find_digest, find_runtime
 from kit.signature import Samples, TensorSpec
@@ -26,37 +27,35 @@ from kit.tasks.interface import EvaluationContext, EvaluationSet, Tally, Task, d
 CHUNK = 16  # samples in memory at a time
 NO_LABELS = "none"
 
-Progress = Callable[[int, int], None]  # samples done, and in all
-
 
 def evaluate(
     bundle: Bundle | str | Path,
-    images: str | Path,
+    samples: str | Path,
     labels: str | Path | None = None,
     formats: Sequence[str] | None = None,
     limit: int | None = None,
-    progress: Progress | None = None,
+    progress: CountProgress | None = None,
 ) -> AccuracyResult:
-    """Compare every format of a bundle with labels and with the float model.
+    """Compare the answers of every file of a bundle with labels and with the float model's.
 
     Samples that calibrated or trained the bundle are recognized by their contents and left out.
-    Each is prepared once, and run one at a time, as on a phone. Each format runs in a process
-    of its own.
+    Each sample is preprocessed once, and run with a batch of one, as on a phone. Each file runs in
+    a process of its own.
 
     Args:
         bundle: a bundle or its folder.
-        images: folder or zip of the task's samples; of pictures, see `kit.images.sets`.
-        labels: CSV of `path,label`; ``none`` measures without labels; None reads them off the
+        samples: folder or zip of the task's samples; for pictures see `kit.images.sets`.
+        labels: CSV of `path,label`; ``none`` evaluates without labels; None takes them from the
             names of folders or files.
         formats: names of the bundle's formats or files; None takes all.
         limit: number of samples to evaluate, evenly spread over the set.
-        progress: is called with the number of samples done and in all.
+        progress: callback; takes the number of samples done and the total.
 
     Raises:
         BundleError: the bundle is broken, or has no such file.
-        UnknownName: there is no such format, or the bundle is of a task that is not installed.
-        PictureError: the set, a sample or a label cannot be used.
-        RunError: a runtime answered with NaN, or crashed.
+        UnknownName: there is no such format, or the bundle's task is not installed.
+        SampleError: the set, a sample or a label cannot be used.
+        RunError: a runtime answered with NaN or infinity, or crashed.
     """
     bundle = bundle if isinstance(bundle, Bundle) else bundles.load(bundle)
     keys = _keys(bundle, formats)
@@ -65,7 +64,7 @@ def evaluate(
     seen = frozenset(d for record in made_with if record for d in record.pictures)
     context = EvaluationContext(describe_bundle(bundle.manifest, bundle.labels()), seen, labelled)
     task = get_task(bundle.manifest.task)
-    chosen = task.open_evaluation(context, Path(images), path if labelled else None, limit)
+    chosen = task.open_evaluation(context, Path(samples), path if labelled else None, limit)
     return measure(bundle, keys, chosen, progress)
 
 
@@ -73,19 +72,19 @@ def measure(
     bundle: Bundle,
     keys: Sequence[ArtifactKey],
     chosen: EvaluationSet,
-    progress: Progress | None = None,
+    progress: CountProgress | None = None,
 ) -> AccuracyResult:
-    """Compare files of a bundle with the float model, on samples that were chosen.
+    """Compare the answers of a bundle's files with labels and the float model's.
 
     Args:
-        bundle: to measure.
+        bundle: to evaluate.
         keys: of its files.
-        chosen: see `kit.tasks.interface.Task.open_evaluation`.
-        progress: is called with the number of samples done and in all.
+        chosen: samples, from `kit.tasks.interface.Task.open_evaluation`.
+        progress: callback; takes the number of samples done and the total.
 
     Raises:
-        PictureError: a sample cannot be used.
-        RunError: a runtime answered with NaN, or crashed.
+        SampleError: a sample cannot be used.
+        RunError: a runtime answered with NaN or infinity, or crashed.
     """
     identity = identify(local.open(None).fingerprint)
     threads = _cores()
@@ -106,16 +105,16 @@ def measure(
     )
 
 
-def _keys(bundle: Bundle, wanted: Sequence[str] | None) -> list[ArtifactKey]:
+def _keys(bundle: Bundle, names: Sequence[str] | None) -> list[ArtifactKey]:
     """Return the files to run in addition to the reference, in the bundle's order."""
-    bundles.check_named([bundle], wanted or ())
-    files = None if wanted is None else [name for name in wanted if name != REFERENCE]
+    bundles.check_named([bundle], names or ())
+    files = None if names is None else [name for name in names if name != REFERENCE]
     return bundle.manifest.select(files)
 
 
 @dataclass
 class _Model:
-    """A file that is measured."""
+    """A file, its session, and the results so far; `ns` is the time of its inferences."""
 
     key: ArtifactKey
     session: IsolatedSession
@@ -143,7 +142,7 @@ def _run(
     keys: Sequence[ArtifactKey],
     chosen: EvaluationSet,
     threads: int,
-    progress: Progress | None,
+    progress: CountProgress | None,
 ) -> list[_Model]:
     signature = bundle.manifest.signature
     with ExitStack() as stack:
@@ -161,8 +160,8 @@ def _run(
             for model in models:
                 if start == 0:
                     # Warm-up: the first inference packs weights.
-                    _ask(model, samples.take([0]), signature.outputs)
-                answers, ns = _ask(model, samples, signature.outputs)
+                    _predict(model, samples.take([0]), signature.outputs)
+                answers, ns = _predict(model, samples, signature.outputs)
                 model.ns += ns
                 if model.key == FLOAT_MODEL:
                     reference = answers
@@ -172,18 +171,22 @@ def _run(
     return models
 
 
-def _ask(model: _Model, samples: Samples, outputs: tuple[TensorSpec, ...]) -> tuple[Samples, int]:
+def _predict(
+    model: _Model, samples: Samples, outputs: tuple[TensorSpec, ...]
+) -> tuple[Samples, int]:
     """Return finite answers and the nanoseconds of inference.
 
     Raises:
-        RunError: the runtime fails, or answers with something else.
+        RunError: the runtime fails, or its answers are not finite or have other shapes or dtypes.
     """
     hint = "build the bundle again"
     answers, ns = model.session.predict(samples)
-    given = [(spec.dtype, list(spec.shape)) for spec in answers.specs]
-    wanted = [(spec.dtype, list(spec.shape)) for spec in outputs]
-    if given != wanted:
-        raise RunError(f"{model.key.name} answers with {_show(given)}, not {_show(wanted)}", hint)
+    actual = [(spec.dtype, list(spec.shape)) for spec in answers.specs]
+    expected = [(spec.dtype, list(spec.shape)) for spec in outputs]
+    if actual != expected:
+        raise RunError(
+            f"{model.key.name} answers with {_show(actual)}, not {_show(expected)}", hint
+        )
     if not answers.are_finite:
         raise RunError(f"{model.key.name} answered with NaN or infinity", hint)
     return Samples(outputs, answers.arrays), ns
@@ -194,7 +197,7 @@ def _show(tensors: Sequence[tuple[str, list[int]]]) -> str:
 
 
 def _cores() -> int:
-    """Return how many cores this process may use, which a container can restrict."""
+    """Return the number of cores that this process may use; a container can restrict it."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

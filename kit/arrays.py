@@ -1,7 +1,7 @@
-"""Reading arrays of ``.npy`` files and ``.npz`` archives that come from outside.
+"""Read untrusted ``.npy`` files and ``.npz`` archives.
 
-The header says how many numbers follow. Here it is checked against what is wanted and against
-the size of the file before anything is allocated, and nothing is ever unpickled.
+The header gives the number of values that follow. It is checked against the expected shape and
+the size of the file before memory is allocated, and nothing is ever unpickled.
 https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 """
 
@@ -27,7 +27,7 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def read(path: Path, spec: TensorSpec, rows: int) -> AnyArray:
-    """Return the first `rows` of a tensor's values in a file, or all if there are fewer.
+    """Return the first `rows` samples of a tensor in a file, or all if there are fewer.
 
     Args:
         path: of the file, which holds [N, *spec.sample_shape].
@@ -36,18 +36,18 @@ def read(path: Path, spec: TensorSpec, rows: int) -> AnyArray:
 
     Raises:
         OSError: the file cannot be read, or is not a regular file.
-        ValueError: it holds something else. The message is one line.
+        ValueError: it does not hold such an array. The message is one line.
     """
     with files.open_regular(path) as file:
-        found, dtype = _read_header(file)
+        shape, dtype = _read_header(file)
         if dtype != spec.numpy_type:
             raise ValueError(f"its numbers are {dtype}, not {spec.dtype}"[:100])
-        if found[1:] != spec.sample_shape or not found:
-            raise ValueError(f"its shape is {_shown(found)}")
-        _check_size(found, dtype, os.fstat(file.fileno()).st_size - file.tell())
-        wanted = (min(rows, found[0]), *spec.sample_shape)
-        content = file.read(dtype.itemsize * math.prod(wanted))
-    return np.frombuffer(content, dtype).reshape(wanted).astype(spec.dtype)
+        if shape[1:] != spec.sample_shape or not shape:
+            raise ValueError(f"its shape is {_shown(shape)}")
+        _check_size(shape, dtype, os.fstat(file.fileno()).st_size - file.tell())
+        read_shape = (min(rows, shape[0]), *spec.sample_shape)
+        content = file.read(dtype.itemsize * math.prod(read_shape))
+    return np.frombuffer(content, dtype).reshape(read_shape).astype(spec.dtype)
 
 
 def read_archive(content: bytes) -> dict[str, AnyArray]:
@@ -57,7 +57,7 @@ def read_archive(content: bytes) -> dict[str, AnyArray]:
         content: of the file.
 
     Raises:
-        ValueError: it is not such a file, or is unsafe to read. The message is one line.
+        ValueError: it is not an ``.npz`` file, or is unsafe to read. The message is one line.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -101,7 +101,7 @@ def _check_size(shape: tuple[int, ...], dtype: np.dtype[np.generic], rest: int) 
 def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
     try:
         version = np.lib.format.read_magic(file)
-        if version != (1, 0):  # later ones are for headers of more than 64 KB
+        if version != (1, 0):  # later ones: headers above 64 KB, or names in UTF-8
             raise ValueError(f"its version of the format is {version}")
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
     except (SyntaxError, TypeError, RecursionError, MemoryError, TokenError) as exc:

@@ -26,7 +26,8 @@ class ArtifactKey:
 
     Attributes:
         format: member of `kit.formats`.
-        precision: of weights and activations; operators of an ``int8`` file may compute in float.
+        precision: of weights and activations; some operators of an ``int8`` file may compute in
+            float.
         backend: one of `kit.formats.interface.Format.backends`; None for the format's own
             kernels.
     """
@@ -37,7 +38,7 @@ class ArtifactKey:
 
     @property
     def name(self) -> str:
-        """Return ``onnx-int8`` or ``executorch-vulkan-fp32``; the float model's is its format."""
+        """Return ``onnx-int8`` or ``executorch-vulkan-fp32``; ``reference`` for the float model."""
         if self.format == REFERENCE:
             return REFERENCE
         return "-".join(part for part in (self.format, self.backend, self.precision) if part)
@@ -47,7 +48,7 @@ class ArtifactKey:
         return "-".join(part for part in ("model", self.backend, self.precision) if part) + suffix
 
     def is_named(self, text: str) -> bool:
-        """Return whether a text of a user's means this file: its name, or its format's."""
+        """Return whether a text is this file's name, or the name of its format."""
         return text in (self.name, self.format)
 
 
@@ -78,10 +79,10 @@ def parse_target(text: str) -> tuple[str, str | None]:
     Raises:
         RecipeError: the text is neither.
     """
-    found = _TARGET.fullmatch(text)
-    if found is None:
+    match = _TARGET.fullmatch(text)
+    if match is None:
         raise RecipeError(f"{text!r} is not a format", "write FORMAT or FORMAT/BACKEND")
-    return found[1], found[2]
+    return match[1], match[2]
 
 
 def derive_precision(quantize: str) -> Precision:

@@ -1,17 +1,17 @@
-"""The one thing that travels: a folder that describes itself.
+"""Bundles: self-describing folders that are copied between machines.
 
     mobilenet_v2-224-static-per-channel/
       bundle.json            this schema, and the size and sha256 of every other file
-      labels.txt             one category a line, if the model has names for its outputs
+      labels.txt             one category per line, if the model has names for its outputs
       encodings.json         scale and offset of every quantized tensor, see `kit.encodings`
       reference.safetensors  the float model, see `kit.formats._reference.aten`
-      model-int8.ptl …       one file per artifact: its backend, if it has one of its own, and
-                             precision are in the name (`kit.artifact_key`)
-      golden/input.npy       [N, …], the inputs that every runtime has to answer
-      golden/<name>.npy      [N, …], what the runtime of the artifact `name` answered here
-                             (of a model with several: input.1.npy, <name>.1.npy …)
+      model-int8.ptl …       one file per artifact, named by its backend (if it is not the
+                             format's own kernels) and precision (`kit.artifact_key`)
+      golden/input.npy       [N, …], the golden inputs, which every runtime must answer
+      golden/<name>.npy      [N, …], answers of the artifact `name` on the machine that built it
+                             (with several inputs or outputs also input.1.npy, <name>.1.npy …)
 
-Everything is hash-checked when it is read. `kit.manifest` is the schema of `bundle.json`.
+`load` checks the hash of every file. `kit.manifest` is the schema of `bundle.json`.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ MANIFEST = "bundle.json"
 REFERENCE_FILE = "reference.safetensors"
 ENCODINGS_FILE = "encodings.json"
 _OLD_REFERENCE_FILE = "reference.pt2"  # of manifests of schema 1; read as data
-_MAX_VALUES = 4_000_000  # in the manifest; most are the hashes of pictures that trained it
+_MAX_VALUES = 4_000_000  # in the manifest; most are hashes of training pictures
 _MAX_LABELS_BYTES = 16 * 2**20
-_LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")  # file managers leave them everywhere
+_LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")  # file managers create them in any folder
 
 
 class Bundle:
-    """A bundle on disk whose files have been checked.
+    """A bundle on disk with verified hashes.
 
     Attributes:
         path: the folder.
         manifest: the validated content of `bundle.json`.
-        hash: SHA-256 of `bundle.json`, and so of everything in the bundle.
+        hash: SHA-256 of `bundle.json`, which holds the hashes of all other files; in hex.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Bundle:
         self._labels = labels
 
     def file(self, artifact: str) -> Path:
-        """Return a model file by its name, or that of ``reference``, the float model."""
+        """Return the path of a model file by the artifact's name, or of ``reference``."""
         if artifact == REFERENCE:
             return self.path / _reference_file(self.manifest)
         return self.path / self.manifest.artifact(artifact).file
@@ -75,7 +75,7 @@ class Bundle:
         """Return the golden inputs, or the first `rows` of them.
 
         Raises:
-            BundleError: a file holds something else, or there are none.
+            BundleError: a file does not hold such an array, or it is empty.
         """
         golden = self.manifest.golden
         return self._read(golden.inputs, self.manifest.signature.inputs, rows)
@@ -85,17 +85,17 @@ class Bundle:
 
         Args:
             files: of `Manifest.golden`, one per output.
-            rows: how many; None for as many as there are inputs.
+            rows: number of answers; None for all, which must be as many as the inputs.
 
         Raises:
-            BundleError: a file holds something else, or fewer answers than inputs.
+            BundleError: a file does not hold such an array, or has fewer answers than inputs.
         """
         return self._read(files, self.manifest.signature.outputs, rows)
 
     def _read(
         self, names: Sequence[str], specs: tuple[TensorSpec, ...], rows: int | None
     ) -> Samples:
-        """Read golden arrays, which are all of one length, and finite."""
+        """Read golden arrays, and check that they are of equal length and finite."""
         count = self.manifest.golden.images if rows is None else rows
         columns = []
         for name, spec in zip(names, specs, strict=True):
@@ -124,7 +124,7 @@ class Bundle:
 def load(path: str | Path) -> Bundle:
     """Read a bundle and check every file in it.
 
-    One that a kit had set aside when it was killed is put back first.
+    If kit was killed while it replaced the bundle, the old one is restored first.
 
     Raises:
         BundleError: it is not a bundle, a file is missing, altered or not listed, or the
@@ -147,20 +147,20 @@ def load(path: str | Path) -> Bundle:
 
 
 def check_named(loaded: Sequence[Bundle], names: Sequence[str]) -> None:
-    """Look up what a user calls formats and files of bundles.
+    """Check the names of formats and files that a user gave for some bundles.
 
     Raises:
         UnknownName: there is no such format, and no bundle has a file of that name.
     """
     files = (key.name for bundle in loaded for key in bundle.manifest.artifact_keys)
-    known = {*FORMAT_NAMES.list_all(), REFERENCE, *files}
+    known_names = {*FORMAT_NAMES.list_all(), REFERENCE, *files}
     for name in names:
-        if name not in known:
-            raise UnknownName.among("format", name, known)
+        if name not in known_names:
+            raise UnknownName.among("format", name, known_names)
 
 
 def _is_text(path: Path) -> bool:
-    """Return whether a path is text, and not bytes that are none."""
+    """Return whether a path is valid UTF-8."""
     return text_of(path) == str(path)
 
 
@@ -193,7 +193,7 @@ def _parse(folder: Path, content: bytes) -> Manifest:
 
 
 def _inside(folder: Path, name: str) -> PurePosixPath:
-    """Return a listed name as a path inside the bundle.
+    """Return a file name of the manifest as a path inside the bundle.
 
     Raises:
         BundleError: it leads out of the folder, or cannot be a name.
@@ -221,7 +221,7 @@ def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
 
 
 def _check_listed(folder: Path, manifest: Manifest) -> None:
-    """Raise if the manifest speaks of a file whose size and hash it does not give."""
+    """Raise BundleError if the manifest names a file without its size and hash."""
     golden = manifest.golden
     named = [_reference_file(manifest), *golden.inputs]
     for answers in (*golden.outputs.values(), *golden.graphs.values()):
@@ -262,13 +262,13 @@ def _read_labels(folder: Path, manifest: Manifest) -> list[str] | None:
 
 def entries(folder: Path) -> dict[str, FileEntry]:
     """Return size and SHA-256 of every file below a folder, by its relative path."""
-    found = {}
+    listed = {}
     for file in sorted(p for p in folder.rglob("*") if p.is_file()):
         name = file.relative_to(folder).as_posix()
         if name != MANIFEST:
             size, digest = files.measure(file)
-            found[name] = FileEntry(size=size, sha256=digest)
-    return found
+            listed[name] = FileEntry(size=size, sha256=digest)
+    return listed
 
 
 def write_manifest(folder: Path, fields: dict[str, object]) -> None:
@@ -299,11 +299,12 @@ def copy(source: Path, target: Path) -> None:
 def check_target(target: Path) -> None:
     """Raise unless a bundle may be written to `target`.
 
-    What is there is removed once the new bundle is whole, so it must be nothing but a bundle.
+    A folder at `target` is removed once the new bundle is complete, so it must hold nothing but a
+    bundle.
 
     Raises:
-        OutputError: something that is not a bundle stands there, or files beside a bundle's,
-            or no runtime could open the bundle there.
+        OutputError: `target` is not a bundle, or holds other files as well, or its name is not
+            UTF-8, so that no runtime could open the bundle.
     """
     if not _is_text(target):
         raise OutputError(
@@ -313,8 +314,8 @@ def check_target(target: Path) -> None:
     if not os.path.lexists(target) or _is_empty_folder(target):
         return
     try:
-        known = {MANIFEST, *_parse(target, _read_manifest(target)).files}
-        stranger = _stranger(target, known)
+        own_files = {MANIFEST, *_parse(target, _read_manifest(target)).files}
+        stranger = _stranger(target, own_files)
     except (BundleError, OSError) as exc:
         raise OutputError(
             f"{target} exists and is not a bundle that can be replaced: {exc}",
@@ -334,41 +335,41 @@ def _is_empty_folder(path: Path) -> bool:
         return False
 
 
-def _stranger(folder: Path, known: set[str]) -> str | None:
+def _stranger(folder: Path, own_files: set[str]) -> str | None:
     """Return the path of something that is neither a folder nor a file of the bundle."""
 
     def fail(exc: OSError) -> None:
-        raise exc  # a folder that cannot be looked into may hold anything
+        raise exc  # a folder that cannot be listed may hold anything
 
     for root, folders, names in os.walk(folder, onerror=fail):
         links = [name for name in folders if Path(root, name).is_symlink()]
         for name in sorted(set(names) - set(_LITTER)) + links:
             path = Path(root, name).relative_to(folder).as_posix()
-            if path not in known:
+            if path not in own_files:
                 return path
     return None
 
 
 @contextmanager
 def staged(target: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `target` that becomes `target` on success.
+    """Yield a temporary folder beside `target`, which replaces `target` on success.
 
-    Whatever ends the block early (an error, Ctrl-C) leaves `target` as it was and
-    removes the temporary folder. A link to a folder stays one; what it leads to is replaced.
+    If the block ends early (an error, Ctrl-C), `target` is unchanged and the temporary folder is
+    removed. If `target` is a symbolic link, the folder that it points to is replaced.
 
     Raises:
-        OutputError: the place cannot be written to, the disk is full, or something that is
-            not a bundle stands there.
+        OutputError: the place cannot be written to, the disk is full, or `target` exists and is
+            not a bundle.
     """
     hint = "choose a place with -o that is writable and has space"
     try:
         place = target.resolve()
-    except (OSError, RuntimeError) as exc:  # links that lead to each other
+    except (OSError, RuntimeError) as exc:  # a loop of symbolic links
         raise OutputError(f"cannot write {target}: {exc}", hint) from exc
     try:
         files.restore(place)
         check_target(place)
-        # Again at the end: a build takes minutes, in which files may have come.
+        # Check again at the end: a build takes minutes, and files may have been added.
         with files.replacing_folder(place, lambda: check_target(place)) as work:
             yield work
     except OSError as exc:

@@ -1,7 +1,7 @@
-"""Finished bundles, found again by the content of everything that made them.
+"""Cache of finished bundles, keyed by the content of all inputs of a build.
 
-The key is torch-free, so that an unchanged recipe is answered in a moment: the recipe, the
-hashes of weights and pictures, the versions of the tools, and kit's own source.
+The key is made of the recipe, the hashes of weights and pictures, the versions of the tools, and
+kit's own source. It is computed without torch, so that a cached build takes a moment.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,11 +19,11 @@ from kit import bundle, files, formats
 from kit.calibration import BY_CONTENT, CalibrationSet
 from kit.errors import BundleError
 from kit.manifest import Manifest
+from kit.progress import ReportStatus
 from kit.recipe import OWN, Recipe
 
-Say = Callable[[str], None]
-KEEP = 24  # bundles; the ones used longest ago go first
-TOOLS = ("torch", "torchvision", "torchao")  # besides those of the formats
+KEEP = 24  # bundles; the least recently used are removed
+TOOLS = ("torch", "torchvision", "torchao")  # in addition to those of the formats
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -38,18 +37,18 @@ def folder() -> Path:
 
 
 def tool_versions(recipe: Recipe) -> dict[str, str]:
-    """Return the versions of what shapes a bundle, without importing any of it."""
-    found = {}
+    """Return the versions of the packages that affect a bundle, without importing them."""
+    versions = {}
     for name in dict.fromkeys((*TOOLS, *formats.list_packages(recipe.format_names))):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "missing"
-    return found
+            versions[name] = "missing"
+    return versions
 
 
 def key(parts: dict[str, object], recipe: Recipe) -> str:
-    """Return the cache key of a recipe: SHA-256, in hex, of `parts`, the tools and kit."""
+    """Return the cache key of a build: SHA-256, in hex, of `parts`, the tools and kit's source."""
     whole = {**parts, "tools": tool_versions(recipe), "kit": _source_hash()}
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
@@ -63,42 +62,47 @@ def _source_hash() -> str:
 
 
 def take(
-    name: str, target: Path, recipe: Recipe, pictures: CalibrationSet, weights: str | None, say: Say
+    name: str,
+    target: Path,
+    recipe: Recipe,
+    calibration_set: CalibrationSet,
+    weights: str | None,
+    report_status: ReportStatus,
 ) -> bool:
     """Copy the cached bundle of a build into an empty folder; return whether there is one.
 
-    The copy is checked, not the entry: another kit may remove that meanwhile. One that is
-    damaged, or not what this recipe builds, counts as absent and is removed. Equal files may
-    have had other names when it was built: the copy has the names of today.
+    The copy is checked, not the entry, because another kit may remove the entry meanwhile. An
+    entry that is damaged, or is not what the recipe builds, is removed and counts as absent. The
+    cached build may have read equal files with other names: the copy has the recipe's names.
 
     Args:
         name: key of the build.
-        target: where to.
-        recipe: that is built now.
-        pictures: the calibration set.
-        weights: SHA-256 that the weights must have, None where it is not known beforehand.
-        say: gets a notice when the cache cannot be trusted.
+        target: an empty folder.
+        recipe: of the build.
+        calibration_set: of the recipe.
+        weights: SHA-256 that the weights must have; None if it is not known before they are read.
+        report_status: callback; takes a message if the cache cannot be trusted.
     """
     entry = folder() / name
     if not entry.is_dir():
         return False
     stranger = find_writable_by_others(entry)
     if stranger is not None:
-        say(f"the cache is not used: others can write to {stranger}")
+        report_status(f"the cache is not used: others can write to {stranger}")
         return False
     try:
         bundle.copy(entry, target)
         manifest = bundle.load(target).manifest
-        _check(manifest, recipe, pictures, weights)
+        _check(manifest, recipe, calibration_set, weights)
     except (BundleError, OSError) as exc:
         files.clear(target)
         if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            raise  # it is the target that cannot be written
+            raise  # the target cannot be written; the entry is not damaged
         files.remove_folder(entry)
         return False
-    with suppress(OSError):  # a cache that is only to be read
+    with suppress(OSError):  # a read-only cache
         os.utime(entry)
-    renamed = _renamed(manifest, recipe, pictures.source)
+    renamed = _renamed(manifest, recipe, calibration_set.source)
     if renamed != manifest:
         fields = {key: getattr(renamed, key) for key in Manifest.model_fields if key != "files"}
         bundle.write_manifest(target, fields)
@@ -106,67 +110,63 @@ def take(
 
 
 def find_writable_by_others(entry: Path) -> Path | None:
-    """Return the cache folder, or what is in the entry, if another user can change it."""
-    with suppress(FileNotFoundError):  # pruned meanwhile: the copy will show it
+    """Return the cache folder, or a path in the entry, that another user can write to."""
+    with suppress(FileNotFoundError):  # pruned by another kit: `take` then fails to copy it
         for path in (entry.parent, entry, *entry.rglob("*")):
-            found = path.lstat()
-            if found.st_uid != os.geteuid() or found.st_mode & _OTHERS_WRITE:
+            status = path.lstat()
+            if status.st_uid != os.geteuid() or status.st_mode & _OTHERS_WRITE:
                 return path
     return None
 
 
 def _check(
-    manifest: Manifest, recipe: Recipe, pictures: CalibrationSet, weights: str | None
+    manifest: Manifest, recipe: Recipe, calibration_set: CalibrationSet, weights: str | None
 ) -> None:
-    """Raise unless a bundle is what a recipe builds, with these contents and tools.
-
-    Raises:
-        BundleError: it is not.
-    """
+    """Raise BundleError unless a bundle is what a recipe builds, with these contents and tools."""
     names = set(BY_CONTENT)
     if recipe.weights == OWN:
-        names.add("model")  # where its file lies; the key has its content
+        names.add("model")  # the path of its file; the key has its content
     calibration = manifest.calibration
     if (
         manifest.recipe.model_dump(exclude=names) != recipe.model_dump(exclude=names)
         or manifest.tools != tool_versions(recipe)
-        or (calibration is not None and calibration.sha256 != pictures.sha256)
+        or (calibration is not None and calibration.sha256 != calibration_set.sha256)
         or weights not in (None, manifest.weights.sha256)
     ):
         raise BundleError("the cached bundle is another one than its key says", "build it again")
 
 
-def _renamed(manifest: Manifest, recipe: Recipe, pictures: str) -> Manifest:
-    """Return the manifest of the same bundle, built by a recipe with other names of files."""
+def _renamed(manifest: Manifest, recipe: Recipe, source_name: str) -> Manifest:
+    """Return the manifest with the file names of a recipe, which has the same contents."""
     changes: dict[str, object] = {"recipe": recipe, "recipe_hash": recipe.hash}
     if recipe.weights not in ("imagenet", "random"):
         mine = recipe.weights == OWN
         source = f"own model {recipe.model}" if mine else f"file {Path(recipe.weights).name}"
         changes["weights"] = manifest.weights.model_copy(update={"source": source})
     if manifest.calibration is not None:
-        changes["calibration"] = manifest.calibration.model_copy(update={"source": pictures})
+        changes["calibration"] = manifest.calibration.model_copy(update={"source": source_name})
         changes["notices"] = tuple(
-            notice.model_copy(update={"values": {**notice.values, "source": pictures}})
+            notice.model_copy(update={"values": {**notice.values, "source": source_name}})
             if notice.code.startswith("calibration.") and "source" in notice.values
             else notice
             for notice in manifest.notices
         )
     if manifest.training is not None:
-        source = Path(recipe.train).resolve().name if recipe.train else pictures
+        source = Path(recipe.train).resolve().name if recipe.train else source_name
         changes["training"] = manifest.training.model_copy(update={"source": source})
     return manifest.model_copy(update=changes)
 
 
-def keep(name: str, made: Path) -> None:
-    """Put a bundle into the cache. A cache that cannot be written to is no failure."""
+def keep(name: str, source: Path) -> None:
+    """Copy a bundle into the cache; do nothing if the cache cannot be written to."""
     root = folder()
     with suppress(OSError):
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         with files.folder_beside(root / name) as part:
-            bundle.copy(made, part)
+            bundle.copy(source, part)
             for path in (part, *part.rglob("*")):
                 path.chmod(path.stat().st_mode & ~_OTHERS_WRITE)
-            part.rename(root / name)  # fails where another kit was faster: its bundle is equal
+            part.rename(root / name)  # fails if another kit was faster: its bundle is equal
         _prune(root)
 
 

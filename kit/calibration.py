@@ -1,4 +1,4 @@
-"""Which samples set the activation ranges: the user's pictures, or crops of sample photos."""
+"""Calibration sets and the other inputs of a build, by content."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from kit.signature import Samples, TensorSpec
 if TYPE_CHECKING:
     from kit.images.sets import PictureSet
 
-# The photos show few of the categories, so the largest logits are never seen. Doubling the
-# output's range brings MobileNetV2 from 71.6 to 80.6 % top-1 (468 pictures); with real
-# pictures factors of 1 and 2 differ by noise only.
+# The photos show few of the categories, so the largest logits do not occur. Doubling the output's
+# range raises MobileNetV2 from 71.6 to 80.6 % top-1 (468 pictures); with real pictures, factors
+# of 1 and 2 differ by noise only.
 PHOTOS_MARGIN = 2.0
 PICTURES_MARGIN = 1.25
 
-# Fields of a recipe that name files, whose content is an input of a build.
+# Fields of a recipe that name files: the content is the input of a build, not the name.
 BY_CONTENT = ("calibrate", "train", "weights", "labels", "encodings")
 _MAX_LABELS_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True)
 class ModelInputs:
-    """What surrounds the model of a recipe.
+    """Inputs, preprocessing and names of outputs of a recipe's model.
 
     Attributes:
         specs: of its inputs, in the order of ``forward``.
-        classes: number of its classes; 0 where the task has none.
-        preprocessing: of pictures; None where samples are no pictures.
+        classes: number of its classes; 0 if the task has none.
+        preprocessing: of pictures; None if samples are not pictures.
         labels: names of the classes in output order, or None.
-        outputs: their names; empty to number them.
-        at_once: several inferences can be one call, whose first dimension is the batch.
+        outputs: names of the outputs; empty to number them.
+        at_once: the model takes batches: the first dimension of every input is the batch.
     """
 
     specs: tuple[TensorSpec, ...]
@@ -59,11 +59,11 @@ class CalibrationSet(Protocol):
 
     @property
     def digests(self) -> tuple[str, ...]:
-        """Return the SHA-256 of each sample of the user's."""
+        """Return the SHA-256 of each of the user's samples; empty if there are none."""
 
     @property
     def sha256(self) -> str:
-        """Return the hash of the set."""
+        """Return the SHA-256 of the set, in hex."""
 
     @property
     def count(self) -> int:
@@ -75,28 +75,28 @@ class CalibrationSet(Protocol):
 
     @property
     def notices(self) -> tuple[Notice, ...]:
-        """Return notices about this choice."""
+        """Return notices about the set."""
 
     def load(self, inputs: ModelInputs) -> Samples:
         """Read the samples.
 
         Raises:
-            PictureError: one cannot be used.
+            SampleError: one cannot be used.
         """
 
 
 @dataclass(frozen=True)
 class PictureCalibration:
-    """The calibration set, not yet decoded.
+    """A calibration set of pictures, not yet decoded.
 
     Attributes:
-        source: for people.
+        source: for messages.
         chosen: the user's pictures, or None for crops of the sample photos.
         digests: SHA-256 of each of the user's pictures.
-        count: number of crops if there are no pictures.
+        count: number of pictures or crops.
         seed: of the crops.
         unread: see `kit.images.sets.PictureSet`.
-        requested: number of pictures that was requested.
+        requested: number of pictures that the recipe asks for.
     """
 
     source: str
@@ -109,34 +109,34 @@ class PictureCalibration:
 
     @property
     def sha256(self) -> str:
-        """Hash of the set."""
+        """The SHA-256 of the set, in hex."""
         text = "\n".join(self.digests) or f"{self.source}:{self.count}:{self.seed}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def output_margin(self) -> float:
-        """How far the output's range is widened; see `kit.quantize.options.Options`."""
+        """The factor of the output's range; see `kit.quantize.options.Options`."""
         return PHOTOS_MARGIN if self.chosen is None else PICTURES_MARGIN
 
     @property
     def notices(self) -> tuple[Notice, ...]:
-        """What the user should know about this choice."""
+        """Notices about the set."""
         if self.chosen is None:
             return (new_notice("calibration.photos", source=self.source),)
         values: dict[str, Value] = {"source": self.source}
-        found = []
+        notices = []
         if self.unread:
-            found.append(new_notice("calibration.unread", **values, files=self.unread))
+            notices.append(new_notice("calibration.unread", **values, files=self.unread))
         if self.count < self.requested:
             counts: dict[str, Value] = {"count": self.count, "asked": self.requested}
-            found.append(new_notice("calibration.fewer", **values, **counts))
-        return tuple(found)
+            notices.append(new_notice("calibration.fewer", **values, **counts))
+        return tuple(notices)
 
     def load(self, inputs: ModelInputs) -> Samples:
         """Return the pictures [N, 3, H, W]."""
         from kit.images import photos, preprocess
 
-        assert inputs.preprocessing is not None  # of a task of pictures
+        assert inputs.preprocessing is not None  # tasks of pictures have it
         if self.chosen is None:
             batch = photos.crops(self.count, inputs.preprocessing, self.seed)
         else:
@@ -154,24 +154,24 @@ def choose(recipe: Recipe) -> PictureCalibration:
 
     if recipe.calibrate is None:
         return PictureCalibration(photos.SOURCE, None, (), recipe.calibration_images, recipe.seed)
-    found = sets.open_set(Path(recipe.calibrate))
-    chosen = sets.sample(found, recipe.calibration_images, recipe.seed)
+    pictures = sets.open_set(Path(recipe.calibrate))
+    chosen = sets.sample(pictures, recipe.calibration_images, recipe.seed)
     digests = tuple(sets.digest(picture) for picture in chosen)
     return PictureCalibration(
-        found.source,
+        pictures.source,
         chosen,
         digests,
         len(chosen),
         recipe.seed,
-        found.unread,
+        pictures.unread,
         recipe.calibration_images,
     )
 
 
-def identity(recipe: Recipe, pictures: CalibrationSet) -> dict[str, object]:
+def identity(recipe: Recipe, calibration_set: CalibrationSet) -> dict[str, object]:
     """Return all inputs of a build, by content.
 
-    Imports no torch, except for a model of the user's own, which must be built to be known.
+    torch is imported for a user's model only, which must be built to fingerprint it.
 
     Raises:
         RecipeError: the labels, the encodings or the user's model cannot be used.
@@ -182,25 +182,25 @@ def identity(recipe: Recipe, pictures: CalibrationSet) -> dict[str, object]:
 
     member = models.get_model(recipe.model)
     fields = recipe.model_dump(mode="json", exclude=set(BY_CONTENT))
-    found: dict[str, object] = {
+    parts: dict[str, object] = {
         "recipe": fields,
-        "calibration": pictures.sha256,
+        "calibration": calibration_set.sha256,
         "labels": labels(recipe),
     }
-    if pictures.notices and pictures.digests:
-        # The bundle repeats them; the name of the set does not matter.
-        found["notices"] = [
+    if calibration_set.notices and calibration_set.digests:
+        # They are part of the bundle; the name of the set does not matter.
+        parts["notices"] = [
             [notice.code, {k: v for k, v in notice.values.items() if k != "source"}]
-            for notice in pictures.notices
+            for notice in calibration_set.notices
         ]
     if isinstance(member, UserModel):
-        found["own"] = member.fingerprint(recipe.seed)
-        del fields["model"]  # where the file lies
+        parts["own"] = member.fingerprint(recipe.seed)
+        del fields["model"]  # the path of the file; its content is in the fingerprint
     if recipe.encodings is not None:
-        found["encodings"] = encodings.read(Path(recipe.encodings)).model_dump(mode="json")
+        parts["encodings"] = encodings.read(Path(recipe.encodings)).model_dump(mode="json")
     if recipe.weights != OWN:
-        found["weights"] = weights.source_hash(recipe.weights, member.spec.weights, recipe.seed)
-    return found
+        parts["weights"] = weights.source_hash(recipe.weights, member.spec.weights, recipe.seed)
+    return parts
 
 
 def check_sources(recipe: Recipe) -> None:
@@ -219,10 +219,10 @@ def check_sources(recipe: Recipe) -> None:
 
 
 def labels(recipe: Recipe) -> tuple[str, ...] | None:
-    """Return the names in the recipe's file of labels, in output order; None without one.
+    """Return the names in the recipe's label file, in output order; None without a file.
 
     Raises:
-        RecipeError: the file cannot be read, or see `kit.images.label_file`; or it names one
+        RecipeError: the file cannot be read or parsed (see `kit.images.label_file`), or names one
             class, or too many.
     """
     if recipe.labels is None:

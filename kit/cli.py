@@ -1,7 +1,7 @@
-"""The front door: finds the command, and turns an error into text and an exit code.
+"""Command line: runs a command, and turns errors into text and an exit code.
 
-Commands are named here with their summary and imported when they are called, so that
-`kit --help` imports nothing but click. Nothing below this file exits or prints errors.
+Commands are listed here with their summaries and imported when they are called, so that
+`kit --help` imports nothing but click. No other module exits or prints errors.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from kit.errors import (
 
 COMMANDS = {
     "build": ("kit.commands.build", "Build, quantize, lower and verify a model."),
+    "show": ("kit.commands.show", "Structure of a bundle's model files: graphs, nodes, code."),
     "eval": ("kit.commands.eval", "Accuracy of a bundle's formats on a set of pictures."),
     "verify": ("kit.commands.verify", "Answers of a bundle's formats on other processors."),
     "bench": ("kit.commands.bench", "Latency of a bundle's formats, with every sample kept."),
@@ -43,12 +44,13 @@ COMMANDS = {
 }
 
 
-# Read by libraries when they are imported. Threads that spin while they wait slow everything
-# down on a busy machine; torch's C++ notes on deprecation are for kit, not for its users.
+# Libraries read these when they are imported. Threads that spin while they wait slow down a busy
+# machine; torch's C++ deprecation warnings are for kit's developers, not its users.
 ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "TORCH_CPP_LOG_LEVEL": "ERROR"}
 
 
-_ENDED = [(128 + number,) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+# Arguments of the KeyboardInterrupt that a signal raises.
+_SIGNALLED = [(128 + number,) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
 
 
 class LazyGroup(click.Group):
@@ -115,10 +117,10 @@ def _run(arguments: list[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt) as exc:
         terminal.echo(err=True)  # after the terminal's ^C
         terminal.print_error("interrupted", "nothing half-written was left behind")
-        # CPython remembers that code in a string was interrupted, as torch's imports execute, and
-        # would end by SIGINT instead of this exit code; the next string makes it forget.
+        # If code in a string was interrupted, as torch's imports execute it, CPython records that
+        # and ends by SIGINT instead of this exit code. The next executed string resets the record.
         exec("")  # noqa: S102
-        return exc.args[0] if exc.args in _ENDED else INTERRUPTED
+        return exc.args[0] if exc.args in _SIGNALLED else INTERRUPTED
     except Exception as exc:  # noqa: BLE001 - any other exception is a bug, and reported as one
         if os.environ.get("KIT_DEBUG"):
             _print_traceback(exc)
@@ -132,7 +134,7 @@ def _run(arguments: list[str] | None) -> int:
 def _invoke(arguments: list[str]) -> int:
     """Run a command and return its exit code.
 
-    click's own `main.main` would end the process where a reader of the output has gone.
+    click's own `main.main` would end the process if the reader of the output has gone.
     """
     try:
         with main.make_context("kit", list(arguments)) as context:
@@ -142,7 +144,7 @@ def _invoke(arguments: list[str]) -> int:
     except OSError as exc:
         if traceback.extract_tb(exc.__traceback__)[-1].filename != click.utils.__file__:
             raise
-        raise terminal.failure(exc) from exc  # click prints those by itself
+        raise terminal.failure(exc) from exc  # raised while click printed
     return code if isinstance(code, int) else 0
 
 
@@ -151,20 +153,20 @@ def _print_traceback(exc: BaseException) -> None:
 
 
 def _print_last(exc: OutputError) -> int:
-    """Say that stdout cannot be written to, unless stderr cannot either."""
+    """Print that stdout cannot be written to, unless stderr cannot either; return the exit code."""
     with suppress(OutputError, terminal.ReaderGone):
         terminal.print_error(exc.message, exc.hint)
     return exc.exit_code
 
 
 def entry() -> None:
-    """Be the command `kit`; being ended by a signal cleans up as Ctrl-C does."""
+    """Run the command `kit`. SIGTERM and SIGHUP clean up as Ctrl-C does."""
     if sys.argv[1:2] and sys.argv[1] in COMMANDS and not os.environ.get("KIT_DEBUG"):
         from kit import logs
 
         logs.divert()
     for ending in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(ending) == signal.SIG_DFL:  # nohup ignores one, and shall go on so
+        if signal.getsignal(ending) == signal.SIG_DFL:  # nohup ignores SIGHUP: keep it ignored
             signal.signal(ending, _interrupt)
     code = run()
     if "torch" in sys.modules:

@@ -4,18 +4,18 @@ Rules, which reproduce Tables 2, 4, 6 and 7 of arXiv 1704.04861 and Table 4 of 1
 
 - BatchNorm is folded into the convolution before it, so it costs nothing.
 - A multiply-add is one product that is added to a sum, in a convolution or a matrix
-  product (`torch.utils.flop_counter` says how many floating-point operations; half of
-  them). Biases, activations, additions, pooling and scaling by a gate are not counted,
-  and the zeros of the padding are counted like pixels.
+  product: half of the floating-point operations of `torch.utils.flop_counter`. Biases,
+  activations, additions, pooling and scaling by a gate are not counted; the zeros of the
+  padding are counted like pixels.
 - A parameter is a weight of such a layer. Biases, and the four numbers per channel of
-  BatchNorm, are not counted; `Cost.stored` is what `model.parameters()` holds.
+  BatchNorm, are not counted; `Cost.stored` is the size of `model.parameters()`.
 - In the twin with full convolutions, each depthwise k x k convolution and the 1x1
   convolution that mixes its channels become one full k x k convolution with the inputs of
-  the first and the outputs of the second. What stands between the two, such as a
-  squeeze-and-excite gate, stays.
+  the first and the outputs of the second. Operations between the two, such as a
+  squeeze-and-excite gate, are kept.
 
-Members of `kit.models` are not computed: they live on torch's meta device, which has shapes
-and no numbers. A user's own model is run.
+Members of `kit.models` are built on torch's meta device, which has shapes and no values, so
+nothing is computed. A user's own model is run.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ KINDS = (CONV_3X3, DEPTHWISE, CONV_1X1, LINEAR, OTHER)
 
 
 @dataclass(frozen=True)
-class Layer:
-    """What one layer costs for one picture.
+class LayerCost:
+    """Cost of one layer.
 
     Attributes:
-        name: of the module; an operation outside of any has the name of its graph node.
+        name: of the module, or of the graph node of an operation outside of modules.
         kind: one of `KINDS`.
         output: shape without the batch, [C, H, W] or [features].
         multiply_adds: per picture.
-        parameters: weights without biases; 0 for a module's second and further calls.
-        kernel: height and width, of a convolution.
-        mixes: of a 1x1 convolution, the name of the depthwise one that feeds it, if one does.
+        parameters: weights without biases; 0 for the second and later calls of a module.
+        kernel: height and width of a convolution's kernel.
+        mixes: for a 1x1 convolution, the name of the depthwise convolution that feeds it, or None.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Total:
-    """What several layers cost together."""
+    """Sums over several layers; `layers` is their number."""
 
     layers: int
     multiply_adds: int
@@ -73,44 +73,44 @@ class Total:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a model costs.
+    """Cost of a model.
 
     Attributes:
         layers: in the order in which they are computed.
         stored: parameters with biases and those of BatchNorm, as PyTorch counts them;
-            None for a twin, which exists on paper only.
+            None for a twin, which is never built.
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerCost, ...]
     stored: int | None = None
 
     @property
     def total(self) -> Total:
-        """All layers together."""
+        """The sums over all layers."""
         return _sum(self.layers)
 
     def by_kind(self) -> dict[str, Total]:
-        """Return the total of each of `KINDS`, also of those that do not occur."""
+        """Return the total of each of `KINDS`, including those that do not occur."""
         return {kind: _sum(x for x in self.layers if x.kind == kind) for kind in KINDS}
 
     def with_full_convolutions(self) -> Cost:
-        """Return the cost of the twin; it is equal for a model without separable pairs."""
+        """Return the cost of the twin; a model without separable pairs is its own twin."""
         first = {layer.name: layer for layer in self.layers if layer.kind == DEPTHWISE}
         mixed = {layer.mixes for layer in self.layers if layer.mixes}
         kept = [layer for layer in self.layers if layer.name not in mixed]
         return Cost(tuple(_merged(first[x.mixes], x) if x.mixes else x for x in kept))
 
 
-def _sum(layers: Iterable[Layer]) -> Total:
-    given = list(layers)
-    multiply_adds = sum(layer.multiply_adds for layer in given)
-    return Total(len(given), multiply_adds, sum(layer.parameters for layer in given))
+def _sum(layers: Iterable[LayerCost]) -> Total:
+    counted = list(layers)
+    multiply_adds = sum(layer.multiply_adds for layer in counted)
+    return Total(len(counted), multiply_adds, sum(layer.parameters for layer in counted))
 
 
-def _merged(depthwise: Layer, pointwise: Layer) -> Layer:
-    """Return the full convolution that stands for the two."""
+def _merged(depthwise: LayerCost, pointwise: LayerCost) -> LayerCost:
+    """Return the full convolution that replaces the two."""
     kernel = depthwise.kernel or (1, 1)
-    return Layer(
+    return LayerCost(
         name=f"{depthwise.name} + {_without_shared_prefix(pointwise.name, depthwise.name)}",
         kind=CONV_3X3 if kernel == (3, 3) else OTHER,
         output=pointwise.output,
@@ -150,7 +150,7 @@ def of(model: str, resolution: int = 224, width: float = 1.0) -> Cost:
             "use a larger resolution, for example 224",
         )
     if isinstance(module, UserModel):
-        module.classes(resolution)  # what cannot take such a picture says so
+        module.classes(resolution)  # raises RecipeError if the model rejects this input size
         with module.running(mixed=True):
             return count(module.build(), (3, resolution, resolution))
     with torch.device("meta"):
@@ -178,14 +178,14 @@ def count(model: nn.Module, shape: tuple[int, ...]) -> Cost:
     return Cost(tuple(_layers(fold(model, example), example)), stored)
 
 
-def _layers(graph: GraphModule, example: object) -> list[Layer]:
+def _layers(graph: GraphModule, example: object) -> list[LayerCost]:
     import torch
     from torch import fx
     from torch.utils.flop_counter import FlopCounterMode
 
     from kit.quantize.graph import is_repeated
 
-    found: dict[Node, Layer] = {}
+    layers: dict[Node, LayerCost] = {}
     shapes: dict[Node, tuple[int, ...]] = {}
     counter = FlopCounterMode(display=False)
 
@@ -197,23 +197,25 @@ def _layers(graph: GraphModule, example: object) -> list[Layer]:
                 shapes[n] = tuple(value.shape[1:])
                 if spent := counter.get_total_flops() - before:
                     layer = _layer(graph, n, shapes[n], spent // 2)
-                    found[n] = replace(layer, parameters=0) if is_repeated(n) else layer
+                    layers[n] = replace(layer, parameters=0) if is_repeated(n) else layer
             return value
 
     with counter, torch.inference_mode():
         Counting(graph).run(example)
-    return [replace(x, mixes=_mixed(graph, n, found, shapes)) for n, x in found.items()]
+    return [replace(x, mixes=_mixed(graph, n, layers, shapes)) for n, x in layers.items()]
 
 
-def _layer(graph: GraphModule, node: Node, output: tuple[int, ...], multiply_adds: int) -> Layer:
+def _layer(
+    graph: GraphModule, node: Node, output: tuple[int, ...], multiply_adds: int
+) -> LayerCost:
     from torch import nn
 
     if node.op != "call_module":
-        return Layer(node.name, OTHER, output, multiply_adds, 0)
+        return LayerCost(node.name, OTHER, output, multiply_adds, 0)
     module = graph.get_submodule(str(node.target))
     weights = sum(p.numel() for name, p in module.named_parameters() if "bias" not in name)
     kernel = module.kernel_size if isinstance(module, nn.Conv2d) else None
-    return Layer(str(node.target), _kind(module), output, multiply_adds, weights, kernel)
+    return LayerCost(str(node.target), _kind(module), output, multiply_adds, weights, kernel)
 
 
 def _kind(module: nn.Module) -> str:
@@ -230,20 +232,23 @@ def _kind(module: nn.Module) -> str:
 
 
 def _mixed(
-    graph: GraphModule, node: Node, found: dict[Node, Layer], shapes: dict[Node, tuple[int, ...]]
+    graph: GraphModule,
+    node: Node,
+    layers: dict[Node, LayerCost],
+    shapes: dict[Node, tuple[int, ...]],
 ) -> str | None:
     """Return the depthwise convolution whose channels a 1x1 convolution mixes.
 
-    Between the two may stand whatever keeps the shape, such as an activation and the
-    product with a gate. The 1x1 convolution that computes the gate sees a pooled input.
+    Operations that keep the shape may be between the two, such as an activation and the product
+    with a gate. The 1x1 convolution that computes the gate is no match: its input is pooled.
     """
-    if found[node].kind != CONV_1X1:
+    if layers[node].kind != CONV_1X1:
         return None
     waiting = list(node.all_input_nodes)
     shape = shapes[waiting[0]]
     while waiting:
         source = waiting.pop()
-        if layer := found.get(source):
+        if layer := layers.get(source):
             if layer.kind == DEPTHWISE:
                 return layer.name
         elif shapes.get(source) == shape and not _pools(graph, source):
@@ -252,7 +257,7 @@ def _mixed(
 
 
 def _pools(graph: GraphModule, node: Node) -> bool:
-    """Whether a node averages or takes a maximum, also where the map is one pixel already."""
+    """Return whether a node pools by average or maximum, even if its input is one pixel."""
     if node.op == "call_module":
         return "Pool" in type(graph.get_submodule(str(node.target))).__name__
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")

@@ -1,9 +1,8 @@
-"""JSON and TOML from outside: bounded in size and depth, and bounds for the fields in them.
+"""Read untrusted JSON and TOML: limits of size and depth, and types of bounded fields.
 
-Manifests, results and recipes travel between machines, so any of them may hold anything. What
-cannot be meant (a name twice in one object, a hundred nested lists, a number of a thousand
-digits) is refused before the schemas look at it; `Record` and the types below refuse what a
-field cannot be.
+Manifests, results and recipes are copied between machines, so they may hold anything. Duplicate
+names in an object, hundreds of nested lists and numbers of thousands of digits are rejected
+before a schema is applied; `Record` and the types below reject values that a field cannot have.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from pydantic import (
 MAX_JSON_BYTES = 256 * 2**20
 MAX_JSON_VALUES = 20_000_000  # a result may hold the samples of hours
 MAX_TOML_BYTES = 64 * 2**10
-MAX_DEPTH = 32  # kit's own documents are nested eight deep at most
+MAX_DEPTH = 32  # kit's own documents have up to eight levels
 MAX_CLASSES = 100_000  # outputs of a model
 MAX_SIDE = 4096  # of a picture that a model takes, in pixels
 
@@ -43,7 +42,7 @@ def _without_zero(text: str) -> str:
 
 
 class Record(BaseModel):
-    """A part of a document: unknown fields and numbers that are not finite are refused."""
+    """A part of a document: unknown fields and numbers that are not finite are rejected."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -62,16 +61,15 @@ Text = Annotated[str, Field(max_length=10_000), AfterValidator(_without_zero)]
 
 
 def parse_json(content: bytes, max_values: int = MAX_JSON_VALUES) -> object:
-    """Return the value that JSON text stands for.
+    """Parse JSON.
 
     Args:
         content: UTF-8.
-        max_values: each takes 8 to 64 bytes of memory.
+        max_values: limit of the number of values, each of which takes 8 to 64 bytes of memory.
 
     Raises:
-        ValueError: it is not JSON in UTF-8, or holds what no document of kit's holds: a name
-            twice in an object, NaN or infinity, text that is not Unicode, deep nesting, or
-            millions of values. The message is one line.
+        ValueError: it is not JSON in UTF-8, or has duplicate names in an object, NaN or infinity,
+            text that is not Unicode, deep nesting, or too many values. The message is one line.
     """
     if sum(map(content.count, (b",", b"[", b"{"))) > max_values:
         raise ValueError(f"it has more than {max_values} values")
@@ -88,7 +86,10 @@ def parse_json(content: bytes, max_values: int = MAX_JSON_VALUES) -> object:
 
 
 def parse_toml(content: bytes) -> dict[str, object]:
-    """Return the table that TOML text stands for.
+    """Parse TOML.
+
+    Args:
+        content: UTF-8.
 
     Raises:
         ValueError: it is not TOML in UTF-8, or is nested too deeply. The message is one line.
@@ -107,12 +108,12 @@ def parse_toml(content: bytes) -> dict[str, object]:
 
 
 def reason(exc: OSError | ValueError) -> str:
-    """Return why a file cannot be read; a name with a zero byte is a `ValueError`."""
+    """Return the reason why a file cannot be read; names with a zero byte raise ValueError."""
     return (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
 
 
 def fault_of(exc: ValidationError) -> str:
-    """Return what a schema refuses first, as ``preprocessing.crop: …``, on one line."""
+    """Return the first error of a schema on one line, as ``preprocessing.crop: …``."""
     first = exc.errors()[0]
     where = ".".join(str(part) for part in first["loc"])[:100]
     what = first["msg"].removeprefix("Value error, ")
@@ -123,19 +124,19 @@ def fault_of(exc: ValidationError) -> str:
 
 
 def text_of(name: str | os.PathLike[str]) -> str:
-    r"""Return a file's name as text that every document can hold.
+    r"""Return a file's name as valid Unicode text.
 
-    On Linux a name is bytes. Those that are not UTF-8 become escapes such as ``\xff``.
+    On Linux a name is bytes. Bytes that are not UTF-8 become escapes such as ``\xff``.
     """
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
         (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(f"the name {twice[:80]!r} occurs twice in one object")
-    return found
+    return fields
 
 
 def _constant(name: str) -> object:

@@ -1,8 +1,8 @@
-"""Encodings: scale and offset of every quantized tensor, and the file that holds them.
+"""Encodings: scale and offset of every quantized tensor, and the file format for them.
 
-They are chosen once, on the folded float model's graph, and named after its nodes; every format
-places the same ones. `encodings.json` has the shape of AIMET's encoding files: it is written as
-version 1.0.0, and 0.6.1 is read too. Source of the fields:
+They are computed once, for the folded float model's graph, and named after its nodes; every
+format places the same ones. `encodings.json` has AIMET's file format: version 1.0.0 is written,
+1.0.0 and 0.6.1 are read. Source of the fields:
 https://quic.github.io/aimet-pages/releases/latest/techniques/encoding_spec.html
 
 The value of a stored level q, 0 to 255, is (q + offset) * scale, with offset = -zero point of
@@ -24,11 +24,11 @@ from kit.errors import RecipeError, brief
 
 VERSION = "1.0.0"
 BITS = 8
-LEVELS = 255  # the highest stored level
+LEVELS = 255  # the maximum stored level
 MIDDLE = -128  # offset of a symmetric encoding
 
 _MAX_BYTES = 64 * 2**20
-_MAX_VALUES = 4_000_000  # a model has some ten thousand channels
+_MAX_VALUES = 4_000_000  # models have tens of thousands of channels
 _HINT = "`kit build` writes such a file into every bundle; docs/encodings.md describes it"
 
 Scale = Annotated[float, Field(gt=0)]
@@ -39,9 +39,9 @@ class Encoding(Record):
     """Scale and offset of one tensor.
 
     Attributes:
-        name: of the tensor: the module or node that makes it, or a weight.
+        name: of the tensor: the module or node that outputs it, or ``LAYER.weight``.
         scales: one, or one per output channel.
-        offsets: as many.
+        offsets: one per scale.
         symmetric: zero is the middle level.
     """
 
@@ -52,7 +52,7 @@ class Encoding(Record):
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Return the lowest and the highest value of a tensor with one scale."""
+        """Return the minimum and the maximum value of a tensor with one scale."""
         scale, offset = self.scales[0], self.offsets[0]
         return offset * scale, (offset + LEVELS) * scale
 
@@ -73,8 +73,8 @@ def format_file(encodings: Encodings, producer: str) -> str:
     """Return the text of `encodings.json`.
 
     Args:
-        encodings: what to write.
-        producer: version of the program that chose them.
+        encodings: to write.
+        producer: version of kit.
     """
     content = {
         "version": VERSION,
@@ -101,7 +101,7 @@ def read(path: Path) -> Encodings:
     """Return the encodings of a file.
 
     Raises:
-        RecipeError: it cannot be read, is not such a file, or has types that kit has not.
+        RecipeError: it cannot be read, is not such a file, or has types that kit does not support.
     """
     try:
         return parse(files.read(path, _MAX_BYTES))
@@ -110,36 +110,36 @@ def read(path: Path) -> Encodings:
 
 
 def parse(content: bytes) -> Encodings:
-    """Return the encodings that the text of a file holds.
+    """Return the encodings in a file's content.
 
     Raises:
-        ValueError: it is no such file, or holds what kit's formats do not have. The message is
-            one line and names the tensor.
+        ValueError: it is not an encoding file, or has encodings that kit's formats do not support.
+            The message is one line and names the tensor.
     """
     raw = parse_json(content, _MAX_VALUES)
     try:
-        found = _File.model_validate(raw)
+        parsed = _File.model_validate(raw)
     except ValidationError as exc:
         raise ValueError(fault_of(exc)) from exc
-    if found.version.partition(".")[0] not in ("0", "1"):
-        raise ValueError(f"its version is {brief(found.version)}; 0.6.1 and 1.0.0 are known")
+    if parsed.version.partition(".")[0] not in ("0", "1"):
+        raise ValueError(f"its version is {brief(parsed.version)}; 0.6.1 and 1.0.0 are known")
     return Encodings(
-        activations=_unique(map(_activation, found.activation_encodings)),
-        weights=_unique(map(_weight, found.param_encodings)),
+        activations=_unique(map(_activation, parsed.activation_encodings)),
+        weights=_unique(map(_weight, parsed.param_encodings)),
     )
 
 
 def _unique(encodings: Iterable[Encoding]) -> tuple[Encoding, ...]:
-    found: dict[str, Encoding] = {}
+    by_name: dict[str, Encoding] = {}
     for one in encodings:
-        if one.name in found:
+        if one.name in by_name:
             raise ValueError(f"it has two encodings of {one.name}")
-        found[one.name] = one
-    return tuple(found.values())
+        by_name[one.name] = one
+    return tuple(by_name.values())
 
 
 def _numbers(value: object) -> object:
-    """Return a list; AIMET writes whole numbers as 0.0 too."""
+    """Return a list in which whole numbers are int: AIMET also writes them as floats."""
     values = value if isinstance(value, list) else [value]
     return [int(v) if isinstance(v, float) and v.is_integer() else v for v in values]
 
@@ -149,17 +149,17 @@ def _flag(value: object) -> object:
 
 
 class _Part(BaseModel):
-    """A part of a file; fields that kit does not know are left out."""
+    """A part of a file; unknown fields are ignored."""
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
 
 class _Entry(_Part):
-    """One tensor as version 1.0.0 has it.
+    """One tensor in version 1.0.0.
 
     Attributes:
-        low: smallest values, of a file that has these instead of scales.
-        high: largest values.
+        low: minimum values, in files that have ranges instead of scales.
+        high: maximum values.
     """
 
     name: Text
@@ -178,19 +178,19 @@ def _entries(value: object) -> object:
 
 
 def _gathered(name: str, channels: object) -> dict[str, object]:
-    given = channels if isinstance(channels, list) else [channels]
-    parts = [part for part in given if isinstance(part, dict)]
-    if not parts or len(parts) < len(given):
+    listed = channels if isinstance(channels, list) else [channels]
+    parts = [part for part in listed if isinstance(part, dict)]
+    if not parts or len(parts) < len(listed):
         raise ValueError(f"{brief(name)} has no list of encodings")
-    found: dict[str, object] = {"name": name}
+    fields: dict[str, object] = {"name": name}
     for field, old in (("dtype", "dtype"), ("bw", "bitwidth"), ("is_sym", "is_symmetric")):
         values = [part[old] for part in parts if old in part]
         if any(value != values[0] for value in values):
             raise ValueError(f"{brief(name)} has channels of different {old}")
-        found |= {field: values[0]} if values else {}
+        fields |= {field: values[0]} if values else {}
     for field in ("scale", "offset", "min", "max"):
-        found[field] = [part[field] for part in parts if field in part]
-    return found
+        fields[field] = [part[field] for part in parts if field in part]
+    return fields
 
 
 _Entries = Annotated[list[_Entry], BeforeValidator(_entries)]
@@ -226,14 +226,16 @@ def _checked(entry: _Entry) -> Encoding:
 
 
 def _activation(entry: _Entry) -> Encoding:
-    found = _checked(entry)
-    if len(found.scales) != 1:
-        raise ValueError(f"{found.name} has {len(found.scales)} scales; an activation has one")
-    return found
+    encoding = _checked(entry)
+    if len(encoding.scales) != 1:
+        raise ValueError(
+            f"{encoding.name} has {len(encoding.scales)} scales; an activation has one"
+        )
+    return encoding
 
 
 def _weight(entry: _Entry) -> Encoding:
-    found = _checked(entry)
-    if any(offset != MIDDLE for offset in found.offsets):
-        raise ValueError(f"{found.name} is not symmetric: weights have offset {MIDDLE}")
-    return found
+    encoding = _checked(entry)
+    if any(offset != MIDDLE for offset in encoding.offsets):
+        raise ValueError(f"{encoding.name} is not symmetric: weights have offset {MIDDLE}")
+    return encoding

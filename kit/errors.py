@@ -43,10 +43,10 @@ READER_GONE = 141  # of our output: the code that a shell gives to SIGPIPE
 
 
 class KitError(Exception):
-    """One sentence that names the value, and a hint that says what to do.
+    """An error with a message and a hint.
 
     Args:
-        message: what is wrong, naming the offending value.
+        message: one sentence that says what is wrong and names the offending value.
         hint: what the user can do about it.
     """
 
@@ -58,8 +58,8 @@ class KitError(Exception):
         self.hint = hint
 
     def __reduce__(self) -> tuple[type[KitError], tuple[object, ...]]:
-        # Errors cross process borders (formats are lowered in children); the default
-        # protocol would call __init__ with one argument.
+        # Errors are pickled between processes (formats are lowered in children); the default
+        # would call __init__ with one argument.
         return type(self), (self.message, self.hint)
 
 
@@ -70,15 +70,12 @@ class UsageError(KitError):
 
 
 class UnknownName(UsageError):
-    """A name that no member of a family has.
-
-    Build it with `UnknownName.among`, which finds the near matches.
-    """
+    """A name that nothing has; `UnknownName.among` makes one with near matches."""
 
     @classmethod
-    def among(cls, kind: str, name: str, known: Iterable[str]) -> UnknownName:
-        """Return the error for `name`, which is not one of `known`."""
-        names = sorted(known)
+    def among(cls, kind: str, name: str, choices: Iterable[str]) -> UnknownName:
+        """Return the error for `name`, which is not one of `choices`."""
+        names = sorted(choices)
         near = get_close_matches(name, names, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
         return cls(f"there is no {kind} called {name!r}", hint)
@@ -128,8 +125,8 @@ class VerificationFailed(BuildError):
     Args:
         message: what is wrong.
         hint: what to do.
-        rows: the numbers behind it, one mapping per file: fields of `kit.manifest.GateRow` for
-            a gate, of `kit.manifest.Comparison` for a comparison, with the file's name.
+        rows: the measured values, one mapping per file, with its name: fields of
+            `kit.manifest.GateRow` for a gate, of `kit.manifest.Comparison` for a comparison.
     """
 
     def __init__(self, message: str, hint: str, rows: Iterable[Mapping[str, object]] = ()) -> None:
@@ -156,9 +153,9 @@ class OutputError(KitError):
         """Return the error for a failure to write.
 
         Args:
-            exc: which; of several copies (`shutil.Error`) the first one counts.
-            path: what was being written. It is named unless the system names a file elsewhere,
-                as it does where another disk is full.
+            exc: the failure; of several (`shutil.Error`) the first one counts.
+            path: the file or folder that was being written. The message names it, unless the
+                system names a file elsewhere, for example on another disk that is full.
             hint: what to do.
         """
         place, why = _place_and_reason(exc)
@@ -169,7 +166,7 @@ class OutputError(KitError):
 
 
 def _place_and_reason(exc: Exception) -> tuple[str | None, str]:
-    """Return the file that an error names, if it does, and why it could not be written."""
+    """Return the file that an error names, or None, and the reason of the failure."""
     if not isinstance(exc, OSError):
         return None, str(exc)
     copies = exc.args[0] if exc.args and isinstance(exc.args[0], list) else None
@@ -208,37 +205,37 @@ _BRIEF.maxlevel = 3
 
 
 def brief(value: object) -> str:
-    """Return the `repr` of a value from outside, shortened to about 100 characters."""
+    """Return the `repr` of an untrusted value, shortened to about 100 characters."""
     try:
         return _BRIEF.repr(value)[:200]
-    except ValueError:  # an integer of more digits than Python converts
+    except ValueError:  # an integer with more digits than Python converts
         return f"a number of {value.bit_length()} bits" if isinstance(value, int) else "…"
 
 
 def message(exc: BaseException) -> str:
-    """Return all that an error of someone else's code says, even if asking it fails."""
+    """Return the text of a foreign exception, even if its `__str__` fails."""
     try:
         return str(exc).strip()
-    except BaseException:  # noqa: BLE001 - whatever it raises, it is the error's own text
-        return "what it says cannot be read"
+    except BaseException:  # noqa: BLE001 - foreign code may raise any type
+        return "its message cannot be read"
 
 
 def words(exc: BaseException) -> str:
-    """Return type and first line of an error that someone else's code raised."""
+    """Return type and first line of a foreign exception, as ``ValueError: …``."""
     lines = message(exc).splitlines() or ["no message"]
     return f"{type(exc).__name__[:100]}: {lines[0][:300]}"
 
 
 def first_line(exc: BaseException) -> str:
-    """Return the first line of what an error says, or its class where it says nothing."""
+    """Return the first line of an exception's text, or its class if the text is empty."""
     lines = message(exc).splitlines()
     return lines[0][:300] if lines else type(exc).__name__
 
 
 def origin(exc: BaseException) -> str | None:
-    """Return ``file:line`` of the innermost frame of the user's own code, if there is one.
+    """Return ``file:line`` of the innermost frame in the user's code, if there is one.
 
-    Where none is the user's, it is the innermost of a package that is neither torch nor kit.
+    Without such a frame it is the innermost of an installed package other than torch and kit.
     """
     if isinstance(exc, SyntaxError) and exc.filename:
         return f"{exc.filename}:{exc.lineno}"
@@ -248,7 +245,7 @@ def origin(exc: BaseException) -> str | None:
 
 
 def place(frames: Iterable[tuple[str, int]]) -> str | None:
-    """Return the last of some (file, line) that `origin` would name, as ``file:line``."""
+    """Return the frame that `origin` names, of (file, line) from the outermost to the innermost."""
     paths = sysconfig.get_paths()
     installed = [str(Path(paths[name])) for name in ("purelib", "platlib")]
     ours = [str(Path(__file__).parent), *(str(Path(p, "torch")) for p in installed)]
@@ -261,5 +258,5 @@ def place(frames: Iterable[tuple[str, int]]) -> str | None:
             foreign.append(f"{file}:{line}")
         elif not file.startswith((paths["stdlib"], paths["platstdlib"])):
             own.append(f"{file}:{line}")
-    found = own or foreign
-    return found[-1] if found else None
+    candidates = own or foreign
+    return candidates[-1] if candidates else None

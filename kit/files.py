@@ -1,13 +1,12 @@
-"""Temporary files and folders, files written whole or not at all, and safe reading.
+"""Temporary files and folders, atomic writes, and safe reading.
 
-Every temporary name that kit uses is made here. It is random, created exclusively and never
-through a symbolic link, and its permissions follow the umask. Its owner holds a lock on it
-(flock(2)), which the kernel releases however the owner ends. So the next kit that works in
-the same folder can tell which leftovers are dead: it removes them, and puts back what was set
-aside in the middle of a swap. See `sweep`.
+All temporary files and folders of kit are created here: with random names, exclusively, never
+through a symbolic link, and with permissions by the umask. The owner holds a lock (flock(2)),
+which the kernel releases however the owner ends. So the next kit in the same folder recognizes
+leftovers by the missing lock: it removes them, and restores what was moved away in an unfinished
+swap. See `sweep`.
 
-A file that comes from outside is opened with `open_regular`: a FIFO or a device would block
-or never end.
+Open untrusted files with `open_regular`: a FIFO would block, and a device may never end.
 """
 
 from __future__ import annotations
@@ -31,20 +30,20 @@ from typing import IO
 _PART = re.compile(r"\.(.+)\.kit-[0-9a-f]{16}\.part", re.DOTALL)
 _OLD = re.compile(r"\.(.+)\.kit-[0-9a-f]{16}\.old", re.DOTALL)
 _TEMPORARY = re.compile(r"kit-[0-9a-f]{16}")
-_SWAP_SECONDS = 2.0  # a swap that is under way takes far less
+_SWAP_SECONDS = 2.0  # timeout for another process's swap, which takes far less
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_PRIVATE, _SHARED = 0o700, 0o777  # of folders, less the umask
+_PRIVATE, _SHARED = 0o700, 0o777  # modes of folders, before the umask
 
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Give an empty folder for this user alone, which is removed when the block ends.
+    """Yield an empty folder for this user only, which is removed when the block ends.
 
-    It is made in ``$TMPDIR``, where folders of dead owners are removed first.
+    It is created in ``$TMPDIR``, where folders of dead owners are removed first.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be created.
     """
     root = temporary_root()
     sweep(root)
@@ -62,23 +61,22 @@ def temporary_root() -> Path:
 
 
 def nameless_file() -> IO[bytes]:
-    """Return a new file without a name: it is gone when it is closed, however its owner ends.
+    """Return a new file without a name, which the kernel removes when it is closed.
 
     Raises:
-        OSError: it cannot be made in the folder for temporary files.
+        OSError: it cannot be created in the folder for temporary files.
     """
     return tempfile.TemporaryFile()
 
 
 @contextmanager
 def replacing_file(path: Path) -> Iterator[BufferedRandom]:
-    """Give a file to write, which takes the place of `path` when the block ends without error.
+    """Yield a file to write, which replaces `path` when the block ends without error.
 
-    Folders that are missing above it are made. A symbolic link at `path` is replaced, not
-    followed.
+    Missing parent folders are created. A symbolic link at `path` is replaced, not followed.
 
     Raises:
-        OSError: it cannot be written, or something else than a file is there.
+        OSError: it cannot be written, or `path` exists and is not a file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent)
@@ -94,7 +92,7 @@ def replacing_file(path: Path) -> Iterator[BufferedRandom]:
 
 
 def write(path: Path, content: bytes | str) -> None:
-    """Write a file whole or not at all; text becomes UTF-8.
+    """Write a file atomically; text is encoded in UTF-8.
 
     Raises:
         OSError: see `replacing_file`.
@@ -103,15 +101,15 @@ def write(path: Path, content: bytes | str) -> None:
 
 
 def write_all(contents: Mapping[Path, bytes | str], root: Path | None = None) -> None:
-    """Write several files: the first takes its place once all are written.
+    """Write several files: none is replaced before all are written.
 
     Args:
         contents: by path.
-        root: a folder that all lie in. It may be a symbolic link, folders below it may not:
-            they are ours, and a link there was planted.
+        root: a folder that contains all of them. It may be a symbolic link, but no folder below
+            it: those are kit's, so a link there is an attack.
 
     Raises:
-        OSError: see `replacing_file`. If one cannot be written, all stay as they were.
+        OSError: see `replacing_file`. If one cannot be written, none is changed.
     """
     with ExitStack() as stack:
         for path, content in reversed(list(contents.items())):
@@ -125,14 +123,14 @@ def write_all(contents: Mapping[Path, bytes | str], root: Path | None = None) ->
 
 @contextmanager
 def folder_beside(path: Path, private: bool = False) -> Iterator[Path]:
-    """Give an empty folder on the file system of `path`, which is removed when the block ends.
+    """Yield an empty folder on the file system of `path`, which is removed when the block ends.
 
     Args:
-        path: what will be made of its content.
-        private: nobody else may look into it.
+        path: a file or folder beside which it is created.
+        private: other users cannot read it.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent)
@@ -146,17 +144,17 @@ def folder_beside(path: Path, private: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path, check: Callable[[], None]) -> Iterator[Path]:
-    """Give an empty folder that takes the place of `path` when the block ends without error.
+    """Yield an empty folder that replaces `path` when the block ends without error.
 
-    What was at `path` is removed afterwards. If kit is killed in between, `restore` or the
-    next `sweep` puts it back. Of several writers at once, the last one stays.
+    The old folder at `path` is removed afterwards. If kit is killed in between, `restore` or the
+    next `sweep` restores it. Of several concurrent writers, the last one wins.
 
     Args:
         path: of the folder.
-        check: is called just before, and raises if what is there must not be replaced.
+        check: is called just before the swap; raises if `path` must not be replaced.
 
     Raises:
-        OSError: it cannot be made or moved.
+        OSError: it cannot be created or moved.
     """
     with folder_beside(path) as work:
         yield work
@@ -167,15 +165,15 @@ def replacing_folder(path: Path, check: Callable[[], None]) -> Iterator[Path]:
                     work.rename(path)
                     return
                 except OSError as exc:
-                    # Another writer's folder came there since.
+                    # Another writer has put its folder there.
                     if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                         raise
 
 
 def restore(path: Path) -> bool:
-    """Put back a folder that was set aside by a kit that was killed; return whether `path` exists.
+    """Restore a folder that a killed kit had moved away; return whether `path` exists.
 
-    A swap that is under way is waited for.
+    Waits for another process's swap to end.
     """
     deadline = time.monotonic() + _SWAP_SECONDS
     while not os.path.lexists(path):
@@ -189,10 +187,10 @@ def restore(path: Path) -> bool:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what dead owners left in a folder, and put back what they had set aside.
+    """Remove the leftovers of dead owners in a folder, and restore what they had moved away.
 
-    Only entries with names of ours, of this user, that nobody has locked are touched. What
-    cannot be removed stays: it is no failure of the run that comes after.
+    Only entries of this user with kit's names and without a lock are touched. Entries that cannot
+    be removed are ignored: that is no failure of this run.
     """
     for entry in _entries(folder):
         if any(kind.fullmatch(entry.name) for kind in (_PART, _OLD, _TEMPORARY)):
@@ -200,9 +198,9 @@ def sweep(folder: Path) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder at once for all who look: it is moved away first.
+    """Remove a folder atomically: it is renamed first.
 
-    One that cannot be removed stays, or is left to `sweep`.
+    A folder that cannot be renamed stays; one that cannot be deleted is left to `sweep`.
     """
     away = _beside(path, "part")
     with suppress(OSError):
@@ -211,7 +209,7 @@ def remove_folder(path: Path) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove everything in a folder; what cannot be removed stays."""
+    """Remove everything in a folder; entries that cannot be removed are ignored."""
     for entry in _entries(folder):
         if entry.is_dir(follow_symlinks=False):
             shutil.rmtree(entry.path, ignore_errors=True)
@@ -221,12 +219,12 @@ def clear(folder: Path) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Raise OSError unless a file can be written in a folder; nothing is left there."""
+    """Raise OSError unless a file can be created in a folder; no file is left there."""
     tempfile.TemporaryFile(dir=folder).close()
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open a regular file to read; never block on what is none.
+    """Open a regular file for reading; never block on anything else.
 
     Raises:
         OSError: it cannot be opened, or is a folder, FIFO, socket or device.
@@ -275,14 +273,14 @@ def create_part(path: Path) -> tuple[Path, int]:
         _lock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:
             return part, descriptor
-        os.close(descriptor)  # swept between the two calls
+        os.close(descriptor)  # another kit removed it before it was locked
 
 
 def _new_folder(choose: Callable[[], Path], mode: int) -> tuple[Path, int]:
     while True:
         path = choose()
         path.mkdir(mode)
-        with suppress(FileNotFoundError):  # swept before it was locked: try again
+        with suppress(FileNotFoundError):  # another kit removed it before it was locked: try again
             descriptor = os.open(path, _DIRECTORY)
             _lock(descriptor, fcntl.LOCK_EX)
             if os.path.lexists(path):
@@ -291,9 +289,9 @@ def _new_folder(choose: Callable[[], Path], mode: int) -> tuple[Path, int]:
 
 
 def _lock(descriptor: int, how: int) -> bool:
-    """Lock a file; return whether the file system can do so and nobody else has.
+    """Lock a file; return False if another process holds the lock or there are no locks.
 
-    Without locks (some network file systems) nothing is ever swept.
+    On file systems without locks (some network file systems) `sweep` removes nothing.
     """
     try:
         fcntl.flock(descriptor, how)
@@ -311,7 +309,7 @@ def _replace(part: Path, path: Path) -> None:
 
 @contextmanager
 def _set_aside(path: Path) -> Iterator[None]:
-    """Move a folder away, if there is one; remove it afterwards, or put it back after an error."""
+    """Rename a folder, if it exists; remove it afterwards, or restore it after an error."""
     try:
         lock = os.open(path, _DIRECTORY)
     except FileNotFoundError:
@@ -331,21 +329,21 @@ def _set_aside(path: Path) -> Iterator[None]:
 
 def _put_back(old: Path, path: Path) -> None:
     if not os.path.lexists(path):
-        with suppress(OSError):  # it was never moved, or another writer was faster
+        with suppress(OSError):  # it was not moved, or another writer was faster
             old.rename(path)
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
-        with os.scandir(folder) as found:
-            return list(found)
+        with os.scandir(folder) as entries:
+            return list(entries)
     except OSError:
         return []
 
 
 def _is_old(entry: os.DirEntry[str], path: Path) -> bool:
-    found = _OLD.fullmatch(entry.name)
-    return found is not None and found[1] == path.name
+    match = _OLD.fullmatch(entry.name)
+    return match is not None and match[1] == path.name
 
 
 def _sweep_entry(entry: os.DirEntry[str]) -> None:
@@ -353,9 +351,9 @@ def _sweep_entry(entry: os.DirEntry[str]) -> None:
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            found = os.fstat(descriptor)
-            if found.st_uid == os.geteuid() and _lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):
-                _remove(path, stat.S_ISDIR(found.st_mode))
+            status = os.fstat(descriptor)
+            if status.st_uid == os.geteuid() and _lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                _remove(path, stat.S_ISDIR(status.st_mode))
         finally:
             os.close(descriptor)
 

@@ -1,10 +1,10 @@
-"""A helper process that imports once what several children need, and forks a child per task.
+"""A helper process that imports modules once, and forks a child per task.
 
-The parent starts it early, so that it imports beside other work. A fork runs its task as
-``python -m`` would, in a session of its own; what it loads, prints and breaks stays its own.
-To fork is safe in a process of one thread only: the helper imports, runs nothing, and counts its
-threads before it says that it is ready. Where it cannot be had, every task becomes a process
-that imports by itself.
+The parent starts it early, so that it imports while the parent works. A fork runs its task as
+``python -m`` would, in its own session; its imports, output and failures do not affect others.
+Forking is safe only in a process with one thread: the helper imports, runs nothing else, and
+counts its threads before it reports that it is ready. Without a helper, every task is a process
+that does its own imports.
 
 The parent writes requests to the helper's standard input and reads answers from its standard
 output, one line of JSON each:
@@ -13,8 +13,8 @@ output, one line of JSON each:
     {"ready": true}
     {"id": 0, "code": -6}
 
-The helper ends with that input, and its forks end with the helper. They keep its output open, so
-that it ends when all of them are gone.
+The helper ends when that input is closed, and its forks end with the helper. Forks keep its output
+open, so end of file means that all of them have ended.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ from typing import Any
 from kit import workers
 from kit.workers import POLL_SECONDS, ChildTask
 
-END_SECONDS = 10.0  # in which a helper ends its forks
-_THREADS = Path("/proc/self/task")  # one entry per thread, those of libraries too; on Linux only
+END_SECONDS = 10.0  # timeout for a helper to end its forks
+_THREADS = Path("/proc/self/task")  # one entry per thread, including libraries'; Linux only
 _ORPHANED = 1
 _MAX_READ = 2**16
 
 
 def can_fork() -> bool:
-    """Return whether this system forks, and counts threads."""
+    """Return whether this system has fork(2) and lists threads."""
     return hasattr(os, "fork") and _THREADS.is_dir()
 
 
 class Helper:
-    """The parent's side; leaving the block ends the helper and its forks.
+    """The parent's side of the helper; leaving the block ends the helper and its forks.
 
     Args:
-        modules: that the helper imports.
-        log: file that collects what it prints meanwhile.
-        environment: added to this process's own; some libraries read it as they are loaded.
+        modules: to import in the helper.
+        log: file for the helper's output.
+        environment: added to this process's own; some libraries read it when they are imported.
     """
 
     def __init__(self, modules: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
@@ -80,14 +80,14 @@ class Helper:
         self.end()
 
     def start(self, task: ChildTask, environment: Mapping[str, str]) -> workers.Child:
-        """Start a task: a fork where it is a module's, else a process."""
+        """Start a task: as a fork if it runs a module and there is a helper, else as a process."""
         interpreter, *words = task.command
         if interpreter == sys.executable and words[:1] == ["-m"] and self._read():
             return _Fork(self, task, environment)
         return workers.start(task, environment)
 
     def request(self, task: ChildTask, environment: Mapping[str, str]) -> int:
-        """Ask for a fork; return its number."""
+        """Request a fork; return its number."""
         self._requests += 1
         message = {
             "id": self._requests,
@@ -98,13 +98,13 @@ class Helper:
         }
         assert self._process is not None
         assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # `poll` says what became of it
+        with suppress(BrokenPipeError):  # `poll` then returns the helper's exit code
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()
         return self._requests
 
     def poll(self, number: int) -> int | None:
-        """Return the exit code of a fork, or of the helper if that has gone; None while it runs."""
+        """Return the exit code of a fork, or of the helper if it has ended; None while it runs."""
         running = self._read()
         if number in self._codes or running:
             return self._codes.get(number)
@@ -118,7 +118,7 @@ class Helper:
             return
         assert process.stdin is not None
         assert process.stdout is not None
-        if self._read() and not self.ready:  # it imports: it would see that later
+        if self._read() and not self.ready:  # it would notice only after its imports
             os.killpg(process.pid, signal.SIGKILL)
         with suppress(BrokenPipeError):
             process.stdin.close()
@@ -152,7 +152,7 @@ class Helper:
 
 
 class _Fork:
-    """A task that the helper runs, or a process where the helper ended before it was ready."""
+    """A task in a fork, or in a process if the helper ended before it was ready."""
 
     def __init__(self, helper: Helper, task: ChildTask, environment: Mapping[str, str]) -> None:
         self._helper, self._task, self._environment = helper, task, environment
@@ -169,24 +169,24 @@ class _Fork:
         return self._process.poll()
 
     def end(self) -> None:
-        """End it, and the helper with it: nobody ends one of several."""
+        """End it and the helper: callers end all tasks or none."""
         self._helper.end()
         if self._process is not None:
             self._process.end()
 
 
 class _Watch(MetaPathFinder):
-    """Finds no module, and ends this process where the parent has gone by the time of an import.
+    """Ends this process at its next import after the parent has ended; finds no module.
 
-    A thread that waits for that would forbid to fork.
+    A thread that waits for the parent would make forking unsafe.
     """
 
     def __init__(self) -> None:
         self._poll = select.poll()
-        self._poll.register(0, 0)  # what is reported unasked: that nobody can write any more
+        self._poll.register(0, 0)  # no events, but POLLHUP is always reported
 
     def find_spec(self, *_: object) -> None:
-        """Look after the parent."""
+        """End this process if the parent has ended."""
         if self._poll.poll(0):
             os._exit(_ORPHANED)
 
@@ -197,7 +197,7 @@ def _import(modules: Sequence[str]) -> None:
     gc.disable()
     for module in modules:
         importlib.import_module(module)
-    gc.freeze()  # no fork copies memory only to look for garbage in what was imported
+    gc.freeze()  # so that garbage collection in a fork does not copy the imported modules' memory
     sys.meta_path.remove(watch)
 
 
@@ -205,21 +205,21 @@ class _Forks:
     """The helper's side.
 
     Args:
-        answers: descriptor that leads to the parent.
+        answers: descriptor of the pipe to the parent.
     """
 
     def __init__(self, answers: int) -> None:
         self._answers = answers
-        self._life = os.pipe()  # forks read its end when this process has gone
-        self._running: dict[int, int] = {}  # numbers by process
+        self._life = os.pipe()  # forks read end of file from it when this process has ended
+        self._running: dict[int, int] = {}  # numbers of requests by PID
 
     def serve(self) -> None:
-        """Fork on request, until the parent has ended or closes the input."""
+        """Fork on request, until the parent ends or closes the input."""
         poll = select.poll()
         poll.register(0, select.POLLIN)
         unread = b""
         try:
-            self._say({"ready": True})
+            self._send({"ready": True})
             while True:
                 if poll.poll(POLL_SECONDS * 1000 if self._running else None):
                     if not (chunk := os.read(0, _MAX_READ)):
@@ -229,13 +229,13 @@ class _Forks:
                         request = json.loads(line)
                         self._running[self._fork(request)] = request["id"]
                 self._reap()
-        except BrokenPipeError:  # the parent has gone
+        except BrokenPipeError:  # the parent has ended
             return
         finally:
             for process in self._running:
                 _end(process)
 
-    def _say(self, answer: dict[str, Any]) -> None:
+    def _send(self, answer: dict[str, Any]) -> None:
         os.write(self._answers, json.dumps(answer).encode() + b"\n")
 
     def _reap(self) -> None:
@@ -243,7 +243,7 @@ class _Forks:
             ended, status = os.waitpid(process, os.WNOHANG)
             if ended:
                 number = self._running.pop(process)
-                self._say({"id": number, "code": os.waitstatus_to_exitcode(status)})
+                self._send({"id": number, "code": os.waitstatus_to_exitcode(status)})
 
     def _fork(self, request: dict[str, Any]) -> int:
         process = os.fork()
@@ -253,13 +253,13 @@ class _Forks:
                 os.close(self._life[1])
                 os.dup2(self._life[0], 0)  # see `kit.workers.end_with_parent`
                 _run(request)
-            finally:  # whatever happens, a fork does not go on as the helper
+            finally:  # a fork must never continue as the helper
                 os._exit(1)
         return process
 
 
 def _end(process: int) -> None:
-    for kill in (os.killpg, os.kill):  # it may not have its own group yet
+    for kill in (os.killpg, os.kill):  # it may not have its own process group yet
         with suppress(ProcessLookupError):
             kill(process, signal.SIGKILL)
     os.waitpid(process, 0)
@@ -289,17 +289,17 @@ def _run(request: dict[str, Any]) -> None:
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError):
                 stream.flush()
-        # Without destructors: some runtimes hang or crash in theirs.
+        # Skip destructors: some runtimes hang or crash in theirs.
         os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 def main(modules: Sequence[str]) -> int:
-    """Import, and fork until the parent has gone."""
+    """Import modules, then fork until the parent ends; return the exit code."""
     answers = os.dup(1)
     os.dup2(2, 1)  # libraries print to stdout, also from C
     _import(modules)
     if len(list(_THREADS.iterdir())) != 1:
-        sys.stderr.write("a library started a thread as it was imported\n")
+        sys.stderr.write("a library started a thread when it was imported\n")
         return 1
     sys.stdout.flush()
     _Forks(answers).serve()

@@ -1,9 +1,9 @@
-"""Run code of the user without lasting effects on this process.
+"""Run the user's code without lasting effects on this process.
 
-A model of the user's own is a program. It may print, change the working directory or the import
-path, close stdout, or raise a `BaseException`. `running` handles all of it:
-output goes to stderr, exceptions become one sentence, and changes are undone.
-Ctrl-C interrupts kit even if the code catches it.
+A user's model is a program. It may print, change the working directory or the import path, close
+stdout, or raise a `BaseException`. `running` handles all of these: output goes to stderr,
+exceptions become one sentence, and changes are undone. Ctrl-C interrupts kit even if the code
+catches it.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from typing import Any, TextIO, cast
 from kit.errors import KitError, RecipeError, origin, words
 
 _DEBUG = "KIT_DEBUG=1 shows the traceback"
-# As `signal.getsignal` has it: it returns Any.
+# Type of `signal.getsignal`, which is annotated with Any.
 _Handler = Callable[[int, FrameType | None], Any] | int | None
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass
 class _Place:
-    """What the code in a folder changed, which it finds again when it runs next.
+    """Changes by the code in a folder, which are applied again when it runs next.
 
     Attributes:
         path: folders that it added to the import path.
-        directory: that it made the working directory; None if it left that alone.
+        directory: the working directory that it set; None if it set none.
     """
 
     path: list[str] = field(default_factory=list)
@@ -49,17 +49,17 @@ _places: dict[Path, _Place] = {}
 
 @contextmanager
 def running(what: str, folder: Path, mixed: bool = False) -> Iterator[None]:
-    """Run code of the user's, whose modules in `folder` can be imported meanwhile.
+    """Run the user's code; modules in `folder` can be imported meanwhile.
 
     Args:
-        what: went wrong, if anything is raised: the beginning of the sentence.
+        what: beginning of the error message, if an exception is raised.
         folder: of the user's file.
-        mixed: kit's own code runs in between. What that raises goes through, and the working
-            directory stays kit's.
+        mixed: kit's own code runs in the block too. Its exceptions are not mapped, and the
+            working directory stays kit's.
 
     Raises:
-        RecipeError: the user's code raised an exception; the message has its place.
-        KeyboardInterrupt: kit is to end.
+        RecipeError: the user's code raised an exception; the message has file and line.
+        KeyboardInterrupt: a signal to end kit was received.
     """
     with ExitStack() as stack:
         received = stack.enter_context(_signals())
@@ -75,12 +75,12 @@ def running(what: str, folder: Path, mixed: bool = False) -> Iterator[None]:
             where = origin(exc)
             text = f"{what}: {words(exc)}" + (f" ({where})" if where else "")
             raise RecipeError(text, _DEBUG) from exc
-        if received:  # and the code went on
+        if received:  # and the code caught the exception
             raise _interruption(received)
 
 
 def _is_ours(exc: BaseException, folder: Path) -> bool:
-    """Return whether nothing of the user's was running when kit's own code raised an error."""
+    """Return whether no frame of the user's code is in an exception's traceback."""
     if not isinstance(exc, Exception):
         return False
     frames = traceback.extract_tb(exc.__traceback__)
@@ -105,7 +105,7 @@ def _interruption(received: list[int]) -> KeyboardInterrupt:
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Yield the list of received termination signals, and restore handlers afterwards."""
+    """Yield a list that collects received termination signals; restore handlers afterwards."""
     received: list[int] = []
     before: dict[signal.Signals, _Handler] = {}
 
@@ -127,7 +127,7 @@ def _signals() -> Iterator[list[int]]:
         yield received
     finally:
         for number, handler in before.items():
-            if handler is not None:  # else it was not set by Python
+            if handler is not None:  # None: it was not set by Python
                 signal.signal(number, handler)
 
 
@@ -138,7 +138,7 @@ class _Borrowed:
         self._stream = stream
 
     def close(self) -> None:
-        """Leave it open: others write to it."""
+        """Flush only: others write to the stream."""
         self._stream.flush()
 
     def detach(self) -> None:
@@ -169,14 +169,14 @@ def stdout_kept() -> Iterator[None]:
         _flush_c()
         for number, copy in kept.items():
             if copy is not None:
-                with suppress(OSError):  # the code closed all files that it saw
+                with suppress(OSError):  # the user's code may have closed the copy
                     os.dup2(copy, number)
                     os.close(copy)
         sys.stdout, sys.stderr = _open(out, 1), _open(err, 2)
 
 
 def _duplicate(number: int) -> int | None:
-    """Return a second descriptor of a file, far from those that programs count through."""
+    """Return a duplicate of a descriptor above 100, because programs may close lower ones."""
     import fcntl
 
     try:
@@ -188,7 +188,7 @@ def _duplicate(number: int) -> int | None:
 def _descriptor(stream: TextIO | None) -> int | None:
     try:
         return 2 if stream is None else stream.fileno()
-    except (OSError, ValueError):  # a test's
+    except (OSError, ValueError):  # a stream without a descriptor, as tests have it
         return 2
 
 
@@ -203,60 +203,61 @@ def _open(stream: TextIO, number: int) -> TextIO:
 
 
 def _flush_c() -> None:
-    """Have C's stdout written while it still leads to stderr."""
+    """Flush C's stdout while its descriptor still leads to stderr."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).fflush(None)
 
 
 @contextmanager
 def _surroundings(folder: Path, enter: bool) -> Iterator[None]:
-    """Put the user's folders on the import path; put path and working directory back."""
+    """Add the user's folders to the import path; restore path and working directory afterwards."""
     place = _places.setdefault(folder, _Place())
     path, before = sys.path, list(sys.path)
     here, back = _here(), _directory()
-    known = {str(folder), *place.path, *(_absolute(p, here) for p in before)}
+    initial = {str(folder), *place.path, *(_absolute(p, here) for p in before)}
     if enter and place.directory is not None:
-        with suppress(OSError):  # it was removed since
+        with suppress(OSError):  # it has been removed
             os.chdir(place.directory)
     path[:] = [str(folder), *place.path, *before]
     began = _here()
     try:
         yield
     finally:
-        found, now = sys.path, _here()
-        if isinstance(found, list):
-            added = [_absolute(p, now) for p in found if isinstance(p, str) and p]
-            place.path += [p for p in dict.fromkeys(added) if p not in known]
+        after, now = sys.path, _here()
+        if isinstance(after, list):
+            added = [_absolute(p, now) for p in after if isinstance(p, str) and p]
+            place.path += [p for p in dict.fromkeys(added) if p not in initial]
         if now is not None and now != began:
             place.directory = now
         if back is not None:
             _go_back(back, here)
-        # Modules may import on first use; then these come last, so that they hide nothing.
+        # Modules may import on first use, so the folders stay on the path: at its end, where they
+        # shadow nothing.
         own = [str(folder), *place.path]
         sys.path = path
         path[:] = [*before, *(p for p in own if p not in before)]
 
 
 def _absolute(folder: str, here: str | None) -> str:
-    """Return a folder of the import path without a working directory to start from."""
+    """Return an entry of the import path as an absolute path."""
     return str(Path(here or "/", folder))
 
 
 def _go_back(back: int, here: str | None) -> None:
-    """Return to a folder, by its path where the user's code closed its descriptor."""
+    """Return to a working directory: by its path if the user's code closed the descriptor."""
     try:
         os.fchdir(back)
         os.close(back)
     except OSError:
         if here is not None:
-            with suppress(OSError):  # it was removed since
+            with suppress(OSError):  # it has been removed
                 os.chdir(here)
 
 
 def _directory() -> int | None:
     try:
         return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:  # it was removed, or nobody may look into it
+    except OSError:  # it has been removed, or cannot be read
         return None
 
 

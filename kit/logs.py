@@ -1,8 +1,8 @@
 """Redirect libraries' output, logs and warnings to a file instead of the screen.
 
 PyTorch, its exporters and the runtimes print messages for developers: about deprecations,
-operators, the machine. Users of commands can do nothing about them. Kit's own
-lines are written to `sys.stderr`, which keeps leading to the screen.
+operators, the machine. kit's users can do nothing about them. kit writes its own lines to
+`sys.stderr`, which still leads to the screen.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from typing import Any, TextIO, cast
 
 from kit import files
 
-MAX_BYTES = 2**20  # of the file, when a command begins
-KEPT_BYTES = 2**18  # of a file that was larger
+MAX_BYTES = 2**20  # a larger file is cut when a command begins
+KEPT_BYTES = 2**18  # the end of the file that is kept then
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def path() -> Path:
-    """Return the file, in the user's folder for logs."""
+    """Return the path of the log file, in the user's log folder."""
     import platformdirs
 
     return platformdirs.user_log_path("kit") / "kit.log"
 
 
 def divert() -> None:
-    """Divert this process, to its end: descriptor 2, `logging` and `warnings` lead to the file."""
+    """Redirect descriptor 2, `logging` and `warnings` to the file until this process ends."""
     screen, log = _screen(), _open()
-    if log != 2:  # it is where stderr was closed
+    if log != 2:  # equal if kit was started without stderr
         os.dup2(log, 2)
         os.close(log)
     _divert_logging(screen)
 
 
 def _screen() -> int | None:
-    """Have `sys.stderr` lead to where descriptor 2 leads now, whatever becomes of that."""
+    """Move `sys.stderr` to a duplicate of descriptor 2, and return the duplicate."""
     before = sys.stderr
     try:
         screen = fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 3)
@@ -60,7 +60,7 @@ def _screen() -> int | None:
 
 
 def _open() -> int:
-    """Open the file, which is cut where it has become long."""
+    """Open the log file, cut if it is too long; the null device if it cannot be opened."""
     with suppress(OSError):
         file = path()
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def _divert_logging(screen: int | None) -> None:
     logging.getLogger().addHandler(handler)
     logging.captureWarnings(True)
 
-    def record(name: str, *args: Any, **kwargs: Any) -> logging.LogRecord:  # handed on as they are
+    def record(name: str, *args: Any, **kwargs: Any) -> logging.LogRecord:  # Any: passed through
         _remove_consoles(logging.getLogger(name), (1, screen))
         return logging.LogRecord(name, *args, **kwargs)
 
@@ -96,10 +96,9 @@ def _divert_logging(screen: int | None) -> None:
 
 
 def _remove_consoles(logger: logging.Logger | None, consoles: Sequence[int | None]) -> None:
-    """Have a record that a logger is about to handle reach the file, and no console.
+    """Remove the handlers that write a logger's records to a console, and let them propagate.
 
-    Libraries bring handlers of their own, for the stderr that they find when they are imported
-    or later.
+    Libraries add handlers of their own, for the stderr at the time of their import or later.
     """
     while logger is not None:
         for handler in list(logger.handlers):
@@ -111,6 +110,6 @@ def _remove_consoles(logger: logging.Logger | None, consoles: Sequence[int | Non
 
 def _descriptor(stream: object) -> int:
     try:
-        return int(cast(TextIO, stream).fileno())  # what has none is caught
+        return int(cast(TextIO, stream).fileno())  # the cast is unchecked: AttributeError is caught
     except (AttributeError, OSError, ValueError):
         return -1

@@ -33,6 +33,7 @@ from kit.formats.interface import Description, Format, predict
 from kit.garbage import pause_collection
 from kit.manifest import Artifact, Runtime
 from kit.network import run_network
+from kit.quantize import half
 from kit.quantize.options import QUANTIZERS, Options, Quantized
 from kit.recipe import Recipe, own
 from kit.signature import Samples, TensorSpec
@@ -129,6 +130,9 @@ def lower(job: LoweringJob) -> Lowered:
     file = job.shared / format_.name_file(job.key)
     with _errors(job, "quantized", natural):
         quantized = method.quantize(model, exporter.flow, examples, _options(job))
+        if job.key.precision == "fp16":
+            cast = half.cast_to_half(quantized.graph, job.inputs)
+            quantized = Quantized(graph=cast, qconfig=dict(half.WORDS))
         torch.backends.quantized.engine = "qnnpack"
         names = [spec.name for spec in job.outputs]
         graph = run_network(quantized.graph, golden, names)

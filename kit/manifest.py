@@ -1,4 +1,4 @@
-"""The content of `bundle.json`, the manifest of a bundle.
+"""Schema of `bundle.json`, the manifest of a bundle.
 
 Schema history:
 
@@ -6,12 +6,12 @@ Schema history:
     2  the float model is data (`reference.safetensors`); `Golden.graphs`; `Manifest.failed`
     3  `Manifest.signature` instead of ``input`` and ``output``; `Manifest.task`; `Golden` has
        one file per tensor; `Comparison.output` and `Comparison.cosine`; `Manifest.encodings`,
-       `Recipe.encodings`; `Range.seen` is gone
+       `Recipe.encodings`; `Range.seen` is no longer written
     4  artifacts are keyed by format, backend and precision: `Artifact`, `GateRow` and
-       `FailedArtifact` have all three; golden answers and qconfigs are by the key's name;
+       `FailedArtifact` have all three; golden answers and qconfigs are keyed by the key's name;
        `Manifest.notices` instead of ``warnings``, which were sentences
 
-Manifests of all older schemas stay readable: changed fields are translated.
+Manifests of all older schemas can be read: changed fields are translated.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ SCHEMA_VERSION = 4
 CLASSIFICATION = "image-classification"  # the only task before schema 3
 
 Files = Annotated[tuple[Text, ...], Field(min_length=1, max_length=MAX_TENSORS)]
-Number = Annotated[float, Field(allow_inf_nan=True)]  # of a comparison that failed
+Number = Annotated[float, Field(allow_inf_nan=True)]  # not finite if a comparison failed
 
 
 class FileEntry(Record):
@@ -61,7 +61,7 @@ class FileEntry(Record):
 
 
 class Preprocessing(Record):
-    """From a decoded picture to the input tensor: resize, centre crop, scale, normalize.
+    """Steps from a decoded picture to the input tensor: resize, centre crop, scale, normalize.
 
     Attributes:
         resize: length of the shorter side after the antialiased bilinear resize, in pixels.
@@ -80,7 +80,7 @@ class Preprocessing(Record):
 
 
 class Comparison(Record):
-    """How near one set of answers is to another, over the golden inputs.
+    """Difference between two sets of answers to the golden inputs.
 
     Attributes:
         against: the reference of the comparison.
@@ -91,7 +91,7 @@ class Comparison(Record):
         agreement: share of inputs with the same top-1 category, 0..1; None if the task has
             no categories.
         cosine: mean cosine of the angle between two answers; None if it is not measured.
-        passed: the thresholds of the format hold.
+        passed: no threshold is violated.
         thresholds: the limits that were checked, by name.
     """
 
@@ -107,12 +107,12 @@ class Comparison(Record):
 
     @property
     def finite(self) -> bool:
-        """Whether both sides answered with finite numbers."""
+        """Whether all answers of both sides are finite."""
         return 0 <= self.max_abs < math.inf and math.isfinite(self.sqnr_db or 0.0)
 
 
 class Runtime(Record):
-    """What runs the file: the runtime's name, and the version that verified it."""
+    """Name of a file's runtime, and the version that verified the file."""
 
     name: Text
     version: Text
@@ -127,11 +127,10 @@ class Artifact(KeyedRecord):
         file: path inside the bundle.
         quantize: the method, or ``none``.
         format_version: of the container (Lite bytecode, ExecuTorch program, ONNX opset).
-        operators: how often each operator occurs in the file.
-        delegates: per backend, the number of operators that it took over.
-        not_delegated: operators that the runtime's own kernels run, where the format delegates.
-        computed_in_float: operators of a quantized model that compute in float, wherever
-            they run.
+        operators: number of occurrences of each operator in the file.
+        delegates: per backend, the number of operators that are delegated to it.
+        not_delegated: operators that the runtime's own kernels run, if the format delegates.
+        computed_in_float: operators of a quantized model that compute in float, delegated or not.
         parity: comparisons made at build time.
     """
 
@@ -162,15 +161,15 @@ class Source(Record):
 
 
 class Calibration(Record):
-    """The pictures that set the activation ranges.
+    """The samples that set the activation ranges.
 
     Attributes:
-        source: of the weights, for people.
-        images: how many.
+        source: of the samples, for messages.
+        images: number of samples.
         sha256: of the set.
-        pictures: SHA-256 of each picture file, so that an evaluation can leave it out.
-        worst_layer: the layer whose range covers natural pictures worst.
-        outside: share of that layer's values, on the golden pictures, that are clipped.
+        pictures: SHA-256 of each of the user's samples, so that evaluations can leave them out.
+        worst_layer: the layer with the largest share of clipped values on the golden inputs.
+        outside: that share, 0..1.
     """
 
     source: Text
@@ -182,14 +181,14 @@ class Calibration(Record):
 
 
 class Range(Record):
-    """The range of one activation, found by search.
+    """The range of one activation, chosen by search.
 
     Attributes:
-        name: of the layer or operation that makes the tensor.
+        name: of the layer or operation that outputs the tensor.
         low: value of the lowest level.
         high: value of the highest level.
-        factor: by which the observed range was scaled.
-        seen: minimum, maximum and mean value on two pictures; of schema 1 and 2 only.
+        factor: ratio to the observed range.
+        seen: minimum, maximum and mean value on two pictures; in schemas 1 and 2 only.
     """
 
     name: Text
@@ -200,19 +199,19 @@ class Range(Record):
 
 
 class Training(Record):
-    """What quantization-aware training did.
+    """Record of quantization-aware training.
 
     Attributes:
-        source: the pictures.
-        pictures: SHA-256 of each picture file, so that an evaluation can leave it out.
+        source: of the pictures.
+        pictures: SHA-256 of each picture file, so that evaluations can leave them out.
         objective: ``distillation`` from the float model, or ``cross-entropy`` with labels.
-        steps: optimizer steps that were made.
+        steps: number of optimizer steps.
         batch: pictures per step, over all processes.
         learning_rate: of Adam.
-        processes: that trained together.
-        sqnr_db: SQNR of the simulated int8 model against the float one, before and after.
-        kept: the trained weights are in the bundle; False if the start was better.
-        note: why training ended, if not after its steps.
+        processes: number of processes that trained together.
+        sqnr_db: SQNR of the simulated int8 model against the float model in dB, before and after.
+        kept: the trained weights are in the bundle; False if the initial ones were better.
+        note: reason why training ended before its last step; else empty.
     """
 
     source: Text
@@ -239,9 +238,9 @@ class GateRecord(Record):
     """The accuracy gate that the bundle passed.
 
     Attributes:
-        pictures: the set.
-        pictures_sha256: of the pictures that were measured.
-        images: how many.
+        pictures: name of the evaluation set.
+        pictures_sha256: of the samples that were evaluated.
+        images: number of samples.
         max_drop: limit in points of top-1, or None.
         min_agreement: limit in percent, or None.
         rows: scores of every file.
@@ -262,8 +261,8 @@ class Golden(Record):
         inputs: in the signature's order, each [N, *spec.sample_shape].
         images: N.
         source: of the inputs.
-        outputs: by name of the artifact (and ``reference``): what its runtime answered here.
-        graphs: the same of the graph that was lowered; empty in schema 1.
+        outputs: by name of the artifact or ``reference``: its answers on the machine that built it.
+        graphs: by name of the artifact: answers of the lowered graph; empty in schema 1.
     """
 
     inputs: Files
@@ -280,9 +279,9 @@ class FailedArtifact(KeyedRecord):
     """A requested file that could not be built.
 
     Attributes:
-        stage: where: it could not be made, it computes something else, or it loses too much.
+        stage: that failed: lowering, comparison with the graph, or the accuracy gate.
         reason: one sentence.
-        hint: for the user.
+        hint: what the user can do.
     """
 
     stage: Stage
@@ -291,7 +290,7 @@ class FailedArtifact(KeyedRecord):
 
     @classmethod
     def of(cls, key: ArtifactKey, **fields: str) -> FailedArtifact:
-        """Return the record of a key."""
+        """Return a record for a key and the other fields."""
         return cls.model_validate({**asdict(key), **fields})
 
 
@@ -344,7 +343,7 @@ class Manifest(Record):
             raw = _translate_classifier(raw)
         if version not in (1, 2, 3):
             return raw
-        # What is written again is of today's schema.
+        # A translated manifest is of the current schema, also when it is written again.
         return {**_translate_warnings(_translate_keys(raw)), "schema_version": SCHEMA_VERSION}
 
     @model_validator(mode="after")
@@ -380,36 +379,36 @@ class Manifest(Record):
         """The keys of the files."""
         return [artifact.key for artifact in self.artifacts]
 
-    def select(self, wanted: Iterable[str] | None) -> list[ArtifactKey]:
-        """Return the keys of the files that are named, in the manifest's order.
+    def select(self, names: Iterable[str] | None) -> list[ArtifactKey]:
+        """Return the keys of files by name, in the manifest's order.
 
         Args:
-            wanted: names of files or of formats; None for all.
+            names: of files or formats; None for all files.
 
         Raises:
-            BundleError: the bundle has no file of a name, perhaps because it failed.
+            BundleError: the bundle has no file of that name, perhaps because it failed.
         """
-        if wanted is None:
+        if names is None:
             return self.artifact_keys
-        texts = list(wanted)
+        texts = list(names)
         for text in texts:
             if not any(key.is_named(text) for key in self.artifact_keys):
                 raise self._missing_error(text)
         return [key for key in self.artifact_keys if any(key.is_named(text) for text in texts)]
 
     def artifact(self, name: str) -> Artifact:
-        """Return the artifact of a name, or of a format that has one file.
+        """Return the artifact by name, or by a format that has one file.
 
         Raises:
-            BundleError: the bundle has no such file, perhaps because it failed, or several.
+            BundleError: the bundle has no such file, perhaps because it failed, or has several.
         """
-        found = [artifact for artifact in self.artifacts if artifact.key.is_named(name)]
-        if len(found) == 1:
-            return found[0]
-        if found:
+        matches = [artifact for artifact in self.artifacts if artifact.key.is_named(name)]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
             raise BundleError(
-                f"the bundle has {len(found)} {name} files",
-                f"name one: {', '.join(a.name for a in found)}",
+                f"the bundle has {len(matches)} {name} files",
+                f"name one: {', '.join(a.name for a in matches)}",
             )
         raise self._missing_error(name)
 
@@ -425,7 +424,7 @@ class Manifest(Record):
 
 
 def _translate_classifier(raw: dict[str, object]) -> dict[str, object]:
-    """Return a manifest of schema 1 or 2, which knew classifiers of pictures, in today's words."""
+    """Translate a manifest of schema 1 or 2, which was for image classifiers only, to schema 3."""
     rest = {name: value for name, value in raw.items() if name not in ("input", "output")}
     tensors = ([raw[name]] if name in raw else [] for name in ("input", "output"))
     golden = rest.get("golden")
@@ -441,7 +440,7 @@ def _translate_classifier(raw: dict[str, object]) -> dict[str, object]:
 
 
 def _translate_keys(raw: dict[str, object]) -> dict[str, object]:
-    """Return a manifest of before schema 4, which had one file per format, keyed as today."""
+    """Translate the keys of schemas before 4, which had one file per format."""
     recipe, golden, gate = raw.get("recipe"), raw.get("golden"), raw.get("gate")
     method = recipe.get("quantize") if isinstance(recipe, dict) else None
     precision = derive_precision(str(method or "static"))
@@ -461,7 +460,7 @@ def _translate_keys(raw: dict[str, object]) -> dict[str, object]:
 
 
 def _translate_warnings(raw: dict[str, object]) -> dict[str, object]:
-    """Return a manifest of before schema 4, which had sentences, with notices."""
+    """Translate the warnings of schemas before 4, which were sentences, to notices."""
     rest = {name: value for name, value in raw.items() if name != "warnings"}
     sentences = raw.get("warnings")
     if isinstance(sentences, list | tuple) and all(isinstance(text, str) for text in sentences):
@@ -476,7 +475,7 @@ def _add_precision(entries: object, precision: Precision) -> object:
 
 
 def _rename(entries: object, precision: Precision) -> object:
-    """Return a table by format as one by name."""
+    """Return a table keyed by artifact name instead of format."""
     if not isinstance(entries, dict):
         return entries
     return {ArtifactKey(str(name), precision).name: value for name, value in entries.items()}

@@ -1,4 +1,4 @@
-"""The answers of a float network in this process."""
+"""Run a float network in this process."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def run_network(
     """Return the outputs of a network in eval mode.
 
     Args:
-        model: takes one tensor per input, and gives one or a tuple.
+        model: takes one tensor per input, and returns a tensor or a tuple of tensors.
         samples: of its inputs.
         names: of its outputs; by default ``output``, or ``output_0`` and so on.
-        at_once: inferences in one call, for a model whose first dimension is a batch.
+        at_once: batch size, for a model whose inputs have a batch dimension.
 
     Raises:
-        WeightsError: a value is not a finite number, though the weights are.
-        ValueError: an output has a dtype that no signature can name.
+        WeightsError: an output is NaN or infinite.
+        ValueError: an output has a dtype that signatures do not support.
     """
     import torch
 
@@ -36,7 +36,7 @@ def run_network(
         for start in range(0, len(samples), at_once):
             part = samples.take(slice(start, start + at_once))
             inputs = part[0] if at_once == 1 else part.arrays
-            # Copies: a model may write into its input.
+            # Copy the values: a model may write into its input.
             answer = model(*(torch.from_numpy(value.copy()) for value in inputs))
             outputs = (answer,) if isinstance(answer, torch.Tensor) else tuple(answer)
             arrays = [output.numpy() for output in outputs]
@@ -44,8 +44,10 @@ def run_network(
                 rows.append(tuple(arrays))
             else:
                 rows += zip(*(np.split(array, len(part)) for array in arrays), strict=True)
-    known = names or ([f"output_{i}" for i in range(len(rows[0]))] if rows[0][1:] else ["output"])
-    specs = tuple(describe(name, value) for name, value in zip(known, rows[0], strict=True))
+    output_names = names or (
+        [f"output_{i}" for i in range(len(rows[0]))] if rows[0][1:] else ["output"]
+    )
+    specs = tuple(describe(name, value) for name, value in zip(output_names, rows[0], strict=True))
     answers = join(specs, rows)
     broken = sum(not all(np.isfinite(value).all() for value in row) for row in rows)
     if broken:

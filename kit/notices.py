@@ -1,11 +1,11 @@
-"""What should be known before a number is believed: a code, a severity and values.
+"""Notices: notes, hints, warnings and refusals about results, as a code, a severity and values.
 
-Results store notices, not sentences. The text is made where it is shown, by the one entry that
-`CATALOGUE` has for each code, so that notices of several runs can be merged by their values and
-read by programs. No text names an option of the command line: `kit.commands` adds what to type.
+Results store notices, not sentences. The text is made where it is shown, from the code's entry in
+`CATALOGUE`, so that notices of several runs can be merged by their values and read by programs. No
+text names an option of the command line: `kit.commands` adds the options.
 
-What a code means, and the names and types of its values, never change; a new meaning is a new
-code. A code that this kit does not know, of a newer one, is kept and shown with its values.
+The meaning of a code, and the names and types of its values, never change; a new meaning is a new
+code. An unknown code, of a newer kit, is kept and shown with its values.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from kit.documents import Record, Text
 
 Severity = Literal["note", "hint", "warning", "refusal"]
 SEVERITIES: Mapping[Severity, str] = {
-    "note": "how something was understood; nothing is wrong",
-    "hint": "what would make a result better",
-    "warning": "a result is less trustworthy than it looks",
+    "note": "how kit interpreted something; nothing is wrong",
+    "hint": "what would improve a result",
+    "warning": "a result is less reliable than it looks",
     "refusal": "something was not done",
 }
-TEXT = "text"  # code of sentences, as results before schema 6 and manifests before 4 stored them
+TEXT = "text"  # code of the sentences that results before schema 6 and manifests before 4 stored
 
 _Integer = Annotated[int, Field(strict=True, ge=-(10**15), le=10**15)]
 _Number = Annotated[float, Field(strict=True)]
@@ -37,11 +37,12 @@ About = TypeVar("About")
 
 
 class Notice(Record):
-    """One thing that should be known.
+    """One notice.
 
     Attributes:
         code: key in `CATALOGUE`.
-        values: by the names that the code's entry gives.
+        severity: see `SEVERITIES`.
+        values: by the names in the code's entry.
     """
 
     code: str = Field(pattern="^[a-z0-9-]+(?:\\.[a-z0-9-]+)?$", max_length=100)
@@ -63,16 +64,17 @@ class Notice(Record):
 
 
 @dataclass(frozen=True)
-class Kind:
-    """How a value is checked, written, and merged with others.
+class ValueKind:
+    """How a value is checked, formatted, and merged with others.
 
     Attributes:
-        name: what it is, for `docs/notices.md`.
+        name: of the kind, for `docs/notices.md`.
         types: of the value.
-        form: of one value; numbers are multiplied by `scale` before.
-        unit: follows the number, or the last one of a range.
-        merge: notices that differ in the value become one with the ``range`` of all values or
-            the ``max``; notices with other ``equal`` values stay apart.
+        form: format string of one value.
+        unit: follows the number, or the last number of a range.
+        scale: factor of a float before it is formatted.
+        merge: notices that differ in the value are merged to the ``range`` of all values or
+            the ``max``; those that differ in an ``equal`` value are not merged.
     """
 
     name: str
@@ -103,42 +105,43 @@ def _parts(value: Value) -> tuple[str, ...]:
     return value if isinstance(value, tuple) else ()
 
 
-_COUNT = Kind("count", (int,))
-_MAX = Kind("count", (int,), merge="max")
-_COUNTS = Kind("count", (int,), merge="range")
-_CORES = Kind("number of cores", (int, float), "{:.1f}", merge="range")
-_LOAD = Kind("load average", (int, float), "{:.1f}", merge="range")
-_CELSIUS = Kind("temperature in °C", (int, float), "{:.1f}", " °C", merge="range")
-_LIMIT_CELSIUS = Kind("temperature in °C", (int, float), "{:g}", " °C")
-_SHARE = Kind("share", (int, float), "{:.0f}", " %", 100, "range")
-_FINE_SHARE = Kind("share", (int, float), "{:.1f}", " %", 100, "range")
-_TWO_DIGITS = Kind("share", (int, float), "{:.2g}", " %", 100)
-_MS = Kind("time in ms", (int, float), "{:.3g}", " ms", merge="range")
-_SECONDS = Kind("time in s", (int, float), "{:g}", " s")
-_RATIO = Kind("ratio", (int, float), "{:.1f}", "×")
-_MS_FINE = Kind("time in ms", (int, float), "{:.2f}")
-_WORD = Kind("text", (str,))
-_WORDS = Kind("list of texts", (tuple,))
+_COUNT = ValueKind("count", (int,))
+_MAX = ValueKind("count", (int,), merge="max")
+_COUNTS = ValueKind("count", (int,), merge="range")
+_CORES = ValueKind("number of cores", (int, float), "{:.1f}", merge="range")
+_LOAD = ValueKind("load average", (int, float), "{:.1f}", merge="range")
+_CELSIUS = ValueKind("temperature in °C", (int, float), "{:.1f}", " °C", merge="range")
+_LIMIT_CELSIUS = ValueKind("temperature in °C", (int, float), "{:g}", " °C")
+_SHARE = ValueKind("share", (int, float), "{:.0f}", " %", 100, "range")
+_FINE_SHARE = ValueKind("share", (int, float), "{:.1f}", " %", 100, "range")
+_TWO_DIGITS = ValueKind("share", (int, float), "{:.2g}", " %", 100)
+_MS = ValueKind("time in ms", (int, float), "{:.3g}", " ms", merge="range")
+_SECONDS = ValueKind("time in s", (int, float), "{:g}", " s")
+_RATIO = ValueKind("ratio", (int, float), "{:.1f}", "×")
+_MS_FINE = ValueKind("time in ms", (int, float), "{:.2f}")
+_WORD = ValueKind("text", (str,))
+_WORDS = ValueKind("list of texts", (tuple,))
 
 
 @dataclass(frozen=True)
 class CatalogueEntry:
-    """What a code means.
+    """Meaning of a code.
 
     Attributes:
-        text: what is so; a template with the names of `values`.
-        hint: what can be done about it, as a template; empty where nothing can.
-        values: names and kinds.
+        severity: see `SEVERITIES`.
+        text: the fact; a template with the names of `values`.
+        hint: what the user can do about it, as a template; empty if nothing.
+        values: kinds by name.
     """
 
     severity: Severity
     text: str
     hint: str = ""
-    values: Mapping[str, Kind] = field(default_factory=dict)
+    values: Mapping[str, ValueKind] = field(default_factory=dict)
 
 
 _OF_INT8 = {"row": _WORD, "other": _WORD, "own": _MS_FINE, "float": _MS_FINE, "ratio": _RATIO}
-# A ratio compares the time that one in fifty samples beats; see `kit.results.pairs`.
+# A ratio compares the 2nd percentiles of the samples; see `kit.results.pairs`.
 _QUIET_MOMENTS = "in quiet moments (medians: {own} and {float} ms)"
 _QUIETER = "close other programs and measure again"
 
@@ -170,50 +173,50 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
     ),
     "device.warm": CatalogueEntry(
         "warning",
-        "the battery reached {temperature}, above the {limit} that a process waits for",
+        "the battery reached {temperature}, above the {limit} below which processes start",
         "let the device cool down, or wait longer for it",
         {"temperature": _CELSIUS, "limit": _LIMIT_CELSIUS},
     ),
     "device.thermal-status": CatalogueEntry(
         "warning",
-        "the device reported the thermal status {statuses}, and slows itself down then",
+        "the device reported the thermal status {statuses}, in which it lowers its clock",
         "let it cool down and measure again",
         {"statuses": _WORDS},
     ),
     "device.left": CatalogueEntry(
         "warning",
         "{reason}",
-        "{advice}; the next measurement there puts it in order",
+        "{advice}; the next measurement there restores it",
         {"reason": _WORD, "advice": _WORD},
     ),
     "device.same": CatalogueEntry(
         "note",
-        "{serial} is another way to {first}, the same device: it is used once",
+        "{serial} is the same device as {first}: it is used once",
         "",
         {"serial": _WORD, "first": _WORD},
     ),
     "cores.not-given": CatalogueEntry(
         "warning",
-        "of the cores {asked} the kernel gave {given} only",
-        "the others are off or kept from programs, so measure on those that are given",
+        "of the requested cores {asked} the kernel allowed only {given}",
+        "the others are offline or reserved, so measure on those that are allowed",
         {"asked": _WORD, "given": _WORD, "mask": _WORD},
     ),
     "threads.not-obeyed": CatalogueEntry(
         "warning",
-        "the runtime took {taken} threads instead of {asked}",
+        "the runtime used {taken} threads instead of {asked}",
         "compare it with runs of {taken} threads only",
         {"taken": _COUNT, "asked": _COUNT},
     ),
     "threads.exceeded": CatalogueEntry(
         "warning",
-        "{used} cores were at work for {asked} threads, so the runtime does not obey the limit",
+        "{used} cores were busy for {asked} threads, so the runtime ignores the limit",
         "compare with care",
         {"used": _CORES, "asked": _COUNT},
     ),
     "samples.two-groups": CatalogueEntry(
         "warning",
-        "samples gather around two times, {low} and {high}, so the median is neither",
-        "it is another program, a clock that changes or cores of two kinds; look at the plot, "
+        "samples cluster around two times, {low} and {high}, so the median describes neither",
+        "the cause is another program, a changing clock or two kinds of cores; look at the plot, "
         f"{_QUIETER}",
         {"low": _MS, "high": _MS},
     ),
@@ -232,7 +235,7 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
     ),
     "samples.cut-short": CatalogueEntry(
         "warning",
-        "a process took {taken} of {planned} samples in its {seconds}: the model is slow here",
+        "a process took {taken} of {planned} samples in {seconds}: the model is slow here",
         "read p90 and p99 with care",
         {"taken": _COUNTS, "planned": _COUNT, "seconds": _SECONDS},
     ),
@@ -254,21 +257,21 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
     ),
     "processes.apart": CatalogueEntry(
         "warning",
-        "medians of the processes are {spread} apart, and the next one may be as far away",
+        "the medians of the processes differ by {spread}, and the next one may differ as much",
         _QUIETER,
         {"spread": _SHARE},
     ),
     "processes.few": CatalogueEntry(
         "warning",
-        "only {processes} of at least {needed} processes were measured, so how far they are apart "
-        "is not known, the median has no ±, and nothing is called faster",
+        "only {processes} of at least {needed} processes were measured, so their spread is not "
+        "known, the median has no ±, and nothing is called faster",
         "measure {needed} or more",
         {"processes": _COUNTS, "needed": _COUNT},
     ),
     "processes.more": CatalogueEntry(
         "hint",
-        "{processes} processes as far apart as these would resolve the median",
-        "measure so many",
+        "{processes} processes with the spread of these would resolve the median",
+        "measure that many",
         {"processes": _MAX},
     ),
     "median.not-resolved": CatalogueEntry(
@@ -315,11 +318,17 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
     ),
     "weights.random": CatalogueEntry(
         "warning",
-        "the weights are random, so sizes and speed mean something and answers do not",
+        "the weights are random, so sizes and speed are meaningful and answers are not",
+    ),
+    "format.ended": CatalogueEntry(
+        "note",
+        "upstream no longer develops the format {format}: {reason}",
+        "new apps use {successor}",
+        {"format": _WORD, "reason": _WORD, "successor": _WORD},
     ),
     "weights.source": CatalogueEntry(
         "warning",
-        "a source of the official weights was passed over: {reason}",
+        "a source of the official weights was skipped: {reason}",
         "",
         {"reason": _WORD},
     ),
@@ -334,7 +343,7 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
     ),
     "calibration.fewer": CatalogueEntry(
         "warning",
-        "{source} has {count} pictures, and {asked} were to calibrate",
+        "{source} has {count} pictures, fewer than the {asked} requested for calibration",
         "",
         {"source": _WORD, "count": _COUNT, "asked": _COUNT},
     ),
@@ -349,7 +358,7 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
     ),
     "training.not-kept": CatalogueEntry(
         "warning",
-        "training was not kept, the model is the one before it: {reason}",
+        "the trained weights were discarded, the model is the one before training: {reason}",
         "",
         {"reason": _WORD},
     ),
@@ -366,32 +375,32 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
 
 
 def new_notice(code: str, **values: Value) -> Notice:
-    """Return a notice of a code of the catalogue.
+    """Return a notice with a code of the catalogue.
 
     Raises:
-        KeyError: there is no such code.
+        KeyError: the catalogue has no such code.
         ValidationError: the values are not those of the code.
     """
     return Notice(code=code, severity=CATALOGUE[code].severity, values=values)
 
 
 def read_text(text: str) -> Notice:
-    """Return a sentence of an old result or manifest, which stored no codes, as a notice."""
+    """Return a notice for a sentence of an old result or manifest, which stored no codes."""
     return new_notice(TEXT, text=text.replace("\0", "")[:10_000])
 
 
 def merge_notices(
     notices: Iterable[tuple[Notice, About]],
 ) -> list[tuple[list[Notice], list[About]]]:
-    """Return notices in groups that `render` writes as one, with all that they are about.
+    """Group notices that `render` writes as one sentence, with their subjects.
 
-    Those of one code are one group unless they differ in a value that has no range.
+    Notices of one code are in one group unless they differ in a value that cannot be merged.
 
     Args:
-        notices: each with what it is about.
+        notices: each with its subject, such as a row of a result.
 
     Returns:
-        Both in the order they came.
+        Groups of notices and their subjects, in the order of their first notice.
     """
     groups: dict[str, tuple[list[Notice], list[About]]] = {}
     for notice, about in notices:
@@ -413,10 +422,10 @@ def _key(notice: Notice) -> str:
 
 
 def fill(template: str, notices: Sequence[Notice]) -> str:
-    """Return a template with the values of notices of one code, merged.
+    """Fill a template with the merged values of notices of one code.
 
     Args:
-        template: with names of values of the code, as ``{cores}``.
+        template: with names of values of the code, such as ``{cores}``.
         notices: a group of `merge_notices`, of a code of the catalogue.
     """
     kinds = CATALOGUE[notices[0].code].values
@@ -430,7 +439,7 @@ def render(notices: Notice | Sequence[Notice], hint: bool = True) -> str:
 
     Args:
         notices: of one code.
-        hint: whether it says what can be done, after a colon.
+        hint: append the hint, after a colon.
     """
     group = [notices] if isinstance(notices, Notice) else notices
     entry = CATALOGUE.get(group[0].code)

@@ -1,17 +1,17 @@
-"""Does a file compute the same on every processor? Golden inputs on emulated ones.
+"""Verify that files compute the same on other processors, with golden inputs under emulation.
 
-Runtimes choose their kernels by what a processor can do: an int8 file that is right on the
-machine that built it may saturate on one without VNNI, or on a phone without dot products. So
-each format's native runner answers the bundle's golden inputs under qemu-user, and the answers
-are compared with the quantized graph's, the float model's, and with each other bit for bit.
-Times of an emulated processor are meaningless, and are not stored.
+Runtimes select kernels by the features of a processor: an int8 file that is right on the machine
+that built it may saturate on one without VNNI, or on a phone without dot products. So each
+format's native runner answers the bundle's golden inputs under qemu-user. The answers are
+compared with those of the quantized graph and the float model, and their hashes with each other.
+Times on an emulated processor are meaningless, and are not stored.
 """
 
 from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -21,13 +21,15 @@ import numpy as np
 
 import kit
 from kit import bundle as bundles
-from kit import files, verify
+from kit import files
 from kit.artifact_key import REFERENCE
 from kit.bundle import Bundle
+from kit.comparison import Against
 from kit.devices import hostinfo, local
 from kit.devices.fingerprint import identify
 from kit.errors import BundleError, OutputError, RunError, UnknownName, UsageError
 from kit.manifest import Artifact, Comparison
+from kit.progress import Progress
 from kit.results import store
 from kit.results.schema import ProcessorRef, ProcessorRow, ProcessorsResult
 from kit.runners import drive, emulation, native
@@ -39,8 +41,6 @@ from kit.tasks import get_task
 HOST = "host"
 ALL = "all"
 SILENCE_SECONDS = 900.0  # an inference may take a minute on an emulated processor
-
-Progress = Callable[[int, int, str], None]  # rows done, rows in all, current step
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,11 @@ def select_processors(names: Sequence[str]) -> list[Processor | None]:
 
     Args:
         names: `HOST`, members of `kit.runners.emulation.PROCESSORS`, or `ALL` for this machine's
-            and all that the installed qemu emulates rightly.
+            and all that the installed qemu emulates correctly.
 
     Raises:
         UnknownName: there is no such processor.
-        UsageError: no name is given, or qemu does not emulate one of them rightly.
+        UsageError: no name is given, or qemu does not emulate one of them correctly.
         MissingTool: qemu is not installed.
     """
     if not names:
@@ -93,27 +93,27 @@ def verify_processors(
         bundle: a bundle or its folder.
         processors: see `select_processors`.
         formats: names of the bundle's formats or files; None takes all.
-        progress: called before each row.
+        progress: callback before each row.
 
     Raises:
         BundleError: the bundle is broken, has no golden inputs, or lacks a format.
         UsageError: see `select_processors`.
-        MissingTool: qemu, a compiler, or the wheel that a runner is built with is missing.
+        MissingTool: qemu, a compiler, or a wheel for building a runner is missing.
         OutputError: the temporary folder cannot be written to.
     """
     loaded = bundle if isinstance(bundle, Bundle) else bundles.load(bundle)
     chosen = select_processors(processors)
     artifacts = _artifacts(loaded, formats)
     golden = _read_golden(loaded)
-    say = progress or (lambda *_: None)
+    report = progress or (lambda *_: None)
     identity = identify(local.open(None).fingerprint)
-    runners = _build_runners(chosen, list(dict.fromkeys(a.format for a in artifacts)), say)
+    runners = _build_runners(chosen, list(dict.fromkeys(a.format for a in artifacts)), report)
     rows: list[ProcessorRow] = []
     with _workspace(golden.inputs) as work:
         for artifact in artifacts:
             for processor in chosen:
                 name = processor.name if processor else HOST
-                say(len(rows), len(artifacts) * len(chosen), f"{artifact.name} on {name}")
+                report(len(rows), len(artifacts) * len(chosen), f"{artifact.name} on {name}")
                 row = _Row(loaded, artifact, golden, work)
                 rows.append(row.measure(processor, runners))
     return ProcessorsResult(
@@ -149,20 +149,20 @@ Runners = dict[tuple[str, str], native.RunnerSet]
 
 
 def _build_runners(
-    processors: Sequence[Processor | None], formats: Sequence[str], say: Progress
+    processors: Sequence[Processor | None], formats: Sequence[str], report: Progress
 ) -> Runners:
     """Return the native runners of emulated processors, by ABI and format."""
     abis = dict.fromkeys(processor.abi for processor in processors if processor)
     return {
         (abi, runner.format): runner
         for abi in abis
-        for runner in native.build(abi, formats, lambda text: say(0, 1, text))
+        for runner in native.build(abi, formats, lambda text: report(0, 1, text))
     }
 
 
 @contextmanager
 def _workspace(inputs: Samples) -> Iterator[Path]:
-    """Give a folder with the golden inputs in a file, as runners read them."""
+    """Yield a folder with the golden inputs in a file, in the runners' layout."""
     try:
         with files.temporary_folder() as work:
             (work / "in.bin").write_bytes(inputs.pack())
@@ -176,7 +176,7 @@ def _workspace(inputs: Samples) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class _Row:
-    """One file that answers the golden inputs.
+    """Verification of one artifact.
 
     Attributes:
         work: folder for the files of runners.
@@ -188,7 +188,7 @@ class _Row:
     work: Path
 
     def measure(self, processor: Processor | None, runners: Runners) -> ProcessorRow:
-        """Run the file on a processor and compare; a runner that fails is a row that fails."""
+        """Run the file on a processor and compare; the row fails if the runner fails."""
         row = ProcessorRow(
             **asdict(self.artifact.key),
             quantize=self.artifact.quantize,
@@ -241,10 +241,10 @@ class _Row:
             local.open(None), request, drive.environment(1), command, SILENCE_SECONDS
         )
         specs = self.golden.reference.specs
-        given = transcript.out.tensors if transcript.out else ""
-        if given != format_specs(specs):
+        reported = transcript.out.tensors if transcript.out else ""
+        if reported != format_specs(specs):
             raise RunError(
-                f"{self.artifact.name} answers with {given}, not {format_specs(specs)}",
+                f"{self.artifact.name} answers with {reported}, not {format_specs(specs)}",
                 "build the bundle again",
             )
         answers = unpack(specs, out.read_bytes())
@@ -258,10 +258,10 @@ class _Row:
         return f"{name} {versions.get(name, '')}".strip(), answers
 
     def _compare(self, answers: Samples) -> list[Comparison]:
-        """Compare with the graph and the float model, by the limits of the build."""
+        """Compare with the graph and the float model, with the thresholds of the build."""
         manifest = self.bundle.manifest
         limits = {c.against: c.thresholds for c in self.artifact.parity}
-        rights: list[tuple[verify.Against, Samples]] = [("float reference", self.golden.reference)]
+        rights: list[tuple[Against, Samples]] = [("float reference", self.golden.reference)]
         graph = manifest.golden.graphs.get(self.artifact.name)
         if graph is not None:
             rights.insert(0, ("quantized graph", self.bundle.read_answers(graph)))

@@ -1,7 +1,7 @@
-"""What to build: a frozen description with a hash.
+"""Recipes: frozen descriptions of a build, with a hash.
 
-Equal recipes have equal hashes; what a recipe refers to (weights, pictures) is hashed
-by content where it is read, see `kit.calibration`.
+Equal recipes have equal hashes. Files that a recipe names (weights, pictures) are hashed by
+content when they are read, see `kit.calibration`.
 """
 
 from __future__ import annotations
@@ -24,38 +24,38 @@ MIN_RESOLUTION = 32  # MobileNets halve the picture five times
 MAX_RESOLUTION = 1024
 
 Granularity = Literal["per-channel", "per-tensor"]
-Names = Annotated[tuple[Text, ...], Field(max_length=10_000)]
+NameTuple = Annotated[tuple[Text, ...], Field(max_length=10_000)]
 
 _NUMBER = re.compile("[0-9]{1,6}")
 
-_OPTIONS = {"formats": "format", "precisions": "precision"}  # where it is not the field's name
-OWN = "own"  # the weights that a model of the user's comes with
+_OPTIONS = {"formats": "format", "precisions": "precision"}  # options that differ from the field
+OWN = "own"  # the weights of the network that a user's factory returns
 
 
 class Recipe(Record):
-    """What to build.
+    """Fields of a recipe.
 
     Attributes:
-        task: what the model is for; a member of `kit.tasks`.
-        model: a member of `kit.models`, or ``FILE.py:FACTORY`` for a model of one's own.
-        weights: ``imagenet``, ``random`` or the path of a state dict; ``own`` stands for what
-            a model of one's own comes with, and is the default for these.
+        model: a member of `kit.models`, or ``FILE.py:FACTORY`` for a user's model.
+        task: of the model; a member of `kit.tasks`.
+        weights: ``imagenet``, ``random`` or the path of a state dict; ``own``, the default for a
+            user's model, are the weights of the network that the factory returns.
         resolution: side of the square input, in pixels.
         width: width multiplier (arXiv 1704.04861, section 3.3).
         quantize: a member of `kit.algorithms`.
         granularity: one weight scale per output channel, or one per tensor.
         corrections: of the float model before it is quantized: ``best``, ``none`` or a
             comma-separated list of members of `kit.corrections`.
-        keep_float: names of layers that are not quantized, or one number: so many of those
-            that int8 hurts most.
-        observer: what sets the activation ranges, see `kit.quantize.observers`.
-        encodings: file of scales and offsets, see `kit.encodings`; None chooses them.
-        formats: members of `kit.formats`, perhaps with a backend: ``FORMAT/BACKEND``.
-        precisions: of the files, each format in all of them; None for what the method gives.
-        calibrate: folder or zip of pictures; None takes crops of sample photos.
-        calibration_images: number of pictures that set the activation ranges.
-        labels: file with the name of each output in a line; None takes ImageNet's names
-            for a network of 1000 outputs.
+        keep_float: names of layers that are not quantized, or one number n: the n layers that
+            lose the most accuracy in int8.
+        observer: sets the activation ranges, see `kit.quantize.observers`.
+        encodings: file of scales and offsets, see `kit.encodings`; None computes them.
+        formats: members of `kit.formats`, optionally with a backend: ``FORMAT/BACKEND``.
+        precisions: of the files, each format in all of them; None for that of the method.
+        calibrate: folder or zip of samples; None takes crops of sample photos.
+        calibration_images: number of samples that set the activation ranges.
+        labels: file with one name per output; None takes ImageNet's names for a network of
+            1000 outputs.
         mean: per channel (RGB), subtracted after scaling to 0..1; None takes the model's own.
         std: per channel, divided by afterwards.
         train: folder or zip of pictures for quantization-aware training, with or without
@@ -63,7 +63,7 @@ class Recipe(Record):
         train_steps: optimizer steps.
         train_batch: pictures per step.
         learning_rate: of the optimizer.
-        seed: of everything that is drawn at random.
+        seed: of all random numbers.
     """
 
     model: Text
@@ -74,10 +74,10 @@ class Recipe(Record):
     quantize: Text = "static"
     granularity: Granularity = "per-channel"
     corrections: Text = "best"
-    keep_float: Names = ()
+    keep_float: NameTuple = ()
     observer: Text = "search"
     encodings: Text | None = None
-    formats: Names = ("lite", "executorch", "onnx")
+    formats: NameTuple = ("lite", "executorch", "onnx")
     precisions: tuple[Precision, ...] | None = None
     calibrate: Text | None = None
     calibration_images: int = Field(32, ge=1, le=4096, strict=True)
@@ -117,8 +117,8 @@ class Recipe(Record):
         """Raise if the model, method or a format does not exist.
 
         Raises:
-            UnknownName: there is none of that name.
-            RecipeError: a model of one's own is not named as ``FILE.py:FACTORY``.
+            UnknownName: one does not exist.
+            RecipeError: a user's model is not named as ``FILE.py:FACTORY``, or has no such file.
         """
         _check_model(self)
         ALGORITHM_NAMES.check(self.quantize)
@@ -133,15 +133,15 @@ class Recipe(Record):
 
     @property
     def keep_worst(self) -> int | None:
-        """How many of the worst layers stay float, if `keep_float` is one number."""
-        wanted = self.keep_float
-        return int(wanted[0]) if len(wanted) == 1 and _NUMBER.fullmatch(wanted[0]) else None
+        """The number of layers that stay float, if `keep_float` is one number; else None."""
+        names = self.keep_float
+        return int(names[0]) if len(names) == 1 and _NUMBER.fullmatch(names[0]) else None
 
     @property
     def hash(self) -> str:
         """SHA-256 of the canonical JSON of the recipe, in hex."""
         fields = self.model_dump(mode="json")
-        for name in ("encodings", "precisions"):  # recipes of before these keep their hash
+        for name in ("encodings", "precisions"):  # older recipes without these keep their hash
             if fields[name] is None:
                 del fields[name]
         text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
@@ -149,7 +149,7 @@ class Recipe(Record):
 
     @property
     def slug(self) -> str:
-        """A descriptive file name for people; programs read `bundle.json`."""
+        """A descriptive name of the bundle's folder, for people; programs read `bundle.json`."""
         width = "" if self.width == 1.0 else f"-w{self.width:g}"
         how = {"none": "fp32"}.get(self.quantize, f"{self.quantize}-{self.granularity}")
         mine = own(self.model)
@@ -158,7 +158,7 @@ class Recipe(Record):
 
 
 def own(model: str) -> tuple[Path, str] | None:
-    """Return file and factory of ``FILE.py:FACTORY``, None for a member of `kit.models`."""
+    """Split ``FILE.py:FACTORY`` into file and factory; None for a member of `kit.models`."""
     file, colon, factory = model.rpartition(":")
     return (Path(file), factory) if colon else None
 
@@ -193,12 +193,12 @@ def _check_model(recipe: Recipe) -> None:
 def _is_file(file: Path) -> bool:
     try:
         return file.is_file()
-    except OSError:  # a name that is too long, or a folder that nobody may look into
+    except OSError:  # the name is too long, or the folder cannot be read
         return False
 
 
 def make(model: str, **fields: object) -> Recipe:
-    """Return the recipe of these fields; see `Recipe` for what they are.
+    """Return a recipe of these fields; see `Recipe`.
 
     Raises:
         RecipeError: a value is out of range; the message names the field and the value.
@@ -209,15 +209,15 @@ def make(model: str, **fields: object) -> Recipe:
     except ValidationError as exc:
         first = exc.errors()[0]
         name = ".".join(str(p) for p in first["loc"]) or "recipe"
-        given = "" if first["type"] == "missing" else f" = {brief(first['input'])}"
+        assignment = "" if first["type"] == "missing" else f" = {brief(first['input'])}"
         what = first["msg"].removeprefix("Value error, ").lower()
-        raise RecipeError(f"{name}{given}: {what}", _hint(name)) from exc
+        raise RecipeError(f"{name}{assignment}: {what}", _hint(name)) from exc
     recipe.check_names()
     return recipe
 
 
 def _hint(name: str) -> str:
-    name = name.partition(".")[0]  # of `mean.0`, say
+    name = name.partition(".")[0]  # `mean` of `mean.0`
     field = Recipe.model_fields.get(name)
     if field is None:
         return f"a recipe has the fields {', '.join(Recipe.model_fields)}"
@@ -228,10 +228,10 @@ def _hint(name: str) -> str:
 
 
 def read(path: Path) -> dict[str, object]:
-    """Return the fields of a TOML recipe file, unchecked; give them to `make`.
+    """Return the fields of a TOML recipe file, unchecked; pass them to `make`.
 
     Raises:
-        RecipeError: the file is missing or is not TOML.
+        RecipeError: the file cannot be read or is not TOML.
     """
     hint = 'a recipe is a text like: model = "mobilenet_v2"'
     try:

@@ -1,8 +1,8 @@
-"""Registries: what can be named, from kit's own packages and from plug-ins.
+"""Registries of formats, tasks, models, methods and corrections: kit's own and plug-ins.
 
 kit's own members are modules or sub-packages of one package; those of other distributions are
 entry points of a group (https://packaging.python.org/en/latest/specifications/entry-points/).
-Names are listed without importing anything, and getting a member imports that member only.
+Names are listed without importing anything, and `Registry.get` imports one member only.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class Names:
     """Names of the members of one kind.
 
     Attributes:
-        kind: what a member is called in messages, such as ``format``.
-        package: below `kit`, whose members are kit's own.
-        attribute: that holds the member; of kit's own modules those that assign it are members.
-        dashed: a name has a dash where its module has an underscore.
+        kind: word for a member in messages, such as ``format``.
+        package: below `kit`, with kit's own members.
+        attribute: of a module, which holds the member; modules that assign it are members.
+        dashed: names have dashes where modules have underscores.
     """
 
     kind: str
@@ -56,11 +56,11 @@ class Names:
         """Raise unless there is a member of this name.
 
         Raises:
-            UnknownName: there is none; near matches are named.
+            UnknownName: there is none; the hint has near matches.
             PluginError: a plug-in uses a name that is taken.
         """
-        if name not in self.list_own() and name not in (known := self.list_all()):
-            raise UnknownName.among(self.kind, name, known)
+        if name not in self.list_own() and name not in (names := self.list_all()):
+            raise UnknownName.among(self.kind, name, names)
 
     def find_plugins(self) -> dict[str, EntryPoint]:
         """Return the entry points of other distributions by name.
@@ -86,7 +86,7 @@ class Registry(Generic[T]):
 
     Attributes:
         names: of the members.
-        type: of every member; it has an attribute ``name``.
+        type: of the members, with an attribute ``name``.
     """
 
     names: Names
@@ -96,7 +96,7 @@ class Registry(Generic[T]):
         """Return a member.
 
         Raises:
-            UnknownName: there is none of this name; near matches are named.
+            UnknownName: there is none of this name; the hint has near matches.
             PluginError: a plug-in cannot be imported, or is not of the registry's type.
         """
         names = self.names
@@ -120,7 +120,7 @@ class Registry(Generic[T]):
         origin = _name_origin(point)
         try:
             member = point.load()
-        except Exception as exc:  # code of others raises whatever it likes
+        except Exception as exc:  # foreign code may raise any type
             raise PluginError(
                 f"the {self.names.kind} {point.name!r} of {origin} cannot be imported: "
                 f"{type(exc).__name__}: {exc}",
@@ -144,7 +144,7 @@ CORRECTION_NAMES = Names("correction", "corrections", "CORRECTION")
 
 @functools.cache
 def _list_members(package: str, attribute: str, dashed: bool) -> tuple[str, ...]:
-    """Return the names of the modules whose text assigns the attribute; none is imported."""
+    """Return the names of the modules whose source assigns the attribute; none is imported."""
     folder = Path(__file__).parent / package
     files = {file.parent.name: file for file in folder.glob("[!_]*/__init__.py")}
     files |= {file.stem: file for file in folder.glob("[!_]*.py")}

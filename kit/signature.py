@@ -1,4 +1,4 @@
-"""What a model takes and gives: named tensors, each with a dtype and a shape."""
+"""Signatures: the named inputs and outputs of a model, with dtypes and shapes, and samples."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ MAX_RANK = 8
 MAX_ELEMENTS = 2**30
 _WORD = re.compile(r"([a-z0-9]+):([0-9]{1,10}(?:,[0-9]{1,10})*)?")
 
-AnyArray = NDArray[Any]  # of one of `DTYPES`, which numpy's types cannot express
+AnyArray = NDArray[Any]  # with one of `DTYPES`, which numpy's type hints cannot express
+FloatArray = NDArray[np.float32]
 Tensors = tuple[AnyArray, ...]  # one array per input or output
 
 
@@ -32,7 +33,7 @@ class TensorSpec(Record):
     Attributes:
         name: of the parameter of ``forward``, or of the output.
         shape: of one inference; the first dimension is usually a batch of one.
-        dtype: of its values, as numpy names it.
+        dtype: numpy's name of it.
     """
 
     name: Text
@@ -48,7 +49,7 @@ class TensorSpec(Record):
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
-        """Return the shape without a leading batch of one, which stacked samples do not repeat."""
+        """Return the shape of a sample in stacked samples: without a leading batch of one."""
         return self.shape[1:] if self.shape[:1] == (1,) else self.shape
 
     @property
@@ -58,12 +59,12 @@ class TensorSpec(Record):
 
     @property
     def numpy_type(self) -> np.dtype[np.generic]:
-        """Return the little-endian dtype of its values in files."""
+        """Return the dtype of its values in files: little-endian."""
         return np.dtype(self.dtype).newbyteorder("<")
 
     @property
     def size(self) -> int:
-        """Return the bytes of one inference."""
+        """Return the size of one inference in bytes."""
         return self.elements * self.numpy_type.itemsize
 
 
@@ -105,11 +106,11 @@ class Samples:
         )
 
     def take(self, indices: Sequence[int] | slice) -> Samples:
-        """Return some of the samples."""
+        """Return the samples at some indices, or in a slice."""
         return Samples(self.specs, tuple(array[indices] for array in self.arrays))
 
     def pack(self) -> bytes:
-        """Return the values as runners read and write them: inference by inference."""
+        """Return the values in the layout of runners: inference by inference, little-endian."""
         return b"".join(
             value.astype(spec.numpy_type).tobytes()
             for index in range(len(self))
@@ -123,7 +124,7 @@ class Samples:
 
 
 def unpack(specs: tuple[TensorSpec, ...], content: bytes) -> Samples:
-    """Return the samples in bytes that `Samples.pack` made.
+    """Return the samples that `Samples.pack` packed.
 
     Raises:
         ValueError: the number of bytes is not a multiple of one inference's.
@@ -139,7 +140,7 @@ def unpack(specs: tuple[TensorSpec, ...], content: bytes) -> Samples:
 
 
 def stack(name: str, batch: AnyArray) -> Samples:
-    """Return the samples of a model with one input whose first dimension is the batch.
+    """Return samples for a model with one input, whose first dimension is the batch.
 
     Args:
         name: of the input.
@@ -149,20 +150,20 @@ def stack(name: str, batch: AnyArray) -> Samples:
 
 
 def save(samples: Samples, path: Path) -> None:
-    """Write the arrays of samples into a file that `load` of this kit reads again."""
+    """Write the arrays of samples to a temporary file, for `load`."""
     with path.open("wb") as file:
         for array in samples.arrays:
             np.save(file, array, allow_pickle=False)
 
 
 def load(specs: tuple[TensorSpec, ...], path: Path) -> Samples:
-    """Read what `save` wrote in this build; the bundle's files are read by `kit.arrays`."""
+    """Read a file of `save` that this build wrote; `kit.arrays` reads untrusted files."""
     with path.open("rb") as file:
         return Samples(specs, tuple(np.load(file, allow_pickle=False) for _ in specs))
 
 
 def join(specs: tuple[TensorSpec, ...], rows: Sequence[Tensors]) -> Samples:
-    """Return samples of single inferences, each of its spec's shape."""
+    """Stack the values of single inferences, each of its spec's shape."""
     columns = zip(*rows, strict=True)
     return Samples(
         specs,
@@ -177,7 +178,7 @@ def describe(name: str, value: AnyArray) -> TensorSpec:
     """Return the spec of an array.
 
     Raises:
-        ValueError: it is empty, or has a dtype that no tensor of a model may have here.
+        ValueError: it is empty, or its dtype is not one of `DTYPES`.
     """
     kind = str(value.dtype)
     if kind not in DTYPES:
@@ -200,11 +201,11 @@ def parse_specs(text: str) -> tuple[TensorSpec, ...]:
     """
     specs = []
     for number, word in enumerate(text.split(";")):
-        found = _WORD.fullmatch(word)
-        if found is None or number >= MAX_TENSORS:
+        match = _WORD.fullmatch(word)
+        if match is None or number >= MAX_TENSORS:
             raise ValueError(f"{text[:200]!r} does not describe tensors")
-        shape = tuple(map(int, found[2].split(","))) if found[2] else ()
-        specs.append(_make_spec(str(number), shape, found[1]))
+        shape = tuple(map(int, match[2].split(","))) if match[2] else ()
+        specs.append(_make_spec(str(number), shape, match[1]))
     return tuple(specs)
 
 

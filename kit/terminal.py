@@ -1,7 +1,7 @@
-"""The only way to stdout and stderr, for everything that kit shows.
+"""Print to stdout and stderr; no other module does, which a test checks.
 
-What is shown often comes from outside. Here it is made fit (`kit.text`), and rich reads no
-markup in it; here a reader that has gone and a full disk become errors. A test refuses other ways.
+Text that is shown is often untrusted. Here control characters are replaced (`kit.text`), rich's
+markup is disabled, and a closed pipe or a full disk becomes an error.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from rich.segment import Segment
     from rich.text import Text
 
-PIPE_WIDTH = 120  # columns where there is no terminal to fit in
+PIPE_WIDTH = 120  # columns if the output is not a terminal
 
 
 class ReaderGone(Exception):
-    """Whoever read our output has gone: there is nothing left to do."""
+    """The reader of kit's output has closed the pipe."""
 
 
 def echo(text: object = "", err: bool = False) -> None:
-    """Print text and the end of its line.
+    """Print text and a line end.
 
     Raises:
-        ReaderGone: nobody reads it any more.
+        ReaderGone: the pipe is closed.
         OutputError: it cannot be written.
     """
     stream = sys.stderr if err else sys.stdout
-    if stream is not None:  # closed by who started us
+    if stream is not None:  # None: kit was started without it
         _Checked(stream).write_all(f"{printable(str(text))}\n")
 
 
@@ -55,7 +55,7 @@ def print_json(value: object, indent: int | None = None) -> None:
 
 
 def print_error(message: str, hint: str) -> None:
-    """Print an error on stderr: lines of a message that are not its first are set in.
+    """Print an error on stderr: all lines of a message but the first are indented.
 
     Raises:
         ReaderGone, OutputError: see `echo`.
@@ -64,19 +64,19 @@ def print_error(message: str, hint: str) -> None:
 
 
 def error_lines(message: str, hint: str) -> str:
-    """Return an error as it is printed; no text in it can pass for another error."""
+    """Return the printed form of an error; untrusted text in it cannot imitate another error."""
     first, *rest = printable(message).split("\n")
     inner = (line if line.startswith("  ") else f"  {line}" for line in rest)
     return "\n".join([f"kit: {first}", *inner, f"hint: {one_line(hint)}"])
 
 
 def ask_secret(question: str) -> str:
-    """Ask a person for a password, on stderr."""
+    """Ask the user for a password, on stderr."""
     return str(click.prompt(one_line(question), hide_input=True, err=True))
 
 
 def failure(exc: OSError, stream: TextIO | None = None) -> ReaderGone | OutputError:
-    """Return what it means that a stream, stdout if None, cannot be written to."""
+    """Map an error of writing to a stream, stdout if None."""
     if isinstance(exc, BrokenPipeError):
         return ReaderGone()
     return OutputError(
@@ -86,7 +86,7 @@ def failure(exc: OSError, stream: TextIO | None = None) -> ReaderGone | OutputEr
 
 
 def _name(stream: TextIO) -> str:
-    """Return the name of the stream, and its file if the system reports it."""
+    """Return the name of the stream, with its file if the system reports it."""
     name = "stderr" if stream is sys.stderr else "stdout"
     try:
         return f"{name} ({Path(f'/proc/self/fd/{stream.fileno()}').readlink()})"
@@ -95,7 +95,7 @@ def _name(stream: TextIO) -> str:
 
 
 def flush() -> None:
-    """Write what is left of stdout and stderr, so that a failure is noticed.
+    """Flush stdout and stderr, so that failures are noticed.
 
     Raises:
         ReaderGone, OutputError: see `echo`.
@@ -106,35 +106,35 @@ def flush() -> None:
 
 
 def abandon() -> None:
-    """Let Python not fail once more when it flushes at its end."""
+    """Redirect stdout and stderr to the null device, so that Python's final flush succeeds."""
     for stream in (sys.stdout, sys.stderr):
         try:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream.fileno())
             os.close(nowhere)
-        except (OSError, ValueError, AttributeError):  # closed, or none of the system's
+        except (OSError, ValueError, AttributeError):  # closed, None, or without a descriptor
             continue
 
 
 def console(err: bool = False, width: int | None = None) -> Console:
-    """Return rich's console, which shows all text as it is.
+    """Return a rich console that interprets no markup.
 
     Args:
         err: for stderr.
-        width: columns to have at least; where there is no terminal, at least `PIPE_WIDTH`.
+        width: minimum number of columns; without a terminal it is at least `PIPE_WIDTH`.
     """
-    made = _console_class()
-    # It has every attribute of the stream that it wraps.
+    console_class = _console_class()
+    # `_Checked` forwards all other attributes to its stream.
     stream = cast(TextIO, _Checked((sys.stderr if err else sys.stdout) or StringIO()))
 
     def open_console(columns: int | None = None) -> Console:
-        return made(
+        return console_class(
             file=stream, stderr=err, width=columns, markup=False, emoji=False, highlight=False
         )
 
-    found = open_console()
-    minimum = max(width or 0, 0 if found.is_terminal else PIPE_WIDTH)
-    return found if found.width >= minimum else open_console(minimum)
+    opened = open_console()
+    minimum = max(width or 0, 0 if opened.is_terminal else PIPE_WIDTH)
+    return opened if opened.width >= minimum else open_console(minimum)
 
 
 def print_table(table: RenderableType, widest: int | None = None) -> None:
@@ -142,7 +142,7 @@ def print_table(table: RenderableType, widest: int | None = None) -> None:
 
     Args:
         table: rich's, or anything that it can print.
-        widest: columns up to which nothing of it is cut: a narrow terminal wraps its lines instead.
+        widest: up to this width cells are not cut: a narrower terminal wraps the lines.
     """
     shown = console()
     if widest is not None:
@@ -153,7 +153,7 @@ def print_table(table: RenderableType, widest: int | None = None) -> None:
 
 @contextmanager
 def progress(auto_refresh: bool = True) -> Iterator[Progress]:
-    """Give bars on stderr, which are drawn only where that is a terminal."""
+    """Yield progress bars on stderr, which are shown only on a terminal."""
     from rich.progress import (
         BarColumn,
         Progress,
@@ -178,7 +178,7 @@ def progress(auto_refresh: bool = True) -> Iterator[Progress]:
 
 
 class _Checked:
-    """A stream whose failures to write are kit's errors."""
+    """A stream whose write errors are mapped to kit's errors."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -192,7 +192,7 @@ class _Checked:
         self.flush()
 
     def write(self, text: str) -> int:
-        """Write text; letters that the stream's encoding lacks become question marks."""
+        """Write text; characters that the stream's encoding lacks become question marks."""
         with self._mapped():
             try:
                 return self._stream.write(text)
@@ -218,9 +218,9 @@ def _console_class() -> type[Console]:
     from rich.segment import Segment
 
     class Safe(Console):
-        """Cleans what is measured, so that columns fit, and then all that is printed."""
+        """Replaces control characters when text is measured, so that columns fit, and printed."""
 
-        def render_str(self, text: str, **options: Any) -> Text:  # handed on as rich gives them
+        def render_str(self, text: str, **options: Any) -> Text:  # Any: rich's, passed through
             return super().render_str(printable(text), **options)
 
         def render(

@@ -1,8 +1,8 @@
-"""Text from outside, made fit to be shown.
+"""Make untrusted text safe to print.
 
-Names of devices and files, answers of servers, messages of runners and of models: whoever
-chooses them could otherwise clear the screen, set the terminal's title, or turn around the
-reading order of what stands beside them.
+Names of devices and files, answers of servers, messages of runners and models: with control
+characters they could clear the screen, set the terminal's title, or reverse the reading order of
+the text beside them.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ import re
 import unicodedata
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-# Control characters, lone surrogates, code points without a character, separators of lines; and
-# format characters, of which some are invisible and some turn the reading order around.
-_UNFIT = {"Cc", "Cs", "Cn", "Cf", "Zl", "Zp"}
-# Part of how some languages and emoji are written.
+# Control characters, lone surrogates, unassigned code points, line and paragraph separators; and
+# format characters, some of which are invisible or reverse the reading order.
+_UNSAFE = {"Cc", "Cs", "Cn", "Cf", "Zl", "Zp"}
+# Some languages and emoji need these format characters.
 _JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"
-_BREAKS = re.compile(r"[^\S\u00a0]+")  # white space that may be broken
+_BREAKS = re.compile(r"[^\S\u00a0]+")  # white space except the no-break space
 
 
 def printable(text: str) -> str:
-    """Return text with its lines and tabs, and U+FFFD for whatever is no printed character."""
+    """Replace all characters that are not printable, except line feeds and tabs, by U+FFFD."""
     if text.isprintable():
         return text
-    return "".join(_fit(letter) for letter in text)
+    return "".join(_replace_unsafe(char) for char in text)
 
 
 def one_line(text: str) -> str:
-    """Return text on one line, with white space that may be broken as one space."""
+    """Return printable text on one line: each run of white space becomes one space."""
     return printable(_BREAKS.sub(" ", text).strip())
 
 
-def _fit(letter: str) -> str:
-    if letter in "\n\t" or letter in _JOINERS:
-        return letter
-    return REPLACEMENT if unicodedata.category(letter) in _UNFIT else letter
+def _replace_unsafe(char: str) -> str:
+    if char in "\n\t" or char in _JOINERS:
+        return char
+    return REPLACEMENT if unicodedata.category(char) in _UNSAFE else char

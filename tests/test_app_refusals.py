@@ -102,7 +102,7 @@ def test_a_file_that_maven_brings_is_kept(fake_maven, tmp_path):
 
 def test_maven_that_brings_nothing_is_not_believed(fake_maven):
     fake_maven("exit 0")
-    with pytest.raises(MissingTool, match="nothing of an error"):
+    with pytest.raises(MissingTool, match="it reported no error"):
         maven.resolve([MavenArtifact("com.example", "thing", "1.0")], silent)
 
 

@@ -52,7 +52,7 @@ def maven(monkeypatch, tmp_path):
     except MissingTool as exc:
         pytest.skip(f"{exc.message}: {exc.hint}")
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(testing.aapt2, "find", lambda say: Path("/aapt2"))
+    monkeypatch.setattr(testing.aapt2, "find", lambda report_status: Path("/aapt2"))
 
     def says(text: str, code: int) -> None:
         (tmp_path / "said").write_text(text)
@@ -148,7 +148,7 @@ def test_phone_takes_one_float_only(tiny_bundle, tmp_path, capsys):
         fields["signature"] = signature.model_copy(update={"outputs": outputs})
 
     other = rewrite(tiny_bundle, tmp_path / "int64", {}, change)
-    with pytest.raises(UsageError, match=r"gives int64:1,7; the emulator knows one float32"):
+    with pytest.raises(UsageError, match=r"gives int64:1,7; the emulator supports one float32"):
         phone.run(other.path, tmp_path, lambda _: None)
 
 
@@ -158,7 +158,7 @@ def test_the_apps_tests_need_a_classifier(tensors_bundle, tmp_path):
 
 
 def test_another_answer_of_the_phone_is_an_error(tiny_bundle, tmp_path, monkeypatch):
-    def wrong(model, shape, inputs, answer, say) -> None:
+    def wrong(model, shape, inputs, answer, report_status) -> None:
         answer.write_bytes(bytes(4 * 3 * tiny_bundle.manifest.classes))
 
     monkeypatch.setattr(phone, "emulate_answers", wrong)

@@ -16,12 +16,12 @@ from kit.app import packing
 from kit.artifact_key import FLOAT_MODEL, ArtifactKey, derive_precision, parse_target
 from kit.bench import measure
 from kit.bundle import Bundle
+from kit.comparison import sqnr_db
 from kit.errors import BundleError, RecipeError, UnknownName
 from kit.formats.interface import Backend
 from kit.formats.onnx import FORMAT as onnx
 from kit.pipeline import Gate
 from kit.results import store
-from kit.verify import sqnr_db
 
 NAMES = ["lite-fp32", "lite-int8", "onnx-fp32", "onnx-int8", "onnx-plain-fp32"]
 
@@ -161,6 +161,8 @@ def test_every_file_has_its_own_name_answers_and_parity(built):
         *("none", "static", "none", "static", "none"),
     ]
     assert all(artifact.parity for artifact in manifest.artifacts)
+    (ended,) = [notice for notice in manifest.notices if notice.code == "format.ended"]
+    assert (ended.values["format"], ended.values["successor"]) == ("lite", "executorch")
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from PIL import Image
 from shared_builds import SHARED, SMALL, Here, negate
 
 import kit
-from kit import bundle, cache, formats, lower, verify, workers
+from kit import bundle, cache, comparison, formats, lower, workers
 from kit.errors import BuildError, OutputError, VerificationFailed
 from kit.pipeline import lowering
 from kit.recipe import Recipe
@@ -81,7 +81,7 @@ def test_golden_answers_can_be_given_again(small):
     assert set(outputs) == {"reference", "lite-int8", "executorch-int8", "onnx-int8"}
     for name, (file,) in outputs.items():
         session = formats.get_format(name.partition("-")[0]).load(small.file(name), 1)
-        ratio = verify.sqnr_db(np.load(small.path / file), answer_images(session, golden))
+        ratio = comparison.sqnr_db(np.load(small.path / file), answer_images(session, golden))
         assert ratio is None or ratio > (30 if name == "reference" else 12), name
 
 

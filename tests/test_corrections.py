@@ -262,13 +262,13 @@ def test_blocks_round_as_one_input_at_a_time_would(groups, outputs, inputs):
 )
 def test_moments_are_of_what_the_weights_multiply(layer):
     """The quadratic form of a weight row is the energy of the outputs that it makes."""
-    from kit.corrections.rounding import _moments
+    from kit.corrections.rounding import compute_moments
 
     torch.manual_seed(0)
     convolution = isinstance(layer, nn.Conv2d)
     value = torch.randn(11, 4, 7, 9) if convolution else torch.randn(11, 4)
     groups = layer.groups if convolution else 1
-    moments = _moments(layer, value, groups)
+    moments = compute_moments(layer, value, groups)
     rows = layer.weight.detach().reshape(groups, -1, layer.weight[0].numel())
     found = torch.einsum("goi,gij,goj->go", rows, moments, rows).flatten()
     nn.init.zeros_(layer.bias)
@@ -318,7 +318,7 @@ def test_steps_are_put_in_order(text, steps):
     [
         (" , ", RecipeError, "names no step"),
         ("bias,rounding", RecipeError, "rounding corrects the biases itself"),
-        ("equalize,cle", RecipeError, "the later undoes the earlier"),
+        ("equalize,cle", RecipeError, "the second undoes the first"),
         ("equalise", UnknownName, "no correction called 'equalise'"),
     ],
 )

@@ -180,7 +180,7 @@ import sys, time
 from device_samples import ENDLESS, opened
 from kit.bench import measure
 from kit.errors import DeviceLost
-with opened(sys.argv[1], patience=1.5) as device:
+with opened(sys.argv[1], reconnect_seconds=1.5) as device:
     began = time.monotonic()
     try:
         measure.measure(sys.argv[2], ["onnx"], ENDLESS, device=device)
@@ -217,7 +217,7 @@ def test_a_device_that_starts_anew_is_told_at_once(device, tiny_bundle):
         thread = Thread(target=restart)
         thread.start()
         began = time.monotonic()
-        with pytest.raises(DeviceLost, match="it was started anew during the measurement"):
+        with pytest.raises(DeviceLost, match="it restarted during the measurement"):
             measure.measure(tiny_bundle, ["onnx"], ENDLESS, device=one)
         assert time.monotonic() - began < 30
         thread.join()
@@ -235,7 +235,7 @@ def test_a_restart_between_two_runs_is_told(device, tiny_bundle):
             device.reboot(15)
 
     plan = FAST.model_copy(update={"repeats": 3})
-    with opened(device.serial) as one, pytest.raises(DeviceLost, match="started anew"):
+    with opened(device.serial) as one, pytest.raises(DeviceLost, match="it restarted"):
         measure.measure(tiny_bundle, ["onnx"], plan, say, one)
 
 

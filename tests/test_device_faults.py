@@ -19,7 +19,7 @@ from virtual_device.relay import Relay
 
 from kit import cli
 from kit.bench import measure
-from kit.devices import _patience, adb, direct_transport, retry, selection
+from kit.devices import adb, direct_transport, retry, selection, timeouts
 from kit.devices.retry import RetryingTransport
 from kit.errors import DeviceLost
 from kit.results import store
@@ -35,10 +35,10 @@ PLAN = FAST.model_copy(update={"seconds": 0.4, "repeats": 1, "memory": False})
 HURRIED = (
     (direct_transport, "SILENCE", 1.0),
     (direct_transport, "SLICE", 0.3),
-    (_patience, "SLICE", 0.3),
+    (timeouts, "SLICE", 0.3),
     (retry, "PAUSE_SECONDS", 0.1),
 )
-PATIENCE = 0.5  # seconds for a device that does not come back
+RECONNECT_SECONDS = 0.5  # timeout for a device that does not come back
 
 
 class Losing:
@@ -189,7 +189,9 @@ def test_a_device_that_stays_away_is_an_error_and_put_in_order_later(
     monkeypatch.setattr("tempfile.tempdir", None)
     plan = PLAN if phase == "pull" else ENDLESS
     one = world(how, False, phase)
-    with opened(one.relay.serial, patience=PATIENCE, wrap=one.wrap(phase)) as device:
+    with opened(
+        one.relay.serial, reconnect_seconds=RECONNECT_SECONDS, wrap=one.wrap(phase)
+    ) as device:
         began = time.monotonic()
         with pytest.raises(DeviceLost, match=r"it did not come back in 0\.5 s") as caught:
             measure.measure(tiny_bundle, ["onnx"], plan, device=device)
@@ -207,7 +209,9 @@ def test_a_device_that_stays_away_is_an_error_and_put_in_order_later(
 @pytest.mark.parametrize("back", [True, False])
 def test_a_loss_in_the_clean_up_costs_no_result(world, tiny_bundle, back):
     one = world("rst", back, "leave")
-    with opened(one.relay.serial, patience=PATIENCE, wrap=one.wrap("leave")) as device:
+    with opened(
+        one.relay.serial, reconnect_seconds=RECONNECT_SECONDS, wrap=one.wrap("leave")
+    ) as device:
         result = measure.measure(tiny_bundle, ["onnx"], PLAN, device=device)
         assert one.losing.done
         assert is_whole(result, PLAN.runs)
@@ -228,7 +232,9 @@ def test_the_command_line_keeps_a_result_when_the_clean_up_fails(
 ):
     one = world("fin", False, "leave")
     monkeypatch.setattr(
-        adb, "RetryingTransport", functools.partial(RetryingTransport, patience=PATIENCE)
+        adb,
+        "RetryingTransport",
+        functools.partial(RetryingTransport, reconnect_seconds=RECONNECT_SECONDS),
     )
     opener, wrap = adb.open_transport, one.wrap("leave")
     monkeypatch.setattr(adb, "open_transport", lambda serial: wrap(opener(serial)))
@@ -237,7 +243,7 @@ def test_the_command_line_keeps_a_result_when_the_clean_up_fails(
     assert cli.run(["bench", str(tiny_bundle.path), *options]) == 0
     err = capsys.readouterr().err
     assert "did not come back in 0.5 s" in err
-    assert "the next measurement there puts it in order (kit clean)" in err
+    assert "the next measurement there restores it (kit clean)" in err
     assert is_whole(store.read(file), 1)
     one.restore()
     assert cli.run(["clean", "--device", one.relay.serial]) == 0
@@ -283,7 +289,7 @@ IMPATIENT = """
 import functools
 from kit import cli
 from kit.devices import adb, retry
-adb.RetryingTransport = functools.partial(retry.RetryingTransport, patience=1.0)
+adb.RetryingTransport = functools.partial(retry.RetryingTransport, reconnect_seconds=1.0)
 cli.entry()
 """
 
@@ -294,7 +300,7 @@ def test_the_command_line_when_the_device_stays_away(world, tiny_bundle, tmp_pat
     output = tmp_path / "result.json"
     options = ("--format", "onnx", "--official", "--device", one.relay.serial, "-o", output)
     assert runners(one.device) == []
-    assert retry.PATIENCE == 10.0
+    assert retry.RECONNECT_SECONDS == 10.0
     words = [sys.executable, "-c", IMPATIENT, "bench", tiny_bundle.path, *options]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen([*map(str, words)], **pipes, text=True) as child:

@@ -18,7 +18,7 @@ import pytest
 from hostile_samples import ERR, OUT, SERIAL, adb_server, endless, facts, packet
 from test_runner_protocol import LINES, REQUEST
 
-from kit.devices import _patience, direct_transport, local, selection, server_transport
+from kit.devices import direct_transport, local, selection, server_transport, timeouts
 from kit.errors import DeviceError, DeviceLost, RunError
 from kit.runners import drive, protocol
 
@@ -234,7 +234,7 @@ def test_a_file_that_trickles_does_not_move_the_deadline(reach, tmp_path, monkey
 
 
 def test_a_large_file_has_time_on_a_slow_network() -> None:
-    assert _patience.transfer_seconds(210_000_000) > 210_000_000 / 500_000  # a Lite runner
+    assert timeouts.transfer_seconds(210_000_000) > 210_000_000 / 500_000  # a Lite runner
 
 
 # parsers ---------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ def test_half_an_answer_is_no_condition(cut):
 )
 def test_cool(temperature, status, expected):
     found = Condition(seconds=0, temperature_c=temperature, thermal_status=status)
-    assert condition.cool(found, 38.0) is expected
+    assert condition.is_cool(found, 38.0) is expected
 
 
 # cores ------------------------------------------------------------------------------------
@@ -137,10 +137,10 @@ def test_cores_as_text():
         ("f0", ["f0", "F0"], None, None),
         ("", ["3", "1"], None, None),
         ("f0", [], None, None),
-        ("f0", ["f0", "30"], "of the cores 4-7 the kernel gave 4-5 only", "30"),
-        ("f0", ["70", "30", "70"], "gave 4-6 and 4-5 only", "30"),
-        ("f0", ["70", "b0", "30", "d0"], "gave 4-6 and 4-5, 7 and others only", "10"),
-        ("f0", ["70", "80"], "gave 4-6 and 7 only", "80"),
+        ("f0", ["f0", "30"], "of the requested cores 4-7 the kernel allowed only 4-5", "30"),
+        ("f0", ["70", "30", "70"], "allowed only 4-6 and 4-5", "30"),
+        ("f0", ["70", "b0", "30", "d0"], "allowed only 4-6 and 4-5, 7 and others", "10"),
+        ("f0", ["70", "80"], "allowed only 4-6 and 7", "80"),
     ],
 )
 def test_cores_that_were_not_given_are_a_warning(asked, given, words, mask):

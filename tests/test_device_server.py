@@ -150,7 +150,7 @@ def test_what_comes_back_is_measured_to_the_end(world, tiny_bundle, how, phase):
 def test_what_stays_away_is_an_error_and_put_in_order_later(world, tiny_bundle, how, phase):
     plan = PLAN if phase == "pull" else ENDLESS
     one = world(how, False, phase)
-    with opened(one.device.serial, patience=1.0, wrap=one.wrap(phase)) as device:
+    with opened(one.device.serial, reconnect_seconds=1.0, wrap=one.wrap(phase)) as device:
         began = time.monotonic()
         with pytest.raises(DeviceLost, match="it did not come back in 1 s") as caught:
             measure.measure(tiny_bundle, ["onnx"], plan, device=device)
@@ -170,7 +170,7 @@ def test_the_command_line_says_it_and_the_next_one_cleans_up(
     world, tiny_bundle, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setattr(
-        adb, "RetryingTransport", functools.partial(RetryingTransport, patience=1.0)
+        adb, "RetryingTransport", functools.partial(RetryingTransport, reconnect_seconds=1.0)
     )
     one = world("server", False, "run")
     before = one.device.state.settings()["global"]

@@ -164,7 +164,7 @@ def test_a_change_that_goes_on_without_us_is_put_back(device, name):
             until(lambda: b"cmd power" in device.read("kit/settings"))
         relay.cut("rst", back=False)  # in the middle of the change, which runs on
 
-    with Relay(device.port) as relay, opened(relay.serial, patience=0.0) as one:
+    with Relay(device.port) as relay, opened(relay.serial, reconnect_seconds=0.0) as one:
         thread = threading.Thread(target=cut)
         thread.start()
         with pytest.raises(DeviceLost), one.folder():
@@ -179,7 +179,7 @@ def test_a_change_that_goes_on_without_us_is_put_back(device, name):
 
 def test_a_lost_device_is_put_back_on_the_next_contact(device):
     before = set_stay(device, "3")
-    with Relay(device.port) as relay, opened(relay.serial, patience=0.5) as one:
+    with Relay(device.port) as relay, opened(relay.serial, reconnect_seconds=0.5) as one:
         with pytest.raises(DeviceLost, match=r"did not come back in 0\.5 s"), one.folder():
             one.start(["sleep", "600"], {})
             relay.cut("rst", back=False)

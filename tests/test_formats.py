@@ -58,6 +58,13 @@ def name_file(name: str) -> str:
     return formats.get_format(name).name_file(ArtifactKey(name, "fp32"))
 
 
+@pytest.mark.parametrize("name", [n for n in NAMES if formats.get_format(n).ended])
+def test_an_ended_format_names_one_that_has_not_ended(name):
+    ended = formats.get_format(name).ended
+    assert not ended.reason.endswith(".")
+    assert formats.get_format(ended.successor).ended is None
+
+
 def test_no_two_files_of_a_bundle_have_one_name():
     names = Counter(name_file(name) for name in EVERY)
     assert names.most_common(1)[0][1] == 1
@@ -105,6 +112,17 @@ def test_a_built_file_computes_its_golden_answers(name, built):
     in_float = format_.load_float(built.file(name), 1)
     if in_float is not None:
         assert answer_images(in_float, inputs).shape == answers.shape
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_the_structure_of_a_built_file_can_be_shown(name, built):
+    key = ArtifactKey(name, "int8")
+    structure = formats.get_format(name).read_structure(built.file(key.name))
+    if structure is None:
+        pytest.skip(f"{name} does not say what is in its files")
+    assert structure.metadata
+    assert structure.code or any(graph.nodes for graph in structure.graphs)
 
 
 @pytest.mark.slow

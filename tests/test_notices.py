@@ -150,7 +150,7 @@ def busy(others: float, cores: int = 4) -> Notice:
         ),
         (
             [new_notice("processes.more", processes=n) for n in (12, 20, 8)],
-            "20 processes as far apart as these would resolve the median",
+            "20 processes with the spread of these would resolve the median",
         ),
     ],
 )
@@ -177,7 +177,7 @@ def test_two_groups_of_samples_in_several_rows_are_one_line_with_ranges() -> Non
     times = ((3.4, 5.3), (4.5, 6.7))
     ((shown, abouts),) = told(*(new_notice("samples.two-groups", low=a, high=b) for a, b in times))
     assert abouts == [0, 1]
-    assert shown.startswith("samples gather around two times, 3.4 to 4.5 ms and 5.3 to 6.7 ms, so")
+    assert shown.startswith("samples cluster around two times, 3.4 to 4.5 ms and 5.3 to 6.7 ms, so")
 
 
 def test_sentences_of_older_results_and_unknown_codes_merge_only_if_they_are_equal() -> None:
@@ -199,7 +199,7 @@ def test_all_that_the_benchmark_says_of_a_restless_machine_is_merged() -> None:
     found = merge_notices(pairs)
     assert [about for _, about in found] == [[1, 2]] * len(one)
     text = " ".join(render(group) for group, _ in found)
-    assert "55 to 74 % apart" in text
+    assert "differ by 55 to 74 %" in text
     assert "got 26 to 84 % slower" in text
     assert "±9.9 to 10.1 % only" in text
 
@@ -227,7 +227,7 @@ def test_the_command_line_says_it_once_with_the_rows_it_is_about() -> None:
 def test_the_command_line_says_what_to_type() -> None:
     hints = [new_notice("processes.more", processes=n) for n in (7, 9)]
     assert list(advice.write_notices([(hint, "x") for hint in hints], 2)) == [
-        "hint: 9 processes as far apart as these would resolve the median: measure so many "
+        "hint: 9 processes with the spread of these would resolve the median: measure that many "
         "(--repeats 9)"
     ]
     assert fill(advice.TYPE["cores.not-given"], [
@@ -243,6 +243,7 @@ def test_json_has_the_code_the_values_and_the_text() -> None:
             "code": "processes.more",
             "severity": "hint",
             "values": {"processes": 7},
-            "text": "7 processes as far apart as these would resolve the median: measure so many",
+            "text": "7 processes with the spread of these would resolve the median: "
+            "measure that many",
         }
     ]

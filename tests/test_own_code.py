@@ -95,11 +95,11 @@ FAIL = {
     "stops an iteration": ("def act():\n    raise StopIteration(3)", "StopIteration: 3"),
     "cannot say what is wrong": (
         "class Odd(Exception):\n    def __str__(self): raise ValueError\ndef act():\n    raise Odd",
-        "Odd: what it says cannot be read",
+        "Odd: its message cannot be read",
     ),
     "leaves while it says": (
         "class Odd(Exception):\n    def __str__(self): sys.exit(0)\ndef act():\n    raise Odd",
-        "Odd: what it says cannot be read",
+        "Odd: its message cannot be read",
     ),
     "says very much": ("def act():\n    raise ValueError('x' * 10**6)", "ValueError: xxx"),
     "recurses": ("def act():\n    act()", "RecursionError: maximum recursion depth exceeded"),

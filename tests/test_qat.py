@@ -226,7 +226,7 @@ def test_learning_too_fast_stops_with_a_sentence_and_keeps_the_start(tmp_path, n
     assert record.sqnr_db[0] == record.sqnr_db[1]
     (notice,) = work.notices
     assert notice.code == "training.not-kept"
-    assert "the model is the one before it: at step " in render(notice)
+    assert "the model is the one before training: at step " in render(notice)
 
 
 def test_a_result_that_is_worse_is_not_kept(tmp_path, network):

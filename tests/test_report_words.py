@@ -272,9 +272,9 @@ def test_notices_that_differ_in_numbers_are_one_and_name_no_option() -> None:
     told = [f"{n.title}. {n.text}" for n in notices.collect(report)][:2]
     assert told == [
         "Measured with a warning: every row. The battery reached 39.1 to 40.2 °C, above the "
-        "38 °C that a process waits for: let the device cool down, or wait longer for it.",
-        "What would help: every row. 20 processes as far apart as these would resolve the "
-        "median: measure so many.",
+        "38 °C below which processes start: let the device cool down, or wait longer for it.",
+        "What would help: every row. 20 processes with the spread of these would resolve the "
+        "median: measure that many.",
     ]
 
 
@@ -285,7 +285,7 @@ def test_processes_that_disagree_are_noticed() -> None:
     report = model.build([latency(runs=(run("onnx", "static", 4, processes=processes),))])
     told = notice(report, "Processes disagree: int8 .onnx")
     assert told is not None
-    assert "lie 25 % apart" in told.text
+    assert "differ by 25 %" in told.text
 
 
 def test_a_missing_baseline_is_noticed() -> None:

@@ -61,7 +61,7 @@ def test_one_phone_is_one_device(connect, capsys, other):
     connect({ADDRESS: PHONE, other: PHONE})
     first = ADDRESS if other == MDNS else other  # USB is the steadier way
     second = other if other == MDNS else ADDRESS
-    note = f"note: {second} is another way to {first}, the same device: it is used once\n"
+    note = f"note: {second} is the same device as {first}: it is used once\n"
     for choice in ("auto", "all"):
         assert measurement.serials(choice) == [first]
         assert capsys.readouterr().err == note

@@ -201,7 +201,7 @@ def test_a_download_that_hangs_is_given_up(site, monkeypatch):
 
 
 def test_a_download_without_end_is_given_up(site, monkeypatch):
-    monkeypatch.setattr(_sources, "_LARGEST", 10)
+    monkeypatch.setattr(_sources, "_MAX_BYTES", 10)
     with pytest.raises(WeightsError, match="sends more than any weights file holds"):
         official(spec(site.url))
 

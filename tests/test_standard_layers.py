@@ -207,7 +207,7 @@ def test_a_hook_that_decides_by_values_is_refused(plain, images):
         return (inputs[0] / 2,) if inputs[0].sum() > 0 else None
 
     plain.head.register_forward_pre_hook(halve)
-    with pytest.raises(BuildError, match="decides by the values of the picture"):
+    with pytest.raises(BuildError, match="decides by the values of its input"):
         fold(plain, images)
 
 

@@ -33,8 +33,8 @@ def test_it_describes_itself(name):
     assert task.summary
     assert not task.summary.endswith(".")
     assert task.sample.isalpha()
-    assert task.metrics <= KNOWN
-    assert "sqnr_db" in task.metrics
+    assert task.threshold_names <= KNOWN
+    assert "sqnr_db" in task.threshold_names
 
 
 @pytest.mark.parametrize("name", NAMES)

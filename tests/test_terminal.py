@@ -205,8 +205,8 @@ def test_bars_and_spinners(monkeypatch) -> None:
         update(1, 2, EVIL)
     with progress_display.steps_of([EVIL]) as updates:
         updates[EVIL](1, 2, EVIL)
-    with progress_display.stages() as say:
-        say(EVIL)
+    with progress_display.stages() as report_status:
+        report_status(EVIL)
     assert unstyled(shown.getvalue()).count("[red]x[/] [/nope]") >= 4
     safe(unstyled(shown.getvalue()))
 

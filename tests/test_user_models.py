@@ -14,7 +14,7 @@ from PIL import Image
 
 import kit
 from kit import calibration, cli, cost, recipe
-from kit.commands.common.option_types import Colour, Side
+from kit.commands.common.option_types import Colour, SideOption
 from kit.errors import BuildError, RecipeError, UsageError, WeightsError
 from kit.models import user_model
 from kit.tasks import get_task
@@ -312,7 +312,7 @@ def test_corrections_keep_the_answers(own, factory, granularity):
 def test_decision_on_values_names_the_line(own):
     from kit.quantize.graph import fold
 
-    with pytest.raises(BuildError, match="decides by the values of the picture") as caught:
+    with pytest.raises(BuildError, match="decides by the values of its input") as caught:
         fold(model_of(own("Branch")), pictures())
     assert line_of(own, "x.mean() > 0") in caught.value.message
 
@@ -343,7 +343,7 @@ def test_cost_counts_layers_in_functions_and_closed_modules(own):
 
 @pytest.mark.parametrize("text", ["160", "3x160x160", "3X160X160", "1x3x160x160", "3,160,160"])
 def test_input_sizes(text):
-    assert Side().convert(text, None, None) == 160
+    assert SideOption().convert(text, None, None) == 160
 
 
 @pytest.mark.parametrize(
@@ -358,7 +358,7 @@ def test_input_sizes(text):
 )
 def test_input_sizes_that_cannot_be(text, message):
     with pytest.raises(UsageError, match=message):
-        Side().convert(text, None, None)
+        SideOption().convert(text, None, None)
 
 
 def test_colours():

@@ -170,7 +170,7 @@ def fail_half_way(monkeypatch):
     [
         (rename_a_pass, "ConvertToAttention"),
         (rename_a_helper, "contains_any_call_fn_target_op"),
-        (newer_executorch, "the fast path knows 0.7.0"),
+        (newer_executorch, "the fast path needs 0.7.0"),
         (fail_half_way, "the fast path failed: "),
     ],
 )

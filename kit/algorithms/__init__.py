@@ -1,6 +1,6 @@
 """Quantization methods, one file each; see `kit.algorithms.interface`.
 
-A package of somebody else's adds one with an entry point in the group ``kit.algorithms``.
+Other packages add methods with entry points in the group ``kit.algorithms``.
 """
 
 from __future__ import annotations

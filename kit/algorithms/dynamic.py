@@ -27,7 +27,7 @@ def qconfig(flow: Flow, options: Options) -> dict[str, str]:
     return wording.dynamic(flow, options)
 
 
-def quantize(model: GraphModule, flow: Flow, given: ExamplesLike, options: Options) -> Quantized:
+def quantize(model: GraphModule, flow: Flow, examples: ExamplesLike, options: Options) -> Quantized:
     """Quantize the layers that have a dynamic kernel.
 
     Raises:
@@ -42,7 +42,7 @@ def quantize(model: GraphModule, flow: Flow, given: ExamplesLike, options: Optio
         return _by_the_runtime(model, options)
     from kit.quantize import pt2e
 
-    return pt2e.quantize_dynamic(model, given, options)
+    return pt2e.quantize_dynamic(model, examples, options)
 
 
 def _require_layers(model: GraphModule) -> None:

@@ -26,14 +26,14 @@ class Quantize(Protocol):
     """Quantizes a float model for one flow."""
 
     def __call__(
-        self, model: GraphModule, flow: Flow, given: ExamplesLike, options: Options
+        self, model: GraphModule, flow: Flow, examples: ExamplesLike, options: Options
     ) -> Quantized:
         """Return the quantized graph.
 
         Args:
             model: with BatchNorm folded, see `kit.quantize.graph.fold`.
             flow: the representation that the format lowers.
-            given: examples that calibrate.
+            examples: the calibration set.
             options: of the recipe.
 
         Raises:

@@ -20,7 +20,7 @@ def qconfig(flow: Flow, options: Options) -> dict[str, str]:
     return dict(wording.FLOAT)
 
 
-def quantize(model: GraphModule, flow: Flow, given: ExamplesLike, options: Options) -> Quantized:
+def quantize(model: GraphModule, flow: Flow, examples: ExamplesLike, options: Options) -> Quantized:
     """Return the model as it is."""
     return Quantized(graph=model, qconfig=qconfig(flow, options))
 

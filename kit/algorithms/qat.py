@@ -25,11 +25,11 @@ def qconfig(flow: Flow, options: Options) -> dict[str, str]:
     return static.qconfig(flow, options)
 
 
-def quantize(model: GraphModule, flow: Flow, given: ExamplesLike, options: Options) -> Quantized:
+def quantize(model: GraphModule, flow: Flow, examples: ExamplesLike, options: Options) -> Quantized:
     """Calibrate and quantize the trained float model for one flow."""
     from kit.algorithms import static
 
-    return static.quantize(model, flow, given, options)
+    return static.quantize(model, flow, examples, options)
 
 
 ALGORITHM = Algorithm(

@@ -23,15 +23,15 @@ def qconfig(flow: Flow, options: Options) -> dict[str, str]:
     return wording.static(flow, options)
 
 
-def quantize(model: GraphModule, flow: Flow, given: ExamplesLike, options: Options) -> Quantized:
+def quantize(model: GraphModule, flow: Flow, examples: ExamplesLike, options: Options) -> Quantized:
     """Calibrate and quantize a float model for one flow."""
     if flow == "torch-ao":
         from kit.quantize import torch_ao
 
-        return torch_ao.quantize_static(model, given, options)
+        return torch_ao.quantize_static(model, examples, options)
     from kit.quantize import pt2e
 
-    return pt2e.quantize_static(model, given, options, flow)
+    return pt2e.quantize_static(model, examples, options, flow)
 
 
 ALGORITHM = Algorithm(

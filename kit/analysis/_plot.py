@@ -9,7 +9,7 @@ import numpy as np
 
 from kit.analysis.sensitivity import LayerRecord, Study
 from kit.report.canvas import INK, MUTED, Margins, canvas, rows_axis, shorten
-from kit.report.palette import STAND_INS
+from kit.report.palette import PLACEHOLDER_COLOURS
 from kit.report.svg import Drawing, picture
 from kit.text import one_line
 
@@ -38,14 +38,14 @@ def bars(study: Study) -> Drawing:
 def _bar(axes: Axes, record: LayerRecord, y: float, bad: bool) -> None:
     high = axes.get_xlim()[1]
     value = high if record.sqnr_db == float("inf") else record.sqnr_db
-    tone = STAND_INS["bad" if bad else "fp32" if record.kept else "int8"]
+    tone = PLACEHOLDER_COLOURS["bad" if bad else "fp32" if record.kept else "int8"]
     axes.barh(y, value, height=_ROW - 5, color=tone, linewidth=0)
     write = functools.partial(
         axes.text, va="center", fontsize=9, transform=axes.get_yaxis_transform()
     )
     write(-0.02, y, shorten(record.name, _NAME), ha="right", color=INK)
     text = "equal" if record.sqnr_db == float("inf") else f"{record.sqnr_db:.1f}"
-    write(1.02, y, text, color=STAND_INS["bad"] if bad else MUTED)
+    write(1.02, y, text, color=PLACEHOLDER_COLOURS["bad"] if bad else MUTED)
 
 
 def _words(study: Study) -> str:

@@ -13,16 +13,13 @@ from typing import TYPE_CHECKING
 from kit.quantize.examples import as_examples, join_outputs
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor
     from torch.fx import Node
 
     from kit.quantize.examples import Call, Examples, ExamplesLike
-    from kit.quantize.graph import Value
+    from kit.quantize.graph import NodeValue
     from kit.quantize.simulation import Simulation
-
-    Array = NDArray[np.float32]
+    from kit.signature import FloatArray
 
 VALUES = 3 * 4 * 224 * 224  # of inputs whose tensors are kept at once: 0.2 GB for MobileNetV2
 
@@ -43,10 +40,10 @@ class ReplaySetting:
 class Replay:
     """A calibrated simulation and the examples to run it on."""
 
-    def __init__(self, simulation: Simulation, given: ExamplesLike) -> None:
+    def __init__(self, simulation: Simulation, examples: ExamplesLike) -> None:
         """Replace in-place operations in the simulation's graph."""
         self._simulation = simulation
-        self._parts = split_calls(as_examples(given))
+        self._parts = split_calls(as_examples(examples))
         simulation.keep_inputs()
         self._nodes: list[Node] = list(simulation.graph.graph.nodes)
         names = {id(fake): name for name, fake in simulation.activations.items()}
@@ -63,7 +60,7 @@ class Replay:
         others: Sequence[ReplaySetting],
         see: Callable[[str, Tensor], None] = lambda name, value: None,
         step: Callable[[], None] = lambda: None,
-    ) -> tuple[Array, list[Array]]:
+    ) -> tuple[FloatArray, list[FloatArray]]:
         """Return the logits [N, classes] of the base and of each other setting.
 
         Args:
@@ -75,39 +72,39 @@ class Replay:
         import numpy as np
         import torch
 
-        found: list[list[Array]] = [[] for _ in range(len(others) + 1)]
+        answers: list[list[FloatArray]] = [[] for _ in range(len(others) + 1)]
         with torch.no_grad():
             for part in self._parts:
                 values = self._record(base, part)
                 for name, node in zip(self._activation, self._nodes, strict=True):
                     if name is not None:
                         see(name, values[node.all_input_nodes[0]])
-                found[0].append(join_outputs(values[self._nodes[-1]]).numpy())
+                answers[0].append(join_outputs(values[self._nodes[-1]]).numpy())
                 for index, setting in enumerate(others):
-                    found[index + 1].append(self._again(base, setting, part, values))
+                    answers[index + 1].append(self._again(base, setting, part, values))
                     step()
-        whole = [np.concatenate(rows) for rows in found]
+        whole = [np.concatenate(rows) for rows in answers]
         return whole[0], whole[1:]
 
-    def _record(self, setting: ReplaySetting, part: Call) -> dict[Node, Value]:
+    def _record(self, setting: ReplaySetting, part: Call) -> dict[Node, NodeValue]:
         from torch import fx
 
         arrange(self._simulation, setting)
         interpreter = fx.Interpreter(self._simulation.graph, garbage_collect_values=False)
         interpreter.run(*part)
-        values: dict[Node, Value] = interpreter.env
+        values: dict[Node, NodeValue] = interpreter.env
         return values
 
     def _again(
-        self, base: ReplaySetting, setting: ReplaySetting, part: Call, values: dict[Node, Value]
-    ) -> Array:
+        self, base: ReplaySetting, setting: ReplaySetting, part: Call, values: dict[Node, NodeValue]
+    ) -> FloatArray:
         from torch import fx
 
         first = self._first(base, setting)
-        known = {node: values[node] for node in self._nodes[:first]}
+        initial = {node: values[node] for node in self._nodes[:first]}
         arrange(self._simulation, setting)
         interpreter = fx.Interpreter(self._simulation.graph)
-        logits: Array = join_outputs(interpreter.run(*part, initial_env=known)).numpy()
+        logits: FloatArray = join_outputs(interpreter.run(*part, initial_env=initial)).numpy()
         return logits
 
     def _first(self, base: ReplaySetting, other: ReplaySetting) -> int:

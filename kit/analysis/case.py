@@ -12,12 +12,10 @@ from kit.analysis.score import Labels
 from kit.quantize.graph import layer_names
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor
     from torch.fx import GraphModule
 
-    Array = NDArray[np.float32]
+    from kit.signature import FloatArray
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class Case:
 
     calibration: Tensor
     pictures: Tensor
-    reference: Array
+    reference: FloatArray
     granularity: str
     output_margin: float
     speed_up: float
@@ -73,10 +71,10 @@ class Simulated:
         """Return the setting with some layers in float, like in the formats."""
         return ReplaySetting(in_int8(self.points, kept), frozenset(self.layers) - frozenset(kept))
 
-    def logits(self, images: Tensor, kept: Collection[str]) -> Array:
+    def logits(self, images: Tensor, kept: Collection[str]) -> FloatArray:
         """Return the answers [N, classes] with some layers in float."""
         arrange(self._simulation, self.all_but(kept))
-        answers: Array = self._simulation.logits(images).numpy()
+        answers: FloatArray = self._simulation.logits(images).numpy()
         return answers
 
     def replay(self, images: Tensor) -> Replay:

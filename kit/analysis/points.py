@@ -39,8 +39,8 @@ class Point:
     @property
     def around(self) -> frozenset[str]:
         """The layers and operations that must all be float to make this tensor float."""
-        made = {self.maker or self.name} if self.kind != INPUT else set()
-        return frozenset(made | set(self.readers))
+        makers = {self.maker or self.name} if self.kind != INPUT else set()
+        return frozenset(makers | set(self.readers))
 
 
 def points(folded: GraphModule) -> tuple[Point, ...]:
@@ -84,6 +84,6 @@ def _kind(node: Node) -> str:
     return ADDITION if name.strip("_") in ("add", "iadd") else OPERATION
 
 
-def in_int8(found: Collection[Point], kept: Collection[str]) -> frozenset[str]:
+def in_int8(tensors: Collection[Point], kept: Collection[str]) -> frozenset[str]:
     """Return the names of the tensors that stay int8 while some layers are kept in float."""
-    return frozenset(point.name for point in found if point.around - set(kept))
+    return frozenset(point.name for point in tensors if point.around - set(kept))

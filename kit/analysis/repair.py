@@ -34,7 +34,7 @@ BORDER = 0.005  # share of the latency: minimum cost of a move, for its conversi
 NOISE_DB, NOISE_POINTS = 0.2, 0.5  # minimum significant difference of two choices
 PICTURES = 8  # for ranking moves; each move made is measured on all pictures
 
-Name = tuple[str, ...]
+Move = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -97,13 +97,13 @@ class Search:
 
     def run(self, start: Choice) -> Repair:
         """Return all attempts, starting with the recipe itself."""
-        found = self._steps(start)
-        if not self._target.met(found.score):
-            ends = [self._confirmed(self._keep(base), base) for base in self._bases(found)]
+        attempt = self._steps(start)
+        if not self._target.met(attempt.score):
+            ends = [self._confirmed(self._keep(base), base) for base in self._bases(attempt)]
             met = [end for end in ends if self._target.met(end.score)]
             cheapest = min(met, key=lambda end: end.latency, default=None)
-            found = cheapest or max([found, *ends], key=self._rank)
-        return Repair(tuple(self._tried), found, self._target.met(found.score))
+            attempt = cheapest or max([attempt, *ends], key=self._rank)
+        return Repair(tuple(self._tried), attempt, self._target.met(attempt.score))
 
     def _bases(self, best: Attempt) -> list[Attempt]:
         """Return the choices to start from: the best, and the best with its own biases.
@@ -147,8 +147,8 @@ class Search:
     def _attempt(self, choice: Choice, model: Simulated | None = None) -> Attempt:
         model = model or self._model(choice)
         logits = model.logits(self._case.pictures, choice.kept)
-        found = score(self._case.reference, logits, self._case.labels)
-        attempt = Attempt(choice, found, sum(self._costs[name] for name in choice.kept))
+        measured = score(self._case.reference, logits, self._case.labels)
+        attempt = Attempt(choice, measured, sum(self._costs[name] for name in choice.kept))
         self._tried.append(attempt)
         self._report(attempt)
         return attempt
@@ -163,37 +163,37 @@ class Search:
         """Keep layers in float until the target is met or no move helps."""
         model = self._model(start.choice)
         moves = _Moves(model, thinned(self._case, PICTURES), self._costs)
-        best = made = start
-        while not self._target.met(made.score) and len(made.choice.kept) < MAX_KEPT:
-            move = moves.next(made.choice.kept)
+        best = attempt = start
+        while not self._target.met(attempt.score) and len(attempt.choice.kept) < MAX_KEPT:
+            move = moves.next(attempt.choice.kept)
             if move is None:
                 break
-            kept = tuple(name for name in model.layers if name in {*made.choice.kept, *move})
-            made = self._attempt(replace(made.choice, kept=kept), model)
-            best = max(best, made, key=self._rank)
+            kept = tuple(name for name in model.layers if name in {*attempt.choice.kept, *move})
+            attempt = self._attempt(replace(attempt.choice, kept=kept), model)
+            best = max(best, attempt, key=self._rank)
         if not self._target.met(best.score):
             return best
         return self._prune(best, start.choice.kept, model)
 
-    def _confirmed(self, found: Attempt, start: Attempt) -> Attempt:
+    def _confirmed(self, attempt: Attempt, start: Attempt) -> Attempt:
         """Measure layers in float again, in a model that was corrected for them."""
-        if found.choice.kept == start.choice.kept:
-            return found
-        again = self._attempt(found.choice)
-        self._tried.remove(found)
+        if attempt.choice.kept == start.choice.kept:
+            return attempt
+        again = self._attempt(attempt.choice)
+        self._tried.remove(attempt)
         return again
 
-    def _prune(self, found: Attempt, needed: Sequence[str], model: Simulated) -> Attempt:
+    def _prune(self, best: Attempt, needed: Sequence[str], model: Simulated) -> Attempt:
         """Quantize layers again that the target does not need, most expensive first."""
-        removable = [name for name in found.choice.kept if name not in needed]
+        removable = [name for name in best.choice.kept if name not in needed]
         if len(removable) == 1:
-            return found
+            return best
         for name in sorted(removable, key=lambda name: -self._costs[name]):
-            kept = tuple(other for other in found.choice.kept if other != name)
-            attempt = self._attempt(replace(found.choice, kept=kept), model)
+            kept = tuple(other for other in best.choice.kept if other != name)
+            attempt = self._attempt(replace(best.choice, kept=kept), model)
             if self._target.met(attempt.score):
-                found = attempt
-        return found
+                best = attempt
+        return best
 
 
 class _Moves:
@@ -217,7 +217,7 @@ class _Moves:
         self._tensors = dict(zip(tensors, noise, strict=False))
         self._weights = dict(zip(model.layers, noise[len(tensors) :], strict=True))
 
-    def next(self, kept: Sequence[str]) -> Name | None:
+    def next(self, kept: Sequence[str]) -> Move | None:
         """Return the move that removes most noise for its latency, None if none removes enough."""
         threshold = MIN_NOISE * (sum(self._tensors.values()) + sum(self._weights.values()))
         worth = {}
@@ -227,18 +227,18 @@ class _Moves:
                 worth[move] = noise / self._latency(move, kept)
         return max(worth, key=lambda move: worth[move], default=None)
 
-    def _noise(self, move: Name, kept: Sequence[str]) -> float:
+    def _noise(self, move: Move, kept: Sequence[str]) -> float:
         """Return the noise of the weights and tensors that a move makes float."""
         points = self._model.points
         freed = in_int8(points, kept) - in_int8(points, {*kept, *move})
         new = set(move) - set(kept)
         return sum(self._tensors[n] for n in freed) + sum(self._weights[n] for n in new)
 
-    def _latency(self, move: Name, kept: Sequence[str]) -> float:
+    def _latency(self, move: Move, kept: Sequence[str]) -> float:
         return BORDER + sum(self._costs[name] for name in move if name not in kept)
 
 
-def _moves(model: Simulated) -> Iterator[Name]:
+def _moves(model: Simulated) -> Iterator[Move]:
     """Yield each single layer, and the layers around each tensor that only layers use."""
     layers = set(model.layers)
     for name in model.layers:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.verify import sqnr_db
+from kit.comparison import sqnr_db
+from kit.signature import FloatArray
 
-Array = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
 
@@ -39,7 +39,7 @@ class Score:
         }
 
 
-def score(reference: Array, logits: Array, labels: Labels | None = None) -> Score:
+def score(reference: FloatArray, logits: FloatArray, labels: Labels | None = None) -> Score:
     """Compare logits [N, classes] with the float model's, and with labels [N] if there are any."""
     agreement = float(np.mean(reference.argmax(1) == logits.argmax(1)))
     drop = None

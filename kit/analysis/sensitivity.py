@@ -15,9 +15,10 @@ import numpy as np
 from kit.analysis._replay import ReplaySetting
 from kit.analysis.case import Case, Simulated, spread
 from kit.analysis.points import Point
-from kit.analysis.score import Array, Score, score
+from kit.analysis.score import Score, score
 from kit.calibration import PICTURES_MARGIN
-from kit.verify import sqnr_db
+from kit.comparison import sqnr_db
+from kit.signature import FloatArray
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -154,7 +155,7 @@ def thinned(case: Case, maximum: int = PICTURES) -> Case:
 
 def _alone(
     model: Simulated, case: Case, folded: GraphModule, kept: Collection[str], step: Step
-) -> tuple[list[LayerRecord], Array]:
+) -> tuple[list[LayerRecord], FloatArray]:
     """Return the records without gains, and the answers of the unquantized model."""
     places = _places(model)
     nothing = ReplaySetting(frozenset(), frozenset())
@@ -164,11 +165,11 @@ def _alone(
     exact, answers = model.replay(case.pictures).run(nothing, settings, outside.see, counted)
     costs = _costs(folded, case)
     total = sum(count for _, count in costs.values()) or 1  # a network may have no layers
-    found = []
+    records = []
     for (name, point), logits in zip(places, answers, strict=True):
         kind, count = costs.get(name, (point.kind if point else "", 0))
         is_layer = name in model.layers
-        found.append(
+        records.append(
             LayerRecord(
                 name=name,
                 kind=kind,
@@ -181,24 +182,24 @@ def _alone(
                 latency=count / total * (case.speed_up - 1),
             )
         )
-    return found, exact
+    return records, exact
 
 
 def _places(model: Simulated) -> list[tuple[str, Point | None]]:
     """Return layers and other quantized tensors by name, in the network's order."""
-    made = {point.maker: point for point in model.points if point.maker}
+    point_of = {point.maker: point for point in model.points if point.maker}
     order: list[tuple[str, Point | None]] = []
     waiting = list(model.layers)
     for point in model.points:
         if point.maker is None:
             order.append((point.name, point))
             continue
-        while waiting and waiting[0] not in made:
+        while waiting and waiting[0] not in point_of:
             order.append((waiting.pop(0), None))
         if waiting:
             name = waiting.pop(0)
-            order.append((name, made[name]))
-    return order + [(name, made.get(name)) for name in waiting]
+            order.append((name, point_of[name]))
+    return order + [(name, point_of.get(name)) for name in waiting]
 
 
 def _only(name: str, point: Point | None, model: Simulated) -> ReplaySetting:
@@ -210,18 +211,18 @@ def _costs(folded: GraphModule, case: Case) -> dict[str, tuple[str, int]]:
     """Return kind and multiply-adds by layer; a layer that runs twice is summed."""
     from kit import cost
 
-    found: dict[str, tuple[str, int]] = {}
+    costs: dict[str, tuple[str, int]] = {}
     for layer in cost.count(folded, tuple(case.pictures.shape[1:])).layers:
-        before = found.get(layer.name, ("", 0))[1]
-        found[layer.name] = layer.kind, before + layer.multiply_adds
-    return found
+        before = costs.get(layer.name, ("", 0))[1]
+        costs[layer.name] = layer.kind, before + layer.multiply_adds
+    return costs
 
 
 def _gain(before: float, after: float) -> float:
     return 0.0 if after == before else after - before  # both may be infinite
 
 
-def _db(reference: Array, logits: Array) -> float:
+def _db(reference: FloatArray, logits: FloatArray) -> float:
     ratio = sqnr_db(reference, logits)
     return float("inf") if ratio is None else ratio
 

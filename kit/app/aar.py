@@ -54,12 +54,12 @@ class Aar:
         Raises:
             InputError: one is damaged.
         """
-        found = []
+        files = []
         with _opened(self.file) as archive:
             for name in sorted(archive.namelist()):
                 if name.startswith(f"jni/{abi}/") and name.endswith(".so"):
-                    found.append(_write(folder / Path(name).name, archive.read(name)))
-        return found
+                    files.append(_write(folder / Path(name).name, archive.read(name)))
+        return files
 
 
 def read(file: Path) -> Aar:
@@ -147,24 +147,26 @@ def recognize(file: Path) -> str:
             return name
     raise UsageError(
         f"{file} is an archive of none of the runtimes {', '.join(runtimes)}",
-        "give the AAR of a runtime itself, not of something it needs",
+        "give the AAR of a runtime itself, not that of a dependency",
     )
 
 
-def given(files: Iterable[Path]) -> dict[str, Path]:
-    """Return the archives of the option `--aar` by the format they run.
+def index_archives(files: Iterable[Path]) -> dict[str, Path]:
+    """Return the archives of the option `--aar` by the format that they run.
 
     Raises:
         UsageError: two have the same runtime, or one has none.
-        InputError: one is no archive.
+        InputError: one is not an archive.
     """
-    found: dict[str, Path] = {}
+    by_format: dict[str, Path] = {}
     for file in files:
         name = recognize(file)
-        if name in found:
-            raise UsageError(f"{found[name]} and {file} are both for {name}", "give one of them")
-        found[name] = file
-    return found
+        if name in by_format:
+            raise UsageError(
+                f"{by_format[name]} and {file} are both for {name}", "give one of them"
+            )
+        by_format[name] = file
+    return by_format
 
 
 def check_abis(archives: Sequence[Aar], abis: Sequence[str]) -> None:

@@ -47,7 +47,7 @@ def _chunks(data: bytes) -> Iterator[tuple[int, int]]:
 def _read_strings(data: bytes, at: int) -> list[str]:
     count, _, flags, start = struct.unpack_from("<IIII", data, at + 8)
     if count > len(data):
-        raise ValueError(f"it says that it has {count} strings")
+        raise ValueError(f"its header claims {count} strings")
     offsets = struct.unpack_from(f"<{count}I", data, at + 28)
     read = _read_utf8 if flags & _UTF8 else _read_utf16
     return [read(data, at + start + offset) for offset in offsets]

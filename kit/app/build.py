@@ -28,10 +28,10 @@ from kit.app import (
 )
 from kit.app.artifacts import AAPT2, ABIS, APKSIG, FRAMEWORK, R8, RESOURCES, list_runtimes
 from kit.app.compiling import EPOCH, Dex
-from kit.app.maven import Say
 from kit.app.parts import AppPart, PartChoice
 from kit.app.signing import Key
 from kit.errors import OutputError, UnknownName
+from kit.progress import ReportStatus
 
 APK, RECORD, MAPPING = "app.apk", "build.json", "mapping.txt"
 _ARTIFACTS = (FRAMEWORK, RESOURCES, R8, APKSIG)
@@ -87,19 +87,21 @@ class AppToolchain:
     java: str
 
     @classmethod
-    def fetch(cls, java: str, say: Say) -> AppToolchain:
+    def fetch(cls, java: str, report_status: ReportStatus) -> AppToolchain:
         """Download missing files."""
-        framework, resources, r8, apksig = maven.resolve(_ARTIFACTS, say)
+        framework, resources, r8, apksig = maven.resolve(_ARTIFACTS, report_status)
         return cls(framework, resources, r8, apksig, java)
 
     @property
     def files(self) -> dict[str, Path]:
         """Return the files by their coordinates."""
-        found = (self.framework, self.resources, self.r8, self.apksig)
-        return dict(zip((a.coordinates for a in _ARTIFACTS), found, strict=True))
+        paths = (self.framework, self.resources, self.r8, self.apksig)
+        return dict(zip((a.coordinates for a in _ARTIFACTS), paths, strict=True))
 
 
-def build(given: Sequence[Path], out: Path, options: AppOptions, say: Say) -> Built:
+def build(
+    folders: Sequence[Path], out: Path, options: AppOptions, report_status: ReportStatus
+) -> Built:
     """Build, sign and verify the app; write `app.apk` and `build.json` into a folder.
 
     A release also writes `mapping.txt` with R8's renamings, to decode stack traces.
@@ -120,18 +122,18 @@ def build(given: Sequence[Path], out: Path, options: AppOptions, say: Say) -> Bu
     # All checks of arguments come before downloads.
     if options.picture is not None:
         packing.jpeg(options.picture)
-    loaded = [bundles.load(path) for path in given]
+    loaded = [bundles.load(path) for path in folders]
     packing.check(loaded, options.runtimes)
     java = tools.java_version()
     key = options.key or signing.debug_key()
-    chosen = parts.choose(loaded, options.runtimes, options.archives, say)
+    chosen = parts.choose(loaded, options.runtimes, options.archives, report_status)
     aar.check_abis([a for part in chosen.parts for a in part.archives], options.abis)
     _check_folder(out)
-    toolchain = AppToolchain.fetch(java, say)
+    toolchain = AppToolchain.fetch(java, report_status)
     signing.check(key, toolchain.apksig)
     with files.temporary_folder() as work:
-        unsigned, dex = _pack(chosen, toolchain, options, work, say)
-        say("signing and verifying")
+        unsigned, dex = _pack(chosen, toolchain, options, work, report_status)
+        report_status("signing and verifying")
         signed = work / APK
         certificate = signing.sign(unsigned, signed, key, toolchain.apksig)
         entries = apk.read(signed)
@@ -161,17 +163,21 @@ def _cannot_write(out: Path, exc: OSError) -> OutputError:
 
 
 def _pack(
-    chosen: PartChoice, toolchain: AppToolchain, options: AppOptions, work: Path, say: Say
+    chosen: PartChoice,
+    toolchain: AppToolchain,
+    options: AppOptions,
+    work: Path,
+    report_status: ReportStatus,
 ) -> tuple[Path, Dex]:
     """Compile resources and code; return the unsigned APK, and the code."""
     unsigned = work / "unsigned.apk"
     assets = packing.assets(chosen.packed, _versions(chosen.parts), options.picture)
-    say("compiling resources")
-    program = aapt2.find(say)
+    report_status("compiling resources")
+    program = aapt2.find(report_status)
     debug = options.key is None
     resources = compiling.resources(program, toolchain.resources, work, options.app_id, debug)
-    dex = _dex(chosen.parts, toolchain, debug, work, say)
-    say("packing")
+    dex = _dex(chosen.parts, toolchain, debug, work, report_status)
+    report_status("packing")
     libraries = parts.unpack_libraries(chosen.parts, options.abis, work)
     _write_zip(unsigned, resources, dex.files, libraries, assets)
     return unsigned, dex
@@ -182,17 +188,21 @@ def _versions(packed: Sequence[AppPart]) -> dict[str, tuple[str, str]]:
 
 
 def _dex(
-    packed: Sequence[AppPart], toolchain: AppToolchain, debug: bool, work: Path, say: Say
+    packed: Sequence[AppPart],
+    toolchain: AppToolchain,
+    debug: bool,
+    work: Path,
+    report_status: ReportStatus,
 ) -> Dex:
     jars = parts.unpack_classes(packed, work)
-    say("compiling Java")
+    report_status("compiling Java")
     # The framework is last, so that it does not shadow a runtime's class.
     android = framework.find_readable(toolchain.framework, toolchain.java)
     app = compiling.classes([part.format for part in packed], [*jars, android], work)
     if debug:
-        say("translating for Android (D8)")
+        report_status("translating for Android (D8)")
         return compiling.dex(toolchain.r8, toolchain.framework, [app, *jars], work)
-    say("translating and shrinking for Android (R8)")
+    report_status("translating and shrinking for Android (R8)")
     rules = "\n".join(archive.rules for part in packed for archive in part.archives)
     return compiling.shrunk(toolchain.r8, toolchain.framework, [app, *jars], rules, work)
 

@@ -36,7 +36,7 @@ class Apps:
 
         If no app lists it, that is the first app, as bundles can be pushed to an app's own files.
         """
-        return next((id_ for id_, found in self._models.items() if model in found), self.ids[0])
+        return next((id_ for id_, models in self._models.items() if model in models), self.ids[0])
 
     def missing(self, bundle: Bundle, name: str) -> list[str]:
         """Return the names of a bundle's files that no app has; `name` is its name in the apps.

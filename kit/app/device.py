@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,8 @@ from kit.devices.facts import DeviceFacts
 from kit.devices.storage import ROOT, ask
 from kit.devices.transport import Completed, Transport, quote
 from kit.errors import DeviceError
+from kit.progress import ReportStatus
 
-Say = Callable[[str], None]
 _INSTALL_SECONDS = 300.0
 # ActivityTaskSupervisor's message if the caller lacks a permission that a manifest requires.
 _LACKING = re.compile(r"Permission Denial: starting Intent .*? requires ([\w.]+)", re.DOTALL)
@@ -41,7 +41,7 @@ class Installed:
     warning: str
 
 
-def install(transport: Transport, file: Path, say: Say) -> Installed:
+def install(transport: Transport, file: Path, report_status: ReportStatus) -> Installed:
     """Install an APK, and replace an app with the same id.
 
     Raises:
@@ -55,11 +55,13 @@ def install(transport: Transport, file: Path, say: Say) -> Installed:
     remote = f"{ROOT}/{app_id}.apk"
     token = locking.take(transport)  # fails while another kit measures there
     try:
-        say(f"bringing {file.stat().st_size / 1e6:.0f} MB to {device.model or transport.serial}")
+        report_status(
+            f"bringing {file.stat().st_size / 1e6:.0f} MB to {device.model or transport.serial}"
+        )
         try:
             alive = locking.pulse(transport, token)
             transport.push(file, remote, sent=lambda _: alive())
-            say("installing")
+            report_status("installing")
             done = transport.shell(quote(["pm", "install", "-r", "-t", remote]), _INSTALL_SECONDS)
         finally:
             with suppress(DeviceError):  # a lost device is reported elsewhere
@@ -185,5 +187,5 @@ def started(transport: Transport, line: str) -> None:
 
 def lacking_permission(output: str) -> str | None:
     """Return the permission that the caller of `am start` lacks, None if there is no such error."""
-    found = _LACKING.search(output[:_LACKING_LETTERS])
-    return found[1] if found else None
+    match = _LACKING.search(output[:_LACKING_LETTERS])
+    return match[1] if match else None

@@ -78,11 +78,11 @@ class AppJob:
 
     def _finished(self) -> tuple[list[str], int]:
         text = self._folder.read(_RESULT, record.MAX_BYTES).decode("utf-8", errors="replace")
-        found = record.read(text)
-        self._look(found)
-        if found.answer is not None:
-            self._fetch(contract.ANSWER.format(id=self._token), ANSWER, found.answer.sha256)
-        return found.lines, found.code
+        state = record.read(text)
+        self._look(state)
+        if state.answer is not None:
+            self._fetch(contract.ANSWER.format(id=self._token), ANSWER, state.answer.sha256)
+        return state.lines, state.code
 
     def _fetch(self, source: str, name: str, sha256: str) -> None:
         read_it = quote(["run-as", self._app_id, "cat", f"{FILES}/{source}"])

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from kit.errors import OutputError
+from kit.progress import ReportStatus
 
 LOCK = ".maven.lock"  # next to target, which `mvn clean` removes
 
 
 @contextmanager
-def maven_lock(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
+def maven_lock(folder: Path, report_status: ReportStatus) -> Iterator[None]:
     """Hold the lock of a Maven project's folder; wait while another process holds it.
 
     The kernel releases it when this process ends, even if it is killed.
@@ -32,6 +33,6 @@ def maven_lock(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"waiting for another kit that uses {folder}")
+            report_status(f"waiting for another kit that uses {folder}")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield

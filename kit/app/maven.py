@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from kit import files
@@ -13,25 +13,24 @@ from kit.app import tools
 from kit.app.artifacts import COPY
 from kit.errors import MissingTool, OutputError
 from kit.formats.interface import MavenArtifact
+from kit.progress import ReportStatus
 
-Say = Callable[[str], None]
 
-
-def resolve(artifacts: Iterable[MavenArtifact], say: Say) -> list[Path]:
+def resolve(artifacts: Iterable[MavenArtifact], report_status: ReportStatus) -> list[Path]:
     """Return the file of each artifact.
 
     Raises:
         MissingTool: Maven is not installed, or does not serve one of them.
         OutputError: the cache folder cannot be written to.
     """
-    return [_resolve(artifact, say) for artifact in artifacts]
+    return [_resolve(artifact, report_status) for artifact in artifacts]
 
 
-def _resolve(artifact: MavenArtifact, say: Say) -> Path:
+def _resolve(artifact: MavenArtifact, report_status: ReportStatus) -> Path:
     folder = tools.cache() / "maven" / artifact.group
     file = folder / artifact.file
     if not file.is_file():
-        say(f"fetching {artifact.coordinates}")
+        report_status(f"fetching {artifact.coordinates}")
         _fetch(artifact, folder)
     return file
 
@@ -68,7 +67,7 @@ def _reason(output: str) -> str:
     plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
     faults = [line for line in plain.splitlines() if line.startswith("[ERROR] ")]
     if not faults:
-        return "it reported nothing of an error"
+        return "it reported no error"
     text = faults[0].removeprefix("[ERROR] ").split(" -> [Help")[0]
     _, _, reason = text.rpartition("on project standalone-pom: ")
     return " ".join(reason.split())[:300]

@@ -20,20 +20,20 @@ from kit.app.device import check_installed, started
 from kit.app.job import AppJob
 from kit.app.record import AppRecord
 from kit.bench import measure
-from kit.bench.measure import Progress
 from kit.bundle import Bundle
 from kit.devices.adb import AdbDevice, AdbFolder
 from kit.devices.storage import ask
 from kit.devices.transport import quote
 from kit.errors import DeviceError, RunError, UsageError
 from kit.notices import Notice, new_notice
+from kit.progress import Progress
 from kit.results.schema import Condition, Context, LatencyResult, Plan, Run
 
 SLOWEST_SECONDS = 10.0  # timeout per inference of the warm-up
 
 
 def measure_all(
-    given: Sequence[Bundle | str | Path],
+    sources: Sequence[Bundle | str | Path],
     formats: Sequence[str] | None,
     plan: Plan,
     progress: Progress,
@@ -45,7 +45,7 @@ def measure_all(
     Each file is measured in the first app that has it; the apps' processes are interleaved.
 
     Args:
-        given: as there.
+        sources: as there.
         formats: as there; None for those of the bundles that the apps have.
         plan: as there.
         progress: as there.
@@ -59,7 +59,7 @@ def measure_all(
     """
     if plan.cpus:
         raise UsageError("an app cannot choose its cores", "leave --cpus out, or use kit bench")
-    loaded = [b if isinstance(b, Bundle) else bundles.load(b) for b in given]
+    loaded = [b if isinstance(b, Bundle) else bundles.load(b) for b in sources]
     for app_id in app_ids:
         check_installed(device.transport, app_id)
     through = AppDevice(device, loaded, contents.look(device.transport, app_ids))
@@ -117,16 +117,16 @@ class AppDevice:
         if not missing:
             return None
         have = dict.fromkeys(key.name for b in self._loaded for key in b.manifest.artifact_keys)
-        found = [name for name in have if name not in missing]
+        available = [name for name in have if name not in missing]
         apps = " or ".join(self._apps.ids)
-        if not found:
+        if not available:
             raise UsageError(
                 f"{apps} has no file of every bundle",
                 "measure one bundle after the other, or name --format",
             )
         left_out, where = tuple(missing), tuple(self._apps.ids)
         self.notices.append(new_notice("app.format-missing", formats=left_out, apps=where))
-        return found
+        return available
 
     def _missing(self, bundle: Bundle) -> list[str]:
         return self._apps.missing(bundle, self._names[bundle.path])

@@ -56,7 +56,7 @@ def check(bundles: Sequence[Bundle], formats: Sequence[str] | None) -> None:
 
     Raises:
         UnknownName: the app has no runtime for a format.
-        UsageError: two bundles have the same name, nothing of one could run, or two runtimes
+        UsageError: two bundles have the same name, no file of one could run, or two runtimes
             exclude each other.
         BuildError: a model file is of a version that its runtime cannot read.
     """
@@ -79,30 +79,30 @@ def choose(bundles: Sequence[Bundle], formats: Sequence[str]) -> list[Packed]:
     """Return the packed files of each bundle in an app with runtimes of some formats.
 
     Raises:
-        UsageError: nothing of a bundle could run.
+        UsageError: no file of a bundle could run.
         BuildError: a model file is of a version that its runtime cannot read.
     """
     return [_choose(bundle, formats) for bundle in bundles]
 
 
 def _choose(bundle: Bundle, formats: Sequence[str]) -> Packed:
-    wanted = _select(bundle, formats)
-    for key in wanted:
+    keys = _select(bundle, formats)
+    for key in keys:
         artifact = bundle.manifest.artifact(key.name)
         check_version(artifact, list_runtimes()[key.format], bundle.path)
-    return Packed(_name(bundle), bundle, wanted)
+    return Packed(_name(bundle), bundle, keys)
 
 
 def _select(bundle: Bundle, formats: Sequence[str]) -> tuple[ArtifactKey, ...]:
     keys = bundle.manifest.artifact_keys
-    wanted = tuple(key for key in keys if key.format in formats)
-    if not wanted:
+    selected = tuple(key for key in keys if key.format in formats)
+    if not selected:
         have = ", ".join(key.name for key in keys)
         raise UsageError(
             f"{bundle.path} has {have}, and nothing for {' or '.join(formats)}",
             "build the bundle with another --format, or the app with another --runtime",
         )
-    return wanted
+    return selected
 
 
 def _name(bundle: Bundle) -> str:
@@ -133,9 +133,9 @@ def formats_of(packed: Sequence[Packed]) -> list[str]:
     Raises:
         UsageError: two of their runtimes exclude each other.
     """
-    found = [name for name in list_runtimes() if any(name in one.formats for one in packed)]
-    check_rivals(found)
-    return found
+    formats = [name for name in list_runtimes() if any(name in one.formats for one in packed)]
+    check_rivals(formats)
+    return formats
 
 
 def find_rival(name: str, others: Iterable[str]) -> str | None:
@@ -185,16 +185,16 @@ def assets(
         MissingTool: scikit-learn is not installed.
     """
     names = {form: {"name": name, "version": version} for form, (name, version) in versions.items()}
-    found: dict[str, bytes | Path] = {
+    contents: dict[str, bytes | Path] = {
         ASSETS["runtimes"]: json.dumps(names, sort_keys=True).encode(),
         ASSETS["picture"]: jpeg(picture or _flower()),
     }
     if picture is None:
-        found[ASSETS["credit"]] = f"{CREDIT}\n".encode()
+        contents[ASSETS["credit"]] = f"{CREDIT}\n".encode()
     for one in packed:
         for name in one.files:
-            found[f"{ASSETS['bundles']}/{one.name}/{name}"] = one.bundle.path / name
-    return found
+            contents[f"{ASSETS['bundles']}/{one.name}/{name}"] = one.bundle.path / name
+    return contents
 
 
 def _flower() -> Path:

@@ -10,10 +10,10 @@ from kit.app import aar, maven, packing
 from kit.app.aar import Aar
 from kit.app.artifacts import list_runtimes
 from kit.app.contract import APP_ID
-from kit.app.maven import Say
 from kit.app.packing import Packed
 from kit.bundle import Bundle
 from kit.errors import MissingTool, UsageError
+from kit.progress import ReportStatus
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,10 @@ class PartChoice:
 
 
 def choose(
-    bundles: Sequence[Bundle], formats: Sequence[str] | None, archives: Sequence[Path], say: Say
+    bundles: Sequence[Bundle],
+    formats: Sequence[str] | None,
+    archives: Sequence[Path],
+    report_status: ReportStatus,
 ) -> PartChoice:
     """Choose the runtimes of an app and download them.
 
@@ -53,7 +56,7 @@ def choose(
         formats: whose runtimes are packed. None takes those of the bundles that are compatible and
             available; the notes list the others, and how to build an app with them.
         archives: files to use instead of Maven's, by the runtime detected in each.
-        say: called with messages about downloads.
+        report_status: callback; takes messages about downloads.
 
     Raises:
         UnknownName: the app has no runtime for a format.
@@ -62,15 +65,18 @@ def choose(
         InputError: an archive is damaged.
         MissingTool: a requested runtime, or every runtime, is not available.
     """
-    given = aar.given(archives)
+    archive_of = aar.index_archives(archives)
     if formats is None:
-        parts, left_out = _choose_default(packing.find_formats(bundles), given, say)
+        parts, left_out = _choose_default(packing.find_formats(bundles), archive_of, report_status)
         packed = packing.choose(bundles, list(parts))
     else:
         packed = packing.choose(bundles, formats)
-        wanted = packing.formats_of(packed)
-        _check_given(given, wanted)
-        parts, left_out = {name: _find(name, given.get(name), say) for name in wanted}, []
+        names = packing.formats_of(packed)
+        _check_given(archive_of, names)
+        parts, left_out = (
+            {name: _find(name, archive_of.get(name), report_status) for name in names},
+            [],
+        )
     dropped = (
         f"<{tag}> of the manifest in {archive.file.name} is left out: it is for the library's tests"
         for part in parts.values()
@@ -81,16 +87,16 @@ def choose(
 
 
 def _choose_default(
-    formats: Sequence[str], given: Mapping[str, Path], say: Say
+    formats: Sequence[str], archive_of: Mapping[str, Path], report_status: ReportStatus
 ) -> tuple[dict[str, AppPart], list[str]]:
     """Return the parts of compatible, available runtimes, and notes on the others."""
-    _check_given(given, formats)
+    _check_given(archive_of, formats)
     parts: dict[str, AppPart] = {}
     notes = []
     errors = []
     # Given archives come first, as requested; then conflicting runtimes by preference.
     runtimes = list_runtimes()
-    for name in sorted(formats, key=lambda one: (one not in given, runtimes[one].preference)):
+    for name in sorted(formats, key=lambda one: (one not in archive_of, runtimes[one].preference)):
         rival = packing.find_rival(name, parts)
         if rival is not None:
             notes.append(
@@ -99,9 +105,9 @@ def _choose_default(
             )
             continue
         try:
-            parts[name] = _find(name, given.get(name), say)
+            parts[name] = _find(name, archive_of.get(name), report_status)
         except MissingTool as exc:
-            if name in given:
+            if name in archive_of:
                 raise
             errors.append(exc)
             reason = exc.message.removeprefix(f"runtime {name}: ")
@@ -111,29 +117,29 @@ def _choose_default(
     return {name: parts[name] for name in runtimes if name in parts}, notes
 
 
-def _check_given(given: Mapping[str, Path], formats: Sequence[str]) -> None:
-    for name, file in given.items():
+def _check_given(archive_of: Mapping[str, Path], formats: Sequence[str]) -> None:
+    for name, file in archive_of.items():
         if name not in formats:
             raise UsageError(
                 f"{file} is for {name}, which is not packed",
                 f"leave it out, or add {name} to --runtime and to a bundle",
             )
-    packing.check_rivals(list(given))
+    packing.check_rivals(list(archive_of))
 
 
-def _find(name: str, given: Path | None, say: Say) -> AppPart:
+def _find(name: str, archive: Path | None, report_status: ReportStatus) -> AppPart:
     """Download a runtime, or use the archive that is given for it."""
     runtime = list_runtimes()[name]
     try:
-        main = given or maven.resolve([runtime.aar], say)[0]
-        beside = maven.resolve(runtime.beside, say)
+        main = archive or maven.resolve([runtime.aar], report_status)[0]
+        beside = maven.resolve(runtime.beside, report_status)
     except MissingTool as exc:
         raise MissingTool(
             f"runtime {name}: {exc.message}",
             f"{exc.hint}; or give its AAR with --aar FILE, or leave the runtime out with --runtime",
         ) from exc
-    version = runtime.aar.version if given is None else f"file {maven.sha256(given)[:12]}"
-    own = given.name if given else runtime.aar.coordinates
+    version = runtime.aar.version if archive is None else f"file {maven.sha256(archive)[:12]}"
+    own = archive.name if archive else runtime.aar.coordinates
     files = {own: main, **dict(zip((a.coordinates for a in runtime.beside), beside, strict=True))}
     return AppPart(
         name,
@@ -151,8 +157,8 @@ def unpack_classes(parts: Sequence[AppPart], folder: Path) -> list[Path]:
     Raises:
         InputError: an archive is damaged.
     """
-    found = [archive.classes(folder) for part in parts for archive in part.archives]
-    return [jar for jar in found if jar] + [jar for part in parts for jar in part.jars]
+    jars = [archive.classes(folder) for part in parts for archive in part.archives]
+    return [jar for jar in jars if jar] + [jar for part in parts for jar in part.jars]
 
 
 def unpack_libraries(
@@ -164,16 +170,16 @@ def unpack_libraries(
         UsageError: two runtimes have different files of one name.
         InputError: an archive is damaged.
     """
-    found: dict[str, Path] = {}
+    libraries: dict[str, Path] = {}
     for part in parts:
         for number, archive in enumerate(part.archives):
             for abi in abis:
                 for file in archive.libraries(abi, folder / f"{part.format}-{number}" / abi):
                     name = f"lib/{abi}/{file.name}"
-                    if name in found and maven.sha256(found[name]) != maven.sha256(file):
+                    if name in libraries and maven.sha256(libraries[name]) != maven.sha256(file):
                         raise UsageError(
                             f"{name} of {part.name} is another file than that of a second runtime",
                             "build an app for each, with --runtime and --app-id",
                         )
-                    found.setdefault(name, file)
-    return found
+                    libraries.setdefault(name, file)
+    return libraries

@@ -7,7 +7,6 @@ and its times are meaningless. Maven downloads unidbg for this test; it is never
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from kit import bundle as bundles
@@ -16,22 +15,22 @@ from kit.app.lock import maven_lock
 from kit.bench import answers
 from kit.errors import BuildError, OutputError, RunError, UsageError, VerificationFailed
 from kit.manifest import Artifact
+from kit.progress import ReportStatus
 from kit.signature import Samples, Signature, format_specs
 
-Say = Callable[[str], None]
 FORMAT = "lite"
 PICTURES = 3
 _LIBRARIES = "target/aar/jni/arm64-v8a"
 _MAIN = "org.mobilekit.phone.PhoneRun"
 
 
-def run(path: Path, out: Path, say: Say) -> list[float]:
+def run(path: Path, out: Path, report_status: ReportStatus) -> list[float]:
     """Run golden inputs; return the largest difference of a number for each.
 
     Args:
         path: a bundle with Lite files; the first is run.
         out: folder for inputs and answers, raw little-endian float32.
-        say: called with progress messages.
+        report_status: callback; takes the current step.
 
     Raises:
         BundleError: it is no bundle, or has no golden pictures.
@@ -57,7 +56,7 @@ def run(path: Path, out: Path, say: Say) -> list[float]:
     except OSError as exc:
         raise OutputError(f"cannot write to {out}: {exc.strerror}", "choose another -o") from exc
     model = bundle.file(artifact.name).resolve()
-    emulate_answers(model, manifest.signature.inputs[0].shape, inputs, answer, say)
+    emulate_answers(model, manifest.signature.inputs[0].shape, inputs, answer, report_status)
     return _compare(answer, artifact, expected)
 
 
@@ -67,13 +66,18 @@ def _check_signature(path: Path, signature: Signature) -> None:
     if dtypes != [["float32"], ["float32"]]:
         raise UsageError(
             f"{path} takes {format_specs(signature.inputs)} and gives "
-            f"{format_specs(signature.outputs)}; the emulator knows one float32 input and output",
+            f"{format_specs(signature.outputs)}; the emulator supports one float32 input and one "
+            "float32 output",
             "leave --phone out",
         )
 
 
 def emulate_answers(
-    model: Path, shape: tuple[int, ...], inputs: list[Path], answer: Path, say: Say
+    model: Path,
+    shape: tuple[int, ...],
+    inputs: list[Path],
+    answer: Path,
+    report_status: ReportStatus,
 ) -> None:
     """Write the answers that the phone would give, computed on an emulated arm64.
 
@@ -82,24 +86,26 @@ def emulate_answers(
         shape: of the answers.
         inputs: files of raw float32.
         answer: file to write, raw float32.
-        say: gets a line for each step that takes long.
+        report_status: callback; takes each step that takes long.
     """
     folder = sources.folder() / "phone"
     tools.java_version()
-    with maven_lock(folder, say):
-        _build_and_run(folder, [str(model), ",".join(map(str, shape))], inputs, answer, say)
+    with maven_lock(folder, report_status):
+        _build_and_run(
+            folder, [str(model), ",".join(map(str, shape))], inputs, answer, report_status
+        )
 
 
 def _build_and_run(
-    folder: Path, about: list[str], inputs: list[Path], answer: Path, say: Say
+    folder: Path, about: list[str], inputs: list[Path], answer: Path, report_status: ReportStatus
 ) -> None:
-    say("preparing the emulator (Maven)")
+    report_status("preparing the emulator (Maven)")
     tools.run(
         [tools.find("mvn"), "-B", "-ntp", "-q", "-f", f"{folder}/pom.xml", "process-classes"],
         "Maven",
     )
     listed = (folder / "target/classpath.txt").read_text(encoding="utf-8").strip()
-    say("running the phone's library; it takes half a minute")
+    report_status("running the phone's library; it takes half a minute")
     answer.unlink(missing_ok=True)
     words = [tools.find("java"), "-Xmx1g", "-cp", f"{folder}/target/classes:{listed}", _MAIN]
     words += [str(folder / _LIBRARIES), *about, str(answer), *map(str, inputs)]
@@ -111,15 +117,15 @@ def _build_and_run(
 
 
 def _compare(answer: Path, artifact: Artifact, expected: Samples) -> list[float]:
-    got = answer.read_bytes()
+    content = answer.read_bytes()
     size = sum(spec.size for spec in expected.specs)
-    if len(got) != size * len(expected):
+    if len(content) != size * len(expected):
         raise VerificationFailed(
-            f"the phone's library gave {len(got) // 4} numbers instead of "
+            f"the phone's library gave {len(content) // 4} numbers instead of "
             f"{size * len(expected) // 4}",
             "the model is of another shape than its bundle says: build it again",
         )
-    parts = [got[size * i : size * (i + 1)] for i in range(len(expected))]
+    parts = [content[size * i : size * (i + 1)] for i in range(len(expected))]
     try:
         return [
             answers.check(artifact.key, artifact.quantize, part, expected.take([i]))

@@ -35,19 +35,19 @@ def write(codes: Iterable[Path], library: Path, target: Path) -> set[str]:
     """
     with zipfile.ZipFile(library) as source, zipfile.ZipFile(target, "w") as out:
         entries = set(source.namelist())
-        found: set[str] = set()
+        written: set[str] = set()
         named: set[str] = set()
         ahead = {name for code in codes for data in _contents(code) for name in find_names(data)}
         while ahead:
             name = ahead.pop()
             file = f"{name}.class"
-            if name not in found and file in entries:
-                found.add(name)
+            if name not in written and file in entries:
+                written.add(name)
                 data = source.read(file)
                 out.writestr(zipfile.ZipInfo(file), data)
                 ahead |= set(find_supertypes(data))
                 named |= set(find_names(data))
-    return {name.replace("/", ".") for name in named - found if f"{name}.class" in entries}
+    return {name.replace("/", ".") for name in named - written if f"{name}.class" in entries}
 
 
 def _contents(code: Path) -> Iterator[bytes]:

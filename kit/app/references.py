@@ -41,8 +41,8 @@ def check(apk: Path, framework: Path, r8: Path) -> None:
         missing = find_missing(tools.run(command, "TraceReferences"))
     if missing:
         raise BuildError(
-            f"the app refers to what nobody brings along: {_enumerate(list(missing))}; the first "
-            f"is used by {next(iter(missing.values()))}",
+            f"the app refers to classes or members that it lacks: {_enumerate(list(missing))}; "
+            f"the first is used by {next(iter(missing.values()))}",
             "add the library that has it to `beside` in kit/app/artifacts.py, or give another "
             "version of the runtime with --aar",
         )
@@ -53,7 +53,7 @@ def find_missing(report: str) -> dict[str, str]:
 
     Members of a missing class are left out.
     """
-    lines = [found for line in report.splitlines() if (found := _MISSING.search(line))]
+    lines = [match for line in report.splitlines() if (match := _MISSING.search(line))]
     missing = [(kind, name, user) for kind, name, user in (line.groups() for line in lines)]
     classes = {name for kind, name, _ in missing if kind == "class"}
     return {

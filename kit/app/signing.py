@@ -46,15 +46,15 @@ def _make(file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with files.folder_beside(file, private=True) as folder:
-            made = folder / file.name
-            words = [tools.find("keytool"), "-genkeypair", "-keystore", str(made)]
+            new = folder / file.name
+            words = [tools.find("keytool"), "-genkeypair", "-keystore", str(new)]
             words += ["-storetype", "PKCS12", "-storepass", _DEBUG_PASSWORD, "-alias", "kit"]
             # RSA signatures are deterministic, so equal APKs have equal bytes.
             words += ["-keyalg", "RSA", "-keysize", "2048", "-validity", "10000"]
             tools.run([*words, "-dname", "CN=Android Debug,O=Android,C=US"], "keytool")
-            made.chmod(0o600)
+            new.chmod(0o600)
             if not file.exists():  # another kit may have created it meanwhile
-                made.rename(file)
+                new.rename(file)
     except OSError as exc:
         raise OutputError(
             f"cannot make the debug key {file}: {exc.strerror}",

@@ -18,13 +18,13 @@ def folder() -> Path:
     Raises:
         MissingTool: kit is installed without its repository.
     """
-    found = Path(kit.__file__).parents[1] / "android_app"
-    if not (found / "contract.json").is_file():
+    sources = Path(kit.__file__).parents[1] / "android_app"
+    if not (sources / "contract.json").is_file():
         raise MissingTool(
-            f"the app's sources are not in {found}",
+            f"the app's sources are not in {sources}",
             "use kit from a checkout of its repository: pip install -e .",
         )
-    return found
+    return sources
 
 
 def java(formats: Iterable[str]) -> list[Path]:

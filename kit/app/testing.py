@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from kit import bundle as bundles
@@ -14,19 +14,19 @@ from kit.app import aapt2, sources, tools
 from kit.app.lock import maven_lock
 from kit.bundle import Bundle
 from kit.errors import BuildError, OutputError, UsageError, VerificationFailed
+from kit.progress import ReportStatus
 
-Say = Callable[[str], None]
 LOG = "maven.log"
 _COUNT = re.compile(r"Tests run: (\d+), Failures: (\d+), Errors: (\d+), Skipped: (\d+)$")
 
 
-def run(bundle: Path | None, out: Path, say: Say) -> dict[str, int]:
+def run(bundle: Path | None, out: Path, report_status: ReportStatus) -> dict[str, int]:
     """Run the tests and save their screenshots.
 
     Args:
         bundle: a real one; without it the tests that need a model are skipped.
         out: folder for ``screenshots/``, ``samples/`` and Maven's log.
-        say: called with progress messages.
+        report_status: callback; takes the current step.
 
     Returns:
         How many tests were ``run``, ``failed`` and ``skipped``.
@@ -46,11 +46,11 @@ def run(bundle: Path | None, out: Path, say: Say) -> dict[str, int]:
         )
     tools.java_version()
     mvn = tools.find("mvn")
-    with maven_lock(sources.folder(), say):
-        return _run(loaded, mvn, out, say)
+    with maven_lock(sources.folder(), report_status):
+        return _run(loaded, mvn, out, report_status)
 
 
-def _run(loaded: Bundle | None, mvn: str, out: Path, say: Say) -> dict[str, int]:
+def _run(loaded: Bundle | None, mvn: str, out: Path, report_status: ReportStatus) -> dict[str, int]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         for old in (out / "screenshots").rglob("*.png"):
@@ -58,14 +58,14 @@ def _run(loaded: Bundle | None, mvn: str, out: Path, say: Say) -> dict[str, int]
     except OSError as exc:
         raise OutputError(f"cannot make {out}: {exc.strerror}", "choose another -o") from exc
     settings = {
-        "aapt2": aapt2.find(say),
+        "aapt2": aapt2.find(report_status),
         "kit.screenshots": (out / "screenshots").resolve(),
         "kit.sdks": tools.cache() / "sdks",
     }
     if loaded is not None:
-        say("writing samples of the bundle")
+        report_status("writing samples of the bundle")
         settings["kit.samples"] = _samples(loaded, out)
-    say("running the tests (Maven)")
+    report_status("running the tests (Maven)")
     return _maven(mvn, sources.folder() / "pom.xml", settings, out / LOG)
 
 
@@ -94,12 +94,12 @@ def _maven(mvn: str, pom: Path, settings: Mapping[str, Path], log: Path) -> dict
         env={**os.environ, "TERM": "dumb"},
     )
     log.write_text(done.stdout, encoding="utf-8")
-    found = counts(done.stdout)
+    totals = counts(done.stdout)
     if done.returncode != 0:
-        raise _failed(done.stdout, found, log)
-    if not found["run"]:
+        raise _failed(done.stdout, totals, log)
+    if not totals["run"]:
         raise BuildError(f"Maven ran no test; see {log}", "check out the whole repository")
-    return found
+    return totals
 
 
 def counts(output: str) -> dict[str, int]:
@@ -111,14 +111,14 @@ def counts(output: str) -> dict[str, int]:
     return {"run": run, "failed": failures + errors, "skipped": skipped}
 
 
-def _failed(output: str, found: Mapping[str, int], log: Path) -> BuildError:
+def _failed(output: str, totals: Mapping[str, int], log: Path) -> BuildError:
     faults = [
         line.removeprefix("[ERROR]").strip() for line in output.splitlines() if "[ERROR]" in line
     ]
     first = next((line for line in faults if line and "Tests run" not in line), "no reason")
-    if found["failed"]:
+    if totals["failed"]:
         return VerificationFailed(
-            f"{found['failed']} of {found['run']} tests of the app failed: {first[:300]}",
+            f"{totals['failed']} of {totals['run']} tests of the app failed: {first[:300]}",
             f"{log} has all of it",
         )
     return BuildError(f"Maven failed: {first[:300]}", f"{log} has all of it")

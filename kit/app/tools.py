@@ -43,13 +43,13 @@ def find(name: str) -> str:
     """
     home = os.environ.get("JAVA_HOME")
     beside = Path(home or "/nowhere", "bin", name)
-    found = str(beside) if beside.is_file() else shutil.which(name)
-    if found is None:
+    program = str(beside) if beside.is_file() else shutil.which(name)
+    if program is None:
         raise MissingTool(
             f"there is no {name}, which builds the app",
             f"on Debian or Ubuntu: apt-get install {_APT.get(name, JDK)}",
         )
-    return found
+    return program
 
 
 def jdk() -> Path:

@@ -7,9 +7,9 @@ import numpy as np
 from kit import formats
 from kit.artifact_key import FLOAT_MODEL, REFERENCE, ArtifactKey
 from kit.bundle import Bundle
+from kit.comparison import sqnr_db
 from kit.errors import BundleError, RunError
 from kit.signature import Samples, unpack
-from kit.verify import sqnr_db
 
 # Float kernels of different CPUs or numbers of threads differ by rounding only.
 FLOAT_SQNR_DB = 40.0

@@ -29,12 +29,12 @@ def mask(text: str, clusters: Sequence[Cluster]) -> str:
         raise UsageError(
             f"--cpus {text!r} is no mask of cores", "give big, little, all, or a mask like f0"
         )
-    known = {cpu for cluster in clusters for cpu in cluster.cpus}
-    missing = set(numbers(digits)) - known
-    if known and missing:  # the kernel accepts such a mask, and silently drops them
+    existing = {cpu for cluster in clusters for cpu in cluster.cpus}
+    missing = set(numbers(digits)) - existing
+    if existing and missing:  # the kernel accepts such a mask, and silently drops them
         raise UsageError(
-            f"--cpus {text}: there is no core {spans(missing)}; there are {spans(known)}",
-            f"give a mask of cores that are there, like {_mask(known)} for all",
+            f"--cpus {text}: there is no core {spans(missing)}; there are {spans(existing)}",
+            f"give a mask of cores that are there, like {_mask(existing)} for all",
         )
     return f"{int(digits, 16):x}"
 
@@ -46,25 +46,25 @@ def numbers(mask: str) -> tuple[int, ...]:
 
 def spans(cpus: Iterable[int]) -> str:
     """Return numbers of cores as text, like ``0-3, 6``."""
-    found: list[list[int]] = []
+    groups: list[list[int]] = []
     for cpu in sorted(cpus):
-        if found and cpu == found[-1][-1] + 1:
-            found[-1][1:] = [cpu]
+        if groups and cpu == groups[-1][-1] + 1:
+            groups[-1][1:] = [cpu]
         else:
-            found.append([cpu])
-    return ", ".join("-".join(map(str, span)) for span in found)
+            groups.append([cpu])
+    return ", ".join("-".join(map(str, span)) for span in groups)
 
 
 def _end(text: str, clusters: Sequence[Cluster]) -> Cluster:
-    known = [cluster for cluster in clusters if cluster.max_mhz is not None]
-    clocks = sorted({cluster.max_mhz or 0 for cluster in known})
+    timed = [cluster for cluster in clusters if cluster.max_mhz is not None]
+    clocks = sorted({cluster.max_mhz or 0 for cluster in timed})
     if len(clocks) < 2:
         raise UsageError(
             f"--cpus {text}: the device reports only one kind of core",
             "leave --cpus out, or give a mask like f0",
         )
-    wanted = clocks[-1] if text == "big" else clocks[0]
-    return next(cluster for cluster in known if cluster.max_mhz == wanted)
+    clock = clocks[-1] if text == "big" else clocks[0]
+    return next(cluster for cluster in timed if cluster.max_mhz == clock)
 
 
 def _mask(cpus: Iterable[int]) -> str:
@@ -74,8 +74,8 @@ def _mask(cpus: Iterable[int]) -> str:
 def choices(clusters: Sequence[Cluster]) -> dict[str, int]:
     """Return the choices of a sweep with their core counts: ``all``, and ``big`` if it differs."""
     cores = sorted({cpu for cluster in clusters for cpu in cluster.cpus})
-    found = {"all": len(cores)}
+    counts = {"all": len(cores)}
     clocks = {cluster.max_mhz for cluster in clusters if cluster.max_mhz is not None}
     if len(clocks) > 1:
-        found["big"] = len(_end("big", clusters).cpus)
-    return found
+        counts["big"] = len(_end("big", clusters).cpus)
+    return counts

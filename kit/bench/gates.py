@@ -42,13 +42,13 @@ def examine(
         kind: of the device, see `kit.results.schema.DeviceRef`.
         cpus: affinity masks of the processes, read back from the kernel.
     """
-    found = stability.assess([p.samples_ns for p in processes])
+    assessment = stability.assess([p.samples_ns for p in processes])
     return (
         *examine_machine(context, plan, kind),
         *examine_conditions(plan, processes),
         *examine_cores(plan, cpus),
         *examine_threads(plan, threads_reported, processes),
-        *examine_stability(found, plan.precision),
+        *examine_stability(assessment, plan.precision),
         *examine_count(plan, processes),
     )
 
@@ -85,17 +85,17 @@ def examine_cores(plan: Plan, cpus: Iterable[str]) -> Iterator[Notice]:
 
     The kernel silently drops cores that are offline or forbidden to the process.
     """
-    given = dict.fromkeys(
+    allowed = dict.fromkeys(
         mask for mask in cpus if plan.cpus and int(mask, 16) != int(plan.cpus, 16)
     )
-    if given:
-        spans = [cores.spans(cores.numbers(mask)) for mask in given]
+    if allowed:
+        spans = [cores.spans(cores.numbers(mask)) for mask in allowed]
         others = ["others"] * (len(spans) > _MAX_MASKS)
         yield new_notice(
             "cores.not-given",
             asked=cores.spans(cores.numbers(plan.cpus)),
             given=" and ".join(spans[:_MAX_MASKS] + others),
-            mask=f"{_common(given):x}",
+            mask=f"{_common(allowed):x}",
         )
 
 
@@ -124,25 +124,25 @@ def cores_used(processes: Sequence[Process]) -> float | None:
 
 
 def examine_stability(
-    found: Stability, precision: float = stability.HALF_WIDTH
+    assessment: Stability, precision: float = stability.HALF_WIDTH
 ) -> Iterator[Notice]:
     """Warn of samples that are not one distribution, or of an imprecise median."""
-    if found.modes is not None:
-        low, high = found.modes
+    if assessment.modes is not None:
+        low, high = assessment.modes
         yield new_notice("samples.two-groups", low=low, high=high)
-    if found.spread is not None and found.spread > stability.SPREAD:
-        yield new_notice("processes.apart", spread=found.spread)
-    if abs(found.drift) > stability.DRIFT:
-        code = "samples.slower" if found.drift > 0 else "samples.faster"
-        yield new_notice(code, change=abs(found.drift))
-    if len(found.medians) < statistics.MIN_PROCESSES:
+    if assessment.spread is not None and assessment.spread > stability.SPREAD:
+        yield new_notice("processes.apart", spread=assessment.spread)
+    if abs(assessment.drift) > stability.DRIFT:
+        code = "samples.slower" if assessment.drift > 0 else "samples.faster"
+        yield new_notice(code, change=abs(assessment.drift))
+    if len(assessment.medians) < statistics.MIN_PROCESSES:
         needed = statistics.MIN_PROCESSES
-        yield new_notice("processes.few", processes=len(found.medians), needed=needed)
-    elif found.half_width is None:
+        yield new_notice("processes.few", processes=len(assessment.medians), needed=needed)
+    elif assessment.half_width is None:
         yield new_notice("samples.few")
-    elif found.half_width > precision:
-        yield new_notice("median.not-resolved", half_width=found.half_width)
-        yield from _advise_more(found.medians, precision)
+    elif assessment.half_width > precision:
+        yield new_notice("median.not-resolved", half_width=assessment.half_width)
+        yield from _advise_more(assessment.medians, precision)
 
 
 def _advise_more(medians: Sequence[float], precision: float) -> Iterator[Notice]:

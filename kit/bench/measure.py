@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,11 +18,10 @@ from kit.bundle import Bundle
 from kit.devices import local
 from kit.devices.fingerprint import identify
 from kit.devices.interface import Device
+from kit.progress import Progress
 from kit.results import store
 from kit.results.schema import Context, LatencyResult, Plan, Run
 from kit.runners import drive
-
-Progress = Callable[[int, int, str], None]  # processes done, processes in all, current step
 
 
 def measure(
@@ -56,7 +55,7 @@ def measure_all(
     plan: Plan | None = None,
     progress: Progress | None = None,
     device: Device | None = None,
-    runner: runners.Kind = "auto",
+    runner: runners.RunnerKind = "auto",
     profile: bool = False,
     measurement: str | None = None,
 ) -> list[LatencyResult]:
@@ -115,30 +114,30 @@ def measure_all(
 
 
 def _run_all(
-    session: MeasurementSession, found: Sequence[Target], report: Progress, profile: bool
+    session: MeasurementSession, all_targets: Sequence[Target], progress: Progress, profile: bool
 ) -> None:
     plan = session.plan
     rest: list[Pass] = []
     rest += ["memory"] if plan.memory else []
     rest += ["profile"] if profile else []
-    rule = StoppingRule(found, plan)
+    rule = StoppingRule(all_targets, plan)
     done = 0
-    for count, turn in enumerate(turns.rounds(found)):
+    for count, turn in enumerate(turns.rounds(all_targets)):
         reason = rule.next_round(count)
         if reason is None:
             break
-        total = (max(plan.repeats, count + 1) + len(rest)) * len(found)
+        total = (max(plan.repeats, count + 1) + len(rest)) * len(all_targets)
         for target in turn:
-            report(done, total, f"{target.label}: time{reason.value}")
+            progress(done, total, f"{target.label}: time{reason.value}")
             passes.run(session, target, "time")
             done += 1
-    total = done + len(rest) * len(found)
+    total = done + len(rest) * len(all_targets)
     for kind in rest:
-        for target in found:
-            report(done, total, f"{target.label}: {kind}")
+        for target in all_targets:
+            progress(done, total, f"{target.label}: {kind}")
             passes.run(session, target, kind)
             done += 1
-    report(total, total, "done")
+    progress(total, total, "done")
 
 
 def _run(target: Target, device: Device, plan: Plan, context: Context) -> Run:

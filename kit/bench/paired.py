@@ -55,8 +55,8 @@ def compare(table: Sequence[LatencyRow]) -> list[PairedComparison]:
     The baseline is the first row of the same key, or else of the same format, or else the first.
     Eager PyTorch is left out, because it has a different runner.
     """
-    found = sides([row.run.key for row in table])
-    return [_compare(table[baseline], table[other]) for baseline, other in found]
+    indices = sides([row.run.key for row in table])
+    return [_compare(table[baseline], table[other]) for baseline, other in indices]
 
 
 def sides(keys: Sequence[ArtifactKey]) -> list[tuple[int, int]]:
@@ -66,14 +66,14 @@ def sides(keys: Sequence[ArtifactKey]) -> list[tuple[int, int]]:
         Pairs of indices: a baseline and the target that is compared with it, see `compare`.
     """
     own = [index for index, key in enumerate(keys) if key != FLOAT_MODEL]
-    found = []
+    indices = []
     for index in own:
         same = [other for other in own if keys[other] == keys[index]]
         related = [other for other in own if keys[other].format == keys[index].format]
         baseline = next((one for one in (same[0], related[0]) if one != index), own[0])
         if baseline != index:
-            found.append((baseline, index))
-    return found
+            indices.append((baseline, index))
+    return indices
 
 
 def _compare(baseline: LatencyRow, row: LatencyRow) -> PairedComparison:
@@ -102,16 +102,16 @@ def _temperature(process: Process) -> float | None:
     return process.conditions[-1].temperature_c if process.conditions else None
 
 
-def as_json(found: PairedComparison) -> dict[str, object]:
+def as_json(comparison: PairedComparison) -> dict[str, object]:
     """Return the object of a comparison for `kit bench --json`."""
-    interval = found.interval
+    interval = comparison.interval
     return {
-        "baseline": [found.baseline.bundle.name, found.baseline.run.name],
-        "other": [found.row.bundle.name, found.row.run.name],
-        "ratio": found.ratio,
+        "baseline": [comparison.baseline.bundle.name, comparison.baseline.run.name],
+        "other": [comparison.row.bundle.name, comparison.row.run.name],
+        "ratio": comparison.ratio,
         "ci95": None if interval is None else [interval.low, interval.high],
-        "pairs": found.pairs,
-        "temperature_gap_c": found.gap_c,
-        "verdict": found.verdict,
+        "pairs": comparison.pairs,
+        "temperature_gap_c": comparison.gap_c,
+        "verdict": comparison.verdict,
         "margin": statistics.MARGIN,
     }

@@ -6,7 +6,7 @@ from typing import Literal
 
 from kit.results.schema import Plan
 
-Name = Literal["quick", "default", "official"]
+PlanName = Literal["quick", "default", "official"]
 
 # If medians of processes have a standard deviation of 1 %, four of them give ±2 %; with 2 %, six
 # do. Ten bound the time, and the interval still has its nominal coverage.
@@ -18,7 +18,7 @@ MAX_PAIRS = 128
 
 # MLPerf Inference requires at least 1024 queries and 60 s of a single stream.
 # https://github.com/mlcommons/inference_policies/blob/master/inference_rules.adoc
-_PRESETS: dict[Name, Plan] = {
+_PRESETS: dict[PlanName, Plan] = {
     "quick": Plan(
         name="quick",
         warmup_runs=3,
@@ -43,7 +43,7 @@ _PRESETS: dict[Name, Plan] = {
 }
 
 
-def preset(name: Name, threads: int = 1) -> Plan:
+def preset(name: PlanName, threads: int = 1) -> Plan:
     """Return a preset for a number of threads.
 
     ``quick`` is a first look, with one process and no memory pass; ``default`` is for daily

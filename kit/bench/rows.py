@@ -127,14 +127,14 @@ def find_slower_than_float(table: Sequence[LatencyRow]) -> list[Notice]:
     The counterpart is the float file of the same format and architecture, measured on the
     same device with the same threads and cores.
     """
-    found = []
+    comparisons = []
     for row in table:
         for other in table:
             if row.run.quantize != "none" and _is_float_of(other, row):
                 speedup = rounds.speedup(other.run, row.run)
                 if speedup.ratio < 1:
-                    found.append(_slower(row, other, speedup))
-    return found
+                    comparisons.append(_slower(row, other, speedup))
+    return comparisons
 
 
 def _slower(row: LatencyRow, other: LatencyRow, speedup: Speedup) -> Notice:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,11 +11,11 @@ import kit
 from kit.artifact_key import REFERENCE
 from kit.devices.interface import Device, Folder
 from kit.errors import DeviceError, RunError, UsageError
+from kit.progress import ReportStatus
 from kit.runners import drive, native
 from kit.runners.native import RunnerSet
 
-Kind = Literal["auto", "python", "native", "app"]
-Say = Callable[[str], None]
+RunnerKind = Literal["auto", "python", "native", "app"]
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Runner:
 
     def kept_versions(self, reported: Mapping[str, str]) -> dict[str, str]:
         """Return the reported versions that a result stores."""
-        known = {*self.versions, "runner"}
-        return {k: v for k, v in reported.items() if k in known or not self.versions}
+        kept = {*self.versions, "runner"}
+        return {k: v for k, v in reported.items() if k in kept or not self.versions}
 
 
 PYTHON = Runner(drive.PYTHON, "python")
@@ -57,7 +57,9 @@ APP = Runner(("app",), "app")  # `kit.app.measuring` turns the options into inte
 _BUILDING = threading.Lock()
 
 
-def choose(device: Device, names: Iterable[str], kind: Kind, say: Say) -> dict[str, RunnerSet]:
+def choose(
+    device: Device, names: Iterable[str], kind: RunnerKind, report_status: ReportStatus
+) -> dict[str, RunnerSet]:
     """Return the native runner of each format that is measured with one.
 
     A device supports no others, and missing ones are built for it. This machine uses them if
@@ -67,7 +69,7 @@ def choose(device: Device, names: Iterable[str], kind: Kind, say: Say) -> dict[s
         device: to run on.
         names: formats, and perhaps ``reference``.
         kind: ``auto``, or the required one; ``app`` is on the device already.
-        say: called with messages about builds.
+        report_status: callback; takes messages about builds.
 
     Raises:
         UsageError: the device does not support the required runner.
@@ -80,13 +82,13 @@ def choose(device: Device, names: Iterable[str], kind: Kind, say: Say) -> dict[s
         _check_remote(device, every, kind)
     if kind in ("python", "app"):
         return {}
-    wanted = [name for name in every if name != REFERENCE]
+    formats = [name for name in every if name != REFERENCE]
     abi = _abi(device)
     if kind == "auto" and local:
         # All or none: rows of different runners are not comparable, and eager PyTorch has none.
-        runnable = [name for name in wanted if name in native.list_formats()]
-        found = {name: native.find(abi, name) for name in runnable} if abi else {}
-        there = {name: one for name, one in found.items() if one is not None}
+        runnable = [name for name in formats if name in native.list_formats()]
+        installed = {name: native.find(abi, name) for name in runnable} if abi else {}
+        there = {name: one for name, one in installed.items() if one is not None}
         return there if len(there) == len(every) else {}
     if abi is None:
         raise DeviceError(
@@ -95,11 +97,11 @@ def choose(device: Device, names: Iterable[str], kind: Kind, say: Say) -> dict[s
             "measure on a 64-bit device",
         )
     with _BUILDING:  # devices that are measured in parallel share the build
-        built = native.build(abi, wanted, say)
+        built = native.build(abi, formats, report_status)
     return {one.format: _fitting(one, device) for one in built}
 
 
-def _check_remote(device: Device, every: Sequence[str], kind: Kind) -> None:
+def _check_remote(device: Device, every: Sequence[str], kind: RunnerKind) -> None:
     """Refuse formats and runners that only this machine supports."""
     if REFERENCE in every:
         raise UsageError(
@@ -112,7 +114,7 @@ def _check_remote(device: Device, every: Sequence[str], kind: Kind) -> None:
         )
 
 
-def install(runner: RunnerSet | None, folder: Folder, kind: Kind = "auto") -> Runner:
+def install(runner: RunnerSet | None, folder: Folder, kind: RunnerKind = "auto") -> Runner:
     """Push a runner to the device and return its command; None is Python's or the app's."""
     if runner is None:
         return APP if kind == "app" else PYTHON

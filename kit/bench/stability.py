@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kit.results import statistics
-
-Floats = NDArray[np.float64]
+from kit.results.statistics import Floats
 
 HALF_WIDTH = 0.02  # of the interval, as a share of the median
 SPREAD = 0.05  # between the medians of processes
@@ -83,10 +81,10 @@ def half_width(processes: Sequence[Sequence[int]]) -> float | None:
     Raises:
         ValueError: a process has no samples.
     """
-    found = statistics.estimate(processes)
-    if found.interval is None:
+    estimate = statistics.estimate(processes)
+    if estimate.interval is None:
         return None
-    return (found.interval.high - found.interval.low) / 2 / found.median
+    return (estimate.interval.high - estimate.interval.low) / 2 / estimate.median
 
 
 def drift(samples: Sequence[int]) -> float:

@@ -75,31 +75,31 @@ def minutes(process: Process, length: float = MINUTE) -> list[Minute]:
         length: of a minute, in seconds.
     """
     conditions = _since_sampling(process)
-    found = []
+    split = []
     for number, samples in _split(process.samples_ns, length).items():
         within = [c for c in conditions if number <= c.seconds / length < number + 1]
-        found.append(_minute(number + 1, samples, within))
+        split.append(_minute(number + 1, samples, within))
     lasted = sum(process.samples_ns) / 1e9 / length
-    return [replace(m, whole=lasted - m.number + 1 >= WHOLE) for m in found]
+    return [replace(m, whole=lasted - m.number + 1 >= WHOLE) for m in split]
 
 
-def throttling(found: Sequence[Minute]) -> Throttling | None:
+def throttling(measured: Sequence[Minute]) -> Throttling | None:
     """Return when throttling began and ended, None if there was none.
 
     Args:
-        found: `MIN_MINUTES` whole minutes or more.
+        measured: `MIN_MINUTES` whole minutes or more.
     """
-    first = found[0].median
-    slow = [minute for minute in found if minute.median / first >= SLOWER]
+    first = measured[0].median
+    slow = [minute for minute in measured if minute.median / first >= SLOWER]
     if not slow:
         return None
-    after = [minute.number for minute in found if minute.number > slow[-1].number]
+    after = [minute.number for minute in measured if minute.number > slow[-1].number]
     return Throttling(slow[0].number, slow[0].median / first, after[0] if after else None)
 
 
-def verdict(found: Sequence[Minute]) -> str:
+def verdict(measured: Sequence[Minute]) -> str:
     """Return in words whether the device throttled in these minutes."""
-    whole = [minute for minute in found if minute.whole]
+    whole = [minute for minute in measured if minute.whole]
     if len(whole) < MIN_MINUTES:
         return (
             f"too short to tell whether it throttles: measure {MIN_MINUTES} whole minutes or more"
@@ -126,12 +126,12 @@ def _since_sampling(process: Process) -> list[Condition]:
 
 def _split(samples: Sequence[int], length: float) -> dict[int, list[int]]:
     """Return samples by the minute they began in, counted from 0."""
-    found: dict[int, list[int]] = {}
+    by_minute: dict[int, list[int]] = {}
     elapsed = 0
     for ns in samples:
-        found.setdefault(int(elapsed / (length * 1e9)), []).append(ns)
+        by_minute.setdefault(int(elapsed / (length * 1e9)), []).append(ns)
         elapsed += ns
-    return found
+    return by_minute
 
 
 def _minute(number: int, samples: Sequence[int], conditions: Sequence[Condition]) -> Minute:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.bench import cores, measure
-from kit.bench.measure import Progress
-from kit.bench.runner import Kind
+from kit.bench.runner import RunnerKind
 from kit.bundle import Bundle
 from kit.devices.fingerprint import new_measurement
 from kit.devices.interface import Device
+from kit.progress import Progress
 from kit.results import statistics
 from kit.results.schema import LatencyResult, Plan, Recommendation, Run
 
@@ -38,20 +38,20 @@ class SweepSetting:
 
 def settings(device: Device) -> list[SweepSetting]:
     """Return each choice of cores with 1, 2, 4 … threads, and with as many as it has cores."""
-    found = []
+    listed = []
     for name, count in cores.choices(device.clusters).items():
         doubled = {2**n for n in range(count.bit_length()) if 2**n <= count}
-        found += [SweepSetting(threads, name) for threads in sorted(doubled | {count})]
-    return found
+        listed += [SweepSetting(threads, name) for threads in sorted(doubled | {count})]
+    return listed
 
 
 def sweep(
-    given: Sequence[Bundle | str | Path],
+    bundles: Sequence[Bundle | str | Path],
     formats: Sequence[str] | None,
     plan: Plan,
     device: Device,
     progress: Progress,
-    runner: Kind = "auto",
+    runner: RunnerKind = "auto",
     measurement: str | None = None,
 ) -> list[LatencyResult]:
     """Measure every setting; each result has all runs, and a recommendation per file.
@@ -67,12 +67,14 @@ def sweep(
         changes = {"threads": setting.threads, "cpus": mask, "max_pairs": None}
         changed = plan.model_copy(update=changes)
 
-        def say(done: int, total: int, label: str, n: int = index, of: str = setting.label) -> None:
+        def report(
+            done: int, total: int, label: str, n: int = index, of: str = setting.label
+        ) -> None:
             progress((n - 1) * total + done, len(tried) * total, f"{of}: {label}")
 
         rounds.append(
             measure.measure_all(
-                given, formats, changed, say, device, runner, measurement=measurement
+                bundles, formats, changed, report, device, runner, measurement=measurement
             )
         )
     return [_joined(results, tried) for results in zip(*rounds, strict=True)]

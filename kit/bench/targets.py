@@ -83,10 +83,10 @@ def select_keys(bundle: Bundle, formats: Sequence[str] | None) -> list[ArtifactK
     manifest = bundle.manifest
     if formats is None:
         return manifest.artifact_keys
-    found = []
+    keys = []
     for name in formats:
-        found += [FLOAT_MODEL] if name == REFERENCE else manifest.select([name])
-    return list(dict.fromkeys(found))
+        keys += [FLOAT_MODEL] if name == REFERENCE else manifest.select([name])
+    return list(dict.fromkeys(keys))
 
 
 def prepare(
@@ -104,7 +104,7 @@ def prepare(
         UsageError: there is nothing to measure.
         BundleError: a bundle lacks a file.
     """
-    found, references = [], set()
+    targets, references = [], set()
     for bundle in loaded:
         keys = select_keys(bundle, formats)
         for key in keys:
@@ -113,10 +113,10 @@ def prepare(
                 if digest in references and len(keys) > 1:
                     continue
                 references.add(digest)
-            found.append(_target(bundle, key, plan, folder, runners[key.format]))
-    if not found:
+            targets.append(_target(bundle, key, plan, folder, runners[key.format]))
+    if not targets:
         raise UsageError("there is no format to measure", "name a bundle and --format lite,onnx")
-    return found
+    return targets
 
 
 def _target(bundle: Bundle, key: ArtifactKey, plan: Plan, folder: Folder, runner: Runner) -> Target:

@@ -78,14 +78,14 @@ def command(
         output_checks.check_file(output)
     recipe = study.recipe_of(what, options)
     with stages() as progress, stdout_kept():
-        found = study.run(study.StudyRequest(recipe, images, factor, goal, pictures), progress)
-    line = _line(recipe, found.repair)
-    terminal.print_json(_json(found, repair, line)) if as_json else _show(found, top)
+        outcome = study.run(study.StudyRequest(recipe, images, factor, goal, pictures), progress)
+    line = _line(recipe, outcome.repair)
+    terminal.print_json(_json(outcome, repair, line)) if as_json else _show(outcome, top)
     if output is not None:
         from kit.analysis import page
 
-        page.write(output, found.study, _about(found), found.repair, line)
-    _verdict(found, line, as_json)
+        page.write(output, outcome.study, _about(outcome), outcome.repair, line)
+    _verdict(outcome, line, as_json)
 
 
 def _check(speed_up: float, top: int, pictures: int) -> None:
@@ -112,18 +112,18 @@ def _line(recipe: Recipe, fixed: Repair | None) -> str:
     return build_line(recipe.model_copy(update=changes))
 
 
-def _json(found: Found, target: str | None, line: str) -> dict[str, object]:
+def _json(outcome: Found, target: str | None, line: str) -> dict[str, object]:
     from kit.commands.common import analysis_output
 
-    record = {**_about(found), **_record(found.study)}
-    fixed = found.repair
+    record = {**_about(outcome), **_record(outcome.study)}
+    fixed = outcome.repair
     record["repair"] = fixed and analysis_output.repair_record(fixed, str(target), line)
     return record
 
 
-def _about(found: Found) -> dict[str, object]:
-    recipe, work = found.request.recipe, found.model.work
-    pictures, weights = found.pictures, work.weights
+def _about(outcome: Found) -> dict[str, object]:
+    recipe, work = outcome.request.recipe, outcome.model.work
+    pictures, weights = outcome.pictures, work.weights
     assert weights is not None  # of a model that is loaded
     return {
         "model": recipe.model,
@@ -133,9 +133,9 @@ def _about(found: Found) -> dict[str, object]:
         "corrections": recipe.corrections,
         "observer": recipe.observer,
         "weights": weights.source,
-        "calibration": {"source": work.pictures.source, "images": len(found.model.calibration)},
+        "calibration": {"source": work.pictures.source, "images": len(outcome.model.calibration)},
         "pictures": {"source": pictures.source, "images": len(pictures.inputs)},
-        "speed_up": found.request.speed_up,
+        "speed_up": outcome.request.speed_up,
     }
 
 
@@ -147,33 +147,33 @@ def _record(study: Study) -> dict[str, object]:
     }
 
 
-def _show(found: Found, top: int) -> None:
+def _show(outcome: Found, top: int) -> None:
     from kit.commands.common import analysis_output
 
-    recipe, study = found.request.recipe, found.study
+    recipe, study = outcome.request.recipe, outcome.study
     title = f"{recipe.model}, {recipe.resolution} px, {recipe.granularity}: what int8 costs"
     analysis_output.show_study(study, title, top)
-    if found.repair is not None:
-        analysis_output.show_repair(found.repair)
-    source = found.pictures.source
+    if outcome.repair is not None:
+        analysis_output.show_repair(outcome.repair)
+    source = outcome.pictures.source
     terminal.echo(
         f"whole int8 model: {analysis_output.sentence(study.whole)} of {source}", err=True
     )
     terminal.echo(f"corrected, still float: {analysis_output.sentence(study.corrected)}", err=True)
     terminal.echo(
         "simulated; latency is an estimate: multiply-adds of the layer, in float "
-        f"{found.request.speed_up:g} times as slow (--speed-up), conversions not counted",
+        f"{outcome.request.speed_up:g} times as slow (--speed-up), conversions not counted",
         err=True,
     )
     if recipe.quantize not in ("static", "none"):
         terminal.echo(f"studied as static: what {recipe.quantize} adds is not in it", err=True)
 
 
-def _verdict(found: Found, line: str, quiet: bool) -> None:
+def _verdict(outcome: Found, line: str, quiet: bool) -> None:
     """Print the command of the repair, or fail with the best attempt."""
     from kit.commands.common.analysis_output import sentence
 
-    goal, fixed = found.request.goal, found.repair
+    goal, fixed = outcome.request.goal, outcome.repair
     if goal is None or fixed is None:
         return
     if not fixed.met:

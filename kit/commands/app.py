@@ -58,15 +58,15 @@ def test(bundle: Path | None, phone: bool, output: Path, as_json: bool) -> None:
     if phone and bundle is None:
         raise UsageError("--phone needs a bundle with lite", "add --bundle BUNDLE")
     off: list[float] = []
-    with progress_display.stages() as say:
-        found = testing.run(bundle, output, say)
+    with progress_display.stages() as report_status:
+        totals = testing.run(bundle, output, report_status)
         if phone and bundle is not None:
-            off = phones.run(bundle, output / "phone", say)
+            off = phones.run(bundle, output / "phone", report_status)
     pictures = sorted(str(file) for file in (output / "screenshots").rglob("*.png"))
     if as_json:
-        terminal.print_json({**found, "screenshots": pictures, "phone_max_abs": off})
+        terminal.print_json({**totals, "screenshots": pictures, "phone_max_abs": off})
         return
-    terminal.echo(f"{found['run']} tests, {found['failed']} failed, {found['skipped']} skipped")
+    terminal.echo(f"{totals['run']} tests, {totals['failed']} failed, {totals['skipped']} skipped")
     terminal.echo(f"{len(pictures)} screenshots in {output / 'screenshots'}")
     if off:
         terminal.echo(f"phone's library: {len(off)} pictures, logits off by up to {max(off):.3g}")
@@ -82,9 +82,9 @@ def install(apk: Path, choice: str | None) -> None:
     from kit.commands.common import progress_display
 
     file = apk / building.APK if apk.is_dir() else apk
-    with progress_display.stages() as say:
+    with progress_display.stages() as report_status:
         for transport in _devices(choice):
-            installed = device.install(transport, file, say)
+            installed = device.install(transport, file, report_status)
             terminal.echo(f"{transport.serial}: installed {installed.app_id}")
             if installed.warning:
                 terminal.echo(f"warning: {installed.warning}", err=True)
@@ -97,9 +97,9 @@ def run(choice: str | None, app_id: str | None) -> None:
     """Open the app on the device's screen."""
     from kit.app import device
 
-    wanted = app_build.app_id_of(app_id)
+    package = app_build.app_id_of(app_id)
     for transport in _devices(choice):
-        device.open_demo(transport, wanted)
+        device.open_demo(transport, package)
         terminal.echo(f"{transport.serial}: started")
 
 
@@ -110,9 +110,9 @@ def uninstall(choice: str | None, app_id: str | None) -> None:
     """Remove the app and its data from the device."""
     from kit.app import device
 
-    wanted = app_build.app_id_of(app_id)
+    package = app_build.app_id_of(app_id)
     for transport in _devices(choice):
-        there = device.uninstall(transport, wanted)
+        there = device.uninstall(transport, package)
         terminal.echo(f"{transport.serial}: {'removed' if there else 'it was not there'}")
 
 
@@ -190,19 +190,21 @@ def bench(
     from kit.errors import UsageError
     from kit.results import store
 
-    given = tuple(dict.fromkeys(bundles))
-    measurement.check(options, len(given))
+    unique = tuple(dict.fromkeys(bundles))
+    measurement.check(options, len(unique))
     apps = tuple(app_build.app_id_of(app_id) for app_id in app_build.words(app_ids))
     if not apps:
         raise UsageError("--app-id names nothing", "for example --app-id org.mobilekit.demo")
     serials = selection.serials(choice, print_notice)
     file = None if output is None else Path(output)
-    folder = output is not None and (len(given) * len(serials) > 1 or measurement.is_folder(output))
+    folder = output is not None and (
+        len(unique) * len(serials) > 1 or measurement.is_folder(output)
+    )
     if file is not None:
         measurement.check_output(file, folder)
-    measured = [_measure(serial, given, apps, options) for serial in serials]
+    measured = [_measure(serial, unique, apps, options) for serial in serials]
     if file is not None:
-        for result, place in measurement.files(measured, given, file, folder):
+        for result, place in measurement.files(measured, unique, file, folder):
             store.write(result, place)
     show(measured, options["as_json"], False)
 
@@ -218,9 +220,9 @@ def _measure(
     from kit.commands.common.measurement import Measured
     from kit.devices import adb
 
-    wanted = plan({**options, "sustained": None})
+    bench_plan = plan({**options, "sustained": None})
     with progress_display.steps(auto_refresh=False) as update, closing(adb.open(serial)) as device:
         names = formats(options["names"])
-        results = measuring.measure_all(bundles, names, wanted, update, device, apps)
+        results = measuring.measure_all(bundles, names, bench_plan, update, device, apps)
         measurement.warn(device)
         return Measured(serial, results)

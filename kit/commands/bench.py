@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     "--cool",
     type=Finite(),
     metavar="°C",
-    help="Battery temperature that a process waits for. Default: 38.",
+    help="Battery temperature below which a process starts. Default: 38.",
 )
 @click.option("--cool-wait", type=Finite(0), metavar="S", help="No longer than this. Default: 120.")
 @click.option(
@@ -102,17 +102,17 @@ def command(bundles: tuple[Path, ...], **options: Given) -> None:
     from kit.devices.fingerprint import new_measurement
     from kit.results import store
 
-    given = tuple(dict.fromkeys(bundles))
-    measurement.check(options, len(given))
+    unique = tuple(dict.fromkeys(bundles))
+    measurement.check(options, len(unique))
     serials = measurement.serials(options["choice"])
     output = None if options["output"] is None else Path(options["output"])
     folder = output is not None and (
-        len(given) * len(serials) > 1 or measurement.is_folder(options["output"])
+        len(unique) * len(serials) > 1 or measurement.is_folder(options["output"])
     )
     if output is not None:
         measurement.check_output(output, folder)
     request = measurement.BenchRequest(
-        bundles=given,
+        bundles=unique,
         formats=formats(options["names"]),
         plan=plan(options),
         cpus=options["cpus"] or "all",
@@ -124,7 +124,7 @@ def command(bundles: tuple[Path, ...], **options: Given) -> None:
     )
     measured, errors = measurement.run(request, serials)
     if output is not None:
-        for result, file in measurement.files(measured, given, output, folder):
+        for result, file in measurement.files(measured, unique, output, folder):
             store.write(result, file)
     show(measured, options["as_json"], options["sustained"] is not None)
     for error in errors[1:]:
@@ -141,14 +141,16 @@ def formats(text: str | None) -> tuple[str, ...] | None:
 def plan(options: dict[str, Given]) -> Plan:
     """Return the plan of the options of `kit bench`."""
     from kit.bench import sustained
-    from kit.bench.plan import Name, preset
+    from kit.bench.plan import PlanName, preset
     from kit.results.schema import Plan
 
-    name: Name = "quick" if options["quick"] else "official" if options["official"] else "default"
-    made = preset(name, options["threads"] or 1)
+    name: PlanName = (
+        "quick" if options["quick"] else "official" if options["official"] else "default"
+    )
+    chosen = preset(name, options["threads"] or 1)
     changes: dict[str, object] = {}
     if (repeats := options["repeats"]) is not None:
-        maximum = made.max_repeats
+        maximum = chosen.max_repeats
         changes |= {"repeats": repeats, "max_repeats": maximum and max(maximum, repeats)}
     if (pairs := options["pairs"]) is not None:
         changes["max_pairs"] = pairs
@@ -161,9 +163,9 @@ def plan(options: dict[str, Given]) -> Plan:
     if changes:  # a quick plan keeps its name, and has no memory pass
         changes["name"] = "quick" if name == "quick" else "custom"
     minutes = options["sustained"]
-    made = made.model_copy(update=changes)
-    made = made if minutes is None else sustained.plan(minutes, made)
-    return Plan.model_validate(made.model_dump())
+    chosen = chosen.model_copy(update=changes)
+    chosen = chosen if minutes is None else sustained.plan(minutes, chosen)
+    return Plan.model_validate(chosen.model_dump())
 
 
 def show(measured: Sequence[Measured], as_json: bool, sustained: bool) -> None:
@@ -180,13 +182,13 @@ def show(measured: Sequence[Measured], as_json: bool, sustained: bool) -> None:
     swept = any(result.recommended for one in measured for result in one.results)
     if as_json:
         compared = [] if swept else [c for table in tables for c in paired.compare(table)]
-        found = {
+        output = {
             "results": [record(row) for table in tables for row in table],
             "comparisons": [paired.as_json(c) for c in compared],
             "notices": [as_json_notice(n) for t in tables for n in find_slower_than_float(t)],
             "recommended": {one.serial: _recommended(one) for one in measured},
         }
-        terminal.print_json(found)
+        terminal.print_json(output)
     for one, table in zip(measured, tables, strict=True):
         if not as_json:
             latency_table.table(table)

@@ -115,15 +115,15 @@ def command(
         _explain(recipe, gate)
         return 0
     target = output or Path("out") / recipe.slug
-    found = _build(recipe, target, not no_cache, gate, all_or_nothing)
-    if found is None:
+    bundle = _build(recipe, target, not no_cache, gate, all_or_nothing)
+    if bundle is None:
         return 0
-    terminal.print_json(_record(found), indent=1) if as_json else _show(found)
-    return PARTIAL if found.manifest.failed else 0
+    terminal.print_json(_record(bundle), indent=1) if as_json else _show(bundle)
+    return PARTIAL if bundle.manifest.failed else 0
 
 
-def _record(found: Bundle) -> object:
-    return json.loads(found.manifest.model_dump_json())
+def _record(bundle: Bundle) -> object:
+    return json.loads(bundle.manifest.model_dump_json())
 
 
 def _read_options(
@@ -152,15 +152,15 @@ def _build(
     from kit.quantize.distributed import from_environment
 
     with stages() as progress, stdout_kept():
-        found = build(recipe, target, progress, use_cache, gate, all_or_nothing)
-    return found if from_environment().is_rank0 else None
+        bundle = build(recipe, target, progress, use_cache, gate, all_or_nothing)
+    return bundle if from_environment().is_rank0 else None
 
 
 def _gate(fields: dict[str, Given]) -> Gate | None:
     """Remove the accuracy gate from the fields, and return it; a recipe file may have it, too."""
     from kit.pipeline import Gate
 
-    given = {
+    limits = {
         name: fields.pop(old)
         for name, old in (
             ("max_drop", "max_drop"),
@@ -169,7 +169,7 @@ def _gate(fields: dict[str, Given]) -> Gate | None:
         )
         if old in fields
     }
-    return Gate(**given) if given else None
+    return Gate(**limits) if limits else None
 
 
 def _explain(recipe: Recipe, gate: Gate | None) -> None:
@@ -179,13 +179,13 @@ def _explain(recipe: Recipe, gate: Gate | None) -> None:
         terminal.echo("\n".join([heading, *(f"  {line}" for line in lines)]))
 
 
-def _show(found: Bundle) -> None:
+def _show(bundle: Bundle) -> None:
     from rich.table import Table
 
     from kit.commands.common.advice import write_notices
 
-    manifest = found.manifest
-    table = Table(title=str(found.path), title_justify="left")
+    manifest = bundle.manifest
+    table = Table(title=str(bundle.path), title_justify="left")
     table.add_column("file")
     for heading in ("MB", "vs its graph", "vs float", "SQNR dB", "delegated"):
         table.add_column(heading, justify="right")
@@ -220,7 +220,7 @@ def _show(found: Bundle) -> None:
 
 def _compared(artifact: Artifact) -> Iterator[str]:
     """Yield the cells of a file against its graph and the float model, each output's worst."""
-    from kit.verify import find_worst
+    from kit.comparison import find_worst
 
     graph = find_worst(artifact.parity, "quantized graph")
     reference = find_worst(artifact.parity, "float reference")
@@ -236,5 +236,5 @@ def _compared(artifact: Artifact) -> Iterator[str]:
 def _delegated(delegates: dict[str, int], rest: dict[str, int]) -> str:
     if not delegates:
         return "-"
-    taken = sum(delegates.values())
-    return f"{taken}/{taken + sum(rest.values())}"
+    delegated = sum(delegates.values())
+    return f"{delegated}/{delegated + sum(rest.values())}"

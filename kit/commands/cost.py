@@ -8,7 +8,7 @@ import click
 
 from kit import terminal
 from kit.commands.common.number_formats import Finite
-from kit.commands.common.option_types import Side
+from kit.commands.common.option_types import SideOption
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option(
     "--resolution",
     "--input",
-    type=Side(),
+    type=SideOption(),
     default=224,
     metavar="N|3xNxN",
     help="Side of the square input in pixels. Default: 224.",
@@ -45,18 +45,18 @@ def command(
     from kit.guard import stdout_kept
 
     with stdout_kept():
-        found = cost.of(model, resolution, width)
-    twin = found.with_full_convolutions()
+        counted = cost.of(model, resolution, width)
+    twin = counted.with_full_convolutions()
     if as_json:
         about = {"model": model, "resolution": resolution, "width": width}
-        terminal.print_json({**about, **_record(found), "full": _record(twin)})
+        terminal.print_json({**about, **_record(counted), "full": _record(twin)})
         return
     title = f"{model}, width {width:g}, {resolution} px"
-    _show(found, title, per_layer)
+    _show(counted, title, per_layer)
     if full:
         _show(twin, f"{title}, with full convolutions", per_layer)
-        _compare(found.total, twin.total)
-    _note(found)
+        _compare(counted.total, twin.total)
+    _note(counted)
 
 
 def _record(cost: Cost) -> dict[str, object]:

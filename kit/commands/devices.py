@@ -31,13 +31,13 @@ def command(choice: str | None, as_json: bool) -> None:
     states = {device.serial: device.state for device in selection.list_by_steadiness()}
     rows = _merged(_rows(list(states) if choice is None else selection.choose(choice)))
     if as_json:
-        found = [_record(serial, found, states.get(serial, "device")) for serial, found in rows]
-        terminal.print_json({"devices": found}, indent=1)
+        records = [_record(serial, facts, states.get(serial, "device")) for serial, facts in rows]
+        terminal.print_json({"devices": records}, indent=1)
     elif rows:
         _show(rows)
     else:
         terminal.echo(f"no device is connected: {selection.advice()}", err=True)
-    errors = [found for _, found in rows if isinstance(found, DeviceError)]
+    errors = [error for _, error in rows if isinstance(error, DeviceError)]
     if choice is not None and errors:
         raise errors[0]
 
@@ -73,12 +73,12 @@ def _merged(
     identities = {s: None if isinstance(f, DeviceError) else f.identity for s, f in rows}
     firsts = ways.find_first(identities)
     merged: list[tuple[str, DeviceFacts | DeviceError]] = []
-    for serial, found in rows:
+    for serial, facts in rows:
         also = tuple(other for other, first in firsts.items() if first == serial != other)
-        if also and not isinstance(found, DeviceError):
-            merged.append((serial, replace(found, also=also)))
+        if also and not isinstance(facts, DeviceError):
+            merged.append((serial, replace(facts, also=also)))
         elif firsts[serial] == serial:
-            merged.append((serial, found))
+            merged.append((serial, facts))
     return merged
 
 
@@ -94,45 +94,45 @@ def _ask(serial: str) -> DeviceFacts | DeviceError:
         return exc
 
 
-def _record(serial: str, found: DeviceFacts | DeviceError, state: str) -> dict[str, object]:
+def _record(serial: str, facts: DeviceFacts | DeviceError, state: str) -> dict[str, object]:
     from dataclasses import asdict
 
-    if not isinstance(found, DeviceError):
-        return asdict(found)
+    if not isinstance(facts, DeviceError):
+        return asdict(facts)
     if state == "device":  # it is listed, or on the network without a server
-        state = "lost" if isinstance(found, DeviceLost) else "refused"
-    return {"serial": serial, "state": state, "error": found.message, "fix": found.hint}
+        state = "lost" if isinstance(facts, DeviceLost) else "refused"
+    return {"serial": serial, "state": state, "error": facts.message, "fix": facts.hint}
 
 
 def _show(rows: list[tuple[str, DeviceFacts | DeviceError]]) -> None:
     from rich.table import Table
 
-    for serial, found in rows:
+    for serial, facts in rows:
         table = Table(title=serial, title_justify="left", show_header=False)
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
-        for name, value in _lines(found):
+        for name, value in _lines(facts):
             table.add_row(name, value)
         terminal.print_table(table)
 
 
-def _lines(found: DeviceFacts | DeviceError) -> list[tuple[str, str]]:
-    if isinstance(found, DeviceError):
-        return [("state", found.message), ("fix", found.hint)]
+def _lines(facts: DeviceFacts | DeviceError) -> list[tuple[str, str]]:
+    if isinstance(facts, DeviceError):
+        return [("state", facts.message), ("fix", facts.hint)]
     lines = [
-        ("state", f"{found.state}, {found.kind}"),
-        *([("also as", ", ".join(found.also))] if found.also else []),
-        ("model", found.model),
-        ("SoC", found.soc),
-        ("Android", _join(found.android, found.api and f"API level {found.api}")),
-        ("ABIs", ", ".join(found.abis)),
-        ("cores", _cores(found)),
-        ("memory", format_megabytes(found.memory)),
-        ("free", format_megabytes(found.free_bytes)),
-        ("page size", found.page_size and f"{found.page_size // 1024} KB"),
-        ("battery", _battery(found)),
-        ("thermal status", found.thermal_status),
-        ("kernel", _join(found.kernel, found.selinux and f"SELinux {found.selinux.lower()}")),
+        ("state", f"{facts.state}, {facts.kind}"),
+        *([("also as", ", ".join(facts.also))] if facts.also else []),
+        ("model", facts.model),
+        ("SoC", facts.soc),
+        ("Android", _join(facts.android, facts.api and f"API level {facts.api}")),
+        ("ABIs", ", ".join(facts.abis)),
+        ("cores", _cores(facts)),
+        ("memory", format_megabytes(facts.memory)),
+        ("free", format_megabytes(facts.free_bytes)),
+        ("page size", facts.page_size and f"{facts.page_size // 1024} KB"),
+        ("battery", _battery(facts)),
+        ("thermal status", facts.thermal_status),
+        ("kernel", _join(facts.kernel, facts.selinux and f"SELinux {facts.selinux.lower()}")),
     ]
     return [(name, value or "unknown") for name, value in lines]
 
@@ -146,14 +146,14 @@ def format_megabytes(size: int | None) -> str | None:
     return None if size is None else f"{size / 1e6:,.0f} MB"
 
 
-def _cores(found: DeviceFacts) -> str:
+def _cores(facts: DeviceFacts) -> str:
     groups = []
-    for cluster in found.clusters:
+    for cluster in facts.clusters:
         clock = f"{cluster.max_mhz} MHz" if cluster.max_mhz else "clock unknown"
         groups.append(f"{_ranges(cluster.cpus)} at {clock}")
-    off = sorted({cpu for c in found.clusters for cpu in c.cpus} - set(found.online))
-    switched = f"{_ranges(tuple(off))} switched off" if off and found.online else None
-    return _join(found.cores, *groups, switched)
+    off = sorted({cpu for c in facts.clusters for cpu in c.cpus} - set(facts.online))
+    switched = f"{_ranges(tuple(off))} switched off" if off and facts.online else None
+    return _join(facts.cores, *groups, switched)
 
 
 def _ranges(cpus: tuple[int, ...]) -> str:
@@ -167,8 +167,8 @@ def _ranges(cpus: tuple[int, ...]) -> str:
     return ",".join(str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in pieces)
 
 
-def _battery(found: DeviceFacts) -> str | None:
-    battery = found.battery
+def _battery(facts: DeviceFacts) -> str | None:
+    battery = facts.battery
     if battery is None:
         return None
     level = None if battery.level is None else f"{battery.level} %"

@@ -92,15 +92,15 @@ def command(
 
     if output is not None:
         check_file(output)
-    wanted = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
-    if wanted == []:
+    selected = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
+    if selected == []:
         raise UsageError("--format names nothing", "for example: --format onnx,lite")
     with steps() as update, stdout_kept():
         result = evaluate(
             bundle,
             images,
             labels,
-            wanted,
+            selected,
             limit,
             lambda done, of: update(done, of, "pictures"),
         )

@@ -15,13 +15,13 @@ KINDS = ("models", "tasks", "quantize", "corrections", "formats")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
 def command(as_json: bool) -> None:
     """List the models, tasks, quantization methods, corrections and formats that can be named."""
-    found = {kind: dict(_summaries(kind)) for kind in KINDS}
+    summaries = {kind: dict(_summaries(kind)) for kind in KINDS}
     if as_json:
-        terminal.print_json(found, indent=1)
+        terminal.print_json(summaries, indent=1)
         return
     from rich.table import Table
 
-    for kind, members in found.items():
+    for kind, members in summaries.items():
         table = Table("name", "what it is", title=kind, title_justify="left")
         for name, summary in members.items():
             table.add_row(name, summary)

@@ -50,7 +50,7 @@ def _files(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    found = sorted(path.glob("*.json"))
-    if not found:
+    results = sorted(path.glob("*.json"))
+    if not results:
         raise ResultError(f"there is no result in {path}", "`kit bench -o FOLDER` writes some")
-    return found
+    return results

@@ -44,12 +44,12 @@ def build(abis: str, names: str | None, as_json: bool) -> None:
     from kit.commands.common import progress_display
     from kit.runners import native
 
-    wanted = native.list_formats() if names is None else _words("--format", names)
-    found: list[RunnerSet] = []
-    with progress_display.stages() as say:
+    selected = native.list_formats() if names is None else _words("--format", names)
+    built: list[RunnerSet] = []
+    with progress_display.stages() as report_status:
         for abi in _words("--abi", abis):
-            found += native.build(abi, wanted, say)
-    _show(found, as_json)
+            built += native.build(abi, selected, report_status)
+    _show(built, as_json)
 
 
 @command.command("list")
@@ -68,11 +68,11 @@ def _words(option: str, text: str) -> list[str]:
     return words
 
 
-def _show(found: list[RunnerSet], as_json: bool) -> None:
+def _show(runners: list[RunnerSet], as_json: bool) -> None:
     if as_json:
-        terminal.print_json([_record(runner) for runner in found], indent=1)
+        terminal.print_json([_record(runner) for runner in runners], indent=1)
         return
-    if not found:
+    if not runners:
         terminal.echo("no runner was built yet: kit runner build", err=True)
         return
     from rich.table import Table
@@ -83,7 +83,7 @@ def _show(found: list[RunnerSet], as_json: bool) -> None:
     table.add_column(
         "hash", no_wrap=True
     )  # the end of its folder's name, which differs between versions
-    for runner in found:
+    for runner in runners:
         table.add_row(
             *(runner.abi, runner.format, f"{runner.runtime} {runner.runtime_version}"),
             *(f"{runner.size / 1e6:.1f}", str(len(runner.files))),

@@ -105,7 +105,7 @@ def _show(result: ProcessorsResult) -> None:
 
 
 def _numbers(row: ProcessorRow) -> list[str]:
-    from kit.verify import find_worst
+    from kit.comparison import find_worst
 
     cells = []
     for against in ("quantized graph", "float reference"):

@@ -1,6 +1,6 @@
 """Corrections of the float model, one file each; see `kit.corrections.interface`.
 
-A package of somebody else's adds one with an entry point in the group ``kit.corrections``.
+Other packages add corrections with entry points in the group ``kit.corrections``.
 """
 
 from __future__ import annotations

@@ -19,13 +19,13 @@ BATCH = 8
 
 @dataclass(frozen=True)
 class Pair:
-    """Two layers with nothing but an optional ReLU or ReLU6 between them.
+    """Two layers with only a ReLU or ReLU6 between them.
 
     Attributes:
         first: the layer whose output channels are the second's input channels.
         clip: the value where the activation between saturates; infinity for ReLU.
-        output: the node whose values the pair exchanges.
-        second: the only consumer.
+        output: the activation's node.
+        second: the activation's only consumer.
     """
 
     first: Layer
@@ -45,7 +45,7 @@ def layer(model: GraphModule, node: Node) -> Layer | None:
 
 
 def is_depthwise(module: Layer) -> bool:
-    """Whether a layer filters each channel apart."""
+    """Return whether a layer is a convolution that filters each channel separately."""
     from torch import nn
 
     if not isinstance(module, nn.Conv2d):
@@ -61,7 +61,7 @@ def channel_axis(module: Layer | None, output: Tensor) -> int:
 
 
 def rectified_pairs(model: GraphModule) -> Iterator[Pair]:
-    """Yield the pairs of convolutions with a ReLU or ReLU6 between them, in order."""
+    """Yield the pairs of layers with a ReLU or ReLU6 between them, in the order of the graph."""
     for node in model.graph.nodes:
         first = layer(model, node)
         if first is None or len(node.users) != 1:
@@ -81,7 +81,7 @@ def _scalable(second: Layer) -> bool:
 
 
 def _clip(model: GraphModule, node: Node) -> float | None:
-    """Return where a ReLU (infinity) or ReLU6 (6) saturates; None for anything else."""
+    """Return the value where a ReLU (infinity) or ReLU6 (6) saturates; None for other nodes."""
     from torch import nn
 
     if node.op != "call_module":
@@ -95,7 +95,7 @@ def _clip(model: GraphModule, node: Node) -> float | None:
 
 
 def scale_pair(pair: Pair, factor: Tensor) -> None:
-    """Multiply the first layer's output channels by `factor` [C]; undo it in the second."""
+    """Multiply the first layer's output channels by `factor` [C], and divide in the second."""
     first, second = pair.first, pair.second
     first.weight.mul_(factor.view(-1, *[1] * (first.weight.dim() - 1)))
     if first.bias is not None:
@@ -107,42 +107,44 @@ def scale_pair(pair: Pair, factor: Tensor) -> None:
 
 
 def input_weights(module: Layer) -> Tensor:
-    """Return a layer's weights with the input channels first, [in, ...]."""
+    """Return a layer's weights as [in, ...]: input channels first."""
     weight: Tensor = module.weight
     return weight if is_depthwise(module) else weight.transpose(0, 1)
 
 
 class ChannelMaxima:
-    """The largest value of each channel of some nodes, a statistic for `collect`.
+    """Statistic for `kit.quantize.statistics.collect`: the maximum per channel of some nodes.
 
     Attributes:
-        found: [C] of each node.
+        maxima: [C] for each node.
     """
 
     def __init__(self, model: GraphModule, nodes: set[Node]) -> None:
         self._model = model
         self._nodes = nodes
-        self.found: dict[Node, Tensor] = {}
+        self.maxima: dict[Node, Tensor] = {}
 
     def wants(self, node: Node) -> bool:
-        """Whether it is one of the nodes."""
+        """Return whether it is one of the nodes."""
         return node in self._nodes
 
     def add(self, node: Node, value: Tensor) -> None:
-        """Look at the output of a node."""
+        """Update the maxima with the output of a node."""
         import torch
 
         axis = channel_axis(layer(self._model, node.all_input_nodes[0]), value)
         high = value.amax([d for d in range(value.dim()) if d != axis])
-        known = self.found.get(node)
-        self.found[node] = high if known is None else torch.maximum(known, high)
+        previous = self.maxima.get(node)
+        self.maxima[node] = high if previous is None else torch.maximum(previous, high)
 
 
-def channel_maxima(model: GraphModule, given: ExamplesLike, nodes: set[Node]) -> dict[Node, Tensor]:
-    """Return the largest value [C] of each channel of some nodes, over all examples."""
+def channel_maxima(
+    model: GraphModule, examples: ExamplesLike, nodes: set[Node]
+) -> dict[Node, Tensor]:
+    """Return the maximum per channel [C] of some nodes, over all examples."""
     from kit.quantize.examples import as_examples
     from kit.quantize.statistics import collect
 
     maxima = ChannelMaxima(model, nodes)
-    collect(model, as_examples(given).split(BATCH), (maxima,))
-    return maxima.found
+    collect(model, as_examples(examples).split(BATCH), (maxima,))
+    return maxima.maxima

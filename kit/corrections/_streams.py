@@ -1,6 +1,7 @@
-"""Two streams through a network, layer by layer: with its own weights, and with rounded ones.
+"""Bias correction with two streams of activations: one of float weights, one of rounded ones.
 
-What a step corrects in a layer is what the next layer sees, so that errors do not add up.
+Layers are corrected in order, each on the activations of the corrected layers before it, so that
+errors do not accumulate.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from kit.corrections._layers import channel_axis, layer
-from kit.quantize.graph import Value
+from kit.quantize.graph import NodeValue
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,31 +20,31 @@ if TYPE_CHECKING:
     from kit.corrections._layers import Layer
     from kit.quantize.examples import ExamplesLike
 
-IMAGES = 32  # more pictures change the means by less than a rounding step
+SAMPLES = 32  # more samples change the means by less than a rounding step
 
-# Takes a layer and its rounded stream's input; gives the weight on the int8 grid.
+# Takes a layer and its input in the rounded stream; returns its weight on the int8 grid.
 Rounding = Callable[["Layer", "Tensor"], "Tensor"]
 
 
 def correct(
     model: GraphModule,
-    given: ExamplesLike,
+    examples: ExamplesLike,
     rounding: Rounding,
     kept: Collection[str] = (),
     step: Callable[[float], None] = lambda done: None,
 ) -> dict[str, Tensor]:
     """Correct the biases of a folded float model in place; return the rounded weights by name.
 
-    The mean of every output channel, over pictures and positions, becomes that of the float
+    The mean of every output channel, over samples and positions, becomes that of the float
     stream. Activations stay float on purpose: with clipped activations the correction would
-    put back the mean of what was clipped, which was measured to cost 4 points.
+    also restore the mean of the clipped part, which cost 4 points of top-1 when measured.
 
     Args:
         model: folded.
-        given: examples that calibrate; one call's worth of them is used.
-        rounding: gives a layer's rounded weight.
-        kept: names of the layers that stay float; their weights are used as they are.
-        step: called with the share of the layers that is done, 0..1.
+        examples: the calibration set; the first `SAMPLES` are used.
+        rounding: returns a layer's rounded weight.
+        kept: names of the layers that stay float; their weights are not rounded.
+        step: progress callback; takes the completed share of the layers, 0..1.
     """
     import torch
 
@@ -53,16 +54,16 @@ def correct(
     layers = sum(layer(model, node) is not None for node in model.graph.nodes)
     passed = itertools.count()
 
-    def weight_of(name: str, module: Layer, given: Tensor) -> Tensor:
+    def weight_of(name: str, module: Layer, value: Tensor) -> Tensor:
         step(next(passed) / layers)
         if name in kept:
             own: Tensor = module.weight
             return own
-        rounded[name] = rounding(module, given)
+        rounded[name] = rounding(module, value)
         return rounded[name]
 
     with torch.inference_mode(False), torch.no_grad():
-        few = as_examples(given).split(IMAGES)[0]
+        few = as_examples(examples).split(SAMPLES)[0]
         _two_streams(model, weight_of).run(*((value, value) for value in few))
     return rounded
 
@@ -70,13 +71,13 @@ def correct(
 def _two_streams(
     model: GraphModule, weight_of: Callable[[str, Layer, Tensor], Tensor]
 ) -> Interpreter:
-    """Return what runs a model in both streams, and corrects each layer as it comes by."""
+    """Return an interpreter that runs a model in both streams and corrects each layer in turn."""
     from torch import fx
 
     class TwoStreams(fx.Interpreter):
-        """Every value is a pair: as the float model has it, and with rounded weights."""
+        """Every value is a pair: of the float model, and of the model with rounded weights."""
 
-        def run_node(self, n: Node) -> Value:
+        def run_node(self, n: Node) -> NodeValue:
             if n.op in ("placeholder", "output", "get_attr"):
                 value = super().run_node(n)
                 return (value, value) if n.op == "get_attr" else value
@@ -85,19 +86,19 @@ def _two_streams(
                 return tuple(self._run(n, side) for side in (0, 1))
             return self._layer(n, module)
 
-        def _run(self, n: Node, side: int) -> Value:
+        def _run(self, n: Node, side: int) -> NodeValue:
             args = fx.node.map_arg(n.args, lambda a: self.env[a][side])
             kwargs = fx.node.map_arg(n.kwargs, lambda a: self.env[a][side])
             return getattr(self, n.op)(n.target, args, kwargs)
 
         def _layer(self, n: Node, module: Layer) -> tuple[Tensor, Tensor]:
-            wanted = self._run(n, 0)
-            given = self.env[n.all_input_nodes[0]][1]
-            got = _call(module, weight_of(str(n.target), module, given), given)
+            target = self._run(n, 0)
+            value = self.env[n.all_input_nodes[0]][1]
+            output = _call(module, weight_of(str(n.target), module, value), value)
             bias: Tensor | None = module.bias
             if bias is None:
-                return wanted, got
-            return wanted, _shift(bias, channel_axis(module, got), wanted, got)
+                return target, output
+            return target, _shift(bias, channel_axis(module, output), target, output)
 
     return TwoStreams(model)
 
@@ -112,8 +113,8 @@ def _call(module: Layer, weight: Tensor, value: Tensor) -> Tensor:
     return output
 
 
-def _shift(bias: Tensor, axis: int, wanted: Tensor, got: Tensor) -> Tensor:
-    """Move the mean of `got` to that of `wanted`, in the bias and in the value."""
-    shift = (wanted - got).mean([d for d in range(got.dim()) if d != axis])
+def _shift(bias: Tensor, axis: int, target: Tensor, output: Tensor) -> Tensor:
+    """Give `output` the mean per channel of `target`: add the difference to it and to the bias."""
+    shift = (target - output).mean([d for d in range(output.dim()) if d != axis])
     bias.add_(shift)
-    return got + shift.view([-1 if d == axis else 1 for d in range(got.dim())])
+    return output + shift.view([-1 if d == axis else 1 for d in range(output.dim())])

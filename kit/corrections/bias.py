@@ -1,7 +1,7 @@
 """Weight-only bias correction.
 
-Rounding weights shifts the mean of a layer's output; the shift is taken off the bias (Nagel
-et al., arXiv 1906.04721, section 4.2, empirical variant).
+Rounding weights shifts the mean of a layer's output; the shift is subtracted from the bias
+(Nagel et al., arXiv 1906.04721, section 4.2, empirical variant).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def apply(
     model: GraphModule,
-    given: ExamplesLike,
+    examples: ExamplesLike,
     granularity: str,
     kept: Collection[str] = (),
     step: Callable[[float], None] = lambda done: None,
@@ -28,12 +28,12 @@ def apply(
     from kit.corrections._streams import correct
     from kit.quantize.simulation import round_weight
 
-    correct(model, given, lambda layer, _: round_weight(layer.weight, granularity), kept, step)
+    correct(model, examples, lambda layer, _: round_weight(layer.weight, granularity), kept, step)
 
 
 CORRECTION = Correction(
     "bias",
-    summary="take the mean error of rounded weights off the biases",
+    summary="subtract the mean error of rounded weights from the biases",
     order=30,
     apply=apply,
     excludes=("rounding", "rounding corrects the biases itself, in the same pass"),

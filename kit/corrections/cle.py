@@ -1,10 +1,10 @@
 """Cross-layer equalization that keeps ReLU6.
 
-Where two layers have nothing but a ReLU between them, an output channel of the first may be
-scaled if the second's weights are divided by as much; the factor sqrt(r2 / r1) gives both
-the same weight range (Nagel et al., arXiv 1906.04721, section 4.1). The paper swaps ReLU6
-for ReLU, which alone changes 5 % of MobileNetV2's answers. Here it stays: a channel that
-comes near the clip is left alone, and the others are scaled up to the clip at most.
+Where two layers have only a ReLU between them, an output channel of the first can be scaled
+by any factor if the second's weights are divided by it. The factor sqrt(r2 / r1) gives both
+the same weight range (Nagel et al., arXiv 1906.04721, section 4.1). The paper replaces ReLU6
+by ReLU, which alone changes 5 % of MobileNetV2's answers. Here ReLU6 stays: a channel whose
+values come near the clip is not scaled, and no other is scaled beyond the clip.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
     from kit.quantize.examples import ExamplesLike
 
-HEADROOM = 2.0  # as for `equalize`: other pictures reach higher than those that calibrate
-LARGEST = 64.0
-ROUNDS = 4  # ranges change along a chain of layers; afterwards they hardly move
+HEADROOM = 2.0  # as in `equalize`: other pictures reach higher values than the calibration set
+MAX_FACTOR = 64.0
+ROUNDS = 4  # scaling a pair changes the ranges of its neighbours; they settle in four rounds
 
 
 def apply(
     model: GraphModule,
-    given: ExamplesLike,
+    examples: ExamplesLike,
     granularity: str,
     kept: Collection[str] = (),
     step: Callable[[float], None] = lambda done: None,
@@ -44,29 +44,29 @@ def apply(
 
     pairs = list(rectified_pairs(model))
     for _ in range(ROUNDS):
-        largest = channel_maxima(model, given, {pair.output for pair in pairs})
+        maxima = channel_maxima(model, examples, {pair.output for pair in pairs})
         with torch.no_grad():
             for pair in pairs:
-                scale_pair(pair, compute_factor(pair, largest[pair.output]))
+                scale_pair(pair, compute_factor(pair, maxima[pair.output]))
 
 
-def compute_factor(pair: Pair, largest: Tensor) -> Tensor:
+def compute_factor(pair: Pair, maxima: Tensor) -> Tensor:
     """Return the factor [channels] that equalizes two layers (arXiv 1906.04721, equation 11)."""
     import torch
 
     first = pair.first.weight.flatten(1).abs().amax(1).clamp_min(1e-8)
     second = input_weights(pair.second).flatten(1).abs().amax(1).clamp_min(1e-8)
-    factor = (second / first).sqrt().clamp(1 / LARGEST, LARGEST)
+    factor = (second / first).sqrt().clamp(1 / MAX_FACTOR, MAX_FACTOR)
     if pair.clip == float("inf"):
         return factor
-    maximum = pair.clip / (HEADROOM * largest).clamp_min(1e-3)
-    return torch.where(maximum > 1, torch.minimum(factor, maximum), torch.ones_like(factor))
+    limit = pair.clip / (HEADROOM * maxima).clamp_min(1e-3)
+    return torch.where(limit > 1, torch.minimum(factor, limit), torch.ones_like(factor))
 
 
 CORRECTION = Correction(
     "cle",
-    summary="give pairs of layers one weight range (CLE), ReLU6 kept",
+    summary="give pairs of layers the same weight range (CLE), keeping ReLU6",
     order=10,
     apply=apply,
-    excludes=("equalize", "both scale the same pairs of layers, and the later undoes the earlier"),
+    excludes=("equalize", "both scale the same pairs of layers, so the second undoes the first"),
 )

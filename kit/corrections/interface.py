@@ -1,4 +1,4 @@
-"""What a correction is; `tests/test_corrections.py` checks every registered one."""
+"""Interface of corrections; `tests/test_corrections.py` checks every registered one."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 class Apply(Protocol):
     """Changes the parameters of a folded float model in place.
 
-    The graph, the names and the shapes stay, because only the state dict travels to the
-    processes that lower the formats.
+    The graph, the names and the shapes must not change, because the processes that lower the
+    formats receive the state dict only.
     """
 
     def __call__(
         self,
         model: GraphModule,
-        given: ExamplesLike,
+        examples: ExamplesLike,
         granularity: str,
         kept: Collection[str] = (),
         step: Callable[[float], None] = lambda done: None,
@@ -31,24 +31,24 @@ class Apply(Protocol):
 
         Args:
             model: with BatchNorm folded.
-            given: examples that calibrate.
-            granularity: of the weights' scales.
-            kept: names of layers that stay float: their weights are not rounded. Scaling them
-                is allowed, since it serves the tensors between layers.
-            step: called with the completed share, 0..1, by slow corrections.
+            examples: the calibration set.
+            granularity: of the weights' scales: ``per-channel`` or ``per-tensor``.
+            kept: names of layers that stay float: their weights are not rounded. They may be
+                scaled, because that changes the ranges of the tensors between layers.
+            step: progress callback of slow corrections; takes the completed share, 0..1.
         """
 
 
 @dataclass(frozen=True)
 class Correction:
-    """A step on the float model before it is quantized.
+    """A change of the float model before it is quantized.
 
     Attributes:
         name: of its module or entry point.
         summary: for `kit list`.
-        order: corrections with a smaller number come first.
+        order: corrections with smaller numbers are applied first.
         apply: changes the model.
-        excludes: name of another correction, and why the two exclude each other.
+        excludes: name of a correction that cannot be combined with this one, and the reason.
     """
 
     name: str

@@ -1,15 +1,15 @@
-"""Which corrections to apply, and in which order."""
+"""Select corrections and their order."""
 
 from __future__ import annotations
 
 from kit.corrections import get_correction
 from kit.errors import RecipeError
 
-BEST = ("equalize", "rounding")  # measured best for both granularities
+BEST = ("equalize", "rounding")  # most accurate for both granularities, as measured
 
 
 def resolve(text: str) -> tuple[str, ...]:
-    """Return the steps that ``best``, ``none`` or a comma-separated list names, in order.
+    """Return the names of the corrections in ``best``, ``none`` or a comma-separated list, sorted.
 
     Raises:
         UnknownName: no such correction.

@@ -1,12 +1,12 @@
 """Error-compensated rounding of weights.
 
-Weights are rounded one input at a time; the error that this makes in the layer's output is
-taken up by the weights that are still to be rounded, as far as inputs that go together allow
-(Frantar et al., arXiv 2210.17323, after optimal brain surgeon). Inputs are taken in blocks: what
-a block's errors do to the weights after it is one matrix product (section 3.3 there). What
-remains of the mean is taken off the bias, as `bias` does. Afterwards every weight lies on the
-int8 grid that the weights before had. The formats take their grid from the largest weight; where
-rounding moved that one off the last step, their grid is finer and they round once more.
+Weights are rounded one input at a time. The weights that are not yet rounded compensate the error
+in the layer's output, as far as the inputs are correlated (GPTQ: Frantar et al., arXiv 2210.17323,
+based on optimal brain surgeon). Inputs are processed in blocks, so that the effect of a block's
+errors on the remaining weights is one matrix product (section 3.3 there). The remaining error of
+the mean is subtracted from the bias, as in `bias`. Afterwards every weight lies on the int8 grid
+of the original weights. The formats derive their grid from the largest weight; where rounding
+moved that weight off the last step, their grid is finer and they round again.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     from kit.corrections._layers import Layer
     from kit.quantize.examples import ExamplesLike
 
-DAMPING = 0.01  # of the mean square of an input, added to all: few pictures, many inputs
+DAMPING = 0.01  # share of the mean square that is added to the diagonal: inputs outnumber samples
 BATCH = 8
 BLOCK = 128  # inputs
-# Positions that an input's moments are taken from, and those for each input if that is more.
-# Neighbours of a picture are alike: MobileNetV2's first layers have 400 thousand.
+# Minimum number of positions from which the moments of inputs are computed, and minimum per
+# input. Neighbouring positions are alike: MobileNetV2's first layers have 400 thousand.
 POSITIONS = 2**13
 POSITIONS_PER_INPUT = 16
 
 
 def apply(
     model: GraphModule,
-    given: ExamplesLike,
+    examples: ExamplesLike,
     granularity: str,
     kept: Collection[str] = (),
     step: Callable[[float], None] = lambda done: None,
@@ -52,7 +52,7 @@ def apply(
     def rounding(layer: Layer, value: Tensor) -> Tensor:
         return _rounded(layer, value, granularity)
 
-    rounded = correct(model, given, rounding, kept, step)
+    rounded = correct(model, examples, rounding, kept, step)
     with torch.no_grad():
         for name, weight in rounded.items():
             get_layer(model, name).weight.copy_(weight)
@@ -76,28 +76,28 @@ def compute_moments(layer: Layer, value: Tensor, groups: int) -> Tensor:
     if isinstance(layer, nn.Linear):
         columns = value.reshape(1, -1, value.shape[-1]).transpose(1, 2)
         return columns @ columns.transpose(1, 2)
-    every = choose_stride(layer, value)
-    products = (_products(layer, part, groups, every) for part in value.split(BATCH))
+    thinning = choose_stride(layer, value)
+    products = (_products(layer, part, groups, thinning) for part in value.split(BATCH))
     return functools.reduce(operator.add, products)
 
 
 def choose_stride(layer: nn.Conv2d, value: Tensor) -> int:
-    """Return how many positions apart, in both directions, those are that suffice."""
-    wanted = max(POSITIONS, POSITIONS_PER_INPUT * layer.weight[0].numel())
+    """Return n, to use every n-th position of the output in both directions."""
+    positions = max(POSITIONS, POSITIONS_PER_INPUT * layer.weight[0].numel())
     down, across = (int(value.shape[2 + i] // layer.stride[i]) for i in (0, 1))
-    return max(1, min(math.isqrt(len(value) * down * across // wanted), down, across))
+    return max(1, min(math.isqrt(len(value) * down * across // positions), down, across))
 
 
-def _products(layer: nn.Conv2d, value: Tensor, groups: int, every: int) -> Tensor:
+def _products(layer: nn.Conv2d, value: Tensor, groups: int, thinning: int) -> Tensor:
     """Return sums of products of a convolution's inputs, [groups, inputs, inputs]."""
     from torch.nn import functional
 
-    assert not isinstance(layer.padding, str)  # folding wrote it as numbers
+    assert not isinstance(layer.padding, str)  # `fold` replaces names by numbers
     down, across = layer.padding
     padded = functional.pad(value, (across, across, down, down))
-    stride = tuple(s * every for s in layer.stride)
-    # From the middle of a stride, or the border with its zeros would count too often.
-    begin = [s * (every // 2) for s in layer.stride]
+    stride = tuple(s * thinning for s in layer.stride)
+    # Start in the middle of a stride: the zeros of the border would be overrepresented.
+    begin = [s * (thinning // 2) for s in layer.stride]
     padded = padded[:, :, begin[0] :, begin[1] :]
     if layer.kernel_size == (1, 1):
         inputs = padded[:, :, :: stride[0], :: stride[1]].flatten(2)
@@ -110,10 +110,10 @@ def _products(layer: nn.Conv2d, value: Tensor, groups: int, every: int) -> Tenso
 def compensate(weight: Tensor, step: Tensor, moments: Tensor) -> Tensor:
     """Round weights [G, out, in] to a grid, given the inputs' second moments [G, in, in].
 
-    With moments L L^T, L lower triangular, errors e [in] of one output cost |e L|^2, and each
-    entry j of e L holds e_j and the errors of inputs after j only. From the last input to the
-    first, a weight is moved to where the entry would be zero, and rounded. That is what
-    optimal brain surgeon does with the inverse of the moments, without the inverse.
+    With moments L L^T, L lower triangular, errors e [in] of one output cost |e L|^2, and entry j
+    of e L depends on e_j and the errors of inputs after j only. From the last input to the first,
+    each weight is moved to where the entry would be zero, and then rounded. Optimal brain surgeon
+    does the same with the inverse of the moments, which is not needed here.
 
     Args:
         weight: one matrix per group of a convolution.
@@ -124,25 +124,26 @@ def compensate(weight: Tensor, step: Tensor, moments: Tensor) -> Tensor:
 
     from kit.quantize.simulation import STEPS
 
-    order = moments.diagonal(dim1=1, dim2=2).argsort(dim=1)  # the largest is rounded first
+    # The input with the largest moment comes last, and is rounded first.
+    order = moments.diagonal(dim1=1, dim2=2).argsort(dim=1)
     across = order[:, None, :].expand_as(weight)
-    wanted = weight.gather(2, across).transpose(1, 2).contiguous()  # [G, in, out]
-    moved, grid, step = wanted.clone(), torch.empty_like(wanted), step.transpose(1, 2)
+    target = weight.gather(2, across).transpose(1, 2).contiguous()  # [G, in, out]
+    moved, grid, step = target.clone(), torch.empty_like(target), step.transpose(1, 2)
     ties = _ties(moments, order, weight.dtype)
     for end in range(weight.shape[2], 0, -BLOCK):
         begin = max(0, end - BLOCK)
         for i in range(end - 1, begin - 1, -1):
             one = slice(i, i + 1)
             grid[:, one] = (moved[:, one] / step).round_().clamp_(-STEPS, STEPS).mul_(step)
-            error = wanted[:, one] - grid[:, one]
+            error = target[:, one] - grid[:, one]
             moved[:, begin:i].addcmul_(ties[:, i, begin:i, None], error)
-        errors = wanted[:, begin:end] - grid[:, begin:end]
+        errors = target[:, begin:end] - grid[:, begin:end]
         moved[:, :begin].baddbmm_(ties[:, begin:end, :begin].transpose(1, 2), errors)
     return torch.empty_like(weight).scatter_(2, across, grid.transpose(1, 2))
 
 
 def _ties(moments: Tensor, order: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return by how much an error in input i moves the weight of input j < i, [G, i, j]."""
+    """Return [G, i, j]: how much an error in input i moves the weight of input j < i."""
     import torch
 
     square = moments.gather(1, order[:, :, None].expand_as(moments))

@@ -12,7 +12,7 @@ import time
 from adbutils import AdbClient, AdbConnection
 from adbutils.errors import AdbConnectionError
 
-from kit.devices._patience import SILENCE
+from kit.devices.timeouts import SILENCE
 
 
 class Connection(AdbConnection):  # type: ignore[misc]  # adbutils ships no types
@@ -25,8 +25,8 @@ class Connection(AdbConnection):  # type: ignore[misc]  # adbutils ships no type
     deadline = float("inf")
 
     def _safe_connect(self) -> socket.socket:
-        made: socket.socket = self._create_socket()
-        return made
+        connected: socket.socket = self._create_socket()
+        return connected
 
     def _read_fully(self, n: int) -> bytes:
         data = bytearray()

@@ -1,6 +1,6 @@
 """Limits on the size of output from devices, adb servers and runners.
 
-Each is far above what a working one sends. For timeouts see `kit.devices._patience`
+Each is far above what a working one sends. For timeouts see `kit.devices.timeouts`
 (transfers) and `kit.runners.drive` (runners).
 """
 

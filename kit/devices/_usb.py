@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 def devices() -> list[tuple[str, str]]:
     """Return serial and state of the devices on USB; none if libusb is not installed."""
     try:
-        found = _library().find_all_adb_devices()
+        attached = _library().find_all_adb_devices()
     except (ImportError, OSError):
         return []
-    return [_seen(device) for device in found]
+    return [_seen(device) for device in attached]
 
 
 def _library() -> type[UsbTransport]:

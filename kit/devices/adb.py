@@ -16,7 +16,7 @@ from kit.devices.device_settings import JOURNAL
 from kit.devices.facts import DeviceFacts
 from kit.devices.retry import RetryingTransport
 from kit.devices.selection import open_transport
-from kit.devices.storage import ROOT, Blob, Sent, Store, ask
+from kit.devices.storage import ROOT, Blob, Store, TransferProgress, ask
 from kit.devices.transport import Transport, quote
 from kit.errors import DeviceError
 from kit.notices import Notice, new_notice
@@ -31,7 +31,7 @@ def open(
     serial: str | None,
     stop: threading.Event | None = None,
     keep: bool = False,
-    sent: Sent = lambda done, of: None,
+    sent: TransferProgress = lambda done, of: None,
 ) -> AdbDevice:
     """Connect to a device and query its facts.
 
@@ -64,7 +64,10 @@ class AdbDevice:
     """
 
     def __init__(
-        self, transport: RetryingTransport, keep: bool = False, sent: Sent = lambda done, of: None
+        self,
+        transport: RetryingTransport,
+        keep: bool = False,
+        sent: TransferProgress = lambda done, of: None,
     ) -> None:
         self._transport = transport
         self.facts = facts.gather(transport)
@@ -180,7 +183,7 @@ class AdbDevice:
     def settle(self, limit_c: float, wait_seconds: float) -> float:
         """Wait until the device is cool, or the timeout; return the seconds waited."""
         began = time.monotonic()
-        while not condition.cool(self.condition(), limit_c):
+        while not condition.is_cool(self.condition(), limit_c):
             waited = time.monotonic() - began
             if waited >= wait_seconds:
                 return waited
@@ -195,9 +198,9 @@ class AdbDevice:
             DeviceLost: it was restarted during the measurement.
         """
         text = self.ask(condition.SCRIPT)
-        found = condition.parse(text, self._began) or Condition(seconds=0.0)
-        condition.check_restart(self._transport.serial, found.seconds, 0.0)
-        return found
+        current = condition.parse(text, self._began) or Condition(seconds=0.0)
+        condition.check_restart(self._transport.serial, current.seconds, 0.0)
+        return current
 
     def conditions(self) -> tuple[Condition, ...]:
         """Return the conditions during the last job, and the current one."""

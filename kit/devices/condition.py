@@ -47,8 +47,8 @@ def parse(text: str, began: float = 0.0) -> Condition | None:
 def _clocks(text: str) -> tuple[float, ...]:
     """Return MHz from lines in kHz, for up to `parsing.MAX_CPUS` cores."""
     khz = (parsing.whole(line.strip()) for line in text.split("\n"))
-    found = (clock / 1000 for clock in khz if clock is not None and 0 <= clock <= _MAX_KHZ)
-    return tuple(islice(found, parsing.MAX_CPUS))
+    mhz = (clock / 1000 for clock in khz if clock is not None and 0 <= clock <= _MAX_KHZ)
+    return tuple(islice(mhz, parsing.MAX_CPUS))
 
 
 def check_restart(serial: str, uptime: float, before: float) -> None:
@@ -59,12 +59,12 @@ def check_restart(serial: str, uptime: float, before: float) -> None:
     """
     if uptime < before:
         raise DeviceLost(
-            f"lost device {serial!r}: it was started anew during the measurement",
-            "let it come to rest, and measure again; heat or an empty battery can restart a device",
+            f"lost device {serial!r}: it restarted during the measurement",
+            "wait until it is idle, and measure again; heat or a low battery can restart a device",
         )
 
 
-def cool(condition: Condition, limit_c: float) -> bool:
+def is_cool(condition: Condition, limit_c: float) -> bool:
     """Return whether a measurement may begin; unknown values do not prevent it."""
     warm = condition.temperature_c is not None and condition.temperature_c > limit_c
     return not warm and condition.thermal_status in (None, "none")

@@ -130,16 +130,16 @@ class AdbJob:
 
     def _check_restart(self, head: str) -> None:
         """Tell a job that ended with a restart of the device from one that was killed."""
-        found = re.search(rf"^{_MARK} up (\S{{1,40}})", head, re.MULTILINE)
-        uptime = parsing.decimal(found[1]) if found else None
+        match = re.search(rf"^{_MARK} up (\S{{1,40}})", head, re.MULTILINE)
+        uptime = parsing.decimal(match[1]) if match else None
         if uptime is not None:
             condition.check_restart(self._serial, uptime, self._uptime)
             self._uptime = uptime
 
     def _code(self, head: str) -> int | None:
-        found = re.search(rf"^{_MARK} rc ([0-9]{{1,5}})", head, re.MULTILINE)
-        if found:
-            code = int(found[1])
+        match = re.search(rf"^{_MARK} rc ([0-9]{{1,5}})", head, re.MULTILINE)
+        if match:
+            code = int(match[1])
             return 128 - code if code > 128 else code  # shells add 128 to a signal's number
         return None if f"{_MARK} alive" in head else -_KILLED
 

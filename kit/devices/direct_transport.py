@@ -22,9 +22,9 @@ from adb_shell.hidden_helpers import _AdbTransactionInfo
 from adb_shell.transport.base_transport import BaseTransport
 
 from kit.devices import _usb, adb_keys, foreign_errors
-from kit.devices._patience import SILENCE, SLICE, Deadline, Patience
 from kit.devices._wire import Tcp, Wire
 from kit.devices.stream_transport import Stream, StreamTransport
+from kit.devices.timeouts import SILENCE, SLICE, Deadline, StreamTimeouts
 from kit.errors import DeviceLost
 
 _NO_SERVICE = b"kit-are-you-there\0"  # unknown to every daemon, which just answers CLSE
@@ -97,9 +97,11 @@ class DirectTransport(StreamTransport):
     def _open(self, service: str, deadline: Deadline, transfer: bool = False) -> Stream:
         wire = self._connected()
         data = service.encode(errors="surrogateescape") + b"\0"
-        return DirectStream(wire, next(self._ids), data, self._patience(wire, deadline, transfer))
+        return DirectStream(
+            wire, next(self._ids), data, self._make_timeouts(wire, deadline, transfer)
+        )
 
-    def _patience(self, wire: Wire, deadline: Deadline, transfer: bool) -> Patience:
+    def _make_timeouts(self, wire: Wire, deadline: Deadline, transfer: bool) -> StreamTimeouts:
         begun = time.monotonic()  # earlier silence does not count: nothing was requested
 
         def alive() -> None:
@@ -108,7 +110,7 @@ class DirectTransport(StreamTransport):
             info = _info(next(self._ids), SILENCE)
             wire.send(AdbMessage(constants.OPEN, info.local_id, 0, _NO_SERVICE), info)
 
-        return Patience(deadline, alive, transfer)
+        return StreamTimeouts(deadline, alive, transfer)
 
     def _connected(self) -> Wire:
         if self._wire is None:
@@ -162,8 +164,8 @@ class DirectTransport(StreamTransport):
 class DirectStream:
     """A service of a device on a direct connection."""
 
-    def __init__(self, wire: Wire, number: int, service: bytes, patience: Patience) -> None:
-        self._wire, self._patience = wire, patience
+    def __init__(self, wire: Wire, number: int, service: bytes, timeouts: StreamTimeouts) -> None:
+        self._wire, self._timeouts = wire, timeouts
         self._info = _info(number, SLICE)
         self._ready, self._waiting = bytearray(), bytearray()
         self._open, self._unconfirmed = True, False
@@ -230,8 +232,8 @@ class DirectStream:
 
     def _packet(self, *names: bytes) -> tuple[bytes, int, bytes]:
         while True:
-            self._info.transport_timeout_s = self._info.read_timeout_s = self._patience.slice()
-            self._wire.deadline = self._patience.deadline.at
+            self._info.transport_timeout_s = self._info.read_timeout_s = self._timeouts.slice()
+            self._wire.deadline = self._timeouts.deadline.at
             try:
                 name, remote, _, data = self._wire.read(list(names), self._info)
             except (TcpTimeoutException, AdbTimeoutError):
@@ -241,12 +243,12 @@ class DirectStream:
                     raise
                 self._wait()
             else:
-                self._patience.moved()
+                self._timeouts.moved()
                 return name, remote, data
 
     def _wait(self) -> None:
         try:
-            self._patience.waited()
+            self._timeouts.waited()
         except BaseException:
             self._open = False  # there is no peer to send CLSE to
             raise

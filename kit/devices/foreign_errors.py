@@ -18,13 +18,13 @@ from kit.errors import DeviceError, DeviceLost, KitError
 FIXES = {
     "device": "",
     "unauthorized": "unlock the device, accept 'Allow USB debugging?' and try again; if nothing "
-    "is asked, revoke USB debugging authorisations in its developer options and plug it in anew",
+    "is asked, revoke USB debugging authorisations in its developer options and plug it in again",
     "authorizing": "wait a second; the device is checking the key of this machine",
-    "offline": "plug the cable in anew, or run `adb reconnect offline`; restart the device if "
+    "offline": "plug the cable in again, or run `adb reconnect offline`; restart the device if "
     "that does not help",
     "connecting": "wait a second and try again",
     "no permissions": "on Linux install udev rules for the device (Debian: "
-    "android-sdk-platform-tools-common), join the group plugdev, log in again, and plug it in anew",
+    "android-sdk-platform-tools-common), join the group plugdev, log in again, and reconnect it",
     "bootloader": "the device is in its bootloader: start Android with `fastboot reboot`",
     "recovery": "the device is in recovery: choose 'Reboot system now' on its screen",
     "sideload": "the device waits for an update: choose 'Reboot system now' on its screen",
@@ -41,8 +41,8 @@ _COMING = ("offline", "connecting", "authorizing", "not found")
 
 def fix(state: str) -> str:
     """Return the hint for a state of `adb devices`; empty for a usable device."""
-    known = (text for name, text in FIXES.items() if state.startswith(name))
-    return next(known, "plug the device in anew, or restart it")
+    fixes = (text for name, text in FIXES.items() if state.startswith(name))
+    return next(fixes, "plug the device in again, or restart it")
 
 
 def coming(exc: Exception) -> bool:

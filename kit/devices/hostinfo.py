@@ -35,9 +35,9 @@ class Host:
 def cpu_model(cpuinfo: str) -> str | None:
     """Return the processor's name in the text of `/proc/cpuinfo`, or None."""
     for key in ("model name", "Model", "Hardware", "cpu model"):
-        found = re.search(rf"^{key}\s*:\s*(\S.*)$", cpuinfo, re.MULTILINE)
-        if found:
-            return " ".join(found[1].split())
+        match = re.search(rf"^{key}\s*:\s*(\S.*)$", cpuinfo, re.MULTILINE)
+        if match:
+            return " ".join(match[1].split())
     return None
 
 
@@ -74,14 +74,14 @@ def quota(cpu_max: str) -> float | None:
 
     https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files
     """
-    found = re.fullmatch(r"(\d+)\s+(\d+)\s*", cpu_max)
-    return int(found[1]) / int(found[2]) if found and int(found[2]) else None
+    match = re.fullmatch(r"(\d+)\s+(\d+)\s*", cpu_max)
+    return int(match[1]) / int(match[2]) if match and int(match[2]) else None
 
 
 def status_bytes(status: str, key: str) -> int | None:
     """Return a size in the text of `/proc/PID/status`, for example ``VmHWM``, in bytes."""
-    found = re.search(rf"^{key}:\s*(\d+) kB$", status, re.MULTILINE)
-    return int(found[1]) * 1024 if found else None
+    match = re.search(rf"^{key}:\s*(\d+) kB$", status, re.MULTILINE)
+    return int(match[1]) * 1024 if match else None
 
 
 def read_text(path: Path) -> str:

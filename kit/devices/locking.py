@@ -99,8 +99,10 @@ def ask_if_ours(transport: Transport, token: str, script: str, timeout: float = 
     """
     # The heartbeat may fail on a full storage, though we still hold the lock.
     ours = f'{{ read o _ <{LOCK}/owner; }} 2>/dev/null && [ "$o" = {token} ]'
-    taken = f"{{ echo {_TAKEN}; cat {LOCK}/owner 2>/dev/null; exit 0; }}"
-    text = ask(transport, f"{ours} || {taken}; {{ {_BEAT}; }} 2>/dev/null; {script}", timeout)
+    report_owner = f"{{ echo {_TAKEN}; cat {LOCK}/owner 2>/dev/null; exit 0; }}"
+    text = ask(
+        transport, f"{ours} || {report_owner}; {{ {_BEAT}; }} 2>/dev/null; {script}", timeout
+    )
     if text.startswith(_TAKEN):
         raise _lost(transport.serial, text.removeprefix(_TAKEN).strip())
     return text

@@ -73,7 +73,7 @@ def _state(text: str) -> str:
 
 def properties(text: str) -> dict[str, str]:
     """Return the system properties that `getprop` lists; values may have several lines."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     name, value = "", list[str]()  # of the current property; no name between two properties
     for line in lines(text):
         if name:
@@ -81,11 +81,11 @@ def properties(text: str) -> dict[str, str]:
         else:
             name, value = _property_start(line)
         if name and value[-1].endswith("]"):
-            found[name] = "\n".join(value)[:-1]
+            values[name] = "\n".join(value)[:-1]
             name = ""
-            if len(found) == _MAX_PROPERTIES:
+            if len(values) == _MAX_PROPERTIES:
                 break
-    return found
+    return values
 
 
 def _property_start(line: str) -> tuple[str, list[str]]:
@@ -100,8 +100,8 @@ def battery(text: str) -> Battery | None:
     """Read `dumpsys battery`; None if there is no such service or no battery."""
     fields: dict[str, str] = {}
     for line in lines(text):
-        name, found, value = line.strip().partition(": ")
-        if found:
+        name, separator, value = line.strip().partition(": ")
+        if separator:
             fields.setdefault(name, value.strip())  # vendors append lists that repeat names
     level, scale = whole(fields.get("level")), whole(fields.get("scale")) or 100
     if level is None or fields.get("present") == "false":
@@ -128,8 +128,8 @@ def _powers(name: str, value: str) -> bool:
 def thermal_status(text: str) -> str | None:
     """Return the word for the status in `dumpsys thermalservice`; None before Android 10."""
     status = whole(_value(text, "Thermal Status:"))
-    known = status is not None and 0 <= status < len(_THERMAL_STATUS)
-    return _THERMAL_STATUS[status] if status is not None and known else None
+    is_known = status is not None and 0 <= status < len(_THERMAL_STATUS)
+    return _THERMAL_STATUS[status] if status is not None and is_known else None
 
 
 def _value(text: str, key: str) -> str | None:
@@ -155,13 +155,13 @@ def memory(meminfo: str) -> int | None:
 
 def cpus(text: str) -> tuple[int, ...]:
     """Return the numbers in a kernel's list of cores like ``0-3,6``, those below `MAX_CPUS`."""
-    found: set[int] = set()
+    numbers: set[int] = set()
     listed = text[:_MAX_LIST]
     for first, last in re.findall(r"(?<![\d-])(\d{1,4})(?:-(\d{1,4}))?(?![\d-])", listed):
-        found |= set(range(int(first), min(int(last or first) + 1, MAX_CPUS)))
-        if len(found) == MAX_CPUS:
+        numbers |= set(range(int(first), min(int(last or first) + 1, MAX_CPUS)))
+        if len(numbers) == MAX_CPUS:
             break
-    return tuple(sorted(found))
+    return tuple(sorted(numbers))
 
 
 def clusters(present: Iterable[int], policies: str, cores: str) -> tuple[Cluster, ...]:
@@ -177,33 +177,33 @@ def clusters(present: Iterable[int], policies: str, cores: str) -> tuple[Cluster
         of old kernels, form one cluster without a clock.
     """
     left = set(present)
-    found: list[Cluster] = []
+    groups: list[Cluster] = []
     for group, khz in _clocks(policies):
         if members := left & set(group):
-            found.append(Cluster(tuple(sorted(members)), khz // 1000))
+            groups.append(Cluster(tuple(sorted(members)), khz // 1000))
             left -= members
     by_clock: dict[int, set[int]] = {}
     for group, khz in _clocks(cores):
         by_clock.setdefault(khz, set()).update(left & set(group))
     for khz, members in by_clock.items():
         if members:
-            found.append(Cluster(tuple(sorted(members)), khz // 1000))
+            groups.append(Cluster(tuple(sorted(members)), khz // 1000))
             left -= members
     if left:
-        found.append(Cluster(tuple(sorted(left)), None))
-    return tuple(sorted(found, key=lambda cluster: cluster.cpus))
+        groups.append(Cluster(tuple(sorted(left)), None))
+    return tuple(sorted(groups, key=lambda cluster: cluster.cpus))
 
 
 def _clocks(text: str) -> list[tuple[tuple[int, ...], int]]:
     rows = (line.strip().rpartition(":") for line in lines(text)[:MAX_CPUS])
-    known = ((group, whole(khz)) for group, _, khz in rows if group and not group.strip(_LIST))
-    return [(cpus(group), khz) for group, khz in known if khz is not None and khz > 0]
+    valid = ((group, whole(khz)) for group, _, khz in rows if group and not group.strip(_LIST))
+    return [(cpus(group), khz) for group, khz in valid if khz is not None and khz > 0]
 
 
 def free_bytes(df: str) -> int | None:
     """Return the free bytes in `df -k` of one folder, also where a long name broke the line."""
-    found = re.search(r"\s(\d{1,15})\s+\d{1,3}%\s+/", " ".join(lines(df)))
-    return int(found[1]) * 1024 if found else None
+    match = re.search(r"\s(\d{1,15})\s+\d{1,3}%\s+/", " ".join(lines(df)))
+    return int(match[1]) * 1024 if match else None
 
 
 def page_size(getconf: str, smaps: str) -> int | None:
@@ -264,5 +264,5 @@ def whole(text: str | None) -> int | None:
 
 def decimal(text: str) -> float | None:
     """Return the number below 10**9 at the start of a text, like that of ``/proc/uptime``."""
-    found = _DECIMAL.match(text.lstrip())
-    return float(found[0]) if found else None
+    match = _DECIMAL.match(text.lstrip())
+    return float(match[0]) if match else None

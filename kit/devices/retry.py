@@ -13,7 +13,7 @@ from kit.errors import DeviceLost
 
 T = TypeVar("T")
 
-PATIENCE = 10.0  # timeout in seconds for a lost device to come back
+RECONNECT_SECONDS = 10.0  # timeout for a lost device to come back
 PAUSE_SECONDS = 0.5
 
 
@@ -22,8 +22,8 @@ class RetryingTransport:
 
     Args:
         inner: the connection, which reconnects by itself but tries each call only once.
-        patience: timeout in seconds for the device to come back; afterwards each call fails
-            at once, until `renew`.
+        reconnect_seconds: timeout for the device to come back; afterwards each call fails at
+            once, until `renew`.
         stop: when it is set, every call raises `KeyboardInterrupt`: Ctrl-C reaches the main
             thread only, and each device has a thread of its own.
     """
@@ -31,10 +31,10 @@ class RetryingTransport:
     def __init__(
         self,
         inner: Transport,
-        patience: float = PATIENCE,
+        reconnect_seconds: float = RECONNECT_SECONDS,
         stop: threading.Event | None = None,
     ) -> None:
-        self.inner, self._patience = inner, patience
+        self.inner, self._reconnect_seconds = inner, reconnect_seconds
         self._stop = stop or threading.Event()
         self._gone: DeviceLost | None = None
         self.serial = inner.serial
@@ -90,7 +90,7 @@ class RetryingTransport:
             raise KeyboardInterrupt
 
     def _retry(self, act: Callable[[], T], lost: DeviceLost) -> T:
-        until = time.monotonic() + self._patience
+        until = time.monotonic() + self._reconnect_seconds
         while time.monotonic() < until:
             time.sleep(PAUSE_SECONDS)
             self._check()
@@ -99,6 +99,6 @@ class RetryingTransport:
             except DeviceLost as again:
                 lost = again
         self._gone = DeviceLost(
-            f"{lost.message}; it did not come back in {self._patience:g} s", lost.hint
+            f"{lost.message}; it did not come back in {self._reconnect_seconds:g} s", lost.hint
         )
         raise self._gone from lost

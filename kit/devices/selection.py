@@ -82,10 +82,10 @@ def choose(choice: str) -> list[str]:
     """
     if choice.strip() != ALL:
         return _named(choice)
-    found = [device.serial for device in list_by_steadiness()]
-    if not found:
+    all_serials = [device.serial for device in list_by_steadiness()]
+    if not all_serials:
         raise _no_device()
-    return found
+    return all_serials
 
 
 def list_by_steadiness() -> list[ListedDevice]:
@@ -127,10 +127,10 @@ def _named(choice: str) -> list[str]:
         names = [choice.strip()]
     else:
         names = [name.strip() for name in choice.split(",")]
-    found = list(dict.fromkeys(name for name in names if name))
-    if not found:
+    unique = list(dict.fromkeys(name for name in names if name))
+    if not unique:
         raise UsageError(f"--device {choice!r} names no device", "`kit devices` lists them")
-    return found
+    return unique
 
 
 def _only(devices: Sequence[ListedDevice]) -> str:

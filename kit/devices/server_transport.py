@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from kit.devices import foreign_errors, parsing
 from kit.devices._limits import DEVICES
-from kit.devices._patience import SILENCE, Deadline, Patience
 from kit.devices.stream_transport import Stream, StreamTransport
+from kit.devices.timeouts import SILENCE, Deadline, StreamTimeouts
 from kit.errors import DeviceError, DeviceLost, UsageError
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def address() -> tuple[str, int]:
     if text:
         name = "ADB_SERVER_SOCKET"
         kind, _, rest = text.partition(":")
-        given, _, port = rest.rpartition(":")
-        host = given or host
+        named_host, _, port = rest.rpartition(":")
+        host = named_host or host
     else:
         name, kind = "ANDROID_ADB_SERVER_PORT", "tcp"
         text = port = os.environ.get(name) or "5037"
@@ -107,13 +107,13 @@ class Server:
     def listed(self) -> list[tuple[str, str]]:
         """Return serial and state of every device that the server knows."""
         with foreign_errors.mapped("adb server"):
-            found = parsing.devices(self.ask("host:devices"))
-        if len(found) > DEVICES:
+            devices = parsing.devices(self.ask("host:devices"))
+        if len(devices) > DEVICES:
             raise DeviceError(
-                f"the adb server lists {len(found)} devices, and kit takes up to {DEVICES}",
+                f"the adb server lists {len(devices)} devices, and kit takes up to {DEVICES}",
                 "restart it: `adb kill-server`, then `adb start-server`",
             )
-        return found
+        return devices
 
     @cached_property
     def _client(self) -> AdbClient:
@@ -156,7 +156,7 @@ class ServerTransport(StreamTransport):
 
     def _open(self, service: str, deadline: Deadline, transfer: bool = False) -> Stream:
         connection = self._request(f"host:transport:{self.serial}", service)
-        return ServerStream(connection.conn, Patience(deadline, self._alive, transfer))
+        return ServerStream(connection.conn, StreamTimeouts(deadline, self._alive, transfer))
 
     def _request(self, *requests: str) -> AdbConnection:
         """Send requests; if the server lost the device, retry while it reconnects."""
@@ -215,8 +215,8 @@ class ServerTransport(StreamTransport):
 class ServerStream:
     """A service of a device through a server."""
 
-    def __init__(self, connection: socket.socket, patience: Patience) -> None:
-        self._socket, self._patience = connection, patience
+    def __init__(self, connection: socket.socket, timeouts: StreamTimeouts) -> None:
+        self._socket, self._timeouts = connection, timeouts
         self._ready = bytearray()
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -262,14 +262,14 @@ class ServerStream:
         """
         ready = select.poll()
         ready.register(self._socket, event)
-        while not ready.poll(1000 * self._patience.slice()):
-            self._patience.waited()
-        self._patience.moved()
+        while not ready.poll(1000 * self._timeouts.slice()):
+            self._timeouts.waited()
+        self._timeouts.moved()
 
 
 def network_address(serial: str) -> tuple[str, int] | None:
     """Return host and port of a serial like ``192.168.0.7:5555`` or ``[::1]:5555``."""
-    found = re.fullmatch(r"(?:\[([0-9a-fA-F:.%\w]+)\]|([^\s:\[\]/]+)):(\d{1,5})", serial)
-    if found is None or not 0 < int(found[3]) < 65536:
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.%\w]+)\]|([^\s:\[\]/]+)):(\d{1,5})", serial)
+    if match is None or not 0 < int(match[3]) < 65536:
         return None
-    return found[1] or found[2], int(found[3])
+    return match[1] or match[2], int(match[3])

@@ -33,7 +33,7 @@ SLACK = 32 * 1024 * 1024  # bytes to leave free for outputs
 _MARK = "==kit:store=="
 _BYTES_PER_SECOND = 10e6  # hashed or written by a slow device
 
-Sent = Callable[[int, int], None]  # bytes sent, bytes in all
+TransferProgress = Callable[[int, int], None]  # bytes sent, bytes in all
 Alive = Callable[[], None]  # renews the lock if needed, see `locking.pulse`
 
 
@@ -86,7 +86,7 @@ class Store:
     def __init__(
         self,
         transport: Transport,
-        sent: Sent = lambda done, of: None,
+        sent: TransferProgress = lambda done, of: None,
         alive: Alive = lambda: None,
     ) -> None:
         self._transport, self._sent, self._alive = transport, sent, alive
@@ -209,7 +209,7 @@ class Store:
         moves += [f"mv -f {BLOBS}/.{d}.part {BLOBS}/{d}" for d in good]
         altered = {digest: b for digest, b in blobs.items() if digest not in good}
         moves += [f"rm -f {BLOBS}/.{d}.part" for d in altered]
-        ask(self._transport, " && ".join(moves), _patience(blobs))
+        ask(self._transport, " && ".join(moves), _blob_timeout(blobs))
         return altered
 
     def _hashes(self, blobs: Mapping[str, Blob], suffix: str) -> dict[str, str]:
@@ -218,12 +218,12 @@ class Store:
         text = ask(
             self._transport,
             f"cd {BLOBS} && {{ sha256sum {files} 2>/dev/null; true; }}",
-            _patience(blobs),
+            _blob_timeout(blobs),
         )
         rows = (line.split() for line in text.splitlines())
         return {r[1].strip(".").removesuffix(".part"): r[0] for r in rows if len(r) == 2}
 
 
-def _patience(blobs: Mapping[str, Blob]) -> float:
+def _blob_timeout(blobs: Mapping[str, Blob]) -> float:
     """Return the timeout in seconds for a slow device to read or write blobs."""
     return 20 + sum(b.size for b in blobs.values()) / _BYTES_PER_SECOND

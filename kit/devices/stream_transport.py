@@ -22,7 +22,7 @@ from typing import IO, Protocol
 from kit import files
 from kit.devices import foreign_errors
 from kit.devices._limits import ANSWER_BYTES, MIB, shorten
-from kit.devices._patience import Deadline, transfer_seconds
+from kit.devices.timeouts import Deadline, transfer_seconds
 from kit.devices.transport import Completed, Sent
 from kit.errors import DeviceError, InputError, OutputError
 
@@ -95,8 +95,8 @@ class StreamTransport(ABC):
             output = self._read_to_end(stream)
         # A pseudo-terminal writes CR LF.
         text = output.replace(b"\r\n", b"\n").decode(errors="replace")
-        before, found, code = text.rpartition(mark)
-        if not found or not code.strip().isdigit():
+        before, separator, code = text.rpartition(mark)
+        if not separator or not code.strip().isdigit():
             raise foreign_errors.lost(self.serial, "a command ended without an exit code")
         return Completed(int(code), before, "")
 

@@ -51,8 +51,8 @@ def find_first(identities: Mapping[str, WayIdentity | None]) -> dict[str, str]:
     """Return for each serial the first serial of the same device."""
     firsts: dict[str, str] = {}
     for serial, own in identities.items():
-        known = (
+        earlier = (
             first for first in dict.fromkeys(firsts.values()) if is_same(identities[first], own)
         )
-        firsts[serial] = next(known, serial)
+        firsts[serial] = next(earlier, serial)
     return firsts

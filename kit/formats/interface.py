@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from kit.artifact_key import ArtifactKey, Precision
 from kit.errors import UnknownName
+from kit.formats.structure import ModelStructure
 from kit.signature import Samples, Tensors, describe, join
 from kit.wheels import Pin
 
@@ -68,6 +69,19 @@ class Session(Protocol):
 
     def read(self, output: Output) -> Tensors:
         """Return the outputs in what the call returned."""
+
+
+@dataclass(frozen=True)
+class EndOfLife:
+    """Why a format should not be chosen for a new app.
+
+    Attributes:
+        reason: what upstream says or does, without a full stop.
+        successor: name of the format to use instead.
+    """
+
+    reason: str
+    successor: str
 
 
 @dataclass(frozen=True)
@@ -240,6 +254,7 @@ class Format(ABC):
         native: backend of the native runner; a format without one uses Python's runner.
         android: runtime of the app; the app does not support a format without one.
         profiler: None if operators cannot be timed.
+        ended: set if upstream no longer develops the format.
     """
 
     name: ClassVar[str]
@@ -258,6 +273,7 @@ class Format(ABC):
     native: ClassVar[NativeRunner | None] = None
     android: ClassVar[AndroidRuntime | None] = None
     profiler: ClassVar[Profiler | None] = None
+    ended: ClassVar[EndOfLife | None] = None
 
     def name_file(self, key: ArtifactKey) -> str:
         """Return the name of a model file in a bundle."""
@@ -298,6 +314,14 @@ class Format(ABC):
         Raises:
             BundleError: it is not a file of this format, or it is damaged.
         """
+
+    def read_structure(self, path: Path) -> ModelStructure | None:
+        """Return metadata, graphs and nodes of a model file; None if nothing reads them.
+
+        Raises:
+            BundleError: it is not a file of this format, or it is damaged.
+        """
+        return None
 
     @abstractmethod
     def load(self, path: Path, threads: int) -> Session:

@@ -1,15 +1,14 @@
-"""Pictures: folders, zips and CSV lists of them, and the way from bytes to a batch.
+"""Pictures: folders, zips and CSV lists of them, decoding and preprocessing.
 
-Importing this package imports numpy and nothing heavier.
+Importing this package imports nothing heavier than numpy.
 """
 
-from kit.images.preprocess import Progress, batch, decode, to_array
+from kit.images.preprocess import batch, decode, to_array
 from kit.images.sets import Picture, PictureSet, digest, open_set, sample, set_digest
 
 __all__ = [
     "Picture",
     "PictureSet",
-    "Progress",
     "batch",
     "decode",
     "digest",

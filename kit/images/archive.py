@@ -1,8 +1,8 @@
 """Pictures in a zip file, read one by one; nothing is ever extracted to disk.
 
-A zip comes from anywhere, so it is refused as a whole when a name in it points outside
-of it, and each picture when it is encrypted or expands to too much. Expanded bytes are
-counted while they are read: what the headers claim is only the first check.
+A zip is untrusted, so it is rejected as a whole if a name in it points outside of it, and
+a picture is rejected if it is encrypted or expands too much. The headers are only the first
+check: expanded bytes are counted while they are read.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from kit.errors import PictureError
 Read = Callable[[], bytes]
 
 MAX_BYTES = 64 * 2**20  # of one picture file, expanded
-MAX_RATIO = 200  # pictures hardly compress; a blank bitmap does, hence the floor
+MAX_RATIO = 200  # pictures hardly compress, except blank bitmaps: hence the floor
 RATIO_FLOOR = 2**20
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others expand without a bound
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile expands others without a bound
 _SUFFIXES = frozenset(
     (
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif"),
@@ -34,17 +34,17 @@ _DO_NOT_USE = "do not use this zip, or make a new one of plain pictures"
 
 
 def is_picture(name: str) -> bool:
-    """Return whether a name ends like one of the picture formats that are read."""
+    """Return whether a name has the suffix of a picture format that is read."""
     return PurePosixPath(name).suffix.lower() in _SUFFIXES
 
 
 def is_litter(name: str) -> bool:
-    """Return whether a path is hidden or left there by an operating system."""
+    """Return whether a path is hidden or was put there by an operating system."""
     return any(p.startswith(".") or p in _LITTER for p in PurePosixPath(name).parts)
 
 
 def too_big(name: str) -> PictureError:
-    """Return the error for a file that is larger than any picture should be."""
+    """Return the error for a file that is larger than `MAX_BYTES`."""
     return PictureError(
         f"{name} is larger than {MAX_BYTES >> 20} MB",
         "save it as JPEG or PNG, or leave it out",
@@ -52,10 +52,10 @@ def too_big(name: str) -> PictureError:
 
 
 def list_zip(path: Path) -> dict[str, Read]:
-    """Return how to read each file of a zip, by its name inside the zip.
+    """Return a function that reads each file of a zip, by its name inside the zip.
 
     Raises:
-        PictureError: it is not a zip, or holds something that is unsafe to read.
+        PictureError: it is not a zip, or has unsafe names or contents.
     """
     try:
         archive = zipfile.ZipFile(path)
@@ -65,21 +65,21 @@ def list_zip(path: Path) -> dict[str, Read]:
         raise PictureError(
             f"{path} is not a zip file: {exc}", "give a folder or a zip of pictures"
         ) from exc
-    found: dict[str, Read] = {}
+    readers: dict[str, Read] = {}
     for info in archive.infolist():
         _check_name(path, info)
         if info.is_dir() or is_litter(info.filename):
             continue
-        if info.filename in found:
+        if info.filename in readers:
             raise PictureError(f"{path.name} holds two files named {info.filename}", _DO_NOT_USE)
         if is_picture(info.filename):
             check_content(path, info)
-        found[info.filename] = partial(_read, archive, path, info)
-    return found
+        readers[info.filename] = partial(_read, archive, path, info)
+    return readers
 
 
 def _check_name(path: Path, info: zipfile.ZipInfo) -> None:
-    pure = PureWindowsPath(info.filename)  # takes both slashes for separators
+    pure = PureWindowsPath(info.filename)  # both slashes are separators
     if pure.drive or pure.root or ".." in pure.parts:
         raise PictureError(
             f"{path.name} names a file outside itself: {info.filename!r}", _DO_NOT_USE
@@ -113,7 +113,7 @@ def _read(archive: zipfile.ZipFile, path: Path, info: zipfile.ZipInfo) -> bytes:
             data = member.read(MAX_BYTES + 1)
     except (
         *(zipfile.BadZipFile, zlib.error, EOFError, OSError),
-        # Of a name that is no text, or a header outside of the file.
+        # Raised for a name that is not text, or a header outside of the file.
         *(RuntimeError, ValueError, struct.error),
     ) as exc:
         raise PictureError(f"{name} is damaged: {exc}", "make or download the zip again") from exc

@@ -1,8 +1,8 @@
-"""Colour profiles: phones save photos in wider colours than sRGB, and say so in the file.
+"""Colour profiles: phones save photos in wider colour spaces than sRGB, with a profile.
 
-Android's decoder converts such a picture to sRGB before an app sees its pixels. Models are
-trained and calibrated with sRGB pictures; so kit converts, too, or the phone would see other
-pixels than the workstation.
+Android's decoder converts such a picture to sRGB before an app gets its pixels. Models are
+trained and calibrated with sRGB pictures. kit converts them too, because otherwise the phone
+and the workstation would compute with different pixels.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageCms import ImageCmsTransform
 
-# Modes of pictures that a profile of a colour space can describe, and what they become first. A
-# grey picture may carry the profile of an RGB one.
+# By colour space of a profile: the picture modes that it can describe, and the mode to convert
+# them to first. A grey picture may carry an RGB profile.
 _MODES = {
     "RGB": {"RGB": "RGB", "L": "RGB", "YCbCr": "RGB"},
     "GRAY": {"L": "L"},
     "CMYK": {"CMYK": "CMYK"},
 }
 _OPAQUE = {"P": "RGB", "1": "L", "PA": "RGB", "LA": "L", "RGBA": "RGB"}
-_STEPS = 9  # of each channel, where a profile is compared with sRGB
-_EQUAL = 1  # level of 255: what rounding makes of equal profiles
+_STEPS = 9  # levels per channel at which a profile is compared with sRGB
+_TOLERANCE = 1  # level of 255: equal profiles differ by rounding
 
 
 def to_srgb(image: Image) -> Image:
-    """Return a picture in sRGB, by the profile that it carries; transparency is kept.
+    """Convert a picture to sRGB by its profile; transparency is kept.
 
-    A picture without a profile is in sRGB. So is one whose profile is broken, or describes
-    another kind of picture: decoders of phones ignore such a profile, too.
+    A picture without a profile counts as sRGB. So does one whose profile is broken or describes
+    another kind of picture: decoders on phones ignore such a profile too.
     """
     profile: bytes | None = image.info.get("icc_profile")
     opaque = _OPAQUE.get(image.mode, image.mode)
-    found = _transform(profile, opaque) if profile else None
-    if found is None:
+    conversion = _transform(profile, opaque) if profile else None
+    if conversion is None:
         return image
-    mode, apply = found
+    mode, apply = conversion
     converted = apply(image.convert(opaque).convert(mode))
     if image.has_transparency_data:
         converted.putalpha(image.convert("RGBA").getchannel("A"))
@@ -50,44 +50,44 @@ def to_srgb(image: Image) -> Image:
 
 @lru_cache(maxsize=16)
 def _transform(profile: bytes, mode: str) -> tuple[str, Callable[[Image], Image]] | None:
-    """Return what converts pictures of a mode to sRGB, and the mode that it takes.
+    """Return the mode to convert a picture to first, and a function that makes it sRGB.
 
-    None where nothing is to be converted: the profile is sRGB, or cannot be used.
+    Returns None if there is nothing to convert: the profile is sRGB, or cannot be used.
     """
     from PIL import ImageCms
 
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        taken = _MODES.get(source.profile.xcolor_space.strip(), {}).get(mode)
-        if taken is None:
+        source_mode = _MODES.get(source.profile.xcolor_space.strip(), {}).get(mode)
+        if source_mode is None:
             return None
         target = ImageCms.createProfile("sRGB")
-        # Optimized, Little CMS is off by up to 9 levels in the dark of grey pictures.
-        flags = ImageCms.Flags.NOOPTIMIZE if taken == "L" else ImageCms.Flags.NONE
-        transform = ImageCms.buildTransform(source, target, taken, "RGB", flags=flags)
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):  # whatever is wrong with it
+        # With optimization, Little CMS is wrong by up to 9 levels in dark parts of grey pictures.
+        flags = ImageCms.Flags.NOOPTIMIZE if source_mode == "L" else ImageCms.Flags.NONE
+        transform = ImageCms.buildTransform(source, target, source_mode, "RGB", flags=flags)
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):  # of a broken profile
         return None
-    if taken == "RGB" and _is_srgb(transform):
+    if source_mode == "RGB" and _is_srgb(transform):
         return None
-    return taken, lambda image: _apply(transform, image)
+    return source_mode, lambda image: _apply(transform, image)
 
 
 def _apply(transform: ImageCmsTransform, image: Image) -> Image:
     from PIL import ImageCms
 
     converted = ImageCms.applyTransform(image, transform)
-    assert converted is not None  # as it is not in place
+    assert converted is not None  # None is for conversion in place
     return converted
 
 
 def _is_srgb(transform: ImageCmsTransform) -> bool:
-    """Return whether a transform changes no colour, but for rounding.
+    """Return whether a transform changes no colour, except by rounding.
 
-    Most pictures with a profile are in sRGB; they keep their pixels as they are.
+    Most profiles are sRGB: the pixels of such pictures are not changed.
     """
     from PIL import Image
 
     levels = np.linspace(0, 255, _STEPS).round().astype(np.uint8)
     colors = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(1, -1, 3)
     converted = np.asarray(_apply(transform, Image.fromarray(colors)))
-    return int(np.abs(converted.astype(int) - colors).max()) <= _EQUAL
+    return int(np.abs(converted.astype(int) - colors).max()) <= _TOLERANCE

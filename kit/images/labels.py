@@ -1,8 +1,8 @@
-"""Which class a text means: an index, a WordNet id or a category name.
+"""Find the class that a text names: by index, WordNet id or category name.
 
-The two ImageNet lists are read as data from the packages that carry them, without
-importing either package, which would take seconds: torchvision has the category names,
-timm the WordNet ids (synsets), both in the order of the outputs.
+ImageNet's two lists, in the order of the outputs, are read from files of installed packages:
+category names from torchvision, WordNet ids (synsets) from timm. Neither package is imported,
+because that would take seconds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from kit.errors import MissingTool
 
 _INDEX = re.compile(r"[0-9]{1,6}")
 _WORDNET_ID = re.compile(r"n[0-9]{8}")
-# 0000_n01440764_tench.jpg; six digits at most, because phones name pictures 20260131_….jpg
+# 0000_n01440764_tench.jpg; up to six digits, because phones name pictures 20260131_….jpg
 _PREFIX = re.compile(r"([0-9]{1,6}|n[0-9]{8})_")
 
 
@@ -69,7 +69,7 @@ class Classes:
 
     Args:
         categories: names in output order; None stands for ImageNet's. WordNet ids are
-            known only where the categories are ImageNet's.
+            recognized only if the categories are ImageNet's.
     """
 
     def __init__(self, categories: Sequence[str] | None = None) -> None:
@@ -77,8 +77,8 @@ class Classes:
         self._exact = _unique((name, i) for i, name in enumerate(names))
         self._plain = _unique((_plain(name), i) for i, name in enumerate(names))
         self._first = _unique((_plain(_first(name)), i) for i, name in enumerate(names))
-        known = names == imagenet_categories()
-        self._synsets = {s: i for i, s in enumerate(imagenet_synsets())} if known else {}
+        is_imagenet = names == imagenet_categories()
+        self._synsets = {s: i for i, s in enumerate(imagenet_synsets())} if is_imagenet else {}
 
     def find(self, text: str) -> int | None:
         """Return the class index, or None if the text names no class or more than one."""
@@ -106,11 +106,11 @@ class Classes:
 
 
 def _unique(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """Keep what stands for one class: ImageNet has a crane that flies and one that lifts."""
-    found: dict[str, set[int]] = {}
+    """Drop ambiguous names: in ImageNet, "crane" is a bird and a machine."""
+    indices_of: dict[str, set[int]] = {}
     for name, index in pairs:
-        found.setdefault(name, set()).add(index)
-    return {name: indices.pop() for name, indices in found.items() if len(indices) == 1}
+        indices_of.setdefault(name, set()).add(index)
+    return {name: indices.pop() for name, indices in indices_of.items() if len(indices) == 1}
 
 
 def _first(name: str) -> str:
@@ -119,6 +119,6 @@ def _first(name: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """Return a name without case, punctuation and the choice of word separator."""
+    """Return a name in lower case, without punctuation, its words separated by spaces."""
     words = re.sub(r"['’.()]", "", name.casefold())
     return " ".join(re.split(r"[\s_,\-]+", words)).strip()

@@ -1,8 +1,8 @@
-"""Crops of three photos that come with the libraries kit needs: every machine has them.
+"""Crops of three sample photos of kit's dependencies, which every machine has.
 
-A temple and a flower from scikit-learn, a portrait from matplotlib. They stand in for a
-user's pictures, to calibrate and to verify with. Three scenes are few: real pictures
-calibrate better, and `kit build` says so.
+A temple and a flower from scikit-learn, a portrait from matplotlib. They replace the user's
+pictures in calibration if there are none, and are the golden inputs. Three scenes are few: real
+pictures calibrate better, and `kit build` warns about that.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kit.errors import MissingTool
-from kit.images.preprocess import Array, to_array
+from kit.images.preprocess import to_array
 from kit.manifest import Preprocessing
+from kit.signature import FloatArray
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -26,12 +27,12 @@ FILES = (
     ("sklearn", "datasets/images/flower.jpg"),
     ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
 )
-SMALLEST = 0.35  # side of a crop, as a share of the photo's shorter side
-# Recipes' seeds end below 2**32, so no calibration draws the same crops.
+MIN_SIDE = 0.35  # of a crop, as a share of the photo's shorter side
+# A recipe's seed is below 2**32, so no calibration draws the same crops.
 _GOLDEN_SEED = 2**32 + 1
 
 
-def crops(n: int, pre: Preprocessing, seed: int) -> Array:
+def crops(n: int, pre: Preprocessing, seed: int) -> FloatArray:
     """Return inputs [n, 3, crop, crop] of random square crops, half of them mirrored.
 
     The photos take turns; the side of a crop is 35 to 100 % of the photo's shorter
@@ -44,7 +45,7 @@ def crops(n: int, pre: Preprocessing, seed: int) -> Array:
     array = np.empty((n, 3, pre.crop, pre.crop), np.float32)
     for i, (scale, x, y, flip) in enumerate(draws):
         photo = photos[i % len(photos)]
-        side = round(min(photo.size) * (SMALLEST + (1 - SMALLEST) * scale))
+        side = round(min(photo.size) * (MIN_SIDE + (1 - MIN_SIDE) * scale))
         left, top = round((photo.width - side) * x), round((photo.height - side) * y)
         crop = photo.crop((left, top, left + side, top + side))
         array[i] = to_array(ImageOps.mirror(crop) if flip < 0.5 else crop, pre)
@@ -52,10 +53,10 @@ def crops(n: int, pre: Preprocessing, seed: int) -> Array:
 
 
 def read_photos() -> list[Image]:
-    """Return the photos, read as files: importing packages costs 2 s.
+    """Return the photos, read as files: importing the packages takes 2 s.
 
     Raises:
-        MissingTool: a package has them no longer.
+        MissingTool: a package does not have its photo any more.
     """
     from PIL import Image
 
@@ -78,6 +79,6 @@ def _folder(package: str) -> Path:
     return Path(spec.origin).parent if spec and spec.origin else Path(package)
 
 
-def golden(n: int, pre: Preprocessing) -> Array:
-    """Return the inputs [n, 3, crop, crop] that bundles are verified with, always the same."""
+def golden(n: int, pre: Preprocessing) -> FloatArray:
+    """Return the inputs [n, 3, crop, crop] that bundles are verified with; they never change."""
     return crops(n, pre, _GOLDEN_SEED)

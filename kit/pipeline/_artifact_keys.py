@@ -29,7 +29,7 @@ def list_keys(recipe: Recipe) -> tuple[ArtifactKey, ...]:
                     f"{text} has no {precision} files",
                     f"it has {' and '.join(exporter.precisions)}",
                 )
-            if precision not in (method.precision, "fp32"):
+            if precision not in (method.precision, "fp32", "fp16"):
                 raise RecipeError(
                     f"precisions has {precision}, and --quantize {recipe.quantize} gives "
                     f"{method.precision}",

@@ -10,7 +10,8 @@ from kit import models
 from kit.errors import PictureError
 from kit.network import run_network
 from kit.pipeline import _check, _model, _prepare, _threads
-from kit.pipeline.build_state import Preparation, Progress
+from kit.pipeline.build_state import Preparation
+from kit.progress import ReportStatus
 from kit.recipe import Recipe
 from kit.signature import Samples
 from kit.tasks import get_task
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.fx import GraphModule
 
-    from kit.pipeline.build_state import Array
+    from kit.signature import FloatArray
 
 _AT_ONCE = 8  # pictures
 CROPS = 96  # of sample photos, if there are no pictures to measure on
@@ -37,7 +38,7 @@ class FloatModel:
 
     work: Preparation
     model: nn.Module
-    calibration: Array
+    calibration: FloatArray
 
     def prepared(
         self, corrections: str | None = None, keep_float: tuple[str, ...] | None = None
@@ -67,7 +68,7 @@ class FloatModel:
             )
         return folded, work.kept_float
 
-    def logits(self, inputs: Array) -> Array:
+    def logits(self, inputs: FloatArray) -> FloatArray:
         """Return the float model's answers [N, classes].
 
         Raises:
@@ -89,11 +90,11 @@ class Unseen:
     """
 
     source: str
-    inputs: Array
+    inputs: FloatArray
     labels: tuple[int, ...] | None
 
 
-def float_model(recipe: Recipe, progress: Progress = lambda stage: None) -> FloatModel:
+def float_model(recipe: Recipe, progress: ReportStatus = lambda stage: None) -> FloatModel:
     """Load the float model and the calibration pictures of a recipe.
 
     Args:

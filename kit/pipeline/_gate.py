@@ -12,7 +12,7 @@ from kit.calibration import CalibrationSet
 from kit.errors import RecipeError, VerificationFailed
 from kit.manifest import FailedArtifact, GateRecord, GateRow
 from kit.pipeline import training_set
-from kit.pipeline.build_state import Progress
+from kit.progress import ReportStatus
 from kit.recipe import Recipe
 from kit.results.schema import AccuracyRow
 from kit.tasks import get_task
@@ -42,7 +42,7 @@ def images(gate: Gate, recipe: Recipe) -> Path:
     Raises:
         RecipeError: there are none, or a limit is out of range.
     """
-    if "agreement" not in get_task(recipe.task).metrics:
+    if "agreement" not in get_task(recipe.task).threshold_names:
         raise RecipeError(
             f"the task {recipe.task} has no classes, so there is no accuracy to keep",
             "leave out --max-drop and --min-agreement",
@@ -98,7 +98,7 @@ def pictures(
 
 
 def enforce_gate(
-    gate: Gate, chosen: EvaluationSet, folder: Path, progress: Progress, all_or_nothing: bool
+    gate: Gate, chosen: EvaluationSet, folder: Path, progress: ReportStatus, all_or_nothing: bool
 ) -> None:
     """Measure a finished bundle, remove formats that fail the gate, and record the others.
 

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kit import files
+from kit import files, formats
 from kit.algorithms import get_algorithm
 from kit.calibration import CalibrationSet
 from kit.manifest import FailedArtifact
+from kit.notices import Notice, new_notice
 from kit.pipeline import _finish, _model, _prepare, _threads, lowering, parity
-from kit.pipeline.build_state import Preparation, Progress, Work
+from kit.pipeline.build_state import Preparation, Work
+from kit.progress import ReportStatus
 from kit.quantize.distributed import Group
 from kit.recipe import Recipe
 from kit.tasks import get_task
@@ -25,7 +27,7 @@ def make_bundle(
     cache_key: str,
     calibration: CalibrationSet,
     folder: Path,
-    progress: Progress,
+    progress: ReportStatus,
     all_or_nothing: bool,
 ) -> tuple[FailedArtifact, ...]:
     """Build, lower and verify a model, and write a bundle into an empty folder.
@@ -54,6 +56,7 @@ def make_bundle(
         work = Work(
             **vars(preparation), folder=folder, shared=shared, all_or_nothing=all_or_nothing
         )
+        work.notices += _note_ended_formats(recipe)
         with lowering.open_helper(work) as helper:
             model = _model.load(work)
             progress("choosing golden and calibration pictures")
@@ -73,6 +76,14 @@ def make_bundle(
             return _finish.write(work, golden, lowered, artifacts)
 
 
+def _note_ended_formats(recipe: Recipe) -> Iterator[Notice]:
+    for name in recipe.format_names:
+        ended = formats.get_format(name).ended
+        if ended is not None:
+            values = {"reason": ended.reason, "successor": ended.successor}
+            yield new_notice("format.ended", format=name, **values)
+
+
 def train_along(recipe: Recipe, cache_key: str, calibration: CalibrationSet, group: Group) -> None:
     """Take part in rank 0's training, and wait until it has written the bundle."""
     cached: bool = group.broadcast(None)
@@ -88,7 +99,7 @@ def train_along(recipe: Recipe, cache_key: str, calibration: CalibrationSet, gro
 
 @contextmanager
 def open_preparation(
-    recipe: Recipe, cache_key: str, calibration: CalibrationSet, progress: Progress
+    recipe: Recipe, cache_key: str, calibration: CalibrationSet, progress: ReportStatus
 ) -> Iterator[Preparation]:
     """Yield the state of a build before its first step; torch uses this machine's threads."""
     progress("loading PyTorch and the weights")

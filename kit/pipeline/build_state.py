@@ -23,17 +23,12 @@ from kit.manifest import (
 )
 from kit.notices import Notice
 from kit.pipeline._artifact_keys import list_keys
+from kit.progress import ReportStatus
 from kit.recipe import Recipe
 from kit.tasks.interface import Task
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor
-
-    Array = NDArray[np.float32]
-
-Progress = Callable[[str], None]
 
 SECONDS = 5.0  # between two progress lines of a stage
 MAX_REASON = 5_000  # characters
@@ -63,7 +58,7 @@ class Preparation:
     cache_key: str
     task: Task
     pictures: CalibrationSet
-    progress: Progress
+    progress: ReportStatus
     inputs: ModelInputs
     weights: Source | None = None
     parameters: int = 0

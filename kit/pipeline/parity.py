@@ -16,8 +16,8 @@ from kit.signature import Samples
 from kit.tasks.interface import GoldenSet
 
 if TYPE_CHECKING:
+    from kit.comparison import Against
     from kit.pipeline.build_state import Work
-    from kit.verify import Against
 
 # A quantized model must keep most of the float model's answers on the golden pictures;
 # the calibrated ranges are checked separately, by `kit.quantize.coverage`.
@@ -76,7 +76,7 @@ def verify_artifact(work: Work, artifact: Artifact, golden: GoldenSet) -> Artifa
     )
     comparisons: list[Comparison] = []
     for against, right, limits in pairs:
-        known = {name: value for name, value in limits.items() if name in work.task.metrics}
+        known = {name: value for name, value in limits.items() if name in work.task.threshold_names}
         found = work.task.compare(against, right, runtime, known)
         for comparison in found:
             if not comparison.passed:

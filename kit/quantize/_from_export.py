@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kit.quantize.exporting import operator, program
-from kit.quantize.graph import REPEATED, Value, as_node, as_number
+from kit.quantize.graph import REPEATED, NodeValue, as_node, as_number
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -72,8 +72,8 @@ class _Translation:
         self.source = source
         self.made = fx.Graph()
         self.env: dict[Node, Node] = {}
-        self.constants: dict[Node, Value] = {}
-        self.attributes: dict[str, Value] = {}
+        self.constants: dict[Node, NodeValue] = {}
+        self.attributes: dict[str, NodeValue] = {}
         self.weights: set[Node] = set()  # of layers so far
 
     def done(self, name: str) -> GraphModule:
@@ -154,7 +154,7 @@ class _Translation:
         return layer
 
 
-def _mapped(value: Value, change: Callable[[Node], Value]) -> Value:
+def _mapped(value: NodeValue, change: Callable[[Node], NodeValue]) -> NodeValue:
     from torch import fx
 
     return fx.node.map_arg(value, change)
@@ -163,26 +163,26 @@ def _mapped(value: Value, change: Callable[[Node], Value]) -> Value:
 _BATCH_NORM, _SIZE = "_native_batch_norm_legit_no_training", "sym_size"
 
 
-def _function(node: Node, name: str) -> Callable[..., Value] | None:
+def _function(node: Node, name: str) -> Callable[..., NodeValue] | None:
     import torch
 
     if "alpha" in node.kwargs or "memory_format" in node.kwargs or "dtype" in node.kwargs:
         return None
     if name in _FUNCTIONAL:
-        functional: Callable[..., Value] = getattr(torch.nn.functional, name)
+        functional: Callable[..., NodeValue] = getattr(torch.nn.functional, name)
         return functional
     if name in _TORCH and str(node.target).startswith("aten."):
-        known: Callable[..., Value] = getattr(torch, _TORCH[name])
+        known: Callable[..., NodeValue] = getattr(torch, _TORCH[name])
         return known
     return None
 
 
-def _attribute(source: GraphModule, target: str) -> Value:
+def _attribute(source: GraphModule, target: str) -> NodeValue:
     owner, _, name = target.rpartition(".")
     return getattr(source.get_submodule(owner), name)
 
 
-def _options(node: Node, names: tuple[str, ...]) -> dict[str, Value]:
+def _options(node: Node, names: tuple[str, ...]) -> dict[str, NodeValue]:
     """Return the arguments of a convolution after its weights."""
     given = dict(zip(names, node.args[3:], strict=False))
     return {**given, **{k: v for k, v in node.kwargs.items() if k in names}}

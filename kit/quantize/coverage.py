@@ -1,10 +1,11 @@
-"""Check whether a calibration set covers the activations of natural pictures.
+"""Check whether a calibration set covers the activations of typical samples.
 
-Static quantization clips values outside the calibrated ranges. A set that is too small or
-contains no natural pictures (noise, one grey image) gives plausible ranges and a plausible
-signal to noise ratio, but a model with wrong answers. The share of a layer's values on natural
-pictures that are outside its range reveals it. Measured for MobileNetV2, worst layer: 32
-pictures 0.02 %, 8 pictures 0.3 %, noise 2 to 4 %, grey 29 %.
+Static quantization clips values outside the calibrated ranges. A set that is too small, or whose
+samples are not typical (noise or one grey image instead of pictures), gives plausible ranges and a
+plausible signal to noise ratio, but a model with wrong answers. It is revealed by the share of a
+layer's values on typical samples that are outside its range. Measured for MobileNetV2 on natural
+pictures, worst layer: calibrated with 32 pictures 0.02 %, 8 pictures 0.3 %, noise 2 to 4 %, grey
+29 %.
 """
 
 from __future__ import annotations
@@ -44,14 +45,14 @@ def coverage(
     natural: ExamplesLike,
     known: Mapping[str, tuple[float, float]] | None = None,
 ) -> Coverage:
-    """Compare the values on natural pictures with the ranges on calibration pictures.
+    """Compare the values on typical samples with the ranges on the calibration set.
 
     Args:
         model: folded.
-        calibration: examples.
-        natural: typical examples of use.
-        known: minimum and maximum of each tensor on `calibration`, by its name, if they were
-            computed already.
+        calibration: the calibration set.
+        natural: typical samples.
+        known: minimum and maximum of each tensor on `calibration`, by its name, if already
+            computed.
     """
     extremes = Extremes()
     if not known:

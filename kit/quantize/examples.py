@@ -12,7 +12,7 @@ from kit.signature import Samples
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from kit.quantize.graph import Value
+    from kit.quantize.graph import NodeValue
 
     # Like numpy's ArrayLike: a batch [N, ...] stands for the examples of a network with one input.
     ExamplesLike: TypeAlias = "Examples | Tensor"
@@ -76,7 +76,7 @@ def from_samples(samples: Samples, at_once: bool) -> Examples:
     return Examples(tensors, tuple(spec.shape for spec in samples.specs), at_once)
 
 
-def join_outputs(output: Value) -> Tensor:
+def join_outputs(output: NodeValue) -> Tensor:
     """Return the floating-point outputs of one call side by side, [N, values].
 
     Args:

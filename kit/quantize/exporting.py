@@ -37,7 +37,7 @@ def errors_of(model: nn.Module) -> Iterator[None]:
         raise BuildError(
             f"torch.export cannot follow {type(model).__name__}: {_reason(exc)}"
             + (f" ({found})" if found else ""),
-            "decisions may depend on shapes, not on values or on the number of pictures",
+            "decisions may depend on shapes, not on values or on the batch size",
         ) from exc
     finally:
         logging.disable(before)
@@ -46,7 +46,7 @@ def errors_of(model: nn.Module) -> Iterator[None]:
 def _reason(exc: Exception) -> str:
     text = message(exc)
     if re.search("data-dependent|_local_scalar_dense", text):
-        return "its forward decides by the values of the picture"
+        return "its forward decides by the values of its input"
     line = next((line for line in text.splitlines() if line.strip()), type(exc).__name__)
     return line.strip()[:300]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from kit.quantize.examples import Examples, ExamplesLike
 
-Value = Any  # the value of a node: a tensor, a number or nested containers of these
+NodeValue = Any  # the value of a node: a tensor, a number or nested containers of these
 
 REPEATED = "kit_repeated"  # attribute of a layer that shares the weights of an earlier one
 NOT_FLOAT = "kit: not a float tensor"  # key in the meta of a node whose value is another type
@@ -232,7 +232,7 @@ def _mark_other_values(folded: GraphModule, examples: Examples) -> None:
     from torch import fx
 
     class Visitor(fx.Interpreter):
-        def run_node(self, n: Node) -> Value:
+        def run_node(self, n: Node) -> NodeValue:
             value = super().run_node(n)
             if not isinstance(value, torch.Tensor) or not value.is_floating_point():
                 n.meta[NOT_FLOAT] = True

@@ -46,7 +46,7 @@ class Observers(Protocol):
 
 
 # Takes a histogram [bins] and its two ends; returns the two ends of the range to quantize.
-Search = Callable[["Tensor", "Tensor", "Tensor"], tuple["Tensor", "Tensor"]]
+RangeSearch = Callable[["Tensor", "Tensor", "Tensor"], tuple["Tensor", "Tensor"]]
 
 NAMES = ("histogram", "minmax", "moving-average", "mse", "percentile", "search")
 PERCENTILE = 0.9999
@@ -91,7 +91,7 @@ def check(name: str) -> None:
         raise UnknownName.among("observer", name, NAMES)
 
 
-def _searching(histogram_observer: type[Observer], search: Search) -> type[Observer]:
+def _searching(histogram_observer: type[Observer], search: RangeSearch) -> type[Observer]:
     class SearchingObserver(histogram_observer):  # type: ignore[misc, valid-type]  # of the package
         """The histogram observer with another search for the final range."""
 

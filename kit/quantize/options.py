@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from kit.encodings import Encodings
+from kit.recipe import Granularity
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule
-
-Granularity = Literal["per-channel", "per-tensor"]
 
 # Slow imports of each flow's quantizer, for calibrated ranges.
 _PT2E = ("executorch.backends.xnnpack.quantizer.xnnpack_quantizer",)
@@ -29,7 +28,7 @@ class Options:
         granularity: of the weights' scales.
         observer: sets the activation ranges, see `kit.quantize.observers`.
         output_margin: factor that widens the range of the model's output after calibration. If
-            the pictures do not show every category, the largest logits are not observed;
+            the samples do not show every category, the largest logits are not observed;
             clipped logits tie, which loses top-1 answers.
         keep_float: names of convolutions and linear layers that are not quantized.
         encodings: of the whole graph, if they were chosen before; None calibrates here.

@@ -3,7 +3,7 @@
 A histogram does not show whether a rare large value matters: in MobileNetV2 the last depthwise
 outputs need twice their 99.99 % range, and the additions before them less than theirs. So each
 range is scaled by the factor with the smallest effect on the answers, with all other tensors in
-float; of two about equal factors the wider range is chosen, because other pictures are clipped
+float; of two about equal factors the wider range is chosen, because other samples are clipped
 more than those that set the range.
 
 The effect on the answers is a first-order approximation: with the gradient g of a logit, an
@@ -29,12 +29,11 @@ if TYPE_CHECKING:
     from kit.quantize.examples import ExamplesLike
     from kit.quantize.simulation import FakeActivation, Simulation
 
-PICTURES = 16
-VALUES = (
-    3 * 4 * 224 * 224
-)  # of inputs whose tensors are kept at once for the way back: 0.3 GB for MobileNetV2
-UP = (1.4, 2.0, 2.8)
-DOWN = (0.7,)  # smaller factors overfit the few pictures of the search
+SAMPLES = 16
+# Input values per backward pass, whose activations are kept in memory: 0.3 GB for MobileNetV2.
+VALUES = 3 * 4 * 224 * 224
+WIDER_FACTORS = (1.4, 2.0, 2.8)
+NARROWER_FACTORS = (0.7,)  # smaller factors overfit the few samples of the search
 # In MobileNetV2's last depthwise layer the calibrated range is 3 % better than 1.4 times that
 # range on the pictures of the search, but has 4 times the error on others.
 ALIKE = 1.15
@@ -53,7 +52,7 @@ def search(
     names = list(simulation.activations)
     trials = {name: RangeTrials(simulation.activations[name]) for name in names[:-1]}
     examples = as_examples(given)
-    count = min(PICTURES, len(examples))
+    count = min(SAMPLES, len(examples))
     chosen = examples.take([i * len(examples) // count for i in range(count)])
     parts = chosen.split(max(1, VALUES // examples.elements))
     with suppress(NotImplementedError):  # no gradient: ranges stay as observed
@@ -71,7 +70,7 @@ def search(
 
 
 class RangeTrials:
-    """Effect on the answers of each factor of one tensor's range, summed over pictures.
+    """Effect on the answers of each factor of one tensor's range, summed over samples.
 
     Attributes:
         errors: by factor; of factors that the clip makes equal, only the first.
@@ -79,7 +78,7 @@ class RangeTrials:
 
     def __init__(self, fake: FakeActivation) -> None:
         self._ends: dict[float, tuple[float, float]] = {}
-        for factor in (1.0, *UP, *DOWN):
+        for factor in (1.0, *WIDER_FACTORS, *NARROWER_FACTORS):
             ends = _scaled(fake, factor)
             if ends not in self._ends.values():
                 self._ends[factor] = ends
@@ -100,7 +99,7 @@ class RangeTrials:
     def comparable(self) -> dict[float, float]:
         """Return the comparable errors.
 
-        If no picture reached the ends of the range, the effect of a narrower one is unknown.
+        If no sample reached the ends of the range, the effect of a narrower one is unknown.
         """
         low, high = self._ends[1.0]
         reached = self._minimum <= low and self._maximum >= high
@@ -122,11 +121,11 @@ def choose_factor(errors: dict[float, float]) -> float:
         errors: by factor; a missing factor has the same range as a smaller one.
     """
     best, lowest = 1.0, errors[1.0]
-    for factor in UP:
+    for factor in WIDER_FACTORS:
         if factor not in errors or errors[factor] >= ALIKE * lowest:
             break
         best, lowest = factor, min(errors[factor], lowest)
-    for factor in DOWN if best == 1.0 else ():
+    for factor in NARROWER_FACTORS if best == 1.0 else ():
         if factor not in errors or ALIKE * errors[factor] >= lowest:
             break
         best, lowest = factor, errors[factor]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 STEPS = 127  # of a symmetric int8 weight
 LEVELS = 255  # of an 8-bit activation
 BATCH = 8
-FIRST = 2  # pictures of the first calibration batch
+FIRST = 2  # samples of the first calibration batch
 
 # Takes a tensor of the network and its gradient, of the same shape.
 Watcher = Callable[["Tensor", "Tensor"], None]

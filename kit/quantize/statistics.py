@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from kit.quantize.graph import Value, is_quantized_later, node_name
+from kit.quantize.graph import NodeValue, is_quantized_later, node_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,7 +50,7 @@ def collect(model: GraphModule, parts: Iterable[Call], statistics: Sequence[Stat
     }
 
     class Visitor(fx.Interpreter):
-        def run_node(self, n: Node) -> Value:
+        def run_node(self, n: Node) -> NodeValue:
             value = super().run_node(n)
             if isinstance(value, torch.Tensor):
                 for statistic in wanted.get(n, ()):

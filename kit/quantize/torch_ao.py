@@ -24,7 +24,7 @@ from kit.quantize._match import match_nodes
 from kit.quantize._place import Placing, fix_scales
 from kit.quantize.encoding_choice import WEIGHT_EPS, given_or_chosen
 from kit.quantize.examples import as_examples
-from kit.quantize.graph import Value, layer_names
+from kit.quantize.graph import NodeValue, layer_names
 from kit.quantize.observers import weight_observer
 from kit.quantize.options import Options, Quantized
 
@@ -81,7 +81,7 @@ def _drop_saturated_clips(graph: GraphModule, example: Call) -> None:
     beyond: list[Node] = []
 
     class Visitor(fx.Interpreter):
-        def run_node(self, n: Node) -> Value:
+        def run_node(self, n: Node) -> NodeValue:
             clip = modules.get(str(n.target)) if n.op == "call_module" else None
             if isinstance(clip, nn.Hardtanh) and clip.min_val == 0:
                 given = self.env[n.all_input_nodes[0]]
@@ -129,7 +129,7 @@ def _computed_in_float(graph: GraphModule, example: Call) -> dict[str, int]:
     found: Counter[str] = Counter()
 
     class Watching(fx.Interpreter):
-        def run_node(self, n: Node) -> Value:
+        def run_node(self, n: Node) -> NodeValue:
             value = super().run_node(n)
             computes = n.op in ("call_module", "call_function", "call_method")
             is_float = isinstance(value, torch.Tensor) and value.is_floating_point()

@@ -30,7 +30,7 @@ MIN_DIVERGED = 0.5  # and above this loss: half as much noise as signal
 # In the objective with labels: an SQNR of 20 dB counts as much as a cross-entropy of 1.
 NOISE_WEIGHT = 100.0
 
-Model = Callable[["Tensor"], "Tensor"]
+Forward = Callable[["Tensor"], "Tensor"]
 
 
 class State(TypedDict):
@@ -109,7 +109,7 @@ def objective(
 
 def train_round(
     student: Simulation,
-    teacher: Model,
+    teacher: Forward,
     batch: Callable[[int], Batch],
     plan: TrainingPlan,
     group: Group,
@@ -169,7 +169,7 @@ def _set_rate(optimizer: Optimizer, rate: float) -> None:
 
 def _step(
     student: Simulation,
-    teacher: Model,
+    teacher: Forward,
     part: Batch,
     plan: TrainingPlan,
     group: Group,

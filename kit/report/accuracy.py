@@ -12,7 +12,7 @@ from kit.report.contexts import name_measurement, utc
 from kit.results.schema import AccuracyResult, AccuracyRow, BundleRef
 from kit.results.statistics import top1_margin95
 
-PictureSet = tuple[str, int]  # sha256 and number of pictures
+SetKey = tuple[str, int]  # SHA-256 and number of samples
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Accuracy:
     margin: float | None
 
     @property
-    def picture_set(self) -> PictureSet:
+    def picture_set(self) -> SetKey:
         """The key of comparable scores."""
         return self.pictures_sha256, self.row.images
 
@@ -93,18 +93,19 @@ def _drop(reference: AccuracyRow | None, row: AccuracyRow) -> float | None:
     return 100 * (reference.top1 - row.top1)
 
 
-def choose(found: Sequence[Accuracy]) -> dict[tuple[str, ArtifactKey], Accuracy]:
+def choose(evaluated: Sequence[Accuracy]) -> dict[tuple[str, ArtifactKey], Accuracy]:
     """Return one evaluation per file, on as few picture sets as possible.
 
     The set that most files were evaluated on comes first, then the larger, then the
     newer evaluation. Scores of different sets are never averaged.
     """
-    covered = Counter(picture_set for picture_set, _ in {(a.picture_set, a.subject) for a in found})
+    pairs = {(a.picture_set, a.subject) for a in evaluated}
+    covered = Counter(picture_set for picture_set, _ in pairs)
 
     def worth(a: Accuracy) -> tuple[int, int, str, datetime, str]:
         age = a.created, a.measurement or ""
         return covered[a.picture_set], a.row.images, a.pictures_sha256, *age
 
     return {
-        a.subject: a for a in sorted(found, key=worth)
+        a.subject: a for a in sorted(evaluated, key=worth)
     }  # the last one, with the highest worth, is kept

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.report import labels
-from kit.report.palette import STAND_INS
+from kit.report.palette import PLACEHOLDER_COLOURS
 from kit.report.rows import Row
 from kit.text import one_line
 
@@ -27,8 +27,16 @@ if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
 
 WIDTH = 380
-INK, MUTED, RULE = STAND_INS["ink"], STAND_INS["muted"], STAND_INS["rule"]
-BACKED = {"facecolor": STAND_INS["card"], "edgecolor": "none", "pad": 1}  # hides the grid
+INK, MUTED, RULE = (
+    PLACEHOLDER_COLOURS["ink"],
+    PLACEHOLDER_COLOURS["muted"],
+    PLACEHOLDER_COLOURS["rule"],
+)
+LABEL_BOX = {
+    "facecolor": PLACEHOLDER_COLOURS["card"],
+    "edgecolor": "none",
+    "pad": 1,
+}  # hides the grid
 _POINTS_PER_INCH = 72
 _TITLE_LENGTH = 50  # characters of both sides together
 _STYLE: dict[RcKeyType, object] = {
@@ -116,7 +124,7 @@ def log_ticks(low: float, high: float) -> list[float]:
 def title_row(axes: Axes, y: float, left: str, right: str, tone: str = INK) -> None:
     """Write the label of a row above it, and its number at the right edge in a tone."""
     across = axes.get_yaxis_transform()
-    write = functools.partial(axes.text, transform=across, va="center", bbox=BACKED)
+    write = functools.partial(axes.text, transform=across, va="center", bbox=LABEL_BOX)
     write(0, y, shorten(left, _TITLE_LENGTH - len(right)))
     write(1, y, right, ha="right", weight="bold", color=tone)
 
@@ -128,8 +136,8 @@ def shorten(label: str, maximum: int) -> str:
 
 
 def colour(row: Row) -> str:
-    """Return the stand-in colour of a row: int8, fp32, or the eager reference."""
-    return STAND_INS[labels.tone(row.key)]
+    """Return the placeholder colour of a row: int8, fp32, or the eager reference."""
+    return PLACEHOLDER_COLOURS[labels.tone(row.key)]
 
 
 def dots(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], tone: str) -> None:
@@ -158,13 +166,13 @@ def thinned(values: NDArray[np.float64], maximum: int) -> NDArray[np.intp]:
     return np.sort(by_size[np.unique(np.linspace(0, len(values) - 1, maximum).round().astype(int))])
 
 
-def spread_out(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+def spread_out(targets: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Return positions near the wanted ones, at least `gap` apart, inside low..high if they fit."""
-    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
-    placed = [0.0] * len(wanted)
+    order = sorted(range(len(targets)), key=lambda i: targets[i])
+    placed = [0.0] * len(targets)
     floor = low
     for index in order:
-        placed[index] = floor = max(wanted[index], floor)
+        placed[index] = floor = max(targets[index], floor)
         floor += gap
     ceiling = high
     for index in reversed(order):

@@ -79,23 +79,23 @@ def size(row: Row) -> Cell:
 
 def top1(row: Row) -> Cell:
     """Return the top-1 in percent and the drop, or the agreement if there are no labels."""
-    found = row.accuracy
-    if found is None:
+    accuracy = row.accuracy
+    if accuracy is None:
         return Cell(NONE)
-    if found.row.agreement is None:
-        return Cell(NONE, f"{text.decibels(found.row.sqnr_db)} dB against fp32")
-    if found.row.top1 is None:
-        return Cell(NONE, f"{text.percent(found.row.agreement)} % agree")
-    return Cell(text.percent(found.row.top1), _lost(found))
+    if accuracy.row.agreement is None:
+        return Cell(NONE, f"{text.decibels(accuracy.row.sqnr_db)} dB against fp32")
+    if accuracy.row.top1 is None:
+        return Cell(NONE, f"{text.percent(accuracy.row.agreement)} % agree")
+    return Cell(text.percent(accuracy.row.top1), _lost(accuracy))
 
 
-def _lost(found: Accuracy) -> str:
-    if found.drop is None or found.margin is None:
+def _lost(accuracy: Accuracy) -> str:
+    if accuracy.drop is None or accuracy.margin is None:
         return ""
-    if found.row.agreement == 1:
+    if accuracy.row.agreement == 1:
         return f"equal{text.NBSP}answers"
-    word = "gained" if found.drop <= -0.05 else "lost"
-    return f"{abs(found.drop):.1f} {word}, ±{text.NBSP}{found.margin:.1f}"
+    word = "gained" if accuracy.drop <= -0.05 else "lost"
+    return f"{abs(accuracy.drop):.1f} {word}, ±{text.NBSP}{accuracy.margin:.1f}"
 
 
 def parity(row: Row) -> Cell:
@@ -120,14 +120,14 @@ def _interval(interval: Interval | None, form: Callable[[float], str]) -> str:
     return f"{form(interval.low)} to {form(interval.high)}".replace(" ", text.NBSP)
 
 
-def speedup(found: Speedup | None) -> Cell:
+def speedup(speed: Speedup | None) -> Cell:
     """Return the speed-up and its interval, and a word if it is not faster."""
-    if found is None:
+    if speed is None:
         return Cell(NONE)
-    shown, note = text.times(found.ratio), _interval(found.interval, text.precise)
-    if found.interval is None:
+    shown, note = text.times(speed.ratio), _interval(speed.interval, text.precise)
+    if speed.interval is None:
         return Cell(shown, note)
-    verdict = text.verdict(found)
+    verdict = text.verdict(speed)
     if verdict.endswith("faster"):
         return Cell(shown, note, tone="good")
     slower = verdict.endswith("slower")

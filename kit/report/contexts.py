@@ -133,8 +133,8 @@ def _fingerprint(identity: Identity | None) -> dict[str, str]:
         "abi": "ABI",
         "cores": "cores of the device",
     }
-    known = identity.device.model_dump(exclude_none=True)
-    return {name: str(known[field]) for field, name in names.items() if field in known}
+    fields = identity.device.model_dump(exclude_none=True)
+    return {name: str(fields[field]) for field, name in names.items() if field in fields}
 
 
 def _mask(mask: str) -> str:

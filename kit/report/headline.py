@@ -70,19 +70,20 @@ def _speed(timing: Timing) -> str:
     return f"is {' and '.join(parts)}"
 
 
-def _price(found: Accuracy) -> str:
-    if found.drop is None:
-        if found.row.precision == "fp32":
+def _price(accuracy: Accuracy) -> str:
+    if accuracy.drop is None:
+        if accuracy.row.precision == "fp32":
             return ""
-        if found.row.agreement is None:
-            samples = text.count(found.row.images, "sample")
-            ratio = text.decibels(found.row.sqnr_db)
+        if accuracy.row.agreement is None:
+            samples = text.count(accuracy.row.images, "sample")
+            ratio = text.decibels(accuracy.row.sqnr_db)
             return f"with an SQNR of {ratio}{NBSP}dB against fp32 on {samples}"
-        share, number = text.percent(found.row.agreement), text.count(found.row.images, "picture")
+        share = text.percent(accuracy.row.agreement)
+        number = text.count(accuracy.row.images, "picture")
         return f"with the answer of fp32 on {share}{NBSP}% of {number}"
-    if abs(found.drop) < 0.05:
+    if abs(accuracy.drop) < 0.05:
         return "top-1 unchanged"
-    return f"{abs(found.drop):.1f} points of top-1 {'lost' if found.drop > 0 else 'gained'}"
+    return f"{abs(accuracy.drop):.1f} points of top-1 {'lost' if accuracy.drop > 0 else 'gained'}"
 
 
 def _slower(rows: Sequence[Row]) -> Iterator[str]:
@@ -116,15 +117,15 @@ def _size(lead: Row, report: Report) -> Iterator[str]:
             return
 
 
-def _noise(found: Accuracy | None) -> Iterator[str]:
+def _noise(accuracy: Accuracy | None) -> Iterator[str]:
     """Return a sentence on the significance of a drop, given the number of pictures."""
-    if found is None or found.drop is None or found.margin is None:
+    if accuracy is None or accuracy.drop is None or accuracy.margin is None:
         return
-    pictures = text.count(found.row.images, "picture")
-    if 0 < abs(found.drop) <= found.margin:
+    pictures = text.count(accuracy.row.images, "picture")
+    if 0 < abs(accuracy.drop) <= accuracy.margin:
         yield (
-            f"On {pictures} a top-1 difference below {found.margin:.1f} points may be chance; "
-            f"the first answers agree on {text.percent(found.row.agreement)}{NBSP}%."
+            f"On {pictures} a top-1 difference below {accuracy.margin:.1f} points may be chance; "
+            f"the first answers agree on {text.percent(accuracy.row.agreement)}{NBSP}%."
         )
 
 

@@ -23,13 +23,13 @@ _COLUMNS = ("When", "What", "Device", "Build", "Host", "Source", "kit")
 
 def tabulate(results: Sequence[AnyResult]) -> Table:
     """Return a table of the results' measurements, oldest first."""
-    found: dict[str, list[AnyResult]] = {}
+    groups: dict[str, list[AnyResult]] = {}
     for result in sorted(results, key=lambda r: (utc(r.created), r.bundle.name, r.bundle.hash)):
         key = result.identity.measurement if result.identity else f"created {utc(result.created)}"
-        found.setdefault(key, []).append(result)
+        groups.setdefault(key, []).append(result)
     lines = tuple(
         Line(Head(group[0].identity.measurement if group[0].identity else NONE, "", ""), cells)
-        for group in found.values()
+        for group in groups.values()
         for cells in dict.fromkeys(_cells(result) for result in group)
     )
     return Table("measurements", "Measurements", _COLUMNS, lines, "Measurement")

@@ -27,7 +27,7 @@ from kit.results.schema import (
 from kit.results.statistics import Speedup
 
 Chosen = dict[tuple[str, ArtifactKey], Accuracy]
-Kind = TypeVar("Kind", LatencyResult, AccuracyResult, ProcessorsResult)
+ResultT = TypeVar("ResultT", LatencyResult, AccuracyResult, ProcessorsResult)
 
 
 def build(results: Sequence[AnyResult]) -> Report:
@@ -39,8 +39,8 @@ def build(results: Sequence[AnyResult]) -> Report:
     latency = _distinct(r for r in results if isinstance(r, LatencyResult))
     evaluated = _distinct(r for r in results if isinstance(r, AccuracyResult))
     verified = _distinct(r for r in results if isinstance(r, ProcessorsResult))
-    found = accuracy.collect(evaluated)
-    best = accuracy.choose(found)
+    accuracies = accuracy.collect(evaluated)
+    best = accuracy.choose(accuracies)
     settings = contexts.group(latency)
     timings = [_timing(setting, member) for setting in settings for member in setting.members]
     rows = [_row(timing, timings, best) for timing in timings]
@@ -50,7 +50,7 @@ def build(results: Sequence[AnyResult]) -> Report:
     return Report(
         settings=tuple(settings),
         rows=tuple(_named(_ordered(rows))),
-        accuracy=tuple(found),
+        accuracy=tuple(accuracies),
         created=tuple(sorted({utc(r.created) for r in results})),
         processors=tuple(sorted(verified, key=_age)),
         results=tuple(sorted((*latency, *evaluated, *verified), key=_age)),
@@ -62,8 +62,8 @@ def _age(result: AnyResult) -> tuple[datetime, str, str, str]:
     return utc(result.created), identity, result.bundle.hash, result.kind
 
 
-def _distinct(results: Iterable[Kind]) -> list[Kind]:
-    kept: list[Kind] = []
+def _distinct(results: Iterable[ResultT]) -> list[ResultT]:
+    kept: list[ResultT] = []
     for result in results:
         if result not in kept:
             kept.append(result)
@@ -91,8 +91,8 @@ def _timing(setting: Setting, member: Member) -> Timing:
 
 def _artifact(bundle: BundleRef, run: Run) -> str:
     described = labels.artifact(bundle, run.key)
-    known = run.artifact_sha256 or (described.sha256 if described else None)
-    return known or f"{run.name} of {bundle.hash}"
+    digest = run.artifact_sha256 or (described.sha256 if described else None)
+    return digest or f"{run.name} of {bundle.hash}"
 
 
 def _row(timing: Timing, timings: Sequence[Timing], best: Chosen) -> Row:
@@ -165,11 +165,10 @@ def _untimed(rows: Sequence[Row], best: Chosen) -> list[Row]:
     Every bundle has the float model, which is timed once.
     """
     seen = {_subject(row) for row in rows}
-    found = [
-        Row(found.bundle, found.row.key, found.row.quantize, accuracy=found)
-        for found in best.values()
+    untimed = [
+        Row(one.bundle, one.row.key, one.row.quantize, accuracy=one) for one in best.values()
     ]
-    return [row for row in found if _subject(row) not in seen]
+    return [row for row in untimed if _subject(row) not in seen]
 
 
 def _subject(row: Row) -> tuple[object, ...]:

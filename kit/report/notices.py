@@ -99,8 +99,8 @@ def _apart(report: Report) -> Iterator[Remark]:
         if apart > _PROCESS_SPREAD:
             yield Remark(
                 f"Processes disagree: {_named([row], report)}",
-                f"The medians of its {len(medians)} processes lie {100 * apart:.0f} % apart, and "
-                "the next one may be as far away. Measure again on a quieter machine.",
+                f"The medians of its {len(medians)} processes differ by {100 * apart:.0f} %, and "
+                "the next one may differ as much. Measure again on a quieter machine.",
             )
 
 
@@ -146,16 +146,17 @@ def _evaluated(report: Report) -> Iterator[Remark]:
     shown = {row.accuracy.subject: row for row in report.rows if row.accuracy}
     groups: dict[tuple[int, str, str], list[str]] = {}
     for subject, row in shown.items():
-        found = [a for a in report.accuracy if a.subject == subject]
-        if row.accuracy and len(found) > 1:
-            same = [a for a in found if a.picture_set == row.accuracy.picture_set]
-            why = ["on the pictures that most files were evaluated on"] * (len(same) < len(found))
+        same_subject = [a for a in report.accuracy if a.subject == subject]
+        if row.accuracy and len(same_subject) > 1:
+            same = [a for a in same_subject if a.picture_set == row.accuracy.picture_set]
+            is_usual = len(same) < len(same_subject)
+            why = ["on the pictures that most files were evaluated on"] * is_usual
             why += ["the newest one"] * (len(same) > 1)
             text = (
                 f"Shown is the evaluation of {row.accuracy.moment}, {' and '.join(why)}. All of "
                 "them are in the table of accuracy; nothing is averaged."
             )
-            groups.setdefault((len(found), row.bundle.name, text), []).append(row.name)
+            groups.setdefault((len(same_subject), row.bundle.name, text), []).append(row.name)
     for (times, bundle, text), names in groups.items():
         yield Remark(f"Evaluated {times} times: {', '.join(names)} of {bundle}", text)
 

@@ -110,8 +110,8 @@ def _days(report: Report) -> str:
 
 
 def _models(report: Report) -> str:
-    found = {f"{b.model} at {b.resolution} px" for b in report.bundles}
-    return ", ".join(sorted(found))
+    models = {f"{b.model} at {b.resolution} px" for b in report.bundles}
+    return ", ".join(sorted(models))
 
 
 def _letter(picture: Drawing) -> str | None:

@@ -1,6 +1,6 @@
 """Colours by meaning, for light and dark themes, of plots and pages.
 
-Matplotlib cannot write CSS variables, so it gets a stand-in colour per name,
+Matplotlib cannot write CSS variables, so it gets a placeholder colour per name,
 which `kit.report.svg` replaces. Contrast (WCAG 2.2): text at least 4.5 to 1 on `paper`
 and `card`, lines and marks that carry meaning at least 3 to 1; `tests/test_report.py`
 computes it.
@@ -36,7 +36,7 @@ DARK = {
     "warn": "#f4cf83",
     "warn-paper": "#33290f",
 }
-STAND_INS = {name: f"#0100{index:02x}" for index, name in enumerate(LIGHT)}
+PLACEHOLDER_COLOURS = {name: f"#0100{index:02x}" for index, name in enumerate(LIGHT)}
 
 
 def css(selector: str) -> str:

@@ -20,7 +20,7 @@ from kit.report.canvas import (
     title_row,
 )
 from kit.report.contexts import Setting
-from kit.report.palette import STAND_INS
+from kit.report.palette import PLACEHOLDER_COLOURS
 from kit.report.rows import Report, Row, Timing
 from kit.report.scatter import size_and_accuracy
 from kit.report.svg import Drawing, picture
@@ -41,11 +41,11 @@ Timed = Sequence[tuple[Row, Timing]]
 
 def draw(report: Report) -> list[Drawing]:
     """Return all plots that the rows have data for, in display order."""
-    found = [size_and_accuracy(report)]
+    drawn = [size_and_accuracy(report)]
     for setting in report.settings:
         timed = [(row, row.timing) for row in report.rows_in(setting) if row.timing]
-        found += [latency(setting, timed), pairs(setting, timed)]
-    return [p for p in found if p]
+        drawn += [latency(setting, timed), pairs(setting, timed)]
+    return [p for p in drawn if p]
 
 
 def latency(setting: Setting, timed: Timed) -> Drawing:
@@ -116,7 +116,7 @@ def _bar(axes: Axes, row: Row, timing: Timing, top: float) -> None:
     if timing.vs_fp32:
         verdict = text.verdict(timing.vs_fp32)
         label = f"{verdict} · {label}"
-        tone = STAND_INS["bad"] if verdict.endswith("slower") else INK
+        tone = PLACEHOLDER_COLOURS["bad"] if verdict.endswith("slower") else INK
     title_row(axes, top + 11, row.label, label, tone)
     axes.barh(top + 28, median.median, height=13, color=colour(row), linewidth=0)
     if median.interval:

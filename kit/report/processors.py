@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from kit.comparison import find_worst
 from kit.report import labels, text
 from kit.report.cells import Cell, Head, Line
 from kit.report.contexts import name_measurement, utc
 from kit.report.tables import Table
 from kit.report.text import NONE
 from kit.results.schema import ArtifactRef, ParityRef, ProcessorRef, ProcessorRow, ProcessorsResult
-from kit.verify import find_worst
 
 GRAPH, FLOAT = "quantized graph", "float reference"
 

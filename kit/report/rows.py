@@ -7,12 +7,12 @@ from datetime import datetime
 from functools import cached_property
 
 from kit.artifact_key import FLOAT_MODEL, ArtifactKey
+from kit.comparison import find_worst
 from kit.report import labels
 from kit.report.accuracy import Accuracy
 from kit.report.contexts import Setting, name_measurement
 from kit.results.schema import AnyResult, ArtifactRef, BundleRef, ParityRef, ProcessorsResult, Run
 from kit.results.statistics import Estimate, Speedup
-from kit.verify import find_worst
 
 GRAPH = "quantized graph"  # `Comparison.against` of `kit.bundle`; of a float file, its float graph
 
@@ -158,8 +158,8 @@ class Report:
     def bundles(self) -> list[BundleRef]:
         """All bundles with measurements, without duplicates."""
         named = (*(r.bundle for r in self.rows), *(p.bundle for p in self.processors))
-        found = {bundle.hash: bundle for bundle in named}
-        return sorted(found.values(), key=lambda b: (b.name, b.hash))
+        by_hash = {bundle.hash: bundle for bundle in named}
+        return sorted(by_hash.values(), key=lambda b: (b.name, b.hash))
 
     def rows_in(self, setting: Setting) -> list[Row]:
         """Return the rows that were timed in a setting."""

@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING
 
 from kit.report import labels, text
 from kit.report.accuracy import Accuracy
-from kit.report.canvas import BACKED, INK, MUTED, RULE, Margins, canvas, colour, shorten, spread_out
-from kit.report.palette import STAND_INS
+from kit.report.canvas import (
+    INK,
+    LABEL_BOX,
+    MUTED,
+    RULE,
+    Margins,
+    canvas,
+    colour,
+    shorten,
+    spread_out,
+)
+from kit.report.palette import PLACEHOLDER_COLOURS
 from kit.report.rows import Report, Row
 from kit.report.svg import Drawing, picture
 from kit.text import one_line
@@ -40,7 +50,7 @@ class ScatterPoint:
 def size_and_accuracy(report: Report) -> Drawing | None:
     """Draw one point per file, all evaluated on the same pictures; None for fewer than two."""
     scored = _scored(report)
-    labelled = all(found.row.top1 is not None for _, found in scored)
+    labelled = all(accuracy.row.top1 is not None for _, accuracy in scored)
     points = _points(scored, labelled)
     if len(points) < 2:
         return None
@@ -59,27 +69,27 @@ def size_and_accuracy(report: Report) -> Drawing | None:
 def _scored(report: Report) -> list[tuple[Row, Accuracy]]:
     """Return one row per file and reference, on the picture set with the most evaluations."""
     rows = {(row.bundle.hash, row.key): row for row in report.rows if row.accuracy}
-    found = [(row, row.accuracy) for row in rows.values() if row.accuracy]
-    scored = [(row, one) for row, one in found if one.row.agreement is not None]
-    sets = Counter(found.picture_set for row, found in scored if row.artifact)
+    evaluated = [(row, row.accuracy) for row in rows.values() if row.accuracy]
+    scored = [(row, one) for row, one in evaluated if one.row.agreement is not None]
+    sets = Counter(one.picture_set for row, one in scored if row.artifact)
     usual = max(sets, key=lambda s: (sets[s], s), default=None)
-    return [(row, found) for row, found in scored if found.picture_set == usual]
+    return [(row, one) for row, one in scored if one.picture_set == usual]
 
 
 def _points(scored: Sequence[tuple[Row, Accuracy]], labelled: bool) -> list[ScatterPoint]:
-    files = [(row, found, row.artifact.size / 1e6) for row, found in scored if row.artifact]
+    files = [(row, accuracy, row.artifact.size / 1e6) for row, accuracy in scored if row.artifact]
     names = labels.unique([labels.parts(r.bundle, r.key, r.quantize) for r, _, _ in files])
     return [
         ScatterPoint(
-            row, name, size, 100 * _score(found, labelled), (found.margin or 0.0) * labelled
+            row, name, size, 100 * _score(accuracy, labelled), (accuracy.margin or 0.0) * labelled
         )
-        for (row, found, size), name in zip(files, names, strict=True)
+        for (row, accuracy, size), name in zip(files, names, strict=True)
     ]
 
 
-def _score(found: Accuracy, labelled: bool) -> float:
-    top1 = found.row.top1
-    return top1 if labelled and top1 is not None else found.row.agreement or 0.0
+def _score(accuracy: Accuracy, labelled: bool) -> float:
+    top1 = accuracy.row.top1
+    return top1 if labelled and top1 is not None else accuracy.row.agreement or 0.0
 
 
 def _sentence(point: ScatterPoint) -> str:
@@ -100,9 +110,9 @@ def _scales(axes: Axes, points: Sequence[ScatterPoint], what: str) -> None:
 
 def _reference(axes: Axes, scored: Sequence[tuple[Row, Accuracy]]) -> None:
     """Draw the score of the eager float model as a line, as it has no file size."""
-    scores = {found.row.top1 for row, found in scored if row.reference and found.row.top1}
+    scores = {accuracy.row.top1 for row, accuracy in scored if row.reference and accuracy.row.top1}
     for score in sorted(scores):
-        axes.axhline(100 * score, color=STAND_INS["eager"], linewidth=1.2, dashes=(5, 3))
+        axes.axhline(100 * score, color=PLACEHOLDER_COLOURS["eager"], linewidth=1.2, dashes=(5, 3))
     if scores:
         listed = ", ".join(text.percent(score) for score in sorted(scores))
         axes.text(
@@ -111,7 +121,7 @@ def _reference(axes: Axes, scored: Sequence[tuple[Row, Accuracy]]) -> None:
             f"dashed: eager fp32, {listed}",
             transform=axes.transAxes,
             ha="right",
-            color=STAND_INS["eager"],
+            color=PLACEHOLDER_COLOURS["eager"],
         )
 
 
@@ -152,5 +162,5 @@ def _column(axes: Axes, points: Sequence[ScatterPoint], x: float, align: str) ->
     for p, y in zip(points, places, strict=True):
         axes.plot([p.size, x], [p.score, y], color=RULE, linewidth=0.8, zorder=1)
         axes.text(
-            x, y, shorten(p.label, _LABEL_LENGTH), ha=align, va="center", color=INK, bbox=BACKED
+            x, y, shorten(p.label, _LABEL_LENGTH), ha=align, va="center", color=INK, bbox=LABEL_BOX
         )

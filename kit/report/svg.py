@@ -45,7 +45,7 @@ class Drawing:
 
 
 def picture(figure: Figure, key: str, title: str, description: str) -> Drawing:
-    """Render a figure that was drawn in the palette's stand-in colours."""
+    """Render a figure that was drawn in the palette's placeholder colours."""
     root = ElementTree.fromstring(_render(figure))  # noqa: S314 - Matplotlib's own output
     _simplify(root)
     _rename_ids(root, key)
@@ -83,8 +83,8 @@ def _simplify(root: ElementTree.Element) -> None:
 
 
 def _value(value: str) -> str:
-    for name, stand_in in palette.STAND_INS.items():
-        value = value.replace(stand_in, f"var(--{name})")
+    for name, placeholder in palette.PLACEHOLDER_COLOURS.items():
+        value = value.replace(placeholder, f"var(--{name})")
     value = _LONG_NUMBER.sub(lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), value)
     return _FONT_FAMILY.sub("", " ".join(value.split()))
 

@@ -79,9 +79,9 @@ def latency(report: Report) -> Table:
 def _table(key: str, caption: str, columns: Columns, rows: Sequence[Row]) -> Table:
     """Return a table without the columns that are empty in all rows."""
     cells_of = [(title, [cell(row) for row in rows]) for title, cell in columns]
-    kept = [(title, found) for title, found in cells_of if any(c != Cell(NONE) for c in found)]
+    kept = [(title, column) for title, column in cells_of if any(c != Cell(NONE) for c in column)]
     lines = tuple(
-        Line(cells.head(row), tuple(found[index] for _, found in kept))
+        Line(cells.head(row), tuple(column[index] for _, column in kept))
         for index, row in enumerate(rows)
     )
     return Table(key, caption, tuple(title for title, _ in kept), lines)
@@ -112,19 +112,19 @@ def accuracy(report: Report) -> Table:
 
 def _list_metrics(report: Report) -> tuple[str, ...]:
     """Return the headings of all metrics that tasks added, each once."""
-    metrics = (metric for found in report.accuracy for metric in found.row.metrics)
+    metrics = (metric for one in report.accuracy for metric in one.row.metrics)
     return tuple(dict.fromkeys(metric.heading for metric in metrics))
 
 
-def _evaluated(found: Accuracy, headings: Sequence[str]) -> tuple[Cell, ...]:
-    row = found.row
-    margin = "" if found.margin is None else f"± {found.margin:.1f}"
-    left_out = f", {found.left_out} left out" if found.left_out else ""
+def _evaluated(evaluated: Accuracy, headings: Sequence[str]) -> tuple[Cell, ...]:
+    row = evaluated.row
+    margin = "" if evaluated.margin is None else f"± {evaluated.margin:.1f}"
+    left_out = f", {evaluated.left_out} left out" if evaluated.left_out else ""
     metrics = {metric.heading: f"{metric.value:.4g}" for metric in row.metrics}
     return (
-        Cell(str(row.images), found.pictures + left_out),
+        Cell(str(row.images), evaluated.pictures + left_out),
         Cell(text.percent(row.top1)),
-        Cell(NONE if found.drop is None else text.signed(found.drop), margin),
+        Cell(NONE if evaluated.drop is None else text.signed(evaluated.drop), margin),
         Cell(text.percent(row.top5)),
         Cell(text.percent(row.agreement)),
         Cell(text.decibels(row.sqnr_db)),
@@ -138,17 +138,17 @@ def outputs(report: Report) -> Table:
     columns = ("Output", "Samples", "SQNR, dB", "Largest difference", "Cosine")
     lines = tuple(
         Line(
-            _subject(found.bundle, found.row, found.moment),
+            _subject(evaluated.bundle, evaluated.row, evaluated.moment),
             (
                 Cell(output.name),
-                Cell(str(found.row.images), found.pictures),
+                Cell(str(evaluated.row.images), evaluated.pictures),
                 Cell(text.decibels(output.sqnr_db)),
                 Cell("0" if output.max_abs == 0 else f"{output.max_abs:.2g}"),
                 Cell(f"{output.cosine:.4f}"),
             ),
         )
-        for found in report.accuracy
-        for output in found.row.outputs
+        for evaluated in report.accuracy
+        for output in evaluated.row.outputs
     )
     return Table("outputs", "Outputs against the float reference", columns, lines)
 
@@ -177,13 +177,14 @@ def parity(report: Report) -> Table:
     return Table("parity", "Parity of the runtime's answers", columns, tuple(lines))
 
 
-def _compared(found: ParityRef) -> tuple[Cell, ...]:
+def _compared(compared: ParityRef) -> tuple[Cell, ...]:
+    against = "graph that was lowered" if compared.against == GRAPH else compared.against
     return (
-        Cell("graph that was lowered" if found.against == GRAPH else found.against, found.output),
-        Cell(str(found.images)),
-        Cell("0" if found.max_abs == 0 else f"{found.max_abs:.2g}"),
-        Cell(text.decibels(found.sqnr_db)),
-        Cell(text.percent(found.agreement)),
+        Cell(against, compared.output),
+        Cell(str(compared.images)),
+        Cell("0" if compared.max_abs == 0 else f"{compared.max_abs:.2g}"),
+        Cell(text.decibels(compared.sqnr_db)),
+        Cell(text.percent(compared.agreement)),
     )
 
 

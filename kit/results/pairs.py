@@ -14,11 +14,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kit.results.statistics import MIN_PROCESSES, SEED, Interval, Speedup, student
-
-Floats = NDArray[np.float64]
+from kit.results.statistics import MIN_PROCESSES, SEED, Floats, Interval, Speedup, student
 
 QUIET = 0.02  # the share of a process's samples that is faster than its pace
 MIN_PERMUTATION_PAIRS = 10  # with fewer, there are too few swaps for a useful interval
@@ -124,7 +121,7 @@ def _excess(baseline: Floats, own: Floats, side: str) -> float:
     """Return the p-value of a one-sided permutation test minus its level of 2.5 %."""
     from scipy import stats
 
-    found = stats.permutation_test(
+    test = stats.permutation_test(
         (own, baseline),
         _trimean,
         permutation_type="samples",
@@ -133,4 +130,4 @@ def _excess(baseline: Floats, own: Floats, side: str) -> float:
         alternative=side,
         random_state=np.random.default_rng(SEED),
     )
-    return float(found.pvalue) - 0.025
+    return float(test.pvalue) - 0.025

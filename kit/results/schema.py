@@ -391,10 +391,11 @@ class AccuracyRow(KeyedRecord):
         format: of the file, or ``reference`` for the float PyTorch model.
         artifact_sha256: of the model file; None before schema 6, as is `runtime`.
         runtime: name and version.
-        top1: share of pictures whose label is the first answer; None without labels.
+        images: number of samples.
+        top1: share of samples whose label is the first answer; None without labels.
         top5: the same for the first five answers.
-        agreement: share of pictures with the reference's first answer; None where the task has
-            no classes.
+        agreement: share of samples with the reference's first answer; None if the task has no
+            classes.
         sqnr_db: of the answers against the reference's, in dB; None when they are equal; of
             several outputs the lowest.
         outputs: where the task measures each.
@@ -419,9 +420,9 @@ class AccuracyResult(Record):
 
     Attributes:
         task: of the bundle.
-        pictures: name of the folder or zip.
-        pictures_sha256: of the contents and labels of the pictures that were evaluated.
-        left_out: pictures of the set that calibrated the bundle and so were not evaluated.
+        pictures: name of the folder or zip of samples.
+        pictures_sha256: of the contents and labels of the samples that were evaluated.
+        left_out: samples of the set that calibrated the bundle and so were not evaluated.
         threads: of each runtime; None before schema 6.
         notices: where the labels come from, and what is doubtful about them.
     """

@@ -59,8 +59,8 @@ def _no_filters(folder: Path) -> dict[str, str]:
     """Return settings that disable the filters in the configuration."""
     names = _ask_git(folder, ["config", "--name-only", "-z", "--get-regexp", r"^filter\."], _OFF)
     off = {"clean": "", "smudge": "", "process": "", "required": "false"}
-    found = (name.rpartition(".") for name in (names or "").split("\0"))
-    return {f"{driver}.{key}": off[key] for driver, _, key in found if key in off}
+    settings = (name.rpartition(".") for name in (names or "").split("\0"))
+    return {f"{driver}.{key}": off[key] for driver, _, key in settings if key in off}
 
 
 def _ask_git(folder: Path, arguments: list[str], settings: Mapping[str, str]) -> str | None:

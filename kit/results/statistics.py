@@ -15,7 +15,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Samples: TypeAlias = Sequence[int] | NDArray[np.int64] | NDArray[np.float64]
+Floats: TypeAlias = NDArray[np.float64]
+TimeSamples: TypeAlias = Sequence[int] | NDArray[np.int64] | NDArray[np.float64]
 
 NS_PER_MS = 1e6
 SEED = 0
@@ -83,14 +84,14 @@ class Speedup:
         return self.interval is not None and not self.interval.low <= 1 <= self.interval.high
 
 
-def _ms(samples_ns: Samples) -> NDArray[np.float64]:
+def _ms(samples_ns: TimeSamples) -> NDArray[np.float64]:
     values = np.asarray(samples_ns, dtype=np.float64) / NS_PER_MS
     if values.size == 0:
         raise ValueError("no samples")
     return values
 
 
-def median_ms(samples_ns: Samples) -> float:
+def median_ms(samples_ns: TimeSamples) -> float:
     """Return the median in milliseconds.
 
     Raises:
@@ -99,7 +100,7 @@ def median_ms(samples_ns: Samples) -> float:
     return float(np.median(_ms(samples_ns)))
 
 
-def percentile_ms(samples_ns: Samples, q: float) -> float:
+def percentile_ms(samples_ns: TimeSamples, q: float) -> float:
     """Return the q-th percentile (0..100) in milliseconds, interpolated linearly.
 
     Raises:
@@ -108,7 +109,7 @@ def percentile_ms(samples_ns: Samples, q: float) -> float:
     return float(np.percentile(_ms(samples_ns), q))
 
 
-def median_ci95_ms(samples_ns: Samples) -> Interval | None:
+def median_ci95_ms(samples_ns: TimeSamples) -> Interval | None:
     """Return the 95 % interval of the median of one process, None below six samples.
 
     In milliseconds. It assumes independent samples of one distribution, so for samples of
@@ -132,7 +133,7 @@ def median_ci95_ms(samples_ns: Samples) -> Interval | None:
 def _bootstrap(values: NDArray[np.float64]) -> Interval:
     from scipy import stats
 
-    found = stats.bootstrap(
+    interval = stats.bootstrap(
         (np.sort(values),),  # resampling draws by position: the order must not matter
         np.median,
         n_resamples=RESAMPLES,
@@ -142,18 +143,18 @@ def _bootstrap(values: NDArray[np.float64]) -> Interval:
         method="percentile",
         random_state=np.random.default_rng(SEED),
     ).confidence_interval
-    return Interval(float(found.low), float(found.high))
+    return Interval(float(interval.low), float(interval.high))
 
 
 def bound_median(values: NDArray[np.float64]) -> Interval:
     """Return the 95 % interval of a median by order statistics, without assuming a distribution."""
     from scipy import stats
 
-    found = stats.quantile_test(values, q=0.0, p=0.5).confidence_interval(0.95)
-    return Interval(float(found.low), float(found.high))
+    interval = stats.quantile_test(values, q=0.0, p=0.5).confidence_interval(0.95)
+    return Interval(float(interval.low), float(interval.high))
 
 
-def estimate(processes: Sequence[Samples]) -> Estimate:
+def estimate(processes: Sequence[TimeSamples]) -> Estimate:
     """Return the median over fresh processes and its interval.
 
     The interval is Student's t on the logarithms of the processes' medians, with one degree

@@ -134,8 +134,8 @@ def _upgrade_run(run: dict[str, object], version: int) -> None:
 
 def _recommendation(options: object) -> object:
     """Return what options such as ``--threads 2 --cpus big`` mean; anything else as it is."""
-    found = _SWEPT.fullmatch(options) if isinstance(options, str) else None
-    return {"threads": int(found[1]), "cpus": found[2] or "all"} if found else options
+    match = _SWEPT.fullmatch(options) if isinstance(options, str) else None
+    return {"threads": int(match[1]), "cpus": match[2] or "all"} if match else options
 
 
 def refer(comparison: Comparison) -> ParityRef:

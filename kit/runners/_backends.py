@@ -18,10 +18,10 @@ def find_native_runner(format: str) -> NativeRunner:
     Raises:
         UnknownName: there is no such format, or it has no native runner.
     """
-    found = formats.get_format(format).native
-    if found is None:
+    runner = formats.get_format(format).native
+    if runner is None:
         raise UnknownName.among("format with a native runner", format, list_formats())
-    return found
+    return runner
 
 
 def list_formats() -> tuple[str, ...]:
@@ -31,22 +31,22 @@ def list_formats() -> tuple[str, ...]:
 
 
 def arguments(
-    found: NativeRunner, package: Path, libraries: list[Path], macros: dict[str, str]
+    runner: NativeRunner, package: Path, libraries: list[Path], macros: dict[str, str]
 ) -> list[str]:
     """Return the compiler's arguments for a program, without its main file and output.
 
     Args:
-        found: of the format.
+        runner: of the format.
         package: folder of the runtime's package.
         libraries: files of `NativeRunner.libraries`.
         macros: string macros of the sources.
     """
     defines = [f'-D{name}="{value}"' for name, value in macros.items()]
-    headers = [word for path in found.includes for word in ("-isystem", str(package / path))]
-    sources = [*(str(SOURCES / name) for name in _SHARED), str(found.source)]
+    headers = [word for path in runner.includes for word in ("-isystem", str(package / path))]
+    sources = [*(str(SOURCES / name) for name in _SHARED), str(runner.source)]
     return [
         *("-std=c++20", "-O2", "-Wall", "-Wextra", "-fPIE", "-pie"),
-        *(*found.flags, *defines, f"-I{SOURCES}", *headers, *sources),
+        *(*runner.flags, *defines, f"-I{SOURCES}", *headers, *sources),
         # Dependencies of these libraries are copied next to them, and may be stubs.
         *("-Wl,--no-as-needed", *map(str, libraries), "-Wl,--as-needed"),
         *("-Wl,--allow-shlib-undefined", "-Wl,--unresolved-symbols=ignore-in-shared-libs"),

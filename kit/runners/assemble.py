@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import BuildError
+from kit.progress import ReportStatus
 from kit.runners import _backends, elf
-from kit.runners.library_wheels import Say
 from kit.runners.toolchain import Abi, Toolchain
 
 PROGRAM = "runner"
@@ -22,7 +22,7 @@ PROGRAM = "runner"
 # Libraries that wheels link and a runner on a device never calls. They are replaced by stubs
 # with the same symbols, which only return "no device": CUDA, which torch's x86_64 wheels are
 # built with, and zlib, which libgfortran links without using any of its symbols.
-_STAND_INS = ("libcuda", "libcudart.", "libcupti.", "libz.")
+_STUBBED = ("libcuda", "libcudart.", "libcupti.", "libz.")
 
 
 @dataclass(frozen=True)
@@ -58,22 +58,24 @@ class Part:
     own: bool
 
 
-def assemble(job: AssemblyJob, tools: Toolchain, to: Path, say: Say) -> list[Part]:
+def assemble(
+    job: AssemblyJob, tools: Toolchain, to: Path, report_status: ReportStatus
+) -> list[Part]:
     """Compile a runner into an empty folder and copy its libraries next to it.
 
     Args:
         job: the runner to build.
         tools: compiler for its ABI.
         to: the folder.
-        say: called with progress messages.
+        report_status: callback; takes the current step.
 
     Raises:
         BuildError: compilation fails, or a library is missing.
     """
     name = f"the {job.format} runner for {job.abi.name}"
-    say(f"compiling {name}")
+    report_status(f"compiling {name}")
     compile_program(job, tools, _backends.SOURCES / "main.cpp", to / PROGRAM)
-    say(f"collecting the libraries of {name}")
+    report_status(f"collecting the libraries of {name}")
     opened = {*_backends.find_native_runner(job.format).opened, job.abi.loader}
     own = _collect(opened, _libraries(job), tools, to)
     return [_part(file, file.name in own) for file in sorted(to.iterdir())]
@@ -94,13 +96,13 @@ def compile_program(job: AssemblyJob, tools: Toolchain, main: Path, target: Path
 
 def _libraries(job: AssemblyJob) -> dict[str, Path]:
     """Return the libraries of a wheel by soname and file name."""
-    found: dict[str, Path] = {}
+    libraries: dict[str, Path] = {}
     for folder in _backends.find_native_runner(job.format).folders:
         for file in sorted((job.package.parent / folder).glob("*.so*")):
             if elf.is_elf(file):
-                found[elf.read_elf(file).soname or file.name] = file
-                found.setdefault(file.name, file)
-    return found
+                libraries[elf.read_elf(file).soname or file.name] = file
+                libraries.setdefault(file.name, file)
+    return libraries
 
 
 def _need(name: str, wheel: dict[str, Path], format: str) -> Path:
@@ -126,14 +128,14 @@ def _collect(opened: set[str], wheel: dict[str, Path], tools: Toolchain, to: Pat
     while waiting:
         user = waiting.pop()
         needed = {*elf.read_elf(to / user).needed, *(opened if user == PROGRAM else ())}
-        replaced = [n for n in needed - seen if n not in wheel and n.startswith(_STAND_INS)]
+        replaced = [n for n in needed - seen if n not in wheel and n.startswith(_STUBBED)]
         symbols = elf.read_needed_symbols(to / user) if replaced else {}
         for name in needed - seen:
             seen.add(name)
             if name not in wheel:
                 own.add(name)
             if name in replaced:
-                _stand_in(name, symbols.get(name, {}), tools, to)
+                _build_stub(name, symbols.get(name, {}), tools, to)
             else:
                 shutil.copyfile(_origin(name, user, wheel, tools), to / name)
             waiting.append(name)
@@ -153,10 +155,10 @@ def _origin(name: str, user: str, wheel: dict[str, Path], tools: Toolchain) -> P
     return origin
 
 
-def _stand_in(name: str, symbols: dict[str, str], tools: Toolchain, to: Path) -> None:
-    """Build a stub library with given symbols, by version.
+def _build_stub(name: str, symbols: dict[str, str], tools: Toolchain, to: Path) -> None:
+    """Build a stub library with these symbols, by version.
 
-    Its functions return 100, ``cudaErrorNoDevice``: no other stub is called, see `_STAND_INS`.
+    Its functions return 100, ``cudaErrorNoDevice``: no other stub is called, see `_STUBBED`.
     """
     code, script = to / f".{name}.c", to / f".{name}.map"
     code.write_text("".join(_function(symbol) for symbol in sorted(symbols)) + "\n")
@@ -168,7 +170,7 @@ def _stand_in(name: str, symbols: dict[str, str], tools: Toolchain, to: Path) ->
     words += ["-nostdlib", "-Wl,-z,max-page-size=65536", "-o", str(to / name)]
     if versions:
         words.append(f"-Wl,--version-script={script}")
-    tools.compile(words, f"a stand-in for {name}")
+    tools.compile(words, f"a stub of {name}")
     code.unlink()
     script.unlink()
 
@@ -184,7 +186,7 @@ def _function(symbol: str) -> str:
 
 
 def _part(file: Path, own: bool) -> Part:
-    found = elf.read_elf(file)
+    header = elf.read_elf(file)
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    return Part(file.name, file.stat().st_size, digest, found.alignment, found.glibc, own)
+    return Part(file.name, file.stat().st_size, digest, header.alignment, header.glibc, own)

@@ -161,7 +161,7 @@ def find_processor(name: str) -> Processor:
     processor = PROCESSORS[name]
     fault = find_emulator(processor.abi).fault_of(processor)
     if fault is not None:
-        raise UsageError(fault, "use a newer qemu (10.0 knows all), or another processor")
+        raise UsageError(fault, "use a newer qemu (10.0 supports all), or another processor")
     return processor
 
 

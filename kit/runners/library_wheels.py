@@ -14,11 +14,12 @@ from pathlib import Path
 
 from kit import files, wheels
 from kit.errors import MissingTool, OutputError
+from kit.progress import ReportStatus
 from kit.runners import _backends
 from kit.runners.toolchain import Abi
-from kit.wheels import Pin, Say
+from kit.wheels import Pin
 
-__all__ = ["Pin", "Say", "WheelSource", "fetch", "source"]
+__all__ = ["Pin", "WheelSource", "fetch", "source"]
 
 _WANTED = (".so", ".h", ".hpp")
 
@@ -53,7 +54,7 @@ def source(abi: Abi, format: str) -> WheelSource:
         return WheelSource(pin, pin.version, None)
     spec = importlib.util.find_spec(pin.package)
     try:
-        found = version(pin.package)
+        installed = version(pin.package)
     except PackageNotFoundError:
         spec = None
     if spec is None or not spec.submodule_search_locations:
@@ -61,10 +62,10 @@ def source(abi: Abi, format: str) -> WheelSource:
             f"{pin.package} is not installed, whose libraries the {format} runner uses",
             f"pip install {pin.package}=={pin.version}",
         )
-    return WheelSource(pin, found, Path(next(iter(spec.submodule_search_locations))))
+    return WheelSource(pin, installed, Path(next(iter(spec.submodule_search_locations))))
 
 
-def fetch(source: WheelSource, cache: Path, say: Say) -> Path:
+def fetch(source: WheelSource, cache: Path, report_status: ReportStatus) -> Path:
     """Return the folder of a runtime's package, and download its wheel if needed.
 
     Raises:
@@ -77,8 +78,11 @@ def fetch(source: WheelSource, cache: Path, say: Say) -> Path:
     target = cache / f"{pin.package}-{pin.version}-{pin.sha256[:12]}"
     try:
         if not target.is_dir():
-            with wheels.opened(pin, cache, say) as content, files.folder_beside(target) as work:
-                say(f"unpacking {pin.file}")
+            with (
+                wheels.opened(pin, cache, report_status) as content,
+                files.folder_beside(target) as work,
+            ):
+                report_status(f"unpacking {pin.file}")
                 content.extract(_wanted, work)
                 work.rename(target)
     except OSError as exc:

@@ -23,10 +23,10 @@ def find_profiler(format: str) -> Profiler:
     Raises:
         RunError: there is none.
     """
-    found = formats.get_format(format).profiler
-    if found is None:
+    profiler = formats.get_format(format).profiler
+    if profiler is None:
         raise RunError(f"operators of {format} cannot be timed", "measure without --profile")
-    return found
+    return profiler
 
 
 def find_python_profiler(format: str) -> Profiler:
@@ -35,13 +35,13 @@ def find_python_profiler(format: str) -> Profiler:
     Raises:
         RunError: the runtime's Python package cannot.
     """
-    found = formats.get_format(format).profiler
-    if found is None or not found.in_python:
+    profiler = formats.get_format(format).profiler
+    if profiler is None or not profiler.in_python:
         raise RunError(
             f"the Python runner cannot profile {format}",
             "the native runner can: kit runner build",
         )
-    return found
+    return profiler
 
 
 def read_operators(path: Path, format: str, kind: str, samples: int) -> tuple[Operator, ...]:

@@ -247,13 +247,13 @@ def parse(line: str) -> Event | None:
             "use the runner that belongs to this kit; if you do, please report it",
         )
     _check_protocol(raw)
-    found = _CRC.fullmatch(line.strip())
-    if found is None:
+    match = _CRC.fullmatch(line.strip())
+    if match is None:
         raise RunError(
             f"a line of the runner has no checksum: {line[:80]!r}",
             "use the runner that belongs to this kit; measure again if you do",
         )
-    if zlib.crc32(found[1].encode(errors="surrogatepass")) != int(found[2]):
+    if zlib.crc32(match[1].encode(errors="surrogatepass")) != int(match[2]):
         raise RunError(
             f"a line of the runner was altered on its way: {line[:80]!r}",
             "measure again; check the device's cable and storage if it happens again",

@@ -28,8 +28,7 @@ from kit.devices.hostinfo import read_text, status_bytes
 from kit.devices.local import PARENT
 from kit.errors import KitError
 from kit.formats.interface import Format, Profiler, Session
-from kit.runners import affinity, profile
-from kit.runners import protocol as say
+from kit.runners import affinity, profile, protocol
 from kit.runners.protocol import Exit, Request
 from kit.signature import Samples, describe, format_specs, join, parse_specs, unpack
 
@@ -57,9 +56,9 @@ class _Line:
     def __init__(self, descriptor: int) -> None:
         self._file = os.fdopen(descriptor, "w", encoding="utf-8")
 
-    def say(self, event: say.Event) -> None:
+    def write(self, event: protocol.Event) -> None:
         try:
-            self._file.write(say.dump(event) + "\n")
+            self._file.write(protocol.dump(event) + "\n")
             self._file.flush()
         except OSError:  # a full disk, which cannot be reported in a line
             os._exit(int(Exit.OUTPUT))
@@ -87,7 +86,7 @@ def parse(arguments: Sequence[str]) -> Request:
     kinds: dict[str, Callable[[str], object]] = {"int": int, "float": _seconds, "str": str}
     for item in fields(Request):
         kind = kinds[str(item.type)]
-        parser.add_argument(say.option(item.name), dest=item.name, type=kind, required=True)
+        parser.add_argument(protocol.option(item.name), dest=item.name, type=kind, required=True)
     request = Request(**vars(parser.parse_args(arguments)))
     if min(request.threads, request.iters, request.rows) < 1 or request.warmup < 0:
         raise _StageError(Exit.USAGE, "--threads, --iters, --rows: 1 or more; --warmup: 0 or more")
@@ -117,7 +116,7 @@ def _measure(request: Request, line: _Line) -> None:
     with _stage(Exit.LOAD):
         began = _clock()
         session = _load(format_, profiler, request)
-        line.say(say.Load(ns=_clock() - began))
+        line.write(protocol.Load(ns=_clock() - began))
     with _stage(Exit.INPUT):
         inputs = _inputs(request)
         call = session.bind(inputs[0])
@@ -130,7 +129,7 @@ def _measure(request: Request, line: _Line) -> None:
     if finish is not None:
         with _stage(Exit.PROFILE):
             finish(Path(request.profile))
-    line.say(say.Mem(peak_rss=_peak(), base_rss=base, os_threads=_os_threads()))
+    line.write(protocol.Mem(peak_rss=_peak(), base_rss=base, os_threads=_os_threads()))
     with _stage(Exit.RUN):
         # Copied before the next inference, which may overwrite this one's answer.
         rows = [session.read(answer)]
@@ -139,10 +138,10 @@ def _measure(request: Request, line: _Line) -> None:
         answers = join(specs, rows)
     with _stage(Exit.OUTPUT):
         Path(request.out).write_bytes(answers.pack())
-    line.say(say.Out(path=request.out, tensors=format_specs(specs)))
+    line.write(protocol.Out(path=request.out, tensors=format_specs(specs)))
     if profiler is not None:
-        line.say(say.Profile(path=request.profile, kind=profiler.kind))
-    line.say(say.End(count=count, cpu_ns=cpu))
+        line.write(protocol.Profile(path=request.profile, kind=profiler.kind))
+    line.write(protocol.End(count=count, cpu_ns=cpu))
 
 
 def _start(format_: Format, request: Request, line: _Line) -> None:
@@ -156,9 +155,9 @@ def _start(format_: Format, request: Request, line: _Line) -> None:
             "python": platform.python_version(),
             format_.runtime: format_.read_version(),
         }
-    line.say(
-        say.Start(
-            protocol=say.VERSION,
+    line.write(
+        protocol.Start(
+            protocol=protocol.VERSION,
             pid=os.getpid(),
             threads=request.threads,
             obeyed=threads_reported,
@@ -192,12 +191,12 @@ def _warm_up(call: Callable[[], object], request: Request, line: _Line) -> None:
     gc.disable()
     began = _clock()
     call()
-    line.say(say.First(ns=_clock() - began))
+    line.write(protocol.First(ns=_clock() - began))
     warmed, began = 0, _clock()
     while warmed < request.warmup or _clock() - began < request.warmup_seconds * 1e9:
         call()
         warmed += 1
-    line.say(say.Warm(count=warmed, ns=_clock() - began))
+    line.write(protocol.Warm(count=warmed, ns=_clock() - began))
 
 
 def _sample(call: Callable[[], object], request: Request, line: _Line) -> tuple[int, int, object]:
@@ -224,11 +223,11 @@ def _loop(call: Callable[[], object], request: Request, line: _Line) -> tuple[in
         samples.append(now - start)
         count += 1
         if now - flushed > FLUSH_NS:  # not part of the timed span
-            line.say(say.Iter(ns=tuple(samples)))
+            line.write(protocol.Iter(ns=tuple(samples)))
             samples, flushed = [], _clock()
             _stop_if_orphaned()
     if samples:
-        line.say(say.Iter(ns=tuple(samples)))
+        line.write(protocol.Iter(ns=tuple(samples)))
     return count, answer
 
 
@@ -271,7 +270,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         _measure(parse(arguments), line)
     except _StageError as fault:
-        line.say(say.Error(at=fault.stage.name.lower(), msg=str(fault)))
+        line.write(protocol.Error(at=fault.stage.name.lower(), msg=str(fault)))
         return int(fault.stage)
     return int(Exit.OK)
 

@@ -1,6 +1,6 @@
-"""What models are for, one file or folder each; see `kit.tasks.interface`.
+"""Tasks, one file or folder each; see `kit.tasks.interface`.
 
-A package of somebody else's adds a task with an entry point in the group ``kit.tasks``.
+Other packages add tasks with entry points in the group ``kit.tasks``.
 """
 
 from __future__ import annotations

@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from kit.calibration import CalibrationSet, ModelInputs
+from kit.comparison import Against
 from kit.manifest import Comparison, Manifest
 from kit.notices import Notice
 from kit.recipe import Recipe
 from kit.signature import Samples, Signature
-from kit.verify import Against
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-Target = Any  # the right answer to a sample, in the form of the task's own tally
+GroundTruth = Any  # the right answer to a sample, in the form of the task's own tally
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class EvaluationContext:
 
     Attributes:
         inputs: of the model.
-        seen: SHA-256 of each sample that calibrated or trained it.
+        seen: SHA-256 of each sample that calibrated or trained it, in hex.
         labelled: whether labels are requested.
     """
 
@@ -57,12 +57,13 @@ class EvaluationContext:
 
 
 class EvaluationSet(ABC):
-    """Samples to measure on.
+    """Samples to evaluate on.
 
     Attributes:
         source: name of their folder or file.
-        sha256: of their contents and labels.
-        left_out: how many of the set calibrated or trained the model.
+        sha256: of their contents and labels, in hex.
+        left_out: number of samples that were left out because they calibrated or trained the
+            model.
         notices: warnings about them.
     """
 
@@ -81,19 +82,19 @@ class EvaluationSet(ABC):
         """Return whether the samples have labels."""
 
     @abstractmethod
-    def load(self, start: int, stop: int) -> tuple[Samples, Sequence[Target]]:
-        """Return some samples, and their targets for the task's tally.
+    def load(self, start: int, stop: int) -> tuple[Samples, Sequence[GroundTruth]]:
+        """Return the samples of a range of indices, and their targets for the task's tally.
 
         Raises:
-            PictureError: one cannot be used.
+            SampleError: one cannot be used.
         """
 
 
 class Tally(ABC):
-    """Running sums over answers, so that answers are not stored."""
+    """Running sums over answers, so that answers need not be stored."""
 
     @abstractmethod
-    def add(self, answers: Samples, reference: Samples, targets: Sequence[Target]) -> None:
+    def add(self, answers: Samples, reference: Samples, targets: Sequence[GroundTruth]) -> None:
         """Add answers, the float model's answers to the same samples, and their targets."""
 
     @abstractmethod
@@ -111,13 +112,14 @@ class Task(ABC):
         name: of the task.
         summary: for `kit list`.
         sample: name of a sample in messages, such as ``picture``.
-        metrics: thresholds of formats that the task's comparisons know.
+        threshold_names: thresholds that the task's comparisons check, such as ``sqnr_db``; others
+            of a format are ignored.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     sample: ClassVar[str] = "sample"
-    metrics: ClassVar[frozenset[str]]
+    threshold_names: ClassVar[frozenset[str]]
 
     @abstractmethod
     def check_recipe(self, recipe: Recipe) -> None:
@@ -132,7 +134,7 @@ class Task(ABC):
         """Return the calibration set of a recipe, not yet read.
 
         Raises:
-            PictureError: the folder or file cannot be used.
+            SampleError: the folder or file cannot be used.
         """
 
     @abstractmethod
@@ -165,9 +167,9 @@ class Task(ABC):
 
         Args:
             against: the kind of `right`.
-            right: the answers that count as right.
-            other: the answers to judge, of the same shapes.
-            thresholds: limits by the names in `metrics`.
+            right: the reference answers.
+            other: the answers to compare with them, of the same shapes.
+            thresholds: limits by the names in `threshold_names`.
         """
 
     @abstractmethod
@@ -178,16 +180,16 @@ class Task(ABC):
     def open_evaluation(
         self, context: EvaluationContext, source: Path, labels: Path | None, limit: int | None
     ) -> EvaluationSet:
-        """Open a set without calibration and training samples, thinned to the limit.
+        """Open a set without calibration and training samples, reduced to the limit.
 
         Raises:
             UsageError: the limit leaves no sample, or the task has no labels.
-            PictureError: the set or a label cannot be used, or no sample is left.
+            SampleError: the set or a label cannot be used, or no sample is left.
         """
 
     @abstractmethod
     def start_tally(self, signature: Signature) -> Tally:
-        """Return the sums of no answers yet."""
+        """Return an empty tally."""
 
 
 def describe_bundle(manifest: Manifest, labels: Sequence[str] | None) -> ModelInputs:

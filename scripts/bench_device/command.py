@@ -47,9 +47,9 @@ def _verdicts(arguments: argparse.Namespace, folder: Path) -> int:
     one = verdicts.build(folder, verdicts.LAYERS, name)
     more = verdicts.build(folder, verdicts.LAYERS + 1, name)
     with virtual_device.running("x86_64") as device, closing(adb.open(device.serial)) as opened:
-        say = lambda text: print(text, file=sys.stderr)  # noqa: E731
-        equal = verdicts.count(opened, one, one, name, arguments.equal, say)
-        slowed = verdicts.count(opened, one, more, name, arguments.slowed, say)
+        report_status = lambda text: print(text, file=sys.stderr)  # noqa: E731
+        equal = verdicts.count(opened, one, one, name, arguments.equal, report_status)
+        slowed = verdicts.count(opened, one, more, name, arguments.slowed, report_status)
     called = sum(c.verdict in ("faster", "slower") for c in equal)
     detected = sum(c.verdict == "slower" for c in slowed)
     ratios = sorted(c.ratio for c in slowed)

@@ -6,13 +6,13 @@ The network is a row of equal convolutions, so 5 % more work is 21 of them inste
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
 
 from kit.bench import measure, paired
 from kit.bench.plan import MAX_PAIRS
 from kit.bench.rows import rows
 from kit.devices.interface import Device
+from kit.progress import ReportStatus
 from kit.results.schema import Plan
 
 LAYERS = 20
@@ -27,7 +27,6 @@ PLAN = Plan(
     max_seconds=10,
     cpus="2",  # one core, where a spell of other work hits both: each core has its own neighbours
 )
-Say = Callable[[str], None]
 
 
 def network(layers: int) -> str:
@@ -67,7 +66,7 @@ def compare(device: Device, one: Path, other: Path, format_: str) -> paired.Pair
 
 
 def count(
-    device: Device, one: Path, other: Path, format_: str, times: int, say: Say
+    device: Device, one: Path, other: Path, format_: str, times: int, report_status: ReportStatus
 ) -> list[paired.PairedComparison]:
     """Compare two bundles again and again."""
     found = []
@@ -76,5 +75,7 @@ def count(
         last = found[-1]
         ends = last.interval
         width = "" if ends is None else f" ({ends.low:.3f} to {ends.high:.3f})"
-        say(f"{number + 1}/{times}: {last.ratio:.4f}{width}, {last.pairs} pairs, {last.verdict}")
+        report_status(
+            f"{number + 1}/{times}: {last.ratio:.4f}{width}, {last.pairs} pairs, {last.verdict}"
+        )
     return found

@@ -20,9 +20,10 @@ from bench_quantization.inputs import Setup
 from bench_quantization.scores import Row, Score
 from kit import files
 from kit.errors import KitError, OutputError, UsageError
+from kit.progress import ReportStatus
 
 if TYPE_CHECKING:
-    from bench_quantization.inputs import Inputs, Say
+    from bench_quantization.inputs import Inputs
     from bench_quantization.peers import Peer
 
 MODEL = "mobilenet_v2"
@@ -81,7 +82,7 @@ def _setup(arguments: argparse.Namespace, work: Path) -> Setup:
         seed=arguments.seed,
         limit=arguments.limit,
         work=work,
-        say=_say(),
+        report_status=_make_reporter(),
     )
 
 
@@ -106,7 +107,7 @@ def _work(named: Path | None) -> Iterator[Path]:
 def compare(setup: Setup, chosen: list[Peer]) -> tuple[dict[str, Any], list[Row]]:
     """Return facts about the run and its rows; the first row is the float model's."""
     pictures = inputs.divide(setup)
-    setup.say("building the float model")
+    setup.report_status("building the float model")
     bundle = own.float_bundle(setup)
     given = inputs.prepare(setup, pictures, bundle)
     whole = scores.score(given.reference, given.reference, given.labels)
@@ -129,13 +130,13 @@ def compare(setup: Setup, chosen: list[Peer]) -> tuple[dict[str, Any], list[Row]
     return facts, rows
 
 
-def _say() -> Say:
+def _make_reporter() -> ReportStatus:
     began = time.monotonic()
 
-    def say(what: str) -> None:
+    def report_status(what: str) -> None:
         print(f"{time.monotonic() - began:6.1f} s  {what}", file=sys.stderr, flush=True)
 
-    return say
+    return report_status
 
 
 def _peer(peer: Peer, given: Inputs, setup: Setup) -> Row:
@@ -144,15 +145,15 @@ def _peer(peer: Peer, given: Inputs, setup: Setup) -> Row:
 
     work = setup.work
     try:
-        setup.say(f"{peer.name}: its environment")
+        setup.report_status(f"{peer.name}: its environment")
         interpreter = environments.python(peer.script)
-        setup.say(f"{peer.name}: quantizing and evaluating")
+        setup.report_status(f"{peer.name}: quantizing and evaluating")
         environments.start(peer.script, peer.name, interpreter, work)
         facts = json.loads((work / f"{peer.name}.json").read_text(encoding="utf-8"))
         found = scores.score(np.load(work / f"{peer.name}.npy"), given.reference, given.labels)
     except (KitError, OSError, ValueError) as exc:
         words = exc.message if isinstance(exc, KitError) else str(exc)
-        setup.say(f"{peer.name}: FAILED: {words}")
+        setup.report_status(f"{peer.name}: FAILED: {words}")
         return Row(peer.name, peer.title, failed=words)
     return Row(
         name=peer.name,

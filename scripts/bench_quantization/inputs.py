@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import PictureError
+from kit.progress import ReportStatus
 
 if TYPE_CHECKING:
     from kit.bundle import Bundle
     from kit.images import Picture
 
 Array = NDArray[np.float32]
-Say = Callable[[str], None]
 Thing = TypeVar("Thing")
 Division: TypeAlias = "tuple[str, list[Picture], list[Picture]]"
 
@@ -27,7 +27,7 @@ CHUNK = 16  # pictures in memory at a time, as many as `kit eval` gives the floa
 
 @dataclass(frozen=True)
 class Setup:
-    """What was asked for.
+    """Options of a comparison.
 
     Attributes:
         model: of the kit.
@@ -37,7 +37,7 @@ class Setup:
         seed: of that choice.
         limit: evaluate so many of the others, evenly spread; None takes all.
         work: folder for everything that is made.
-        say: is told what is being done.
+        report_status: callback; takes the current step.
     """
 
     model: str
@@ -47,7 +47,7 @@ class Setup:
     seed: int
     limit: int | None
     work: Path
-    say: Say
+    report_status: ReportStatus
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,12 @@ def prepare(setup: Setup, pictures: Division, bundle: Bundle) -> Inputs:
     work = setup.work
     shutil.copyfile(bundle.file("onnx"), work / "model.onnx")
     _export(bundle, work / "reference.pt2")
-    setup.say(f"preparing {len(chosen)} pictures that calibrate and {len(rest)} to evaluate")
+    setup.report_status(
+        f"preparing {len(chosen)} pictures that calibrate and {len(rest)} to evaluate"
+    )
     _save(work / "calibration.npy", chosen, bundle)
     evaluation = _save(work / "evaluation.npy", rest, bundle)
-    setup.say("running the float model")
+    setup.report_status("running the float model")
     known = [picture.label for picture in rest if picture.label is not None]
     return Inputs(
         source=source,

@@ -38,14 +38,14 @@ def rows(setup: Setup, inputs: Inputs) -> Iterator[Row]:
         try:
             yield from _rows(setup, inputs, granularity)
         except KitError as exc:
-            setup.say(f"kit {granularity}: FAILED: {exc.message}")
+            setup.report_status(f"kit {granularity}: FAILED: {exc.message}")
             yield Row(f"kit-{granularity}", f"kit {granularity}", failed=exc.message)
 
 
 def _rows(setup: Setup, inputs: Inputs, granularity: str) -> Iterator[Row]:
     import kit
 
-    setup.say(f"kit {granularity}: building")
+    setup.report_status(f"kit {granularity}: building")
     recipe = kit.make_recipe(
         model=setup.model,
         weights=setup.weights,
@@ -58,7 +58,7 @@ def _rows(setup: Setup, inputs: Inputs, granularity: str) -> Iterator[Row]:
     began = time.perf_counter()
     bundle = kit.build(recipe, setup.work / f"kit-{granularity}", use_cache=False)
     seconds = time.perf_counter() - began
-    setup.say(f"kit {granularity}: evaluating")
+    setup.report_status(f"kit {granularity}: evaluating")
     found = kit.evaluate(bundle, setup.images, limit=setup.limit)
     _check_same(bundle, found.pictures_sha256, inputs)
     paths = {"calibrate", "weights"}  # of this machine; their contents' hashes are told elsewhere

@@ -70,7 +70,7 @@ def score(logits: Array, reference: Array, labels: NDArray[np.int64] | None) -> 
     Raises:
         ValueError: the shapes differ, or an answer is NaN or infinite.
     """
-    from kit.verify import sqnr_db
+    from kit.comparison import sqnr_db
 
     if logits.shape != reference.shape:
         raise ValueError(f"the answers have shape {logits.shape}, not {reference.shape}")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from kit.notices import Notice
 
-About = TypeVar("About")
+Subject = TypeVar("Subject")
 
 # By code; a template with the names of the code's values, as in `kit.notices`.
 TYPE = {
@@ -67,7 +67,7 @@ def document_notices() -> str:
         "rows that differ in a number only are shown as one, with the range of all.",
         "",
         '    {"code": "processes.more", "severity": "hint", "values": {"processes": 7},',
-        '     "text": "7 processes as far apart as these would resolve the median: …"}',
+        '     "text": "7 processes with the spread of these would resolve the median: …"}',
         "",
         "This page is written from the catalogue (`kit/notices.py`) by `scripts/notices`.",
         "",

@@ -65,12 +65,12 @@ def sentence(score: Score) -> str:
 
 def attempt_line(attempt: Attempt) -> str:
     """Return one attempt of a repair as a line of progress."""
-    choice, found = attempt.choice, attempt.score
+    choice, score = attempt.choice, attempt.score
     text = f"{choice.corrections}, {choice.observer}"
     if choice.kept:
         text += f", {len(choice.kept)} in float (latency about +{100 * attempt.latency:.1f} %)"
-    drop = "" if found.drop is None else f", drop {found.drop:.2f}"
-    return f"{text}: {decibels(found.sqnr_db)} dB, {100 * found.agreement:.1f} %{drop}"
+    drop = "" if score.drop is None else f", drop {score.drop:.2f}"
+    return f"{text}: {decibels(score.sqnr_db)} dB, {100 * score.agreement:.1f} %{drop}"
 
 
 def show_repair(repair: Repair) -> None:
@@ -91,15 +91,15 @@ def show_repair(repair: Repair) -> None:
 
 
 def _attempt_cells(attempt: Attempt) -> tuple[str, ...]:
-    choice, found = attempt.choice, attempt.score
+    choice, score = attempt.choice, attempt.score
     return (
         choice.corrections,
         choice.observer,
         ", ".join(choice.kept),
         f"{100 * attempt.latency:.1f}" if choice.kept else "",
-        decibels(found.sqnr_db),
-        f"{100 * found.agreement:.1f}",
-        "" if found.drop is None else f"{found.drop:.2f}",
+        decibels(score.sqnr_db),
+        f"{100 * score.agreement:.1f}",
+        "" if score.drop is None else f"{score.drop:.2f}",
     )
 
 

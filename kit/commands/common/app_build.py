@@ -63,9 +63,9 @@ def build(bundles: tuple[Path, ...], output: Path, as_json: bool, **options: Giv
     from kit.app import build as building
     from kit.commands.common import progress_display
 
-    wanted = _options(**options)
-    with progress_display.stages() as say:
-        built = building.build(bundles, output, wanted, say)
+    app_options = _options(**options)
+    with progress_display.stages() as report_status:
+        built = building.build(bundles, output, app_options, report_status)
     if as_json:
         terminal.print_json(built.record, indent=1)
     else:
@@ -99,7 +99,7 @@ def _options(
     return AppOptions(named, kinds, archives, key, picture, app_id_of(app_id))
 
 
-def app_id_of(given: str | None) -> str:
+def app_id_of(app_id: str | None) -> str:
     """Return the app id of an option, or the default.
 
     Raises:
@@ -107,7 +107,7 @@ def app_id_of(given: str | None) -> str:
     """
     from kit.app import contract
 
-    return contract.APP_ID if given is None else contract.check_app_id(given)
+    return contract.APP_ID if app_id is None else contract.check_app_id(app_id)
 
 
 def _key(keystore: Path, alias: str) -> Key:

@@ -39,21 +39,21 @@ def show(results: Sequence[LatencyResult], table: Sequence[LatencyRow], sustaine
             terminal.echo(f"{result.bundle.name} {name}: best with {options}")
 
 
-def make_comparison_table(found: Sequence[PairedComparison]) -> Table | None:
+def make_comparison_table(comparisons: Sequence[PairedComparison]) -> Table | None:
     """Return the table of paired comparisons; None without any."""
-    if not found:
+    if not comparisons:
         return None
     from kit.results.statistics import MARGIN
 
-    several = len({c.row.bundle.hash for c in found} | {c.baseline.bundle.hash for c in found}) > 1
+    several = len({row.bundle.hash for c in comparisons for row in (c.row, c.baseline)}) > 1
     shown = _table(
         "compared process by process",
         "time as a share of the baseline's; no difference: all of the interval is within "
-        f"±{100 * MARGIN:.0f} %{_more(found, several)}",
+        f"±{100 * MARGIN:.0f} %{_more(comparisons, several)}",
     )
     for name in ("baseline", "compared", "time", "95 %", "pairs", "verdict"):
         shown.add_column(name, no_wrap=True, justify="left" if name[0] in "bcv" else "right")
-    for one in found:
+    for one in comparisons:
         ends = one.interval
         shown.add_row(
             _name(one.baseline, several),
@@ -66,11 +66,11 @@ def make_comparison_table(found: Sequence[PairedComparison]) -> Table | None:
     return shown
 
 
-def _more(found: Sequence[PairedComparison], several: bool) -> str:
+def _more(comparisons: Sequence[PairedComparison], several: bool) -> str:
     """Return an option that helps if a verdict is not known."""
     from kit.bench.plan import MAX_PAIRS
 
-    few = any(c.verdict == "not known" and c.pairs < MAX_PAIRS for c in found)
+    few = any(c.verdict == "not known" and c.pairs < MAX_PAIRS for c in comparisons)
     option = "--pairs" if several else "--repeats"  # formats of one bundle get no pairs
     return f"; not known: measure with {option} {MAX_PAIRS}" if few else ""
 
@@ -82,11 +82,11 @@ def _name(row: LatencyRow, several: bool) -> str:
 def _minutes(row: LatencyRow) -> None:
     from kit.bench import sustained
 
-    found = sustained.minutes(row.run.processes[0])
+    minutes = sustained.minutes(row.run.processes[0])
     shown = _table(f"{row.label}, minute by minute", "ms, °C, MHz of the fastest core")
     for name in ("minute", "samples", "median", "p90", "°C", "MHz", "thermal"):
         shown.add_column(name, justify="right", no_wrap=True)
-    whole = [minute for minute in found if minute.whole]
+    whole = [minute for minute in minutes if minute.whole]
     for m in whole:
         shown.add_row(
             str(m.number),
@@ -99,7 +99,7 @@ def _minutes(row: LatencyRow) -> None:
         )
     if whole:
         terminal.print_table(shown, WIDEST)
-    terminal.echo(f"{row.label}: {sustained.verdict(found)}")
+    terminal.echo(f"{row.label}: {sustained.verdict(minutes)}")
 
 
 def _or_dash(value: float | None, form: str) -> str:

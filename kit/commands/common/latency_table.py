@@ -63,17 +63,17 @@ def _cores(row: LatencyRow) -> tuple[str, str]:
 
 def _methods(rows: Sequence[LatencyRow]) -> list[str]:
     """Return the quantization of each row, with the granularity if rows differ in it."""
-    found = [(row.run.quantize, row.bundle.granularity) for row in rows]
-    several = len({granularity for method, granularity in found if method != "none"}) > 1
+    methods = [(row.run.quantize, row.bundle.granularity) for row in rows]
+    several = len({granularity for method, granularity in methods if method != "none"}) > 1
     return [
         f"{method} {granularity}" if several and method != "none" else method
-        for method, granularity in found
+        for method, granularity in methods
     ]
 
 
 def _interval(row: LatencyRow) -> str:
-    found = row.median.interval
-    return "-" if found is None else _number((found.high - found.low) / 2)
+    interval = row.median.interval
+    return "-" if interval is None else _number((interval.high - interval.low) / 2)
 
 
 def _number(value: float) -> str:
@@ -103,8 +103,8 @@ def context(rows: Sequence[LatencyRow]) -> Iterator[str]:
 
 def _range(counts: Iterable[int]) -> str:
     """Return ``3``, or ``3 to 6`` if they differ."""
-    found = sorted(set(counts))
-    return " to ".join(map(str, found if len(found) < 2 else (found[0], found[-1])))
+    ordered = sorted(set(counts))
+    return " to ".join(map(str, ordered if len(ordered) < 2 else (ordered[0], ordered[-1])))
 
 
 def doubts(rows: Sequence[LatencyRow]) -> Iterator[str]:

@@ -18,10 +18,10 @@ from kit.text import one_line
 
 if TYPE_CHECKING:
     from kit.bench.fleet import InternalError
-    from kit.bench.measure import Progress
-    from kit.bench.runner import Kind
+    from kit.bench.runner import RunnerKind
     from kit.devices.adb import AdbDevice
     from kit.devices.interface import Device
+    from kit.progress import Progress
     from kit.results.schema import LatencyResult, Plan
 
 LOCAL = "local"
@@ -41,7 +41,7 @@ class BenchRequest:
     formats: tuple[str, ...] | None
     plan: Plan
     cpus: str
-    runner: Kind
+    runner: RunnerKind
     profile: bool
     sweep: bool
     keep: bool
@@ -216,21 +216,21 @@ def files(
         return [(measured[0].results[0], output)]
     names = [path.resolve().name for path in bundles]
     unique = len(set(names)) == len(names)
-    found: dict[Path, LatencyResult] = {}
+    placed: dict[Path, LatencyResult] = {}
     for one in measured:
         # Percent-encoded, so that serials have distinct names: `127.0.0.1:5555` has a colon.
         start = "" if one.serial == LOCAL else f"{quote(one.serial, safe='')}-"
         for index, (name, result) in enumerate(zip(names, one.results, strict=True), 1):
             stem = f"{start}{name if unique else f'{index}-{name}'}"
-            found[_free(output, stem, found)] = result
-    return [(result, file) for file, result in found.items()]
+            placed[_free(output, stem, placed)] = result
+    return [(result, file) for file, result in placed.items()]
 
 
-def _free(folder: Path, stem: str, taken: Container[Path]) -> Path:
+def _free(folder: Path, stem: str, used: Container[Path]) -> Path:
     """Return ``STEM.json``, or with a number if that exists, to keep earlier results."""
     names = chain([stem], (f"{stem}-{number}" for number in count(2)))
     files = (folder / f"{name}.json" for name in names)
-    return next(file for file in files if file not in taken and not os.path.lexists(file))
+    return next(file for file in files if file not in used and not os.path.lexists(file))
 
 
 def check(options: Mapping[str, Given], bundles: int) -> None:
@@ -243,29 +243,29 @@ def check(options: Mapping[str, Given], bundles: int) -> None:
     Raises:
         UsageError: two options contradict each other.
     """
-    given = {name for name, value in options.items() if value not in (None, False)}
-    quick, official = "quick" in given, "official" in given
-    sweep, sustained, profile = "sweep" in given, "sustained" in given, "profile" in given
+    chosen = {name for name, value in options.items() if value not in (None, False)}
+    quick, official = "quick" in chosen, "official" in chosen
+    sweep, sustained, profile = "sweep" in chosen, "sustained" in chosen, "profile" in chosen
     if quick and official:
         raise UsageError("--quick and --official exclude each other", "give one of them")
     if sweep and sustained:
         raise UsageError("--sweep and --sustained exclude each other", "give one of them")
     if profile and (sweep or sustained):
         raise UsageError("--profile goes with neither --sweep nor --sustained", "leave it out")
-    if sweep and (own := sorted({"threads", "cpus"} & given)):
+    if sweep and (own := sorted({"threads", "cpus"} & chosen)):
         raise UsageError(
             f"--sweep tries threads and cores itself, so --{own[0]} has no place", "leave it out"
         )
-    if sustained and (counts := sorted({"quick", "official", "repeats", "pairs"} & given)):
+    if sustained and (counts := sorted({"quick", "official", "repeats", "pairs"} & chosen)):
         raise UsageError(
             f"--sustained is one process of its own length, so --{counts[0]} has no place",
             "leave it out",
         )
-    if "pairs" in given and bundles < 2:
+    if "pairs" in chosen and bundles < 2:
         raise UsageError("--pairs is for bundles side by side, and there is one", "name another")
-    if "pairs" in given and sweep:
+    if "pairs" in chosen and sweep:
         raise UsageError("--sweep compares no bundles, so --pairs has no place", "leave it out")
-    if "keep" in given and options.get("choice") in (None, LOCAL):
+    if "keep" in chosen and options.get("choice") in (None, LOCAL):
         raise UsageError(
             "--keep leaves files on a device, and this measures on this machine",
             "add --device, or leave --keep out",

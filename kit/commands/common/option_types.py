@@ -42,7 +42,7 @@ PATH = FilePath()
 TEXT_PATH = FilePath(str)  # which keeps a slash at the end
 
 
-class Side(click.ParamType):  # type: ignore[type-arg]  # older click has no argument here
+class SideOption(click.ParamType):  # type: ignore[type-arg]  # older click has no argument here
     """Side of the square input in pixels, as ``160`` or ``3x160x160``."""
 
     name = "side"

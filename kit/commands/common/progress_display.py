@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,13 +12,13 @@ from kit import terminal
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-Update = Callable[[int, int, str], None]  # steps done, steps in all, current step
+    from kit.progress import Progress, ReportStatus
 
 _LINE_SECONDS = 5.0  # between two lines without a terminal
 
 
 @contextmanager
-def stages() -> Iterator[Callable[[str], None]]:
+def stages() -> Iterator[ReportStatus]:
     """Yield a function to call with the name of each stage as it begins."""
     from rich.text import Text
 
@@ -42,7 +42,7 @@ def stages() -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def steps(auto_refresh: bool = True) -> Iterator[Update]:
+def steps(auto_refresh: bool = True) -> Iterator[Progress]:
     """Yield a function to call with steps done, steps in all, and the current step.
 
     Args:
@@ -53,14 +53,14 @@ def steps(auto_refresh: bool = True) -> Iterator[Update]:
 
 
 @contextmanager
-def steps_of(names: Sequence[str], auto_refresh: bool = True) -> Iterator[dict[str, Update]]:
+def steps_of(names: Sequence[str], auto_refresh: bool = True) -> Iterator[dict[str, Progress]]:
     """Yield such a function for each name, each with its own bar."""
     if not terminal.console(err=True).is_terminal:
         yield {name: _Lines(name) for name in names}
         return
     with terminal.progress(auto_refresh) as progress:
 
-        def updating(name: str, task: TaskID) -> Update:
+        def updating(name: str, task: TaskID) -> Progress:
             return lambda done, total, what: progress.update(
                 task,
                 completed=done,

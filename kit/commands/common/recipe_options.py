@@ -8,7 +8,7 @@ from typing import TypeVar
 import click
 
 from kit.commands.common.number_formats import Finite
-from kit.commands.common.option_types import Colour, Side
+from kit.commands.common.option_types import Colour, SideOption
 
 _F = TypeVar("_F", bound=Callable[..., object])
 
@@ -33,7 +33,7 @@ MODEL: Callable[[_F], _F] = _together(
     click.option(
         "--resolution",
         "--input",
-        type=Side(),
+        type=SideOption(),
         metavar="N|3xNxN",
         help="Side of the square input in pixels. Default: 224.",
     ),

@@ -76,8 +76,8 @@ def recipe_of(what: str, options: dict[str, Given]) -> Recipe:
 
 def _own_labels(built: Bundle) -> dict[str, str]:
     """Return the bundle's own labels if the original file no longer exists."""
-    given, kept = built.manifest.recipe.labels, built.manifest.labels
-    if given is None or kept is None or Path(given).is_file():
+    label_file, kept = built.manifest.recipe.labels, built.manifest.labels
+    if label_file is None or kept is None or Path(label_file).is_file():
         return {}
     return {"labels": str(built.path / kept)}
 
@@ -140,17 +140,17 @@ def _check_labels(goal: RepairTarget | None, measured: Unseen) -> None:
         )
 
 
-def _case(found: FloatModel, measured: Unseen, speed_up: float) -> Case:
+def _case(model: FloatModel, measured: Unseen, speed_up: float) -> Case:
     import numpy as np
     import torch
 
     from kit.analysis.case import Case
 
-    work = found.work
+    work = model.work
     return Case(
-        calibration=torch.from_numpy(found.calibration),
+        calibration=torch.from_numpy(model.calibration),
         pictures=torch.from_numpy(measured.inputs),
-        reference=found.logits(measured.inputs),
+        reference=model.logits(measured.inputs),
         granularity=work.recipe.granularity,
         output_margin=work.pictures.output_margin,
         speed_up=speed_up,
@@ -173,7 +173,7 @@ def _quarters(progress: Callable[[str], None]) -> Callable[[float], None]:
 def _repair(
     goal: RepairTarget,
     case: Case,
-    found: FloatModel,
+    model: FloatModel,
     kept: tuple[str, ...],
     study: Study,
     progress: Callable[[str], None],
@@ -186,9 +186,9 @@ def _repair(
     search = Search(
         goal,
         case,
-        lambda corrections, names: found.prepared(corrections, names)[0],
+        lambda corrections, names: model.prepared(corrections, names)[0],
         costs,
         lambda attempt: progress(attempt_line(attempt)),
     )
-    recipe = found.work.recipe
+    recipe = model.work.recipe
     return search.run(Choice(recipe.corrections, recipe.observer, kept))

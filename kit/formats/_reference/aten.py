@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 VERSION = 1
 # Values of operators, and JSON: using a value of an invalid file raises errors that `load`
 # translates.
-Value = Any
+OperandValue = Any
 _KEY = "kit.aten"
 
 # Arithmetic on sizes, which an exported graph also has.
-_ON_SIZES: dict[str, Callable[..., Value]] = {
+_ON_SIZES: dict[str, Callable[..., OperandValue]] = {
     f"operator.{name}": getattr(operator, name)
     for name in ("add", "sub", "mul", "floordiv", "truediv", "mod", "neg")
 }
@@ -105,7 +105,7 @@ class AtenModel:
         counts = Counter(call.op for call in self._graph.calls)
         return dict(sorted(counts.items()))
 
-    def __call__(self, *inputs: Tensor) -> Value:
+    def __call__(self, *inputs: Tensor) -> OperandValue:
         """Return the output, or a tuple of several.
 
         Raises:
@@ -190,15 +190,15 @@ def _function(call: Call) -> Callable[..., object]:
         raise BundleError(f"{call.op!r} is no operator of torch", "build it again")
     function = getattr(packet, overload)
     for index, argument in enumerate(function._schema.arguments):
-        given = call.args[index] if index < len(call.args) else call.kwargs.get(argument.name)
-        texts = [one for one in (given if isinstance(given, list) else [given]) if type(one) is str]
-        if texts and (isinstance(given, list) or argument.name not in _TEXTS):
+        value = call.args[index] if index < len(call.args) else call.kwargs.get(argument.name)
+        texts = [one for one in (value if isinstance(value, list) else [value]) if type(one) is str]
+        if texts and (isinstance(value, list) or argument.name not in _TEXTS):
             raise BundleError(
                 f"{call.op} takes no text as {argument.name}, here {texts[0]!r}",
                 "do not use this bundle",
             )
-    known: Callable[..., object] = function
-    return known
+    checked_function: Callable[..., object] = function
+    return checked_function
 
 
 def _item(values: Sequence[object], index: int) -> object:
@@ -250,8 +250,8 @@ def from_program(program: ExportedProgram) -> tuple[Graph, dict[str, Tensor]]:
 
 def _tensor_of(program: ExportedProgram, target: str) -> Tensor:
     state = program.state_dict
-    found: Tensor = state[target] if target in state else program.constants[target]
-    return found
+    tensor: Tensor = state[target] if target in state else program.constants[target]
+    return tensor
 
 
 def _has_effect(node: fx.Node) -> bool:
@@ -375,18 +375,18 @@ def checked(graph: Graph, tensors: Mapping[str, Tensor]) -> AtenModel:
     Raises:
         BundleError: one is not, or see `AtenModel`.
     """
-    known = {*tensors, *graph.inputs}
+    defined = {*tensors, *graph.inputs}
     for call in graph.calls:
-        missing = set(_names((*call.args, *call.kwargs.values()))) - known
+        missing = set(_names((*call.args, *call.kwargs.values()))) - defined
         if missing:
             raise BundleError(f"nothing defines {min(missing)!r}", "build it again")
-        known.add(call.result)
-    if not graph.outputs or not set(graph.outputs) <= known:
+        defined.add(call.result)
+    if not graph.outputs or not set(graph.outputs) <= defined:
         raise BundleError("the float model has no output", "build it again")
     return AtenModel(graph, tensors)
 
 
-def _parse(raw: Value) -> Graph:
+def _parse(raw: OperandValue) -> Graph:
     if type(raw["version"]) is not int or raw["version"] != VERSION:
         raise ValueError(f"its version is {raw['version']!r}, not {VERSION}")
     calls = [

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from kit.errors import BundleError
 from kit.formats._reference import aten
-from kit.formats._reference.aten import Call, Graph, Ref, Value
+from kit.formats._reference.aten import Call, Graph, OperandValue, Ref
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,7 +88,7 @@ def _model(archive: zipfile.ZipFile) -> aten.AtenModel:
     return aten.checked(Graph(tuple(inputs), outputs, calls), named)
 
 
-def _read_json(archive: zipfile.ZipFile, name: str) -> Value:
+def _read_json(archive: zipfile.ZipFile, name: str) -> OperandValue:
     return json.loads(_read(archive, name, _JSON_BYTES))
 
 
@@ -103,7 +103,7 @@ def _tensors(archive: zipfile.ZipFile, folder: str, config: str) -> dict[str, Te
     return {str(name): _tensor(archive, folder, entry) for name, entry in entries.items()}
 
 
-def _tensor(archive: zipfile.ZipFile, folder: str, entry: Value) -> Tensor:
+def _tensor(archive: zipfile.ZipFile, folder: str, entry: OperandValue) -> Tensor:
     import torch
 
     if entry["use_pickle"]:
@@ -120,11 +120,11 @@ def _tensor(archive: zipfile.ZipFile, folder: str, entry: Value) -> Tensor:
     return flat.as_strided(sizes, strides, offset).clone()
 
 
-def _integers(entries: Value) -> tuple[int, ...]:
+def _integers(entries: OperandValue) -> tuple[int, ...]:
     return tuple(int(entry["as_int"]) for entry in entries)
 
 
-def _calls(node: Value) -> Iterator[Call]:
+def _calls(node: OperandValue) -> Iterator[Call]:
     """Yield the call of a node, and one for each of several results.
 
     Assertions, which have no result, are skipped.
@@ -147,14 +147,14 @@ def _calls(node: Value) -> Iterator[Call]:
         yield Call("operator.getitem", name, (Ref(whole), index), {})
 
 
-def _results(outputs: Value) -> Iterator[str]:
+def _results(outputs: OperandValue) -> Iterator[str]:
     for output in outputs:
         ((kind, value),) = output.items()
         for entry in value if kind == "as_tensors" else [value]:
             yield str(entry["as_name"] if "as_name" in entry else entry["name"])
 
 
-def _value(argument: Value) -> Value:
+def _value(argument: OperandValue) -> OperandValue:
     """Return the value of a node's argument, whose only key is its type."""
     import torch
 
@@ -184,7 +184,7 @@ def _value(argument: Value) -> Value:
     raise ValueError(f"{kind} is a kind of argument that kit does not read")
 
 
-def _reference(entry: Value) -> Value:
+def _reference(entry: OperandValue) -> OperandValue:
     if "as_int" in entry:
         return entry["as_int"]
     return Ref(str(entry["as_name"] if "as_name" in entry else entry["name"]))

@@ -19,6 +19,7 @@ from kit.formats.interface import (
     Thresholds,
     VersionRange,
 )
+from kit.formats.structure import ModelStructure
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +33,7 @@ class ExecuTorch(Format):
     suffix = ".pte"
     summary = "ExecuTorch, delegated to XNNPACK"
     flow = "pt2e-s8"
+    precisions = ("fp32", "fp16", "int8")
     runtime = "executorch"
     packages = ("executorch",)
     exact = False
@@ -67,6 +69,12 @@ class ExecuTorch(Format):
         from kit.formats.executorch.describe import describe_file
 
         return describe_file(path)
+
+    def read_structure(self, path: Path) -> ModelStructure:
+        """Return the instructions, and the nodes of each delegate."""
+        from kit.formats.executorch.structure import read_file
+
+        return read_file(path)
 
     def load(self, path: Path, threads: int) -> Session:
         """Load the program, to run on `threads` threads of this process."""

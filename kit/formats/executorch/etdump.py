@@ -86,12 +86,12 @@ def _operators(path: Path, samples: int) -> list[tuple[str, int, float]]:
         from executorch.devtools import Inspector
 
         blocks = Inspector(etdump_path=str(path)).event_blocks
-    found = []
+    operators = []
     for event in (event for block in blocks if block.name == "Execute" for event in block.events):
         if event.name not in _FRAMES:
             ms = event.perf_data.raw[-samples:]  # the Inspector's unit
-            found.append((event.name, len(ms), sum(ms) * 1e6))
-    return found
+            operators.append((event.name, len(ms), sum(ms) * 1e6))
+    return operators
 
 
 def main(path: str, samples: str, memory_bytes: str, file_bytes: str) -> None:

@@ -41,6 +41,8 @@ class Contents:
         delegated: delegated nodes, by backend and then by kind; known for
             XNNPACK only.
         floats: XNNPACK's nodes whose output is float, by kind.
+        instructions: of all methods in order, each a kernel's name or the number of a delegate.
+        payloads: backend and kinds of nodes of each delegate; no nodes where they are unknown.
     """
 
     version: int
@@ -48,6 +50,8 @@ class Contents:
     calls: Counter[str]
     delegated: dict[str, Counter[str]]
     floats: Counter[str]
+    instructions: list[str | int]
+    payloads: list[tuple[str, list[str]]]
 
 
 def read(path: Path) -> Contents:
@@ -73,24 +77,25 @@ def _parse(data: bytes) -> Contents:
     if any(start + length > len(data) for start, length in segments):
         raise ValueError("it ends before its data do")
     named = {entry.text(0) for entry in program.tables(7)}
-    found = Contents(program.number(0, _U32), Counter(), Counter(), {}, Counter())
+    contents = Contents(program.number(0, _U32), Counter(), Counter(), {}, Counter(), [], [])
     for plan in program.tables(1):
         kernels = [_kernel_name(operator) for operator in plan.tables(6)]
-        delegates = []
+        first = len(contents.payloads)
         for delegate in plan.tables(7):
             backend = delegate.text(0)
-            delegates.append(backend)
-            nodes = found.delegated.setdefault(backend, Counter())
+            contents.payloads.append((backend, kinds := []))
+            nodes = contents.delegated.setdefault(backend, Counter())
             if backend == XNNPACK:
                 payload = _payload(delegate, program, segments, data)
                 for kind, gives_floats in _xnnpack_nodes(payload, named):
+                    kinds.append(kind)
                     nodes[kind] += 1
-                    found.floats[kind] += gives_floats
+                    contents.floats[kind] += gives_floats
         for chain in plan.tables(5):
-            _count(chain, kernels, delegates, found)
-    if not found.kernels and not found.calls:
+            _count(chain, kernels, first, contents)
+    if not contents.kernels and not contents.calls:
         raise ValueError("it has no instructions")
-    return found
+    return contents
 
 
 def _header(data: bytes) -> tuple[int, int]:
@@ -108,13 +113,18 @@ def _kernel_name(operator: _Table) -> str:
     return f"{operator.text(0)}.{overload}" if overload else operator.text(0)
 
 
-def _count(chain: _Table, kernels: list[str], delegates: list[str], found: Contents) -> None:
+def _count(chain: _Table, kernels: list[str], first: int, contents: Contents) -> None:
+    """Add the instructions of a chain, whose delegates begin at number `first`."""
     for instruction in chain.tables(2):
         kind, call = instruction.number(0, _U8), instruction.table(1)
         if kind == _KERNEL_CALL:
-            found.kernels[kernels[call.number(0, _U32)]] += 1
+            name = kernels[call.number(0, _U32)]
+            contents.kernels[name] += 1
+            contents.instructions.append(name)
         elif kind == _DELEGATE_CALL:
-            found.calls[delegates[call.number(0, _U32)]] += 1
+            number = first + call.number(0, _U32)
+            contents.calls[contents.payloads[number][0]] += 1
+            contents.instructions.append(number)
 
 
 def _payload(
@@ -175,12 +185,12 @@ def _xnnpack_kinds() -> tuple[tuple[str, int | None], ...]:
         raise MissingTool("executorch is not installed", "pip install executorch")
     schema = Path(roots[0], "backends", "xnnpack", "serialization", "schema.fbs").read_text()
     union = re.search(r"union XNodeUnion \{(.*?)\}", schema, re.DOTALL)
-    found: list[tuple[str, int | None]] = [("nothing", None)]
+    kinds: list[tuple[str, int | None]] = [("nothing", None)]
     for kind, table in re.findall(r"^\s*XNN(\w+)(?::\s*(\w+))?", union[1] if union else "", re.M):
         body = re.search(rf"table {table or f'XNN{kind}'} \{{(.*?)\}}", schema, re.DOTALL)
         fields = re.findall(r"^\s*(\w+):", body[1] if body else "", re.M)
-        found.append((kind, fields.index("output_id") if "output_id" in fields else None))
-    return tuple(found)
+        kinds.append((kind, fields.index("output_id") if "output_id" in fields else None))
+    return tuple(kinds)
 
 
 def _value_types(graph: _Table) -> dict[int, int]:

@@ -94,14 +94,14 @@ def lower(program: ExportedProgram) -> LoweredProgram:
     Which path was taken is in the answer; what made it the stock one goes to the log too.
 
     Raises:
-        Exception: whatever ExecuTorch raises for a model that it cannot lower.
+        Exception: ExecuTorch cannot lower the model.
     """
     reason = differences()
     if not reason:
         try:
             with patch_lowering():
                 return LoweredProgram(lower_stock(program), "fast")
-        except Exception as exc:  # noqa: BLE001 - of whatever kind, the stock path decides
+        except Exception as exc:  # noqa: BLE001 - the stock path decides whether it fails
             reason = f"the fast path failed: {type(exc).__name__}: {exc}"
     _log.warning("lowering to XNNPACK by the stock path, which is slower: %s", reason)
     return LoweredProgram(lower_stock(program), "stock", reason)
@@ -117,10 +117,10 @@ def lower_stock(program: ExportedProgram) -> bytes:
 
 
 def differences() -> str:
-    """Return how the installed internals differ from the known ones; empty if they do not."""
-    for name, known in KNOWN.items():
-        if (found := version(name).partition("+")[0]) != known:
-            return f"{name} is {found}, the fast path knows {known}"
+    """Return how the installed internals differ from the expected ones; empty if they do not."""
+    for name, expected in KNOWN.items():
+        if (installed := version(name).partition("+")[0]) != expected:
+            return f"{name} is {installed}, the fast path needs {expected}"
     try:
         replaced = _replacements()
         manager = next(value for _, name, value in replaced if name == "XNNPACKPassManager")
@@ -135,7 +135,7 @@ def differences() -> str:
 
 @contextmanager
 def patch_lowering() -> Iterator[None]:
-    """Replace the internals for the time of the block; whatever ends it, they come back."""
+    """Replace the internals during the block, and restore them however it ends."""
     with ExitStack() as stack:
         for owner, name, value in _replacements():
             stack.enter_context(_replaced(owner, name, value))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from kit.formats.interface import (
     AndroidRuntime,
     Description,
+    EndOfLife,
     Format,
     MavenArtifact,
     Session,
@@ -18,6 +19,7 @@ from kit.formats.interface import (
     VersionRange,
 )
 from kit.formats.lite.native import NATIVE_RUNNER
+from kit.formats.structure import ModelStructure
 from kit.formats.torch_profile import TorchProfiler
 
 if TYPE_CHECKING:
@@ -52,6 +54,11 @@ class Lite(Format):
         frozenset(str(number) for number in range(_BYTECODES[0], _BYTECODES[1] + 1)),
         f"bytecode {_BYTECODES[0]} to {_BYTECODES[1]}",
     )
+    ended = EndOfLife(
+        "PyTorch deprecated the Lite Interpreter, and its last Android archive, 2.1.0, is linked "
+        "for pages of 4 KB, which Google Play refuses",
+        successor="executorch",
+    )
     native = NATIVE_RUNNER
     android = AndroidRuntime(
         MavenArtifact("org.pytorch", "pytorch_android_lite", "1.12.2", "aar"),
@@ -77,6 +84,13 @@ class Lite(Format):
         from kit.formats.lite.describe import describe_file
 
         return describe_file(path)
+
+    def read_structure(self, path: Path) -> ModelStructure:
+        """Return the code, which a Lite Interpreter file stores as text; it has no graph."""
+        from kit.formats.torch_structure import read_code
+
+        version = self.describe(path).format_version
+        return ModelStructure({"bytecode": version}, code=read_code(path))
 
     def load(self, path: Path, threads: int) -> Session:
         """Load the file; `threads` sets torch's intra-op threads of this process."""

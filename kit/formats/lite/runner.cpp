@@ -20,8 +20,8 @@
 namespace kit {
 namespace {
 
-// Times of the module's own operators, by their place in the module. They run one after the
-// other on the thread that called it, so that nothing here needs a lock.
+// Times of the module's own operators, by their position in the module. They run sequentially on
+// the calling thread, so no lock is needed.
 struct Recorded {
   std::string name;
   int64_t calls = 0;
@@ -68,8 +68,8 @@ Tensor read(at::Tensor tensor) {
 class Lite final : public Backend {
  public:
   std::optional<int64_t> prepare(const Options& options) override {
-    // Who starts the runner must set it: libgomp reads it before main begins. Idle threads
-    // that spin make an int8 model five times slower on a busy machine.
+    // The process that starts the runner must set it: libgomp reads it before main begins. Idle
+    // threads that spin make an int8 model five times slower on a busy machine.
     if (options.threads > 1 && !std::getenv("OMP_WAIT_POLICY")) {
       std::fputs("runner: OMP_WAIT_POLICY=passive is not set: idle threads will spin\n", stderr);
     }
@@ -106,7 +106,7 @@ class Lite final : public Backend {
   }
 
   void begin_profile() override {
-    // Of scope FUNCTION there are thousands of calls, one for each q_scale() of a tensor.
+    // Scope FUNCTION has thousands of calls, one for each q_scale() of a tensor.
     at::addGlobalCallback(at::RecordFunctionCallback(operator_begins, operator_ends)
                               .scopes({at::RecordScope::LITE_INTERPRETER}));
   }

@@ -18,6 +18,7 @@ from kit.formats.interface import (
 )
 from kit.formats.onnx.native import NATIVE_RUNNER
 from kit.formats.onnx.profile import OrtProfiler
+from kit.formats.structure import ModelStructure
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +32,7 @@ class Onnx(Format):
     suffix = ".onnx"
     summary = "ONNX for ONNX Runtime, QDQ with uint8 activations"
     flow = "pt2e-u8"
+    precisions = ("fp32", "fp16", "int8")
     runtime = "onnxruntime"
     packages = ("onnx", "onnxscript", "onnxruntime")
     exact = False
@@ -53,6 +55,12 @@ class Onnx(Format):
         from kit.formats.onnx.describe import describe_file
 
         return describe_file(path)
+
+    def read_structure(self, path: Path) -> ModelStructure:
+        """Return opsets, graph and nodes."""
+        from kit.formats.onnx.structure import read_file
+
+        return read_file(path)
 
     def load(self, path: Path, threads: int) -> Session:
         """Open the file with `threads` intra-op threads that do not spin between runs."""

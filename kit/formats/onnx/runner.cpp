@@ -13,7 +13,7 @@
 namespace kit {
 namespace {
 
-// On x86 without VNNI ONNX Runtime's kernels for u8 x s8 saturate, and say nothing. See
+// On x86 without VNNI, ONNX Runtime's kernels for u8 x s8 saturate silently. See
 // kit/formats/onnx/saturation.py, which also has the reason not to set the option elsewhere.
 bool saturates() {
 #if defined(__x86_64__)
@@ -59,8 +59,8 @@ DType dtype_of(int type) {
 class Onnx final : public Backend {
  public:
   std::optional<int64_t> prepare(const Options& options) override {
-    // The wheels carry a usage reporter, which writes files and starts a thread; this is the
-    // switch that stops it, DisableTelemetryEvents below alone does not.
+    // The wheels have a usage reporter, which writes files and starts a thread. This switch stops
+    // it; DisableTelemetryEvents below is not enough.
     setenv("ORT_DISABLE_TELEMETRY", "1", 1);
     const OrtApiBase* base = load_library();
     const std::string version = base->GetVersionString();
@@ -146,12 +146,12 @@ class Onnx final : public Backend {
     return answers;
   }
 
-  // ONNX Runtime profiles a session from its creation on; who reads the file leaves out the
-  // warm-up, see kit/runners/profile.py.
+  // ONNX Runtime profiles a session from its creation on; kit/runners/profile.py leaves out the
+  // warm-up when it reads the file.
   void begin_profile() override {}
 
   void write_profile(const std::string& path) override {
-    char* written = nullptr;  // it adds the time of day to the name that it was given
+    char* written = nullptr;  // it appends the time to the given name
     check(api_->SessionEndProfiling(session_, allocator_, &written));
     if (std::rename(written, path.c_str()) != 0) {
       throw std::runtime_error(with_errno("cannot write " + path));

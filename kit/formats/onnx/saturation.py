@@ -66,18 +66,18 @@ def separate_parameters(graph: GraphProto) -> None:
     number, or one per channel.
     """
     parameters = {tensor.name: tensor for tensor in graph.initializer}
-    taken: set[str] = set()
+    used: set[str] = set()
     for node in graph.node:
         if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
             continue
         for index, what in ((1, "scale"), (2, "zero_point")):
             name = node.input[index] if index < len(node.input) else ""
-            if name in taken:
+            if name in used:
                 own = graph.initializer.add()
                 own.CopyFrom(parameters[name])
                 own.name = node.input[index] = f"{_stem(node)}_{what}"
             elif name in parameters:
-                taken.add(name)
+                used.add(name)
 
 
 def _stem(node: NodeProto) -> str:

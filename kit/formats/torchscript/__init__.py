@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.errors import BundleError
-from kit.formats.interface import Description, Format, Session, Thresholds
+from kit.formats.interface import Description, EndOfLife, Format, Session, Thresholds
+from kit.formats.structure import ModelStructure
 from kit.formats.torch_profile import TorchProfiler
 
 if TYPE_CHECKING:
@@ -51,11 +52,13 @@ class TorchScript(Format):
     suffix = ".pt"
     summary = "TorchScript for torch and libtorch, qnnpack kernels"
     flow = "torch-ao"
+    precisions = ("fp32", "fp16", "int8")
     runtime = "torch"
     packages = ("torch",)
     exact = True
     thresholds = Thresholds(agreement=1.0, sqnr_db=60.0)
     profiler = TorchProfiler(_load)
+    ended = EndOfLife("PyTorch deprecated torch.jit", successor="executorch")
 
     def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
         """Trace, freeze and save a model."""
@@ -63,7 +66,9 @@ class TorchScript(Format):
 
         torch.backends.quantized.engine = "qnnpack"
         with torch.inference_mode():
-            script = torch.jit.freeze(torch.jit.trace(model.eval(), example))
+            # Whether it answers as the graph is verified later, in the runtime.
+            traced = torch.jit.trace(model.eval(), example, check_trace=False)
+            script = torch.jit.freeze(traced)
         torch.jit.save(script, str(path))
 
     def describe(self, path: Path) -> Description:
@@ -75,6 +80,13 @@ class TorchScript(Format):
             format_version=f"TorchScript {_read_version(path)}",
             operators=dict(sorted(operators.items())),
         )
+
+    def read_structure(self, path: Path) -> ModelStructure:
+        """Return the inlined graph and the code."""
+        from kit.formats.torch_structure import read_code, read_graph
+
+        graph = read_graph(_read(path))
+        return ModelStructure({"version": _read_version(path)}, (graph,), read_code(path))
 
     def load(self, path: Path, threads: int) -> Session:
         """Load the file; `threads` sets torch's intra-op threads of this process."""

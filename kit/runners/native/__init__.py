@@ -2,7 +2,7 @@
 
 A runner is built once for an ABI and a format and kept in the user's cache folder, by the
 hash of its sources and the version of its runtime. It is started through its own loader, so
-that it uses nothing of the device but its kernel:
+that it depends on nothing but the device's kernel:
 
     FOLDER/ld-linux-aarch64.so.1 --library-path FOLDER FOLDER/runner --format onnx ...
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ import kit
 from kit import files
 from kit.errors import BuildError, OutputError
 from kit.files import read
+from kit.progress import ReportStatus
 from kit.runners import _backends, assemble, elf, library_wheels, protocol, toolchain
 
 __all__ = ["ABIS", "RunnerSet", "build", "compile_program", "find", "list_formats", "listed"]
@@ -30,8 +31,6 @@ ABIS = tuple(toolchain.ABIS)
 list_formats = _backends.list_formats
 RECORD = "runner.json"
 KEEP = 3  # runners of an ABI and a format; the oldest are removed first
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,9 @@ def find(abi: str, format: str) -> RunnerSet | None:
     return _load(_folder(target, format, library_wheels.source(target, format)))
 
 
-def build(abi: str, formats: Sequence[str], progress: Progress | None = None) -> list[RunnerSet]:
+def build(
+    abi: str, formats: Sequence[str], report_status: ReportStatus | None = None
+) -> list[RunnerSet]:
     """Build missing runners of an ABI, and return all requested ones.
 
     Raises:
@@ -122,18 +123,20 @@ def build(abi: str, formats: Sequence[str], progress: Progress | None = None) ->
     target = toolchain.abi(abi)
     for name in formats:
         _backends.find_native_runner(name)
-    say = progress or (lambda _: None)
-    return [find(abi, name) or _build(target, name, say) for name in dict.fromkeys(formats)]
+    report_status = report_status or (lambda _: None)
+    return [
+        find(abi, name) or _build(target, name, report_status) for name in dict.fromkeys(formats)
+    ]
 
 
 def listed() -> list[RunnerSet]:
     """Return every runner in the cache, also those of other versions of kit."""
-    found = map(_load, sorted(_root().glob("*/[!.]*")))
-    return [one for one in found if one is not None]
+    records = map(_load, sorted(_root().glob("*/[!.]*")))
+    return [one for one in records if one is not None]
 
 
 def compile_program(abi: str, format: str, main: Path, target: Path) -> None:
-    """Compile a program of one's own around a backend; it runs with the libraries of `build`.
+    """Compile a user's program with a backend; it runs with the libraries of `build`.
 
     Raises:
         MissingTool: there is no compiler, or a wheel cannot be downloaded.
@@ -144,11 +147,11 @@ def compile_program(abi: str, format: str, main: Path, target: Path) -> None:
 
 
 def _job(
-    abi: toolchain.Abi, format: str, say: Progress
+    abi: toolchain.Abi, format: str, report_status: ReportStatus
 ) -> tuple[assemble.AssemblyJob, toolchain.Toolchain]:
     source = library_wheels.source(abi, format)
     tools = toolchain.find(abi)  # before 100 MB are fetched
-    package = library_wheels.fetch(source, _root().parent / "wheels", say)
+    package = library_wheels.fetch(source, _root().parent / "wheels", report_status)
     macros = {
         "KIT_VERSION": kit.__version__,
         "KIT_RUNNER": f"native, g++ {tools.version}",
@@ -157,13 +160,13 @@ def _job(
     return assemble.AssemblyJob(abi, format, package, macros), tools
 
 
-def _build(abi: toolchain.Abi, format: str, say: Progress) -> RunnerSet:
+def _build(abi: toolchain.Abi, format: str, report_status: ReportStatus) -> RunnerSet:
     source = library_wheels.source(abi, format)
-    job, tools = _job(abi, format, say)
+    job, tools = _job(abi, format, report_status)
     target = _folder(abi, format, source)
     try:
         with files.folder_beside(target) as part:
-            parts = assemble.assemble(job, tools, part, say)
+            parts = assemble.assemble(job, tools, part, report_status)
             record = _record(abi, format, source, tools, parts)
             (part / RECORD).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
             _keep(part, target)
@@ -171,10 +174,10 @@ def _build(abi: toolchain.Abi, format: str, say: Progress) -> RunnerSet:
         hint = "make space there, or point XDG_CACHE_HOME to another folder"
         raise OutputError.of(exc, target, hint) from exc
     _prune(target)
-    found = _load(target)
-    if found is None:
+    runner = _load(target)
+    if runner is None:
         raise BuildError(f"{target} was changed while it was built", "build it again")
-    return found
+    return runner
 
 
 def _keep(part: Path, target: Path) -> None:

@@ -10,9 +10,9 @@
 namespace kit {
 namespace {
 
-constexpr size_t kLongest = 4000;  // a runtime may quote a whole model in its message
+constexpr size_t kMaxText = 4000;  // a runtime may quote a whole model in its message
 
-// Bytes of the UTF-8 letter at a place, 0 where there is none: a damaged file is quoted too.
+// Bytes of the UTF-8 character at a position, 0 if it is invalid: damaged files are quoted too.
 size_t letter_at(const std::string& text, size_t at) {
   const auto first = static_cast<unsigned char>(text[at]);
   const size_t length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
@@ -49,7 +49,7 @@ uint32_t crc32(const std::string& text) {
 }  // namespace
 
 std::string quoted(const std::string& whole) {
-  const std::string text = whole.substr(0, kLongest);
+  const std::string text = whole.substr(0, kMaxText);
   std::string result = "\"";
   for (size_t at = 0, length; at < text.size(); at += std::max<size_t>(length, 1)) {
     length = letter_at(text, at);
@@ -89,12 +89,12 @@ std::string Event::line() const {
 
 Lines::Lines() : descriptor_(dup(STDOUT_FILENO)) { dup2(STDERR_FILENO, STDOUT_FILENO); }
 
-void Lines::say(const Event& event) const {
+void Lines::emit(const Event& event) const {
   const std::string line = event.line();
   for (size_t done = 0; done < line.size();) {
     const ssize_t written = write(descriptor_, line.data() + done, line.size() - done);
     if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) _exit(static_cast<int>(Stage::output));  // nobody listens any more
+    if (written <= 0) _exit(static_cast<int>(Stage::output));  // the reader has closed the pipe
     done += static_cast<size_t>(written);
   }
 }

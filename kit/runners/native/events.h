@@ -27,12 +27,12 @@ class Event {
 std::string quoted(const std::string& text);
 const char* name_of(Stage stage);
 
-// Where events go: the stdout the program was started with. From here on whatever a runtime
-// prints to stdout goes to stderr, so that it cannot break a line of the protocol.
+// Writes events to the stdout that the program was started with. From its construction on, stdout
+// leads to stderr, so that output of a runtime cannot break a line of the protocol.
 class Lines {
  public:
   Lines();
-  void say(const Event& event) const;
+  void emit(const Event& event) const;
 
  private:
   int descriptor_;

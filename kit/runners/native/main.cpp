@@ -1,5 +1,5 @@
-// The native runner: runs a model file and prints JSON lines. The language is defined, and
-// its history told, in kit/runners/protocol.py; kit/runners/python.py says the same.
+// The native runner: runs a model file and prints JSON lines. kit/runners/protocol.py defines
+// the protocol and has its history; kit/runners/python.py implements it in Python.
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,7 +23,7 @@ struct Failure {
   std::string message;
 };
 
-// Whatever is thrown in here is a failure of that stage.
+// Maps every exception to a failure of a stage.
 template <class Work>
 auto in(Stage stage, Work work) {
   try {
@@ -70,7 +70,7 @@ struct Answers {
   std::vector<uint8_t> values;
 };
 
-// Returns the answers to all inputs, one after the other. The first one's is known already.
+// Returns the answers to all inputs in order. The first input has been run already.
 Answers answer_all(Backend& backend, const std::vector<uint8_t>& inputs,
                    std::vector<Tensor>& bound, size_t bytes) {
   std::vector<Tensor> outputs = backend.answer();
@@ -118,15 +118,15 @@ int64_t timed(Backend& backend) {
 }
 
 void warm_up(Backend& backend, const Options& options, const Lines& lines) {
-  lines.say(Event("first").number("ns", timed(backend)));
+  lines.emit(Event("first").number("ns", timed(backend)));
   const int64_t began = now_ns();
   const auto least = static_cast<int64_t>(options.warmup_seconds * 1e9);
   int64_t count = 0;
   for (; count < options.warmup || now_ns() - began < least; ++count) backend.run();
-  lines.say(Event("warm").number("count", count).number("ns", now_ns() - began));
+  lines.emit(Event("warm").number("count", count).number("ns", now_ns() - began));
 }
 
-// Takes the samples and returns how many; lines are written outside of what is timed.
+// Takes the samples and returns their number; lines are written outside the timed sections.
 int64_t sample(Backend& backend, const Options& options, const Lines& lines) {
   const auto least = static_cast<int64_t>(options.min_seconds * 1e9);
   const auto most = static_cast<int64_t>(options.max_seconds * 1e9);
@@ -140,20 +140,20 @@ int64_t sample(Backend& backend, const Options& options, const Lines& lines) {
     ++count;
     now = now_ns();
     if (now - flushed > kFlushNs) {
-      lines.say(Event("iter").numbers("ns", samples));
+      lines.emit(Event("iter").numbers("ns", samples));
       samples.clear();
       flushed = now_ns();
       stop_if_orphaned();
     }
   }
-  if (!samples.empty()) lines.say(Event("iter").numbers("ns", samples));
+  if (!samples.empty()) lines.emit(Event("iter").numbers("ns", samples));
   return count;
 }
 
 std::unique_ptr<Backend> load(const Options& options, const Lines& lines) {
   auto backend = make_backend();
   const auto obeyed = in(Stage::load, [&] { return backend->prepare(options); });
-  lines.say(start_event(options, obeyed));
+  lines.emit(start_event(options, obeyed));
   return backend;
 }
 
@@ -163,7 +163,7 @@ void measure(const Options& options, const Lines& lines) {
   in(Stage::load, [&] {
     const int64_t began = now_ns();
     backend->load(options.model);
-    lines.say(Event("load").number("ns", now_ns() - began));
+    lines.emit(Event("load").number("ns", now_ns() - began));
   });
   const auto inputs = in(Stage::input, [&] { return read_inputs(options); });
   std::vector<Tensor> bound(options.inputs.begin(), options.inputs.end());
@@ -175,18 +175,18 @@ void measure(const Options& options, const Lines& lines) {
   const int64_t cpu = cpu_ns();
   const auto count = in(Stage::run, [&] { return sample(*backend, options, lines); });
   const int64_t spent = cpu_ns() - cpu;
-  lines.say(Event("mem")
+  lines.emit(Event("mem")
                 .number("peak_rss", status_bytes("VmHWM"))
                 .number("base_rss", base)
                 .number("os_threads", status_count("Threads")));
   const auto answers = in(Stage::run, [&] { return answer_all(*backend, inputs, bound, options.bytes()); });
   in(Stage::output, [&] { write_answers(options.out, answers.values); });
-  lines.say(Event("out").text("path", options.out).text("tensors", answers.specs));
+  lines.emit(Event("out").text("path", options.out).text("tensors", answers.specs));
   if (profiled) {
     in(Stage::profile, [&] { backend->write_profile(options.profile); });
-    lines.say(Event("profile").text("path", options.profile).text("kind", profile_kind));
+    lines.emit(Event("profile").text("path", options.profile).text("kind", profile_kind));
   }
-  lines.say(Event("end").number("count", count).number("cpu_ns", spent));
+  lines.emit(Event("end").number("count", count).number("cpu_ns", spent));
 }
 
 int run(int count, char** words) {
@@ -196,7 +196,7 @@ int run(int count, char** words) {
     if (!options.cpus.empty()) in(Stage::affinity, [&] { use_cpus(options.cpus); });
     measure(options, lines);
   } catch (const Failure& fault) {
-    lines.say(Event("error").text("at", name_of(fault.stage)).text("msg", fault.message));
+    lines.emit(Event("error").text("at", name_of(fault.stage)).text("msg", fault.message));
     return static_cast<int>(fault.stage);
   }
   return 0;

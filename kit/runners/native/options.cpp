@@ -1,4 +1,4 @@
-// The command line: every option must be given, and every number must be one.
+// The command line: every option is required, and every number is validated.
 #include <charconv>
 #include <cmath>
 #include <functional>
@@ -12,7 +12,7 @@ namespace kit {
 namespace {
 
 constexpr size_t kMaxBytes = size_t{4} << 30;
-constexpr double kMostSeconds = 1e9;  // in nanoseconds it still fits into 64 bits
+constexpr double kMaxSeconds = 1e9;  // in nanoseconds it still fits into 64 bits
 
 [[noreturn]] void refuse(const std::string& name, const std::string& text, const char* wanted) {
   throw std::invalid_argument(name + " is " + wanted + ", not '" + text + "'");
@@ -37,7 +37,7 @@ int64_t integer(const std::string& name, const std::string& text, int64_t least,
 
 double seconds(const std::string& name, const std::string& text) {
   double number = 0;
-  if (!read(text, number) || !std::isfinite(number) || number < 0 || number > kMostSeconds) {
+  if (!read(text, number) || !std::isfinite(number) || number < 0 || number > kMaxSeconds) {
     refuse(name, text, "seconds, 0 or more");
   }
   return number;

@@ -1,8 +1,8 @@
 // The part of ONNX Runtime's C interface that the runner calls.
 //
-// The wheels hold no header. The interface is a table of function pointers whose order is
-// frozen: functions are only ever added at its end. So a few names and their places are all
-// that is needed; https://onnxruntime.ai/docs/api/c/struct_ort_api.html lists them in order.
+// The wheels have no headers. The interface is a table of function pointers whose order never
+// changes: functions are only added at its end. So a few names and their positions suffice;
+// https://onnxruntime.ai/docs/api/c/struct_ort_api.html lists them in order.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,7 @@ struct OrtAllocator;
 struct OrtMemoryInfo;
 struct OrtTensorInfo;  // OrtTensorTypeAndShapeInfo
 
-constexpr uint32_t kOrtApiVersion = 21;  // what the table below was written for
+constexpr uint32_t kOrtApiVersion = 21;  // version of the table below
 constexpr int kOrtLogError = 3;
 constexpr int kOrtArena = 0;
 constexpr int kOrtDefaultMemory = 0;

@@ -1,5 +1,5 @@
-// What main.cpp and a backend know of each other. A program is main.cpp, the small files
-// beside it and exactly one backend; backends report what went wrong by std::exception.
+// The interface between main.cpp and a backend. A program is main.cpp, the small files beside it
+// and exactly one backend; backends report errors as std::exception.
 #pragma once
 
 #include <cstdint>
@@ -42,15 +42,15 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  // Before the clock starts: brings the runtime up and sets its threads. Returns how many
-  // it reports, nothing if it cannot be asked.
+  // Starts the runtime and sets its number of threads, before times are measured. Returns the
+  // number that the runtime reports, or nothing if it has no such function.
   virtual std::optional<int64_t> prepare(const Options& options) = 0;
 
-  // Reads the model, up to where it could run.
+  // Loads the model, so that it is ready to run.
   virtual void load(const std::string& model) = 0;
 
-  // Takes the inputs of every later run; they outlive them, and other values may be written
-  // into them between two runs.
+  // Sets the inputs of all later runs. They outlive the runs, and their values may be changed
+  // between two runs.
   virtual void bind(std::vector<Tensor>& inputs) = 0;
 
   // One inference, done when it returns.
@@ -59,13 +59,13 @@ class Backend {
   // The outputs of the last run.
   virtual std::vector<Tensor> answer() = 0;
 
-  // Called only where options.profile names a file: what runs from here on is profiled,
-  // and then written there.
+  // Called only if options.profile names a file: later runs are profiled, and the profile is
+  // written to that file.
   virtual void begin_profile() = 0;
   virtual void write_profile(const std::string& path) = 0;
 };
 
-// These four are the backend's.
+// Every backend defines these four.
 extern const char* const format_name;   // member of kit.formats
 extern const char* const runtime_name;  // the distribution, as Info.runtime
 extern const char* const profile_kind;  // Profile.kind

@@ -1,4 +1,4 @@
-// What the runner asks of the kernel.
+// Functions of the kernel that the runner uses.
 #pragma once
 
 #include <cstdint>
@@ -9,30 +9,30 @@ namespace kit {
 
 constexpr const char* kClockName = "CLOCK_MONOTONIC_RAW";
 
-int64_t now_ns();      // of kClockName, which no one sets and no time server slows
+int64_t now_ns();      // of kClockName, which is neither set nor slewed by time servers
 int64_t cpu_ns();      // of all threads of this process
 int64_t page_bytes();
 
-// Sets the cores this thread and those it starts may use: a mask in hexadecimal digits.
-// Throws where the kernel refuses. Cores that do not exist are left out without a word.
+// Sets the cores that this thread and the threads it starts may use: a mask in hexadecimal digits.
+// Throws if the kernel rejects it. The kernel silently ignores cores that do not exist.
 void use_cpus(const std::string& mask);
 std::string cpus_in_use();
 
-// Whether /proc/cpuinfo, if it can be read, is that of the architecture this program is
-// compiled for. Under qemu-user before 8.2 it is the host's.
+// Whether /proc/cpuinfo describes the architecture that this program is compiled for, or cannot be
+// read. Under qemu-user before 8.2 it describes the host.
 bool cpuinfo_describes_this_architecture();
 
 // A number of /proc/self/status: bytes for sizes.
 std::optional<int64_t> status_bytes(const char* key);
 std::optional<int64_t> status_count(const char* key);
 
-// Lets the peak of memory begin here and returns what is in use; nothing where the kernel
-// does not let us. https://docs.kernel.org/filesystems/proc.html, clear_refs
+// Resets the peak of memory and returns the memory in use; nothing if the kernel does not permit
+// it. https://docs.kernel.org/filesystems/proc.html, clear_refs
 std::optional<int64_t> forget_peak();
 
-// Throws when the kit that started this program has gone: nobody listens, and the next
-// measurement would be disturbed. On a device the variable is not set, and a runner there
-// outlives its connection.
+// Throws if the kit that started this program has ended: its output has no reader, and it would
+// disturb the next measurement. On a device the variable is not set: a runner there outlives its
+// connection.
 void stop_if_orphaned();
 
 // "message: reason of errno"

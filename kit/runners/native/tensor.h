@@ -34,7 +34,7 @@ struct Tensor {
 
 constexpr int64_t kMaxElements = int64_t{1} << 30;
 
-// Reads "float32:1,3,224,224;int64:1,16"; throws std::invalid_argument with what is wanted.
+// Reads "float32:1,3,224,224;int64:1,16"; throws std::invalid_argument with the expected form.
 std::vector<TensorSpec> parse_specs(const std::string& text);
 
 // Writes what parse_specs reads.

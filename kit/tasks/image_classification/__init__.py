@@ -1,4 +1,4 @@
-"""Pictures in, logits of classes out."""
+"""Image classification: pictures in, logits of classes out."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from kit import calibration, models
 from kit.calibration import CalibrationSet, ModelInputs
+from kit.comparison import Against, compare_logits, describe_logits
 from kit.errors import RecipeError
 from kit.manifest import CLASSIFICATION, Comparison, Preprocessing
 from kit.network import run_network
 from kit.signature import Samples, Signature, TensorSpec, stack
 from kit.tasks.image_classification.golden import CANDIDATES, select_surest
 from kit.tasks.interface import EvaluationContext, EvaluationSet, GoldenSet, Tally, Task
-from kit.verify import Against, compare_logits, describe_logits
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,17 +30,17 @@ class ImageClassification(Task):
     name = CLASSIFICATION
     summary = "a picture in, logits of classes out"
     sample = "picture"
-    metrics = frozenset({"agreement", "sqnr_db", "max_abs"})
+    threshold_names = frozenset({"agreement", "sqnr_db", "max_abs"})
 
     def check_recipe(self, recipe: Recipe) -> None:
-        """Accept any: a recipe's fields are a classifier's."""
+        """Accept any recipe: all fields are for classifiers."""
 
     def open_calibration(self, recipe: Recipe) -> CalibrationSet:
         """Return the recipe's pictures, or crops of sample photos."""
         return calibration.choose(recipe)
 
     def describe_inputs(self, recipe: Recipe) -> ModelInputs:
-        """Return how pictures become the model's input, and what its outputs are called."""
+        """Return the preprocessing of pictures and the names of the classes."""
         from kit.models.user_model import UserModel
 
         member = models.get_model(recipe.model)
@@ -68,7 +68,7 @@ class ImageClassification(Task):
     def choose_golden(
         self, model: nn.Module, inputs: ModelInputs, calibration: CalibrationSet
     ) -> GoldenSet:
-        """Return the crops of sample photos that the model is surest of."""
+        """Return the crops of sample photos with the largest margin between the top two logits."""
         from kit.images import photos
 
         assert inputs.preprocessing is not None
@@ -100,7 +100,7 @@ class ImageClassification(Task):
         return open_pictures(context, source, labels, limit)
 
     def start_tally(self, signature: Signature) -> Tally:
-        """Return the sums for top-1, top-5, agreement and SQNR."""
+        """Return an empty tally of top-1, top-5, agreement and SQNR."""
         from kit.tasks.image_classification.tally import LogitsTally
 
         return LogitsTally()

@@ -18,7 +18,7 @@ NO_LABELS = "none"
 
 @dataclass(frozen=True)
 class Pictures(EvaluationSet):
-    """Pictures with labels, or all without.
+    """Pictures, all with labels or all without.
 
     Attributes:
         pictures: not yet decoded.
@@ -39,7 +39,7 @@ class Pictures(EvaluationSet):
 
     @property
     def labelled(self) -> bool:
-        """Return whether the classes are known."""
+        """Return whether the pictures have labels."""
         return self.pictures[0].label is not None
 
     def load(self, start: int, stop: int) -> tuple[Samples, list[int | None]]:
@@ -52,7 +52,7 @@ class Pictures(EvaluationSet):
 def open_pictures(
     context: EvaluationContext, source: Path, labels: Path | None, limit: int | None
 ) -> Pictures:
-    """Open the set without calibration and training pictures, thinned to the limit.
+    """Open the set without calibration and training pictures, reduced to the limit.
 
     Raises:
         UsageError: the limit leaves no picture.
@@ -61,63 +61,63 @@ def open_pictures(
     if limit is not None and limit < 1:
         raise UsageError(f"the limit {limit} leaves no picture", "use 1 or more")
     categories = _find_categories(context)
-    found = open_set(source, labels, categories)
-    pictures = list(found)
+    listed = open_set(source, labels, categories)
+    pictures = list(listed)
     notices: tuple[Notice, ...] = ()
     if not context.labelled:
         pictures = [replace(picture, label=None) for picture in pictures]
     else:
-        _check_folders(found, categories)
+        _check_folders(listed, categories)
         _check_labels(pictures, context.inputs.classes)
-        notices = tuple(_examine_labels(found, categories))
-    if found.unread:
-        notices += (new_notice("pictures.unread", files=found.unread),)
+        notices = tuple(_examine_labels(listed, categories))
+    if listed.unread:
+        notices += (new_notice("pictures.unread", files=listed.unread),)
     if context.seen:
         pictures = [p for p in pictures if digest(p) not in context.seen]
     if not pictures:
         raise PictureError(
-            f"every picture of {found.source} calibrated or trained this bundle",
+            f"every picture of {listed.source} calibrated or trained this bundle",
             "evaluate on other pictures, or build with fewer --calibration-images",
         )
-    left_out = len(found) - len(pictures)
+    left_out = len(listed) - len(pictures)
     pictures = spread(pictures, limit)
     pre = context.inputs.preprocessing
-    assert pre is not None  # of a classifier of pictures
+    assert pre is not None  # the manifest requires it of this task
     return Pictures(
-        found.source, set_digest(pictures), left_out, notices, pictures, pre, context.inputs.specs
+        listed.source, set_digest(pictures), left_out, notices, pictures, pre, context.inputs.specs
     )
 
 
 def _find_categories(context: EvaluationContext) -> Sequence[str] | None:
-    """Return the names of the classes; None for ImageNet's, empty if there are none."""
+    """Return the names of the classes: None for ImageNet's, empty if there are none."""
     inputs = context.inputs
     if inputs.labels is None and inputs.classes == 1000:
         return None
     return inputs.labels or ()
 
 
-def _check_folders(found: PictureSet, categories: Sequence[str] | None) -> None:
+def _check_folders(listed: PictureSet, categories: Sequence[str] | None) -> None:
     """Raise if pictures are in class-like folders, but no folder is a class of the model."""
-    folders = {PurePosixPath(picture.name).parent.name for picture in found}
-    if found.labels_from or "" in folders or len(folders) < 2:
+    folders = {PurePosixPath(picture.name).parent.name for picture in listed}
+    if listed.labels_from or "" in folders or len(folders) < 2:
         return
     shown = ", ".join(brief(name) for name in sorted(folders)[:3])
     named = "" if categories != () else ", and the bundle has no names of classes"
     raise PictureError(
-        f"none of the {len(folders)} folders of {found.source} is a class of the model{named}: "
+        f"none of the {len(folders)} folders of {listed.source} is a class of the model{named}: "
         f"{shown}" + (" …" if len(folders) > 3 else ""),
         "name folders by index, WordNet id or category name; `kit eval --labels` takes a table, "
         f"or {NO_LABELS}",
     )
 
 
-def _examine_labels(found: PictureSet, categories: Sequence[str] | None) -> Iterator[Notice]:
-    """Return notices on the source of the labels, with warnings."""
-    if not found.labels_from:
+def _examine_labels(listed: PictureSet, categories: Sequence[str] | None) -> Iterator[Notice]:
+    """Yield notices about the source and the order of the labels."""
+    if not listed.labels_from:
         return
-    yield new_notice("labels.source", source=found.labels_from)
-    if found.labels_from == "folder names as class indices" and not categories:
-        folders = sorted({PurePosixPath(picture.name).parent.name for picture in found})
+    yield new_notice("labels.source", source=listed.labels_from)
+    if listed.labels_from == "folder names as class indices" and not categories:
+        folders = sorted({PurePosixPath(picture.name).parent.name for picture in listed})
         moved = [(name, i) for i, name in enumerate(folders) if int(name) != i]
         if moved and sorted(map(int, folders)) == list(range(len(folders))):
             name, place = moved[0]
@@ -141,7 +141,7 @@ def _check_labels(pictures: list[Picture], classes: int) -> None:
 
 
 def spread(pictures: list[Picture], limit: int | None) -> list[Picture]:
-    """Return `count` pictures, evenly spread over a set."""
+    """Return up to `limit` pictures, evenly spread over a set; all if it is None."""
     if limit is None or limit >= len(pictures):
         return pictures
     return [pictures[i * len(pictures) // limit] for i in range(limit)]

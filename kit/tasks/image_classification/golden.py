@@ -1,9 +1,9 @@
-"""The pictures that every runtime has to answer like the workstation did.
+"""Select the golden inputs, whose answers are compared between runtimes.
 
-They are crops of sample photos. Many crops show nothing in particular, and int8
-arithmetic breaks such near ties at random; so the ones that the float model is surest of
-are taken, no more than a few per answer. On these a healthy model agrees nearly always,
-and a ruined one does not.
+They are crops of sample photos. Many crops show nothing in particular: their largest logits are
+nearly equal, and int8 arithmetic changes their order at random. So the crops with the largest
+margin are selected, a few per answer. A sound model gives the same answers to nearly all of
+them, and a damaged one does not.
 """
 
 from __future__ import annotations
@@ -18,19 +18,21 @@ PER_ANSWER = 4
 
 
 def select_surest(logits: AnyArray) -> list[int]:
-    """Return the rows with the largest lead of the first answer, in their old order.
+    """Return the rows with the largest margin between the top two logits, in ascending order.
+
+    Rows of the same answer are limited to `PER_ANSWER`, unless there are too few others.
 
     Args:
         logits: [N, classes].
     """
     ranked = np.sort(logits, axis=1)
     order = np.argsort(ranked[:, -2] - ranked[:, -1], kind="stable")
-    taken: list[int] = []
+    chosen: list[int] = []
     seen: dict[int, int] = {}
     for row in order.tolist():
         answer = int(logits[row].argmax())
         if seen.get(answer, 0) < PER_ANSWER:
             seen[answer] = seen.get(answer, 0) + 1
-            taken.append(row)
-    rest = [row for row in order.tolist() if row not in taken]
-    return sorted((taken + rest)[:IMAGES])
+            chosen.append(row)
+    rest = [row for row in order.tolist() if row not in chosen]
+    return sorted((chosen + rest)[:IMAGES])

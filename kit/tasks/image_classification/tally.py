@@ -15,7 +15,7 @@ _TOP = 5
 
 
 class LogitsTally(Tally):
-    """Sums over the pictures seen so far."""
+    """Sums over the pictures so far."""
 
     def __init__(self) -> None:
         self._images = self._top1 = self._top5 = self._agree = 0
@@ -23,7 +23,7 @@ class LogitsTally(Tally):
         self._labelled = False
 
     def add(self, answers: Samples, reference: Samples, targets: Sequence[int | None]) -> None:
-        """Add answers [N, classes], what the float model answered, and the classes."""
+        """Add answers [N, classes], the float model's answers, and the labels or None."""
         logits, right = answers.arrays[0], reference.arrays[0]
         ranks = rank_classes(logits)
         self._images += len(logits)
@@ -38,7 +38,7 @@ class LogitsTally(Tally):
                 self._top5 += int(label in rank)
 
     def measure(self) -> Mapping[str, object]:
-        """Return the shares and the SQNR."""
+        """Return top-1, top-5 and agreement as shares 0..1, and the SQNR in dB."""
         return {
             "top1": self._top1 / self._images if self._labelled else None,
             "top5": self._top5 / self._images if self._labelled else None,
@@ -49,10 +49,10 @@ class LogitsTally(Tally):
     def _sqnr_db(self) -> float | None:
         if self._noise == 0:
             return None
-        tiny = float(np.finfo(np.float64).tiny)  # a reference that is zero has no logarithm
+        tiny = float(np.finfo(np.float64).tiny)  # avoids log10(0) where the reference is zero
         return 10 * math.log10(max(self._signal, tiny) / self._noise)
 
 
 def rank_classes(logits: AnyArray) -> NDArray[np.intp]:
-    """Return the first five classes [N, 5]; of equal logits, which int8 has, the lower index."""
+    """Return the top five classes [N, 5]; equal logits, common in int8, rank by lower index."""
     return np.argsort(-logits, axis=1, kind="stable")[:, :_TOP]

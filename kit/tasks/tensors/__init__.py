@@ -1,4 +1,4 @@
-"""Any model: ``.npz`` samples in, tensors out, compared with the float model's."""
+"""Task of any model: ``.npz`` samples in, tensors out, compared with the float model's."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from kit import models
 from kit.calibration import CalibrationSet, ModelInputs
+from kit.comparison import Against, compare_tensors, describe_values
 from kit.documents import text_of
 from kit.errors import RecipeError, SampleError, UsageError
 from kit.manifest import Comparison
 from kit.network import run_network
 from kit.signature import Samples, Signature
 from kit.tasks.interface import EvaluationContext, EvaluationSet, GoldenSet, Tally, Task
-from kit.verify import Against, compare_tensors, describe_values
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,12 +26,12 @@ _GOLDEN = 16  # samples
 _NO_USE = ("labels", "mean", "std", "train")
 
 
-class Tensors(Task):
+class TensorTask(Task):
     """Any number of inputs and outputs of any dtype."""
 
     name = "tensors"
     summary = "any model: .npz samples in, tensors out"
-    metrics = frozenset({"sqnr_db", "max_abs", "cosine"})
+    threshold_names = frozenset({"sqnr_db", "max_abs", "cosine"})
 
     def check_recipe(self, recipe: Recipe) -> None:
         """Require samples, and refuse options for pictures or classes."""
@@ -61,7 +61,7 @@ class Tensors(Task):
         return open_calibration(Path(recipe.calibrate), recipe.calibration_images, recipe.seed)
 
     def describe_inputs(self, recipe: Recipe) -> ModelInputs:
-        """Return the inputs as the first sample shows them, and the names of the outputs."""
+        """Return the specs of the first sample, and the names of the outputs."""
         from kit.tasks.tensors.model import describe_model
 
         self.check_recipe(recipe)
@@ -71,7 +71,7 @@ class Tensors(Task):
     def choose_golden(
         self, model: nn.Module, inputs: ModelInputs, calibration: CalibrationSet
     ) -> GoldenSet:
-        """Return samples outside the calibration set, or of it if there are no others."""
+        """Return samples that did not calibrate; calibration samples if there are no others."""
         from kit.tasks.tensors.samples import TensorCalibration, read_samples
 
         assert isinstance(calibration, TensorCalibration)  # as `open_calibration` returns it
@@ -92,8 +92,8 @@ class Tensors(Task):
         several = len(right.specs) > 1
         columns = zip(right.specs, right.arrays, other.arrays, strict=True)
         return tuple(
-            compare_tensors(against, wanted, given, thresholds, spec.name if several else "")
-            for spec, wanted, given in columns
+            compare_tensors(against, reference, answer, thresholds, spec.name if several else "")
+            for spec, reference, answer in columns
         )
 
     def describe_answers(self, answers: Samples) -> str:
@@ -114,14 +114,14 @@ class Tensors(Task):
             )
         if limit is not None and limit < 1:
             raise UsageError(f"the limit {limit} leaves no sample", "use 1 or more")
-        found = [(sample, sample.digest()) for sample in list_samples(source)]
-        unseen = [pair for pair in found if pair[1] not in context.seen]
+        digests = [(sample, sample.digest()) for sample in list_samples(source)]
+        unseen = [pair for pair in digests if pair[1] not in context.seen]
         if not unseen:
             raise SampleError(
                 f"every sample of {source} calibrated this bundle",
                 "evaluate on other samples, or build with fewer --calibration-images",
             )
-        left_out, total = len(found) - len(unseen), len(unseen)
+        left_out, total = len(digests) - len(unseen), len(unseen)
         if limit is not None and limit < total:
             unseen = [unseen[i * total // limit] for i in range(limit)]
         digest = hashlib.sha256("\n".join(d for _, d in unseen).encode()).hexdigest()
@@ -130,10 +130,10 @@ class Tensors(Task):
         return TensorSet(name, digest, left_out, (), chosen, context.inputs)
 
     def start_tally(self, signature: Signature) -> Tally:
-        """Return the sums for SQNR, largest difference and cosine."""
+        """Return an empty tally of SQNR, largest difference and cosine."""
         from kit.tasks.tensors.tally import TensorsTally
 
         return TensorsTally(signature)
 
 
-TASK = Tensors()
+TASK = TensorTask()

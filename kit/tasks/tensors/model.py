@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from kit.models.interface import Model
     from kit.recipe import Recipe
 
-_CLOSE = 1e-3  # of the largest value: kernels for one inference and for two differ by rounding
+_TOLERANCE = 1e-3  # of the largest value: kernels for batches of 1 and 2 round differently
 
 
 def describe_model(member: Model, recipe: Recipe, source: Path) -> ModelInputs:
-    """Return a model's inputs as the first sample shows them, and the names of its outputs.
+    """Return the specs of the first sample, and the names of the model's outputs.
 
     Args:
         member: the model.
-        recipe: that names it.
-        source: folder of samples.
+        recipe: of the build.
+        source: folder of samples, or one sample.
 
     Raises:
-        RecipeError: the model fails on the sample, or its outputs are no tensors.
-        SampleError: the sample does not fit the model's ``forward``.
+        RecipeError: the model fails on the sample, or its outputs are not tensors.
+        SampleError: the sample does not match the parameters of the model's ``forward``.
     """
     import torch
 
@@ -60,7 +60,7 @@ def _call(model: nn.Module, inputs: list[Tensor], name: str, sample: str) -> Out
             output = model(*copies)
     except KitError:
         raise
-    except Exception as exc:  # a user's model raises various errors
+    except Exception as exc:  # a user's model may raise any type
         raise RecipeError(
             f"{name} fails on the sample {sample}: {words(exc)}",
             "call it yourself with these arrays",
@@ -74,7 +74,7 @@ def _call(model: nn.Module, inputs: list[Tensor], name: str, sample: str) -> Out
 
 
 def _name_outputs(output: Output, name: str) -> list[str]:
-    """Return the names of the tensors in what a model returns.
+    """Return names for the tensors that a model returns.
 
     Raises:
         RecipeError: it is not a tensor, or a flat tuple or list of tensors.
@@ -94,16 +94,16 @@ def _name_outputs(output: Output, name: str) -> list[str]:
 
 
 def _is_batched(model: nn.Module, inputs: list[Tensor], output: Output) -> bool:
-    """Return whether two inferences can be one call, whose first dimension is the batch."""
+    """Return whether one call with a batch of two gives the same answers as two calls."""
     import torch
 
     single = (output,) if isinstance(output, torch.Tensor) else tuple(output)
     try:
         with torch.no_grad():
-            given = model(*(torch.cat([value] * 2) for value in inputs))
-    except Exception:  # noqa: BLE001 - a model that takes one inference raises anything for two
+            batched = model(*(torch.cat([value] * 2) for value in inputs))
+    except Exception:  # noqa: BLE001 - a model for a batch of one may raise any type
         return False
-    double = (given,) if isinstance(given, torch.Tensor) else tuple(given)
+    double = (batched,) if isinstance(batched, torch.Tensor) else tuple(batched)
     return all(_is_twice(one, two) for one, two in zip(single, double, strict=True))
 
 
@@ -112,5 +112,6 @@ def _is_twice(one: Tensor, two: Tensor) -> bool:
 
     if one.shape[:1] != (1,) or two.shape != (2, *one.shape[1:]):
         return False
-    wanted = torch.cat([one] * 2).double()
-    return bool(torch.allclose(two.double(), wanted, atol=_CLOSE * float(wanted.abs().max())))
+    repeated = torch.cat([one] * 2).double()
+    tolerance = _TOLERANCE * float(repeated.abs().max())
+    return bool(torch.allclose(two.double(), repeated, atol=tolerance))

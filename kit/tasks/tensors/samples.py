@@ -3,8 +3,8 @@
     samples/000.npz     np.savez("000.npz", input_ids=ids, attention_mask=mask)
     samples/001.npz
 
-The arrays have the names of the parameters of the model's ``forward``, and the shapes that it is
-called with, the batch of one included.
+The arrays have the names of the parameters of the model's ``forward``, and the shapes of its
+arguments, including the batch of one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class SampleFile:
     """One ``.npz`` file.
 
     Attributes:
-        name: for people.
+        name: path inside the folder of samples, for messages.
         path: of the file.
     """
 
@@ -63,36 +63,36 @@ class SampleFile:
             raise SampleError(f"{self.path} cannot be used: {exc}", _HINT) from exc
 
     def digest(self) -> str:
-        """Return the SHA-256 of the content."""
+        """Return the SHA-256 of the content, in hex."""
         return hashlib.sha256(self.read_bytes()).hexdigest()
 
 
 def list_samples(path: Path) -> list[SampleFile]:
-    """Return the ``.npz`` files of a folder in the order of their names, or the one of a path.
+    """Return the ``.npz`` files below a folder, sorted; or a file itself.
 
     Raises:
-        SampleError: there are none.
+        SampleError: there are none, or the folder cannot be read.
     """
     if path.is_file():
         return [SampleFile(text_of(path.name), path)]
     try:
-        found = sorted(p for p in path.rglob("*.npz") if p.is_file())
+        paths = sorted(p for p in path.rglob("*.npz") if p.is_file())
     except OSError as exc:
         raise SampleError(f"cannot read {path}: {exc.strerror or exc}", _HINT) from exc
-    if not found:
+    if not paths:
         raise SampleError(f"there are no .npz files in {path}", _HINT)
-    return [SampleFile(text_of(str(p.relative_to(path))), p) for p in found]
+    return [SampleFile(text_of(str(p.relative_to(path))), p) for p in paths]
 
 
 def order_inputs(arrays_: dict[str, AnyArray], names: Sequence[str]) -> dict[str, AnyArray]:
     """Return arrays in the order of a model's parameters.
 
     Args:
-        arrays_: by the names of parameters, or as numpy numbers arrays without names.
+        arrays_: by parameter name, or ``arr_0`` and so on, numpy's names for positional arrays.
         names: of the parameters.
 
     Raises:
-        ValueError: they have other names.
+        ValueError: an array has another name.
     """
     numbered = [f"arr_{i}" for i in range(len(arrays_))]
     if sorted(arrays_) == sorted(numbered) and len(arrays_) <= len(names):
@@ -106,27 +106,27 @@ def order_inputs(arrays_: dict[str, AnyArray], names: Sequence[str]) -> dict[str
 
 
 def read_specs(sample: SampleFile, names: Sequence[str]) -> tuple[tuple[TensorSpec, ...], Tensors]:
-    """Return the specs of a sample's arrays, in the order of a model's parameters, and these.
+    """Return a sample's specs and arrays, in the order of a model's parameters.
 
     Raises:
-        SampleError: they have other names than the parameters, or a dtype that models do not take.
+        SampleError: an array has a name that is no parameter's, or a dtype that no input can have.
     """
     try:
-        found = order_inputs(sample.read(), names)
-        specs = tuple(describe(name, value) for name, value in found.items())
+        ordered = order_inputs(sample.read(), names)
+        specs = tuple(describe(name, value) for name, value in ordered.items())
     except ValueError as exc:
         hint = "float64 is numpy's default: array.astype(np.float32)"
         raise SampleError(
             f"{sample.path} cannot be used: {exc}", hint if "float64" in str(exc) else _HINT
         ) from exc
-    return specs, tuple(found.values())
+    return specs, tuple(ordered.values())
 
 
 def read_samples(chosen: Sequence[SampleFile], inputs: ModelInputs) -> Samples:
-    """Return samples of a model's inputs.
+    """Read samples of a model's inputs.
 
     Raises:
-        SampleError: one is of other names, shapes or dtypes.
+        SampleError: one has other names, shapes or dtypes than the inputs.
     """
     names = [spec.name for spec in inputs.specs]
     rows = []
@@ -147,13 +147,13 @@ def _show(specs: Sequence[TensorSpec]) -> str:
 
 @dataclass(frozen=True)
 class TensorCalibration:
-    """Samples that set activation ranges.
+    """The calibration set: samples that set activation ranges.
 
     Attributes:
         source: name of their folder.
-        chosen: in the order of their names.
-        rest: of the folder.
-        digests: SHA-256 of each.
+        chosen: the samples, in the order of their names.
+        rest: the other samples of the folder.
+        digests: SHA-256 of each chosen sample, in hex.
     """
 
     source: str
@@ -170,7 +170,7 @@ class TensorCalibration:
 
     @property
     def sha256(self) -> str:
-        """Return the hash of the set."""
+        """Return the SHA-256 of the set, in hex."""
         return hashlib.sha256("\n".join(self.digests).encode()).hexdigest()
 
     def load(self, inputs: ModelInputs) -> Samples:
@@ -179,23 +179,23 @@ class TensorCalibration:
 
 
 def open_calibration(path: Path, count: int, seed: int) -> TensorCalibration:
-    """Return so many samples of a folder, drawn at random.
+    """Return up to `count` randomly drawn samples of a folder.
 
     Raises:
         SampleError: there are none.
     """
-    found = list_samples(path)
-    size = min(count, len(found))
-    drawn = np.random.default_rng(seed).choice(len(found), size, replace=False).tolist()
-    chosen = tuple(found[i] for i in sorted(drawn))
-    rest = tuple(sample for i, sample in enumerate(found) if i not in set(drawn))
+    samples = list_samples(path)
+    size = min(count, len(samples))
+    drawn = np.random.default_rng(seed).choice(len(samples), size, replace=False).tolist()
+    chosen = tuple(samples[i] for i in sorted(drawn))
+    rest = tuple(sample for i, sample in enumerate(samples) if i not in set(drawn))
     source = text_of(path.resolve().name)
     return TensorCalibration(source, chosen, rest, tuple(s.digest() for s in chosen))
 
 
 @dataclass(frozen=True)
 class TensorSet(EvaluationSet):
-    """Samples to measure on; there are no right answers but the float model's.
+    """Samples to evaluate on; they have no labels, so the float model's answers are the reference.
 
     Attributes:
         samples: not yet read.
@@ -218,6 +218,6 @@ class TensorSet(EvaluationSet):
         return False
 
     def load(self, start: int, stop: int) -> tuple[Samples, Sequence[None]]:
-        """Return some samples."""
+        """Return the samples of a range of indices, and None for each target."""
         part = self.samples[start:stop]
         return read_samples(part, self.inputs), [None] * len(part)

@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from kit.comparison import cosine
 from kit.results.schema import OutputRow
 from kit.signature import Samples, Signature
 from kit.tasks.interface import Tally
-from kit.verify import cosine
 
-_TINY = float(np.finfo(np.float64).tiny)  # a signal that is zero has no logarithm
+_TINY = float(np.finfo(np.float64).tiny)  # avoids log10(0) where the signal is zero
 
 
 class TensorsTally(Tally):
-    """Sums for each output over the samples seen so far."""
+    """Sums for each output over the samples so far."""
 
     def __init__(self, signature: Signature) -> None:
         count = len(signature.outputs)
@@ -26,20 +26,20 @@ class TensorsTally(Tally):
         self._max_abs, self._cosine = [0.0] * count, [0.0] * count
 
     def add(self, answers: Samples, reference: Samples, targets: Sequence[None]) -> None:
-        """Add answers [N, ...] per output, and what the float model answered."""
+        """Add answers [N, ...] per output, and the float model's answers."""
         self._samples += len(answers)
         pairs = zip(reference.arrays, answers.arrays, strict=True)
-        for number, (right, given) in enumerate(pairs):
+        for number, (right, answer) in enumerate(pairs):
             wide = right.astype(np.float64)
-            difference = wide - given
+            difference = wide - answer
             self._signal[number] += float((wide**2).sum())
             self._noise[number] += float((difference**2).sum())
             largest = float(np.abs(difference).max())
             self._max_abs[number] = max(self._max_abs[number], largest)
-            self._cosine[number] += cosine(right, given) * len(answers)
+            self._cosine[number] += cosine(right, answer) * len(answers)
 
     def measure(self) -> Mapping[str, object]:
-        """Return a row per output, and the lowest SQNR of all."""
+        """Return a row per output, and the lowest SQNR of all in dB."""
         rows = tuple(
             OutputRow(
                 name=name,

@@ -94,7 +94,7 @@ public final class PhoneRun {
             if (!name.equals("c++_shared")) { // which has none
                 library.callJNI_OnLoad(emulator);
             }
-            say("loaded", name);
+            print("loaded", name);
         }
         vm.resolveClass("org/pytorch/PyTorchAndroid")
                 .callStaticJniMethod(emulator, "nativeSetNumThreads(I)V", 1);
@@ -108,7 +108,7 @@ public final class PhoneRun {
         DvmObject<?> self = peer.newObject(null);
         torch.set(self, "org/pytorch/LiteNativePeer->mHybridData:Lcom/facebook/jni/HybridData;",
                 hybrid);
-        say("loaded", model.getName());
+        print("loaded", model.getName());
         return self;
     }
 
@@ -124,7 +124,7 @@ public final class PhoneRun {
         return answer.start().getByteArray(0, (int) answer.capacity()); // here it counts bytes
     }
 
-    private void say(String what, String name) {
+    private void print(String what, String name) {
         System.out.printf("{\"event\": \"%s\", \"name\": \"%s\", \"ms\": %d}%n", what, name,
                 (System.nanoTime() - began) / 1_000_000);
     }
@@ -148,7 +148,7 @@ public final class PhoneRun {
                     throw new IOException(input + " has not " + numbers + " numbers");
                 }
                 out.write(phone.forward(loaded, shape, data));
-                phone.say("answered", input.getFileName().toString());
+                phone.print("answered", input.getFileName().toString());
             }
         }
         System.exit(0); // unicorn's threads would keep the JVM alive

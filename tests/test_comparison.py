@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from kit import verify
+from kit import comparison
 from kit.tasks.image_classification import golden
 
 
 def test_sqnr_by_hand():
     signal = np.array([[3.0, 4.0]], np.float32)
-    assert verify.sqnr_db(signal, signal) is None
-    assert verify.sqnr_db(signal, signal + np.float32(0.5)) == pytest.approx(
+    assert comparison.sqnr_db(signal, signal) is None
+    assert comparison.sqnr_db(signal, signal + np.float32(0.5)) == pytest.approx(
         10 * np.log10(25 / 0.5), abs=1e-6
     )
 
@@ -19,11 +19,13 @@ def test_agreement_and_thresholds():
     right = np.eye(4, dtype=np.float32)
     wrong = right.copy()
     wrong[0] = [0, 2, 0, 0]
-    found = verify.compare_logits("float reference", right, wrong, {"agreement": 0.75})
+    found = comparison.compare_logits("float reference", right, wrong, {"agreement": 0.75})
     assert (found.agreement, found.max_abs, found.passed) == (0.75, 2.0, True)
-    assert not verify.compare_logits("float reference", right, wrong, {"agreement": 0.76}).passed
-    assert not verify.compare_logits("float reference", right, wrong, {"max_abs": 1.9}).passed
-    assert not verify.compare_logits("float reference", right, wrong, {"sqnr_db": 10}).passed
+    assert not comparison.compare_logits(
+        "float reference", right, wrong, {"agreement": 0.76}
+    ).passed
+    assert not comparison.compare_logits("float reference", right, wrong, {"max_abs": 1.9}).passed
+    assert not comparison.compare_logits("float reference", right, wrong, {"sqnr_db": 10}).passed
 
 
 @pytest.mark.parametrize("poison", [np.nan, np.inf])
@@ -31,7 +33,7 @@ def test_answers_that_are_not_numbers_never_pass(poison):
     right = np.eye(4, dtype=np.float32)
     bad = right.copy()
     bad[1, 1] = poison
-    found = verify.compare_logits("float reference", right, bad, {})
+    found = comparison.compare_logits("float reference", right, bad, {})
     assert not found.passed
 
 

@@ -1,4 +1,4 @@
-"""Numbers about two sets of answers, and whether they are near enough."""
+"""Compare two sets of answers: agreement, SQNR, cosine, largest difference, and thresholds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kit.manifest import Comparison
 from kit.signature import AnyArray
 
 Against = Literal["quantized graph", "float reference"]
-_TINY = 1e-30  # a signal that is zero has no logarithm
+_TINY = 1e-30  # avoids log10(0) and division by zero
 
 
 def sqnr_db(reference: AnyArray, other: AnyArray) -> float | None:
@@ -28,7 +28,7 @@ def sqnr_db(reference: AnyArray, other: AnyArray) -> float | None:
 
 
 def cosine(reference: AnyArray, other: AnyArray) -> float:
-    """Return the mean cosine of the angle between answers [N, …]; 1 for two that are zero."""
+    """Return the mean cosine of the angle between answers [N, …]; equal answers have 1."""
     left, right = (a.reshape(len(a), -1).astype(np.float64) for a in (reference, other))
     lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
     equal = (left == right).all(axis=1)
@@ -37,7 +37,7 @@ def cosine(reference: AnyArray, other: AnyArray) -> float:
 
 
 class Compared(Protocol):
-    """A comparison, as manifests and results have it."""
+    """A comparison of a manifest or a result."""
 
     @property
     def against(self) -> str:
@@ -52,9 +52,11 @@ _C = TypeVar("_C", bound=Compared)
 
 
 def find_worst(comparisons: Iterable[_C], against: str) -> _C | None:
-    """Return the comparison with one side whose SQNR is the lowest, of all outputs."""
-    found = [one for one in comparisons if one.against == against]
-    return min(found, key=lambda one: np.inf if one.sqnr_db is None else one.sqnr_db, default=None)
+    """Return the comparison with the lowest SQNR of all outputs, of those against one side."""
+    candidates = [one for one in comparisons if one.against == against]
+    return min(
+        candidates, key=lambda one: np.inf if one.sqnr_db is None else one.sqnr_db, default=None
+    )
 
 
 def compare_logits(
@@ -64,8 +66,8 @@ def compare_logits(
 
     Args:
         against: the kind of `reference`.
-        reference: the answers that count as right.
-        other: the answers to judge.
+        reference: the reference answers.
+        other: the answers to compare with them.
         thresholds: ``agreement`` (minimum share, 0..1), ``sqnr_db`` (minimum, dB) and
             ``max_abs`` (maximum); a missing one is not checked.
     """
@@ -85,14 +87,15 @@ def compare_tensors(
 
     Args:
         against: the kind of `reference`.
-        reference: the answers that count as right.
-        other: the answers to judge.
-        thresholds: ``cosine`` (minimum), ``sqnr_db`` (minimum, dB) and ``max_abs`` (maximum).
+        reference: the reference answers.
+        other: the answers to compare with them.
+        thresholds: ``cosine`` (minimum), ``sqnr_db`` (minimum, dB) and ``max_abs`` (maximum);
+            a missing one is not checked.
         output: name of the tensor, if a model has several.
     """
     finite = bool(np.isfinite(other).all())
-    found = {"cosine": cosine(reference, other) if finite else 0.0}
-    comparison = _judge(against, reference, other, thresholds, found)
+    similarity = {"cosine": cosine(reference, other) if finite else 0.0}
+    comparison = _judge(against, reference, other, thresholds, similarity)
     return comparison.model_copy(update={"output": output})
 
 
@@ -101,7 +104,7 @@ def _judge(
     reference: AnyArray,
     other: AnyArray,
     thresholds: Mapping[str, float],
-    found: Mapping[str, float],
+    similarity: Mapping[str, float],
 ) -> Comparison:
     finite = bool(np.isfinite(other).all())
     ratio = sqnr_db(reference, other) if finite else -np.inf
@@ -109,7 +112,7 @@ def _judge(
     max_abs = float(np.abs(difference).max()) if finite else np.inf
     passed = (
         finite
-        and all(value >= thresholds.get(name, -np.inf) for name, value in found.items())
+        and all(value >= thresholds.get(name, -np.inf) for name, value in similarity.items())
         and (ratio is None or ratio >= thresholds.get("sqnr_db", -np.inf))
         and max_abs <= thresholds.get("max_abs", np.inf)
     )
@@ -120,7 +123,7 @@ def _judge(
         sqnr_db=ratio,
         passed=passed,
         thresholds=dict(thresholds),
-        **found,
+        **similarity,
     )
 
 

@@ -30,7 +30,7 @@ class Deadline:
         self.at = time.monotonic() + seconds
 
 
-class Patience:
+class StreamTimeouts:
     """Timeouts of one stream.
 
     The kernel reports a closed connection. A peer that vanished (a phone out of Wi-Fi, a

@@ -1,0 +1,90 @@
+"""Files in float16, with float32 at their inputs and outputs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from bundle_samples import SMALL_NET
+from conftest import FAST
+
+import kit
+from kit import formats
+from kit.bench import measure
+from kit.pipeline import explain
+from kit.quantize.half import cast_to_half
+from kit.signature import TensorSpec
+
+FORMATS = [n for n in formats.list_formats() if "fp16" in formats.get_format(n).precisions]
+
+
+class Gather(torch.nn.Module):
+    """Takes floats and indices, gives two tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        hidden = self.linear(x)
+        return hidden, hidden[:, index]
+
+
+def test_arithmetic_is_half_and_the_signature_stays():
+    model = torch.fx.symbolic_trace(Gather()).eval()
+    specs = (
+        TensorSpec(name="x", dtype="float32", shape=(1, 4)),
+        TensorSpec(name="index", dtype="int64", shape=(2,)),
+    )
+    half = cast_to_half(model, specs)
+    x, index = torch.rand(1, 4), torch.tensor([1, 3])
+    with torch.inference_mode():
+        outputs, exact = half(x, index), model(x, index)
+        by_hand = torch.nn.functional.linear(
+            x.half(), model.linear.weight.half(), model.linear.bias.half()
+        )
+    assert half.linear.weight.dtype == torch.float16
+    assert model.linear.weight.dtype == torch.float32
+    assert [output.dtype for output in outputs] == [torch.float32, torch.float32]
+    assert torch.equal(outputs[0], by_hand.float())
+    assert torch.equal(outputs[1], by_hand.float()[:, index])
+    assert not torch.equal(outputs[0], exact[0])
+    torch.testing.assert_close(outputs[0], exact[0], atol=2e-3, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def built(lowered_here, tmp_path_factory):
+    """Return a bundle with float32 and float16 files, whose float weights are uncorrected."""
+    recipe = kit.make_recipe(
+        SMALL_NET, resolution=32, formats=FORMATS, precisions=("fp32", "fp16"), quantize="none"
+    )
+    return kit.build(recipe, tmp_path_factory.mktemp("half") / "b", use_cache=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_in_half_precision_takes_half_the_space_and_answers_nearly_the_same(name, built):
+    fp16 = built.manifest.artifact(f"{name}-fp16")
+    assert fp16.file.startswith("model-fp16.")
+    assert fp16.quantize == "none"
+    assert built.manifest.qconfig[fp16.name]["weights"] == "float16"
+    (to_float,) = [one for one in fp16.parity if one.against == "float reference"]
+    assert to_float.sqnr_db is not None  # not the float32 file under another name
+    assert 45 < to_float.sqnr_db < 100
+    outputs = built.manifest.golden.outputs
+    answers = built.read_answers(outputs[fp16.name]).arrays[0]
+    assert answers.dtype == np.float32
+
+
+@pytest.mark.slow
+def test_it_is_measured_beside_the_float32_file(built):
+    result = measure.measure(built, ["onnx"], FAST)
+    assert [run.name for run in result.runs] == ["onnx-fp32", "onnx-fp16"]
+    assert all(run.golden_max_abs == 0 for run in result.runs)
+
+
+def test_explain_says_what_is_half():
+    recipe = kit.make_recipe("mobilenet_v2", formats=("onnx",), precisions=("fp16", "int8"))
+    sections = {heading.partition(":")[0]: lines for heading, lines in explain(recipe)}
+    assert any("float16" in line for line in sections["onnx-fp16"])
+    assert not any("float16" in line for line in sections["onnx-int8"])

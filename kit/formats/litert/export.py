@@ -1,17 +1,14 @@
-"""Writing of LiteRT files with litert-torch's converter."""
+"""Writing of LiteRT files."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from kit.errors import BuildError, KitError, first_line
-from kit.formats.litert.boundary import make_boundary_float, name_inputs
-from kit.formats.litert.flatbuffer import pack_model, unpack_model
-from kit.formats.litert.packages import import_package
+from kit.errors import BuildError, first_line
+from kit.formats.litert import strict_converter
+from kit.formats.litert.flatbuffer import Model, pack_model, unpack_model
 from kit.formats.litert.placed_encodings import check_encodings
 from kit.formats.litert.quantized_graph import unfold_constants
 
@@ -21,61 +18,36 @@ if TYPE_CHECKING:
 
 
 def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
-    """Convert a model and write the file.
+    """Convert a model, check that its encodings are in the file, and write it.
 
     Raises:
-        BuildError: LiteRT cannot convert the model, or does not take its encodings.
+        BuildError: LiteRT cannot convert the model, or an encoding finds no place.
         MissingTool: a package of the extra litert is not installed.
     """
     import torch
 
-    with _quiet():
-        litert_torch = import_package("litert_torch", "litert-torch")
-        litert_torch.config.show_progress = False
+    strict_converter.import_converter()  # first: it is what may be missing
     try:
-        with _quiet(), torch.no_grad():
-            # A copy with operators of torch.export only: weights are changed in it.
-            graph = torch.export.export(model, example).module()
+        with torch.no_grad():
+            graph = torch.export.export(model, example).module()  # a copy, to be changed
             encodings = unfold_constants(graph)
-            config = _make_static_config() if encodings.activations else None
-            # 64-bit inputs and outputs stay what the signature says.
-            converted = litert_torch.convert(graph, example, quant_config=config, enable_x64=True)
-            file = unpack_model(converted.model_content())
-    except KitError:
-        raise
-    except Exception as exc:  # the converter raises errors of MLIR, of jax and of its own
+            quantized = bool(encodings.activations)
+            file = unpack_model(strict_converter.convert(graph, example, quantized=quantized))
+    except Exception as exc:  # see `strict_converter.convert`
         raise BuildError(
             f"LiteRT cannot convert {type(model).__name__}: {first_line(exc)}",
             "try another --format, or replace the operator that is named",
         ) from exc
-    make_boundary_float(file)
-    names = [str(node.target) for node in model.graph.nodes if node.op == "placeholder"]
-    name_inputs(file, names)
     check_encodings(file, encodings)
+    _name_inputs(file, [str(n.target) for n in model.graph.nodes if n.op == "placeholder"])
     path.write_bytes(pack_model(file))
 
 
-def _make_static_config() -> Any:
-    """Return the configuration that makes the converter fuse Q/DQ pairs into int8 operators.
-
-    Only its mode is used: the quantizer in it does not see the graph.
-    """
-    pt2e = import_package("litert_torch.quantize.pt2e_quantizer", "litert-torch")
-    config = import_package("litert_torch.quantize.quant_config", "litert-torch")
-    quantizer = pt2e.PT2EQuantizer().set_global(pt2e.get_symmetric_quantization_config())
-    return config.QuantConfig(pt2e_quantizer=quantizer)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the converter's logs and warnings, which are about itself, off the screen."""
-    import warnings
-
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
+def _name_inputs(file: Model, names: Sequence[str]) -> None:
+    """Name the inputs of the file's signature, and their tensors, as those of ``forward``."""
+    (graph,), (signature,) = file.subgraphs, file.signatureDefs
+    named = dict(zip(map(int, graph.inputs), names, strict=True))
+    for entry in signature.inputs:
+        entry.name = named[entry.tensorIndex].encode()
+    for index, name in named.items():
+        graph.tensors[index].name = name.encode()

@@ -40,6 +40,13 @@ def check_encodings(model: Model, encodings: GraphEncodings) -> None:
     for constant in encodings.constants:
         if not any(_is_stored(constant, *stored) for stored in constants):
             raise BuildError(f"{constant.name} is not in the LiteRT file as it was made", _HINT)
+    for values, scales in constants:
+        if values.size > 1 and not any(_is_stored(c, values, scales) for c in encodings.constants):
+            raise BuildError(
+                f"LiteRT's converter quantizes a constant of shape {list(values.shape)} that the "
+                "graph has in float",
+                _HINT,
+            )
 
 
 def _read_encodings(model: Model) -> tuple[dict[tuple[float, int], str], list[_Constant]]:

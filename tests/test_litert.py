@@ -164,6 +164,18 @@ class TestInt8File:
         assert described.delegates == {"xnnpack": sum(described.operators.values())}
         assert litert.reads.includes(described.format_version)
 
+    def test_its_structure_is_what_the_interpreter_sees(self, file, interpreter):
+        structure = litert.read_structure(file)
+        (graph,) = structure.graphs
+        operators = [op["op_name"] for op in interpreter._get_ops_details()]
+        assert [node.operator for node in graph.nodes] == operators
+        assert [tensor.type for tensor in graph.inputs] == [f"float32 [1, 3, {SIZE}, {SIZE}]"]
+        assert [tensor.name for tensor in graph.inputs] == ["input"]
+        convolution = next(node for node in graph.nodes if node.operator == "CONV_2D")
+        assert convolution.parameters["strideH"] in ("1", "2")
+        assert len(convolution.inputs) == 3
+        assert structure.metadata["schema"] == "3"
+
     def test_inputs_and_outputs_are_float_in_the_networks_layout_and_named(self, interpreter):
         (given,), (answered,) = interpreter.get_input_details(), interpreter.get_output_details()
         assert (given["dtype"], list(given["shape"])) == (np.float32, [1, 3, SIZE, SIZE])
@@ -254,8 +266,9 @@ def test_an_operator_that_cannot_be_converted_fails_the_export(tmp_path):
         def forward(self, x):
             return torch.linalg.svdvals(x)
 
+    graph = torch.fx.symbolic_trace(Sorting().eval())
     with pytest.raises(BuildError, match="LiteRT cannot convert Sorting") as caught:
-        litert.export(Sorting().eval(), (torch.zeros(1, 4, 4),), tmp_path / "a.tflite")
+        litert.export(graph, (torch.zeros(1, 4, 4),), tmp_path / "a.tflite")
     assert "\n" not in caught.value.message
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.formats.interface import Description, Format, Session, Thresholds, VersionRange
+from kit.formats.structure import ModelStructure
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,6 +43,12 @@ class LiteRt(Format):
         from kit.formats.litert.describe import describe_file
 
         return describe_file(path)
+
+    def read_structure(self, path: Path) -> ModelStructure:
+        """Return the subgraphs, with operators and their options."""
+        from kit.formats.litert.structure import read_file
+
+        return read_file(path)
 
     def load(self, path: Path, threads: int) -> Session:
         """Open the file with `threads` threads of XNNPACK."""

@@ -238,6 +238,14 @@ def test_a_float_file_has_the_networks_answers(tmp_path):
 
 @pytest.mark.slow
 @needs_litert
+def test_dynamic_quantization_is_refused(tmp_path):
+    with pytest.raises(BuildError, match="quantized dynamically") as caught:
+        export(quantize(method="dynamic"), tmp_path / "dynamic.tflite")
+    assert "--quantize static" in caught.value.hint
+
+
+@pytest.mark.slow
+@needs_litert
 def test_an_operator_that_cannot_be_converted_fails_the_export(tmp_path):
     import torch
     from torch import nn

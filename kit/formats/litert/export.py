@@ -21,12 +21,18 @@ def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) ->
     """Convert a model, check that its encodings are in the file, and write it.
 
     Raises:
-        BuildError: LiteRT cannot convert the model, or an encoding finds no place.
+        BuildError: LiteRT cannot convert the model, it is quantized dynamically, or an encoding
+            finds no place.
         MissingTool: a package of the extra litert is not installed.
     """
     import torch
 
     strict_converter.import_converter()  # first: it is what may be missing
+    if any("choose_qparams" in str(node.target) for node in model.graph.nodes):
+        raise BuildError(
+            "kit writes no LiteRT files that are quantized dynamically",
+            "use --quantize static, or leave out the format litert",
+        )
     try:
         with torch.no_grad():
             graph = torch.export.export(model, example).module()  # a copy, to be changed

@@ -109,7 +109,7 @@ def _keys(bundle: Bundle, names: Sequence[str] | None) -> list[ArtifactKey]:
     """Return the files to run in addition to the reference, in the bundle's order."""
     bundles.check_named([bundle], names or ())
     files = None if names is None else [name for name in names if name != REFERENCE]
-    return bundle.manifest.select(files)
+    return bundle.manifest.select_runnable(files)
 
 
 @dataclass

@@ -138,10 +138,11 @@ def lower(job: LoweringJob) -> Lowered:
         graph = run_network(quantized.graph, golden, names)
     with _errors(job, "lowered", natural):
         exporter.export(quantized.graph, natural.first(), file)
-    with _errors(job, "run", natural):
-        runtime = _run_file(format_, file, job, golden)
+    if exporter.runs_here:
+        with _errors(job, "run", natural):
+            runtime = _run_file(format_, file, job, golden)
+        signature.save(runtime, job.shared / RUNTIME.format(name=job.key.name))
     signature.save(graph, job.shared / GRAPH.format(name=job.key.name))
-    signature.save(runtime, job.shared / RUNTIME.format(name=job.key.name))
     return Lowered(artifact=_artifact(job, file, quantized), qconfig=quantized.qconfig)
 
 
@@ -181,6 +182,7 @@ def _artifact(job: LoweringJob, file: Path, quantized: Quantized) -> Artifact:
         precision=job.key.precision,
         file=file.name,
         quantize=job.quantize,
+        executed=format_.find_backend(job.key.backend).runs_here,
         runtime=Runtime(name=format_.runtime, version=format_.read_version()),
         format_version=description.format_version,
         operators=description.operators,

@@ -10,6 +10,7 @@ Schema history:
     4  artifacts are keyed by format, backend and precision: `Artifact`, `GateRow` and
        `FailedArtifact` have all three; golden answers and qconfigs are keyed by the key's name;
        `Manifest.notices` instead of ``warnings``, which were sentences
+    5  `Artifact.executed`
 
 Manifests of all older schemas can be read: changed fields are translated.
 """
@@ -46,7 +47,7 @@ from kit.notices import Notice, read_text
 from kit.recipe import Recipe
 from kit.signature import MAX_TENSORS, Signature
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 CLASSIFICATION = "image-classification"  # the only task before schema 3
 
 Files = Annotated[tuple[Text, ...], Field(min_length=1, max_length=MAX_TENSORS)]
@@ -132,6 +133,8 @@ class Artifact(KeyedRecord):
         not_delegated: operators that the runtime's own kernels run, if the format delegates.
         computed_in_float: operators of a quantized model that compute in float, delegated or not.
         parity: comparisons made at build time.
+        executed: whether the build ran the file. If not, no runtime here has its backend; its
+            golden answers are those of the graph that it was lowered from.
     """
 
     file: Text
@@ -143,6 +146,7 @@ class Artifact(KeyedRecord):
     not_delegated: dict[Text, Count] = Field(default_factory=dict)
     computed_in_float: dict[Text, Count] = Field(default_factory=dict)
     parity: tuple[Comparison, ...] = ()
+    executed: bool = True
 
     @field_validator("parity")
     @classmethod
@@ -341,6 +345,8 @@ class Manifest(Record):
             return raw
         if version in (1, 2) and "signature" not in raw:
             raw = _translate_classifier(raw)
+        if version == 4:
+            return {**raw, "schema_version": SCHEMA_VERSION}
         if version not in (1, 2, 3):
             return raw
         # A translated manifest is of the current schema, also when it is written again.
@@ -395,6 +401,24 @@ class Manifest(Record):
             if not any(key.is_named(text) for key in self.artifact_keys):
                 raise self._missing_error(text)
         return [key for key in self.artifact_keys if any(key.is_named(text) for text in texts)]
+
+    def select_runnable(self, names: Iterable[str] | None) -> list[ArtifactKey]:
+        """Return the keys of the files that are named and that a runtime here can run.
+
+        Args:
+            names: of files or of formats; None for all.
+
+        Raises:
+            BundleError: the bundle has no file of a name, or nothing here runs any of them.
+        """
+        selected = self.select(names)
+        runnable = [key for key in selected if self.artifact(key.name).executed]
+        if selected and not runnable:
+            raise BundleError(
+                f"nothing here runs {', '.join(key.name for key in selected)}",
+                "they were lowered for devices; name other formats",
+            )
+        return runnable
 
     def artifact(self, name: str) -> Artifact:
         """Return the artifact by name, or by a format that has one file.

@@ -320,6 +320,13 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
         "warning",
         "the weights are random, so sizes and speed are meaningful and answers are not",
     ),
+    "artifact.not-run": CatalogueEntry(
+        "note",
+        "{file} was lowered and not run, because nothing here runs it; its answers are those of "
+        "its graph",
+        "",
+        {"file": _WORD},
+    ),
     "format.ended": CatalogueEntry(
         "note",
         "upstream no longer develops the format {format}: {reason}",

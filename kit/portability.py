@@ -127,12 +127,10 @@ def verify_processors(
 
 
 def _artifacts(bundle: Bundle, formats: Sequence[str] | None) -> list[Artifact]:
-    if formats is None:
-        return list(bundle.manifest.artifacts)
-    if not formats:
+    if formats is not None and not formats:
         raise UsageError("--format names nothing", "for example: --format onnx,lite")
-    bundles.check_named([bundle], formats)
-    return [bundle.manifest.artifact(key.name) for key in bundle.manifest.select(formats)]
+    bundles.check_named([bundle], formats or ())
+    return [bundle.manifest.artifact(key.name) for key in bundle.manifest.select_runnable(formats)]
 
 
 def _read_golden(bundle: Bundle) -> _Golden:

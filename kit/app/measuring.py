@@ -116,7 +116,8 @@ class AppDevice:
         missing = {name: None for b in self._loaded for name in self._missing(b)}
         if not missing:
             return None
-        have = dict.fromkeys(key.name for b in self._loaded for key in b.manifest.artifact_keys)
+        keys = (key for b in self._loaded for key in b.manifest.select_runnable(None))
+        have = dict.fromkeys(key.name for key in keys)
         available = [name for name in have if name not in missing]
         apps = " or ".join(self._apps.ids)
         if not available:

@@ -94,7 +94,7 @@ def _choose(bundle: Bundle, formats: Sequence[str]) -> Packed:
 
 
 def _select(bundle: Bundle, formats: Sequence[str]) -> tuple[ArtifactKey, ...]:
-    keys = bundle.manifest.artifact_keys
+    keys = bundle.manifest.select_runnable(None)
     selected = tuple(key for key in keys if key.format in formats)
     if not selected:
         have = ", ".join(key.name for key in keys)

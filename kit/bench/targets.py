@@ -82,10 +82,10 @@ def select_keys(bundle: Bundle, formats: Sequence[str] | None) -> list[ArtifactK
     """
     manifest = bundle.manifest
     if formats is None:
-        return manifest.artifact_keys
+        return manifest.select_runnable(None)
     keys = []
     for name in formats:
-        keys += [FLOAT_MODEL] if name == REFERENCE else manifest.select([name])
+        keys += [FLOAT_MODEL] if name == REFERENCE else manifest.select_runnable([name])
     return list(dict.fromkeys(keys))
 
 

@@ -220,12 +220,15 @@ class Backend(ABC):
         summary: for `kit list`.
         flow: the representation of a quantized model that `export` takes.
         precisions: that it computes in.
+        runs_here: whether `Format.load` runs its files. Those of other backends are lowered and
+            described; a build compares their graphs only.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     flow: ClassVar[Flow]
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "int8")
+    runs_here: ClassVar[bool] = True
 
     @abstractmethod
     def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
@@ -255,6 +258,7 @@ class Format(ABC):
         android: runtime of the app; the app does not support a format without one.
         profiler: None if operators cannot be timed.
         ended: set if upstream no longer develops the format.
+        runs_here: see `Backend.runs_here`; about the format's own kernels.
     """
 
     name: ClassVar[str]
@@ -274,6 +278,7 @@ class Format(ABC):
     android: ClassVar[AndroidRuntime | None] = None
     profiler: ClassVar[Profiler | None] = None
     ended: ClassVar[EndOfLife | None] = None
+    runs_here: ClassVar[bool] = True
 
     def name_file(self, key: ArtifactKey) -> str:
         """Return the name of a model file in a bundle."""

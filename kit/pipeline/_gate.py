@@ -116,7 +116,7 @@ def enforce_gate(
     """
     progress(f"measuring accuracy for the gate on {len(chosen)} pictures")
     made = bundle.load(folder)
-    result = accuracy.measure(made, made.manifest.artifact_keys, chosen)
+    result = accuracy.measure(made, made.manifest.select_runnable(None), chosen)
     float_top1 = result.rows[0].top1
     rows = tuple(_row(row, float_top1) for row in result.rows[1:])
     broken = {row.name: words for row in rows if (words := _broken(gate, row))}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from kit.formats.executorch.native import NATIVE_RUNNER
 from kit.formats.executorch.profile import EtdumpProfiler
+from kit.formats.executorch.vulkan import Vulkan
 from kit.formats.interface import (
     AndroidRuntime,
     Description,
@@ -34,6 +35,7 @@ class ExecuTorch(Format):
     summary = "ExecuTorch, delegated to XNNPACK"
     flow = "pt2e-s8"
     precisions = ("fp32", "fp16", "int8")
+    backends = (Vulkan(),)
     runtime = "executorch"
     packages = ("executorch",)
     exact = False

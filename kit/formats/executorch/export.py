@@ -26,11 +26,16 @@ def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) ->
         program = torch.export.export(model, example)
         lowered = xnnpack_lowering.lower(program)
     except Exception as exc:  # ExecuTorch's pass managers raise bare Exceptions
-        raise BuildError(
-            f"ExecuTorch cannot lower {type(model).__name__}: {_first_line(exc)}",
-            "try another --format, or replace the operator that is named",
-        ) from exc
+        raise describe_failure(model, exc) from exc
     path.write_bytes(lowered.program)
+
+
+def describe_failure(model: GraphModule, exc: Exception) -> BuildError:
+    """Return the error of a model that ExecuTorch cannot lower."""
+    return BuildError(
+        f"ExecuTorch cannot lower {type(model).__name__}: {_first_line(exc)}",
+        "try another --format, or replace the operator that is named",
+    )
 
 
 def _first_line(exc: Exception) -> str:

@@ -21,6 +21,7 @@ from pathlib import Path
 from kit.errors import BundleError, MissingTool
 
 XNNPACK = "XnnpackBackend"
+VULKAN = "VulkanBackend"
 _U8, _U16, _I32, _U32, _U64 = (struct.Struct(f"<{c}") for c in "BHiIQ")
 _KERNEL_CALL, _DELEGATE_CALL = 1, 2  # of the union InstructionArguments
 _SEGMENT = 1  # of the enum DataLocation
@@ -38,8 +39,7 @@ class Contents:
         version: of the program's schema.
         kernels: calls of the runtime's own kernels, by operator.
         calls: calls of delegates, by backend.
-        delegated: delegated nodes, by backend and then by kind; known for
-            XNNPACK only.
+        delegated: delegated nodes, by backend and then by kind; known for XNNPACK and Vulkan.
         floats: XNNPACK's nodes whose output is float, by kind.
         instructions: of all methods in order, each a kernel's name or the number of a delegate.
         payloads: backend and kinds of nodes of each delegate; no nodes where they are unknown.
@@ -91,6 +91,9 @@ def _parse(data: bytes) -> Contents:
                     kinds.append(kind)
                     nodes[kind] += 1
                     contents.floats[kind] += gives_floats
+            elif backend == VULKAN:
+                kinds += _read_vulkan_calls(_payload(delegate, program, segments, data))
+                nodes.update(kinds)
         for chain in plan.tables(5):
             _count(chain, kernels, first, contents)
     if not contents.kernels and not contents.calls:
@@ -160,6 +163,18 @@ def _xnnpack_nodes(payload: bytes, named: set[str]) -> Iterator[tuple[str, bool]
         kind, output = kinds[node.number(0, _U8)]
         type_ = None if output is None else types.get(node.table(1).number(output, _U32))
         yield kind, type_ in _FLOAT_TYPES
+
+
+def _read_vulkan_calls(payload: bytes) -> list[str]:
+    """Return the operators of a payload of Vulkan, in order.
+
+    `executorch/backends/vulkan/serialization`: a header of its own, then a flatbuffer.
+    """
+    if payload[4:8] != b"VH00":
+        raise ValueError(f"the Vulkan payload begins with {payload[4:8]!r}")
+    start, size = struct.unpack_from("<II", payload, 10)
+    graph = _Table.root(payload[start : start + size])
+    return [call.text(1) for call in graph.tables(1)]
 
 
 def _constant_numbers(value: _Table) -> Iterator[int]:

@@ -1,0 +1,61 @@
+"""ExecuTorch's Vulkan backend, for the GPUs of phones: lowered here, run on devices only.
+
+https://docs.pytorch.org/executorch/stable/backends/vulkan/vulkan-overview.html - the wheel has the
+partitioner and no runtime.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kit.errors import BuildError
+from kit.formats.interface import Backend
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.fx import GraphModule
+
+
+class Vulkan(Backend):
+    """Operators that Vulkan has are delegated, the others run on the CPU."""
+
+    name = "vulkan"
+    summary = "ExecuTorch on a phone's GPU (Vulkan); lowered here, run on devices only"
+    flow = "pt2e-s8"
+    precisions = ("fp32", "fp16", "int8")
+    runs_here = False
+
+    def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
+        """Lower a model to Vulkan and write the program.
+
+        Raises:
+            BuildError: ExecuTorch cannot lower the model, or it has int8 weights with one scale
+                per tensor, for which Vulkan has no operators.
+        """
+        import torch
+        from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
+        from executorch.exir import to_edge_transform_and_lower
+
+        from kit.formats.executorch.export import describe_failure
+
+        if _has_weights_per_tensor(model):
+            raise BuildError(
+                "Vulkan has no int8 convolution whose weights share one scale",
+                "use --granularity per-channel",
+            )
+        try:
+            program = torch.export.export(model, example)
+            edge = to_edge_transform_and_lower(program, partitioner=[VulkanPartitioner()])
+            content = bytes(edge.to_executorch().buffer)
+        except Exception as exc:  # ExecuTorch's pass managers raise bare Exceptions
+            raise describe_failure(model, exc) from exc
+        path.write_bytes(content)
+
+
+def _has_weights_per_tensor(model: GraphModule) -> bool:
+    return any(
+        "dequantize_per_tensor" in str(node.target) and node.all_input_nodes[0].op == "get_attr"
+        for node in model.graph.nodes
+        if node.op == "call_function" and node.all_input_nodes
+    )

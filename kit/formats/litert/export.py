@@ -28,25 +28,36 @@ def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) ->
     import torch
 
     strict_converter.import_converter()  # first: it is what may be missing
-    if any("choose_qparams" in str(node.target) for node in model.graph.nodes):
-        raise BuildError(
-            "kit writes no LiteRT files that are quantized dynamically",
-            "use --quantize static, or leave out the format litert",
-        )
     try:
         with torch.no_grad():
             graph = torch.export.export(model, example).module()  # a copy, to be changed
+            _check_static(graph)
             encodings = unfold_constants(graph)
             quantized = bool(encodings.activations)
             file = unpack_model(strict_converter.convert(graph, example, quantized=quantized))
+    except BuildError:
+        raise
     except Exception as exc:  # see `strict_converter.convert`
         raise BuildError(
             f"LiteRT cannot convert {type(model).__name__}: {first_line(exc)}",
             "try another --format, or replace the operator that is named",
         ) from exc
     check_encodings(file, encodings)
-    _name_inputs(file, [str(n.target) for n in model.graph.nodes if n.op == "placeholder"])
+    _name_inputs(file, [str(n.target) for n in graph.graph.nodes if n.op == "placeholder"])
     path.write_bytes(pack_model(file))
+
+
+def _check_static(graph: GraphModule) -> None:
+    """Raise if activations are quantized with scales that are computed at run time.
+
+    Raises:
+        BuildError: they are.
+    """
+    if any("choose_qparams" in str(node.target) for node in graph.graph.nodes):
+        raise BuildError(
+            "kit writes no LiteRT files that are quantized dynamically",
+            "use --quantize static, or leave out the format litert",
+        )
 
 
 def _name_inputs(file: Model, names: Sequence[str]) -> None:

@@ -174,7 +174,7 @@ def show(measured: Sequence[Measured], as_json: bool, sustained: bool) -> None:
     from kit.bench.rows import as_json as record
     from kit.bench.rows import find_slower_than_float, rows
     from kit.commands.common import device_tables, latency_table
-    from kit.commands.common.output_checks import report_failed
+    from kit.commands.common.output_checks import report_left_out
     from kit.notices import as_json as as_json_notice
 
     tables = [rows(one.results) for one in measured]
@@ -196,7 +196,7 @@ def show(measured: Sequence[Measured], as_json: bool, sustained: bool) -> None:
         for line in (*latency_table.context(table), *latency_table.doubts(table)):
             terminal.echo(one_line(line), err=True)
         for result in one.results:
-            report_failed(result.bundle.failed)
+            report_left_out(result.bundle)
 
 
 def _recommended(one: Measured) -> dict[str, dict[str, object]]:

@@ -125,11 +125,11 @@ def command(
 
 def _note(result: AccuracyResult) -> None:
     from kit.commands.common.advice import write_notices
-    from kit.commands.common.output_checks import report_failed
+    from kit.commands.common.output_checks import report_left_out
 
     for line in write_notices(((notice, "") for notice in result.notices), 1):
         terminal.echo(one_line(line), err=True)
-    report_failed(result.bundle.failed)
+    report_left_out(result.bundle)
     if result.left_out:
         what = "sample" if result.rows[0].agreement is None else "picture"
         what += "" if result.left_out == 1 else "s"

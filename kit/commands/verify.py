@@ -75,7 +75,7 @@ def _show(result: ProcessorsResult) -> None:
     from rich import box
     from rich.table import Table
 
-    from kit.commands.common.output_checks import report_failed
+    from kit.commands.common.output_checks import report_left_out
 
     title = f"{result.bundle.name}: {result.rows[0].images} golden inputs"
     caption = "SQNR in dB and same first answer, against the quantized graph and the float model"
@@ -101,7 +101,7 @@ def _show(result: ProcessorsResult) -> None:
     terminal.print_table(table)
     for line in _remarks(result):
         terminal.echo(line, err=True)
-    report_failed(result.bundle.failed)
+    report_left_out(result.bundle)
 
 
 def _numbers(row: ProcessorRow) -> list[str]:

@@ -20,7 +20,7 @@ statistic never needs a new measurement. Schema history:
     8  runs, rows and artifacts have the backend and the precision of their file;
        `BundleRef.failed` and `LatencyResult.recommended` are keyed by its name;
        `Plan.max_repeats` and `Plan.max_pairs` instead of `most_repeats` and `most_pairs`
-    9  `AccuracyRow.metrics`
+    9  `AccuracyRow.metrics`; `ArtifactRef.executed`
 
 Results of all older schemas stay readable: fields they do not have are None or empty, and
 renamed or changed fields are translated (`kit.results.store`).
@@ -73,13 +73,18 @@ class ParityRef(Record):
 
 
 class ArtifactRef(KeyedRecord):
-    """One model file of the bundle: its key, method, size in bytes, and parity."""
+    """One model file of the bundle: its key, method, size in bytes, and parity.
+
+    Attributes:
+        executed: whether the build ran it; see `kit.manifest.Artifact`. True before schema 9.
+    """
 
     quantize: str
     size: _Bytes
     sha256: str
     runtime: str
     parity: Many[ParityRef] = ()
+    executed: bool = True
 
 
 class BundleRef(Record):

@@ -177,6 +177,7 @@ def describe(bundle: Bundle) -> BundleRef:
             sha256=manifest.files[a.file].sha256,
             runtime=f"{a.runtime.name} {a.runtime.version}",
             parity=tuple(refer(c) for c in a.parity),
+            executed=a.executed,
         )
         for a in manifest.artifacts
     ]

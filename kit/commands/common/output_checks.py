@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +11,18 @@ from kit.text import one_line
 
 if TYPE_CHECKING:
     from kit.notices import Notice
+    from kit.results.schema import BundleRef
 
 
-def report_failed(failed: Mapping[str, str]) -> None:
-    """Print on stderr which formats are missing in a bundle because their build failed."""
-    for name, reason in failed.items():
+def report_left_out(bundle: BundleRef) -> None:
+    """Print on stderr which files are missing because their build failed, or do not run here."""
+    for name, reason in bundle.failed.items():
         terminal.echo(f"{name} is not in the bundle, its build failed: {reason}", err=True)
+    for artifact in bundle.artifacts:
+        if not artifact.executed:
+            terminal.echo(
+                f"{artifact.name} was lowered for devices: nothing here runs it", err=True
+            )
 
 
 def print_notice(notice: Notice) -> None:

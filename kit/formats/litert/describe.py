@@ -1,0 +1,80 @@
+"""Describe a LiteRT file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from kit.formats.interface import Description
+from kit.formats.litert.flatbuffer import Model, list_operators, name_type, read_model
+from kit.formats.litert.session import open_interpreter
+
+_FLOATS = {"FLOAT32", "FLOAT16"}
+_MOVES = {
+    *("QUANTIZE", "DEQUANTIZE", "TRANSPOSE", "RESHAPE", "SQUEEZE", "EXPAND_DIMS"),
+    *("CONCATENATION", "SLICE", "STRIDED_SLICE", "PAD", "PADV2", "SPLIT", "CAST"),
+}
+_DELEGATE = "DELEGATE"  # the interpreter's name of a node that stands for delegated ones
+
+
+def describe_file(path: Path) -> Description:
+    """Read the schema, the operators, and those that XNNPACK takes on this processor.
+
+    Raises:
+        BundleError: it is not a LiteRT file, or it is damaged.
+    """
+    model = read_model(path)
+    operators: Counter[str] = Counter()
+    in_float: Counter[str] = Counter()
+    for name, subgraph, operator in list_operators(model):
+        operators[name] += 1
+        types = {name_type(subgraph.tensors[index]) for index in operator.outputs}
+        if types & _FLOATS and name not in _MOVES:
+            in_float[name] += 1
+    delegated = _count_delegated(path)
+    rest = operators - delegated
+    return Description(
+        format_version=_read_format_version(model),
+        operators=dict(sorted(operators.items())),
+        delegates={"xnnpack": delegated.total()} if delegated else {},
+        not_delegated=dict(sorted(rest.items())),
+        computed_in_float=dict(sorted(in_float.items())),
+    )
+
+
+def _read_format_version(model: Model) -> str:
+    """Return the version of the schema, and the oldest runtime that has the operators."""
+    for entry in model.metadata or []:
+        if entry.name == b"min_runtime_version":
+            data = model.buffers[entry.buffer].data
+            oldest = bytes(data).rstrip(b"\0").decode("ascii", errors="replace")
+            return f"schema {model.version}, runtime {oldest}"
+    return f"schema {model.version}"
+
+
+def _count_delegated(path: Path) -> Counter[str]:
+    """Return the operators that XNNPACK takes, by name.
+
+    The interpreter does not list them. A delegate's node has the tensors at its borders: what
+    computes its outputs from its inputs is delegated.
+    """
+    nodes: list[dict[str, Any]] = open_interpreter(path, 1)._get_ops_details()
+    makers = {
+        int(tensor): node
+        for node in nodes
+        if node["op_name"] != _DELEGATE
+        for tensor in node["outputs"]
+    }
+    taken: dict[int, str] = {}
+    for delegate in (node for node in nodes if node["op_name"] == _DELEGATE):
+        inputs = set(map(int, delegate["inputs"]))
+        waiting = list(map(int, delegate["outputs"]))
+        while waiting:
+            tensor = waiting.pop()
+            node = makers.get(tensor)
+            if node is None or tensor in inputs or node["index"] in taken:
+                continue
+            taken[node["index"]] = node["op_name"]
+            waiting += map(int, node["inputs"])
+    return Counter(taken.values())

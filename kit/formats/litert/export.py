@@ -1,0 +1,59 @@
+"""Writing of LiteRT files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kit.errors import BuildError, first_line
+from kit.formats.litert import strict_converter
+from kit.formats.litert.flatbuffer import Model, pack_model, unpack_model
+from kit.formats.litert.placed_encodings import check_encodings
+from kit.formats.litert.quantized_graph import unfold_constants
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.fx import GraphModule
+
+
+def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
+    """Convert a model, check that its encodings are in the file, and write it.
+
+    Raises:
+        BuildError: LiteRT cannot convert the model, it is quantized dynamically, or an encoding
+            finds no place.
+        MissingTool: a package of the extra litert is not installed.
+    """
+    import torch
+
+    strict_converter.import_converter()  # first: it is what may be missing
+    if any("choose_qparams" in str(node.target) for node in model.graph.nodes):
+        raise BuildError(
+            "kit writes no LiteRT files that are quantized dynamically",
+            "use --quantize static, or leave out the format litert",
+        )
+    try:
+        with torch.no_grad():
+            graph = torch.export.export(model, example).module()  # a copy, to be changed
+            encodings = unfold_constants(graph)
+            quantized = bool(encodings.activations)
+            file = unpack_model(strict_converter.convert(graph, example, quantized=quantized))
+    except Exception as exc:  # see `strict_converter.convert`
+        raise BuildError(
+            f"LiteRT cannot convert {type(model).__name__}: {first_line(exc)}",
+            "try another --format, or replace the operator that is named",
+        ) from exc
+    check_encodings(file, encodings)
+    _name_inputs(file, [str(n.target) for n in model.graph.nodes if n.op == "placeholder"])
+    path.write_bytes(pack_model(file))
+
+
+def _name_inputs(file: Model, names: Sequence[str]) -> None:
+    """Name the inputs of the file's signature, and their tensors, as those of ``forward``."""
+    (graph,), (signature,) = file.subgraphs, file.signatureDefs
+    named = dict(zip(map(int, graph.inputs), names, strict=True))
+    for entry in signature.inputs:
+        entry.name = named[entry.tensorIndex].encode()
+    for index, name in named.items():
+        graph.tensors[index].name = name.encode()

@@ -1,0 +1,282 @@
+"""LiteRT files: the bundle's own encodings, float layers, names, and a missing package."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small_net
+from bundle_samples import SHARED
+
+import kit
+from kit import formats
+from kit.errors import BuildError, MissingTool, RunError, WeightsError
+from kit.formats.litert import FORMAT as litert
+
+needs_litert = pytest.mark.skipif(
+    find_spec("litert_torch") is None or find_spec("ai_edge_litert") is None,
+    reason="the extra litert is not installed",
+)
+converts = [pytest.mark.slow, needs_litert]
+SIZE = 32
+
+
+def draw_images(count: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(count, 3, SIZE, SIZE)).astype(np.float32)
+
+
+def quantize(keep_float: tuple[str, ...] = (), method: str = "static"):
+    """Return the Q/DQ graph of the small network."""
+    import torch
+
+    from kit.algorithms import get_algorithm
+    from kit.quantize.examples import as_examples
+    from kit.quantize.graph import fold
+    from kit.quantize.options import Options
+
+    images = torch.from_numpy(draw_images(8))
+    options = Options("per-channel", 1.0, keep_float=keep_float)
+    folded = fold(small_net.make(), images)
+    return get_algorithm(method).quantize(folded, "pt2e-s8", as_examples(images), options).graph
+
+
+def export(graph, path: Path) -> Path:
+    import torch
+
+    litert.export(graph, (torch.from_numpy(draw_images(1)),), path)
+    return path
+
+
+def answer(session, images: np.ndarray) -> np.ndarray:
+    return np.concatenate([session.read(session.bind((i[None],))())[0] for i in images])
+
+
+def answer_graph(graph, images: np.ndarray) -> np.ndarray:
+    import torch
+
+    with torch.no_grad():
+        return np.concatenate([graph(torch.from_numpy(i[None])).numpy() for i in images])
+
+
+@pytest.fixture(scope="module")
+def graph():
+    return quantize()
+
+
+@pytest.fixture(scope="module")
+def file(graph, tmp_path_factory) -> Path:
+    return export(graph, tmp_path_factory.mktemp("litert") / "int8.tflite")
+
+
+@pytest.fixture
+def interpreter(file):
+    """LiteRT's own reader of files, without a delegate."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    kind = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    found = Interpreter(model_path=str(file), experimental_op_resolver_type=kind)
+    found.allocate_tensors()
+    return found
+
+
+@pytest.mark.parametrize("use", ["load", "describe", "export", "prepare", "read_version"])
+def test_a_package_that_is_missing_is_named_with_the_extra(use, tmp_path, monkeypatch):
+    from importlib import metadata
+
+    def find_no_version(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", find_no_version)
+    for name in ("ai_edge_litert", "litert_torch"):
+        for module in {name, *(m for m in sys.modules if m.startswith(f"{name}."))}:
+            monkeypatch.delitem(sys.modules, module, raising=False)
+        monkeypatch.setitem(sys.modules, name, None)
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(64))
+    calls = {
+        "load": lambda: litert.load(path, 1),
+        "describe": lambda: litert.describe(path),
+        "export": lambda: litert.export(None, (), path),
+        "prepare": lambda: litert.prepare(1),
+        "read_version": litert.read_version,
+    }
+    with pytest.raises(MissingTool, match="is not installed") as caught:
+        calls[use]()
+    assert caught.value.hint == "pip install 'mobile-deployment-kit[litert]'"
+
+
+class TestInt8File:
+    pytestmark = converts
+
+    def test_activations_have_the_scales_and_zero_points_of_the_graph(self, graph, interpreter):
+        import torch
+
+        quantize = torch.ops.quantized_decomposed.quantize_per_tensor.default
+        nodes = [node for node in graph.graph.nodes if node.target is quantize]
+        expected = {(np.float32(node.args[1]), node.args[2]) for node in nodes}
+        details = {t["index"]: t for t in interpreter.get_tensor_details()}
+        computed = [details[i] for op in interpreter._get_ops_details() for i in op["outputs"]]
+        parameters = [t["quantization_parameters"] for t in computed if t["dtype"] is np.int8]
+        activations = {(one["scales"][0], one["zero_points"][0]) for one in parameters}
+        assert activations == expected
+        assert len(expected) == 5
+
+    def test_weights_have_the_int8_values_and_scales_of_the_graph(self, graph, interpreter):
+        import torch
+
+        dequantize = torch.ops.quantized_decomposed.dequantize_per_channel.default
+        read = lambda node: getattr(graph, node.target).numpy()  # noqa: E731
+        expected = [
+            [read(argument) for argument in node.args[:2]]
+            for node in graph.graph.nodes
+            if node.target is dequantize
+        ]
+        layers = [
+            op
+            for op in interpreter._get_ops_details()
+            if op["op_name"] in ("CONV_2D", "FULLY_CONNECTED")
+        ]
+        details = {t["index"]: t for t in interpreter.get_tensor_details()}
+        assert len(layers) == len(expected) == 4
+        for layer, (values, scales) in zip(layers, expected, strict=True):
+            index = layer["inputs"][1]
+            stored = interpreter.get_tensor(index)
+            wanted = values.transpose(0, 2, 3, 1) if values.ndim == 4 else values
+            np.testing.assert_array_equal(stored, wanted)
+            parameters = details[index]["quantization_parameters"]
+            np.testing.assert_array_equal(parameters["scales"], scales)
+            assert not parameters["zero_points"].any()
+
+    def test_it_computes_in_integers_and_answers_as_the_graph(self, graph, file):
+        images = draw_images(4)
+        expected = answer_graph(graph, images)
+        found = answer(litert.load(file, 1), images)
+        # A value between two levels may be rounded to either.
+        assert np.abs(found - expected).max() <= 0.01 * np.abs(expected).max()
+        described = litert.describe(file)
+        assert described.computed_in_float == {}
+        assert described.not_delegated == {}
+        assert described.delegates == {"xnnpack": sum(described.operators.values())}
+        assert litert.reads.includes(described.format_version)
+
+    def test_inputs_and_outputs_are_float_in_the_networks_layout_and_named(self, interpreter):
+        (given,), (answered,) = interpreter.get_input_details(), interpreter.get_output_details()
+        assert (given["dtype"], list(given["shape"])) == (np.float32, [1, 3, SIZE, SIZE])
+        assert (answered["dtype"], list(answered["shape"])) == (np.float32, [1, 7])
+        assert given["name"] == "input"
+        assert interpreter.get_signature_list()["serving_default"]["inputs"] == ["input"]
+
+    def test_an_encoding_without_a_place_fails_the_export(self, graph, file):
+        import torch
+
+        from kit.formats.litert.flatbuffer import read_model
+        from kit.formats.litert.placed_encodings import check_encodings
+        from kit.formats.litert.quantized_graph import unfold_constants
+
+        copied = torch.export.export(graph, (torch.from_numpy(draw_images(1)),)).module()
+        encodings = unfold_constants(copied)
+        model = read_model(file)
+        check_encodings(model, encodings)
+        first, *others = encodings.activations
+        moved = dataclasses.replace(first, zero_point=first.zero_point + 1)
+        weight, *weights = encodings.constants
+        changed = dataclasses.replace(weight, values=weight.values ^ 1)
+        for wrong, says in [
+            ({"activations": (moved, *others)}, f"encoding of {first.name} .* finds no place"),
+            ({"activations": tuple(others)}, "an encoding of its own"),
+            ({"constants": (changed, *weights)}, f"{weight.name} is not in the LiteRT file"),
+            ({"constants": tuple(weights)}, r"quantizes a constant of shape \[8, 3, 3, 3\]"),
+        ]:
+            with pytest.raises(BuildError, match=says):
+                check_encodings(model, dataclasses.replace(encodings, **wrong))
+
+    def test_a_call_runs_its_own_inputs_whatever_was_bound_since(self, file):
+        session = litert.load(file, 1)
+        first, second = draw_images(2)[:, None]
+        call = session.bind((first,))
+        alone = session.read(call())[0]
+        other = session.read(session.bind((second,))())[0]
+        assert not np.array_equal(alone, other)
+        for _ in range(2):
+            np.testing.assert_array_equal(session.read(call())[0], alone)
+
+    def test_other_inputs_are_refused(self, file):
+        session = litert.load(file, 1)
+        (image,) = draw_images(1)[:, None]
+        for wrong in ((), (image, image), (image.astype(np.float64),), (image[:, :2],)):
+            with pytest.raises(RunError, match="the file takes") as caught:
+                session.bind(wrong)
+            assert "\n" not in caught.value.message
+
+
+@pytest.mark.slow
+@needs_litert
+def test_a_layer_that_is_kept_in_float_stays_float(tmp_path):
+    """The converter alone gives it int8 weights of its own, as it is between int8 layers."""
+    graph = quantize(keep_float=("3",))
+    file = export(graph, tmp_path / "kept.tflite")
+    assert litert.describe(file).computed_in_float["CONV_2D"] == 1
+    images = draw_images(4)
+    expected, found = answer_graph(graph, images), answer(litert.load(file, 1), images)
+    assert np.abs(found - expected).max() <= 0.01 * np.abs(expected).max()
+
+
+@pytest.mark.slow
+@needs_litert
+def test_a_float_file_has_the_networks_answers(tmp_path):
+    graph = quantize(method="none")
+    file = export(graph, tmp_path / "float.tflite")
+    images = draw_images(4)
+    found = answer(litert.load(file, 2), images)
+    np.testing.assert_allclose(found, answer_graph(graph, images), atol=1e-5)
+
+
+@pytest.mark.slow
+@needs_litert
+def test_dynamic_quantization_is_refused(tmp_path):
+    with pytest.raises(BuildError, match="quantized dynamically") as caught:
+        export(quantize(method="dynamic"), tmp_path / "dynamic.tflite")
+    assert "--quantize static" in caught.value.hint
+
+
+@pytest.mark.slow
+@needs_litert
+def test_an_operator_that_cannot_be_converted_fails_the_export(tmp_path):
+    import torch
+    from torch import nn
+
+    class Sorting(nn.Module):
+        def forward(self, x):
+            return torch.linalg.svdvals(x)
+
+    with pytest.raises(BuildError, match="LiteRT cannot convert Sorting") as caught:
+        litert.export(Sorting().eval(), (torch.zeros(1, 4, 4),), tmp_path / "a.tflite")
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.slow
+@needs_litert
+def test_mobilenet_v2_is_as_accurate_as_in_onnx(tmp_path):
+    """Both place the same encodings, so int8 costs both the same."""
+    pictures = SHARED / "imagenet-500.zip"
+    fields = {"calibrate": str(pictures)} if pictures.is_file() else {}
+    try:
+        recipe = kit.make_recipe("mobilenet_v2", formats=("litert", "onnx"), **fields)
+        built = kit.build(recipe, tmp_path / "bundle")
+    except WeightsError as exc:
+        pytest.skip(f"the official weights cannot be fetched here: {exc.message}")
+    ratios = {
+        artifact.format: next(
+            row.sqnr_db for row in artifact.parity if row.against == "float reference"
+        )
+        for artifact in built.manifest.artifacts
+    }
+    assert ratios["litert"] == pytest.approx(ratios["onnx"], abs=0.5)
+    described = formats.get_format("litert").describe(built.file("litert"))
+    assert described.computed_in_float == {}
+    assert described.not_delegated == {}

@@ -63,6 +63,7 @@ def test_the_code_of_a_lite_file_is_what_its_archive_stores(show, tiny_bundle):
     assert code.strip() in text
 
 
+@pytest.mark.slow
 def test_an_executorch_program_has_instructions_and_delegates(small_int8):
     structure = formats.get_format("executorch").read_structure(small_int8.file("executorch-int8"))
     artifact = small_int8.manifest.artifact("executorch-int8")

@@ -110,6 +110,26 @@ def test_a_package_that_is_missing_is_named_with_the_extra(use, tmp_path, monkey
     assert caught.value.hint == "pip install 'mobile-deployment-kit[litert]'"
 
 
+def test_a_build_without_the_extra_ends_before_anything_that_takes_long(tmp_path, monkeypatch):
+    from importlib import metadata
+
+    version = metadata.version
+
+    def find_version(name: str) -> str:
+        if name == "litert-torch":
+            raise metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(metadata, "version", find_version)
+    stages: list[str] = []
+    recipe = kit.make_recipe("mobilenet_v2", formats=("onnx", "litert"))
+    with pytest.raises(MissingTool, match="litert-torch is not installed") as caught:
+        kit.build(recipe, tmp_path / "b", stages.append)
+    assert caught.value.hint == "pip install 'mobile-deployment-kit[litert]'"
+    assert stages == ["reading the inputs"]
+    assert not list(tmp_path.iterdir())
+
+
 class TestInt8File:
     pytestmark = converts
 

@@ -9,11 +9,12 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from kit.artifact_key import ArtifactKey, Precision
-from kit.errors import UnknownName
+from kit.errors import MissingTool, UnknownName
 from kit.formats.structure import ModelStructure
 from kit.signature import Samples, Tensors, describe, join
 from kit.wheels import Pin
@@ -247,6 +248,7 @@ class Format(ABC):
         backends: optional ones, which replace the format's own kernels.
         runtime: name of the distribution that runs the file here.
         packages: distributions whose versions shape the file, for the build cache.
+        extra: extra of kit's that installs them; empty where kit itself needs them.
         exact: the runtime gives the graph's own answers bit for bit.
         thresholds: of the runtime against the graph that was lowered.
         lowering_cost: how long `export` takes compared with other formats; the longest
@@ -269,6 +271,7 @@ class Format(ABC):
     backends: ClassVar[tuple[Backend, ...]] = ()
     runtime: ClassVar[str]
     packages: ClassVar[tuple[str, ...]]
+    extra: ClassVar[str] = ""
     exact: ClassVar[bool]
     thresholds: ClassVar[Thresholds]
     lowering_cost: ClassVar[float] = 1.0
@@ -298,6 +301,21 @@ class Format(ABC):
         if not self.backends:
             raise UnknownName(f"{self.name} has no backend {name!r}", f"use --format {self.name}")
         raise UnknownName.among(f"backend of {self.name}", name, [b.name for b in self.backends])
+
+    def check_packages(self) -> None:
+        """Check that the packages are installed, before anything that takes long.
+
+        Raises:
+            MissingTool: one is not; the hint says how to install it.
+        """
+        for package in self.packages:
+            try:
+                metadata.version(package)
+            except metadata.PackageNotFoundError as exc:
+                extra = f"'mobile-deployment-kit[{self.extra}]'" if self.extra else package
+                raise MissingTool(
+                    f"{package} is not installed, which {self.name} needs", f"pip install {extra}"
+                ) from exc
 
     @abstractmethod
     def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:

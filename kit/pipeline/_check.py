@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kit import formats
 from kit.algorithms import get_algorithm
 from kit.corrections import plan
 from kit.errors import RecipeError
@@ -20,9 +21,12 @@ def check(recipe: Recipe) -> None:
     Raises:
         UnknownName: there is no such correction or observer.
         RecipeError: two corrections exclude each other, or an option does nothing.
+        MissingTool: a format needs a package that is not installed.
     """
     names(recipe)
     list_keys(recipe)
+    for name in recipe.format_names:
+        formats.get_format(name).check_packages()
     get_task(recipe.task).check_recipe(recipe)
     info = get_algorithm(recipe.quantize)
     if recipe.keep_float and not info.calibrates:

@@ -25,6 +25,7 @@ class LiteRt(Format):
     flow = "pt2e-s8"
     runtime = "ai-edge-litert"
     packages = ("litert-torch", "litert-converter", "ai-edge-litert")
+    extra = "litert"
     exact = False
     # XNNPACK computes, as in ExecuTorch, so the thresholds are equal.
     thresholds = Thresholds(agreement=0.75, sqnr_db=12.0)

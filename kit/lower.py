@@ -153,13 +153,13 @@ def _run_file(format_: Format, file: Path, job: LoweringJob, golden: Samples) ->
         BuildError: they are of other shapes than the float model's.
     """
     answers = predict(format_.load(file, job.threads), golden)
-    shapes, wanted = (
+    shapes, expected = (
         ", ".join(f"{s.dtype} {list(s.shape)}" for s in specs)
         for specs in (answers.specs, job.outputs)
     )
-    if shapes != wanted:
+    if shapes != expected:
         raise BuildError(
-            f"{job.key.name} answers with {shapes}, and the model with {wanted}",
+            f"{job.key.name} answers with {shapes}, and the model with {expected}",
             "leave the format out with --format, and please report it",
         )
     return Samples(job.outputs, answers.arrays)
@@ -212,9 +212,9 @@ def _errors(job: LoweringJob, done: str, examples: Examples) -> Iterator[None]:
     except (OSError, InputError, UsageError, VerificationFailed, MissingTool):
         raise
     except Exception as exc:  # exporters and runtimes raise various errors
-        found = where(_own_model(job), examples, _words(exc))
+        place = where(_own_model(job), examples, _words(exc))
         reason = (message(exc) or type(exc).__name__).splitlines()[0][:300]
-        what = f"{found} of {job.recipe.model}" if found else job.recipe.model
+        what = f"{place} of {job.recipe.model}" if place else job.recipe.model
         raise BuildError(
             f"{what} cannot be {done} for {job.key.name}: {reason}",
             "leave the format out with --format, or replace the operator",

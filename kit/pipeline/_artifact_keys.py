@@ -41,5 +41,5 @@ def list_keys(recipe: Recipe) -> tuple[ArtifactKey, ...]:
 
 def choose_method(recipe: Recipe, key: ArtifactKey) -> str:
     """Return the name of the method that quantizes a file: ``none`` for one in float."""
-    given = get_algorithm(recipe.quantize)
-    return given.name if given.precision == key.precision else FLOAT_METHOD
+    method = get_algorithm(recipe.quantize)
+    return method.name if method.precision == key.precision else FLOAT_METHOD

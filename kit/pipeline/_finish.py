@@ -55,7 +55,7 @@ def write(
     return failed
 
 
-def _golden(work: Work, golden: GoldenSet, made: list[str]) -> Golden:
+def _golden(work: Work, golden: GoldenSet, names: list[str]) -> Golden:
     """Write the golden inputs and the float model's answers; other answers are written."""
     inputs = save_golden(work.folder, "input", golden.inputs)
     save_golden(work.folder, REFERENCE, golden.answers)
@@ -64,8 +64,8 @@ def _golden(work: Work, golden: GoldenSet, made: list[str]) -> Golden:
         inputs=inputs,
         images=len(golden.inputs),
         source=golden.source,
-        outputs={name: name_files(name, count) for name in (REFERENCE, *made)},
-        graphs={name: name_files(f"{name}.graph", count) for name in made},
+        outputs={name: name_files(name, count) for name in (REFERENCE, *names)},
+        graphs={name: name_files(f"{name}.graph", count) for name in names},
     )
 
 

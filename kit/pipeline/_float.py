@@ -122,11 +122,11 @@ def float_model(recipe: Recipe, progress: ReportStatus = lambda stage: None) -> 
     return FloatModel(work, model, pictures.load(work.inputs).arrays[0])
 
 
-def unseen(found: FloatModel, images: Path | None, maximum: int) -> Unseen:
+def unseen(float_model: FloatModel, images: Path | None, maximum: int) -> Unseen:
     """Return pictures outside the calibration set, evenly spread over their set.
 
     Args:
-        found: the model that they are prepared for.
+        float_model: the model that they are prepared for.
         images: folder or zip; None takes the rest of the calibration's folder.
         maximum: number of pictures.
 
@@ -135,7 +135,7 @@ def unseen(found: FloatModel, images: Path | None, maximum: int) -> Unseen:
     """
     from kit.images import batch, digest, open_set
 
-    work = found.work
+    work = float_model.work
     path = images or (Path(work.recipe.calibrate) if work.recipe.calibrate else None)
     if path is None:
         return _crops(work, maximum)
@@ -152,8 +152,8 @@ def unseen(found: FloatModel, images: Path | None, maximum: int) -> Unseen:
     if len(chosen) > maximum:
         chosen = [chosen[i * len(chosen) // maximum] for i in range(maximum)]
     labels = [p.label for p in chosen if p.label is not None and p.label < work.inputs.classes]
-    known = tuple(labels) if len(labels) == len(chosen) else None
-    return Unseen(opened.source, batch(chosen, work.preprocessing), known)
+    complete = tuple(labels) if len(labels) == len(chosen) else None
+    return Unseen(opened.source, batch(chosen, work.preprocessing), complete)
 
 
 def _crops(work: Preparation, maximum: int) -> Unseen:

@@ -115,8 +115,8 @@ def enforce_gate(
         PictureError: a picture cannot be used.
     """
     progress(f"measuring accuracy for the gate on {len(chosen)} pictures")
-    made = bundle.load(folder)
-    result = accuracy.measure(made, made.manifest.select_runnable(None), chosen)
+    built = bundle.load(folder)
+    result = accuracy.measure(built, built.manifest.select_runnable(None), chosen)
     float_top1 = result.rows[0].top1
     rows = tuple(_row(row, float_top1) for row in result.rows[1:])
     broken = {row.name: words for row in rows if (words := _broken(gate, row))}
@@ -138,18 +138,18 @@ def enforce_gate(
     )
     failed = tuple(
         FailedArtifact.of(
-            made.manifest.artifact(name).key, stage="gate", reason="; ".join(lines), hint=hint
+            built.manifest.artifact(name).key, stage="gate", reason="; ".join(lines), hint=hint
         )
         for name, lines in broken.items()
     )
-    fields = _without(made, set(broken))
-    fields["failed"] = (*made.manifest.failed, *failed)
+    fields = _without(built, set(broken))
+    fields["failed"] = (*built.manifest.failed, *failed)
     bundle.write_manifest(folder, {**fields, "gate": record})
 
 
-def _without(made: Bundle, names: set[str]) -> dict[str, object]:
+def _without(built: Bundle, names: set[str]) -> dict[str, object]:
     """Remove the files of formats, and return the manifest's fields without them."""
-    manifest = made.manifest
+    manifest = built.manifest
     golden = manifest.golden
     for name in names:
         for file in (
@@ -157,7 +157,7 @@ def _without(made: Bundle, names: set[str]) -> dict[str, object]:
             *golden.outputs[name],
             *golden.graphs.get(name, ()),
         ):
-            (made.path / file).unlink()
+            (built.path / file).unlink()
 
     def kept(entries: Mapping[str, object]) -> dict[str, object]:
         return {name: entry for name, entry in entries.items() if name not in names}
@@ -180,11 +180,11 @@ def _row(row: AccuracyRow, float_top1: float | None) -> GateRow:
 
 
 def _broken(gate: Gate, row: GateRow) -> list[str]:
-    found = []
+    sentences = []
     if gate.max_drop is not None and row.drop is not None and row.drop > gate.max_drop:
-        found.append(f"{row.name} loses {row.drop:.2f} points, the limit is {gate.max_drop:g}")
+        sentences.append(f"{row.name} loses {row.drop:.2f} points, the limit is {gate.max_drop:g}")
     if gate.min_agreement is not None and row.agreement < gate.min_agreement:
-        found.append(
+        sentences.append(
             f"{row.name} agrees on {row.agreement:.1f} %, the limit is {gate.min_agreement:g} %"
         )
-    return found
+    return sentences

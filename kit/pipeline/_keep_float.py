@@ -22,10 +22,10 @@ def check(recipe: Recipe, folded: GraphModule) -> None:
     """
     from kit.quantize.graph import layer_names
 
-    known = layer_names(folded)
+    layers = layer_names(folded)
     for name in recipe.keep_float if recipe.keep_worst is None else ():
-        if name not in known:
-            raise UnknownName.among("convolution or linear layer", name, known)
+        if name not in layers:
+            raise UnknownName.among("convolution or linear layer", name, layers)
 
 
 def worst(
@@ -43,6 +43,8 @@ def worst(
 
     recipe = work.recipe
     work.progress(f"looking for the {count} layers that int8 hurts most")
-    found = sensitivity.measure(corrected, examples.tensors[0], recipe.granularity, recipe.observer)
-    ranked = sorted(found, key=lambda layer: layer.sqnr_db)
+    layers = sensitivity.measure(
+        corrected, examples.tensors[0], recipe.granularity, recipe.observer
+    )
+    ranked = sorted(layers, key=lambda layer: layer.sqnr_db)
     return tuple(layer.name for layer in ranked[:count])

@@ -120,18 +120,22 @@ def check_calibration(
         return
     pictures = work.pictures
     work.progress("checking what the calibration covers")
-    found = coverage.coverage(folded, examples, natural, work.extremes)
+    measured = coverage.coverage(folded, examples, natural, work.extremes)
     seen = "natural pictures" if work.inputs.preprocessing else "golden samples"
     # Custom weights may be for other kinds of pictures.
-    if found.outside > coverage.TOLERATED and work.recipe.weights == "imagenet":
+    if measured.outside > coverage.TOLERATED and work.recipe.weights == "imagenet":
         raise VerificationFailed(
             f"the calibration set ({pictures.source}, {len(examples)} pictures) does not cover "
-            f"natural pictures: {100 * found.outside:.2g} % of the values of {found.layer} on "
-            f"{seen} lie outside the range it gave",
+            f"natural pictures: {100 * measured.outside:.2g} % of the values of "
+            f"{measured.layer} on {seen} lie outside the range it gave",
             "calibrate with 32 or more pictures like those the model will see",
         )
-    if found.outside > coverage.DOUBTFUL:
-        values: dict[str, Value] = {"share": found.outside, "layer": found.layer, "samples": seen}
+    if measured.outside > coverage.DOUBTFUL:
+        values: dict[str, Value] = {
+            "share": measured.outside,
+            "layer": measured.layer,
+            "samples": seen,
+        }
         work.notices.append(new_notice("calibration.thin", **values, sample=work.task.sample))
     work.notices += pictures.notices
     work.calibration = Calibration(
@@ -139,6 +143,6 @@ def check_calibration(
         images=len(examples),
         sha256=pictures.sha256,
         pictures=pictures.digests,
-        worst_layer=found.layer,
-        outside=found.outside,
+        worst_layer=measured.layer,
+        outside=measured.outside,
     )

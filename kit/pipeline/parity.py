@@ -82,12 +82,14 @@ def verify_artifact(work: Work, artifact: Artifact, golden: GoldenSet) -> Artifa
         work.notices.append(new_notice("artifact.not-run", file=name))
     comparisons: list[Comparison] = []
     for against, right, limits in pairs:
-        known = {name: value for name, value in limits.items() if name in work.task.threshold_names}
-        found = work.task.compare(against, right, runtime, known)
-        for comparison in found:
+        thresholds = {
+            name: value for name, value in limits.items() if name in work.task.threshold_names
+        }
+        compared = work.task.compare(against, right, runtime, thresholds)
+        for comparison in compared:
             if not comparison.passed:
                 raise _failure(work, artifact, comparison, right, runtime)
-        comparisons += found
+        comparisons += compared
     _finish.save_golden(work.folder, name, runtime)
     _finish.save_golden(work.folder, f"{name}.graph", graph)
     return artifact.model_copy(update={"parity": tuple(comparisons)})
@@ -123,8 +125,8 @@ def _failure(
     floats = _compute_in_float(work, artifact)
     in_float = None
     if floats is not None:
-        found = work.task.compare(comparison.against, right, floats, comparison.thresholds)
-        in_float = next(one for one in found if one.output == comparison.output)
+        compared = work.task.compare(comparison.against, right, floats, comparison.thresholds)
+        in_float = next(one for one in compared if one.output == comparison.output)
         lines.append(f"  the same file computed in float: {_numbers(in_float)}")
     kernels = in_float is not None and in_float.passed
     return VerificationFailed(

@@ -82,12 +82,12 @@ class TrainingData:
     def _batch(self, indices: Sequence[int], draws: Sequence[tuple[int, ...] | None]) -> Batch:
         import torch
 
-        found = [self.read(index) for index in indices]
+        pairs = [self.read(index) for index in indices]
         views = [
             image if draw is None else view(image, np.random.default_rng(draw).random(5).tolist())
-            for (image, _), draw in zip(found, draws, strict=True)
+            for (image, _), draw in zip(pairs, draws, strict=True)
         ]
-        labels = torch.tensor([label for _, label in found]) if self.labelled else None
+        labels = torch.tensor([label for _, label in pairs]) if self.labelled else None
         return Batch(torch.stack(views), labels)
 
 

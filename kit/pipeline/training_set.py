@@ -84,8 +84,8 @@ def _from_set(work: Preparation) -> TrainingData:
 def _choose(recipe: Recipe, categories: Sequence[str] | None) -> PictureSet:
     """Return a sample of the set, no larger than the number of pictures training uses."""
     assert recipe.train is not None
-    found = open_set(Path(recipe.train), categories=categories)
-    return sample(found, recipe.train_steps * recipe.train_batch + MAX_HELD, recipe.seed)
+    pictures = open_set(Path(recipe.train), categories=categories)
+    return sample(pictures, recipe.train_steps * recipe.train_batch + MAX_HELD, recipe.seed)
 
 
 def _categories(work: Preparation) -> Sequence[str] | None:

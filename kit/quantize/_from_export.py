@@ -248,8 +248,8 @@ def _layer_name(node: Node, layer: nn.Module) -> str:
     return str(owner) if own else f"{owner}.{node.name}".lstrip(".")
 
 
-def _free(wanted: str, taken: dict[str, object]) -> str:
-    name, number = wanted, 1
+def _free(base: str, taken: dict[str, object]) -> str:
+    name, number = base, 1
     while name in taken:
-        name, number = f"{wanted}_{number}", number + 1
+        name, number = f"{base}_{number}", number + 1
     return name

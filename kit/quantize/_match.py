@@ -89,12 +89,16 @@ class Exported:
 
     def _canonical(self, node: Node) -> Node | None:
         name = _name(node)
-        found = self._nodes.get(name) if name is not None else None
-        if found is None or operator_name(node) != "getitem" or operator_name(found) == "getitem":
-            return found
+        canonical = self._nodes.get(name) if name is not None else None
+        if (
+            canonical is None
+            or operator_name(node) != "getitem"
+            or operator_name(canonical) == "getitem"
+        ):
+            return canonical
         # The items of a tuple have the name of the operator that makes the tuple.
-        parts = (user for user in found.users if user.args[1:] == node.args[1:])
-        return next(parts, found)
+        parts = (user for user in canonical.users if user.args[1:] == node.args[1:])
+        return next(parts, canonical)
 
 
 def _name(node: Node) -> str | None:
@@ -108,10 +112,10 @@ def _observes(node: Node) -> bool:
 
 def _users(node: Node) -> list[Node]:
     """Return the nodes that use a node's tensor, without observers."""
-    found = []
+    users = []
     for user in node.users:
-        found += _users(user) if _observes(user) else [user]
-    return [n for n in found if operator_name(n) not in ("getitem", "_assert_tensor_metadata")]
+        users += _users(user) if _observes(user) else [user]
+    return [n for n in users if operator_name(n) not in ("getitem", "_assert_tensor_metadata")]
 
 
 def _sources(node: Node) -> list[Node]:
@@ -128,16 +132,16 @@ def match_nodes(prepared: GraphModule, model: GraphModule) -> dict[Node, Node]:
     Raises:
         BuildError: the graphs differ.
     """
-    found: dict[Node, Node] = {}
+    matches: dict[Node, Node] = {}
     last = prepared.graph.output_node().args[0], model.graph.output_node().args[0]
     waiting = list(zip(_nodes(last[0]), _nodes(last[1]), strict=True))
     while waiting:
         node, canonical = waiting.pop()
         while is_observer(prepared, node):
             node = as_node(node.args[0])
-        if node in found:
+        if node in matches:
             continue
-        found[node] = canonical
+        matches[node] = canonical
         source = _first_of(prepared, node, canonical)
         same = node.op == source.op and (
             node.op != "call_module" or str(node.target) == str(source.target)
@@ -149,7 +153,7 @@ def match_nodes(prepared: GraphModule, model: GraphModule) -> dict[Node, Node]:
                 "leave out the formats lite and torchscript",
             )
         waiting += zip(*inputs, strict=True)
-    return found
+    return matches
 
 
 def _first_of(prepared: GraphModule, node: Node, canonical: Node) -> Node:
@@ -166,11 +170,11 @@ def _nodes(value: Argument) -> list[Node]:
     """Return the nodes in the arguments of a node, in order, with duplicates."""
     from torch import fx
 
-    found: list[Node] = []
+    nodes: list[Node] = []
 
     def note(node: Node) -> Node:
-        found.append(node)
+        nodes.append(node)
         return node
 
     fx.node.map_arg(value, note)
-    return found
+    return nodes

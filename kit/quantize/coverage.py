@@ -43,7 +43,7 @@ def coverage(
     model: GraphModule,
     calibration: ExamplesLike,
     natural: ExamplesLike,
-    known: Mapping[str, tuple[float, float]] | None = None,
+    calibration_extremes: Mapping[str, tuple[float, float]] | None = None,
 ) -> Coverage:
     """Compare the values on typical samples with the ranges on the calibration set.
 
@@ -51,13 +51,13 @@ def coverage(
         model: folded.
         calibration: the calibration set.
         natural: typical samples.
-        known: minimum and maximum of each tensor on `calibration`, by its name, if already
-            computed.
+        calibration_extremes: minimum and maximum of each tensor on `calibration`, by its name;
+            None computes them.
     """
     extremes = Extremes()
-    if not known:
+    if not calibration_extremes:
         collect(model, as_examples(calibration).split(1), (extremes,))
-    outside = Outside(known or extremes.ends)
+    outside = Outside(calibration_extremes or extremes.ends)
     collect(model, as_examples(natural).split(1), (outside,))
     shares = {name: outside.beyond[name] / count for name, count in outside.total.items()}
     worst = max(shares, key=lambda name: shares[name])

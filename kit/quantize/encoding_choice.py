@@ -55,10 +55,10 @@ def check_names(model: GraphModule, encodings: Encodings) -> Encodings:
     """
     nodes = [node_name(node) for node in model.graph.nodes if node.op != "output"]
     weights = [f"{name}.weight" for name in layer_names(model)]
-    for known, found in ((nodes, encodings.activations), (weights, encodings.weights)):
-        for one in found:
-            if one.name not in known:
-                near = UnknownName.among("tensor", one.name, known)
+    for names, chosen in ((nodes, encodings.activations), (weights, encodings.weights)):
+        for one in chosen:
+            if one.name not in names:
+                near = UnknownName.among("tensor", one.name, names)
                 raise RecipeError(f"the model has no tensor {one.name!r} to encode", near.hint)
     return encodings
 

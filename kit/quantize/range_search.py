@@ -40,18 +40,20 @@ ALIKE = 1.15
 
 
 def search(
-    simulation: Simulation, given: ExamplesLike, step: Callable[[float], None] = lambda done: None
+    simulation: Simulation,
+    examples_like: ExamplesLike,
+    step: Callable[[float], None] = lambda done: None,
 ) -> tuple[Range, ...]:
     """Choose the ranges of a calibrated simulation, in place, and return them.
 
     Args:
         simulation: calibrated; the range of its output is not changed.
-        given: calibration examples; 16 of them, evenly spread, are used.
+        examples_like: calibration examples; 16 of them, evenly spread, are used.
         step: called with the completed share, 0..1.
     """
     names = list(simulation.activations)
     trials = {name: RangeTrials(simulation.activations[name]) for name in names[:-1]}
-    examples = as_examples(given)
+    examples = as_examples(examples_like)
     count = min(SAMPLES, len(examples))
     chosen = examples.take([i * len(examples) // count for i in range(count)])
     parts = chosen.split(max(1, VALUES // examples.elements))
@@ -59,14 +61,14 @@ def search(
         for number, part in enumerate(parts):
             simulation.differentiate(part, trials, seed=number)
             step((number + 1) / len(parts))
-    found = []
+    ranges = []
     for name in names:
         fake = simulation.activations[name]
         factor = 1.0 if name not in trials else choose_factor(trials[name].comparable())
         fake.low, fake.high = _scaled(fake, factor)
-        found.append(Range(name=name, low=fake.low, high=fake.high, factor=factor))
+        ranges.append(Range(name=name, low=fake.low, high=fake.high, factor=factor))
     simulation.quantize(None)
-    return tuple(found)
+    return tuple(ranges)
 
 
 class RangeTrials:

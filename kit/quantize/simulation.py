@@ -213,17 +213,17 @@ class Simulation:
         node.replace_all_uses_with(added, delete_user_cb=lambda user: user is not added)
 
     def calibrate(
-        self, given: ExamplesLike, output_margin: float, also: Sequence[Statistic] = ()
+        self, examples: ExamplesLike, output_margin: float, also: Sequence[Statistic] = ()
     ) -> None:
         """Set every range from calibration examples; then quantize everything.
 
         Args:
-            given: examples.
+            examples: the calibration set.
             output_margin: see `kit.quantize.options.Options`.
             also: statistics of the same examples that share this pass over them.
         """
         observed = Observed({name: fake.observer for name, fake in self.activations.items()})
-        collect(self._model, self._parts(as_examples(given)), (observed, *also))
+        collect(self._model, self._parts(as_examples(examples)), (observed, *also))
         output = list(self.activations)[-1]
         for name, fake in self.activations.items():
             fake.freeze(output_margin if name == output else 1.0)
@@ -288,9 +288,9 @@ class Simulation:
             for name in watchers:
                 self.activations[name].watcher = None
 
-    def logits(self, given: ExamplesLike) -> Tensor:
+    def logits(self, examples: ExamplesLike) -> Tensor:
         """Return the answers [N, values] without gradients."""
-        parts = as_examples(given).split(BATCH)
+        parts = as_examples(examples).split(BATCH)
         with torch.no_grad():
             return torch.cat([join_outputs(self.graph(*part)) for part in parts])
 

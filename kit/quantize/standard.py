@@ -110,13 +110,13 @@ def _unfreeze(module: nn.Module) -> nn.Module | None:
 
     buffers = {name: value for name, value in module._buffers.items() if value is not None}
     count = buffers["weight"].numel()
-    made = nn.BatchNorm2d(count, eps=getattr(module, "eps", 1e-5)).eval()
-    made.load_state_dict({name: buffers[name] for name in _FROZEN}, strict=False)
-    made.to(buffers["weight"].device)
+    norm = nn.BatchNorm2d(count, eps=getattr(module, "eps", 1e-5)).eval()
+    norm.load_state_dict({name: buffers[name] for name in _FROZEN}, strict=False)
+    norm.to(buffers["weight"].device)
     noise = torch.randn(2, count, 3, 3, generator=torch.Generator().manual_seed(0))
     try:
         with torch.no_grad():
-            same = torch.allclose(module(noise), made(noise), rtol=1e-4, atol=1e-5)
+            same = torch.allclose(module(noise), norm(noise), rtol=1e-4, atol=1e-5)
     except Exception:  # noqa: BLE001 - the user's forward need not take four dimensions
         return None
-    return made if same else None
+    return norm if same else None

@@ -43,7 +43,7 @@ def collect(model: GraphModule, parts: Iterable[Call], statistics: Sequence[Stat
     import torch
     from torch import fx
 
-    wanted = {
+    by_node = {
         node: takers
         for node in model.graph.nodes
         if (takers := [one for one in statistics if one.wants(node)])
@@ -53,7 +53,7 @@ def collect(model: GraphModule, parts: Iterable[Call], statistics: Sequence[Stat
         def run_node(self, n: Node) -> NodeValue:
             value = super().run_node(n)
             if isinstance(value, torch.Tensor):
-                for statistic in wanted.get(n, ()):
+                for statistic in by_node.get(n, ()):
                     statistic.add(n, value)
             return value
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from kit.quantize.observers import Observer
 
 
-def quantize_static(model: GraphModule, given: ExamplesLike, options: Options) -> Quantized:
+def quantize_static(model: GraphModule, examples_like: ExamplesLike, options: Options) -> Quantized:
     """Quantize with the qnnpack qconfig: quint8 without reduce_range, symmetric qint8."""
     import torch
     from torch import nn
@@ -51,13 +51,13 @@ def quantize_static(model: GraphModule, given: ExamplesLike, options: Options) -
     for name in options.keep_float:
         mapping.set_module_name(name, None)
     with _qnnpack(), torch.inference_mode():
-        examples = as_examples(given)
+        examples = as_examples(examples_like)
         example = examples.first()
         encodings = given_or_chosen(model, examples, options)
         placing = Placing(model, encodings, options.keep_float, observer)
         prepared = prepare_fx(_with_fusable_clips(model), mapping, example)
-        found = match_nodes(prepared, model)
-        placed = placing.place(prepared, lambda node: placing.names.of(found[node]), example)
+        canonical = match_nodes(prepared, model)
+        placed = placing.place(prepared, lambda node: placing.names.of(canonical[node]), example)
         _place_weights(prepared, placing, options)
         graph = convert_fx(prepared)
         _drop_saturated_clips(graph, example)
@@ -84,9 +84,9 @@ def _drop_saturated_clips(graph: GraphModule, example: Call) -> None:
         def run_node(self, n: Node) -> NodeValue:
             clip = modules.get(str(n.target)) if n.op == "call_module" else None
             if isinstance(clip, nn.Hardtanh) and clip.min_val == 0:
-                given = self.env[n.all_input_nodes[0]]
-                if isinstance(given, torch.Tensor) and given.is_quantized:
-                    top = (LEVELS - given.q_zero_point()) * given.q_scale()
+                examples_like = self.env[n.all_input_nodes[0]]
+                if isinstance(examples_like, torch.Tensor) and examples_like.is_quantized:
+                    top = (LEVELS - examples_like.q_zero_point()) * examples_like.q_scale()
                     beyond.extend([n] if clip.max_val > top else [])
             return super().run_node(n)
 

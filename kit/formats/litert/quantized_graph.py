@@ -92,10 +92,10 @@ def _read(graph: GraphModule, value: Any) -> Any:
     """Return an argument of a node, a constant's value for the constant."""
     if getattr(value, "op", None) != "get_attr":
         return value
-    found: Any = graph
+    member: Any = graph
     for part in str(value.target).split("."):
-        found = getattr(found, part)
-    return found
+        member = getattr(member, part)
+    return member
 
 
 def _name_tensor(node: Node) -> str:

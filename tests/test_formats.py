@@ -75,7 +75,7 @@ def name_file(name: str) -> str:
     return formats.get_format(name).name_file(ArtifactKey(name, "fp32"))
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if formats.get_format(n).ended])
+@pytest.mark.parametrize("name", [n for n in formats.list_formats() if formats.get_format(n).ended])
 def test_an_ended_format_names_one_that_has_not_ended(name):
     ended = formats.get_format(name).ended
     assert not ended.reason.endswith(".")

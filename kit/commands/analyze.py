@@ -9,8 +9,7 @@ import click
 
 from kit import terminal
 from kit.commands.common import recipe_options
-from kit.commands.common.number_formats import Finite
-from kit.commands.common.option_types import PATH, Given
+from kit.commands.common.option_types import PATH, Finite, Given
 from kit.errors import UsageError, VerificationFailed
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ import click
 
 from kit import terminal
 from kit.commands.common import app_build
-from kit.commands.common.number_formats import Finite
-from kit.commands.common.option_types import PATH, TEXT_PATH, Given
+from kit.commands.common.option_types import PATH, TEXT_PATH, Finite, Given
 
 if TYPE_CHECKING:
     from kit.commands.common.measurement import Measured

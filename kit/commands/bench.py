@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands.common.number_formats import Finite
-from kit.commands.common.option_types import PATH, TEXT_PATH, Given
+from kit.commands.common.option_types import PATH, TEXT_PATH, Finite, Given
 from kit.text import one_line
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ import click
 
 from kit import terminal
 from kit.commands.common import recipe_options
-from kit.commands.common.number_formats import Finite
-from kit.commands.common.option_types import PATH, Given
+from kit.commands.common.option_types import PATH, Finite, Given
 from kit.errors import PARTIAL, RecipeError
 
 if TYPE_CHECKING:

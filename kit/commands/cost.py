@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands.common.number_formats import Finite
-from kit.commands.common.option_types import SideOption
+from kit.commands.common.option_types import Finite, SideOption
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -1,7 +1,8 @@
-"""Option types: paths, the size of a model's input, and numbers per colour channel."""
+"""Option types: paths, finite numbers, the size of a model's input, numbers per colour channel."""
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from pathlib import Path
@@ -100,3 +101,19 @@ class Colour(click.ParamType):  # type: ignore[type-arg]  # older click has no a
                 "for example: 0.485,0.456,0.406",
             ) from exc
         return red, green, blue
+
+
+class Finite(click.FloatRange):
+    """A range without infinity and NaN, which `click.FloatRange` lets through.
+
+    Comparisons of NaN with bounds are false, and JSON cannot represent either.
+    """
+
+    def convert(
+        self, value: Given, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number, or end with a usage error."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number

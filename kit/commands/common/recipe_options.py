@@ -7,8 +7,7 @@ from typing import TypeVar
 
 import click
 
-from kit.commands.common.number_formats import Finite
-from kit.commands.common.option_types import Colour, SideOption
+from kit.commands.common.option_types import Colour, Finite, SideOption
 
 _F = TypeVar("_F", bound=Callable[..., object])
 

@@ -80,7 +80,11 @@ def test_exit_code_is_that_of_the_process():
 
 def test_list_shows_every_member():
     found = json.loads(run("list", "--json").stdout)
-    assert tuple(found["formats"]) == formats.list_formats()
+    targets = []
+    for format_ in map(formats.get_format, formats.list_formats()):
+        targets += [format_.name, *(f"{format_.name}/{one.name}" for one in format_.backends)]
+    assert list(found["formats"]) == targets
+    assert "executorch/vulkan" in targets
     listed = {
         **{"models": list_models, "tasks": list_tasks},
         **{"quantize": list_algorithms, "corrections": list_corrections},

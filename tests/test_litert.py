@@ -268,6 +268,39 @@ def test_a_float_file_has_the_networks_answers(tmp_path):
     np.testing.assert_allclose(found, answer_graph(graph, images), atol=1e-5)
 
 
+def count_bytes(file: Path) -> int:
+    """Return the size of all constants in a file."""
+    from kit.formats.litert.flatbuffer import read_model
+
+    data = (content.data for content in read_model(file).buffers)
+    return sum(len(one) for one in data if one is not None)
+
+
+@pytest.mark.slow
+@needs_litert
+def test_a_half_file_stores_weights_in_half_the_space_and_answers_nearly_the_same(tmp_path):
+    import torch
+
+    from kit.quantize.half import cast_to_half
+    from kit.signature import TensorSpec
+
+    graph = quantize(method="none")
+    spec = TensorSpec(name="input", dtype="float32", shape=(1, 3, SIZE, SIZE))
+    half = cast_to_half(graph, (spec,))
+    file = export(half, tmp_path / "half.tflite")
+    whole = export(graph, tmp_path / "float.tflite")
+    weights = sum(value.numel() for value in graph.state_dict().values())
+    assert count_bytes(whole) - count_bytes(file) == 2 * weights
+    images = draw_images(4)
+    found, exact = answer(litert.load(file, 1), images), answer_graph(graph, images)
+    rounded = quantize(method="none")
+    rounded.load_state_dict({n: v.half().float() for n, v in graph.state_dict().items()})
+    np.testing.assert_allclose(found, answer_graph(rounded, images), atol=1e-5)
+    assert not np.array_equal(found, exact)
+    assert litert.describe(file).operators["DEQUANTIZE"] == 8
+    assert next(iter(half.state_dict().values())).dtype == torch.float16  # not changed
+
+
 @pytest.mark.slow
 @needs_litert
 def test_dynamic_quantization_is_refused(tmp_path):

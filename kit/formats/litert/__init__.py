@@ -23,6 +23,7 @@ class LiteRt(Format):
     suffix = ".tflite"
     summary = "LiteRT (TensorFlow Lite), run by XNNPACK; needs the extra litert"
     flow = "pt2e-s8"
+    precisions = ("fp32", "fp16", "int8")
     runtime = "ai-edge-litert"
     packages = ("litert-torch", "litert-converter", "ai-edge-litert")
     extra = "litert"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from kit.errors import BuildError, first_line
 from kit.formats.litert import strict_converter
 from kit.formats.litert.flatbuffer import Model, pack_model, unpack_model
+from kit.formats.litert.half_weights import restore_float, store_half
 from kit.formats.litert.placed_encodings import check_encodings
 from kit.formats.litert.quantized_graph import unfold_constants
 
@@ -28,9 +29,11 @@ def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) ->
     import torch
 
     strict_converter.import_converter()  # first: it is what may be missing
+    restored = restore_float(model)
     try:
         with torch.no_grad():
-            graph = torch.export.export(model, example).module()  # a copy, to be changed
+            # A copy, to be changed.
+            graph = torch.export.export(restored or model, example).module()
             _check_static(graph)
             encodings = unfold_constants(graph)
             quantized = bool(encodings.activations)
@@ -43,6 +46,8 @@ def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) ->
             "try another --format, or replace the operator that is named",
         ) from exc
     check_encodings(file, encodings)
+    if restored is not None:
+        store_half(file)
     _name_inputs(file, [str(n.target) for n in graph.graph.nodes if n.op == "placeholder"])
     path.write_bytes(pack_model(file))
 

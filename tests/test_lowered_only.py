@@ -18,15 +18,20 @@ from kit.bundle import load
 from kit.errors import BuildError, BundleError
 
 GPU = "executorch-vulkan-int8"
+CPU = ["executorch-fp16", "executorch-int8"]
+LOWERED = [
+    f"executorch-{one}" for one in ("vulkan-fp16", "vulkan-int8", "coreml-fp16", "coreml-int8")
+]
 
 
 @pytest.fixture(scope="module")
 def built(lowered_here, tmp_path_factory):
-    """Return a bundle with a file for the CPU and one for a phone's GPU."""
+    """Return a bundle with files for the CPU, for a phone's GPU and for Core ML."""
     recipe = kit.make_recipe(
         SMALL_NET,
         resolution=32,
-        formats=("executorch", "executorch/vulkan"),
+        formats=("executorch", "executorch/vulkan", "executorch/coreml"),
+        precisions=("fp16", "int8"),
         observer="percentile",
         corrections="none",
     )
@@ -35,14 +40,17 @@ def built(lowered_here, tmp_path_factory):
 
 @pytest.mark.slow
 def test_it_is_lowered_and_described_and_says_that_it_was_not_run(built):
-    cpu, gpu = built.manifest.artifacts
-    assert (cpu.executed, gpu.executed) == (True, False)
-    assert (gpu.name, gpu.file) == (GPU, "model-vulkan-int8.pte")
+    assert [(artifact.name, artifact.executed) for artifact in built.manifest.artifacts] == [
+        *((name, True) for name in CPU),
+        *((name, False) for name in LOWERED),
+    ]
+    gpu = built.manifest.artifact(GPU)
+    assert gpu.file == "model-vulkan-int8.pte"
     assert gpu.delegates["VulkanBackend"] == 10
     assert gpu.not_delegated == {}
     assert [one.against for one in gpu.parity] == ["float reference"]
-    (notice,) = [one for one in built.manifest.notices if one.code == "artifact.not-run"]
-    assert notice.values == {"file": GPU}
+    notices = [one for one in built.manifest.notices if one.code == "artifact.not-run"]
+    assert [notice.values["file"] for notice in notices] == LOWERED
     golden = built.manifest.golden
     answers, graph = (built.read_answers(kind[GPU]) for kind in (golden.outputs, golden.graphs))
     assert np.array_equal(answers.arrays[0], graph.arrays[0])
@@ -60,17 +68,31 @@ def kit_structure(built):
 @pytest.mark.slow
 def test_nothing_measures_it_and_each_command_says_so(built, tmp_path, capsys):
     result = measure.measure(built, None, FAST)
-    assert [run.name for run in result.runs] == ["executorch-int8"]
-    assert [artifact.executed for artifact in result.bundle.artifacts] == [True, False]
+    assert [run.name for run in result.runs] == CPU
+    assert [artifact.executed for artifact in result.bundle.artifacts] == [
+        *[True] * 2,
+        *[False] * 4,
+    ]
     rows = kit.evaluate(built, draw_labelled(tmp_path / "pictures"), limit=2).rows
-    assert [row.name for row in rows] == ["reference", "executorch-int8"]
-    assert [row.name for row in kit.verify_processors(built).rows] == ["executorch-int8"]
+    assert [row.name for row in rows] == ["reference", *CPU]
+    assert [row.name for row in kit.verify_processors(built).rows] == CPU
     with pytest.raises(BundleError, match=f"nothing here runs {GPU}"):
         measure.measure(built, [GPU], FAST)
     assert cli.run(["verify", str(built.path)]) == 0
     assert f"{GPU} was lowered for devices: nothing here runs it" in capsys.readouterr().err
     (packed,) = packing.choose([built], ["executorch"])
-    assert [key.name for key in packed.keys] == ["executorch-int8"]
+    assert [key.name for key in packed.keys] == CPU
+
+
+@pytest.mark.slow
+def test_core_ml_has_one_subgraph_and_its_float_arithmetic_is_as_the_key_says(built):
+    sizes = {}
+    for name in LOWERED[2:]:
+        artifact = built.manifest.artifact(name)
+        assert artifact.operators == {"executorch_call_delegate": 1}
+        assert artifact.not_delegated == {}
+        sizes[artifact.precision] = built.file(name).read_bytes().count(b"fp16")
+    assert sizes["fp16"] > sizes["int8"]
 
 
 def test_weights_that_share_one_scale_are_refused_before_lowering(tmp_path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kit.formats.executorch.coreml import CoreMl
 from kit.formats.executorch.native import NATIVE_RUNNER
 from kit.formats.executorch.profile import EtdumpProfiler
 from kit.formats.executorch.vulkan import Vulkan
@@ -35,7 +36,7 @@ class ExecuTorch(Format):
     summary = "ExecuTorch, delegated to XNNPACK"
     flow = "pt2e-s8"
     precisions = ("fp32", "fp16", "int8")
-    backends = (Vulkan(),)
+    backends = (Vulkan(), CoreMl())
     runtime = "executorch"
     packages = ("executorch",)
     exact = False

@@ -26,7 +26,10 @@ def describe_file(path: Path) -> Description:
     return Description(
         format_version=f"ET12 program {contents.version}",
         operators=dict(sorted(operators.items())),
-        delegates={backend: nodes.total() for backend, nodes in contents.delegated.items()},
+        # Payloads of other backends cannot be read; their calls are among the operators.
+        delegates={
+            backend: nodes.total() for backend, nodes in contents.delegated.items() if nodes
+        },
         not_delegated=dict(sorted(contents.kernels.items())),
         computed_in_float=_computed_in_float(contents),
     )

@@ -26,11 +26,37 @@ def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) ->
         program = torch.export.export(model, example)
         lowered = xnnpack_lowering.lower(program)
     except Exception as exc:  # ExecuTorch's pass managers raise bare Exceptions
-        raise describe_failure(model, exc) from exc
+        raise _describe_failure(model, exc) from exc
     path.write_bytes(lowered.program)
 
 
-def describe_failure(model: GraphModule, exc: Exception) -> BuildError:
+def export_with(
+    partitioner: object, model: GraphModule, example: tuple[Tensor, ...], path: Path
+) -> None:
+    """Lower a model to another backend and write the program.
+
+    Args:
+        partitioner: of the backend, an `executorch.exir.backend.partitioner.Partitioner`.
+        model: float, or with Q/DQ pairs.
+        example: one inference's inputs.
+        path: of the program.
+
+    Raises:
+        BuildError: ExecuTorch cannot lower the model.
+    """
+    import torch
+    from executorch.exir import to_edge_transform_and_lower
+
+    try:
+        program = torch.export.export(model, example)
+        edge = to_edge_transform_and_lower(program, partitioner=[partitioner])
+        content = bytes(edge.to_executorch().buffer)
+    except Exception as exc:  # ExecuTorch's pass managers raise bare Exceptions
+        raise _describe_failure(model, exc) from exc
+    path.write_bytes(content)
+
+
+def _describe_failure(model: GraphModule, exc: Exception) -> BuildError:
     """Return the error of a model that ExecuTorch cannot lower."""
     return BuildError(
         f"ExecuTorch cannot lower {type(model).__name__}: {_first_line(exc)}",

@@ -33,24 +33,16 @@ class Vulkan(Backend):
             BuildError: ExecuTorch cannot lower the model, or it has int8 weights with one scale
                 per tensor, for which Vulkan has no operators.
         """
-        import torch
         from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
-        from executorch.exir import to_edge_transform_and_lower
 
-        from kit.formats.executorch.export import describe_failure
+        from kit.formats.executorch.export import export_with
 
         if _has_weights_per_tensor(model):
             raise BuildError(
                 "Vulkan has no int8 convolution whose weights share one scale",
                 "use --granularity per-channel",
             )
-        try:
-            program = torch.export.export(model, example)
-            edge = to_edge_transform_and_lower(program, partitioner=[VulkanPartitioner()])
-            content = bytes(edge.to_executorch().buffer)
-        except Exception as exc:  # ExecuTorch's pass managers raise bare Exceptions
-            raise describe_failure(model, exc) from exc
-        path.write_bytes(content)
+        export_with(VulkanPartitioner(), model, example, path)
 
 
 def _has_weights_per_tensor(model: GraphModule) -> bool:

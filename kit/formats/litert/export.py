@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.errors import BuildError, first_line
+from kit.formats.half_graph import restore_float
 from kit.formats.litert import strict_converter
 from kit.formats.litert.flatbuffer import Model, pack_model, unpack_model
-from kit.formats.litert.half_weights import restore_float, store_half
+from kit.formats.litert.half_weights import store_half
 from kit.formats.litert.placed_encodings import check_encodings
 from kit.formats.litert.quantized_graph import unfold_constants
 

@@ -27,6 +27,7 @@ from kit.errors import (
     MissingTool,
     UsageError,
     VerificationFailed,
+    WeightsError,
     message,
 )
 from kit.formats.interface import Description, Format, predict
@@ -131,11 +132,10 @@ def lower(job: LoweringJob) -> Lowered:
     with _errors(job, "quantized", natural):
         quantized = method.quantize(model, exporter.flow, examples, _options(job))
         if job.key.precision == "fp16":
-            cast = half.cast_to_half(quantized.graph, job.inputs)
+            cast = half.cast_to_half(quantized.graph, job.inputs, job.outputs)
             quantized = Quantized(graph=cast, qconfig=dict(half.WORDS))
         torch.backends.quantized.engine = "qnnpack"
-        names = [spec.name for spec in job.outputs]
-        graph = run_network(quantized.graph, golden, names)
+        graph = _run_graph(quantized.graph, golden, job)
     with _errors(job, "lowered", natural):
         exporter.export(quantized.graph, natural.first(), file)
     if exporter.runs_here:
@@ -144,6 +144,24 @@ def lower(job: LoweringJob) -> Lowered:
         signature.save(runtime, job.shared / RUNTIME.format(name=job.key.name))
     signature.save(graph, job.shared / GRAPH.format(name=job.key.name))
     return Lowered(artifact=_artifact(job, file, quantized), qconfig=quantized.qconfig)
+
+
+def _run_graph(graph: GraphModule, golden: Samples, job: LoweringJob) -> Samples:
+    """Return the graph's answers, in PyTorch.
+
+    Raises:
+        BuildError: float16 overflows.
+        WeightsError: an answer is not a finite number, in another precision.
+    """
+    try:
+        return run_network(graph, golden, [spec.name for spec in job.outputs])
+    except WeightsError as exc:
+        if job.key.precision != "fp16":
+            raise
+        raise BuildError(
+            "values exceed the range of float16, ±65504",
+            "leave fp16 out of --precision, or scale the inputs or weights",
+        ) from exc
 
 
 def _run_file(format_: Format, file: Path, job: LoweringJob, golden: Samples) -> Samples:
@@ -217,7 +235,8 @@ def _errors(job: LoweringJob, done: str, examples: Examples) -> Iterator[None]:
         what = f"{place} of {job.recipe.model}" if place else job.recipe.model
         raise BuildError(
             f"{what} cannot be {done} for {job.key.name}: {reason}",
-            "leave the format out with --format, or replace the operator",
+            (exc.hint if isinstance(exc, BuildError) else "")
+            or "leave the format out with --format, or replace the operator",
         ) from exc
 
 

@@ -25,9 +25,9 @@ class Gather(torch.nn.Module):
         super().__init__()
         self.linear = torch.nn.Linear(4, 4)
 
-    def forward(self, x: torch.Tensor, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, x: torch.Tensor, index: torch.Tensor) -> tuple[torch.Tensor, ...]:
         hidden = self.linear(x)
-        return hidden, hidden[:, index]
+        return hidden, hidden[:, index], (index.float() * hidden[:, index]).argmax(1)
 
 
 def test_arithmetic_is_half_and_the_signature_stays():
@@ -36,7 +36,11 @@ def test_arithmetic_is_half_and_the_signature_stays():
         TensorSpec(name="x", dtype="float32", shape=(1, 4)),
         TensorSpec(name="index", dtype="int64", shape=(2,)),
     )
-    half = cast_to_half(model, specs)
+    answers = (
+        *(TensorSpec(name=name, dtype="float32", shape=(1, 4)) for name in "ab"),
+        TensorSpec(name="largest", dtype="int64", shape=(1,)),
+    )
+    half = cast_to_half(model, specs, answers)
     x, index = torch.rand(1, 4), torch.tensor([1, 3])
     with torch.inference_mode():
         outputs, exact = half(x, index), model(x, index)
@@ -45,7 +49,7 @@ def test_arithmetic_is_half_and_the_signature_stays():
         )
     assert half.linear.weight.dtype == torch.float16
     assert model.linear.weight.dtype == torch.float32
-    assert [output.dtype for output in outputs] == [torch.float32, torch.float32]
+    assert [output.dtype for output in outputs] == [torch.float32, torch.float32, torch.int64]
     assert torch.equal(outputs[0], by_hand.float())
     assert torch.equal(outputs[1], by_hand.float()[:, index])
     assert not torch.equal(outputs[0], exact[0])

@@ -286,7 +286,8 @@ def test_a_half_file_stores_weights_in_half_the_space_and_answers_nearly_the_sam
 
     graph = quantize(method="none")
     spec = TensorSpec(name="input", dtype="float32", shape=(1, 3, SIZE, SIZE))
-    half = cast_to_half(graph, (spec,))
+    output = TensorSpec(name="output", dtype="float32", shape=(1, 7))
+    half = cast_to_half(graph, (spec,), (output,))
     file = export(half, tmp_path / "half.tflite")
     whole = export(graph, tmp_path / "float.tflite")
     weights = sum(value.numel() for value in graph.state_dict().values())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import nn
     from torch.fx import GraphModule
+    from torch.fx.node import Argument
 
 
 def restore_float(model: nn.Module) -> GraphModule | None:
@@ -22,9 +23,15 @@ def restore_float(model: nn.Module) -> GraphModule | None:
     if not isinstance(model, fx.GraphModule) or not any(halves):
         return None
     restored = copy.deepcopy(model)
-    for node in list(restored.graph.nodes):
-        if node.op == "call_method" and node.target in ("half", "float"):
-            node.replace_all_uses_with(node.all_input_nodes[0])
-            restored.graph.erase_node(node)
+
+    def widen(value: Argument) -> Argument:
+        return torch.float32 if value is torch.float16 else value
+
+    for node in restored.graph.nodes:
+        if node.op == "call_method" and node.target == "half":
+            node.target = "float"  # of a float32 tensor it does nothing
+        elif node.op in ("call_method", "call_function"):
+            node.args = fx.node.map_aggregate(node.args, widen)
+            node.kwargs = fx.node.map_aggregate(node.kwargs, widen)
     restored.float().recompile()
     return restored

@@ -27,7 +27,8 @@ def list_keys(recipe: Recipe) -> tuple[ArtifactKey, ...]:
             if precision not in exporter.precisions:
                 raise RecipeError(
                     f"{text} has no {precision} files",
-                    f"it has {' and '.join(exporter.precisions)}",
+                    f"it has {' and '.join(exporter.precisions)}; name formats that have "
+                    f"{precision} with --format",
                 )
             if precision not in (method.precision, "fp32", "fp16"):
                 raise RecipeError(

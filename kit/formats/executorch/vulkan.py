@@ -46,8 +46,11 @@ class Vulkan(Backend):
 
 
 def _has_weights_per_tensor(model: GraphModule) -> bool:
+    """Return whether a convolution or linear layer has int8 weights with one scale."""
     return any(
         "dequantize_per_tensor" in str(node.target) and node.all_input_nodes[0].op == "get_attr"
-        for node in model.graph.nodes
+        for layer in model.graph.nodes
+        if layer.op == "call_function" and any(k in str(layer.target) for k in ("conv", "linear"))
+        for node in layer.all_input_nodes[1:2]
         if node.op == "call_function" and node.all_input_nodes
     )

@@ -48,8 +48,8 @@ class ArtifactKey:
         return "-".join(part for part in ("model", self.backend, self.precision) if part) + suffix
 
     def is_named(self, text: str) -> bool:
-        """Return whether a text is this file's name, or the name of its format."""
-        return text in (self.name, self.format)
+        """Return whether a text is this file's name, its format, or ``FORMAT/BACKEND``."""
+        return text in (self.name, self.format, f"{self.format}/{self.backend}")
 
 
 FLOAT_MODEL: Final = ArtifactKey(REFERENCE, "fp32")

@@ -152,10 +152,10 @@ def check_named(loaded: Sequence[Bundle], names: Sequence[str]) -> None:
     Raises:
         UnknownName: there is no such format, and no bundle has a file of that name.
     """
-    files = (key.name for bundle in loaded for key in bundle.manifest.artifact_keys)
-    known_names = {*FORMAT_NAMES.list_all(), REFERENCE, *files}
+    keys = [key for bundle in loaded for key in bundle.manifest.artifact_keys]
+    known_names = {*FORMAT_NAMES.list_all(), REFERENCE, *(key.name for key in keys)}
     for name in names:
-        if name not in known_names:
+        if name not in known_names and not any(key.is_named(name) for key in keys):
             raise UnknownName.among("format", name, known_names)
 
 

@@ -256,8 +256,9 @@ def _float_model(job: LoweringJob, examples: Examples) -> GraphModule:
     from kit.quantize.graph import fold
 
     model = fold(_own_model(job), examples)
-    original = job.quantize != job.recipe.quantize
-    state = job.shared / (ORIGINAL_STATE if original else FLOAT_STATE)
+    original = job.shared / ORIGINAL_STATE
+    uncorrected = job.quantize != job.recipe.quantize and original.exists()
+    state = original if uncorrected else job.shared / FLOAT_STATE
     model.load_state_dict(torch.load(state, weights_only=True))
     return model
 

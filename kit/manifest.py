@@ -416,7 +416,7 @@ class Manifest(Record):
         if selected and not runnable:
             raise BundleError(
                 f"nothing here runs {', '.join(key.name for key in selected)}",
-                "they were lowered for devices; name other formats",
+                "build the bundle with formats that run here as well",
             )
         return runnable
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from conftest import FAST
 import kit
 from kit import formats
 from kit.bench import measure
+from kit.errors import RecipeError
 from kit.pipeline import explain
 from kit.quantize.half import cast_to_half
 from kit.signature import TensorSpec
@@ -92,3 +95,57 @@ def test_explain_says_what_is_half():
     sections = {heading.partition(":")[0]: lines for heading, lines in explain(recipe)}
     assert any("float16" in line for line in sections["onnx-fp16"])
     assert not any("float16" in line for line in sections["onnx-int8"])
+
+
+def overflowing() -> torch.nn.Module:
+    """Answers below 1, with values of 1e6 between its layers."""
+    net = torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 8), torch.nn.Linear(8, 4)
+    )
+    with torch.no_grad():
+        net[1].weight.mul_(1e6)
+        net[2].weight.mul_(1e-6)
+    return net.eval()
+
+
+@pytest.mark.slow
+def test_a_file_that_overflows_fails_alone_and_says_why(lowered_here, tmp_path):
+    """Else the float model would be blamed, and no file built."""
+    (tmp_path / "net.py").write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from test_half import overflowing\n"
+    )
+    recipe = kit.make_recipe(
+        f"{tmp_path / 'net.py'}:overflowing",
+        resolution=32,
+        formats=("onnx",),
+        precisions=("fp32", "fp16"),
+        quantize="none",
+    )
+    built = kit.build(recipe, tmp_path / "b", use_cache=False)
+    assert [artifact.name for artifact in built.manifest.artifacts] == ["onnx-fp32"]
+    (failed,) = built.manifest.failed
+    assert "exceed the range of float16" in failed.reason
+    assert "--precision" in failed.hint
+
+
+@pytest.mark.slow
+def test_float_files_are_neither_calibrated_nor_corrected(lowered_here, tmp_path):
+    recipe = kit.make_recipe(SMALL_NET, resolution=32, formats=("onnx",), precisions=("fp16",))
+    manifest = kit.build(recipe, tmp_path / "b", use_cache=False).manifest
+    assert recipe.quantize == "static"
+    assert manifest.calibration is None
+    assert manifest.corrections == ()
+    assert not any(notice.code.startswith("calibration") for notice in manifest.notices)
+    sections = [heading for heading, _ in explain(recipe)]
+    assert not any("corrections" in heading or "ranges" in heading for heading in sections)
+
+
+@pytest.mark.parametrize("method", ["dynamic", "qat"])
+def test_a_method_that_quantizes_no_file_is_refused(method, tmp_path):
+    recipe = kit.make_recipe(
+        "mobilenet_v2", formats=("onnx",), precisions=("fp16",), quantize=method
+    )
+    with pytest.raises(RecipeError, match=f"{method}' does nothing: all files are float"):
+        kit.build(recipe, tmp_path / "b")

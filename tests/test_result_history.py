@@ -408,3 +408,16 @@ def test_a_metric_of_a_task_of_its_own_is_shown(tmp_path: Path) -> None:
     shown = html.render(page.compose([read(ACCURACY_9, tmp_path)]))
     assert "mean IoU, %" in shown
     assert "61.25" in shown
+
+
+def test_two_metrics_of_one_name_are_refused(tmp_path: Path) -> None:
+    row = {**ACCURACY_9["rows"][0], "metrics": [METRIC_9, {**METRIC_9, "value": 1.0}]}
+    with pytest.raises(ResultError, match="two metrics have one name"):
+        read({**ACCURACY_9, "rows": [row]}, tmp_path)
+
+
+def test_metrics_stand_once_in_the_table_of_outputs(tmp_path: Path) -> None:
+    composed = page.compose([read(ACCURACY_9, tmp_path)])
+    (table,) = [one for one in composed.details if one.key == "outputs"]
+    assert table.columns[-1] == "mean IoU, %"
+    assert [line.cells[-1].text for line in table.lines] == ["61.25", ""]

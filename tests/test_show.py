@@ -10,6 +10,7 @@ import pytest
 
 from kit import bundle as bundles
 from kit import cli, formats
+from kit.errors import MissingTool
 from kit.formats.structure import MAX_VALUE_LETTERS, abbreviate
 
 
@@ -98,3 +99,43 @@ def test_control_characters_of_a_file_do_not_reach_the_terminal(tiny_bundle, tmp
 def test_long_values_are_cut():
     assert abbreviate("a  b\nc") == "a b c"
     assert len(abbreviate([1] * 1000)) == MAX_VALUE_LETTERS
+
+
+def test_an_empty_list_of_formats_is_refused(tiny_bundle, capsys):
+    assert cli.run(["show", str(tiny_bundle.path), "--format", ","]) == 2
+    assert "--format names nothing" in capsys.readouterr().err
+
+
+def test_a_file_that_no_parser_expects_is_damaged_and_no_bug_of_kit(
+    tiny_bundle, capsys, monkeypatch
+):
+    def fail(path):
+        raise KeyError(0)
+
+    monkeypatch.setattr(formats.get_format("onnx"), "read_structure", fail)
+    assert cli.run(["show", str(tiny_bundle.path), "--format", "onnx"]) == 4
+    assert "model-fp32.onnx is damaged" in capsys.readouterr().err
+
+
+def test_a_missing_package_takes_one_file_out_and_shows_the_others(
+    tiny_bundle, capsys, monkeypatch
+):
+    def miss(path):
+        raise MissingTool("onnx is not installed", "pip install onnx")
+
+    monkeypatch.setattr(formats.get_format("onnx"), "read_structure", miss)
+    assert cli.run(["show", str(tiny_bundle.path)]) == 0
+    shown = capsys.readouterr()
+    assert "pip install onnx" in shown.err
+    assert "lite-fp32: model-fp32.ptl" in shown.out
+
+
+def test_unknown_sizes_of_an_onnx_file_are_shown_as_unknown(tmp_path):
+    node = onnx.helper.make_node("Identity", ["x"], ["y"])
+    named = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["batch", None, 3])
+    unranked = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)
+    graph = onnx.helper.make_graph([node], "g", [named], [unranked])
+    onnx.save(onnx.helper.make_model(graph), tmp_path / "a.onnx")
+    (shown,) = formats.get_format("onnx").read_structure(tmp_path / "a.onnx").graphs
+    assert shown.inputs[0].type == "float32 [batch, ?, 3]"
+    assert shown.outputs[0].type == "float32"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kit.bundle import Bundle
-    from kit.manifest import Artifact
+    from kit.manifest import Artifact, Comparison
     from kit.pipeline import Gate
     from kit.recipe import Recipe
 
@@ -223,11 +223,19 @@ def _compared(artifact: Artifact) -> Iterator[str]:
 
     graph = find_worst(artifact.parity, "quantized graph")
     reference = find_worst(artifact.parity, "float reference")
-    if graph is None or reference is None:
+    if reference is None:
         yield from "-" * 3
+        return
+    if graph is None:
+        yield "-" if artifact.executed else "not run"  # then its graph stands for it
+        yield from _against_float(reference)
         return
     share = "" if graph.agreement is None else f"{graph.agreement:.0%}, "
     yield "equal" if graph.max_abs == 0 else f"{share}{graph.max_abs:.2g}"
+    yield from _against_float(reference)
+
+
+def _against_float(reference: Comparison) -> Iterator[str]:
     yield "-" if reference.agreement is None else f"{reference.agreement:.0%}"
     yield "equal" if reference.sqnr_db is None else f"{reference.sqnr_db:.1f}"
 

@@ -12,6 +12,7 @@ import click
 
 from kit import terminal
 from kit.commands.common.option_types import PATH
+from kit.errors import MissingTool, UsageError
 from kit.text import one_line
 
 if TYPE_CHECKING:
@@ -55,11 +56,20 @@ def _read_structures(
     bundle: Bundle, names: str | None
 ) -> Iterator[tuple[str, ModelStructure | None]]:
     from kit import formats
+    from kit.formats.structure import reading
 
     requested = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
+    if requested == []:
+        raise UsageError("--format names nothing", "for example: --format onnx,lite")
     for key in bundle.manifest.select(requested):
-        path = bundle.file(key.name)
-        yield key.name, formats.get_format(key.format).read_structure(path)
+        try:
+            path = bundle.file(key.name)
+            with reading(path):
+                structure = formats.get_format(key.format).read_structure(path)
+        except MissingTool as exc:
+            terminal.print_error(exc.message, exc.hint)
+            structure = None
+        yield key.name, structure
 
 
 def print_structure(structure: ModelStructure, whole: bool) -> None:
@@ -71,13 +81,14 @@ def print_structure(structure: ModelStructure, whole: bool) -> None:
     if structure.code and whole:
         terminal.echo(f"\n{structure.code}")
     elif structure.code:
-        terminal.echo(f"  code: {len(structure.code.splitlines())} lines")
+        terminal.echo(f"  code: {_count(len(structure.code.splitlines()), 'line')}")
     terminal.echo()
 
 
 def _print_graph(graph: GraphEntry, whole: bool) -> None:
-    weights = "" if graph.weights is None else f", {graph.weights} constants"
-    terminal.echo(f"  graph {one_line(graph.name)}: {len(graph.nodes)} nodes{weights}")
+    weights = "" if graph.weights is None else f", {_count(graph.weights, 'constant')}"
+    nodes = _count(len(graph.nodes), "node") if graph.nodes else "nodes unknown"
+    terminal.echo(f"  graph {one_line(graph.name)}: {nodes}{weights}")
     for word, tensors in (("input", graph.inputs), ("output", graph.outputs)):
         for tensor in tensors:
             terminal.echo(f"    {word} {_describe(tensor)}")
@@ -89,6 +100,10 @@ def _print_graph(graph: GraphEntry, whole: bool) -> None:
         terminal.echo(f"    {one_line(operator)} ×{count}")
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _describe(tensor: TensorEntry) -> str:
     return one_line(f"{tensor.name}: {tensor.type}" if tensor.type else tensor.name)
 
@@ -97,7 +112,8 @@ def _print_nodes(graph: GraphEntry) -> None:
     """Print a line for each node: operator, inputs, outputs, parameters."""
     for number, node in enumerate(graph.nodes):
         parameters = ", ".join(f"{name}={value}" for name, value in node.parameters.items())
-        ends = f"{', '.join(node.inputs)} -> {', '.join(node.outputs)}" if node.outputs else ""
-        named = "" if node.outputs else node.name
+        ends = f"{', '.join(node.inputs)} -> {', '.join(node.outputs)}"
+        ends = ends if node.inputs or node.outputs else ""
+        named = "" if ends else node.name
         parts = (part for part in (node.operator, named, ends, parameters) if part)
         terminal.echo(f"    {number}  {one_line('  '.join(parts))}")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from kit.errors import BundleError, KitError, words
 
 MAX_VALUE_LETTERS = 80
 
@@ -72,6 +76,21 @@ class ModelStructure:
     metadata: Mapping[str, str]
     graphs: tuple[GraphEntry, ...] = ()
     code: str = ""
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Translate errors of a damaged file, whose content is of the wrong kind anywhere.
+
+    Raises:
+        BundleError: names the file.
+    """
+    try:
+        yield
+    except (KitError, MemoryError):
+        raise
+    except Exception as exc:  # whatever a parser raises about content that it did not expect
+        raise BundleError(f"{path} is damaged: {words(exc)}", "build it again") from exc
 
 
 def abbreviate(value: object) -> str:

@@ -18,7 +18,10 @@ def read_graph(module: ScriptModule) -> GraphEntry:
     """Return the graph of ``forward``, with all that it calls in it."""
     graph: Any = module.inlined_graph  # torch has no types for its IR
     nodes = [node for node in graph.nodes() if node.kind() != "prim::Constant"]
-    constants = sum(node.kind() == "prim::Constant" for node in graph.nodes())
+    constants = sum(
+        node.kind() == "prim::Constant" and str(node.output().type()) == "Tensor"
+        for node in graph.nodes()
+    )
     inputs = [value for value in graph.inputs() if not value.type().kind().startswith("Class")]
     return GraphEntry(
         name="forward",
@@ -41,7 +44,7 @@ def read_code(path: Path) -> str:
 
 
 def _read_value(value: Any) -> TensorEntry:
-    return TensorEntry(value.debugName(), str(value.type()))
+    return TensorEntry(f"%{value.debugName()}", str(value.type()))
 
 
 def _read_node(node: Any) -> NodeEntry:
@@ -50,7 +53,7 @@ def _read_node(node: Any) -> NodeEntry:
         node.kind(),
         node.scopeName(),
         tuple(_write_input(value) for value in node.inputs()),
-        tuple(value.debugName() for value in node.outputs()),
+        tuple(f"%{value.debugName()}" for value in node.outputs()),
         {name: abbreviate(getattr(node, node.kindOf(name))(name)) for name in names},
     )
 
@@ -59,7 +62,7 @@ def _write_input(value: Any) -> str:
     """Return the name of a tensor, or a constant's value."""
     source = value.node()
     if source.kind() != "prim::Constant":
-        return str(value.debugName())
+        return f"%{value.debugName()}"
     constant = value.toIValue()
     simple = isinstance(constant, bool | int | float | str | list | type(None))
-    return abbreviate(constant) if simple else str(value.debugName())
+    return abbreviate(constant) if simple else f"%{value.debugName()}"

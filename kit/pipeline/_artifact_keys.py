@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kit import formats
 from kit.algorithms import get_algorithm
+from kit.algorithms.interface import Algorithm
 from kit.artifact_key import ArtifactKey, parse_target
 from kit.errors import RecipeError
 from kit.recipe import Recipe
@@ -38,6 +39,12 @@ def list_keys(recipe: Recipe) -> tuple[ArtifactKey, ...]:
                 )
             keys.append(ArtifactKey(name, precision, backend))
     return tuple(keys)
+
+
+def find_method(recipe: Recipe) -> Algorithm:
+    """Return the method that quantizes files of a recipe: ``none`` where all files are float."""
+    names = {choose_method(recipe, key) for key in list_keys(recipe)}
+    return get_algorithm(recipe.quantize if recipe.quantize in names else FLOAT_METHOD)
 
 
 def choose_method(recipe: Recipe, key: ArtifactKey) -> str:

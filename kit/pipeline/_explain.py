@@ -9,7 +9,7 @@ from kit.algorithms import get_algorithm
 from kit.calibration import CalibrationSet, check_sources
 from kit.corrections import get_correction, plan
 from kit.pipeline import _check, _gate
-from kit.pipeline._artifact_keys import choose_method, list_keys
+from kit.pipeline._artifact_keys import choose_method, find_method, list_keys
 from kit.pipeline._gate import Gate
 from kit.quantize import half, wording
 from kit.quantize.options import Options
@@ -33,7 +33,7 @@ def explain(recipe: Recipe, gate: Gate | None = None) -> Iterator[Section]:
     task = get_task(recipe.task)
     pictures = task.open_calibration(recipe)
     check_sources(recipe)
-    method = get_algorithm(recipe.quantize)
+    method = find_method(recipe)
     yield (
         "model",
         [

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit import encodings
-from kit.algorithms import get_algorithm
 from kit.corrections import get_correction, plan
 from kit.errors import VerificationFailed
 from kit.manifest import Calibration
 from kit.notices import Value, new_notice
 from kit.pipeline import _keep_float, training
-from kit.pipeline._artifact_keys import choose_method
+from kit.pipeline._artifact_keys import choose_method, find_method
 from kit.pipeline.build_state import Preparation, shares
 
 if TYPE_CHECKING:
@@ -34,8 +33,10 @@ def prepare(work: Preparation, model: nn.Module, examples: Examples) -> GraphMod
     from kit.quantize.graph import fold
 
     folded = fold(model, examples)
-    method = get_algorithm(work.recipe.quantize)
-    if any(choose_method(work.recipe, key) != method.name for key in work.artifact_keys):
+    method = find_method(work.recipe)
+    if method.calibrates and any(
+        choose_method(work.recipe, key) != method.name for key in work.artifact_keys
+    ):
         work.original = {name: value.clone() for name, value in folded.state_dict().items()}
     if method.calibrates:
         _keep_float.check(work.recipe, folded)
@@ -81,7 +82,7 @@ def choose_encodings(work: Preparation, folded: GraphModule, examples: Examples)
     from kit.quantize.statistics import Extremes
 
     recipe = work.recipe
-    if not get_algorithm(recipe.quantize).calibrates:
+    if not find_method(recipe).calibrates:
         return
     if recipe.encodings is not None:
         work.encodings = encoding_choice.check_names(folded, encodings.read(Path(recipe.encodings)))
@@ -116,7 +117,7 @@ def check_calibration(
     """
     from kit.quantize import coverage
 
-    if not get_algorithm(work.recipe.quantize).calibrates:
+    if not find_method(work.recipe).calibrates:
         return
     pictures = work.pictures
     work.progress("checking what the calibration covers")

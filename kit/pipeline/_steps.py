@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kit import files, formats
-from kit.algorithms import get_algorithm
 from kit.calibration import CalibrationSet
 from kit.manifest import FailedArtifact
 from kit.notices import Notice, new_notice
 from kit.pipeline import _finish, _model, _prepare, _threads, lowering, parity
+from kit.pipeline._artifact_keys import find_method
 from kit.pipeline.build_state import Preparation, Work
 from kit.progress import ReportStatus
 from kit.quantize.distributed import Group
@@ -87,7 +87,7 @@ def _note_ended_formats(recipe: Recipe) -> Iterator[Notice]:
 def train_along(recipe: Recipe, cache_key: str, calibration: CalibrationSet, group: Group) -> None:
     """Take part in rank 0's training, and wait until it has written the bundle."""
     cached: bool = group.broadcast(None)
-    if not cached and get_algorithm(recipe.quantize).trains:
+    if not cached and find_method(recipe).trains:
         with open_preparation(recipe, cache_key, calibration, report_nothing) as work:
             from kit.quantize.examples import from_samples
 

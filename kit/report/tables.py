@@ -116,11 +116,17 @@ def _list_metrics(report: Report) -> tuple[str, ...]:
     return tuple(dict.fromkeys(metric.heading for metric in metrics))
 
 
+def _metric_cells(row: AccuracyRow, headings: Sequence[str], count: int) -> tuple[Cell, ...]:
+    """Return a cell for each heading; without headings, `count` empty ones."""
+    values = {metric.heading: f"{metric.value:.4g}" for metric in row.metrics}
+    filled = [Cell(values.get(heading, NONE)) for heading in headings]
+    return tuple(filled or [Cell("")] * count)
+
+
 def _evaluated(evaluated: Accuracy, headings: Sequence[str]) -> tuple[Cell, ...]:
     row = evaluated.row
     margin = "" if evaluated.margin is None else f"± {evaluated.margin:.1f}"
     left_out = f", {evaluated.left_out} left out" if evaluated.left_out else ""
-    metrics = {metric.heading: f"{metric.value:.4g}" for metric in row.metrics}
     return (
         Cell(str(row.images), evaluated.pictures + left_out),
         Cell(text.percent(row.top1)),
@@ -129,13 +135,14 @@ def _evaluated(evaluated: Accuracy, headings: Sequence[str]) -> tuple[Cell, ...]
         Cell(text.percent(row.agreement)),
         Cell(text.decibels(row.sqnr_db)),
         Cell(text.significant(row.images_per_second)),
-        *(Cell(metrics.get(heading, NONE)) for heading in headings),
+        *_metric_cells(row, headings, len(headings)),
     )
 
 
 def outputs(report: Report) -> Table:
     """Return the comparison of each output with the float model's, for models of tensors."""
-    columns = ("Output", "Samples", "SQNR, dB", "Largest difference", "Cosine")
+    headings = _list_metrics(report)
+    columns = ("Output", "Samples", "SQNR, dB", "Largest difference", "Cosine", *headings)
     lines = tuple(
         Line(
             _subject(evaluated.bundle, evaluated.row, evaluated.moment),
@@ -145,10 +152,11 @@ def outputs(report: Report) -> Table:
                 Cell(text.decibels(output.sqnr_db)),
                 Cell("0" if output.max_abs == 0 else f"{output.max_abs:.2g}"),
                 Cell(f"{output.cosine:.4f}"),
+                *_metric_cells(evaluated.row, () if number else headings, len(headings)),
             ),
         )
         for evaluated in report.accuracy
-        for output in evaluated.row.outputs
+        for number, output in enumerate(evaluated.row.outputs)
     )
     return Table("outputs", "Outputs against the float reference", columns, lines)
 
@@ -172,15 +180,18 @@ def parity(report: Report) -> Table:
     lines: list[Line] = []
     for bundle in report.bundles:
         for artifact in bundle.artifacts:
-            lines += [Line(_subject(bundle, artifact), _compared(c)) for c in artifact.parity]
+            lines += [
+                Line(_subject(bundle, artifact), _compared(artifact, c)) for c in artifact.parity
+            ]
     lines += [line for row in report.rows for line in _golden(row)]
     return Table("parity", "Parity of the runtime's answers", columns, tuple(lines))
 
 
-def _compared(compared: ParityRef) -> tuple[Cell, ...]:
+def _compared(artifact: ArtifactRef, compared: ParityRef) -> tuple[Cell, ...]:
     against = "graph that was lowered" if compared.against == GRAPH else compared.against
+    notes = (compared.output, "" if artifact.executed else "of its graph: the file was not run")
     return (
-        Cell(against, compared.output),
+        Cell(against, ", ".join(filter(None, notes))),
         Cell(str(compared.images)),
         Cell("0" if compared.max_abs == 0 else f"{compared.max_abs:.2g}"),
         Cell(text.decibels(compared.sqnr_db)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 CAPTIONS = {
-    "size": "Circles are int8, squares fp32; a line joins the files of one format. Whiskers are "
+    "size": "Circles are int8, squares float; a line joins the files of one format. Whiskers are "
     "the 95 % interval of the difference to the reference on the same pictures.",
     "latency": "Every dot is one inference, further right is slower. Within a row time runs "
     "downwards, one band per fresh process. The upright line is the median, the grey band "

@@ -31,7 +31,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import FailFast, Field
+from pydantic import FailFast, Field, field_validator
 
 from kit.artifact_key import KeyedRecord
 from kit.documents import Digest, Record
@@ -418,6 +418,14 @@ class AccuracyRow(KeyedRecord):
     outputs: Many[OutputRow] = ()
     metrics: Many[Metric] = ()
     images_per_second: float = Field(ge=0)
+
+    @field_validator("metrics")
+    @classmethod
+    def _have_own_names(cls, metrics: tuple[Metric, ...]) -> tuple[Metric, ...]:
+        names = [metric.heading for metric in metrics]
+        if len(set(names)) < len(names):
+            raise ValueError("two metrics have one name")
+        return metrics
 
 
 class AccuracyResult(Record):

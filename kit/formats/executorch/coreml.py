@@ -1,7 +1,7 @@
 """ExecuTorch's Core ML backend, for Apple's devices: lowered here, run on devices only.
 
 https://docs.pytorch.org/executorch/stable/backends/coreml/coreml-overview.html - on Linux Core ML
-converts models and predicts none.
+converts models and cannot run them.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A `.pte` is a flatbuffer (`executorch/schema/program.fbs`, identifier ET12) and the segments
 that it points to. A payload of XNNPACK is a header of its own and again a flatbuffer
-(`executorch/backends/xnnpack/serialization/schema.fbs`). Field numbers of a flatbuffer only
+(`executorch/backends/xnnpack/serialization/schema.fbs`). Field numbers of a flatbuffer
 never change, so the few used here are hard-coded. The parser is pure Python
 over bytes: a damaged file raises an error and cannot crash the interpreter.
 """

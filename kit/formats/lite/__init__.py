@@ -90,7 +90,7 @@ class Lite(Format):
         from kit.formats.torch_structure import read_code
 
         version = self.describe(path).format_version
-        return ModelStructure({"bytecode": version}, code=read_code(path))
+        return ModelStructure({"version": version}, code=read_code(path))
 
     def load(self, path: Path, threads: int) -> Session:
         """Load the file; `threads` sets torch's intra-op threads of this process."""

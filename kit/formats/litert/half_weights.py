@@ -29,10 +29,16 @@ def store_half(model: Model) -> None:
     model.operatorCodes.append(code)
     number = len(model.operatorCodes) - 1
     for graph in model.subgraphs:
-        constants = [i for i, tensor in enumerate(graph.tensors) if _is_float(model, tensor)]
+        outputs = set(map(int, graph.outputs))
+        constants = [
+            index
+            for index, tensor in enumerate(graph.tensors)
+            if _is_float(model, tensor) and index not in outputs
+        ]
         moved = {index: _store(model, graph, index) for index in constants}
         for operator in graph.operators:
-            operator.inputs = [moved.get(int(i), int(i)) for i in operator.inputs]
+            inputs = map(int, () if operator.inputs is None else operator.inputs)
+            operator.inputs = [moved.get(index, index) for index in inputs]
         graph.operators = [
             *(_dequantize(number, index, moved[index]) for index in constants),
             *graph.operators,

@@ -60,9 +60,16 @@ def _read_tensor(value: ValueInfoProto) -> TensorEntry:
     from onnx import helper
 
     tensor = value.type.tensor_type
-    shape = [one.dim_param or one.dim_value for one in tensor.shape.dim]
+    if not value.type.HasField("tensor_type") or not tensor.elem_type:
+        return TensorEntry(value.name, value.type.WhichOneof("value") or "")
     dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
-    return TensorEntry(value.name, f"{dtype} [{', '.join(map(str, shape))}]")
+    if not tensor.HasField("shape"):
+        return TensorEntry(value.name, str(dtype))
+    sizes = (
+        one.dim_param or (one.dim_value if one.HasField("dim_value") else "?")
+        for one in tensor.shape.dim
+    )
+    return TensorEntry(value.name, f"{dtype} [{', '.join(map(str, sizes))}]")
 
 
 def _read_node(node: NodeProto) -> NodeEntry:

@@ -11,12 +11,14 @@ from kit.formats.structure import GraphEntry, NodeEntry, TensorEntry, abbreviate
 if TYPE_CHECKING:
     from torch.jit import ScriptModule
 
+IrObject = Any  # torch has no types for its IR
+
 _MAX_CODE_BYTES = 4 * 2**20
 
 
 def read_graph(module: ScriptModule) -> GraphEntry:
     """Return the graph of ``forward``, with all that it calls in it."""
-    graph: Any = module.inlined_graph  # torch has no types for its IR
+    graph: IrObject = module.inlined_graph
     nodes = [node for node in graph.nodes() if node.kind() != "prim::Constant"]
     constants = sum(
         node.kind() == "prim::Constant" and str(node.output().type()) == "Tensor"
@@ -43,11 +45,11 @@ def read_code(path: Path) -> str:
     return "\n".join(parts)
 
 
-def _read_value(value: Any) -> TensorEntry:
+def _read_value(value: IrObject) -> TensorEntry:
     return TensorEntry(f"%{value.debugName()}", str(value.type()))
 
 
-def _read_node(node: Any) -> NodeEntry:
+def _read_node(node: IrObject) -> NodeEntry:
     names = node.attributeNames()
     return NodeEntry(
         node.kind(),
@@ -58,7 +60,7 @@ def _read_node(node: Any) -> NodeEntry:
     )
 
 
-def _write_input(value: Any) -> str:
+def _write_input(value: IrObject) -> str:
     """Return the name of a tensor, or a constant's value."""
     source = value.node()
     if source.kind() != "prim::Constant":

@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _IDENTIFIER = b"TFL3"
-# The schema's generated classes have no types.
-Model = Any
-Subgraph = Any
-Operator = Any
-Tensor = Any
+Model = Any  # the schema's generated classes have no types
+Subgraph = Model
+Operator = Model
+Tensor = Model
 
 
 def import_schema() -> ModuleType:

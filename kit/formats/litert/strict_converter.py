@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
 _TORCH = "litert-torch"
+ConverterObject = Any  # litert-torch has no types
 _LOCK = threading.Lock()  # the configuration is replaced for the whole process
 
 
-def import_converter() -> Any:
+def import_converter() -> ConverterObject:
     """Return `litert_torch`, which then prints no progress.
 
     Raises:
@@ -59,7 +60,7 @@ def convert(graph: GraphModule, example: tuple[Tensor, ...], *, quantized: bool)
     return content
 
 
-def _make_static_config() -> Any:
+def _make_static_config() -> ConverterObject:
     """Return the configuration for the mode ``STATIC``; its quantizer does not see the graph."""
     pt2e = import_package("litert_torch.quantize.pt2e_quantizer", _TORCH)
     config = import_package("litert_torch.quantize.quant_config", _TORCH)
@@ -70,13 +71,13 @@ def _make_static_config() -> Any:
 class _StrictApi:
     """The converter's extension module, with another default in its configuration."""
 
-    def __init__(self, api: Any) -> None:
+    def __init__(self, api: ConverterObject) -> None:
         self._api = api
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> ConverterObject:
         return getattr(self._api, name)
 
-    def ConvertToTFLConfig(self) -> Any:  # noqa: N802 - a class of the extension
+    def ConvertToTFLConfig(self) -> ConverterObject:  # noqa: N802 - a class of the extension
         config = self._api.ConvertToTFLConfig()
         config.strict_qdq_mode = True
         return config
@@ -84,7 +85,7 @@ class _StrictApi:
 
 @contextmanager
 def _strict() -> Iterator[None]:
-    module: Any = import_package("litert_torch._convert.litert_converter", _TORCH)
+    module: ConverterObject = import_package("litert_torch._convert.litert_converter", _TORCH)
     with _LOCK:
         api = module.converter_api_ext
         module.converter_api_ext = _StrictApi(api)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from kit.formats.interface import Description
 from kit.formats.litert.flatbuffer import Model, list_operators, name_type, read_model
@@ -16,6 +16,15 @@ _MOVES = {
     *("CONCATENATION", "SLICE", "STRIDED_SLICE", "PAD", "PADV2", "SPLIT", "CAST"),
 }
 _DELEGATE = "DELEGATE"  # the interpreter's name of a node that stands for delegated ones
+
+
+class _NodeDetails(TypedDict):
+    """A node of the interpreter, with the numbers of its tensors."""
+
+    index: int
+    op_name: str
+    inputs: list[int]
+    outputs: list[int]
 
 
 def describe_file(path: Path) -> Description:
@@ -59,7 +68,7 @@ def _count_delegated(path: Path) -> Counter[str]:
     The interpreter does not list them. A delegate's node has the tensors at its borders: what
     computes its outputs from its inputs is delegated.
     """
-    nodes: list[dict[str, Any]] = open_interpreter(path, 1)._get_ops_details()
+    nodes: list[_NodeDetails] = open_interpreter(path, 1)._get_ops_details()
     makers = {
         int(tensor): node
         for node in nodes

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
 
 
+NodeArgument = Any  # a node, a constant, or a member of a graph by its name
+
+
 @dataclass(frozen=True)
 class ActivationEncoding:
     """Scale and zero point of a tensor that is computed."""
@@ -88,11 +91,11 @@ def _unfold(graph: GraphModule, node: Node, quantizer: Callable[..., Tensor]) ->
     return ConstantEncoding(_name_users(node), stored.numpy(), scales)
 
 
-def _read(graph: GraphModule, value: Any) -> Any:
+def _read(graph: GraphModule, value: NodeArgument) -> NodeArgument:
     """Return an argument of a node, a constant's value for the constant."""
     if getattr(value, "op", None) != "get_attr":
         return value
-    member: Any = graph
+    member: NodeArgument = graph
     for part in str(value.target).split("."):
         member = getattr(member, part)
     return member

@@ -2,7 +2,7 @@
 
 Importing torch and torchvision makes about a million objects that live as long as the process.
 The collector searches them repeatedly while they are made, and once more when the process ends,
-which takes 2 of 5.5 CPU seconds (docs/speed.md).
+which takes 1 to 3 of 6 CPU seconds (docs/speed.md).
 """
 
 from __future__ import annotations

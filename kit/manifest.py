@@ -409,15 +409,18 @@ class Manifest(Record):
             names: of files or of formats; None for all.
 
         Raises:
-            BundleError: the bundle has no file of a name, or nothing here runs any of them.
+            BundleError: the bundle has no file of a name, or nothing here runs the files of one.
         """
-        selected = self.select(names)
+        texts = None if names is None else list(names)
+        selected = self.select(texts)
         runnable = [key for key in selected if self.artifact(key.name).executed]
-        if selected and not runnable:
-            raise BundleError(
-                f"nothing here runs {', '.join(key.name for key in selected)}",
-                "build the bundle with formats that run here as well",
-            )
+        groups = [[k for k in selected if k.is_named(text)] for text in texts or ()] or [selected]
+        for group in groups:
+            if group and not any(key in runnable for key in group):
+                raise BundleError(
+                    f"nothing here runs {', '.join(key.name for key in group)}",
+                    "leave it out, or build the bundle with formats that run here as well",
+                )
         return runnable
 
     def artifact(self, name: str) -> Artifact:

@@ -327,6 +327,12 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
         "",
         {"file": _WORD},
     ),
+    "gate.not-run": CatalogueEntry(
+        "warning",
+        "{files}: no accuracy gate, because nothing here runs what was lowered for devices",
+        "",
+        {"files": _WORDS},
+    ),
     "format.ended": CatalogueEntry(
         "note",
         "upstream no longer develops the format {format}: {reason}",

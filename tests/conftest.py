@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import warm_processes
 from device_samples import adb_keys, direct  # noqa: F401
 from shared_builds import (  # noqa: F401
     FAST,
@@ -39,6 +41,16 @@ from virtual_device.fixtures import (  # noqa: F401
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # What libraries print in commands that tests run; not among the user's own logs.
 os.environ["XDG_STATE_HOME"] = str(Path(tempfile.gettempdir()) / f"kit-tests-{os.getuid()}")
+
+
+warm_processes.install()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Start kit's processes warm, except in tests whose subject is their start."""
+    warm_processes.enable(item.get_closest_marker("cold_start") is None)
+    return (yield)
 
 
 # The last two are what files call a device of their own.

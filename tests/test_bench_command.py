@@ -25,6 +25,8 @@ from kit.results.schema import LatencyResult, Recommendation
 from kit.runners import native
 from kit.runners.native import RunnerSet
 
+pytestmark = pytest.mark.cold_start
+
 
 def run(*arguments: str | Path, temp: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = os.environ | ({"TMPDIR": str(temp)} if temp else {})

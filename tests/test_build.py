@@ -229,6 +229,7 @@ STAGES = [
 ]
 
 
+@pytest.mark.cold_start  # all its children are kit's own
 @pytest.mark.parametrize(("stage", "number", "code"), STAGES)
 def test_an_interruption_leaves_nothing_behind(stage, number, code, tmp_path):
     target, scratch = tmp_path / "out" / "b", tmp_path / "scratch"

@@ -15,6 +15,8 @@ from kit.corrections import list_corrections
 from kit.models import list_models
 from kit.tasks import list_tasks
 
+pytestmark = pytest.mark.cold_start
+
 ROOT = Path(__file__).parents[1]
 
 

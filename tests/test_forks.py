@@ -190,6 +190,8 @@ PARENT = """
 import sys, time
 from pathlib import Path
 from kit import forks, workers
+
+pytestmark = pytest.mark.cold_start
 place = Path(sys.argv[1])
 tasks = [workers.ChildTask(n, [sys.executable, "-m", n], place / n) for n in sys.argv[3:]]
 helper = forks.Helper([sys.argv[2]], place / "helper.log", {})

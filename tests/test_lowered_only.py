@@ -78,6 +78,10 @@ def test_nothing_measures_it_and_each_command_says_so(built, tmp_path, capsys):
     assert [row.name for row in kit.verify_processors(built).rows] == CPU
     with pytest.raises(BundleError, match=f"nothing here runs {GPU}"):
         measure.measure(built, [GPU], FAST)
+    with pytest.raises(BundleError, match=f"nothing here runs {GPU}"):
+        measure.measure(built, ["executorch-int8", GPU], FAST)
+    with pytest.raises(BundleError, match=f"nothing here runs {GPU}"):
+        kit.evaluate(built, tmp_path / "pictures", formats=["executorch-int8", GPU])
     assert cli.run(["verify", str(built.path)]) == 0
     assert f"{GPU} was lowered for devices: nothing here runs it" in capsys.readouterr().err
     (packed,) = packing.choose([built], ["executorch"])

@@ -27,6 +27,8 @@ from kit.notices import read_text
 from kit.results.schema import DeviceRef
 from kit.text import one_line, printable
 
+pytestmark = pytest.mark.cold_start
+
 EVIL = (
     "\x1b[2J\x1b]0;pwned\x07\x9b31m\u202egnp.exe\u2066\u200f\x7f\x00\r\b[red]x[/] [/nope] :skull:"
 )

@@ -11,6 +11,7 @@ from kit.bundle import Bundle
 from kit.calibration import CalibrationSet
 from kit.errors import RecipeError, VerificationFailed
 from kit.manifest import FailedArtifact, GateRecord, GateRow
+from kit.notices import new_notice
 from kit.pipeline import training_set
 from kit.progress import ReportStatus
 from kit.recipe import Recipe
@@ -144,6 +145,11 @@ def enforce_gate(
     )
     fields = _without(built, set(broken))
     fields["failed"] = (*built.manifest.failed, *failed)
+    if unmeasured := tuple(a.name for a in built.manifest.artifacts if not a.executed):
+        fields["notices"] = (
+            *built.manifest.notices,
+            new_notice("gate.not-run", files=unmeasured),
+        )
     bundle.write_manifest(folder, {**fields, "gate": record})
 
 

@@ -34,6 +34,7 @@ _MIN_SPAN = 4.0  # percentage points: a smaller range would magnify noise
 _LABEL_GAP = 0.06  # between labels, as a share of the height
 _LABEL_LENGTH = 24
 _RIGHT_HALF = 0.5
+_MARKERS = {"fp32": "s", "fp16": "^", "int8": "o"}
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def _marks(axes: Axes, points: Sequence[ScatterPoint]) -> None:
             axes.vlines(
                 p.size, p.score - p.margin, p.score + p.margin, color=colour(p.row), alpha=0.6
             )
-        marker = "o" if p.row.quantized else "s"
+        marker = _MARKERS.get(p.row.key.precision, "D")
         axes.plot(p.size, p.score, marker, color=colour(p.row), markersize=8, markeredgewidth=0)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 CAPTIONS = {
-    "size": "Circles are int8, squares float; a line joins the files of one format. Whiskers are "
-    "the 95 % interval of the difference to the reference on the same pictures.",
+    "size": "Circles are int8, triangles fp16, squares fp32; a line joins the files of one "
+    "format. Whiskers are the 95 % interval of the difference to the reference on the same "
+    "pictures.",
     "latency": "Every dot is one inference, further right is slower. Within a row time runs "
     "downwards, one band per fresh process. The upright line is the median, the grey band "
     "behind it its 95 % interval.",

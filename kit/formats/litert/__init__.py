@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.formats.interface import Description, Format, Session, Thresholds, VersionRange
+from kit.formats.litert.native import NATIVE_RUNNER
 from kit.formats.structure import ModelStructure
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class LiteRt(Format):
     lowering_cost = 2.0
     # The only version since 2017; what is added to it is a version of an operator.
     reads = VersionRange(r"schema (\d+)", frozenset({"3"}), "schema 3")
+    native = NATIVE_RUNNER
 
     def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
         """Convert a model with litert-torch."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from kit.formats.interface import Description, Format, Session, Thresholds, VersionRange
 from kit.formats.litert.native import NATIVE_RUNNER
+from kit.formats.litert.profile import LiteRtProfiler
 from kit.formats.structure import ModelStructure
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class LiteRt(Format):
     # The only version since 2017; what is added to it is a version of an operator.
     reads = VersionRange(r"schema (\d+)", frozenset({"3"}), "schema 3")
     native = NATIVE_RUNNER
+    profiler = LiteRtProfiler()
 
     def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
         """Convert a model with litert-torch."""

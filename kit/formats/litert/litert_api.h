@@ -38,11 +38,10 @@ struct LiteRtTensorType {
 };
 static_assert(sizeof(LiteRtTensorType) == 72, "LiteRtTensorType is not LiteRT's");
 
-// What was timed.
-constexpr int kLiteRtOperatorEvent = 1 << 1;
-constexpr int kLiteRtDelegateOperatorEvent = 1 << 2;
-constexpr int kLiteRtInterpreterSource = 1;
-constexpr int kLiteRtDelegateSource = 2;
+// Bits of the types of events that are operators: those of the interpreter, and two kinds of those
+// of a delegate. XNNPACK reports the second.
+constexpr int kLiteRtOperatorEvents = 1 << 1 | 1 << 2 | 1 << 3;
+constexpr const char* kLiteRtFirstEvent = "LiteRT::Run[buffer registration]";  // of an inference
 
 struct LiteRtEvent {
   const char* tag;  // belongs to the profiler
@@ -50,14 +49,15 @@ struct LiteRtEvent {
   uint64_t start_us;
   uint64_t elapsed_us;
   size_t memory[6];
-  uint64_t index;  // of the operator
+  uint64_t index;  // of the operator, in the interpreter or the delegate
   uint64_t subgraph;
   int source;
 };
 static_assert(offsetof(LiteRtEvent, index) == 80, "LiteRtEvent is not LiteRT's");
 
 LiteRtStatus LiteRtCreateEnvironment(int count, const void* options, LiteRtEnv** out);
-LiteRtStatus LiteRtCreateModelFromFile(LiteRtEnv*, const char* path, LiteRtModel** out);
+LiteRtStatus LiteRtCreateModelFromBuffer(LiteRtEnv*, const void* content, size_t bytes,
+                                         LiteRtModel** out);
 LiteRtStatus LiteRtGetModelSubgraph(LiteRtModel*, size_t index, LiteRtSubgraph** out);
 LiteRtStatus LiteRtGetNumModelSignatures(LiteRtModel*, size_t* out);
 LiteRtStatus LiteRtGetModelSignature(LiteRtModel*, size_t index, LiteRtSignature** out);

@@ -1,9 +1,14 @@
 // LiteRT with XNNPACK through its C interface; settings are those of kit/formats/litert/session.py.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <iterator>
-#include <map>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -26,7 +31,6 @@ const char* words_of(LiteRtStatus status) {
     case 3: return "the runtime failed";
     case 5: return "it is not supported";
     case 6: return "it was not found";
-    case 500: return "the file cannot be read";
     case 501: return "the file is damaged, or no LiteRT file";
     case 504: return "an operator of the file cannot be prepared";
     default: return "it failed";
@@ -53,6 +57,22 @@ TensorSpec spec_of(const LiteRtTensorType& type) {
   return spec;
 }
 
+// Maps a file for the rest of the process. LiteRT's own function for files crashes on damaged ones:
+// only the one for memory verifies the content first.
+std::pair<const void*, size_t> map(const std::string& path) {
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  struct stat about {};
+  if (descriptor < 0 || fstat(descriptor, &about) != 0) {
+    throw std::runtime_error(with_errno("cannot read " + path));
+  }
+  const auto bytes = static_cast<size_t>(about.st_size);
+  if (bytes == 0) throw std::runtime_error("cannot use " + path + ": it is empty");
+  const void* content = mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE, descriptor, 0);
+  if (content == MAP_FAILED) throw std::runtime_error(with_errno("cannot read " + path));
+  close(descriptor);
+  return {content, bytes};
+}
+
 class LiteRt final : public Backend {
  public:
   std::optional<int64_t> prepare(const Options& options) override {
@@ -72,7 +92,8 @@ class LiteRt final : public Backend {
   }
 
   void load(const std::string& model) override {
-    check(LiteRtCreateModelFromFile(environment_, model.c_str(), &model_), "read the file");
+    const auto [content, bytes] = map(model);
+    check(LiteRtCreateModelFromBuffer(environment_, content, bytes, &model_), "read the file");
     LiteRtSubgraph* graph = find_graph();
     size_t inputs = 0, outputs = 0;
     check(LiteRtGetNumSubgraphInputs(graph, &inputs), "count inputs");
@@ -131,14 +152,16 @@ class LiteRt final : public Backend {
     check(LiteRtGetNumProfilerEvents(profiler_, &count), "count what it recorded");
     std::vector<LiteRtEvent> events(static_cast<size_t>(count));
     check(LiteRtGetProfilerEvents(profiler_, count, events.data()), "read what it recorded");
+    const std::vector<Entry> entries = sum(events);
+    if (entries.empty()) throw std::runtime_error("LiteRT recorded no operator");
     std::FILE* file = std::fopen(path.c_str(), "wb");
     if (!file) throw std::runtime_error(with_errno("cannot write " + path));
     bool whole = true;
-    for (const auto& [key, entry] : sum(events)) {
-      whole &= std::fprintf(file, "{\"index\":%llu,\"name\":%s,\"calls\":%lld,\"ns\":%lld}\n",
-                            static_cast<unsigned long long>(key.second),
-                            quoted(entry.name).c_str(), static_cast<long long>(entry.calls),
-                            static_cast<long long>(entry.ns)) > 0;
+    for (size_t i = 0; i < entries.size(); ++i) {
+      whole &= std::fprintf(file, "{\"index\":%zu,\"name\":%s,\"calls\":%lld,\"ns\":%lld}\n", i,
+                            quoted(entries[i].name).c_str(),
+                            static_cast<long long>(entries[i].calls),
+                            static_cast<long long>(entries[i].ns)) > 0;
     }
     if (std::fclose(file) != 0 || !whole) {
       throw std::runtime_error(with_errno("cannot write " + path));
@@ -151,19 +174,18 @@ class LiteRt final : public Backend {
     int64_t calls = 0;
     int64_t ns = 0;
   };
-  using Key = std::pair<bool, uint64_t>;  // whether a delegate computed it, and its number there
 
-  // Adds up the times of each operator. That of a delegate, which the interpreter sees as one
-  // operator, is left out: its own operators are listed.
-  static std::map<Key, Entry> sum(const std::vector<LiteRtEvent>& events) {
-    std::map<Key, Entry> entries;
+  // Adds up the times of each operator, by its place in an inference: each part of a model that a
+  // delegate computes numbers its operators from 0.
+  static std::vector<Entry> sum(const std::vector<LiteRtEvent>& events) {
+    std::vector<Entry> entries;
+    std::optional<size_t> place;  // none before the first whole inference that is recorded
     for (const LiteRtEvent& event : events) {
-      const bool delegated = event.type == kLiteRtDelegateOperatorEvent;
       const std::string name = event.tag ? event.tag : "";
-      if (!delegated && event.type != kLiteRtOperatorEvent) continue;
-      if (!delegated && name.find("Delegate") != std::string::npos) continue;
-      Entry& entry = entries[{delegated, event.index}];
-      entry.name = name;
+      if (name == kLiteRtFirstEvent) place = 0;
+      if (!place || !(event.type & kLiteRtOperatorEvents)) continue;
+      if (*place == entries.size()) entries.push_back({name});
+      Entry& entry = entries[(*place)++];
       entry.calls += 1;
       entry.ns += static_cast<int64_t>(event.elapsed_us) * 1000;
     }

@@ -28,7 +28,7 @@ from kit.runners.protocol import Exit, Request
 from kit.runners.transcript import Transcript
 
 pytestmark = pytest.mark.slow
-FORMATS = native.list_formats()
+FORMATS = native.list_installed()
 SILENT = {"onnx", "litert"}  # their interfaces do not tell the number of threads
 CHECKING = {"litert"}  # they compare the shapes of inputs before the first inference
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from kit.formats.interface import Description, Format, Session, Thresholds, VersionRange
 from kit.formats.litert.native import NATIVE_RUNNER
 from kit.formats.litert.profile import LiteRtProfiler
+from kit.formats.model_card import ModelCard
 from kit.formats.structure import ModelStructure
 
 if TYPE_CHECKING:
@@ -43,6 +44,12 @@ class LiteRt(Format):
         from kit.formats.litert.export import export_model
 
         export_model(model, example, path)
+
+    def annotate(self, path: Path, card: ModelCard) -> None:
+        """Write TFLite Metadata: labels, normalization, and what the tensors are."""
+        from kit.formats.litert.metadata import attach_metadata
+
+        attach_metadata(path, card)
 
     def describe(self, path: Path) -> Description:
         """Read the schema, the operators, and those that XNNPACK takes here."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.formats.interface import Description, Format, Session, Thresholds, VersionRange
+from kit.formats.litert.channels_last import ChannelsLast
 from kit.formats.litert.native import NATIVE_RUNNER
 from kit.formats.litert.profile import LiteRtProfiler
 from kit.formats.model_card import ModelCard
@@ -27,6 +28,7 @@ class LiteRt(Format):
     summary = "LiteRT (TensorFlow Lite), run by XNNPACK; needs the extra litert"
     flow = "pt2e-s8"
     precisions = ("fp32", "fp16", "int8")
+    backends = (ChannelsLast(),)
     runtime = "ai-edge-litert"
     packages = ("litert-torch", "litert-converter", "ai-edge-litert")
     extra = "litert"

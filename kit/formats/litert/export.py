@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from kit.errors import BuildError, first_line
 from kit.formats.half_graph import restore_float
 from kit.formats.litert import strict_converter
+from kit.formats.litert.channels_last import mark_inputs, move_channels, transpose_example
 from kit.formats.litert.dynamic_weights import store_weights, take_weights
 from kit.formats.litert.flatbuffer import Model, pack_model, unpack_model
 from kit.formats.litert.half_weights import store_half
@@ -20,8 +21,16 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
 
-def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
+def export_model(
+    model: GraphModule, example: tuple[Tensor, ...], path: Path, *, channels_last: bool = False
+) -> None:
     """Convert a model, check that its encodings are in the file, and write it.
+
+    Args:
+        model: see `kit.formats.interface.Format.export`.
+        example: likewise.
+        path: of the file.
+        channels_last: the file takes its inputs of four dimensions channels last.
 
     Raises:
         BuildError: LiteRT cannot convert the model, or an encoding finds no place.
@@ -35,6 +44,8 @@ def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) ->
         with torch.no_grad():
             # A copy, to be changed.
             graph = torch.export.export(restored or model, example).module()
+            moved = move_channels(graph, example) if channels_last else ()
+            example = transpose_example(example, moved)
             dynamic = take_weights(graph)
             encodings = unfold_constants(graph)
             quantized = bool(encodings.activations)
@@ -53,6 +64,8 @@ def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) ->
     if restored is not None:
         store_half(file)
     _name_inputs(file, [str(n.target) for n in graph.graph.nodes if n.op == "placeholder"])
+    if moved:
+        mark_inputs(file, moved)
     path.write_bytes(pack_model(file))
 
 

@@ -78,13 +78,29 @@ def pack_model(model: Model) -> bytes:
     return bytes(builder.Output())
 
 
+def find_metadata(model: Model, name: bytes) -> bytes | None:
+    """Return what is attached to a file under a name; None if nothing is."""
+    for entry in model.metadata or []:
+        if entry.name == name:
+            data = model.buffers[entry.buffer].data
+            return b"" if data is None else bytes(data)
+    return None
+
+
+def add_metadata(model: Model, name: bytes, content: bytes) -> None:
+    """Attach something to a file."""
+    schema = import_schema()
+    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer.data = np.frombuffer(content, np.uint8)
+    model.buffers.append(buffer)
+    entry.name, entry.buffer = name, len(model.buffers) - 1
+    model.metadata = [*(model.metadata or []), entry]
+
+
 def read_min_runtime(model: Model) -> str | None:
     """Return the oldest version of the runtime that has all operators; None if it is not said."""
-    for entry in model.metadata or []:
-        if entry.name == _MIN_RUNTIME:
-            data = model.buffers[entry.buffer].data
-            return bytes(data).rstrip(b"\0").decode("ascii", errors="replace")
-    return None
+    found = find_metadata(model, _MIN_RUNTIME)
+    return None if found is None else found.rstrip(b"\0").decode("ascii", errors="replace")
 
 
 def raise_min_runtime(model: Model, version: str) -> None:

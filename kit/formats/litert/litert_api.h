@@ -58,6 +58,8 @@ static_assert(offsetof(LiteRtEvent, index) == 80, "LiteRtEvent is not LiteRT's")
 LiteRtStatus LiteRtCreateEnvironment(int count, const void* options, LiteRtEnv** out);
 LiteRtStatus LiteRtCreateModelFromBuffer(LiteRtEnv*, const void* content, size_t bytes,
                                          LiteRtModel** out);
+LiteRtStatus LiteRtGetModelMetadata(LiteRtModel*, const char* name, const void** content,
+                                    size_t* bytes);
 LiteRtStatus LiteRtGetModelSubgraph(LiteRtModel*, size_t index, LiteRtSubgraph** out);
 LiteRtStatus LiteRtGetNumModelSignatures(LiteRtModel*, size_t* out);
 LiteRtStatus LiteRtGetModelSignature(LiteRtModel*, size_t index, LiteRtSignature** out);

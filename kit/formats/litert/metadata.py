@@ -13,11 +13,15 @@ import struct
 import zipfile
 from pathlib import Path
 
-import numpy as np
-
 from kit.errors import BundleError
 from kit.formats.litert import metadata_schema as schema
-from kit.formats.litert.flatbuffer import Model, import_schema, pack_model, read_model
+from kit.formats.litert.flatbuffer import (
+    Model,
+    add_metadata,
+    find_metadata,
+    pack_model,
+    read_model,
+)
 from kit.formats.litert.metadata_schema import Fields
 from kit.formats.model_card import ModelCard
 from kit.signature import TensorSpec
@@ -37,20 +41,11 @@ def attach_metadata(path: Path, card: ModelCard) -> None:
         BundleError: it is not a LiteRT file, or it is damaged.
     """
     model = read_model(path)
-    _store(model, schema.pack(_describe(card)))
+    add_metadata(model, ENTRY, schema.pack(_describe(card)))
     content = pack_model(model)
     if card.labels is not None:
         content += _pack_labels(card.labels)
     path.write_bytes(content)
-
-
-def _store(model: Model, content: bytes) -> None:
-    classes = import_schema()
-    buffer, entry = classes.BufferT(), classes.MetadataT()
-    buffer.data = np.frombuffer(content, np.uint8)
-    model.buffers.append(buffer)
-    entry.name, entry.buffer = ENTRY, len(model.buffers) - 1
-    model.metadata = [*(model.metadata or []), entry]
 
 
 def _pack_labels(labels: tuple[str, ...]) -> bytes:
@@ -88,12 +83,7 @@ _FEATURE: Fields = {"content_properties_type": schema.FEATURE, "content_properti
 
 
 def _describe_tensor(spec: TensorSpec, content: Fields) -> Fields:
-    shape = ", ".join(map(str, spec.shape))
-    return {
-        "name": spec.name,
-        "description": f"{spec.dtype} [{shape}]",
-        "content": content,
-    }
+    return {"name": spec.name, "description": spec.dtype, "content": content}
 
 
 def _describe_input(spec: TensorSpec, card: ModelCard) -> Fields:
@@ -111,6 +101,7 @@ def _describe_input(spec: TensorSpec, card: ModelCard) -> Fields:
         **_describe_tensor(
             spec, {"content_properties_type": schema.IMAGE, "content_properties": image}
         ),
+        "description": f"{spec.dtype}: a picture's values of 0 to 255, minus mean, divided by std",
         "process_units": [
             {"options_type": schema.NORMALIZATION, "options": {"mean": mean, "std": std}}
         ],
@@ -128,11 +119,11 @@ def read_metadata(path: Path, model: Model) -> dict[str, str]:
     Raises:
         BundleError: the metadata is damaged.
     """
-    contents = [model.buffers[e.buffer].data for e in model.metadata or [] if e.name == ENTRY]
-    if not contents:
+    content = find_metadata(model, ENTRY)
+    if content is None:
         return {}
     try:
-        return _put_in_words(schema.unpack(bytes(contents[0])), path)
+        return _put_in_words(schema.unpack(content), path)
     except (struct.error, LookupError, ValueError, TypeError, zipfile.BadZipFile) as exc:
         raise BundleError(f"the metadata of {path} is damaged: {exc}", "build it again") from exc
 

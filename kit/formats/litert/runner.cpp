@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -73,6 +74,33 @@ std::pair<const void*, size_t> map(const std::string& path) {
   return {content, bytes};
 }
 
+TensorSpec channels_first(const TensorSpec& last) {
+  return {last.dtype, {last.shape[0], last.shape[3], last.shape[1], last.shape[2]}};
+}
+
+// Copies values from channels first to channels last.
+void transpose(const Tensor& from, Tensor& to) {
+  const size_t size = size_of(from.spec.dtype);
+  const auto batch = static_cast<size_t>(from.spec.shape[0]);
+  const auto channels = static_cast<size_t>(from.spec.shape[1]);
+  const size_t pixels = from.values.size() / (size * std::max<size_t>(1, batch * channels));
+  for (size_t b = 0; b < batch; ++b) {
+    for (size_t c = 0; c < channels; ++c) {
+      for (size_t p = 0; p < pixels; ++p) {
+        const size_t source = (b * channels + c) * pixels + p;
+        const size_t target = (b * pixels + p) * channels + c;
+        std::memcpy(to.values.data() + target * size, from.values.data() + source * size, size);
+      }
+    }
+  }
+}
+
+// An input that is bound channels first, and the memory that the model takes it from.
+struct Transposed {
+  const Tensor* from;
+  std::unique_ptr<Tensor> to;
+};
+
 class LiteRt final : public Backend {
  public:
   std::optional<int64_t> prepare(const Options& options) override {
@@ -86,8 +114,7 @@ class LiteRt final : public Backend {
     check(LiteRtSetOptionsHardwareAccelerators(settings_, kLiteRtCpu), "choose the CPU");
     // Components read their options as TOML; without a number, XNNPACK takes one thread.
     set("xnnpack", "num_threads = " + std::to_string(options.threads) + "\n");
-    profiled_ = !options.profile.empty();
-    if (profiled_) set("runtime_options_string", "enable_profiling = true\n");
+    if (!options.profile.empty()) set("runtime_options_string", "enable_profiling = true\n");
     return std::nullopt;
   }
 
@@ -115,21 +142,29 @@ class LiteRt final : public Backend {
     for (size_t i = 0; i < outputs; ++i) outputs_.push_back(wrap(answers_[i], output_types_[i]));
   }
 
-  // The model computes in the memory of the tensors, so nothing is copied while it is timed.
+  // The model computes in the memory of the tensors, so nothing is copied while it is timed. An
+  // input that the file takes channels last has memory of its own, which `renew` fills.
   void bind(std::vector<Tensor>& inputs) override {
     if (inputs.size() != input_types_.size()) {
       throw std::runtime_error("the model takes " + std::to_string(input_types_.size()) +
                                " inputs, not " + std::to_string(inputs.size()));
     }
     for (size_t i = 0; i < inputs.size(); ++i) {
-      const TensorSpec wanted = spec_of(input_types_[i]);
+      const bool moved = is_channels_last(i);
+      const TensorSpec own = spec_of(input_types_[i]), wanted = moved ? channels_first(own) : own;
       if (wanted.dtype != inputs[i].spec.dtype || wanted.shape != inputs[i].spec.shape) {
         throw std::runtime_error("the model takes as input " + std::to_string(i) + " " +
                                  format_specs({Tensor(wanted)}) + ", not " +
                                  format_specs({Tensor(inputs[i].spec)}));
       }
-      inputs_.push_back(wrap(inputs[i], input_types_[i]));
+      if (moved) transposed_.push_back({&inputs[i], std::make_unique<Tensor>(own)});
+      inputs_.push_back(wrap(moved ? *transposed_.back().to : inputs[i], input_types_[i]));
     }
+    renew();
+  }
+
+  void renew() override {
+    for (Transposed& one : transposed_) transpose(*one.from, *one.to);
   }
 
   void run() override {
@@ -214,6 +249,14 @@ class LiteRt final : public Backend {
     return graph;
   }
 
+  // See kit/formats/litert/channels_last.py.
+  bool is_channels_last(size_t input) const {
+    const void* content = nullptr;
+    size_t count = 0;
+    if (LiteRtGetModelMetadata(model_, "kit_channels_last", &content, &count) != 0) return false;
+    return input_types_[input].rank == 4 && std::memchr(content, static_cast<int>(input), count);
+  }
+
   static LiteRtBuffer* wrap(Tensor& tensor, const LiteRtTensorType& type) {
     LiteRtBuffer* buffer = nullptr;
     check(LiteRtCreateTensorBufferFromHostMemory(&type, tensor.values.data(), tensor.values.size(),
@@ -232,7 +275,7 @@ class LiteRt final : public Backend {
   std::vector<LiteRtBuffer*> inputs_;
   std::vector<LiteRtBuffer*> outputs_;
   std::vector<Tensor> answers_;
-  bool profiled_ = false;
+  std::vector<Transposed> transposed_;
 };
 
 }  // namespace

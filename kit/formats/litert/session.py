@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from kit.errors import BundleError, RunError, first_line
 from kit.formats.interface import Output
+from kit.formats.litert.channels_last import list_channels_last, transpose
 from kit.formats.litert.flatbuffer import read_model
 from kit.formats.litert.packages import import_package
 from kit.signature import Tensors
@@ -20,8 +21,9 @@ Interpreter = Any  # ai-edge-litert has no types
 class LiteRtSession:
     """An interpreter, whose delegate XNNPACK computes all operators that it has."""
 
-    def __init__(self, interpreter: Interpreter) -> None:
+    def __init__(self, interpreter: Interpreter, channels_last: Sequence[int] = ()) -> None:
         self._interpreter = interpreter
+        self._channels_last = channels_last
         self._inputs = [one["index"] for one in interpreter.get_input_details()]
         self._outputs = [one["index"] for one in interpreter.get_output_details()]
         self._bound: object = None
@@ -39,7 +41,10 @@ class LiteRtSession:
             raise RunError(
                 f"the file takes {len(self._inputs)} inputs, not {len(inputs)}", "build it again"
             )
-        values = tuple(value.copy() for value in inputs)
+        values = tuple(
+            transpose(value) if i in self._channels_last and value.ndim == 4 else value.copy()
+            for i, value in enumerate(inputs)
+        )
         self._set(values)
         invoke = self._interpreter.invoke
 
@@ -80,7 +85,8 @@ def load_session(path: Path, threads: int) -> LiteRtSession:
     Raises:
         BundleError: the file is damaged, or LiteRT refuses it.
     """
-    return LiteRtSession(open_interpreter(path, threads))
+    interpreter = open_interpreter(path, threads)
+    return LiteRtSession(interpreter, list_channels_last(read_model(path)))
 
 
 def open_interpreter(path: Path, threads: int) -> Interpreter:

@@ -1,4 +1,4 @@
-"""LiteRT files with channels-last pictures, as apps of TensorFlow Lite and the Task Library pass them.
+"""LiteRT files with channels-last pictures, as the Task Library and most apps pass them.
 
 kit's inputs are channels first in all formats. A file says which of its inputs are not, and
 whatever runs it transposes these before anything is timed.

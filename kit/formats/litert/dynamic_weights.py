@@ -38,7 +38,7 @@ _RUNTIME = "2.17.0"  # the first that has it
 
 
 def take_weights(graph: GraphModule) -> tuple[ConstantEncoding, ...]:
-    """Make a graph float again, and return the weights that it quantized; none if it is not dynamic.
+    """Make a dynamic graph float again, and return the weights that it quantized; else nothing.
 
     Args:
         graph: is changed.
@@ -109,12 +109,12 @@ def _add_code(model: Model) -> int:
     return len(model.operatorCodes) - 1
 
 
-def _read(model: Model, graph: Subgraph, operator: Operator) -> NDArray[np.float32] | None:
-    """Return the weights of a layer; None if they are computed, or int8 already."""
+def _read(model: Model, graph: Subgraph, operator: Operator) -> NDArray[np.float32]:
+    """Return the weights of a layer; nothing if they are computed, or int8 already."""
     tensor = graph.tensors[operator.inputs[1]]
     data = model.buffers[tensor.buffer].data
     if name_type(tensor) != "FLOAT32" or data is None or not len(data):
-        return None
+        return np.empty(0, np.float32)
     shape = [int(side) for side in tensor.shape]
     return np.asarray(data, np.uint8).view(np.float32).reshape(shape)
 

@@ -129,7 +129,7 @@ def read_metadata(path: Path, model: Model) -> dict[str, str]:
 
 
 def _put_in_words(fields: Fields, path: Path) -> dict[str, str]:
-    words = {key: fields[key] for key in ("name", "description") if key in fields}
+    words: dict[str, str] = {k: fields[k] for k in ("name", "description") if k in fields}
     for graph in fields.get("subgraph_metadata", []):
         for tensor in graph.get("input_tensor_metadata", []):
             for unit in tensor.get("process_units", []):

@@ -191,9 +191,10 @@ def _run_file(format_: Format, file: Path, job: LoweringJob, golden: Samples) ->
 
 
 def _make_card(job: LoweringJob) -> ModelCard:
+    mine = own(job.recipe.model)
     precision = job.key.precision if job.quantize == "none" else f"int8 ({job.quantize})"
     return ModelCard(
-        name=job.recipe.model,
+        name=job.recipe.model if mine is None else mine[0].stem,  # no folder of this machine
         description=f"{job.recipe.task}, {precision}, written by kit {kit.__version__}",
         inputs=job.inputs,
         outputs=job.outputs,

@@ -85,9 +85,9 @@ class LiteRt(Format):
 
     def check(self, path: Path) -> None:
         """Parse the file completely."""
-        from kit.formats.litert.flatbuffer import read_model
+        from kit.formats.litert.session import check_file
 
-        read_model(path)
+        check_file(path)
 
 
 FORMAT = LiteRt()

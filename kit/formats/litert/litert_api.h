@@ -28,6 +28,22 @@ using LiteRtStatus = int;  // 0 for success
 constexpr int kLiteRtCpu = 1;  // a bit of a set of accelerators
 constexpr size_t kLiteRtMaxRank = 8;
 
+// Settings of the environment.
+constexpr int kLiteRtRegisteredAccelerators = 24;
+constexpr int kLiteRtMinLogSeverity = 25;
+constexpr int kLiteRtLogErrors = 3;
+
+struct LiteRtInteger {
+  int type = 2;  // of LiteRtAny: a whole number
+  int64_t value;
+};
+
+struct LiteRtSetting {
+  int tag;
+  LiteRtInteger value;
+};
+static_assert(sizeof(LiteRtSetting) == 24, "LiteRtSetting is not LiteRT's");
+
 // Element type and shape.
 struct LiteRtTensorType {
   int element;
@@ -55,7 +71,7 @@ struct LiteRtEvent {
 };
 static_assert(offsetof(LiteRtEvent, index) == 80, "LiteRtEvent is not LiteRT's");
 
-LiteRtStatus LiteRtCreateEnvironment(int count, const void* options, LiteRtEnv** out);
+LiteRtStatus LiteRtCreateEnvironment(int count, const LiteRtSetting* settings, LiteRtEnv** out);
 LiteRtStatus LiteRtCreateModelFromBuffer(LiteRtEnv*, const void* content, size_t bytes,
                                          LiteRtModel** out);
 LiteRtStatus LiteRtGetModelMetadata(LiteRtModel*, const char* name, const void** content,

@@ -109,7 +109,13 @@ class LiteRt final : public Backend {
                                ", whose C interface kit does not know; it knows that of " +
                                std::string(kLiteRtVersion));
     }
-    check(LiteRtCreateEnvironment(0, nullptr, &environment_), "create an environment");
+    // Else it looks for libraries of GPUs on the device, and would load what it finds.
+    const LiteRtSetting settings[] = {
+        {kLiteRtRegisteredAccelerators, {.value = kLiteRtCpu}},
+        {kLiteRtMinLogSeverity, {.value = kLiteRtLogErrors}},
+    };
+    check(LiteRtCreateEnvironment(std::size(settings), settings, &environment_),
+          "create an environment");
     check(LiteRtCreateOptions(&settings_), "create options");
     check(LiteRtSetOptionsHardwareAccelerators(settings_, kLiteRtCpu), "choose the CPU");
     // Components read their options as TOML; without a number, XNNPACK takes one thread.

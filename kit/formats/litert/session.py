@@ -85,8 +85,7 @@ def load_session(path: Path, threads: int) -> LiteRtSession:
     Raises:
         BundleError: the file is damaged, or LiteRT refuses it.
     """
-    interpreter = open_interpreter(path, threads)
-    return LiteRtSession(interpreter, list_channels_last(read_model(path)))
+    return LiteRtSession(open_interpreter(path, threads), check_file(path))
 
 
 def open_interpreter(path: Path, threads: int) -> Interpreter:
@@ -95,7 +94,7 @@ def open_interpreter(path: Path, threads: int) -> Interpreter:
     Raises:
         BundleError: the file is damaged, or LiteRT refuses it.
     """
-    _check(path, path.stat().st_mtime_ns if path.exists() else 0)
+    check_file(path)
     module = prepare_runtime()
     try:
         interpreter = module.Interpreter(model_path=str(path), num_threads=threads)
@@ -107,6 +106,18 @@ def open_interpreter(path: Path, threads: int) -> Interpreter:
     return interpreter
 
 
+def check_file(path: Path) -> tuple[int, ...]:
+    """Parse a file completely, once until it changes.
+
+    Returns:
+        Numbers of its inputs that are channels last.
+
+    Raises:
+        BundleError: the file is damaged.
+    """
+    return _check(path, path.stat().st_mtime_ns if path.exists() else 0)
+
+
 @functools.lru_cache(maxsize=16)
-def _check(path: Path, _changed: int) -> None:
-    read_model(path)
+def _check(path: Path, _changed: int) -> tuple[int, ...]:
+    return list_channels_last(read_model(path))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+import kit
 from kit import errors, formats, models, signature, workers
 from kit.algorithms import get_algorithm
 from kit.artifact_key import ArtifactKey
@@ -31,8 +32,9 @@ from kit.errors import (
     message,
 )
 from kit.formats.interface import Description, Format, predict
+from kit.formats.model_card import ModelCard
 from kit.garbage import pause_collection
-from kit.manifest import Artifact, Runtime
+from kit.manifest import Artifact, Preprocessing, Runtime
 from kit.network import run_network
 from kit.quantize import half
 from kit.quantize.options import QUANTIZERS, Options, Quantized
@@ -71,6 +73,8 @@ class LoweringJob(BaseModel):
         output_margin: see `kit.quantize.options.Options`.
         keep_float: names of the layers that are not quantized.
         encodings: of the model's tensors, where the method has any.
+        preprocessing: of pictures; None if the input is no picture.
+        labels: names of the classes in output order, or None.
         threads: that the child may use.
     """
 
@@ -87,6 +91,8 @@ class LoweringJob(BaseModel):
     output_margin: float
     keep_float: tuple[str, ...] = ()
     encodings: Encodings | None = None
+    preprocessing: Preprocessing | None = None
+    labels: tuple[str, ...] | None = None
     threads: int
 
 
@@ -138,6 +144,7 @@ def lower(job: LoweringJob) -> Lowered:
         graph = _run_graph(quantized.graph, golden, job)
     with _errors(job, "lowered", natural):
         exporter.export(quantized.graph, natural.first(), file)
+        format_.annotate(file, _make_card(job))
     if exporter.runs_here:
         with _errors(job, "run", natural):
             runtime = _run_file(format_, file, job, golden)
@@ -181,6 +188,19 @@ def _run_file(format_: Format, file: Path, job: LoweringJob, golden: Samples) ->
             "leave the format out with --format, and please report it",
         )
     return Samples(job.outputs, answers.arrays)
+
+
+def _make_card(job: LoweringJob) -> ModelCard:
+    mine = own(job.recipe.model)
+    precision = job.key.precision if job.quantize == "none" else f"int8 ({job.quantize})"
+    return ModelCard(
+        name=job.recipe.model if mine is None else mine[0].stem,  # no folder of this machine
+        description=f"{job.recipe.task}, {precision}, written by kit {kit.__version__}",
+        inputs=job.inputs,
+        outputs=job.outputs,
+        preprocessing=job.preprocessing,
+        labels=job.labels,
+    )
 
 
 def _options(job: LoweringJob) -> Options:

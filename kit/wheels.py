@@ -51,9 +51,14 @@ class Pin:
     tag: str = f"cp{PYTHON}-cp{PYTHON}"
 
     @property
+    def module(self) -> str:
+        """Return the package's name as its folder and its wheel's file spell it."""
+        return self.package.replace("-", "_")
+
+    @property
     def file(self) -> str:
         """Return the name of the wheel's file."""
-        return f"{self.package}-{self.version}-{self.tag}-{self.platform}.whl"
+        return f"{self.module}-{self.version}-{self.tag}-{self.platform}.whl"
 
     @property
     def requirement(self) -> str:

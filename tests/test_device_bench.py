@@ -32,7 +32,7 @@ from kit.manifest import Golden, Manifest
 from kit.notices import new_notice
 from kit.results import store
 from kit.results.schema import LatencyResult
-from kit.runners import protocol
+from kit.runners import native, protocol
 
 pytestmark = pytest.mark.usefixtures("direct")
 PAIR = QUICK.model_copy(update={"name": "custom", "repeats": 2, "memory": True})
@@ -428,7 +428,7 @@ def test_serials_with_everything_in_them(tiny_bundle, capsys, serial):
 
 
 def in_all_formats(tiny_bundle: Bundle, folder: Path) -> Bundle:
-    """Return the tiny bundle with an ExecuTorch file as well."""
+    """Return the tiny bundle with a file in each format that has a native runner."""
     import torch
     from bundle_samples import make, net
 
@@ -436,8 +436,9 @@ def in_all_formats(tiny_bundle: Bundle, folder: Path) -> Bundle:
 
     example = torch.zeros(1, *tiny_bundle.manifest.signature.inputs[0].sample_shape)
     graph = torch.export.export(net(), (example,)).module()
-    plain = make(folder / "plain", {"lite": net(), "onnx": net(), "executorch": graph})
-    return with_golden(plain, folder / "three", formats)
+    exported = {"executorch", "litert"}
+    parts = {name: graph if name in exported else net() for name in native.list_installed()}
+    return with_golden(make(folder / "plain", parts), folder / "all", formats)
 
 
 def with_golden(plain: Bundle, target: Path, formats, quantize: str = "none") -> Bundle:
@@ -465,11 +466,13 @@ def with_golden(plain: Bundle, target: Path, formats, quantize: str = "none") ->
 
 @pytest.mark.slow
 def test_all_formats_on_x86_64(device, tiny_bundle, tmp_path):
-    for name in ("lite", "executorch"):
+    for name in native.list_installed():
         native_samples.runner(name)
     bundle = in_all_formats(tiny_bundle, tmp_path)
-    result = on(device, bundle, PAIR, ("lite", "onnx", "executorch"), profile=True)
-    assert [run.format for run in result.runs] == ["lite", "onnx", "executorch"]
+    names = tuple(one.format for one in bundle.manifest.artifacts)
+    result = on(device, bundle, PAIR, names, profile=True)
+    assert [run.format for run in result.runs] == list(names)
+    assert set(names) == set(native.list_installed())
     for run in result.runs:
         assert run.golden_max_abs == pytest.approx(0, abs=1e-5)
         assert [len(p.samples_ns) for p in run.processes] == [8, 8]
@@ -489,7 +492,7 @@ def test_int8_in_all_formats_on_arm64(arm64_device, native_model, tmp_path):
 
     from kit import formats
 
-    names = ("lite", "onnx", "executorch")
+    names = native.list_installed()
     for name in names:
         native_samples.arm_runner(name)
     model = native_samples.settled(torch.from_numpy(native_samples.pictures(8)))

@@ -16,6 +16,7 @@ import kit
 from kit import formats
 from kit.errors import BuildError, MissingTool, RunError, WeightsError
 from kit.formats.litert import FORMAT as litert
+from kit.formats.litert.session import LiteRtSession
 
 needs_litert = pytest.mark.skipif(
     find_spec("litert_torch") is None or find_spec("ai_edge_litert") is None,
@@ -304,9 +305,50 @@ def test_a_half_file_stores_weights_in_half_the_space_and_answers_nearly_the_sam
 
 @pytest.mark.slow
 @needs_litert
-def test_dynamic_quantization_is_refused(tmp_path):
-    with pytest.raises(BuildError, match="quantized dynamically") as caught:
-        export(quantize(method="dynamic"), tmp_path / "dynamic.tflite")
+def test_a_dynamic_file_has_the_int8_weights_of_the_graph_and_its_answers(tmp_path):
+    """LiteRT's own reader, without XNNPACK, shows the weights; XNNPACK computes all."""
+    import torch
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    graph = quantize(method="dynamic")
+    file = export(graph, tmp_path / "dynamic.tflite")
+    kind = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    found = Interpreter(model_path=str(file), experimental_op_resolver_type=kind)
+    found.allocate_tensors()
+    (layer,) = (op for op in found._get_ops_details() if op["op_name"] == "FULLY_CONNECTED")
+    details = {t["index"]: t for t in found.get_tensor_details()}
+    taken, weight, _ = (details[index] for index in layer["inputs"])
+    dequantize = torch.ops.quantized_decomposed.dequantize_per_channel.default
+    (node,) = (node for node in graph.graph.nodes if node.target is dequantize)
+    values, scales = (getattr(graph, argument.target).numpy() for argument in node.args[:2])
+    assert taken["dtype"] is np.float32
+    np.testing.assert_array_equal(found.get_tensor(weight["index"]), values)
+    np.testing.assert_array_equal(weight["quantization_parameters"]["scales"], scales)
+    images = draw_images(4)
+    expected, exact = answer_graph(graph, images), answer_graph(quantize(method="none"), images)
+    for session in (litert.load(file, 1), LiteRtSession(found)):
+        answers = answer(session, images)
+        assert np.abs(answers - expected).max() <= 1e-4 * np.abs(expected).max()
+        assert np.abs(answers - exact).max() > 1e-3 * np.abs(exact).max()
+    described = litert.describe(file)
+    assert described.computed_in_float == {"CONV_2D": 3, "MEAN": 1}
+    assert described.not_delegated == {}
+    assert described.format_version == "schema 3, runtime 2.17.0"
+
+
+@needs_litert
+def test_dynamic_weights_without_a_layer_are_refused():
+    from ai_edge_litert import schema_py_generated as schema
+
+    from kit.formats.litert.dynamic_weights import store_weights
+    from kit.formats.litert.quantized_graph import ConstantEncoding
+
+    model = schema.ModelT()
+    model.operatorCodes, model.subgraphs = [], [schema.SubGraphT()]
+    values = np.ones((2, 3), np.int8)
+    weights = (ConstantEncoding("the constant of head", values, np.ones(2, np.float32)),)
+    with pytest.raises(BuildError, match="computes with the constant of head in") as caught:
+        store_weights(model, weights)
     assert "--quantize static" in caught.value.hint
 
 

@@ -161,7 +161,7 @@ def test_a_cache_that_cannot_be_written_is_an_output_error(pin, tmp_path) -> Non
 
 
 def test_every_runner_has_a_pinned_wheel() -> None:
-    assert native.list_formats() == ("executorch", "lite", "onnx")
+    assert native.list_formats() == ("executorch", "lite", "litert", "onnx")
     for name in native.list_formats():
         pins = formats.get_format(name).native.pins
         assert set(pins) == set(native.ABIS)
@@ -214,7 +214,7 @@ def test_what_is_no_mask_is_refused(mask) -> None:
     ("words", "code", "said"),
     [
         (["build", "--abi", "mips"], 2, "no ABI called 'mips'"),
-        (["build", "--format", "litert"], 2, "did you mean lite?"),
+        (["build", "--format", "onxx"], 2, "did you mean onnx?"),
         (["biuld"], 2, "No such command"),
     ],
 )

@@ -32,7 +32,7 @@ def command() -> None:
     "--format",
     "names",
     metavar="F,…",
-    help="Comma-separated formats. Default: all that have a native runner.",
+    help="Comma-separated formats. Default: all that have a native runner and are installed.",
 )
 @JSON
 def build(abis: str, names: str | None, as_json: bool) -> None:
@@ -44,7 +44,7 @@ def build(abis: str, names: str | None, as_json: bool) -> None:
     from kit.commands.common import progress_display
     from kit.runners import native
 
-    selected = native.list_formats() if names is None else _words("--format", names)
+    selected = native.list_installed() if names is None else _words("--format", names)
     built: list[RunnerSet] = []
     with progress_display.stages() as report_status:
         for abi in _words("--abi", abis):

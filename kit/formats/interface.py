@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from kit.artifact_key import ArtifactKey, Precision
 from kit.errors import MissingTool, UnknownName
+from kit.formats.model_card import ModelCard
 from kit.formats.structure import ModelStructure
 from kit.signature import Samples, Tensors, describe, join
 from kit.wheels import Pin
@@ -328,6 +329,14 @@ class Format(ABC):
 
         Raises:
             BuildError: the format does not support a part of the model.
+        """
+
+    def annotate(self, path: Path, card: ModelCard) -> None:  # noqa: B027 - few formats can
+        """Write what an app must know about the model into its file, if the format has a place.
+
+        Args:
+            path: of a file that `export` wrote.
+            card: labels, preprocessing, and names.
         """
 
     @abstractmethod

@@ -151,6 +151,8 @@ def make_child(work: Work, key: ArtifactKey, outputs: tuple[TensorSpec, ...]) ->
         output_margin=work.pictures.output_margin,
         keep_float=work.kept_float,
         encodings=work.encodings,
+        preprocessing=work.inputs.preprocessing,
+        labels=work.inputs.labels,
         threads=1,
     )
     file = work.shared / f"{name}.json"

@@ -89,7 +89,7 @@ def quantize_dynamic(model: GraphModule, given: ExamplesLike, options: Options) 
     if options.granularity == "per-tensor":
         raise BuildError(
             "XNNPACK's dynamic kernels take weights with a scale per channel only",
-            "use --granularity per-channel, or leave out the format executorch",
+            "use --granularity per-channel, or leave out the formats executorch and litert",
         )
     config = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=True)
     with warnings.catch_warnings(), torch.no_grad():

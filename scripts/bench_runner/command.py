@@ -64,7 +64,7 @@ def add_options(parser: argparse.ArgumentParser, model: Model, quantize: Quantiz
     add("--resolution", type=int, default=96, help="default 96")
     add("--turns", type=int, default=10, help="default 10: so many pairs of processes")
     add("--samples", type=int, default=300, help="of each process; default 300")
-    names = ",".join(native.list_formats())
+    names = ",".join(native.list_installed())
     add("--format", default=names, help=f"default {names}")
     parser.set_defaults(run=lambda arguments: run(arguments, model, quantize))
 
@@ -104,7 +104,7 @@ def prepare(
         format=runner.format,
         model=str(file),
         input=str(folder / "input.bin"),
-        shape=tuple(images[:1].shape),
+        inputs=f"float32:{','.join(map(str, images[:1].shape))}",
         out=str(folder / "out.bin"),
         warmup=20,
         warmup_seconds=0.0,

@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.formats.interface import Description, Format, Session, Thresholds, VersionRange
+from kit.formats.litert.channels_last import ChannelsLast
+from kit.formats.litert.native import NATIVE_RUNNER
+from kit.formats.litert.profile import LiteRtProfiler
+from kit.formats.model_card import ModelCard
 from kit.formats.structure import ModelStructure
 
 if TYPE_CHECKING:
@@ -24,6 +28,7 @@ class LiteRt(Format):
     summary = "LiteRT (TensorFlow Lite), run by XNNPACK; needs the extra litert"
     flow = "pt2e-s8"
     precisions = ("fp32", "fp16", "int8")
+    backends = (ChannelsLast(),)
     runtime = "ai-edge-litert"
     packages = ("litert-torch", "litert-converter", "ai-edge-litert")
     extra = "litert"
@@ -33,12 +38,20 @@ class LiteRt(Format):
     lowering_cost = 2.0
     # The only version since 2017; what is added to it is a version of an operator.
     reads = VersionRange(r"schema (\d+)", frozenset({"3"}), "schema 3")
+    native = NATIVE_RUNNER
+    profiler = LiteRtProfiler()
 
     def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
         """Convert a model with litert-torch."""
         from kit.formats.litert.export import export_model
 
         export_model(model, example, path)
+
+    def annotate(self, path: Path, card: ModelCard) -> None:
+        """Write TFLite Metadata: labels, normalization, and what the tensors are."""
+        from kit.formats.litert.metadata import attach_metadata
+
+        attach_metadata(path, card)
 
     def describe(self, path: Path) -> Description:
         """Read the schema, the operators, and those that XNNPACK takes here."""
@@ -72,9 +85,9 @@ class LiteRt(Format):
 
     def check(self, path: Path) -> None:
         """Parse the file completely."""
-        from kit.formats.litert.flatbuffer import read_model
+        from kit.formats.litert.session import check_file
 
-        read_model(path)
+        check_file(path)
 
 
 FORMAT = LiteRt()

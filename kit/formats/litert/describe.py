@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import TypedDict
 
 from kit.formats.interface import Description
-from kit.formats.litert.flatbuffer import Model, list_operators, name_type, read_model
+from kit.formats.litert.flatbuffer import (
+    Model,
+    Operator,
+    Subgraph,
+    list_operators,
+    name_type,
+    read_min_runtime,
+    read_model,
+)
 from kit.formats.litert.session import open_interpreter
 
 _FLOATS = {"FLOAT32", "FLOAT16"}
@@ -38,8 +46,7 @@ def describe_file(path: Path) -> Description:
     in_float: Counter[str] = Counter()
     for name, subgraph, operator in list_operators(model):
         operators[name] += 1
-        types = {name_type(subgraph.tensors[index]) for index in operator.outputs}
-        if types & _FLOATS and name not in _MOVES:
+        if name not in _MOVES and _computes_in_float(subgraph, operator):
             in_float[name] += 1
     delegated = _count_delegated(path)
     rest = operators - delegated
@@ -52,14 +59,20 @@ def describe_file(path: Path) -> Description:
     )
 
 
+def _computes_in_float(subgraph: Subgraph, operator: Operator) -> bool:
+    """Whether an operator's output is float, and it has no int8 weights to compute with."""
+    inputs = () if operator.inputs is None else operator.inputs
+    given, made = (
+        {name_type(subgraph.tensors[index]) for index in indices if index >= 0}
+        for indices in (inputs, operator.outputs)
+    )
+    return bool(made & _FLOATS) and "INT8" not in given
+
+
 def _read_format_version(model: Model) -> str:
     """Return the version of the schema, and the oldest runtime that has the operators."""
-    for entry in model.metadata or []:
-        if entry.name == b"min_runtime_version":
-            data = model.buffers[entry.buffer].data
-            oldest = bytes(data).rstrip(b"\0").decode("ascii", errors="replace")
-            return f"schema {model.version}, runtime {oldest}"
-    return f"schema {model.version}"
+    oldest = read_min_runtime(model)
+    return f"schema {model.version}" + (f", runtime {oldest}" if oldest else "")
 
 
 def _count_delegated(path: Path) -> Counter[str]:

@@ -9,22 +9,31 @@ from typing import TYPE_CHECKING
 from kit.errors import BuildError, first_line
 from kit.formats.half_graph import restore_float
 from kit.formats.litert import strict_converter
+from kit.formats.litert.channels_last import mark_inputs, move_channels, transpose_example
+from kit.formats.litert.dynamic_weights import store_weights, take_weights
 from kit.formats.litert.flatbuffer import Model, pack_model, unpack_model
 from kit.formats.litert.half_weights import store_half
 from kit.formats.litert.placed_encodings import check_encodings
-from kit.formats.litert.quantized_graph import unfold_constants
+from kit.formats.litert.quantized_graph import GraphEncodings, unfold_constants
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
 
 
-def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
+def export_model(
+    model: GraphModule, example: tuple[Tensor, ...], path: Path, *, channels_last: bool = False
+) -> None:
     """Convert a model, check that its encodings are in the file, and write it.
 
+    Args:
+        model: see `kit.formats.interface.Format.export`.
+        example: likewise.
+        path: of the file.
+        channels_last: the file takes its inputs of four dimensions channels last.
+
     Raises:
-        BuildError: LiteRT cannot convert the model, it is quantized dynamically, or an encoding
-            finds no place.
+        BuildError: LiteRT cannot convert the model, or an encoding finds no place.
         MissingTool: a package of the extra litert is not installed.
     """
     import torch
@@ -35,7 +44,9 @@ def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) ->
         with torch.no_grad():
             # A copy, to be changed.
             graph = torch.export.export(restored or model, example).module()
-            _check_static(graph)
+            moved = move_channels(graph, example) if channels_last else ()
+            example = transpose_example(example, moved)
+            dynamic = take_weights(graph)
             encodings = unfold_constants(graph)
             quantized = bool(encodings.activations)
             file = unpack_model(strict_converter.convert(graph, example, quantized=quantized))
@@ -46,24 +57,16 @@ def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) ->
             f"LiteRT cannot convert {type(model).__name__}: {first_line(exc)}",
             "try another --format, or replace the operator that is named",
         ) from exc
+    if dynamic:
+        store_weights(file, dynamic)
+        encodings = GraphEncodings((), dynamic)
     check_encodings(file, encodings)
     if restored is not None:
         store_half(file)
     _name_inputs(file, [str(n.target) for n in graph.graph.nodes if n.op == "placeholder"])
+    if moved:
+        mark_inputs(file, moved)
     path.write_bytes(pack_model(file))
-
-
-def _check_static(graph: GraphModule) -> None:
-    """Raise if activations are quantized with scales that are computed at run time.
-
-    Raises:
-        BuildError: they are.
-    """
-    if any("choose_qparams" in str(node.target) for node in graph.graph.nodes):
-        raise BuildError(
-            "kit writes no LiteRT files that are quantized dynamically",
-            "use --quantize static, or leave out the format litert",
-        )
 
 
 def _name_inputs(file: Model, names: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/schema/schem
 from __future__ import annotations
 
 import functools
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _IDENTIFIER = b"TFL3"
+_MIN_RUNTIME, _MIN_RUNTIME_BYTES = b"min_runtime_version", 16
 Model = Any  # the schema's generated classes have no types
 Subgraph = Model
 Operator = Model
@@ -74,6 +76,46 @@ def pack_model(model: Model) -> bytes:
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
     return bytes(builder.Output())
+
+
+def find_metadata(model: Model, name: bytes) -> bytes | None:
+    """Return what is attached to a file under a name; None if nothing is."""
+    for entry in model.metadata or []:
+        if entry.name == name:
+            data = model.buffers[entry.buffer].data
+            return b"" if data is None else bytes(data)
+    return None
+
+
+def add_metadata(model: Model, name: bytes, content: bytes) -> None:
+    """Attach something to a file."""
+    schema = import_schema()
+    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer.data = np.frombuffer(content, np.uint8)
+    model.buffers.append(buffer)
+    entry.name, entry.buffer = name, len(model.buffers) - 1
+    model.metadata = [*(model.metadata or []), entry]
+
+
+def read_min_runtime(model: Model) -> str | None:
+    """Return the oldest version of the runtime that has all operators; None if it is not said."""
+    found = find_metadata(model, _MIN_RUNTIME)
+    return None if found is None else found.rstrip(b"\0").decode("ascii", errors="replace")
+
+
+def raise_min_runtime(model: Model, version: str) -> None:
+    """Ask for a later version of the runtime, if the file asks for an earlier one."""
+    found = read_min_runtime(model)
+    if found is None or _split_version(found) >= _split_version(version):
+        return
+    (entry,) = (one for one in model.metadata if one.name == _MIN_RUNTIME)
+    content = import_schema().BufferT()
+    content.data = np.frombuffer(version.encode().ljust(_MIN_RUNTIME_BYTES, b"\0"), np.uint8)
+    model.buffers[entry.buffer] = content
+
+
+def _split_version(version: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", version)]
 
 
 def list_operators(model: Model) -> Iterator[tuple[str, Subgraph, Operator]]:

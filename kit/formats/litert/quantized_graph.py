@@ -76,6 +76,21 @@ def unfold_constants(graph: GraphModule) -> GraphEncodings:
 
 
 def _unfold(graph: GraphModule, node: Node, quantizer: Callable[..., Tensor]) -> ConstantEncoding:
+    name, encoding = dequantize_constant(graph, node)
+    with graph.graph.inserting_before(node):
+        value = graph.graph.get_attr(name)
+        quantized = graph.graph.call_function(quantizer, (value, *node.args[1:]))
+    node.args = (quantized, *node.args[1:])
+    return encoding
+
+
+def dequantize_constant(graph: GraphModule, node: Node) -> tuple[str, ConstantEncoding]:
+    """Add the float values of an int8 constant to a graph; return their name, and its encoding.
+
+    Args:
+        graph: gets a buffer.
+        node: that dequantizes the constant.
+    """
     # The types of a node's arguments are known from its operator's schema only.
     dequantize = cast("Callable[..., Tensor]", node.target)
     constant = cast("Node", node.args[0])
@@ -84,11 +99,7 @@ def _unfold(graph: GraphModule, node: Node, quantizer: Callable[..., Tensor]) ->
     name = f"{constant.target}_float"
     owner, _, attribute = name.rpartition(".")
     graph.get_submodule(owner).register_buffer(attribute, dequantize(*arguments))
-    with graph.graph.inserting_before(node):
-        value = graph.graph.get_attr(name)
-        quantized = graph.graph.call_function(quantizer, (value, *node.args[1:]))
-    node.args = (quantized, *node.args[1:])
-    return ConstantEncoding(_name_users(node), stored.numpy(), scales)
+    return name, ConstantEncoding(_name_users(node), stored.numpy(), scales)
 
 
 def _read(graph: GraphModule, value: NodeArgument) -> NodeArgument:

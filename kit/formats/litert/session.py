@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from kit.errors import BundleError, RunError, first_line
 from kit.formats.interface import Output
+from kit.formats.litert.channels_last import list_channels_last, transpose
 from kit.formats.litert.flatbuffer import read_model
 from kit.formats.litert.packages import import_package
 from kit.signature import Tensors
@@ -20,8 +21,9 @@ Interpreter = Any  # ai-edge-litert has no types
 class LiteRtSession:
     """An interpreter, whose delegate XNNPACK computes all operators that it has."""
 
-    def __init__(self, interpreter: Interpreter) -> None:
+    def __init__(self, interpreter: Interpreter, channels_last: Sequence[int] = ()) -> None:
         self._interpreter = interpreter
+        self._channels_last = channels_last
         self._inputs = [one["index"] for one in interpreter.get_input_details()]
         self._outputs = [one["index"] for one in interpreter.get_output_details()]
         self._bound: object = None
@@ -39,7 +41,10 @@ class LiteRtSession:
             raise RunError(
                 f"the file takes {len(self._inputs)} inputs, not {len(inputs)}", "build it again"
             )
-        values = tuple(value.copy() for value in inputs)
+        values = tuple(
+            transpose(value) if i in self._channels_last and value.ndim == 4 else value.copy()
+            for i, value in enumerate(inputs)
+        )
         self._set(values)
         invoke = self._interpreter.invoke
 
@@ -80,7 +85,7 @@ def load_session(path: Path, threads: int) -> LiteRtSession:
     Raises:
         BundleError: the file is damaged, or LiteRT refuses it.
     """
-    return LiteRtSession(open_interpreter(path, threads))
+    return LiteRtSession(open_interpreter(path, threads), check_file(path))
 
 
 def open_interpreter(path: Path, threads: int) -> Interpreter:
@@ -89,7 +94,7 @@ def open_interpreter(path: Path, threads: int) -> Interpreter:
     Raises:
         BundleError: the file is damaged, or LiteRT refuses it.
     """
-    _check(path, path.stat().st_mtime_ns if path.exists() else 0)
+    check_file(path)
     module = prepare_runtime()
     try:
         interpreter = module.Interpreter(model_path=str(path), num_threads=threads)
@@ -101,6 +106,18 @@ def open_interpreter(path: Path, threads: int) -> Interpreter:
     return interpreter
 
 
+def check_file(path: Path) -> tuple[int, ...]:
+    """Parse a file completely, once until it changes.
+
+    Returns:
+        Numbers of its inputs that are channels last.
+
+    Raises:
+        BundleError: the file is damaged.
+    """
+    return _check(path, path.stat().st_mtime_ns if path.exists() else 0)
+
+
 @functools.lru_cache(maxsize=16)
-def _check(path: Path, _changed: int) -> None:
-    read_model(path)
+def _check(path: Path, _changed: int) -> tuple[int, ...]:
+    return list_channels_last(read_model(path))

@@ -13,6 +13,7 @@ from kit.formats.litert.flatbuffer import (
     name_type,
     read_model,
 )
+from kit.formats.litert.metadata import read_metadata
 from kit.formats.structure import (
     GraphEntry,
     ModelStructure,
@@ -37,6 +38,7 @@ def read_file(path: Path) -> ModelStructure:
             "schema": str(model.version),
             "description": abbreviate(_decode(model.description) or "none"),
             **{_decode(entry.name): "attached" for entry in model.metadata or []},
+            **{key: abbreviate(value) for key, value in read_metadata(path, model).items()},
         },
         graphs=tuple(
             _read_graph(model, graph, nodes[id(graph)], number)

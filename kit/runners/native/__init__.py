@@ -25,10 +25,20 @@ from kit.files import read
 from kit.progress import ReportStatus
 from kit.runners import _backends, assemble, elf, library_wheels, protocol, toolchain
 
-__all__ = ["ABIS", "RunnerSet", "build", "compile_program", "find", "list_formats", "listed"]
+__all__ = [
+    "ABIS",
+    "RunnerSet",
+    "build",
+    "compile_program",
+    "find",
+    "list_formats",
+    "list_installed",
+    "listed",
+]
 
 ABIS = tuple(toolchain.ABIS)
 list_formats = _backends.list_formats
+list_installed = _backends.list_installed
 RECORD = "runner.json"
 KEEP = 3  # runners of an ABI and a format; the oldest are removed first
 

@@ -79,6 +79,7 @@ Answers answer_all(Backend& backend, const std::vector<uint8_t>& inputs,
   if (answers.values.empty()) throw std::runtime_error("the model's output is empty");
   for (size_t begin = bytes; begin < inputs.size(); begin += bytes) {
     fill(bound, inputs.data() + begin);
+    backend.renew();
     backend.run();
     outputs = backend.answer();
     if (format_specs(outputs) != answers.specs) {

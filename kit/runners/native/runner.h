@@ -53,6 +53,10 @@ class Backend {
   // between two runs.
   virtual void bind(std::vector<Tensor>& inputs) = 0;
 
+  // Called after the values of the inputs have been changed, outside of what is timed: a backend
+  // that does not compute in their memory takes them over.
+  virtual void renew() {}
+
   // One inference, done when it returns.
   virtual void run() = 0;
 

@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <new>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,10 +24,32 @@ struct TensorSpec {
   size_t bytes() const;
 };
 
-// A spec and its values, row by row; the memory is aligned for any dtype.
+// Memory that runtimes compute in directly: aligned to 64 bytes, as LiteRT demands, and followed
+// by zeros, because kernels of XNNPACK read up to 16 bytes beyond an input's end.
+template <class Value>
+struct AlignedAllocator {
+  using value_type = Value;
+  static constexpr std::align_val_t kAlignment{64};
+  static constexpr size_t kPadding = 64;
+
+  AlignedAllocator() = default;
+  template <class Other>
+  AlignedAllocator(const AlignedAllocator<Other>&) {}
+
+  Value* allocate(size_t count) {
+    const size_t bytes = count * sizeof(Value);
+    void* memory = ::operator new(bytes + kPadding, kAlignment);
+    std::memset(static_cast<char*>(memory) + bytes, 0, kPadding);
+    return static_cast<Value*>(memory);
+  }
+  void deallocate(Value* memory, size_t) { ::operator delete(memory, kAlignment); }
+  bool operator==(const AlignedAllocator&) const = default;
+};
+
+// A spec and its values, row by row.
 struct Tensor {
   TensorSpec spec;
-  std::vector<uint8_t> values;
+  std::vector<uint8_t, AlignedAllocator<uint8_t>> values;
 
   Tensor() = default;
   explicit Tensor(TensorSpec of) : spec(std::move(of)), values(spec.bytes()) {}

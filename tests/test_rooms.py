@@ -18,6 +18,7 @@ LEVELS = (
     ("errors", "files", "text", "documents", "garbage", "progress"),
     ("guard", "logs", "notices", "signature", "wheels"),
     ("arrays", "artifact_key", "network", "registry"),
+    ("model_source",),
     ("recipe",),
     ("encodings", "manifest"),
     ("bundle",),
@@ -56,6 +57,7 @@ HEAVY = {
     "torch",
     "torchao",
     "torchvision",
+    "transformers",
 }
 # Subclasses of torch's need torch at the top; such a file counts as heavy itself.
 HEAVY_FILES = {"kit.quantize.simulation"}

@@ -12,6 +12,7 @@ from kit.comparison import Against, compare_logits, describe_logits
 from kit.errors import RecipeError
 from kit.manifest import CLASSIFICATION, Comparison, Preprocessing
 from kit.network import run_network
+from kit.recipe import OWN
 from kit.signature import Samples, Signature, TensorSpec, stack
 from kit.tasks.image_classification.golden import CANDIDATES, select_surest
 from kit.tasks.interface import EvaluationContext, EvaluationSet, GoldenSet, Tally, Task
@@ -41,6 +42,7 @@ class ImageClassification(Task):
 
     def describe_inputs(self, recipe: Recipe) -> ModelInputs:
         """Return the preprocessing of pictures and the names of the classes."""
+        from kit.models.sourced import SourcedModel
         from kit.models.user_model import UserModel
 
         member = models.get_model(recipe.model)
@@ -55,13 +57,14 @@ class ImageClassification(Task):
         if isinstance(member, UserModel):
             classes = member.classes(side)
             if names and len(names) != classes:
-                raise RecipeError(
-                    f"{recipe.labels} names {len(names)} classes, {recipe.model} has {classes} "
-                    "outputs",
-                    "name one class in each line, in the order of the outputs",
-                )
+                raise _other_names(recipe, classes)
         else:
             classes = len(names) if names else member.spec.classes
+        if isinstance(member, SourcedModel):
+            if names and recipe.weights == OWN and classes != member.spec.classes:
+                raise _other_names(recipe, member.spec.classes)
+            names = names or member.spec.labels
+            member.check_input(side, classes)
         spec = TensorSpec(name="image", shape=(1, 3, side, side))
         return ModelInputs((spec,), classes, preprocessing, names or _imagenet(classes))
 
@@ -104,6 +107,14 @@ class ImageClassification(Task):
         from kit.tasks.image_classification.tally import LogitsTally
 
         return LogitsTally()
+
+
+def _other_names(recipe: Recipe, classes: int) -> RecipeError:
+    names = calibration.labels(recipe) or ()
+    return RecipeError(
+        f"{recipe.labels} names {len(names)} classes, {recipe.model} has {classes} outputs",
+        "name one class in each line, in the order of the outputs",
+    )
 
 
 def _imagenet(classes: int) -> tuple[str, ...] | None:

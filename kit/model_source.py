@@ -95,7 +95,10 @@ class ModelSource(ABC):
             ) from exc
 
 
-_REGISTRY: Registry[ModelSource] = Registry(SOURCE_NAMES, ModelSource)
+_REGISTRY = Registry(
+    SOURCE_NAMES,
+    ModelSource,  # type: ignore[type-abstract]  # for isinstance only
+)
 
 
 def find_source(name: str) -> ModelSource:

@@ -15,7 +15,10 @@ from kit.models.sourced import LibrarySource
 from kit.registry import MODEL_NAMES, SOURCE_NAMES, Registry
 
 _REGISTRY = Registry(MODEL_NAMES, ModelFamily)
-_SOURCES = Registry(SOURCE_NAMES, LibrarySource)
+_SOURCES = Registry(
+    SOURCE_NAMES,
+    LibrarySource,  # type: ignore[type-abstract]  # for isinstance only
+)
 
 
 def list_models() -> tuple[str, ...]:

@@ -121,15 +121,18 @@ def list_sources() -> tuple[str, ...]:
 
 
 def find_models(word: str = "") -> dict[str, tuple[str, ...]]:
-    """Return by source the models whose names contain a word, whatever its case and dashes."""
+    """Return by source the models whose names contain a word, whatever its case and dashes.
+
+    The families of kit are under ``kit``.
+    """
+    listed = {"kit": MODEL_NAMES.list_all()}
+    for source in list_sources():
+        names = find_source(source).list_names()
+        listed[source] = tuple(f"{source}:{name}" for name in names)
     wanted = _plain(word)
     return {
-        source: tuple(
-            f"{source}:{name}"
-            for name in find_source(source).list_names()
-            if wanted in _plain(f"{source}:{name}")
-        )
-        for source in list_sources()
+        source: tuple(name for name in names if wanted in _plain(name))
+        for source, names in listed.items()
     }
 
 

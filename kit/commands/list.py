@@ -45,12 +45,10 @@ def _list_models(word: str, as_json: bool) -> None:
     Raises:
         UnknownName: there is none.
     """
-    from kit import models
     from kit.errors import UnknownName
     from kit.model_source import find_models, suggest_models
 
-    families = tuple(name for name in models.list_models() if word.lower() in name)
-    found = {"kit": families, **find_models(word)}
+    found = find_models(word)
     if not any(found.values()):
         near = suggest_models(word)
         raise UnknownName(

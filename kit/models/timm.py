@@ -7,6 +7,7 @@ safetensors file and read by kit, so that no code of a repository runs.
 from __future__ import annotations
 
 import math
+import re
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ class TimmSource(LibrarySource):
         self.check_name(name)
         full = f"timm:{name}"
         config = _find_config(name)
-        check_classes(full, config.num_classes)
+        check_classes(full, config.num_classes if _has_classes(config) else 0)
         data = _evaluation(config)
         check_colors(full, data["mean"], data["std"])
         side = _side(data)
@@ -135,6 +136,16 @@ def _published(config: Any) -> Published | None:
     if not config.hf_hub_id or config.hf_hub_filename or config.custom_load:
         return None
     return HubFile(config.hf_hub_id, _FILE)
+
+
+def _has_classes(config: Any) -> bool:
+    """Return whether the outputs are classes: those of an image tower of CLIP are a vector."""
+    from timm.data import infer_imagenet_subset
+
+    if config.label_names or config.num_classes == 1000:
+        return True
+    trained = re.search(r"(^|_)inw?\d", config.tag or "")  # fb_in1k, ft_in22k, fb_inw21k
+    return trained is not None or infer_imagenet_subset(config.to_dict()) is not None
 
 
 def _labels(config: Any) -> tuple[str, ...] | None:

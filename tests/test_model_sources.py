@@ -302,6 +302,29 @@ def test_timms_weights_are_read_from_the_hubs_cache_as_safetensors(tmp_path):
     assert weights.source_hash("imagenet", hosted, 0).startswith("hub:timm/test_resnet")
 
 
+@pytest.mark.slow
+def test_a_model_of_timm_is_built_with_the_hubs_weights_and_then_cached(lowered_here, tmp_path):
+    from safetensors.torch import save_file
+
+    member = get_model("timm:test_resnet")
+    torch.manual_seed(1)
+    folder = tmp_path / "hub" / "models--timm--test_resnet.r160_in1k"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("0" * 40)
+    (folder / "snapshots" / ("0" * 40)).mkdir(parents=True)
+    file = folder / "snapshots" / ("0" * 40) / "model.safetensors"
+    save_file(member.build(1.0, 1000).state_dict(), file)
+    made = make(member.name, resolution=64, quantize="none", formats=("onnx",))
+    told: list[str] = []
+    first = kit.build(made, tmp_path / "first", told.append)
+    assert first.manifest.weights.source.startswith("Hugging Face hub, timm/test_resnet")
+    assert len(first.manifest.weights.sha256) == 64
+    assert "taken from the cache" not in told
+    again = kit.build(made, tmp_path / "again", told.append)
+    assert told[-1] == "taken from the cache"
+    assert again.manifest.weights == first.manifest.weights
+
+
 # transformers
 
 

@@ -11,19 +11,20 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
 from contextlib import suppress
 from types import FrameType
 
 import click
 
 from kit import __version__, terminal
+from kit.commands.common.groups import CommandGroup
 from kit.errors import (
     INTERRUPTED,
     READER_GONE,
     UNFORESEEN,
     KitError,
     OutputError,
-    UnknownName,
     UsageError,
 )
 
@@ -53,8 +54,24 @@ ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "TORCH_CPP_LOG_LEVEL": "ERROR"}
 _SIGNALLED = [(128 + number,) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
 
 
-class LazyGroup(click.Group):
+# Words that people try, and the command that does it.
+ALIASES = {
+    **dict.fromkeys(("quantize", "quantise", "convert", "export", "compile", "lower"), "build"),
+    **dict.fromkeys(("benchmark", "measure", "latency", "time", "profile"), "bench"),
+    **dict.fromkeys(("accuracy", "evaluate", "val", "validate"), "eval"),
+    **dict.fromkeys(("infer", "classify", "run", "inference"), "predict"),
+    **dict.fromkeys(("check", "diagnose", "info", "env", "setup"), "doctor"),
+    **dict.fromkeys(("inspect", "view", "summary"), "show"),
+    **dict.fromkeys(("device", "adb"), "devices"),
+    **dict.fromkeys(("flops", "macs", "params"), "cost"),
+    **dict.fromkeys(("models", "formats", "ls"), "list"),
+}
+
+
+class LazyGroup(CommandGroup):
     """A group that imports a command only when it is used."""
+
+    aliases = ALIASES
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the table."""
@@ -63,14 +80,13 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return a command."""
         if cmd_name not in COMMANDS:
-            raise UnknownName.among("command", cmd_name, COMMANDS)
+            return None
         command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the table of commands without importing any."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+    def list_summaries(self, ctx: click.Context) -> Iterator[tuple[str, str]]:
+        """Yield each command and its summary without importing any."""
+        yield from ((name, summary) for name, (_, summary) in COMMANDS.items())
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -79,6 +95,8 @@ def main() -> None:
     """From the weights of a vision model to a measured device.
 
     build -> eval -> bench -> report. Start with: kit build mobilenet_v2
+
+    `kit help COMMAND` shows the options of a command.
     """
 
 

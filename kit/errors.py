@@ -32,7 +32,7 @@ import re
 import reprlib
 import sysconfig
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -69,16 +69,42 @@ class UsageError(KitError):
     exit_code = 2
 
 
+_NO_ALIASES: Mapping[str, str] = {}
+_MAX_LISTED = 16  # names in a hint
+_CUTOFF = 0.6  # similarity of a near match, of `difflib`
+
+
+def suggest(name: str, names: Sequence[str], aliases: Mapping[str, str] = _NO_ALIASES) -> str:
+    """Return a hint for an unknown name: what it stands for, near matches, or what is known."""
+    meant = aliases.get(name.lower())
+    near = [meant] if meant else get_close_matches(name, names, n=3, cutoff=_CUTOFF)
+    # One letter's case, or a separator, is enough to miss a match by similarity.
+    near = near or get_close_matches(name.lower(), names, n=3, cutoff=_CUTOFF)
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    more = [f"and {len(names) - _MAX_LISTED} more"] if len(names) > _MAX_LISTED else []
+    return f"known: {', '.join([*names[:_MAX_LISTED], *more])}"
+
+
 class UnknownName(UsageError):
     """A name that nothing has; `UnknownName.among` makes one with near matches."""
 
     @classmethod
-    def among(cls, kind: str, name: str, choices: Iterable[str]) -> UnknownName:
-        """Return the error for `name`, which is not one of `choices`."""
+    def among(
+        cls, kind: str, name: str, choices: Iterable[str], aliases: Mapping[str, str] = _NO_ALIASES
+    ) -> UnknownName:
+        """Return the error for `name`, which is not one of `choices`.
+
+        Args:
+            kind: word for the choices, such as ``format``.
+            name: that was given.
+            choices: the names that exist.
+            aliases: in lower case, what other tools call the choices, each with what the hint
+                suggests instead. They precede near matches: ``tflite`` is near ``lite``, and means
+                ``litert``.
+        """
         names = sorted(choices)
-        near = get_close_matches(name, names, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
-        return cls(f"there is no {kind} called {name!r}", hint)
+        return cls(f"there is no {kind} called {brief(name)}", suggest(name, names, aliases))
 
 
 class InputError(KitError):

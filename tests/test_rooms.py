@@ -18,6 +18,7 @@ LEVELS = (
     ("errors", "files", "text", "documents", "garbage", "progress"),
     ("guard", "logs", "notices", "signature", "wheels"),
     ("arrays", "artifact_key", "network", "registry"),
+    ("model_name", "no_bundle"),
     ("recipe",),
     ("encodings", "manifest"),
     ("bundle",),

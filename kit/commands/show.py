@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands.common.option_types import PATH
+from kit.commands.common.option_types import PATH, list_option
 from kit.errors import MissingTool, UsageError
 from kit.text import one_line
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.command("show")
 @click.argument("bundle", type=PATH)
-@click.option(
+@list_option(
     "--format",
     "names",
     metavar="F,…",

@@ -155,6 +155,8 @@ def set_digest(pictures: Sequence[Picture], digests: Sequence[str] | None = None
 def _list(path: Path) -> dict[str, Read]:
     if path.is_dir():
         return _list_folder(path)
+    if path.is_file() and is_picture(path.name):
+        raise PictureError(f"{path} is one picture", "give a folder or a zip of pictures")
     if path.is_file():
         return list_zip(path)
     raise PictureError(f"there is no folder or zip {path}", "check the path")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from kit.commands.common.option_types import Given
 from kit.commands.common.recipe_options import parts
 from kit.errors import BundleError, RecipeError
+from kit.no_bundle import explain_no_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +69,8 @@ def recipe_of(what: str, options: dict[str, Given]) -> Recipe:
     options = {**options, "keep_float": parts(options.get("keep_float"))}
     fields = {name: value for name, value in options.items() if value is not None}
     if not Path(what).is_dir():
+        if os.sep in what and recipe.own(what) is None and not Path(what).exists():
+            raise explain_no_bundle(Path(what), "")
         return recipe.make(what, **fields)
     built = bundle.load(what)
     fields = {**built.manifest.recipe.model_dump(), **_own_labels(built), **fields}

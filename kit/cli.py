@@ -32,6 +32,7 @@ COMMANDS = {
     "build": ("kit.commands.build", "Build, quantize, lower and verify a model."),
     "show": ("kit.commands.show", "Structure of a bundle's model files: graphs, nodes, code."),
     "eval": ("kit.commands.eval", "Accuracy of a bundle's formats on a set of pictures."),
+    "predict": ("kit.commands.predict", "Answers to your own pictures, format by format."),
     "verify": ("kit.commands.verify", "Answers of a bundle's formats on other processors."),
     "bench": ("kit.commands.bench", "Latency of a bundle's formats, with every sample kept."),
     "devices": ("kit.commands.devices", "Phones and emulators: state, hardware, temperature."),
@@ -129,8 +130,9 @@ def _run(arguments: list[str] | None) -> int:
         terminal.print_error(exc.message, exc.hint)
         return exc.exit_code
     except click.UsageError as exc:
-        where = f"`{exc.ctx.command_path} --help`" if exc.ctx else "`kit --help`"
-        terminal.print_error(exc.format_message(), f"{where} lists what is possible")
+        # click knows no context where an option lacks its argument.
+        path = exc.ctx.command_path if exc.ctx else " ".join(["kit", *_name_command(arguments)])
+        terminal.print_error(exc.format_message(), f"`{path} --help` lists what is possible")
         return UsageError.exit_code
     except (click.Abort, KeyboardInterrupt) as exc:
         terminal.echo(err=True)  # after the terminal's ^C
@@ -147,6 +149,11 @@ def _run(arguments: list[str] | None) -> int:
             "this is a bug in kit: run again with KIT_DEBUG=1 and report the traceback",
         )
         return UNFORESEEN
+
+
+def _name_command(arguments: list[str] | None) -> list[str]:
+    first = (sys.argv[1:] if arguments is None else arguments)[:1]
+    return [name for name in first if name in COMMANDS]
 
 
 def _invoke(arguments: list[str]) -> int:

@@ -76,14 +76,18 @@ _CUTOFF = 0.6  # similarity of a near match, of `difflib`
 
 def suggest(name: str, names: Sequence[str], aliases: Mapping[str, str] = _NO_ALIASES) -> str:
     """Return a hint for an unknown name: what it stands for, near matches, or what is known."""
-    meant = aliases.get(name.lower())
-    near = [meant] if meant else get_close_matches(name, names, n=3, cutoff=_CUTOFF)
-    # One letter's case, or a separator, is enough to miss a match by similarity.
-    near = near or get_close_matches(name.lower(), names, n=3, cutoff=_CUTOFF)
+    alike = [known for known in names if _plain(known) == _plain(name)]
+    meant = alike[0] if alike else aliases.get(name.lower())
+    near = [meant] if meant else get_close_matches(name.lower(), names, n=3, cutoff=_CUTOFF)
     if near:
         return f"did you mean {' or '.join(near)}?"
     more = [f"and {len(names) - _MAX_LISTED} more"] if len(names) > _MAX_LISTED else []
     return f"known: {', '.join([*names[:_MAX_LISTED], *more])}"
+
+
+def _plain(name: str) -> str:
+    """Return a name without what is easily mistaken: case and separators."""
+    return re.sub(r"[-_ .]", "", name.lower())
 
 
 class UnknownName(UsageError):

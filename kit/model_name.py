@@ -64,8 +64,10 @@ def explain_model_name(name: str) -> KitError:
         return RecipeError(f"{name} is {what}, not a model", fix)
     if os.sep in name:
         return RecipeError(f"there is nothing at {name}, and no model of that name", _OWN)
-    known = suggest(name, MODEL_NAMES.list_all())
-    return UnknownName(f"there is no model called {brief(name)}", f"{known} {_OWN}")
+    hint = suggest(name, MODEL_NAMES.list_all())
+    if hint.startswith("known"):
+        hint += f"; {_OWN}"
+    return UnknownName(f"there is no model called {brief(name)}", hint)
 
 
 def _folder(name: str) -> Path | None:

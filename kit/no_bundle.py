@@ -26,14 +26,23 @@ def explain_no_bundle(folder: Path, reason: str) -> BundleError:
         return BundleError(f"{folder} is not a bundle: cannot read {MANIFEST} ({reason})", _MAKE)
 
 
+def find_near_bundle(folder: Path) -> Path | None:
+    """Return the bundle beside a folder that does not exist, whose name is nearest to its."""
+    try:
+        near = get_close_matches(folder.name, _list_bundles(folder.parent), n=1, cutoff=0.7)
+    except (OSError, ValueError):
+        return None
+    return folder.parent / near[0] if near else None
+
+
 def _explain(folder: Path, reason: str) -> BundleError:
     if folder.is_file():
         inside = (folder.parent / MANIFEST).is_file()
         hint = f"give its folder: {folder.parent}" if inside else _MAKE
         return BundleError(f"{folder} is not a bundle: it is a file, not a folder", hint)
     if not folder.exists():
-        near = get_close_matches(folder.name, _list_bundles(folder.parent), n=1)
-        hint = f"did you mean {folder.parent / near[0]}?" if near else _MAKE
+        near = find_near_bundle(folder)
+        hint = f"did you mean {near}?" if near else _MAKE
         return BundleError(f"{folder} is not a bundle: there is no such folder", hint)
     if not (folder / MANIFEST).exists() and (inner := _list_bundles(folder)):
         named = ", ".join(str(folder / name) for name in inner[:_SHOWN])

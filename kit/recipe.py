@@ -225,6 +225,8 @@ def make(model: str, **fields: object) -> Recipe:
         first = exc.errors()[0]
         name = ".".join(str(p) for p in first["loc"]) or "recipe"
         assignment = "" if first["type"] == "missing" else f" = {brief(first['input'])}"
+        if first["type"] == "extra_forbidden":
+            raise RecipeError(f"a recipe has no field {name}", _hint(name)) from exc
         what = first["msg"].removeprefix("Value error, ").lower()
         raise RecipeError(f"{name}{assignment}: {what}", _hint(name)) from exc
     recipe.check_names()

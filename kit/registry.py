@@ -81,9 +81,10 @@ class Names:
             choices: names to suggest; None for those of the members.
         """
         names = self.list_all() if choices is None else choices
-        return UnknownName.among(self.kind, name, names, self._find_aliases())
+        return UnknownName.among(self.kind, name, names, self.find_aliases())
 
-    def _find_aliases(self) -> dict[str, str]:
+    def find_aliases(self) -> dict[str, str]:
+        """Return the other words for all members, in lower case, and what each stands for."""
         aliases: dict[str, str] = {}
         for own in self.list_own():
             member = self.import_own(own)

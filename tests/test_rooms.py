@@ -36,7 +36,7 @@ LEVELS = (
         "cost",
         "portability",
     ),
-    ("analysis", "app"),
+    ("analysis", "app", "prediction"),
     ("pipeline",),
     ("terminal",),
     ("commands",),

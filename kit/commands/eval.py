@@ -66,7 +66,8 @@ _FIELDS = (
     "--output",
     type=TEXT_PATH,
     metavar="FILE",
-    help="Write the result for `kit report`: a file, or a folder, where it is BUNDLE-accuracy.json.",
+    help="Write the result for `kit report`: a file, or a folder, where it is "
+    "BUNDLE-accuracy.json.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def command(

@@ -56,11 +56,13 @@ def _read_structures(
     bundle: Bundle, names: str | None
 ) -> Iterator[tuple[str, ModelStructure | None]]:
     from kit import formats
+    from kit.bundle import check_named
     from kit.formats.structure import reading
 
     requested = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
     if requested == []:
         raise UsageError("--format names nothing", "for example: --format onnx,lite")
+    check_named([bundle], requested or ())
     for key in bundle.manifest.select(requested):
         try:
             path = bundle.file(key.name)

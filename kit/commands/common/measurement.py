@@ -186,8 +186,10 @@ def check_output(output: Path, folder: bool) -> None:
         place.mkdir(parents=True, exist_ok=True)
         check_writable(place)
     except OSError as exc:
+        is_below_file = isinstance(exc, FileExistsError | NotADirectoryError)
+        why = "it is a file, or below one" if is_below_file else exc.strerror
         raise OutputError(
-            f"cannot write to {place}: {exc.strerror}",
+            f"cannot write to {place}: {why}",
             "choose another place with -o; for several bundles or devices it is a folder",
         ) from exc
 

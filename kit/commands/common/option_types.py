@@ -118,7 +118,10 @@ class Finite(click.ParamType):  # type: ignore[type-arg]  # older click has no a
         self, value: Given, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Return the number, or end with a usage error."""
-        number = float(click.FLOAT.convert(value, param, ctx))
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a number.", param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number

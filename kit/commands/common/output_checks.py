@@ -88,4 +88,6 @@ def check_file(path: Path) -> None:
         check_writable(place)
     except (OSError, ValueError) as exc:  # a name with a zero byte raises ValueError
         why = (exc.strerror if isinstance(exc, OSError) else None) or exc
+        if isinstance(exc, NotADirectoryError):
+            why = "a file is where its folder should be"
         raise OutputError(f"cannot write {path}: {why}", hint) from exc

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from kit.commands.common.option_types import Given
 from kit.commands.common.recipe_options import parts
 from kit.errors import BundleError, RecipeError
-from kit.no_bundle import explain_no_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,12 +64,16 @@ def recipe_of(what: str, options: dict[str, Given]) -> Recipe:
         RecipeError: an option cannot be used.
     """
     from kit import bundle, recipe
+    from kit.no_bundle import explain_no_bundle, find_near_bundle
+    from kit.registry import MODEL_NAMES
 
     options = {**options, "keep_float": parts(options.get("keep_float"))}
     fields = {name: value for name, value in options.items() if value is not None}
     if not Path(what).is_dir():
-        if os.sep in what and recipe.own(what) is None and not Path(what).exists():
-            raise explain_no_bundle(Path(what), "")
+        path = Path(what)
+        is_model = recipe.own(what) is not None or what in MODEL_NAMES.list_all()
+        if not is_model and not path.exists() and (os.sep in what or find_near_bundle(path)):
+            raise explain_no_bundle(path, "")
         return recipe.make(what, **fields)
     built = bundle.load(what)
     fields = {**built.manifest.recipe.model_dump(), **_own_labels(built), **fields}

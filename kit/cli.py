@@ -35,6 +35,7 @@ COMMANDS = {
     "predict": ("kit.commands.predict", "Answers to your own pictures, format by format."),
     "verify": ("kit.commands.verify", "Answers of a bundle's formats on other processors."),
     "bench": ("kit.commands.bench", "Latency of a bundle's formats, with every sample kept."),
+    "doctor": ("kit.commands.doctor", "Will it run there? Machine, bundle and device, checked."),
     "devices": ("kit.commands.devices", "Phones and emulators: state, hardware, temperature."),
     "report": ("kit.commands.report", "Turn result files into Markdown and an HTML page."),
     "analyze": ("kit.commands.analyze", "Where int8 hurts a model, and the cheapest repair."),

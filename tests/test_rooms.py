@@ -37,7 +37,7 @@ LEVELS = (
         "portability",
     ),
     ("analysis", "app", "prediction"),
-    ("pipeline",),
+    ("doctor", "pipeline"),
     ("terminal",),
     ("commands",),
     ("cli",),

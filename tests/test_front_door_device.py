@@ -8,6 +8,7 @@ import native_samples
 import pytest
 import virtual_device
 from bundle_samples import picture
+from device_samples import connected
 
 from kit import cli
 from kit.devices.device_settings import JOURNAL
@@ -58,7 +59,9 @@ def test_a_device_is_examined_and_not_changed(device, lite_bundle, capsys):
     assert "device.leftovers" not in found
     assert device.files() == before
     device.state.set(temperature=45.0)
-    device.shell(f"mkdir -p {ROOT}; echo true > {JOURNAL}; settings put global low_power 1")
+    with connected(device.serial) as transport:
+        left = f"mkdir -p {ROOT}; echo true > {JOURNAL}; settings put global low_power 1"
+        assert transport.shell(left).code == 0
     assert cli.run(words) == 0
     found = {f["code"]: f for f in json.loads(capsys.readouterr().out)["findings"]}
     assert found["device.leftovers"]["verdict"] == "warning"

@@ -519,6 +519,50 @@ MISTAKES = [
         "words of letters, digits and underscores with dots between, such as "
         "org.mobilekit.demo.lite",
     ),
+    ("infer tiny photo.png", 2, "there is no command called 'infer'", "did you mean predict?"),
+    ("check", 2, "there is no command called 'check'", "did you mean doctor?"),
+    (
+        "predict tiny nothing.jpg",
+        3,
+        "there is no picture, folder or zip nothing.jpg",
+        "check the path",
+    ),
+    (
+        "predict tiny one.txt",
+        3,
+        "one.txt is not a picture",
+        "JPEG, PNG, WEBP, BMP, GIF, TIFF, PPM are read",
+    ),
+    (
+        "predict tiny res",
+        3,
+        "there are no pictures in res",
+        "give a folder or zip of JPEG, PNG, WebP, BMP, GIF, TIFF or PPM files",
+    ),
+    (
+        "predict tiny photo.png --format ort",
+        2,
+        "there is no format called 'ort'",
+        "did you mean onnx?",
+    ),
+    (
+        "predict tiny photo.png --save answers.csv",
+        2,
+        "--save answers.csv is neither .json nor .npz",
+        "use for example answers.json",
+    ),
+    (
+        "predict tiny photo.png --top 0",
+        2,
+        "Invalid value for '--top': 0 is not in the range x>=1.",
+        "`kit predict --help` lists what is possible",
+    ),
+    (
+        "predict tinny photo.png",
+        4,
+        "tinny is not a bundle: there is no such folder",
+        "did you mean tiny?",
+    ),
 ]
 
 

@@ -6,6 +6,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from pathlib import Path
 
 from kit import files
@@ -118,10 +119,15 @@ def judge_processor(code: str, name: str, machine: str, features: Collection[str
 def _examine_programs() -> Iterator[Finding]:
     for abi in toolchain.ABIS.values():
         package = "g++" if abi.native else abi.package
-        yield _look("host.compiler", f"runners for {abi.name}", package, lambda: _compiler(abi))  # noqa: B023 - called at once
+        yield _look("host.compiler", f"runners for {abi.name}", package, partial(_compiler, abi))
     yield _look("host.jdk", "the app", tools.JDK, lambda: f"JDK {tools.java_version()}")
     yield _look("host.maven", "the app", "maven", lambda: tools.find("mvn"))
-    yield _look("host.adb", "nothing: kit talks to devices itself", "adb", lambda: _which("adb"))
+    yield _look(
+        "host.adb",
+        "sharing devices; kit reaches them itself",
+        "adb",
+        lambda: _which("adb"),
+    )
     yield _look("host.qemu", "kit verify on other processors", "qemu-user-static", _qemu)
     yield _look("host.browser", "reports as pictures", "chromium", lambda: _which(*_BROWSERS))
 

@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 from bundle_samples import draw, picture
 
-from kit import cli
+from kit import cli, formats
+from kit.artifact_key import PRECISION_ALIASES, PRECISIONS
 from kit.bundle import Bundle
+from kit.commands.common.output_checks import choose_file
+from kit.registry import ALGORITHM_NAMES, FORMAT_NAMES
 
 KNOWN_MODELS = "mobilenet_v1, mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small"
 
@@ -635,3 +638,31 @@ def test_list_options_add_up(given: str, tiny_bundle: Bundle, capsys) -> None:
     out = capsys.readouterr().out
     assert "lite-fp32: model-fp32.ptl" in out
     assert "onnx-fp32: model-fp32.onnx" in out
+
+
+def test_words_of_other_tools_lead_to_what_exists() -> None:
+    words = FORMAT_NAMES.find_aliases()
+    targets = {*formats.list_formats()}
+    for name in formats.list_formats():
+        targets |= {f"{name}/{backend.name}" for backend in formats.get_format(name).backends}
+    assert set(words.values()) <= targets
+    assert {"tflite", "pte", "ptl", "ort", "pt", "vulkan"} <= words.keys()
+    methods = ALGORITHM_NAMES.find_aliases()
+    assert set(methods.values()) <= set(ALGORITHM_NAMES.list_all())
+    for word in (*words, *methods, *PRECISION_ALIASES, *cli.ALIASES):
+        assert word == word.lower()
+    assert set(PRECISION_ALIASES.values()) <= set(PRECISIONS)
+    assert set(cli.ALIASES.values()) <= set(cli.COMMANDS)
+    assert not cli.ALIASES.keys() & cli.COMMANDS.keys()
+
+
+def test_an_output_in_a_folder_is_named_after_the_bundle_and_replaces_nothing(
+    tmp_path: Path,
+) -> None:
+    first = choose_file(f"{tmp_path}/new/", "out/v2", "accuracy")
+    assert first == tmp_path / "new" / "v2-accuracy.json"
+    (tmp_path / "v2-accuracy.json").touch()
+    assert choose_file(str(tmp_path), "out/v2", "accuracy") == tmp_path / "v2-accuracy-2.json"
+    assert choose_file(str(tmp_path / "mine.json"), "out/v2", "accuracy") == tmp_path / "mine.json"
+    assert choose_file(None, "out/v2", "accuracy") is None
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["v2-accuracy.json"]

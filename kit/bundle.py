@@ -27,15 +27,15 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from pydantic import ValidationError
 
-from kit import arrays, files
+from kit import arrays, files, no_bundle
 from kit.artifact_key import REFERENCE
 from kit.documents import MAX_JSON_BYTES, fault_of, parse_json, reason, text_of
-from kit.errors import BundleError, OutputError, UnknownName, brief
+from kit.errors import BundleError, OutputError, brief
 from kit.manifest import SCHEMA_VERSION, FileEntry, Manifest
 from kit.registry import FORMAT_NAMES
 from kit.signature import Samples, TensorSpec
 
-MANIFEST = "bundle.json"
+MANIFEST = no_bundle.MANIFEST
 REFERENCE_FILE = "reference.safetensors"
 ENCODINGS_FILE = "encodings.json"
 _OLD_REFERENCE_FILE = "reference.pt2"  # of manifests of schema 1; read as data
@@ -156,7 +156,7 @@ def check_named(loaded: Sequence[Bundle], names: Sequence[str]) -> None:
     known_names = {*FORMAT_NAMES.list_all(), REFERENCE, *(key.name for key in keys)}
     for name in names:
         if name not in known_names and not any(key.is_named(name) for key in keys):
-            raise UnknownName.among("format", name, known_names)
+            raise FORMAT_NAMES.unknown(name, known_names)
 
 
 def _is_text(path: Path) -> bool:
@@ -168,10 +168,7 @@ def _read_manifest(folder: Path) -> bytes:
     try:
         return files.read(folder / MANIFEST, MAX_JSON_BYTES)
     except (OSError, ValueError) as exc:
-        raise BundleError(
-            f"{folder} is not a bundle: cannot read {MANIFEST} ({reason(exc)})",
-            "`kit build` makes one; give its folder",
-        ) from exc
+        raise no_bundle.explain_no_bundle(folder, reason(exc)) from exc
 
 
 def _parse(folder: Path, content: bytes) -> Manifest:
@@ -313,6 +310,11 @@ def check_target(target: Path) -> None:
         )
     if not os.path.lexists(target) or _is_empty_folder(target):
         return
+    if target.is_file():
+        raise OutputError(
+            f"{target} exists and is not a bundle, which is a folder, but a file",
+            "choose another folder with -o, or remove it",
+        )
     try:
         own_files = {MANIFEST, *_parse(target, _read_manifest(target)).files}
         stranger = _stranger(target, own_files)

@@ -15,10 +15,11 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from kit import documents, files
-from kit.artifact_key import Precision, parse_target
+from kit.artifact_key import PRECISION_ALIASES, PRECISIONS, Precision, parse_target
 from kit.documents import Deviation, Record, Share, Text
-from kit.errors import RecipeError, brief
-from kit.registry import ALGORITHM_NAMES, FORMAT_NAMES, MODEL_NAMES, TASK_NAMES
+from kit.errors import RecipeError, UnknownName, brief, suggest
+from kit.model_name import check_model_name
+from kit.registry import ALGORITHM_NAMES, FORMAT_NAMES, TASK_NAMES
 
 MIN_RESOLUTION = 32  # MobileNets halve the picture five times
 MAX_RESOLUTION = 1024
@@ -29,6 +30,7 @@ NameTuple = Annotated[tuple[Text, ...], Field(max_length=10_000)]
 _NUMBER = re.compile("[0-9]{1,6}")
 
 _OPTIONS = {"formats": "format", "precisions": "precision"}  # options that differ from the field
+GATE_FIELDS = ("max_drop", "min_agreement", "gate_images")  # of a recipe file; not of the recipe
 OWN = "own"  # the weights of the network that a user's factory returns
 
 
@@ -124,7 +126,7 @@ class Recipe(Record):
         ALGORITHM_NAMES.check(self.quantize)
         TASK_NAMES.check(self.task)
         for name in self.format_names:
-            FORMAT_NAMES.check(name)
+            _check_format(name)
 
     @property
     def format_names(self) -> tuple[str, ...]:
@@ -166,15 +168,11 @@ def own(model: str) -> tuple[Path, str] | None:
 def _check_model(recipe: Recipe) -> None:
     mine = own(recipe.model)
     if mine is None:
-        if recipe.model.endswith(".py"):
-            raise RecipeError(
-                f"{recipe.model} names no function", f"append it: {recipe.model}:FACTORY"
-            )
+        check_model_name(recipe.model)
         if recipe.weights == OWN:
             raise RecipeError(
                 f"{recipe.model} comes without weights", "use --weights imagenet, random or FILE"
             )
-        MODEL_NAMES.check(recipe.model)
         return
     file, factory = mine
     if file.suffix != ".py" or not factory.isidentifier():
@@ -190,6 +188,22 @@ def _check_model(recipe: Recipe) -> None:
         )
 
 
+def _check_format(name: str) -> None:
+    precision = name if name in PRECISIONS else PRECISION_ALIASES.get(name.lower())
+    if precision is not None and name not in FORMAT_NAMES.list_all():
+        raise UnknownName(
+            f"there is no format called {name!r}, it is a precision", f"use --precision {precision}"
+        )
+    FORMAT_NAMES.check(name)
+
+
+def _check_precisions(value: object) -> None:
+    """Raise for a word that is no precision; other faults are the schema's to find."""
+    for name in value if isinstance(value, tuple | list) else ():
+        if isinstance(name, str) and name not in PRECISIONS:
+            raise UnknownName.among("precision", name, PRECISIONS, PRECISION_ALIASES)
+
+
 def _is_file(file: Path) -> bool:
     try:
         return file.is_file()
@@ -202,14 +216,17 @@ def make(model: str, **fields: object) -> Recipe:
 
     Raises:
         RecipeError: a value is out of range; the message names the field and the value.
-        UnknownName: no such model, format or method.
+        UnknownName: no such model, format, method or precision.
     """
+    _check_precisions(fields.get("precisions"))
     try:
         recipe = Recipe.model_validate({"model": model, **fields})
     except ValidationError as exc:
         first = exc.errors()[0]
         name = ".".join(str(p) for p in first["loc"]) or "recipe"
         assignment = "" if first["type"] == "missing" else f" = {brief(first['input'])}"
+        if first["type"] == "extra_forbidden":
+            raise RecipeError(f"a recipe has no field {name}", _hint(name)) from exc
         what = first["msg"].removeprefix("Value error, ").lower()
         raise RecipeError(f"{name}{assignment}: {what}", _hint(name)) from exc
     recipe.check_names()
@@ -220,7 +237,8 @@ def _hint(name: str) -> str:
     name = name.partition(".")[0]  # `mean` of `mean.0`
     field = Recipe.model_fields.get(name)
     if field is None:
-        return f"a recipe has the fields {', '.join(Recipe.model_fields)}"
+        known = sorted([*Recipe.model_fields, *GATE_FIELDS])
+        return suggest(name, known, {option: field for field, option in _OPTIONS.items()})
     if name == "resolution":
         return f"use a resolution from {MIN_RESOLUTION} to {MAX_RESOLUTION}, for example 224"
     option = _OPTIONS.get(name, name.replace("_", "-"))

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands.common.option_types import PATH, TEXT_PATH, Finite, Given
+from kit.commands.common.option_types import (
+    PATH,
+    TEXT_PATH,
+    Finite,
+    FiniteRange,
+    Given,
+    list_option,
+)
 from kit.text import one_line
 
 if TYPE_CHECKING:
@@ -19,14 +26,14 @@ if TYPE_CHECKING:
 
 @click.command("bench")
 @click.argument("bundles", type=PATH, nargs=-1, required=True, metavar="BUNDLE...")
-@click.option(
+@list_option(
     "--device",
     "choice",
     metavar="SERIAL",
     help="A serial, HOST:PORT, several with commas, `all`, or `auto`: ANDROID_SERIAL, or else "
     "the only device. Default: this machine.",
 )
-@click.option(
+@list_option(
     "--format",
     "names",
     metavar="F,…",
@@ -54,7 +61,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--precision",
-    type=Finite(0.1, 50),
+    type=FiniteRange(0.1, 50),
     help="Maximum half width of a 95 % interval in percent, of a median or ratio. Default: 2.",
 )
 @click.option(
@@ -63,7 +70,9 @@ if TYPE_CHECKING:
     metavar="°C",
     help="Battery temperature below which a process starts. Default: 38.",
 )
-@click.option("--cool-wait", type=Finite(0), metavar="S", help="No longer than this. Default: 120.")
+@click.option(
+    "--cool-wait", type=FiniteRange(0), metavar="S", help="No longer than this. Default: 120."
+)
 @click.option(
     "--runner",
     type=click.Choice(["auto", "python", "native"]),
@@ -79,7 +88,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--sustained",
-    type=Finite(0, 1440, min_open=True),
+    type=FiniteRange(0, 1440, min_open=True),
     metavar="MIN",
     help="Measure for this many minutes without a pause, and report throttling.",
 )
@@ -97,7 +106,7 @@ def command(bundles: tuple[Path, ...], **options: Given) -> None:
     Several bundles are measured side by side, which is how int8 and fp32 are compared.
     Every sample is kept; warnings about the numbers go to stderr.
     """
-    from kit.commands.common import measurement
+    from kit.commands.common import measurement, output_checks
     from kit.devices.fingerprint import new_measurement
     from kit.results import store
 
@@ -106,7 +115,7 @@ def command(bundles: tuple[Path, ...], **options: Given) -> None:
     serials = measurement.serials(options["choice"])
     output = None if options["output"] is None else Path(options["output"])
     folder = output is not None and (
-        len(unique) * len(serials) > 1 or measurement.is_folder(options["output"])
+        len(unique) * len(serials) > 1 or output_checks.is_folder(options["output"])
     )
     if output is not None:
         measurement.check_output(output, folder)

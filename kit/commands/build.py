@@ -10,7 +10,7 @@ import click
 
 from kit import terminal
 from kit.commands.common import recipe_options
-from kit.commands.common.option_types import PATH, Finite, Given
+from kit.commands.common.option_types import PATH, Finite, Given, list_option
 from kit.errors import PARTIAL, RecipeError
 
 if TYPE_CHECKING:
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     help="Quantization method. Default: static.",
 )
 @recipe_options.QUANTIZATION
-@click.option(
+@list_option(
     "--format",
     "formats",
     metavar="F,…",
     help="Comma-separated formats, with another backend as FORMAT/BACKEND. Default: "
     "lite,executorch,onnx.",
 )
-@click.option(
+@list_option(
     "--precision",
     "precisions",
     metavar="P,…",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands.common.option_types import PATH
+from kit.commands.common.option_types import PATH, TEXT_PATH, list_option
 from kit.errors import UsageError
 from kit.text import one_line
 
@@ -49,7 +49,7 @@ _FIELDS = (
     metavar="FILE.csv",
     help="CSV of path,label, or none. Default: labels come from the names.",
 )
-@click.option(
+@list_option(
     "--format",
     "names",
     metavar="F,…",
@@ -64,9 +64,10 @@ _FIELDS = (
 @click.option(
     "-o",
     "--output",
-    type=PATH,
+    type=TEXT_PATH,
     metavar="FILE",
-    help="Write the result file, which `kit report` reads.",
+    help="Write the result for `kit report`: a file, or a folder, where it is "
+    "BUNDLE-accuracy.json.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def command(
@@ -75,7 +76,7 @@ def command(
     labels: Path | None,
     names: str | None,
     limit: int | None,
-    output: Path | None,
+    output: str | None,
     as_json: bool,
 ) -> None:
     """Accuracy of the formats in BUNDLE, and of its float model, on pictures.
@@ -85,13 +86,12 @@ def command(
     off --labels; without labels, the agreement with the float model is what is measured.
     """
     from kit.accuracy import evaluate
-    from kit.commands.common.output_checks import check_file
+    from kit.commands.common.output_checks import choose_file
     from kit.commands.common.progress_display import steps
     from kit.guard import stdout_kept
     from kit.results import store
 
-    if output is not None:
-        check_file(output)
+    file = choose_file(output, str(bundle), "accuracy")
     selected = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
     if selected == []:
         raise UsageError("--format names nothing", "for example: --format onnx,lite")
@@ -119,8 +119,8 @@ def command(
         )
     else:
         _table(result)
-    if output is not None:
-        store.write(result, output)
+    if file is not None:
+        store.write(result, file)
 
 
 def _note(result: AccuracyResult) -> None:

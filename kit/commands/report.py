@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -18,9 +19,8 @@ from kit.errors import ResultError
     "--output",
     "folder",
     type=PATH,
-    default=Path("report"),
-    show_default=True,
-    help="Folder for report.html, report.md and plots/; created if needed.",
+    default=Path("out/report"),
+    help="Folder for report.html, report.md and plots/; created if needed. Default: out/report.",
 )
 def command(results: tuple[Path, ...], folder: Path) -> None:
     """Turn result files into Markdown and an HTML page.
@@ -46,8 +46,16 @@ def _files(path: Path) -> list[Path]:
     """Return the result files of a path.
 
     Raises:
-        ResultError: a folder has none.
+        ResultError: a folder has none, or is a bundle.
     """
+    from kit.bundle import MANIFEST
+
+    folder = path if path.is_dir() else path.parent
+    if (folder / MANIFEST).is_file() and (path.is_dir() or path.name == MANIFEST):
+        raise ResultError(
+            f"{folder} is a bundle, not a result of a measurement",
+            f"measure it first: kit bench {shlex.quote(str(folder))} -o out/results/",
+        )
     if not path.is_dir():
         return [path]
     results = sorted(path.glob("*.json"))

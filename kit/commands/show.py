@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands.common.option_types import PATH
+from kit.commands.common.option_types import PATH, list_option
 from kit.errors import MissingTool, UsageError
 from kit.text import one_line
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.command("show")
 @click.argument("bundle", type=PATH)
-@click.option(
+@list_option(
     "--format",
     "names",
     metavar="F,…",
@@ -56,11 +56,13 @@ def _read_structures(
     bundle: Bundle, names: str | None
 ) -> Iterator[tuple[str, ModelStructure | None]]:
     from kit import formats
+    from kit.bundle import check_named
     from kit.formats.structure import reading
 
     requested = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
     if requested == []:
         raise UsageError("--format names nothing", "for example: --format onnx,lite")
+    check_named([bundle], requested or ())
     for key in bundle.manifest.select(requested):
         try:
             path = bundle.file(key.name)

@@ -222,6 +222,7 @@ class Backend(ABC):
         summary: for `kit list`.
         flow: the representation of a quantized model that `export` takes.
         precisions: that it computes in.
+        aliases: other words for it, in lower case, which messages suggest it for.
         runs_here: whether `Format.load` runs its files. Those of other backends are lowered and
             described; a build compares their graphs only.
     """
@@ -230,6 +231,7 @@ class Backend(ABC):
     summary: ClassVar[str]
     flow: ClassVar[Flow]
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "int8")
+    aliases: ClassVar[tuple[str, ...]] = ()
     runs_here: ClassVar[bool] = True
 
     @abstractmethod
@@ -247,6 +249,8 @@ class Format(ABC):
         flow: the representation of a quantized model that `export` takes.
         precisions: that `export` writes.
         backends: optional ones, which replace the format's own kernels.
+        aliases: other words for the format, in lower case, such as its suffix and former names;
+            messages suggest it for them, and nothing takes them.
         runtime: name of the distribution that runs the file here.
         packages: distributions whose versions shape the file, for the build cache.
         extra: extra of kit's that installs them; empty where kit itself needs them.
@@ -270,6 +274,7 @@ class Format(ABC):
     flow: ClassVar[Flow]
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "int8")
     backends: ClassVar[tuple[Backend, ...]] = ()
+    aliases: ClassVar[tuple[str, ...]] = ()
     runtime: ClassVar[str]
     packages: ClassVar[tuple[str, ...]]
     extra: ClassVar[str] = ""
@@ -287,6 +292,14 @@ class Format(ABC):
     def name_file(self, key: ArtifactKey) -> str:
         """Return the name of a model file in a bundle."""
         return key.name_file(self.suffix)
+
+    def list_aliases(self) -> dict[str, str]:
+        """Return the other words for the format and its backends, and what each stands for."""
+        aliases = dict.fromkeys((self.suffix.lstrip("."), *self.aliases), self.name)
+        for backend in self.backends:
+            target = f"{self.name}/{backend.name}"
+            aliases |= dict.fromkeys((backend.name, *backend.aliases), target)
+        return aliases
 
     def find_backend(self, name: str | None) -> Backend | Format:
         """Return the exporter of a backend: the format itself for None.

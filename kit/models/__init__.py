@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 
 from kit import recipe
+from kit.model_name import check_model_name
 from kit.models.interface import Model, ModelFamily
 from kit.registry import MODEL_NAMES, Registry
 
@@ -29,12 +30,13 @@ def get_model(name: str) -> Model:
     Raises:
         UnknownName: there is no such model.
         PluginError: the plug-in that provides it is broken.
-        RecipeError: the user's file cannot be used.
+        RecipeError: the user's file cannot be used, or the name is that of another kind of file.
     """
     if recipe.own(name):
         from kit.models import user_model
 
         return user_model.load(name)
+    check_model_name(name)
     return _REGISTRY.get(name)
 
 

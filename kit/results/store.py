@@ -16,6 +16,7 @@ from kit.errors import OutputError, ResultError, brief
 from kit.manifest import Comparison
 from kit.notices import read_text
 from kit.results.schema import (
+    KINDS,
     SCHEMA_VERSION,
     AnyResult,
     ArtifactRef,
@@ -70,6 +71,10 @@ def read(path: Path) -> AnyResult:
             f"{path} has result schema {brief(version)}; this kit reads up to {SCHEMA_VERSION}",
             "update kit",
         )
+    kind = raw.get("kind") if isinstance(raw, dict) else None
+    if kind not in KINDS:
+        what = "it says no kind" if kind is None else f"its kind is {brief(kind)}"
+        raise ResultError(f"{path} is not a result file: {what}", hint)
     try:
         return _ADAPTER.validate_python(_upgraded(raw, version))
     except ValidationError as exc:

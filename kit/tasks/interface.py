@@ -19,6 +19,7 @@ from kit.manifest import Comparison, Manifest
 from kit.notices import Notice
 from kit.recipe import Recipe
 from kit.signature import Samples, Signature
+from kit.tasks.answers import AnswerContext, SampleList, ShownAnswer, show_tensors
 
 if TYPE_CHECKING:
     from torch import nn
@@ -186,6 +187,26 @@ class Task(ABC):
             UsageError: the limit leaves no sample, or the task has no labels.
             SampleError: the set or a label cannot be used, or no sample is left.
         """
+
+    def open_samples(self, inputs: ModelInputs, source: Path) -> SampleList:
+        """List the samples of a file or folder, without labels and whatever was calibrated with.
+
+        The default takes what `open_evaluation` takes, and numbers the samples.
+
+        Raises:
+            SampleError: there is none.
+        """
+        context = EvaluationContext(inputs, frozenset(), labelled=False)
+        opened = self.open_evaluation(context, source, None, None)
+        names = [f"{self.sample} {number}" for number in range(1, len(opened) + 1)]
+        return SampleList(names, lambda index: opened.load(index, index + 1)[0])
+
+    def show_answer(self, answer: Samples, context: AnswerContext) -> ShownAnswer:
+        """Return the answer to one sample, for people and for programs.
+
+        The default is that of any model: shape and first values of each output.
+        """
+        return show_tensors(answer)
 
     @abstractmethod
     def start_tally(self, signature: Signature) -> Tally:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from kit import terminal
 from kit.commands.common.option_types import Given
+from kit.commands.common.output_checks import find_free
 from kit.errors import KitError, OutputError, UsageError
 from kit.text import one_line
 
@@ -171,11 +170,6 @@ def measure_device(device: Device, request: BenchRequest, update: Progress) -> l
     )
 
 
-def is_folder(output: str) -> bool:
-    """Return whether `-o` is a folder: it exists as one, or ends with a slash."""
-    return Path(output).is_dir() or output.endswith(tuple(filter(None, (os.sep, os.altsep))))
-
-
 def check_output(output: Path, folder: bool) -> None:
     """Check that results can be written, before a measurement that takes minutes.
 
@@ -192,8 +186,10 @@ def check_output(output: Path, folder: bool) -> None:
         place.mkdir(parents=True, exist_ok=True)
         check_writable(place)
     except OSError as exc:
+        is_below_file = isinstance(exc, FileExistsError | NotADirectoryError)
+        why = "it is a file, or below one" if is_below_file else exc.strerror
         raise OutputError(
-            f"cannot write to {place}: {exc.strerror}",
+            f"cannot write to {place}: {why}",
             "choose another place with -o; for several bundles or devices it is a folder",
         ) from exc
 
@@ -222,15 +218,8 @@ def files(
         start = "" if one.serial == LOCAL else f"{quote(one.serial, safe='')}-"
         for index, (name, result) in enumerate(zip(names, one.results, strict=True), 1):
             stem = f"{start}{name if unique else f'{index}-{name}'}"
-            placed[_free(output, stem, placed)] = result
+            placed[find_free(output, stem, ".json", placed)] = result
     return [(result, file) for file, result in placed.items()]
-
-
-def _free(folder: Path, stem: str, used: Container[Path]) -> Path:
-    """Return ``STEM.json``, or with a number if that exists, to keep earlier results."""
-    names = chain([stem], (f"{stem}-{number}" for number in count(2)))
-    files = (folder / f"{name}.json" for name in names)
-    return next(file for file in files if file not in used and not os.path.lexists(file))
 
 
 def check(options: Mapping[str, Given], bundles: int) -> None:

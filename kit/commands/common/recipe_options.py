@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import click
 
-from kit.commands.common.option_types import Colour, Finite, SideOption
+from kit.commands.common.option_types import Colour, Finite, SideOption, list_option
 
 _F = TypeVar("_F", bound=Callable[..., object])
 
@@ -57,12 +57,12 @@ QUANTIZATION: Callable[[_F], _F] = _together(
         metavar="per-channel|per-tensor",
         help="One weight scale per output channel, or one per tensor. Default: per-channel.",
     ),
-    click.option(
+    list_option(
         "--corrections",
         metavar="best|none|STEP,…",
         help="Steps on the float model before it is quantized. Default: best.",
     ),
-    click.option(
+    list_option(
         "--keep-float",
         metavar="N|LAYER,…",
         help="Layers that are not quantized, or how many of those that int8 hurts most.",

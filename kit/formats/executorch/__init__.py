@@ -34,6 +34,7 @@ class ExecuTorch(Format):
     name = "executorch"
     suffix = ".pte"
     summary = "ExecuTorch, delegated to XNNPACK"
+    aliases = ("et",)
     flow = "pt2e-s8"
     precisions = ("fp32", "fp16", "int8")
     backends = (Vulkan(), CoreMl())

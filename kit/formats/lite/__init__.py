@@ -44,6 +44,7 @@ class Lite(Format):
     name = "lite"
     suffix = ".ptl"
     summary = "PyTorch Lite Interpreter, qnnpack kernels"
+    aliases = ("pytorch-mobile", "pytorch_mobile", "ptmobile", "mobile", "lite-interpreter")
     flow = "torch-ao"
     runtime = "torch"
     packages = ("torch",)

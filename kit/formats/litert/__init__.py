@@ -26,6 +26,7 @@ class LiteRt(Format):
     name = "litert"
     suffix = ".tflite"
     summary = "LiteRT (TensorFlow Lite), run by XNNPACK; needs the extra litert"
+    aliases = ("tensorflow-lite", "tf-lite", "tf")
     flow = "pt2e-s8"
     precisions = ("fp32", "fp16", "int8")
     backends = (ChannelsLast(),)

@@ -31,6 +31,7 @@ class Onnx(Format):
     name = "onnx"
     suffix = ".onnx"
     summary = "ONNX for ONNX Runtime, QDQ with uint8 activations"
+    aliases = ("ort", "onnxruntime")
     flow = "pt2e-u8"
     precisions = ("fp32", "fp16", "int8")
     runtime = "onnxruntime"

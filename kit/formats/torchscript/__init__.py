@@ -51,6 +51,7 @@ class TorchScript(Format):
     name = "torchscript"
     suffix = ".pt"
     summary = "TorchScript for torch and libtorch, qnnpack kernels"
+    aliases = ("jit", "script", "libtorch")
     flow = "torch-ao"
     precisions = ("fp32", "fp16", "int8")
     runtime = "torch"

@@ -13,6 +13,7 @@ from kit.errors import RecipeError
 from kit.manifest import CLASSIFICATION, Comparison, Preprocessing
 from kit.network import run_network
 from kit.signature import Samples, Signature, TensorSpec, stack
+from kit.tasks.answers import AnswerContext, SampleList, ShownAnswer
 from kit.tasks.image_classification.golden import CANDIDATES, select_surest
 from kit.tasks.interface import EvaluationContext, EvaluationSet, GoldenSet, Tally, Task
 
@@ -98,6 +99,18 @@ class ImageClassification(Task):
         from kit.tasks.image_classification.evaluation import open_pictures
 
         return open_pictures(context, source, labels, limit)
+
+    def open_samples(self, inputs: ModelInputs, source: Path) -> SampleList:
+        """List one picture, or those of a folder or zip."""
+        from kit.tasks.image_classification.showing import open_pictures
+
+        return open_pictures(inputs, source)
+
+    def show_answer(self, answer: Samples, context: AnswerContext) -> ShownAnswer:
+        """Return the best labels with their probabilities."""
+        from kit.tasks.image_classification.showing import show_labels
+
+        return show_labels(answer, context)
 
     def start_tally(self, signature: Signature) -> Tally:
         """Return an empty tally of top-1, top-5, agreement and SQNR."""

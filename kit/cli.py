@@ -13,7 +13,9 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import click
 
@@ -43,6 +45,7 @@ COMMANDS = {
     "runner": ("kit.commands.runner", "Native programs that run models on devices."),
     "app": ("kit.commands.app", "The Android app: build, test, install, measure through it."),
     "clean": ("kit.commands.clean", "Remove everything that kit put on a device."),
+    "config": ("kit.commands.config", "Defaults in kit.toml, and where each comes from."),
     "list": ("kit.commands.list", "Models, quantization methods and formats that can be named."),
 }
 
@@ -157,13 +160,23 @@ def _name_command(arguments: list[str] | None) -> list[str]:
     return [name for name in first if name in COMMANDS]
 
 
+def _read_defaults() -> dict[str, Any] | None:
+    """Return the defaults of options that a file here sets; see `kit.commands.common.settings`."""
+    if not any(Path(name).is_file() for name in ("kit.toml", "pyproject.toml")):
+        return None
+    from kit.commands.common.settings import read_settings
+
+    settings = read_settings(main)
+    return None if settings is None else settings.map_defaults()
+
+
 def _invoke(arguments: list[str]) -> int:
     """Run a command and return its exit code.
 
     click's own `main.main` would end the process if the reader of the output has gone.
     """
     try:
-        with main.make_context("kit", list(arguments)) as context:
+        with main.make_context("kit", list(arguments), default_map=_read_defaults()) as context:
             code = main.invoke(context)
     except click.exceptions.Exit as exc:  # of --help and --version
         return exc.exit_code

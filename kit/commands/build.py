@@ -11,6 +11,7 @@ import click
 from kit import terminal
 from kit.commands.common import recipe_options
 from kit.commands.common.option_types import PATH, Finite, Given, list_option
+from kit.commands.common.settings import split_defaults
 from kit.errors import PARTIAL, RecipeError
 
 if TYPE_CHECKING:
@@ -133,8 +134,8 @@ def _read_options(
 
     for name in ("formats", "precisions", "keep_float"):
         options[name] = recipe_options.parts(options[name])
-    fields: dict[str, Given] = recipe.read(recipe_file) if recipe_file else {}
-    fields |= {name: value for name, value in options.items() if value is not None}
+    defaults, given = split_defaults(options)
+    fields: dict[str, Given] = defaults | (recipe.read(recipe_file) if recipe_file else {}) | given
     gate = _gate(fields)
     if "model" not in fields:
         raise RecipeError("no model is named", "for example: kit build mobilenet_v2")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from kit.commands.common.option_types import Given
 from kit.commands.common.recipe_options import parts
+from kit.commands.common.settings import split_defaults
 from kit.errors import BundleError, RecipeError
 
 if TYPE_CHECKING:
@@ -68,8 +69,9 @@ def recipe_of(what: str, options: dict[str, Given]) -> Recipe:
     from kit.registry import MODEL_NAMES
 
     options = {**options, "keep_float": parts(options.get("keep_float"))}
-    fields = {name: value for name, value in options.items() if value is not None}
+    defaults, fields = split_defaults(options)
     if not Path(what).is_dir():
+        fields = defaults | fields
         path = Path(what)
         is_model = recipe.own(what) is not None or what in MODEL_NAMES.list_all()
         if not is_model and not path.exists() and (os.sep in what or find_near_bundle(path)):

@@ -37,7 +37,7 @@ from kit.network import run_network
 from kit.quantize import half
 from kit.quantize.options import QUANTIZERS, Options, Quantized
 from kit.recipe import Recipe, own
-from kit.signature import Samples, TensorSpec
+from kit.signature import Samples, Signature, TensorSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -65,6 +65,7 @@ class LoweringJob(BaseModel):
         classes: of the model.
         inputs: of the model.
         outputs: of the model.
+        labels: names of its classes, or None.
         at_once: see `kit.calibration.ModelInputs`.
         shared: folder with the float state, the calibration batch and the golden input;
             the model file is written there as well.
@@ -82,6 +83,7 @@ class LoweringJob(BaseModel):
     classes: int
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    labels: tuple[str, ...] | None = None
     at_once: bool
     shared: Path
     output_margin: float
@@ -138,6 +140,8 @@ def lower(job: LoweringJob) -> Lowered:
         graph = _run_graph(quantized.graph, golden, job)
     with _errors(job, "lowered", natural):
         exporter.export(quantized.graph, natural.first(), file)
+        signed = Signature(inputs=job.inputs, outputs=job.outputs)
+        format_.add_metadata(file, signed, job.labels)
     if exporter.runs_here:
         with _errors(job, "run", natural):
             runtime = _run_file(format_, file, job, golden)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from kit.artifact_key import ArtifactKey, Precision
 from kit.errors import MissingTool, UnknownName
 from kit.formats.structure import ModelStructure
-from kit.signature import Samples, Tensors, describe, join
+from kit.signature import Samples, Signature, Tensors, describe, join
 from kit.wheels import Pin
 
 if TYPE_CHECKING:
@@ -241,7 +241,8 @@ class Format(ABC):
 
     Attributes:
         name: of the format; that of its folder or entry point.
-        suffix: of the model file, with the dot; no two formats share one.
+        suffix: of the model file, with the dot; no two formats share one. A format may write a
+            folder of that name instead, which all methods take then.
         summary: for `kit list`.
         flow: the representation of a quantized model that `export` takes.
         precisions: that `export` writes.
@@ -328,6 +329,17 @@ class Format(ABC):
 
         Raises:
             BuildError: the format does not support a part of the model.
+        """
+
+    def add_metadata(  # noqa: B027 - formats need not override it
+        self, path: Path, signature: Signature, labels: Sequence[str] | None
+    ) -> None:
+        """Write into a file that `export` wrote what its format has a place for.
+
+        Args:
+            path: of the file.
+            signature: names of the model's inputs and outputs.
+            labels: names of the classes in output order; None if there are none.
         """
 
     @abstractmethod

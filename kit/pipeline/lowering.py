@@ -147,6 +147,7 @@ def make_child(work: Work, key: ArtifactKey, outputs: tuple[TensorSpec, ...]) ->
         inputs=work.inputs.specs,
         at_once=work.inputs.at_once,
         outputs=outputs,
+        labels=work.inputs.labels,
         shared=work.shared,
         output_margin=work.pictures.output_margin,
         keep_float=work.kept_float,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.errors import BuildError, first_line
+from kit.formats.graph_encodings import check_static
 from kit.formats.half_graph import restore_float
 from kit.formats.litert import strict_converter
 from kit.formats.litert.flatbuffer import Model, pack_model, unpack_model
@@ -35,7 +36,7 @@ def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) ->
         with torch.no_grad():
             # A copy, to be changed.
             graph = torch.export.export(restored or model, example).module()
-            _check_static(graph)
+            check_static(graph, "litert", "LiteRT")
             encodings = unfold_constants(graph)
             quantized = bool(encodings.activations)
             file = unpack_model(strict_converter.convert(graph, example, quantized=quantized))
@@ -51,19 +52,6 @@ def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) ->
         store_half(file)
     _name_inputs(file, [str(n.target) for n in graph.graph.nodes if n.op == "placeholder"])
     path.write_bytes(pack_model(file))
-
-
-def _check_static(graph: GraphModule) -> None:
-    """Raise if activations are quantized with scales that are computed at run time.
-
-    Raises:
-        BuildError: they are.
-    """
-    if any("choose_qparams" in str(node.target) for node in graph.graph.nodes):
-        raise BuildError(
-            "kit writes no LiteRT files that are quantized dynamically",
-            "use --quantize static, or leave out the format litert",
-        )
 
 
 def _name_inputs(file: Model, names: Sequence[str]) -> None:

@@ -186,7 +186,7 @@ def rewrite(
         ignore = shutil.ignore_patterns(MANIFEST)
         shutil.copytree(source.path, work, dirs_exist_ok=True, ignore=ignore)
         for name, content in files.items():
-            (work / name).parent.mkdir(exist_ok=True)
+            (work / name).parent.mkdir(parents=True, exist_ok=True)
             if isinstance(content, bytes):
                 (work / name).write_bytes(content)
             else:

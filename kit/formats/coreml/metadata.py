@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from kit.formats.coreml.package import CoreMlObject, find_model, read_model, write_model
+from kit.formats.coreml.package import FUNCTION, CoreMlObject, find_model, read_model, write_model
 from kit.signature import Signature
 
 LABELS = "labels"  # in the user-defined metadata: a list of names in output order, as JSON
@@ -29,7 +29,7 @@ def write_metadata(path: Path, signature: Signature, labels: Sequence[str] | Non
 
 def _rename(model: CoreMlObject, names: Mapping[str, str]) -> None:
     """Rename features and their tensors, and those tensors out of the way that have the names."""
-    function = model.mlProgram.functions["main"]
+    function = model.mlProgram.functions[FUNCTION]
     for feature in (*model.description.input, *model.description.output):
         feature.name = names[feature.name]
     moved = {name: f"{name}_inside" for name in names.values() if name not in names}

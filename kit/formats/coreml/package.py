@@ -30,7 +30,7 @@ _MANIFEST = "Manifest.json"
 _MAX_MANIFEST_BYTES = 1 << 20
 _MAX_MODEL_BYTES = (1 << 31) - 1  # of protobuf's messages
 _CONVERSION_DATE = "com.github.apple.coremltools.conversion_date"
-_FUNCTION = "main"
+FUNCTION = "main"
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,12 @@ def read_package(path: Path) -> Package:
     Raises:
         BundleError: it is not a model package with an ML program, or it is damaged.
     """
-    loader = import_coremltools("coremltools.converters.mil.frontend.milproto.load")
     with _reading(path):
-        file = find_model(path)
+        file = find_model(path)  # before coremltools, whose import takes seconds
         model = read_model(file)
+        loader = import_coremltools("coremltools.converters.mil.frontend.milproto.load")
         program = loader.load(model, model.specificationVersion, str(file.parent / "weights"))
-        function = program.functions[_FUNCTION]
+        function = program.functions[FUNCTION]
         if not function.operations:
             raise ValueError("it has no operations")
     return Package(model, function, file)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from kit.formats.coreml.describe import list_operations, name_version
-from kit.formats.coreml.package import CoreMlObject, read_package
+from kit.formats.coreml.package import FUNCTION, CoreMlObject, read_package
 from kit.formats.coreml.placed_encodings import name_type
 from kit.formats.structure import (
     GraphEntry,
@@ -15,6 +15,8 @@ from kit.formats.structure import (
     TensorEntry,
     abbreviate,
 )
+
+_COMPUTED = {"fp32", "fp16", "int8", "uint8"}
 
 
 def read_file(path: Path) -> ModelStructure:
@@ -35,17 +37,20 @@ def read_file(path: Path) -> ModelStructure:
         },
         graphs=(
             GraphEntry(
-                name=function.name,
+                name=FUNCTION,
                 inputs=tuple(map(_read_tensor, function.inputs.values())),
                 outputs=tuple(map(_read_tensor, function.outputs)),
                 nodes=tuple(map(_read_node, list_operations(function))),
-                weights=sum(
-                    one.op_type == "const" and one.outputs[0].rank > 0
-                    for one in function.operations
-                ),
+                weights=sum(map(_is_weight, function.operations)),
             ),
         ),
     )
+
+
+def _is_weight(operation: CoreMlObject) -> bool:
+    """Whether an operation is a constant tensor that is computed with."""
+    (tensor, *_) = operation.outputs
+    return operation.op_type == "const" and tensor.rank > 0 and name_type(tensor) in _COMPUTED
 
 
 def _read_tensor(tensor: CoreMlObject) -> TensorEntry:

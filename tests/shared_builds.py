@@ -228,7 +228,7 @@ def lite_bundle(tiny_bundle, tmp_path_factory):
     """The tiny bundle, which says its files' versions as `kit build` does."""
 
     def change(fields) -> None:
-        versions = {"lite": "bytecode 8", "onnx": "opset 20, IR 10"}
+        versions = {"lite": "bytecode 8", "onnx": "opset 18, IR 8"}
         fields["artifacts"] = tuple(
             a.model_copy(update={"format_version": versions[a.format]}) for a in fields["artifacts"]
         )

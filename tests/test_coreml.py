@@ -98,6 +98,67 @@ def list_files(folder: Path) -> list[str]:
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
+def compute(package: Path, image: np.ndarray) -> np.ndarray:
+    """Return what a package's program computes, by the definitions of its operations.
+
+    https://apple.github.io/coremltools/source/coremltools.converters.mil.mil.ops.defs.html - in
+    float32, so that results differ from Core ML's by rounding.
+    """
+    import torch
+    from torch.nn import functional
+
+    from kit.formats.coreml.package import read_package
+
+    function = read_package(package).function
+    values = {name: torch.from_numpy(image) for name in function.inputs}
+
+    def read(tensor):
+        return values.get(tensor.name, tensor.val)
+
+    def tensor(value):
+        return value if torch.is_tensor(value) else torch.from_numpy(np.asarray(value, np.float32))
+
+    for operation in (one for one in function.operations if one.op_type != "const"):
+        given = {name: read(value) for name, value in operation.inputs.items() if value is not None}
+        kind, get = operation.op_type, lambda name, given=given: tensor(given[name])
+        zero = get("zero_point") if given.get("zero_point") is not None else 0
+        if kind == "conv":
+            strides, pad = [int(n) for n in given["strides"]], [int(n) for n in given["pad"]]
+            assert (given["pad_type"], set(pad), given["groups"]) == ("valid", {0}, 1)
+            result = functional.conv2d(get("x"), get("weight"), get("bias"), strides)
+        elif kind == "linear":
+            result = functional.linear(get("x"), get("weight"), get("bias"))
+        elif kind == "constexpr_affine_dequantize":
+            data = get("quantized_data")
+            shape = [-1 if axis == given["axis"] else 1 for axis in range(data.dim())]
+            result = (data - zero.reshape(shape)) * get("scale").reshape(shape)
+        elif kind == "quantize":
+            low, high = (0, 255) if given["output_dtype"] == "uint8" else (-128, 127)
+            result = (torch.round(get("input") / get("scale")) + zero).clamp(low, high)
+        elif kind == "dequantize":
+            result = (get("input") - zero) * get("scale")
+        elif kind == "clip":
+            result = get("x").clamp(float(given["alpha"]), float(given["beta"]))
+        elif kind == "reduce_mean":
+            result = get("x").mean(
+                [int(n) for n in given["axes"]], keepdim=bool(given["keep_dims"])
+            )
+        elif kind == "reshape":
+            result = get("x").reshape([int(n) for n in given["shape"]])
+        else:
+            assert kind == "cast"
+            result = get("x")
+        values[operation.outputs[0].name] = result
+    return values[function.outputs[0].name].numpy()
+
+
+def compute_graph(graph, image: np.ndarray) -> np.ndarray:
+    import torch
+
+    with torch.no_grad():
+        return graph(torch.from_numpy(image)).numpy()
+
+
 @pytest.mark.parametrize("use", ["load", "describe", "export", "prepare", "read_version"])
 def test_coremltools_that_is_missing_is_named_with_the_extra(use, tmp_path, monkeypatch):
     from importlib import metadata
@@ -220,6 +281,13 @@ class TestInt8Package:
         monkeypatch.setattr(module, "write_package", write_other)
         with pytest.raises(BuildError, match="converter gives quantize_0_cast_fp16 an"):
             export(graph, tmp_path / "lost.mlpackage")
+
+    def test_its_program_computes_what_the_graph_computes(self, graph, package):
+        for image in draw_images(4)[:, None]:
+            expected, found = compute_graph(graph, image), compute(package, image)
+            # Scales are float16; a value between two levels may be rounded to either.
+            assert np.abs(found - expected).max() <= 0.02 * np.abs(expected).max()
+            assert not np.array_equal(found, expected)
 
     def test_it_computes_in_integers_and_says_which_systems_run_it(self, package):
         described = coreml.describe(package)
@@ -346,6 +414,9 @@ def test_float_packages_have_the_networks_weights_in_their_precision(tmp_path):
         (half, "read_fp16_data", np.float16),
     ):
         described = coreml.describe(package)
+        image = draw_images(1)
+        expected, tolerance = compute_graph(graph, image), 1e-5 if dtype == np.float32 else 2e-3
+        np.testing.assert_allclose(compute(package, image), expected, atol=tolerance)
         assert described.format_version == "specification 7 (iOS 16, macOS 13)"
         assert described.operators["conv"] == 3
         (output,) = read_specification(package).description.output

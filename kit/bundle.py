@@ -6,7 +6,8 @@
       encodings.json         scale and offset of every quantized tensor, see `kit.encodings`
       reference.safetensors  the float model, see `kit.formats._reference.aten`
       model-int8.ptl …       one file per artifact, named by its backend (if it is not the
-                             format's own kernels) and precision (`kit.artifact_key`)
+                             format's own kernels) and precision (`kit.artifact_key`); a folder
+                             where that is what the format's users expect
       golden/input.npy       [N, …], the golden inputs, which every runtime must answer
       golden/<name>.npy      [N, …], answers of the artifact `name` on the machine that built it
                              (with several inputs or outputs also input.1.npy, <name>.1.npy …)
@@ -218,18 +219,29 @@ def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
 
 
 def _check_listed(folder: Path, manifest: Manifest) -> None:
-    """Raise BundleError if the manifest names a file without its size and hash."""
+    """Raise BundleError if the manifest names a file without its size and hash.
+
+    A folder of a model holds its listed files only: a runtime opens all of it.
+    """
     golden = manifest.golden
     named = [_reference_file(manifest), *golden.inputs]
     for answers in (*golden.outputs.values(), *golden.graphs.values()):
         named += answers
-    named += [artifact.file for artifact in manifest.artifacts]
     named += [] if manifest.labels is None else [manifest.labels]
     named += [] if manifest.encodings is None else [manifest.encodings]
     for name in named:
         if name not in manifest.files:
             raise BundleError(
                 f"{folder / MANIFEST} gives no hash of {name}, which belongs to the bundle",
+                "copy the bundle again, or build it again",
+            )
+    for artifact in manifest.artifacts:
+        manifest.measure(artifact.file)
+        model = folder / _inside(folder, artifact.file)
+        stranger = _stranger(folder, set(manifest.files), model) if model.is_dir() else None
+        if stranger is not None:
+            raise BundleError(
+                f"{folder} holds {stranger}, which is not of the bundle",
                 "copy the bundle again, or build it again",
             )
 
@@ -337,13 +349,19 @@ def _is_empty_folder(path: Path) -> bool:
         return False
 
 
-def _stranger(folder: Path, own_files: set[str]) -> str | None:
-    """Return the path of something that is neither a folder nor a file of the bundle."""
+def _stranger(folder: Path, own_files: set[str], start: Path | None = None) -> str | None:
+    """Return the path of something that is neither a folder nor a file of the bundle.
+
+    Args:
+        folder: of the bundle.
+        own_files: paths of its files.
+        start: a folder in it; None for all of it.
+    """
 
     def fail(exc: OSError) -> None:
         raise exc  # a folder that cannot be listed may hold anything
 
-    for root, folders, names in os.walk(folder, onerror=fail):
+    for root, folders, names in os.walk(start or folder, onerror=fail):
         links = [name for name in folders if Path(root, name).is_symlink()]
         for name in sorted(set(names) - set(_LITTER)) + links:
             path = Path(root, name).relative_to(folder).as_posix()

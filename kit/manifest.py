@@ -11,12 +11,14 @@ Schema history:
        `FailedArtifact` have all three; golden answers and qconfigs are keyed by the key's name;
        `Manifest.notices` instead of ``warnings``, which were sentences
     5  `Artifact.executed`
+    6  `Artifact.file` may be a folder, whose files are in `Manifest.files`
 
 Manifests of all older schemas can be read: changed fields are translated.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable
@@ -47,7 +49,7 @@ from kit.notices import Notice, read_text
 from kit.recipe import Recipe
 from kit.signature import MAX_TENSORS, Signature
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 CLASSIFICATION = "image-classification"  # the only task before schema 3
 
 Files = Annotated[tuple[Text, ...], Field(min_length=1, max_length=MAX_TENSORS)]
@@ -125,7 +127,7 @@ class Artifact(KeyedRecord):
     Attributes:
         format: member of `kit.formats` that wrote it.
         backend: see `kit.artifact_key.ArtifactKey`, as for `precision`.
-        file: path inside the bundle.
+        file: path inside the bundle; of a folder for a format whose models are folders.
         quantize: the method, or ``none``.
         format_version: of the container (Lite bytecode, ExecuTorch program, ONNX opset).
         operators: number of occurrences of each operator in the file.
@@ -345,7 +347,7 @@ class Manifest(Record):
             return raw
         if version in (1, 2) and "signature" not in raw:
             raw = _translate_classifier(raw)
-        if version == 4:
+        if version in (4, 5):
             return {**raw, "schema_version": SCHEMA_VERSION}
         if version not in (1, 2, 3):
             return raw
@@ -438,6 +440,28 @@ class Manifest(Record):
                 f"name one: {', '.join(a.name for a in matches)}",
             )
         raise self._missing_error(name)
+
+    def measure(self, file: str) -> FileEntry:
+        """Return size and SHA-256 of a file of the bundle, or of a folder with its files.
+
+        A folder's digest is that of lines of name in the folder, size and SHA-256 of its files,
+        sorted by name, with a space between.
+
+        Raises:
+            BundleError: the bundle lists neither.
+        """
+        if file in self.files:
+            return self.files[file]
+        prefix = f"{file}/"
+        members = sorted((n, entry) for n, entry in self.files.items() if n.startswith(prefix))
+        if not members:
+            raise BundleError(
+                f"the bundle gives no hash of {file}, which belongs to it",
+                "copy the bundle again, or build it again",
+            )
+        lines = (f"{n.removeprefix(prefix)} {e.size} {e.sha256}\n" for n, e in members)
+        digest = hashlib.sha256("".join(lines).encode()).hexdigest()
+        return FileEntry(size=sum(entry.size for _, entry in members), sha256=digest)
 
     def _missing_error(self, name: str) -> BundleError:
         have = ", ".join(key.name for key in self.artifact_keys)

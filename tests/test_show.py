@@ -36,6 +36,7 @@ def test_an_onnx_file_is_listed_as_onnx_itself_reads_it(show, tiny_bundle):
     model = onnx.load(tiny_bundle.file("onnx-fp32"))
     (graph,) = shown["graphs"]
     assert shown["metadata"]["IR version"] == str(model.ir_version)
+    assert (model.ir_version, model.opset_import[0].version) == (8, 18)  # ONNX Runtime 1.15
     assert f"ai.onnx {model.opset_import[0].version}" in shown["metadata"]["opset"]
     assert [node["operator"] for node in graph["nodes"]] == [n.op_type for n in model.graph.node]
     for node, own in zip(graph["nodes"], model.graph.node, strict=True):
@@ -45,6 +46,25 @@ def test_an_onnx_file_is_listed_as_onnx_itself_reads_it(show, tiny_bundle):
     inputs = tiny_bundle.manifest.signature.inputs
     (tensor,) = graph["inputs"]
     assert tensor["type"] == f"float32 [{', '.join(map(str, inputs[0].shape))}]"
+
+
+def test_it_says_what_providers_of_phones_would_take(tmp_path):
+    from onnx import TensorProto, helper
+
+    tensors = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 4]) for n in "ad"]
+    nodes = [
+        helper.make_node(kind, [one], [other])
+        for kind, one, other in (("Relu", "a", "b"), ("HardSwish", "b", "c"), ("Relu", "c", "d"))
+    ]
+    path = tmp_path / "model.onnx"
+    shown = {}
+    for name, chosen in (("some", nodes), ("all", [helper.make_node("Relu", ["a"], ["d"])])):
+        graph = helper.make_graph(chosen, "g", tensors[:1], tensors[1:])
+        opset = helper.make_opsetid("", 18)
+        onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=8), path)
+        shown[name] = formats.get_format("onnx").read_structure(path).metadata["NNAPI provider"]
+    assert shown["some"] == "2 of 3 nodes in 2 parts, by their names, without HardSwish"
+    assert shown["all"] == "all nodes, by their names"
 
 
 def test_one_format_prints_nodes_with_inputs_outputs_and_parameters(show):

@@ -80,6 +80,12 @@ if TYPE_CHECKING:
     help="On this machine: native if `kit runner build` has built all needed ones, else Python. "
     "Default: auto.",
 )
+@click.option(
+    "--session",
+    metavar="NAME",
+    help="On this machine: run the ONNX files by another runtime, openvino, which results name "
+    "like a format.",
+)
 @click.option("--profile", is_flag=True, help="Time of each operator, in processes of their own.")
 @click.option(
     "--sweep",
@@ -128,6 +134,7 @@ def command(bundles: tuple[Path, ...], **options: Given) -> None:
         profile=options["profile"],
         sweep=options["sweep"] is not None,
         keep=options["keep"],
+        session=options["session"],
         measurement=new_measurement(),
     )
     measured, errors = measurement.run(request, serials)

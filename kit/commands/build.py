@@ -190,7 +190,7 @@ def _show(bundle: Bundle) -> None:
     for heading in ("MB", "vs its graph", "vs float", "SQNR dB", "delegated"):
         table.add_column(heading, justify="right")
     for artifact in manifest.artifacts:
-        size = manifest.files[artifact.file].size / 1e6
+        size = manifest.measure(artifact.file).size / 1e6
         delegated = _delegated(artifact.delegates, artifact.not_delegated)
         table.add_row(artifact.name, f"{size:.2f}", *_compared(artifact), delegated)
     for failure in manifest.failed:

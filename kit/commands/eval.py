@@ -13,6 +13,7 @@ from kit.errors import UsageError
 from kit.text import one_line
 
 if TYPE_CHECKING:
+    from kit.bundle import Bundle
     from kit.results.schema import AccuracyResult, AccuracyRow
 
 _FIELDS = (
@@ -56,6 +57,11 @@ _FIELDS = (
     help="Comma-separated formats or files, such as onnx or onnx-fp32. Default: all of the bundle.",
 )
 @click.option(
+    "--session",
+    metavar="NAME",
+    help="Run the ONNX files by another runtime, openvino, which results name like a format.",
+)
+@click.option(
     "--limit",
     type=int,
     metavar="N",
@@ -75,6 +81,7 @@ def command(
     images: Path,
     labels: Path | None,
     names: str | None,
+    session: str | None,
     limit: int | None,
     output: str | None,
     as_json: bool,
@@ -85,9 +92,11 @@ def command(
     (index, WordNet id or category name), off names that begin with the class index, or
     off --labels; without labels, the agreement with the float model is what is measured.
     """
+    from kit import bundle as bundles
     from kit.accuracy import evaluate
     from kit.commands.common.output_checks import choose_file
     from kit.commands.common.progress_display import steps
+    from kit.formats.sessions import open_with
     from kit.guard import stdout_kept
     from kit.results import store
 
@@ -95,9 +104,12 @@ def command(
     selected = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
     if selected == []:
         raise UsageError("--format names nothing", "for example: --format onnx,lite")
+    source: Bundle | Path = bundle
+    if session is not None:
+        source, selected = open_with(bundles.load(bundle), session, selected), None
     with steps() as update, stdout_kept():
         result = evaluate(
-            bundle,
+            source,
             images,
             labels,
             selected,

@@ -244,7 +244,8 @@ class Format(ABC):
 
     Attributes:
         name: of the format; that of its folder or entry point.
-        suffix: of the model file, with the dot; no two formats share one.
+        suffix: of the model file, with the dot; no two formats share one. A format may write a
+            folder of that name instead, which all methods take then.
         summary: for `kit list`.
         flow: the representation of a quantized model that `export` takes.
         precisions: that `export` writes.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kit import __version__, bundle, cache
+from kit import __version__, bundle, cache, files
 from kit.artifact_key import REFERENCE
 from kit.bundle import ENCODINGS_FILE, REFERENCE_FILE
 from kit.encodings import format_file
@@ -37,7 +36,7 @@ def write(
     """
     for file in (REFERENCE_FILE, *(artifact.file for artifact in artifacts)):
         # torch's own writers report a full disk as an internal error; copying reports it as such
-        shutil.copyfile(work.shared / file, work.folder / file)
+        files.copy(work.shared / file, work.folder / file)
     qconfig = {one.artifact.name: one.qconfig for one in lowered}
     failed = tuple(failure.record() for failure in work.list_failures())
     fields = {

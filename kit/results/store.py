@@ -159,7 +159,7 @@ def find_digest(bundle: Bundle, name: str) -> str:
         BundleError: it has none.
     """
     file = bundle.file(name).relative_to(bundle.path)
-    return bundle.manifest.files[file.as_posix()].sha256
+    return bundle.manifest.measure(file.as_posix()).sha256
 
 
 def find_runtime(bundle: Bundle, name: str) -> str:
@@ -178,8 +178,7 @@ def describe(bundle: Bundle) -> BundleRef:
         ArtifactRef(
             **asdict(a.key),
             quantize=a.quantize,
-            size=manifest.files[a.file].size,
-            sha256=manifest.files[a.file].sha256,
+            **manifest.measure(a.file).model_dump(),
             runtime=f"{a.runtime.name} {a.runtime.version}",
             parity=tuple(refer(c) for c in a.parity),
             executed=a.executed,

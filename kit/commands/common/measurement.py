@@ -18,6 +18,7 @@ from kit.text import one_line
 if TYPE_CHECKING:
     from kit.bench.fleet import InternalError
     from kit.bench.runner import RunnerKind
+    from kit.bundle import Bundle
     from kit.devices.adb import AdbDevice
     from kit.devices.interface import Device
     from kit.progress import Progress
@@ -45,6 +46,7 @@ class BenchRequest:
     sweep: bool
     keep: bool
     measurement: str
+    session: str | None = None
 
 
 @dataclass(frozen=True)
@@ -147,10 +149,11 @@ def measure_device(device: Device, request: BenchRequest, update: Progress) -> l
     """Measure on an open device: once, or once per setting of a sweep."""
     from kit.bench import cores, measure, sweep
 
+    sources, formats = _open(request)
     if request.sweep:
         return sweep.sweep(
-            request.bundles,
-            request.formats,
+            sources,
+            formats,
             request.plan,
             device,
             update,
@@ -159,14 +162,31 @@ def measure_device(device: Device, request: BenchRequest, update: Progress) -> l
         )
     mask = cores.mask(request.cpus, device.clusters)
     return measure.measure_all(
-        request.bundles,
-        request.formats,
+        sources,
+        formats,
         request.plan.model_copy(update={"cpus": mask}),
         update,
         device,
         request.runner,
         request.profile,
         request.measurement,
+    )
+
+
+def _open(request: BenchRequest) -> tuple[Sequence[Bundle | Path], tuple[str, ...] | None]:
+    """Return the bundles and what of them is measured, for the session that is asked for."""
+    if request.session is None:
+        return request.bundles, request.formats
+    from kit import bundle as bundles
+    from kit.artifact_key import REFERENCE
+    from kit.formats.sessions import open_with
+
+    shown = [open_with(bundles.load(b), request.session, request.formats) for b in request.bundles]
+    if REFERENCE not in (request.formats or ()):
+        return shown, None
+    return shown, (
+        REFERENCE,
+        *dict.fromkeys(key.name for b in shown for key in b.manifest.artifact_keys),
     )
 
 
@@ -258,6 +278,11 @@ def check(options: Mapping[str, Given], bundles: int) -> None:
         raise UsageError(
             "--keep leaves files on a device, and this measures on this machine",
             "add --device, or leave --keep out",
+        )
+    if "session" in chosen and (options.get("choice") not in (None, LOCAL) or profile):
+        raise UsageError(
+            "--session runs files on this machine, without a profile",
+            "leave out --device and --profile",
         )
     digits = str(options.get("cpus") or "").lower().removeprefix("0x")
     if len(digits) > MASK_DIGITS:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.errors import BundleError
+from kit.formats.onnx.providers import estimate_partitions
 from kit.formats.structure import (
     GraphEntry,
     ModelStructure,
@@ -40,6 +41,7 @@ def read_file(path: Path) -> ModelStructure:
             "producer": producer or "unknown",
             **({"model version": str(model.model_version)} if model.model_version else {}),
             **{entry.key: abbreviate(entry.value) for entry in model.metadata_props},
+            **{name: abbreviate(text) for name, text in estimate_partitions(model).items()},
         },
         graphs=(_read_graph(model.graph),),
     )

@@ -31,6 +31,7 @@ from kit.errors import (
 )
 
 COMMANDS = {
+    "run": ("kit.commands.run", "Build, evaluate, verify, measure and report in one go."),
     "build": ("kit.commands.build", "Build, quantize, lower and verify a model."),
     "show": ("kit.commands.show", "Structure of a bundle's model files: graphs, nodes, code."),
     "eval": ("kit.commands.eval", "Accuracy of a bundle's formats on a set of pictures."),
@@ -64,7 +65,7 @@ ALIASES = {
     **dict.fromkeys(("quantize", "quantise", "convert", "export", "compile", "lower"), "build"),
     **dict.fromkeys(("benchmark", "measure", "latency", "time", "profile"), "bench"),
     **dict.fromkeys(("accuracy", "evaluate", "val", "validate"), "eval"),
-    **dict.fromkeys(("infer", "classify", "run", "inference"), "predict"),
+    **dict.fromkeys(("infer", "classify", "inference"), "predict"),
     **dict.fromkeys(("check", "diagnose", "info", "env", "setup"), "doctor"),
     **dict.fromkeys(("inspect", "view", "summary"), "show"),
     **dict.fromkeys(("device", "adb"), "devices"),

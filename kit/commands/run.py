@@ -37,7 +37,7 @@ _EMULATED = "host,haswell,cortex-a53"  # a processor without VNNI, and one witho
 
 
 @dataclass(frozen=True)
-class Step:
+class RunStep:
     """One command of a run.
 
     Attributes:
@@ -61,10 +61,10 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StepOutcome:
     """What became of a step: ``done``, ``kept`` of an earlier run, or ``left out``."""
 
-    step: Step
+    step: RunStep
     state: str
     seconds: float
 
@@ -104,9 +104,7 @@ class Outcome:
     "-o", "--output", type=PATH, help="Folder of bundle, results and report. Default: out/MODEL."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object; tables go to stderr.")
-@click.pass_context
 def command(
-    context: click.Context,
     model: str,
     output: Path | None,
     again: bool,
@@ -122,7 +120,7 @@ def command(
 
     folder = output or Path("out") / re.sub(r"[^\w.-]+", "-", Path(model).name)
     record = RunRecord.open(folder / "run.json", forget=again)
-    root = context.find_root()
+    root = click.get_current_context().find_root()
 
     def invoke(words: Sequence[str]) -> int:
         group = root.command
@@ -131,7 +129,7 @@ def command(
         return code if isinstance(code, int) else 0
 
     steps = tuple(_list_steps(model, folder, options))
-    outcomes: list[Outcome] = []
+    outcomes: list[StepOutcome] = []
     code = 0
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
         for number, step in enumerate((*steps, None), 1):
@@ -145,7 +143,7 @@ def command(
     return code
 
 
-def _list_steps(model: str, folder: Path, options: dict[str, Given]) -> Iterator[Step]:
+def _list_steps(model: str, folder: Path, options: dict[str, Given]) -> Iterator[RunStep]:
     """Yield all steps but the report; each reads the bundle of the first."""
     bundle, results = folder / "bundle", folder / "results"
     images, quick = options["images"], options["quick"]
@@ -159,40 +157,40 @@ def _list_steps(model: str, folder: Path, options: dict[str, Given]) -> Iterator
             words += [f"--{name}", ",".join(map(str, options[name]))]
     if images is not None:
         words += ["--calibrate", str(images)]
-    yield Step("build", (*words, "-o", str(bundle)), bundle, pictures)
+    yield RunStep("build", (*words, "-o", str(bundle)), bundle, pictures)
     if images is not None:
         file = results / "accuracy.json"
         words = ["eval", str(bundle), "--images", str(images), "-o", str(file)]
-        yield Step("accuracy", tuple(words), file, pictures)
+        yield RunStep("accuracy", tuple(words), file, pictures)
     file = results / "processors.json"
     words = ["verify", str(bundle), "--processor", "host" if quick else _EMULATED, "-o", str(file)]
-    yield Step("processors", tuple(words), file, optional=True)
+    yield RunStep("processors", tuple(words), file, optional=True)
     speed = ["bench", str(bundle), *(["--quick"] if quick else [])]
     file = results / "latency.json"
-    yield Step("latency here", (*speed, "-o", str(file)), file)
+    yield RunStep("latency here", (*speed, "-o", str(file)), file)
     if (device := options["device"]) is not None:
         file = results / "latency-device.json"
         words = [*speed, "--device", device, "-o", str(file)]
-        yield Step("latency on the device", tuple(words), file, optional=device == AUTO)
+        yield RunStep("latency on the device", tuple(words), file, optional=device == AUTO)
 
 
-def _make_report(folder: Path, outcomes: Sequence[Outcome]) -> Step:
+def _make_report(folder: Path, outcomes: Sequence[StepOutcome]) -> RunStep:
     """Return the step that reports what the others measured, here and not in an earlier run."""
     target = folder / "report"
     results = tuple(one.step.output for one in outcomes[1:] if one.state != LEFT_OUT)
-    return Step("report", ("report", *map(str, results), "-o", str(target)), target, results)
+    return RunStep("report", ("report", *map(str, results), "-o", str(target)), target, results)
 
 
 def _run_step(
-    step: Step, record: RunRecord, invoke: Callable[[Sequence[str]], int], bundle: Path
-) -> tuple[Outcome, int]:
+    step: RunStep, record: RunRecord, invoke: Callable[[Sequence[str]], int], bundle: Path
+) -> tuple[StepOutcome, int]:
     """Run a step unless its result is there; return what became of it, and its exit code."""
     # A build is always asked for: its own cache knows whether anything changed.
     builds = step.output == bundle
     state = None if builds else record.describe(step.words, step.inputs, bundle)
     if state is not None and step.output.exists() and record.get(step.name) == state:
         terminal.echo("   kept: nothing that it depends on has changed", err=True)
-        return Outcome(step, KEPT, 0.0), 0
+        return StepOutcome(step, KEPT, 0.0), 0
     began = time.monotonic()
     step.output.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -201,13 +199,13 @@ def _run_step(
         if not step.optional:
             raise
         terminal.echo(f"   left out: {exc.message}\n   hint: {exc.hint}", err=True)
-        return Outcome(step, LEFT_OUT, time.monotonic() - began), 0
+        return StepOutcome(step, LEFT_OUT, time.monotonic() - began), 0
     if state is not None and code == 0:
         record.keep(step.name, state)
-    return Outcome(step, DONE, time.monotonic() - began), code
+    return StepOutcome(step, DONE, time.monotonic() - began), code
 
 
-def _show_end(folder: Path, outcomes: Sequence[Outcome], as_json: bool) -> None:
+def _show_end(folder: Path, outcomes: Sequence[StepOutcome], as_json: bool) -> None:
     bundle, page = folder / "bundle", folder / "report" / "report.html"
     if as_json:
         terminal.print_json(

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kit import bundle as bundles
-from kit import documents, files
 from kit.errors import InputError
 
 
@@ -33,6 +31,8 @@ class RunRecord:
         Raises:
             InputError: the file is not a record.
         """
+        from kit import documents, files
+
         if forget or not path.exists():
             return cls(path)
         try:
@@ -54,6 +54,8 @@ class RunRecord:
 
     def keep(self, step: str, state: str) -> None:
         """Note that a step ended well."""
+        from kit import files
+
         self.states[step] = state
         files.write(self.path, json.dumps(self.states, indent=1) + "\n")
 
@@ -66,6 +68,8 @@ class RunRecord:
             inputs: files and folders; they count by names, sizes and times of change.
             bundle: that it reads.
         """
+        from kit import bundle as bundles
+
         digest = hashlib.sha256(json.dumps([*words, bundles.load(bundle).hash]).encode())
         for path in inputs:
             for file in sorted(path.rglob("*")) if path.is_dir() else [path]:

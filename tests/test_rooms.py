@@ -35,7 +35,7 @@ LEVELS = (
         "cost",
         "portability",
     ),
-    ("analysis", "app"),
+    ("analysis", "app", "show", "table"),
     ("pipeline",),
     ("terminal",),
     ("commands",),

@@ -204,6 +204,14 @@ class Profiler(ABC):
         """Begin to record; the function that is returned ends it and writes a file."""
         raise NotImplementedError(self.kind)
 
+    def name_nodes(self, operator: str) -> tuple[str, ...]:
+        """Return what may be the name of an operator's node, or of its output, in the file.
+
+        Args:
+            operator: name in a profile.
+        """
+        return (operator,)
+
     @abstractmethod
     def read(self, path: Path, samples: int) -> list[OperatorTime]:
         """Read a file; the last `samples` calls of each operator count.
@@ -345,6 +353,13 @@ class Format(ABC):
             BundleError: it is not a file of this format, or it is damaged.
         """
         return None
+
+    def recognizes(self, path: Path) -> bool:
+        """Return whether a file's content is of this format, whatever its name is.
+
+        It reads little of the file, loads nothing, and is False for one that cannot be read.
+        """
+        return False
 
     @abstractmethod
     def load(self, path: Path, threads: int) -> Session:

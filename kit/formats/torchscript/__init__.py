@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
     from torch.jit import ScriptModule
 
+_CODE = re.compile(r"[^/]+/code/.+\.py")
 _VERSION = re.compile(r"[^/]+/(?:\.data/)?version")
 
 
@@ -87,6 +88,15 @@ class TorchScript(Format):
 
         graph = read_graph(_read(path))
         return ModelStructure({"version": _read_version(path)}, (graph,), read_code(path))
+
+    def recognizes(self, path: Path) -> bool:
+        """Return whether the content is an archive with code and without bytecode."""
+        from kit.formats.torch_structure import list_members
+
+        names = list_members(path)
+        return any(_CODE.fullmatch(name) for name in names) and not any(
+            name.endswith("/bytecode.pkl") for name in names
+        )
 
     def load(self, path: Path, threads: int) -> Session:
         """Load the file; `threads` sets torch's intra-op threads of this process."""

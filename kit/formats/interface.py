@@ -231,6 +231,8 @@ class Backend(ABC):
         precisions: that it computes in.
         runs_here: whether `Format.load` runs its files. Those of other backends are lowered and
             described; a build compares their graphs only.
+        thresholds: of a backend that rounds elsewhere than the format's own kernels, so that it
+            is not `Format.exact`; None if the format's hold.
     """
 
     name: ClassVar[str]
@@ -238,6 +240,7 @@ class Backend(ABC):
     flow: ClassVar[Flow]
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "int8")
     runs_here: ClassVar[bool] = True
+    thresholds: ClassVar[Thresholds | None] = None
 
     @abstractmethod
     def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
@@ -309,6 +312,17 @@ class Format(ABC):
         if not self.backends:
             raise UnknownName(f"{self.name} has no backend {name!r}", f"use --format {self.name}")
         raise UnknownName.among(f"backend of {self.name}", name, [b.name for b in self.backends])
+
+    def find_thresholds(self, name: str | None) -> Thresholds | None:
+        """Return the thresholds of a backend's files, None if they must be exact.
+
+        Raises:
+            UnknownName: the format has no such backend.
+        """
+        own = self.find_backend(name).thresholds
+        if name is not None and own is not None:
+            return own
+        return None if self.exact else self.thresholds
 
     def check_packages(self) -> None:
         """Check that the packages are installed, before anything that takes long.

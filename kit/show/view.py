@@ -22,7 +22,7 @@ _FAMILIES = {
 
 
 @dataclass(frozen=True)
-class End:
+class TensorView:
     """A tensor that a node reads or writes.
 
     Attributes:
@@ -63,8 +63,8 @@ class NodeView:
     weights: str
     us: str
     share: float
-    inputs: tuple[End, ...]
-    outputs: tuple[End, ...]
+    inputs: tuple[TensorView, ...]
+    outputs: tuple[TensorView, ...]
     parameters: Mapping[str, str]
     link: str
     words: str
@@ -243,9 +243,9 @@ def _list_words(node: NodeEntry, encoding: str, first: TensorEntry | None) -> st
     return " ".join(dict.fromkeys(filter(None, parts))).lower()
 
 
-def _end(name: str, tensors: Mapping[str, TensorEntry], links: list[tuple[str, str]]) -> End:
+def _end(name: str, tensors: Mapping[str, TensorEntry], links: list[tuple[str, str]]) -> TensorView:
     tensor = tensors.get(name)
     about = [] if tensor is None else [tensor.type]
     if tensor is not None and tensor.encoding is not None:
         about.append(describe_encoding(tensor.encoding))
-    return End(name, ", ".join(filter(None, about)), tuple(links))
+    return TensorView(name, ", ".join(filter(None, about)), tuple(links))

@@ -64,11 +64,11 @@ class Parts:
         data: of the file.
     """
 
-    program: Table
+    program: FlatTable
     segments: list[tuple[int, int]]
     data: bytes
 
-    def read_payload(self, delegate: Table) -> bytes:
+    def read_payload(self, delegate: FlatTable) -> bytes:
         """Return the payload of a delegate."""
         return _payload(delegate, self.program, self.segments, self.data)
 
@@ -113,7 +113,7 @@ def open_parts(data: bytes) -> Parts:
         ValueError: it is not a program, or is cut; damaged ones raise other errors too.
     """
     size, base = _header(data)
-    program = Table.root(data[:size])
+    program = FlatTable.root(data[:size])
     segments = [(base + s.number(0, _U64), s.number(1, _U64)) for s in program.tables(4)]
     if any(start + length > len(data) for start, length in segments):
         raise ValueError("it ends before its data do")
@@ -158,13 +158,13 @@ def _header(data: bytes) -> tuple[int, int]:
     return size, base
 
 
-def name_kernel(operator: Table) -> str:
+def name_kernel(operator: FlatTable) -> str:
     """Return ``aten::add.out`` of an entry of a plan's operators."""
     overload = operator.text(1)
     return f"{operator.text(0)}.{overload}" if overload else operator.text(0)
 
 
-def _count(chain: Table, kernels: list[str], first: int, contents: Contents) -> None:
+def _count(chain: FlatTable, kernels: list[str], first: int, contents: Contents) -> None:
     """Add the instructions of a chain, whose delegates begin at number `first`."""
     for instruction in chain.tables(2):
         kind, call = instruction.number(0, _U8), instruction.table(1)
@@ -179,7 +179,7 @@ def _count(chain: Table, kernels: list[str], first: int, contents: Contents) -> 
 
 
 def _payload(
-    delegate: Table, program: Table, segments: list[tuple[int, int]], data: bytes
+    delegate: FlatTable, program: FlatTable, segments: list[tuple[int, int]], data: bytes
 ) -> bytes:
     where = delegate.table(1)
     index = where.number(1, _U32)
@@ -198,7 +198,7 @@ def _xnnpack_nodes(payload: bytes, named: set[str]) -> Iterator[tuple[str, bool]
     if payload[4:8] != b"XH00":
         raise ValueError(f"the XNNPACK payload begins with {payload[4:8]!r}")
     start, size = struct.unpack_from("<II", payload, 10)
-    graph = Table.root(payload[start : start + size])
+    graph = FlatTable.root(payload[start : start + size])
     constants = [constant.text(2) for constant in graph.tables(8)]
     if missing := set(constants) - named - {""}:
         raise ValueError(f"it has no constant {min(missing)}")
@@ -222,11 +222,11 @@ def _read_vulkan_calls(payload: bytes) -> list[str]:
     if payload[4:8] != b"VH00":
         raise ValueError(f"the Vulkan payload begins with {payload[4:8]!r}")
     start, size = struct.unpack_from("<II", payload, 10)
-    graph = Table.root(payload[start : start + size])
+    graph = FlatTable.root(payload[start : start + size])
     return [call.text(1) for call in graph.tables(1)]
 
 
-def _constant_numbers(value: Table) -> Iterator[int]:
+def _constant_numbers(value: FlatTable) -> Iterator[int]:
     """Yield the indices of the constants with a value and its scales."""
     tensor = value.table(1)
     if value.number(0, _U8) == _QUANTIZED_TENSOR:
@@ -260,7 +260,7 @@ def list_xnnpack_kinds() -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
     return tuple(kinds)
 
 
-def _value_types(graph: Table) -> dict[int, int]:
+def _value_types(graph: FlatTable) -> dict[int, int]:
     """Return the XNNPACK data type of each value, by the value's number."""
     types = {}
     for value in graph.tables(2):
@@ -271,7 +271,7 @@ def _value_types(graph: Table) -> dict[int, int]:
     return types
 
 
-class Table:
+class FlatTable:
     """One table of a flatbuffer; fields are given by their number in the schema.
 
     https://flatbuffers.dev/internals/ - a table begins with the distance back to its
@@ -289,7 +289,7 @@ class Table:
             raise ValueError(f"there is no table at {position}")
 
     @classmethod
-    def root(cls, data: bytes) -> Table:
+    def root(cls, data: bytes) -> FlatTable:
         """Return the root of a flatbuffer."""
         return cls(data, _U32.unpack_from(data)[0])
 
@@ -322,12 +322,12 @@ class Table:
         """Return a string, empty if it is absent."""
         return self.octets(field).decode()
 
-    def table(self, field: int) -> Table:
+    def table(self, field: int) -> FlatTable:
         """Return a table."""
         at = self._at(field)
         if at is None:
             raise ValueError(f"field {field} is absent")
-        return Table(self._data, self._target(at))
+        return FlatTable(self._data, self._target(at))
 
     def numbers(self, field: int, form: struct.Struct) -> list[float]:
         """Return a vector of numbers, empty if it is absent."""
@@ -351,11 +351,11 @@ class Table:
         at = self._at(field)
         return 0.0 if at is None else float(_F32.unpack_from(self._data, at)[0])
 
-    def tables(self, field: int) -> Iterator[Table]:
+    def tables(self, field: int) -> Iterator[FlatTable]:
         """Yield the tables of a vector."""
         at = self._at(field)
         if at is None:
             return
         start = self._target(at)
         for index in range(_U32.unpack_from(self._data, start)[0]):
-            yield Table(self._data, self._target(start + 4 + 4 * index))
+            yield FlatTable(self._data, self._target(start + 4 + 4 * index))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kit.formats.executorch import program
-from kit.formats.executorch.program import Parts, Table
+from kit.formats.executorch.program import Parts, FlatTable
 from kit.formats.executorch.xnnpack_graph import read_graph
 from kit.formats.structure import GraphEntry, ModelStructure, NodeEntry, TensorEntry
 
@@ -49,7 +49,7 @@ def read_file(path: Path) -> ModelStructure:
 
 
 def _read_delegate(
-    delegate: Table, parts: Parts, name: str, contents: program.Contents, number: int
+    delegate: FlatTable, parts: Parts, name: str, contents: program.Contents, number: int
 ) -> GraphEntry:
     backend, kinds = contents.payloads[number]
     if backend == program.XNNPACK:
@@ -57,7 +57,7 @@ def _read_delegate(
     return GraphEntry(name, nodes=tuple(map(NodeEntry, kinds)))
 
 
-def _read_method(plan: Table, delegates: list[str]) -> GraphEntry:
+def _read_method(plan: FlatTable, delegates: list[str]) -> GraphEntry:
     values = list(plan.tables(2))
     known = {n: one for n in range(len(values)) if (one := _read_tensor(n, values[n])) is not None}
     inputs, outputs = ([int(one) for one in plan.numbers(field, _I32)] for field in (3, 4))
@@ -82,7 +82,7 @@ def _read_method(plan: Table, delegates: list[str]) -> GraphEntry:
 
 
 def _read_instruction(
-    instruction: Table,
+    instruction: FlatTable,
     kernels: list[str],
     delegates: list[str],
     known: dict[int, TensorEntry],
@@ -111,7 +111,7 @@ def _read_instruction(
     )
 
 
-def _read_tensor(number: int, value: Table) -> TensorEntry | None:
+def _read_tensor(number: int, value: FlatTable) -> TensorEntry | None:
     """Return a value of a plan; None for one that is no tensor."""
     if value.number(0, _U8) != _TENSOR:
         return None

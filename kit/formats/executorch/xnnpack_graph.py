@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from kit.formats.executorch.program import Parts, Table, list_xnnpack_kinds
+from kit.formats.executorch.program import Parts, FlatTable, list_xnnpack_kinds
 from kit.formats.structure import (
     GraphEntry,
     NodeEntry,
@@ -49,7 +49,7 @@ def read_graph(payload: bytes, parts: Parts, name: str) -> GraphEntry:
         name: of the graph.
     """
     start, size = struct.unpack_from("<II", payload, 10)
-    graph = Table.root(payload[start : start + size])
+    graph = FlatTable.root(payload[start : start + size])
     tensors = dict(_read_values(graph, payload, parts))
     inputs, outputs = ([int(n) for n in graph.numbers(field, _U32)] for field in (4, 5))
     ends = {*inputs, *outputs}
@@ -63,7 +63,7 @@ def read_graph(payload: bytes, parts: Parts, name: str) -> GraphEntry:
     )
 
 
-def _read_node(node: Table) -> NodeEntry:
+def _read_node(node: FlatTable) -> NodeEntry:
     kind, fields = list_xnnpack_kinds()[node.number(0, _U8)]
     table = node.table(1)
     inputs: list[str] = []
@@ -82,7 +82,7 @@ def _read_node(node: Table) -> NodeEntry:
     return NodeEntry(kind, "", tuple(inputs), tuple(outputs), parameters)
 
 
-def _read_field(table: Table, number: int, type_: str) -> object:
+def _read_field(table: FlatTable, number: int, type_: str) -> object:
     if type_.startswith("["):
         return [int(one) for one in table.numbers(number, _U32)]
     return table.decimal(number) if type_ == "float" else table.number(number, _U32)
@@ -92,7 +92,9 @@ def _name(number: int) -> str:
     return f"%{number}"
 
 
-def _read_values(graph: Table, payload: bytes, parts: Parts) -> Iterator[tuple[int, TensorEntry]]:
+def _read_values(
+    graph: FlatTable, payload: bytes, parts: Parts
+) -> Iterator[tuple[int, TensorEntry]]:
     """Yield the number of each tensor, and the tensor."""
     for value in graph.tables(2):
         own = value.table(1)
@@ -106,7 +108,7 @@ def _read_values(graph: Table, payload: bytes, parts: Parts) -> Iterator[tuple[i
 
 
 def _read_encoding(
-    value: Table, dtype: str, graph: Table, payload: bytes, parts: Parts
+    value: FlatTable, dtype: str, graph: FlatTable, payload: bytes, parts: Parts
 ) -> TensorEncoding | None:
     kind = value.number(1, _U8)
     if kind == _PER_TENSOR:
@@ -121,7 +123,9 @@ def _read_encoding(
     return TensorEncoding(dtype, tuple(scales), (0,) * len(scales)) if scales else None
 
 
-def _read_scales(channels: Table, graph: Table, payload: bytes, parts: Parts) -> list[float]:
+def _read_scales(
+    channels: FlatTable, graph: FlatTable, payload: bytes, parts: Parts
+) -> list[float]:
     """Return scales that are stored as a constant: in the payload, or in the program by name."""
     constant = list(graph.tables(8))[channels.number(2, _U32)]
     count = channels.number(3, _U32)

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import BundleError, MissingTool
+from kit.formats.executorch.flat_table import U8, U16, U32, U64, FlatTable
 
 XNNPACK = "XnnpackBackend"
 VULKAN = "VulkanBackend"
-_U8, _U16, _I32, _U32, _U64, _F32 = (struct.Struct(f"<{c}") for c in "BHiIQf")
 _KERNEL_CALL, _DELEGATE_CALL = 1, 2  # of the union InstructionArguments
 _SEGMENT = 1  # of the enum DataLocation
 _QUANTIZED_TENSOR = 2  # of XNNPACK's union XValueUnion
@@ -76,7 +76,7 @@ class Parts:
         """Return data that payloads refer to by a name; None for an unknown one."""
         for entry in self.program.tables(7):
             if entry.text(0) == key:
-                start, length = self.segments[entry.number(1, _U32)]
+                start, length = self.segments[entry.number(1, U32)]
                 return self.data[start : start + length]
         return None
 
@@ -114,7 +114,7 @@ def open_parts(data: bytes) -> Parts:
     """
     size, base = _header(data)
     program = FlatTable.root(data[:size])
-    segments = [(base + s.number(0, _U64), s.number(1, _U64)) for s in program.tables(4)]
+    segments = [(base + s.number(0, U64), s.number(1, U64)) for s in program.tables(4)]
     if any(start + length > len(data) for start, length in segments):
         raise ValueError("it ends before its data do")
     return Parts(program, segments, data)
@@ -124,7 +124,7 @@ def _parse(data: bytes) -> Contents:
     parts = open_parts(data)
     program, segments = parts.program, parts.segments
     named = {entry.text(0) for entry in program.tables(7)}
-    contents = Contents(program.number(0, _U32), Counter(), Counter(), {}, Counter(), [], [])
+    contents = Contents(program.number(0, U32), Counter(), Counter(), {}, Counter(), [], [])
     for plan in program.tables(1):
         kernels = [name_kernel(operator) for operator in plan.tables(6)]
         first = len(contents.payloads)
@@ -167,13 +167,13 @@ def name_kernel(operator: FlatTable) -> str:
 def _count(chain: FlatTable, kernels: list[str], first: int, contents: Contents) -> None:
     """Add the instructions of a chain, whose delegates begin at number `first`."""
     for instruction in chain.tables(2):
-        kind, call = instruction.number(0, _U8), instruction.table(1)
+        kind, call = instruction.number(0, U8), instruction.table(1)
         if kind == _KERNEL_CALL:
-            name = kernels[call.number(0, _U32)]
+            name = kernels[call.number(0, U32)]
             contents.kernels[name] += 1
             contents.instructions.append(name)
         elif kind == _DELEGATE_CALL:
-            number = first + call.number(0, _U32)
+            number = first + call.number(0, U32)
             contents.calls[contents.payloads[number][0]] += 1
             contents.instructions.append(number)
 
@@ -182,8 +182,8 @@ def _payload(
     delegate: FlatTable, program: FlatTable, segments: list[tuple[int, int]], data: bytes
 ) -> bytes:
     where = delegate.table(1)
-    index = where.number(1, _U32)
-    if where.number(0, _U8) != _SEGMENT:
+    index = where.number(1, U32)
+    if where.number(0, U8) != _SEGMENT:
         return list(program.tables(3))[index].octets(0)
     start, length = segments[index]
     return data[start : start + length]
@@ -208,9 +208,9 @@ def _xnnpack_nodes(payload: bytes, named: set[str]) -> Iterator[tuple[str, bool]
                 raise ValueError(f"it has no constant number {number}")
     kinds, types = list_xnnpack_kinds(), _value_types(graph)
     for node in graph.tables(1):
-        kind, fields = kinds[node.number(0, _U8)]
+        kind, fields = kinds[node.number(0, U8)]
         output = next((at for at, (name, _) in enumerate(fields) if name == "output_id"), None)
-        type_ = None if output is None else types.get(node.table(1).number(output, _U32))
+        type_ = None if output is None else types.get(node.table(1).number(output, U32))
         yield kind, type_ in _FLOAT_TYPES
 
 
@@ -229,12 +229,12 @@ def _read_vulkan_calls(payload: bytes) -> list[str]:
 def _constant_numbers(value: FlatTable) -> Iterator[int]:
     """Yield the indices of the constants with a value and its scales."""
     tensor = value.table(1)
-    if value.number(0, _U8) == _QUANTIZED_TENSOR:
-        scale = _SCALE_FIELDS.get(tensor.number(1, _U8))
+    if value.number(0, U8) == _QUANTIZED_TENSOR:
+        scale = _SCALE_FIELDS.get(tensor.number(1, U8))
         if scale is not None:
-            yield tensor.table(2).number(scale, _U32)
+            yield tensor.table(2).number(scale, U32)
         tensor = tensor.table(0)
-    yield tensor.number(3, _U32)
+    yield tensor.number(3, U32)
 
 
 @functools.cache
@@ -265,97 +265,7 @@ def _value_types(graph: FlatTable) -> dict[int, int]:
     types = {}
     for value in graph.tables(2):
         tensor = value.table(1)
-        if value.number(0, _U8) == _QUANTIZED_TENSOR:
+        if value.number(0, U8) == _QUANTIZED_TENSOR:
             tensor = tensor.table(0)
-        types[tensor.number(6, _U32)] = tensor.number(0, _U16)
+        types[tensor.number(6, U32)] = tensor.number(0, U16)
     return types
-
-
-class FlatTable:
-    """One table of a flatbuffer; fields are given by their number in the schema.
-
-    https://flatbuffers.dev/internals/ - a table begins with the distance back to its
-    vtable, which holds its own size, the table's, and per field the offset in the table.
-    """
-
-    __slots__ = ("_data", "_position", "_vtable", "_vtable_size")
-
-    def __init__(self, data: bytes, position: int) -> None:
-        self._data = data
-        self._position = position
-        self._vtable = position - _I32.unpack_from(data, position)[0]
-        self._vtable_size = _U16.unpack_from(data, self._vtable)[0]
-        if self._vtable_size < 4:
-            raise ValueError(f"there is no table at {position}")
-
-    @classmethod
-    def root(cls, data: bytes) -> FlatTable:
-        """Return the root of a flatbuffer."""
-        return cls(data, _U32.unpack_from(data)[0])
-
-    def _at(self, field: int) -> int | None:
-        slot = 4 + 2 * field
-        if slot >= self._vtable_size:
-            return None
-        offset = _U16.unpack_from(self._data, self._vtable + slot)[0]
-        return self._position + offset if offset else None
-
-    def _target(self, at: int) -> int:
-        target: int = at + _U32.unpack_from(self._data, at)[0]
-        return target
-
-    def number(self, field: int, form: struct.Struct) -> int:
-        """Return an unsigned integer, 0 if it is absent."""
-        at = self._at(field)
-        return 0 if at is None else int(form.unpack_from(self._data, at)[0])
-
-    def octets(self, field: int) -> bytes:
-        """Return a string or a vector of bytes, empty if it is absent."""
-        at = self._at(field)
-        if at is None:
-            return b""
-        start = self._target(at)
-        length = _U32.unpack_from(self._data, start)[0]
-        return self._data[start + 4 : start + 4 + length]
-
-    def text(self, field: int) -> str:
-        """Return a string, empty if it is absent."""
-        return self.octets(field).decode()
-
-    def table(self, field: int) -> FlatTable:
-        """Return a table."""
-        at = self._at(field)
-        if at is None:
-            raise ValueError(f"field {field} is absent")
-        return FlatTable(self._data, self._target(at))
-
-    def numbers(self, field: int, form: struct.Struct) -> list[float]:
-        """Return a vector of numbers, empty if it is absent."""
-        at = self._at(field)
-        if at is None:
-            return []
-        start = self._target(at)
-        count = _U32.unpack_from(self._data, start)[0]
-        if count * form.size > len(self._data):
-            raise ValueError(f"a vector has {count} items")
-        return [
-            form.unpack_from(self._data, start + 4 + form.size * index)[0] for index in range(count)
-        ]
-
-    def has(self, field: int) -> bool:
-        """Return whether a field is not absent."""
-        return self._at(field) is not None
-
-    def decimal(self, field: int) -> float:
-        """Return a float32, 0 if it is absent."""
-        at = self._at(field)
-        return 0.0 if at is None else float(_F32.unpack_from(self._data, at)[0])
-
-    def tables(self, field: int) -> Iterator[FlatTable]:
-        """Yield the tables of a vector."""
-        at = self._at(field)
-        if at is None:
-            return
-        start = self._target(at)
-        for index in range(_U32.unpack_from(self._data, start)[0]):
-            yield FlatTable(self._data, self._target(start + 4 + 4 * index))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 from kit.formats.executorch import program
-from kit.formats.executorch.program import Parts, FlatTable
+from kit.formats.executorch.flat_table import I32, U8, U32, FlatTable
+from kit.formats.executorch.program import Parts
 from kit.formats.executorch.xnnpack_graph import read_graph
 from kit.formats.structure import GraphEntry, ModelStructure, NodeEntry, TensorEntry
 
-_U8, _I32, _U32 = (struct.Struct(f"<{c}") for c in "BiI")
 _KERNEL_CALL, _DELEGATE_CALL = 1, 2  # of the union InstructionArguments
 _TENSOR = 5  # of the union KernelTypes
 # Of the enum ScalarType, as in torch's `c10/core/ScalarType.h`.
@@ -60,8 +59,8 @@ def _read_delegate(
 def _read_method(plan: FlatTable, delegates: list[str]) -> GraphEntry:
     values = list(plan.tables(2))
     known = {n: one for n in range(len(values)) if (one := _read_tensor(n, values[n])) is not None}
-    inputs, outputs = ([int(one) for one in plan.numbers(field, _I32)] for field in (3, 4))
-    constants = {n for n in known if values[n].table(1).number(5, _U32)}
+    inputs, outputs = ([int(one) for one in plan.numbers(field, I32)] for field in (3, 4))
+    constants = {n for n in known if values[n].table(1).number(5, U32)}
     written = {*inputs, *constants}
     kernels = [program.name_kernel(one) for one in plan.tables(6)]
     nodes = [
@@ -93,12 +92,12 @@ def _read_instruction(
     A call names its arguments without saying which it writes: those are the tensors that nothing
     has written yet.
     """
-    kind = instruction.number(0, _U8)
+    kind = instruction.number(0, U8)
     if kind not in (_KERNEL_CALL, _DELEGATE_CALL):
         return
     call = instruction.table(1)
-    number = call.number(0, _U32)
-    arguments = [int(one) for one in call.numbers(1, _I32)]
+    number = call.number(0, U32)
+    arguments = [int(one) for one in call.numbers(1, I32)]
     tensors = [one for one in dict.fromkeys(arguments) if one in known]
     results = [one for one in tensors if one not in written]
     written.update(results)
@@ -113,9 +112,9 @@ def _read_instruction(
 
 def _read_tensor(number: int, value: FlatTable) -> TensorEntry | None:
     """Return a value of a plan; None for one that is no tensor."""
-    if value.number(0, _U8) != _TENSOR:
+    if value.number(0, U8) != _TENSOR:
         return None
     tensor = value.table(1)
-    dtype = _DTYPES.get(tensor.number(0, _U8), "unknown")
-    shape = [int(size) for size in tensor.numbers(2, _I32)]
+    dtype = _DTYPES.get(tensor.number(0, U8), "unknown")
+    shape = [int(size) for size in tensor.numbers(2, I32)]
     return TensorEntry(f"%{number}", f"{dtype} {shape}")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from report_samples import PHONE, VIRTUAL, accuracy, bundle, everything, identity, latency, run
+from test_report_browser import BROWSER, probe
 
 from kit import bundle as bundles
 from kit import cli
@@ -188,3 +189,21 @@ def test_the_command_writes_pages_and_takes_results_alone(tmp_path, capsys):
 def test_bad_input_is_one_sentence(arguments, code, words, capsys):
     assert cli.run(arguments) == code
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium: install the package chromium")
+@pytest.mark.parametrize("width", [390, 1120])
+def test_nothing_sticks_out_of_the_page(tmp_path, width):
+    page = tmp_path / "table.html"
+    emulated = latency(
+        identity=identity(7), runs=(run("executorch", "static", 0.1, device=VIRTUAL),)
+    )
+    overview = mark_front(build([], [*everything(), emulated]))
+    page.write_text(render_html(overview, ["kit eval " + "a_long_name/" * 30]), encoding="utf-8")
+    found = probe(tmp_path, page, width)
+    assert found["inner"] == width
+    assert found["scroll"] <= width
+    assert found["smallest"] >= 7  # CSS pixels of the plot's text
+    if width == 390:
+        assert found["sticking"] == []

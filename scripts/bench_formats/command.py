@@ -27,6 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, help="of the choice of calibration pictures; default 0")
     add("--limit", type=int, metavar="N", help="evaluate N pictures, evenly spread; default all")
     add("--repeats", type=int, default=3, metavar="N", help="processes of each file; default 3")
+    add("--precision", default="2", metavar="%", help="of `kit bench`: of the medians; default 2")
     add("--no-peers", action="store_true", help="measure the kit's own files only")
     add("--html", type=Path, default=Path("formats.html"), help="default formats.html")
     add("--markdown", type=Path, default=Path("formats.md"), help="default formats.md")
@@ -76,7 +77,7 @@ def compare(setup: Setup, arguments: argparse.Namespace) -> int:
     folders = [str(bundle.path) for bundle in bundles]
     repeats = str(arguments.repeats)
     _kit("bench", *folders, "--runner", "python", "--repeats", repeats, "--pairs", repeats,
-         "-o", f"{results / 'latency'}/")  # fmt: skip
+         "--precision", arguments.precision, "-o", f"{results / 'latency'}/")  # fmt: skip
     _kit("table", *folders, "--results", str(results), "--results", str(results / "latency"),
          "--html", str(arguments.html), "--markdown", str(arguments.markdown))  # fmt: skip
     return int(missing > 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from kit.algorithms import list_algorithms
 from kit.report import labels, text
 from kit.report.cells import Cell, Head, Line
 from kit.report.contexts import Setting
@@ -54,11 +55,17 @@ def _head(number: int, row: TableRow) -> Head:
     elif row.timing is not None and any(n.severity != "note" for n in row.timing.run.notices):
         marks.append("see warnings")
     runtime = row.artifact.runtime if row.artifact else ""
-    how = labels.method(row.quantize, row.bundle)
+    how = _describe_method(row)
     note = ", ".join(part for part in (how, runtime) if part)
     return Head(
         f"{number} {row.label}" if number else row.label, note, labels.tone(row.key), tuple(marks)
     )
+
+
+def _describe_method(row: TableRow) -> str:
+    """Return method and granularity; of a file of another tool, what its bundle calls it."""
+    known = row.quantize in ("none", *list_algorithms())
+    return labels.method(row.quantize, row.bundle) if known else row.quantize
 
 
 def _size(row: TableRow) -> Cell:

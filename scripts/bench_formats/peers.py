@@ -38,20 +38,22 @@ class FilePeer:
 
 
 PEERS = (
-    FilePeer("onnxruntime", "ort_static", "onnx", ("onnxruntime", "onnx"), "quantize_static"),
+    FilePeer(
+        "onnxruntime", "ort_static", "onnx", ("onnxruntime", "onnx"), "quantize_static, per-tensor"
+    ),
     FilePeer(
         "executorch-default",
         "executorch_xnnpack",
         "executorch",
         ("executorch", "torchao"),
-        "XNNPACKQuantizer",
+        "XNNPACKQuantizer, per-channel",
     ),
     FilePeer(
         "ai-edge-quantizer-float-io",
         "litert_wi8_ai8",
         "litert",
         ("ai-edge-quantizer", "litert-torch", "ai-edge-litert"),
-        "static_wi8_ai8",
+        "static_wi8_ai8, per-channel",
     ),
 )
 

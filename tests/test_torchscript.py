@@ -18,7 +18,7 @@ from kit.comparison import sqnr_db
 from kit.errors import BuildError, RunError
 from kit.formats.torchscript import engine, write_module
 from kit.formats.torchscript.compiling import optimize
-from kit.formats.torchscript.engine import MEMBER, X86, read_engine
+from kit.formats.torchscript.engine import MEMBER, ONEDNN, read_engine
 from kit.quantize.examples import from_samples
 from kit.quantize.graph import fold
 from kit.quantize.options import Options
@@ -131,17 +131,17 @@ def levels(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    X86 not in torch.backends.quantized.supported_engines or engine.saturates(),
-    reason="needs an x86 processor with VNNI: the x86 engine does not compute right here",
+    ONEDNN not in torch.backends.quantized.supported_engines or engine.saturates(),
+    reason="needs an x86 processor with VNNI: oneDNN does not compute right here",
 )
-def test_the_x86_engine_answers_as_qnnpack_up_to_rounding(levels):
+def test_the_x86_backend_answers_as_qnnpack_up_to_rounding(levels):
     graph, example, paths, images = levels
     FORMAT.find_backend("x86").export(graph, example, paths["x86"])
     assert {name: read_engine(path) for name, path in paths.items()} == {
         "qnnpack": "qnnpack",
-        "x86": "x86",
+        "x86": "onednn",
     }
-    assert FORMAT.describe(paths["x86"]).format_version.endswith("x86 engine")
+    assert FORMAT.describe(paths["x86"]).format_version.endswith("onednn engine")
     # Files of both engines are loaded in one process, in either order.
     for order in (("qnnpack", "x86"), ("x86", "qnnpack")):
         found = {name: np.stack(answers(FORMAT.load(paths[name], 1), images)) for name in order}
@@ -156,14 +156,14 @@ def test_the_x86_engine_answers_as_qnnpack_up_to_rounding(levels):
 def test_a_processor_whose_sums_saturate_is_refused(levels, monkeypatch, tmp_path):
     graph, example, paths, _ = levels
     monkeypatch.setattr(engine, "saturates", lambda: True)
-    with pytest.raises(RunError, match=r"saturate|has no x86 engine"):
+    with pytest.raises(RunError, match=r"saturate|has no onednn engine"):
         FORMAT.find_backend("x86").export(graph, example, paths["x86"])
     assert not paths["x86"].exists()
     with zipfile.ZipFile(paths["qnnpack"]) as source, zipfile.ZipFile(paths["x86"], "w") as target:
         for name in source.namelist():
             target.writestr(name, source.read(name))
-        target.writestr(f"{source.namelist()[0].split('/')[0]}/extra/{MEMBER}", X86)
-    with pytest.raises(RunError, match=r"saturate|has no x86 engine"):
+        target.writestr(f"{source.namelist()[0].split('/')[0]}/extra/{MEMBER}", ONEDNN)
+    with pytest.raises(RunError, match=r"saturate|has no onednn engine"):
         FORMAT.load(paths["x86"], 1)
 
 

@@ -1,4 +1,4 @@
-"""TorchScript with the int8 kernels of torch's x86 engine (fbgemm and oneDNN)."""
+"""TorchScript with oneDNN's int8 kernels, for x86 processors with VNNI."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from kit.errors import BuildError
 from kit.formats.interface import Backend, Thresholds
 from kit.formats.torchscript.compiling import compile_module
-from kit.formats.torchscript.engine import MEMBER, X86, using
+from kit.formats.torchscript.engine import MEMBER, ONEDNN, using
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class X86Engine(Backend):
     """The same levels as in qnnpack's file, multiplied by kernels for desktops and servers."""
 
-    name = X86
-    summary = "TorchScript for x86 with VNNI, int8 kernels of fbgemm and oneDNN"
+    name = "x86"
+    summary = "TorchScript for x86 with VNNI, int8 kernels of oneDNN"
     flow = "torch-ao"
     precisions = ("int8",)
     # It rounds elsewhere than qnnpack, by which the graph is run.
@@ -35,9 +35,9 @@ class X86Engine(Backend):
         """
         import torch
 
-        with using(X86):
+        with using(ONEDNN):
             script, _ = compile_module(pack_again(model), example)
-            torch.jit.save(script, str(path), _extra_files={MEMBER: X86})
+            torch.jit.save(script, str(path), _extra_files={MEMBER: ONEDNN})
 
 
 def pack_again(model: GraphModule) -> GraphModule:
@@ -57,7 +57,7 @@ def _pack(name: str, module: nn.Module) -> None:
 
     if isinstance(module, dynamic.modules.rnn.RNNBase):
         raise BuildError(
-            f"the weights of the recurrent layer {name} cannot be packed for the x86 engine",
+            f"the weights of the recurrent layer {name} cannot be packed for oneDNN",
             "use --format torchscript",
         )
     unpack, pack = (getattr(module, n, None) for n in ("_weight_bias", "set_weight_bias"))

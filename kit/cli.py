@@ -41,6 +41,7 @@ COMMANDS = {
     "doctor": ("kit.commands.doctor", "Will it run there? Machine, bundle and device, checked."),
     "devices": ("kit.commands.devices", "Phones and emulators: state, hardware, temperature."),
     "report": ("kit.commands.report", "Turn result files into Markdown and an HTML page."),
+    "table": ("kit.commands.table", "Size, accuracy and speed of every file of bundles."),
     "analyze": ("kit.commands.analyze", "Where int8 hurts a model, and the cheapest repair."),
     "cost": ("kit.commands.cost", "Multiply-adds and parameters of a model, by layer type."),
     "runner": ("kit.commands.runner", "Native programs that run models on devices."),

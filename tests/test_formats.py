@@ -146,6 +146,8 @@ def test_the_structure_of_a_built_file_can_be_shown(name, built):
         pytest.skip(f"{name} does not say what is in its files")
     assert structure.metadata
     assert structure.code or any(graph.nodes for graph in structure.graphs)
+    file = built.file(key.name)
+    assert [one for one in INSTALLED if formats.get_format(one).recognizes(file)] == [name]
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ LEVELS = (
         "cost",
         "portability",
     ),
-    ("analysis", "app", "prediction"),
+    ("analysis", "app", "prediction", "show", "table"),
     ("doctor", "pipeline"),
     ("terminal",),
     ("commands",),

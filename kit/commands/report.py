@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
 
 from kit import terminal
 from kit.commands.common.option_types import PATH
-from kit.errors import ResultError
 
 
 @click.command("report")
@@ -33,32 +31,9 @@ def command(results: tuple[Path, ...], folder: Path) -> None:
     Prints the two paths to stdout, and the headline to stderr.
     """
     from kit.report.write import write
-    from kit.results import store
+    from kit.results.discover import read_named
 
-    files = [file for path in results for file in _files(path)]
-    written = write([store.read(file) for file in files], folder)
+    written = write(read_named(results), folder)
     terminal.echo(written.sentence, err=True)
     terminal.echo(str(written.html))
     terminal.echo(str(written.markdown))
-
-
-def _files(path: Path) -> list[Path]:
-    """Return the result files of a path.
-
-    Raises:
-        ResultError: a folder has none, or is a bundle.
-    """
-    from kit.bundle import MANIFEST
-
-    folder = path if path.is_dir() else path.parent
-    if (folder / MANIFEST).is_file() and (path.is_dir() or path.name == MANIFEST):
-        raise ResultError(
-            f"{folder} is a bundle, not a result of a measurement",
-            f"measure it first: kit bench {shlex.quote(str(folder))} -o out/results/",
-        )
-    if not path.is_dir():
-        return [path]
-    results = sorted(path.glob("*.json"))
-    if not results:
-        raise ResultError(f"there is no result in {path}", "`kit bench -o FOLDER` writes some")
-    return results

@@ -205,6 +205,14 @@ class Profiler(ABC):
         """Begin to record; the function that is returned ends it and writes a file."""
         raise NotImplementedError(self.kind)
 
+    def name_nodes(self, operator: str) -> tuple[str, ...]:
+        """Return what may be the name of an operator's node, or of its output, in the file.
+
+        Args:
+            operator: name in a profile.
+        """
+        return (operator,)
+
     @abstractmethod
     def read(self, path: Path, samples: int) -> list[OperatorTime]:
         """Read a file; the last `samples` calls of each operator count.
@@ -225,6 +233,8 @@ class Backend(ABC):
         aliases: other words for it, in lower case, which messages suggest it for.
         runs_here: whether `Format.load` runs its files. Those of other backends are lowered and
             described; a build compares their graphs only.
+        thresholds: of a backend that rounds elsewhere than the format's own kernels, so that it
+            is not `Format.exact`; None if the format's hold.
     """
 
     name: ClassVar[str]
@@ -233,6 +243,7 @@ class Backend(ABC):
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "int8")
     aliases: ClassVar[tuple[str, ...]] = ()
     runs_here: ClassVar[bool] = True
+    thresholds: ClassVar[Thresholds | None] = None
 
     @abstractmethod
     def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
@@ -317,6 +328,17 @@ class Format(ABC):
             raise UnknownName(f"{self.name} has no backend {name!r}", f"use --format {self.name}")
         raise UnknownName.among(f"backend of {self.name}", name, [b.name for b in self.backends])
 
+    def find_thresholds(self, name: str | None) -> Thresholds | None:
+        """Return the thresholds of a backend's files, None if they must be exact.
+
+        Raises:
+            UnknownName: the format has no such backend.
+        """
+        own = self.find_backend(name).thresholds
+        if name is not None and own is not None:
+            return own
+        return None if self.exact else self.thresholds
+
     def check_packages(self) -> None:
         """Check that the packages are installed, before anything that takes long.
 
@@ -368,6 +390,13 @@ class Format(ABC):
             BundleError: it is not a file of this format, or it is damaged.
         """
         return None
+
+    def recognizes(self, path: Path) -> bool:
+        """Return whether a file's content is of this format, whatever its name is.
+
+        It reads little of the file, loads nothing, and is False for one that cannot be read.
+        """
+        return False
 
     @abstractmethod
     def load(self, path: Path, threads: int) -> Session:

@@ -80,6 +80,12 @@ class ExecuTorch(Format):
 
         return read_file(path)
 
+    def recognizes(self, path: Path) -> bool:
+        """Return whether the content has the identifier of a program."""
+        from kit.formats.executorch.program import is_program
+
+        return is_program(path)
+
     def load(self, path: Path, threads: int) -> Session:
         """Load the program, to run on `threads` threads of this process."""
         from kit.formats.executorch.session import load_session

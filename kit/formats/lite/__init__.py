@@ -87,11 +87,16 @@ class Lite(Format):
         return describe_file(path)
 
     def read_structure(self, path: Path) -> ModelStructure:
-        """Return the code, which a Lite Interpreter file stores as text; it has no graph."""
-        from kit.formats.torch_structure import read_code
+        """Return the graph and the code, which the archive stores besides the bytecode."""
+        from kit.formats.lite.structure import read_file
 
-        version = self.describe(path).format_version
-        return ModelStructure({"version": version}, code=read_code(path))
+        return read_file(path, self.describe(path).format_version)
+
+    def recognizes(self, path: Path) -> bool:
+        """Return whether the content is an archive with bytecode."""
+        from kit.formats.torch_structure import list_members
+
+        return any(name.endswith("/bytecode.pkl") for name in list_members(path))
 
     def load(self, path: Path, threads: int) -> Session:
         """Load the file; `threads` sets torch's intra-op threads of this process."""

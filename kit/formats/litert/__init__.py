@@ -66,6 +66,12 @@ class LiteRt(Format):
 
         return read_file(path)
 
+    def recognizes(self, path: Path) -> bool:
+        """Return whether the content has the schema's identifier."""
+        from kit.formats.litert.flatbuffer import is_model
+
+        return is_model(path)
+
     def load(self, path: Path, threads: int) -> Session:
         """Open the file with `threads` threads of XNNPACK."""
         from kit.formats.litert.session import load_session

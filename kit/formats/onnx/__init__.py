@@ -63,6 +63,12 @@ class Onnx(Format):
 
         return read_file(path)
 
+    def recognizes(self, path: Path) -> bool:
+        """Return whether the content is a model with a graph."""
+        from kit.formats.onnx.structure import is_onnx
+
+        return is_onnx(path)
+
     def load(self, path: Path, threads: int) -> Session:
         """Open the file with `threads` intra-op threads that do not spin between runs."""
         from kit.formats.onnx.session import load_session

@@ -377,8 +377,8 @@ class Manifest(Record):
 
     @property
     def classes(self) -> int:
-        """The number of classes of a classifier; 0 where the first output is a scalar."""
-        return (0, *self.signature.outputs[0].shape)[-1]
+        """The number of classes, the second dimension of the first output; 0 if it has none."""
+        return (*self.signature.outputs[0].shape, 0, 0)[1]
 
     @property
     def artifact_keys(self) -> list[ArtifactKey]:

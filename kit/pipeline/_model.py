@@ -33,7 +33,8 @@ def load(work: Preparation) -> nn.Module:
     module = models.get_model(recipe.model)
     torch.manual_seed(recipe.seed)
     with pause_collection():  # it imports torchvision
-        model: nn.Module = module.build(recipe.width, work.inputs.classes)
+        built = module.build(recipe.width, work.inputs.classes)
+        model: nn.Module = work.task.adapt_network(built)
     note = ""
     if recipe.weights == "random":
         _settle(model, work)

@@ -114,12 +114,17 @@ class Task(ABC):
         sample: name of a sample in messages, such as ``picture``.
         threshold_names: thresholds that the task's comparisons check, such as ``sqnr_db``; others
             of a format are ignored.
+        label_hint: what `kit eval` says where no labels were found; empty if the task has none.
+        analyzable: whether `kit analyze` can study its models: pictures in, one float tensor
+            [N, classes, …] out.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     sample: ClassVar[str] = "sample"
     threshold_names: ClassVar[frozenset[str]]
+    label_hint: ClassVar[str] = ""
+    analyzable: ClassVar[bool] = False
 
     @abstractmethod
     def check_recipe(self, recipe: Recipe) -> None:
@@ -144,6 +149,14 @@ class Task(ABC):
         Raises:
             RecipeError: the user's model, labels or samples cannot be used together.
         """
+
+    def adapt_network(self, model: nn.Module) -> nn.Module:
+        """Return the network whose outputs the task uses; the argument may be changed.
+
+        For networks that return more than that, such as a dict. Names of layers and weights
+        must stay.
+        """
+        return model
 
     @abstractmethod
     def choose_golden(

@@ -76,8 +76,8 @@ QUANTIZATION: Callable[[_F], _F] = _together(
 
 TASK: Callable[[_F], _F] = click.option(
     "--task",
-    metavar="image-classification|tensors",
-    help="What the model is for. Default: image-classification.",
+    metavar="TASK",
+    help="What the model is for; `kit list` has all tasks. Default: image-classification.",
 )
 
 CALIBRATION: Callable[[_F], _F] = _together(

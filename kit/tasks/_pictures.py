@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from kit import calibration, models
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from kit.recipe import Recipe
 
 GOLDEN = 16  # crops
-_GOLDEN_BYTES = 32 * 2**20  # of answers in each file of a bundle, which has two per model file
+_GOLDEN_BYTES = 8 * 2**20  # of answers in each file of a bundle, which has two per model file
 _FEWEST = 2
 
 
@@ -100,20 +99,18 @@ def refuse_training(recipe: Recipe, task: str) -> None:
         )
 
 
-def choose_crops(
-    model: nn.Module, inputs: ModelInputs, output: str, shape: tuple[int, ...]
-) -> GoldenSet:
+def choose_crops(model: nn.Module, inputs: ModelInputs, output: str, values: int = 1) -> GoldenSet:
     """Return crops of the sample photos with the float model's answers, fewer of large answers.
 
     Args:
         model: the float model.
         inputs: of it.
         output: name of its output.
-        shape: of its answer to one picture.
+        values: number of values of its answer to one picture.
     """
     from kit.images import photos
 
     assert inputs.preprocessing is not None  # tasks of pictures have it
-    count = max(_FEWEST, min(GOLDEN, _GOLDEN_BYTES // (4 * math.prod(shape))))
+    count = max(_FEWEST, min(GOLDEN, _GOLDEN_BYTES // (4 * values)))
     crops = stack("image", photos.golden(count, inputs.preprocessing))
     return GoldenSet(photos.SOURCE, crops, run_network(model, crops, (output,)))

@@ -78,7 +78,7 @@ class ImageSegmentation(Task):
     ) -> GoldenSet:
         """Return crops of sample photos, fewer if the maps are large."""
         side = inputs.specs[0].shape[-1]
-        return choose_crops(model, inputs, OUTPUT, (1, inputs.classes, side, side))
+        return choose_crops(model, inputs, OUTPUT, inputs.classes * side * side)
 
     def compare(
         self,

@@ -62,7 +62,7 @@ def evaluate(
     labelled, path = str(labels) != NO_LABELS, None if labels is None else Path(labels)
     made_with = (bundle.manifest.calibration, bundle.manifest.training)
     seen = frozenset(d for record in made_with if record for d in record.pictures)
-    context = EvaluationContext(describe_bundle(bundle.manifest, bundle.labels()), seen, labelled)
+    context = EvaluationContext(describe_bundle(bundle), seen, labelled)
     task = get_task(bundle.manifest.task)
     chosen = task.open_evaluation(context, Path(samples), path if labelled else None, limit)
     return measure(bundle, keys, chosen, progress)

@@ -22,6 +22,9 @@ from kit.registry import ALGORITHM_NAMES, FORMAT_NAMES, MODEL_NAMES, TASK_NAMES
 
 MIN_RESOLUTION = 32  # MobileNets halve the picture five times
 MAX_RESOLUTION = 1024
+MAX_TOKENS = 8192
+DEFAULT_TOKENS = 128
+TASK_OPTIONS = ("tokenizer", "tokens")  # fields that only some tasks use
 
 Granularity = Literal["per-channel", "per-tensor"]
 NameTuple = Annotated[tuple[Text, ...], Field(max_length=10_000)]
@@ -64,6 +67,8 @@ class Recipe(Record):
         train_batch: pictures per step.
         learning_rate: of the optimizer.
         seed: of all random numbers.
+        tokenizer: file of the package tokenizers, for tasks of text.
+        tokens: length that they are cut or padded to; None for `DEFAULT_TOKENS`.
     """
 
     model: Text
@@ -89,6 +94,8 @@ class Recipe(Record):
     train_batch: int = Field(16, ge=1, le=4096, strict=True)
     learning_rate: float = Field(1e-5, gt=0, le=1)
     seed: int = Field(0, ge=0, lt=2**32, strict=True)
+    tokenizer: Text | None = None
+    tokens: int | None = Field(None, ge=2, le=MAX_TOKENS, strict=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -141,7 +148,11 @@ class Recipe(Record):
     def hash(self) -> str:
         """SHA-256 of the canonical JSON of the recipe, in hex."""
         fields = self.model_dump(mode="json")
-        for name in ("encodings", "precisions"):  # older recipes without these keep their hash
+        for name in (
+            "encodings",
+            "precisions",
+            *TASK_OPTIONS,
+        ):  # older recipes without these keep their hash
             if fields[name] is None:
                 del fields[name]
         text = json.dumps(fields, sort_keys=True, separators=(",", ":"))

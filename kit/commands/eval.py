@@ -154,6 +154,7 @@ def _table(result: AccuracyResult) -> None:
         _outputs(result)
         return
     what = f"{get_task(result.task).sample}s"
+    rate = "images/s" if what == "pictures" else f"{what}/s"
     table = Table(
         title=f"{result.bundle.name} on {result.rows[0].images} {what} of {result.pictures}"
     )
@@ -165,7 +166,7 @@ def _table(result: AccuracyResult) -> None:
         if any(getattr(row, field) is not None for row in result.rows)
     ]
     metrics = [one_line(metric.heading) for metric in result.rows[0].metrics]
-    for name in (*(heading for heading, _ in columns), "SQNR dB", *metrics, "images/s"):
+    for name in (*(heading for heading, _ in columns), "SQNR dB", *metrics, rate):
         table.add_column(name, justify="right")
     for row in result.rows:
         table.add_row(row.name, row.quantize, *_numbers(row, [field for _, field in columns]))

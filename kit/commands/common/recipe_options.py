@@ -48,6 +48,14 @@ MODEL: Callable[[_F], _F] = _together(
         help="Subtracted from pictures of 0 to 1. Default: the model's own, or ImageNet's.",
     ),
     click.option("--std", type=Colour(), metavar="R,G,B", help="What they are then divided by."),
+    click.option(
+        "--tokenizer",
+        metavar="FILE",
+        help="Tokenizer of a model of text: a tokenizer.json of Hugging Face.",
+    ),
+    click.option(
+        "--tokens", type=int, help="Tokens that texts are cut or padded to. Default: 128."
+    ),
     click.option("--width", type=Finite(), help="Width multiplier. Default: 1.0."),
 )
 
@@ -83,8 +91,8 @@ TASK: Callable[[_F], _F] = click.option(
 CALIBRATION: Callable[[_F], _F] = _together(
     click.option(
         "--calibrate",
-        metavar="DIR_OR_ZIP",
-        help="Pictures that set the activation ranges, or .npz samples of the task tensors. "
+        metavar="SAMPLES",
+        help="Pictures that set the activation ranges, or what else the task's samples are. "
         "Default: crops of sample photos.",
     ),
     click.option("--calibration-images", type=int, help="How many of them. Default: 32."),

@@ -101,6 +101,13 @@ class Masked(Encoder):
         return self.head(x.mean(1))
 
 
+class Tokens(Encoder):
+    """A vector of each token."""
+
+    def forward(self, input_ids):
+        return self.words(input_ids)
+
+
 class Unknown(Encoder):
     def forward(self, x):
         return super().forward(x)

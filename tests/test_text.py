@@ -15,6 +15,7 @@ from kit import bundle as bundles
 from kit import cli
 from kit.bench.measure import measure_all
 from kit.errors import BundleError, RecipeError, SampleError, UsageError
+from kit.manifest import SCHEMA_VERSION, Manifest
 from kit.report.write import write
 from kit.results import store
 from kit.tasks import get_task
@@ -55,6 +56,16 @@ def test_a_recipe_without_text_keeps_its_hash():
     plain = kit.make_recipe("mobilenet_v2")
     assert plain.hash == "6fe54cae08a3e2a6c1cf2137a85ea8ab97451408ef92b4cd0e5dd7f66edada6a"
     assert kit.make_recipe("mobilenet_v2", tokens=8).hash != plain.hash
+
+
+def test_manifests_of_schema_5_have_no_tokenizer(tiny_bundle):
+    raw = tiny_bundle.manifest.model_dump(mode="json")
+    assert raw.pop("tokenization") is None
+    for name in ("tokenizer", "tokens"):
+        del raw["recipe"][name]
+    old = Manifest.model_validate({**raw, "schema_version": 5})
+    assert old == tiny_bundle.manifest
+    assert old.schema_version == SCHEMA_VERSION
 
 
 @pytest.mark.parametrize(

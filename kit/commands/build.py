@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.argument("model", required=False)
 @recipe_options.TASK
 @recipe_options.MODEL
+@recipe_options.TEXT
 @click.option(
     "--quantize",
     metavar="none|dynamic|static|qat",

@@ -48,15 +48,6 @@ MODEL: Callable[[_F], _F] = _together(
         help="Subtracted from pictures of 0 to 1. Default: the model's own, or ImageNet's.",
     ),
     click.option("--std", type=Colour(), metavar="R,G,B", help="What they are then divided by."),
-    click.option(
-        "--tokenizer",
-        metavar="FILE",
-        help="Tokenizer of a model of text: a tokenizer.json of Hugging Face.",
-    ),
-    click.option(
-        "--tokens", type=int, help="Tokens that texts are cut or padded to. Default: 128."
-    ),
-    click.option("--width", type=Finite(), help="Width multiplier. Default: 1.0."),
 )
 
 QUANTIZATION: Callable[[_F], _F] = _together(
@@ -80,6 +71,18 @@ QUANTIZATION: Callable[[_F], _F] = _together(
         metavar="search|percentile|mse|histogram|minmax|moving-average",
         help="What sets the activation ranges. Default: search.",
     ),
+)
+
+TEXT: Callable[[_F], _F] = _together(
+    click.option(
+        "--tokenizer",
+        metavar="FILE",
+        help="Tokenizer of a model of text: a tokenizer.json of Hugging Face.",
+    ),
+    click.option(
+        "--tokens", type=int, help="Tokens that texts are cut or padded to. Default: 128."
+    ),
+    click.option("--width", type=Finite(), help="Width multiplier. Default: 1.0."),
 )
 
 TASK: Callable[[_F], _F] = click.option(

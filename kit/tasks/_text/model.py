@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -79,11 +80,7 @@ def name_inputs(model: nn.Module, name: str) -> tuple[str, ...]:
         RecipeError: there are none, or another one has no default.
     """
     parameters = list(inspect.signature(model.forward).parameters.values())
-    names: list[str] = []
-    for parameter in parameters:
-        if parameter.name not in INPUTS or len(names) < parameters.index(parameter):
-            break
-        names.append(parameter.name)
+    names = [one.name for one in itertools.takewhile(lambda one: one.name in INPUTS, parameters)]
     fixed = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     needed = [
         one.name

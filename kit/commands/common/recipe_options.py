@@ -48,6 +48,7 @@ MODEL: Callable[[_F], _F] = _together(
         help="Subtracted from pictures of 0 to 1. Default: the model's own, or ImageNet's.",
     ),
     click.option("--std", type=Colour(), metavar="R,G,B", help="What they are then divided by."),
+    click.option("--width", type=Finite(), help="Width multiplier. Default: 1.0."),
 )
 
 QUANTIZATION: Callable[[_F], _F] = _together(
@@ -82,7 +83,6 @@ TEXT: Callable[[_F], _F] = _together(
     click.option(
         "--tokens", type=int, help="Tokens that texts are cut or padded to. Default: 128."
     ),
-    click.option("--width", type=Finite(), help="Width multiplier. Default: 1.0."),
 )
 
 TASK: Callable[[_F], _F] = click.option(

@@ -165,7 +165,8 @@ class Recipe(Record):
         how = {"none": "fp32"}.get(self.quantize, f"{self.quantize}-{self.granularity}")
         mine = own(self.model)
         name = f"{mine[0].stem}-{mine[1]}" if mine else self.model
-        return re.sub(r"[^\w.-]+", "_", f"{name}{width}-{self.resolution}-{how}")
+        size = self.resolution if self.tokenizer is None else self.tokens or DEFAULT_TOKENS
+        return re.sub(r"[^\w.-]+", "_", f"{name}{width}-{size}-{how}")
 
 
 def own(model: str) -> tuple[Path, str] | None:

@@ -25,7 +25,7 @@ from kit.report.write import write
 from kit.results import store
 from kit.signature import Samples, Signature, TensorSpec
 from kit.tasks import get_task
-from kit.tasks.image_segmentation import tally
+from kit.tasks.image_segmentation import evaluation, tally
 from kit.tasks.image_segmentation.evaluation import open_masked
 from kit.tasks.interface import EvaluationContext, ModelInputs
 
@@ -130,6 +130,21 @@ def test_masks_that_do_not_fit(squares, tmp_path):
     save_mask(np.zeros((50, 40)), part / "masks/a/01.png")
     with pytest.raises(PictureError, match=r"40x50 pixels and its picture a/01\.jpg 50x40"):
         open_(part).load(0, 3)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "masks", "found"),
+    [
+        (["a/1", "b/1"], ["a/1", "b/1", "c"], ["a/1", "b/1"]),
+        (["images/1", "images/x/2"], ["masks/x/2", "masks/1"], ["masks/1", "masks/x/2"]),
+        (["images/1"], ["1", "2"], ["1"]),
+        (["1", "2"], ["masks/2", "masks/1"], ["masks/1", "masks/2"]),
+        (["a/1", "b/1"], ["1"], [None, None]),
+        (["1", "2"], ["1"], ["1", None]),
+    ],
+)
+def test_masks_are_found_by_name(pictures, masks, found):
+    assert evaluation._match(pictures, masks) == found
 
 
 def test_the_digest_has_the_masks(squares, tmp_path):

@@ -261,7 +261,9 @@ def test_a_bundle_is_evaluated_measured_and_reported(
     verified = kit.verify_processors(built)
     assert all(row.passed for row in verified.rows)
     page = write([measured, scored, verified], tmp_path / "page")
-    assert "mean IoU, %" in page.markdown.read_text(encoding="utf-8")
+    text = page.markdown.read_text(encoding="utf-8")
+    assert "mean IoU, %" in text
+    assert "agreement with fp32 on 8 samples" in text.replace("\u00a0", " ")
 
 
 @pytest.mark.slow

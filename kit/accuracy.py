@@ -45,7 +45,7 @@ def evaluate(
     Args:
         bundle: a bundle or its folder.
         samples: folder or zip of the task's samples; for pictures see `kit.images.sets`.
-        labels: CSV of `path,label`; ``none`` evaluates without labels; None takes them from the
+        labels: CSV of `path,label`, or masks; see the task; ``none`` evaluates without labels; None takes them from the
             names of folders or files.
         formats: names of the bundle's formats or files; None takes all.
         limit: number of samples to evaluate, evenly spread over the set.

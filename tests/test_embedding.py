@@ -89,7 +89,8 @@ def test_options_and_networks_that_are_refused(tmp_path):
 @pytest.mark.slow
 def test_a_bundle_is_evaluated_by_its_neighbours(tmp_path, capsys, evaluated_here):
     kinds = write_kinds(tmp_path / "kinds")
-    recipe = recipe_of("Vector", calibrate=str(kinds), calibration_images=3, formats=("onnx",))
+    fields = {"calibration_images": 3, "formats": ("onnx",), "observer": "minmax"}
+    recipe = recipe_of("Vector", calibrate=str(kinds), **fields)
     built = kit.build(recipe, tmp_path / "b", use_cache=False)
     assert built.manifest.signature.outputs[0].shape == (1, 16)
     output = tmp_path / "e.json"

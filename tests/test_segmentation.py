@@ -232,7 +232,7 @@ def test_what_the_task_does_not_do(tmp_path):
 def built(squares, tmp_path_factory):
     names = tmp_path_factory.mktemp("names") / "names.txt"
     names.write_text("red\ngreen\nblue\n")
-    fields = {"calibrate": str(squares / "pictures"), "calibration_images": 4}
+    fields = {"calibrate": str(squares / "pictures"), "calibration_images": 4, "observer": "minmax"}
     recipe = recipe_of("Named", labels=str(names), formats=("onnx",), **fields)
     return kit.build(recipe, tmp_path_factory.mktemp("b") / "maps", use_cache=False)
 

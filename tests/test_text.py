@@ -269,7 +269,9 @@ def _answer(built, folder: Path) -> list[int]:
 
 @pytest.mark.slow
 def test_a_sentence_embedding(folder, tmp_path, evaluated_here):
-    recipe = recipe_of("Sentence", folder, task="text-embedding", formats=("onnx",))
+    recipe = recipe_of(
+        "Sentence", folder, task="text-embedding", formats=("onnx",), observer="minmax"
+    )
     made = kit.build(recipe, tmp_path / "b", use_cache=False)
     scored = kit.evaluate(made, folder / "s.csv")
     assert scored.left_out == 8

@@ -46,14 +46,15 @@ _COLUMNS = (("top-1 %", "top1"), ("top-5 %", "top5"), ("agreement %", "agreement
     "images",
     required=True,
     type=PATH,
-    metavar="DIR_OR_ZIP",
-    help="Folder or zip of pictures, or folder of .npz samples of the task tensors.",
+    metavar="SAMPLES",
+    help="Folder or zip of pictures, or what else the bundle's task takes: .npz files, texts.",
 )
 @click.option(
     "--labels",
     type=PATH,
-    metavar="FILE.csv",
-    help="CSV of path,label, or none. Default: labels come from the names.",
+    metavar="FILE.csv|DIR_OR_ZIP",
+    help="CSV of path,label, masks of a segmentation, or none. Default: labels come from the "
+    "names.",
 )
 @click.option(
     "--format",
@@ -86,7 +87,7 @@ def command(
 ) -> None:
     """Accuracy of the formats in BUNDLE, and of its float model, on pictures.
 
-    Pictures that calibrated the bundle are left out. Labels are read off class folders
+    Samples that calibrated the bundle are left out. Labels are read off class folders
     (index, WordNet id or category name), off names that begin with the class index, or
     off --labels; without labels, the agreement with the float model is what is measured.
     """

@@ -45,8 +45,8 @@ def evaluate(
     Args:
         bundle: a bundle or its folder.
         samples: folder or zip of the task's samples; for pictures see `kit.images.sets`.
-        labels: CSV of `path,label`, or masks; see the task; ``none`` evaluates without labels; None takes them from the
-            names of folders or files.
+        labels: CSV of `path,label`, or masks; see the task. ``none`` evaluates without labels; None
+            takes them from the names of folders or files.
         formats: names of the bundle's formats or files; None takes all.
         limit: number of samples to evaluate, evenly spread over the set.
         progress: callback; takes the number of samples done and the total.

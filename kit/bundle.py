@@ -3,6 +3,7 @@
     mobilenet_v2-224-static-per-channel/
       bundle.json            this schema, and the size and sha256 of every other file
       labels.txt             one category per line, if the model has names for its outputs
+      tokenizer.json         of a model of text, as the package tokenizers reads it
       encodings.json         scale and offset of every quantized tensor, see `kit.encodings`
       reference.safetensors  the float model, see `kit.formats._reference.aten`
       model-int8.ptl …       one file per artifact, named by its backend (if it is not the
@@ -41,6 +42,7 @@ REFERENCE_FILE = "reference.safetensors"
 ENCODINGS_FILE = "encodings.json"
 _OLD_REFERENCE_FILE = "reference.pt2"  # of manifests of schema 1; read as data
 _MAX_VALUES = 4_000_000  # in the manifest; most are hashes of training pictures
+MAX_TOKENIZER_BYTES = 256 * 2**20
 _MAX_LABELS_BYTES = 16 * 2**20
 _LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")  # file managers create them in any folder
 
@@ -71,6 +73,22 @@ class Bundle:
     def labels(self) -> list[str] | None:
         """Return the category names in output order, or None."""
         return self._labels
+
+    def read_tokenizer(self) -> bytes | None:
+        """Return the content of the tokenizer's file; None if the model takes no text.
+
+        Raises:
+            BundleError: it cannot be read.
+        """
+        if self.manifest.tokenization is None:
+            return None
+        name = self.manifest.tokenization.file
+        try:
+            return files.read(self.path / name, MAX_TOKENIZER_BYTES)
+        except (OSError, ValueError) as exc:
+            raise BundleError(
+                f"cannot read {name} in {self.path}: {reason(exc)}", "build it again"
+            ) from exc
 
     def read_inputs(self, rows: int | None = None) -> Samples:
         """Return the golden inputs, or the first `rows` of them.
@@ -229,6 +247,7 @@ def _check_listed(folder: Path, manifest: Manifest) -> None:
         named += answers
     named += [] if manifest.labels is None else [manifest.labels]
     named += [] if manifest.encodings is None else [manifest.encodings]
+    named += [] if manifest.tokenization is None else [manifest.tokenization.file]
     for name in named:
         if name not in manifest.files:
             raise BundleError(

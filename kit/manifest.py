@@ -11,7 +11,8 @@ Schema history:
        `FailedArtifact` have all three; golden answers and qconfigs are keyed by the key's name;
        `Manifest.notices` instead of ``warnings``, which were sentences
     5  `Artifact.executed`
-    6  `Artifact.file` may be a folder, whose files are in `Manifest.files`
+    6  `Artifact.file` may be a folder, whose files are in `Manifest.files`;
+       `Manifest.tokenization`; `Recipe.tokenizer`, `Recipe.tokens`
 
 Manifests of all older schemas can be read: changed fields are translated.
 """
@@ -80,6 +81,27 @@ class Preprocessing(Record):
     layout: Literal["NCHW"] = "NCHW"
     mean: tuple[Share, Share, Share]
     std: tuple[Deviation, Deviation, Deviation]
+
+
+class Tokenization(Record):
+    """Steps from a text to the input tensors: tokenize, cut or pad to a length.
+
+    Inputs are named as in Hugging Face's models: ``input_ids``, ``attention_mask`` (1 for a token,
+    0 for padding) and ``token_type_ids``.
+
+    Attributes:
+        file: in the bundle, of the package tokenizers.
+        tokens: length of every text, special tokens included.
+        pad_id: token of the padding.
+        pad_type: type of the padding in ``token_type_ids``.
+        pad_side: where the padding is.
+    """
+
+    file: Literal["tokenizer.json"] = "tokenizer.json"
+    tokens: Positive
+    pad_id: Count = 0
+    pad_type: Count = 0
+    pad_side: Literal["left", "right"] = "right"
 
 
 class Comparison(Record):
@@ -312,6 +334,7 @@ class Manifest(Record):
     task: Text
     signature: Signature
     preprocessing: Preprocessing | None
+    tokenization: Tokenization | None = None
     labels: Literal["labels.txt"] | None
     weights: Source
     calibration: Calibration | None
@@ -361,6 +384,9 @@ class Manifest(Record):
             shape = signature.inputs[0].shape
             if shape != (1, 3, pictures.crop, pictures.crop):
                 raise ValueError(f"the input is {shape}, and pictures are {pictures.crop} pixels")
+        text = self.tokenization
+        if text is not None and any(s.shape != (1, text.tokens) for s in signature.inputs):
+            raise ValueError(f"an input is not [1, {text.tokens}], the length of its texts")
         if self.task == CLASSIFICATION:
             shape = signature.outputs[0].shape
             if pictures is None or len(shape) != 2 or not 2 <= shape[-1] <= MAX_CLASSES:
@@ -379,8 +405,8 @@ class Manifest(Record):
 
     @property
     def classes(self) -> int:
-        """The number of classes of a classifier; 0 where the first output is a scalar."""
-        return (0, *self.signature.outputs[0].shape)[-1]
+        """The number of classes, the second dimension of the first output; 0 if it has none."""
+        return (*self.signature.outputs[0].shape, 0, 0)[1]
 
     @property
     def artifact_keys(self) -> list[ArtifactKey]:

@@ -23,6 +23,9 @@ from kit.registry import ALGORITHM_NAMES, FORMAT_NAMES, TASK_NAMES
 
 MIN_RESOLUTION = 32  # MobileNets halve the picture five times
 MAX_RESOLUTION = 1024
+MAX_TOKENS = 8192
+DEFAULT_TOKENS = 128
+TASK_OPTIONS = ("tokenizer", "tokens")  # fields that only some tasks use
 
 Granularity = Literal["per-channel", "per-tensor"]
 NameTuple = Annotated[tuple[Text, ...], Field(max_length=10_000)]
@@ -66,6 +69,8 @@ class Recipe(Record):
         train_batch: pictures per step.
         learning_rate: of the optimizer.
         seed: of all random numbers.
+        tokenizer: file of the package tokenizers, for tasks of text.
+        tokens: length that they are cut or padded to; None for `DEFAULT_TOKENS`.
     """
 
     model: Text
@@ -91,6 +96,8 @@ class Recipe(Record):
     train_batch: int = Field(16, ge=1, le=4096, strict=True)
     learning_rate: float = Field(1e-5, gt=0, le=1)
     seed: int = Field(0, ge=0, lt=2**32, strict=True)
+    tokenizer: Text | None = None
+    tokens: int | None = Field(None, ge=2, le=MAX_TOKENS, strict=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -143,7 +150,11 @@ class Recipe(Record):
     def hash(self) -> str:
         """SHA-256 of the canonical JSON of the recipe, in hex."""
         fields = self.model_dump(mode="json")
-        for name in ("encodings", "precisions"):  # older recipes without these keep their hash
+        for name in (
+            "encodings",
+            "precisions",
+            *TASK_OPTIONS,
+        ):  # older recipes without these keep their hash
             if fields[name] is None:
                 del fields[name]
         text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
@@ -156,7 +167,8 @@ class Recipe(Record):
         how = {"none": "fp32"}.get(self.quantize, f"{self.quantize}-{self.granularity}")
         mine = own(self.model)
         name = f"{mine[0].stem}-{mine[1]}" if mine else self.model
-        return re.sub(r"[^\w.-]+", "_", f"{name}{width}-{self.resolution}-{how}")
+        size = self.resolution if self.tokenizer is None else self.tokens or DEFAULT_TOKENS
+        return re.sub(r"[^\w.-]+", "_", f"{name}{width}-{size}-{how}")
 
 
 def own(model: str) -> tuple[Path, str] | None:

@@ -59,7 +59,7 @@ def edit(folder, **changes):
 
 def test_newer_schema_says_so(copy):
     edit(copy, schema_version=99, something_new=True)
-    with pytest.raises(BundleError, match="schema 99; this kit reads up to 6"):
+    with pytest.raises(BundleError, match=f"schema 99; this kit reads up to {SCHEMA_VERSION}"):
         bundle.load(copy)
 
 

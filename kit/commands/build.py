@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.argument("model", required=False)
 @recipe_options.TASK
 @recipe_options.MODEL
+@recipe_options.TEXT
 @click.option(
     "--quantize",
     metavar="none|dynamic|static|qat",
@@ -199,7 +200,9 @@ def _show(bundle: Bundle) -> None:
     notes = terminal.console(err=True)
     notes.print(f"weights: {manifest.weights.source}")
     golden = f"on {manifest.golden.images} golden inputs"
-    what = f"same first answer {golden}, and the " if manifest.preprocessing else ""
+    compared = [one for artifact in manifest.artifacts for one in artifact.parity]
+    has_classes = any(one.agreement is not None for one in compared)
+    what = f"same first answer {golden}, and the " if has_classes else ""
     notes.print(
         f"vs its graph: {what}largest difference of a value" + ("" if what else f" {golden}")
     )

@@ -13,6 +13,8 @@ from kit.errors import UsageError
 from kit.text import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kit.bundle import Bundle
     from kit.results.schema import AccuracyResult, AccuracyRow
 
@@ -33,6 +35,10 @@ _FIELDS = (
 )
 
 
+# Headings of the shares in a row, and their fields.
+_COLUMNS = (("top-1 %", "top1"), ("top-5 %", "top5"), ("agreement %", "agreement"))
+
+
 @click.command("eval")
 @click.argument("bundle", type=PATH)
 @click.option(
@@ -41,14 +47,15 @@ _FIELDS = (
     "images",
     required=True,
     type=PATH,
-    metavar="DIR_OR_ZIP",
-    help="Folder or zip of pictures, or folder of .npz samples of the task tensors.",
+    metavar="SAMPLES",
+    help="Folder or zip of pictures, or what else the bundle's task takes: .npz files, texts.",
 )
 @click.option(
     "--labels",
     type=PATH,
-    metavar="FILE.csv",
-    help="CSV of path,label, or none. Default: labels come from the names.",
+    metavar="FILE.csv|DIR_OR_ZIP",
+    help="CSV of path,label, masks of a segmentation, or none. Default: labels come from the "
+    "names.",
 )
 @list_option(
     "--format",
@@ -88,7 +95,7 @@ def command(
 ) -> None:
     """Accuracy of the formats in BUNDLE, and of its float model, on pictures.
 
-    Pictures that calibrated the bundle are left out. Labels are read off class folders
+    Samples that calibrated the bundle are left out. Labels are read off class folders
     (index, WordNet id or category name), off names that begin with the class index, or
     off --labels; without labels, the agreement with the float model is what is measured.
     """
@@ -114,7 +121,7 @@ def command(
             labels,
             selected,
             limit,
-            lambda done, of: update(done, of, "pictures"),
+            lambda done, of: update(done, of, "samples"),
         )
     _note(result)
     if as_json:
@@ -138,38 +145,44 @@ def command(
 def _note(result: AccuracyResult) -> None:
     from kit.commands.common.advice import write_notices
     from kit.commands.common.output_checks import report_left_out
+    from kit.tasks import get_task
 
     for line in write_notices(((notice, "") for notice in result.notices), 1):
         terminal.echo(one_line(line), err=True)
     report_left_out(result.bundle)
+    task, first = get_task(result.task), result.rows[0]
     if result.left_out:
-        what = "sample" if result.rows[0].agreement is None else "picture"
-        what += "" if result.left_out == 1 else "s"
+        what = task.sample + ("" if result.left_out == 1 else "s")
         terminal.echo(f"left out {result.left_out} {what} that calibrated the bundle", err=True)
-    if result.rows[0].top1 is None and result.rows[0].agreement is not None:
-        terminal.echo(
-            "no labels were found, so there is no top-1 and top-5; --labels FILE.csv gives them",
-            err=True,
-        )
+    if task.label_hint and first.top1 is None and not first.metrics:
+        terminal.echo(task.label_hint, err=True)
 
 
 def _table(result: AccuracyResult) -> None:
     from rich.table import Table
 
+    from kit.tasks import get_task
+
     if result.rows[0].outputs:
         _outputs(result)
         return
+    what = f"{get_task(result.task).sample}s"
+    rate = "images/s" if what == "pictures" else f"{what}/s"
     table = Table(
-        title=f"{result.bundle.name} on {result.rows[0].images} pictures of {result.pictures}"
+        title=f"{result.bundle.name} on {result.rows[0].images} {what} of {result.pictures}"
     )
     for name in ("file", "quantize"):
         table.add_column(name)
-    columns = ["top-1 %", "top-5 %", "agreement %", "SQNR dB"]
+    columns = [
+        (heading, field)
+        for heading, field in _COLUMNS
+        if any(getattr(row, field) is not None for row in result.rows)
+    ]
     metrics = [one_line(metric.heading) for metric in result.rows[0].metrics]
-    for name in (*columns, *metrics, "images/s"):
+    for name in (*(heading for heading, _ in columns), "SQNR dB", *metrics, rate):
         table.add_column(name, justify="right")
     for row in result.rows:
-        table.add_row(row.name, row.quantize, *_numbers(row))
+        table.add_row(row.name, row.quantize, *_numbers(row, [field for _, field in columns]))
     terminal.print_table(table)
 
 
@@ -196,11 +209,11 @@ def _outputs(result: AccuracyResult) -> None:
     terminal.print_table(table)
 
 
-def _numbers(row: AccuracyRow) -> tuple[str, ...]:
-    shares = (row.top1, row.top5, row.agreement)
+def _numbers(row: AccuracyRow, shares: Sequence[str]) -> tuple[str, ...]:
+    values = (getattr(row, field) for field in shares)
     sqnr = "equal" if row.sqnr_db is None else f"{row.sqnr_db:.1f}"
     return (
-        *("-" if share is None else f"{100 * share:.2f}" for share in shares),
+        *("-" if share is None else f"{100 * share:.2f}" for share in values),
         sqnr,
         *(f"{metric.value:.4g}" for metric in row.metrics),
         f"{row.images_per_second:.1f}",

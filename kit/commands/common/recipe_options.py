@@ -74,17 +74,28 @@ QUANTIZATION: Callable[[_F], _F] = _together(
     ),
 )
 
+TEXT: Callable[[_F], _F] = _together(
+    click.option(
+        "--tokenizer",
+        metavar="FILE",
+        help="Tokenizer of a model of text: a tokenizer.json of Hugging Face.",
+    ),
+    click.option(
+        "--tokens", type=int, help="Tokens that texts are cut or padded to. Default: 128."
+    ),
+)
+
 TASK: Callable[[_F], _F] = click.option(
     "--task",
-    metavar="image-classification|tensors",
-    help="What the model is for. Default: image-classification.",
+    metavar="TASK",
+    help="What the model is for; `kit list` has all tasks. Default: image-classification.",
 )
 
 CALIBRATION: Callable[[_F], _F] = _together(
     click.option(
         "--calibrate",
-        metavar="DIR_OR_ZIP",
-        help="Pictures that set the activation ranges, or .npz samples of the task tensors. "
+        metavar="SAMPLES",
+        help="Pictures that set the activation ranges, or what else the task's samples are. "
         "Default: crops of sample photos.",
     ),
     click.option("--calibration-images", type=int, help="How many of them. Default: 32."),

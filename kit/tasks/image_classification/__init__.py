@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from kit import calibration, models
 from kit.calibration import CalibrationSet, ModelInputs
 from kit.comparison import Against, compare_logits, describe_logits
-from kit.errors import RecipeError
-from kit.manifest import CLASSIFICATION, Comparison, Preprocessing
+from kit.manifest import CLASSIFICATION, Comparison
 from kit.network import run_network
 from kit.signature import Samples, Signature, TensorSpec, stack
+from kit.tasks._pictures import describe_preprocessing, read_class_names
 from kit.tasks.answers import AnswerContext, SampleList, ShownAnswer
 from kit.tasks.image_classification.golden import CANDIDATES, select_surest
 from kit.tasks.interface import EvaluationContext, EvaluationSet, GoldenSet, Tally, Task
@@ -32,6 +32,10 @@ class ImageClassification(Task):
     summary = "a picture in, logits of classes out"
     sample = "picture"
     threshold_names = frozenset({"agreement", "sqnr_db", "max_abs"})
+    label_hint = (
+        "no labels were found, so there is no top-1 and top-5; --labels FILE.csv gives them"
+    )
+    analyzable = True
 
     def check_recipe(self, recipe: Recipe) -> None:
         """Accept any recipe: all fields are for classifiers."""
@@ -46,22 +50,12 @@ class ImageClassification(Task):
 
         member = models.get_model(recipe.model)
         side = recipe.resolution
-        preprocessing = Preprocessing(
-            resize=round(side * member.spec.resize_ratio),
-            crop=side,
-            mean=recipe.mean or member.spec.mean,
-            std=recipe.std or member.spec.std,
-        )
-        names = calibration.labels(recipe)
+        preprocessing = describe_preprocessing(recipe, member, member.spec.resize_ratio)
         if isinstance(member, UserModel):
             classes = member.classes(side)
-            if names and len(names) != classes:
-                raise RecipeError(
-                    f"{recipe.labels} names {len(names)} classes, {recipe.model} has {classes} "
-                    "outputs",
-                    "name one class in each line, in the order of the outputs",
-                )
+            names = read_class_names(recipe, classes)
         else:
+            names = calibration.labels(recipe)
             classes = len(names) if names else member.spec.classes
         spec = TensorSpec(name="image", shape=(1, 3, side, side))
         return ModelInputs((spec,), classes, preprocessing, names or _imagenet(classes))

@@ -45,8 +45,8 @@ def evaluate(
     Args:
         bundle: a bundle or its folder.
         samples: folder or zip of the task's samples; for pictures see `kit.images.sets`.
-        labels: CSV of `path,label`; ``none`` evaluates without labels; None takes them from the
-            names of folders or files.
+        labels: CSV of `path,label`, or masks; see the task. ``none`` evaluates without labels; None
+            takes them from the names of folders or files.
         formats: names of the bundle's formats or files; None takes all.
         limit: number of samples to evaluate, evenly spread over the set.
         progress: callback; takes the number of samples done and the total.
@@ -62,7 +62,7 @@ def evaluate(
     labelled, path = str(labels) != NO_LABELS, None if labels is None else Path(labels)
     made_with = (bundle.manifest.calibration, bundle.manifest.training)
     seen = frozenset(d for record in made_with if record for d in record.pictures)
-    context = EvaluationContext(describe_bundle(bundle.manifest, bundle.labels()), seen, labelled)
+    context = EvaluationContext(describe_bundle(bundle), seen, labelled)
     task = get_task(bundle.manifest.task)
     chosen = task.open_evaluation(context, Path(samples), path if labelled else None, limit)
     return measure(bundle, keys, chosen, progress)

@@ -8,6 +8,7 @@ golden answers and the rows of tables.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -15,6 +16,13 @@ from kit.documents import Record, Text
 from kit.errors import RecipeError
 
 Precision = Literal["fp32", "fp16", "int8"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+# What other tools call them.
+PRECISION_ALIASES: Mapping[str, str] = {
+    **dict.fromkeys(("float32", "float", "single", "f32", "32"), "fp32"),
+    **dict.fromkeys(("float16", "half", "f16", "16"), "fp16"),
+    **dict.fromkeys(("i8", "s8", "u8", "uint8", "qint8", "w8a8", "8", "quantized"), "int8"),
+}
 REFERENCE: Final = "reference"  # the float model of a bundle, in place of a format
 
 _TARGET = re.compile(r"([^/\s]+)(?:/([A-Za-z0-9_]+))?")

@@ -3,10 +3,12 @@
     mobilenet_v2-224-static-per-channel/
       bundle.json            this schema, and the size and sha256 of every other file
       labels.txt             one category per line, if the model has names for its outputs
+      tokenizer.json         of a model of text, as the package tokenizers reads it
       encodings.json         scale and offset of every quantized tensor, see `kit.encodings`
       reference.safetensors  the float model, see `kit.formats._reference.aten`
       model-int8.ptl …       one file per artifact, named by its backend (if it is not the
-                             format's own kernels) and precision (`kit.artifact_key`)
+                             format's own kernels) and precision (`kit.artifact_key`); a folder
+                             where that is what the format's users expect
       golden/input.npy       [N, …], the golden inputs, which every runtime must answer
       golden/<name>.npy      [N, …], answers of the artifact `name` on the machine that built it
                              (with several inputs or outputs also input.1.npy, <name>.1.npy …)
@@ -27,19 +29,20 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from pydantic import ValidationError
 
-from kit import arrays, files
+from kit import arrays, files, no_bundle
 from kit.artifact_key import REFERENCE
 from kit.documents import MAX_JSON_BYTES, fault_of, parse_json, reason, text_of
-from kit.errors import BundleError, OutputError, UnknownName, brief
+from kit.errors import BundleError, OutputError, brief
 from kit.manifest import SCHEMA_VERSION, FileEntry, Manifest
 from kit.registry import FORMAT_NAMES
 from kit.signature import Samples, TensorSpec
 
-MANIFEST = "bundle.json"
+MANIFEST = no_bundle.MANIFEST
 REFERENCE_FILE = "reference.safetensors"
 ENCODINGS_FILE = "encodings.json"
 _OLD_REFERENCE_FILE = "reference.pt2"  # of manifests of schema 1; read as data
 _MAX_VALUES = 4_000_000  # in the manifest; most are hashes of training pictures
+MAX_TOKENIZER_BYTES = 256 * 2**20
 _MAX_LABELS_BYTES = 16 * 2**20
 _LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")  # file managers create them in any folder
 
@@ -70,6 +73,22 @@ class Bundle:
     def labels(self) -> list[str] | None:
         """Return the category names in output order, or None."""
         return self._labels
+
+    def read_tokenizer(self) -> bytes | None:
+        """Return the content of the tokenizer's file; None if the model takes no text.
+
+        Raises:
+            BundleError: it cannot be read.
+        """
+        if self.manifest.tokenization is None:
+            return None
+        name = self.manifest.tokenization.file
+        try:
+            return files.read(self.path / name, MAX_TOKENIZER_BYTES)
+        except (OSError, ValueError) as exc:
+            raise BundleError(
+                f"cannot read {name} in {self.path}: {reason(exc)}", "build it again"
+            ) from exc
 
     def read_inputs(self, rows: int | None = None) -> Samples:
         """Return the golden inputs, or the first `rows` of them.
@@ -156,7 +175,7 @@ def check_named(loaded: Sequence[Bundle], names: Sequence[str]) -> None:
     known_names = {*FORMAT_NAMES.list_all(), REFERENCE, *(key.name for key in keys)}
     for name in names:
         if name not in known_names and not any(key.is_named(name) for key in keys):
-            raise UnknownName.among("format", name, known_names)
+            raise FORMAT_NAMES.unknown(name, known_names)
 
 
 def _is_text(path: Path) -> bool:
@@ -168,10 +187,7 @@ def _read_manifest(folder: Path) -> bytes:
     try:
         return files.read(folder / MANIFEST, MAX_JSON_BYTES)
     except (OSError, ValueError) as exc:
-        raise BundleError(
-            f"{folder} is not a bundle: cannot read {MANIFEST} ({reason(exc)})",
-            "`kit build` makes one; give its folder",
-        ) from exc
+        raise no_bundle.explain_no_bundle(folder, reason(exc)) from exc
 
 
 def _parse(folder: Path, content: bytes) -> Manifest:
@@ -221,18 +237,30 @@ def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
 
 
 def _check_listed(folder: Path, manifest: Manifest) -> None:
-    """Raise BundleError if the manifest names a file without its size and hash."""
+    """Raise BundleError if the manifest names a file without its size and hash.
+
+    A folder of a model holds its listed files only: a runtime opens all of it.
+    """
     golden = manifest.golden
     named = [_reference_file(manifest), *golden.inputs]
     for answers in (*golden.outputs.values(), *golden.graphs.values()):
         named += answers
-    named += [artifact.file for artifact in manifest.artifacts]
     named += [] if manifest.labels is None else [manifest.labels]
     named += [] if manifest.encodings is None else [manifest.encodings]
+    named += [] if manifest.tokenization is None else [manifest.tokenization.file]
     for name in named:
         if name not in manifest.files:
             raise BundleError(
                 f"{folder / MANIFEST} gives no hash of {name}, which belongs to the bundle",
+                "copy the bundle again, or build it again",
+            )
+    for artifact in manifest.artifacts:
+        manifest.measure(artifact.file)
+        model = folder / _inside(folder, artifact.file)
+        stranger = _stranger(folder, set(manifest.files), model) if model.is_dir() else None
+        if stranger is not None:
+            raise BundleError(
+                f"{folder} holds {stranger}, which is not of the bundle",
                 "copy the bundle again, or build it again",
             )
 
@@ -313,6 +341,11 @@ def check_target(target: Path) -> None:
         )
     if not os.path.lexists(target) or _is_empty_folder(target):
         return
+    if target.is_file():
+        raise OutputError(
+            f"{target} exists and is not a bundle, which is a folder, but a file",
+            "choose another folder with -o, or remove it",
+        )
     try:
         own_files = {MANIFEST, *_parse(target, _read_manifest(target)).files}
         stranger = _stranger(target, own_files)
@@ -335,13 +368,19 @@ def _is_empty_folder(path: Path) -> bool:
         return False
 
 
-def _stranger(folder: Path, own_files: set[str]) -> str | None:
-    """Return the path of something that is neither a folder nor a file of the bundle."""
+def _stranger(folder: Path, own_files: set[str], start: Path | None = None) -> str | None:
+    """Return the path of something that is neither a folder nor a file of the bundle.
+
+    Args:
+        folder: of the bundle.
+        own_files: paths of its files.
+        start: a folder in it; None for all of it.
+    """
 
     def fail(exc: OSError) -> None:
         raise exc  # a folder that cannot be listed may hold anything
 
-    for root, folders, names in os.walk(folder, onerror=fail):
+    for root, folders, names in os.walk(start or folder, onerror=fail):
         links = [name for name in folders if Path(root, name).is_symlink()]
         for name in sorted(set(names) - set(_LITTER)) + links:
             path = Path(root, name).relative_to(folder).as_posix()

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from kit import encodings, files, models
+from kit.bundle import MAX_TOKENIZER_BYTES
 from kit.documents import MAX_CLASSES, reason
 from kit.errors import RecipeError, brief
-from kit.manifest import Preprocessing
+from kit.manifest import Preprocessing, Tokenization
 from kit.notices import Notice, Value, new_notice
 from kit.recipe import OWN, Recipe
 from kit.signature import Samples, TensorSpec
@@ -25,8 +26,21 @@ PHOTOS_MARGIN = 2.0
 PICTURES_MARGIN = 1.25
 
 # Fields of a recipe that name files: the content is the input of a build, not the name.
-BY_CONTENT = ("calibrate", "train", "weights", "labels", "encodings")
+BY_CONTENT = ("calibrate", "train", "weights", "labels", "encodings", "tokenizer")
 _MAX_LABELS_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class TextInputs:
+    """How texts become inputs of a model.
+
+    Attributes:
+        tokenization: as the manifest describes it.
+        tokenizer: content of the tokenizer's file.
+    """
+
+    tokenization: Tokenization
+    tokenizer: bytes
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,7 @@ class ModelInputs:
         preprocessing: of pictures; None if samples are not pictures.
         labels: names of the classes in output order, or None.
         outputs: names of the outputs; empty to number them.
+        text: of a model that takes texts, else None.
         at_once: the model takes batches: the first dimension of every input is the batch.
     """
 
@@ -47,6 +62,7 @@ class ModelInputs:
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] | None = None
     outputs: tuple[str, ...] = ()
+    text: TextInputs | None = None
     at_once: bool = True
 
 
@@ -203,6 +219,8 @@ def identity(recipe: Recipe, calibration_set: CalibrationSet) -> dict[str, objec
             del fields["model"]  # the path of the folder; its content is in the origin
     if recipe.encodings is not None:
         parts["encodings"] = encodings.read(Path(recipe.encodings)).model_dump(mode="json")
+    if recipe.tokenizer is not None:
+        parts["tokenizer"] = hashlib.sha256(read_tokenizer(recipe.tokenizer)).hexdigest()
     if recipe.weights != OWN:
         parts["weights"] = weights.source_hash(recipe.weights, member.spec.weights, recipe.seed)
     return parts
@@ -221,6 +239,21 @@ def check_sources(recipe: Recipe) -> None:
     if recipe.weights != OWN:
         official = models.get_model(recipe.model).spec.weights
         weights.source_hash(recipe.weights, official, recipe.seed)
+
+
+def read_tokenizer(path: str) -> bytes:
+    """Return the content of a tokenizer's file.
+
+    Raises:
+        RecipeError: it cannot be read.
+    """
+    try:
+        return files.read(Path(path), MAX_TOKENIZER_BYTES)
+    except (OSError, ValueError) as exc:
+        raise RecipeError(
+            f"cannot read the tokenizer {path}: {reason(exc)}",
+            "give the tokenizer.json beside the model's weights",
+        ) from exc
 
 
 def labels(recipe: Recipe) -> tuple[str, ...] | None:

@@ -11,35 +11,43 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import click
 
 from kit import __version__, terminal
+from kit.commands.common.groups import CommandGroup
 from kit.errors import (
     INTERRUPTED,
     READER_GONE,
     UNFORESEEN,
     KitError,
     OutputError,
-    UnknownName,
     UsageError,
 )
 
 COMMANDS = {
+    "run": ("kit.commands.run", "Build, evaluate, verify, measure and report in one go."),
     "build": ("kit.commands.build", "Build, quantize, lower and verify a model."),
     "show": ("kit.commands.show", "Structure of a bundle's model files: graphs, nodes, code."),
     "eval": ("kit.commands.eval", "Accuracy of a bundle's formats on a set of pictures."),
+    "predict": ("kit.commands.predict", "Answers to your own pictures, format by format."),
     "verify": ("kit.commands.verify", "Answers of a bundle's formats on other processors."),
     "bench": ("kit.commands.bench", "Latency of a bundle's formats, with every sample kept."),
+    "doctor": ("kit.commands.doctor", "Will it run there? Machine, bundle and device, checked."),
     "devices": ("kit.commands.devices", "Phones and emulators: state, hardware, temperature."),
     "report": ("kit.commands.report", "Turn result files into Markdown and an HTML page."),
+    "table": ("kit.commands.table", "Size, accuracy and speed of every file of bundles."),
     "analyze": ("kit.commands.analyze", "Where int8 hurts a model, and the cheapest repair."),
     "cost": ("kit.commands.cost", "Multiply-adds and parameters of a model, by layer type."),
     "runner": ("kit.commands.runner", "Native programs that run models on devices."),
     "app": ("kit.commands.app", "The Android app: build, test, install, measure through it."),
     "clean": ("kit.commands.clean", "Remove everything that kit put on a device."),
+    "config": ("kit.commands.config", "Defaults in kit.toml, and where each comes from."),
     "list": ("kit.commands.list", "Models, quantization methods and formats that can be named."),
 }
 
@@ -53,8 +61,24 @@ ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "TORCH_CPP_LOG_LEVEL": "ERROR"}
 _SIGNALLED = [(128 + number,) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
 
 
-class LazyGroup(click.Group):
+# Words that people try, and the command that does it.
+ALIASES = {
+    **dict.fromkeys(("quantize", "quantise", "convert", "export", "compile", "lower"), "build"),
+    **dict.fromkeys(("benchmark", "measure", "latency", "time", "profile"), "bench"),
+    **dict.fromkeys(("accuracy", "evaluate", "val", "validate"), "eval"),
+    **dict.fromkeys(("infer", "classify", "inference"), "predict"),
+    **dict.fromkeys(("check", "diagnose", "info", "env", "setup"), "doctor"),
+    **dict.fromkeys(("inspect", "view", "summary"), "show"),
+    **dict.fromkeys(("device", "adb"), "devices"),
+    **dict.fromkeys(("flops", "macs", "params"), "cost"),
+    **dict.fromkeys(("models", "formats", "ls"), "list"),
+}
+
+
+class LazyGroup(CommandGroup):
     """A group that imports a command only when it is used."""
+
+    aliases = ALIASES
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the table."""
@@ -63,14 +87,13 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return a command."""
         if cmd_name not in COMMANDS:
-            raise UnknownName.among("command", cmd_name, COMMANDS)
+            return None
         command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the table of commands without importing any."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+    def list_summaries(self, ctx: click.Context) -> Iterator[tuple[str, str]]:
+        """Yield each command and its summary without importing any."""
+        yield from ((name, summary) for name, (_, summary) in COMMANDS.items())
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -79,6 +102,8 @@ def main() -> None:
     """From the weights of a vision model to a measured device.
 
     build -> eval -> bench -> report. Start with: kit build mobilenet_v2
+
+    `kit help COMMAND` shows the options of a command.
     """
 
 
@@ -111,8 +136,9 @@ def _run(arguments: list[str] | None) -> int:
         terminal.print_error(exc.message, exc.hint)
         return exc.exit_code
     except click.UsageError as exc:
-        where = f"`{exc.ctx.command_path} --help`" if exc.ctx else "`kit --help`"
-        terminal.print_error(exc.format_message(), f"{where} lists what is possible")
+        # click knows no context where an option lacks its argument.
+        path = exc.ctx.command_path if exc.ctx else " ".join(["kit", *_name_command(arguments)])
+        terminal.print_error(exc.format_message(), f"`{path} --help` lists what is possible")
         return UsageError.exit_code
     except (click.Abort, KeyboardInterrupt) as exc:
         terminal.echo(err=True)  # after the terminal's ^C
@@ -131,13 +157,28 @@ def _run(arguments: list[str] | None) -> int:
         return UNFORESEEN
 
 
+def _name_command(arguments: list[str] | None) -> list[str]:
+    first = (sys.argv[1:] if arguments is None else arguments)[:1]
+    return [name for name in first if name in COMMANDS]
+
+
+def _read_defaults() -> dict[str, Any] | None:
+    """Return the defaults of options that a file here sets; see `kit.commands.common.settings`."""
+    if not any(Path(name).is_file() for name in ("kit.toml", "pyproject.toml")):
+        return None
+    from kit.commands.common.settings import read_settings
+
+    settings = read_settings(main)
+    return None if settings is None else settings.map_defaults()
+
+
 def _invoke(arguments: list[str]) -> int:
     """Run a command and return its exit code.
 
     click's own `main.main` would end the process if the reader of the output has gone.
     """
     try:
-        with main.make_context("kit", list(arguments)) as context:
+        with main.make_context("kit", list(arguments), default_map=_read_defaults()) as context:
             code = main.invoke(context)
     except click.exceptions.Exit as exc:  # of --help and --version
         return exc.exit_code

@@ -27,6 +27,26 @@ def sqnr_db(reference: AnyArray, other: AnyArray) -> float | None:
     return float(10 * np.log10(max(float(np.square(signal).sum()), _TINY) / noise))
 
 
+class SqnrSum:
+    """The SQNR over answers that come in parts."""
+
+    def __init__(self) -> None:
+        self._signal = self._noise = 0.0
+
+    def add(self, reference: AnyArray, other: AnyArray) -> None:
+        """Add answers of equal shapes."""
+        wide = reference.astype(np.float64)
+        self._signal += float(np.square(wide).sum())
+        self._noise += float(np.square(wide - other).sum())
+
+    @property
+    def sqnr_db(self) -> float | None:
+        """Return the ratio in dB; None when all answers are equal."""
+        if self._noise == 0.0:
+            return None
+        return float(10 * np.log10(max(self._signal, _TINY) / self._noise))
+
+
 def cosine(reference: AnyArray, other: AnyArray) -> float:
     """Return the mean cosine of the angle between answers [N, …]; equal answers have 1."""
     left, right = (a.reshape(len(a), -1).astype(np.float64) for a in (reference, other))

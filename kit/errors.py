@@ -32,11 +32,12 @@ import re
 import reprlib
 import sysconfig
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
 PARTIAL = 10  # a bundle was written without a requested format, which failed
+UNFIT = 11  # `kit doctor` found something that will not run
 UNFORESEEN = 70
 INTERRUPTED = 130
 READER_GONE = 141  # of our output: the code that a shell gives to SIGPIPE
@@ -69,16 +70,46 @@ class UsageError(KitError):
     exit_code = 2
 
 
+_NO_ALIASES: Mapping[str, str] = {}
+_MAX_LISTED = 16  # names in a hint
+_CUTOFF = 0.6  # similarity of a near match, of `difflib`
+
+
+def suggest(name: str, names: Sequence[str], aliases: Mapping[str, str] = _NO_ALIASES) -> str:
+    """Return a hint for an unknown name: what it stands for, near matches, or what is known."""
+    alike = [known for known in names if _plain(known) == _plain(name)]
+    meant = alike[0] if alike else aliases.get(name.lower())
+    near = [meant] if meant else get_close_matches(name.lower(), names, n=3, cutoff=_CUTOFF)
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    more = [f"and {len(names) - _MAX_LISTED} more"] if len(names) > _MAX_LISTED else []
+    return f"known: {', '.join([*names[:_MAX_LISTED], *more])}"
+
+
+def _plain(name: str) -> str:
+    """Return a name without what is easily mistaken: case and separators."""
+    return re.sub(r"[-_ .]", "", name.lower())
+
+
 class UnknownName(UsageError):
     """A name that nothing has; `UnknownName.among` makes one with near matches."""
 
     @classmethod
-    def among(cls, kind: str, name: str, choices: Iterable[str]) -> UnknownName:
-        """Return the error for `name`, which is not one of `choices`."""
+    def among(
+        cls, kind: str, name: str, choices: Iterable[str], aliases: Mapping[str, str] = _NO_ALIASES
+    ) -> UnknownName:
+        """Return the error for `name`, which is not one of `choices`.
+
+        Args:
+            kind: word for the choices, such as ``format``.
+            name: that was given.
+            choices: the names that exist.
+            aliases: in lower case, what other tools call the choices, each with what the hint
+                suggests instead. They precede near matches: ``tflite`` is near ``lite``, and means
+                ``litert``.
+        """
         names = sorted(choices)
-        near = get_close_matches(name, names, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
-        return cls(f"there is no {kind} called {name!r}", hint)
+        return cls(f"there is no {kind} called {brief(name)}", suggest(name, names, aliases))
 
 
 class InputError(KitError):

@@ -250,6 +250,20 @@ def read(path: Path, limit: int) -> bytes:
     return content
 
 
+def copy(source: Path, target: Path) -> None:
+    """Copy the contents of a file, or of a folder and all that is in it, without permissions.
+
+    Raises:
+        OSError: something cannot be read or written.
+    """
+    if not source.is_dir():
+        shutil.copyfile(source, target)
+        return
+    target.mkdir()
+    for entry in sorted(source.iterdir()):
+        copy(entry, target / entry.name)
+
+
 def measure(path: Path) -> tuple[int, str]:
     """Return size in bytes and SHA-256, in hexadecimal, of a regular file.
 

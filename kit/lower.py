@@ -41,6 +41,7 @@ from kit.quantize import half
 from kit.quantize.options import QUANTIZERS, Options, Quantized
 from kit.recipe import Recipe, own
 from kit.signature import Samples, TensorSpec
+from kit.tasks import get_task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -273,7 +274,8 @@ def _words(exc: BaseException | None) -> str:
 
 
 def _own_model(job: LoweringJob) -> nn.Module:
-    return models.get_model(job.recipe.model).build(job.recipe.width, job.classes)
+    built = models.get_model(job.recipe.model).build(job.recipe.width, job.classes)
+    return get_task(job.recipe.task).adapt_network(built)
 
 
 def _float_model(job: LoweringJob, examples: Examples) -> GraphModule:

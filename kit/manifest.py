@@ -11,12 +11,15 @@ Schema history:
        `FailedArtifact` have all three; golden answers and qconfigs are keyed by the key's name;
        `Manifest.notices` instead of ``warnings``, which were sentences
     5  `Artifact.executed`
+    6  `Artifact.file` may be a folder, whose files are in `Manifest.files`;
+       `Manifest.tokenization`; `Recipe.tokenizer`, `Recipe.tokens`
 
 Manifests of all older schemas can be read: changed fields are translated.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable
@@ -47,7 +50,7 @@ from kit.notices import Notice, read_text
 from kit.recipe import Recipe
 from kit.signature import MAX_TENSORS, Signature
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 CLASSIFICATION = "image-classification"  # the only task before schema 3
 
 Files = Annotated[tuple[Text, ...], Field(min_length=1, max_length=MAX_TENSORS)]
@@ -78,6 +81,27 @@ class Preprocessing(Record):
     layout: Literal["NCHW"] = "NCHW"
     mean: tuple[Share, Share, Share]
     std: tuple[Deviation, Deviation, Deviation]
+
+
+class Tokenization(Record):
+    """Steps from a text to the input tensors: tokenize, cut or pad to a length.
+
+    Inputs are named as in Hugging Face's models: ``input_ids``, ``attention_mask`` (1 for a token,
+    0 for padding) and ``token_type_ids``.
+
+    Attributes:
+        file: in the bundle, of the package tokenizers.
+        tokens: length of every text, special tokens included.
+        pad_id: token of the padding.
+        pad_type: type of the padding in ``token_type_ids``.
+        pad_side: where the padding is.
+    """
+
+    file: Literal["tokenizer.json"] = "tokenizer.json"
+    tokens: Positive
+    pad_id: Count = 0
+    pad_type: Count = 0
+    pad_side: Literal["left", "right"] = "right"
 
 
 class Comparison(Record):
@@ -125,7 +149,7 @@ class Artifact(KeyedRecord):
     Attributes:
         format: member of `kit.formats` that wrote it.
         backend: see `kit.artifact_key.ArtifactKey`, as for `precision`.
-        file: path inside the bundle.
+        file: path inside the bundle; of a folder for a format whose models are folders.
         quantize: the method, or ``none``.
         format_version: of the container (Lite bytecode, ExecuTorch program, ONNX opset).
         operators: number of occurrences of each operator in the file.
@@ -310,6 +334,7 @@ class Manifest(Record):
     task: Text
     signature: Signature
     preprocessing: Preprocessing | None
+    tokenization: Tokenization | None = None
     labels: Literal["labels.txt"] | None
     weights: Source
     calibration: Calibration | None
@@ -345,7 +370,7 @@ class Manifest(Record):
             return raw
         if version in (1, 2) and "signature" not in raw:
             raw = _translate_classifier(raw)
-        if version == 4:
+        if version in (4, 5):
             return {**raw, "schema_version": SCHEMA_VERSION}
         if version not in (1, 2, 3):
             return raw
@@ -359,6 +384,9 @@ class Manifest(Record):
             shape = signature.inputs[0].shape
             if shape != (1, 3, pictures.crop, pictures.crop):
                 raise ValueError(f"the input is {shape}, and pictures are {pictures.crop} pixels")
+        text = self.tokenization
+        if text is not None and any(s.shape != (1, text.tokens) for s in signature.inputs):
+            raise ValueError(f"an input is not [1, {text.tokens}], the length of its texts")
         if self.task == CLASSIFICATION:
             shape = signature.outputs[0].shape
             if pictures is None or len(shape) != 2 or not 2 <= shape[-1] <= MAX_CLASSES:
@@ -377,8 +405,8 @@ class Manifest(Record):
 
     @property
     def classes(self) -> int:
-        """The number of classes of a classifier; 0 where the first output is a scalar."""
-        return (0, *self.signature.outputs[0].shape)[-1]
+        """The number of classes, the second dimension of the first output; 0 if it has none."""
+        return (*self.signature.outputs[0].shape, 0, 0)[1]
 
     @property
     def artifact_keys(self) -> list[ArtifactKey]:
@@ -438,6 +466,28 @@ class Manifest(Record):
                 f"name one: {', '.join(a.name for a in matches)}",
             )
         raise self._missing_error(name)
+
+    def measure(self, file: str) -> FileEntry:
+        """Return size and SHA-256 of a file of the bundle, or of a folder with its files.
+
+        A folder's digest is that of lines of name in the folder, size and SHA-256 of its files,
+        sorted by name, with a space between.
+
+        Raises:
+            BundleError: the bundle lists neither.
+        """
+        if file in self.files:
+            return self.files[file]
+        prefix = f"{file}/"
+        members = sorted((n, entry) for n, entry in self.files.items() if n.startswith(prefix))
+        if not members:
+            raise BundleError(
+                f"the bundle gives no hash of {file}, which belongs to it",
+                "copy the bundle again, or build it again",
+            )
+        lines = (f"{n.removeprefix(prefix)} {e.size} {e.sha256}\n" for n, e in members)
+        digest = hashlib.sha256("".join(lines).encode()).hexdigest()
+        return FileEntry(size=sum(entry.size for _, entry in members), sha256=digest)
 
     def _missing_error(self, name: str) -> BundleError:
         have = ", ".join(key.name for key in self.artifact_keys)

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from importlib import metadata
 from typing import ClassVar
 
-from kit.errors import MissingTool, UnknownName, brief
+from kit.errors import MissingTool, UnknownName
 from kit.registry import MODEL_NAMES, SOURCE_NAMES, Registry
 
 _REFERENCE = re.compile(r"(?P<source>[A-Za-z][\w-]+):(?P<name>.*)", re.ASCII | re.DOTALL)
@@ -149,24 +149,11 @@ def suggest_models(name: str) -> tuple[str, ...]:
     return tuple(near[:_SUGGESTED])
 
 
-def check_family(name: str) -> None:
-    """Raise unless there is a model family of this name.
-
-    Raises:
-        UnknownName: there is none; the hint has models of sources too.
-        PluginError: a plug-in uses a name that is taken.
-    """
-    families = MODEL_NAMES.list_all()
-    if name in families:
-        return
-    near = get_close_matches(name, families, n=2, cutoff=0.7)
+def hint_models(name: str) -> str | None:
+    """Return a question with the models, of kit and of sources, that a wrong name may mean."""
+    near = get_close_matches(name, MODEL_NAMES.list_all(), n=2, cutoff=0.7)
     suggestions = [*near, *suggest_models(name)][:_SUGGESTED]
-    if suggestions:
-        raise UnknownName(
-            f"there is no model called {brief(name)}", f"did you mean {' or '.join(suggestions)}?"
-        )
-    error = UnknownName.among("model", name, families)
-    raise UnknownName(error.message, f"{error.hint}; `kit list --models WORD` finds more")
+    return f"did you mean {' or '.join(suggestions)}?" if suggestions else None
 
 
 def _plain(name: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,3 +57,29 @@ def run_network(
             "its weights are too large, or a BatchNorm has a negative variance: train it again",
         )
     return answers
+
+
+def take_output(model: nn.Module, keys: Sequence[str]) -> nn.Module:
+    """Let a network return one entry where it returns a dict, as torchvision's do.
+
+    Its class becomes a subclass of the same name, so that names of layers and of weights stay,
+    and tracing sees the choice. torch's parametrizations change classes in the same way.
+
+    Args:
+        model: is changed in place.
+        keys: of the entry, the first that the dict has; a dict with none of them is returned.
+
+    Returns:
+        The model.
+    """
+    kind: type[nn.Module] = type(model)
+
+    @functools.wraps(kind.forward)  # tracing reads the names of its parameters
+    def forward(self: nn.Module, *args: object, **kwargs: object) -> object:
+        answer = kind.forward(self, *args, **kwargs)
+        if not isinstance(answer, Mapping):
+            return answer
+        return next((answer[key] for key in keys if key in answer), answer)
+
+    model.__class__ = type(kind.__name__, (kind,), {"forward": forward})
+    return model

@@ -15,14 +15,18 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from kit import documents, files
-from kit.artifact_key import Precision, parse_target
+from kit.artifact_key import PRECISION_ALIASES, PRECISIONS, Precision, parse_target
 from kit.documents import Deviation, Record, Share, Text
-from kit.errors import RecipeError, brief
-from kit.model_source import check_family, find_source, split_reference
+from kit.errors import RecipeError, UnknownName, brief, suggest
+from kit.model_name import check_model_name
+from kit.model_source import find_source, split_reference
 from kit.registry import ALGORITHM_NAMES, FORMAT_NAMES, TASK_NAMES
 
 MIN_RESOLUTION = 32  # MobileNets halve the picture five times
 MAX_RESOLUTION = 1024
+MAX_TOKENS = 8192
+DEFAULT_TOKENS = 128
+TASK_OPTIONS = ("tokenizer", "tokens")  # fields that only some tasks use
 
 Granularity = Literal["per-channel", "per-tensor"]
 NameTuple = Annotated[tuple[Text, ...], Field(max_length=10_000)]
@@ -30,6 +34,7 @@ NameTuple = Annotated[tuple[Text, ...], Field(max_length=10_000)]
 _NUMBER = re.compile("[0-9]{1,6}")
 
 _OPTIONS = {"formats": "format", "precisions": "precision"}  # options that differ from the field
+GATE_FIELDS = ("max_drop", "min_agreement", "gate_images")  # of a recipe file; not of the recipe
 OWN = "own"  # the weights of the network that a user's factory returns
 
 
@@ -67,6 +72,8 @@ class Recipe(Record):
         train_batch: pictures per step.
         learning_rate: of the optimizer.
         seed: of all random numbers.
+        tokenizer: file of the package tokenizers, for tasks of text.
+        tokens: length that they are cut or padded to; None for `DEFAULT_TOKENS`.
     """
 
     model: Text
@@ -92,6 +99,8 @@ class Recipe(Record):
     train_batch: int = Field(16, ge=1, le=4096, strict=True)
     learning_rate: float = Field(1e-5, gt=0, le=1)
     seed: int = Field(0, ge=0, lt=2**32, strict=True)
+    tokenizer: Text | None = None
+    tokens: int | None = Field(None, ge=2, le=MAX_TOKENS, strict=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -127,7 +136,7 @@ class Recipe(Record):
         ALGORITHM_NAMES.check(self.quantize)
         TASK_NAMES.check(self.task)
         for name in self.format_names:
-            FORMAT_NAMES.check(name)
+            _check_format(name)
 
     @property
     def format_names(self) -> tuple[str, ...]:
@@ -152,7 +161,11 @@ class Recipe(Record):
     def hash(self) -> str:
         """SHA-256 of the canonical JSON of the recipe, in hex."""
         fields = self.model_dump(mode="json")
-        for name in ("encodings", "precisions"):  # older recipes without these keep their hash
+        for name in (
+            "encodings",
+            "precisions",
+            *TASK_OPTIONS,
+        ):  # older recipes without these keep their hash
             if fields[name] is None:
                 del fields[name]
         text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
@@ -165,7 +178,8 @@ class Recipe(Record):
         how = {"none": "fp32"}.get(self.quantize, f"{self.quantize}-{self.granularity}")
         mine = own(self.model)
         name = f"{mine[0].stem}-{mine[1]}" if mine else self.title
-        return re.sub(r"[^\w.-]+", "_", f"{name}{width}-{self.resolution}-{how}")
+        size = self.resolution if self.tokenizer is None else self.tokens or DEFAULT_TOKENS
+        return re.sub(r"[^\w.-]+", "_", f"{name}{width}-{size}-{how}")
 
 
 def own(model: str) -> tuple[Path, str] | None:
@@ -188,15 +202,11 @@ def _check_model(recipe: Recipe) -> None:
         return
     mine = own(recipe.model)
     if mine is None:
-        if recipe.model.endswith(".py"):
-            raise RecipeError(
-                f"{recipe.model} names no function", f"append it: {recipe.model}:FACTORY"
-            )
+        check_model_name(recipe.model)
         if recipe.weights == OWN:
             raise RecipeError(
                 f"{recipe.model} comes without weights", "use --weights imagenet, random or FILE"
             )
-        check_family(recipe.model)
         return
     file, factory = mine
     if file.suffix != ".py" or not factory.isidentifier():
@@ -216,6 +226,22 @@ def _refuse_width(recipe: Recipe) -> None:
         )
 
 
+def _check_format(name: str) -> None:
+    precision = name if name in PRECISIONS else PRECISION_ALIASES.get(name.lower())
+    if precision is not None and name not in FORMAT_NAMES.list_all():
+        raise UnknownName(
+            f"there is no format called {name!r}, it is a precision", f"use --precision {precision}"
+        )
+    FORMAT_NAMES.check(name)
+
+
+def _check_precisions(value: object) -> None:
+    """Raise for a word that is no precision; other faults are the schema's to find."""
+    for name in value if isinstance(value, tuple | list) else ():
+        if isinstance(name, str) and name not in PRECISIONS:
+            raise UnknownName.among("precision", name, PRECISIONS, PRECISION_ALIASES)
+
+
 def _is_file(file: Path) -> bool:
     try:
         return file.is_file()
@@ -228,14 +254,17 @@ def make(model: str, **fields: object) -> Recipe:
 
     Raises:
         RecipeError: a value is out of range; the message names the field and the value.
-        UnknownName: no such model, format or method.
+        UnknownName: no such model, format, method or precision.
     """
+    _check_precisions(fields.get("precisions"))
     try:
         recipe = Recipe.model_validate({"model": model, **_source_defaults(model), **fields})
     except ValidationError as exc:
         first = exc.errors()[0]
         name = ".".join(str(p) for p in first["loc"]) or "recipe"
         assignment = "" if first["type"] == "missing" else f" = {brief(first['input'])}"
+        if first["type"] == "extra_forbidden":
+            raise RecipeError(f"a recipe has no field {name}", _hint(name)) from exc
         what = first["msg"].removeprefix("Value error, ").lower()
         raise RecipeError(f"{name}{assignment}: {what}", _hint(name)) from exc
     recipe.check_names()
@@ -255,7 +284,8 @@ def _hint(name: str) -> str:
     name = name.partition(".")[0]  # `mean` of `mean.0`
     field = Recipe.model_fields.get(name)
     if field is None:
-        return f"a recipe has the fields {', '.join(Recipe.model_fields)}"
+        known = sorted([*Recipe.model_fields, *GATE_FIELDS])
+        return suggest(name, known, {option: field for field, option in _OPTIONS.items()})
     if name == "resolution":
         return f"use a resolution from {MIN_RESOLUTION} to {MAX_RESOLUTION}, for example 224"
     option = _OPTIONS.get(name, name.replace("_", "-"))

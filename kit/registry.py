@@ -9,14 +9,23 @@ from __future__ import annotations
 
 import functools
 import importlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar, cast, runtime_checkable
 
 from kit.errors import PluginError, UnknownName
 
 T = TypeVar("T")
+
+
+@runtime_checkable
+class Aliased(Protocol):
+    """A member that is also known by other names, which messages suggest it for."""
+
+    def list_aliases(self) -> dict[str, str]:
+        """Return other names, in lower case, and what to suggest for each."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +70,39 @@ class Names:
             UnknownName: there is none; the hint has near matches.
             PluginError: a plug-in uses a name that is taken.
         """
-        if name not in self.list_own() and name not in (names := self.list_all()):
-            raise UnknownName.among(self.kind, name, names)
+        if name not in self.list_own() and name not in self.list_all():
+            raise self.unknown(name)
+
+    def unknown(self, name: str, choices: Iterable[str] | None = None) -> UnknownName:
+        """Return the error for a name that no member has.
+
+        Its hint has what other tools' words stand for, which only members know: they are imported.
+
+        Args:
+            name: that was given.
+            choices: names to suggest; None for those of the members.
+        """
+        names = self.list_all() if choices is None else choices
+        return UnknownName.among(self.kind, name, names, self.find_aliases())
+
+    def find_aliases(self) -> dict[str, str]:
+        """Return the other words for all members, in lower case, and what each stands for."""
+        aliases: dict[str, str] = {}
+        for own in self.list_own():
+            member = self.import_own(own)
+            aliases |= member.list_aliases() if isinstance(member, Aliased) else {}
+        for point in self.find_plugins().values():
+            try:
+                member = point.load()
+            except Exception:  # noqa: BLE001, S112 - a broken plug-in is not what was asked for
+                continue
+            aliases |= member.list_aliases() if isinstance(member, Aliased) else {}
+        return aliases
+
+    def import_own(self, name: str) -> object:
+        """Return one of kit's own members."""
+        stem = name.replace("-", "_") if self.dashed else name
+        return getattr(importlib.import_module(f"kit.{self.package}.{stem}"), self.attribute)
 
     def find_plugins(self) -> dict[str, EntryPoint]:
         """Return the entry points of other distributions by name.
@@ -103,13 +143,10 @@ class Registry(Generic[T]):
         """
         names = self.names
         if name in names.list_own():
-            stem = name.replace("-", "_") if names.dashed else name
-            module = importlib.import_module(f"kit.{names.package}.{stem}")
-            member: T = getattr(module, names.attribute)
-            return member
+            return cast(T, names.import_own(name))
         plugins = names.find_plugins()
         if name not in plugins:
-            raise UnknownName.among(names.kind, name, names.list_all())
+            raise names.unknown(name)
         return self._load(plugins[name])
 
     def find_distribution(self, name: str) -> str | None:

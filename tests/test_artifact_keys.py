@@ -117,7 +117,7 @@ def test_targets_are_a_format_and_perhaps_a_backend():
 @pytest.mark.parametrize(
     ("fields", "error", "says"),
     [
-        ({"precisions": ("fp8",)}, RecipeError, "precisions"),
+        ({"precisions": ("fp8",)}, UnknownName, "no precision called 'fp8'"),
         ({"precisions": ()}, RecipeError, "name at least one precision"),
         ({"precisions": ("int8",), "quantize": "none"}, RecipeError, "none gives fp32"),
         ({"precisions": ("fp16",)}, RecipeError, "lite has no fp16 files"),

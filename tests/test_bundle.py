@@ -1,5 +1,6 @@
 """Bundles: whole or not there, and every byte of them checked."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -11,10 +12,11 @@ from conftest import rewrite
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kit import bundle
+from kit import bundle, cli, formats
 from kit.errors import BundleError, OutputError
 from kit.manifest import SCHEMA_VERSION, Manifest
 from kit.notices import render
+from kit.results import store
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def edit(folder, **changes):
 
 def test_newer_schema_says_so(copy):
     edit(copy, schema_version=99, something_new=True)
-    with pytest.raises(BundleError, match="schema 99; this kit reads up to 5"):
+    with pytest.raises(BundleError, match=f"schema 99; this kit reads up to {SCHEMA_VERSION}"):
         bundle.load(copy)
 
 
@@ -279,6 +281,87 @@ def test_unwritable_place():
     """Nobody can make a folder in /proc, root included."""
     with pytest.raises(OutputError, match="cannot write"), bundle.staged(Path("/proc/kit/b")):
         pass
+
+
+@pytest.fixture
+def with_folder(tiny_bundle, tmp_path) -> bundle.Bundle:
+    """A bundle whose ONNX model is a folder of two files."""
+
+    def change(fields) -> None:
+        lite, onnx = fields["artifacts"]
+        fields["artifacts"] = (lite, onnx.model_copy(update={"file": "model.mlpackage"}))
+
+    files = {"model.mlpackage/data/weights.bin": b"abc", "model.mlpackage/Manifest.json": b"{}"}
+    (tmp_path / "source").mkdir()
+    return rewrite(tiny_bundle, tmp_path / "source" / "b", files, change)
+
+
+class TestModelThatIsAFolder:
+    def test_its_digest_is_that_of_names_sizes_and_digests(self, with_folder):
+        entry = with_folder.manifest.measure("model.mlpackage")
+        lines = [
+            f"{name} {len(content)} {hashlib.sha256(content).hexdigest()}\n"
+            for name, content in (("Manifest.json", b"{}"), ("data/weights.bin", b"abc"))
+        ]
+        assert entry.sha256 == hashlib.sha256("".join(lines).encode()).hexdigest()
+        assert entry.size == 5
+        assert with_folder.file("onnx").name == "model.mlpackage"
+        (ref,) = [a for a in store.describe(with_folder).artifacts if a.format == "onnx"]
+        assert (ref.size, ref.sha256) == (entry.size, entry.sha256)
+        assert store.find_digest(with_folder, "onnx") == entry.sha256
+
+    def test_it_is_copied_with_all_its_files(self, with_folder, tmp_path):
+        bundle.copy(with_folder.path, tmp_path / "copy")
+        assert bundle.load(tmp_path / "copy").hash == with_folder.hash
+        bundle.check_target(tmp_path / "copy")  # a bundle that may be replaced
+
+    @pytest.mark.parametrize(
+        ("file", "content", "says"),
+        [
+            ("data/weights.bin", b"abd", "weights.bin in .* was altered"),
+            ("data/weights.bin", None, "has no model.mlpackage/data/weights.bin"),
+            ("data/other.bin", b"", "holds model.mlpackage/data/other.bin, which is not of"),
+        ],
+    )
+    def test_other_contents_are_refused(self, file, content, says, with_folder):
+        path = with_folder.path / "model.mlpackage" / file
+        path.unlink() if content is None else path.write_bytes(content)
+        with pytest.raises(BundleError, match=says):
+            bundle.load(with_folder.path)
+
+    def test_a_link_in_it_is_refused(self, with_folder, tmp_path):
+        (with_folder.path / "model.mlpackage" / "more").symlink_to(tmp_path)
+        with pytest.raises(BundleError, match=r"holds model.mlpackage/more, which is not of"):
+            bundle.load(with_folder.path)
+
+    @pytest.mark.parametrize("name", ["golden", "nothing", "model.mlpackage/data"])
+    def test_one_that_is_no_model_ends_commands_in_one_sentence(
+        self, name, with_folder, tmp_path, capsys
+    ):
+        def change(fields) -> None:
+            lite, onnx = fields["artifacts"]
+            fields["artifacts"] = (lite, onnx.model_copy(update={"file": name}))
+
+        other = tmp_path / "other"
+        if name == "nothing":
+            with pytest.raises(BundleError, match="gives no hash of nothing"):
+                rewrite(with_folder, other, {}, change)
+            return
+        rewrite(with_folder, other, {}, change)
+        assert cli.run(["show", str(other)]) == BundleError.exit_code
+        assert "Traceback" not in capsys.readouterr().err
+        with pytest.raises(BundleError):
+            formats.get_format("onnx").load(other / name, 1)
+
+
+def test_a_manifest_of_schema_5_is_read(tiny_bundle, tmp_path):
+    """Its models were files."""
+    old = rewrite(tiny_bundle, tmp_path / "old", {})
+    raw = json.loads((old.path / "bundle.json").read_text())
+    raw["schema_version"] = 5
+    (old.path / "bundle.json").write_text(json.dumps(raw))
+    loaded = bundle.load(old.path).manifest
+    assert loaded.model_dump() == tiny_bundle.manifest.model_dump()
 
 
 def test_a_manifest_of_schema_2_is_read(tiny_bundle, tmp_path):

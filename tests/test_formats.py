@@ -20,7 +20,7 @@ import kit
 from kit import cache, formats
 from kit.artifact_key import REFERENCE, ArtifactKey
 from kit.bench.measure import measure_all
-from kit.errors import BundleError
+from kit.errors import BundleError, RunError
 from kit.formats.interface import Format
 from kit.report import write as report
 
@@ -36,6 +36,7 @@ def find_missing(name: str) -> str | None:
 
 
 INSTALLED = tuple(name for name in formats.list_formats() if find_missing(name) is None)
+RUN = tuple(name for name in INSTALLED if formats.get_format(name).runs_here)
 NAMES = [
     pytest.param(
         name, marks=pytest.mark.skipif(name not in INSTALLED, reason=f"{name}'s extra is missing")
@@ -121,6 +122,11 @@ def test_a_built_file_computes_its_golden_answers(name, built):
     assert described.operators == artifact.operators
     assert sum(described.operators.values()) >= 5
     assert format_.reads is None or format_.reads.includes(artifact.format_version)
+    assert artifact.executed == format_.runs_here
+    if not format_.runs_here:
+        with pytest.raises(RunError, match="cannot be run here"):
+            format_.load(built.file(name), 1)
+        return
     inputs = np.load(built.path / "golden" / "input.npy")
     answers = answer_images(format_.load(built.file(name), 1), inputs)
     assert answers.dtype == np.float32
@@ -140,6 +146,8 @@ def test_the_structure_of_a_built_file_can_be_shown(name, built):
         pytest.skip(f"{name} does not say what is in its files")
     assert structure.metadata
     assert structure.code or any(graph.nodes for graph in structure.graphs)
+    file = built.file(key.name)
+    assert [one for one in INSTALLED if formats.get_format(one).recognizes(file)] == [name]
 
 
 @pytest.mark.slow
@@ -157,7 +165,7 @@ def test_the_reference_is_the_float_network(built):
 @pytest.mark.slow
 def test_every_format_is_measured_evaluated_and_reported(built, tmp_path):
     once = FAST.model_copy(update={"repeats": 1, "memory": False})
-    every = (*INSTALLED, REFERENCE)
+    every = (*RUN, REFERENCE)
     (measured,) = measure_all([built], every, once, runner="python")
     assert {run.format for run in measured.runs} == set(every)
     scored = kit.evaluate(built, draw_labelled(tmp_path / "pictures"), limit=2)

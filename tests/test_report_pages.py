@@ -13,7 +13,7 @@ from kit import cli, files
 from kit.errors import OutputError
 from kit.notices import Notice
 from kit.report import html, markdown, page, text
-from kit.report.palette import DARK, LIGHT
+from kit.report.palette import DARK, LIGHT, SERIES
 from kit.report.write import write
 from kit.results import store
 from kit.results.schema import DeviceRef, HostRef
@@ -138,7 +138,8 @@ def test_colours_have_contrast_in_light_and_dark() -> None:
         for ground in ("paper", "card"):
             for ink in ("ink", "muted", "good", "bad", "eager", "int8"):
                 assert contrast(palette[ink], palette[ground]) >= 4.5, (ink, ground)
-            assert contrast(palette["fp32"], palette[ground]) >= 3
+            for mark in ("fp32", *SERIES):
+                assert contrast(palette[mark], palette[ground]) >= 3, (mark, ground)
         assert contrast(palette["warn"], palette["warn-paper"]) >= 4.5
         assert contrast(palette["ink"], palette["warn-paper"]) >= 4.5
 

@@ -185,7 +185,7 @@ def test_an_unknown_name_is_a_usage_error() -> None:
     with pytest.raises(UnknownName, match="ABI called 'arm64'") as caught:
         native.find("arm64", "onnx")
     assert "arm64-v8a" in caught.value.hint
-    with pytest.raises(UnknownName, match="called 'reference'"):
+    with pytest.raises(UnknownName, match="the format reference has no native runner"):
         native.build("x86_64", ["reference"])
 
 
@@ -215,7 +215,8 @@ def test_what_is_no_mask_is_refused(mask) -> None:
     [
         (["build", "--abi", "mips"], 2, "no ABI called 'mips'"),
         (["build", "--format", "onxx"], 2, "did you mean onnx?"),
-        (["biuld"], 2, "No such command"),
+        (["build", "--format", "torchscript"], 2, "torchscript has no native runner"),
+        (["biuld"], 2, "did you mean build?"),
     ],
 )
 def test_the_command_refuses_what_it_does_not_know(words, code, said) -> None:

@@ -53,6 +53,7 @@ class Algorithm:
         quantize: quantizes a float model for one flow.
         trains: the float model is trained first, once for all formats.
         precision: of the files that it makes.
+        aliases: other words for it, in lower case, which messages suggest it for.
     """
 
     name: str
@@ -62,3 +63,8 @@ class Algorithm:
     quantize: Quantize
     trains: bool = False
     precision: Precision = "int8"
+    aliases: tuple[str, ...] = ()
+
+    def list_aliases(self) -> dict[str, str]:
+        """Return the other words for the method, and its name."""
+        return dict.fromkeys(self.aliases, self.name)

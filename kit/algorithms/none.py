@@ -32,4 +32,5 @@ ALGORITHM = Algorithm(
     describe=qconfig,
     quantize=quantize,
     precision="fp32",
+    aliases=("fp32", "float32", "float", "no", "off", "false"),
 )

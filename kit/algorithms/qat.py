@@ -39,4 +39,5 @@ ALGORITHM = Algorithm(
     trains=True,
     describe=qconfig,
     quantize=quantize,
+    aliases=("training", "quantization-aware", "fake-quant"),
 )

@@ -40,4 +40,5 @@ ALGORITHM = Algorithm(
     calibrates=True,
     describe=qconfig,
     quantize=quantize,
+    aliases=("ptq", "int8", "full-integer", "post-training", "s8", "u8"),
 )

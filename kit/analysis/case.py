@@ -25,7 +25,7 @@ class Case:
     Attributes:
         calibration: pictures [N, 3, H, W] that set the ranges.
         pictures: to measure on.
-        reference: the float model's logits for them [N, classes].
+        reference: the float model's logits for them [N, classes, …].
         granularity: of the weights' scales.
         output_margin: see `kit.quantize.options.Options`.
         speed_up: assumed speed-up by int8, for estimates of latency.

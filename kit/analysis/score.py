@@ -20,7 +20,7 @@ class Score:
     Attributes:
         images: number of pictures.
         sqnr_db: signal to quantization noise ratio of the logits; None when they are equal.
-        agreement: share of pictures with the same top-1 answer, 0..1.
+        agreement: share of pictures, or of their pixels, with the same top-1 answer, 0..1.
         drop: points of top-1 lost, in percent; None without labels.
     """
 
@@ -40,7 +40,14 @@ class Score:
 
 
 def score(reference: FloatArray, logits: FloatArray, labels: Labels | None = None) -> Score:
-    """Compare logits [N, classes] with the float model's, and with labels [N] if there are any."""
+    """Compare logits with the float model's, and with labels [N] if there are any.
+
+    Args:
+        reference: [N, classes], or [N, classes, …] for a class of each pixel.
+        logits: of as many values.
+        labels: for a class of each picture.
+    """
+    logits = logits.reshape(reference.shape)
     agreement = float(np.mean(reference.argmax(1) == logits.argmax(1)))
     drop = None
     if labels is not None:

@@ -15,8 +15,9 @@ from kit.artifact_key import ArtifactKey
 from kit.bundle import MANIFEST, Bundle
 from kit.errors import BuildError, MissingTool, UnknownName, UsageError
 from kit.files import read
-from kit.formats.interface import AndroidRuntime
+from kit.formats.runtimes import AndroidRuntime
 from kit.manifest import Artifact
+from kit.registry import FORMAT_NAMES
 
 CREDIT = "Photo: dany13, CC BY 2.0"  # flower.jpg of scikit-learn, by its README there
 _MAX_PICTURE = 64 * 2**20
@@ -67,7 +68,12 @@ def check(bundles: Sequence[Bundle], formats: Sequence[str] | None) -> None:
     runtimes = list_runtimes()
     for name in formats or ():
         if name not in runtimes:
-            raise UnknownName.among("runtime of the app", name, runtimes)
+            aliases = FORMAT_NAMES.find_aliases()
+            meant = aliases.get(name.lower(), name)
+            if meant in FORMAT_NAMES.list_all() and meant not in runtimes:
+                hint = f"it has those of {', '.join(sorted(runtimes))}"
+                raise UnknownName(f"the app has no runtime of {meant}", hint)
+            raise UnknownName.among("runtime of the app", name, runtimes, aliases)
     if formats is None:
         for bundle in bundles:
             _select(bundle, list(runtimes))

@@ -64,8 +64,8 @@ def _sqnr_threshold(key: ArtifactKey, quantize: str) -> float | None:
     """Return the minimum SQNR in dB; None requires equality."""
     if key == FLOAT_MODEL or quantize == "none":
         return FLOAT_SQNR_DB
-    format_ = formats.get_format(key.format)
-    return None if format_.exact else format_.thresholds.sqnr_db
+    thresholds = formats.get_format(key.format).find_thresholds(key.backend)
+    return None if thresholds is None else thresholds.sqnr_db
 
 
 def _wrong(name: str, reason: str) -> RunError:

@@ -9,7 +9,7 @@ import click
 
 from kit import terminal
 from kit.commands.common import recipe_options
-from kit.commands.common.option_types import PATH, Finite, Given
+from kit.commands.common.option_types import PATH, TEXT_PATH, Finite, Given
 from kit.errors import UsageError, VerificationFailed
 
 if TYPE_CHECKING:
@@ -47,7 +47,13 @@ if TYPE_CHECKING:
     default=256,
     help="Maximum number of pictures that a repair is measured on. Default: 256.",
 )
-@click.option("-o", "--output", type=PATH, help="Write an HTML page to this file.")
+@click.option(
+    "-o",
+    "--output",
+    type=TEXT_PATH,
+    metavar="FILE",
+    help="Write an HTML page: a file, or a folder, where it is NAME-analysis.html.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
 def command(
     what: str,
@@ -56,7 +62,7 @@ def command(
     top: int,
     repair: str | None,
     pictures: int,
-    output: Path | None,
+    output: str | None,
     as_json: bool,
     **options: Given,
 ) -> None:
@@ -73,17 +79,16 @@ def command(
     goal = None if repair is None else target.parse(repair)
     factor = sensitivity.SPEED_UP if speed_up is None else speed_up
     _check(factor, top, pictures)
-    if output is not None:
-        output_checks.check_file(output)
+    file = output_checks.choose_file(output, what, "analysis", ".html")
     recipe = study.recipe_of(what, options)
     with stages() as progress, stdout_kept():
         outcome = study.run(study.StudyRequest(recipe, images, factor, goal, pictures), progress)
     line = _line(recipe, outcome.repair)
     terminal.print_json(_json(outcome, repair, line)) if as_json else _show(outcome, top)
-    if output is not None:
+    if file is not None:
         from kit.analysis import page
 
-        page.write(output, outcome.study, _about(outcome), outcome.repair, line)
+        page.write(file, outcome.study, _about(outcome), outcome.repair, line)
     _verdict(outcome, line, as_json)
 
 

@@ -11,13 +11,21 @@ import click
 
 from kit import terminal
 from kit.commands.common import app_build
-from kit.commands.common.option_types import PATH, TEXT_PATH, Finite, Given
+from kit.commands.common.groups import CommandGroup
+from kit.commands.common.option_types import (
+    PATH,
+    TEXT_PATH,
+    Finite,
+    FiniteRange,
+    Given,
+    list_option,
+)
 
 if TYPE_CHECKING:
     from kit.commands.common.measurement import Measured
     from kit.devices.retry import RetryingTransport
 
-DEVICE = click.option(
+DEVICE = list_option(
     "--device",
     "choice",
     metavar="SERIAL",
@@ -32,7 +40,7 @@ APP_ID = click.option(
 )
 
 
-@click.group("app")
+@click.group("app", cls=CommandGroup)
 def command() -> None:
     """The Android app: a demo of your models, and latency as an app has it."""
 
@@ -138,14 +146,14 @@ def _connected(serial: str) -> Iterator[RetryingTransport]:
 @command.command("bench")
 @click.argument("bundles", type=PATH, nargs=-1, required=True, metavar="BUNDLE...")
 @DEVICE
-@click.option(
+@list_option(
     "--app-id",
     "app_ids",
     default="org.mobilekit.demo",
     metavar="ID,…",
     help="Of the app; several with commas take turns. Default: org.mobilekit.demo.",
 )
-@click.option(
+@list_option(
     "--format",
     "names",
     metavar="F,…",
@@ -158,11 +166,13 @@ def _connected(serial: str) -> Iterator[RetryingTransport]:
 @click.option("--pairs", type=click.IntRange(1, 1000), help="As for `kit bench`. Default: 32.")
 @click.option(
     "--precision",
-    type=Finite(0.1, 50),
+    type=FiniteRange(0.1, 50),
     help="Maximum half width of a 95 % interval in percent. Default: 2.",
 )
 @click.option("--cool", type=Finite(), metavar="°C", help="As for `kit bench`. Default: 38.")
-@click.option("--cool-wait", type=Finite(0), metavar="S", help="No longer than this. Default: 120.")
+@click.option(
+    "--cool-wait", type=FiniteRange(0), metavar="S", help="No longer than this. Default: 120."
+)
 @click.option(
     "-o",
     "--output",
@@ -183,7 +193,7 @@ def bench(
     that of `kit bench --device`.
     """
     from kit.commands.bench import show
-    from kit.commands.common import measurement
+    from kit.commands.common import measurement, output_checks
     from kit.commands.common.output_checks import print_notice
     from kit.devices import selection
     from kit.errors import UsageError
@@ -197,7 +207,7 @@ def bench(
     serials = selection.serials(choice, print_notice)
     file = None if output is None else Path(output)
     folder = output is not None and (
-        len(unique) * len(serials) > 1 or measurement.is_folder(output)
+        len(unique) * len(serials) > 1 or output_checks.is_folder(output)
     )
     if file is not None:
         measurement.check_output(file, folder)

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands.common.option_types import PATH, TEXT_PATH, Finite, Given
+from kit.commands.common.option_types import (
+    PATH,
+    TEXT_PATH,
+    Finite,
+    FiniteRange,
+    Given,
+    list_option,
+)
 from kit.text import one_line
 
 if TYPE_CHECKING:
@@ -19,14 +26,14 @@ if TYPE_CHECKING:
 
 @click.command("bench")
 @click.argument("bundles", type=PATH, nargs=-1, required=True, metavar="BUNDLE...")
-@click.option(
+@list_option(
     "--device",
     "choice",
     metavar="SERIAL",
     help="A serial, HOST:PORT, several with commas, `all`, or `auto`: ANDROID_SERIAL, or else "
     "the only device. Default: this machine.",
 )
-@click.option(
+@list_option(
     "--format",
     "names",
     metavar="F,…",
@@ -54,7 +61,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--precision",
-    type=Finite(0.1, 50),
+    type=FiniteRange(0.1, 50),
     help="Maximum half width of a 95 % interval in percent, of a median or ratio. Default: 2.",
 )
 @click.option(
@@ -63,13 +70,21 @@ if TYPE_CHECKING:
     metavar="°C",
     help="Battery temperature below which a process starts. Default: 38.",
 )
-@click.option("--cool-wait", type=Finite(0), metavar="S", help="No longer than this. Default: 120.")
+@click.option(
+    "--cool-wait", type=FiniteRange(0), metavar="S", help="No longer than this. Default: 120."
+)
 @click.option(
     "--runner",
     type=click.Choice(["auto", "python", "native"]),
     default="auto",
     help="On this machine: native if `kit runner build` has built all needed ones, else Python. "
     "Default: auto.",
+)
+@click.option(
+    "--session",
+    metavar="NAME",
+    help="On this machine: run the ONNX files by another runtime, openvino, which results name "
+    "like a format.",
 )
 @click.option("--profile", is_flag=True, help="Time of each operator, in processes of their own.")
 @click.option(
@@ -79,7 +94,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--sustained",
-    type=Finite(0, 1440, min_open=True),
+    type=FiniteRange(0, 1440, min_open=True),
     metavar="MIN",
     help="Measure for this many minutes without a pause, and report throttling.",
 )
@@ -97,7 +112,7 @@ def command(bundles: tuple[Path, ...], **options: Given) -> None:
     Several bundles are measured side by side, which is how int8 and fp32 are compared.
     Every sample is kept; warnings about the numbers go to stderr.
     """
-    from kit.commands.common import measurement
+    from kit.commands.common import measurement, output_checks
     from kit.devices.fingerprint import new_measurement
     from kit.results import store
 
@@ -106,7 +121,7 @@ def command(bundles: tuple[Path, ...], **options: Given) -> None:
     serials = measurement.serials(options["choice"])
     output = None if options["output"] is None else Path(options["output"])
     folder = output is not None and (
-        len(unique) * len(serials) > 1 or measurement.is_folder(options["output"])
+        len(unique) * len(serials) > 1 or output_checks.is_folder(options["output"])
     )
     if output is not None:
         measurement.check_output(output, folder)
@@ -119,6 +134,7 @@ def command(bundles: tuple[Path, ...], **options: Given) -> None:
         profile=options["profile"],
         sweep=options["sweep"] is not None,
         keep=options["keep"],
+        session=options["session"],
         measurement=new_measurement(),
     )
     measured, errors = measurement.run(request, serials)

@@ -10,7 +10,8 @@ import click
 
 from kit import terminal
 from kit.commands.common import recipe_options
-from kit.commands.common.option_types import PATH, Finite, Given
+from kit.commands.common.option_types import PATH, Finite, Given, list_option
+from kit.commands.common.settings import split_defaults
 from kit.errors import PARTIAL, RecipeError
 
 if TYPE_CHECKING:
@@ -26,20 +27,21 @@ if TYPE_CHECKING:
 @click.argument("model", required=False)
 @recipe_options.TASK
 @recipe_options.MODEL
+@recipe_options.TEXT
 @click.option(
     "--quantize",
     metavar="none|dynamic|static|qat",
     help="Quantization method. Default: static.",
 )
 @recipe_options.QUANTIZATION
-@click.option(
+@list_option(
     "--format",
     "formats",
     metavar="F,…",
     help="Comma-separated formats, with another backend as FORMAT/BACKEND. Default: "
     "lite,executorch,onnx.",
 )
-@click.option(
+@list_option(
     "--precision",
     "precisions",
     metavar="P,…",
@@ -134,8 +136,8 @@ def _read_options(
 
     for name in ("formats", "precisions", "keep_float"):
         options[name] = recipe_options.parts(options[name])
-    fields: dict[str, Given] = recipe.read(recipe_file) if recipe_file else {}
-    fields |= {name: value for name, value in options.items() if value is not None}
+    defaults, given = split_defaults(options)
+    fields: dict[str, Given] = defaults | (recipe.read(recipe_file) if recipe_file else {}) | given
     gate = _gate(fields)
     if "model" not in fields:
         raise RecipeError("no model is named", "for example: kit build mobilenet_v2")
@@ -190,7 +192,7 @@ def _show(bundle: Bundle) -> None:
     for heading in ("MB", "vs its graph", "vs float", "SQNR dB", "delegated"):
         table.add_column(heading, justify="right")
     for artifact in manifest.artifacts:
-        size = manifest.files[artifact.file].size / 1e6
+        size = manifest.measure(artifact.file).size / 1e6
         delegated = _delegated(artifact.delegates, artifact.not_delegated)
         table.add_row(artifact.name, f"{size:.2f}", *_compared(artifact), delegated)
     for failure in manifest.failed:
@@ -199,7 +201,9 @@ def _show(bundle: Bundle) -> None:
     notes = terminal.console(err=True)
     notes.print(f"weights: {manifest.weights.source}")
     golden = f"on {manifest.golden.images} golden inputs"
-    what = f"same first answer {golden}, and the " if manifest.preprocessing else ""
+    compared = [one for artifact in manifest.artifacts for one in artifact.parity]
+    has_classes = any(one.agreement is not None for one in compared)
+    what = f"same first answer {golden}, and the " if has_classes else ""
     notes.print(
         f"vs its graph: {what}largest difference of a value" + ("" if what else f" {golden}")
     )

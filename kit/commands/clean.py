@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from kit import terminal
+from kit.commands.common.option_types import list_option
 from kit.errors import DeviceError, KitError
 
 
 @click.command("clean")
-@click.option(
+@list_option(
     "--device",
     "choice",
     metavar="SERIAL",

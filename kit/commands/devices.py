@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
+from kit.commands.common.option_types import list_option
 from kit.errors import DeviceError, DeviceLost
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command("devices")
-@click.option(
+@list_option(
     "--device",
     "choice",
     metavar="SERIAL",

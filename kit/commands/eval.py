@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands.common.option_types import PATH
+from kit.commands.common.option_types import PATH, TEXT_PATH, list_option
 from kit.errors import UsageError
 from kit.text import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kit.bundle import Bundle
     from kit.results.schema import AccuracyResult, AccuracyRow
 
 _FIELDS = (
@@ -32,6 +35,10 @@ _FIELDS = (
 )
 
 
+# Headings of the shares in a row, and their fields.
+_COLUMNS = (("top-1 %", "top1"), ("top-5 %", "top5"), ("agreement %", "agreement"))
+
+
 @click.command("eval")
 @click.argument("bundle", type=PATH)
 @click.option(
@@ -40,20 +47,26 @@ _FIELDS = (
     "images",
     required=True,
     type=PATH,
-    metavar="DIR_OR_ZIP",
-    help="Folder or zip of pictures, or folder of .npz samples of the task tensors.",
+    metavar="SAMPLES",
+    help="Folder or zip of pictures, or what else the bundle's task takes: .npz files, texts.",
 )
 @click.option(
     "--labels",
     type=PATH,
-    metavar="FILE.csv",
-    help="CSV of path,label, or none. Default: labels come from the names.",
+    metavar="FILE.csv|DIR_OR_ZIP",
+    help="CSV of path,label, masks of a segmentation, or none. Default: labels come from the "
+    "names.",
 )
-@click.option(
+@list_option(
     "--format",
     "names",
     metavar="F,…",
     help="Comma-separated formats or files, such as onnx or onnx-fp32. Default: all of the bundle.",
+)
+@click.option(
+    "--session",
+    metavar="NAME",
+    help="Run the ONNX files by another runtime, openvino, which results name like a format.",
 )
 @click.option(
     "--limit",
@@ -64,9 +77,10 @@ _FIELDS = (
 @click.option(
     "-o",
     "--output",
-    type=PATH,
+    type=TEXT_PATH,
     metavar="FILE",
-    help="Write the result file, which `kit report` reads.",
+    help="Write the result for `kit report`: a file, or a folder, where it is "
+    "BUNDLE-accuracy.json.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def command(
@@ -74,35 +88,40 @@ def command(
     images: Path,
     labels: Path | None,
     names: str | None,
+    session: str | None,
     limit: int | None,
-    output: Path | None,
+    output: str | None,
     as_json: bool,
 ) -> None:
     """Accuracy of the formats in BUNDLE, and of its float model, on pictures.
 
-    Pictures that calibrated the bundle are left out. Labels are read off class folders
+    Samples that calibrated the bundle are left out. Labels are read off class folders
     (index, WordNet id or category name), off names that begin with the class index, or
     off --labels; without labels, the agreement with the float model is what is measured.
     """
+    from kit import bundle as bundles
     from kit.accuracy import evaluate
-    from kit.commands.common.output_checks import check_file
+    from kit.commands.common.output_checks import choose_file
     from kit.commands.common.progress_display import steps
+    from kit.formats.sessions import open_with
     from kit.guard import stdout_kept
     from kit.results import store
 
-    if output is not None:
-        check_file(output)
+    file = choose_file(output, str(bundle), "accuracy")
     selected = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
     if selected == []:
         raise UsageError("--format names nothing", "for example: --format onnx,lite")
+    source: Bundle | Path = bundle
+    if session is not None:
+        source, selected = open_with(bundles.load(bundle), session, selected), None
     with steps() as update, stdout_kept():
         result = evaluate(
-            bundle,
+            source,
             images,
             labels,
             selected,
             limit,
-            lambda done, of: update(done, of, "pictures"),
+            lambda done, of: update(done, of, "samples"),
         )
     _note(result)
     if as_json:
@@ -119,45 +138,51 @@ def command(
         )
     else:
         _table(result)
-    if output is not None:
-        store.write(result, output)
+    if file is not None:
+        store.write(result, file)
 
 
 def _note(result: AccuracyResult) -> None:
     from kit.commands.common.advice import write_notices
     from kit.commands.common.output_checks import report_left_out
+    from kit.tasks import get_task
 
     for line in write_notices(((notice, "") for notice in result.notices), 1):
         terminal.echo(one_line(line), err=True)
     report_left_out(result.bundle)
+    task, first = get_task(result.task), result.rows[0]
     if result.left_out:
-        what = "sample" if result.rows[0].agreement is None else "picture"
-        what += "" if result.left_out == 1 else "s"
+        what = task.sample + ("" if result.left_out == 1 else "s")
         terminal.echo(f"left out {result.left_out} {what} that calibrated the bundle", err=True)
-    if result.rows[0].top1 is None and result.rows[0].agreement is not None:
-        terminal.echo(
-            "no labels were found, so there is no top-1 and top-5; --labels FILE.csv gives them",
-            err=True,
-        )
+    if task.label_hint and first.top1 is None and not first.metrics:
+        terminal.echo(task.label_hint, err=True)
 
 
 def _table(result: AccuracyResult) -> None:
     from rich.table import Table
 
+    from kit.tasks import get_task
+
     if result.rows[0].outputs:
         _outputs(result)
         return
+    what = f"{get_task(result.task).sample}s"
+    rate = "images/s" if what == "pictures" else f"{what}/s"
     table = Table(
-        title=f"{result.bundle.name} on {result.rows[0].images} pictures of {result.pictures}"
+        title=f"{result.bundle.name} on {result.rows[0].images} {what} of {result.pictures}"
     )
     for name in ("file", "quantize"):
         table.add_column(name)
-    columns = ["top-1 %", "top-5 %", "agreement %", "SQNR dB"]
+    columns = [
+        (heading, field)
+        for heading, field in _COLUMNS
+        if any(getattr(row, field) is not None for row in result.rows)
+    ]
     metrics = [one_line(metric.heading) for metric in result.rows[0].metrics]
-    for name in (*columns, *metrics, "images/s"):
+    for name in (*(heading for heading, _ in columns), "SQNR dB", *metrics, rate):
         table.add_column(name, justify="right")
     for row in result.rows:
-        table.add_row(row.name, row.quantize, *_numbers(row))
+        table.add_row(row.name, row.quantize, *_numbers(row, [field for _, field in columns]))
     terminal.print_table(table)
 
 
@@ -184,11 +209,11 @@ def _outputs(result: AccuracyResult) -> None:
     terminal.print_table(table)
 
 
-def _numbers(row: AccuracyRow) -> tuple[str, ...]:
-    shares = (row.top1, row.top5, row.agreement)
+def _numbers(row: AccuracyRow, shares: Sequence[str]) -> tuple[str, ...]:
+    values = (getattr(row, field) for field in shares)
     sqnr = "equal" if row.sqnr_db is None else f"{row.sqnr_db:.1f}"
     return (
-        *("-" if share is None else f"{100 * share:.2f}" for share in shares),
+        *("-" if share is None else f"{100 * share:.2f}" for share in values),
         sqnr,
         *(f"{metric.value:.4g}" for metric in row.metrics),
         f"{row.images_per_second:.1f}",

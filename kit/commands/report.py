@@ -8,7 +8,6 @@ import click
 
 from kit import terminal
 from kit.commands.common.option_types import PATH
-from kit.errors import ResultError
 
 
 @click.command("report")
@@ -18,9 +17,8 @@ from kit.errors import ResultError
     "--output",
     "folder",
     type=PATH,
-    default=Path("report"),
-    show_default=True,
-    help="Folder for report.html, report.md and plots/; created if needed.",
+    default=Path("out/report"),
+    help="Folder for report.html, report.md and plots/; created if needed. Default: out/report.",
 )
 def command(results: tuple[Path, ...], folder: Path) -> None:
     """Turn result files into Markdown and an HTML page.
@@ -33,24 +31,9 @@ def command(results: tuple[Path, ...], folder: Path) -> None:
     Prints the two paths to stdout, and the headline to stderr.
     """
     from kit.report.write import write
-    from kit.results import store
+    from kit.results.discover import read_named
 
-    files = [file for path in results for file in _files(path)]
-    written = write([store.read(file) for file in files], folder)
+    written = write(read_named(results), folder)
     terminal.echo(written.sentence, err=True)
     terminal.echo(str(written.html))
     terminal.echo(str(written.markdown))
-
-
-def _files(path: Path) -> list[Path]:
-    """Return the result files of a path.
-
-    Raises:
-        ResultError: a folder has none.
-    """
-    if not path.is_dir():
-        return [path]
-    results = sorted(path.glob("*.json"))
-    if not results:
-        raise ResultError(f"there is no result in {path}", "`kit bench -o FOLDER` writes some")
-    return results

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
+from kit.commands.common.groups import CommandGroup
+from kit.commands.common.option_types import list_option
 from kit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,20 +17,20 @@ if TYPE_CHECKING:
 JSON = click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
 
 
-@click.group("runner")
+@click.group("runner", cls=CommandGroup)
 def command() -> None:
     """Native programs that run models on devices, with their libraries."""
 
 
 @command.command("build")
-@click.option(
+@list_option(
     "--abi",
     "abis",
     default="arm64-v8a,x86_64",
     metavar="A,…",
     help="Comma-separated kinds of processor. Default: arm64-v8a,x86_64.",
 )
-@click.option(
+@list_option(
     "--format",
     "names",
     metavar="F,…",

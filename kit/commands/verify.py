@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands.common.option_types import PATH
+from kit.commands.common.option_types import PATH, TEXT_PATH, list_option
 from kit.errors import BuildError
 
 if TYPE_CHECKING:
@@ -18,15 +18,14 @@ if TYPE_CHECKING:
 
 @click.command("verify")
 @click.argument("bundle", type=PATH)
-@click.option(
+@list_option(
     "--processor",
     "processors",
     metavar="P,…",
     default="host",
-    show_default=True,
-    help="Comma-separated: host, names such as haswell or cortex-a53, or all.",
+    help="Comma-separated: host, names such as haswell or cortex-a53, or all. Default: host.",
 )
-@click.option(
+@list_option(
     "--format",
     "names",
     metavar="F,…",
@@ -35,13 +34,14 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--output",
-    type=PATH,
+    type=TEXT_PATH,
     metavar="FILE",
-    help="Write the result file, which `kit report` reads.",
+    help="Write the result for `kit report`: a file, or a folder, where it is "
+    "BUNDLE-processors.json.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def command(
-    bundle: Path, processors: str, names: str | None, output: Path | None, as_json: bool
+    bundle: Path, processors: str, names: str | None, output: str | None, as_json: bool
 ) -> int:
     """Run the golden inputs of BUNDLE through its formats on other processors.
 
@@ -49,17 +49,16 @@ def command(
     compared with the quantized graph, with the float model, and bit for bit with those of the
     build. Exit code 5 if a format does not meet the limits of its build.
     """
-    from kit.commands.common.output_checks import check_file
+    from kit.commands.common.output_checks import choose_file
     from kit.commands.common.progress_display import steps
     from kit.portability import verify_processors
     from kit.results import store
 
-    if output is not None:
-        check_file(output)
+    file = choose_file(output, str(bundle), "processors")
     with steps() as update:
         result = verify_processors(bundle, _split(processors), names and _split(names), update)
-    if output is not None:
-        store.write(result, output)
+    if file is not None:
+        store.write(result, file)
     if as_json:
         terminal.print_json(result.model_dump(mode="json"), indent=1)
     else:

@@ -2,7 +2,8 @@
 
 Other packages add formats with an entry point in the group ``kit.formats``;
 see docs/write-a-format.md. The float PyTorch model that every bundle has, `reference`, is
-loaded like a format but cannot be chosen at build time.
+loaded like a format but cannot be chosen at build time, and so are other runtimes of a format's
+files (`kit.formats.sessions`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from kit.registry import FORMAT_NAMES, Registry
 
 if TYPE_CHECKING:
     from kit.formats._reference import Reference
+
+_OPENVINO = "openvino"
 
 _REGISTRY = Registry(
     FORMAT_NAMES,
@@ -37,13 +40,19 @@ def get_format(name: Literal["reference"]) -> Reference: ...
 @overload
 def get_format(name: str) -> Format: ...
 def get_format(name: str) -> Format:
-    """Return a format, or ``reference``.
+    """Return a format, ``reference``, or the runtime of a session.
 
     Raises:
         UnknownName: there is no such format.
         PluginError: the plug-in that provides it is broken.
     """
-    return get_reference() if name == REFERENCE else _REGISTRY.get(name)
+    if name == REFERENCE:
+        return get_reference()
+    if name == _OPENVINO:
+        from kit.formats import _openvino
+
+        return _openvino.FORMAT
+    return _REGISTRY.get(name)
 
 
 def get_reference() -> Reference:

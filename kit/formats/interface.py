@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from kit.artifact_key import ArtifactKey, Precision
 from kit.errors import MissingTool, UnknownName
 from kit.formats.model_card import ModelCard
+from kit.formats.profiler import Profiler
+from kit.formats.runtimes import AndroidRuntime, NativeRunner
 from kit.formats.structure import ModelStructure
 from kit.signature import Samples, Tensors, describe, join
-from kit.wheels import Pin
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -107,130 +108,28 @@ class VersionRange:
         return match is None or match[1] in self.versions
 
 
-@dataclass(frozen=True)
-class NativeRunner:
-    """How the native runner of a format is compiled, and where its libraries come from.
-
-    Attributes:
-        source: the C++ file that implements `Backend` of `kit/runners/native/runner.h`.
-        pins: wheel of the runtime's libraries, by ABI.
-        includes: folders of headers, below the package.
-        folders: folders of libraries, below the package's parent.
-        libraries: to link, by their sonames.
-        flags: that its headers must be compiled with.
-        opened: libraries that the program loads with dlopen(3), so that it can check first
-            whether they run here.
-    """
-
-    source: Path
-    pins: Mapping[str, Pin]
-    includes: tuple[str, ...] = ()
-    folders: tuple[str, ...] = ()
-    libraries: tuple[str, ...] = ()
-    flags: tuple[str, ...] = ()
-    opened: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class MavenArtifact:
-    """A file that Maven resolves."""
-
-    group: str
-    name: str
-    version: str
-    kind: str = "jar"
-
-    @property
-    def coordinates(self) -> str:
-        """Return ``group:name:version:kind``."""
-        return f"{self.group}:{self.name}:{self.version}:{self.kind}"
-
-    @property
-    def file(self) -> str:
-        """Return the name that Maven gives the file."""
-        return f"{self.name}-{self.version}.{self.kind}"
-
-
-@dataclass(frozen=True)
-class AndroidRuntime:
-    """What runs a format inside an app; its Java class is in ``android_app/src/FORMAT``.
-
-    Attributes:
-        aar: the runtime itself.
-        beside: what its classes need in addition, which an AAR does not contain.
-        marker: a class that only this runtime has, by which an archive is recognized.
-        versions: of the model file's container that it reads, minimum and maximum; None where
-            they are not known.
-        exclusive: library that it brings in a version of its own; an app holds one runtime
-            of those that name the same. Empty where it shares nothing.
-        preference: of runtimes that exclude each other, the one with the lowest is packed.
-    """
-
-    aar: MavenArtifact
-    marker: str
-    beside: tuple[MavenArtifact, ...] = ()
-    versions: tuple[int, int] | None = None
-    exclusive: str = ""
-    preference: int = 0
-
-
-@dataclass(frozen=True)
-class OperatorTime:
-    """Time of one operator in a profile.
-
-    Attributes:
-        name: of this operator in the model, as the runtime calls it.
-        type: what it computes.
-        calls: inferences that are in it.
-        ns: nanoseconds of all calls.
-    """
-
-    name: str
-    type: str
-    calls: int
-    ns: float
-
-
-class Profiler(ABC):
-    """Times of single operators: how files are written by Python's runner, and read."""
-
-    kind: ClassVar[str]  # of the files, in the protocol of runners
-    in_python: ClassVar[bool] = True  # whether the runtime's Python package can write them
-
-    def load(self, path: Path, threads: int, target: Path) -> Session:
-        """Load a model whose inferences will be recorded."""
-        raise NotImplementedError(self.kind)
-
-    def start(self, session: Session) -> Callable[[Path], None]:
-        """Begin to record; the function that is returned ends it and writes a file."""
-        raise NotImplementedError(self.kind)
-
-    @abstractmethod
-    def read(self, path: Path, samples: int) -> list[OperatorTime]:
-        """Read a file; the last `samples` calls of each operator count.
-
-        Raises:
-            ValueError: the file cannot be read.
-        """
-
-
 class Backend(ABC):
-    """What computes inside of a format in place of its own kernels: a delegate, for example.
+    """A variant of a format: a delegate in place of its own kernels, or another layout of inputs.
 
     Attributes:
         name: of the backend, in lower case letters, digits and underscores.
         summary: for `kit list`.
         flow: the representation of a quantized model that `export` takes.
         precisions: that it computes in.
+        aliases: other words for it, in lower case, which messages suggest it for.
         runs_here: whether `Format.load` runs its files. Those of other backends are lowered and
             described; a build compares their graphs only.
+        thresholds: of a backend that rounds elsewhere than the format's own kernels, so that it
+            is not `Format.exact`; None if the format's hold.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     flow: ClassVar[Flow]
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "int8")
+    aliases: ClassVar[tuple[str, ...]] = ()
     runs_here: ClassVar[bool] = True
+    thresholds: ClassVar[Thresholds | None] = None
 
     @abstractmethod
     def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
@@ -242,11 +141,14 @@ class Format(ABC):
 
     Attributes:
         name: of the format; that of its folder or entry point.
-        suffix: of the model file, with the dot; no two formats share one.
+        suffix: of the model file, with the dot; no two formats share one. A format may write a
+            folder of that name instead, which all methods take then.
         summary: for `kit list`.
         flow: the representation of a quantized model that `export` takes.
         precisions: that `export` writes.
         backends: optional ones, which replace the format's own kernels.
+        aliases: other words for the format, in lower case, such as its suffix and former names;
+            messages suggest it for them, and nothing takes them.
         runtime: name of the distribution that runs the file here.
         packages: distributions whose versions shape the file, for the build cache.
         extra: extra of kit's that installs them; empty where kit itself needs them.
@@ -270,6 +172,7 @@ class Format(ABC):
     flow: ClassVar[Flow]
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "int8")
     backends: ClassVar[tuple[Backend, ...]] = ()
+    aliases: ClassVar[tuple[str, ...]] = ()
     runtime: ClassVar[str]
     packages: ClassVar[tuple[str, ...]]
     extra: ClassVar[str] = ""
@@ -288,6 +191,14 @@ class Format(ABC):
         """Return the name of a model file in a bundle."""
         return key.name_file(self.suffix)
 
+    def list_aliases(self) -> dict[str, str]:
+        """Return the other words for the format and its backends, and what each stands for."""
+        aliases = dict.fromkeys((self.suffix.lstrip("."), *self.aliases), self.name)
+        for backend in self.backends:
+            target = f"{self.name}/{backend.name}"
+            aliases |= dict.fromkeys((backend.name, *backend.aliases), target)
+        return aliases
+
     def find_backend(self, name: str | None) -> Backend | Format:
         """Return the exporter of a backend: the format itself for None.
 
@@ -302,6 +213,17 @@ class Format(ABC):
         if not self.backends:
             raise UnknownName(f"{self.name} has no backend {name!r}", f"use --format {self.name}")
         raise UnknownName.among(f"backend of {self.name}", name, [b.name for b in self.backends])
+
+    def find_thresholds(self, name: str | None) -> Thresholds | None:
+        """Return the thresholds of a backend's files, None if they must be exact.
+
+        Raises:
+            UnknownName: the format has no such backend.
+        """
+        own = self.find_backend(name).thresholds
+        if name is not None and own is not None:
+            return own
+        return None if self.exact else self.thresholds
 
     def check_packages(self) -> None:
         """Check that the packages are installed, before anything that takes long.
@@ -354,6 +276,13 @@ class Format(ABC):
             BundleError: it is not a file of this format, or it is damaged.
         """
         return None
+
+    def recognizes(self, path: Path) -> bool:
+        """Return whether a file's content is of this format, whatever its name is.
+
+        It reads little of the file, loads nothing, and is False for one that cannot be read.
+        """
+        return False
 
     @abstractmethod
     def load(self, path: Path, threads: int) -> Session:

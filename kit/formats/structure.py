@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,16 +14,42 @@ MAX_VALUE_LETTERS = 80
 
 
 @dataclass(frozen=True)
+class TensorEncoding:
+    """How a file quantizes a tensor: value = scale * (level - zero point).
+
+    Attributes:
+        dtype: of the levels, as ``int8`` or ``uint8``.
+        scales: one, or one per channel.
+        zero_points: one per scale.
+        source: name of the same encoding in the bundle's `encodings.json`; empty where no
+            encoding there, or more than one, has these numbers.
+    """
+
+    dtype: str
+    scales: tuple[float, ...]
+    zero_points: tuple[int, ...]
+    source: str = ""
+
+    @property
+    def bits(self) -> int | None:
+        """Return the bits of a level; None for a dtype without a number in its name."""
+        digits = re.search(r"\d+", self.dtype)
+        return int(digits[0]) if digits else None
+
+
+@dataclass(frozen=True)
 class TensorEntry:
     """A tensor of a graph.
 
     Attributes:
         name: in the file; empty where the file stores none.
         type: dtype and shape, as ``float32 [1, 3, 224, 224]``; empty where the file has neither.
+        encoding: of a quantized tensor, and of a float one that Q/DQ nodes mark as quantized.
     """
 
     name: str
     type: str = ""
+    encoding: TensorEncoding | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +81,7 @@ class GraphEntry:
         outputs: of the graph.
         nodes: in the order of execution.
         weights: number of constant tensors.
+        tensors: with a known type or encoding, besides inputs and outputs; constants too.
     """
 
     name: str
@@ -61,6 +89,11 @@ class GraphEntry:
     outputs: tuple[TensorEntry, ...] = ()
     nodes: tuple[NodeEntry, ...] = ()
     weights: int | None = None
+    tensors: tuple[TensorEntry, ...] = ()
+
+    def list_tensors(self) -> dict[str, TensorEntry]:
+        """Return all tensors about which something is known, by name."""
+        return {one.name: one for one in (*self.inputs, *self.outputs, *self.tensors)}
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.formats.structure import GraphEntry, NodeEntry, TensorEntry, abbreviate
+from kit.formats.structure import (
+    GraphEntry,
+    NodeEntry,
+    TensorEncoding,
+    TensorEntry,
+    abbreviate,
+)
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.jit import ScriptModule
 
 IrObject = Any  # torch has no types for its IR
@@ -31,7 +39,73 @@ def read_graph(module: ScriptModule) -> GraphEntry:
         outputs=tuple(map(_read_value, graph.outputs())),
         nodes=tuple(map(_read_node, nodes)),
         weights=constants,
+        tensors=tuple(_read_inner(graph)),
     )
+
+
+def _read_inner(graph: IrObject) -> Iterator[TensorEntry]:
+    """Yield the tensors that are quantized, and the constants."""
+    for node in graph.nodes():
+        if node.kind() == "prim::Constant":
+            yield from _read_constant(node.output())
+        elif (encoding := _read_result(node)) is not None:
+            yield TensorEntry(f"%{node.output().debugName()}", encoding=encoding)
+
+
+def _read_result(node: IrObject) -> TensorEncoding | None:
+    """Return the encoding of an operator's output, which is among its arguments: scale, zero."""
+    kind, inputs = node.kind(), list(node.inputs())
+    if kind == "aten::quantize_per_tensor":
+        numbers = inputs[1:3]
+    elif kind.startswith("quantized::") and len(inputs) > 2 and node.outputsSize() == 1:
+        numbers = inputs[-2:]
+    else:
+        return None
+    if any(one.node().kind() != "prim::Constant" for one in numbers):
+        return None
+    scale, zero = (one.toIValue() for one in numbers)
+    if not isinstance(scale, float) or not isinstance(zero, int) or isinstance(zero, bool):
+        return None
+    return TensorEncoding("uint8", (scale,), (zero,))
+
+
+def _read_constant(value: IrObject) -> Iterator[TensorEntry]:
+    """Yield a constant tensor, or the weights of packed parameters."""
+    import torch
+
+    constant, name = value.toIValue(), f"%{value.debugName()}"
+    if isinstance(constant, torch.Tensor):
+        yield _describe_tensor(name, constant)
+    elif "PackedParams" in str(value.type()):
+        # The state of packed parameters is nested; the tensor of levels is the weights.
+        packed = _find_tensor(constant.__getstate__())
+        if packed is not None:
+            yield _describe_tensor(name, packed)
+
+
+def _describe_tensor(name: str, tensor: Tensor) -> TensorEntry:
+    import torch
+
+    shape = list(tensor.shape)
+    if not tensor.is_quantized:
+        return TensorEntry(name, f"{str(tensor.dtype).removeprefix('torch.')} {shape}")
+    dtype = str(tensor.dtype).removeprefix("torch.q")  # qint8, quint8
+    if tensor.qscheme() in (torch.per_channel_affine, torch.per_channel_symmetric):
+        scales = tuple(tensor.q_per_channel_scales().tolist())
+        zeros = tuple(int(one) for one in tensor.q_per_channel_zero_points().tolist())
+    else:
+        scales, zeros = (tensor.q_scale(),), (tensor.q_zero_point(),)
+    return TensorEntry(name, f"{dtype} {shape}", TensorEncoding(dtype, scales, zeros))
+
+
+def _find_tensor(state: object) -> Tensor | None:
+    """Return the first quantized tensor in nested lists."""
+    import torch
+
+    if isinstance(state, torch.Tensor):
+        return state if state.is_quantized else None
+    parts = state if isinstance(state, list | tuple) else ()
+    return next((one for part in parts if (one := _find_tensor(part)) is not None), None)
 
 
 def read_code(path: Path) -> str:
@@ -43,6 +117,15 @@ def read_code(path: Path) -> str:
                 text = archive.read(info).decode("utf-8", "replace")
                 parts.append(f"# {info.filename}\n{text.rstrip()}\n")
     return "\n".join(parts)
+
+
+def list_members(path: Path) -> list[str]:
+    """Return the names in an archive; none for a file that is not an archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return []
 
 
 def _read_value(value: IrObject) -> TensorEntry:

@@ -52,7 +52,7 @@ def decode(data: bytes, name: str) -> Image:
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(data), formats=_FORMATS)
             _draft(image)
-            _check_size(*image.size, name)
+            check_size(*image.size, name)
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
             return _rgb(color.to_srgb(image), name)
@@ -80,7 +80,8 @@ def _draft(image: Image) -> None:
     image.draft(None, (math.ceil(width * scale), math.ceil(height * scale)))
 
 
-def _check_size(width: int, height: int, name: str) -> None:
+def check_size(width: int, height: int, name: str) -> None:
+    """Raise `PictureError` if a picture of this size has too many pixels."""
     if width * height > MAX_PIXELS:
         raise PictureError(
             f"{name} has {width}x{height} pixels, more than {MAX_PIXELS // 10**6} million",
@@ -109,16 +110,40 @@ def to_array(image: Image, pre: Preprocessing, name: str = "the picture") -> Flo
     Raises:
         PictureError: it is so narrow that it would have too many pixels when resized.
     """
-    from PIL.Image import Resampling
-
-    size = _resized(*image.size, pre.resize)
-    _check_size(*size, name)
-    image = image.resize(size, Resampling.BILINEAR)  # Pillow always antialiases
-    left, top = round((size[0] - pre.crop) / 2), round((size[1] - pre.crop) / 2)
-    image = image.crop((left, top, left + pre.crop, top + pre.crop))
+    image = resize_and_crop(image, pre, resized_size(image.size, pre, name))
     array = np.asarray(image).transpose(2, 0, 1).astype(np.float32) / np.float32(255)
     mean, std = (np.array(v, np.float32).reshape(3, 1, 1) for v in (pre.mean, pre.std))
     return np.ascontiguousarray((array - mean) / std)
+
+
+def resized_size(size: tuple[int, int], pre: Preprocessing, name: str) -> tuple[int, int]:
+    """Return width and height of a picture when its shorter side is `pre.resize`.
+
+    Raises:
+        PictureError: it is so narrow that it would have too many pixels.
+    """
+    resized = _resized(*size, pre.resize)
+    check_size(*resized, name)
+    return resized
+
+
+def resize_and_crop(
+    image: Image, pre: Preprocessing, size: tuple[int, int], nearest: bool = False
+) -> Image:
+    """Return the centre crop of a resized picture.
+
+    Args:
+        image: of any mode.
+        pre: whose `crop` it gets.
+        size: to resize to, from `resized_size`.
+        nearest: take each pixel from the nearest one, as class indices need; else bilinear.
+    """
+    from PIL.Image import Resampling
+
+    # Pillow's bilinear resize always antialiases.
+    image = image.resize(size, Resampling.NEAREST if nearest else Resampling.BILINEAR)
+    left, top = round((size[0] - pre.crop) / 2), round((size[1] - pre.crop) / 2)
+    return image.crop((left, top, left + pre.crop, top + pre.crop))
 
 
 def _resized(width: int, height: int, shorter: int) -> tuple[int, int]:

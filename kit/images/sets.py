@@ -107,6 +107,20 @@ def open_set(
     return PictureSet(text_of(path.resolve().name), tuple(pictures), labels_from, unread)
 
 
+def open_pictures(path: Path) -> tuple[Picture, ...]:
+    """List the pictures of a folder or zip, or one picture, without reading them.
+
+    Raises:
+        PictureError: there is no such file, or a folder or zip holds no pictures.
+    """
+    if path.is_file() and path.suffix.lower() != ".zip":
+        name = text_of(path.name)
+        return (Picture(name, None, partial(_read_file, path, name)),)
+    if not path.exists():
+        raise PictureError(f"there is no picture, folder or zip {path}", "check the path")
+    return open_set(path).pictures
+
+
 def _count_others(names: Iterable[str]) -> str:
     """Return in words how many files are not pictures, by suffix; empty if all are pictures."""
     listed = list(names)
@@ -155,6 +169,8 @@ def set_digest(pictures: Sequence[Picture], digests: Sequence[str] | None = None
 def _list(path: Path) -> dict[str, Read]:
     if path.is_dir():
         return _list_folder(path)
+    if path.is_file() and is_picture(path.name):
+        raise PictureError(f"{path} is one picture", "give a folder or a zip of pictures")
     if path.is_file():
         return list_zip(path)
     raise PictureError(f"there is no folder or zip {path}", "check the path")
@@ -254,4 +270,5 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             if any(cell.strip() for cell in row):
                 yield reader.line_num, row
     except (UnicodeDecodeError, csv.Error) as exc:
-        raise PictureError(f"{path} is not a CSV file: {exc}", "save it as UTF-8 text") from exc
+        what = str(exc) if isinstance(exc, csv.Error) else "it is not text in UTF-8"
+        raise PictureError(f"{path} is not a CSV file: {what}", "save it as UTF-8 text") from exc

@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 
 from kit import recipe
+from kit.model_name import check_model_name
 from kit.model_source import split_reference
 from kit.models.interface import Model, ModelFamily
 from kit.models.sourced import LibrarySource
@@ -37,7 +38,8 @@ def get_model(name: str) -> Model:
         UnknownName: there is no such model.
         PluginError: the plug-in that provides it is broken.
         MissingTool: the library of a source is not installed.
-        RecipeError: the user's file, or the model of a source, cannot be used.
+        RecipeError: the user's file, or the model of a source, cannot be used, or the name is that
+            of another kind of file.
     """
     if reference := split_reference(name):
         return _SOURCES.get(reference.source).load(reference.name)
@@ -45,6 +47,7 @@ def get_model(name: str) -> Model:
         from kit.models import user_model
 
         return user_model.load(name)
+    check_model_name(name)
     return _REGISTRY.get(name)
 
 

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING
 from kit import guard
 from kit.errors import RecipeError, WeightsError
 from kit.models.interface import Spec
+from kit.models.probing import LOGITS, NEEDS_FLOAT, find_answer_shape
 from kit.recipe import own
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 
 @dataclass
@@ -67,7 +68,7 @@ class UserModel:
                 "FACTORY is a function, or a class, that returns the network",
             )
         if (kind := _odd_type(model)) is not None:
-            raise RecipeError(f"{self.name} has weights of the type {kind}", _FLOAT)
+            raise RecipeError(f"{self.name} has weights of the type {kind}", NEEDS_FLOAT)
         return model
 
     def running(self, what: str = "fails", mixed: bool = False) -> AbstractContextManager[None]:
@@ -80,48 +81,7 @@ class UserModel:
         Raises:
             RecipeError: it fails on a picture of this size, or does not return logits.
         """
-        import torch
-
-        model = self.build()
-        noise = torch.Generator().manual_seed(0)
-        pair = torch.rand(2, 3, resolution, resolution, generator=noise)
-        pair[1] *= 0.2  # unlike the first one, to reveal layers that compute across the batch
-        one, again, two = (self._run(model, part) for part in (pair[:1], pair[:1], pair))
-        if not torch.equal(one, again) and not one.isnan().any():
-            raise RecipeError(
-                f"{self.name} answers the same picture in two ways, in eval mode",
-                "is there a dropout without training=self.training?",
-            )
-        if two.shape[1:] != one.shape[1:]:
-            raise RecipeError(f"{self.name} gives {list(two.shape)} for two pictures", _LOGITS)
-        apart, scale = float((two[:1] - one).abs().max()), float(one.abs().max())
-        if apart > _BATCH_TOLERANCE * scale:
-            raise RecipeError(
-                f"{self.name} answers a picture differently beside another one: its logits of up "
-                f"to {scale:.3g} differ by up to {apart:.3g}",
-                "is there a BatchNorm without running statistics, or something else that looks "
-                "at the whole batch?",
-            )
-        return int(one.shape[1])
-
-    def _run(self, model: nn.Module, images: Tensor) -> Tensor:
-        import torch
-
-        call = f"{self.name} for an input of {list(images.shape)}"
-        with self.running(f"fails on an input of {list(images.shape)}"), torch.no_grad():
-            output = model(own_copy := images.clone())
-        if not torch.equal(own_copy, images):
-            raise RecipeError(
-                f"{self.name} writes into its input",
-                "in forward, write x = x * 2 instead of x *= 2 or x.mul_(2)",
-            )
-        if not isinstance(output, torch.Tensor):
-            raise RecipeError(f"{call} gives {type(output).__name__}, not a tensor", _LOGITS)
-        if output.dim() != 2 or len(output) != len(images) or output.shape[1] < 2:
-            raise RecipeError(f"{call} gives the shape {list(output.shape)}", _LOGITS)
-        if output.dtype != torch.float32:
-            raise RecipeError(f"{call} gives {output.dtype}", _FLOAT)
-        return output
+        return find_answer_shape(self, resolution, LOGITS)[1]
 
     def fingerprint(self, seed: int) -> dict[str, str]:
         """Return hashes or texts of a model's source, structure and state dict.
@@ -135,11 +95,6 @@ class UserModel:
         with self.running("cannot be described"):
             structure, state = repr(model), state_hash(model)
         return {"source": self.digest, "structure": structure, "state": state}
-
-
-_FLOAT = "call .float() on the network"
-_BATCH_TOLERANCE = 0.01  # of the largest logit: kernels for one and two pictures round differently
-_LOGITS = "it must return logits [N, classes] with two classes or more; wrap it if it has others"
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:

@@ -8,7 +8,7 @@ from kit.corrections import plan
 from kit.errors import RecipeError
 from kit.pipeline._artifact_keys import find_method, list_keys
 from kit.quantize.observers import check as check_observer
-from kit.recipe import Recipe
+from kit.recipe import TASK_OPTIONS, Recipe
 from kit.tasks import get_task
 
 # Options that only methods with training use.
@@ -27,7 +27,15 @@ def check(recipe: Recipe) -> None:
     list_keys(recipe)
     for name in recipe.format_names:
         formats.get_format(name).check_packages()
-    get_task(recipe.task).check_recipe(recipe)
+    task = get_task(recipe.task)
+    for name in TASK_OPTIONS:
+        value = getattr(recipe, name)
+        if value is not None and name not in task.options:
+            raise RecipeError(
+                f"{name} = {value!r} does nothing with the task {recipe.task}",
+                "leave it out, or use --task text-classification",
+            )
+    task.check_recipe(recipe)
     info = get_algorithm(recipe.quantize)
     if recipe.quantize not in ("static", find_method(recipe).name):
         raise RecipeError(

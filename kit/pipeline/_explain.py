@@ -13,7 +13,7 @@ from kit.pipeline._artifact_keys import choose_method, find_method, list_keys
 from kit.pipeline._gate import Gate
 from kit.quantize import half, wording
 from kit.quantize.options import Options
-from kit.recipe import Recipe
+from kit.recipe import DEFAULT_TOKENS, Recipe
 from kit.tasks import get_task
 
 Section = tuple[str, list[str]]
@@ -34,10 +34,13 @@ def explain(recipe: Recipe, gate: Gate | None = None) -> Iterator[Section]:
     pictures = task.open_calibration(recipe)
     check_sources(recipe)
     method = find_method(recipe)
+    size = f"{recipe.resolution} x {recipe.resolution}"
+    if "tokens" in task.options:
+        size = f"{recipe.tokens or DEFAULT_TOKENS} tokens"
     yield (
         "model",
         [
-            f"{recipe.model}, width {recipe.width:g}, {recipe.resolution} x {recipe.resolution}",
+            f"{recipe.model}, width {recipe.width:g}, {size}",
             f"weights: {recipe.weights}",
             "BatchNorm is folded into the layer before it, Dropout removed",
         ],

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kit import __version__, bundle, cache
+from kit import __version__, bundle, cache, files
 from kit.artifact_key import REFERENCE
 from kit.bundle import ENCODINGS_FILE, REFERENCE_FILE
 from kit.encodings import format_file
 from kit.lower import Lowered
-from kit.manifest import Artifact, FailedArtifact, Golden
+from kit.manifest import Artifact, FailedArtifact, Golden, Tokenization
 from kit.pipeline.build_state import Work
 from kit.signature import Samples, Signature
 from kit.tasks.interface import GoldenSet
@@ -37,7 +36,7 @@ def write(
     """
     for file in (REFERENCE_FILE, *(artifact.file for artifact in artifacts)):
         # torch's own writers report a full disk as an internal error; copying reports it as such
-        shutil.copyfile(work.shared / file, work.folder / file)
+        files.copy(work.shared / file, work.folder / file)
     qconfig = {one.artifact.name: one.qconfig for one in lowered}
     failed = tuple(failure.record() for failure in work.list_failures())
     fields = {
@@ -93,6 +92,7 @@ def _describe(work: Work) -> dict[str, object]:
         "parameters": work.parameters,
         "task": work.task.name,
         "preprocessing": work.inputs.preprocessing,
+        "tokenization": _tokenization(work),
         "labels": _labels(work),
         "weights": work.weights,
         "calibration": work.calibration,
@@ -111,6 +111,14 @@ def _encodings(work: Work) -> str | None:
     text = format_file(work.encodings, __version__)
     (work.folder / ENCODINGS_FILE).write_text(text, encoding="utf-8")
     return ENCODINGS_FILE
+
+
+def _tokenization(work: Work) -> Tokenization | None:
+    if work.inputs.text is None:
+        return None
+    record = work.inputs.text.tokenization
+    (work.folder / record.file).write_bytes(work.inputs.text.tokenizer)
+    return record
 
 
 def _labels(work: Work) -> str | None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit import models
-from kit.errors import PictureError
+from kit.errors import PictureError, RecipeError
+from kit.manifest import CLASSIFICATION
 from kit.network import run_network
 from kit.pipeline import _check, _model, _prepare, _threads
 from kit.pipeline.build_state import Preparation
@@ -102,11 +103,17 @@ def float_model(recipe: Recipe, progress: ReportStatus = lambda stage: None) -> 
         progress: called with the name of each stage as it begins.
 
     Raises:
+        RecipeError: the task's models cannot be analyzed.
         KitError: the weights or the pictures cannot be used.
     """
     _threads.wait_passively()
     _check.names(recipe)
     task = get_task(recipe.task)
+    if not task.analyzable:
+        raise RecipeError(
+            f"models of the task {recipe.task} cannot be analyzed",
+            "`kit eval` compares each format with the float model",
+        )
     pictures = task.open_calibration(recipe)
     progress("loading PyTorch and the weights")
     work = Preparation(
@@ -152,7 +159,8 @@ def unseen(float_model: FloatModel, images: Path | None, maximum: int) -> Unseen
     if len(chosen) > maximum:
         chosen = [chosen[i * len(chosen) // maximum] for i in range(maximum)]
     labels = [p.label for p in chosen if p.label is not None and p.label < work.inputs.classes]
-    complete = tuple(labels) if len(labels) == len(chosen) else None
+    is_complete = work.recipe.task == CLASSIFICATION and len(labels) == len(chosen)
+    complete = tuple(labels) if is_complete else None
     return Unseen(opened.source, batch(chosen, work.preprocessing), complete)
 
 

@@ -34,7 +34,8 @@ def load(work: Preparation) -> nn.Module:
     module = models.get_model(recipe.model)
     torch.manual_seed(recipe.seed)
     with pause_collection():  # it imports torchvision
-        model: nn.Module = module.build(recipe.width, work.inputs.classes)
+        built = module.build(recipe.width, work.inputs.classes)
+        model: nn.Module = work.task.adapt_network(built)
     sourced = module if isinstance(module, SourcedModel) else None
     note = ""
     if recipe.weights == "random":
@@ -80,12 +81,14 @@ def _weights_file(work: Preparation, official: Published | None) -> tuple[Path, 
 
 
 def _settle(model: nn.Module, work: Preparation) -> None:
-    """Update BatchNorm statistics: without it an untrained network's answers are near zero."""
+    """Update BatchNorm statistics of networks of pictures: without it, answers are near zero."""
     import torch
     from torch.optim.swa_utils import update_bn
 
     from kit.images import photos
 
+    if work.inputs.preprocessing is None:
+        return
     images = torch.from_numpy(photos.crops(8, work.preprocessing, work.recipe.seed))
     # Not a moving average: MobileNetV3's momentum of 0.01 would need hundreds of passes.
     update_bn([images], model)

@@ -78,9 +78,12 @@ def _traced(model: nn.Module, examples: Examples | None) -> GraphModule:
                 "make its forward free of decisions that depend on the input's values",
             ) from exc
         return from_export(model, examples)
-    if examples is None or not (_hides_layers(traced) or _overwrites(traced)):
+    if examples is None:
         return traced
-    return from_export(model, examples)
+    if _hides_layers(traced) or _overwrites(traced):
+        return from_export(model, examples)
+    traced.graph.eliminate_dead_code()  # such as an auxiliary head whose output is not taken
+    return traced
 
 
 def _hides_layers(traced: GraphModule) -> bool:

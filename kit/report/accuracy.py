@@ -20,6 +20,7 @@ class Accuracy:
     """One format of one bundle on one set of pictures; shares are between 0 and 1.
 
     Attributes:
+        task: of the bundle.
         left_out: calibration pictures, which were not evaluated.
         measurement: id of the measurement; None before schema 6.
         drop: reference top-1 minus own top-1, in percentage points; None without labels.
@@ -28,6 +29,7 @@ class Accuracy:
 
     bundle: BundleRef
     row: AccuracyRow
+    task: str
     pictures: str
     pictures_sha256: str
     left_out: int
@@ -71,6 +73,7 @@ def _against_reference(result: AccuracyResult, row: AccuracyRow) -> Accuracy:
     return Accuracy(
         bundle=result.bundle,
         row=row,
+        task=result.task,
         pictures=result.pictures,
         pictures_sha256=result.pictures_sha256,
         left_out=result.left_out,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from kit.manifest import CLASSIFICATION
 from kit.report import processors, text
 from kit.report.accuracy import Accuracy
 from kit.report.contexts import Setting
@@ -79,6 +80,9 @@ def _price(accuracy: Accuracy) -> str:
             ratio = text.decibels(accuracy.row.sqnr_db)
             return f"with an SQNR of {ratio}{NBSP}dB against fp32 on {samples}"
         share = text.percent(accuracy.row.agreement)
+        if accuracy.task != CLASSIFICATION:  # its agreement may be that of pixels
+            samples = text.count(accuracy.row.images, "sample")
+            return f"with {share}{NBSP}% agreement with fp32 on {samples}"
         number = text.count(accuracy.row.images, "picture")
         return f"with the answer of fp32 on {share}{NBSP}% of {number}"
     if abs(accuracy.drop) < 0.05:

@@ -92,7 +92,8 @@ def _timing(setting: Setting, member: Member) -> Timing:
 def _artifact(bundle: BundleRef, run: Run) -> str:
     described = labels.artifact(bundle, run.key)
     digest = run.artifact_sha256 or (described.sha256 if described else None)
-    return digest or f"{run.name} of {bundle.hash}"
+    # Several runtimes may have run the same file.
+    return f"{run.format} {digest}" if digest else f"{run.name} of {bundle.hash}"
 
 
 def _row(timing: Timing, timings: Sequence[Timing], best: Chosen) -> Row:

@@ -21,6 +21,13 @@ LIGHT = {
     "bad": "#b3261e",
     "warn": "#7a4d00",
     "warn-paper": "#fff3d4",
+    "series1": "#00705f",
+    "series2": "#2b5fb4",
+    "series3": "#a2571a",
+    "series4": "#7a3e9d",
+    "series5": "#b3261e",
+    "series6": "#5c6b00",
+    "series7": "#55616c",
 }
 DARK = {
     "paper": "#10161b",
@@ -35,7 +42,15 @@ DARK = {
     "bad": "#ff8a7a",
     "warn": "#f4cf83",
     "warn-paper": "#33290f",
+    "series1": "#46c9b0",
+    "series2": "#7fb0ff",
+    "series3": "#e0a060",
+    "series4": "#c99af0",
+    "series5": "#ff8a7a",
+    "series6": "#b9cc5a",
+    "series7": "#a3aeb8",
 }
+SERIES = tuple(name for name in LIGHT if name.startswith("series"))  # of things without an order
 PLACEHOLDER_COLOURS = {name: f"#0100{index:02x}" for index, name in enumerate(LIGHT)}
 
 

@@ -157,8 +157,14 @@ class Report:
     @property
     def bundles(self) -> list[BundleRef]:
         """All bundles with measurements, without duplicates."""
-        named = (*(r.bundle for r in self.rows), *(p.bundle for p in self.processors))
-        by_hash = {bundle.hash: bundle for bundle in named}
+        by_hash: dict[str, BundleRef] = {}
+        for bundle in (*(r.bundle for r in self.rows), *(p.bundle for p in self.processors)):
+            # A session's results name the same files otherwise.
+            keys = {artifact.key for artifact in bundle.artifacts}
+            known = by_hash.get(bundle.hash, bundle)
+            more = tuple(one for one in known.artifacts if one.key not in keys)
+            files = (*bundle.artifacts, *more)
+            by_hash[bundle.hash] = bundle.model_copy(update={"artifacts": files})
         return sorted(by_hash.values(), key=lambda b: (b.name, b.hash))
 
     def rows_in(self, setting: Setting) -> list[Row]:

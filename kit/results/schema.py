@@ -516,3 +516,4 @@ class ProcessorsResult(Record):
 
 AnyResult = LatencyResult | AccuracyResult | ProcessorsResult
 Result = Annotated[AnyResult, Field(discriminator="kind")]
+KINDS = ("latency", "accuracy", "processors")

@@ -16,6 +16,7 @@ from kit.errors import OutputError, ResultError, brief
 from kit.manifest import Comparison
 from kit.notices import read_text
 from kit.results.schema import (
+    KINDS,
     SCHEMA_VERSION,
     AnyResult,
     ArtifactRef,
@@ -70,6 +71,10 @@ def read(path: Path) -> AnyResult:
             f"{path} has result schema {brief(version)}; this kit reads up to {SCHEMA_VERSION}",
             "update kit",
         )
+    kind = raw.get("kind") if isinstance(raw, dict) else None
+    if kind not in KINDS:
+        what = "it says no kind" if kind is None else f"its kind is {brief(kind)}"
+        raise ResultError(f"{path} is not a result file: {what}", hint)
     try:
         return _ADAPTER.validate_python(_upgraded(raw, version))
     except ValidationError as exc:
@@ -154,7 +159,7 @@ def find_digest(bundle: Bundle, name: str) -> str:
         BundleError: it has none.
     """
     file = bundle.file(name).relative_to(bundle.path)
-    return bundle.manifest.files[file.as_posix()].sha256
+    return bundle.manifest.measure(file.as_posix()).sha256
 
 
 def find_runtime(bundle: Bundle, name: str) -> str:
@@ -173,8 +178,7 @@ def describe(bundle: Bundle) -> BundleRef:
         ArtifactRef(
             **asdict(a.key),
             quantize=a.quantize,
-            size=manifest.files[a.file].size,
-            sha256=manifest.files[a.file].sha256,
+            **manifest.measure(a.file).model_dump(),
             runtime=f"{a.runtime.name} {a.runtime.version}",
             parity=tuple(refer(c) for c in a.parity),
             executed=a.executed,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kit import formats
 from kit.errors import UnknownName
-from kit.formats.interface import NativeRunner
+from kit.formats.runtimes import NativeRunner
 
 SOURCES = Path(__file__).parent / "native"
 _SHARED = ("options.cpp", "events.cpp", "system.cpp", "tensor.cpp")
@@ -21,7 +21,10 @@ def find_native_runner(format: str) -> NativeRunner:
     """
     runner = formats.get_format(format).native
     if runner is None:
-        raise UnknownName.among("format with a native runner", format, list_formats())
+        raise UnknownName(
+            f"the format {format} has no native runner",
+            f"these have one: {', '.join(list_formats())}",
+        )
     return runner
 
 

@@ -13,15 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from kit.calibration import CalibrationSet, ModelInputs
+from kit.calibration import CalibrationSet, ModelInputs, TextInputs
 from kit.comparison import Against
-from kit.manifest import Comparison, Manifest
+from kit.manifest import Comparison
 from kit.notices import Notice
 from kit.recipe import Recipe
 from kit.signature import Samples, Signature
+from kit.tasks.answers import AnswerContext, SampleList, ShownAnswer, show_tensors
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from kit.bundle import Bundle
 
 
 GroundTruth = Any  # the right answer to a sample, in the form of the task's own tally
@@ -114,12 +117,19 @@ class Task(ABC):
         sample: name of a sample in messages, such as ``picture``.
         threshold_names: thresholds that the task's comparisons check, such as ``sqnr_db``; others
             of a format are ignored.
+        label_hint: what `kit eval` says where no labels were found; empty if the task has none.
+        options: fields of `kit.recipe.TASK_OPTIONS` that the task uses; others are refused.
+        analyzable: whether `kit analyze` can study its models: pictures in, one float tensor
+            [N, classes, …] out.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     sample: ClassVar[str] = "sample"
     threshold_names: ClassVar[frozenset[str]]
+    label_hint: ClassVar[str] = ""
+    options: ClassVar[frozenset[str]] = frozenset()
+    analyzable: ClassVar[bool] = False
 
     @abstractmethod
     def check_recipe(self, recipe: Recipe) -> None:
@@ -144,6 +154,14 @@ class Task(ABC):
         Raises:
             RecipeError: the user's model, labels or samples cannot be used together.
         """
+
+    def adapt_network(self, model: nn.Module) -> nn.Module:
+        """Return the network whose outputs the task uses; the argument may be changed.
+
+        For networks that return more than that, such as a dict. Names of layers and weights
+        must stay.
+        """
+        return model
 
     @abstractmethod
     def choose_golden(
@@ -187,12 +205,45 @@ class Task(ABC):
             SampleError: the set or a label cannot be used, or no sample is left.
         """
 
+    def open_samples(self, inputs: ModelInputs, source: Path) -> SampleList:
+        """List the samples of a file or folder, without labels and whatever was calibrated with.
+
+        The default takes what `open_evaluation` takes, and numbers the samples.
+
+        Raises:
+            SampleError: there is none.
+        """
+        context = EvaluationContext(inputs, frozenset(), labelled=False)
+        opened = self.open_evaluation(context, source, None, None)
+        names = [f"{self.sample} {number}" for number in range(1, len(opened) + 1)]
+        return SampleList(names, lambda index: opened.load(index, index + 1)[0])
+
+    def show_answer(self, answer: Samples, context: AnswerContext) -> ShownAnswer:
+        """Return the answer to one sample, for people and for programs.
+
+        The default is that of any model: shape and first values of each output.
+        """
+        return show_tensors(answer)
+
     @abstractmethod
     def start_tally(self, signature: Signature) -> Tally:
         """Return an empty tally."""
 
 
-def describe_bundle(manifest: Manifest, labels: Sequence[str] | None) -> ModelInputs:
-    """Return the inputs, labels and preprocessing of a bundle's model."""
-    names = None if labels is None else tuple(labels)
-    return ModelInputs(manifest.signature.inputs, manifest.classes, manifest.preprocessing, names)
+def describe_bundle(bundle: Bundle) -> ModelInputs:
+    """Return the inputs, labels and preprocessing of a bundle's model.
+
+    Raises:
+        BundleError: the tokenizer cannot be read.
+    """
+    manifest, labels, tokenizer = bundle.manifest, bundle.labels(), bundle.read_tokenizer()
+    text = None
+    if manifest.tokenization is not None and tokenizer is not None:
+        text = TextInputs(manifest.tokenization, tokenizer)
+    return ModelInputs(
+        manifest.signature.inputs,
+        manifest.classes,
+        manifest.preprocessing,
+        None if labels is None else tuple(labels),
+        text=text,
+    )

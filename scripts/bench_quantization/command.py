@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         _check(arguments)
         chosen = peers.choose(arguments.peers)
-        with _work(arguments.work) as work:
+        with open_work(arguments.work) as work:
             facts, rows = compare(_setup(arguments, work), chosen)
         _tell(arguments, facts, rows)
     except KitError as exc:
@@ -82,12 +82,12 @@ def _setup(arguments: argparse.Namespace, work: Path) -> Setup:
         seed=arguments.seed,
         limit=arguments.limit,
         work=work,
-        report_status=_make_reporter(),
+        report_status=make_reporter(),
     )
 
 
 @contextmanager
-def _work(named: Path | None) -> Iterator[Path]:
+def open_work(named: Path | None) -> Iterator[Path]:
     """Give a new folder, which stays if it was named."""
     where = named or tempfile.gettempdir()
     try:
@@ -130,7 +130,8 @@ def compare(setup: Setup, chosen: list[Peer]) -> tuple[dict[str, Any], list[Row]
     return facts, rows
 
 
-def _make_reporter() -> ReportStatus:
+def make_reporter() -> ReportStatus:
+    """Return a callback that prints steps with the time since now."""
     began = time.monotonic()
 
     def report_status(what: str) -> None:

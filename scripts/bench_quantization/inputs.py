@@ -85,7 +85,7 @@ def prepare(setup: Setup, pictures: Division, bundle: Bundle) -> Inputs:
 
     source, chosen, rest = pictures
     work = setup.work
-    shutil.copyfile(bundle.file("onnx"), work / "model.onnx")
+    shutil.copyfile(bundle.file("onnx-fp32"), work / "model.onnx")
     _export(bundle, work / "reference.pt2")
     setup.report_status(
         f"preparing {len(chosen)} pictures that calibrate and {len(rest)} to evaluate"

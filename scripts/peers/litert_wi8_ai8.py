@@ -1,5 +1,7 @@
 """ai-edge-quantizer: the recipe `static_wi8_ai8`, converted by litert-torch, run by LiteRT.
 
+A name that ends with `float-io` leaves inputs and outputs in float, as apps and kit's format have.
+
 https://github.com/google-ai-edge/ai-edge-quantizer
 """
 
@@ -16,7 +18,8 @@ def main(work: Work) -> None:
     import litert_torch
     import torch
     from ai_edge_litert.interpreter import Interpreter
-    from ai_edge_quantizer import quantizer, recipe
+    from ai_edge_quantizer import qtyping, quantizer, recipe
+    from ai_edge_quantizer.algorithm_manager import AlgorithmName
 
     plain, quantized = work.own / "float.tflite", work.own / "int8.tflite"
     with work.step("convert"):
@@ -26,6 +29,9 @@ def main(work: Work) -> None:
     with work.step("quantize"):
         tool = quantizer.Quantizer(str(plain))
         tool.load_quantization_recipe(recipe.static_wi8_ai8())
+        if work.name.endswith("float-io"):
+            for end in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
+                tool.update_quantization_recipe(".*", end, algorithm_key=AlgorithmName.NO_QUANTIZE)
         found = tool.calibrate({signature: [{name: batch} for batch in work.batches()]})
         tool.quantize(found).export_model(str(quantized))
     interpreter = Interpreter(str(quantized))
@@ -34,8 +40,13 @@ def main(work: Work) -> None:
     interpreter.allocate_tensors()
 
     def predict(image: Array) -> Array:
-        interpreter.set_tensor(source["index"], to_int8(image, *source["quantization"]))
+        if source["dtype"] is np.float32:
+            interpreter.set_tensor(source["index"], image)
+        else:
+            interpreter.set_tensor(source["index"], to_int8(image, *source["quantization"]))
         interpreter.invoke()
+        if target["dtype"] is np.float32:
+            return interpreter.get_tensor(target["index"])
         scale, zero_point = target["quantization"]
         steps = interpreter.get_tensor(target["index"]).astype(np.float32) - zero_point
         answer: Array = steps * np.float32(scale)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands.common.option_types import PATH, Given
+from kit.commands.common.option_types import PATH, Given, list_option
 
 if TYPE_CHECKING:
     from kit.app.build import AppOptions, Built
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command("build")
 @click.argument("bundles", type=PATH, nargs=-1, required=True, metavar="BUNDLE...")
-@click.option(
+@list_option(
     "--runtime",
     "runtimes",
     metavar="R,…",
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     help="Android's application id, so that several can be on one device. Default: "
     "org.mobilekit.demo.",
 )
-@click.option(
+@list_option(
     "--abi",
     "abis",
     default="arm64-v8a",

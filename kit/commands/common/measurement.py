@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from kit import terminal
 from kit.commands.common.option_types import Given
+from kit.commands.common.output_checks import find_free
 from kit.errors import KitError, OutputError, UsageError
 from kit.text import one_line
 
 if TYPE_CHECKING:
     from kit.bench.fleet import InternalError
     from kit.bench.runner import RunnerKind
+    from kit.bundle import Bundle
     from kit.devices.adb import AdbDevice
     from kit.devices.interface import Device
     from kit.progress import Progress
@@ -46,6 +46,7 @@ class BenchRequest:
     sweep: bool
     keep: bool
     measurement: str
+    session: str | None = None
 
 
 @dataclass(frozen=True)
@@ -148,10 +149,11 @@ def measure_device(device: Device, request: BenchRequest, update: Progress) -> l
     """Measure on an open device: once, or once per setting of a sweep."""
     from kit.bench import cores, measure, sweep
 
+    sources, formats = _open(request)
     if request.sweep:
         return sweep.sweep(
-            request.bundles,
-            request.formats,
+            sources,
+            formats,
             request.plan,
             device,
             update,
@@ -160,8 +162,8 @@ def measure_device(device: Device, request: BenchRequest, update: Progress) -> l
         )
     mask = cores.mask(request.cpus, device.clusters)
     return measure.measure_all(
-        request.bundles,
-        request.formats,
+        sources,
+        formats,
         request.plan.model_copy(update={"cpus": mask}),
         update,
         device,
@@ -171,9 +173,21 @@ def measure_device(device: Device, request: BenchRequest, update: Progress) -> l
     )
 
 
-def is_folder(output: str) -> bool:
-    """Return whether `-o` is a folder: it exists as one, or ends with a slash."""
-    return Path(output).is_dir() or output.endswith(tuple(filter(None, (os.sep, os.altsep))))
+def _open(request: BenchRequest) -> tuple[Sequence[Bundle | Path], tuple[str, ...] | None]:
+    """Return the bundles and what of them is measured, for the session that is asked for."""
+    if request.session is None:
+        return request.bundles, request.formats
+    from kit import bundle as bundles
+    from kit.artifact_key import REFERENCE
+    from kit.formats.sessions import open_with
+
+    shown = [open_with(bundles.load(b), request.session, request.formats) for b in request.bundles]
+    if REFERENCE not in (request.formats or ()):
+        return shown, None
+    return shown, (
+        REFERENCE,
+        *dict.fromkeys(key.name for b in shown for key in b.manifest.artifact_keys),
+    )
 
 
 def check_output(output: Path, folder: bool) -> None:
@@ -192,8 +206,10 @@ def check_output(output: Path, folder: bool) -> None:
         place.mkdir(parents=True, exist_ok=True)
         check_writable(place)
     except OSError as exc:
+        is_below_file = isinstance(exc, FileExistsError | NotADirectoryError)
+        why = "it is a file, or below one" if is_below_file else exc.strerror
         raise OutputError(
-            f"cannot write to {place}: {exc.strerror}",
+            f"cannot write to {place}: {why}",
             "choose another place with -o; for several bundles or devices it is a folder",
         ) from exc
 
@@ -222,15 +238,8 @@ def files(
         start = "" if one.serial == LOCAL else f"{quote(one.serial, safe='')}-"
         for index, (name, result) in enumerate(zip(names, one.results, strict=True), 1):
             stem = f"{start}{name if unique else f'{index}-{name}'}"
-            placed[_free(output, stem, placed)] = result
+            placed[find_free(output, stem, ".json", placed)] = result
     return [(result, file) for file, result in placed.items()]
-
-
-def _free(folder: Path, stem: str, used: Container[Path]) -> Path:
-    """Return ``STEM.json``, or with a number if that exists, to keep earlier results."""
-    names = chain([stem], (f"{stem}-{number}" for number in count(2)))
-    files = (folder / f"{name}.json" for name in names)
-    return next(file for file in files if file not in used and not os.path.lexists(file))
 
 
 def check(options: Mapping[str, Given], bundles: int) -> None:
@@ -269,6 +278,11 @@ def check(options: Mapping[str, Given], bundles: int) -> None:
         raise UsageError(
             "--keep leaves files on a device, and this measures on this machine",
             "add --device, or leave --keep out",
+        )
+    if "session" in chosen and (options.get("choice") not in (None, LOCAL) or profile):
+        raise UsageError(
+            "--session runs files on this machine, without a profile",
+            "leave out --device and --profile",
         )
     digits = str(options.get("cpus") or "").lower().removeprefix("0x")
     if len(digits) > MASK_DIGITS:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -14,6 +15,8 @@ from kit.errors import UsageError
 
 # click converts options to their declared types, but only at run time.
 Given = Any
+
+_F = TypeVar("_F", bound=Callable[..., object])
 
 
 class FilePath(click.Path):
@@ -103,17 +106,46 @@ class Colour(click.ParamType):  # type: ignore[type-arg]  # older click has no a
         return red, green, blue
 
 
-class Finite(click.FloatRange):
-    """A range without infinity and NaN, which `click.FloatRange` lets through.
+class Finite(click.ParamType):  # type: ignore[type-arg]  # older click has no argument here
+    """A number that is neither infinite nor NaN, which `float` lets through.
 
     Comparisons of NaN with bounds are false, and JSON cannot represent either.
     """
+
+    name = "number"
 
     def convert(
         self, value: Given, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Return the number, or end with a usage error."""
-        number = float(super().convert(value, param, ctx))
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a number.", param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
+
+
+class FiniteRange(click.FloatRange):
+    """A range of finite numbers, with one bound or two, which the help shows."""
+
+    def convert(
+        self, value: Given, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number, or end with a usage error."""
+        return float(super().convert(Finite().convert(value, param, ctx), param, ctx))
+
+
+def list_option(
+    *names: str, metavar: str, help: str, default: str | None = None
+) -> Callable[[_F], _F]:
+    """Return an option of several items: with commas, given several times, or both.
+
+    The command gets them as one text with commas, or the default.
+    """
+
+    def join(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> str | None:
+        return ",".join(values) if values else default
+
+    return click.option(*names, multiple=True, metavar=metavar, help=help, callback=join)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Container
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +36,41 @@ def print_notice(notice: Notice) -> None:
         terminal.echo(one_line(line), err=True)
 
 
+def is_folder(output: str) -> bool:
+    """Return whether `-o` is a folder: it exists as one, or ends with a slash."""
+    return Path(output).is_dir() or output.endswith(tuple(filter(None, (os.sep, os.altsep))))
+
+
+def choose_file(output: str | None, what: str, kind: str, suffix: str = ".json") -> Path | None:
+    """Return the file of `-o`, which can be written; None if the option was left out.
+
+    In a folder it is a file that does not exist yet, named after what it is about.
+
+    Args:
+        output: a file, or a folder as `is_folder` has it.
+        what: the bundle or model.
+        kind: of result, which ends the name.
+        suffix: of the file.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    if output is None:
+        return None
+    path = Path(output)
+    if is_folder(output):
+        path = find_free(path, f"{Path(what).resolve().name}-{kind}", suffix)
+    check_file(path)
+    return path
+
+
+def find_free(folder: Path, stem: str, suffix: str, used: Container[Path] = ()) -> Path:
+    """Return a file of a folder, with a number if it exists, so that earlier ones are kept."""
+    names = chain([stem], (f"{stem}-{number}" for number in count(2)))
+    files = (folder / f"{name}{suffix}" for name in names)
+    return next(file for file in files if file not in used and not os.path.lexists(file))
+
+
 def check_file(path: Path) -> None:
     """Check that a file can be written, without creating it.
 
@@ -50,4 +88,6 @@ def check_file(path: Path) -> None:
         check_writable(place)
     except (OSError, ValueError) as exc:  # a name with a zero byte raises ValueError
         why = (exc.strerror if isinstance(exc, OSError) else None) or exc
+        if isinstance(exc, NotADirectoryError):
+            why = "a file is where its folder should be"
         raise OutputError(f"cannot write {path}: {why}", hint) from exc

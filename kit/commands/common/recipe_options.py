@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import click
 
-from kit.commands.common.option_types import Colour, Finite, SideOption
+from kit.commands.common.option_types import Colour, Finite, SideOption, list_option
 
 _F = TypeVar("_F", bound=Callable[..., object])
 
@@ -57,12 +57,12 @@ QUANTIZATION: Callable[[_F], _F] = _together(
         metavar="per-channel|per-tensor",
         help="One weight scale per output channel, or one per tensor. Default: per-channel.",
     ),
-    click.option(
+    list_option(
         "--corrections",
         metavar="best|none|STEP,…",
         help="Steps on the float model before it is quantized. Default: best.",
     ),
-    click.option(
+    list_option(
         "--keep-float",
         metavar="N|LAYER,…",
         help="Layers that are not quantized, or how many of those that int8 hurts most.",
@@ -74,17 +74,28 @@ QUANTIZATION: Callable[[_F], _F] = _together(
     ),
 )
 
+TEXT: Callable[[_F], _F] = _together(
+    click.option(
+        "--tokenizer",
+        metavar="FILE",
+        help="Tokenizer of a model of text: a tokenizer.json of Hugging Face.",
+    ),
+    click.option(
+        "--tokens", type=int, help="Tokens that texts are cut or padded to. Default: 128."
+    ),
+)
+
 TASK: Callable[[_F], _F] = click.option(
     "--task",
-    metavar="image-classification|tensors",
-    help="What the model is for. Default: image-classification.",
+    metavar="TASK",
+    help="What the model is for; `kit list` has all tasks. Default: image-classification.",
 )
 
 CALIBRATION: Callable[[_F], _F] = _together(
     click.option(
         "--calibrate",
-        metavar="DIR_OR_ZIP",
-        help="Pictures that set the activation ranges, or .npz samples of the task tensors. "
+        metavar="SAMPLES",
+        help="Pictures that set the activation ranges, or what else the task's samples are. "
         "Default: crops of sample photos.",
     ),
     click.option("--calibration-images", type=int, help="How many of them. Default: 32."),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.commands.common.option_types import Given
 from kit.commands.common.recipe_options import parts
+from kit.commands.common.settings import split_defaults
 from kit.errors import BundleError, RecipeError
 
 if TYPE_CHECKING:
@@ -63,10 +65,17 @@ def recipe_of(what: str, options: dict[str, Given]) -> Recipe:
         RecipeError: an option cannot be used.
     """
     from kit import bundle, recipe
+    from kit.no_bundle import explain_no_bundle, find_near_bundle
+    from kit.registry import MODEL_NAMES
 
     options = {**options, "keep_float": parts(options.get("keep_float"))}
-    fields = {name: value for name, value in options.items() if value is not None}
+    defaults, fields = split_defaults(options)
     if not Path(what).is_dir():
+        fields = defaults | fields
+        path = Path(what)
+        is_model = recipe.own(what) is not None or what in MODEL_NAMES.list_all()
+        if not is_model and not path.exists() and (os.sep in what or find_near_bundle(path)):
+            raise explain_no_bundle(path, "")
         return recipe.make(what, **fields)
     built = bundle.load(what)
     fields = {**built.manifest.recipe.model_dump(), **_own_labels(built), **fields}

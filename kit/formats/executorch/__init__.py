@@ -12,15 +12,8 @@ from kit.formats.executorch.coreml import CoreMl
 from kit.formats.executorch.native import NATIVE_RUNNER
 from kit.formats.executorch.profile import EtdumpProfiler
 from kit.formats.executorch.vulkan import Vulkan
-from kit.formats.interface import (
-    AndroidRuntime,
-    Description,
-    Format,
-    MavenArtifact,
-    Session,
-    Thresholds,
-    VersionRange,
-)
+from kit.formats.interface import Description, Format, Session, Thresholds, VersionRange
+from kit.formats.runtimes import AndroidRuntime, MavenArtifact
 from kit.formats.structure import ModelStructure
 
 if TYPE_CHECKING:
@@ -34,6 +27,7 @@ class ExecuTorch(Format):
     name = "executorch"
     suffix = ".pte"
     summary = "ExecuTorch, delegated to XNNPACK"
+    aliases = ("et",)
     flow = "pt2e-s8"
     precisions = ("fp32", "fp16", "int8")
     backends = (Vulkan(), CoreMl())
@@ -78,6 +72,12 @@ class ExecuTorch(Format):
         from kit.formats.executorch.structure import read_file
 
         return read_file(path)
+
+    def recognizes(self, path: Path) -> bool:
+        """Return whether the content has the identifier of a program."""
+        from kit.formats.executorch.program import is_program
+
+        return is_program(path)
 
     def load(self, path: Path, threads: int) -> Session:
         """Load the program, to run on `threads` threads of this process."""

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import BundleError, MissingTool
+from kit.formats.executorch.flat_table import U8, U16, U32, U64, FlatTable
 
 XNNPACK = "XnnpackBackend"
 VULKAN = "VulkanBackend"
-_U8, _U16, _I32, _U32, _U64 = (struct.Struct(f"<{c}") for c in "BHiIQ")
 _KERNEL_CALL, _DELEGATE_CALL = 1, 2  # of the union InstructionArguments
 _SEGMENT = 1  # of the enum DataLocation
 _QUANTIZED_TENSOR = 2  # of XNNPACK's union XValueUnion
@@ -54,6 +54,33 @@ class Contents:
     payloads: list[tuple[str, list[str]]]
 
 
+@dataclass(frozen=True)
+class Parts:
+    """The flatbuffer of a program, and where its other data are.
+
+    Attributes:
+        program: table of the schema's root type.
+        segments: start and length of each, in `data`.
+        data: of the file.
+    """
+
+    program: FlatTable
+    segments: list[tuple[int, int]]
+    data: bytes
+
+    def read_payload(self, delegate: FlatTable) -> bytes:
+        """Return the payload of a delegate."""
+        return _payload(delegate, self.program, self.segments, self.data)
+
+    def read_named(self, key: str) -> bytes | None:
+        """Return data that payloads refer to by a name; None for an unknown one."""
+        for entry in self.program.tables(7):
+            if entry.text(0) == key:
+                start, length = self.segments[entry.number(1, U32)]
+                return self.data[start : start + length]
+        return None
+
+
 def read(path: Path) -> Contents:
     """Read a program.
 
@@ -70,16 +97,36 @@ def read(path: Path) -> Contents:
         ) from exc
 
 
-def _parse(data: bytes) -> Contents:
+def is_program(path: Path) -> bool:
+    """Return whether a file begins as a program does."""
+    try:
+        with path.open("rb") as file:
+            return file.read(8)[4:] == b"ET12"
+    except OSError:
+        return False
+
+
+def open_parts(data: bytes) -> Parts:
+    """Return the parts of a program's bytes.
+
+    Raises:
+        ValueError: it is not a program, or is cut; damaged ones raise other errors too.
+    """
     size, base = _header(data)
-    program = _Table.root(data[:size])
-    segments = [(base + s.number(0, _U64), s.number(1, _U64)) for s in program.tables(4)]
+    program = FlatTable.root(data[:size])
+    segments = [(base + s.number(0, U64), s.number(1, U64)) for s in program.tables(4)]
     if any(start + length > len(data) for start, length in segments):
         raise ValueError("it ends before its data do")
+    return Parts(program, segments, data)
+
+
+def _parse(data: bytes) -> Contents:
+    parts = open_parts(data)
+    program, segments = parts.program, parts.segments
     named = {entry.text(0) for entry in program.tables(7)}
-    contents = Contents(program.number(0, _U32), Counter(), Counter(), {}, Counter(), [], [])
+    contents = Contents(program.number(0, U32), Counter(), Counter(), {}, Counter(), [], [])
     for plan in program.tables(1):
-        kernels = [_kernel_name(operator) for operator in plan.tables(6)]
+        kernels = [name_kernel(operator) for operator in plan.tables(6)]
         first = len(contents.payloads)
         for delegate in plan.tables(7):
             backend = delegate.text(0)
@@ -111,31 +158,32 @@ def _header(data: bytes) -> tuple[int, int]:
     return size, base
 
 
-def _kernel_name(operator: _Table) -> str:
+def name_kernel(operator: FlatTable) -> str:
+    """Return ``aten::add.out`` of an entry of a plan's operators."""
     overload = operator.text(1)
     return f"{operator.text(0)}.{overload}" if overload else operator.text(0)
 
 
-def _count(chain: _Table, kernels: list[str], first: int, contents: Contents) -> None:
+def _count(chain: FlatTable, kernels: list[str], first: int, contents: Contents) -> None:
     """Add the instructions of a chain, whose delegates begin at number `first`."""
     for instruction in chain.tables(2):
-        kind, call = instruction.number(0, _U8), instruction.table(1)
+        kind, call = instruction.number(0, U8), instruction.table(1)
         if kind == _KERNEL_CALL:
-            name = kernels[call.number(0, _U32)]
+            name = kernels[call.number(0, U32)]
             contents.kernels[name] += 1
             contents.instructions.append(name)
         elif kind == _DELEGATE_CALL:
-            number = first + call.number(0, _U32)
+            number = first + call.number(0, U32)
             contents.calls[contents.payloads[number][0]] += 1
             contents.instructions.append(number)
 
 
 def _payload(
-    delegate: _Table, program: _Table, segments: list[tuple[int, int]], data: bytes
+    delegate: FlatTable, program: FlatTable, segments: list[tuple[int, int]], data: bytes
 ) -> bytes:
     where = delegate.table(1)
-    index = where.number(1, _U32)
-    if where.number(0, _U8) != _SEGMENT:
+    index = where.number(1, U32)
+    if where.number(0, U8) != _SEGMENT:
         return list(program.tables(3))[index].octets(0)
     start, length = segments[index]
     return data[start : start + length]
@@ -150,7 +198,7 @@ def _xnnpack_nodes(payload: bytes, named: set[str]) -> Iterator[tuple[str, bool]
     if payload[4:8] != b"XH00":
         raise ValueError(f"the XNNPACK payload begins with {payload[4:8]!r}")
     start, size = struct.unpack_from("<II", payload, 10)
-    graph = _Table.root(payload[start : start + size])
+    graph = FlatTable.root(payload[start : start + size])
     constants = [constant.text(2) for constant in graph.tables(8)]
     if missing := set(constants) - named - {""}:
         raise ValueError(f"it has no constant {min(missing)}")
@@ -158,10 +206,11 @@ def _xnnpack_nodes(payload: bytes, named: set[str]) -> Iterator[tuple[str, bool]
         for number in _constant_numbers(value):
             if number >= len(constants) and number != _NONE:
                 raise ValueError(f"it has no constant number {number}")
-    kinds, types = _xnnpack_kinds(), _value_types(graph)
+    kinds, types = list_xnnpack_kinds(), _value_types(graph)
     for node in graph.tables(1):
-        kind, output = kinds[node.number(0, _U8)]
-        type_ = None if output is None else types.get(node.table(1).number(output, _U32))
+        kind, fields = kinds[node.number(0, U8)]
+        output = next((at for at, (name, _) in enumerate(fields) if name == "output_id"), None)
+        type_ = None if output is None else types.get(node.table(1).number(output, U32))
         yield kind, type_ in _FLOAT_TYPES
 
 
@@ -173,26 +222,29 @@ def _read_vulkan_calls(payload: bytes) -> list[str]:
     if payload[4:8] != b"VH00":
         raise ValueError(f"the Vulkan payload begins with {payload[4:8]!r}")
     start, size = struct.unpack_from("<II", payload, 10)
-    graph = _Table.root(payload[start : start + size])
+    graph = FlatTable.root(payload[start : start + size])
     return [call.text(1) for call in graph.tables(1)]
 
 
-def _constant_numbers(value: _Table) -> Iterator[int]:
+def _constant_numbers(value: FlatTable) -> Iterator[int]:
     """Yield the indices of the constants with a value and its scales."""
     tensor = value.table(1)
-    if value.number(0, _U8) == _QUANTIZED_TENSOR:
-        scale = _SCALE_FIELDS.get(tensor.number(1, _U8))
+    if value.number(0, U8) == _QUANTIZED_TENSOR:
+        scale = _SCALE_FIELDS.get(tensor.number(1, U8))
         if scale is not None:
-            yield tensor.table(2).number(scale, _U32)
+            yield tensor.table(2).number(scale, U32)
         tensor = tensor.table(0)
-    yield tensor.number(3, _U32)
+    yield tensor.number(3, U32)
 
 
 @functools.cache
-def _xnnpack_kinds() -> tuple[tuple[str, int | None], ...]:
-    """Return name, and number of the field `output_id`, of XNNPACK's nodes by their number.
+def list_xnnpack_kinds() -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    """Return the name of each of XNNPACK's nodes, by its number, and name and type of its fields.
 
-    They are read from the installed schema; None for kinds without such a field.
+    They are read from the installed schema.
+
+    Raises:
+        MissingTool: there is none.
     """
     spec = importlib.util.find_spec("executorch")
     roots = spec.submodule_search_locations if spec else None
@@ -200,88 +252,20 @@ def _xnnpack_kinds() -> tuple[tuple[str, int | None], ...]:
         raise MissingTool("executorch is not installed", "pip install executorch")
     schema = Path(roots[0], "backends", "xnnpack", "serialization", "schema.fbs").read_text()
     union = re.search(r"union XNodeUnion \{(.*?)\}", schema, re.DOTALL)
-    kinds: list[tuple[str, int | None]] = [("nothing", None)]
+    kinds: list[tuple[str, tuple[tuple[str, str], ...]]] = [("nothing", ())]
     for kind, table in re.findall(r"^\s*XNN(\w+)(?::\s*(\w+))?", union[1] if union else "", re.M):
         body = re.search(rf"table {table or f'XNN{kind}'} \{{(.*?)\}}", schema, re.DOTALL)
-        fields = re.findall(r"^\s*(\w+):", body[1] if body else "", re.M)
-        kinds.append((kind, fields.index("output_id") if "output_id" in fields else None))
+        fields = re.findall(r"^\s*(\w+):\s*([\w\[\]]+)", body[1] if body else "", re.M)
+        kinds.append((kind, tuple(fields)))
     return tuple(kinds)
 
 
-def _value_types(graph: _Table) -> dict[int, int]:
+def _value_types(graph: FlatTable) -> dict[int, int]:
     """Return the XNNPACK data type of each value, by the value's number."""
     types = {}
     for value in graph.tables(2):
         tensor = value.table(1)
-        if value.number(0, _U8) == _QUANTIZED_TENSOR:
+        if value.number(0, U8) == _QUANTIZED_TENSOR:
             tensor = tensor.table(0)
-        types[tensor.number(6, _U32)] = tensor.number(0, _U16)
+        types[tensor.number(6, U32)] = tensor.number(0, U16)
     return types
-
-
-class _Table:
-    """One table of a flatbuffer; fields are given by their number in the schema.
-
-    https://flatbuffers.dev/internals/ - a table begins with the distance back to its
-    vtable, which holds its own size, the table's, and per field the offset in the table.
-    """
-
-    __slots__ = ("_data", "_position", "_vtable", "_vtable_size")
-
-    def __init__(self, data: bytes, position: int) -> None:
-        self._data = data
-        self._position = position
-        self._vtable = position - _I32.unpack_from(data, position)[0]
-        self._vtable_size = _U16.unpack_from(data, self._vtable)[0]
-        if self._vtable_size < 4:
-            raise ValueError(f"there is no table at {position}")
-
-    @classmethod
-    def root(cls, data: bytes) -> _Table:
-        """Return the root of a flatbuffer."""
-        return cls(data, _U32.unpack_from(data)[0])
-
-    def _at(self, field: int) -> int | None:
-        slot = 4 + 2 * field
-        if slot >= self._vtable_size:
-            return None
-        offset = _U16.unpack_from(self._data, self._vtable + slot)[0]
-        return self._position + offset if offset else None
-
-    def _target(self, at: int) -> int:
-        target: int = at + _U32.unpack_from(self._data, at)[0]
-        return target
-
-    def number(self, field: int, form: struct.Struct) -> int:
-        """Return an unsigned integer, 0 if it is absent."""
-        at = self._at(field)
-        return 0 if at is None else int(form.unpack_from(self._data, at)[0])
-
-    def octets(self, field: int) -> bytes:
-        """Return a string or a vector of bytes, empty if it is absent."""
-        at = self._at(field)
-        if at is None:
-            return b""
-        start = self._target(at)
-        length = _U32.unpack_from(self._data, start)[0]
-        return self._data[start + 4 : start + 4 + length]
-
-    def text(self, field: int) -> str:
-        """Return a string, empty if it is absent."""
-        return self.octets(field).decode()
-
-    def table(self, field: int) -> _Table:
-        """Return a table."""
-        at = self._at(field)
-        if at is None:
-            raise ValueError(f"field {field} is absent")
-        return _Table(self._data, self._target(at))
-
-    def tables(self, field: int) -> Iterator[_Table]:
-        """Yield the tables of a vector."""
-        at = self._at(field)
-        if at is None:
-            return
-        start = self._target(at)
-        for index in range(_U32.unpack_from(self._data, start)[0]):
-            yield _Table(self._data, self._target(start + 4 + 4 * index))

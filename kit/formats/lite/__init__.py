@@ -8,17 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.formats.interface import (
-    AndroidRuntime,
-    Description,
-    EndOfLife,
-    Format,
-    MavenArtifact,
-    Session,
-    Thresholds,
-    VersionRange,
-)
+from kit.formats.interface import Description, EndOfLife, Format, Session, Thresholds, VersionRange
 from kit.formats.lite.native import NATIVE_RUNNER
+from kit.formats.runtimes import AndroidRuntime, MavenArtifact
 from kit.formats.structure import ModelStructure
 from kit.formats.torch_profile import TorchProfiler
 
@@ -44,6 +36,7 @@ class Lite(Format):
     name = "lite"
     suffix = ".ptl"
     summary = "PyTorch Lite Interpreter, qnnpack kernels"
+    aliases = ("pytorch-mobile", "pytorch_mobile", "ptmobile", "mobile", "lite-interpreter")
     flow = "torch-ao"
     runtime = "torch"
     packages = ("torch",)
@@ -86,11 +79,16 @@ class Lite(Format):
         return describe_file(path)
 
     def read_structure(self, path: Path) -> ModelStructure:
-        """Return the code, which a Lite Interpreter file stores as text; it has no graph."""
-        from kit.formats.torch_structure import read_code
+        """Return the graph and the code, which the archive stores besides the bytecode."""
+        from kit.formats.lite.structure import read_file
 
-        version = self.describe(path).format_version
-        return ModelStructure({"version": version}, code=read_code(path))
+        return read_file(path, self.describe(path).format_version)
+
+    def recognizes(self, path: Path) -> bool:
+        """Return whether the content is an archive with bytecode."""
+        from kit.formats.torch_structure import list_members
+
+        return any(name.endswith("/bytecode.pkl") for name in list_members(path))
 
     def load(self, path: Path, threads: int) -> Session:
         """Load the file; `threads` sets torch's intra-op threads of this process."""

@@ -26,6 +26,7 @@ class LiteRt(Format):
     name = "litert"
     suffix = ".tflite"
     summary = "LiteRT (TensorFlow Lite), run by XNNPACK; needs the extra litert"
+    aliases = ("tensorflow-lite", "tf-lite", "tf")
     flow = "pt2e-s8"
     precisions = ("fp32", "fp16", "int8")
     backends = (ChannelsLast(),)
@@ -64,6 +65,12 @@ class LiteRt(Format):
         from kit.formats.litert.structure import read_file
 
         return read_file(path)
+
+    def recognizes(self, path: Path) -> bool:
+        """Return whether the content has the schema's identifier."""
+        from kit.formats.litert.flatbuffer import is_model
+
+        return is_model(path)
 
     def load(self, path: Path, threads: int) -> Session:
         """Open the file with `threads` threads of XNNPACK."""

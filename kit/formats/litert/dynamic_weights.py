@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import BuildError
+from kit.formats.graph_encodings import ConstantEncoding
 from kit.formats.litert.flatbuffer import (
     Model,
     Operator,
@@ -27,7 +28,7 @@ from kit.formats.litert.flatbuffer import (
     name_type,
     raise_min_runtime,
 )
-from kit.formats.litert.quantized_graph import ConstantEncoding, dequantize_constant
+from kit.formats.litert.quantized_graph import dequantize_constant
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule, Node

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.errors import BuildError, first_line
+from kit.formats.graph_encodings import GraphEncodings
 from kit.formats.half_graph import restore_float
 from kit.formats.litert import strict_converter
 from kit.formats.litert.channels_last import mark_inputs, move_channels, transpose_example
@@ -14,7 +15,7 @@ from kit.formats.litert.dynamic_weights import store_weights, take_weights
 from kit.formats.litert.flatbuffer import Model, pack_model, unpack_model
 from kit.formats.litert.half_weights import store_half
 from kit.formats.litert.placed_encodings import check_encodings
-from kit.formats.litert.quantized_graph import GraphEncodings, unfold_constants
+from kit.formats.litert.quantized_graph import unfold_constants
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -55,6 +55,15 @@ def read_model(path: Path) -> Model:
         ) from exc
 
 
+def is_model(path: Path) -> bool:
+    """Return whether a file begins as a LiteRT file does."""
+    try:
+        with path.open("rb") as file:
+            return file.read(8)[4:] == _IDENTIFIER
+    except OSError:
+        return False
+
+
 def unpack_model(content: bytes) -> Model:
     """Return a file's content as objects.
 

@@ -1,14 +1,12 @@
-"""Import the packages of the extra ``litert``, which an installation of kit may not have."""
+"""Import the packages of the extra ``litert``."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
 from types import ModuleType
 
-from kit.errors import MissingTool
+from kit.formats import extra_packages
 
-_HINT = "pip install 'mobile-deployment-kit[litert]'"
+_EXTRA = "litert"
 
 
 def import_package(module: str, distribution: str) -> ModuleType:
@@ -17,12 +15,7 @@ def import_package(module: str, distribution: str) -> ModuleType:
     Raises:
         MissingTool: the package is not installed.
     """
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as exc:
-        if exc.name is not None and not module.startswith(exc.name):
-            raise  # a dependency of the package, which a hint to install it would hide
-        raise MissingTool(f"{distribution} is not installed, which litert needs", _HINT) from exc
+    return extra_packages.import_package(module, distribution, _EXTRA)
 
 
 def read_version(distribution: str) -> str:
@@ -31,7 +24,4 @@ def read_version(distribution: str) -> str:
     Raises:
         MissingTool: the package is not installed.
     """
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError as exc:
-        raise MissingTool(f"{distribution} is not installed, which litert needs", _HINT) from exc
+    return extra_packages.read_version(distribution, _EXTRA)

@@ -9,13 +9,12 @@ while it runs. This goes when `litert_torch.convert` has the option.
 
 from __future__ import annotations
 
-import logging
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from kit.formats.extra_packages import quiet
 from kit.formats.litert.packages import import_package
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def import_converter() -> ConverterObject:
     Raises:
         MissingTool: it is not installed.
     """
-    with _quiet():
+    with quiet():
         package = import_package("litert_torch", _TORCH)
     package.config.show_progress = False
     return package
@@ -53,7 +52,7 @@ def convert(graph: GraphModule, example: tuple[Tensor, ...], *, quantized: bool)
     """
     package = import_converter()
     mode = _make_static_config() if quantized else None
-    with _quiet(), _strict():
+    with quiet(), _strict():
         # Else 64-bit inputs and outputs would become 32-bit ones, unlike the signature's.
         converted = package.convert(graph, example, quant_config=mode, enable_x64=True)
         content: bytes = converted.model_content()
@@ -93,16 +92,3 @@ def _strict() -> Iterator[None]:
             yield
         finally:
             module.converter_api_ext = api
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep logs and warnings of the converter, which are for its developers, off the screen."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

@@ -9,8 +9,10 @@ from kit.formats.litert.flatbuffer import (
     Model,
     Operator,
     Subgraph,
+    Tensor,
     list_operators,
     name_type,
+    read_encoding,
     read_model,
 )
 from kit.formats.litert.metadata import read_metadata
@@ -18,6 +20,7 @@ from kit.formats.structure import (
     GraphEntry,
     ModelStructure,
     NodeEntry,
+    TensorEncoding,
     TensorEntry,
     abbreviate,
 )
@@ -51,19 +54,32 @@ def _read_graph(
     model: Model, graph: Subgraph, nodes: Iterable[NodeEntry], number: int
 ) -> GraphEntry:
     buffers = (model.buffers[tensor.buffer].data for tensor in graph.tensors)
+    ends = {int(index) for index in (*graph.inputs, *graph.outputs)}
     return GraphEntry(
         name=_decode(graph.name) or f"subgraph {number}",
         inputs=tuple(_read_tensor(graph, index) for index in graph.inputs),
         outputs=tuple(_read_tensor(graph, index) for index in graph.outputs),
         nodes=tuple(nodes),
         weights=sum(data is not None for data in buffers),
+        tensors=tuple(
+            _read_tensor(graph, index) for index in range(len(graph.tensors)) if index not in ends
+        ),
     )
 
 
 def _read_tensor(graph: Subgraph, index: int) -> TensorEntry:
     tensor = graph.tensors[index]
     shape = [] if tensor.shape is None else [int(n) for n in tensor.shape]
-    return TensorEntry(_decode(tensor.name), f"{name_type(tensor).lower()} {shape}")
+    dtype = name_type(tensor).lower()
+    return TensorEntry(_decode(tensor.name), f"{dtype} {shape}", _read_encoding(tensor, dtype))
+
+
+def _read_encoding(tensor: Tensor, dtype: str) -> TensorEncoding | None:
+    found = read_encoding(tensor)
+    if found is None:
+        return None
+    scales, zeros = (part.tolist() for part in found)
+    return TensorEncoding(dtype, tuple(scales), tuple(zeros or [0] * len(scales)))
 
 
 def _read_node(name: str, graph: Subgraph, operator: Operator) -> NodeEntry:

@@ -8,16 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.formats.interface import (
-    AndroidRuntime,
-    Description,
-    Format,
-    MavenArtifact,
-    Session,
-    Thresholds,
-)
+from kit.formats.interface import Description, Format, Session, Thresholds
 from kit.formats.onnx.native import NATIVE_RUNNER
 from kit.formats.onnx.profile import OrtProfiler
+from kit.formats.runtimes import AndroidRuntime, MavenArtifact
 from kit.formats.structure import ModelStructure
 
 if TYPE_CHECKING:
@@ -31,6 +25,7 @@ class Onnx(Format):
     name = "onnx"
     suffix = ".onnx"
     summary = "ONNX for ONNX Runtime, QDQ with uint8 activations"
+    aliases = ("ort", "onnxruntime")
     flow = "pt2e-u8"
     precisions = ("fp32", "fp16", "int8")
     runtime = "onnxruntime"
@@ -61,6 +56,12 @@ class Onnx(Format):
         from kit.formats.onnx.structure import read_file
 
         return read_file(path)
+
+    def recognizes(self, path: Path) -> bool:
+        """Return whether the content is a model with a graph."""
+        from kit.formats.onnx.structure import is_onnx
+
+        return is_onnx(path)
 
     def load(self, path: Path, threads: int) -> Session:
         """Open the file with `threads` intra-op threads that do not spin between runs."""

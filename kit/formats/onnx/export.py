@@ -1,4 +1,10 @@
-"""Writing of ONNX files with torch's exporter."""
+"""Writing of ONNX files with torch's exporter.
+
+A file says which opset and which IR version it needs, and a runtime refuses newer ones than it
+knows, so both are the oldest ones that torch's exporter has operators for. What torch writes by
+itself, opset 20 and IR 10, is refused by ONNX Runtime before 1.18. A model with GELU gets the
+opset that has it: in older ones it is five operators, which ONNX Runtime does not fuse.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +16,11 @@ from kit.formats.onnx.saturation import separate_parameters
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.export import ExportedProgram
     from torch.fx import GraphModule
+
+_OPSET, _GELU_OPSET = 18, 20
+_IR_VERSIONS = {18: 8, 20: 9}  # that came with the opset, in ONNX 1.13 and 1.15
 
 
 def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
@@ -19,13 +29,29 @@ def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) ->
     import torch
 
     program = torch.export.export(model, example)
-    torch.onnx.export(program, example, str(path), dynamo=True, external_data=False, verbose=False)
+    opset = _choose_opset(program)
+    torch.onnx.export(
+        program,
+        example,
+        str(path),
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+        opset_version=opset,
+    )
     exported = onnx.load(path)
+    exported.ir_version = _IR_VERSIONS[opset]
     guard_float_layers(exported.graph)
     separate_parameters(exported.graph)
     onnx.save(exported, path)
     if granularity := getattr(model, "meta", {}).get("kit_dynamic"):
         _quantize_dynamic(path, per_channel=granularity == "per-channel")
+
+
+def _choose_opset(program: ExportedProgram) -> int:
+    """Return the oldest opset that has the operators of a program."""
+    has_gelu = any("gelu" in str(node.target) for node in program.graph.nodes)
+    return _GELU_OPSET if has_gelu else _OPSET
 
 
 def _quantize_dynamic(path: Path, per_channel: bool) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypedDict, cast
 
-from kit.formats.interface import OperatorTime, Profiler, Session
+from kit.formats.interface import Session
+from kit.formats.profiler import OperatorTime, Profiler
+
+_ADDED = re.compile(r"(?:_token_\d+|_nchwc|_quant|_fused|_transformed)$")
 
 
 class _Event(TypedDict, total=False):
@@ -37,6 +41,13 @@ class OrtProfiler(Profiler):
 
         recording = cast(OrtSession, session)
         return lambda target: _move(recording.end_profile(), target)
+
+    def name_nodes(self, operator: str) -> tuple[str, ...]:
+        """Return a name without what the optimizer adds to it as it fuses and lays out nodes."""
+        plain = operator
+        while (shorter := _ADDED.sub("", plain)) != plain:
+            plain = shorter
+        return (operator, plain)
 
     def read(self, path: Path, samples: int) -> list[OperatorTime]:
         """Read a trace; the last `samples` calls of each node count."""

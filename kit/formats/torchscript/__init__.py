@@ -1,4 +1,4 @@
-"""TorchScript (`.pt`): a traced and frozen module, run by torch's JIT with qnnpack kernels.
+"""TorchScript (`.pt`): a frozen module, run by torch's JIT with qnnpack kernels.
 
 https://docs.pytorch.org/docs/stable/jit.html - deprecated upstream in favour of torch.export,
 but many C++ programs still load it.
@@ -16,12 +16,16 @@ from kit.errors import BundleError
 from kit.formats.interface import Description, EndOfLife, Format, Session, Thresholds
 from kit.formats.structure import ModelStructure
 from kit.formats.torch_profile import TorchProfiler
+from kit.formats.torchscript.compiling import How, compile_module, describe_script, optimize
+from kit.formats.torchscript.engine import QNNPACK, read_engine, require, using
+from kit.formats.torchscript.x86 import X86Engine
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
     from torch.fx import GraphModule
     from torch.jit import ScriptModule
 
+_CODE = re.compile(r"[^/]+/code/.+\.py")
 _VERSION = re.compile(r"[^/]+/(?:\.data/)?version")
 
 
@@ -29,14 +33,16 @@ def _load(path: Path, threads: int) -> Session:
     from kit.formats.torch_session import TorchSession, prepare_torch
 
     prepare_torch(threads)
-    return TorchSession(_read(path))
+    return TorchSession(optimize(_read(path)))
 
 
 def _read(path: Path) -> ScriptModule:
     import torch
 
     # The engine must be set before packed weights are read.
-    torch.backends.quantized.engine = "qnnpack"
+    engine = read_engine(path)
+    require(engine)
+    torch.backends.quantized.engine = engine
     try:
         module: ScriptModule = torch.jit.load(str(path), map_location="cpu")
     except (RuntimeError, ValueError) as exc:
@@ -51,8 +57,10 @@ class TorchScript(Format):
     name = "torchscript"
     suffix = ".pt"
     summary = "TorchScript for torch and libtorch, qnnpack kernels"
+    aliases = ("jit", "script", "libtorch")
     flow = "torch-ao"
     precisions = ("fp32", "fp16", "int8")
+    backends = (X86Engine(),)
     runtime = "torch"
     packages = ("torch",)
     exact = True
@@ -62,22 +70,17 @@ class TorchScript(Format):
 
     def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
         """Trace, freeze and save a model."""
-        import torch
-
-        torch.backends.quantized.engine = "qnnpack"
-        with torch.inference_mode():
-            # Whether it answers as the graph is verified later, in the runtime.
-            traced = torch.jit.trace(model.eval(), example, check_trace=False)
-            script = torch.jit.freeze(traced)
-        torch.jit.save(script, str(path))
+        write_module(model, example, path)
 
     def describe(self, path: Path) -> Description:
         """Read the version of the archive and the operators of the inlined graph."""
-        nodes = _read(path).inlined_graph.nodes()
-        kinds = (node.kind() for node in nodes)
+        script = _read(path)
+        kinds = (node.kind() for node in script.inlined_graph.nodes())
         operators = Counter(kind for kind in kinds if not kind.startswith("prim::"))
+        engine = read_engine(path)
         return Description(
-            format_version=f"TorchScript {_read_version(path)}",
+            format_version=f"TorchScript {_read_version(path)}, {describe_script(script)}"
+            + ("" if engine == QNNPACK else f", {engine} engine"),
             operators=dict(sorted(operators.items())),
         )
 
@@ -85,8 +88,22 @@ class TorchScript(Format):
         """Return the inlined graph and the code."""
         from kit.formats.torch_structure import read_code, read_graph
 
-        graph = read_graph(_read(path))
-        return ModelStructure({"version": _read_version(path)}, (graph,), read_code(path))
+        script = _read(path)
+        metadata = {
+            "version": _read_version(path),
+            "made by": describe_script(script),
+            "engine": read_engine(path),
+        }
+        return ModelStructure(metadata, (read_graph(script),), read_code(path))
+
+    def recognizes(self, path: Path) -> bool:
+        """Return whether the content is an archive with code and without bytecode."""
+        from kit.formats.torch_structure import list_members
+
+        names = list_members(path)
+        return any(_CODE.fullmatch(name) for name in names) and not any(
+            name.endswith("/bytecode.pkl") for name in names
+        )
 
     def load(self, path: Path, threads: int) -> Session:
         """Load the file; `threads` sets torch's intra-op threads of this process."""
@@ -103,6 +120,27 @@ class TorchScript(Format):
         from kit.formats.torch_session import prepare_torch
 
         return prepare_torch(threads)
+
+
+def write_module(module: nn.Module, example: tuple[Tensor, ...], path: Path) -> How:
+    """Write a graph, or any module that torch can script or trace; return how it was compiled.
+
+    A module keeps its branches, loops and state, such as a list of earlier inputs.
+
+    Args:
+        module: in eval mode.
+        example: one call's inputs.
+        path: of the file.
+
+    Raises:
+        BuildError: the module decides on values and cannot be scripted.
+    """
+    import torch
+
+    with using(QNNPACK):
+        script, how = compile_module(module, example)
+        torch.jit.save(script, str(path))
+    return how
 
 
 def _read_version(path: Path) -> str:

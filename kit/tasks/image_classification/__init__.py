@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from kit import calibration, models
 from kit.calibration import CalibrationSet, ModelInputs
 from kit.comparison import Against, compare_logits, describe_logits
-from kit.errors import RecipeError
-from kit.manifest import CLASSIFICATION, Comparison, Preprocessing
+from kit.manifest import CLASSIFICATION, Comparison
 from kit.network import run_network
 from kit.recipe import OWN
 from kit.signature import Samples, Signature, TensorSpec, stack
+from kit.tasks._pictures import describe_preprocessing, read_class_names
+from kit.tasks.answers import AnswerContext, SampleList, ShownAnswer
 from kit.tasks.image_classification.golden import CANDIDATES, select_surest
 from kit.tasks.interface import EvaluationContext, EvaluationSet, GoldenSet, Tally, Task
 
@@ -32,6 +33,10 @@ class ImageClassification(Task):
     summary = "a picture in, logits of classes out"
     sample = "picture"
     threshold_names = frozenset({"agreement", "sqnr_db", "max_abs"})
+    label_hint = (
+        "no labels were found, so there is no top-1 and top-5; --labels FILE.csv gives them"
+    )
+    analyzable = True
 
     def check_recipe(self, recipe: Recipe) -> None:
         """Accept any recipe: all fields are for classifiers."""
@@ -47,22 +52,16 @@ class ImageClassification(Task):
 
         member = models.get_model(recipe.model)
         side = recipe.resolution
-        preprocessing = Preprocessing(
-            resize=round(side * member.spec.resize_ratio),
-            crop=side,
-            mean=recipe.mean or member.spec.mean,
-            std=recipe.std or member.spec.std,
-        )
-        names = calibration.labels(recipe)
+        preprocessing = describe_preprocessing(recipe, member, member.spec.resize_ratio)
         if isinstance(member, UserModel):
             classes = member.classes(side)
-            if names and len(names) != classes:
-                raise _other_names(recipe, classes)
+            names = read_class_names(recipe, classes)
         else:
+            names = calibration.labels(recipe)
             classes = len(names) if names else member.spec.classes
         if isinstance(member, SourcedModel):
-            if names and recipe.weights == OWN and classes != member.spec.classes:
-                raise _other_names(recipe, member.spec.classes)
+            if recipe.weights == OWN:
+                read_class_names(recipe, member.spec.classes)
             names = names or member.spec.labels
             member.check_input(side, classes)
         spec = TensorSpec(name="image", shape=(1, 3, side, side))
@@ -102,19 +101,23 @@ class ImageClassification(Task):
 
         return open_pictures(context, source, labels, limit)
 
+    def open_samples(self, inputs: ModelInputs, source: Path) -> SampleList:
+        """List one picture, or those of a folder or zip."""
+        from kit.tasks.image_classification.showing import open_pictures
+
+        return open_pictures(inputs, source)
+
+    def show_answer(self, answer: Samples, context: AnswerContext) -> ShownAnswer:
+        """Return the best labels with their probabilities."""
+        from kit.tasks.image_classification.showing import show_labels
+
+        return show_labels(answer, context)
+
     def start_tally(self, signature: Signature) -> Tally:
         """Return an empty tally of top-1, top-5, agreement and SQNR."""
         from kit.tasks.image_classification.tally import LogitsTally
 
         return LogitsTally()
-
-
-def _other_names(recipe: Recipe, classes: int) -> RecipeError:
-    names = calibration.labels(recipe) or ()
-    return RecipeError(
-        f"{recipe.labels} names {len(names)} classes, {recipe.model} has {classes} outputs",
-        "name one class in each line, in the order of the outputs",
-    )
 
 
 def _imagenet(classes: int) -> tuple[str, ...] | None:

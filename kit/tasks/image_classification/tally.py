@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.comparison import SqnrSum
 from kit.signature import AnyArray, Samples
 from kit.tasks.interface import Tally
 
@@ -19,7 +19,7 @@ class LogitsTally(Tally):
 
     def __init__(self) -> None:
         self._images = self._top1 = self._top5 = self._agree = 0
-        self._signal = self._noise = 0.0
+        self._sqnr = SqnrSum()
         self._labelled = False
 
     def add(self, answers: Samples, reference: Samples, targets: Sequence[int | None]) -> None:
@@ -28,9 +28,7 @@ class LogitsTally(Tally):
         ranks = rank_classes(logits)
         self._images += len(logits)
         self._agree += int((ranks[:, 0] == rank_classes(right)[:, 0]).sum())
-        wide = right.astype(np.float64)
-        self._signal += float((wide**2).sum())
-        self._noise += float(((wide - logits) ** 2).sum())
+        self._sqnr.add(right, logits)
         for rank, label in zip(ranks, targets, strict=True):
             if label is not None:
                 self._labelled = True
@@ -43,14 +41,8 @@ class LogitsTally(Tally):
             "top1": self._top1 / self._images if self._labelled else None,
             "top5": self._top5 / self._images if self._labelled else None,
             "agreement": self._agree / self._images,
-            "sqnr_db": self._sqnr_db(),
+            "sqnr_db": self._sqnr.sqnr_db,
         }
-
-    def _sqnr_db(self) -> float | None:
-        if self._noise == 0:
-            return None
-        tiny = float(np.finfo(np.float64).tiny)  # avoids log10(0) where the reference is zero
-        return 10 * math.log10(max(self._signal, tiny) / self._noise)
 
 
 def rank_classes(logits: AnyArray) -> NDArray[np.intp]:

@@ -15,6 +15,7 @@ from kit.errors import RecipeError, SampleError, UsageError
 from kit.manifest import Comparison
 from kit.network import run_network
 from kit.signature import Samples, Signature
+from kit.tasks.answers import SampleList
 from kit.tasks.interface import EvaluationContext, EvaluationSet, GoldenSet, Tally, Task
 
 if TYPE_CHECKING:
@@ -128,6 +129,14 @@ class TensorTask(Task):
         chosen = tuple(sample for sample, _ in unseen)
         name = text_of(source.resolve().name)
         return TensorSet(name, digest, left_out, (), chosen, context.inputs)
+
+    def open_samples(self, inputs: ModelInputs, source: Path) -> SampleList:
+        """List one sample, or those of a folder."""
+        from kit.tasks.tensors.samples import list_samples, read_samples
+
+        samples = list_samples(source)
+        names = [sample.name for sample in samples]
+        return SampleList(names, lambda index: read_samples([samples[index]], inputs))
 
     def start_tally(self, signature: Signature) -> Tally:
         """Return an empty tally of SQNR, largest difference and cosine."""

@@ -37,21 +37,33 @@ def describe_model(member: Model, recipe: Recipe, source: Path) -> ModelInputs:
 
     model = member.build(recipe.width, member.spec.classes)
     first = list_samples(source)[0]
-    specs, values = read_specs(first, _list_parameters(model))
+    specs, values = read_specs(first, list_parameters(model))
     inputs = [torch.from_numpy(value.copy()) for value in values]
-    output = _call(model, inputs, recipe.model, first.name)
+    output = call_model(model, inputs, recipe.model, first.name)
     names = tuple(_name_outputs(output, recipe.model))
-    at_once = all(spec.shape[:1] == (1,) for spec in specs) and _is_batched(model, inputs, output)
+    at_once = all(spec.shape[:1] == (1,) for spec in specs) and is_batched(model, inputs, output)
     return ModelInputs(specs, member.spec.classes, outputs=names, at_once=at_once)
 
 
-def _list_parameters(model: nn.Module) -> list[str]:
+def list_parameters(model: nn.Module) -> list[str]:
+    """Return the names of the positional parameters of a network's ``forward``."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = inspect.signature(model.forward).parameters.values()
     return [parameter.name for parameter in parameters if parameter.kind in kinds]
 
 
-def _call(model: nn.Module, inputs: list[Tensor], name: str, sample: str) -> Output:
+def call_model(model: nn.Module, inputs: list[Tensor], name: str, sample: str) -> Output:
+    """Return a network's output for one inference.
+
+    Args:
+        model: the network.
+        inputs: one tensor per input.
+        name: of the model, for messages.
+        sample: that the inputs are from, for messages.
+
+    Raises:
+        RecipeError: it fails, or writes into its input.
+    """
     import torch
 
     copies = [value.clone() for value in inputs]
@@ -93,7 +105,7 @@ def _name_outputs(output: Output, name: str) -> list[str]:
     return list(fields) if fields else [f"output_{i}" for i in range(len(output))]
 
 
-def _is_batched(model: nn.Module, inputs: list[Tensor], output: Output) -> bool:
+def is_batched(model: nn.Module, inputs: list[Tensor], output: Output) -> bool:
     """Return whether one call with a batch of two gives the same answers as two calls."""
     import torch
 

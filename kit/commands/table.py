@@ -1,0 +1,113 @@
+"""`kit table`: every artifact of bundles with what was measured of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kit import terminal
+from kit.commands.common.option_types import PATH
+from kit.text import one_line
+
+if TYPE_CHECKING:
+    from kit.bundle import Bundle
+    from kit.results.schema import AnyResult
+    from kit.table.overview import Overview
+
+_WIDEST = 200  # columns
+
+
+@click.command("table")
+@click.argument("models", type=PATH, nargs=-1, required=True, metavar="MODEL…")
+@click.option(
+    "--results",
+    "paths",
+    type=PATH,
+    multiple=True,
+    metavar="RESULT",
+    help="Result or folder of results of `kit eval` and `kit bench`. Default: those beside each "
+    "bundle.",
+)
+@click.option("--markdown", type=PATH, metavar="FILE", help="Write Markdown, for a README.")
+@click.option("--html", "page", type=PATH, metavar="FILE", help="Write a page with a Pareto plot.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def command(
+    models: tuple[Path, ...],
+    paths: tuple[Path, ...],
+    markdown: Path | None,
+    page: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare formats, backends and precisions: size, accuracy, latency, memory of all files.
+
+    MODEL is a bundle, a result, or a folder of results. Nothing is measured: cells that no result
+    fills are empty, and what to type to fill them goes to stderr. Emulated and virtual devices
+    have tables of their own and are never ranked.
+    """
+    from kit.commands.common.output_checks import check_file
+    from kit.table import overview, record
+    from kit.table import page as pages
+    from kit.table.front import mark_front
+    from kit.table.missing import suggest
+
+    for file in (markdown, page):
+        if file is not None:
+            check_file(file)
+    bundles, results = _read(models, paths)
+    shown = mark_front(overview.build(bundles, results))
+    commands = suggest(shown)
+    if page is not None:
+        pages.write(page, pages.render_html(shown, commands), "--html")
+    if markdown is not None:
+        pages.write(markdown, pages.render_markdown(shown), "--markdown")
+    if as_json:
+        terminal.print_json(record.as_json(shown, commands))
+    else:
+        _print(shown)
+    if commands:
+        terminal.echo("to fill the empty cells:", err=True)
+    for line in commands:
+        terminal.echo(f"  {one_line(line)}", err=True)
+    for file in (page, markdown):
+        if file is not None and not as_json:
+            terminal.echo(str(file))
+
+
+def _read(
+    models: tuple[Path, ...], paths: tuple[Path, ...]
+) -> tuple[list[Bundle], list[AnyResult]]:
+    """Return the bundles, and the results that are named or lie beside them."""
+    from kit import bundle as bundles
+    from kit.results.discover import read_beside, read_named
+
+    folders = [path for path in dict.fromkeys(models) if (path / bundles.MANIFEST).exists()]
+    named = [path for path in dict.fromkeys(models) if path not in folders]
+    loaded = [bundles.load(path) for path in folders]
+    results = read_named((*named, *paths))
+    if not paths:
+        for bundle in loaded:
+            results += read_beside(bundle.path, bundle.hash)
+    return loaded, results
+
+
+def _print(shown: Overview) -> None:
+    """Print the tables on stdout, and what has to be known of them on stderr."""
+    from rich import box
+    from rich.table import Table
+
+    from kit.table.page import list_tables, notes
+
+    for table in list_tables(shown):
+        grid = Table(title=one_line(table.caption), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        grid.add_column("file", no_wrap=True)
+        for column in table.columns:
+            grid.add_column(column, justify="right")
+        for line in table.lines:
+            marks = "".join(f" ({mark})" for mark in line.head.marks)
+            cells = (" ".join(filter(None, (c.text, c.note and f"({c.note})"))) for c in line.cells)
+            grid.add_row(one_line(f"{line.head.text}{marks}"), *map(one_line, cells))
+        terminal.print_table(grid, _WIDEST)
+    for note in notes(shown):
+        terminal.echo(one_line(note), err=True)

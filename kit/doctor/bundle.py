@@ -1,0 +1,139 @@
+"""A bundle: versions, files that do not run here, sizes, and traps of dtypes and shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+from kit import bundle as bundles
+from kit import formats
+from kit.bundle import Bundle
+from kit.doctor.finding import Finding, from_notice
+from kit.errors import KitError, UnknownName
+from kit.manifest import Artifact, Manifest
+from kit.notices import new_notice
+from kit.signature import TensorSpec
+
+LARGE = 200_000_000  # bytes of one file: loading one takes about as much of a phone's memory
+LARGE_INPUT = 16_000_000  # bytes of one inference: 2048 x 2048 pixels in uint8, and more
+_MAX_RANK = 4  # of NNAPI, GPU delegates and most NPUs
+_OWN_CODES = ("format.ended", "artifact.not-run")  # found here, whenever it was built
+# Accelerators of phones take float and small integers; a delegate leaves the others to the CPU.
+_TRAPS = {"int64": "int32", "bool": "uint8"}
+
+
+def load_bundle(path: Path) -> tuple[Bundle | None, Finding]:
+    """Return a bundle, None if it cannot be read, and the finding about its files."""
+    try:
+        loaded = bundles.load(path)
+    except KitError as exc:
+        return None, Finding("bundle.files", "problem", exc.message, exc.hint)
+    count = len(loaded.manifest.files)
+    return loaded, Finding("bundle.files", "ok", f"{path}: {count} files, none was altered")
+
+
+def examine_bundle(bundle: Bundle) -> Iterator[Finding]:
+    """Yield the findings about a bundle; no file of it is run."""
+    manifest = bundle.manifest
+    yield from _examine_artifacts(manifest)
+    for artifact in manifest.artifacts:
+        yield from judge_version(artifact)
+    yield from _examine_tools(manifest)
+    yield from _examine_sizes(manifest)
+    yield from judge_signature(manifest.signature.inputs, "input")
+    yield from judge_signature(manifest.signature.outputs, "output")
+    for notice in manifest.notices:
+        if notice.code not in _OWN_CODES:
+            yield from_notice(notice)
+
+
+def _examine_artifacts(manifest: Manifest) -> Iterator[Finding]:
+    runs = [artifact.name for artifact in manifest.artifacts if artifact.executed]
+    if runs:
+        yield Finding("bundle.artifacts", "ok", f"run here: {', '.join(runs)}")
+    for artifact in manifest.artifacts:
+        if not artifact.executed:
+            yield from_notice(new_notice("artifact.not-run", file=artifact.file))
+    for failure in manifest.failed:
+        text = f"{failure.name} is missing, its {failure.stage} failed: {failure.reason}"
+        yield Finding("bundle.artifacts", "warning", text, failure.hint)
+
+
+def judge_version(artifact: Artifact) -> Iterator[Finding]:
+    """Yield whether the runtime here reads a file's version, and whether its format has ended."""
+    name = artifact.name
+    try:
+        format_ = formats.get_format(artifact.format)
+    except UnknownName:
+        text = f"{name} is of the format {artifact.format}, which is not installed"
+        yield Finding("bundle.version", "problem", text, "install the package that provides it")
+        return
+    reads = format_.reads
+    if reads is not None and not reads.includes(artifact.format_version):
+        text = f"{name} is of the version {artifact.format_version}; its runtime reads {reads.text}"
+        yield Finding("bundle.version", "problem", text, "build it again with this kit")
+    else:
+        known = f"; its runtime reads {reads.text}" if reads else ""
+        yield Finding("bundle.version", "ok", f"{name} is of {artifact.format_version}{known}")
+    if format_.ended is not None:
+        ended = format_.ended
+        values = {"reason": ended.reason, "successor": ended.successor}
+        yield from_notice(
+            new_notice("format.ended", format=artifact.format, **values),
+            f"kit build MODEL --format {ended.successor}",
+        )
+
+
+def _examine_tools(manifest: Manifest) -> Iterator[Finding]:
+    """Yield whether the packages that built the bundle have other versions here."""
+    others = []
+    for name, version in manifest.tools.items():
+        try:
+            here = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            here = "missing"
+        if here != version:
+            others.append(f"{name} {version} ({'missing here' if here == 'missing' else here})")
+    if others:
+        text = f"it was built with other versions than these here: {', '.join(others)}"
+        yield Finding("bundle.tools", "note", text, "build it again if an answer differs")
+    elif manifest.tools:
+        yield Finding("bundle.tools", "ok", "it was built with the versions of packages here")
+
+
+def _examine_sizes(manifest: Manifest) -> Iterator[Finding]:
+    sizes = {one.name: manifest.files[one.file].size for one in manifest.artifacts}
+    for name, size in sizes.items():
+        if size > LARGE:
+            text = f"{name} has {size / 1e6:.0f} MB, and takes more than that of a phone's memory"
+            yield Finding("bundle.size", "warning", text, "kit build MODEL --precision int8")
+    if sizes and max(sizes.values()) <= LARGE:
+        text = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in sizes.items())
+        yield Finding("bundle.size", "ok", text)
+
+
+def judge_signature(specs: tuple[TensorSpec, ...], word: str) -> Iterator[Finding]:
+    """Yield the traps in the dtypes and shapes of inputs or outputs.
+
+    Args:
+        specs: of the model.
+        word: ``input`` or ``output``.
+    """
+    for spec in specs:
+        what = f"the {word} {spec.name}: {spec.dtype} {list(spec.shape)}"
+        trap = _TRAPS.get(spec.dtype)
+        if trap is not None:
+            text = f"{what}: accelerators take no {spec.dtype}, so that its layers run on the CPU"
+            yield Finding("bundle.types", "note", text, f"let forward take {trap}")
+        else:
+            yield Finding("bundle.types", "ok", what)
+        if len(spec.shape) > _MAX_RANK:
+            text = f"{what}: accelerators take up to {_MAX_RANK} dimensions"
+            yield Finding("bundle.shapes", "note", text, "fold dimensions in forward")
+        if word == "input" and spec.shape[:1] != (1,) and len(spec.shape) > 1:
+            text = f"{what}: the first dimension is not a batch of one, as a phone has it"
+            yield Finding("bundle.shapes", "note", text, "build with a batch of one if it is one")
+        if word == "input" and spec.size > LARGE_INPUT:
+            text = f"{what} is {spec.size / 1e6:.0f} MB of each inference"
+            yield Finding("bundle.shapes", "warning", text, "kit build MODEL --input 224")

@@ -1,0 +1,95 @@
+"""Find what a user's network answers to pictures, by running it on noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kit.errors import RecipeError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from kit.models.user_model import UserModel
+
+_TOLERANCE = 0.01  # of the largest value: kernels for one and two pictures round differently
+NEEDS_FLOAT = "call .float() on the network"
+
+
+@dataclass(frozen=True)
+class AnswerForm:
+    """The form of the answers to N pictures that a task needs.
+
+    Attributes:
+        accepts: returns whether a shape [N, …] has it.
+        hint: what the network must return, for messages.
+        adapt: returns the network whose answers the task uses.
+    """
+
+    accepts: Callable[[tuple[int, ...]], bool]
+    hint: str
+    adapt: Callable[[nn.Module], nn.Module] = lambda model: model
+
+
+LOGITS = AnswerForm(
+    lambda shape: len(shape) == 2 and shape[1] >= 2,
+    "it must return logits [N, classes] with two classes or more; wrap it if it has others",
+)
+
+
+def find_answer_shape(member: UserModel, side: int, form: AnswerForm) -> tuple[int, ...]:
+    """Return the shape of a network's answer to one picture, the batch of one included.
+
+    Args:
+        member: the model.
+        side: of the square picture, in pixels.
+        form: that the answer must have.
+
+    Raises:
+        RecipeError: the network fails on a picture of this size, answers in another form, writes
+            into its input, or answers a picture in two ways.
+    """
+    import torch
+
+    model = form.adapt(member.build())
+    noise = torch.Generator().manual_seed(0)
+    pair = torch.rand(2, 3, side, side, generator=noise)
+    pair[1] *= 0.2  # unlike the first one, to reveal layers that compute across the batch
+    one, again, two = (_run(member, model, part, form) for part in (pair[:1], pair[:1], pair))
+    if not torch.equal(one, again) and not one.isnan().any():
+        raise RecipeError(
+            f"{member.name} answers the same picture in two ways, in eval mode",
+            "is there a dropout without training=self.training?",
+        )
+    if two.shape[1:] != one.shape[1:]:
+        raise RecipeError(f"{member.name} gives {list(two.shape)} for two pictures", form.hint)
+    apart, scale = float((two[:1] - one).abs().max()), float(one.abs().max())
+    if apart > _TOLERANCE * scale:
+        raise RecipeError(
+            f"{member.name} answers a picture differently beside another one: its logits of up "
+            f"to {scale:.3g} differ by up to {apart:.3g}",
+            "is there a BatchNorm without running statistics, or something else that looks "
+            "at the whole batch?",
+        )
+    return tuple(one.shape)
+
+
+def _run(member: UserModel, model: nn.Module, images: Tensor, form: AnswerForm) -> Tensor:
+    import torch
+
+    call = f"{member.name} for an input of {list(images.shape)}"
+    with member.running(f"fails on an input of {list(images.shape)}"), torch.no_grad():
+        output = model(own_copy := images.clone())
+    if not torch.equal(own_copy, images):
+        raise RecipeError(
+            f"{member.name} writes into its input",
+            "in forward, write x = x * 2 instead of x *= 2 or x.mul_(2)",
+        )
+    if not isinstance(output, torch.Tensor):
+        raise RecipeError(f"{call} gives {type(output).__name__}, not a tensor", form.hint)
+    if len(output) != len(images) or not form.accepts(tuple(output.shape)):
+        raise RecipeError(f"{call} gives the shape {list(output.shape)}", form.hint)
+    if output.dtype != torch.float32:
+        raise RecipeError(f"{call} gives {output.dtype}", NEEDS_FLOAT)
+    return output

@@ -1,0 +1,1 @@
+"""What model files contain, with the encodings and times that are known of them."""

@@ -1,0 +1,1 @@
+"""All artifacts of bundles in one table: format, backend and precision, with what was measured."""

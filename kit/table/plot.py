@@ -1,0 +1,121 @@
+"""The Pareto plot: accuracy over latency, with the size of the file as the area of a mark."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from kit.report.canvas import INK, MUTED, RULE, Margins, canvas, log_axis
+from kit.report.palette import PLACEHOLDER_COLOURS, SERIES
+from kit.report.svg import Drawing, picture
+from kit.report.text import significant
+from kit.table.front import ParetoPoint, find_points
+from kit.table.overview import Overview
+from kit.text import one_line
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_HEIGHT = 380
+_LEGEND = 18  # points for each of its lines
+_MARKS = {"int8": "o", "fp16": "^", "fp32": "s"}
+_AREA = 22.0  # square points for each MB
+_MIN_AREA = 30.0
+_MIN_SPAN = 2.0  # percentage points: a smaller range would magnify noise
+
+
+def draw(overview: Overview) -> Drawing | None:
+    """Draw a mark for each row with accuracy, latency and size; None for fewer than two."""
+    points, what = find_points(overview)
+    if len(points) < 2 or overview.main is None:
+        return None
+    numbers = {id(row): number for number, row in enumerate(overview.rows, 1)}
+    formats = list(dict.fromkeys(_series(point) for point in points))
+    colours = {name: PLACEHOLDER_COLOURS[SERIES[i % len(SERIES)]] for i, name in enumerate(formats)}
+    lines = math.ceil((len(formats) + 3) / 3)
+    margins = Margins(left=44, right=12, top=26 + lines * _LEGEND, bottom=40)
+    with canvas(_HEIGHT + lines * _LEGEND, margins) as (figure, axes):
+        _scale(axes, points, what)
+        _front(axes, points)
+        for point in sorted(points, key=lambda one: -one.size):
+            _mark(axes, point, colours[_series(point)], str(numbers[id(point.row)]))
+        _legend(axes, colours, {p.row.key.precision for p in points}, lines, margins)
+        words = " ".join(_sentence(point) for point in points)
+        title = f"{what.capitalize()}, latency and size, {one_line(overview.main.title)}"
+        return picture(figure, "pareto", title, words)
+
+
+def _series(point: ParetoPoint) -> str:
+    key = point.row.key
+    return f"{key.format}/{key.backend}" if key.backend else key.format
+
+
+def _scale(axes: Axes, points: Sequence[ParetoPoint], what: str) -> None:
+    low, high = min(p.accuracy for p in points), max(p.accuracy for p in points)
+    room = max(0.4, 0.12 * (high - low), (_MIN_SPAN - (high - low)) / 2)
+    axes.set_ylim(low - room, high + room)
+    fast, slow = min(p.latency for p in points), max(p.latency for p in points)
+    log_axis(axes, fast / 1.15, slow * 1.15)
+    axes.grid(color=RULE, linewidth=0.8)
+    axes.set_xlabel("median latency, ms (logarithmic)")
+    axes.text(0, 1.02, f"{what}, %", transform=axes.transAxes, color=MUTED)
+    axes.text(1, 1.02, "area: size of the file", transform=axes.transAxes, ha="right", color=MUTED)
+
+
+def _front(axes: Axes, points: Sequence[ParetoPoint]) -> None:
+    """Draw the edge of what is reached: the best accuracy within each latency."""
+    best: list[tuple[float, float]] = []
+    for point in sorted(points, key=lambda one: (one.latency, -one.accuracy)):
+        if not best or point.accuracy > best[-1][1]:
+            best.append((point.latency, point.accuracy))
+    x, y = zip(*best, strict=True)
+    axes.step(x, y, where="post", color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
+
+
+def _mark(axes: Axes, point: ParetoPoint, colour: str, number: str) -> None:
+    area = max(_MIN_AREA, _AREA * point.size)
+    axes.scatter(
+        [point.latency],
+        [point.accuracy],
+        s=area,
+        marker=_MARKS[point.row.key.precision],
+        color=colour,
+        alpha=0.75,
+        edgecolors=INK if point.row.front else colour,
+        linewidths=1.8 if point.row.front else 0.6,
+        zorder=2,
+    )
+    axes.annotate(
+        number,
+        (point.latency, point.accuracy),
+        xytext=(math.sqrt(area) / 2 + 2, math.sqrt(area) / 2),
+        textcoords="offset points",
+        fontsize=9,
+        color=INK,
+        zorder=3,
+    )
+
+
+def _legend(
+    axes: Axes, colours: dict[str, str], precisions: set[str], lines: int, margins: Margins
+) -> None:
+    """Name the colours and the marks, above the plot."""
+    entries = [("o", colour, name) for name, colour in colours.items()]
+    entries += [(mark, MUTED, name) for name, mark in _MARKS.items() if name in precisions]
+    for index, (mark, colour, name) in enumerate(entries):
+        x, line = (index % 3) / 3 + 0.015, index // 3
+        # Fractions of the axes' height, which is what is left of the page's.
+        y = 1 + (margins.top - 12 - line * _LEGEND) / (_HEIGHT + lines * _LEGEND - margins.top - 40)
+        axes.plot(
+            [x], [y], mark, color=colour, markersize=8, transform=axes.transAxes, clip_on=False
+        )
+        axes.text(x + 0.03, y, name, va="center", transform=axes.transAxes, fontsize=10, color=INK)
+
+
+def _sentence(point: ParetoPoint) -> str:
+    front = ", on the front" if point.row.front else ""
+    return (
+        f"{one_line(point.row.label)}: {point.accuracy:.1f} %, {significant(point.latency)} ms, "
+        f"{point.size:.2f} MB{front}."
+    )

@@ -1,0 +1,116 @@
+"""What tasks whose samples are pictures share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kit import calibration, models
+from kit.calibration import ModelInputs
+from kit.errors import RecipeError
+from kit.manifest import Preprocessing
+from kit.network import run_network
+from kit.signature import TensorSpec, stack
+from kit.tasks.interface import GoldenSet
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from kit.models.interface import Model
+    from kit.models.probing import AnswerForm
+    from kit.recipe import Recipe
+
+GOLDEN = 16  # crops
+_GOLDEN_BYTES = 8 * 2**20  # of answers in each file of a bundle, which has two per model file
+_FEWEST = 2
+
+
+def describe_preprocessing(recipe: Recipe, member: Model, resize_ratio: float) -> Preprocessing:
+    """Return the preprocessing of pictures for a recipe.
+
+    Args:
+        recipe: whose resolution, mean and standard deviation it has.
+        member: the model, whose own mean and standard deviation are the default.
+        resize_ratio: shorter side after resizing, as a multiple of the crop.
+    """
+    return Preprocessing(
+        resize=round(recipe.resolution * resize_ratio),
+        crop=recipe.resolution,
+        mean=recipe.mean or member.spec.mean,
+        std=recipe.std or member.spec.std,
+    )
+
+
+def describe_own_model(
+    recipe: Recipe, task: str, form: AnswerForm, resize_ratio: float | None = None
+) -> tuple[ModelInputs, tuple[int, ...]]:
+    """Return the inputs of a user's model of pictures, and the shape of its answer to one.
+
+    Args:
+        recipe: of the build.
+        task: for messages.
+        form: of the answers.
+        resize_ratio: see `describe_preprocessing`; None takes the model's own.
+
+    Raises:
+        RecipeError: the model is one of kit's, or its answers have another form.
+    """
+    from kit.models.probing import find_answer_shape
+    from kit.models.user_model import UserModel
+
+    member = models.get_model(recipe.model)
+    if not isinstance(member, UserModel):
+        raise RecipeError(
+            f"{recipe.model} is an image classifier, and no model of the task {task}",
+            "name a model of your own: FILE.py:FACTORY",
+        )
+    shape = find_answer_shape(member, recipe.resolution, form)
+    ratio = member.spec.resize_ratio if resize_ratio is None else resize_ratio
+    side = recipe.resolution
+    spec = TensorSpec(name="image", shape=(1, 3, side, side))
+    inputs = ModelInputs((spec,), 0, describe_preprocessing(recipe, member, ratio))
+    return inputs, shape
+
+
+def read_class_names(recipe: Recipe, classes: int) -> tuple[str, ...] | None:
+    """Return the names in the recipe's label file; None without a file.
+
+    Raises:
+        RecipeError: the file cannot be used, or names another number of classes.
+    """
+    names = calibration.labels(recipe)
+    if names and len(names) != classes:
+        raise RecipeError(
+            f"{recipe.labels} names {len(names)} classes, {recipe.model} has {classes} outputs",
+            "name one class in each line, in the order of the outputs",
+        )
+    return names
+
+
+def refuse_training(recipe: Recipe, task: str) -> None:
+    """Refuse quantization-aware training, whose objectives are for classifiers.
+
+    Raises:
+        RecipeError: the recipe trains.
+    """
+    if recipe.quantize == "qat":
+        raise RecipeError(
+            f"quantize = 'qat' trains classifiers of pictures, and the task is {task}",
+            "use --quantize static",
+        )
+
+
+def choose_crops(model: nn.Module, inputs: ModelInputs, output: str, values: int = 1) -> GoldenSet:
+    """Return crops of the sample photos with the float model's answers, fewer of large answers.
+
+    Args:
+        model: the float model.
+        inputs: of it.
+        output: name of its output.
+        values: number of values of its answer to one picture.
+    """
+    from kit.images import photos
+
+    assert inputs.preprocessing is not None  # tasks of pictures have it
+    count = max(_FEWEST, min(GOLDEN, _GOLDEN_BYTES // (4 * values)))
+    crops = stack("image", photos.golden(count, inputs.preprocessing))
+    return GoldenSet(photos.SOURCE, crops, run_network(model, crops, (output,)))

@@ -1,0 +1,1 @@
+"""What tasks whose samples are texts share."""

@@ -1,0 +1,76 @@
+"""Pictures to classify for a person, and their best labels with probabilities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from kit.calibration import ModelInputs
+from kit.images import preprocess, sets
+from kit.signature import AnyArray, Samples
+from kit.tasks.answers import AnswerContext, SampleList, ShownAnswer
+
+# Float32 sums of 1000 probabilities are off by some 1e-6.
+_SUM_TOLERANCE = 1e-3
+NOTE = "the network ends with a softmax: its outputs are the probabilities"
+
+
+def open_pictures(inputs: ModelInputs, source: Path) -> SampleList:
+    """List one picture, or those of a folder or zip, without reading them.
+
+    Raises:
+        PictureError: there is none.
+    """
+    preprocessing = inputs.preprocessing
+    assert preprocessing is not None  # tasks of pictures have it
+    pictures = sets.open_pictures(source)
+
+    def read(index: int) -> Samples:
+        picture = pictures[index]
+        image = preprocess.decode(picture.read(), picture.name)
+        array = preprocess.to_array(image, preprocessing, picture.name)
+        return Samples(inputs.specs, (array[None],))
+
+    return SampleList([picture.name for picture in pictures], read)
+
+
+def show_labels(answer: Samples, context: AnswerContext) -> ShownAnswer:
+    """Return the best labels with their probabilities, the lower class first of equal ones.
+
+    A network that ends with a softmax answers with probabilities; a second softmax would make
+    them almost equal.
+    """
+    scores = answer.arrays[0][0].astype(np.float64)
+    golden = context.golden
+    ends_in_softmax = golden is not None and is_distribution(golden.arrays[0])
+    shares = scores if ends_in_softmax else _softmax(scores)
+    best = np.argsort(-shares, kind="stable")[: context.top].tolist()
+    names = context.inputs.labels
+    labels = [
+        {
+            "index": index,
+            "label": names[index] if names else f"#{index}",
+            "probability": float(shares[index]),
+            "output": float(scores[index]),
+        }
+        for index in best
+    ]
+    lines = tuple(f"{100 * one['probability']:5.1f} %  {one['label']}" for one in labels)
+    record = {"labels": labels, "softmax": "network" if ends_in_softmax else "kit"}
+    return ShownAnswer(lines, record, NOTE if ends_in_softmax else "")
+
+
+def is_distribution(answers: AnyArray) -> bool:
+    """Return whether each answer [N, classes] is probabilities: none negative, their sum 1.
+
+    Logits of several inputs do that by chance only if all but one are 0.
+    """
+    sums = answers.sum(axis=-1, dtype=np.float64)
+    return bool(len(answers) and (answers >= 0).all() and (abs(sums - 1) < _SUM_TOLERANCE).all())
+
+
+def _softmax(logits: AnyArray) -> AnyArray:
+    shares = np.exp(logits - logits.max())
+    probabilities: AnyArray = shares / shares.sum()
+    return probabilities

@@ -1,0 +1,174 @@
+"""Pictures to evaluate a segmentation on, and their masks.
+
+    pictures/street/001.jpg     masks/street/001.png
+
+A mask has the name of its picture, except for the suffix. It is a PNG whose pixels are indices
+of classes, in one channel or by a palette; `kit.images.masks.IGNORED` marks pixels of no class.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kit.errors import PictureError, brief
+from kit.images import Picture, decode, digest, open_set, to_array
+from kit.images.masks import IGNORED, Mask, decode_mask
+from kit.images.preprocess import resize_and_crop, resized_size
+from kit.manifest import Preprocessing
+from kit.notices import Notice
+from kit.signature import Samples
+from kit.tasks.image_classification.evaluation import Pictures, open_pictures
+from kit.tasks.interface import EvaluationContext, EvaluationSet
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_ROUNDING = 1  # pixels by which the sizes of two pictures of one shape may differ when resized
+
+
+@dataclass(frozen=True)
+class MaskedPictures(EvaluationSet):
+    """Pictures, all with masks or all without.
+
+    Attributes:
+        pictures: not yet decoded.
+        masks: of the pictures; None if there are none.
+        classes: of the model.
+    """
+
+    source: str
+    sha256: str
+    left_out: int
+    notices: tuple[Notice, ...]
+    pictures: Pictures
+    masks: tuple[Picture, ...] | None
+    classes: int
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    @property
+    def labelled(self) -> bool:
+        """Return whether the pictures have masks."""
+        return self.masks is not None
+
+    def load(self, start: int, stop: int) -> tuple[Samples, Sequence[Mask | None]]:
+        """Return pictures [N, 3, H, W] and their masks [H, W]."""
+        if self.masks is None:
+            samples, _ = self.pictures.load(start, stop)
+            return samples, [None] * len(samples)
+        pre = self.pictures.preprocessing
+        inputs, masks = [], []
+        pairs = zip(self.pictures.pictures, self.masks, strict=True)
+        for picture, mask in list(pairs)[start:stop]:
+            image = decode(picture.read(), picture.name)
+            inputs.append(to_array(image, pre, picture.name))
+            indices = decode_mask(mask.read(), mask.name)
+            masks.append(_place(indices, image, pre, mask.name, picture.name))
+            _check_classes(masks[-1], self.classes, mask.name)
+        return Samples(self.pictures.specs, (np.stack(inputs),)), masks
+
+
+def open_masked(
+    context: EvaluationContext, source: Path, labels: Path | None, limit: int | None
+) -> MaskedPictures:
+    """Open pictures without those that calibrated, reduced to the limit, with their masks.
+
+    Args:
+        context: of the evaluation.
+        source: folder or zip of pictures.
+        labels: folder or zip of masks; None for none.
+        limit: number of pictures; None for all.
+
+    Raises:
+        UsageError: the limit leaves no picture.
+        PictureError: the set cannot be used, or a picture has no mask.
+    """
+    pictures = open_pictures(replace(context, labelled=False), source, None, limit)
+    masks = None
+    if context.labelled and labels is not None:
+        masks = _find_masks(pictures.pictures, labels)
+    digests = [pictures.sha256, *(map(digest, masks) if masks else ())]
+    return MaskedPictures(
+        pictures.source,
+        pictures.sha256
+        if masks is None
+        else hashlib.sha256("\n".join(digests).encode()).hexdigest(),
+        pictures.left_out,
+        pictures.notices,
+        pictures,
+        masks,
+        context.inputs.classes,
+    )
+
+
+def _find_masks(pictures: Sequence[Picture], folder: Path) -> tuple[Picture, ...]:
+    listed = [mask for mask in open_set(folder, None, ()) if mask.name.lower().endswith(".png")]
+    masks = {_stem(mask.name): mask for mask in listed}
+    if len(masks) < len(listed):
+        twice = next(mask for mask in listed if masks[_stem(mask.name)] is not mask)
+        raise PictureError(
+            f"{folder} has two masks called {brief(_stem(twice.name))}", "keep one of them"
+        )
+    names = _match([_stem(picture.name) for picture in pictures], list(masks))
+    missing = [p.name for p, name in zip(pictures, names, strict=True) if name is None]
+    if missing:
+        raise PictureError(
+            f"{brief(missing[0])} has no mask in {folder}, as {len(missing)} of {len(pictures)} "
+            "pictures",
+            f"a mask has its picture's name: {_stem(missing[0])}.png; or leave out --labels",
+        )
+    return tuple(masks[name] for name in names if name is not None)
+
+
+def _match(pictures: Sequence[str], masks: Sequence[str]) -> list[str | None]:
+    """Return the mask of each picture, by name without suffix; None if it has none.
+
+    A folder that all of a set is in, as in a zip of a folder, may have another name in the other.
+    """
+    exact = set(masks)
+    if any(name in exact for name in pictures):
+        return [name if name in exact else None for name in pictures]
+    inner = dict(zip(_drop_top(masks), masks, strict=True))
+    return [inner.get(name) for name in _drop_top(pictures)]
+
+
+def _drop_top(names: Sequence[str]) -> list[str]:
+    """Return paths without their first folder, if it is the same of all."""
+    tops = {PurePosixPath(name).parts[0] if "/" in name else "" for name in names}
+    if len(tops) != 1 or tops == {""}:
+        return list(names)
+    return [name.partition("/")[2] for name in names]
+
+
+def _stem(name: str) -> str:
+    return str(PurePosixPath(name).with_suffix(""))
+
+
+def _place(indices: Image, image: Image, pre: Preprocessing, mask: str, picture: str) -> Mask:
+    """Return a mask as the picture is resized and cropped, each pixel from the nearest one."""
+    size = resized_size(image.size, pre, picture)
+    own = resized_size(indices.size, pre, mask)
+    if any(abs(a - b) > _ROUNDING for a, b in zip(size, own, strict=True)):
+        raise PictureError(
+            f"the mask {mask} has {indices.width}x{indices.height} pixels and its picture "
+            f"{picture} {image.width}x{image.height}, which is another shape",
+            "a mask covers all of its picture",
+        )
+    return np.asarray(resize_and_crop(indices, pre, size, nearest=True)).astype(np.int64)
+
+
+def _check_classes(mask: Mask, classes: int, name: str) -> None:
+    wrong = mask[(mask != IGNORED) & ((mask < 0) | (mask >= classes))]
+    if wrong.size:
+        raise PictureError(
+            f"the mask {name} has the class {wrong[0]}, but the model has the classes 0 to "
+            f"{classes - 1}, and {IGNORED} for pixels of none",
+            "save the indices of the model's own classes",
+        )

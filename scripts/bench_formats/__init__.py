@@ -1,0 +1,1 @@
+"""`scripts/bench formats`: all formats and precisions, and peers' files, in one table."""

@@ -1,0 +1,116 @@
+"""The options of `scripts/bench formats`, the order of things, the exit code."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench_quantization.command import MODEL, SHARED, make_reporter, open_work
+from bench_quantization.inputs import Setup
+
+from bench_formats import own, peers
+from kit.errors import BuildError, KitError, RunError, UsageError
+
+if TYPE_CHECKING:
+    from kit.bundle import Bundle
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Describe the options."""
+    add = parser.add_argument
+    add("--images", type=Path, metavar="DIR_OR_ZIP", help="labelled pictures")
+    add("--weights", default="imagenet", metavar="FILE", help="state dict; default: official")
+    add("--calibration-images", type=int, default=32, metavar="N", help="default 32")
+    add("--seed", type=int, default=0, help="of the choice of calibration pictures; default 0")
+    add("--limit", type=int, metavar="N", help="evaluate N pictures, evenly spread; default all")
+    add("--repeats", type=int, default=3, metavar="N", help="processes of each file; default 3")
+    add("--precision", default="2", metavar="%", help="of `kit bench`: of the medians; default 2")
+    add("--no-peers", action="store_true", help="measure the kit's own files only")
+    add("--html", type=Path, default=Path("formats.html"), help="default formats.html")
+    add("--markdown", type=Path, default=Path("formats.md"), help="default formats.md")
+    add("--work", type=Path, metavar="DIR", help="keep bundles and results in this new folder")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Build, evaluate, measure, write the table; return the exit code: 1 if a row is missing."""
+    try:
+        images = arguments.images or SHARED
+        if not images.exists():
+            raise UsageError(
+                "there are no pictures to compare on", "give labelled ones with --images DIR_OR_ZIP"
+            )
+        with open_work(arguments.work) as work:
+            setup = Setup(
+                model=MODEL,
+                weights=arguments.weights,
+                images=images.resolve(),
+                calibration_images=arguments.calibration_images,
+                seed=arguments.seed,
+                limit=arguments.limit,
+                work=work,
+                report_status=make_reporter(),
+            )
+            return compare(setup, arguments)
+    except KitError as exc:
+        print(f"error: {exc.message}\nhint: {exc.hint}", file=sys.stderr)
+        return exc.exit_code
+
+
+def compare(setup: Setup, arguments: argparse.Namespace) -> int:
+    """Do everything, in turns where it is measured."""
+    bundles = list(own.build(setup))
+    if not bundles:
+        raise BuildError("no bundle could be built", "see above")
+    missing = 0
+    if not arguments.no_peers:
+        added, missing = _add_peers(setup, bundles[0])
+        bundles += added
+    results = setup.work / "results"
+    _evaluate(setup, bundles, results)
+    setup.report_status(
+        f"measuring {sum(len(b.manifest.artifacts) for b in bundles)} files in turns"
+    )
+    folders = [str(bundle.path) for bundle in bundles]
+    repeats = str(arguments.repeats)
+    _kit("bench", *folders, "--runner", "python", "--repeats", repeats, "--pairs", repeats,
+         "--precision", arguments.precision, "-o", f"{results / 'latency'}/")  # fmt: skip
+    _kit("table", *folders, "--results", str(results), "--results", str(results / "latency"),
+         "--html", str(arguments.html), "--markdown", str(arguments.markdown))  # fmt: skip
+    return int(missing > 0)
+
+
+def _add_peers(setup: Setup, base: Bundle) -> tuple[list[Bundle], int]:
+    """Return the bundles of the peers that are installed, and how many failed."""
+    setup.report_status("preparing what the peers read")
+    peers.prepare(setup, base)
+    made, failed = [], 0
+    for peer in peers.PEERS:
+        try:
+            peers.check_installed(peer)
+            setup.report_status(f"{peer.name}: quantizing")
+            made.append(peers.build(setup, peer, base))
+        except KitError as exc:
+            setup.report_status(f"{peer.name} is missing: {exc.message}")
+            failed += 1
+    return made, failed
+
+
+def _evaluate(setup: Setup, bundles: list[Bundle], results: Path) -> None:
+    import kit
+    from kit.results import store
+
+    results.mkdir()
+    for bundle in bundles:
+        setup.report_status(f"evaluating {bundle.path.name}")
+        found = kit.evaluate(bundle, setup.images, limit=setup.limit)
+        store.write(found, results / f"accuracy-{bundle.path.name}.json")
+
+
+def _kit(*arguments: str) -> None:
+    code = subprocess.run([sys.executable, "-m", "kit", *arguments], check=False).returncode
+    if code:
+        raise RunError(f"kit {arguments[0]} ended with exit code {code}", "see what it said above")

@@ -1,0 +1,68 @@
+"""The kit's bundles: every format, backend and precision that runs here."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from bench_quantization.inputs import Setup
+
+from kit import formats
+from kit.artifact_key import Precision
+from kit.errors import KitError, MissingTool
+
+if TYPE_CHECKING:
+    from kit.bundle import Bundle
+    from kit.recipe import Recipe
+
+WANTED: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+
+
+def build(setup: Setup) -> Iterator[Bundle]:
+    """Yield bundles: one for all targets that have the same precisions.
+
+    A bundle that cannot be built is reported and left out.
+    """
+    import kit
+
+    for precisions, targets in _group(setup).items():
+        setup.report_status(f"building {', '.join(targets)} in {', '.join(precisions)}")
+        try:
+            folder = setup.work / f"kit-{'-'.join(precisions)}"
+            yield kit.build(_recipe(setup, targets, precisions), folder)
+        except KitError as exc:
+            setup.report_status(f"FAILED: {exc.message}")
+
+
+def _group(setup: Setup) -> dict[tuple[Precision, ...], list[str]]:
+    groups: dict[tuple[Precision, ...], list[str]] = defaultdict(list)
+    for name in formats.list_formats():
+        format_ = formats.get_format(name)
+        try:
+            format_.check_packages()
+        except MissingTool as exc:
+            setup.report_status(f"{name} is left out: {exc.message}")
+            continue
+        for target, exporter in (
+            (name, format_),
+            *((f"{name}/{b.name}", b) for b in format_.backends),
+        ):
+            if exporter.runs_here:
+                groups[tuple(p for p in WANTED if p in exporter.precisions)].append(target)
+    return groups
+
+
+def _recipe(setup: Setup, targets: list[str], precisions: tuple[Precision, ...]) -> Recipe:
+    import kit
+
+    return kit.make_recipe(
+        model=setup.model,
+        weights=setup.weights,
+        formats=tuple(targets),
+        precisions=precisions,
+        quantize="static",
+        calibrate=str(setup.images),
+        calibration_images=setup.calibration_images,
+        seed=setup.seed,
+    )

@@ -1,0 +1,61 @@
+"""`scripts/bench formats`: what it builds, and a peer's file as a bundle of kit's."""
+
+from __future__ import annotations
+
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from bundle_samples import draw_labelled
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from bench_formats import own, peers  # noqa: E402
+from bench_quantization.inputs import Setup  # noqa: E402
+
+import kit  # noqa: E402
+from kit import cli, formats  # noqa: E402
+from kit.errors import MissingTool  # noqa: E402
+
+
+def test_every_target_that_runs_here_is_built_once_in_all_its_precisions(tmp_path):
+    said: list[str] = []
+    setup = Setup("mobilenet_v2", "random", tmp_path, 2, 0, None, tmp_path, said.append)
+    groups = own._group(setup)
+    targets = [target for group in groups.values() for target in group]
+    assert len(targets) == len(set(targets))
+    for precisions, group in groups.items():
+        for target in group:
+            name, _, backend = target.partition("/")
+            exporter = formats.get_format(name).find_backend(backend or None)
+            assert exporter.runs_here
+            assert set(precisions) == set(exporter.precisions)
+    assert {"onnx", "executorch", "lite", "torchscript", "torchscript/x86"} <= set(targets)
+    assert "executorch/vulkan" not in targets
+
+
+def test_a_peers_file_is_evaluated_as_a_bundle_of_its_own(
+    tiny_bundle, tmp_path, evaluated_here, capsys
+):
+    peer = peers.FilePeer("tool", "script", "onnx", ("onnxruntime",), "its_method")
+    made = peers.wrap(tiny_bundle, tiny_bundle.file("onnx"), peer, tmp_path / "peer-tool")
+    (artifact,) = made.manifest.artifacts
+    assert (artifact.name, artifact.quantize) == ("onnx-int8", "its_method")
+    assert made.file("onnx").read_bytes() == tiny_bundle.file("onnx").read_bytes()
+    assert made.manifest.golden.outputs.keys() == {"onnx-int8"}
+    found = kit.evaluate(made, draw_labelled(tmp_path / "pictures"))
+    assert found.rows[1].quantize == "its_method"
+    assert found.rows[1].agreement is not None
+    assert cli.run(["table", str(made.path), str(tiny_bundle.path)]) == 0
+    assert "onnx-int8" in capsys.readouterr().out
+
+
+def test_a_peer_that_is_not_installed_is_named(monkeypatch):
+    def miss(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", miss)
+    with pytest.raises(MissingTool, match=r"onnxruntime is not installed"):
+        peers.check_installed(peers.PEERS[0])

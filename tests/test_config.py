@@ -1,0 +1,135 @@
+"""`kit.toml`, and `kit config`, which shows what is in it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from kit import cli
+from kit.commands import build, eval
+from kit.commands.common.settings import read_settings
+
+BOTH = """
+images = "pictures"
+[build]
+format = ["onnx", "lite"]
+quantize = "none"
+no_cache = true
+[app.build]
+runtime = "onnx"
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder, the current one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def defaults() -> dict[str, object]:
+    settings = read_settings(cli.main)
+    assert settings is not None
+    return settings.map_defaults()
+
+
+def test_they_are_the_commands_defaults_and_general_ones_are_of_all_that_have_the_option(here):
+    (here / "kit.toml").write_text(BOTH)
+    found = defaults()
+    assert found["build"] == {"formats": ("onnx", "lite"), "quantize": "none", "no_cache": True}
+    assert found["app"] == {"build": {"runtimes": ("onnx",)}}
+    assert found["eval"] == {"images": "pictures"}
+    assert "devices" not in found
+
+
+def test_a_commands_own_wins_over_a_general_one(here):
+    (here / "kit.toml").write_text('[eval]\nimages = "b"\n')
+    text = 'images = "a"\n' + (here / "kit.toml").read_text()
+    (here / "kit.toml").write_text(text)
+    assert defaults()["eval"] == {"images": "b"}
+
+
+def test_pyproject_has_them_too_and_kit_toml_is_taken_first(here):
+    (here / "pyproject.toml").write_text('[tool.kit.eval]\nimages = "a"\n[project]\nname = "x"\n')
+    assert defaults() == {"eval": {"images": "a"}}
+    (here / "kit.toml").write_text("[eval]\nlimit = 3\n")
+    assert defaults() == {"eval": {"limit": 3}}
+    (here / "kit.toml").unlink()
+    (here / "pyproject.toml").write_text('[project]\nname = "x"\n')
+    assert read_settings(cli.main) is None
+
+
+def recipe_of(monkeypatch, *words: str):
+    """Return the recipe of a `kit build` that builds nothing."""
+    chosen = []
+    monkeypatch.setattr(build, "_explain", lambda recipe, gate: chosen.append(recipe))
+    assert cli.run(["build", "mobilenet_v2", "--explain", *words]) == 0
+    return chosen[0]
+
+
+def test_the_command_line_wins_over_a_recipe_file_and_that_over_kit_toml(here, monkeypatch):
+    assert recipe_of(monkeypatch).resolution == 224
+    (here / "kit.toml").write_text("[build]\nresolution = 96\nseed = 5\nwidth = 0.5\n")
+    (here / "recipe.toml").write_text("resolution = 128\nseed = 6\n")
+    chosen = recipe_of(monkeypatch, "--recipe", "recipe.toml", "--seed", "7")
+    assert (chosen.resolution, chosen.seed, chosen.width) == (128, 7, 0.5)
+
+
+def test_a_required_option_may_stand_there(here, monkeypatch, capsys):
+    (here / "kit.toml").write_text('images = "pictures"\n')
+    seen = []
+    monkeypatch.setattr(eval.command, "callback", lambda **options: seen.append(options))
+    assert cli.run(["eval", "some/bundle"]) == 0
+    assert str(seen[0]["images"]) == "pictures"
+    assert cli.run(["eval", "some/bundle", "--images", "others"]) == 0
+    assert str(seen[1]["images"]) == "others"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[biuld]\nseed = 1\n", ["no command for 'biuld'", "did you mean build?"]),
+        ("[build]\nformats = 'x'\n", ["no option for 'build.formats'", "did you mean format"]),
+        ("resolutoin = 3\n", ["no option for 'resolutoin'", "did you mean resolution"]),
+        ("[app.biuld]\nx = 1\n", ["no command for 'app.biuld'"]),
+        ("[build]\nseed = 'many'\n", ["kit.toml: build.seed = 'many'", "not a valid integer"]),
+        ("[build]\nno-cache = 'yes'\n", ["build.no-cache = 'yes' is not true or false"]),
+        ("[build]\nseed = true\n", ["build.seed = True is not a text, a number or a list"]),
+        ("[eval]\nimages = ''\n", ["eval.images: --samples is empty"]),
+        ("[build\n", ["cannot read kit.toml"]),
+    ],
+)
+def test_what_does_not_fit_is_named_by_every_command(here, capsys, text, said):
+    (here / "kit.toml").write_text(text)
+    for words in (["list"], ["config"]):
+        assert cli.run(words) == 2
+        error = capsys.readouterr().err
+        assert all(part in error for part in said), error
+
+
+def test_config_shows_each_and_where_it_comes_from(here, capsys):
+    (here / "kit.toml").write_text(BOTH)
+    assert cli.run(["config", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["file"] == "kit.toml"
+    rows = {(row["command"], row["option"]): row["value"] for row in document["settings"]}
+    assert rows["build", "--format"] == ["onnx", "lite"]
+    assert rows["eval", "--images"] == "pictures"
+    assert cli.run(["config", "eval", "--json"]) == 0
+    rows = {row["option"]: row for row in json.loads(capsys.readouterr().out)["settings"]}
+    assert rows["--images"]["source"] == "kit.toml"
+    assert rows["--limit"] == {
+        "command": "eval", "option": "--limit", "value": None, "source": "kit",
+    }  # fmt: skip
+    assert cli.run(["config", "app", "build"]) == 0
+    assert "kit.toml" in capsys.readouterr().out
+    assert cli.run(["config", "biuld"]) == 2
+    assert "did you mean build?" in capsys.readouterr().err
+
+
+def test_without_a_file_it_says_so(here, capsys):
+    assert cli.run(["config"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "no kit.toml here" in shown.err

@@ -1,0 +1,265 @@
+"""`kit doctor`: verdicts of machines, bundles and devices that differ in one thing."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import rewrite
+
+from kit import cli
+from kit.devices.facts import DeviceFacts
+from kit.devices.parsing import Battery, Cluster
+from kit.doctor import bundle as bundle_checks
+from kit.doctor import device as device_checks
+from kit.doctor import host
+from kit.doctor.device import DeviceState
+from kit.doctor.finding import CODES, VERDICTS, Finding, from_notice, has_problem, judge_amount
+from kit.errors import UNFIT
+from kit.manifest import FailedArtifact
+from kit.notices import CATALOGUE, SEVERITIES, Notice, new_notice
+from kit.runners import native
+from kit.signature import TensorSpec
+
+ROOT = Path(__file__).parents[1]
+GOOD = DeviceFacts(
+    serial="R58",
+    kind="phone",
+    state="device",
+    model="maker phone",
+    soc="SM8550",
+    build=None,
+    android="14",
+    api=34,
+    abis=("arm64-v8a",),
+    cores=2,
+    online=(0, 1),
+    clusters=(Cluster((0, 1), 2000),),
+    memory=8_000_000_000,
+    free_bytes=20_000_000_000,
+    page_size=4096,
+    battery=Battery(80, 30.0, ("USB",), "charging"),
+    thermal_status="none",
+    seccomp=2,
+    selinux="Enforcing",
+    kernel="6.1",
+    identity=None,
+)
+FEATURES = "Features\t: fp asimd asimddp"
+STATE = DeviceState(FEATURES)
+
+
+def judged(facts: DeviceFacts = GOOD, state: DeviceState = STATE) -> dict[str, Finding]:
+    """Return what is not ok, by code."""
+    found = list(device_checks.judge_device(facts, state, None))
+    return {finding.code: finding for finding in found if finding.verdict != "ok"}
+
+
+def test_a_good_phone_has_nothing_to_mend():
+    assert judged() == {}
+    assert {"device.abi", "device.pages", "device.heat", "device.settings"} <= {
+        finding.code for finding in device_checks.judge_device(GOOD, STATE, None)
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "verdict", "says"),
+    [
+        ({"abis": ("armeabi-v7a",)}, "device.abi", "problem", "armeabi-v7a; native runners"),
+        ({"api": 25}, "device.api", "problem", "API level 25; kit needs 26"),
+        ({"free_bytes": 50_000_000}, "device.disk", "problem", "0.1 GB free on it"),
+        ({"free_bytes": 300_000_000}, "device.disk", "warning", "0.3 GB free on it"),
+        ({"memory": 400_000_000}, "device.memory", "problem", "0.4 GB of memory"),
+        ({"battery": Battery(9, 30.0, ("USB",), None)}, "device.battery", "warning", "at 9 %"),
+        ({"battery": Battery(90, 30.0, (), None)}, "device.battery", "note", "not plugged in"),
+        ({"battery": Battery(90, 44.5, ("AC",), None)}, "device.warm", "warning", "44.5 °C"),
+        ({"thermal_status": "severe"}, "device.thermal-status", "warning", "status severe"),
+        ({"online": (0,)}, "device.cores", "note", "cores 1 are switched off"),
+        ({"kind": "emulator"}, "device.kind", "note", "an emulator: its times"),
+    ],
+)
+def test_one_thing_that_is_not_well(change, code, verdict, says):
+    found = judged(replace(GOOD, **change))
+    assert list(found) == [code]
+    assert found[code].verdict == verdict
+    assert says in found[code].text
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "fix"),
+    [
+        (
+            DeviceState(FEATURES, {("global", "low_power"): "1"}),
+            "device.settings",
+            "adb -s R58 shell settings put global low_power 0",
+        ),
+        (DeviceState(FEATURES, leftovers=True), "device.leftovers", "kit clean --device R58"),
+        (DeviceState("Features\t: fp asimd"), "device.processor", "kit build MODEL --precision"),
+    ],
+)
+def test_what_disturbs_comes_with_the_command_that_ends_it(state, code, fix):
+    found = judged(state=state)
+    assert list(found) == [code]
+    assert found[code].fix.startswith(fix)
+
+
+def test_a_serial_is_quoted_in_a_command():
+    found = judged(replace(GOOD, serial="a; rm -rf /"), DeviceState(FEATURES, leftovers=True))
+    assert found["device.leftovers"].fix == "kit clean --device 'a; rm -rf /'"
+
+
+def test_a_device_that_reports_nothing_is_not_refused():
+    unknown = replace(
+        GOOD,
+        api=None,
+        memory=None,
+        free_bytes=None,
+        page_size=None,
+        battery=None,
+        thermal_status=None,
+        clusters=(),
+        online=(),
+    )
+    assert not has_problem(device_checks.judge_device(unknown, DeviceState(), None))
+
+
+def test_pages_of_16_kb_need_libraries_made_for_them(monkeypatch):
+    pages = {"lite": 4096, "onnx": 16384}
+
+    class Built:
+        def __init__(self, page: int) -> None:
+            self.page = page
+
+    monkeypatch.setattr(
+        native, "find", lambda _, name: Built(pages[name]) if name in pages else None
+    )
+    names = ["lite", "onnx", "executorch"]
+    found = list(device_checks.judge_pages(16384, "arm64-v8a", names))
+    assert [finding.verdict for finding in found] == ["warning", "ok", "note"]
+    assert found[2].fix == "kit runner build --abi arm64-v8a --format executorch"
+    assert [f.verdict for f in device_checks.judge_pages(4096, "arm64-v8a", names)] == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("machine", "features", "verdict", "says"),
+    [
+        ("x86_64", ("avx2", "avx512_vnni"), "ok", "exact and fast"),
+        ("x86_64", ("avx2",), "note", "without VNNI int8 ONNX files run with exact"),
+        ("x86_64", (), "warning", "without AVX2"),
+        ("aarch64", ("asimd", "asimddp"), "ok", "dot products"),
+        ("aarch64", ("asimd",), "note", "without dot products"),
+    ],
+)
+def test_processors(machine, features, verdict, says):
+    found = host.judge_processor("host.processor", "Some CPU", machine, features)
+    assert (found.verdict, says in found.text) == (verdict, True)
+    assert bool(found.fix) == (verdict != "ok")
+
+
+def test_systems_and_versions_of_python():
+    assert host.judge_python((3, 10, 4)).verdict == "problem"
+    assert host.judge_python((3, 12, 0)).verdict == "ok"
+    pairs = [("Linux", "x86_64"), ("Darwin", "arm64"), ("Windows", "AMD64"), ("Linux", "s390x")]
+    verdicts = [host.judge_system(*pair).verdict for pair in pairs]
+    assert verdicts == ["ok", "note", "problem", "problem"]
+
+
+def test_amounts_are_judged_at_their_limits():
+    verdicts = [
+        judge_amount("host.disk", "free", size, 500, 1000, "df").verdict
+        for size in (499, 500, 999, 1000)
+    ]
+    assert verdicts == ["problem", "warning", "warning", "ok"]
+
+
+def test_a_program_that_is_missing_comes_with_the_command_that_installs_it(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}" if name == "brew" else None)
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    host.emulation.find_emulator.cache_clear()
+    found = {f.code: f for f in host.examine_host() if f.verdict == "note"}
+    host.emulation.find_emulator.cache_clear()
+    assert {"host.compiler", "host.jdk", "host.maven", "host.adb", "host.qemu"} <= set(found)
+    assert found["host.maven"].fix == "brew install maven"
+    assert "g++" in found["host.compiler"].fix
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    assert host.write_install("maven") == "sudo apt-get install maven"
+
+
+@pytest.mark.parametrize(
+    ("spec", "codes"),
+    [
+        ({"shape": (1, 3, 8, 8)}, []),
+        ({"shape": (1, 16), "dtype": "int64"}, ["bundle.types"]),
+        ({"shape": (1, 2, 3, 4, 5)}, ["bundle.shapes"]),
+        ({"shape": (8, 3, 8, 8)}, ["bundle.shapes"]),
+        ({"shape": (1, 3, 2048, 2048)}, ["bundle.shapes"]),
+    ],
+)
+def test_traps_of_dtypes_and_shapes(spec, codes):
+    found = bundle_checks.judge_signature((TensorSpec(name="x", **spec),), "input")
+    assert [finding.code for finding in found if finding.verdict != "ok"] == codes
+
+
+def test_what_a_bundle_does_not_hold_or_cannot_run(tiny_bundle, tmp_path):
+    def change(fields) -> None:
+        lite, onnx = fields["artifacts"]
+        new = lite.model_copy(update={"executed": False, "format_version": "bytecode 11"})
+        fields["artifacts"] = (new, onnx.model_copy(update={"format": "gone"}))
+        failed = FailedArtifact(
+            format="executorch", precision="int8", stage="lowering", reason="no", hint="do this"
+        )
+        fields["failed"] = (failed,)
+        fields["tools"] = {"numpy": "0.1", "nothing": "2"}
+        fields["notices"] = (new_notice("weights.random"),)
+
+    other = rewrite(tiny_bundle, tmp_path / "other", {"x": np.zeros(1)}, change)
+    found = [f for f in bundle_checks.examine_bundle(other) if f.verdict != "ok"]
+    assert [(f.code, f.verdict) for f in found] == [
+        ("artifact.not-run", "note"),
+        ("bundle.artifacts", "warning"),
+        ("bundle.version", "problem"),
+        ("format.ended", "note"),
+        ("bundle.version", "problem"),
+        ("bundle.tools", "note"),
+        ("weights.random", "warning"),
+    ]
+    assert found[1].fix == "do this"
+    assert "numpy 0.1" in found[5].text
+    assert "nothing 2 (missing here)" in found[5].text
+
+
+def test_a_bundle_without_a_problem_is_exit_code_0(lite_bundle, capsys):
+    assert cli.run(["doctor", str(lite_bundle.path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert sum(found["counts"].values()) == len(found["findings"])
+    for finding in found["findings"]:
+        assert finding["code"] in {*CODES, *CATALOGUE}
+        assert finding["verdict"] in VERDICTS
+
+
+def test_problems_are_lines_and_an_exit_code(tmp_path, capsys, no_settings):
+    assert cli.run(["doctor", str(tmp_path / "gone"), "--device", "127.0.0.1:1"]) == UNFIT
+    out, err = capsys.readouterr()
+    problems = [line for line in out.splitlines() if line.startswith("problem")]
+    assert [line.split()[1] for line in problems] == ["bundle.files:", "device.reach:"]
+    assert all(" -> " in line for line in problems)
+    assert "2 problems" in err
+    assert len(out.splitlines()) == sum(map(int, re.findall(r"(\d+) ", err)))
+
+
+def test_every_severity_of_a_notice_has_a_verdict():
+    verdicts = [from_notice(Notice(code="x", severity=one)).verdict for one in SEVERITIES]
+    assert verdicts == ["note", "note", "warning", "problem"]
+
+
+def test_codes_are_documented_and_used():
+    text = (ROOT / "docs/doctor.md").read_text(encoding="utf-8")
+    documented = dict(re.findall(r"^\| `([a-z]+\.[a-z]+)` \| (.+) \|$", text, re.M))
+    assert documented == CODES
+    sources = "".join(file.read_text() for file in (ROOT / "kit/doctor").glob("[!f]*.py"))
+    assert [code for code in CODES if f'"{code}"' not in sources] == []
+    assert f"{UNFIT}" in text

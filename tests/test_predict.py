@@ -1,0 +1,233 @@
+"""`kit predict`: answers of every file to pictures of one's own, as a person sees them."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from bundle_samples import draw, picture
+from conftest import rewrite
+from shared_builds import SessionHere
+
+from kit import cli, formats, tasks
+from kit.artifact_key import REFERENCE
+from kit.bundle import Bundle
+from kit.calibration import ModelInputs
+from kit.errors import RunError
+from kit.prediction import Predictor
+from kit.signature import Samples, TensorSpec
+from kit.tasks.answers import AnswerContext, show_tensors
+from kit.tasks.image_classification.showing import is_distribution
+from kit.tasks.interface import describe_bundle
+
+SPEC = TensorSpec(name="logits", shape=(1, 3))
+LABELS = ("cat", "dog", "cow")
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run files in this process: a child imports its runtime for seconds."""
+    monkeypatch.setattr(
+        "kit.prediction.open_session", lambda *words: nullcontext(SessionHere(*words))
+    )
+
+
+def predict(*words: object) -> int:
+    return cli.run(["predict", *map(str, words)])
+
+
+def as_json(capsys: pytest.CaptureFixture[str]) -> dict:
+    return json.loads(capsys.readouterr().out)
+
+
+def answers_of(bundle: Bundle, name: str, file: Path) -> np.ndarray:
+    """Return the logits that a file's own runtime gives for a picture."""
+    task = tasks.get_task(bundle.manifest.task)
+    inputs = describe_bundle(bundle.manifest, bundle.labels())
+    samples = task.open_samples(inputs, file).read(0)
+    format_name = name if name == REFERENCE else bundle.manifest.artifact(name).format
+    session = formats.get_format(format_name).load(bundle.file(name), 1)
+    return session.read(session.bind(samples[0])())[0][0]
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("photo") / "photo.png"
+    picture(1).save(file)
+    return file
+
+
+def test_probabilities_are_the_runtimes_own(here, tiny_bundle, photo, capsys):
+    assert predict(tiny_bundle.path, photo, "--json", "--top", 7) == 0
+    found = as_json(capsys)
+    (sample,) = found["samples"]
+    assert sample["name"] == "photo.png"
+    assert list(sample["answers"]) == [REFERENCE, "lite-fp32", "onnx-fp32"]
+    assert (found["left_out"], found["failed"], found["damaged"]) == ({}, {}, {})
+    for name, answer in sample["answers"].items():
+        logits = answers_of(tiny_bundle, name, photo).astype(float)
+        right = np.exp(logits) / np.exp(logits).sum()
+        assert answer["softmax"] == "kit"
+        order = [one["index"] for one in answer["labels"]]
+        assert order == list(np.argsort(-right))
+        shares = [one["probability"] for one in answer["labels"]]
+        assert shares == pytest.approx([right[index] for index in order])
+
+
+def test_a_table_has_a_column_for_each_file_and_a_folder_a_table_for_each_picture(
+    here, tiny_bundle, tmp_path, capsys
+):
+    draw(tmp_path / "pics", 2, lambda index: f"{index}.png")
+    assert predict(tiny_bundle.path, tmp_path / "pics", "--format", "onnx", "--top", 2) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.strip() for line in lines if line.strip().endswith(".png")] == ["0.png", "1.png"]
+    headings = [line for line in lines if "reference" in line]
+    assert len(headings) == 2
+    assert headings[0].index("reference") < headings[0].index("onnx-fp32")
+    assert "lite" not in "".join(lines)
+    assert sum(line.count("%") for line in lines) == 2 * 2 * 2
+
+
+def test_a_picture_on_stdin(here, tiny_bundle, photo, capsys, monkeypatch):
+    stdin = SimpleNamespace(buffer=io.BytesIO(photo.read_bytes()), isatty=lambda: False)
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert predict(tiny_bundle.path, "-", "--format", "onnx", "--json") == 0
+    (sample,) = as_json(capsys)["samples"]
+    assert sample["name"] == "stdin"
+    assert predict(tiny_bundle.path, photo, "--format", "onnx", "--json") == 0
+    (same,) = as_json(capsys)["samples"]
+    assert same["answers"] == sample["answers"]
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(), isatty=lambda: False))
+    assert predict(tiny_bundle.path, "-") == 3
+    assert "stdin is empty" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    assert predict(tiny_bundle.path, "-") == 2
+
+
+def test_a_damaged_picture_is_one_sentence_and_the_others_are_answered(
+    here, tiny_bundle, tmp_path, capsys
+):
+    draw(tmp_path, 2, lambda index: f"{index}.png")
+    (tmp_path / "zz.png").write_bytes((tmp_path / "0.png").read_bytes()[:300])
+    assert predict(tiny_bundle.path, tmp_path, "--format", "onnx", "--json") == 3
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert [sample["name"] for sample in found["samples"]] == ["0.png", "1.png"]
+    assert list(found["damaged"]) == ["zz.png"]
+    (said,) = (line for line in err.splitlines() if line.startswith("kit: "))
+    assert said.startswith("kit: zz.png is damaged")
+
+
+def test_files_that_cannot_run_here_are_named(here, tiny_bundle, photo, tmp_path, capsys):
+    def change(fields) -> None:
+        lite, onnx = fields["artifacts"]
+        fields["artifacts"] = (lite.model_copy(update={"executed": False}), onnx)
+
+    other = rewrite(tiny_bundle, tmp_path / "other", {}, change)
+    assert predict(other.path, photo, "--json") == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["left_out"].keys() == {"lite-fp32"}
+    assert "lite-fp32 was lowered for other devices: nothing here runs it" in err
+    assert predict(other.path, photo, "--format", "lite") == 4
+    assert "no file can answer: lite-fp32 was lowered" in capsys.readouterr().err
+
+
+def test_a_file_that_fails_does_not_keep_the_others_from_answering():
+    def fail(samples: Samples) -> Samples:
+        raise RunError("broken", "build it again")
+
+    right = Samples((SPEC,), (np.ones((1, 3), np.float32),))
+    endless = Samples((SPEC,), (np.full((1, 3), np.inf, np.float32),))
+    runs = {"a": fail, "b": lambda _: right, "c": lambda _: endless}
+    predictor = Predictor((SPEC,), {}, runs)
+    assert list(predictor.answer(right)) == ["b"]
+    assert {name: error.message for name, error in predictor.failed.items()} == {
+        "a": "broken",
+        "c": "c answered with NaN or infinity",
+    }
+    assert predictor.names == ["b"]
+
+
+def test_what_is_saved(here, tiny_bundle, photo, tmp_path, capsys):
+    words = (tiny_bundle.path, photo, "--format", "onnx", "--save")
+    assert predict(*words, tmp_path / "a.npz", "--json") == 0
+    printed = as_json(capsys)
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as arrays:
+        assert list(arrays["names"]) == ["photo.png"]
+        right = answers_of(tiny_bundle, "onnx-fp32", photo)
+        np.testing.assert_array_equal(arrays["onnx-fp32/logits"], right[None])
+    assert predict(*words, tmp_path / "a.json") == 0
+    assert json.loads((tmp_path / "a.json").read_text()) == printed
+    assert predict(*words, tmp_path / "a.txt") == 2
+    assert not (tmp_path / "a.txt").exists()
+
+
+def context(golden: np.ndarray | None, top: int = 5) -> AnswerContext:
+    inputs = ModelInputs((TensorSpec(name="image", shape=(1, 3, 8, 8)),), 3, None, LABELS)
+    return AnswerContext(inputs, None if golden is None else Samples((SPEC,), (golden,)), top)
+
+
+def test_a_softmax_of_the_network_is_not_applied_twice():
+    task = tasks.get_task("image-classification")
+    answer = Samples((SPEC,), (np.array([[0.2, 0.7, 0.1]], np.float32),))
+    golden = np.array([[0.5, 0.25, 0.25], [0.0, 0.0, 1.0]], np.float32)
+    shown = task.show_answer(answer, context(golden))
+    assert shown.lines[0].split() == ["70.0", "%", "dog"]
+    assert shown.record["softmax"] == "network"
+    assert "softmax" in shown.note
+    logits = np.array([[0.5, 0.25, 0.25], [3.0, 0.0, 1.0]], np.float32)
+    twice = task.show_answer(answer, context(logits))
+    assert twice.record["softmax"] == "kit"
+    right = np.exp(0.7) / np.exp([0.2, 0.7, 0.1]).sum()
+    assert twice.record["labels"][0]["probability"] == pytest.approx(right)
+    assert twice.note == ""
+    assert len(task.show_answer(answer, context(None, top=2)).lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "is_one"),
+    [
+        ([[0.5, 0.5]], True),
+        ([[1.5, -0.5]], False),
+        ([[0.5, 0.5], [0.9, 0.4]], False),
+        (np.empty((0, 2)), False),
+    ],
+)
+def test_what_counts_as_probabilities(rows, is_one):
+    assert is_distribution(np.asarray(rows, np.float32)) is is_one
+
+
+def test_tensors_show_shapes_and_first_values():
+    specs = (TensorSpec(name="y", shape=(1, 8)), TensorSpec(name="n", shape=(1,), dtype="int64"))
+    answer = Samples(specs, (np.arange(8, dtype=np.float32)[None] / 4, np.array([7])))
+    shown = show_tensors(answer)
+    assert shown.lines == (
+        "y: float32 [1, 8]",
+        "  0, 0.25, 0.5, 0.75, 1, 1.25, …",
+        "n: int64 [1]",
+        "  7",
+    )
+    first = {"name": "y", "dtype": "float32", "shape": [1, 8]}
+    assert shown.record["outputs"][0] == {**first, "values": [0, 0.25, 0.5, 0.75, 1, 1.25]}
+
+
+def test_a_sample_of_the_task_tensors(here, tensors_bundle, tmp_path, capsys):
+    inputs = tensors_bundle.read_inputs(1)
+    names = [spec.name for spec in inputs.specs]
+    np.savez(tmp_path / "one.npz", **dict(zip(names, inputs[0], strict=True)))
+    # Its float model is no file, as the app does not need one: the others answer nevertheless.
+    assert predict(tensors_bundle.path, tmp_path / "one.npz", "--json") == 4
+    found = as_json(capsys)
+    assert list(found["failed"]) == [REFERENCE]
+    (sample,) = found["samples"]
+    assert sample["name"] == "one.npz"
+    answers = next(iter(sample["answers"].values()))["outputs"]
+    specs = tensors_bundle.manifest.signature.outputs
+    assert [one["name"] for one in answers] == [spec.name for spec in specs]
+    assert [one["shape"] for one in answers] == [list(spec.shape) for spec in specs]

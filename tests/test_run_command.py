@@ -1,0 +1,70 @@
+"""`kit run`: all steps in one command, each kept until something that it depends on changes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from bundle_samples import SMALL_NET, draw_labelled
+
+from kit import bundle, cli
+
+FEW = ["--format", "onnx", "--resolution", "32", "--quick"]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("KIT_CACHE", str(tmp_path / "cache"))
+
+
+def run(capsys, *words: str) -> tuple[int, dict[str, str], str]:
+    """Return the exit code, what became of each step, and stderr."""
+    code = cli.run(["run", SMALL_NET, *FEW, "--json", *words])
+    shown = capsys.readouterr()
+    steps = json.loads(shown.out)["steps"] if shown.out else []
+    return code, {step["name"]: step["state"] for step in steps}, shown.err
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("lowered_here", "evaluated_here")
+def test_it_goes_from_a_model_to_a_report_and_repeats_only_what_changed(tmp_path, capsys):
+    pictures, out = draw_labelled(tmp_path / "pictures"), tmp_path / "out"
+    words = ["--images", str(pictures), "-o", str(out)]
+    code, steps, err = run(capsys, *words)
+    assert code == 0, err
+    names = ["build", "accuracy", "processors", "latency here", "report"]
+    assert steps == dict.fromkeys(names, "done")
+    built = bundle.load(out / "bundle")
+    assert [key.name for key in built.manifest.artifact_keys] == ["onnx-fp32", "onnx-int8"]
+    page = (out / "report" / "report.html").read_text()
+    assert "int8 .onnx" in page
+    assert {file.name for file in (out / "results").iterdir()} == {
+        *("accuracy.json", "processors.json", "latency.json")
+    }
+    assert f"kit eval {out / 'bundle'} --images {pictures}" in err
+
+    code, steps, _ = run(capsys, *words)
+    assert (code, steps) == (0, {**dict.fromkeys(names, "kept"), "build": "done"})
+
+    (out / "results" / "latency.json").unlink()  # as if it had been interrupted there
+    _, steps, _ = run(capsys, *words, "--device", "auto")
+    assert steps.pop("latency on the device") == "left out"
+    assert [name for name, state in steps.items() if state != "kept"] == [
+        *("build", "latency here", "report")
+    ]
+
+    next(pictures.rglob("*.png")).touch()
+    _, steps, _ = run(capsys, *words)
+    assert steps["accuracy"] == "done"
+    assert steps["processors"] == "kept"
+
+
+def test_a_failed_build_ends_it_and_a_damaged_record_is_named(tmp_path, capsys):
+    code, steps, err = run(capsys, "--weights", str(tmp_path / "none.pth"), "-o", str(tmp_path))
+    assert (code, steps) == (3, {})
+    assert "none.pth" in err
+    for text in ("[]", "{", '{"a": 1}'):
+        (tmp_path / "run.json").write_text(text)
+        code, _, err = run(capsys, "-o", str(tmp_path))
+        assert code == 3
+        assert f"{tmp_path / 'run.json'} is not the record of a `kit run`" in err

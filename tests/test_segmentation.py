@@ -1,0 +1,273 @@
+"""The task image-segmentation: masks, metrics, and a bundle through every command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import FAST
+from picture_models import FILE
+from picture_samples import encode, noise, pre
+from PIL import Image
+from sklearn.metrics import jaccard_score
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms import functional as transforms
+
+import kit
+from kit import cli
+from kit.bench.measure import measure_all
+from kit.errors import PictureError, RecipeError
+from kit.images.masks import decode_mask
+from kit.network import take_output
+from kit.report.write import write
+from kit.results import store
+from kit.signature import Samples, Signature, TensorSpec
+from kit.tasks import get_task
+from kit.tasks.image_segmentation import evaluation, tally
+from kit.tasks.image_segmentation.evaluation import open_masked
+from kit.tasks.interface import EvaluationContext, ModelInputs
+
+TASK = get_task("image-segmentation")
+CLASSES = 3
+COLOURS = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200]])
+pytestmark = pytest.mark.usefixtures("lowered_here")
+
+
+def recipe_of(name: str, **fields):
+    return kit.make_recipe(f"{FILE}:{name}", task=TASK.name, resolution=32, **fields)
+
+
+def save_mask(indices: np.ndarray, path: Path, mode: str = "L") -> None:
+    image = Image.fromarray(indices.astype(np.uint8))
+    if mode == "P":
+        image.putpalette([*range(256)] * 3)
+    image.save(path)
+
+
+def write_set(root: Path, count: int = 12) -> Path:
+    """Write `pictures` of coloured squares, and `masks` that say which colour is where."""
+    rng = np.random.default_rng(0)
+    for folder in ("pictures/a", "masks/a"):
+        (root / folder).mkdir(parents=True)
+    for number in range(count):
+        mask = np.kron(rng.integers(0, CLASSES, (4, 5)), np.ones((10, 10), int))
+        colours = COLOURS[mask] + rng.integers(-30, 30, (*mask.shape, 3))
+        picture = Image.fromarray(colours.clip(0, 255).astype(np.uint8))
+        picture.save(root / f"pictures/a/{number:02}.jpg")
+        mask[0] = 255
+        save_mask(mask, root / f"masks/a/{number:02}.png", "P" if number % 2 else "L")
+    return root
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory) -> Path:
+    return write_set(tmp_path_factory.mktemp("squares") / "set")
+
+
+# Masks
+
+
+@pytest.mark.parametrize(
+    ("image", "pixel"),
+    [
+        (Image.fromarray(np.full((4, 4), 7, np.uint8)), 7),
+        (Image.fromarray(np.full((4, 4), 300, np.uint16)), 300),
+        (Image.fromarray(np.full((4, 4), True)), 1),
+    ],
+)
+def test_a_mask_holds_indices(image, pixel):
+    decoded = np.asarray(decode_mask(encode(image), "m.png"))
+    assert decoded.dtype == np.int32
+    assert (decoded == pixel).all()
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (encode(noise(8, 8)), "has colours"),
+        (encode(noise(8, 8, "L"), "JPEG"), "no mask in PNG"),
+        (b"\x89PNG", "no mask in PNG"),
+    ],
+)
+def test_what_is_no_mask(data, says):
+    with pytest.raises(PictureError, match=says):
+        decode_mask(data, "m.png")
+
+
+def inputs_of(side: int = 32, classes: int = CLASSES) -> ModelInputs:
+    spec = TensorSpec(name="image", shape=(1, 3, side, side))
+    return ModelInputs((spec,), classes, pre(side, side))
+
+
+def open_(root: Path, classes: int = CLASSES, limit: int | None = None):
+    context = EvaluationContext(inputs_of(classes=classes), frozenset())
+    return open_masked(context, root / "pictures", root / "masks", limit)
+
+
+@pytest.mark.parametrize("size", [(50, 40), (40, 51), (33, 100)])
+def test_a_mask_is_resized_and_cropped_as_its_picture(size, tmp_path):
+    for folder in ("pictures", "masks"):
+        (tmp_path / folder).mkdir()
+    noise(*size).save(tmp_path / "pictures/x.png")
+    indices = np.random.default_rng(1).integers(0, CLASSES, size[::-1]).astype(np.uint8)
+    save_mask(indices, tmp_path / "masks/x.png")
+    samples, (mask,) = open_(tmp_path).load(0, 1)
+    assert samples.arrays[0].shape == (1, 3, 32, 32)
+    small = transforms.resize(Image.fromarray(indices), 32, InterpolationMode.NEAREST)
+    assert np.array_equal(mask, np.asarray(transforms.center_crop(small, 32)))
+
+
+def test_masks_that_do_not_fit(squares, tmp_path):
+    with pytest.raises(PictureError, match=r"00.png has the class 2, .* 0 to 1, and 255"):
+        open_(squares, classes=2).load(0, 16)
+    part = write_set(tmp_path / "part", 3)
+    (part / "masks/a/01.png").unlink()
+    with pytest.raises(PictureError, match=r"01\.jpg' has no mask in .*, as 1 of 3") as caught:
+        open_(part)
+    assert "a/01.png" in caught.value.hint
+    save_mask(np.zeros((50, 40)), part / "masks/a/01.png")
+    with pytest.raises(PictureError, match=r"40x50 pixels and its picture a/01\.jpg 50x40"):
+        open_(part).load(0, 3)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "masks", "found"),
+    [
+        (["a/1", "b/1"], ["a/1", "b/1", "c"], ["a/1", "b/1"]),
+        (["images/1", "images/x/2"], ["masks/x/2", "masks/1"], ["masks/1", "masks/x/2"]),
+        (["images/1"], ["1", "2"], ["1"]),
+        (["1", "2"], ["masks/2", "masks/1"], ["masks/1", "masks/2"]),
+        (["a/1", "b/1"], ["1"], [None, None]),
+        (["1", "2"], ["1"], ["1", None]),
+    ],
+)
+def test_masks_are_found_by_name(pictures, masks, found):
+    assert evaluation._match(pictures, masks) == found
+
+
+def test_the_digest_has_the_masks(squares, tmp_path):
+    other = write_set(tmp_path / "other")
+    assert open_(squares).sha256 == open_(other).sha256
+    save_mask(np.ones((40, 50)), other / "masks/a/03.png")
+    assert open_(squares).sha256 != open_(other).sha256
+    assert len(open_(squares, limit=5)) == 5
+
+
+# Metrics
+
+
+def test_metrics_are_those_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    masks = list(rng.integers(0, CLASSES, (4, 8, 8)))
+    masks[1][:3] = 255
+    logits = rng.normal(size=(4, CLASSES, 8, 8)).astype(np.float32)
+    spec = TensorSpec(name="out", shape=(1, CLASSES, 8, 8))
+    answers = Samples((spec,), (logits,))
+    counting = TASK.start_tally(Signature(inputs=(spec,), outputs=(spec,)))
+    for start in range(4):
+        part = answers.take([start])
+        counting.add(part, part, masks[start : start + 1])
+    right, given = np.stack(masks), logits.argmax(1)
+    there = right != 255
+    metrics = {m.name: m.value for m in counting.measure()["metrics"]}
+    iou = jaccard_score(right[there], given[there], average="macro")
+    assert metrics["mean IoU"] == pytest.approx(100 * iou)
+    assert metrics["pixel accuracy"] == pytest.approx(100 * (right == given)[there].mean())
+
+
+def test_classes_that_no_mask_has_are_not_in_the_mean():
+    confusion = tally.count_classes(np.array([[0, 0, 1, 1]]), np.array([[0, 2, 1, 1]]), 3)
+    assert tally.mean_iou(confusion) == pytest.approx((1 / 2 + 1) / 2)
+    nothing = tally.count_classes(np.array([[255]]), np.array([[0]]), 3)
+    assert (tally.mean_iou(nothing), tally.accuracy(nothing)) == (0, 0)
+
+
+def test_maps_of_another_size_are_resized_as_torchvision_does():
+    logits = np.random.default_rng(0).normal(size=(CLASSES, 5, 7)).astype(np.float32)
+    expected = torch.nn.functional.interpolate(
+        torch.from_numpy(logits)[None], size=(32, 20), mode="bilinear", align_corners=False
+    )
+    assert np.array_equal(tally.resize_logits(logits, (32, 20)), expected[0])
+
+
+# Networks
+
+
+def test_the_named_output_is_taken_and_names_stay():
+    import picture_models
+
+    model, plain = picture_models.Named().eval(), picture_models.Named().eval()
+    taken = take_output(model, ("out",))
+    x = torch.rand(1, 3, 32, 32)
+    assert torch.equal(taken(x), plain(x)["out"])
+    assert (repr(taken), [*taken.state_dict()]) == (repr(plain), [*plain.state_dict()])
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("OtherNames", "gives dict, not a tensor"), ("Single", r"gives the shape \[1, 1, 16, 16\]")],
+)
+def test_networks_that_give_no_map(name, says):
+    with pytest.raises(RecipeError, match=says) as caught:
+        TASK.describe_inputs(recipe_of(name))
+    assert "[N, classes, H, W]" in caught.value.hint
+
+
+def test_what_the_task_does_not_do(tmp_path):
+    with pytest.raises(RecipeError, match="mobilenet_v2 is an image classifier"):
+        TASK.describe_inputs(kit.make_recipe("mobilenet_v2", task=TASK.name))
+    with pytest.raises(RecipeError, match="'qat' trains classifiers"):
+        TASK.check_recipe(recipe_of("Maps", quantize="qat"))
+    (tmp_path / "names").write_text("a\nb\n")
+    with pytest.raises(RecipeError, match=r"names 2 classes, .* has 3 outputs"):
+        TASK.describe_inputs(recipe_of("Maps", labels=str(tmp_path / "names")))
+
+
+# Through every command
+
+
+@pytest.fixture(scope="module")
+def built(squares, tmp_path_factory):
+    names = tmp_path_factory.mktemp("names") / "names.txt"
+    names.write_text("red\ngreen\nblue\n")
+    fields = {"calibrate": str(squares / "pictures"), "calibration_images": 4, "observer": "minmax"}
+    recipe = recipe_of("Named", labels=str(names), formats=("onnx",), **fields)
+    return kit.build(recipe, tmp_path_factory.mktemp("b") / "maps", use_cache=False)
+
+
+@pytest.mark.slow
+def test_a_bundle_is_evaluated_measured_and_reported(
+    built, squares, tmp_path, capsys, evaluated_here
+):
+    manifest = built.manifest
+    assert (manifest.task, manifest.classes, manifest.labels) == (TASK.name, 3, "labels.txt")
+    assert manifest.signature.outputs[0].name == "out"
+    assert (manifest.preprocessing.resize, manifest.preprocessing.crop) == (32, 32)
+    words = ["eval", str(built.path), "--images", str(squares / "pictures")]
+    masks = ["--labels", str(squares / "masks"), "-o", str(tmp_path / "e.json")]
+    assert cli.run([*words, *masks]) == 0
+    assert "mean IoU" in capsys.readouterr().out
+    scored = store.read(tmp_path / "e.json")
+    assert (scored.left_out, scored.rows[0].images) == (4, 8)
+    for row in scored.rows:
+        assert row.agreement > 0.9
+        assert [m.heading for m in row.metrics] == ["mean IoU, %", "pixel accuracy, %"]
+        assert abs(row.metrics[0].value - scored.rows[0].metrics[0].value) < 3
+    assert cli.run(words) == 0
+    assert "there is no mean IoU" in capsys.readouterr().err
+    (measured,) = measure_all([built], ["onnx"], FAST, runner="python")
+    verified = kit.verify_processors(built)
+    assert all(row.passed for row in verified.rows)
+    page = write([measured, scored, verified], tmp_path / "page")
+    text = page.markdown.read_text(encoding="utf-8")
+    assert "mean IoU, %" in text
+    assert "agreement with fp32 on 8 samples" in text.replace("\u00a0", " ")
+
+
+@pytest.mark.slow
+def test_it_is_analyzed(built, squares, capsys):
+    words = ["analyze", str(built.path), "--images", str(squares / "pictures"), "--json"]
+    assert cli.run(words) == 0
+    assert '"agreement"' in capsys.readouterr().out

@@ -151,8 +151,11 @@ def suggest_models(name: str) -> tuple[str, ...]:
 
 def hint_models(name: str) -> str | None:
     """Return a question with the models, of kit and of sources, that a wrong name may mean."""
-    near = get_close_matches(name, MODEL_NAMES.list_all(), n=2, cutoff=0.7)
-    suggestions = [*near, *suggest_models(name)][:_SUGGESTED]
+    families = MODEL_NAMES.list_all()
+    suggestions = [family for family in families if _plain(family) == _plain(name)]
+    if not suggestions:
+        near = get_close_matches(name, families, n=2, cutoff=0.7)
+        suggestions = [*near, *suggest_models(name)][:_SUGGESTED]
     return f"did you mean {' or '.join(suggestions)}?" if suggestions else None
 
 

@@ -36,14 +36,13 @@ MISTAKES = [
         "build resnet50",
         2,
         "there is no model called 'resnet50'",
-        f"known: {KNOWN_MODELS}; for a network of your own: FILE.py:FACTORY, with its "
-        "--weights FILE",
+        "did you mean torchvision:resnet50 or timm:resnet50?",
     ),
     (
         "build yolov8n",
         2,
         "there is no model called 'yolov8n'",
-        f"known: {KNOWN_MODELS}; for a network of your own: FILE.py:FACTORY, with its "
+        f"known: {KNOWN_MODELS}; `kit list --models WORD` finds those of other libraries; for a network of your own: FILE.py:FACTORY, with its "
         "--weights FILE",
     ),
     (
@@ -463,8 +462,7 @@ MISTAKES = [
         "cost resnet50",
         2,
         "there is no model called 'resnet50'",
-        f"known: {KNOWN_MODELS}; for a network of your own: FILE.py:FACTORY, with its "
-        "--weights FILE",
+        "did you mean torchvision:resnet50 or timm:resnet50?",
     ),
     (
         "cost mobilenet_v2 --width 0",

@@ -42,8 +42,8 @@ MISTAKES = [
         "build yolov8n",
         2,
         "there is no model called 'yolov8n'",
-        f"known: {KNOWN_MODELS}; `kit list --models WORD` finds those of other libraries; for a network of your own: FILE.py:FACTORY, with its "
-        "--weights FILE",
+        f"known: {KNOWN_MODELS}; `kit list --models WORD` finds those of other libraries; "
+        "for a network of your own: FILE.py:FACTORY, with its --weights FILE",
     ),
     (
         "build mobilenetv2",

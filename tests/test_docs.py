@@ -26,21 +26,48 @@ def load_script(name: str):
     return module
 
 
+def build_site(root: Path, target: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mkdocs", "build", "--site-dir", target]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
-    """Built in strict mode: a broken link, anchor or a page outside of the navigation ends it."""
+    """Built in strict mode: a broken link, anchor or a page outside of the navigation ends it.
+
+    Not with --quiet, which would keep mkdocs from counting warnings.
+    """
     folder = tmp_path_factory.mktemp("site")
-    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", folder],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    done = build_site(ROOT, folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "WARNING" not in done.stderr
     return folder
+
+
+@pytest.mark.parametrize(
+    ("page", "text", "said"),
+    [
+        ("stray.md", "# Stray", "not included in the"),
+        ("index.md", "[x](missing.md)", "missing.md"),
+        ("index.md", "[x](faq.md#missing)", "does not contain an anchor"),
+    ],
+)
+def test_a_broken_site_is_noticed(tmp_path, page, text, said):
+    """A site of two pages with the project's own rules."""
+    rules = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    rules, nav = rules[: rules.index("\nplugins:")], rules[rules.index("\nvalidation:") :]
+    validation = nav[: nav.index("\nnav:")]
+    pages = "\nplugins: []\nnav: [index.md, faq.md]\n"
+    (tmp_path / "mkdocs.yml").write_text(rules + validation + pages, encoding="utf-8")
+    (tmp_path / "docs").mkdir()
+    for name in ("index.md", "faq.md"):
+        (tmp_path / "docs" / name).write_text("# Page\n", encoding="utf-8")
+    assert build_site(tmp_path, tmp_path / "whole").returncode == 0
+    (tmp_path / "docs" / page).write_text(text + "\n", encoding="utf-8")
+    done = build_site(tmp_path, tmp_path / "broken")
+    assert done.returncode != 0
+    assert said in done.stderr
 
 
 def test_every_page_is_in_the_site(site):

@@ -21,7 +21,7 @@ from kit import cli
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = ("tutorial.md", "eval.md", "predict.md", "show.md", "report.md", "config.md")
+PAGES = ("tutorial.md", "eval.md", "predict.md", "report.md", "config.md")
 MARKED = re.compile(r"<!-- test: run -->\n\n((?: {4}.+\n)+)")
 STAND_INS = {
     "mobilenet_v2": ["small_net.py:make", "--input", "32"],

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
 PICTURES = 16  # more pictures change the order of the worst layers as little as other pictures do
-SPEED_UP = 2.1  # MobileNetV2's .pte, int8 against fp32, in docs/measured.md
+SPEED_UP = 2.1  # MobileNetV2's .pte, int8 against fp32, in the README's table
 
 Step = Callable[[float], None]  # called with the completed share, 0..1
 

@@ -109,6 +109,7 @@ def test_no_page_of_the_readme_is_missing():
 
 
 COMMANDS = re.compile(r"^(?: {4}|\$ )?kit (.+)$", re.M)
+WRITING = {"-o", "--html", "--markdown", "--save"}
 TAKING = {"analyze", "bench", "doctor", "eval", "predict", "show", "verify"}
 
 
@@ -125,7 +126,7 @@ def test_every_bundle_that_a_page_names_is_one_that_a_page_builds():
     for page, line in lines:
         command, *words = line.split("#")[0].split()
         if command in TAKING or line.startswith("app build"):
-            written = {after for word, after in pairwise(words) if word in ("-o", "--save")}
+            written = {after for word, after in pairwise(words) if word in WRITING}
             for word in words:
                 if word.startswith("out/") and word not in written:
                     assert word in built, f"{page.name}: kit {line}"

@@ -3,6 +3,7 @@ package org.mobilekit;
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertFalse;
 import static org.junit.Assert.assertTrue;
+import static org.junit.Assume.assumeTrue;
 
 import java.io.File;
 import java.io.StringWriter;
@@ -28,6 +29,7 @@ public final class EmbeddingPageTest {
 
     private static String page() throws Exception {
         File page = Samples.app().resolve("../docs/embedding.md").toFile();
+        assumeTrue("the copy in a wheel has no docs", page.getParentFile().isDirectory());
         return new String(Files.readAllBytes(page.toPath()), StandardCharsets.UTF_8);
     }
 

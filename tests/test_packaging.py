@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 
+import kit
+from kit.app import compiling
+
 ROOT = Path(__file__).parents[1]
 UV = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(UV is None, reason="uv, which builds the wheel, is not installed"),
-]
 
 
 def git_files(*folders: str) -> set[str]:
@@ -32,6 +33,9 @@ def git_files(*folders: str) -> set[str]:
 @pytest.fixture(scope="module")
 def built(once) -> Path:
     """Return a folder with wheel and sdist, the wheel built from the sdist as pip does."""
+
+    if UV is None:
+        pytest.skip("uv, which builds the wheel, is not installed")
 
     def build(folder: Path) -> None:
         copy = folder / "source"
@@ -85,6 +89,7 @@ def run(installed: Path, *words: str, **variables: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_wheel_holds_each_file_of_the_package_and_of_the_app(wheel):
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
@@ -95,6 +100,7 @@ def test_wheel_holds_each_file_of_the_package_and_of_the_app(wheel):
     assert "kit/formats/litert/litert_api.h" in held
 
 
+@pytest.mark.slow
 def test_sdist_holds_each_file_of_the_repository(built):
     (file,) = built.glob("*.tar.gz")
     with tarfile.open(file) as archive:
@@ -106,6 +112,7 @@ def test_sdist_holds_each_file_of_the_repository(built):
     assert held <= git_files()
 
 
+@pytest.mark.slow
 def test_kit_of_a_wheel_lists_and_finds_all_that_it_builds_from(installed, tmp_path):
     where = run(installed, "python", "-c", "import kit; print(kit.__file__)").strip()
     assert Path(where).is_relative_to(installed.parent)
@@ -127,3 +134,23 @@ def test_kit_of_a_wheel_lists_and_finds_all_that_it_builds_from(installed, tmp_p
     # Maven writes beside the sources, which is not done in an installed package.
     assert Path(output[6]).parent == tmp_path / "kit/app"
     assert (Path(output[6]) / "pom.xml").is_file()
+
+
+def test_each_file_that_names_the_version_names_this_one():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    gradle = (ROOT / "android_app/build.gradle.kts").read_text(encoding="utf-8")
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"\nversion: {kit.__version__}\n" in citation
+    assert f'versionName = "{kit.__version__}"' in gradle
+    assert f"versionCode = {compiling.version_code()}\n" in gradle
+    (released,) = re.findall(r'^date-released: "(.*)"$', citation, re.MULTILINE)
+    assert f"\n## [{kit.__version__}] - {released}\n" in changes
+
+
+def test_all_is_every_extra_but_the_developers():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    (everything,) = extras["all"]
+    others = sorted(extras.keys() - {"all", "dev"})
+    assert everything == f"mobile-deployment-kit[{','.join(others)}]"

@@ -45,6 +45,7 @@ COMMANDS = {
     "runner": ("kit.commands.runner", "Native programs that run models on devices."),
     "app": ("kit.commands.app", "The Android app: build, test, install, measure through it."),
     "clean": ("kit.commands.clean", "Remove everything that kit put on a device."),
+    "cache": ("kit.commands.cache", "What kit keeps on this machine: sizes, removal."),
     "config": ("kit.commands.config", "Defaults in kit.toml, and where each comes from."),
     "list": ("kit.commands.list", "Models, quantization methods and formats that can be named."),
 }

@@ -38,7 +38,7 @@ LEVELS = (
     ),
     ("analysis", "app", "prediction"),
     ("doctor", "pipeline"),
-    ("terminal",),
+    ("json_outputs", "terminal"),
     ("commands",),
     ("cli",),
     ("__main__",),

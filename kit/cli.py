@@ -205,7 +205,8 @@ def entry() -> None:
     if "_KIT_COMPLETE" in os.environ:  # the shell asks after Tab
         from kit.commands.common import completion
 
-        terminal.echo(completion.complete(main, os.environ[completion.VARIABLE]))
+        with suppress(OutputError, terminal.ReaderGone):  # nobody could read an error
+            terminal.echo(completion.complete(main, os.environ[completion.VARIABLE]))
         return
     if sys.argv[1:2] and sys.argv[1] in COMMANDS and not os.environ.get("KIT_DEBUG"):
         from kit import logs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 import kit
 from kit.app import compiling
@@ -154,3 +156,17 @@ def test_all_is_every_extra_but_the_developers():
     (everything,) = extras["all"]
     others = sorted(extras.keys() - {"all", "dev"})
     assert everything == f"mobile-deployment-kit[{','.join(others)}]"
+
+
+def test_files_for_hosts_and_editors_can_be_read():
+    forms = [f for f in (ROOT / ".github/ISSUE_TEMPLATE").iterdir() if f.stem != "config"]
+    assert len(forms) == 3
+    for form in forms:
+        fields = yaml.safe_load(form.read_text(encoding="utf-8"))
+        assert {"name", "description", "body"} <= fields.keys()
+        ids = [field["id"] for field in fields["body"]]
+        assert len(ids) == len(set(ids))
+    steps = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["test"]["steps"]
+    assert steps[-1] == {"run": "scripts/test"}
+    json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["cff-version"] == "1.2.0"

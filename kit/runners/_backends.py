@@ -63,6 +63,8 @@ def arguments(
     sources = [*(str(SOURCES / name) for name in _SHARED), str(runner.source)]
     return [
         *("-std=c++20", "-O2", "-Wall", "-Wextra", "-fPIE", "-pie"),
+        # Assertions in the runtimes' headers name their file: the same on every machine.
+        f"-ffile-prefix-map={package}={package.name}",
         *(*runner.flags, *defines, f"-I{SOURCES}", *headers, *sources),
         # Dependencies of these libraries are copied next to them, and may be stubs.
         *("-Wl,--no-as-needed", *map(str, libraries), "-Wl,--as-needed"),

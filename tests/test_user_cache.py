@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -135,6 +136,27 @@ def test_nothing_is_removed_without_an_answer(folder, capsys, monkeypatch):
     assert cli.run(["cache", "clear"]) == 2
     assert "--yes" in capsys.readouterr().err
     assert left(folder) == paths(OWN) | paths(FOREIGN)
+
+
+@pytest.mark.parametrize(("answer", "stays"), [("n", True), ("y", False)])
+def test_on_a_terminal_it_asks(folder, answer, stays):
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "kit", "cache", "clear"],
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as asking:
+        os.write(ours, f"{answer}\n".encode())
+        out, err = asking.communicate(timeout=60)
+    os.close(ours)
+    os.close(theirs)
+    assert asking.returncode == 0
+    assert "remove 1 of bundles, 1 of runners" in err
+    assert (left(folder) == paths(OWN) | paths(FOREIGN)) is stays
+    assert ("nothing was removed" in err) is stays
+    assert ("weights: 1 removed" in out) is not stays
 
 
 def test_an_unknown_kind_is_named_with_those_there_are(folder, capsys):

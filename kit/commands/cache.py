@@ -71,7 +71,8 @@ def clear(kinds: tuple[str, ...], yes: bool, as_json: bool) -> None:
 
     chosen = _choose(kinds)
     if not yes and not _is_wanted(_measure(chosen)):
-        raise click.Abort
+        terminal.echo("nothing was removed", err=True)
+        chosen = ()
     removed: list[CacheUsage] = []
     in_use: list[str] = []
     for kind in chosen:

@@ -55,7 +55,8 @@ KINDS = {
         re.compile(rf"[\w.-]+-{_HEX}{{12}}"),
     ),
     "weights": CacheKind(
-        "official weights; fetched again", re.compile(rf"[\w.-]+-{_HEX}{{8,64}}\.pth")
+        "official weights; fetched again",
+        re.compile(rf"[\w.-]+-{_HEX}{{8,64}}\.(pth|pt|bin|safetensors)"),
     ),
     "app": CacheKind(
         "Maven's files and tools that build the app; fetched again",

@@ -113,7 +113,7 @@ def test_another_shell_is_refused(capsys):
         (["build", "--format", "executorch/c"], ["executorch/coreml"]),
         (["build", "--format", "onnx,onn"], []),  # it is in the list already
         (["build", "--quantize", "st"], ["static"]),
-        (["build", "--task", "t"], ["tensors"]),
+        (["build", "--task", "tens"], ["tensors"]),
         (["build", "--precision", "fp32,fp"], ["fp32,fp16"]),
         (["build", "--corrections", "b"], ["best", "bias"]),
         (["build", "--weights", "ran"], ["random"]),
@@ -133,9 +133,9 @@ def test_values(folder, monkeypatch, words, expected):
 
 
 def test_every_bundle_within_reach_is_offered(folder, monkeypatch):
-    assert offered(monkeypatch, "show", "") == ["net", "out/deep/er/v3", "out/v2"]
+    assert offered(monkeypatch, "bench", "") == ["net", "out/deep/er/v3", "out/v2"]
     absolute = str(folder / "out/v")
-    assert offered(monkeypatch, "show", absolute) == [f"{absolute}2"]
+    assert offered(monkeypatch, "bench", absolute) == [f"{absolute}2"]
 
 
 def test_files_are_offered_where_no_name_fits(folder, monkeypatch):

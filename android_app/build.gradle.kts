@@ -10,8 +10,8 @@ android {
         applicationId = "org.mobilekit.demo"
         minSdk = 26
         targetSdk = 36
-        versionCode = 100
-        versionName = "0.1.0"
+        versionCode = 200
+        versionName = "0.2.0"
     }
 
     sourceSets {

@@ -15,7 +15,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from kit import bundle, files, formats
+from kit import bundle, files, formats, user_cache
 from kit.calibration import BY_CONTENT, CalibrationSet
 from kit.errors import BundleError
 from kit.manifest import Manifest
@@ -30,10 +30,7 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 def folder() -> Path:
     """Return the cache folder: ``$KIT_CACHE`` or the user's cache folder."""
-    import platformdirs
-
-    named = os.environ.get("KIT_CACHE")
-    return Path(named) if named else platformdirs.user_cache_path("kit") / "bundles"
+    return user_cache.find_folder("bundles")
 
 
 def tool_versions(recipe: Recipe) -> dict[str, str]:

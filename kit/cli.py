@@ -47,7 +47,9 @@ COMMANDS = {
     "runner": ("kit.commands.runner", "Native programs that run models on devices."),
     "app": ("kit.commands.app", "The Android app: build, test, install, measure through it."),
     "clean": ("kit.commands.clean", "Remove everything that kit put on a device."),
+    "cache": ("kit.commands.cache", "What kit keeps on this machine: sizes, removal."),
     "config": ("kit.commands.config", "Defaults in kit.toml, and where each comes from."),
+    "completion": ("kit.commands.completion", "Tab in bash, zsh and fish."),
     "list": ("kit.commands.list", "Models, quantization methods and formats that can be named."),
 }
 
@@ -202,6 +204,12 @@ def _print_last(exc: OutputError) -> int:
 
 def entry() -> None:
     """Run the command `kit`. SIGTERM and SIGHUP clean up as Ctrl-C does."""
+    if "_KIT_COMPLETE" in os.environ:  # the shell asks after Tab
+        from kit.commands.common import completion
+
+        with suppress(OutputError, terminal.ReaderGone):  # nobody could read an error
+            terminal.echo(completion.complete(main, os.environ[completion.VARIABLE]))
+        return
     if sys.argv[1:2] and sys.argv[1] in COMMANDS and not os.environ.get("KIT_DEBUG"):
         from kit import logs
 

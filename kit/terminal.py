@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
-from kit.errors import OutputError
+from kit.errors import OutputError, UsageError
 from kit.text import one_line, printable
 
 if TYPE_CHECKING:
@@ -73,6 +73,17 @@ def error_lines(message: str, hint: str) -> str:
 def ask_secret(question: str) -> str:
     """Ask the user for a password, on stderr."""
     return str(click.prompt(one_line(question), hide_input=True, err=True))
+
+
+def confirm(question: str) -> bool:
+    """Ask the user a question on stderr, and return whether the answer is yes.
+
+    Raises:
+        UsageError: stdin is no terminal, so that nobody can answer.
+    """
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise UsageError(f"{one_line(question)} nobody can answer here", "add --yes")
+    return click.confirm(one_line(question), err=True)
 
 
 def failure(exc: OSError, stream: TextIO | None = None) -> ReaderGone | OutputError:

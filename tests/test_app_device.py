@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from app_samples import PretendApp, library
 
-from kit import cli
+from kit import cli, json_outputs
 from kit.app import build, contract, job
 from kit.report import contexts, model
 from kit.results import store
@@ -64,9 +64,13 @@ def test_install_brings_the_file_and_leaves_nothing(phone, apk, capsys):
     assert call.arguments[:3] == ("install", "-r", "-t")
 
 
-def test_install_takes_the_folder_of_a_build(phone, apk):
+def test_install_takes_the_folder_of_a_build(phone, apk, capsys):
     file = apk(name=build.APK)
-    assert cli.run(["app", "install", str(file.parent), "--device", phone.serial]) == 0
+    words = ["app", "install", str(file.parent), "--device", phone.serial, "--json"]
+    assert cli.run(words) == 0
+    text = capsys.readouterr().out
+    json_outputs.read_output("app-install", text)
+    assert json.loads(text)["devices"][0]["app_id"] == contract.APP_ID
     assert phone.state.packages() == [contract.APP_ID]
 
 
@@ -112,7 +116,8 @@ def test_what_is_no_apk_is_not_brought(phone, tmp_path, capsys):
 
 
 def test_run_starts_the_demo(installed, capsys):
-    assert cli.run(["app", "run", "--device", installed.serial]) == 0
+    assert cli.run(["app", "run", "--device", installed.serial, "--json"]) == 0
+    json_outputs.read_output("app-run", capsys.readouterr().out)
     starts = [c for c in installed.state.calls() if c.arguments[:1] == ("start",)]
     assert starts[0].arguments == ("start", "-W", "-n", f"{contract.APP_ID}/{contract.DEMO}")
 
@@ -134,8 +139,19 @@ def test_uninstall_and_clean(installed, capsys):
         assert cli.run(["app", "uninstall", "--device", installed.serial]) == 0
         assert words in capsys.readouterr().out
     assert installed.state.packages() == []
+    assert cli.run(["app", "uninstall", "--device", installed.serial, "--json"]) == 0
+    text = capsys.readouterr().out
+    json_outputs.read_output("app-uninstall", text)
+    assert json.loads(text)["devices"][0]["removed"] is False
     assert cli.run(["clean", "--device", installed.serial]) == 0
     assert "uninstall" not in capsys.readouterr().err
+    # One that cannot be cleaned takes nothing from the others.
+    assert cli.run(["clean", "--device", f"{installed.serial},none", "--json"]) == 9
+    text = capsys.readouterr().out
+    json_outputs.read_output("clean", text)
+    cleaned, failed = json.loads(text)["devices"]
+    assert (cleaned["serial"], cleaned["apps"]) == (installed.serial, [])
+    assert (failed["serial"], "error" in failed) == ("none", True)
 
 
 def test_bench_measures_in_fresh_processes_of_the_app(installed, tiny_bundle, tmp_path, capsys):

@@ -8,6 +8,7 @@ import random
 import resource
 import subprocess
 import sys
+import sysconfig
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -19,7 +20,7 @@ import native_samples as samples
 import numpy as np
 import pytest
 
-from kit import formats
+from kit import formats, user_cache
 from kit.devices import local
 from kit.errors import MissingTool, RunError
 from kit.formats.executorch import etdump
@@ -49,6 +50,15 @@ def by_python(models, tmp_path_factory) -> Callable[[str, str], np.ndarray]:
         return samples.by_python(samples.request(folder, name, models[name, method]), folder)
 
     return made
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("built", [samples.runner, samples.arm_runner])
+def test_no_runner_names_the_folder_of_its_runtime(built, name) -> None:
+    """Assertions in the runtimes' headers name their file, which is elsewhere on each machine."""
+    content = (built(name).folder / assemble.PROGRAM).read_bytes()
+    for root in (sysconfig.get_paths()["purelib"], str(user_cache.find_folder("wheels"))):
+        assert root.encode() not in content
 
 
 # answers ---------------------------------------------------------------------------------

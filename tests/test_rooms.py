@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 # A room may import the lines above its own; rooms of one line never import each other.
 LEVELS = (
     ("errors", "files", "text", "documents", "garbage", "progress"),
-    ("guard", "logs", "notices", "signature", "wheels"),
+    ("guard", "logs", "notices", "signature", "user_cache", "wheels"),
     ("arrays", "artifact_key", "network", "registry"),
     ("model_source", "no_bundle"),
     ("model_name",),
@@ -39,7 +39,7 @@ LEVELS = (
     ),
     ("analysis", "app", "prediction", "show", "table"),
     ("doctor", "pipeline"),
-    ("terminal",),
+    ("json_outputs", "terminal"),
     ("commands",),
     ("cli",),
     ("__main__",),

@@ -88,7 +88,7 @@ def emulate_answers(
         answer: file to write, raw float32.
         report_status: callback; takes each step that takes long.
     """
-    folder = sources.folder() / "phone"
+    folder = sources.project() / "phone"
     tools.java_version()
     with maven_lock(folder, report_status):
         _build_and_run(

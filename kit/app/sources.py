@@ -1,30 +1,72 @@
-"""The app's sources, which are in the repository but not in the installed package."""
+"""The app's sources: `android_app/` of the repository, `kit/_android_app` of a wheel."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
 import kit
+from kit import files
+from kit.app import tools
 from kit.app.contract import APP_ID
-from kit.errors import BuildError, MissingTool
+from kit.errors import BuildError, MissingTool, OutputError
 
 LABEL = "Mobile Kit"  # default label of the app, as in strings.xml
 
 
 def folder() -> Path:
-    """Return `android_app/`.
+    """Return the app's sources: `android_app/` of a checkout, or their copy in the package.
 
     Raises:
-        MissingTool: kit is installed without its repository.
+        MissingTool: there are none.
     """
-    sources = Path(kit.__file__).parents[1] / "android_app"
-    if not (sources / "contract.json").is_file():
-        raise MissingTool(
-            f"the app's sources are not in {sources}",
-            "use kit from a checkout of its repository: pip install -e .",
-        )
-    return sources
+    for sources in _places():
+        if (sources / "contract.json").is_file():
+            return sources
+    raise MissingTool(
+        f"the app's sources are not in {' or '.join(map(str, _places()))}",
+        "install kit again, from a whole wheel or checkout",
+    )
+
+
+def project() -> Path:
+    """Return the app's sources where Maven can write beside them.
+
+    In a checkout that is `folder` itself. Of the copy in an installed package, which may not be
+    written to, it is a copy in the user's cache folder.
+
+    Raises:
+        MissingTool: there are none.
+        OutputError: the cache folder cannot be written to.
+    """
+    checkout, packaged = _places()
+    sources = folder()
+    if sources == checkout:
+        return sources
+    target = tools.cache() / f"sources-{_digest(packaged)}"
+    if not target.is_dir():
+        try:
+            with files.folder_beside(target) as part:
+                files.copy(packaged, part / packaged.name)
+                (part / packaged.name).rename(target)
+        except OSError as exc:
+            if not target.is_dir():  # otherwise another kit was faster
+                hint = "point XDG_CACHE_HOME to another folder"
+                raise OutputError.of(exc, target, hint) from exc
+    return target
+
+
+def _places() -> tuple[Path, Path]:
+    package = Path(kit.__file__).parent
+    return package.parent / "android_app", package / "_android_app"
+
+
+def _digest(sources: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(path for path in sources.rglob("*") if path.is_file()):
+        digest.update(f"{file.relative_to(sources)}\n".encode() + file.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def java(formats: Iterable[str]) -> list[Path]:

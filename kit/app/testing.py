@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import kit
 from kit import bundle as bundles
 from kit.app import aapt2, sources, tools
 from kit.app.lock import maven_lock
@@ -46,7 +47,7 @@ def run(bundle: Path | None, out: Path, report_status: ReportStatus) -> dict[str
         )
     tools.java_version()
     mvn = tools.find("mvn")
-    with maven_lock(sources.folder(), report_status):
+    with maven_lock(sources.project(), report_status):
         return _run(loaded, mvn, out, report_status)
 
 
@@ -66,13 +67,13 @@ def _run(loaded: Bundle | None, mvn: str, out: Path, report_status: ReportStatus
         report_status("writing samples of the bundle")
         settings["kit.samples"] = _samples(loaded, out)
     report_status("running the tests (Maven)")
-    return _maven(mvn, sources.folder() / "pom.xml", settings, out / LOG)
+    return _maven(mvn, sources.project() / "pom.xml", settings, out / LOG)
 
 
 def _samples(bundle: Bundle, out: Path) -> Path:
     target = (out / "samples").resolve()
     program = sources.folder() / "samples.py"
-    root = str(program.parents[1])
+    root = str(Path(kit.__file__).parents[1])
     tools.run(
         [sys.executable, str(program), str(bundle.path.resolve()), str(target)],
         "samples.py",

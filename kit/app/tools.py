@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from kit import user_cache
 from kit.errors import BuildError, MissingTool, OutputError
 
 _APT = {"mvn": "maven"}
@@ -23,9 +24,7 @@ def cache() -> Path:
     Raises:
         OutputError: it cannot be created.
     """
-    import platformdirs
-
-    folder = platformdirs.user_cache_path("kit") / "app"
+    folder = user_cache.use_folder("app", create=True)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:

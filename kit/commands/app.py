@@ -82,45 +82,66 @@ def test(bundle: Path | None, phone: bool, output: Path, as_json: bool) -> None:
 @command.command("install")
 @click.argument("apk", type=PATH, default=Path("out/app"), metavar="[APK]")
 @DEVICE
-def install(apk: Path, choice: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def install(apk: Path, choice: str | None, as_json: bool) -> None:
     """Install APK, a file or a folder of `kit app build`, replacing an installed one."""
+    from dataclasses import asdict
+
     from kit.app import build as building
     from kit.app import device
     from kit.commands.common import progress_display
 
     file = apk / building.APK if apk.is_dir() else apk
+    done: list[dict[str, str]] = []
     with progress_display.stages() as report_status:
         for transport in _devices(choice):
             installed = device.install(transport, file, report_status)
+            done.append({"serial": transport.serial, **asdict(installed)})
+            if as_json:
+                continue
             terminal.echo(f"{transport.serial}: installed {installed.app_id}")
             if installed.warning:
                 terminal.echo(f"warning: {installed.warning}", err=True)
+    if as_json:
+        terminal.print_json({"devices": done}, indent=1)
 
 
 @command.command("run")
 @DEVICE
 @APP_ID
-def run(choice: str | None, app_id: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def run(choice: str | None, app_id: str | None, as_json: bool) -> None:
     """Open the app on the device's screen."""
     from kit.app import device
 
     package = app_build.app_id_of(app_id)
+    done: list[dict[str, str]] = []
     for transport in _devices(choice):
         device.open_demo(transport, package)
-        terminal.echo(f"{transport.serial}: started")
+        done.append({"serial": transport.serial, "app_id": package})
+        if not as_json:
+            terminal.echo(f"{transport.serial}: started")
+    if as_json:
+        terminal.print_json({"devices": done}, indent=1)
 
 
 @command.command("uninstall")
 @DEVICE
 @APP_ID
-def uninstall(choice: str | None, app_id: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def uninstall(choice: str | None, app_id: str | None, as_json: bool) -> None:
     """Remove the app and its data from the device."""
     from kit.app import device
 
     package = app_build.app_id_of(app_id)
+    done: list[dict[str, str | bool]] = []
     for transport in _devices(choice):
         there = device.uninstall(transport, package)
-        terminal.echo(f"{transport.serial}: {'removed' if there else 'it was not there'}")
+        done.append({"serial": transport.serial, "app_id": package, "removed": there})
+        if not as_json:
+            terminal.echo(f"{transport.serial}: {'removed' if there else 'it was not there'}")
+    if as_json:
+        terminal.print_json({"devices": done}, indent=1)
 
 
 def _devices(choice: str | None) -> Iterator[RetryingTransport]:

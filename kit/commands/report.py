@@ -20,7 +20,8 @@ from kit.commands.common.option_types import PATH
     default=Path("out/report"),
     help="Folder for report.html, report.md and plots/; created if needed. Default: out/report.",
 )
-def command(results: tuple[Path, ...], folder: Path) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the paths.")
+def command(results: tuple[Path, ...], folder: Path, as_json: bool) -> None:
     """Turn result files into Markdown and an HTML page.
 
     RESULT is a file that bench, eval or verify wrote with -o, or a folder of such files.
@@ -34,6 +35,15 @@ def command(results: tuple[Path, ...], folder: Path) -> None:
     from kit.results.discover import read_named
 
     written = write(read_named(results), folder)
+    if as_json:
+        terminal.print_json(
+            {
+                "html": str(written.html),
+                "markdown": str(written.markdown),
+                "headline": written.sentence,
+            }
+        )
+        return
     terminal.echo(written.sentence, err=True)
     terminal.echo(str(written.html))
     terminal.echo(str(written.markdown))

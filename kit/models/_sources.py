@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from kit import files, wheels
+from kit import files, user_cache, wheels
 from kit.errors import OutputError, WeightsError, words
 from kit.models.interface import HubFile, Official, Published, Wheel
 
@@ -85,9 +85,7 @@ def official(weights: Published) -> Fetched:
 
 def cache_folder() -> Path:
     """Return the folder where kit keeps weights that it downloaded."""
-    import platformdirs
-
-    return platformdirs.user_cache_path("kit") / "weights"
+    return user_cache.use_folder("weights")
 
 
 def hub_folder() -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,7 +43,7 @@ def write(
     fields = {
         **_describe(work),
         "kit_version": __version__,
-        "created": datetime.now(UTC),
+        "created": _now(),
         "signature": Signature(inputs=golden.inputs.specs, outputs=golden.answers.specs),
         "golden": _golden(work, golden, [artifact.name for artifact in artifacts]),
         "qconfig": {artifact.name: qconfig[artifact.name] for artifact in artifacts},
@@ -52,6 +53,17 @@ def write(
     }
     bundle.write_manifest(work.folder, fields)
     return failed
+
+
+def _now() -> datetime:
+    """Return the time, or that of ``SOURCE_DATE_EPOCH``, so that a build can be repeated exactly.
+
+    https://reproducible-builds.org/specs/source-date-epoch/
+    """
+    fixed = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if fixed.isdecimal() and len(fixed) < 12:  # digits; more are no date of this millennium
+        return datetime.fromtimestamp(int(fixed), UTC)
+    return datetime.now(UTC)
 
 
 def _golden(work: Work, golden: GoldenSet, names: list[str]) -> Golden:

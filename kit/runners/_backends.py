@@ -58,11 +58,15 @@ def arguments(
         libraries: files of `NativeRunner.libraries`.
         macros: string macros of the sources.
     """
+    # Assertions in the runtimes' headers name their file: the same on every machine. g++ resolves
+    # links in the paths of system headers.
+    names = dict.fromkeys((package, package.resolve()))
     defines = [f'-D{name}="{value}"' for name, value in macros.items()]
     headers = [word for path in runner.includes for word in ("-isystem", str(package / path))]
     sources = [*(str(SOURCES / name) for name in _SHARED), str(runner.source)]
     return [
         *("-std=c++20", "-O2", "-Wall", "-Wextra", "-fPIE", "-pie"),
+        *(f"-ffile-prefix-map={path}={package.name}" for path in names),
         *(*runner.flags, *defines, f"-I{SOURCES}", *headers, *sources),
         # Dependencies of these libraries are copied next to them, and may be stubs.
         *("-Wl,--no-as-needed", *map(str, libraries), "-Wl,--as-needed"),

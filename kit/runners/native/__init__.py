@@ -19,7 +19,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 import kit
-from kit import files
+from kit import files, user_cache
 from kit.errors import BuildError, OutputError
 from kit.files import read
 from kit.progress import ReportStatus
@@ -161,7 +161,9 @@ def _job(
 ) -> tuple[assemble.AssemblyJob, toolchain.Toolchain]:
     source = library_wheels.source(abi, format)
     tools = toolchain.find(abi)  # before 100 MB are fetched
-    package = library_wheels.fetch(source, _root().parent / "wheels", report_status)
+    package = library_wheels.fetch(
+        source, user_cache.use_folder("wheels", create=True), report_status
+    )
     macros = {
         "KIT_VERSION": kit.__version__,
         "KIT_RUNNER": f"native, g++ {tools.version}",
@@ -173,6 +175,7 @@ def _job(
 def _build(abi: toolchain.Abi, format: str, report_status: ReportStatus) -> RunnerSet:
     source = library_wheels.source(abi, format)
     job, tools = _job(abi, format, report_status)
+    user_cache.use_folder("runners", create=True)
     target = _folder(abi, format, source)
     try:
         with files.folder_beside(target) as part:
@@ -246,9 +249,7 @@ def _load(folder: Path) -> RunnerSet | None:
 
 
 def _root() -> Path:
-    import platformdirs
-
-    return platformdirs.user_cache_path("kit") / "runners"
+    return user_cache.use_folder("runners")
 
 
 def _folder(abi: toolchain.Abi, format: str, source: library_wheels.WheelSource) -> Path:

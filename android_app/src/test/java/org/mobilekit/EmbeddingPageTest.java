@@ -3,6 +3,7 @@ package org.mobilekit;
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertFalse;
 import static org.junit.Assert.assertTrue;
+import static org.junit.Assume.assumeTrue;
 
 import java.io.File;
 import java.io.StringWriter;
@@ -30,6 +31,7 @@ public final class EmbeddingPageTest {
         StringBuilder text = new StringBuilder();
         for (String name : new String[] {"embedding.md", "examples/android.md"}) {
             File page = Samples.app().resolve("../docs").resolve(name).toFile();
+            assumeTrue("the copy in a wheel has no docs", page.getParentFile().isDirectory());
             text.append(new String(Files.readAllBytes(page.toPath()), StandardCharsets.UTF_8));
         }
         return text.toString();

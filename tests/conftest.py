@@ -80,6 +80,15 @@ _LONGEST = (
     "test_device_settings.py",
     "test_transport_faults.py",
     "test_portability.py",
+    "test_litert_bundle.py",
+    "test_coreml.py",
+    "test_model_sources.py",
+    "test_packaging.py",
+    "test_segmentation.py",
+    "test_text.py",
+    "test_front_door_device.py",
+    "test_run_command.py",
+    "test_docs_commands.py",
     "test_partial.py",
 )
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kit.errors import PictureError
 from kit.images import color
@@ -114,6 +115,13 @@ def to_array(image: Image, pre: Preprocessing, name: str = "the picture") -> Flo
     array = np.asarray(image).transpose(2, 0, 1).astype(np.float32) / np.float32(255)
     mean, std = (np.array(v, np.float32).reshape(3, 1, 1) for v in (pre.mean, pre.std))
     return np.ascontiguousarray((array - mean) / std)
+
+
+def to_pixels(array: FloatArray, pre: Preprocessing) -> NDArray[np.uint8]:
+    """Return the RGB pixels [crop, crop, 3] of an input, the reverse of `to_array`."""
+    mean, std = (np.array(v, np.float32).reshape(3, 1, 1) for v in (pre.mean, pre.std))
+    pixels = 255 * (array * std + mean)
+    return pixels.round().clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
 
 
 def resized_size(size: tuple[int, int], pre: Preprocessing, name: str) -> tuple[int, int]:

@@ -9,10 +9,13 @@ from kit.calibration import ModelInputs
 from kit.errors import RecipeError
 from kit.manifest import Preprocessing
 from kit.network import run_network
-from kit.signature import TensorSpec, stack
+from kit.signature import Samples, TensorSpec, stack
+from kit.tasks.answers import SampleList
 from kit.tasks.interface import GoldenSet
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import nn
 
     from kit.models.interface import Model
@@ -114,3 +117,24 @@ def choose_crops(model: nn.Module, inputs: ModelInputs, output: str, values: int
     count = max(_FEWEST, min(GOLDEN, _GOLDEN_BYTES // (4 * values)))
     crops = stack("image", photos.golden(count, inputs.preprocessing))
     return GoldenSet(photos.SOURCE, crops, run_network(model, crops, (output,)))
+
+
+def list_pictures(inputs: ModelInputs, source: Path) -> SampleList:
+    """List one picture, or those of a folder or zip, without reading them.
+
+    Raises:
+        PictureError: there is none.
+    """
+    from kit.images import preprocess, sets
+
+    preprocessing = inputs.preprocessing
+    assert preprocessing is not None  # tasks of pictures have it
+    pictures = sets.open_pictures(source)
+
+    def read(index: int) -> Samples:
+        picture = pictures[index]
+        image = preprocess.decode(picture.read(), picture.name)
+        array = preprocess.to_array(image, preprocessing, picture.name)
+        return Samples(inputs.specs, (array[None],))
+
+    return SampleList([picture.name for picture in pictures], read)

@@ -34,11 +34,14 @@ class AnswerContext:
         golden: the float model's answers to the golden inputs, which tell what kind of numbers
             the model answers with; None for a bundle without.
         top: number of answers to show, the best first.
+        reference: the float model's answer to the same sample; None where the answer is its own,
+            or it has none.
     """
 
     inputs: ModelInputs
     golden: Samples | None
     top: int
+    reference: Samples | None = None
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,7 @@ class Task(ABC):
         options: fields of `kit.recipe.TASK_OPTIONS` that the task uses; others are refused.
         analyzable: whether `kit analyze` can study its models: pictures in, one float tensor
             [N, classes, …] out.
+        draws: whether `draw_answer` returns pictures.
     """
 
     name: ClassVar[str]
@@ -130,6 +131,7 @@ class Task(ABC):
     label_hint: ClassVar[str] = ""
     options: ClassVar[frozenset[str]] = frozenset()
     analyzable: ClassVar[bool] = False
+    draws: ClassVar[bool] = False
 
     @abstractmethod
     def check_recipe(self, recipe: Recipe) -> None:
@@ -224,6 +226,12 @@ class Task(ABC):
         The default is that of any model: shape and first values of each output.
         """
         return show_tensors(answer)
+
+    def draw_answer(
+        self, answer: Samples, sample: Samples, context: AnswerContext
+    ) -> Mapping[str, bytes]:
+        """Return pictures of the answer to one sample, as PNG, by what they show; see `draws`."""
+        return {}
 
     @abstractmethod
     def start_tally(self, signature: Signature) -> Tally:

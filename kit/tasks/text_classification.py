@@ -16,6 +16,7 @@ from kit.signature import Samples, Signature
 from kit.tasks._pictures import read_class_names
 from kit.tasks._text.task import TextTask
 from kit.tasks._text.texts import LabelledText, TextCalibration, encode_texts
+from kit.tasks.answers import AnswerContext, ShownAnswer
 from kit.tasks.interface import EvaluationContext, GoldenSet, Tally
 
 if TYPE_CHECKING:
@@ -92,6 +93,12 @@ class TextClassification(TextTask):
                 )
             targets.append(number)
         return tuple(targets)
+
+    def show_answer(self, answer: Samples, context: AnswerContext) -> ShownAnswer:
+        """Return the best labels with their probabilities."""
+        from kit.tasks.image_classification.showing import show_labels
+
+        return show_labels(answer, context)
 
     def start_tally(self, signature: Signature) -> Tally:
         """Return an empty tally of top-1, top-5, agreement and SQNR."""

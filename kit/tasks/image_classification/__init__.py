@@ -12,7 +12,7 @@ from kit.comparison import Against, compare_logits, describe_logits
 from kit.manifest import CLASSIFICATION, Comparison
 from kit.network import run_network
 from kit.signature import Samples, Signature, TensorSpec, stack
-from kit.tasks._pictures import describe_preprocessing, read_class_names
+from kit.tasks._pictures import describe_preprocessing, list_pictures, read_class_names
 from kit.tasks.answers import AnswerContext, SampleList, ShownAnswer
 from kit.tasks.image_classification.golden import CANDIDATES, select_surest
 from kit.tasks.interface import EvaluationContext, EvaluationSet, GoldenSet, Tally, Task
@@ -96,9 +96,7 @@ class ImageClassification(Task):
 
     def open_samples(self, inputs: ModelInputs, source: Path) -> SampleList:
         """List one picture, or those of a folder or zip."""
-        from kit.tasks.image_classification.showing import open_pictures
-
-        return open_pictures(inputs, source)
+        return list_pictures(inputs, source)
 
     def show_answer(self, answer: Samples, context: AnswerContext) -> ShownAnswer:
         """Return the best labels with their probabilities."""

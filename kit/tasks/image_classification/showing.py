@@ -1,38 +1,15 @@
-"""Pictures to classify for a person, and their best labels with probabilities."""
+"""The best labels of an answer, with probabilities."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
-from kit.calibration import ModelInputs
-from kit.images import preprocess, sets
 from kit.signature import AnyArray, Samples
-from kit.tasks.answers import AnswerContext, SampleList, ShownAnswer
+from kit.tasks.answers import AnswerContext, ShownAnswer
 
 # Float32 sums of 1000 probabilities are off by some 1e-6.
 _SUM_TOLERANCE = 1e-3
 NOTE = "the network ends with a softmax: its outputs are the probabilities"
-
-
-def open_pictures(inputs: ModelInputs, source: Path) -> SampleList:
-    """List one picture, or those of a folder or zip, without reading them.
-
-    Raises:
-        PictureError: there is none.
-    """
-    preprocessing = inputs.preprocessing
-    assert preprocessing is not None  # tasks of pictures have it
-    pictures = sets.open_pictures(source)
-
-    def read(index: int) -> Samples:
-        picture = pictures[index]
-        image = preprocess.decode(picture.read(), picture.name)
-        array = preprocess.to_array(image, preprocessing, picture.name)
-        return Samples(inputs.specs, (array[None],))
-
-    return SampleList([picture.name for picture in pictures], read)
 
 
 def show_labels(answer: Samples, context: AnswerContext) -> ShownAnswer:

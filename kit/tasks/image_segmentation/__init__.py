@@ -16,9 +16,11 @@ from kit.signature import Samples, Signature
 from kit.tasks._pictures import (
     choose_crops,
     describe_own_model,
+    list_pictures,
     read_class_names,
     refuse_training,
 )
+from kit.tasks.answers import AnswerContext, SampleList, ShownAnswer
 from kit.tasks.interface import EvaluationContext, EvaluationSet, GoldenSet, Tally, Task
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class ImageSegmentation(Task):
     threshold_names = frozenset({"agreement", "sqnr_db", "max_abs"})
     label_hint = "no masks were given, so there is no mean IoU; --labels DIR_OR_ZIP gives them"
     analyzable = True
+    draws = True
 
     def check_recipe(self, recipe: Recipe) -> None:
         """Refuse training."""
@@ -107,6 +110,24 @@ class ImageSegmentation(Task):
         from kit.tasks.image_segmentation.evaluation import open_masked
 
         return open_masked(context, source, labels, limit)
+
+    def open_samples(self, inputs: ModelInputs, source: Path) -> SampleList:
+        """List one picture, or those of a folder or zip."""
+        return list_pictures(inputs, source)
+
+    def show_answer(self, answer: Samples, context: AnswerContext) -> ShownAnswer:
+        """Return the shares of the classes in the picture, and of pixels as the float model's."""
+        from kit.tasks.image_segmentation.showing import show_classes
+
+        return show_classes(answer, context)
+
+    def draw_answer(
+        self, answer: Samples, sample: Samples, context: AnswerContext
+    ) -> Mapping[str, bytes]:
+        """Return the mask, and the picture with its colours, both as large as the input."""
+        from kit.tasks.image_segmentation.showing import draw_mask
+
+        return draw_mask(answer, sample, context)
 
     def start_tally(self, signature: Signature) -> Tally:
         """Return an empty tally of mean IoU, pixel accuracy, agreement and SQNR."""

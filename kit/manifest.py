@@ -12,7 +12,7 @@ Schema history:
        `Manifest.notices` instead of ``warnings``, which were sentences
     5  `Artifact.executed`
     6  `Artifact.file` may be a folder, whose files are in `Manifest.files`;
-       `Manifest.tokenization`; `Recipe.tokenizer`, `Recipe.tokens`
+       `Manifest.tokenization`; `Recipe.tokenizer`, `Recipe.tokens`; `Manifest.scores`
 
 Manifests of all older schemas can be read: changed fields are translated.
 """
@@ -300,6 +300,9 @@ class Golden(Record):
     graphs: dict[Text, Files] = Field(default_factory=dict)
 
 
+# What a classifier answers with. Probabilities come from a softmax at the end of the network, and
+# must not go through another one.
+Scores = Literal["logits", "probabilities"]
 Stage = Literal["lowering", "verification", "gate"]
 
 
@@ -323,7 +326,11 @@ class FailedArtifact(KeyedRecord):
 
 
 class Manifest(Record):
-    """The content of `bundle.json`."""
+    """The content of `bundle.json`.
+
+    Attributes:
+        scores: None if the task does not classify, or the bundle is older than the field.
+    """
 
     schema_version: SchemaVersion = SCHEMA_VERSION
     kit_version: Text
@@ -336,6 +343,7 @@ class Manifest(Record):
     preprocessing: Preprocessing | None
     tokenization: Tokenization | None = None
     labels: Literal["labels.txt"] | None
+    scores: Scores | None = None
     weights: Source
     calibration: Calibration | None
     corrections: tuple[Text, ...]

@@ -246,6 +246,7 @@ def test_show_prints_metadata(built, capsys):
     assert f"mean of image: {', '.join(f'{255 * m:g}' for m in steps.mean)}" in shown
     assert "labels of" in shown
     assert "labels.txt, 7 lines" in shown
+    assert "logits: float32: logits, whose softmax is the probabilities" in shown
 
 
 def test_equal_models_are_equal_files(built, tmp_path):

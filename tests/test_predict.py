@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,13 +14,14 @@ import pytest
 from bundle_samples import draw, picture
 from conftest import rewrite
 
+import kit
 from kit import cli, formats, tasks
 from kit.artifact_key import REFERENCE
 from kit.bundle import Bundle
 from kit.calibration import ModelInputs
 from kit.commands.common.answer_files import PictureFolder
 from kit.errors import RunError
-from kit.prediction import Predictor
+from kit.prediction import Predictor, describe_context
 from kit.signature import Samples, TensorSpec
 from kit.tasks.answers import AnswerContext, show_tensors
 from kit.tasks.image_classification.showing import is_distribution
@@ -198,6 +200,35 @@ def test_a_softmax_of_the_network_is_not_applied_twice():
     assert twice.record["labels"][0]["probability"] == pytest.approx(right)
     assert twice.note == ""
     assert len(task.show_answer(answer, context(None, top=2)).lines) == 2
+
+
+def test_a_bundle_says_what_its_scores_are(predicted_here, lowered_here, photo, tmp_path, capsys):
+    assert describe_context(make_bundle("make", tmp_path), 5).scores == "logits"
+    made = make_bundle("make_probable", tmp_path)
+    assert made.manifest.scores == "probabilities"
+    assert predict(made.path, photo, "--json", "--top", 7) == 0
+    out, err = capsys.readouterr()
+    for answer in json.loads(out)["samples"][0]["answers"].values():
+        assert answer["softmax"] == "network"
+        for one in answer["labels"]:
+            assert one["probability"] == one["output"]
+    assert "the network ends with a softmax" in err
+
+
+def make_bundle(network: str, folder: Path) -> Bundle:
+    net = Path(__file__).with_name("small_net.py")
+    fields = {"resolution": 32, "quantize": "none", "formats": ("onnx",)}
+    recipe = kit.make_recipe(f"{net}:{network}", **fields)
+    return kit.build(recipe, folder / network, use_cache=False)
+
+
+def test_what_a_bundle_says_of_its_scores_is_believed():
+    task = tasks.get_task("image-classification")
+    answer = Samples((SPEC,), (np.array([[0.2, 0.7, 0.1]], np.float32),))
+    alike = replace(context(np.array([[0.5, 0.25, 0.25]], np.float32)), scores="logits")
+    assert task.show_answer(answer, alike).record["softmax"] == "kit"
+    known = replace(context(None), scores="probabilities")
+    assert task.show_answer(answer, known).record["softmax"] == "network"
 
 
 @pytest.mark.parametrize(

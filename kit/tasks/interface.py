@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from kit.calibration import CalibrationSet, ModelInputs, TextInputs
 from kit.comparison import Against
-from kit.manifest import Comparison
+from kit.manifest import Comparison, Scores
 from kit.notices import Notice
 from kit.recipe import Recipe
 from kit.signature import Samples, Signature
@@ -195,6 +195,10 @@ class Task(ABC):
     @abstractmethod
     def describe_answers(self, answers: Samples) -> str:
         """Return statistics of answers in words, for messages."""
+
+    def describe_scores(self, golden: Samples) -> Scores | None:
+        """Return what a classifier answers with, by its golden answers; None for other tasks."""
+        return None
 
     @abstractmethod
     def open_evaluation(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from kit.calibration import CalibrationSet, ModelInputs
 from kit.comparison import Against, compare_logits, describe_logits
 from kit.errors import SampleError, brief
-from kit.manifest import Comparison
+from kit.manifest import Comparison, Scores
 from kit.network import run_network
 from kit.signature import Samples, Signature
 from kit.tasks._pictures import read_class_names
@@ -74,6 +74,12 @@ class TextClassification(TextTask):
     def describe_answers(self, answers: Samples) -> str:
         """Return statistics of logits, and the first answers."""
         return describe_logits(answers.arrays[0])
+
+    def describe_scores(self, golden: Samples) -> Scores:
+        """Return whether the network ends with a softmax."""
+        from kit.tasks.image_classification.showing import describe_scores
+
+        return describe_scores(golden)
 
     def find_targets(
         self, texts: Sequence[LabelledText], context: EvaluationContext, source: Path

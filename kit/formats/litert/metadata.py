@@ -24,6 +24,7 @@ from kit.formats.litert.flatbuffer import (
 )
 from kit.formats.litert.metadata_schema import Fields
 from kit.formats.model_card import ModelCard
+from kit.manifest import Scores
 from kit.signature import TensorSpec
 
 ENTRY = b"TFLITE_METADATA"
@@ -58,6 +59,8 @@ def _pack_labels(labels: tuple[str, ...]) -> bytes:
 
 def _describe(card: ModelCard) -> Fields:
     outputs = [_describe_tensor(spec, _FEATURE) for spec in card.outputs]
+    if card.scores is not None:
+        outputs[0]["description"] = f"{card.outputs[0].dtype}: {_SCORES[card.scores]}"
     if card.labels is not None:
         outputs[0]["associated_files"] = [
             {
@@ -79,6 +82,10 @@ def _describe(card: ModelCard) -> Fields:
     }
 
 
+_SCORES: dict[Scores, str] = {
+    "logits": "logits, whose softmax is the probabilities",
+    "probabilities": "probabilities, which need no softmax",
+}
 _FEATURE: Fields = {"content_properties_type": schema.FEATURE, "content_properties": {}}
 
 
@@ -138,6 +145,8 @@ def _put_in_words(fields: Fields, path: Path) -> dict[str, str]:
                     numbers = ", ".join(f"{value:g}" for value in options.get(key, []))
                     words[f"{key} of {tensor.get('name', 'input')}"] = f"{numbers} (of 0 to 255)"
         for tensor in graph.get("output_tensor_metadata", []):
+            if ":" in tensor.get("description", ""):
+                words[tensor.get("name", "output")] = tensor["description"]
             for file in tensor.get("associated_files", []):
                 name = file.get("name", "")
                 lines = _count_lines(path, name)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from kit import calibration, models
 from kit.calibration import CalibrationSet, ModelInputs
 from kit.comparison import Against, compare_logits, describe_logits
-from kit.manifest import CLASSIFICATION, Comparison
+from kit.manifest import CLASSIFICATION, Comparison, Scores
 from kit.network import run_network
 from kit.signature import Samples, Signature, TensorSpec, stack
 from kit.tasks._pictures import describe_preprocessing, list_pictures, read_class_names
@@ -85,6 +85,12 @@ class ImageClassification(Task):
     def describe_answers(self, answers: Samples) -> str:
         """Return statistics of logits, and the first answers."""
         return describe_logits(answers.arrays[0])
+
+    def describe_scores(self, golden: Samples) -> Scores:
+        """Return whether the network ends with a softmax."""
+        from kit.tasks.image_classification.showing import describe_scores
+
+        return describe_scores(golden)
 
     def open_evaluation(
         self, context: EvaluationContext, source: Path, labels: Path | None, limit: int | None

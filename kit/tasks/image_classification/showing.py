@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from kit.manifest import Scores
 from kit.signature import AnyArray, Samples
 from kit.tasks.answers import AnswerContext, ShownAnswer
 
@@ -19,8 +20,10 @@ def show_labels(answer: Samples, context: AnswerContext) -> ShownAnswer:
     them almost equal.
     """
     scores = answer.arrays[0][0].astype(np.float64)
-    golden = context.golden
-    ends_in_softmax = golden is not None and is_distribution(golden.arrays[0])
+    kind = context.scores
+    if kind is None and context.golden is not None:  # of a bundle that does not say it
+        kind = describe_scores(context.golden)
+    ends_in_softmax = kind == "probabilities"
     shares = scores if ends_in_softmax else _softmax(scores)
     best = np.argsort(-shares, kind="stable")[: context.top].tolist()
     names = context.inputs.labels
@@ -36,6 +39,11 @@ def show_labels(answer: Samples, context: AnswerContext) -> ShownAnswer:
     lines = tuple(f"{100 * one['probability']:5.1f} %  {one['label']}" for one in labels)
     record = {"labels": labels, "softmax": "network" if ends_in_softmax else "kit"}
     return ShownAnswer(lines, record, NOTE if ends_in_softmax else "")
+
+
+def describe_scores(golden: Samples) -> Scores:
+    """Return what a network answers with, by its answers [N, classes] to several inputs."""
+    return "probabilities" if is_distribution(golden.arrays[0]) else "logits"
 
 
 def is_distribution(answers: AnyArray) -> bool:

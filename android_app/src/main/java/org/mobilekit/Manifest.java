@@ -21,9 +21,15 @@ final class Manifest {
     /** The only task before schema 3. */
     private static final String CLASSIFICATION = "image-classification";
 
+    private static final String LOGITS = "logits";
+    private static final String PROBABILITIES = "probabilities";
+
     final String model;
     final String labels;
     final String task;
+
+    /** Whether a classifier ends with a softmax; older bundles do not say it. */
+    final boolean probabilities;
     final List<TensorSpec> inputs;
     final List<TensorSpec> outputs;
 
@@ -81,6 +87,7 @@ final class Manifest {
         labels = json.isNull("labels") ? null : json.getString("labels");
         boolean old = json.getInt("schema_version") < 3; // which knew classifiers of pictures only
         task = old ? CLASSIFICATION : json.getString("task");
+        probabilities = probabilities(json);
         JSONObject signature = old ? signature(json) : json.getJSONObject("signature");
         inputs = specs(signature.getJSONArray("inputs"));
         outputs = specs(signature.getJSONArray("outputs"));
@@ -152,6 +159,14 @@ final class Manifest {
         long[] picture = {1, 3, preprocess.crop, preprocess.crop};
         return inputs.get(0).dtype == DType.FLOAT32
                 && Arrays.equals(inputs.get(0).shape(), picture);
+    }
+
+    private static boolean probabilities(JSONObject json) throws JSONException, KitException {
+        String scores = json.isNull("scores") ? LOGITS : json.getString("scores");
+        if (!scores.equals(LOGITS) && !scores.equals(PROBABILITIES)) {
+            throw new KitException("This app knows no scores called " + scores);
+        }
+        return scores.equals(PROBABILITIES);
     }
 
     private static JSONObject signature(JSONObject json) throws JSONException {

@@ -363,7 +363,8 @@ def test_input_sizes_that_cannot_be(text, message):
 
 def test_colours():
     assert Colour().convert("0.5,0,1", None, None) == (0.5, 0, 1)
-    for text in ("0.5", "a,b,c", "1,2,3,4"):
+    assert Colour().convert("0.5", None, None) == (0.5,)
+    for text in ("0.5,1", "a,b,c", "1,2,3,4"):
         with pytest.raises(UsageError, match="is not three numbers"):
             Colour().convert(text, None, None)
 

@@ -13,8 +13,9 @@ import struct
 import zipfile
 from pathlib import Path
 
-from kit.errors import BundleError
+from kit.errors import BuildError, BundleError
 from kit.formats.litert import metadata_schema as schema
+from kit.formats.litert.channels_last import list_channels_last
 from kit.formats.litert.flatbuffer import (
     Model,
     add_metadata,
@@ -25,6 +26,7 @@ from kit.formats.litert.flatbuffer import (
 from kit.formats.litert.metadata_schema import Fields
 from kit.formats.model_card import ModelCard
 from kit.manifest import Scores
+from kit.recipe import Color
 from kit.signature import TensorSpec
 
 ENTRY = b"TFLITE_METADATA"
@@ -40,8 +42,15 @@ def attach_metadata(path: Path, card: ModelCard) -> None:
 
     Raises:
         BundleError: it is not a LiteRT file, or it is damaged.
+        BuildError: pictures are channels last for the network already, and the file swaps again.
     """
     model = read_model(path)
+    steps = card.preprocessing
+    if steps is not None and steps.layout == "NHWC" and list_channels_last(model):
+        raise BuildError(
+            "the network takes channels last, which litert/nhwc would move once more",
+            "use --format litert, whose file takes channels last as the network does",
+        )
     add_metadata(model, ENTRY, schema.pack(_describe(card)))
     content = pack_model(model)
     if card.labels is not None:
@@ -82,6 +91,12 @@ def _describe(card: ModelCard) -> Fields:
     }
 
 
+# The schema has no BGR; the description says it.
+_COLOR_SPACES: dict[Color, int] = {
+    "RGB": schema.RGB,
+    "BGR": schema.UNKNOWN,
+    "grey": schema.GRAYSCALE,
+}
 _SCORES: dict[Scores, str] = {
     "logits": "logits, whose softmax is the probabilities",
     "probabilities": "probabilities, which need no softmax",
@@ -98,7 +113,7 @@ def _describe_input(spec: TensorSpec, card: ModelCard) -> Fields:
     if steps is None:
         return _describe_tensor(spec, _FEATURE)
     image = {
-        "color_space": schema.RGB,
+        "color_space": _COLOR_SPACES[steps.color],
         "default_size": {"width": steps.crop, "height": steps.crop},
     }
     mean = [value * _LEVELS for value in steps.mean]
@@ -108,7 +123,8 @@ def _describe_input(spec: TensorSpec, card: ModelCard) -> Fields:
         **_describe_tensor(
             spec, {"content_properties_type": schema.IMAGE, "content_properties": image}
         ),
-        "description": f"{spec.dtype}: a picture's values of 0 to 255, minus mean, divided by std",
+        "description": f"{spec.dtype}: a picture's values of 0 to 255 ({steps.color}, "
+        f"{steps.layout}), minus mean, divided by std",
         "process_units": [
             {"options_type": schema.NORMALIZATION, "options": {"mean": mean, "std": std}}
         ],

@@ -11,6 +11,7 @@ from kit.calibration import CalibrationSet, ModelInputs
 from kit.comparison import Against, compare_tensors, describe_values
 from kit.errors import RecipeError
 from kit.manifest import Comparison
+from kit.recipe import PICTURE_OPTIONS
 from kit.signature import Samples, Signature
 from kit.tasks._pictures import (
     choose_crops,
@@ -38,6 +39,7 @@ class Embedding(Task):
     name = "embedding"
     summary = "a picture in, a vector out"
     sample = "picture"
+    options = frozenset(PICTURE_OPTIONS)
     threshold_names = frozenset({"sqnr_db", "max_abs", "cosine"})
 
     def check_recipe(self, recipe: Recipe) -> None:

@@ -11,8 +11,14 @@ from kit.calibration import CalibrationSet, ModelInputs
 from kit.comparison import Against, compare_logits, describe_logits
 from kit.manifest import CLASSIFICATION, Comparison, Scores
 from kit.network import run_network
+from kit.recipe import PICTURE_OPTIONS
 from kit.signature import Samples, Signature, TensorSpec, stack
-from kit.tasks._pictures import describe_preprocessing, list_pictures, read_class_names
+from kit.tasks._pictures import (
+    check_picture_options,
+    describe_preprocessing,
+    list_pictures,
+    read_class_names,
+)
 from kit.tasks.answers import AnswerContext, SampleList, ShownAnswer
 from kit.tasks.image_classification.golden import CANDIDATES, select_surest
 from kit.tasks.interface import EvaluationContext, EvaluationSet, GoldenSet, Tally, Task
@@ -35,10 +41,12 @@ class ImageClassification(Task):
     label_hint = (
         "no labels were found, so there is no top-1 and top-5; --labels FILE.csv gives them"
     )
+    options = frozenset(PICTURE_OPTIONS)
     analyzable = True
 
     def check_recipe(self, recipe: Recipe) -> None:
-        """Accept any recipe: all fields are for classifiers."""
+        """Refuse what kit's own networks do not take; all fields are for classifiers."""
+        check_picture_options(recipe)
 
     def open_calibration(self, recipe: Recipe) -> CalibrationSet:
         """Return the recipe's pictures, or crops of sample photos."""
@@ -52,12 +60,12 @@ class ImageClassification(Task):
         side = recipe.resolution
         preprocessing = describe_preprocessing(recipe, member, member.spec.resize_ratio)
         if isinstance(member, UserModel):
-            classes = member.classes(side)
+            classes = member.classes(side, preprocessing.shape)
             names = read_class_names(recipe, classes)
         else:
             names = calibration.labels(recipe)
             classes = len(names) if names else member.spec.classes
-        spec = TensorSpec(name="image", shape=(1, 3, side, side))
+        spec = TensorSpec(name="image", shape=(1, *preprocessing.shape))
         return ModelInputs((spec,), classes, preprocessing, names or _imagenet(classes))
 
     def choose_golden(

@@ -12,6 +12,7 @@ from kit.calibration import CalibrationSet, ModelInputs
 from kit.comparison import Against, compare_logits, describe_values
 from kit.manifest import Comparison
 from kit.network import take_output
+from kit.recipe import PICTURE_OPTIONS
 from kit.signature import Samples, Signature
 from kit.tasks._pictures import (
     choose_crops,
@@ -43,6 +44,7 @@ class ImageSegmentation(Task):
     name = "image-segmentation"
     summary = "a picture in, a class of each pixel out"
     sample = "picture"
+    options = frozenset(PICTURE_OPTIONS)
     threshold_names = frozenset({"agreement", "sqnr_db", "max_abs"})
     label_hint = "no masks were given, so there is no mean IoU; --labels DIR_OR_ZIP gives them"
     analyzable = True
@@ -80,7 +82,8 @@ class ImageSegmentation(Task):
         self, model: nn.Module, inputs: ModelInputs, calibration: CalibrationSet
     ) -> GoldenSet:
         """Return crops of sample photos, fewer if the maps are large."""
-        side = inputs.specs[0].shape[-1]
+        assert inputs.preprocessing is not None  # as `describe_inputs` returns it
+        side = inputs.preprocessing.crop
         return choose_crops(model, inputs, OUTPUT, inputs.classes * side * side)
 
     def compare(

@@ -80,7 +80,8 @@ def take(
         target: an empty folder.
         recipe: of the build.
         calibration_set: of the recipe.
-        weights: SHA-256 that the weights must have; None if it is not known before they are read.
+        weights: SHA-256 that the weights must have, or its first digits; None if it is not known
+            before they are read.
         report_status: callback; takes a message if the cache cannot be trusted.
     """
     entry = folder() / name
@@ -131,7 +132,7 @@ def _check(
         manifest.recipe.model_dump(exclude=names) != recipe.model_dump(exclude=names)
         or manifest.tools != tool_versions(recipe)
         or (calibration is not None and calibration.sha256 != calibration_set.sha256)
-        or weights not in (None, manifest.weights.sha256)
+        or not manifest.weights.sha256.startswith(weights or "")
     ):
         raise BundleError("the cached bundle is another one than its key says", "build it again")
 

@@ -194,6 +194,7 @@ def identity(recipe: Recipe, calibration_set: CalibrationSet) -> dict[str, objec
         WeightsError: the weights file cannot be read.
     """
     from kit.models import weights
+    from kit.models.sourced import SourcedModel
     from kit.models.user_model import UserModel
 
     member = models.get_model(recipe.model)
@@ -212,6 +213,10 @@ def identity(recipe: Recipe, calibration_set: CalibrationSet) -> dict[str, objec
     if isinstance(member, UserModel):
         parts["own"] = member.fingerprint(recipe.seed)
         del fields["model"]  # the path of the file; its content is in the fingerprint
+    if isinstance(member, SourcedModel):
+        parts["source"] = dict(member.origin)
+        if member.find_own is not None:
+            del fields["model"]  # the path of the folder; its content is in the origin
     if recipe.encodings is not None:
         parts["encodings"] = encodings.read(Path(recipe.encodings)).model_dump(mode="json")
     if recipe.tokenizer is not None:

@@ -14,8 +14,8 @@ Rules, which reproduce Tables 2, 4, 6 and 7 of arXiv 1704.04861 and Table 4 of 1
   the first and the outputs of the second. Operations between the two, such as a
   squeeze-and-excite gate, are kept.
 
-Members of `kit.models` are built on torch's meta device, which has shapes and no values, so
-nothing is computed. A user's own model is run.
+Model families are built on torch's meta device, which has shapes and no values, so nothing is
+computed. Models of other libraries are built and run once, and a user's own model is run.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 
 from kit import models, recipe
 from kit.errors import RecipeError
+from kit.models.sourced import SourcedModel
 from kit.models.user_model import UserModel
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def of(model: str, resolution: int = 224, width: float = 1.0) -> Cost:
     """Return the cost of a member of `kit.models`, or of a model of the user's own.
 
     Args:
-        model: its name, or ``FILE.py:FACTORY``.
+        model: its name, ``SOURCE:NAME`` or ``FILE.py:FACTORY``.
         resolution: side of the square input, in pixels.
         width: width multiplier.
 
@@ -153,6 +154,10 @@ def of(model: str, resolution: int = 224, width: float = 1.0) -> Cost:
         module.classes(resolution)  # raises RecipeError if the model rejects this input size
         with module.running(mixed=True):
             return count(module.build(), (3, resolution, resolution))
+    if isinstance(module, SourcedModel):  # other libraries need not work on the meta device
+        module.check_input(resolution, module.spec.classes)
+        network = module.build(checked.width, module.spec.classes)
+        return count(network, (3, resolution, resolution))
     with torch.device("meta"):
         network = module.build(checked.width, module.spec.classes)
     return count(network, (3, resolution, resolution))

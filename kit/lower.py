@@ -35,6 +35,7 @@ from kit.formats.interface import Description, Format, predict
 from kit.formats.model_card import ModelCard
 from kit.garbage import pause_collection
 from kit.manifest import Artifact, Preprocessing, Runtime, Scores
+from kit.model_source import find_source, split_reference
 from kit.network import run_network
 from kit.quantize import half
 from kit.quantize.options import QUANTIZERS, Options, Quantized
@@ -111,12 +112,19 @@ def list_imports(recipe: Recipe) -> tuple[str, ...]:
 
     None of them starts a thread or computes anything as it is imported; see `kit.forks`.
     """
-    modules = [*_IMPORTS, *(["torchvision"] if own(recipe.model) is None else [])]
+    modules = [*_IMPORTS, *_list_libraries(recipe)]
     calibrates = get_algorithm(recipe.quantize).calibrates
     for name in recipe.format_names:
         format_ = formats.get_format(name)
         modules += [*(QUANTIZERS[format_.flow] if calibrates else ()), *format_.imports]
     return tuple(dict.fromkeys(modules))
+
+
+def _list_libraries(recipe: Recipe) -> tuple[str, ...]:
+    """Return the library that builds the network; a user's model imports its own."""
+    if reference := split_reference(recipe.model):
+        return (find_source(reference.source).package,)
+    return ("torchvision",) if own(recipe.model) is None else ()
 
 
 def lower(job: LoweringJob) -> Lowered:
@@ -194,10 +202,9 @@ def _run_file(format_: Format, file: Path, job: LoweringJob, golden: Samples) ->
 
 
 def _make_card(job: LoweringJob) -> ModelCard:
-    mine = own(job.recipe.model)
     precision = job.key.precision if job.quantize == "none" else f"int8 ({job.quantize})"
     return ModelCard(
-        name=job.recipe.model if mine is None else mine[0].stem,  # no folder of this machine
+        name=job.recipe.title,
         description=f"{job.recipe.task}, {precision}, written by kit {kit.__version__}",
         inputs=job.inputs,
         outputs=job.outputs,

@@ -11,6 +11,7 @@ import shlex
 from pathlib import Path
 
 from kit.errors import KitError, RecipeError, UnknownName, brief, suggest
+from kit.model_source import hint_models
 from kit.registry import MODEL_NAMES
 
 _WEIGHTS = (".pth", ".pt", ".safetensors", ".bin", ".ckpt", ".tar", ".pkl")
@@ -27,6 +28,7 @@ _CONVERTED = {
     ".keras": "a Keras model",
     ".gguf": "a GGUF model",
 }
+_FIND = "`kit list --models WORD` finds those of other libraries"
 _OWN = "for a network of your own: FILE.py:FACTORY, with its --weights FILE"
 
 
@@ -64,9 +66,9 @@ def explain_model_name(name: str) -> KitError:
         return RecipeError(f"{name} is {what}, not a model", fix)
     if os.sep in name:
         return RecipeError(f"there is nothing at {name}, and no model of that name", _OWN)
-    hint = suggest(name, MODEL_NAMES.list_all())
+    hint = hint_models(name) or suggest(name, MODEL_NAMES.list_all())
     if hint.startswith("known"):
-        hint += f"; {_OWN}"
+        hint += f"; {_FIND}; {_OWN}"
     return UnknownName(f"there is no model called {brief(name)}", hint)
 
 

@@ -345,6 +345,13 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
         "",
         {"reason": _WORD},
     ),
+    "preprocessing.approximate": CatalogueEntry(
+        "warning",
+        "{model} was made for another preprocessing ({what}); the bundle resizes with bilinear "
+        "interpolation and crops the centre",
+        "measure its accuracy on pictures of yours",
+        {"model": _WORD, "what": _WORD},
+    ),
     "calibration.photos": CatalogueEntry(
         "warning",
         "calibrated with {source}",

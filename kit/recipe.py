@@ -19,6 +19,7 @@ from kit.artifact_key import PRECISION_ALIASES, PRECISIONS, Precision, parse_tar
 from kit.documents import Deviation, Level, Record, Text
 from kit.errors import RecipeError, UnknownName, brief, suggest
 from kit.model_name import check_model_name
+from kit.model_source import find_source, split_reference
 from kit.registry import ALGORITHM_NAMES, FORMAT_NAMES, TASK_NAMES
 
 MIN_RESOLUTION = 32  # MobileNets halve the picture five times
@@ -49,10 +50,12 @@ class Recipe(Record):
     """Fields of a recipe.
 
     Attributes:
-        model: a member of `kit.models`, or ``FILE.py:FACTORY`` for a user's model.
+        model: a member of `kit.models`, ``SOURCE:NAME`` for one of another library, or
+            ``FILE.py:FACTORY`` for a user's model.
         task: of the model; a member of `kit.tasks`.
         weights: ``imagenet``, ``random`` or the path of a state dict; ``own``, the default for a
-            user's model, are the weights of the network that the factory returns.
+            user's model, are the weights of the network that the factory returns, and those in
+            a folder that a source takes.
         resolution: side of the square input, in pixels.
         width: width multiplier (arXiv 1704.04861, section 3.3).
         quantize: a member of `kit.algorithms`.
@@ -179,6 +182,14 @@ class Recipe(Record):
         return int(names[0]) if len(names) == 1 and _NUMBER.fullmatch(names[0]) else None
 
     @property
+    def title(self) -> str:
+        """The model's name without folders of this machine, for people."""
+        if mine := own(self.model):
+            return mine[0].stem
+        reference = split_reference(self.model)
+        return f"{reference.source}-{Path(reference.name).name}" if reference else self.model
+
+    @property
     def hash(self) -> str:
         """SHA-256 of the canonical JSON of the recipe, in hex."""
         fields = self.model_dump(mode="json")
@@ -198,18 +209,29 @@ class Recipe(Record):
         width = "" if self.width == 1.0 else f"-w{self.width:g}"
         how = {"none": "fp32"}.get(self.quantize, f"{self.quantize}-{self.granularity}")
         mine = own(self.model)
-        name = f"{mine[0].stem}-{mine[1]}" if mine else self.model
+        name = f"{mine[0].stem}-{mine[1]}" if mine else self.title
         size = self.resolution if self.tokenizer is None else self.tokens or DEFAULT_TOKENS
         return re.sub(r"[^\w.-]+", "_", f"{name}{width}-{size}-{how}")
 
 
 def own(model: str) -> tuple[Path, str] | None:
-    """Split ``FILE.py:FACTORY`` into file and factory; None for a member of `kit.models`."""
+    """Split ``FILE.py:FACTORY`` into file and factory; None for any other model."""
+    if split_reference(model):
+        return None
     file, colon, factory = model.rpartition(":")
     return (Path(file), factory) if colon else None
 
 
 def _check_model(recipe: Recipe) -> None:
+    if reference := split_reference(recipe.model):
+        source = find_source(reference.source)
+        source.check_name(reference.name)
+        if recipe.weights == OWN and source.weights != OWN:
+            raise RecipeError(
+                f"{recipe.model} comes without weights", "use --weights imagenet, random or FILE"
+            )
+        _refuse_width(recipe)
+        return
     mine = own(recipe.model)
     if mine is None:
         check_model_name(recipe.model)
@@ -225,6 +247,10 @@ def _check_model(recipe: Recipe) -> None:
         )
     if not _is_file(file):
         raise RecipeError(f"there is no file {file}", "check the path")
+    _refuse_width(recipe)
+
+
+def _refuse_width(recipe: Recipe) -> None:
     if recipe.width != 1.0:
         raise RecipeError(
             f"width = {recipe.width:g}: {recipe.model} takes no width",
@@ -264,7 +290,7 @@ def make(model: str, **fields: object) -> Recipe:
     """
     _check_precisions(fields.get("precisions"))
     try:
-        recipe = Recipe.model_validate({"model": model, **fields})
+        recipe = Recipe.model_validate({"model": model, **_source_defaults(model), **fields})
     except ValidationError as exc:
         first = exc.errors()[0]
         name = ".".join(str(p) for p in first["loc"]) or "recipe"
@@ -275,6 +301,15 @@ def make(model: str, **fields: object) -> Recipe:
         raise RecipeError(f"{name}{assignment}: {what}", _hint(name)) from exc
     recipe.check_names()
     return recipe
+
+
+def _source_defaults(model: object) -> dict[str, object]:
+    """Return what the source of a model knows better than the defaults of a recipe."""
+    reference = split_reference(model) if isinstance(model, str) else None
+    if reference is None:
+        return {}
+    source = find_source(reference.source)
+    return {"weights": source.weights, "resolution": source.find_side(reference.name)}
 
 
 def _hint(name: str) -> str:

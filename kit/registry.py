@@ -37,17 +37,19 @@ class Names:
         package: below `kit`, with kit's own members.
         attribute: of a module, which holds the member; modules that assign it are members.
         dashed: names have dashes where modules have underscores.
+        entries: group of the entry points of plug-ins; empty for that of the package.
     """
 
     kind: str
     package: str
     attribute: str
     dashed: bool = False
+    entries: str = ""
 
     @property
     def group(self) -> str:
         """Return the group of entry points that plug-ins use, such as ``kit.formats``."""
-        return f"kit.{self.package}"
+        return self.entries or f"kit.{self.package}"
 
     def list_own(self) -> tuple[str, ...]:
         """Return the sorted names of kit's own members."""
@@ -175,6 +177,7 @@ class Registry(Generic[T]):
 FORMAT_NAMES = Names("format", "formats", "FORMAT")
 TASK_NAMES = Names("task", "tasks", "TASK", dashed=True)
 MODEL_NAMES = Names("model", "models", "FAMILY")
+SOURCE_NAMES = Names("source of models", "models", "SOURCE", entries="kit.model_sources")
 ALGORITHM_NAMES = Names("quantization method", "algorithms", "ALGORITHM")
 CORRECTION_NAMES = Names("correction", "corrections", "CORRECTION")
 

@@ -22,7 +22,7 @@ from kit.app import aapt2, apk, build, contract, maven, signing, tools
 from kit.app.artifacts import list_runtimes
 from kit.app.build import AppOptions
 from kit.errors import MissingTool, OutputError, UsageError
-from kit.formats.interface import MavenArtifact
+from kit.formats.runtimes import MavenArtifact
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ import pytest
 from kit import cli
 from kit.app import build, maven, testing, tools
 from kit.errors import MissingTool
-from kit.formats.interface import MavenArtifact
+from kit.formats.runtimes import MavenArtifact
 
 REFUSED = """[INFO] Scanning for projects...
 [ERROR] Failed to execute goal org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \

@@ -45,6 +45,7 @@ notices: list[str] = []
 
 
 def take(target: Path, made: recipe.Recipe, source: str, weights: str | None = "1") -> bool:
+    """Take the bundle; of the hash of its weights, 12, the first digit is known."""
     notices.clear()
     target.mkdir()
     return cache.take(KEY, target, made, pictures(source), weights, notices.append)
@@ -58,7 +59,7 @@ def kept(tiny_bundle, tmp_path) -> Manifest:
     def change(fields) -> None:
         fields["recipe"], fields["recipe_hash"] = made, made.hash
         fields["tools"] = cache.tool_versions(made)
-        fields["weights"] = Source(source="file alpha.pth", sha256="1")
+        fields["weights"] = Source(source="file alpha.pth", sha256="12")
         fields["calibration"] = Calibration(
             source="alpha-set", images=1, sha256="2", worst_layer="x", outside=0.1
         )
@@ -77,7 +78,7 @@ def test_what_is_taken_has_the_names_of_this_build(kept, tmp_path):
     assert take(tmp_path / "new", made, "beta-set")
     found = bundle.load(tmp_path / "new").manifest
     assert (found.recipe, found.recipe_hash) == (made, made.hash)
-    assert found.weights == Source(source="file beta.pth", sha256="1")
+    assert found.weights == Source(source="file beta.pth", sha256="12")
     assert "alpha" not in found.model_dump_json()
     same = {"recipe", "recipe_hash", "weights", "calibration", "training"}
     assert found.model_dump(exclude=same) == kept.model_dump(exclude=same)

@@ -36,15 +36,14 @@ MISTAKES = [
         "build resnet50",
         2,
         "there is no model called 'resnet50'",
-        f"known: {KNOWN_MODELS}; for a network of your own: FILE.py:FACTORY, with its "
-        "--weights FILE",
+        "did you mean torchvision:resnet50 or timm:resnet50?",
     ),
     (
         "build yolov8n",
         2,
         "there is no model called 'yolov8n'",
-        f"known: {KNOWN_MODELS}; for a network of your own: FILE.py:FACTORY, with its "
-        "--weights FILE",
+        f"known: {KNOWN_MODELS}; `kit list --models WORD` finds those of other libraries; "
+        "for a network of your own: FILE.py:FACTORY, with its --weights FILE",
     ),
     (
         "build mobilenetv2",
@@ -130,10 +129,10 @@ MISTAKES = [
         "did you mean executorch/vulkan?",
     ),
     (
-        "build mobilenet_v2 --format coreml",
+        "build mobilenet_v2 --format mlmodel",
         2,
-        "there is no format called 'coreml'",
-        "did you mean executorch/coreml?",
+        "there is no format called 'mlmodel'",
+        "did you mean coreml?",
     ),
     (
         "build mobilenet_v2 --format onnx/vulkan",
@@ -463,8 +462,7 @@ MISTAKES = [
         "cost resnet50",
         2,
         "there is no model called 'resnet50'",
-        f"known: {KNOWN_MODELS}; for a network of your own: FILE.py:FACTORY, with its "
-        "--weights FILE",
+        "did you mean torchvision:resnet50 or timm:resnet50?",
     ),
     (
         "cost mobilenet_v2 --width 0",
@@ -475,9 +473,9 @@ MISTAKES = [
     ("show tiny --format tflite", 2, "there is no format called 'tflite'", "did you mean litert?"),
     (
         "show photo.png",
-        4,
-        "photo.png is not a bundle: it is a file, not a folder",
-        "`kit build` makes one; give its folder",
+        3,
+        "photo.png is no model file that kit knows, by its content",
+        None,
     ),
     ("runner build --abi x86", 2, "there is no ABI called 'x86'", "did you mean x86_64?"),
     ("runner build --format torchscript", 2, "the format torchscript has no native runner", None),

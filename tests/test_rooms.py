@@ -18,7 +18,8 @@ LEVELS = (
     ("errors", "files", "text", "documents", "garbage", "progress"),
     ("guard", "logs", "notices", "signature", "wheels"),
     ("arrays", "artifact_key", "network", "registry"),
-    ("model_name", "no_bundle"),
+    ("model_source", "no_bundle"),
+    ("model_name",),
     ("recipe",),
     ("encodings", "manifest"),
     ("bundle",),
@@ -57,6 +58,7 @@ HEAVY = {
     "torch",
     "torchao",
     "torchvision",
+    "transformers",
 }
 # Subclasses of torch's need torch at the top; such a file counts as heavy itself.
 HEAVY_FILES = {"kit.quantize.simulation"}

@@ -8,7 +8,7 @@ Artifacts of a format's runtime are in the format's folder (`AndroidRuntime`).
 from __future__ import annotations
 
 from kit import formats
-from kit.formats.interface import AndroidRuntime, MavenArtifact
+from kit.formats.runtimes import AndroidRuntime, MavenArtifact
 from kit.wheels import Pin
 
 # Android's classes, of the app's target version.

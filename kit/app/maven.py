@@ -12,7 +12,7 @@ from kit import files
 from kit.app import tools
 from kit.app.artifacts import COPY
 from kit.errors import MissingTool, OutputError
-from kit.formats.interface import MavenArtifact
+from kit.formats.runtimes import MavenArtifact
 from kit.progress import ReportStatus
 
 

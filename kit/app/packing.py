@@ -15,7 +15,7 @@ from kit.artifact_key import ArtifactKey
 from kit.bundle import MANIFEST, Bundle
 from kit.errors import BuildError, MissingTool, UnknownName, UsageError
 from kit.files import read
-from kit.formats.interface import AndroidRuntime
+from kit.formats.runtimes import AndroidRuntime
 from kit.manifest import Artifact
 from kit.registry import FORMAT_NAMES
 

@@ -107,9 +107,10 @@ def command(
 ) -> int:
     """Build, quantize, lower and verify MODEL; write a bundle.
 
-    MODEL is a name that `kit list` shows, or FILE.py:FACTORY for a model of your own, whose
-    file is then run. Progress goes to stderr; the table, or with --json the content of
-    bundle.json, goes to stdout.
+    MODEL is a name that `kit list` shows, SOURCE:NAME for a model of another library, such as
+    torchvision:resnet18 (`kit list --models WORD` finds them), or FILE.py:FACTORY for a model
+    of your own, whose file is then run. Progress goes to stderr; the table, or with --json the
+    content of bundle.json, goes to stdout.
     """
     recipe, gate = _read_options(recipe_file, options)
     if explain:

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     "--resolution",
     "--input",
     type=SideOption(),
-    default=224,
     metavar="N|3xNxN",
-    help="Side of the square input in pixels. Default: 224.",
+    help="Side of the square input in pixels. Default: 224; of SOURCE:NAME the model's own.",
 )
 @click.option("--width", type=Finite(), default=1.0, help="Width multiplier. Default: 1.0.")
 @click.option(
@@ -32,18 +31,21 @@ if TYPE_CHECKING:
 @click.option("--per-layer", is_flag=True, help="One line for each layer as well.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
 def command(
-    model: str, resolution: int, width: float, full: bool, per_layer: bool, as_json: bool
+    model: str, resolution: int | None, width: float, full: bool, per_layer: bool, as_json: bool
 ) -> None:
     """Multiply-adds and parameters of MODEL, by layer type.
 
-    MODEL is a name that `kit list` shows, or FILE.py:FACTORY for a model of your own, whose
-    file is then run. Counted as the MobileNet papers count: weights
-    of convolutions and fully connected layers, BatchNorm folded, without biases.
+    MODEL is a name that `kit list` or `kit list --models` shows, such as mobilenet_v2 or
+    torchvision:resnet18, or FILE.py:FACTORY for a model of your own, whose file is then run.
+    Counted as the MobileNet papers count: weights of convolutions and fully connected layers,
+    BatchNorm folded, without biases.
     """
-    from kit import cost
+    from kit import cost, recipe
     from kit.guard import stdout_kept
 
     with stdout_kept():
+        if resolution is None:
+            resolution = recipe.make(model).resolution
         counted = cost.of(model, resolution, width)
     twin = counted.with_full_convolutions()
     if as_json:

@@ -92,6 +92,7 @@ def _read_bundle(path: Path, names: str | None, results: tuple[Path, ...]) -> It
     if requested == []:
         raise UsageError("--format names nothing", "for example: --format onnx,lite")
     bundle = bundles.load(path)
+    bundles.check_named([bundle], requested or ())
     keys = bundle.manifest.select(requested)
     found = read_named(results) if results else read_beside(bundle.path, bundle.hash)
     for key in keys:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from kit.artifact_key import ArtifactKey, Precision
 from kit.errors import MissingTool, UnknownName
 from kit.formats.model_card import ModelCard
+from kit.formats.profiler import Profiler
+from kit.formats.runtimes import AndroidRuntime, NativeRunner
 from kit.formats.structure import ModelStructure
 from kit.signature import Samples, Tensors, describe, join
-from kit.wheels import Pin
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -107,123 +108,8 @@ class VersionRange:
         return match is None or match[1] in self.versions
 
 
-@dataclass(frozen=True)
-class NativeRunner:
-    """How the native runner of a format is compiled, and where its libraries come from.
-
-    Attributes:
-        source: the C++ file that implements `Backend` of `kit/runners/native/runner.h`.
-        pins: wheel of the runtime's libraries, by ABI.
-        includes: folders of headers, below the package.
-        folders: folders of libraries, below the package's parent.
-        libraries: to link, by their sonames.
-        flags: that its headers must be compiled with.
-        opened: libraries that the program loads with dlopen(3), so that it can check first
-            whether they run here.
-    """
-
-    source: Path
-    pins: Mapping[str, Pin]
-    includes: tuple[str, ...] = ()
-    folders: tuple[str, ...] = ()
-    libraries: tuple[str, ...] = ()
-    flags: tuple[str, ...] = ()
-    opened: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class MavenArtifact:
-    """A file that Maven resolves."""
-
-    group: str
-    name: str
-    version: str
-    kind: str = "jar"
-
-    @property
-    def coordinates(self) -> str:
-        """Return ``group:name:version:kind``."""
-        return f"{self.group}:{self.name}:{self.version}:{self.kind}"
-
-    @property
-    def file(self) -> str:
-        """Return the name that Maven gives the file."""
-        return f"{self.name}-{self.version}.{self.kind}"
-
-
-@dataclass(frozen=True)
-class AndroidRuntime:
-    """What runs a format inside an app; its Java class is in ``android_app/src/FORMAT``.
-
-    Attributes:
-        aar: the runtime itself.
-        beside: what its classes need in addition, which an AAR does not contain.
-        marker: a class that only this runtime has, by which an archive is recognized.
-        versions: of the model file's container that it reads, minimum and maximum; None where
-            they are not known.
-        exclusive: library that it brings in a version of its own; an app holds one runtime
-            of those that name the same. Empty where it shares nothing.
-        preference: of runtimes that exclude each other, the one with the lowest is packed.
-    """
-
-    aar: MavenArtifact
-    marker: str
-    beside: tuple[MavenArtifact, ...] = ()
-    versions: tuple[int, int] | None = None
-    exclusive: str = ""
-    preference: int = 0
-
-
-@dataclass(frozen=True)
-class OperatorTime:
-    """Time of one operator in a profile.
-
-    Attributes:
-        name: of this operator in the model, as the runtime calls it.
-        type: what it computes.
-        calls: inferences that are in it.
-        ns: nanoseconds of all calls.
-    """
-
-    name: str
-    type: str
-    calls: int
-    ns: float
-
-
-class Profiler(ABC):
-    """Times of single operators: how files are written by Python's runner, and read."""
-
-    kind: ClassVar[str]  # of the files, in the protocol of runners
-    in_python: ClassVar[bool] = True  # whether the runtime's Python package can write them
-
-    def load(self, path: Path, threads: int, target: Path) -> Session:
-        """Load a model whose inferences will be recorded."""
-        raise NotImplementedError(self.kind)
-
-    def start(self, session: Session) -> Callable[[Path], None]:
-        """Begin to record; the function that is returned ends it and writes a file."""
-        raise NotImplementedError(self.kind)
-
-    def name_nodes(self, operator: str) -> tuple[str, ...]:
-        """Return what may be the name of an operator's node, or of its output, in the file.
-
-        Args:
-            operator: name in a profile.
-        """
-        return (operator,)
-
-    @abstractmethod
-    def read(self, path: Path, samples: int) -> list[OperatorTime]:
-        """Read a file; the last `samples` calls of each operator count.
-
-        Raises:
-            ValueError: the file cannot be read.
-        """
-
-
 class Backend(ABC):
-    """What computes inside of a format in place of its own kernels: a delegate, for example.
+    """A variant of a format: a delegate in place of its own kernels, or another layout of inputs.
 
     Attributes:
         name: of the backend, in lower case letters, digits and underscores.

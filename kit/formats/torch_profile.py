@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.formats.interface import OperatorTime, Profiler, Session
+from kit.formats.interface import Session
+from kit.formats.profiler import OperatorTime, Profiler
 
 if TYPE_CHECKING:
     from torch.autograd.profiler_util import FunctionEventAvg

@@ -1,6 +1,7 @@
-"""Model families, one file each, and the user's own; see `kit.models.interface`.
+"""Model families, one file each, sources of models by name, and the user's own.
 
-Other packages add families with entry points in the group ``kit.models``.
+See `kit.models.interface` and `kit.models.sourced`. Other packages add families with entry points
+in the group ``kit.models``, and sources in the group ``kit.model_sources``.
 """
 
 from __future__ import annotations
@@ -9,10 +10,16 @@ from contextlib import AbstractContextManager, nullcontext
 
 from kit import recipe
 from kit.model_name import check_model_name
+from kit.model_source import split_reference
 from kit.models.interface import Model, ModelFamily
-from kit.registry import MODEL_NAMES, Registry
+from kit.models.sourced import LibrarySource
+from kit.registry import MODEL_NAMES, SOURCE_NAMES, Registry
 
 _REGISTRY = Registry(MODEL_NAMES, ModelFamily)
+_SOURCES = Registry(
+    SOURCE_NAMES,
+    LibrarySource,  # type: ignore[type-abstract]  # for isinstance only
+)
 
 
 def list_models() -> tuple[str, ...]:
@@ -25,13 +32,17 @@ def list_models() -> tuple[str, ...]:
 
 
 def get_model(name: str) -> Model:
-    """Return a model family by name, or the user's own model by ``FILE.py:FACTORY``.
+    """Return a model family, a model ``SOURCE:NAME``, or the user's own ``FILE.py:FACTORY``.
 
     Raises:
         UnknownName: there is no such model.
         PluginError: the plug-in that provides it is broken.
-        RecipeError: the user's file cannot be used, or the name is that of another kind of file.
+        MissingTool: the library of a source is not installed.
+        RecipeError: the user's file, or the model of a source, cannot be used, or the name is that
+            of another kind of file.
     """
+    if reference := split_reference(name):
+        return _SOURCES.get(reference.source).load(reference.name)
     if recipe.own(name):
         from kit.models import user_model
 

@@ -19,8 +19,8 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from kit import files, wheels
-from kit.errors import OutputError, WeightsError
-from kit.models.interface import Official, Wheel
+from kit.errors import OutputError, WeightsError, words
+from kit.models.interface import HubFile, Official, Published, Wheel
 
 _TIMEOUT = 5.0  # seconds for a connection or a read; connections to blocked sites often hang
 _CHUNK = 2**20
@@ -51,13 +51,15 @@ class _SourceError(Exception):
     """One source cannot serve the file; the message is the reason."""
 
 
-def official(weights: Official) -> Fetched:
+def official(weights: Published) -> Fetched:
     """Find or download published weights.
 
     Raises:
         WeightsError: no source has the right file; the message has the reason for each.
         OutputError: the cache folder cannot be written to.
     """
+    if isinstance(weights, HubFile):
+        return _from_hub(weights)
     kept = cache_folder() / weights.file
     host = urlsplit(weights.url).hostname or weights.url
     sources: list[tuple[str, Callable[[], _Served]]] = [
@@ -96,6 +98,22 @@ def hub_folder() -> Path:
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     home = os.environ.get("TORCH_HOME", f"{cache}/torch")
     return Path(home).expanduser() / "hub" / "checkpoints"
+
+
+def _from_hub(weights: HubFile) -> Fetched:
+    """Fetch a file with the hub's client, which keeps a cache and compares hashes itself."""
+    from huggingface_hub import hf_hub_download
+
+    name = f"{weights.repository}/{weights.file}"
+    try:
+        path = Path(hf_hub_download(weights.repository, weights.file, etag_timeout=_TIMEOUT))
+        digest = files.measure(path)[1]
+    except Exception as exc:  # the client raises those of its HTTP library too
+        raise WeightsError(
+            f"the Hugging Face hub does not give {name}: {words(exc)}",
+            f"download it elsewhere, and give it with --weights {weights.file}",
+        ) from exc
+    return Fetched(path, f"Hugging Face hub, {name}", digest)
 
 
 def _checked(path: Path, weights: Official) -> _Served:

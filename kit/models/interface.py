@@ -60,31 +60,49 @@ class Official:
 
 
 @dataclass(frozen=True)
+class HubFile:
+    """A file of weights on the Hugging Face hub, which the hub's own client fetches and checks.
+
+    Attributes:
+        repository: ``OWNER/NAME``.
+        file: name in the repository.
+    """
+
+    repository: str
+    file: str
+
+
+Published = Official | HubFile
+
+
+@dataclass(frozen=True)
 class Spec:
     """Summary, weights and preprocessing of a model family.
 
     Attributes:
         summary: for `kit list`.
-        weights: official weights for width 1.0, or None.
+        weights: published weights for width 1.0, or None.
         mean: per channel (RGB), subtracted after scaling to 0..1.
         std: per channel, divided by afterwards.
         resize_ratio: shorter side after resizing, as a multiple of the crop.
         classes: number of outputs of the network.
         min_resolution: minimum side of the square input, in pixels. The default is for
             networks that halve the picture five times.
+        labels: names of the classes in output order; None for ImageNet's, if there are 1000.
     """
 
     summary: str
-    weights: Official | None = None
+    weights: Published | None = None
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     resize_ratio: float = 256 / 224
     classes: int = 1000
     min_resolution: int = 32
+    labels: tuple[str, ...] | None = None
 
 
 class Model(Protocol):
-    """What `kit.models.get_model` returns: a family, or `kit.models.user_model.UserModel`."""
+    """What `kit.models.get_model` returns: a family, or a model from elsewhere."""
 
     @property
     def name(self) -> str:

@@ -14,7 +14,7 @@ from kit import files
 from kit.documents import reason
 from kit.errors import WeightsError, brief
 from kit.models._sources import Fetched, official
-from kit.models.interface import Official
+from kit.models.interface import HubFile, Published
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,16 +30,16 @@ _WOULD_RUN = re.compile(
 _SAVE = "save one with torch.save(model.state_dict(), FILE)"
 
 
-def source_hash(option: str, weights: Official | None, seed: int) -> str:
+def source_hash(option: str, weights: Published | None, seed: int) -> str:
     """Return a hash or key that identifies the weights of an option, without importing torch.
 
     Args:
         option: ``imagenet``, ``random`` or the path of a file.
-        weights: the model's official weights, if it has any.
+        weights: the model's published weights, if it has any.
         seed: of random weights.
 
     Raises:
-        WeightsError: the file cannot be read, or the model has no official weights.
+        WeightsError: the file cannot be read, or the model has no published weights.
     """
     if option == RANDOM:
         return f"random:{seed}"
@@ -48,6 +48,8 @@ def source_hash(option: str, weights: Official | None, seed: int) -> str:
             raise WeightsError(
                 "the model has no published weights", "use --weights random or --weights FILE"
             )
+        if isinstance(weights, HubFile):
+            return f"hub:{weights.repository}/{weights.file}"
         return weights.sha256
     try:
         return files.measure(Path(option))[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,9 @@ from kit.recipe import Recipe
 from kit.tasks import get_task
 
 __all__ = ["FloatModel", "Gate", "Unseen", "build", "explain", "float_model", "unseen"]
+
+# Of a weights file, or its first digits; random and hosted weights have another key.
+_DIGEST = re.compile("[0-9a-f]{8,64}")
 
 
 def build(
@@ -66,8 +70,8 @@ def build(
                 _steps.train_along(recipe, cache_key, pictures, group)
             return bundle.load(path)
         with bundle.staged(path) as folder:
-            known = contents.get("weights")
-            weights = known if isinstance(known, str) and recipe.weights != "random" else None
+            known = str(contents.get("weights"))
+            weights = known if _DIGEST.fullmatch(known) else None
             if group.broadcast(
                 use_cache and cache.take(cache_key, folder, recipe, pictures, weights, progress)
             ):

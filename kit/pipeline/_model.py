@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from kit import models
 from kit.garbage import pause_collection
 from kit.manifest import Source
-from kit.models.interface import Official
+from kit.models.interface import Published
 from kit.notices import new_notice
 from kit.pipeline.build_state import Preparation
 from kit.recipe import OWN
@@ -27,6 +27,7 @@ def load(work: Preparation) -> nn.Module:
     import torch
 
     from kit.models import user_model, weights
+    from kit.models.sourced import SourcedModel
     from kit.quantize.standard import standardize
 
     recipe = work.recipe
@@ -35,19 +36,28 @@ def load(work: Preparation) -> nn.Module:
     with pause_collection():  # it imports torchvision
         built = module.build(recipe.width, work.inputs.classes)
         model: nn.Module = work.task.adapt_network(built)
+    sourced = module if isinstance(module, SourcedModel) else None
     note = ""
     if recipe.weights == "random":
         _settle(model, work)
         origin = Source(source=f"random, seed {recipe.seed}", sha256="")
         work.notices.append(new_notice("weights.random"))
     elif recipe.weights == OWN:
+        if sourced is not None:
+            sourced.load_own(model)
         user_model.check_finite(model)
         origin = Source(source=f"own model {recipe.model}", sha256=user_model.state_hash(model))
     else:
         path, source, digest = _weights_file(work, module.spec.weights)
-        prefix = weights.load_into(model, weights.read_state(path), path.name, recipe.labels)
+        state = weights.read_state(path)
+        if sourced is not None:
+            state = sourced.rename(state)
+        prefix = weights.load_into(model, state, path.name, recipe.labels)
         origin = Source(source=source, sha256=digest)
         note = f", whose names begin with {prefix!r}" if prefix else ""
+    if sourced is not None and sourced.deviations and recipe.weights != "random":
+        what = ", ".join(sourced.deviations)
+        work.notices.append(new_notice("preprocessing.approximate", model=recipe.title, what=what))
     work.weights = origin
     work.progress(f"weights: {origin.source}{note}")
     model = standardize(model.eval())  # after loading: files name what hooks read
@@ -55,7 +65,7 @@ def load(work: Preparation) -> nn.Module:
     return model
 
 
-def _weights_file(work: Preparation, official: Official | None) -> tuple[Path, str, str]:
+def _weights_file(work: Preparation, official: Published | None) -> tuple[Path, str, str]:
     from kit.models import weights
 
     # This also raises if there are no official weights, in case no cache key was computed.

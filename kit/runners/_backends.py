@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kit import formats
 from kit.errors import UnknownName
-from kit.formats.interface import NativeRunner
+from kit.formats.runtimes import NativeRunner
 
 SOURCES = Path(__file__).parent / "native"
 _SHARED = ("options.cpp", "events.cpp", "system.cpp", "tensor.cpp")

@@ -1,6 +1,6 @@
 """Read times of single operators from the files that runners write with `--profile`.
 
-Each format reads its own files (`kit.formats.interface.Profiler`).
+Each format reads its own files (`kit.formats.profiler.Profiler`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kit import formats
 from kit.errors import RunError
-from kit.formats.interface import OperatorTime, Profiler
+from kit.formats.profiler import OperatorTime, Profiler
 from kit.results.schema import MAX_COUNT, MAX_NS, Operator
 
 _NAME_LETTERS = 300

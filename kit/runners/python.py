@@ -27,7 +27,8 @@ from kit import formats
 from kit.devices.hostinfo import read_text, status_bytes
 from kit.devices.local import PARENT
 from kit.errors import KitError
-from kit.formats.interface import Format, Profiler, Session
+from kit.formats.interface import Format, Session
+from kit.formats.profiler import Profiler
 from kit.runners import affinity, profile, protocol
 from kit.runners.protocol import Exit, Request
 from kit.signature import Samples, describe, format_specs, join, parse_specs, unpack

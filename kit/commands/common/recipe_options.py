@@ -27,19 +27,19 @@ MODEL: Callable[[_F], _F] = _together(
     click.option(
         "--weights",
         metavar="imagenet|random|FILE",
-        help="Default: imagenet; for FILE.py:FACTORY what it comes with.",
+        help="Default: imagenet; for FILE.py:FACTORY and hf:FOLDER what it comes with.",
     ),
     click.option(
         "--resolution",
         "--input",
         type=SideOption(),
         metavar="N|3xNxN",
-        help="Side of the square input in pixels. Default: 224.",
+        help="Side of the square input in pixels. Default: 224; of SOURCE:NAME the model's own.",
     ),
     click.option(
         "--labels",
         metavar="FILE",
-        help="Name of each output in a line. Default: ImageNet's for 1000 outputs.",
+        help="Name of each output in a line. Default: the model's, or ImageNet's for 1000 outputs.",
     ),
     click.option(
         "--mean",

@@ -12,15 +12,8 @@ from kit.formats.executorch.coreml import CoreMl
 from kit.formats.executorch.native import NATIVE_RUNNER
 from kit.formats.executorch.profile import EtdumpProfiler
 from kit.formats.executorch.vulkan import Vulkan
-from kit.formats.interface import (
-    AndroidRuntime,
-    Description,
-    Format,
-    MavenArtifact,
-    Session,
-    Thresholds,
-    VersionRange,
-)
+from kit.formats.interface import Description, Format, Session, Thresholds, VersionRange
+from kit.formats.runtimes import AndroidRuntime, MavenArtifact
 from kit.formats.structure import ModelStructure
 
 if TYPE_CHECKING:

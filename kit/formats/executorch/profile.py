@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from kit.formats.executorch import etdump
-from kit.formats.interface import OperatorTime, Profiler
+from kit.formats.profiler import OperatorTime, Profiler
 
 _NUMBER = re.compile(r" #\d+$")
 

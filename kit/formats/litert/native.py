@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kit.formats.interface import NativeRunner
+from kit.formats.runtimes import NativeRunner
 from kit.wheels import Pin
 
 NATIVE_RUNNER = NativeRunner(

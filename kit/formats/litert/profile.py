@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from kit.formats.interface import OperatorTime, Profiler
+from kit.formats.profiler import OperatorTime, Profiler
 
 
 class LiteRtProfiler(Profiler):

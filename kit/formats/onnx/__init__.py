@@ -8,16 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.formats.interface import (
-    AndroidRuntime,
-    Description,
-    Format,
-    MavenArtifact,
-    Session,
-    Thresholds,
-)
+from kit.formats.interface import Description, Format, Session, Thresholds
 from kit.formats.onnx.native import NATIVE_RUNNER
 from kit.formats.onnx.profile import OrtProfiler
+from kit.formats.runtimes import AndroidRuntime, MavenArtifact
 from kit.formats.structure import ModelStructure
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kit.formats.interface import NativeRunner
+from kit.formats.runtimes import NativeRunner
 from kit.wheels import ARM64_LINUX, X86_64_LINUX, Pin
 
 NATIVE_RUNNER = NativeRunner(

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypedDict, cast
 
-from kit.formats.interface import OperatorTime, Profiler, Session
+from kit.formats.interface import Session
+from kit.formats.profiler import OperatorTime, Profiler
 
 _ADDED = re.compile(r"(?:_token_\d+|_nchwc|_quant|_fused|_transformed)$")
 

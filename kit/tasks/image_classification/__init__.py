@@ -11,7 +11,7 @@ from kit.calibration import CalibrationSet, ModelInputs
 from kit.comparison import Against, compare_logits, describe_logits
 from kit.manifest import CLASSIFICATION, Comparison, Scores
 from kit.network import run_network
-from kit.recipe import PICTURE_OPTIONS
+from kit.recipe import OWN, PICTURE_OPTIONS
 from kit.signature import Samples, Signature, TensorSpec, stack
 from kit.tasks._pictures import (
     check_picture_options,
@@ -54,6 +54,7 @@ class ImageClassification(Task):
 
     def describe_inputs(self, recipe: Recipe) -> ModelInputs:
         """Return the preprocessing of pictures and the names of the classes."""
+        from kit.models.sourced import SourcedModel
         from kit.models.user_model import UserModel
 
         member = models.get_model(recipe.model)
@@ -65,6 +66,11 @@ class ImageClassification(Task):
         else:
             names = calibration.labels(recipe)
             classes = len(names) if names else member.spec.classes
+        if isinstance(member, SourcedModel):
+            if recipe.weights == OWN:
+                read_class_names(recipe, member.spec.classes)
+            names = names or member.spec.labels
+            member.check_input(side, classes)
         spec = TensorSpec(name="image", shape=(1, *preprocessing.shape))
         return ModelInputs((spec,), classes, preprocessing, names or _imagenet(classes))
 

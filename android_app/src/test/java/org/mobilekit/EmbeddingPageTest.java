@@ -22,13 +22,17 @@ import org.junit.Rule;
 import org.junit.Test;
 import org.junit.rules.TemporaryFolder;
 
-/** What docs/embedding.md tells people to copy compiles, and the files that it names exist. */
+/** What the pages on embedding tell people to copy compiles, and the files they name exist. */
 public final class EmbeddingPageTest {
     @Rule public final TemporaryFolder folder = new TemporaryFolder();
 
     private static String page() throws Exception {
-        File page = Samples.app().resolve("../docs/embedding.md").toFile();
-        return new String(Files.readAllBytes(page.toPath()), StandardCharsets.UTF_8);
+        StringBuilder text = new StringBuilder();
+        for (String name : new String[] {"embedding.md", "examples/android.md"}) {
+            File page = Samples.app().resolve("../docs").resolve(name).toFile();
+            text.append(new String(Files.readAllBytes(page.toPath()), StandardCharsets.UTF_8));
+        }
+        return text.toString();
     }
 
     private static List<String> blocks(String language) throws Exception {
@@ -97,6 +101,6 @@ public final class EmbeddingPageTest {
             assertTrue(used.group(), catalog.contains(
                     "\n" + reference.group(1) + " = \"" + used.group(2) + "\"\n"));
         }
-        assertEquals(3, count);
+        assertEquals(4, count);
     }
 }

@@ -133,7 +133,7 @@ class Recipe(Record):
             return None
         channels = CHANNELS[info.data.get("color") or "RGB"]
         if len(value) != channels:
-            raise ValueError(f"a picture has {channels} channels, and these are {len(value)}")
+            raise ValueError(f"it needs one number for each channel, {channels} of them")
         white = LEVELS[info.data.get("pixels") or "0..1"]
         if info.field_name == "mean" and max(value) > white:
             raise ValueError("pixels are 0 to 1; for others use pixels = '0..255'")

@@ -128,7 +128,7 @@ public final class Bundle {
         return manifest.classifies();
     }
 
-    /** Whether a classifier's outputs are probabilities already, as its network ends with a softmax. */
+    /** Whether a classifier answers with probabilities: its network ends with a softmax. */
     public boolean probabilities() {
         return manifest.probabilities;
     }

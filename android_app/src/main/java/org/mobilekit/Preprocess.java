@@ -57,7 +57,7 @@ public final class Preprocess {
                 : new long[] {1, mean.length, crop, crop};
     }
 
-    /** Returns the input of a picture, row by row: {@code [channels, crop, crop]} or channels last. */
+    /** Returns the input of a picture, row by row, in the {@link #shape}. */
     public float[] input(Pixels picture) throws KitException {
         return normalized(cropped(picture));
     }

@@ -149,7 +149,8 @@ def _jpeg(photo: Image.Image, profile: bytes | None, orientation: int) -> bytes:
 def _write_pixels(file: Path, pre: Preprocessing) -> None:
     """Write what the kit makes of a picture beside it."""
     image = decode(file.read_bytes(), file.name)
-    plain = pre.model_copy(update={"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)})
+    zero, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    plain = Preprocessing(resize=pre.resize, crop=pre.crop, mean=zero, std=one)  # RGB
     levels = np.rint(to_array(image, plain) * 255).astype(np.uint8)
     file.with_suffix(".u8").write_bytes(levels.tobytes())
     file.with_suffix(".f32").write_bytes(to_array(image, pre).astype("<f4").tobytes())

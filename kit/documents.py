@@ -55,6 +55,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 NonNegative = Annotated[float, Field(ge=0)]
 Side = Annotated[int, Field(strict=True, ge=1, le=MAX_SIDE)]
+Level = Annotated[float, Field(ge=0, le=255)]  # of a pixel
 Deviation = Annotated[float, Field(ge=1e-4, le=1e3)]  # of values in 0..1; 0 would divide by zero
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]  # SHA-256
 Text = Annotated[str, Field(max_length=10_000), AfterValidator(_without_zero)]

@@ -34,7 +34,7 @@ from kit.errors import (
 from kit.formats.interface import Description, Format, predict
 from kit.formats.model_card import ModelCard
 from kit.garbage import pause_collection
-from kit.manifest import Artifact, Preprocessing, Runtime
+from kit.manifest import Artifact, Preprocessing, Runtime, Scores
 from kit.model_source import find_source, split_reference
 from kit.network import run_network
 from kit.quantize import half
@@ -77,6 +77,7 @@ class LoweringJob(BaseModel):
         encodings: of the model's tensors, where the method has any.
         preprocessing: of pictures; None if the input is no picture.
         labels: names of the classes in output order, or None.
+        scores: what a classifier answers with, or None.
         threads: that the child may use.
     """
 
@@ -95,6 +96,7 @@ class LoweringJob(BaseModel):
     encodings: Encodings | None = None
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] | None = None
+    scores: Scores | None = None
     threads: int
 
 
@@ -208,6 +210,7 @@ def _make_card(job: LoweringJob) -> ModelCard:
         outputs=job.outputs,
         preprocessing=job.preprocessing,
         labels=job.labels,
+        scores=job.scores,
     )
 
 

@@ -12,7 +12,9 @@ Schema history:
        `Manifest.notices` instead of ``warnings``, which were sentences
     5  `Artifact.executed`
     6  `Artifact.file` may be a folder, whose files are in `Manifest.files`;
-       `Manifest.tokenization`; `Recipe.tokenizer`, `Recipe.tokens`
+       `Manifest.tokenization`; `Recipe.tokenizer`, `Recipe.tokens`; `Manifest.scores`;
+       `Preprocessing.color` BGR and grey, `Preprocessing.layout` NHWC; `Recipe.color`,
+       `Recipe.pixels`, `Recipe.layout`
 
 Manifests of all older schemas can be read: changed fields are translated.
 """
@@ -47,7 +49,7 @@ from kit.documents import (
 )
 from kit.errors import BundleError
 from kit.notices import Notice, read_text
-from kit.recipe import Recipe
+from kit.recipe import CHANNELS, Color, Layout, Recipe
 from kit.signature import MAX_TENSORS, Signature
 
 SCHEMA_VERSION = 6
@@ -70,17 +72,32 @@ class Preprocessing(Record):
     Attributes:
         resize: length of the shorter side after the antialiased bilinear resize, in pixels.
         crop: side of the centre crop, in pixels.
-        mean: per channel (RGB), subtracted after scaling to 0..1.
+        color: channels in their order; grey is ITU-R 601's luma, made before the resize.
+        layout: of a batch: channels first or last.
+        mean: per channel, subtracted after scaling to 0..1.
         std: per channel, divided by afterwards.
     """
 
     resize: Side
     crop: Side
     interpolation: Literal["bilinear-antialias"] = "bilinear-antialias"
-    color: Literal["RGB"] = "RGB"
-    layout: Literal["NCHW"] = "NCHW"
-    mean: tuple[Share, Share, Share]
-    std: tuple[Deviation, Deviation, Deviation]
+    color: Color = "RGB"
+    layout: Layout = "NCHW"
+    mean: Annotated[tuple[Share, ...], Field(min_length=1, max_length=3)]
+    std: Annotated[tuple[Deviation, ...], Field(min_length=1, max_length=3)]
+
+    @model_validator(mode="after")
+    def _a_number_for_each_channel(self) -> Preprocessing:
+        if not len(self.mean) == len(self.std) == CHANNELS[self.color]:
+            raise ValueError(f"mean and std are not of {CHANNELS[self.color]} channels")
+        return self
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a prepared picture, [channels, crop, crop] or [crop, crop, channels]."""
+        sides = (self.crop, self.crop)
+        channels = CHANNELS[self.color]
+        return (channels, *sides) if self.layout == "NCHW" else (*sides, channels)
 
 
 class Tokenization(Record):
@@ -300,6 +317,9 @@ class Golden(Record):
     graphs: dict[Text, Files] = Field(default_factory=dict)
 
 
+# What a classifier answers with. Probabilities come from a softmax at the end of the network, and
+# must not go through another one.
+Scores = Literal["logits", "probabilities"]
 Stage = Literal["lowering", "verification", "gate"]
 
 
@@ -323,7 +343,11 @@ class FailedArtifact(KeyedRecord):
 
 
 class Manifest(Record):
-    """The content of `bundle.json`."""
+    """The content of `bundle.json`.
+
+    Attributes:
+        scores: None if the task does not classify, or the bundle is older than the field.
+    """
 
     schema_version: SchemaVersion = SCHEMA_VERSION
     kit_version: Text
@@ -336,6 +360,7 @@ class Manifest(Record):
     preprocessing: Preprocessing | None
     tokenization: Tokenization | None = None
     labels: Literal["labels.txt"] | None
+    scores: Scores | None = None
     weights: Source
     calibration: Calibration | None
     corrections: tuple[Text, ...]
@@ -382,8 +407,8 @@ class Manifest(Record):
         signature, pictures = self.signature, self.preprocessing
         if pictures is not None:
             shape = signature.inputs[0].shape
-            if shape != (1, 3, pictures.crop, pictures.crop):
-                raise ValueError(f"the input is {shape}, and pictures are {pictures.crop} pixels")
+            if shape != (1, *pictures.shape):
+                raise ValueError(f"the input is {shape}, and pictures are {pictures.shape}")
         text = self.tokenization
         if text is not None and any(s.shape != (1, text.tokens) for s in signature.inputs):
             raise ValueError(f"an input is not [1, {text.tokens}], the length of its texts")

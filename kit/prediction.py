@@ -97,7 +97,7 @@ def describe_context(bundle: Bundle, top: int) -> AnswerContext:
     """
     files = bundle.manifest.golden.outputs.get(REFERENCE)
     golden = bundle.read_answers(files) if files else None
-    return AnswerContext(describe_bundle(bundle), golden, top)
+    return AnswerContext(describe_bundle(bundle), golden, top, scores=bundle.manifest.scores)
 
 
 @contextmanager

@@ -12,11 +12,11 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from kit import documents, files
 from kit.artifact_key import PRECISION_ALIASES, PRECISIONS, Precision, parse_target
-from kit.documents import Deviation, Record, Share, Text
+from kit.documents import Deviation, Level, Record, Text
 from kit.errors import RecipeError, UnknownName, brief, suggest
 from kit.model_name import check_model_name
 from kit.model_source import find_source, split_reference
@@ -26,7 +26,15 @@ MIN_RESOLUTION = 32  # MobileNets halve the picture five times
 MAX_RESOLUTION = 1024
 MAX_TOKENS = 8192
 DEFAULT_TOKENS = 128
-TASK_OPTIONS = ("tokenizer", "tokens")  # fields that only some tasks use
+PICTURE_OPTIONS = ("color", "pixels", "layout")
+TASK_OPTIONS = ("tokenizer", "tokens", *PICTURE_OPTIONS)  # fields that only some tasks use
+
+Color = Literal["RGB", "BGR", "grey"]
+Layout = Literal["NCHW", "NHWC"]
+Pixels = Literal["0..1", "0..255"]
+CHANNELS: dict[Color, int] = {"RGB": 3, "BGR": 3, "grey": 1}
+LEVELS: dict[Pixels, int] = {"0..1": 1, "0..255": 255}  # the value of white
+_LEAST_DEVIATION = 1e-4  # of pixels of 0 to 1, see `kit.documents.Deviation`
 
 Granularity = Literal["per-channel", "per-tensor"]
 NameTuple = Annotated[tuple[Text, ...], Field(max_length=10_000)]
@@ -64,7 +72,11 @@ class Recipe(Record):
         calibration_images: number of samples that set the activation ranges.
         labels: file with one name per output; None takes ImageNet's names for a network of
             1000 outputs.
-        mean: per channel (RGB), subtracted after scaling to 0..1; None takes the model's own.
+        color: channels of a picture, in the order of the network; None for RGB.
+        pixels: range of the values that `mean` and `std` are for; None for 0..1. The network
+            takes such values if the mean is 0 and the deviation 1, their default for 0..255.
+        layout: of a batch of pictures: channels first or last; None for NCHW.
+        mean: per channel, subtracted from pixels; None takes the model's own.
         std: per channel, divided by afterwards.
         train: folder or zip of pictures for quantization-aware training, with or without
             labels; None takes the calibration pictures.
@@ -92,8 +104,11 @@ class Recipe(Record):
     calibrate: Text | None = None
     calibration_images: int = Field(32, ge=1, le=4096, strict=True)
     labels: Text | None = None
-    mean: tuple[Share, Share, Share] | None = None
-    std: tuple[Deviation, Deviation, Deviation] | None = None
+    color: Color | None = None  # before `mean` and `std`, which are checked with these
+    pixels: Pixels | None = None
+    layout: Layout | None = None
+    mean: Annotated[tuple[Level, ...], Field(min_length=1, max_length=3)] | None = None
+    std: Annotated[tuple[Deviation, ...], Field(min_length=1, max_length=3)] | None = None
     train: Text | None = None
     train_steps: int = Field(40, ge=1, le=1_000_000, strict=True)
     train_batch: int = Field(16, ge=1, le=4096, strict=True)
@@ -108,6 +123,23 @@ class Recipe(Record):
         if isinstance(fields, dict) and own(str(fields.get("model", ""))):
             return {"weights": OWN, **fields}
         return fields
+
+    @field_validator("mean", "std")
+    @classmethod
+    def _fits_the_pixels(
+        cls, value: tuple[float, ...] | None, info: ValidationInfo
+    ) -> tuple[float, ...] | None:
+        if value is None:
+            return None
+        channels = CHANNELS[info.data.get("color") or "RGB"]
+        if len(value) != channels:
+            raise ValueError(f"it needs one number for each channel, {channels} of them")
+        white = LEVELS[info.data.get("pixels") or "0..1"]
+        if info.field_name == "mean" and max(value) > white:
+            raise ValueError("pixels are 0 to 1; for others use pixels = '0..255'")
+        if info.field_name == "std" and min(value) < _LEAST_DEVIATION * white:
+            raise ValueError(f"pixels of 0 to {white} need at least {_LEAST_DEVIATION * white:.3g}")
+        return value
 
     @field_validator("formats")
     @classmethod

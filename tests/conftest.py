@@ -20,6 +20,7 @@ from shared_builds import (  # noqa: F401
     native_model,
     official_int8,
     once,
+    predicted_here,
     quantized,
     rewrite,
     small_build,

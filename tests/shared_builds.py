@@ -119,6 +119,14 @@ def evaluated_here(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+@pytest.fixture
+def predicted_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`kit predict` without children, each of which imports its runtime for seconds."""
+    monkeypatch.setattr(
+        "kit.prediction.open_session", lambda *words: nullcontext(SessionHere(*words))
+    )
+
+
 def negate(job_file: Path) -> None:
     """Change the sign of the runtime's answers that a child left."""
     job = lower.LoweringJob.model_validate_json(job_file.read_text())

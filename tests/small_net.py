@@ -11,6 +11,11 @@ def make() -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 7))
 
 
+def make_probable() -> nn.Module:
+    """The same with a softmax at its end."""
+    return nn.Sequential(make(), nn.Softmax(1))
+
+
 def make_separable() -> nn.Module:
     """A depthwise convolution between others, and two without an activation between them."""
     torch.manual_seed(1)

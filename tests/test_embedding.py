@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from picture_models import FILE
+import torch
+from picture_models import FILE, Vector
 from PIL import Image
 from sklearn.neighbors import NearestNeighbors
 
@@ -17,6 +19,7 @@ from kit.results import store
 from kit.signature import Samples, Signature, TensorSpec
 from kit.tasks import get_task
 from kit.tasks.embedding import tally
+from kit.tasks.interface import describe_bundle
 
 TASK = get_task("embedding")
 pytestmark = pytest.mark.usefixtures("lowered_here")
@@ -87,7 +90,7 @@ def test_options_and_networks_that_are_refused(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_bundle_is_evaluated_by_its_neighbours(tmp_path, capsys, evaluated_here):
+def test_a_bundle_is_evaluated_by_its_neighbours(tmp_path, capsys, evaluated_here, predicted_here):
     kinds = write_kinds(tmp_path / "kinds")
     fields = {"calibration_images": 3, "formats": ("onnx",), "observer": "minmax"}
     recipe = recipe_of("Vector", calibrate=str(kinds), **fields)
@@ -108,3 +111,19 @@ def test_a_bundle_is_evaluated_by_its_neighbours(tmp_path, capsys, evaluated_her
     assert cli.run(["eval", str(built.path), "--images", str(kinds), "--labels", "x.csv"]) == 2
     assert cli.run(["analyze", str(built.path)]) == 3
     assert "cannot be analyzed" in capsys.readouterr().err
+    one = kinds / "red/0.jpg"
+    assert cli.run(["predict", str(built.path), str(one), "--json"]) == 0
+    (sample,) = json.loads(capsys.readouterr().out)["samples"]
+    assert sample["name"] == "0.jpg"
+    array = TASK.open_samples(describe_bundle(built), one).read(0).arrays[0]
+    with torch.no_grad():
+        (right,) = Vector().eval()(torch.from_numpy(array)).numpy()
+    answer, quantized = (sample["answers"][name] for name in ("reference", "onnx-int8"))
+    assert answer["norm"] == pytest.approx(1, abs=1e-5)
+    assert answer["values"] == pytest.approx(right[:6], abs=1e-5)
+    assert "cosine" not in answer
+    assert 0.99 < quantized["cosine"] < 1
+    assert cli.run(["predict", str(built.path), str(one)]) == 0
+    assert "cosine to float 0.99" in capsys.readouterr().out
+    assert cli.run(["predict", str(built.path), str(one), "--save", f"{tmp_path}/"]) == 2
+    assert "the task embedding draws none" in capsys.readouterr().err

@@ -22,9 +22,12 @@ from kit.bench import measure
 from kit.bundle import Bundle
 from kit.errors import BuildError, BundleError, MissingTool
 from kit.formats.litert import FORMAT as litert
+from kit.formats.litert import metadata_schema as schema
 from kit.formats.litert.channels_last import ChannelsLast
+from kit.manifest import Preprocessing
 from kit.results.schema import Plan
 from kit.runners.protocol import Request
+from kit.signature import TensorSpec
 
 if find_spec("litert_torch") is None or find_spec("ai_edge_litert") is None:
     pytest.skip("the extra litert is not installed", allow_module_level=True)
@@ -246,6 +249,37 @@ def test_show_prints_metadata(built, capsys):
     assert f"mean of image: {', '.join(f'{255 * m:g}' for m in steps.mean)}" in shown
     assert "labels of" in shown
     assert "labels.txt, 7 lines" in shown
+    assert "logits: float32: logits, whose softmax is the probabilities" in shown
+
+
+@pytest.mark.parametrize(
+    ("color", "space"), [("RGB", schema.RGB), ("BGR", schema.UNKNOWN), ("grey", schema.GRAYSCALE)]
+)
+def test_metadata_says_the_channels(color, space):
+    from kit.formats.litert.metadata import _describe
+    from kit.formats.model_card import ModelCard
+
+    number = 1 if color == "grey" else 3
+    steps = Preprocessing(resize=8, crop=8, color=color, mean=(0,) * number, std=(1,) * number)
+    spec = TensorSpec(name="image", shape=(1, *steps.shape))
+    card = ModelCard("m", "d", (spec,), (spec,), preprocessing=steps)
+    (tensor,) = _describe(card)["subgraph_metadata"][0]["input_tensor_metadata"]
+    assert tensor["content"]["content_properties"]["color_space"] == space
+    assert f"({color}, NCHW)" in tensor["description"]
+
+
+def test_channels_are_not_moved_twice(built, tmp_path):
+    from kit.formats.litert.metadata import attach_metadata
+    from kit.formats.model_card import ModelCard
+
+    steps = built.manifest.preprocessing.model_copy(update={"layout": "NHWC"})
+    spec = TensorSpec(name="image", shape=(1, *steps.shape))
+    card = ModelCard("m", "d", (spec,), built.manifest.signature.outputs, preprocessing=steps)
+    for key in KEYS:
+        shutil.copy(built.file(key), tmp_path / key)
+    attach_metadata(tmp_path / "litert-int8", card)
+    with pytest.raises(BuildError, match="channels last, which litert/nhwc would move once more"):
+        attach_metadata(tmp_path / "litert-nhwc-int8", card)
 
 
 def test_equal_models_are_equal_files(built, tmp_path):

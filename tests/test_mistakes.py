@@ -237,9 +237,9 @@ MISTAKES = [
         "use a resolution from 32 to 1024, for example 224",
     ),
     (
-        "build mobilenet_v2 --mean 0.5",
+        "build mobilenet_v2 --mean 0.5,0.5",
         2,
-        "--mean '0.5' is not three numbers, for red, green and blue",
+        "--mean '0.5,0.5' is not three numbers, for red, green and blue, or one for grey",
         "for example: 0.485,0.456,0.406",
     ),
     (

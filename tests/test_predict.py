@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 from bundle_samples import draw, picture
 from conftest import rewrite
-from shared_builds import SessionHere
 
+import kit
 from kit import cli, formats, tasks
 from kit.artifact_key import REFERENCE
 from kit.bundle import Bundle
 from kit.calibration import ModelInputs
+from kit.commands.common.answer_files import PictureFolder
 from kit.errors import RunError
-from kit.prediction import Predictor
+from kit.prediction import Predictor, describe_context
 from kit.signature import Samples, TensorSpec
 from kit.tasks.answers import AnswerContext, show_tensors
 from kit.tasks.image_classification.showing import is_distribution
@@ -28,14 +29,6 @@ from kit.tasks.interface import describe_bundle
 
 SPEC = TensorSpec(name="logits", shape=(1, 3))
 LABELS = ("cat", "dog", "cow")
-
-
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run files in this process: a child imports its runtime for seconds."""
-    monkeypatch.setattr(
-        "kit.prediction.open_session", lambda *words: nullcontext(SessionHere(*words))
-    )
 
 
 def predict(*words: object) -> int:
@@ -49,7 +42,7 @@ def as_json(capsys: pytest.CaptureFixture[str]) -> dict:
 def answers_of(bundle: Bundle, name: str, file: Path) -> np.ndarray:
     """Return the logits that a file's own runtime gives for a picture."""
     task = tasks.get_task(bundle.manifest.task)
-    inputs = describe_bundle(bundle.manifest, bundle.labels())
+    inputs = describe_bundle(bundle)
     samples = task.open_samples(inputs, file).read(0)
     format_name = name if name == REFERENCE else bundle.manifest.artifact(name).format
     session = formats.get_format(format_name).load(bundle.file(name), 1)
@@ -63,7 +56,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_probabilities_are_the_runtimes_own(here, tiny_bundle, photo, capsys):
+def test_probabilities_are_the_runtimes_own(predicted_here, tiny_bundle, photo, capsys):
     assert predict(tiny_bundle.path, photo, "--json", "--top", 7) == 0
     found = as_json(capsys)
     (sample,) = found["samples"]
@@ -81,7 +74,7 @@ def test_probabilities_are_the_runtimes_own(here, tiny_bundle, photo, capsys):
 
 
 def test_a_table_has_a_column_for_each_file_and_a_folder_a_table_for_each_picture(
-    here, tiny_bundle, tmp_path, capsys
+    predicted_here, tiny_bundle, tmp_path, capsys
 ):
     draw(tmp_path / "pics", 2, lambda index: f"{index}.png")
     assert predict(tiny_bundle.path, tmp_path / "pics", "--format", "onnx", "--top", 2) == 0
@@ -94,7 +87,7 @@ def test_a_table_has_a_column_for_each_file_and_a_folder_a_table_for_each_pictur
     assert sum(line.count("%") for line in lines) == 2 * 2 * 2
 
 
-def test_a_picture_on_stdin(here, tiny_bundle, photo, capsys, monkeypatch):
+def test_a_picture_on_stdin(predicted_here, tiny_bundle, photo, capsys, monkeypatch):
     stdin = SimpleNamespace(buffer=io.BytesIO(photo.read_bytes()), isatty=lambda: False)
     monkeypatch.setattr(sys, "stdin", stdin)
     assert predict(tiny_bundle.path, "-", "--format", "onnx", "--json") == 0
@@ -111,7 +104,7 @@ def test_a_picture_on_stdin(here, tiny_bundle, photo, capsys, monkeypatch):
 
 
 def test_a_damaged_picture_is_one_sentence_and_the_others_are_answered(
-    here, tiny_bundle, tmp_path, capsys
+    predicted_here, tiny_bundle, tmp_path, capsys
 ):
     draw(tmp_path, 2, lambda index: f"{index}.png")
     (tmp_path / "zz.png").write_bytes((tmp_path / "0.png").read_bytes()[:300])
@@ -124,7 +117,7 @@ def test_a_damaged_picture_is_one_sentence_and_the_others_are_answered(
     assert said.startswith("kit: zz.png is damaged")
 
 
-def test_files_that_cannot_run_here_are_named(here, tiny_bundle, photo, tmp_path, capsys):
+def test_files_that_cannot_run_here_are_named(predicted_here, tiny_bundle, photo, tmp_path, capsys):
     def change(fields) -> None:
         lite, onnx = fields["artifacts"]
         fields["artifacts"] = (lite.model_copy(update={"executed": False}), onnx)
@@ -154,7 +147,7 @@ def test_a_file_that_fails_does_not_keep_the_others_from_answering():
     assert predictor.names == ["b"]
 
 
-def test_what_is_saved(here, tiny_bundle, photo, tmp_path, capsys):
+def test_what_is_saved(predicted_here, tiny_bundle, photo, tmp_path, capsys):
     words = (tiny_bundle.path, photo, "--format", "onnx", "--save")
     assert predict(*words, tmp_path / "a.npz", "--json") == 0
     printed = as_json(capsys)
@@ -166,6 +159,25 @@ def test_what_is_saved(here, tiny_bundle, photo, tmp_path, capsys):
     assert json.loads((tmp_path / "a.json").read_text()) == printed
     assert predict(*words, tmp_path / "a.txt") == 2
     assert not (tmp_path / "a.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "saved"),
+    [
+        (("a/1.jpg", "a/1.png", "2.png"), ("a/1.jpg.png", "a/1.png.png", "2.png")),
+        (("../../x.png", "/etc/y.png", ".."), ("x.png", "etc/y.png", "sample.png")),
+        (("..\\c:z.png",), (".._c_z.png",)),
+    ],
+)
+def test_pictures_stay_in_their_folder(names, saved, tmp_path):
+    folder = PictureFolder(tmp_path / "out", names, "mask")
+    for name in names:
+        folder.write(name, "onnx-int8", {"mask": b"x", "overlay": b"y"})
+    assert folder.count == 2 * len(names)
+    for name in saved:
+        assert (tmp_path / "out/onnx-int8" / name).read_bytes() == b"x"
+        assert (tmp_path / "out/onnx-int8-overlay" / name).read_bytes() == b"y"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def context(golden: np.ndarray | None, top: int = 5) -> AnswerContext:
@@ -188,6 +200,35 @@ def test_a_softmax_of_the_network_is_not_applied_twice():
     assert twice.record["labels"][0]["probability"] == pytest.approx(right)
     assert twice.note == ""
     assert len(task.show_answer(answer, context(None, top=2)).lines) == 2
+
+
+def test_a_bundle_says_what_its_scores_are(predicted_here, lowered_here, photo, tmp_path, capsys):
+    assert describe_context(make_bundle("make", tmp_path), 5).scores == "logits"
+    made = make_bundle("make_probable", tmp_path)
+    assert made.manifest.scores == "probabilities"
+    assert predict(made.path, photo, "--json", "--top", 7) == 0
+    out, err = capsys.readouterr()
+    for answer in json.loads(out)["samples"][0]["answers"].values():
+        assert answer["softmax"] == "network"
+        for one in answer["labels"]:
+            assert one["probability"] == one["output"]
+    assert "the network ends with a softmax" in err
+
+
+def make_bundle(network: str, folder: Path) -> Bundle:
+    net = Path(__file__).with_name("small_net.py")
+    fields = {"resolution": 32, "quantize": "none", "formats": ("onnx",)}
+    recipe = kit.make_recipe(f"{net}:{network}", **fields)
+    return kit.build(recipe, folder / network, use_cache=False)
+
+
+def test_what_a_bundle_says_of_its_scores_is_believed():
+    task = tasks.get_task("image-classification")
+    answer = Samples((SPEC,), (np.array([[0.2, 0.7, 0.1]], np.float32),))
+    alike = replace(context(np.array([[0.5, 0.25, 0.25]], np.float32)), scores="logits")
+    assert task.show_answer(answer, alike).record["softmax"] == "kit"
+    known = replace(context(None), scores="probabilities")
+    assert task.show_answer(answer, known).record["softmax"] == "network"
 
 
 @pytest.mark.parametrize(
@@ -217,7 +258,7 @@ def test_tensors_show_shapes_and_first_values():
     assert shown.record["outputs"][0] == {**first, "values": [0, 0.25, 0.5, 0.75, 1, 1.25]}
 
 
-def test_a_sample_of_the_task_tensors(here, tensors_bundle, tmp_path, capsys):
+def test_a_sample_of_the_task_tensors(predicted_here, tensors_bundle, tmp_path, capsys):
     inputs = tensors_bundle.read_inputs(1)
     names = [spec.name for spec in inputs.specs]
     np.savez(tmp_path / "one.npz", **dict(zip(names, inputs[0], strict=True)))

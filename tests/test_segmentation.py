@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
+import picture_models
 import pytest
 import torch
 from conftest import FAST
@@ -25,9 +27,9 @@ from kit.report.write import write
 from kit.results import store
 from kit.signature import Samples, Signature, TensorSpec
 from kit.tasks import get_task
-from kit.tasks.image_segmentation import evaluation, tally
+from kit.tasks.image_segmentation import evaluation, showing, tally
 from kit.tasks.image_segmentation.evaluation import open_masked
-from kit.tasks.interface import EvaluationContext, ModelInputs
+from kit.tasks.interface import EvaluationContext, ModelInputs, describe_bundle
 
 TASK = get_task("image-segmentation")
 CLASSES = 3
@@ -196,8 +198,6 @@ def test_maps_of_another_size_are_resized_as_torchvision_does():
 
 
 def test_the_named_output_is_taken_and_names_stay():
-    import picture_models
-
     model, plain = picture_models.Named().eval(), picture_models.Named().eval()
     taken = take_output(model, ("out",))
     x = torch.rand(1, 3, 32, 32)
@@ -264,6 +264,55 @@ def test_a_bundle_is_evaluated_measured_and_reported(
     text = page.markdown.read_text(encoding="utf-8")
     assert "mean IoU, %" in text
     assert "agreement with fp32 on 8 samples" in text.replace("\u00a0", " ")
+
+
+@pytest.mark.slow
+def test_predict_shows_the_classes_and_saves_masks(
+    built, squares, tmp_path, capsys, predicted_here
+):
+    source, masks = squares / "pictures", tmp_path / "masks"
+    words = ["predict", str(built.path), str(source), "--json", "--save", f"{masks}/"]
+    assert cli.run(words) == 0
+    out, err = capsys.readouterr()
+    assert "48 pictures are in" in err  # masks and overlays of two files
+    found = json.loads(out)["samples"]
+    assert len(found) == 12
+    pictures = TASK.open_samples(describe_bundle(built), source)
+    network = take_output(picture_models.Named().eval(), ("out",))
+    for index, sample in enumerate(found):
+        array = pictures.read(index).arrays[0]
+        with torch.no_grad():
+            right = network(torch.from_numpy(array)).argmax(1)[0].numpy()
+        answer = sample["answers"]["reference"]
+        shares = {one["label"]: one["share"] for one in answer["classes"]}
+        expected = {n: (right == i).mean() for i, n in enumerate(("red", "green", "blue"))}
+        assert shares == pytest.approx({n: share for n, share in expected.items() if share})
+        assert "agreement" not in answer
+        mask = Image.open(masks / "reference" / sample["name"].replace("jpg", "png"))
+        assert (mask.mode, mask.size) == ("P", (32, 32))
+        assert np.array_equal(np.asarray(mask), right)
+        quantized = np.asarray(Image.open(masks / "onnx-int8" / f"{sample['name'][:-4]}.png"))
+        same = sample["answers"]["onnx-int8"]["agreement"]
+        assert (quantized == right).mean() == pytest.approx(same)
+    overlay = np.asarray(Image.open(masks / "reference-overlay/a/00.png")).astype(float)
+    size = (40, 32)
+    photo = Image.open(source / "a/00.jpg").resize(size, Image.Resampling.BILINEAR)
+    colours = np.asarray(Image.open(masks / "reference/a/00.png").convert("RGB"))
+    middle = np.asarray(photo.crop((4, 0, 36, 32)))
+    assert abs(overlay - (middle / 2 + colours / 2)).max() <= 1.5
+
+
+def test_colours_are_those_of_pascal_voc():
+    colours = showing.choose_colours()
+    assert colours[[0, 1, 2, 3, 8, 15, 255]].tolist() == [
+        [0, 0, 0],
+        [128, 0, 0],
+        [0, 128, 0],
+        [128, 128, 0],
+        [64, 0, 0],
+        [192, 128, 128],
+        [224, 224, 192],
+    ]
 
 
 @pytest.mark.slow

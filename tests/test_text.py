@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -268,7 +272,29 @@ def _answer(built, folder: Path) -> list[int]:
 
 
 @pytest.mark.slow
-def test_a_sentence_embedding(folder, tmp_path, evaluated_here):
+def test_predict_takes_sentences(built, folder, capsys, monkeypatch, predicted_here):
+    words = ["predict", str(built.path), "--format", "onnx", "--json"]
+    assert cli.run([*words, str(folder / "s.csv")]) == 0
+    samples = json.loads(capsys.readouterr().out)["samples"]
+    listed = texts.read_texts(folder / "s.csv")
+    assert [one["name"] for one in samples] == [one.text for one in listed]
+    best = [one["answers"]["reference"]["labels"][0] for one in samples]
+    assert [one["index"] for one in best] == _answer(built, folder)
+    assert {one["label"] for one in best} <= {"bad", "good"}
+    for one in samples:
+        shares = [label["probability"] for label in one["answers"]["onnx-int8"]["labels"]]
+        assert sum(shares) == pytest.approx(1)
+    stdin = SimpleNamespace(buffer=io.BytesIO(listed[3].text.encode()), isatty=lambda: False)
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert cli.run([*words, "-"]) == 0
+    (sample,) = json.loads(capsys.readouterr().out)["samples"]
+    assert sample == samples[3]
+    assert cli.run([*words, str(folder / "none.txt")]) == 3
+    assert "cannot read" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_sentence_embedding(folder, tmp_path, capsys, evaluated_here, predicted_here):
     recipe = recipe_of(
         "Sentence", folder, task="text-embedding", formats=("onnx",), observer="minmax"
     )
@@ -279,3 +305,9 @@ def test_a_sentence_embedding(folder, tmp_path, evaluated_here):
     assert metrics["worst cosine"] > 0.99
     assert set(metrics) == {"worst cosine", "same neighbour", "recall@1"}
     assert scored.rows[1].outputs[0].cosine > 0.995
+    (tmp_path / "one.txt").write_text("a good film\n")
+    assert cli.run(["predict", str(made.path), str(tmp_path / "one.txt"), "--json"]) == 0
+    (sample,) = json.loads(capsys.readouterr().out)["samples"]
+    assert sample["name"] == "a good film"
+    assert 0.99 < sample["answers"]["onnx-int8"]["cosine"] <= 1
+    assert sample["answers"]["reference"]["size"] == text_models.WIDTH

@@ -88,7 +88,7 @@ def test_own_model_comes_with_its_weights_and_a_safe_name(own):
         ("nets.py:f()", {}, r"'nets.py:f\(\)' is not FILE.py:FACTORY"),
         (f"{HERE / 'own_models.py'}:Concat", {"width": 0.5}, "width = 0.5: .* takes no width"),
         ("mobilenet_v2", {"std": (1, 0, 1)}, "std.1 = 0"),
-        ("mobilenet_v2", {"mean": (123.7, 0, 0)}, "mean.0 = 123.7"),
+        ("mobilenet_v2", {"mean": (123.7, 0, 0)}, r"mean = \(123.7, 0, 0\)"),
         ("mobilenet_v2", {"weights": ""}, "weights = ''"),
     ],
 )
@@ -363,7 +363,8 @@ def test_input_sizes_that_cannot_be(text, message):
 
 def test_colours():
     assert Colour().convert("0.5,0,1", None, None) == (0.5, 0, 1)
-    for text in ("0.5", "a,b,c", "1,2,3,4"):
+    assert Colour().convert("0.5", None, None) == (0.5,)
+    for text in ("0.5,1", "a,b,c", "1,2,3,4"):
         with pytest.raises(UsageError, match="is not three numbers"):
             Colour().convert(text, None, None)
 

@@ -1,20 +1,20 @@
-"""`kit predict`: the answers of a bundle's files to one picture or many, side by side."""
+"""`kit predict`: the answers of a bundle's files to samples of one's own, side by side."""
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from kit import terminal
+from kit.commands.common.answer_files import PictureFolder, choose_file, write_answers
 from kit.commands.common.option_types import PATH, TEXT_PATH, list_option
-from kit.errors import KitError, OutputError, SampleError, UsageError
+from kit.errors import KitError, SampleError, UsageError
 from kit.text import one_line
 
 if TYPE_CHECKING:
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from kit.devices.interface import Device
     from kit.prediction import Predictor
     from kit.signature import Samples
-    from kit.tasks.answers import SampleList, ShownAnswer
+    from kit.tasks.answers import AnswerContext, SampleList, ShownAnswer
+    from kit.tasks.interface import Task
 
 STDIN = "-"
 MAX_STDIN = 64 * 2**20
-_SUFFIXES = (".json", ".npz")
 
 
 @click.command("predict")
 @click.argument("bundle", type=PATH)
-@click.argument("source", type=TEXT_PATH, metavar="PICTURE|FOLDER|-")
+@click.argument("source", type=TEXT_PATH, metavar="PICTURE|FOLDER|FILE|-")
 @click.option(
     "--device",
     metavar="SERIAL",
@@ -48,10 +48,11 @@ _SUFFIXES = (".json", ".npz")
 @click.option("--top", type=click.IntRange(1), default=5, help="Labels of each file. Default: 5.")
 @click.option(
     "--save",
-    "save_file",
-    type=PATH,
-    metavar="FILE",
-    help="Write the answers: what --json prints to FILE.json, raw outputs to FILE.npz.",
+    "save",
+    type=TEXT_PATH,
+    metavar="FILE|DIR/",
+    help="Write the answers: what --json prints to FILE.json, raw outputs to FILE.npz, masks of a "
+    "segmentation to the folder DIR/.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
 def command(
@@ -60,14 +61,15 @@ def command(
     device: str | None,
     names: str | None,
     top: int,
-    save_file: Path | None,
+    save: str | None,
     as_json: bool,
 ) -> None:
     """Answers of BUNDLE's files to a picture, side by side, the float model first.
 
-    A folder or zip gives a table for each picture; `-` reads one picture from stdin. Of the task
-    tensors, samples are .npz files. What cannot run is named on stderr. Exit code 3 if a picture
-    is damaged, 6 if a runtime failed; all others are answered nevertheless.
+    A folder or zip gives a table for each picture; `-` reads one picture from stdin. Of tasks of
+    text, samples are the lines of a .txt or .csv, or of stdin; of the task tensors, .npz files.
+    What cannot run is named on stderr. Exit code 3 if a picture is damaged, 6 if a runtime
+    failed; all others are answered nevertheless.
     """
     from kit import bundle as bundles
     from kit.prediction import describe_context, open_predictor
@@ -76,17 +78,23 @@ def command(
     requested = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
     if requested == []:
         raise UsageError("--format names nothing", "for example: --format onnx,lite")
-    _check_target(save_file)
     loaded = bundles.load(bundle)
     task = get_task(loaded.manifest.task)
+    save_file = None if save is None else choose_file(save, task.draws, task.name)
     context = describe_context(loaded, top)
     collected = _Collected()
-    with _open_source(source) as place, _open_device(device) as chosen:
+    with _open_source(source, task) as place, _open_device(device) as chosen:
         samples = task.open_samples(context.inputs, place)
+        drawn = None
+        if save is not None and save_file is None:
+            drawn = PictureFolder(Path(save), samples.names, "mask")
         with open_predictor(loaded, requested, chosen, _report_status) as predictor:
-            for name, answers in _answer(samples, predictor, collected):
-                shown = {file: task.show_answer(one, context) for file, one in answers.items()}
+            for name, sample, answers in _answer(samples, predictor, collected):
+                shown = _describe(task, answers, context)
                 collected.add(name, answers, shown, keep=save_file is not None)
+                if drawn is not None:
+                    for file, one in answers.items():
+                        drawn.write(name, file, task.draw_answer(one, sample, context))
                 if not as_json:
                     _show(name, shown)
             _note(loaded, predictor, collected)
@@ -94,7 +102,9 @@ def command(
     if as_json:
         terminal.print_json(record)
     if save_file is not None:
-        _save(save_file, record, collected)
+        write_answers(save_file, record, collected.names, collected.raw)
+    if drawn is not None:
+        terminal.echo(f"{drawn.count} pictures are in {one_line(str(save))}", err=True)
     errors = [*collected.damaged.values(), *predictor.failed.values()]
     for error in errors[1:]:
         terminal.print_error(error.message, error.hint)
@@ -133,8 +143,8 @@ class _Collected:
 
 def _answer(
     samples: SampleList, predictor: Predictor, collected: _Collected
-) -> Iterator[tuple[str, dict[str, Samples]]]:
-    """Yield each sample that can be read, and its answers by the name of the file."""
+) -> Iterator[tuple[str, Samples, dict[str, Samples]]]:
+    """Yield name and content of each readable sample, and the answers by the name of the file."""
     import numpy as np
 
     from kit.prediction import AT_ONCE
@@ -155,27 +165,41 @@ def _answer(
         for row, index in enumerate(read):
             yield (
                 samples.names[index],
+                read[index],
                 {name: one.take([row]) for name, one in answers.items()},
             )
 
 
+def _describe(
+    task: Task, answers: dict[str, Samples], context: AnswerContext
+) -> dict[str, ShownAnswer]:
+    """Return what is shown of the answers to one sample, by the name of the file."""
+    from kit.artifact_key import REFERENCE
+
+    right = replace(context, reference=answers.get(REFERENCE))
+    return {
+        file: task.show_answer(one, context if file == REFERENCE else right)
+        for file, one in answers.items()
+    }
+
+
 @contextmanager
-def _open_source(source: str) -> Iterator[Path]:
+def _open_source(source: str, task: Task) -> Iterator[Path]:
     """Yield the path of the samples; what stdin holds is written to a temporary file."""
     if source != STDIN:
         yield Path(source)
         return
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError(
-            "- reads a picture from stdin, which is a terminal",
-            "cat photo.jpg | kit predict BUNDLE -",
+            f"- reads a {task.sample} from stdin, which is a terminal",
+            f"cat {task.sample.upper()} | kit predict BUNDLE -",
         )
     from kit import files
 
     content = sys.stdin.buffer.read(MAX_STDIN + 1)
     if not content or len(content) > MAX_STDIN:
         what = "is empty" if not content else f"holds more than {MAX_STDIN >> 20} MB"
-        raise SampleError(f"stdin {what}", "pipe one picture into it")
+        raise SampleError(f"stdin {what}", f"pipe a {task.sample} into it")
     with files.temporary_folder() as folder:
         file = folder / "stdin"
         file.write_bytes(content)
@@ -246,42 +270,3 @@ def _record(
         "left_out": predictor.left_out,
         "failed": {name: error.message for name, error in predictor.failed.items()},
     }
-
-
-def _check_target(file: Path | None) -> None:
-    from kit.commands.common.output_checks import check_file
-
-    if file is None:
-        return
-    if file.suffix not in _SUFFIXES:
-        raise UsageError(f"--save {file} is neither .json nor .npz", "use for example answers.json")
-    check_file(file)
-
-
-def _save(file: Path, record: dict[str, Any], collected: _Collected) -> None:
-    """Write answers as JSON, or raw outputs as arrays ``FILE/OUTPUT`` [N, …] with their names."""
-    import json
-
-    import numpy as np
-
-    from kit import files
-
-    if file.suffix == ".json":
-        content: bytes | str = json.dumps(record, indent=1) + "\n"
-    else:
-        arrays: dict[str, Any] = {"names": np.array(collected.names)}
-        # A file that failed midway has answers to some samples only, and is left out.
-        answered = [set(raw) for raw in collected.raw]
-        for name in collected.raw[0] if answered and set.intersection(*answered) else ():
-            if not all(name in raw for raw in answered):
-                continue
-            for position, spec in enumerate(collected.raw[0][name].specs):
-                column = [raw[name].arrays[position] for raw in collected.raw]
-                arrays[f"{name}/{spec.name}"] = np.concatenate(column)
-        buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
-        content = buffer.getvalue()
-    try:
-        files.write(file, content)
-    except OSError as exc:
-        raise OutputError.of(exc, file, "choose another file with --save") from exc

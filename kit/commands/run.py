@@ -31,7 +31,7 @@ DONE, KEPT, LEFT_OUT = "done", "kept", "left out"
 _PRECISIONS = "fp32,int8"
 _BUILD = (
     *("task", "format", "precision", "quantize", "weights", "resolution", "labels", "width"),
-    "recipe",
+    *("color", "pixels", "layout", "recipe"),
 )
 _EMULATED = "host,haswell,cortex-a53"  # a processor without VNNI, and one without dot products
 

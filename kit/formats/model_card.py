@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kit.manifest import Preprocessing
+from kit.manifest import Preprocessing, Scores
 from kit.signature import TensorSpec
 
 
@@ -19,6 +19,7 @@ class ModelCard:
         outputs: likewise.
         preprocessing: of pictures; None if the input is no picture.
         labels: names of the classes in the order of the output; None if there are none.
+        scores: what a classifier answers with; None for other models.
     """
 
     name: str
@@ -27,3 +28,4 @@ class ModelCard:
     outputs: tuple[TensorSpec, ...]
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] | None = None
+    scores: Scores | None = None

@@ -33,7 +33,7 @@ _GOLDEN_SEED = 2**32 + 1
 
 
 def crops(n: int, pre: Preprocessing, seed: int) -> FloatArray:
-    """Return inputs [n, 3, crop, crop] of random square crops, half of them mirrored.
+    """Return inputs [n, *pre.shape] of random square crops, half of them mirrored.
 
     The photos take turns; the side of a crop is 35 to 100 % of the photo's shorter
     side. Equal arguments give equal crops.
@@ -42,7 +42,7 @@ def crops(n: int, pre: Preprocessing, seed: int) -> FloatArray:
 
     photos = read_photos()
     draws = np.random.default_rng(seed).random((n, 4))
-    array = np.empty((n, 3, pre.crop, pre.crop), np.float32)
+    array = np.empty((n, *pre.shape), np.float32)
     for i, (scale, x, y, flip) in enumerate(draws):
         photo = photos[i % len(photos)]
         side = round(min(photo.size) * (MIN_SIDE + (1 - MIN_SIDE) * scale))
@@ -80,5 +80,5 @@ def _folder(package: str) -> Path:
 
 
 def golden(n: int, pre: Preprocessing) -> FloatArray:
-    """Return the inputs [n, 3, crop, crop] that bundles are verified with; they never change."""
+    """Return the inputs [n, *pre.shape] that bundles are verified with; they never change."""
     return crops(n, pre, _GOLDEN_SEED)

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kit.errors import PictureError
 from kit.images import color
@@ -105,15 +106,29 @@ def _rgb(image: Image, name: str) -> Image:
 
 
 def to_array(image: Image, pre: Preprocessing, name: str = "the picture") -> FloatArray:
-    """Return the input [3, crop, crop] for an RGB picture, float32.
+    """Return the input of the shape `pre.shape` for an RGB picture, float32.
 
     Raises:
         PictureError: it is so narrow that it would have too many pixels when resized.
     """
+    if pre.color == "grey":
+        image = image.convert("L")
     image = resize_and_crop(image, pre, resized_size(image.size, pre, name))
-    array = np.asarray(image).transpose(2, 0, 1).astype(np.float32) / np.float32(255)
-    mean, std = (np.array(v, np.float32).reshape(3, 1, 1) for v in (pre.mean, pre.std))
-    return np.ascontiguousarray((array - mean) / std)
+    array = np.asarray(image).reshape(pre.crop, pre.crop, -1)
+    if pre.color == "BGR":
+        array = array[..., ::-1]
+    scaled = array.astype(np.float32) / np.float32(255)
+    normal = (scaled - np.array(pre.mean, np.float32)) / np.array(pre.std, np.float32)
+    return np.ascontiguousarray(normal if pre.layout == "NHWC" else normal.transpose(2, 0, 1))
+
+
+def to_pixels(array: FloatArray, pre: Preprocessing) -> NDArray[np.uint8]:
+    """Return the RGB pixels [crop, crop, 3] of an input, the reverse of `to_array`."""
+    last = array if pre.layout == "NHWC" else array.transpose(1, 2, 0)
+    scaled = last * np.array(pre.std, np.float32) + np.array(pre.mean, np.float32)
+    pixels = (255 * scaled).round().clip(0, 255).astype(np.uint8)
+    ordered = pixels[..., ::-1] if pre.color == "BGR" else pixels
+    return np.ascontiguousarray(np.broadcast_to(ordered, (pre.crop, pre.crop, 3)))
 
 
 def resized_size(size: tuple[int, int], pre: Preprocessing, name: str) -> tuple[int, int]:
@@ -155,13 +170,13 @@ def _resized(width: int, height: int, shorter: int) -> tuple[int, int]:
 def batch(
     pictures: Iterable[Picture], pre: Preprocessing, progress: CountProgress | None = None
 ) -> FloatArray:
-    """Return the inputs [N, 3, crop, crop] for pictures, float32.
+    """Return the inputs [N, *pre.shape] for pictures, float32.
 
     Raises:
         PictureError: a picture cannot be read; the message names it.
     """
     chosen = list(pictures)
-    array = np.empty((len(chosen), 3, pre.crop, pre.crop), np.float32)
+    array = np.empty((len(chosen), *pre.shape), np.float32)
     for i, picture in enumerate(chosen):
         image = decode(picture.read(), picture.name)
         array[i] = to_array(image, pre, picture.name)

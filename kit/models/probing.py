@@ -38,12 +38,14 @@ LOGITS = AnswerForm(
 )
 
 
-def find_answer_shape(member: UserModel, side: int, form: AnswerForm) -> tuple[int, ...]:
+def find_answer_shape(
+    member: UserModel, picture: tuple[int, ...], form: AnswerForm
+) -> tuple[int, ...]:
     """Return the shape of a network's answer to one picture, the batch of one included.
 
     Args:
         member: the model.
-        side: of the square picture, in pixels.
+        picture: shape of a picture, [3, H, H] or as `kit.manifest.Preprocessing.shape` has it.
         form: that the answer must have.
 
     Raises:
@@ -54,7 +56,7 @@ def find_answer_shape(member: UserModel, side: int, form: AnswerForm) -> tuple[i
 
     model = form.adapt(member.build())
     noise = torch.Generator().manual_seed(0)
-    pair = torch.rand(2, 3, side, side, generator=noise)
+    pair = torch.rand(2, *picture, generator=noise)
     pair[1] *= 0.2  # unlike the first one, to reveal layers that compute across the batch
     one, again, two = (_run(member, model, part, form) for part in (pair[:1], pair[:1], pair))
     if not torch.equal(one, again) and not one.isnan().any():

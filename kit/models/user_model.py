@@ -75,13 +75,18 @@ class UserModel:
         """Return the context in which code of this model may run; see `kit.guard.running`."""
         return _running(f"{self.name} {what}", self.sources[0].parent, mixed)
 
-    def classes(self, resolution: int) -> int:
+    def classes(self, resolution: int, picture: tuple[int, ...] | None = None) -> int:
         """Return the number of outputs, by running the network on noise.
+
+        Args:
+            resolution: side of the square picture, in pixels.
+            picture: shape of a picture that is not [3, resolution, resolution].
 
         Raises:
             RecipeError: it fails on a picture of this size, or does not return logits.
         """
-        return find_answer_shape(self, resolution, LOGITS)[1]
+        shape = picture or (3, resolution, resolution)
+        return find_answer_shape(self, shape, LOGITS)[1]
 
     def fingerprint(self, seed: int) -> dict[str, str]:
         """Return hashes or texts of a model's source, structure and state dict.

@@ -106,6 +106,7 @@ def _describe(work: Work) -> dict[str, object]:
         "preprocessing": work.inputs.preprocessing,
         "tokenization": _tokenization(work),
         "labels": _labels(work),
+        "scores": work.scores,
         "weights": work.weights,
         "calibration": work.calibration,
         "corrections": work.corrections,

@@ -61,6 +61,7 @@ def make_bundle(
             model = _model.load(work)
             progress("choosing golden and calibration pictures")
             golden = work.task.choose_golden(model, work.inputs, calibration)
+            work.scores = work.task.describe_scores(golden.answers)
             samples = calibration.load(work.inputs)
             examples = from_samples(samples, work.inputs.at_once)
             natural = from_samples(golden.inputs, work.inputs.at_once)

@@ -17,6 +17,7 @@ from kit.manifest import (
     FailedArtifact,
     Preprocessing,
     Range,
+    Scores,
     Source,
     Stage,
     Training,
@@ -45,6 +46,7 @@ class Preparation:
         pictures: the calibration set, not yet read.
         progress: called with the name of each stage.
         inputs: specs, preprocessing and labels of the model.
+        scores: what a classifier answers with, once its golden answers are there.
         weights: source of the model's weights, once it is loaded.
         kept_float: layers that are not quantized.
         ranges: of activations, if the recipe's observer searches them.
@@ -60,6 +62,7 @@ class Preparation:
     pictures: CalibrationSet
     progress: ReportStatus
     inputs: ModelInputs
+    scores: Scores | None = None
     weights: Source | None = None
     parameters: int = 0
     calibration: Calibration | None = None

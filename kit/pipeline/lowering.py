@@ -153,6 +153,7 @@ def make_child(work: Work, key: ArtifactKey, outputs: tuple[TensorSpec, ...]) ->
         encodings=work.encodings,
         preprocessing=work.inputs.preprocessing,
         labels=work.inputs.labels,
+        scores=work.scores,
         threads=1,
     )
     file = work.shared / f"{name}.json"

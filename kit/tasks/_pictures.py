@@ -9,10 +9,14 @@ from kit.calibration import ModelInputs
 from kit.errors import RecipeError
 from kit.manifest import Preprocessing
 from kit.network import run_network
-from kit.signature import TensorSpec, stack
+from kit.recipe import CHANNELS, LEVELS, own
+from kit.signature import Samples, TensorSpec, stack
+from kit.tasks.answers import SampleList
 from kit.tasks.interface import GoldenSet
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import nn
 
     from kit.models.interface import Model
@@ -27,17 +31,50 @@ _FEWEST = 2
 def describe_preprocessing(recipe: Recipe, member: Model, resize_ratio: float) -> Preprocessing:
     """Return the preprocessing of pictures for a recipe.
 
+    Mean and deviation of a recipe are for its own range of pixels, and here always for 0 to 1.
+
     Args:
-        recipe: whose resolution, mean and standard deviation it has.
+        recipe: whose resolution, channels, mean and standard deviation it has.
         member: the model, whose own mean and standard deviation are the default.
         resize_ratio: shorter side after resizing, as a multiple of the crop.
     """
+    color, pixels = recipe.color or "RGB", recipe.pixels or "0..1"
+    mean, std = recipe.mean, recipe.std
+    if pixels == "0..255" or color == "grey":
+        mean, std = mean or (0.0,) * CHANNELS[color], std or (1.0,) * CHANNELS[color]
+    elif color == "BGR":
+        mean, std = mean or member.spec.mean[::-1], std or member.spec.std[::-1]
+    white = LEVELS[pixels]
     return Preprocessing(
         resize=round(recipe.resolution * resize_ratio),
         crop=recipe.resolution,
-        mean=recipe.mean or member.spec.mean,
-        std=recipe.std or member.spec.std,
+        color=color,
+        layout=recipe.layout or "NCHW",
+        mean=tuple(value / white for value in mean or member.spec.mean),
+        std=tuple(value / white for value in std or member.spec.std),
     )
+
+
+def check_picture_options(recipe: Recipe) -> None:
+    """Refuse inputs that kit's own networks do not take, or that training cannot use.
+
+    Raises:
+        RecipeError: one of kit's networks is to take grey pictures, or channels last, or one is
+            to be trained with channels last.
+    """
+    if recipe.quantize == "qat" and recipe.layout == "NHWC":
+        raise RecipeError(
+            "layout = 'NHWC': quantize = 'qat' crops and mirrors pictures with channels first",
+            "use --quantize static, or permute in a network that takes channels first",
+        )
+    if own(recipe.model) is not None:
+        return
+    for name, value in (("color", recipe.color), ("layout", recipe.layout)):
+        if value in ("grey", "NHWC"):
+            raise RecipeError(
+                f"{name} = {value!r}: {recipe.model} takes three channels, and these first",
+                "leave it out; it is for a network of your own, FILE.py:FACTORY",
+            )
 
 
 def describe_own_model(
@@ -63,12 +100,11 @@ def describe_own_model(
             f"{recipe.model} is an image classifier, and no model of the task {task}",
             "name a model of your own: FILE.py:FACTORY",
         )
-    shape = find_answer_shape(member, recipe.resolution, form)
     ratio = member.spec.resize_ratio if resize_ratio is None else resize_ratio
-    side = recipe.resolution
-    spec = TensorSpec(name="image", shape=(1, 3, side, side))
-    inputs = ModelInputs((spec,), 0, describe_preprocessing(recipe, member, ratio))
-    return inputs, shape
+    preprocessing = describe_preprocessing(recipe, member, ratio)
+    shape = find_answer_shape(member, preprocessing.shape, form)
+    spec = TensorSpec(name="image", shape=(1, *preprocessing.shape))
+    return ModelInputs((spec,), 0, preprocessing), shape
 
 
 def read_class_names(recipe: Recipe, classes: int) -> tuple[str, ...] | None:
@@ -114,3 +150,24 @@ def choose_crops(model: nn.Module, inputs: ModelInputs, output: str, values: int
     count = max(_FEWEST, min(GOLDEN, _GOLDEN_BYTES // (4 * values)))
     crops = stack("image", photos.golden(count, inputs.preprocessing))
     return GoldenSet(photos.SOURCE, crops, run_network(model, crops, (output,)))
+
+
+def list_pictures(inputs: ModelInputs, source: Path) -> SampleList:
+    """List one picture, or those of a folder or zip, without reading them.
+
+    Raises:
+        PictureError: there is none.
+    """
+    from kit.images import preprocess, sets
+
+    preprocessing = inputs.preprocessing
+    assert preprocessing is not None  # tasks of pictures have it
+    pictures = sets.open_pictures(source)
+
+    def read(index: int) -> Samples:
+        picture = pictures[index]
+        image = preprocess.decode(picture.read(), picture.name)
+        array = preprocess.to_array(image, preprocessing, picture.name)
+        return Samples(inputs.specs, (array[None],))
+
+    return SampleList([picture.name for picture in pictures], read)

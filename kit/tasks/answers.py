@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kit.calibration import ModelInputs
+from kit.manifest import Scores
 from kit.signature import AnyArray, Samples
 
 FIRST_VALUES = 6  # of each output
@@ -31,14 +32,18 @@ class AnswerContext:
 
     Attributes:
         inputs: of the model, with the names of its classes.
-        golden: the float model's answers to the golden inputs, which tell what kind of numbers
-            the model answers with; None for a bundle without.
+        golden: the float model's answers to the golden inputs; None for a bundle without.
         top: number of answers to show, the best first.
+        reference: the float model's answer to the same sample; None where the answer is its own,
+            or it has none.
+        scores: what a classifier answers with; None if the bundle does not say it.
     """
 
     inputs: ModelInputs
     golden: Samples | None
     top: int
+    reference: Samples | None = None
+    scores: Scores | None = None
 
 
 @dataclass(frozen=True)

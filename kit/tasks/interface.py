@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from kit.calibration import CalibrationSet, ModelInputs, TextInputs
 from kit.comparison import Against
-from kit.manifest import Comparison
+from kit.manifest import Comparison, Scores
 from kit.notices import Notice
 from kit.recipe import Recipe
 from kit.signature import Samples, Signature
@@ -121,6 +121,7 @@ class Task(ABC):
         options: fields of `kit.recipe.TASK_OPTIONS` that the task uses; others are refused.
         analyzable: whether `kit analyze` can study its models: pictures in, one float tensor
             [N, classes, …] out.
+        draws: whether `draw_answer` returns pictures.
     """
 
     name: ClassVar[str]
@@ -130,6 +131,7 @@ class Task(ABC):
     label_hint: ClassVar[str] = ""
     options: ClassVar[frozenset[str]] = frozenset()
     analyzable: ClassVar[bool] = False
+    draws: ClassVar[bool] = False
 
     @abstractmethod
     def check_recipe(self, recipe: Recipe) -> None:
@@ -194,6 +196,10 @@ class Task(ABC):
     def describe_answers(self, answers: Samples) -> str:
         """Return statistics of answers in words, for messages."""
 
+    def describe_scores(self, golden: Samples) -> Scores | None:
+        """Return what a classifier answers with, by its golden answers; None for other tasks."""
+        return None
+
     @abstractmethod
     def open_evaluation(
         self, context: EvaluationContext, source: Path, labels: Path | None, limit: int | None
@@ -224,6 +230,12 @@ class Task(ABC):
         The default is that of any model: shape and first values of each output.
         """
         return show_tensors(answer)
+
+    def draw_answer(
+        self, answer: Samples, sample: Samples, context: AnswerContext
+    ) -> Mapping[str, bytes]:
+        """Return pictures of the answer to one sample, as PNG, by what they show; see `draws`."""
+        return {}
 
     @abstractmethod
     def start_tally(self, signature: Signature) -> Tally:

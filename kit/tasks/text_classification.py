@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from kit.calibration import CalibrationSet, ModelInputs
 from kit.comparison import Against, compare_logits, describe_logits
 from kit.errors import SampleError, brief
-from kit.manifest import Comparison
+from kit.manifest import Comparison, Scores
 from kit.network import run_network
 from kit.signature import Samples, Signature
 from kit.tasks._pictures import read_class_names
 from kit.tasks._text.task import TextTask
 from kit.tasks._text.texts import LabelledText, TextCalibration, encode_texts
+from kit.tasks.answers import AnswerContext, ShownAnswer
 from kit.tasks.interface import EvaluationContext, GoldenSet, Tally
 
 if TYPE_CHECKING:
@@ -74,6 +75,12 @@ class TextClassification(TextTask):
         """Return statistics of logits, and the first answers."""
         return describe_logits(answers.arrays[0])
 
+    def describe_scores(self, golden: Samples) -> Scores:
+        """Return whether the network ends with a softmax."""
+        from kit.tasks.image_classification.showing import describe_scores
+
+        return describe_scores(golden)
+
     def find_targets(
         self, texts: Sequence[LabelledText], context: EvaluationContext, source: Path
     ) -> tuple[int, ...]:
@@ -92,6 +99,12 @@ class TextClassification(TextTask):
                 )
             targets.append(number)
         return tuple(targets)
+
+    def show_answer(self, answer: Samples, context: AnswerContext) -> ShownAnswer:
+        """Return the best labels with their probabilities."""
+        from kit.tasks.image_classification.showing import show_labels
+
+        return show_labels(answer, context)
 
     def start_tally(self, signature: Signature) -> Tally:
         """Return an empty tally of top-1, top-5, agreement and SQNR."""

@@ -13,6 +13,8 @@ from kit.network import run_network
 from kit.signature import Samples, Signature
 from kit.tasks._text.task import TextTask
 from kit.tasks._text.texts import LabelledText, TextCalibration, encode_texts
+from kit.tasks._vectors import show_vector
+from kit.tasks.answers import AnswerContext, ShownAnswer
 from kit.tasks.interface import EvaluationContext, GoldenSet, Tally
 
 if TYPE_CHECKING:
@@ -67,6 +69,10 @@ class TextEmbedding(TextTask):
     ) -> tuple[str | None, ...]:
         """Return the labels: texts of one label are neighbours."""
         return tuple(one.label for one in texts)
+
+    def show_answer(self, answer: Samples, context: AnswerContext) -> ShownAnswer:
+        """Return length and first values, and the cosine to the float model's vector."""
+        return show_vector(answer, context)
 
     def start_tally(self, signature: Signature) -> Tally:
         """Return an empty tally of SQNR, cosines and nearest neighbours."""

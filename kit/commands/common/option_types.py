@@ -42,6 +42,8 @@ class FilePath(click.Path):
         return super().convert(value, param, ctx)
 
 
+_CHANNELS = (1, 3)
+
 PATH = FilePath()
 TEXT_PATH = FilePath(str)  # which keeps a slash at the end
 
@@ -72,7 +74,8 @@ class SideOption(click.ParamType):  # type: ignore[type-arg]  # older click has 
         if len(numbers) == 4 or channels != 3:
             raise UsageError(
                 f"an input of {value} is not one RGB picture: kit feeds models 3 channels",
-                f"use 3x{height}x{width}; a model of other channels needs a layer that makes them",
+                f"use 3x{height}x{width}; --color grey feeds one, --layout NHWC feeds them last, "
+                "other numbers of channels need a layer that makes them",
             )
         if height != width:
             raise UsageError(
@@ -83,27 +86,29 @@ class SideOption(click.ParamType):  # type: ignore[type-arg]  # older click has 
 
 
 class Colour(click.ParamType):  # type: ignore[type-arg]  # older click has no argument here
-    """Three numbers for red, green and blue, as ``0.485,0.456,0.406``."""
+    """A number for each channel, as ``0.485,0.456,0.406``; one for grey pictures."""
 
     name = "colour"
 
     def convert(
         self, value: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, float, float]:
+    ) -> tuple[float, ...]:
         """Return the numbers.
 
         Raises:
-            UsageError: there are not three, or one is not a number.
+            UsageError: there are not one or three, or one is not a number.
         """
         try:
-            red, green, blue = (float(part) for part in value.split(","))
+            numbers = tuple(float(part) for part in value.split(","))
+            if len(numbers) not in _CHANNELS:
+                raise ValueError(len(numbers))
         except ValueError as exc:
             name = f"--{param.name} " if param else ""
             raise UsageError(
-                f"{name}{value!r} is not three numbers, for red, green and blue",
+                f"{name}{value!r} is not three numbers, for red, green and blue, or one for grey",
                 "for example: 0.485,0.456,0.406",
             ) from exc
-        return red, green, blue
+        return numbers
 
 
 class Finite(click.ParamType):  # type: ignore[type-arg]  # older click has no argument here

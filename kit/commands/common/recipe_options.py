@@ -48,6 +48,22 @@ MODEL: Callable[[_F], _F] = _together(
         help="Subtracted from pictures of 0 to 1. Default: the model's own, or ImageNet's.",
     ),
     click.option("--std", type=Colour(), metavar="R,G,B", help="What they are then divided by."),
+    click.option(
+        "--color",
+        metavar="RGB|BGR|grey",
+        help="Channels of pictures, in the network's order. Default: RGB.",
+    ),
+    click.option(
+        "--pixels",
+        metavar="0..1|0..255",
+        help="Range of pixels that --mean and --std are for; those of 0..255 are 0 and 1 by "
+        "default. Default: 0..1.",
+    ),
+    click.option(
+        "--layout",
+        metavar="NCHW|NHWC",
+        help="Whether the network takes channels first or last. Default: NCHW.",
+    ),
     click.option("--width", type=Finite(), help="Width multiplier. Default: 1.0."),
 )
 

@@ -13,8 +13,9 @@ import struct
 import zipfile
 from pathlib import Path
 
-from kit.errors import BundleError
+from kit.errors import BuildError, BundleError
 from kit.formats.litert import metadata_schema as schema
+from kit.formats.litert.channels_last import list_channels_last
 from kit.formats.litert.flatbuffer import (
     Model,
     add_metadata,
@@ -24,6 +25,8 @@ from kit.formats.litert.flatbuffer import (
 )
 from kit.formats.litert.metadata_schema import Fields
 from kit.formats.model_card import ModelCard
+from kit.manifest import Scores
+from kit.recipe import Color
 from kit.signature import TensorSpec
 
 ENTRY = b"TFLITE_METADATA"
@@ -39,8 +42,15 @@ def attach_metadata(path: Path, card: ModelCard) -> None:
 
     Raises:
         BundleError: it is not a LiteRT file, or it is damaged.
+        BuildError: pictures are channels last for the network already, and the file swaps again.
     """
     model = read_model(path)
+    steps = card.preprocessing
+    if steps is not None and steps.layout == "NHWC" and list_channels_last(model):
+        raise BuildError(
+            "the network takes channels last, which litert/nhwc would move once more",
+            "use --format litert, whose file takes channels last as the network does",
+        )
     add_metadata(model, ENTRY, schema.pack(_describe(card)))
     content = pack_model(model)
     if card.labels is not None:
@@ -58,6 +68,8 @@ def _pack_labels(labels: tuple[str, ...]) -> bytes:
 
 def _describe(card: ModelCard) -> Fields:
     outputs = [_describe_tensor(spec, _FEATURE) for spec in card.outputs]
+    if card.scores is not None:
+        outputs[0]["description"] = f"{card.outputs[0].dtype}: {_SCORES[card.scores]}"
     if card.labels is not None:
         outputs[0]["associated_files"] = [
             {
@@ -79,6 +91,16 @@ def _describe(card: ModelCard) -> Fields:
     }
 
 
+# The schema has no BGR; the description says it.
+_COLOR_SPACES: dict[Color, int] = {
+    "RGB": schema.RGB,
+    "BGR": schema.UNKNOWN,
+    "grey": schema.GRAYSCALE,
+}
+_SCORES: dict[Scores, str] = {
+    "logits": "logits, whose softmax is the probabilities",
+    "probabilities": "probabilities, which need no softmax",
+}
 _FEATURE: Fields = {"content_properties_type": schema.FEATURE, "content_properties": {}}
 
 
@@ -91,7 +113,7 @@ def _describe_input(spec: TensorSpec, card: ModelCard) -> Fields:
     if steps is None:
         return _describe_tensor(spec, _FEATURE)
     image = {
-        "color_space": schema.RGB,
+        "color_space": _COLOR_SPACES[steps.color],
         "default_size": {"width": steps.crop, "height": steps.crop},
     }
     mean = [value * _LEVELS for value in steps.mean]
@@ -101,7 +123,8 @@ def _describe_input(spec: TensorSpec, card: ModelCard) -> Fields:
         **_describe_tensor(
             spec, {"content_properties_type": schema.IMAGE, "content_properties": image}
         ),
-        "description": f"{spec.dtype}: a picture's values of 0 to 255, minus mean, divided by std",
+        "description": f"{spec.dtype}: a picture's values of 0 to 255 ({steps.color}, "
+        f"{steps.layout}), minus mean, divided by std",
         "process_units": [
             {"options_type": schema.NORMALIZATION, "options": {"mean": mean, "std": std}}
         ],
@@ -138,6 +161,8 @@ def _put_in_words(fields: Fields, path: Path) -> dict[str, str]:
                     numbers = ", ".join(f"{value:g}" for value in options.get(key, []))
                     words[f"{key} of {tensor.get('name', 'input')}"] = f"{numbers} (of 0 to 255)"
         for tensor in graph.get("output_tensor_metadata", []):
+            if ":" in tensor.get("description", ""):
+                words[tensor.get("name", "output")] = tensor["description"]
             for file in tensor.get("associated_files", []):
                 name = file.get("name", "")
                 lines = _count_lines(path, name)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 IDENTIFIER = b"M001"
 ROOT = "ModelMetadata"
-RGB = 1  # ColorSpaceType
+UNKNOWN, RGB, GRAYSCALE = 0, 1, 2  # ColorSpaceType
 AXIS_LABELS = 2  # AssociatedFileType: names of the places on an axis of the tensor
 FEATURE, IMAGE = 1, 2  # of the union of a content's properties
 NORMALIZATION = 1  # of the union of a process unit's options

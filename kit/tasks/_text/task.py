@@ -6,13 +6,15 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, ClassVar
 
-from kit.calibration import CalibrationSet
+from kit.calibration import CalibrationSet, ModelInputs
 from kit.documents import text_of
 from kit.errors import RecipeError, SampleError, UsageError
 from kit.network import take_output
 from kit.tasks._text.texts import LabelledText, TextSet, open_calibration, read_texts
+from kit.tasks.answers import SampleList
 from kit.tasks.interface import EvaluationContext, EvaluationSet, GroundTruth, Task
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from kit.recipe import Recipe
 
+_NAME_LENGTH = 100  # characters of a text that name it
 _FILE = "a .txt with one text in each line, or a .csv of text,label"
 
 
@@ -114,3 +117,13 @@ class TextTask(Task):
             targets,
             context.inputs,
         )
+
+    def open_samples(self, inputs: ModelInputs, source: Path) -> SampleList:
+        """List the texts of a file, whose labels are not used; each is named by itself."""
+        from kit.tasks._text.tokenizing import TextEncoder
+
+        assert inputs.text is not None  # tasks of text have it
+        texts = read_texts(source)
+        encoder = TextEncoder(inputs.text, inputs.specs, "the tokenizer of the bundle")
+        names = [shorten(one.text, _NAME_LENGTH, placeholder=" …") for one in texts]
+        return SampleList(names, lambda index: encoder.encode([texts[index].text]))

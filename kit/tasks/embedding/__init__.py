@@ -11,8 +11,16 @@ from kit.calibration import CalibrationSet, ModelInputs
 from kit.comparison import Against, compare_tensors, describe_values
 from kit.errors import RecipeError
 from kit.manifest import Comparison
+from kit.recipe import PICTURE_OPTIONS
 from kit.signature import Samples, Signature
-from kit.tasks._pictures import choose_crops, describe_own_model, refuse_training
+from kit.tasks._pictures import (
+    choose_crops,
+    describe_own_model,
+    list_pictures,
+    refuse_training,
+)
+from kit.tasks._vectors import show_vector
+from kit.tasks.answers import AnswerContext, SampleList, ShownAnswer
 from kit.tasks.interface import EvaluationContext, EvaluationSet, GoldenSet, Tally, Task
 
 if TYPE_CHECKING:
@@ -31,6 +39,7 @@ class Embedding(Task):
     name = "embedding"
     summary = "a picture in, a vector out"
     sample = "picture"
+    options = frozenset(PICTURE_OPTIONS)
     threshold_names = frozenset({"sqnr_db", "max_abs", "cosine"})
 
     def check_recipe(self, recipe: Recipe) -> None:
@@ -78,6 +87,14 @@ class Embedding(Task):
         from kit.tasks.embedding.evaluation import open_pictures
 
         return open_pictures(context, source, labels, limit)
+
+    def open_samples(self, inputs: ModelInputs, source: Path) -> SampleList:
+        """List one picture, or those of a folder or zip."""
+        return list_pictures(inputs, source)
+
+    def show_answer(self, answer: Samples, context: AnswerContext) -> ShownAnswer:
+        """Return length and first values, and the cosine to the float model's vector."""
+        return show_vector(answer, context)
 
     def start_tally(self, signature: Signature) -> Tally:
         """Return an empty tally of SQNR, cosines and nearest neighbours."""

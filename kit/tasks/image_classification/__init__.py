@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING
 from kit import calibration, models
 from kit.calibration import CalibrationSet, ModelInputs
 from kit.comparison import Against, compare_logits, describe_logits
-from kit.manifest import CLASSIFICATION, Comparison
+from kit.manifest import CLASSIFICATION, Comparison, Scores
 from kit.network import run_network
-from kit.recipe import OWN
+from kit.recipe import OWN, PICTURE_OPTIONS
 from kit.signature import Samples, Signature, TensorSpec, stack
-from kit.tasks._pictures import describe_preprocessing, read_class_names
+from kit.tasks._pictures import (
+    check_picture_options,
+    describe_preprocessing,
+    list_pictures,
+    read_class_names,
+)
 from kit.tasks.answers import AnswerContext, SampleList, ShownAnswer
 from kit.tasks.image_classification.golden import CANDIDATES, select_surest
 from kit.tasks.interface import EvaluationContext, EvaluationSet, GoldenSet, Tally, Task
@@ -36,10 +41,12 @@ class ImageClassification(Task):
     label_hint = (
         "no labels were found, so there is no top-1 and top-5; --labels FILE.csv gives them"
     )
+    options = frozenset(PICTURE_OPTIONS)
     analyzable = True
 
     def check_recipe(self, recipe: Recipe) -> None:
-        """Accept any recipe: all fields are for classifiers."""
+        """Refuse what kit's own networks do not take; all fields are for classifiers."""
+        check_picture_options(recipe)
 
     def open_calibration(self, recipe: Recipe) -> CalibrationSet:
         """Return the recipe's pictures, or crops of sample photos."""
@@ -54,7 +61,7 @@ class ImageClassification(Task):
         side = recipe.resolution
         preprocessing = describe_preprocessing(recipe, member, member.spec.resize_ratio)
         if isinstance(member, UserModel):
-            classes = member.classes(side)
+            classes = member.classes(side, preprocessing.shape)
             names = read_class_names(recipe, classes)
         else:
             names = calibration.labels(recipe)
@@ -64,7 +71,7 @@ class ImageClassification(Task):
                 read_class_names(recipe, member.spec.classes)
             names = names or member.spec.labels
             member.check_input(side, classes)
-        spec = TensorSpec(name="image", shape=(1, 3, side, side))
+        spec = TensorSpec(name="image", shape=(1, *preprocessing.shape))
         return ModelInputs((spec,), classes, preprocessing, names or _imagenet(classes))
 
     def choose_golden(
@@ -93,6 +100,12 @@ class ImageClassification(Task):
         """Return statistics of logits, and the first answers."""
         return describe_logits(answers.arrays[0])
 
+    def describe_scores(self, golden: Samples) -> Scores:
+        """Return whether the network ends with a softmax."""
+        from kit.tasks.image_classification.showing import describe_scores
+
+        return describe_scores(golden)
+
     def open_evaluation(
         self, context: EvaluationContext, source: Path, labels: Path | None, limit: int | None
     ) -> EvaluationSet:
@@ -103,9 +116,7 @@ class ImageClassification(Task):
 
     def open_samples(self, inputs: ModelInputs, source: Path) -> SampleList:
         """List one picture, or those of a folder or zip."""
-        from kit.tasks.image_classification.showing import open_pictures
-
-        return open_pictures(inputs, source)
+        return list_pictures(inputs, source)
 
     def show_answer(self, answer: Samples, context: AnswerContext) -> ShownAnswer:
         """Return the best labels with their probabilities."""

@@ -1,38 +1,16 @@
-"""Pictures to classify for a person, and their best labels with probabilities."""
+"""The best labels of an answer, with probabilities."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
-from kit.calibration import ModelInputs
-from kit.images import preprocess, sets
+from kit.manifest import Scores
 from kit.signature import AnyArray, Samples
-from kit.tasks.answers import AnswerContext, SampleList, ShownAnswer
+from kit.tasks.answers import AnswerContext, ShownAnswer
 
 # Float32 sums of 1000 probabilities are off by some 1e-6.
 _SUM_TOLERANCE = 1e-3
 NOTE = "the network ends with a softmax: its outputs are the probabilities"
-
-
-def open_pictures(inputs: ModelInputs, source: Path) -> SampleList:
-    """List one picture, or those of a folder or zip, without reading them.
-
-    Raises:
-        PictureError: there is none.
-    """
-    preprocessing = inputs.preprocessing
-    assert preprocessing is not None  # tasks of pictures have it
-    pictures = sets.open_pictures(source)
-
-    def read(index: int) -> Samples:
-        picture = pictures[index]
-        image = preprocess.decode(picture.read(), picture.name)
-        array = preprocess.to_array(image, preprocessing, picture.name)
-        return Samples(inputs.specs, (array[None],))
-
-    return SampleList([picture.name for picture in pictures], read)
 
 
 def show_labels(answer: Samples, context: AnswerContext) -> ShownAnswer:
@@ -42,8 +20,10 @@ def show_labels(answer: Samples, context: AnswerContext) -> ShownAnswer:
     them almost equal.
     """
     scores = answer.arrays[0][0].astype(np.float64)
-    golden = context.golden
-    ends_in_softmax = golden is not None and is_distribution(golden.arrays[0])
+    kind = context.scores
+    if kind is None and context.golden is not None:  # of a bundle that does not say it
+        kind = describe_scores(context.golden)
+    ends_in_softmax = kind == "probabilities"
     shares = scores if ends_in_softmax else _softmax(scores)
     best = np.argsort(-shares, kind="stable")[: context.top].tolist()
     names = context.inputs.labels
@@ -59,6 +39,11 @@ def show_labels(answer: Samples, context: AnswerContext) -> ShownAnswer:
     lines = tuple(f"{100 * one['probability']:5.1f} %  {one['label']}" for one in labels)
     record = {"labels": labels, "softmax": "network" if ends_in_softmax else "kit"}
     return ShownAnswer(lines, record, NOTE if ends_in_softmax else "")
+
+
+def describe_scores(golden: Samples) -> Scores:
+    """Return what a network answers with, by its answers [N, classes] to several inputs."""
+    return "probabilities" if is_distribution(golden.arrays[0]) else "logits"
 
 
 def is_distribution(answers: AnyArray) -> bool:

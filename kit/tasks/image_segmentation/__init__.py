@@ -12,13 +12,16 @@ from kit.calibration import CalibrationSet, ModelInputs
 from kit.comparison import Against, compare_logits, describe_values
 from kit.manifest import Comparison
 from kit.network import take_output
+from kit.recipe import PICTURE_OPTIONS
 from kit.signature import Samples, Signature
 from kit.tasks._pictures import (
     choose_crops,
     describe_own_model,
+    list_pictures,
     read_class_names,
     refuse_training,
 )
+from kit.tasks.answers import AnswerContext, SampleList, ShownAnswer
 from kit.tasks.interface import EvaluationContext, EvaluationSet, GoldenSet, Tally, Task
 
 if TYPE_CHECKING:
@@ -41,9 +44,11 @@ class ImageSegmentation(Task):
     name = "image-segmentation"
     summary = "a picture in, a class of each pixel out"
     sample = "picture"
+    options = frozenset(PICTURE_OPTIONS)
     threshold_names = frozenset({"agreement", "sqnr_db", "max_abs"})
     label_hint = "no masks were given, so there is no mean IoU; --labels DIR_OR_ZIP gives them"
     analyzable = True
+    draws = True
 
     def check_recipe(self, recipe: Recipe) -> None:
         """Refuse training."""
@@ -77,7 +82,8 @@ class ImageSegmentation(Task):
         self, model: nn.Module, inputs: ModelInputs, calibration: CalibrationSet
     ) -> GoldenSet:
         """Return crops of sample photos, fewer if the maps are large."""
-        side = inputs.specs[0].shape[-1]
+        assert inputs.preprocessing is not None  # as `describe_inputs` returns it
+        side = inputs.preprocessing.crop
         return choose_crops(model, inputs, OUTPUT, inputs.classes * side * side)
 
     def compare(
@@ -107,6 +113,24 @@ class ImageSegmentation(Task):
         from kit.tasks.image_segmentation.evaluation import open_masked
 
         return open_masked(context, source, labels, limit)
+
+    def open_samples(self, inputs: ModelInputs, source: Path) -> SampleList:
+        """List one picture, or those of a folder or zip."""
+        return list_pictures(inputs, source)
+
+    def show_answer(self, answer: Samples, context: AnswerContext) -> ShownAnswer:
+        """Return the shares of the classes in the picture, and of pixels as the float model's."""
+        from kit.tasks.image_segmentation.showing import show_classes
+
+        return show_classes(answer, context)
+
+    def draw_answer(
+        self, answer: Samples, sample: Samples, context: AnswerContext
+    ) -> Mapping[str, bytes]:
+        """Return the mask, and the picture with its colours, both as large as the input."""
+        from kit.tasks.image_segmentation.showing import draw_mask
+
+        return draw_mask(answer, sample, context)
 
     def start_tally(self, signature: Signature) -> Tally:
         """Return an empty tally of mean IoU, pixel accuracy, agreement and SQNR."""

@@ -128,6 +128,11 @@ public final class Bundle {
         return manifest.classifies();
     }
 
+    /** Whether a classifier answers with probabilities: its network ends with a softmax. */
+    public boolean probabilities() {
+        return manifest.probabilities;
+    }
+
     /** Side of a classifier's square input in pixels. */
     public int resolution() {
         return manifest.preprocess.crop;

@@ -29,7 +29,10 @@ public final class Classifier implements AutoCloseable {
 
     /** One answer. */
     public static final class Result {
-        /** What the model gave, one number per category. */
+        /**
+         * What the model gave, one number per category: logits, or probabilities if
+         * {@link Bundle#probabilities} says so.
+         */
         public final float[] logits;
 
         /** Nanoseconds of the inference alone. */
@@ -39,17 +42,21 @@ public final class Classifier implements AutoCloseable {
         public final long preprocessNs;
 
         private final List<String> labels;
+        private final boolean probabilities;
 
-        Result(float[] logits, long inferenceNs, long preprocessNs, List<String> labels) {
+        Result(float[] logits, long inferenceNs, long preprocessNs, List<String> labels,
+                boolean probabilities) {
             this.logits = logits;
             this.inferenceNs = inferenceNs;
             this.preprocessNs = preprocessNs;
             this.labels = labels;
+            this.probabilities = probabilities;
         }
 
         /** The most probable answers, the best one first. */
         public List<Answer> top(int count) {
-            return Scores.top(logits, labels, count);
+            return probabilities ? Scores.topOfProbabilities(logits, labels, count)
+                    : Scores.top(logits, labels, count);
         }
     }
 
@@ -86,7 +93,8 @@ public final class Classifier implements AutoCloseable {
         long prepared = System.nanoTime();
         long[] time = new long[1];
         Tensor logits = model.answer(Collections.singletonList(input), time).get(0);
-        return new Result(logits.toFloats(), time[0], prepared - began, labels);
+        return new Result(logits.toFloats(), time[0], prepared - began, labels,
+                bundle.probabilities());
     }
 
     /** Runs the bundle's golden inputs and compares with the workstation. */

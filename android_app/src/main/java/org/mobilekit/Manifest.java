@@ -5,6 +5,7 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Iterator;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import org.json.JSONArray;
 import org.json.JSONException;
@@ -21,9 +22,15 @@ final class Manifest {
     /** The only task before schema 3. */
     private static final String CLASSIFICATION = "image-classification";
 
+    private static final String LOGITS = "logits";
+    private static final String PROBABILITIES = "probabilities";
+
     final String model;
     final String labels;
     final String task;
+
+    /** Whether a classifier ends with a softmax; older bundles do not say it. */
+    final boolean probabilities;
     final List<TensorSpec> inputs;
     final List<TensorSpec> outputs;
 
@@ -81,6 +88,7 @@ final class Manifest {
         labels = json.isNull("labels") ? null : json.getString("labels");
         boolean old = json.getInt("schema_version") < 3; // which knew classifiers of pictures only
         task = old ? CLASSIFICATION : json.getString("task");
+        probabilities = probabilities(json);
         JSONObject signature = old ? signature(json) : json.getJSONObject("signature");
         inputs = specs(signature.getJSONArray("inputs"));
         outputs = specs(signature.getJSONArray("outputs"));
@@ -149,9 +157,16 @@ final class Manifest {
         if (!task.equals(CLASSIFICATION) || preprocess == null || inputs.size() != 1) {
             return false;
         }
-        long[] picture = {1, 3, preprocess.crop, preprocess.crop};
         return inputs.get(0).dtype == DType.FLOAT32
-                && Arrays.equals(inputs.get(0).shape(), picture);
+                && Arrays.equals(inputs.get(0).shape(), preprocess.shape());
+    }
+
+    private static boolean probabilities(JSONObject json) throws JSONException, KitException {
+        String scores = json.isNull("scores") ? LOGITS : json.getString("scores");
+        if (!scores.equals(LOGITS) && !scores.equals(PROBABILITIES)) {
+            throw new KitException("This app knows no scores called " + scores);
+        }
+        return scores.equals(PROBABILITIES);
     }
 
     private static JSONObject signature(JSONObject json) throws JSONException {
@@ -194,14 +209,16 @@ final class Manifest {
         return path;
     }
 
-    private static Preprocess preprocess(JSONObject json) throws JSONException, KitException {
-        String how = json.getString("interpolation") + " " + json.getString("color") + " "
-                + json.getString("layout");
-        if (!how.equals("bilinear-antialias RGB NCHW")) {
+    static Preprocess preprocess(JSONObject json) throws JSONException, KitException {
+        String color = json.getString("color");
+        String layout = json.getString("layout");
+        String how = json.getString("interpolation") + " " + color + " " + layout;
+        if (!how.matches("bilinear-antialias (RGB|BGR|grey) (NCHW|NHWC)")) {
             throw new KitException("This app cannot prepare pictures like this: " + how);
         }
         return new Preprocess(json.getInt("resize"), json.getInt("crop"),
-                floats(json.getJSONArray("mean")), floats(json.getJSONArray("std")));
+                floats(json.getJSONArray("mean")), floats(json.getJSONArray("std")),
+                Preprocess.Color.valueOf(color.toUpperCase(Locale.ROOT)), layout.equals("NHWC"));
     }
 
     private static float[] floats(JSONArray json) throws JSONException {

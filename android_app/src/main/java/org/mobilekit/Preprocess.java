@@ -4,8 +4,8 @@ import java.util.Arrays;
 
 /**
  * From a picture to the input tensor, as `bundle.json` describes it: antialiased bilinear resize
- * of the shorter side, centre crop, 0..1, normalize, channels first. A test holds the resize to
- * the kit's own, bit by bit.
+ * of the shorter side, centre crop, 0..1, normalize, channels first or last. A test holds the
+ * resize to the kit's own, bit by bit.
  */
 public final class Preprocess {
     /** Pixels of a resized picture above which a strip-like picture would fill the memory. */
@@ -13,33 +13,56 @@ public final class Preprocess {
 
     private static final int ROUND = 1 << (Kernel.BITS - 1);
 
+    /** The channels of a network's pictures, in its order. */
+    public enum Color { RGB, BGR, GREY }
+
     public final int resize;
     public final int crop;
     private final float[] mean;
     private final float[] std;
+    private final Color color;
+    private final boolean last;
+
+    /** Channels are red, green and blue, and come first. */
+    public Preprocess(int resize, int crop, float[] mean, float[] std) {
+        this(resize, crop, mean, std, Color.RGB, false);
+    }
 
     /**
      * @param resize length of the shorter side after the resize, in pixels
      * @param crop side of the centre crop, in pixels
-     * @param mean of red, green and blue, subtracted from values of 0..1
-     * @param std of red, green and blue, divided by afterwards
+     * @param mean of each channel, subtracted from values of 0..1
+     * @param std of each channel, divided by afterwards
+     * @param color the channels
+     * @param last whether the channels are the last dimension, instead of the first
      */
-    public Preprocess(int resize, int crop, float[] mean, float[] std) {
-        if (crop < 1 || resize < crop || mean.length != 3 || std.length != 3) {
-            throw new IllegalArgumentException("resize " + resize + ", crop " + crop);
+    public Preprocess(
+            int resize, int crop, float[] mean, float[] std, Color color, boolean last) {
+        int channels = color == Color.GREY ? 1 : 3;
+        if (crop < 1 || resize < crop || mean.length != channels || std.length != channels) {
+            throw new IllegalArgumentException("resize " + resize + ", crop " + crop + ", "
+                    + mean.length + " and " + std.length + " numbers for " + channels);
         }
+        this.color = color;
+        this.last = last;
         this.resize = resize;
         this.crop = crop;
         this.mean = mean.clone();
         this.std = std.clone();
     }
 
-    /** Returns the input {@code [3, crop, crop]} of a picture, row by row. */
+    /** The shape of an input of one picture. */
+    long[] shape() {
+        return last ? new long[] {1, crop, crop, mean.length}
+                : new long[] {1, mean.length, crop, crop};
+    }
+
+    /** Returns the input of a picture, row by row, in the {@link #shape}. */
     public float[] input(Pixels picture) throws KitException {
         return normalized(cropped(picture));
     }
 
-    /** Returns the resized and cropped picture, {@code [3, crop, crop]}, values of 0..255. */
+    /** Returns the resized and cropped picture, RGB {@code [3, crop, crop]}, values of 0..255. */
     int[] cropped(Pixels picture) throws KitException {
         int width = side(picture.width(), picture.height());
         int height = side(picture.height(), picture.width());
@@ -53,11 +76,15 @@ public final class Preprocess {
     }
 
     private float[] normalized(int[] values) {
-        float[] input = new float[values.length];
+        int channels = mean.length;
         int plane = crop * crop;
-        for (int i = 0; i < input.length; i++) {
-            int channel = i / plane;
-            input[i] = (values[i] / 255f - mean[channel]) / std[channel];
+        float[] input = new float[channels * plane];
+        for (int channel = 0; channel < channels; channel++) {
+            int from = (color == Color.BGR ? 2 - channel : channel) * plane;
+            for (int i = 0; i < plane; i++) {
+                int to = last ? i * channels + channel : channel * plane + i;
+                input[to] = (values[from + i] / 255f - mean[channel]) / std[channel];
+            }
         }
         return input;
     }
@@ -78,9 +105,20 @@ public final class Preprocess {
         int[] pixels = new int[across.high() - across.low()];
         for (int y = 0; y < rows.length; y++) {
             picture.row(down.low() + y, across.low(), pixels);
+            if (color == Color.GREY) {
+                for (int i = 0; i < pixels.length; i++) {
+                    pixels[i] = luma(pixels[i]) * 0x010101;
+                }
+            }
             resizeRow(pixels, across, rows[y]);
         }
         return rows;
+    }
+
+    /** Grey by ITU-R 601, with Pillow's integers. */
+    private static int luma(int pixel) {
+        return (((pixel >> 16) & 255) * 19595 + ((pixel >> 8) & 255) * 38470
+                + (pixel & 255) * 7471 + 0x8000) >> 16;
     }
 
     private void resizeRow(int[] pixels, Kernel across, int[] into) {

@@ -4,7 +4,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 
-/** From logits to answers. */
+/** From logits or probabilities to answers. */
 public final class Scores {
     private Scores() {}
 
@@ -34,9 +34,21 @@ public final class Scores {
         return shares;
     }
 
-    /** The {@code count} most probable answers, the best one first. */
+    /** The {@code count} most probable answers by their logits, the best one first. */
     public static List<Answer> top(float[] logits, List<String> labels, int count) {
-        double[] shares = probabilities(logits);
+        return best(probabilities(logits), labels, count);
+    }
+
+    /** The same of a network that ends with a softmax, which must not be applied again. */
+    public static List<Answer> topOfProbabilities(float[] shares, List<String> labels, int count) {
+        double[] wide = new double[shares.length];
+        for (int i = 0; i < wide.length; i++) {
+            wide[i] = shares[i];
+        }
+        return best(wide, labels, count);
+    }
+
+    private static List<Answer> best(double[] shares, List<String> labels, int count) {
         List<Integer> order = new ArrayList<>();
         for (int i = 0; i < shares.length; i++) {
             order.add(i);

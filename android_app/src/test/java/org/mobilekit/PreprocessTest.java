@@ -78,6 +78,51 @@ public final class PreprocessTest {
     }
 
     @Test
+    public void channelsAreInTheOrderOfTheNetwork() throws Exception {
+        BufferedImage image = new BufferedImage(2, 1, BufferedImage.TYPE_INT_RGB);
+        image.setRGB(0, 0, 0x336699);
+        image.setRGB(1, 0, 0x336699);
+        float[] mean = {0.2f, 0.4f, 0.6f};
+        float[] bgr = {(153 / 255f - 0.2f), (102 / 255f - 0.4f), (51 / 255f - 0.6f)};
+        assertArrayEquals(bgr, new Preprocess(1, 1, mean, ONE, Preprocess.Color.BGR, false)
+                .input(pixels(image)), 0f);
+        // Two pixels side by side: each with its channels together, or one channel after another.
+        BufferedImage four = new BufferedImage(2, 2, BufferedImage.TYPE_INT_RGB);
+        four.setRGB(0, 0, 0xff0000);
+        four.setRGB(1, 0, 0x0000ff);
+        Preprocess last = new Preprocess(2, 2, ZERO, ONE, Preprocess.Color.RGB, true);
+        assertArrayEquals(new float[] {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0},
+                last.input(pixels(four)), 0f);
+        assertArrayEquals(new long[] {1, 2, 2, 3}, last.shape());
+    }
+
+    @Test
+    public void greyIsPillows() throws Exception {
+        BufferedImage image = new BufferedImage(1, 1, BufferedImage.TYPE_INT_RGB);
+        Preprocess grey = new Preprocess(1, 1, new float[1], new float[] {1},
+                Preprocess.Color.GREY, false);
+        int[][] known = {{0xff0000, 76}, {0x00ff00, 150}, {0x0000ff, 29}, {0x336699, 93}};
+        for (int[] pair : known) {
+            image.setRGB(0, 0, pair[0]);
+            assertArrayEquals(new float[] {pair[1] / 255f}, grey.input(pixels(image)), 0f);
+        }
+        assertArrayEquals(new long[] {1, 1, 1, 1}, grey.shape());
+    }
+
+    @Test
+    public void whatTheManifestMayAskFor() throws Exception {
+        String text = "{'resize': 8, 'crop': 8, 'interpolation': 'bilinear-antialias',"
+                + " 'color': '%s', 'layout': '%s', 'mean': [0, 0, 0], 'std': [1, 1, 1]}";
+        Preprocess known = Manifest.preprocess(
+                new JSONObject(String.format(text, "BGR", "NHWC")));
+        assertArrayEquals(new long[] {1, 8, 8, 3}, known.shape());
+        KitException e = assertThrows(KitException.class, () -> Manifest.preprocess(
+                new JSONObject(String.format(text, "HSV", "NCHW"))));
+        assertEquals("This app cannot prepare pictures like this: bilinear-antialias HSV NCHW",
+                e.getMessage());
+    }
+
+    @Test
     public void halvingTakesTheTriangleNotTheNearest() throws Exception {
         // Four pixels to two: weights 3/8 3/8 1/8 (and 1/8 outside, left out) around each centre.
         int[] got = new Preprocess(2, 2, ZERO, ONE).cropped(pixels(grey(4, 4,

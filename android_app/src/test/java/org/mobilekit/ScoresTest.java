@@ -8,6 +8,7 @@ import static org.junit.Assert.assertTrue;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
+import org.json.JSONObject;
 import org.junit.Test;
 
 public final class ScoresTest {
@@ -18,6 +19,35 @@ public final class ScoresTest {
         assertEquals("b", top.get(0).label);
         assertEquals(Math.E / (1 + Math.E + 1 / Math.E), top.get(0).probability, 1e-12);
         assertEquals(0, top.get(1).index);
+    }
+
+    @Test
+    public void probabilitiesStayAsTheyAre() {
+        float[] shares = {0.25f, 0.75f, 0};
+        List<Answer> top = Scores.topOfProbabilities(shares, Arrays.asList("a", "b", "c"), 2);
+        assertEquals("b", top.get(0).label);
+        assertEquals(0.75, top.get(0).probability, 0);
+        assertEquals(0.25, top.get(1).probability, 0);
+        assertTrue(Scores.top(shares, null, 1).get(0).probability < 0.6);
+    }
+
+    @Test
+    public void theBundleSaysWhatTheScoresAre() throws Exception {
+        assertFalse(described(null).probabilities);
+        assertFalse(described("logits").probabilities);
+        assertTrue(described("probabilities").probabilities);
+        KitException e = assertThrows(KitException.class, () -> described("odds"));
+        assertEquals("This app knows no scores called odds", e.getMessage());
+    }
+
+    private static Manifest described(String scores) throws Exception {
+        String tensor = "{'name': 'x', 'dtype': 'float32', 'shape': [1, 2]}";
+        JSONObject json = new JSONObject("{'schema_version': 6, 'recipe': {'model': 'm'},"
+                + " 'labels': null, 'task': 'image-classification', 'preprocessing': null,"
+                + " 'signature': {'inputs': [" + tensor + "], 'outputs': [" + tensor + "]},"
+                + " 'golden': {'inputs': ['golden/input.npy'], 'outputs': {}},"
+                + " 'artifacts': [], 'files': {}}");
+        return new Manifest(json.put("scores", scores == null ? JSONObject.NULL : scores));
     }
 
     @Test

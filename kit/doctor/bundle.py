@@ -103,7 +103,7 @@ def _examine_tools(manifest: Manifest) -> Iterator[Finding]:
 
 
 def _examine_sizes(manifest: Manifest) -> Iterator[Finding]:
-    sizes = {one.name: manifest.files[one.file].size for one in manifest.artifacts}
+    sizes = {one.name: manifest.measure(one.file).size for one in manifest.artifacts}
     for name, size in sizes.items():
         if size > LARGE:
             text = f"{name} has {size / 1e6:.0f} MB, and takes more than that of a phone's memory"

@@ -177,7 +177,7 @@ def _formats(bundle: Bundle | None) -> list[str]:
 def _judge_space(facts: DeviceFacts, bundle: Bundle | None) -> Iterator[Finding]:
     files = 0
     if bundle is not None:
-        files = sum(bundle.manifest.files[a.file].size for a in bundle.manifest.artifacts)
+        files = sum(bundle.manifest.measure(a.file).size for a in bundle.manifest.artifacts)
     if facts.free_bytes is not None:
         yield judge_amount(
             "device.disk",

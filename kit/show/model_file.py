@@ -56,7 +56,7 @@ def read_bundle_file(bundle: Bundle, name: str, results: Sequence[LatencyResult]
         BundleError: it is damaged, or not in the bundle.
     """
     artifact = bundle.manifest.artifact(name)
-    path, entry = bundle.file(name), bundle.manifest.files[artifact.file]
+    path, entry = bundle.file(name), bundle.manifest.measure(artifact.file)
     try:
         structure = _read(artifact.format, path)
     except MissingTool as exc:

@@ -39,6 +39,7 @@ from typing import Any
 from kit import workers
 from kit.workers import POLL_SECONDS, ChildTask
 
+Message = dict[str, Any]  # of JSON
 END_SECONDS = 10.0  # timeout for a helper to end its forks
 _THREADS = Path("/proc/self/task")  # one entry per thread, including libraries'; Linux only
 _ORPHANED = 1
@@ -144,7 +145,7 @@ class Helper:
             return False
         return True
 
-    def _take(self, answer: dict[str, Any]) -> None:
+    def _take(self, answer: Message) -> None:
         if "ready" in answer:
             self.ready = True
         else:
@@ -235,7 +236,7 @@ class _Forks:
             for process in self._running:
                 _end(process)
 
-    def _send(self, answer: dict[str, Any]) -> None:
+    def _send(self, answer: Message) -> None:
         os.write(self._answers, json.dumps(answer).encode() + b"\n")
 
     def _reap(self) -> None:
@@ -245,7 +246,7 @@ class _Forks:
                 number = self._running.pop(process)
                 self._send({"id": number, "code": os.waitstatus_to_exitcode(status)})
 
-    def _fork(self, request: dict[str, Any]) -> int:
+    def _fork(self, request: Message) -> int:
         process = os.fork()
         if process == 0:
             try:
@@ -265,7 +266,7 @@ def _end(process: int) -> None:
     os.waitpid(process, 0)
 
 
-def _run(request: dict[str, Any]) -> None:
+def _run(request: Message) -> None:
     """Run a module as ``python -m`` does, and end this process."""
     code: Any = 1
     try:

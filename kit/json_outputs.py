@@ -240,7 +240,7 @@ def read_output(name: str, text: str | bytes) -> object:
     return TypeAdapter(_TYPES[name]).validate_json(text)
 
 
-def make_schema(name: str) -> dict[str, Any]:
+def make_schema(name: str) -> dict[str, object]:
     """Return the JSON Schema of a name, for what the newest kit writes."""
     schema = TypeAdapter(_TYPES[name]).json_schema(mode="serialization")
     return {"$schema": DIALECT, **schema}

@@ -33,6 +33,8 @@ from kit.app.signing import Key
 from kit.errors import OutputError, UnknownName
 from kit.progress import ReportStatus
 
+JsonObject = dict[str, Any]
+
 APK, RECORD, MAPPING = "app.apk", "build.json", "mapping.txt"
 _ARTIFACTS = (FRAMEWORK, RESOURCES, R8, APKSIG)
 _STORED = (".jpg", ".png", ".so")  # incompressible, or mapped, like model files
@@ -65,7 +67,7 @@ class Built:
     """The built app, and the content of its `build.json`."""
 
     file: Path
-    record: dict[str, Any]
+    record: JsonObject
 
 
 @dataclass(frozen=True)
@@ -237,7 +239,7 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes, method: int) -> None:
     archive.writestr(info, data)
 
 
-def _about(options: AppOptions, chosen: PartChoice, toolchain: AppToolchain) -> dict[str, Any]:
+def _about(options: AppOptions, chosen: PartChoice, toolchain: AppToolchain) -> JsonObject:
     fetched = toolchain.files | {
         name: file for part in chosen.parts for name, file in part.files.items()
     }
@@ -261,7 +263,7 @@ def _about(options: AppOptions, chosen: PartChoice, toolchain: AppToolchain) -> 
     }
 
 
-def _contents(signed: Path, entries: Sequence[apk.ZipEntry]) -> dict[str, Any]:
+def _contents(signed: Path, entries: Sequence[apk.ZipEntry]) -> JsonObject:
     narrow = apk.fit_for_16k(list(entries))
     return {
         "apk": {"size": signed.stat().st_size, "sha256": maven.sha256(signed)},

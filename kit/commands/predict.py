@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -255,7 +255,7 @@ def _note(bundle: Bundle, predictor: Predictor, collected: _Collected) -> None:
 
 def _record(
     bundle: Bundle, device: Device | None, predictor: Predictor, collected: _Collected
-) -> dict[str, Any]:
+) -> dict[str, object]:
     pairs = zip(collected.names, collected.shown, strict=True)
     return {
         "bundle": bundle.path.resolve().name,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
 
 _HINT = "leave the format out with --format, and please report it"
+FloatType = type[np.float16] | type[np.float32]
 NodeArgument = Any  # a node, a constant, or a member of a graph by its name
 
 
@@ -73,7 +74,7 @@ def list_encodings(graph: GraphModule) -> GraphEncodings:
     return GraphEncodings(tuple(activations.values()), tuple(constants))
 
 
-def _list_quantizers(graph: GraphModule) -> Iterator[Any]:
+def _list_quantizers(graph: GraphModule) -> Iterator[NodeArgument]:
     """Yield the nodes that quantize what is computed; types of their arguments are unknown."""
     import torch
 
@@ -143,7 +144,7 @@ def check_placed(
     found: FileEncodings,
     encodings: GraphEncodings,
     word: str,
-    dtypes: Sequence[type[np.floating[Any]]] = (np.float32,),
+    dtypes: Sequence[FloatType] = (np.float32,),
 ) -> None:
     """Compare the encodings of a file with those of its graph.
 
@@ -190,7 +191,7 @@ def _is_stored(
     expected: ConstantEncoding,
     values: NDArray[np.int8],
     scales: NDArray[np.float32],
-    dtypes: Sequence[type[np.floating[Any]]],
+    dtypes: Sequence[FloatType],
 ) -> bool:
     """Whether a constant of a file is the expected one, in whatever order of its dimensions."""
     rounded = (expected.scales.astype(dtype).astype(np.float32) for dtype in dtypes)

@@ -27,6 +27,8 @@ from kit.recipe import OWN
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+TransformersObject = Any  # transformers need not be installed
+
 _CONFIG, _PROCESSOR = "config.json", "preprocessor_config.json"
 _MAX_BYTES = 2**24  # of a configuration, which may have the names of thousands of classes
 _CLASSIFIER = re.compile(r"[A-Za-z0-9]+ForImageClassification[A-Za-z]*")
@@ -140,8 +142,8 @@ def _is_folder(folder: Path) -> bool:
         return False
 
 
-def _find_class(name: str, architecture: str) -> Any:
-    """Return the class of transformers; Any, because kit does not need transformers to be there.
+def _find_class(name: str, architecture: str) -> TransformersObject:
+    """Return the class of transformers.
 
     Raises:
         RecipeError: the installed version has none of this name.
@@ -158,7 +160,7 @@ def _find_class(name: str, architecture: str) -> Any:
     return found
 
 
-def _load_config(name: str, architecture: str) -> Any:
+def _load_config(name: str, architecture: str) -> TransformersObject:
     try:
         return _find_class(name, architecture).config_class.from_pretrained(
             name, local_files_only=True, trust_remote_code=False
@@ -195,7 +197,7 @@ def _read_preprocessing(name: str) -> HfPreprocessing:
     return convert_settings(f"hf:{name}", settings)
 
 
-def _labels(config: Any) -> tuple[str, ...] | None:
+def _labels(config: TransformersObject) -> tuple[str, ...] | None:
     """Return the names of the classes; None where the configuration only numbers them."""
     names = [str(config.id2label[i]) for i in range(config.num_labels) if i in config.id2label]
     numbered = all(re.fullmatch(r"LABEL_\d+", name) for name in names)
@@ -270,14 +272,14 @@ def _rename(state: State) -> dict[str, Tensor]:
     return {f"{_PREFIX}{key}": value for key, value in state.items()}
 
 
-def _quiet() -> Any:
+def _quiet() -> TransformersObject:
     """Return a context without transformers' bar of progress, which kit has its own of."""
     from contextlib import contextmanager
 
     from transformers.utils import logging
 
     @contextmanager
-    def without_bar() -> Any:
+    def without_bar() -> TransformersObject:
         shown = logging.is_progress_bar_enabled()
         logging.disable_progress_bar()
         try:

@@ -26,6 +26,8 @@ from kit.models.sourced import (
 if TYPE_CHECKING:
     from torch import nn
 
+TimmObject = Any  # timm's annotations are partial
+
 _FILE = "model.safetensors"
 _SQUARE = "squash"
 _CENTER = "center"
@@ -83,8 +85,8 @@ class TimmSource(LibrarySource):
         )
 
 
-def _find_config(name: str) -> Any:
-    """Return timm's `PretrainedCfg`; Any, because timm's annotations are partial.
+def _find_config(name: str) -> TimmObject:
+    """Return timm's `PretrainedCfg`.
 
     Raises:
         RecipeError: the architecture has no weights of this tag.
@@ -104,15 +106,15 @@ def _find_config(name: str) -> Any:
     return config if config is not None else PretrainedCfg(architecture=architecture)
 
 
-def _evaluation(config: Any) -> dict[str, Any]:
+def _evaluation(config: TimmObject) -> dict[str, TimmObject]:
     """Return timm's preprocessing; a size for tests only counts as what a model was made for."""
     from timm.data import resolve_data_config
 
-    data: dict[str, Any] = resolve_data_config(pretrained_cfg=config.to_dict())
+    data: dict[str, TimmObject] = resolve_data_config(pretrained_cfg=config.to_dict())
     return data
 
 
-def _side(data: dict[str, Any]) -> int:
+def _side(data: dict[str, TimmObject]) -> int:
     channels, height, width = data["input_size"]
     if channels != 3 or height != width:
         raise RecipeError(
@@ -122,7 +124,7 @@ def _side(data: dict[str, Any]) -> int:
     return int(height)
 
 
-def _cropping(data: dict[str, Any]) -> tuple[str, ...]:
+def _cropping(data: dict[str, TimmObject]) -> tuple[str, ...]:
     mode = data["crop_mode"]
     if mode == _CENTER:
         return ()
@@ -131,14 +133,14 @@ def _cropping(data: dict[str, Any]) -> tuple[str, ...]:
     return (f"crops of the kind {mode}",)
 
 
-def _published(config: Any) -> Published | None:
+def _published(config: TimmObject) -> Published | None:
     """Return the file on the hub, if it has timm's own names of layers."""
     if not config.hf_hub_id or config.hf_hub_filename or config.custom_load:
         return None
     return HubFile(config.hf_hub_id, _FILE)
 
 
-def _has_classes(config: Any) -> bool:
+def _has_classes(config: TimmObject) -> bool:
     """Return whether the outputs are classes: those of an image tower of CLIP are a vector."""
     from timm.data import infer_imagenet_subset
 
@@ -148,7 +150,7 @@ def _has_classes(config: Any) -> bool:
     return trained is not None or infer_imagenet_subset(config.to_dict()) is not None
 
 
-def _labels(config: Any) -> tuple[str, ...] | None:
+def _labels(config: TimmObject) -> tuple[str, ...] | None:
     """Return the names of classes that timm knows; kit's own stand for ImageNet's 1000."""
     from timm.data import ImageNetInfo, infer_imagenet_subset
 

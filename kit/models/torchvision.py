@@ -25,6 +25,8 @@ from kit.models.sourced import (
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+LibraryObject = Any  # torchvision has no types
+
 _DEFAULT_SIDE = 224  # of a network without published weights
 _DECORATOR = "@register_model()"
 # Networks of torchvision's sub-packages, and the task that each is for.
@@ -126,10 +128,8 @@ def _origin() -> dict[str, str]:
     return {"torchvision": version("torchvision")}
 
 
-def _find_weights(builder: str, tag: str) -> Any:
+def _find_weights(builder: str, tag: str) -> LibraryObject:
     """Return a member of the builder's WeightsEnum: the default one without a tag, or None.
-
-    Any: torchvision has no types.
 
     Raises:
         UnknownName: there is no such member.
@@ -149,17 +149,17 @@ def _find_weights(builder: str, tag: str) -> Any:
     return members[tag]
 
 
-def _crop(weights: Any) -> int:
+def _crop(weights: LibraryObject) -> int:
     return int(weights.transforms().crop_size[0])
 
 
-def _smallest(builder: str, weights: Any) -> int:
+def _smallest(builder: str, weights: LibraryObject) -> int:
     side = _crop(weights)
     smallest = max(32, *weights.meta.get("min_size", (32,)))
     return side if builder.startswith(_SIZED) else int(smallest)
 
 
-def _official(weights: Any) -> Official | None:
+def _official(weights: LibraryObject) -> Official | None:
     file = weights.url.rsplit("/", 1)[1]
     digest = _DIGEST.search(file)
     if digest is None:  # nothing to check a download with
@@ -168,7 +168,7 @@ def _official(weights: Any) -> Official | None:
     return Official(file, weights.url, digest[1], accuracy)
 
 
-def _maker(builder: str) -> Any:
+def _maker(builder: str) -> LibraryObject:
     def make(classes: int) -> nn.Module:
         from torchvision.models import get_model
 
@@ -181,7 +181,7 @@ def _maker(builder: str) -> Any:
     return make
 
 
-def _renamer(builder: str) -> Any:
+def _renamer(builder: str) -> LibraryObject:
     def rename(state: State) -> dict[str, Tensor]:
         if builder in _AUXILIARY:
             return {k: v for k, v in state.items() if not re.match(r"aux\d|AuxLogits", k)}

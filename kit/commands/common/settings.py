@@ -15,11 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 import click
 from click.core import ParameterSource
 
+from kit.commands.common.option_types import Given
 from kit.errors import UsageError, brief
 
 KIT_TOML, PYPROJECT = Path("kit.toml"), Path("pyproject.toml")
@@ -51,9 +51,9 @@ class Settings:
     source: str
     settings: tuple[OptionDefault, ...]
 
-    def map_defaults(self) -> dict[str, Any]:
+    def map_defaults(self) -> dict[str, Given]:
         """Return them as click's ``default_map``: nested by command, keyed by parameter."""
-        defaults: dict[str, Any] = {}
+        defaults: dict[str, Given] = {}
         for setting in self.settings:
             place = defaults
             for word in setting.command:
@@ -189,8 +189,8 @@ def _unknown(source: str, kind: str, where: str, name: str, choices: Iterable[st
 
 
 def split_defaults(
-    options: Mapping[str, Any],
-) -> tuple[dict[str, Any], dict[str, Any]]:
+    options: Mapping[str, Given],
+) -> tuple[dict[str, Given], dict[str, Given]]:
     """Split the options of the current command, without those that are None.
 
     Returns:

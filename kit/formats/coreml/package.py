@@ -25,7 +25,7 @@ from kit.documents import parse_json
 from kit.errors import BundleError, KitError, first_line
 from kit.formats.extra_packages import import_package, quiet
 
-CoreMlObject = Any  # coremltools has no types
+CoreMlObject = Any  # of coremltools, which has no types, and of the package's JSON
 _MANIFEST = "Manifest.json"
 _MAX_MANIFEST_BYTES = 1 << 20
 _MAX_MODEL_BYTES = (1 << 31) - 1  # of protobuf's messages
@@ -99,7 +99,7 @@ def find_model(path: Path) -> Path:
         OSError: the package cannot be read.
         ValueError: its manifest names none.
     """
-    raw: Any = parse_json(files.read(path / _MANIFEST, _MAX_MANIFEST_BYTES))
+    raw: CoreMlObject = parse_json(files.read(path / _MANIFEST, _MAX_MANIFEST_BYTES))
     try:
         name = raw["itemInfoEntries"][raw["rootModelIdentifier"]]["path"]
         inside = PurePosixPath(name)
@@ -147,7 +147,7 @@ def write_package(converted: CoreMlObject, path: Path) -> None:
 
 def _name_items(manifest: Path) -> None:
     """Replace the random identifiers of a package's items by those of their paths."""
-    raw: Any = json.loads(manifest.read_text(encoding="utf-8"))
+    raw: CoreMlObject = json.loads(manifest.read_text(encoding="utf-8"))
     names = {
         old: str(uuid.uuid5(uuid.NAMESPACE_URL, entry["path"]))
         for old, entry in raw["itemInfoEntries"].items()

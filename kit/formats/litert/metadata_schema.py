@@ -23,7 +23,8 @@ FEATURE, IMAGE = 1, 2  # of the union of a content's properties
 NORMALIZATION = 1  # of the union of a process unit's options
 _MAX_TABLES = 10_000  # of a file; a damaged one could name its tables again and again
 
-Fields = dict[str, Any]  # values of a table by name: text, numbers, tables and lists of these
+Value = Any  # of a table: text, numbers, tables and lists of these
+Fields = dict[str, Value]
 
 _SCHEMA: Mapping[str, Mapping[str, str]] = {
     "ModelMetadata": {
@@ -110,7 +111,7 @@ def _find_kind(schema: Mapping[str, str], field: str, fields: Fields) -> str:
     return _UNIONS[field].get(fields[f"{field}_type"], "") if kind == "union" else kind
 
 
-def _write_part(builder: Builder, kind: str, value: Any) -> int:
+def _write_part(builder: Builder, kind: str, value: Value) -> int:
     """Write what a table refers to, and return its offset."""
     if kind == "string":
         return int(builder.CreateString(value))
@@ -157,7 +158,7 @@ class _Reader:
                 fields[field] = self._read_part(table, table.Pos + place, kind)
         return fields
 
-    def _read_part(self, table: Table, place: int, kind: str) -> Any:
+    def _read_part(self, table: Table, place: int, kind: str) -> Value:
         from flatbuffers import number_types
         from flatbuffers.table import Table
 

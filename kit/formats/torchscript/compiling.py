@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 How = Literal["traced", "scripted"]
 IrNode = Any  # torch has no types for its IR
-IrBlock = Any
+IrBlock = IrNode
 
 # Operators that turn a tensor's values into a number that branches and loops decide on. Those that
 # depend on shapes only, as in many layers, are the same in each call of a signature.

@@ -103,7 +103,7 @@ cat {0}/said
 def test_two_at_once_take_turns_and_the_second_says_so(maven, tmp_path, monkeypatch):
     maven(SUCCESS, 0)
     (tmp_path / "mvn").write_text(ALONE.format(tmp_path))
-    monkeypatch.setattr(testing.sources, "folder", lambda: tmp_path)
+    monkeypatch.setattr(testing.sources, "project", lambda: tmp_path)
     said: list[str] = []
     with ThreadPoolExecutor(2) as pool:
         found = list(

@@ -420,6 +420,7 @@ def test_a_profile_of_another_kind_is_an_error(tmp_path) -> None:
         profile.read_operators(tmp_path / "ops", "lite", "etdump", 5)
 
 
+@pytest.mark.cold_start  # the limits hold for all that the process does
 @pytest.mark.parametrize(
     "change", [{"seconds": 0.1}, {"memory_bytes": 64 << 20}, {"file_bytes": 1000}]
 )

@@ -1,4 +1,4 @@
-"""Every MobileNet, static int8, in all three formats: what is delegated and what is not.
+"""MobileNets, static int8, in three formats: what is delegated and what is not.
 
 The weights are random: an answer proves nothing here, the operators that a file is made of
 do. Numbers of layers come from `kit.cost`, which reads them off the network.
@@ -18,13 +18,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lowered_here")]
 WIDTH, RESOLUTION = 0.35, 96
 FORMATS = ("lite", "executorch", "onnx")
 
-MODELS = ("mobilenet_v1", "mobilenet_v3_small", "mobilenet_v3_large")
+# V3-large has the operators of V3-small, only more of them; V2 is what other files build.
+MODELS = ("mobilenet_v1", "mobilenet_v3_small")
 # What ONNX Runtime computes in float between a DequantizeLinear and a QuantizeLinear; it
 # has no integer kernel for these. Hard-swish is split into HardSigmoid and Mul.
 FLOAT_IN_ORT = {
     "mobilenet_v1": {"ReduceMean": 1},
     "mobilenet_v3_small": {"ReduceMean": 10, "HardSigmoid": 19, "Mul": 19},
-    "mobilenet_v3_large": {"ReduceMean": 9, "HardSigmoid": 21, "Mul": 21},
 }
 INT8_IN_ORT = {"QLinearConv", "QGemm", "QLinearAdd", "QLinearMul"}
 MOVES = {"QuantizeLinear", "DequantizeLinear", "Transpose", "Reshape"}

@@ -17,6 +17,8 @@ import kit
 from kit import forks, formats, lower, workers
 from kit.pipeline import lowering
 
+pytestmark = pytest.mark.cold_start
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -190,8 +192,6 @@ PARENT = """
 import sys, time
 from pathlib import Path
 from kit import forks, workers
-
-pytestmark = pytest.mark.cold_start
 place = Path(sys.argv[1])
 tasks = [workers.ChildTask(n, [sys.executable, "-m", n], place / n) for n in sys.argv[3:]]
 helper = forks.Helper([sys.argv[2]], place / "helper.log", {})

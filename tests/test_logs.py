@@ -17,12 +17,12 @@ from PIL import Image
 
 from kit import logs
 
+pytestmark = pytest.mark.cold_start
+
 NOISE = """
 import ctypes, logging, os, sys, warnings
 early = logging.StreamHandler()  # as of a library that was imported before
 from kit import logs
-
-pytestmark = pytest.mark.cold_start
 logs.divert()
 
 class Dynamic(logging.Handler):  # as torch has one

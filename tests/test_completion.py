@@ -1,4 +1,4 @@
-"""Tab in the shell: click's script in a real bash, and what it is told."""
+"""Tab in the shell: click's script in a real bash, and its answers."""
 
 from __future__ import annotations
 

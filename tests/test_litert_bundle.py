@@ -283,7 +283,7 @@ def test_channels_are_not_moved_twice(built, tmp_path):
 
 
 def test_equal_models_are_equal_files(built, tmp_path):
-    """A zip has the time of its members, unless it is told another."""
+    """By default the members of a zip have the time of writing."""
     from kit.formats.litert.metadata import attach_metadata
     from kit.formats.model_card import ModelCard
 

@@ -23,7 +23,7 @@ class FilePeer:
     """A tool that writes an int8 file which one of kit's formats runs.
 
     Attributes:
-        name: of its bundle, and what its script is told.
+        name: of its bundle, and the argument of its script.
         script: stem of the file in scripts/peers.
         format: that runs the file.
         packages: that must be installed beside kit.

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -68,6 +68,11 @@ def error_lines(message: str, hint: str) -> str:
     first, *rest = printable(message).split("\n")
     inner = (line if line.startswith("  ") else f"  {line}" for line in rest)
     return "\n".join([f"kit: {first}", *inner, f"hint: {one_line(hint)}"])
+
+
+def send_stdout_to_stderr() -> AbstractContextManager[object]:
+    """Return the block in which everything that is printed goes to stderr."""
+    return redirect_stdout(sys.stderr)
 
 
 def ask_secret(question: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
 import pytest
 from virtual_device import ports
 
@@ -59,6 +60,21 @@ def no_server(monkeypatch) -> Iterator[None]:
     with ports.closed() as port:
         monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(port))
         yield
+
+
+@pytest.fixture(autouse=True)
+def own_types() -> Iterator[None]:
+    """Put the types of options back, which a process that completes does not need."""
+    commands = [cli.main]
+    for command in commands:
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            names = command.list_commands(context)
+            commands += filter(None, (command.get_command(context, name) for name in names))
+    types = [(option, option.type) for command in commands for option in command.params]
+    yield
+    for option, own in types:
+        option.type = own
 
 
 def offered(monkeypatch, *words: str) -> list[str]:

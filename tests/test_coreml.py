@@ -320,6 +320,12 @@ class TestInt8Package:
         assert convolution.parameters["strides"] == "[2 2]"
         assert structure.metadata["labels"].startswith('["cat"')
 
+    def test_a_package_outside_of_a_bundle_is_shown(self, package, capsys):
+        assert coreml.recognizes(package)
+        assert not coreml.recognizes(package.parent)
+        assert cli.run(["show", str(package)]) == 0
+        assert "conv" in capsys.readouterr().out
+
     def test_two_conversions_give_equal_bytes_and_print_nothing(
         self, graph, package, tmp_path, capfd
     ):

@@ -207,3 +207,11 @@ def test_nothing_sticks_out_of_the_page(tmp_path, width):
     assert found["smallest"] >= 7  # CSS pixels of the plot's text
     if width == 390:
         assert found["sticking"] == []
+
+
+def test_a_result_may_have_the_name_of_a_manifest(tmp_path, capsys):
+    """As that of a bundle in a folder `bundle`, which `kit bench -o FOLDER/` names after it."""
+    store.write(accuracy(), tmp_path / "bundle.json")
+    assert cli.run(["table", str(tmp_path)]) == 0
+    assert cli.run(["report", str(tmp_path), "-o", str(tmp_path / "page")]) == 0
+    assert cli.run(["report", str(tmp_path / "bundle.json"), "-o", str(tmp_path / "page")]) == 0

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext, redirect_stdout
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,7 +130,7 @@ def command(
     steps = tuple(_list_steps(model, folder, options))
     outcomes: list[StepOutcome] = []
     code = 0
-    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+    with terminal.send_stdout_to_stderr() if as_json else nullcontext():
         for number, step in enumerate((*steps, None), 1):
             step = step or _make_report(folder, outcomes)
             terminal.echo(f"== step {number} of {len(steps) + 1}: {step.name}", err=True)

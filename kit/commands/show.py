@@ -54,7 +54,7 @@ def command(
 
     if page is not None:
         check_file(page)
-    plain = model.is_file()
+    plain = model.is_file() or _is_model_folder(model)
     if plain and names is not None:
         raise UsageError(
             f"{model} is one file, and --format chooses files of a bundle", "leave --format out"
@@ -74,6 +74,12 @@ def command(
     else:
         for one in shown:
             print_file(one, plain or names is not None)
+
+
+def _is_model_folder(path: Path) -> bool:
+    from kit.show.model_file import is_model_folder
+
+    return is_model_folder(path)
 
 
 def _read_plain(path: Path, results: tuple[Path, ...]) -> ModelFile:

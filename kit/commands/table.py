@@ -80,9 +80,9 @@ def _read(
 ) -> tuple[list[Bundle], list[AnyResult]]:
     """Return the bundles, and the results that are named or lie beside them."""
     from kit import bundle as bundles
-    from kit.results.discover import read_beside, read_named
+    from kit.results.discover import is_bundle, read_beside, read_named
 
-    folders = [path for path in dict.fromkeys(models) if (path / bundles.MANIFEST).exists()]
+    folders = [path for path in dict.fromkeys(models) if is_bundle(path)]
     named = [path for path in dict.fromkeys(models) if path not in folders]
     loaded = [bundles.load(path) for path in folders]
     results = read_named((*named, *paths))

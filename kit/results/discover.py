@@ -19,6 +19,12 @@ _DEPTH = 2  # folders below the bundle's own: results/latency/
 _KIND = re.compile(rb'"kind":\s*"(?:latency|accuracy|processors)"')
 
 
+def is_bundle(folder: Path) -> bool:
+    """Return whether a folder has a manifest; a result of a bundle `bundle` has its name, too."""
+    manifest = folder / MANIFEST
+    return manifest.is_file() and not is_result(manifest)
+
+
 def list_files(path: Path) -> list[Path]:
     """Return the result files of a path: itself, or those of a folder.
 
@@ -26,7 +32,7 @@ def list_files(path: Path) -> list[Path]:
         ResultError: a folder has none, or is a bundle.
     """
     folder = path if path.is_dir() else path.parent
-    if (folder / MANIFEST).is_file() and (path.is_dir() or path.name == MANIFEST):
+    if path in (folder, folder / MANIFEST) and is_bundle(folder):
         raise ResultError(
             f"{folder} is a bundle, not a result of a measurement",
             f"measure it first: kit bench {shlex.quote(str(folder))} -o out/results/",
@@ -82,7 +88,7 @@ def _search(root: Path) -> Iterator[Path]:
                 left -= 1
                 if left < 0:
                     return
-                if _is_result(Path(entry.path)):
+                if is_result(Path(entry.path)):
                     yield Path(entry.path)
 
 
@@ -94,7 +100,8 @@ def _scan(folder: Path) -> list[os.DirEntry[str]]:
         return []
 
 
-def _is_result(path: Path) -> bool:
+def is_result(path: Path) -> bool:
+    """Return whether a file begins as results do; the name may be that of a manifest."""
     try:
         with path.open("rb") as file:
             return _KIND.search(file.read(200)) is not None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit import files, formats
-from kit.bundle import Bundle
+from kit.bundle import MANIFEST, Bundle
 from kit.encodings import Encodings
 from kit.encodings import read as read_encodings
 from kit.errors import InputError, MissingTool
@@ -75,23 +75,34 @@ def read_bundle_file(bundle: Bundle, name: str, results: Sequence[LatencyResult]
 
 
 def read_plain_file(path: Path, results: Sequence[LatencyResult] = ()) -> ModelFile:
-    """Look into a file that is in no bundle.
+    """Look into a file, or a folder that is one model, which is in no bundle.
 
     Raises:
         InputError: it cannot be read, or no format recognizes its content.
         BundleError: it is damaged.
         MissingTool: a package that its format needs is not installed.
     """
-    try:
-        size, digest = files.measure(path)
-    except OSError as exc:
-        raise InputError(f"cannot read {path}: {exc.strerror}", _HINT) from exc
-    if not size:
-        raise InputError(f"{path} is empty", _HINT)
+    if path.is_dir():
+        # Results name it by the digest of a bundle's listing, which it is not in.
+        size, digest = sum(one.stat().st_size for one in path.rglob("*") if one.is_file()), ""
+    else:
+        try:
+            size, digest = files.measure(path)
+        except OSError as exc:
+            raise InputError(f"cannot read {path}: {exc.strerror}", _HINT) from exc
+        if not size:
+            raise InputError(f"{path} is empty", _HINT)
     name = _recognize(path)
     structure = _read(name, path)
     times = find_times(digest, name, structure, results)
     return ModelFile(name, path.name, size, structure, times)
+
+
+def is_model_folder(path: Path) -> bool:
+    """Return whether a folder is one model, such as a Core ML package, and no bundle."""
+    if not path.is_dir() or (path / MANIFEST).exists():
+        return False
+    return any(formats.get_format(name).recognizes(path) for name in formats.list_formats())
 
 
 def _recognize(path: Path) -> str:

@@ -60,6 +60,12 @@ class MlPackage(Format):
 
         return read_file(path)
 
+    def recognizes(self, path: Path) -> bool:
+        """Return whether a folder is a package with a model."""
+        from kit.formats.coreml.package import is_package
+
+        return is_package(path)
+
     def load(self, path: Path, threads: int) -> Session:
         """Open the package with Core ML, which chooses the threads itself."""
         from kit.formats.coreml.session import load_session

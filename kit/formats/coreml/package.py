@@ -110,6 +110,14 @@ def find_model(path: Path) -> Path:
     return path / "Data" / inside
 
 
+def is_package(path: Path) -> bool:
+    """Return whether a folder is a package whose manifest names a specification in it."""
+    try:
+        return find_model(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def read_model(file: Path) -> CoreMlObject:
     """Return a specification.
 

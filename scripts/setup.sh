@@ -25,6 +25,13 @@ setup() {
   echo "$wanted" >"$stamp"
 }
 
+# One more than two cores, where memory allows it: some tests wait for devices and timeouts.
+count_test_workers() {
+  local available
+  available=$(awk '/^MemAvailable/ {print int($2 / 1048576)}' /proc/meminfo 2>/dev/null || echo 0)
+  if [ "$available" -ge 12 ]; then echo 3; else echo 2; fi
+}
+
 # The version of uv stands in one place: the lock.
 uv_pin() { sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.txt; }
 

@@ -12,7 +12,7 @@ from bundle_samples import draw_labelled
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from bench_formats import own, peers  # noqa: E402
+from bench_formats import command, own, peers  # noqa: E402
 from bench_quantization.inputs import Setup  # noqa: E402
 
 import kit  # noqa: E402
@@ -59,3 +59,25 @@ def test_a_peer_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setattr(metadata, "version", miss)
     with pytest.raises(MissingTool, match=r"onnxruntime is not installed"):
         peers.check_installed(peers.PEERS[0])
+
+
+def test_a_recipe_file_sets_what_the_command_line_does_not(tmp_path):
+    file = tmp_path / "lite0.toml"
+    file.write_text('mean = [0.5, 0.5, 0.5]\nprecisions = ["int8"]\n', encoding="utf-8")
+    setup = Setup("mobilenet_v2", "random", tmp_path, 2, 0, None, tmp_path, print, file)
+    recipe = own._recipe(setup, ["onnx"], ("fp32", "int8"))
+    assert recipe.mean == (0.5, 0.5, 0.5)
+    assert recipe.precisions == ("fp32", "int8")  # the table's own choice
+    assert recipe.calibration_images == 2
+
+
+def test_devices_measure_what_the_native_runner_runs(tiny_bundle, monkeypatch):
+    assert command._list_native([tiny_bundle]) == "lite-fp32,onnx-fp32"
+    monkeypatch.setattr(type(formats.get_format("lite")), "native", None)
+    assert command._list_native([tiny_bundle]) == "onnx-fp32"
+
+
+def test_peers_have_their_script_and_pins_where_the_environment_is_their_own():
+    for peer in peers.PEERS:
+        assert (SCRIPTS / "peers" / f"{peer.script}.py").is_file()
+        assert peer.packages or (SCRIPTS / "peers" / f"{peer.script}.txt").is_file(), peer.name

@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
     add = parser.add_argument
-    add("--images", type=Path, metavar="DIR_OR_ZIP", help="labelled pictures")
+    add("--model", default=MODEL, help=f"as `kit build` takes it; default {MODEL}")
     add("--weights", default="imagenet", metavar="FILE", help="state dict; default: official")
+    add("--recipe", type=Path, metavar="FILE", help="TOML with further options of `kit build`")
+    add("--images", type=Path, metavar="DIR_OR_ZIP", help="labelled pictures")
     add("--calibration-images", type=int, default=32, metavar="N", help="default 32")
     add("--seed", type=int, default=0, help="of the choice of calibration pictures; default 0")
     add("--limit", type=int, metavar="N", help="evaluate N pictures, evenly spread; default all")
     add("--repeats", type=int, default=3, metavar="N", help="processes of each file; default 3")
     add("--precision", default="2", metavar="%", help="of `kit bench`: of the medians; default 2")
+    add("--device", default="", metavar="SERIAL,…", help="measure there as well, with --quick")
     add("--no-peers", action="store_true", help="measure the kit's own files only")
     add("--html", type=Path, default=Path("formats.html"), help="default formats.html")
     add("--markdown", type=Path, default=Path("formats.md"), help="default formats.md")
@@ -45,8 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
             )
         with open_work(arguments.work) as work:
             setup = Setup(
-                model=MODEL,
+                model=arguments.model,
                 weights=arguments.weights,
+                recipe=arguments.recipe,
                 images=images.resolve(),
                 calibration_images=arguments.calibration_images,
                 seed=arguments.seed,
@@ -78,7 +82,13 @@ def compare(setup: Setup, arguments: argparse.Namespace) -> int:
     repeats = str(arguments.repeats)
     _kit("bench", *folders, "--runner", "python", "--repeats", repeats, "--pairs", repeats,
          "--precision", arguments.precision, "-o", f"{results / 'latency'}/")  # fmt: skip
-    _kit("table", *folders, "--results", str(results), "--results", str(results / "latency"),
+    for serial in filter(None, arguments.device.split(",")):
+        setup.report_status(f"measuring on {serial}")
+        _kit("bench", *folders, "--device", serial, "--format", _list_native(bundles), "--quick",
+             "-o", f"{results / 'devices'}/")  # fmt: skip
+    found = [item for folder in ("", "latency", "devices") if (results / folder).exists()
+             for item in ("--results", str(results / folder))]  # fmt: skip
+    _kit("table", *folders, *found,
          "--html", str(arguments.html), "--markdown", str(arguments.markdown))  # fmt: skip
     return int(missing > 0)
 
@@ -108,6 +118,16 @@ def _evaluate(setup: Setup, bundles: list[Bundle], results: Path) -> None:
         setup.report_status(f"evaluating {bundle.path.name}")
         found = kit.evaluate(bundle, setup.images, limit=setup.limit)
         store.write(found, results / f"accuracy-{bundle.path.name}.json")
+
+
+def _list_native(bundles: list[Bundle]) -> str:
+    """Return the names of the files that kit's native runner runs, for `kit bench --format`."""
+    from kit import formats
+
+    artifacts = [artifact for bundle in bundles for artifact in bundle.manifest.artifacts]
+    return ",".join(
+        sorted({a.name for a in artifacts if formats.get_format(a.format).native is not None})
+    )
 
 
 def _kit(*arguments: str) -> None:

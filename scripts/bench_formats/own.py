@@ -55,14 +55,17 @@ def _group(setup: Setup) -> dict[tuple[Precision, ...], list[str]]:
 
 def _recipe(setup: Setup, targets: list[str], precisions: tuple[Precision, ...]) -> Recipe:
     import kit
+    from kit import recipe
 
-    return kit.make_recipe(
-        model=setup.model,
-        weights=setup.weights,
-        formats=tuple(targets),
-        precisions=precisions,
-        quantize="static",
-        calibrate=str(setup.images),
-        calibration_images=setup.calibration_images,
-        seed=setup.seed,
-    )
+    fields = {
+        "model": setup.model,
+        "weights": setup.weights,
+        "quantize": "static",
+        "calibrate": str(setup.images),
+        "calibration_images": setup.calibration_images,
+        "seed": setup.seed,
+        **(recipe.read(setup.recipe) if setup.recipe else {}),
+        "formats": tuple(targets),
+        "precisions": precisions,
+    }
+    return kit.make_recipe(**fields)

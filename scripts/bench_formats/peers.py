@@ -26,7 +26,7 @@ class FilePeer:
         name: of its bundle, and the argument of its script.
         script: stem of the file in scripts/peers.
         format: that runs the file.
-        packages: that must be installed beside kit.
+        packages: that must be installed beside kit; none: it has an environment of its own.
         method: what it does, for the table.
     """
 
@@ -42,6 +42,14 @@ PEERS = (
         "onnxruntime", "ort_static", "onnx", ("onnxruntime", "onnx"), "quantize_static, per-tensor"
     ),
     FilePeer(
+        "onnxruntime-per-channel",
+        "ort_static",
+        "onnx",
+        ("onnxruntime", "onnx"),
+        "quantize_static, per-channel",
+    ),
+    FilePeer("nncf", "nncf_onnx", "onnx", (), "nncf.quantize, per-channel"),
+    FilePeer(
         "executorch-default",
         "executorch_xnnpack",
         "executorch",
@@ -54,6 +62,13 @@ PEERS = (
         "litert",
         ("ai-edge-quantizer", "litert-torch", "ai-edge-litert"),
         "static_wi8_ai8, per-channel",
+    ),
+    FilePeer(
+        "litert-torch",
+        "litert_pt2e",
+        "litert",
+        ("litert-torch", "torchao", "ai-edge-litert"),
+        "PT2EQuantizer, per-channel",
     ),
 )
 
@@ -82,13 +97,15 @@ def build(setup: Setup, peer: FilePeer, base: Bundle) -> Bundle:
 
     Args:
         setup: what was asked for; its folder is prepared.
-        peer: to run, in the kit's own environment.
+        peer: to run.
         base: bundle of the same float model, whose golden inputs and calibration it takes.
 
     Raises:
+        MissingTool: the peer's own environment cannot be made.
         BuildError: the peer failed.
     """
-    environments.start(peer.script, peer.name, Path(sys.executable), setup.work)
+    python = Path(sys.executable) if peer.packages else environments.python(peer.script)
+    environments.start(peer.script, peer.name, python, setup.work)
     suffix = _suffix(peer)
     return wrap(
         base, setup.work / peer.name / f"int8{suffix}", peer, setup.work / f"peer-{peer.name}"

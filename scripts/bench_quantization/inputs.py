@@ -38,6 +38,7 @@ class Setup:
         limit: evaluate so many of the others, evenly spread; None takes all.
         work: folder for everything that is made.
         report_status: callback; takes the current step.
+        recipe: TOML file with further options of `kit build`; None: the defaults.
     """
 
     model: str
@@ -48,6 +49,7 @@ class Setup:
     limit: int | None
     work: Path
     report_status: ReportStatus
+    recipe: Path | None = None
 
 
 @dataclass(frozen=True)

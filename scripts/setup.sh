@@ -1,16 +1,16 @@
 # Sourced by the other scripts: a private environment in .venv, made once and reused.
-# Needs Python 3.11 or newer; asks for nothing else, and never for root.
+# Needs Python 3.11 or newer; nothing else, and no root.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 setup() {
-  local python=${PYTHON:-python3} stamp=.venv/.stamp wanted
+  local python=${PYTHON:-python3} stamp=.venv/.stamp fingerprint
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
-    echo "kit needs Python 3.11 or newer; $("$python" --version 2>&1) was found. Set PYTHON=/path/to/python3.11" >&2
+    echo "kit needs Python 3.11 or newer; $("$python" --version 2>&1) is too old. Set PYTHON=/path/to/python3.11" >&2
     exit 8
   }
-  wanted=$(cat requirements.txt pyproject.toml | sha256sum)
-  [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && return
+  fingerprint=$(cat requirements.txt pyproject.toml | sha256sum)
+  [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$fingerprint" ] && return
   echo "setting up .venv (some gigabytes, once)" >&2
   [ -x .venv/bin/python ] || "$python" -m venv .venv || {
     echo "cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2
@@ -22,7 +22,7 @@ setup() {
   .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python \
     --require-hashes -r requirements.txt
   .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation -e .
-  echo "$wanted" >"$stamp"
+  echo "$fingerprint" >"$stamp"
 }
 
 # One more than two cores, where memory allows it: some tests wait for devices and timeouts.
@@ -32,7 +32,7 @@ count_test_workers() {
   if [ "$available" -ge 12 ]; then echo 3; else echo 2; fi
 }
 
-# The version of uv stands in one place: the lock.
+# The lock is the only place that pins uv.
 uv_pin() { sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.txt; }
 
 unset PYTHONDONTWRITEBYTECODE # for the same reason

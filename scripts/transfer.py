@@ -72,16 +72,16 @@ def _arguments() -> argparse.Namespace:
 
 def _extract(archive: Path, part: str, count: int, folder: Path) -> None:
     """Write the same number of pictures of each category below `folder`/`part`."""
-    wanted: dict[str, list[str]] = {}
+    members: dict[str, list[str]] = {}
     with zipfile.ZipFile(archive) as file:
         for name in sorted(file.namelist()):
             path = PurePosixPath(name)
             if len(path.parts) == 3 and path.parts[0] == part and path.suffix == ".jpg":
-                wanted.setdefault(path.parts[1], []).append(name)
-        for category, names in wanted.items():
+                members.setdefault(path.parts[1], []).append(name)
+        for category, names in members.items():
             target = folder / part / PurePosixPath(category).name
             target.mkdir(parents=True, exist_ok=True)
-            for name in random.Random(SEED).sample(names, count // len(wanted)):
+            for name in random.Random(SEED).sample(names, count // len(members)):
                 (target / PurePosixPath(name).name).write_bytes(file.read(name))
 
 
@@ -102,8 +102,8 @@ def _fine_tune(folder: Path, weights: Path, epochs: int) -> None:
     model.to(memory_format=torch.channels_last)  # a third less time on a CPU
     for _ in track(range(epochs), description="fine-tuning"):
         for chosen in torch.randperm(len(images))[: 32 * batches].view(batches, 32):
-            given = _augmented(images[chosen])
-            loss = functional.cross_entropy(model(given), labels[chosen], label_smoothing=0.1)
+            augmented = _augmented(images[chosen])
+            loss = functional.cross_entropy(model(augmented), labels[chosen], label_smoothing=0.1)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -142,11 +142,11 @@ def _pictures(folder: Path) -> tuple[Tensor, Tensor]:
     from kit.models.interface import IMAGENET_MEAN, IMAGENET_STD
 
     names = sorted(p.name for p in folder.iterdir())
-    found: Any = list(open_set(folder, None, names))
+    listed: Any = list(open_set(folder, None, names))
     resize = round(SIDE * 256 / 224)
     pre = Preprocessing(resize=resize, crop=SIDE, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-    labels = torch.tensor([picture.label for picture in found])
-    return torch.from_numpy(np.ascontiguousarray(batch(found, pre))), labels
+    labels = torch.tensor([picture.label for picture in listed])
+    return torch.from_numpy(np.ascontiguousarray(batch(listed, pre))), labels
 
 
 def _augmented(images: Tensor) -> Tensor:
@@ -163,7 +163,7 @@ def _kit(*arguments: object) -> None:
 
 
 def _use_the_environment() -> None:
-    """Go on in the repository's own environment, if there is one and this is not it."""
+    """Restart in the repository's own environment, if there is one and this is another."""
     python = ROOT / ".venv" / "bin" / "python"
     if python.exists() and Path(sys.prefix).resolve() != (ROOT / ".venv").resolve():
         os.execv(python, [str(python), __file__, *sys.argv[1:]])

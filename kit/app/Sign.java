@@ -28,12 +28,12 @@ public final class Sign {
             chain.add((X509Certificate) one);
         }
         File signed = new File(words[3]);
-        int least = Integer.parseInt(words[4]);
+        int minSdk = Integer.parseInt(words[4]);
         new ApkSigner.Builder(Collections.singletonList(
                         new ApkSigner.SignerConfig.Builder("kit", key, chain).build()))
                 .setInputApk(new File(words[2]))
                 .setOutputApk(signed)
-                .setMinSdkVersion(least)
+                .setMinSdkVersion(minSdk)
                 .setV1SigningEnabled(false)
                 .setV2SigningEnabled(true)
                 .setV3SigningEnabled(true)
@@ -42,7 +42,7 @@ public final class Sign {
                 .setLibraryPageAlignmentBytes(Integer.parseInt(words[5]))
                 .build()
                 .sign();
-        verify(signed, least);
+        verify(signed, minSdk);
         System.out.println("certificate " + hex(chain.get(0).getEncoded()));
     }
 
@@ -62,12 +62,12 @@ public final class Sign {
         return wanted;
     }
 
-    private static void verify(File signed, int least) throws Exception {
-        ApkVerifier.Result found =
-                new ApkVerifier.Builder(signed).setMinCheckedPlatformVersion(least).build().verify();
-        if (!found.isVerified() || !found.isVerifiedUsingV2Scheme()
-                || !found.isVerifiedUsingV3Scheme()) {
-            throw new Exception("the signature does not verify: " + found.getAllErrors());
+    private static void verify(File signed, int minSdk) throws Exception {
+        ApkVerifier.Result result =
+                new ApkVerifier.Builder(signed).setMinCheckedPlatformVersion(minSdk).build().verify();
+        if (!result.isVerified() || !result.isVerifiedUsingV2Scheme()
+                || !result.isVerifiedUsingV3Scheme()) {
+            throw new Exception("the signature does not verify: " + result.getAllErrors());
         }
     }
 

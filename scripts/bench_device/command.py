@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench_device import transfers, verdicts
 
-# A direct connection for all but adb's own push: no server of the user's is asked.
+# A direct connection for all but adb's own push: the user's adb server is not contacted.
 os.environ.setdefault("ANDROID_ADB_SERVER_PORT", "5998")
 TESTS = Path(__file__).resolve().parents[2] / "tests"
 MAX_CALLED, OF_EQUAL = 2, 40
@@ -44,12 +44,12 @@ def _verdicts(arguments: argparse.Namespace, folder: Path) -> int:
     from kit.devices import adb
 
     name = arguments.format
-    one = verdicts.build(folder, verdicts.LAYERS, name)
-    more = verdicts.build(folder, verdicts.LAYERS + 1, name)
+    short = verdicts.build(folder, verdicts.LAYERS, name)
+    long = verdicts.build(folder, verdicts.LAYERS + 1, name)
     with virtual_device.running("x86_64") as device, closing(adb.open(device.serial)) as opened:
         report_status = lambda text: print(text, file=sys.stderr)  # noqa: E731
-        equal = verdicts.count(opened, one, one, name, arguments.equal, report_status)
-        slowed = verdicts.count(opened, one, more, name, arguments.slowed, report_status)
+        equal = verdicts.count(opened, short, short, name, arguments.equal, report_status)
+        slowed = verdicts.count(opened, short, long, name, arguments.slowed, report_status)
     called = sum(c.verdict in ("faster", "slower") for c in equal)
     detected = sum(c.verdict == "slower" for c in slowed)
     ratios = sorted(c.ratio for c in slowed)

@@ -1,4 +1,4 @@
-"""Whether comparisons tell the truth: a bundle against itself, and against 5 % more work.
+"""Whether comparisons are right: a bundle against itself, and against 5 % more work.
 
 The network is a row of equal convolutions, so 5 % more work is 21 of them instead of 20.
 """
@@ -30,7 +30,7 @@ PLAN = Plan(
 
 
 def network(layers: int) -> str:
-    """Return the source of a file whose factory `network` gives a network of so many layers."""
+    """Return the source of a file whose factory `network` gives a network of `layers` layers."""
     return textwrap.dedent(f"""
         from torch import nn
 
@@ -59,23 +59,23 @@ def build(folder: Path, layers: int, format_: str) -> Path:
     return kit.build(recipe, folder / f"bundle-{layers}").path
 
 
-def compare(device: Device, one: Path, other: Path, format_: str) -> paired.PairedComparison:
-    """Return what one measurement of two bundles says."""
-    results = measure.measure_all([one, other], [format_], PLAN, device=device)
+def compare(device: Device, first: Path, other: Path, format_: str) -> paired.PairedComparison:
+    """Return the comparison of two bundles in one measurement."""
+    results = measure.measure_all([first, other], [format_], PLAN, device=device)
     return paired.compare(rows(results))[0]
 
 
 def count(
-    device: Device, one: Path, other: Path, format_: str, times: int, report_status: ReportStatus
+    device: Device, first: Path, other: Path, format_: str, times: int, report_status: ReportStatus
 ) -> list[paired.PairedComparison]:
     """Compare two bundles again and again."""
-    found = []
+    comparisons = []
     for number in range(times):
-        found.append(compare(device, one, other, format_))
-        last = found[-1]
+        comparisons.append(compare(device, first, other, format_))
+        last = comparisons[-1]
         ends = last.interval
         width = "" if ends is None else f" ({ends.low:.3f} to {ends.high:.3f})"
         report_status(
             f"{number + 1}/{times}: {last.ratio:.4f}{width}, {last.pairs} pairs, {last.verdict}"
         )
-    return found
+    return comparisons

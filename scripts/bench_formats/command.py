@@ -1,4 +1,4 @@
-"""The options of `scripts/bench formats`, the order of things, the exit code."""
+"""The options of `scripts/bench formats`, the order of the steps, the exit code."""
 
 from __future__ import annotations
 
@@ -133,4 +133,4 @@ def _list_native(bundles: list[Bundle]) -> str:
 def _kit(*arguments: str) -> None:
     code = subprocess.run([sys.executable, "-m", "kit", *arguments], check=False).returncode
     if code:
-        raise RunError(f"kit {arguments[0]} ended with exit code {code}", "see what it said above")
+        raise RunError(f"kit {arguments[0]} ended with exit code {code}", "see its error above")

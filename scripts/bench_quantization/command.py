@@ -1,4 +1,4 @@
-"""The options of `scripts/bench quantization`, the order of things, the exit code."""
+"""The options of `scripts/bench quantization`, the order of the steps, the exit code."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         chosen = peers.choose(arguments.peers)
         with open_work(arguments.work) as work:
             facts, rows = compare(_setup(arguments, work), chosen)
-        _tell(arguments, facts, rows)
+        _print_table(arguments, facts, rows)
     except KitError as exc:
         print(f"error: {exc.message}\nhint: {exc.hint}", file=sys.stderr)
         return exc.exit_code
@@ -109,21 +109,21 @@ def compare(setup: Setup, chosen: list[Peer]) -> tuple[dict[str, Any], list[Row]
     pictures = inputs.divide(setup)
     setup.report_status("building the float model")
     bundle = own.float_bundle(setup)
-    given = inputs.prepare(setup, pictures, bundle)
-    whole = scores.score(given.reference, given.reference, given.labels)
+    prepared = inputs.prepare(setup, pictures, bundle)
+    whole = scores.score(prepared.reference, prepared.reference, prepared.labels)
     rows = [Row("float", "float model", f"torch {version('torch')}", whole)]
-    rows += own.rows(setup, given)
-    rows += [_peer(peer, given, setup) for peer in chosen]
+    rows += own.rows(setup, prepared)
+    rows += [_peer(peer, prepared, setup) for peer in chosen]
     facts = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "kit_version": kit.__version__,
         "model": setup.model,
         "weights_sha256": bundle.manifest.weights.sha256,
         "pictures": {
-            "source": given.source,
+            "source": prepared.source,
             "evaluated": whole.images,
-            "evaluated_sha256": given.sha256,
-            "calibration": given.calibration,
+            "evaluated_sha256": prepared.sha256,
+            "calibration": prepared.calibration,
             "seed": setup.seed,
         },
     }
@@ -140,8 +140,8 @@ def make_reporter() -> ReportStatus:
     return report_status
 
 
-def _peer(peer: Peer, given: Inputs, setup: Setup) -> Row:
-    """Run one peer; whatever goes wrong with it is a sentence in its row."""
+def _peer(peer: Peer, prepared: Inputs, setup: Setup) -> Row:
+    """Run one peer; an error becomes a sentence in its row."""
     import numpy as np
 
     work = setup.work
@@ -151,7 +151,9 @@ def _peer(peer: Peer, given: Inputs, setup: Setup) -> Row:
         setup.report_status(f"{peer.name}: quantizing and evaluating")
         environments.start(peer.script, peer.name, interpreter, work)
         facts = json.loads((work / f"{peer.name}.json").read_text(encoding="utf-8"))
-        found = scores.score(np.load(work / f"{peer.name}.npy"), given.reference, given.labels)
+        row_score = scores.score(
+            np.load(work / f"{peer.name}.npy"), prepared.reference, prepared.labels
+        )
     except (KitError, OSError, ValueError) as exc:
         words = exc.message if isinstance(exc, KitError) else str(exc)
         setup.report_status(f"{peer.name}: FAILED: {words}")
@@ -160,14 +162,14 @@ def _peer(peer: Peer, given: Inputs, setup: Setup) -> Row:
         name=peer.name,
         title=peer.title,
         runs_on=f"{facts['runtime']} {facts['versions'][facts['runtime']]}",
-        score=found,
+        score=row_score,
         bytes=facts["bytes"],
         seconds=facts["seconds"],
         details={"method": facts["method"], "versions": facts["versions"]},
     )
 
 
-def _tell(arguments: argparse.Namespace, facts: dict[str, Any], rows: list[Row]) -> None:
+def _print_table(arguments: argparse.Namespace, facts: dict[str, Any], rows: list[Row]) -> None:
     whole = rows[0].score
     assert whole is not None
     answer = {"kind": "quantization-peers", "schema_version": SCHEMA_VERSION, **facts}

@@ -1,6 +1,6 @@
 """An environment of its own for each peer: made once with uv, kept in the user's cache.
 
-Nothing here names a package index: uv asks the one that it is set up for.
+Nothing here names a package index: uv takes the one that it is configured for.
 """
 
 from __future__ import annotations
@@ -55,21 +55,21 @@ def python(script: str, root: Path | None = None) -> Path:
     if not pins.exists():
         return Path(sys.executable)
     home = (root or folder()) / script
-    wanted = hashlib.sha256(pins.read_bytes() + sys.version.encode()).hexdigest()
+    fingerprint = hashlib.sha256(pins.read_bytes() + sys.version.encode()).hexdigest()
     stamp, interpreter = home / ".stamp", home / "bin" / "python"
-    with _alone(home):
-        if stamp.exists() and stamp.read_text() == wanted and interpreter.exists():
+    with _lock(home):
+        if stamp.exists() and stamp.read_text() == fingerprint and interpreter.exists():
             return interpreter
         uv = _uv()
-        _uv_does(script, uv, "venv", "--clear", "--python", sys.executable, str(home))
+        _run_uv(script, uv, "venv", "--clear", "--python", sys.executable, str(home))
         install = ("pip", "install", "--no-deps", "--python", str(interpreter), "-r", str(pins))
-        _uv_does(script, uv, *install)
-        stamp.write_text(wanted)
+        _run_uv(script, uv, *install)
+        stamp.write_text(fingerprint)
     return interpreter
 
 
 @contextmanager
-def _alone(home: Path) -> Iterator[None]:
+def _lock(home: Path) -> Iterator[None]:
     """Wait while another run makes the same environment."""
     try:
         home.parent.mkdir(parents=True, exist_ok=True)
@@ -86,13 +86,13 @@ def _alone(home: Path) -> Iterator[None]:
 
 def _uv() -> str:
     beside = Path(sys.executable).with_name("uv")
-    found = str(beside) if beside.exists() else shutil.which("uv")
-    if found is None:
+    path = str(beside) if beside.exists() else shutil.which("uv")
+    if path is None:
         raise MissingTool("uv is not installed", "pip install uv")
-    return found
+    return path
 
 
-def _uv_does(script: str, uv: str, *arguments: str) -> None:
+def _run_uv(script: str, uv: str, *arguments: str) -> None:
     command = [uv, "--quiet", "--no-progress", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment())
     if done.returncode:
@@ -109,9 +109,9 @@ def environment() -> dict[str, str]:
 
 
 def reason(text: str) -> str:
-    """Return the last line that says something, without addresses."""
+    """Return the last line with text, without addresses."""
     lines = [line.strip(" │╰─▶×") for line in text.splitlines() if line.strip(" │╰─▶×^~")]
-    return _without_addresses(lines[-1]) if lines else "it did not say why"
+    return _without_addresses(lines[-1]) if lines else "no output"
 
 
 def _without_addresses(text: str) -> str:
@@ -119,7 +119,7 @@ def _without_addresses(text: str) -> str:
 
 
 def start(script: str, name: str, interpreter: Path, work: Path) -> None:
-    """Run a peer's script on a work folder; what it says goes to ``WORK/NAME.log``.
+    """Run a peer's script on a work folder; its output goes to ``WORK/NAME.log``.
 
     Raises:
         BuildError: it failed, or took longer than `MINUTES`.
@@ -127,10 +127,15 @@ def start(script: str, name: str, interpreter: Path, work: Path) -> None:
     home, log = work / name, work / f"{name}.log"
     home.mkdir()
     command = [str(interpreter), str(SCRIPTS / f"{script}.py"), str(work), name]
-    with log.open("w", encoding="utf-8") as said:
+    with log.open("w", encoding="utf-8") as output:
         try:
             code = subprocess.run(
-                command, stdout=said, stderr=said, cwd=home, env=environment(), timeout=60 * MINUTES
+                command,
+                stdout=output,
+                stderr=output,
+                cwd=home,
+                env=environment(),
+                timeout=60 * MINUTES,
             ).returncode
         except subprocess.TimeoutExpired as exc:
             raise BuildError(f"{name} took more than {MINUTES} minutes", "use --limit") from exc

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kit.images import Picture
 
 Array = NDArray[np.float32]
-Thing = TypeVar("Thing")
+Item = TypeVar("Item")
 Division: TypeAlias = "tuple[str, list[Picture], list[Picture]]"
 
 CHUNK = 16  # pictures in memory at a time, as many as `kit eval` gives the float model at once
@@ -75,7 +75,7 @@ def prepare(setup: Setup, pictures: Division, bundle: Bundle) -> Inputs:
     """Write what the peers read, see `scripts/peers/work.py`, and answer with the float model.
 
     Args:
-        setup: what was asked for.
+        setup: options of the comparison.
         pictures: which of them calibrate, and which are evaluated.
         bundle: of the float model, with an ONNX file.
 
@@ -95,12 +95,12 @@ def prepare(setup: Setup, pictures: Division, bundle: Bundle) -> Inputs:
     _save(work / "calibration.npy", chosen, bundle)
     evaluation = _save(work / "evaluation.npy", rest, bundle)
     setup.report_status("running the float model")
-    known = [picture.label for picture in rest if picture.label is not None]
+    known_labels = [picture.label for picture in rest if picture.label is not None]
     return Inputs(
         source=source,
         calibration=tuple(digest(picture) for picture in chosen),
         sha256=set_digest(rest),
-        labels=np.array(known) if len(known) == len(rest) else None,
+        labels=np.array(known_labels) if len(known_labels) == len(rest) else None,
         reference=_float_answers(bundle.file(REFERENCE), evaluation),
     )
 
@@ -130,22 +130,22 @@ def divide(setup: Setup) -> Division:
     """
     from kit.images import digest, open_set, sample
 
-    found = open_set(setup.images)
-    chosen = list(sample(found, setup.calibration_images, setup.seed))
+    opened = open_set(setup.images)
+    chosen = list(sample(opened, setup.calibration_images, setup.seed))
     seen = {digest(picture) for picture in chosen}
-    rest = [picture for picture in found if digest(picture) not in seen]
+    rest = [picture for picture in opened if digest(picture) not in seen]
     if not rest:
         raise PictureError(
-            f"all pictures of {found.source} would calibrate", "use fewer --calibration-images"
+            f"all pictures of {opened.source} would calibrate", "use fewer --calibration-images"
         )
-    return found.source, chosen, evenly(rest, setup.limit)
+    return opened.source, chosen, evenly(rest, setup.limit)
 
 
-def evenly(things: Sequence[Thing], limit: int | None) -> list[Thing]:
+def evenly(items: Sequence[Item], limit: int | None) -> list[Item]:
     """Return `limit` things, evenly spread; `kit eval --limit` takes the same ones."""
-    if limit is None or limit >= len(things):
-        return list(things)
-    return [things[i * len(things) // limit] for i in range(limit)]
+    if limit is None or limit >= len(items):
+        return list(items)
+    return [items[i * len(items) // limit] for i in range(limit)]
 
 
 def _save(path: Path, pictures: list[Picture], bundle: Bundle) -> Array:

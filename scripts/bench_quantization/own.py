@@ -28,11 +28,11 @@ def float_bundle(setup: Setup) -> Bundle:
 
 
 def rows(setup: Setup, inputs: Inputs) -> Iterator[Row]:
-    """Yield the rows of both granularities; one that cannot be built says why.
+    """Yield the rows of both granularities; one that cannot be built holds the error.
 
     Args:
-        setup: what was asked for.
-        inputs: what the peers were given, to be compared with what the kit took.
+        setup: options of the comparison.
+        inputs: pictures of the peers, compared with those that kit took.
     """
     for granularity in GRANULARITIES:
         try:
@@ -59,14 +59,17 @@ def _rows(setup: Setup, inputs: Inputs, granularity: str) -> Iterator[Row]:
     bundle = kit.build(recipe, setup.work / f"kit-{granularity}", use_cache=False)
     seconds = time.perf_counter() - began
     setup.report_status(f"kit {granularity}: evaluating")
-    found = kit.evaluate(bundle, setup.images, limit=setup.limit)
-    _check_same(bundle, found.pictures_sha256, inputs)
-    paths = {"calibrate", "weights"}  # of this machine; their contents' hashes are told elsewhere
+    accuracy = kit.evaluate(bundle, setup.images, limit=setup.limit)
+    _check_same(bundle, accuracy.pictures_sha256, inputs)
+    paths = {
+        "calibrate",
+        "weights",
+    }  # of this machine; the hashes of their contents are recorded elsewhere
     details = {
         "corrections": bundle.manifest.corrections,
         "recipe": recipe.model_dump(mode="json", exclude=paths),
     }
-    for row in found.rows[1:]:  # the first is the float model
+    for row in accuracy.rows[1:]:  # the first is the float model
         artifact = bundle.manifest.artifact(row.format)
         yield Row(
             name=f"kit-{granularity}-{row.format}",
@@ -85,6 +88,6 @@ def _check_same(bundle: Bundle, evaluated: str, inputs: Inputs) -> None:
     same = calibration is not None and calibration.pictures == inputs.calibration
     if not same or evaluated != inputs.sha256:
         raise RunError(
-            "the kit took other pictures than the peers were given",
+            "the kit used other pictures than the peers",
             "scripts/bench_quantization/inputs.py no longer chooses as kit does",
         )

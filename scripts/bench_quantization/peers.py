@@ -44,10 +44,10 @@ def choose(text: str | None) -> list[Peer]:
     """
     if text is None:
         return list(PEERS.values())
-    wanted = [name.strip() for name in text.split(",") if name.strip()]
-    for name in wanted:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
         if name not in PEERS:
             raise UnknownName.among("peer", name, PEERS)
-    if not wanted:
+    if not names:
         raise UsageError("--peers names no peer", f"known: {', '.join(PEERS)}")
-    return [peer for name, peer in PEERS.items() if name in wanted]
+    return [peer for name, peer in PEERS.items() if name in names]

@@ -48,7 +48,7 @@ class Row:
         name: for programs.
         title: for people.
         runs_on: the runtime and its version.
-        score: None if there is none, and then `failed` says why.
+        score: None if there is none; `failed` holds the reason.
         bytes: of the model file or files.
         seconds: by step, from the float model to the int8 file.
         details: method, versions.
@@ -94,29 +94,29 @@ def cells(row: Row, whole: Score) -> list[str]:
     """Return the table's cells of a row; `whole` is the float model's score."""
     from kit.results.statistics import top1_margin95
 
-    found = row.score
-    if found is None:
+    result = row.score
+    if result is None:
         return [row.title, row.runs_on, *["-"] * (len(HEADS) - 2)]
     drop = "-"
-    if found.top1 is not None and whole.top1 is not None:
-        margin = top1_margin95(found.agreement, found.images)
-        drop = f"{100 * (whole.top1 - found.top1):+.2f} ± {100 * margin:.1f}"
+    if result.top1 is not None and whole.top1 is not None:
+        margin = top1_margin95(result.agreement, result.images)
+        drop = f"{100 * (whole.top1 - result.top1):+.2f} ± {100 * margin:.1f}"
     return [
         row.title,
         row.runs_on,
-        "-" if found.top1 is None else f"{100 * found.top1:.2f}",
-        "-" if found is whole else drop,
-        f"{100 * found.agreement:.1f}",
-        "equal" if found.sqnr_db is None else f"{found.sqnr_db:.1f}",
+        "-" if result.top1 is None else f"{100 * result.top1:.2f}",
+        "-" if result is whole else drop,
+        f"{100 * result.agreement:.1f}",
+        "equal" if result.sqnr_db is None else f"{result.sqnr_db:.1f}",
         "-" if row.bytes is None else f"{row.bytes / 1e6:.2f}",
         f"{sum(row.seconds.values()):.0f}" if row.seconds else "-",
     ]
 
 
 def noise(whole: Score) -> str:
-    """Return the sentence that says how much of a difference is chance."""
+    """Return a sentence on how much of a difference is chance."""
     if whole.top1 is None:
-        return "no labels were found: agreement and SQNR are all there is"
+        return "the pictures have no labels: only agreement and SQNR are compared"
     error = 100 * standard_error(whole.top1, whole.images)
     return (
         f"n = {whole.images}: standard error of top-1 {error:.1f} points; "
@@ -129,12 +129,12 @@ def record(rows: Sequence[Row], whole: Score) -> list[dict[str, Any]]:
     """Return the rows for JSON, each with its drop and the margin of it in points."""
     from kit.results.statistics import top1_margin95
 
-    found = []
+    result = []
     for row in rows:
         fields = asdict(row)
         if row.score is not None and row.score.top1 is not None and whole.top1 is not None:
             margin = top1_margin95(row.score.agreement, row.score.images)
             fields["drop_points"] = 100 * (whole.top1 - row.score.top1)
             fields["drop_margin95_points"] = 100 * margin
-        found.append(fields)
-    return found
+        result.append(fields)
+    return result

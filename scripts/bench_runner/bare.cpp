@@ -1,4 +1,4 @@
-// The runtime in a bare loop: the same backend and options, and nothing of the protocol. The
+// The runtime in a bare loop: the same backend and options, without the protocol. The
 // samples are printed when all is over. Compiled by scripts/bench runner.
 #include <unistd.h>
 

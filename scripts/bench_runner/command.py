@@ -62,7 +62,7 @@ def add_options(parser: argparse.ArgumentParser, model: Model, quantize: Quantiz
     """
     add = parser.add_argument
     add("--resolution", type=int, default=96, help="default 96")
-    add("--turns", type=int, default=10, help="default 10: so many pairs of processes")
+    add("--turns", type=int, default=10, help="pairs of processes; default 10")
     add("--samples", type=int, default=300, help="of each process; default 300")
     names = ",".join(native.list_installed())
     add("--format", default=names, help=f"default {names}")
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace, model: Model, quantize: Quantize) -> int:
             for runner in runners
         }
         pairs = [compare(r, requests[r.format], arguments.turns, Path(folder)) for r in runners]
-    return tell(pairs, arguments)
+    return print_verdict(pairs, arguments)
 
 
 def local_abi() -> str:
@@ -151,7 +151,7 @@ def by_bare(runner: RunnerSet, program: Path, request: Request) -> Sequence[int]
     return [int(line) for line in done.stdout.split()]
 
 
-def tell(pairs: Sequence[Pair], arguments: argparse.Namespace) -> int:
+def print_verdict(pairs: Sequence[Pair], arguments: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
@@ -176,4 +176,4 @@ def verdict(pair: Pair) -> str:
     _, low, high = pair.cost
     if low > pair.allowed:
         return "NOT HELD"
-    return "held" if high <= pair.allowed else "too noisy to tell"
+    return "held" if high <= pair.allowed else "too noisy"

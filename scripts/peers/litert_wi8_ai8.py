@@ -32,8 +32,8 @@ def main(work: Work) -> None:
         if work.name.endswith("float-io"):
             for end in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
                 tool.update_quantization_recipe(".*", end, algorithm_key=AlgorithmName.NO_QUANTIZE)
-        found = tool.calibrate({signature: [{name: batch} for batch in work.batches()]})
-        tool.quantize(found).export_model(str(quantized))
+        statistics = tool.calibrate({signature: [{name: batch} for batch in work.batches()]})
+        tool.quantize(statistics).export_model(str(quantized))
     interpreter = Interpreter(str(quantized))
     (source,) = interpreter.get_input_details()
     (target,) = interpreter.get_output_details()

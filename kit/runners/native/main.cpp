@@ -121,22 +121,22 @@ int64_t timed(Backend& backend) {
 void warm_up(Backend& backend, const Options& options, const Lines& lines) {
   lines.emit(Event("first").number("ns", timed(backend)));
   const int64_t began = now_ns();
-  const auto least = static_cast<int64_t>(options.warmup_seconds * 1e9);
+  const auto min_ns = static_cast<int64_t>(options.warmup_seconds * 1e9);
   int64_t count = 0;
-  for (; count < options.warmup || now_ns() - began < least; ++count) backend.run();
+  for (; count < options.warmup || now_ns() - began < min_ns; ++count) backend.run();
   lines.emit(Event("warm").number("count", count).number("ns", now_ns() - began));
 }
 
 // Takes the samples and returns their number; lines are written outside the timed sections.
 int64_t sample(Backend& backend, const Options& options, const Lines& lines) {
-  const auto least = static_cast<int64_t>(options.min_seconds * 1e9);
-  const auto most = static_cast<int64_t>(options.max_seconds * 1e9);
+  const auto min_ns = static_cast<int64_t>(options.min_seconds * 1e9);
+  const auto max_ns = static_cast<int64_t>(options.max_seconds * 1e9);
   std::vector<int64_t> samples;
   int64_t count = 0;
   stop_if_orphaned();
   const int64_t began = now_ns();
   int64_t now = began, flushed = began;
-  while ((count < options.iters || now - began < least) && (now - began < most || count == 0)) {
+  while ((count < options.iters || now - began < min_ns) && (now - began < max_ns || count == 0)) {
     samples.push_back(timed(backend));
     ++count;
     now = now_ns();

@@ -30,7 +30,7 @@ DONE, KEPT, LEFT_OUT = "done", "kept", "left out"
 _PRECISIONS = "fp32,int8"
 _BUILD = (
     *("task", "format", "precision", "quantize", "weights", "resolution", "labels", "width"),
-    *("color", "pixels", "layout", "recipe"),
+    *("color", "pixels", "layout", "recipe", "calibration_images"),
 )
 _EMULATED = "host,haswell,cortex-a53"  # a processor without VNNI, and one without dot products
 
@@ -79,6 +79,7 @@ class StepOutcome:
     help="Labelled pictures: some calibrate, the others measure accuracy. Default: sample photos "
     "calibrate, and accuracy is not measured.",
 )
+@click.option("--calibration-images", type=int, help="How many of them calibrate. Default: 32.")
 @list_option("--format", metavar="F,…", help="Formats to build. Default: those of `kit build`.")
 @list_option(
     "--precision",
@@ -129,11 +130,12 @@ def command(
 
     steps = tuple(_list_steps(model, folder, options))
     outcomes: list[StepOutcome] = []
-    code = 0
+    code, began = 0, time.monotonic()
     with terminal.send_stdout_to_stderr() if as_json else nullcontext():
         for number, step in enumerate((*steps, None), 1):
             step = step or _make_report(folder, outcomes)
-            terminal.echo(f"== step {number} of {len(steps) + 1}: {step.name}", err=True)
+            so_far = f", {_duration(time.monotonic() - began)} so far" if number > 1 else ""
+            terminal.echo(f"== step {number} of {len(steps) + 1}: {step.name}{so_far}", err=True)
             terminal.echo(f"   {step.line}", err=True)
             outcome, step_code = _run_step(step, record, invoke, folder / "bundle")
             outcomes.append(outcome)
@@ -150,7 +152,7 @@ def _list_steps(model: str, folder: Path, options: dict[str, Given]) -> Iterator
     words = ["build", model]
     for name in _BUILD:
         if options[name] is not None:
-            words += [f"--{name}", str(options[name])]
+            words += [f"--{name.replace('_', '-')}", str(options[name])]
     for name in ("mean", "std"):
         if options[name] is not None:
             words += [f"--{name}", ",".join(map(str, options[name]))]
@@ -202,6 +204,11 @@ def _run_step(
     if state is not None and code == 0:
         record.keep(step.name, state)
     return StepOutcome(step, DONE, time.monotonic() - began), code
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _show_end(folder: Path, outcomes: Sequence[StepOutcome], as_json: bool) -> None:

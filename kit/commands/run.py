@@ -135,8 +135,8 @@ def command(
         for number, step in enumerate((*steps, None), 1):
             step = step or _make_report(folder, outcomes)
             so_far = f", {_duration(time.monotonic() - began)} so far" if number > 1 else ""
-            terminal.echo(f"== step {number} of {len(steps) + 1}: {step.name}{so_far}", err=True)
-            terminal.echo(f"   {step.line}", err=True)
+            terminal.note(f"== step {number} of {len(steps) + 1}: {step.name}{so_far}")
+            terminal.note(f"   {step.line}")
             outcome, step_code = _run_step(step, record, invoke, folder / "bundle")
             outcomes.append(outcome)
             code = code or step_code
@@ -190,7 +190,7 @@ def _run_step(
     builds = step.output == bundle
     state = None if builds else record.describe(step.words, step.inputs, bundle)
     if state is not None and step.output.exists() and record.get(step.name) == state:
-        terminal.echo("   kept: nothing that it depends on has changed", err=True)
+        terminal.note("   kept: nothing that it depends on has changed")
         return StepOutcome(step, KEPT, 0.0), 0
     began = time.monotonic()
     step.output.parent.mkdir(parents=True, exist_ok=True)
@@ -235,7 +235,7 @@ def _show_end(folder: Path, outcomes: Sequence[StepOutcome], as_json: bool) -> N
     quoted = shlex.quote(str(bundle))
     terminal.echo(f"report: {page}")
     terminal.echo(f"bundle: {bundle}")
-    terminal.echo("next:", err=True)
-    terminal.echo(f"   kit predict {quoted} PICTURE      what it answers", err=True)
-    terminal.echo(f"   kit bench {quoted} --device SERIAL   latency on a phone", err=True)
-    terminal.echo(f"   kit app build {quoted}    an Android app with it", err=True)
+    terminal.note("next:")
+    terminal.note(f"   kit predict {quoted} PICTURE      what it answers")
+    terminal.note(f"   kit bench {quoted} --device SERIAL   latency on a phone")
+    terminal.note(f"   kit app build {quoted}    an Android app with it")

@@ -21,6 +21,7 @@ import click
 
 from kit import __version__, terminal
 from kit.commands.common.groups import CommandGroup
+from kit.commands.common.output_options import add_output_options, make_options
 from kit.errors import (
     INTERRUPTED,
     READER_GONE,
@@ -91,6 +92,8 @@ class LazyGroup(CommandGroup):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        if not isinstance(command, click.Group):  # whose own commands have them
+            add_output_options(command)
         return command
 
     def list_summaries(self, ctx: click.Context) -> Iterator[tuple[str, str]]:
@@ -109,6 +112,9 @@ def main() -> None:
     """
 
 
+main.params[:0] = make_options()
+
+
 def run(arguments: list[str] | None = None) -> int:
     """Run a command line and return its exit code; see `kit.errors` for the codes."""
     for name, value in ENVIRONMENT.items():
@@ -117,6 +123,7 @@ def run(arguments: list[str] | None = None) -> int:
         try:
             return _run(arguments)
         finally:
+            terminal.reset()
             terminal.flush()
     except terminal.ReaderGone:
         terminal.abandon()
@@ -133,8 +140,7 @@ def _run(arguments: list[str] | None) -> int:
     except terminal.ReaderGone:
         raise
     except KitError as exc:
-        if os.environ.get("KIT_DEBUG"):
-            _print_traceback(exc)
+        _print_traceback(exc)
         terminal.print_error(exc.message, exc.hint)
         return exc.exit_code
     except click.UsageError as exc:
@@ -150,8 +156,7 @@ def _run(arguments: list[str] | None) -> int:
         exec("")  # noqa: S102
         return exc.args[0] if exc.args in _SIGNALLED else INTERRUPTED
     except Exception as exc:  # noqa: BLE001 - any other exception is a bug, and reported as one
-        if os.environ.get("KIT_DEBUG"):
-            _print_traceback(exc)
+        _print_traceback(exc)
         terminal.print_error(
             f"{type(exc).__name__}: {exc}",
             "this is a bug in kit: run again with KIT_DEBUG=1 and report the traceback",
@@ -192,7 +197,14 @@ def _invoke(arguments: list[str]) -> int:
 
 
 def _print_traceback(exc: BaseException) -> None:
-    terminal.echo("".join(traceback.format_exception(exc)).rstrip("\n"), err=True)
+    """Print it with --verbose or KIT_DEBUG, and write it to the file of --log."""
+    verbose = terminal.get_verbosity() is terminal.Verbosity.VERBOSE
+    if verbose or os.environ.get("KIT_DEBUG") or terminal.has_log():
+        text = "".join(traceback.format_exception(exc)).rstrip("\n")
+        if verbose or os.environ.get("KIT_DEBUG"):
+            terminal.echo(text, err=True)
+        else:
+            terminal.log(text)
 
 
 def _print_last(exc: OutputError) -> int:
@@ -210,7 +222,7 @@ def entry() -> None:
         with suppress(OutputError, terminal.ReaderGone):  # nobody could read an error
             terminal.echo(completion.complete(main, os.environ[completion.VARIABLE]))
         return
-    if sys.argv[1:2] and sys.argv[1] in COMMANDS and not os.environ.get("KIT_DEBUG"):
+    if not COMMANDS.keys().isdisjoint(sys.argv[1:]) and not os.environ.get("KIT_DEBUG"):
         from kit import logs
 
         logs.divert()

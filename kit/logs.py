@@ -19,9 +19,12 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 from kit import files
+from kit.errors import OutputError
 
 MAX_BYTES = 2**20  # a larger file is cut when a command begins
 KEPT_BYTES = 2**18  # the end of the file that is kept then
+_diverted = False
+_screen_descriptor: int | None = None  # of stderr; None if kit was started without it
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -34,11 +37,49 @@ def path() -> Path:
 
 def divert() -> None:
     """Redirect descriptor 2, `logging` and `warnings` to the file until this process ends."""
+    global _diverted, _screen_descriptor
     screen, log = _screen(), _open()
+    _diverted, _screen_descriptor = True, screen
     if log != 2:  # equal if kit was started without stderr
         os.dup2(log, 2)
         os.close(log)
     _divert_logging(screen)
+
+
+def open_log(path: Path) -> TextIO:
+    """Open a file of the user's, made if it is missing, to add lines to.
+
+    Raises:
+        OutputError: it cannot be written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, (_FLAGS & ~os.O_NOFOLLOW), 0o666)
+    except (OSError, ValueError) as exc:
+        why = (exc.strerror if isinstance(exc, OSError) else None) or exc
+        raise OutputError(f"cannot write {path}: {why}", "choose another file with --log") from exc
+    return os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", buffering=1)
+
+
+def send_to(log: TextIO) -> None:
+    """Redirect what libraries print to an open file, if it is kept off the screen."""
+    if _diverted:
+        os.dup2(log.fileno(), 2)
+
+
+def send_to_screen() -> None:
+    """Show what libraries print."""
+    if _diverted and _screen_descriptor is not None:
+        os.dup2(_screen_descriptor, 2)
+
+
+def add_file(file: Path) -> None:
+    """Add what a child process printed to where libraries' output goes; at most its end."""
+    if not _diverted:
+        return
+    with suppress(OSError), file.open("rb") as stream:
+        stream.seek(max(0, file.stat().st_size - KEPT_BYTES))
+        os.write(2, stream.read(KEPT_BYTES))
 
 
 def _screen() -> int | None:

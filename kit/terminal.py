@@ -10,7 +10,10 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -33,6 +36,51 @@ class ReaderGone(Exception):
     """The reader of kit's output has closed the pipe."""
 
 
+class Verbosity(Enum):
+    """How much goes to stderr besides warnings and errors."""
+
+    QUIET = "neither progress nor notes"
+    NORMAL = "progress and notes"
+    VERBOSE = "each step, and tracebacks"
+
+
+@dataclass
+class _Settings:
+    verbosity: Verbosity = Verbosity.NORMAL
+    log: TextIO | None = None
+
+
+_settings = _Settings()
+
+
+def set_verbosity(verbosity: Verbosity) -> None:
+    """Set how much goes to stderr, until `reset`."""
+    _settings.verbosity = verbosity
+
+
+def get_verbosity() -> Verbosity:
+    """Return how much goes to stderr."""
+    return _settings.verbosity
+
+
+def set_log(log: TextIO) -> None:
+    """Copy all lines that go to stderr, and those that `Verbosity.QUIET` leaves out, to a file."""
+    _settings.log = log
+
+
+def has_log() -> bool:
+    """Return whether the lines are copied to a file."""
+    return _settings.log is not None
+
+
+def reset() -> None:
+    """Go back to normal verbosity without a file, which is closed."""
+    log, _settings.log, _settings.verbosity = _settings.log, None, Verbosity.NORMAL
+    if log is not None:
+        with suppress(OSError):
+            log.close()
+
+
 def echo(text: object = "", err: bool = False) -> None:
     """Print text and a line end.
 
@@ -43,6 +91,38 @@ def echo(text: object = "", err: bool = False) -> None:
     stream = sys.stderr if err else sys.stdout
     if stream is not None:  # None: kit was started without it
         _Checked(stream).write_all(f"{printable(str(text))}\n")
+    if err:
+        log(text)
+
+
+def note(text: object) -> None:
+    """Print a line on stderr that `Verbosity.QUIET` leaves out.
+
+    Raises:
+        ReaderGone, OutputError: see `echo`.
+    """
+    if _settings.verbosity is Verbosity.QUIET:
+        log(text)
+    else:
+        echo(text, err=True)
+
+
+def log(text: object) -> None:
+    """Write lines to the file of `set_log`, with the time; do nothing without one.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    if _settings.log is None or not str(text):
+        return
+    now = datetime.now().astimezone().isoformat(timespec="milliseconds")
+    try:
+        _settings.log.writelines(f"{now} {line}\n" for line in printable(str(text)).split("\n"))
+    except OSError as exc:
+        name, _settings.log = _settings.log.name, None
+        raise OutputError(
+            f"cannot write to {name}: {exc.strerror or exc}", "choose another file with --log"
+        ) from exc
 
 
 def print_json(value: object, indent: int | None = None) -> None:

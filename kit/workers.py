@@ -14,6 +14,7 @@ from typing import Protocol
 
 import psutil
 
+from kit import logs
 from kit.errors import BuildError
 
 POLL_SECONDS = 0.05
@@ -100,6 +101,7 @@ class Pool:
                     continue
                 self._running.remove(entry)
                 error = _error_of(task, code)
+                logs.add_file(task.log)
                 if error is None:
                     done(task.name)
                 else:

@@ -22,21 +22,13 @@ def clock(monkeypatch):
     return made
 
 
-class Listener:
-    """A build of which only the progress is there."""
-
-    def __init__(self):
-        self.lines = []
-        self.progress = self.lines.append
-
-
 def test_a_stage_that_takes_long_says_how_far_it_is_every_few_seconds(clock):
-    work = Listener()
-    step = build_state.shares(work, "rounding")
+    work: list[str] = []
+    step = build_state.shares(work.append, "rounding")
     for second, done in ((1, 0.1), (4.9, 0.25), (5, 0.5), (9.9, 0.6), (12, 0.75), (30, 1.0)):
         clock.now = 100.0 + second
         step(done)
-    assert work.lines == ["rounding: 50%", "rounding: 75%"]
+    assert work == ["rounding: 50%, about 5 s left", "rounding: 75%, about 4 s left"]
 
 
 @pytest.mark.parametrize("name", ["rounding", "bias"])

@@ -11,6 +11,8 @@ import pytest
 
 from kit import cli, errors, formats
 from kit.algorithms import list_algorithms
+from kit.commands.common.output_options import NAMES as COMMON
+from kit.commands.common.output_options import make_options
 from kit.corrections import list_corrections
 from kit.models import list_models
 from kit.tasks import list_tasks
@@ -98,13 +100,22 @@ def test_list_shows_every_member():
     assert all(name in text for name in found["formats"])
 
 
+def test_options_of_all_commands_are_documented():
+    text = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
+    options = make_options()
+    assert {option.name for option in options} == COMMON
+    assert all(f"`{word}" in text for option in options for word in option.opts)
+
+
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_command_and_option_is_documented(name):
     command = cli.main.get_command(click.Context(cli.main), name)
     assert command.help
     page = ROOT / "docs" / f"{name}.md"
     text = page.read_text(encoding="utf-8")
-    parameters = [p for own in with_subcommands(command) for p in own.params]
+    parameters = [
+        p for own in with_subcommands(command) for p in own.params if p.name not in COMMON
+    ]
     for parameter in parameters:
         if isinstance(parameter, click.Option):
             assert parameter.help, f"kit {name} {parameter.opts[-1]} has no help"

@@ -1,4 +1,4 @@
-"""`scripts/demo` around the commands it calls: these are stood in for, they take minutes."""
+"""`scripts/demo` around `kit run`, which is stood in for: it takes minutes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from kit.commands.run import command
+
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 SETUP = """
@@ -16,27 +18,21 @@ touch set-up
 export PATH="$PWD/bin:$PATH"
 """
 KIT = """#!/usr/bin/env bash
-echo "$@" >>calls
-[ "$1" != "${FAILING:-}" ] || exit 5
-while [ "$1" != -o ]; do shift; done
-case $2 in
-  *.json) mkdir -p "$(dirname "$2")" && touch "$2" ;;
-  *) mkdir -p "$2" && touch "$2/new" ;;
-esac
+printf '%s\\n' "$@" >calls
+exit "${CODE:-0}"
 """
 
 
 @pytest.fixture
 def place(tmp_path):
-    """A checkout with the script, a set-up that sets nothing up, and an older result."""
-    for folder in ("scripts", "bin", "out/demo"):
+    """A checkout with the script, and a set-up that sets nothing up."""
+    for folder in ("scripts", "bin"):
         (tmp_path / "checkout" / folder).mkdir(parents=True)
     root = tmp_path / "checkout"
     shutil.copy(SCRIPTS / "demo", root / "scripts")
     (root / "scripts" / "setup.sh").write_text(SETUP)
     (root / "bin" / "kit").write_text(KIT)
     (root / "bin" / "kit").chmod(0o755)
-    (root / "out/demo/older").touch()
     return root
 
 
@@ -58,8 +54,8 @@ def names(folder: Path) -> list[str]:
 def test_help_touches_nothing(place, option):
     done = demo(place, option)
     assert done.returncode == 0
-    assert done.stdout.startswith("usage: scripts/demo [PICTURES]")
-    assert names(place) == ["bin", "out", "scripts"]
+    assert done.stdout.startswith("usage: scripts/demo [PICTURES] [OPTION…]")
+    assert names(place) == ["bin", "scripts"]
 
 
 @pytest.mark.parametrize(
@@ -67,15 +63,14 @@ def test_help_touches_nothing(place, option):
     [
         (["nowhere"], 3, "there is no readable folder or zip 'nowhere'"),
         (["/dev/null"], 3, "there is no readable folder or zip '/dev/null'"),
-        (["a", "b"], 2, "one argument is possible, not 2"),
+        ([".", "b"], 2, "'b' is no option"),
     ],
 )
 def test_wrong_arguments_are_told_before_anything_is_done(place, arguments, code, says):
     done = demo(place, *arguments)
     assert (done.returncode, done.stdout) == (code, "")
     assert says in done.stderr
-    assert names(place) == ["bin", "out", "scripts"]
-    assert names(place / "out/demo") == ["older"]
+    assert names(place) == ["bin", "scripts"]
 
 
 def test_pictures_are_those_of_the_folder_where_it_was_typed(place, tmp_path):
@@ -84,39 +79,16 @@ def test_pictures_are_those_of_the_folder_where_it_was_typed(place, tmp_path):
     done = demo(place, "my pictures", cwd=pictures.parent)
     assert done.returncode == 0, done.stderr
     calls = (place / "calls").read_text().splitlines()
-    assert [call.split()[0] for call in calls] == ["build", "build", "eval", "bench", "report"]
-    assert f"--calibrate {pictures} --calibration-images 64" in calls[1]
-    assert f"--images {pictures}" in calls[2]
-    assert "step 1 of 5: float bundle, about 12 min left" in done.stderr
-    assert "step 5 of 5: report" in done.stderr
+    assert calls == [
+        *("run", "mobilenet_v2", "--images", str(pictures), "--calibration-images", "64"),
+        *("-o", "out/demo"),
+    ]
 
 
-def test_the_new_result_replaces_the_old_one_when_it_is_whole(place):
-    done = demo(place)
-    assert done.returncode == 0, done.stderr
-    assert names(place / "out") == ["demo"]
-    assert "older" not in names(place / "out/demo")
-    assert (place / "out/demo/report/new").is_file()
-    assert (place / "out/demo/results/latency/new").is_file()
-
-
-@pytest.mark.parametrize("step", ["build", "bench", "report"])
-def test_a_step_that_fails_leaves_the_old_result(place, step):
-    done = demo(place, FAILING=step)
-    assert done.returncode == 5
-    assert names(place / "out") == ["demo"]
-    assert names(place / "out/demo") == ["older"]
-
-
-def test_what_a_killed_run_left_is_removed(place):
-    (place / "out/.demo.0123456789").mkdir()
-    assert demo(place).returncode == 0
-    assert names(place / "out") == ["demo"]
-
-
-def test_a_result_that_was_about_to_be_replaced_is_put_back(place):
-    (place / "out/.demo.0123456789").mkdir()
-    (place / "out/demo").rename(place / "out/.demo.0123456789/demo")
-    assert demo(place, FAILING="build").returncode == 5
-    assert names(place / "out") == ["demo"]
-    assert names(place / "out/demo") == ["older"]
+def test_options_and_the_exit_code_are_those_of_kit_run(place):
+    done = demo(place, "--quick", "--format", "onnx", CODE="10")
+    assert done.returncode == 10
+    calls = (place / "calls").read_text().splitlines()
+    assert calls == ["run", "mobilenet_v2", "-o", "out/demo", "--quick", "--format", "onnx"]
+    context = command.make_context("run", calls[1:])  # raises what kit run does not understand
+    assert context.params["quick"]

@@ -497,7 +497,7 @@ MISTAKES = [
     (
         "build mobilenet_v2 --wieghts x.pth",
         2,
-        "No such option '--wieghts'. (Did you mean one of: '--weights', '--width'?)",
+        "No such option '--wieghts'. (Did you mean one of: '--quiet', '--weights', '--width'?)",
         "`kit build --help` lists what is possible",
     ),
     ("bench", 2, "Missing argument 'BUNDLE...'.", "`kit bench --help` lists what is possible"),

@@ -160,17 +160,14 @@ def _show(outcome: Found, top: int) -> None:
     if outcome.repair is not None:
         analysis_output.show_repair(outcome.repair)
     source = outcome.pictures.source
-    terminal.echo(
-        f"whole int8 model: {analysis_output.sentence(study.whole)} of {source}", err=True
-    )
-    terminal.echo(f"corrected, still float: {analysis_output.sentence(study.corrected)}", err=True)
-    terminal.echo(
+    terminal.note(f"whole int8 model: {analysis_output.sentence(study.whole)} of {source}")
+    terminal.note(f"corrected, still float: {analysis_output.sentence(study.corrected)}")
+    terminal.note(
         "simulated; latency is an estimate: multiply-adds of the layer, in float "
-        f"{outcome.request.speed_up:g} times as slow (--speed-up), conversions not counted",
-        err=True,
+        f"{outcome.request.speed_up:g} times as slow (--speed-up), conversions not counted"
     )
     if recipe.quantize not in ("static", "none"):
-        terminal.echo(f"studied as static: what {recipe.quantize} adds is not in it", err=True)
+        terminal.note(f"studied as static: what {recipe.quantize} adds is not in it")
 
 
 def _verdict(outcome: Found, line: str, quiet: bool) -> None:
@@ -186,5 +183,5 @@ def _verdict(outcome: Found, line: str, quiet: bool) -> None:
             f"the best is {line}",
         )
     if not quiet:
-        terminal.echo(f"reaches {goal}: expect {sentence(fixed.best.score)}", err=True)
+        terminal.note(f"reaches {goal}: expect {sentence(fixed.best.score)}")
         terminal.echo(line)

@@ -208,7 +208,9 @@ def show(measured: Sequence[Measured], as_json: bool, sustained: bool) -> None:
         if not as_json:
             latency_table.table(table)
             device_tables.show(one.results, table, sustained)
-        for line in (*latency_table.context(table), *latency_table.doubts(table)):
+        for line in latency_table.context(table):
+            terminal.note(one_line(line))
+        for line in latency_table.doubts(table):
             terminal.echo(one_line(line), err=True)
         for result in one.results:
             report_left_out(result.bundle)

@@ -198,28 +198,28 @@ def _show(bundle: Bundle) -> None:
     for failure in manifest.failed:
         table.add_row(failure.name, "failed", *["-"] * 4)
     terminal.print_table(table)
-    notes = terminal.console(err=True)
-    notes.print(f"weights: {manifest.weights.source}")
+    terminal.note(f"weights: {manifest.weights.source}")
     golden = f"on {manifest.golden.images} golden inputs"
     compared = [one for artifact in manifest.artifacts for one in artifact.parity]
     has_classes = any(one.agreement is not None for one in compared)
     what = f"same first answer {golden}, and the " if has_classes else ""
-    notes.print(
+    terminal.note(
         f"vs its graph: {what}largest difference of a value" + ("" if what else f" {golden}")
     )
     for artifact in manifest.artifacts:
         if artifact.computed_in_float:
             floats = ", ".join(f"{k} ×{n}" for k, n in artifact.computed_in_float.items())
-            notes.print(f"{artifact.name} computes in float: {floats}")
+            terminal.note(f"{artifact.name} computes in float: {floats}")
     for row in manifest.gate.rows if manifest.gate else ():
         drop = "" if row.drop is None else f"{row.drop:.2f} points of top-1 lost, "
         words = f"gate passed: {row.name}: {drop}{row.agreement:.1f} % agreement"
-        notes.print(words)
+        terminal.note(words)
     for failure in manifest.failed:
-        notes.print(f"{failure.name} failed: {failure.reason}")
-        notes.print(f"hint: {failure.hint}")
+        terminal.echo(f"{failure.name} failed: {failure.reason}", err=True)
+        terminal.echo(f"hint: {failure.hint}", err=True)
     for line in write_notices(((notice, "") for notice in manifest.notices), 1):
-        notes.print(line, style="yellow")
+        terminal.console(err=True).print(line, style="yellow")
+        terminal.log(line)
 
 
 def _compared(artifact: Artifact) -> Iterator[str]:

@@ -43,7 +43,7 @@ def list_(as_json: bool) -> None:
     terminal.print_table(table)
     for one in usages:
         if one.others:
-            terminal.echo(f"{one.folder}: {one.others} entries are not kit's", err=True)
+            terminal.note(f"{one.folder}: {one.others} entries are not kit's")
 
 
 @command.command("size")
@@ -71,7 +71,7 @@ def clear(kinds: tuple[str, ...], yes: bool, as_json: bool) -> None:
 
     chosen = _choose(kinds)
     if not yes and not _is_wanted(_measure(chosen)):
-        terminal.echo("nothing was removed", err=True)
+        terminal.note("nothing was removed")
         chosen = ()
     removed: list[CacheUsage] = []
     in_use: list[str] = []

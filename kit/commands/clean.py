@@ -69,4 +69,4 @@ def _show(serial: str, freed: int, apps: Sequence[str]) -> None:
     terminal.echo(f"{serial}: {freed / 1e6:.1f} MB removed")
     for app_id in apps:
         named = "" if app_id == contract.APP_ID else f" --app-id {app_id}"
-        terminal.echo(f"{serial}: {app_id} stays; kit app uninstall{named} removes it", err=True)
+        terminal.note(f"{serial}: {app_id} stays; kit app uninstall{named} removes it")

@@ -159,8 +159,7 @@ def _compare(own: Total, full: Total) -> None:
 
 def _note(cost: Cost) -> None:
     total = cost.total
-    terminal.echo(
+    terminal.note(
         f"{total.multiply_adds / 1e6:.1f} M multiply-adds, {total.parameters / 1e6:.2f} M "
-        f"parameters; {cost.stored:,} parameters with biases and BatchNorm",
-        err=True,
+        f"parameters; {cost.stored:,} parameters with biases and BatchNorm"
     )

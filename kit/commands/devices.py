@@ -37,7 +37,7 @@ def command(choice: str | None, as_json: bool) -> None:
     elif rows:
         _show(rows)
     else:
-        terminal.echo(f"no device is connected: {selection.advice()}", err=True)
+        terminal.note(f"no device is connected: {selection.advice()}")
     errors = [error for _, error in rows if isinstance(error, DeviceError)]
     if choice is not None and errors:
         raise errors[0]

@@ -46,7 +46,7 @@ def command(bundle: Path | None, device: str | None, as_json: bool) -> int:
 
         terminal.print_json({"findings": [asdict(one) for one in findings], "counts": counts})
     else:
-        terminal.echo(_sum_up(counts), err=True)
+        terminal.note(_sum_up(counts))
     return UNFIT if has_problem(findings) else 0
 
 

@@ -153,9 +153,9 @@ def _note(result: AccuracyResult) -> None:
     task, first = get_task(result.task), result.rows[0]
     if result.left_out:
         what = task.sample + ("" if result.left_out == 1 else "s")
-        terminal.echo(f"left out {result.left_out} {what} that calibrated the bundle", err=True)
+        terminal.note(f"left out {result.left_out} {what} that calibrated the bundle")
     if task.label_hint and first.top1 is None and not first.metrics:
-        terminal.echo(task.label_hint, err=True)
+        terminal.note(task.label_hint)
 
 
 def _table(result: AccuracyResult) -> None:

@@ -104,7 +104,7 @@ def command(
     if save_file is not None:
         write_answers(save_file, record, collected.names, collected.raw)
     if drawn is not None:
-        terminal.echo(f"{drawn.count} pictures are in {one_line(str(save))}", err=True)
+        terminal.note(f"{drawn.count} pictures are in {one_line(str(save))}")
     errors = [*collected.damaged.values(), *predictor.failed.values()]
     for error in errors[1:]:
         terminal.print_error(error.message, error.hint)
@@ -226,7 +226,7 @@ def _open_device(choice: str | None) -> Iterator[Device | None]:
 
 
 def _report_status(text: str) -> None:
-    terminal.echo(text, err=True)
+    terminal.note(text)
 
 
 def _show(name: str, shown: dict[str, ShownAnswer]) -> None:
@@ -243,7 +243,7 @@ def _show(name: str, shown: dict[str, ShownAnswer]) -> None:
 def _note(bundle: Bundle, predictor: Predictor, collected: _Collected) -> None:
     """Print what did not answer, and how the numbers came about, on stderr."""
     for note in collected.notes:
-        terminal.echo(f"note: {note}", err=True)
+        terminal.note(f"note: {note}")
     for name, why in predictor.left_out.items():
         terminal.echo(f"{name} {why}", err=True)
     for failure in bundle.manifest.failed:

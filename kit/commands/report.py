@@ -44,6 +44,6 @@ def command(results: tuple[Path, ...], folder: Path, as_json: bool) -> None:
             }
         )
         return
-    terminal.echo(written.sentence, err=True)
+    terminal.note(written.sentence)
     terminal.echo(str(written.html))
     terminal.echo(str(written.markdown))

@@ -30,7 +30,7 @@ DONE, KEPT, LEFT_OUT = "done", "kept", "left out"
 _PRECISIONS = "fp32,int8"
 _BUILD = (
     *("task", "format", "precision", "quantize", "weights", "resolution", "labels", "width"),
-    *("color", "pixels", "layout", "recipe"),
+    *("color", "pixels", "layout", "recipe", "calibration_images"),
 )
 _EMULATED = "host,haswell,cortex-a53"  # a processor without VNNI, and one without dot products
 
@@ -79,6 +79,7 @@ class StepOutcome:
     help="Labelled pictures: some calibrate, the others measure accuracy. Default: sample photos "
     "calibrate, and accuracy is not measured.",
 )
+@click.option("--calibration-images", type=int, help="How many of them calibrate. Default: 32.")
 @list_option("--format", metavar="F,…", help="Formats to build. Default: those of `kit build`.")
 @list_option(
     "--precision",
@@ -129,12 +130,13 @@ def command(
 
     steps = tuple(_list_steps(model, folder, options))
     outcomes: list[StepOutcome] = []
-    code = 0
+    code, began = 0, time.monotonic()
     with terminal.send_stdout_to_stderr() if as_json else nullcontext():
         for number, step in enumerate((*steps, None), 1):
             step = step or _make_report(folder, outcomes)
-            terminal.echo(f"== step {number} of {len(steps) + 1}: {step.name}", err=True)
-            terminal.echo(f"   {step.line}", err=True)
+            so_far = f", {_duration(time.monotonic() - began)} so far" if number > 1 else ""
+            terminal.note(f"== step {number} of {len(steps) + 1}: {step.name}{so_far}")
+            terminal.note(f"   {step.line}")
             outcome, step_code = _run_step(step, record, invoke, folder / "bundle")
             outcomes.append(outcome)
             code = code or step_code
@@ -150,7 +152,7 @@ def _list_steps(model: str, folder: Path, options: dict[str, Given]) -> Iterator
     words = ["build", model]
     for name in _BUILD:
         if options[name] is not None:
-            words += [f"--{name}", str(options[name])]
+            words += [f"--{name.replace('_', '-')}", str(options[name])]
     for name in ("mean", "std"):
         if options[name] is not None:
             words += [f"--{name}", ",".join(map(str, options[name]))]
@@ -188,7 +190,7 @@ def _run_step(
     builds = step.output == bundle
     state = None if builds else record.describe(step.words, step.inputs, bundle)
     if state is not None and step.output.exists() and record.get(step.name) == state:
-        terminal.echo("   kept: nothing that it depends on has changed", err=True)
+        terminal.note("   kept: nothing that it depends on has changed")
         return StepOutcome(step, KEPT, 0.0), 0
     began = time.monotonic()
     step.output.parent.mkdir(parents=True, exist_ok=True)
@@ -202,6 +204,11 @@ def _run_step(
     if state is not None and code == 0:
         record.keep(step.name, state)
     return StepOutcome(step, DONE, time.monotonic() - began), code
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _show_end(folder: Path, outcomes: Sequence[StepOutcome], as_json: bool) -> None:
@@ -228,7 +235,7 @@ def _show_end(folder: Path, outcomes: Sequence[StepOutcome], as_json: bool) -> N
     quoted = shlex.quote(str(bundle))
     terminal.echo(f"report: {page}")
     terminal.echo(f"bundle: {bundle}")
-    terminal.echo("next:", err=True)
-    terminal.echo(f"   kit predict {quoted} PICTURE      what it answers", err=True)
-    terminal.echo(f"   kit bench {quoted} --device SERIAL   latency on a phone", err=True)
-    terminal.echo(f"   kit app build {quoted}    an Android app with it", err=True)
+    terminal.note("next:")
+    terminal.note(f"   kit predict {quoted} PICTURE      what it answers")
+    terminal.note(f"   kit bench {quoted} --device SERIAL   latency on a phone")
+    terminal.note(f"   kit app build {quoted}    an Android app with it")

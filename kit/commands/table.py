@@ -67,9 +67,9 @@ def command(
     else:
         _print(shown)
     if commands:
-        terminal.echo("to fill the empty cells:", err=True)
+        terminal.note("to fill the empty cells:")
     for line in commands:
-        terminal.echo(f"  {one_line(line)}", err=True)
+        terminal.note(f"  {one_line(line)}")
     for file in (page, markdown):
         if file is not None and not as_json:
             terminal.echo(str(file))
@@ -110,4 +110,4 @@ def _print(shown: Overview) -> None:
             grid.add_row(one_line(f"{line.head.text}{marks}"), *map(one_line, cells))
         terminal.print_table(grid, _WIDEST)
     for note in notes(shown):
-        terminal.echo(one_line(note), err=True)
+        terminal.note(one_line(note))

@@ -99,7 +99,7 @@ def _show(result: ProcessorsResult) -> None:
         before = row.name
     terminal.print_table(table)
     for line in _remarks(result):
-        terminal.echo(line, err=True)
+        terminal.note(line)
     report_left_out(result.bundle)
 
 

@@ -13,6 +13,7 @@ from kit.errors import RecipeError, VerificationFailed
 from kit.manifest import FailedArtifact, GateRecord, GateRow
 from kit.notices import new_notice
 from kit.pipeline import training_set
+from kit.pipeline.build_state import shares
 from kit.progress import ReportStatus
 from kit.recipe import Recipe
 from kit.results.schema import AccuracyRow
@@ -115,9 +116,13 @@ def enforce_gate(
             message has every format's numbers.
         PictureError: a picture cannot be used.
     """
-    progress(f"measuring accuracy for the gate on {len(chosen)} pictures")
+    stage = f"measuring accuracy for the gate on {len(chosen)} pictures"
+    progress(stage)
     built = bundle.load(folder)
-    result = accuracy.measure(built, built.manifest.select_runnable(None), chosen)
+    step = shares(progress, stage)
+    result = accuracy.measure(
+        built, built.manifest.select_runnable(None), chosen, lambda done, of: step(done / of)
+    )
     float_top1 = result.rows[0].top1
     rows = tuple(_row(row, float_top1) for row in result.rows[1:])
     broken = {row.name: words for row in rows if (words := _broken(gate, row))}

@@ -67,7 +67,7 @@ def _correct(work: Preparation, folded: GraphModule, examples: Examples) -> None
     for name in work.corrections:
         work.progress(f"correction: {name}")
         step = get_correction(name)
-        progress = shares(work, f"correction: {name}")
+        progress = shares(work.progress, f"correction: {name}")
         step.apply(folded, examples, recipe.granularity, work.kept_float, progress)
 
 
@@ -96,7 +96,7 @@ def choose_encodings(work: Preparation, folded: GraphModule, examples: Examples)
         work.extremes = extremes.ends
         if recipe.observer == "search":
             work.ranges = range_search.search(
-                simulation, examples, shares(work, "choosing activation ranges")
+                simulation, examples, shares(work.progress, "choosing activation ranges")
             )
         activations = encoding_choice.activation_encodings(folded, simulation)
     else:

@@ -138,19 +138,21 @@ class Work(Preparation):
         return tuple(self.failures[key] for key in self.artifact_keys if key in self.failures)
 
 
-def shares(work: Preparation, stage: str) -> Callable[[float], None]:
+def shares(progress: ReportStatus, stage: str) -> Callable[[float], None]:
     """Return a function that reports the progress of a long stage every few seconds.
 
     Args:
-        work: the build.
+        progress: of the build.
         stage: its name.
     """
-    shown = [time.monotonic()]
+    began = time.monotonic()
+    shown = [began]
 
     def step(done: float) -> None:
         now = time.monotonic()
-        if now - shown[0] >= SECONDS and done < 1:
+        if now - shown[0] >= SECONDS and 0 < done < 1:
             shown[0] = now
-            work.progress(f"{stage}: {done:.0%}")
+            left = (now - began) * (1 - done) / done
+            progress(f"{stage}: {done:.0%}, about {left:.0f} s left")
 
     return step

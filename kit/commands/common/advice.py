@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from kit import terminal
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -34,13 +36,18 @@ TYPE = {
 def write_notices(notices: Iterable[tuple[Notice, str]], rows: int) -> Iterator[str]:
     """Return a line for each notice, with all the rows it is about.
 
+    `--quiet` leaves out notes and hints.
+
     Args:
         notices: each with the name of its row.
         rows: number of rows; a notice about all of them names none.
     """
     from kit.notices import merge_notices
 
+    quiet = terminal.get_verbosity() is terminal.Verbosity.QUIET
     for group, names in merge_notices(notices):
+        if quiet and group[0].severity in ("note", "hint"):
+            continue
         named = ", ".join(dict.fromkeys(filter(None, names)))
         where = f"{named}: " if named and len(names) != rows else ""
         yield f"{group[0].severity}: {where}{write_notice(group)}"

@@ -28,7 +28,7 @@ def show_study(study: Study, title: str, top: int) -> None:
     terminal.print_table(table)
     rest = len(worst) - (top or len(worst))
     if rest > 0:
-        terminal.echo(f"and {rest} more that int8 hurts less; --top 0 shows all", err=True)
+        terminal.note(f"and {rest} more that int8 hurts less; --top 0 shows all")
 
 
 def _cells(record: LayerRecord) -> tuple[str, ...]:

@@ -145,4 +145,4 @@ def _summary(built: Built) -> None:
     )
     terminal.echo(f"  pages of 16 KB: {pages}")
     for note in record["notes"]:
-        terminal.echo(f"note: {note}", err=True)
+        terminal.note(f"note: {note}")

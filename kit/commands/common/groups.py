@@ -8,6 +8,7 @@ from typing import ClassVar
 import click
 
 from kit import terminal
+from kit.commands.common.output_options import add_output_options
 from kit.errors import UnknownName
 
 HELP = "help"
@@ -39,6 +40,13 @@ class CommandGroup(click.Group):
             kind = "command" if ctx.parent is None else f"command of {ctx.command_path}"
             raise UnknownName.among(kind, args[0], self.list_commands(ctx), self.aliases)
         return super().resolve_command(ctx, args)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, with the options that every command has."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None and not isinstance(command, click.Group):
+            add_output_options(command)
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table of commands."""

@@ -23,9 +23,7 @@ def report_left_out(bundle: BundleRef) -> None:
         terminal.echo(f"{name} is not in the bundle, its build failed: {reason}", err=True)
     for artifact in bundle.artifacts:
         if not artifact.executed:
-            terminal.echo(
-                f"{artifact.name} was lowered for devices: nothing here runs it", err=True
-            )
+            terminal.note(f"{artifact.name} was lowered for devices: nothing here runs it")
 
 
 def print_notice(notice: Notice) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from kit import terminal
+from kit.errors import KitError
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -15,30 +17,69 @@ if TYPE_CHECKING:
     from kit.progress import Progress, ReportStatus
 
 _LINE_SECONDS = 5.0  # between two lines without a terminal
+_SILENT_SECONDS = 30.0  # without a terminal, until a line says that a stage goes on
 
 
 @contextmanager
 def stages() -> Iterator[ReportStatus]:
     """Yield a function to call with the name of each stage as it begins."""
+    if not _is_drawn():
+        with _StageLines() as lines:
+            yield lines
+        return
     from rich.text import Text
 
     console = terminal.console(err=True)
     began = time.monotonic()
-
-    def line(stage: str) -> None:
-        text = f"{time.monotonic() - began:6.1f} s  {stage}"
-        console.print(text, style="dim")
-
-    if not console.is_terminal:
-        yield line
-        return
     with console.status("starting") as status:
 
         def show(stage: str) -> None:
-            line(stage)
+            line = _stage_line(began, stage)
+            console.print(line, style="dim")
+            terminal.log(line)
             status.update(Text(stage))
 
         yield show
+
+
+def _is_drawn() -> bool:
+    """Return whether there is a terminal for spinners and bars."""
+    quiet = terminal.get_verbosity() is terminal.Verbosity.QUIET
+    return not quiet and terminal.console(err=True).is_terminal
+
+
+def _stage_line(began: float, stage: str) -> str:
+    return f"{time.monotonic() - began:6.1f} s  {stage}"
+
+
+class _StageLines:
+    """Prints a line for each stage, and another now and then while one takes long."""
+
+    def __init__(self) -> None:
+        self._began = self._changed = time.monotonic()
+        self._stage = ""
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._repeat, daemon=True)
+
+    def __call__(self, stage: str) -> None:
+        self._stage, self._changed = stage, time.monotonic()
+        terminal.note(_stage_line(self._began, stage))
+
+    def __enter__(self) -> _StageLines:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _repeat(self) -> None:
+        while not self._ended.wait(_SILENT_SECONDS / 10):
+            now = time.monotonic()
+            if self._stage and now - self._changed >= _SILENT_SECONDS:
+                self._changed = now
+                with suppress(KitError, terminal.ReaderGone):  # the next stage raises it
+                    terminal.note(_stage_line(self._began, f"still {self._stage}"))
 
 
 @contextmanager
@@ -55,7 +96,7 @@ def steps(auto_refresh: bool = True) -> Iterator[Progress]:
 @contextmanager
 def steps_of(names: Sequence[str], auto_refresh: bool = True) -> Iterator[dict[str, Progress]]:
     """Yield such a function for each name, each with its own bar."""
-    if not terminal.console(err=True).is_terminal:
+    if not _is_drawn():
         yield {name: _Lines(name) for name in names}
         return
     with terminal.progress(auto_refresh) as progress:
@@ -85,13 +126,12 @@ class _Lines:
         now = time.monotonic()
         if self._first is None and total > 1:
             self._first = done, now
-        if self._printed is not None and now - self._printed < _LINE_SECONDS and done < total:
+        every = 0 if terminal.get_verbosity() is terminal.Verbosity.VERBOSE else _LINE_SECONDS
+        if self._printed is not None and now - self._printed < every and done < total:
             return
         self._printed = now
         left = self._left(done, total, now)
-        terminal.echo(
-            f"{now - self._began:6.1f} s  {self._name}{done}/{total}  {what}{left}", err=True
-        )
+        terminal.note(f"{now - self._began:6.1f} s  {self._name}{done}/{total}  {what}{left}")
 
     def _left(self, done: int, total: int, now: float) -> str:
         if self._first is None or done <= self._first[0] or done >= total:

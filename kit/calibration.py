@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -267,7 +268,10 @@ def labels(recipe: Recipe) -> tuple[str, ...] | None:
         return None
     hint = "it is a UTF-8 text with the name of one class in each line"
     try:
-        text = files.read(Path(recipe.labels), _MAX_LABELS_BYTES).decode("utf-8-sig")
+        content = files.read(Path(recipe.labels), _MAX_LABELS_BYTES)
+        # Notepad of Windows writes UTF-16, with a mark.
+        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = content.decode("utf-16" if wide else "utf-8-sig")
     except (OSError, ValueError) as exc:
         raise RecipeError(f"cannot read the labels {recipe.labels}: {reason(exc)}", hint) from exc
     from kit.images.label_file import parse_names

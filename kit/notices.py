@@ -345,6 +345,12 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
         "",
         {"reason": _WORD},
     ),
+    "weights.several": CatalogueEntry(
+        "warning",
+        "the file of weights holds several networks: {key} is used, and not {others}",
+        "choose with --weights FILE:KEY",
+        {"key": _WORD, "others": _WORDS},
+    ),
     "preprocessing.approximate": CatalogueEntry(
         "warning",
         "{model} was made for another preprocessing ({what}); the bundle resizes with bilinear "

@@ -53,7 +53,8 @@ class Recipe(Record):
         model: a member of `kit.models`, ``SOURCE:NAME`` for one of another library, or
             ``FILE.py:FACTORY`` for a user's model.
         task: of the model; a member of `kit.tasks`.
-        weights: ``imagenet``, ``random`` or the path of a state dict; ``own``, the default for a
+        weights: ``imagenet``, ``random`` or the path of a state dict, with ``:KEY`` of one in a
+            checkpoint; ``own``, the default for a
             user's model, are the weights of the network that the factory returns, and those in
             a folder that a source takes.
         resolution: side of the square input, in pixels.

@@ -396,7 +396,8 @@ def test_a_float_model_that_writes_into_its_input_leaves_that_of_the_formats(tmp
 def test_official_mobilenet_v2_on_500_pictures(tmp_path):
     from kit.images.labels import imagenet_categories
     from kit.models import mobilenet_v2
-    from kit.models.weights import load_into, read_state
+    from kit.models.fitting import load_into
+    from kit.models.weights import read_state
 
     spec = mobilenet_v2.FAMILY.spec
     model = mobilenet_v2.build(1.0, 1000)

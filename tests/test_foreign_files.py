@@ -517,7 +517,7 @@ def test_weights_that_are_no_plain_tensors(tmp_path, kind):
 def test_weights_of_other_types_are_put_in_or_refused(kind):
     import torch
 
-    from kit.models.weights import load_into
+    from kit.models.fitting import load_into
 
     model = torch.nn.Linear(3, 4)
     state = {k: v.to(getattr(torch, kind)) for k, v in model.state_dict().items()}
@@ -532,7 +532,7 @@ def test_weights_of_other_types_are_put_in_or_refused(kind):
 def test_numbers_that_overflow_when_they_are_put_in():
     import torch
 
-    from kit.models.weights import load_into
+    from kit.models.fitting import load_into
 
     model = torch.nn.Linear(3, 4)
     before = model.weight.clone()

@@ -6,12 +6,13 @@ import hashlib
 import os
 import subprocess
 import sys
+import zipfile
 
 import pytest
 from picture_samples import JPEG, SHARED, fill, labels_of, pack
 
 from kit.errors import PictureError
-from kit.images import Picture, PictureSet, digest, open_set, sample, set_digest
+from kit.images import Picture, PictureSet, digest, open_set, optional_formats, sample, set_digest
 from kit.images.labels import Classes, imagenet_categories, imagenet_synsets
 
 # Layouts
@@ -176,6 +177,35 @@ def test_a_csv_that_is_none(tmp_path):
         open_set(root, tmp_path / "nowhere.csv")
     with pytest.raises(PictureError, match="is not a CSV file"):
         open_set(root, root / "a.jpg")
+
+
+def test_names_with_accents_are_those_of_macos_too(tmp_path):
+    """macOS writes an accent as a character of its own; they were other names."""
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    root = fill(tmp_path / "set", f"{apart}/{apart}.jpg")
+    assert labels_of(open_set(root, None, ("tea", composed))) == {f"{apart}/{apart}.jpg": 1}
+    table = tmp_path / "labels.csv"
+    table.write_text(f"{composed}/{composed}.jpg,{composed}\n", "utf-8")
+    assert labels_of(open_set(root, table, ("tea", apart))) == {f"{apart}/{apart}.jpg": 1}
+
+
+def test_backslashes_in_a_zip_are_folders(tmp_path):
+    """They were part of the name, and no picture had a label."""
+    file = tmp_path / "x.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("set\\", "")
+        archive.writestr("set\\tench\\a.jpg", JPEG)
+    assert labels_of(open_set(file)) == {"set/tench/a.jpg": 0}
+
+
+def test_pictures_by_the_suffixes_that_phones_and_browsers_give(tmp_path, monkeypatch):
+    names = ("a.JFIF", "b.jpe", "c.avif", "d.heic", "images", "e.jpg_large")
+    root = fill(tmp_path / "set", *names)
+    found = open_set(root)
+    assert [picture.name for picture in found] == ["a.JFIF", "b.jpe", "c.avif"]
+    assert found.unread.startswith("3 of 6 files are not read: 1 .heic, 1 .jpg_large")
+    monkeypatch.setattr(optional_formats, "list_optional_formats", lambda: ("AVIF", "HEIF"))
+    assert "d.heic" in labels_of(open_set(root))
 
 
 # What is not there, or cannot be read

@@ -532,13 +532,13 @@ MISTAKES = [
         "predict tiny one.txt",
         3,
         "one.txt is not a picture",
-        "JPEG, PNG, WEBP, BMP, GIF, TIFF, PPM are read",
+        "JPEG, PNG, WEBP, BMP, GIF, TIFF, PPM, AVIF are read",
     ),
     (
         "predict tiny res",
         3,
         "there are no pictures in res",
-        "give a folder or zip of JPEG, PNG, WebP, BMP, GIF, TIFF or PPM files",
+        "give a folder or zip of JPEG, PNG, WebP, AVIF, BMP, GIF, TIFF or PPM files",
     ),
     (
         "predict tiny photo.png --format ort",

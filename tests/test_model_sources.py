@@ -19,7 +19,7 @@ from kit.errors import MissingTool, RecipeError, UnknownName, WeightsError
 from kit.images.preprocess import to_array
 from kit.manifest import Preprocessing
 from kit.model_source import find_models, find_source, split_reference, suggest_models
-from kit.models import get_model, weights
+from kit.models import fitting, get_model, weights
 from kit.models._hf_preprocessing import convert_settings
 from kit.models.interface import HubFile, Official
 from kit.recipe import make
@@ -297,7 +297,7 @@ def test_timms_weights_are_read_from_the_hubs_cache_as_safetensors(tmp_path):
     save_file(trained.state_dict(), folder / "snapshots" / ("0" * 40) / hosted.file)
     fetched = weights.official(hosted)
     model = member.build(1.0, 1000)
-    weights.load_into(model, member.rename(weights.read_state(fetched.path)), hosted.file)
+    fitting.load_into(model, member.rename(weights.read_state(fetched.path)), hosted.file)
     assert torch.equal(model.fc.weight, trained.fc.weight)
     assert weights.source_hash("imagenet", hosted, 0).startswith("hub:timm/test_resnet")
 
@@ -388,7 +388,7 @@ def test_a_pickle_in_a_folder_is_refused_and_read_without_running_it_if_named(vi
     assert "only pickles" in caught.value.message
     assert f"--weights {copy / 'pytorch_model.bin'}" in caught.value.hint
     state = other.rename(weights.read_state(copy / "pytorch_model.bin"))
-    weights.load_into(other.build(1.0, 3), state, "pytorch_model.bin")
+    fitting.load_into(other.build(1.0, 3), state, "pytorch_model.bin")
 
 
 def test_code_in_a_folder_is_never_run(vit, tmp_path):

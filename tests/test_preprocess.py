@@ -59,6 +59,22 @@ def test_floating_point_pixels_are_refused():
         decode(data, "x.tif")
 
 
+def test_grey_of_32_bits_is_refused():
+    """Values of 0 to 255 became black, larger ones white."""
+    data = encode(Image.fromarray(np.full((4, 4), 200, np.int32)), "TIFF")
+    with pytest.raises(PictureError, match=r"x\.tif has 32 bits per pixel"):
+        decode(data, "x.tif")
+
+
+def test_avif_is_read():
+    image = Image.new("RGB", (40, 30), (200, 20, 90))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    found = decode(encode(image, "AVIF", quality=95, exif=exif), "x.avif")
+    assert (found.mode, found.size) == ("RGB", (30, 40))
+    assert np.abs(np.asarray(found).astype(int) - (200, 20, 90)).max() <= 3
+
+
 def test_an_animation_is_its_first_frame():
     frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue")]
     data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])

@@ -14,8 +14,9 @@ import pytest
 
 from kit.errors import OutputError, WeightsError
 from kit.models import _sources
+from kit.models.fitting import load_into
 from kit.models.interface import Official, Wheel
-from kit.models.weights import load_into, official, read_state
+from kit.models.weights import official, read_state
 
 RIGHT = b"the right weights"
 CLOSED = "http://127.0.0.1:9/w.pth"  # nobody listens there

@@ -206,6 +206,17 @@ def test_labels_that_do_not_fit(own, tmp_path, text, message):
         describe_inputs(make(own("Concat"), labels=str(file)))
 
 
+def test_labels_of_other_encodings_and_with_a_background(own, tmp_path):
+    file = tmp_path / "labels.txt"
+    names = [f"café {i}" for i in range(10)]
+    file.write_bytes("\r\n".join(names).encode("utf-16"))
+    assert describe_inputs(make(own("Concat"), labels=str(file))).labels == tuple(names)
+    file.write_text("\n".join(["background", *names]), encoding="utf-8")
+    with pytest.raises(RecipeError, match="names 11 classes") as caught:
+        describe_inputs(make(own("Concat"), labels=str(file)))
+    assert "leave out the first one, background" in caught.value.hint
+
+
 def test_labels_give_a_named_model_its_number_of_classes(tmp_path):
     file = tmp_path / "labels.txt"
     file.write_text("cat\ndog\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import pickle
 import re
@@ -13,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from kit.errors import WeightsError
+from kit.models.fitting import load_into
 from kit.models.interface import Official
-from kit.models.weights import load_into, read_state, source_hash
+from kit.models.weights import read_nest, read_state, source_hash, split_key
 
 OFFICIAL = Official(file="w.pth", url="", sha256="5f" * 32, accuracy=50.0)
 
@@ -241,6 +243,129 @@ def test_names_that_wrappers_leave_are_read(prefix):
             target[0].weight.zero_()
         assert load_into(target, {**state, **beside}, "w.pth") == prefix
         assert torch.equal(target[0].weight, state[f"{prefix}0.weight"])
+
+
+AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema", "params_ema")
+
+
+@pytest.mark.parametrize("key", ["net", "model_state", "params", "ema", "my_weights"])
+def test_the_only_state_dict_is_taken_wherever_it_is(tmp_path, key):
+    """Of these names none was known."""
+    import torch
+
+    state = net().state_dict()
+    optimizer = torch.optim.Adam(net().parameters())
+    optimizer.step()
+    beside = {"epoch": 3, "optimizer": optimizer.state_dict(), "loss": torch.ones(1)}
+    nest = read_nest(save(tmp_path / "w.pth", {**beside, key: state}))
+    assert (nest.key, nest.others, nest.state.keys()) == (key, (), state.keys())
+
+
+@pytest.mark.parametrize("key", AVERAGED)
+def test_of_several_the_trained_one_is_taken_and_a_key_chooses(tmp_path, key):
+    import torch
+
+    state = {"w": torch.zeros(1)}
+    averaged = {"module": {"w": torch.ones(1)}, "updates": 7} if key == "ema" else {"w": state["w"]}
+    path = save(tmp_path / "w.pth", {key: averaged, "model": state})
+    full = "ema.module" if key == "ema" else key
+    nest = read_nest(path)
+    assert (nest.key, nest.others) == ("model", (full,))
+    file, chosen = split_key(f"{path}:{full}")
+    assert (file, chosen) == (path, full)
+    assert read_nest(file, chosen).state["w"].item() == (key == "ema")
+    with pytest.raises(WeightsError, match="has no state dict called 'swa'") as caught:
+        read_nest(path, "swa")
+    assert "'model'" in caught.value.hint
+    assert source_hash(f"{path}:{full}", None, 0) == f"{source_hash(str(path), None, 0)}:{full}"
+
+
+def test_several_of_unknown_names_are_for_the_user_to_choose(tmp_path):
+    import torch
+
+    both = {name: {"w": torch.zeros(1)} for name in ("generator", "discriminator")}
+    with pytest.raises(WeightsError, match="several state dicts: 'generator', 'disc") as caught:
+        read_nest(save(tmp_path / "w.pth", both))
+    assert caught.value.hint == f"choose one: --weights {tmp_path / 'w.pth'}:generator"
+
+
+def test_a_colon_may_be_part_of_a_files_name(tmp_path):
+    (tmp_path / "a:b").write_bytes(b"")
+    assert split_key(str(tmp_path / "a:b")) == (tmp_path / "a:b", "")
+    assert split_key("missing.pth:x") == (Path("missing.pth:x"), "")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_quantized_network_is_called_that(tmp_path):
+    import torch
+
+    quantized = torch.quantize_per_tensor(torch.ones(2, 2), 0.1, 0, torch.qint8)
+    with pytest.raises(WeightsError, match="holds a network that is quantized already"):
+        read_state(save(tmp_path / "w.pth", {"weight": quantized, "bias": None}))
+
+
+def test_the_state_of_an_optimizer_is_called_that(tmp_path):
+    import torch
+
+    state = torch.optim.SGD(net().parameters(), lr=0.1).state_dict()
+    with pytest.raises(WeightsError, match="is the state of an optimizer"):
+        read_state(save(tmp_path / "w.pth", state))
+
+
+def test_arguments_and_numbers_of_numpy_are_ignored(tmp_path):
+    """For one of these the file was refused, as if it ran code."""
+    import argparse
+
+    import numpy as np
+
+    state = net().state_dict()
+    beside = {"args": argparse.Namespace(lr=0.1, out=Path("x")), "best": np.float64(71.2)}
+    assert read_state(save(tmp_path / "w.pth", {"model": state, **beside})).keys() == state.keys()
+
+
+@pytest.mark.parametrize("prefix", ["", "model."])
+@pytest.mark.parametrize("kind", ["pruned", "hook", "parametrization"])
+def test_computed_weights_of_a_file_become_plain_ones(kind, prefix):
+    import torch
+    from torch.nn.utils import parametrizations, prune, weight_norm
+
+    source = net().eval()
+    for layer in (source[0], source[2]):
+        if kind == "pruned":
+            prune.l1_unstructured(layer, "weight", amount=0.5)
+        elif kind == "hook":
+            weight_norm(layer)
+        else:
+            parametrizations.weight_norm(layer)
+    with torch.no_grad():
+        if kind == "parametrization":
+            source[0].parametrizations.weight.original0 *= 2
+        source(torch.rand(1, 3, 4, 6))  # the hooks compute
+    state = {prefix + name: value for name, value in source.state_dict().items()}
+    target = net()
+    assert load_into(target, state, "w.pth") == prefix
+    torch.testing.assert_close(target[0].weight, source[0].weight)
+    torch.testing.assert_close(target[2].weight, source[2].weight)
+    again = copy.deepcopy(source) if kind == "parametrization" else source
+    load_into(again, source.state_dict(), "w.pth")  # a network that computes them keeps its names
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (("0.lora_A.weight",), r"adapters \(LoRA\)"),
+        (("2._packed_params.dtype",), "quantized already"),
+        (("0.activation_post_process.min_val",), r"prepared for quantization \(QAT\)"),
+        (("0.weight_u", "0.weight_orig"), "with spectral norm"),
+    ],
+)
+def test_names_of_other_networks_are_explained(names, says):
+    import torch
+
+    state = net().state_dict()
+    del state["0.weight"]
+    with pytest.raises(WeightsError, match=says):
+        load_into(net(), {**state, **{name: torch.zeros(1) for name in names}}, "w.pth")
 
 
 def test_of_two_networks_in_a_file_none_is_chosen():

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from kit.errors import PictureError
+from kit.images.optional_formats import is_read
 
 Read = Callable[[], bytes]
 
@@ -35,7 +36,8 @@ _DO_NOT_USE = "do not use this zip, or make a new one of plain pictures"
 
 def is_picture(name: str) -> bool:
     """Return whether a name has the suffix of a picture format that is read."""
-    return PurePosixPath(name).suffix.lower() in _SUFFIXES
+    suffix = PurePosixPath(name).suffix.lower()
+    return suffix in _SUFFIXES or is_read(suffix)
 
 
 def is_litter(name: str) -> bool:
@@ -52,7 +54,7 @@ def too_big(name: str) -> PictureError:
 
 
 def list_zip(path: Path) -> dict[str, Read]:
-    """Return a function that reads each file of a zip, by its name inside the zip.
+    """Return a function that reads each file of a zip, by its name inside the zip, with slashes.
 
     Raises:
         PictureError: it is not a zip, or has unsafe names or contents.
@@ -68,13 +70,14 @@ def list_zip(path: Path) -> dict[str, Read]:
     readers: dict[str, Read] = {}
     for info in archive.infolist():
         _check_name(path, info)
-        if info.is_dir() or is_litter(info.filename):
+        name = info.filename.replace("\\", "/")  # some archivers on Windows write backslashes
+        if name.endswith("/") or is_litter(name):
             continue
-        if info.filename in readers:
-            raise PictureError(f"{path.name} holds two files named {info.filename}", _DO_NOT_USE)
-        if is_picture(info.filename):
+        if name in readers:
+            raise PictureError(f"{path.name} holds two files named {name}", _DO_NOT_USE)
+        if is_picture(name):
             check_content(path, info)
-        readers[info.filename] = partial(_read, archive, path, info)
+        readers[name] = partial(_read, archive, path, info)
     return readers
 
 

@@ -5,13 +5,17 @@
     cat,0                   or followed by it
     n02121808 cat           preceded by a WordNet id
     ["cat", "dog"]          JSON, also {"0": "cat"}, {"cat": 0} and {"0": ["n02121808", "cat"]}
+    {0: "cat", 1: "dog"}    a dict or list of Python
+    names: [cat, dog]       YAML of YOLO, also a list or numbers below it; JSON with ``id2label``
 
-Code, and numbers that are not those of the outputs, are rejected: apps would show a name such as
+A header (``index,label``) and comments (``# classes``) may stand before them. Other code, and
+numbers that are not those of the outputs, are rejected: apps would show a name such as
 ``{0: 'cat',``, and no folder of pictures has that name.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Sequence
 
@@ -22,6 +26,15 @@ _BEFORE = re.compile(r"(?P<number>\d{1,6})(?:\s*[:,;\t]\s*|\s+)(?P<name>\S.*)")
 _AFTER = re.compile(r"(?P<name>.*\S)\s*[,;\t]\s*(?P<number>\d{1,6})")
 _WORDNET = re.compile(r"n\d{8}\s+(\S.*)")
 _QUOTED = re.compile(r'"([^"]+)"')
+# First lines of tables that people and tools write: words for a number and for a name.
+_HEADER = re.compile(
+    r"(?i:(index|idx|id|class_?id|number|label|name|class|class_?name|category)"
+    r"[,;\t ]+(index|idx|id|class_?id|number|label|name|class|class_?name|category))"
+)
+_KEYS = ("names", "labels", "classes", "id2label")  # of files that hold more than names
+_YAML = re.compile(rf"^({'|'.join(_KEYS)}):", re.MULTILINE)
+_LABEL_MAP = re.compile(r"item\s*\{")
+_MAX_BYTES = 2**20  # of Python and YAML, whose parsers are slow
 
 
 def parse_names(text: str) -> tuple[str, ...]:
@@ -33,11 +46,19 @@ def parse_names(text: str) -> tuple[str, ...]:
     """
     stripped = text.strip()
     if (stripped[:1], stripped.rstrip(",;")[-1:]) in (("{", "}"), ("[", "]")):
-        return _of_json(stripped)
+        return _of_value(_parse_value(stripped))
+    if _LABEL_MAP.match(stripped):
+        raise ValueError("is a label map of TensorFlow, whose ids are not those of the outputs")
+    if _YAML.search(stripped):
+        return _of_value(_parse_yaml(stripped))
     # Unicode's other line separators are part of a name.
     lines = [line.strip() for line in _LINE_ENDS.split(text.rstrip())]
     if "" in lines:
         raise ValueError(f"names nothing in line {lines.index('') + 1}")
+    while len(lines) > 1 and lines[0].startswith("# "):
+        del lines[0]
+    if len(lines) > 2 and _HEADER.fullmatch(lines[0]):
+        del lines[0]
     for pattern in (_BEFORE, _AFTER):
         rows = [match for line in lines if (match := pattern.fullmatch(line))]
         if len(lines) > 1 and len(rows) == len(lines):
@@ -66,17 +87,47 @@ def _in_order(numbered: Sequence[tuple[int, str]]) -> tuple[str, ...]:
     return tuple(_flat(name) for _, name in ordered)
 
 
-def _of_json(text: str) -> tuple[str, ...]:
+def _parse_value(text: str) -> object:
+    """Return the value of JSON, or of a literal of Python."""
     try:
-        value = parse_json(text.encode(), 4 * MAX_CLASSES)
+        return parse_json(text.encode(), 4 * MAX_CLASSES)
     except ValueError as exc:
+        bare = text.rstrip(",;")
+        if len(bare) > _MAX_BYTES:
+            raise ValueError("looks like code or JSON, and is no JSON") from exc
+    try:
+        value = ast.literal_eval(bare)
+    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError) as exc:
         raise ValueError("looks like code or JSON, and is no JSON") from exc
-    listed = _in_order(_numbered(value)) if isinstance(value, dict) else value
-    if not isinstance(listed, list | tuple):
-        listed = ()
+    if isinstance(value, dict):
+        return {str(key): one for key, one in value.items()}
+    return value
+
+
+def _parse_yaml(text: str) -> object:
+    import yaml
+
+    if len(text) > _MAX_BYTES:
+        raise ValueError("is YAML, and larger than any list of names")
+    try:
+        # Makes texts of everything: a class may be called `no`. It knows no merged keys, of
+        # which a few lines can hold millions.
+        value = yaml.load(text, yaml.BaseLoader)  # noqa: S506
+    except (yaml.YAMLError, ValueError, RecursionError) as exc:
+        raise ValueError("looks like YAML, and is no YAML") from exc
+    return value
+
+
+def _of_value(value: object) -> tuple[str, ...]:
+    if isinstance(value, dict):
+        inside = (value[key] for key in _KEYS if isinstance(value.get(key), list | dict))
+        value = next(inside, value)
+    if isinstance(value, dict):
+        value = _in_order(_numbered({str(key): name for key, name in value.items()}))
+    listed = value if isinstance(value, list | tuple) else ()
     names = [name for name in listed if isinstance(name, str) and name.strip()]
     if not names or len(names) != len(listed):
-        raise ValueError("is JSON, and no list of names")
+        raise ValueError("holds no list of names")
     return tuple(map(_flat, names))
 
 
@@ -90,5 +141,5 @@ def _numbered(table: dict[str, object]) -> list[tuple[int, str]]:
         elif type(value) is int:
             numbered.append((value, key))
         else:
-            raise ValueError("is JSON, and no list of names")
+            raise ValueError("holds no list of names")
     return numbered

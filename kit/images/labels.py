@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
@@ -73,7 +74,8 @@ class Classes:
     """
 
     def __init__(self, categories: Sequence[str] | None = None) -> None:
-        names = imagenet_categories() if categories is None else tuple(categories)
+        given = imagenet_categories() if categories is None else tuple(categories)
+        names = tuple(map(compose, given))
         self._exact = _unique((name, i) for i, name in enumerate(names))
         self._plain = _unique((_plain(name), i) for i, name in enumerate(names))
         self._first = _unique((_plain(_first(name)), i) for i, name in enumerate(names))
@@ -87,7 +89,7 @@ class Classes:
 
     def look_up(self, text: str) -> Named | None:
         """Return the class, or None if the text names no class or more than one."""
-        text = text.strip()
+        text = compose(text.strip())
         if text in self._exact:
             return Named(self._exact[text], "category names")
         if _INDEX.fullmatch(text):
@@ -103,6 +105,11 @@ class Classes:
         """Return the class that a file name begins with, as in ``0000_tench.jpg``."""
         match = _PREFIX.match(file_name)
         return self.look_up(match[1]) if match else None
+
+
+def compose(text: str) -> str:
+    """Return a text with composed characters: macOS writes ``é`` in file names as two."""
+    return unicodedata.normalize("NFC", text)
 
 
 def _unique(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from kit.errors import PictureError
 from kit.images import color
+from kit.images.optional_formats import list_optional_formats
 from kit.images.sets import Picture
 from kit.manifest import Preprocessing
 from kit.progress import CountProgress
@@ -36,7 +37,8 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 def decode(data: bytes, name: str) -> Image:
     """Return a picture as upright RGB in sRGB; transparency becomes white.
 
-    An animation gives its first frame; 16-bit grey keeps its upper 8 bits.
+    Formats are the usual ones and those of `kit.images.optional_formats`. An animation
+    gives its first frame; 16-bit grey keeps its upper 8 bits.
 
     Args:
         data: the file.
@@ -47,11 +49,12 @@ def decode(data: bytes, name: str) -> Image:
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
+    formats = (*_FORMATS, *list_optional_formats())
     try:
         with warnings.catch_warnings():
             # Pillow warns at half its limit, and about odd metadata and formats it did not try.
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data), formats=_FORMATS)
+            image = Image.open(io.BytesIO(data), formats=formats)
             _draft(image)
             check_size(*image.size, name)
             image.load()
@@ -62,7 +65,7 @@ def decode(data: bytes, name: str) -> Image:
             f"{name} has more than {MAX_JPEG_PIXELS // 10**6} million pixels", "make it smaller"
         ) from exc
     except UnidentifiedImageError as exc:
-        raise PictureError(f"{name} is not a picture", f"{', '.join(_FORMATS)} are read") from exc
+        raise PictureError(f"{name} is not a picture", f"{', '.join(formats)} are read") from exc
     except PictureError:
         raise
     except Exception as exc:  # decoders raise what they like on broken data: struct.error, …
@@ -93,6 +96,8 @@ def check_size(width: int, height: int, name: str) -> None:
 def _rgb(image: Image, name: str) -> Image:
     from PIL import Image as Pillow
 
+    if image.mode == "I" and image.format == "TIFF":  # where white is depends on who wrote it
+        raise PictureError(f"{name} has 32 bits per pixel", "save it with 8 or 16 bits")
     if image.mode == "F":
         raise PictureError(f"{name} has floating-point pixels", "save it with 8 bits per channel")
     if image.mode.startswith("I"):

@@ -16,7 +16,7 @@ import hashlib
 import io
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -25,7 +25,7 @@ from kit import files
 from kit.documents import reason, text_of
 from kit.errors import PictureError, brief
 from kit.images.archive import MAX_BYTES, Read, is_litter, is_picture, list_zip, too_big
-from kit.images.labels import Classes, Named
+from kit.images.labels import Classes, Named, compose
 
 _MAX_CSV_BYTES = 64 * 2**20
 _SHOWN = 5  # suffixes that a message names
@@ -102,7 +102,7 @@ def open_set(
     if not pictures:
         raise PictureError(
             f"there are no pictures in {path}" + (f": {unread}" if unread else ""),
-            "give a folder or zip of JPEG, PNG, WebP, BMP, GIF, TIFF or PPM files",
+            "give a folder or zip of JPEG, PNG, WebP, AVIF, BMP, GIF, TIFF or PPM files",
         )
     return PictureSet(text_of(path.resolve().name), tuple(pictures), labels_from, unread)
 
@@ -123,7 +123,7 @@ def open_pictures(path: Path) -> tuple[Picture, ...]:
 
 def _count_others(names: Iterable[str]) -> str:
     """Return in words how many files are not pictures, by suffix; empty if all are pictures."""
-    listed = list(names)
+    listed = sorted(names)
     kinds = Counter(PurePosixPath(n).suffix.lower() for n in listed if not is_picture(n))
     if not kinds:
         return ""
@@ -228,6 +228,7 @@ def _kinds(named: dict[str, Named | None]) -> str:
 def _from_csv(listed: dict[str, Read], path: Path, classes: Classes) -> list[Picture]:
     tops = {PurePosixPath(name).parts[0] for name in listed}
     top = tops.pop() if len(tops) == 1 else ""
+    composed = {compose(name): name for name in listed}
     pictures: dict[str, Picture] = {}
     for line, row in _rows(path):
         if len(row) != 2:
@@ -236,7 +237,7 @@ def _from_csv(listed: dict[str, Read], path: Path, classes: Classes) -> list[Pic
                 "each line is path,label; put a name that has a comma in quotes",
             )
         path_in_csv, text = row[0].strip().replace("\\", "/").removeprefix("./"), row[1]
-        name = path_in_csv if path_in_csv in listed else f"{top}/{path_in_csv}"
+        name = _find(path_in_csv, top, listed, composed)
         label = classes.find(text)
         if line == 1 and name not in listed and label is None and not is_picture(path_in_csv):
             continue  # a header
@@ -256,6 +257,23 @@ def _from_csv(listed: dict[str, Read], path: Path, classes: Classes) -> list[Pic
             )
         pictures[name] = Picture(name, label, listed[name])
     return [pictures[name] for name in sorted(pictures)]
+
+
+def _find(path: str, top: str, listed: Container[str], composed: Mapping[str, str]) -> str:
+    """Return the name of a listed file for a path of a CSV; the path itself if there is none.
+
+    Args:
+        path: as the CSV has it.
+        top: the only folder of the set, which the CSV may leave out.
+        listed: the names.
+        composed: names by how `kit.images.labels.compose` writes them.
+    """
+    for name in (path, f"{top}/{path}"):
+        if name in listed:
+            return name
+        if compose(name) in composed:
+            return composed[compose(name)]
+    return f"{top}/{path}"
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:

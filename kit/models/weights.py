@@ -1,4 +1,4 @@
-"""Read weights without running code, check them, and load them into a model."""
+"""Read weights without running code, and check them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pickle
 import re
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -14,27 +15,27 @@ from kit import files
 from kit.documents import reason
 from kit.errors import WeightsError, brief
 from kit.models._sources import Fetched, official
+from kit.models.harmless_types import ignored_types
 from kit.models.interface import HubFile, Published
+from kit.models.nests import SAVE_HINT, Nest, choose_nest
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-__all__ = ["Fetched", "load_into", "official", "read_state", "source_hash"]
+__all__ = ["Fetched", "official", "read_nest", "read_state", "source_hash", "split_key"]
 
 IMAGENET, RANDOM = "imagenet", "random"
-_NESTS = ("state_dict", "model_state_dict", "model")
 # Messages of torch's restricted unpickler about a name or call that is not on its safe list.
 _WOULD_RUN = re.compile(
     r"\bGLOBAL (?P<name>\S+) w|call reduce|Can only create new object|Can only build"
 )
-_SAVE = "save one with torch.save(model.state_dict(), FILE)"
 
 
 def source_hash(option: str, weights: Published | None, seed: int) -> str:
     """Return a hash or key that identifies the weights of an option, without importing torch.
 
     Args:
-        option: ``imagenet``, ``random`` or the path of a file.
+        option: ``imagenet``, ``random`` or ``FILE``, also ``FILE:KEY``.
         weights: the model's published weights, if it has any.
         seed: of random weights.
 
@@ -51,30 +52,57 @@ def source_hash(option: str, weights: Published | None, seed: int) -> str:
         if isinstance(weights, HubFile):
             return f"hub:{weights.repository}/{weights.file}"
         return weights.sha256
+    path, key = split_key(option)
     try:
-        return files.measure(Path(option))[1]
+        digest = files.measure(path)[1]
     except (OSError, ValueError) as exc:
-        raise _unreadable(Path(option), exc) from exc
+        raise _unreadable(path, exc) from exc
+    return f"{digest}:{key}" if key else digest
+
+
+def split_key(option: str) -> tuple[Path, str]:
+    """Return the file that ``FILE`` or ``FILE:KEY`` names, and the key; empty without one."""
+    file, colon, key = option.rpartition(":")
+    if colon and not _is_there(Path(option)) and _is_there(Path(file)):
+        return Path(file), key
+    return Path(option), ""
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # the name is too long, or has a zero byte
+        return False
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Read a state dict; a file that would run code is rejected, not run.
+    """Read a state dict, see `read_nest`."""
+    return dict(read_nest(path).state)
+
+
+def read_nest(path: Path, key: str = "") -> Nest:
+    """Read the state dict of a file; one that would run code is rejected, not run.
 
     Files of training scripts are accepted too: a state dict inside a checkpoint, and names that
     begin with ``module.`` (from `DataParallel`).
 
     Args:
         path: ``.safetensors``, or anything that `torch.save` wrote.
+        key: of the state dict in the file; empty to search.
 
     Raises:
-        WeightsError: the file is missing, corrupt, unsafe, or not a state dict.
+        WeightsError: the file is missing, corrupt, unsafe, or has no such state dict.
     """
     if (other := _other_kind(path)) is not None:
         raise other
     # A safetensors file begins with the length of its JSON header, in eight bytes.
     is_safetensors = path.suffix.lower() == ".safetensors" or _head(path)[5:9] == b"\0\0\0{"
-    loaded = _safetensors(path) if is_safetensors else _torch(path)
-    return _state_dict(loaded, path)
+    nest = choose_nest(_safetensors(path) if is_safetensors else _torch(path), str(path), key)
+    _check_tensors(nest.state, path)
+    if all(name.startswith("module.") for name in nest.state):
+        plain = {name.removeprefix("module."): value for name, value in nest.state.items()}
+        return replace(nest, state=plain)
+    return nest
 
 
 def _head(path: Path) -> bytes:
@@ -98,7 +126,7 @@ def _other_kind(path: Path) -> WeightsError | None:
     kinds = {b"\x89HDF": "a Keras file (HDF5)", b"TFL3": "a LiteRT file", b"GGUF": "a GGUF file"}
     kind = kinds.get(head[:4]) or kinds.get(head[4:8])
     if kind is not None:
-        return WeightsError(f"{path} is {kind}, not weights of a PyTorch model", _SAVE)
+        return WeightsError(f"{path} is {kind}, not weights of a PyTorch model", SAVE_HINT)
     if not head.startswith(b"PK"):
         return None
     names = [PurePosixPath(name).name for name in _members(path)]
@@ -127,7 +155,7 @@ def _torch(path: Path) -> object:
     import torch
 
     try:
-        with files.open_regular(path) as file:
+        with files.open_regular(path) as file, ignored_types():
             _check_size(file)
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as exc:
@@ -135,7 +163,7 @@ def _torch(path: Path) -> object:
             name = code["name"] or "code"
             raise WeightsError(
                 f"{path} would run {name} when it is loaded, so it was not loaded",
-                f"a state dict is safe: {_SAVE}",
+                f"a state dict is safe: {SAVE_HINT}",
             ) from exc
         # torch's message recommends `weights_only=False`, which would run the code.
         raise _corrupt(path, "torch.save did not write it") from exc
@@ -171,28 +199,13 @@ def _safetensors(path: Path) -> object:
         raise _corrupt(path, str(exc) or type(exc).__name__) from exc
 
 
-def _state_dict(loaded: object, path: Path) -> dict[str, Tensor]:
-    import torch
-
-    for nest in _NESTS:
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(nest), Mapping):
-            loaded = loaded[nest]
-    if not isinstance(loaded, Mapping) or not loaded:
-        raise WeightsError(f"{path} holds {type(loaded).__name__}, not a state dict", _SAVE)
-    for name, value in loaded.items():
-        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
-            kind = type(value).__name__
-            raise WeightsError(
-                f"{path} is not a state dict: {brief(name)} is of type {kind}", _SAVE
-            )
+def _check_tensors(state: Mapping[str, Tensor], path: Path) -> None:
+    for name, value in state.items():
         if (odd := _odd_kind(value)) is not None:
             raise WeightsError(
                 f"{path} holds the {odd} tensor {brief(name)}, and layers have plain ones",
                 "save the weights of the float network, on the CPU",
             )
-    if all(name.startswith("module.") for name in loaded):
-        return {name.removeprefix("module."): value for name, value in loaded.items()}
-    return dict(loaded)
 
 
 def _odd_kind(value: Tensor) -> str | None:
@@ -206,101 +219,6 @@ def _odd_kind(value: Tensor) -> str | None:
     if value.is_quantized:
         return "quantized"
     return "empty (meta)" if value.is_meta else None
-
-
-def load_into(
-    model: nn.Module, state: Mapping[str, Tensor], name: str, labels: str | None = None
-) -> str:
-    """Load a state dict into a model of exactly this architecture.
-
-    All its names may have one prefix, as wrappers add it (``_orig_mod.``, ``model.``). Entries
-    without the prefix, such as a loss or a counter, are then ignored.
-
-    Args:
-        model: is changed.
-        state: from `read_state`.
-        name: of the weights, for error messages.
-        labels: the file whose lines set the model's number of outputs, if there is one.
-
-    Returns:
-        The prefix that was removed; empty if there was none.
-
-    Raises:
-        WeightsError: names or shapes differ, or a value is not a finite number.
-    """
-    import torch
-
-    prefix = _common_prefix(model.state_dict(), state)
-    if prefix:
-        state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    if (numbers := _outputs(model.state_dict(), state)) is not None:
-        raise _other_outputs(*numbers, name, labels)
-    if difference := _first_difference(model.state_dict(), state):
-        raise WeightsError(
-            f"the weights {name} are of another architecture: first mismatch {difference}",
-            "name the model and the width that they were trained with",
-        )
-    own = model.state_dict()
-    cast = {key: value.to(own[key].dtype) for key, value in state.items()}
-    for key, value in cast.items():
-        if value.is_floating_point() and not value.isfinite().all():
-            lost = state[key].to(torch.float64).isfinite().all()
-            what = f"numbers too large for {value.dtype}" if lost else "NaN or infinity"
-            raise WeightsError(f"the weights {name} hold {what} in {key}", "the training diverged")
-    model.load_state_dict(cast)
-    return prefix
-
-
-def _common_prefix(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
-    """Return the prefix of a file's names to the model's; empty if there is not exactly one."""
-    needed = [key for key in own if not key.endswith("num_batches_tracked")]
-    if not needed or needed[0] in state:
-        return ""
-    ending = f".{needed[0]}"
-    prefixes = [key.removesuffix(needed[0]) for key in state if key.endswith(ending)]
-    fits = [p for p in prefixes if all(p + key in state for key in needed)]
-    return fits[0] if len(fits) == 1 else ""
-
-
-def _outputs(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[int, int] | None:
-    """Return the numbers of outputs of weights and model, if nothing else differs."""
-    if own.keys() != state.keys():
-        return None
-    pairs = {(state[key].shape, ours.shape) for key, ours in own.items()}
-    differ = [(theirs, ours) for theirs, ours in pairs if theirs != ours]
-    if any(len(t) != len(o) or not t or t[1:] != o[1:] for t, o in differ):
-        return None
-    numbers = {(theirs[0], ours[0]) for theirs, ours in differ}
-    return numbers.pop() if len(numbers) == 1 else None
-
-
-def _other_outputs(theirs: int, ours: int, name: str, labels: str | None) -> WeightsError:
-    if labels is not None:
-        return WeightsError(
-            f"the weights {name} have {theirs} outputs, and {labels} names {ours} classes",
-            "name one class in each line, in the order of the outputs",
-        )
-    return WeightsError(
-        f"the weights {name} have {theirs} outputs, and the model has {ours}",
-        f"name the {theirs} classes with --labels FILE, one in each line; a network of your own "
-        f"must have {theirs} outputs itself",
-    )
-
-
-def _first_difference(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str | None:
-    for key, ours in own.items():
-        theirs = state.get(key)
-        if theirs is None:
-            # BatchNorms in old files have no counter; load_state_dict fills it in.
-            if key.endswith("num_batches_tracked"):
-                continue
-            return f"{key}, which is missing"
-        if theirs.shape != ours.shape:
-            return f"{key}, of shape {list(theirs.shape)} instead of {list(ours.shape)}"
-        if theirs.is_floating_point() != ours.is_floating_point():
-            return f"{key}, of type {theirs.dtype} instead of {ours.dtype}"
-    extra = next((key for key in state if key not in own), None)
-    return None if extra is None else f"{brief(extra)}, which the model does not have"
 
 
 def _unreadable(path: Path, exc: OSError | ValueError) -> WeightsError:

@@ -27,6 +27,7 @@ def load(work: Preparation) -> nn.Module:
     import torch
 
     from kit.models import user_model, weights
+    from kit.models.fitting import load_into
     from kit.models.sourced import SourcedModel
     from kit.quantize.standard import standardize
 
@@ -48,13 +49,15 @@ def load(work: Preparation) -> nn.Module:
         user_model.check_finite(model)
         origin = Source(source=f"own model {recipe.model}", sha256=user_model.state_hash(model))
     else:
-        path, source, digest = _weights_file(work, module.spec.weights)
-        state = weights.read_state(path)
-        if sourced is not None:
-            state = sourced.rename(state)
-        prefix = weights.load_into(model, state, path.name, recipe.labels)
+        path, key, source, digest = _weights_file(work, module.spec.weights)
+        nest = weights.read_nest(path, key)
+        state = nest.state if sourced is None else sourced.rename(nest.state)
+        prefix = load_into(model, state, path.name, recipe.labels)
         origin = Source(source=source, sha256=digest)
-        note = f", whose names begin with {prefix!r}" if prefix else ""
+        note = f", under {nest.key!r}" if nest.key != key else ""
+        note += f", whose names begin with {prefix!r}" if prefix else ""
+        if nest.others:
+            work.notices.append(new_notice("weights.several", key=nest.key, others=nest.others))
     if sourced is not None and sourced.deviations and recipe.weights != "random":
         what = ", ".join(sourced.deviations)
         work.notices.append(new_notice("preprocessing.approximate", model=recipe.title, what=what))
@@ -65,19 +68,20 @@ def load(work: Preparation) -> nn.Module:
     return model
 
 
-def _weights_file(work: Preparation, official: Published | None) -> tuple[Path, str, str]:
+def _weights_file(work: Preparation, official: Published | None) -> tuple[Path, str, str, str]:
+    """Return the file, the key in it, the source for people, and the digest of the file."""
     from kit.models import weights
 
     # This also raises if there are no official weights, in case no cache key was computed.
     digest = weights.source_hash(work.recipe.weights, official, work.recipe.seed)
     if work.recipe.weights != "imagenet":
-        path = Path(work.recipe.weights)
-        return path, f"file {path.name}", digest
+        path, key = weights.split_key(work.recipe.weights)
+        return path, key, f"file {Path(work.recipe.weights).name}", digest.partition(":")[0]
     assert official is not None  # or `source_hash` had raised
     fetched = weights.official(official)
     damaged = [note for note in fetched.notes if "sha256" in note]
     work.notices += [new_notice("weights.source", reason=note) for note in damaged]
-    return fetched.path, fetched.source, fetched.sha256
+    return fetched.path, "", fetched.source, fetched.sha256
 
 
 def _settle(model: nn.Module, work: Preparation) -> None:

@@ -115,9 +115,12 @@ def read_class_names(recipe: Recipe, classes: int) -> tuple[str, ...] | None:
     """
     names = calibration.labels(recipe)
     if names and len(names) != classes:
+        background = len(names) == classes + 1 and names[0].casefold().strip("_ ") == "background"
         raise RecipeError(
             f"{recipe.labels} names {len(names)} classes, {recipe.model} has {classes} outputs",
-            "name one class in each line, in the order of the outputs",
+            f"leave out the first one, {names[0]}, which the network does not have"
+            if background
+            else "name one class in each line, in the order of the outputs",
         )
     return names
 

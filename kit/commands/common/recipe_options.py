@@ -26,7 +26,7 @@ def _together(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:
 MODEL: Callable[[_F], _F] = _together(
     click.option(
         "--weights",
-        metavar="imagenet|random|FILE",
+        metavar="imagenet|random|FILE[:KEY]",
         help="Default: imagenet; for FILE.py:FACTORY and hf:FOLDER what it comes with.",
     ),
     click.option(

@@ -93,6 +93,7 @@ def _own_labels(built: Bundle) -> dict[str, str]:
 
 def _check_sources(what: str, fields: dict[str, Given]) -> None:
     from kit import recipe
+    from kit.models.weights import split_key
 
     mine = recipe.own(fields["model"])
     if mine is not None and not mine[0].is_file():
@@ -104,7 +105,7 @@ def _check_sources(what: str, fields: dict[str, Given]) -> None:
     if fields["weights"] not in ("imagenet", "random", recipe.OWN):
         sources["weights"] = "weights"
     for name, words in sources.items():
-        if fields[name] is not None and not Path(fields[name]).exists():
+        if fields[name] is not None and not split_key(fields[name])[0].exists():
             raise BundleError(
                 f"{what} was built with the {words} {fields[name]}, which is no longer there",
                 f"name where it is now with --{name}",

@@ -8,6 +8,7 @@ from pathlib import Path
 from kit import files
 from kit.errors import BundleError
 from kit.formats.interface import Description
+from kit.formats.onnx.integer_clips import SUFFIX
 from kit.formats.onnx.session import optimize_file
 
 # Names of ONNX Runtime's integer kernels after it has fused a QDQ graph.
@@ -65,5 +66,5 @@ def _computed_in_float(path: Path) -> dict[str, int]:
         optimized = folder / "optimized.onnx"
         optimize_file(path, optimized)
         nodes = onnx.load(optimized).graph.node
-    counts = Counter(node.op_type for node in nodes)
+    counts = Counter(node.op_type for node in nodes if SUFFIX not in node.name)
     return {k: n for k, n in sorted(counts.items()) if k not in _IN_INTEGERS | _MOVES}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.formats.onnx.float_layers import guard_float_layers
+from kit.formats.onnx.integer_clips import move_clips
 from kit.formats.onnx.saturation import separate_parameters
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) ->
     )
     exported = onnx.load(path)
     exported.ir_version = _IR_VERSIONS[opset]
+    move_clips(exported.graph)
     guard_float_layers(exported.graph)
     separate_parameters(exported.graph)
     onnx.save(exported, path)

@@ -9,9 +9,11 @@ from bundle_samples import SMALL_NET, answer_images
 from picture_samples import encode, fill, noise
 
 import kit
-from kit import formats
+from kit import encodings, formats
+from kit.encodings import Encoding, Encodings
 from kit.errors import (
     BuildError,
+    KitError,
     PictureError,
     RecipeError,
     UnknownName,
@@ -163,7 +165,7 @@ def test_a_gate_fails_the_build_or_is_recorded(worst, tmp_path, monkeypatch):
     gate = Gate(min_agreement=0, max_drop=100, images=str(pictures))
     stages = []
     made = kit.build(recipe, tmp_path / "good", stages.append, gate=gate)
-    assert stages[-1] == "measuring accuracy for the gate on 2 pictures"
+    assert stages[-1].startswith("measuring accuracy for the gate on 2 pictures")
     record = made.manifest.gate
     assert record.images == 2
     assert [row.format for row in record.rows] == ["onnx"]
@@ -190,6 +192,22 @@ def _give_other_answers(monkeypatch):
         return answers, ns
 
     monkeypatch.setattr(IsolatedSession, "predict", turned)
+
+
+def test_a_layer_or_tensor_that_does_not_exist_ends_a_build_before_it_takes_long(tmp_path):
+    small = {"resolution": 32, "formats": ("onnx",)}
+    file = tmp_path / "encodings.json"
+    strange = Encoding(name="elsewhere", scales=(0.1,), offsets=(0,))
+    file.write_text(encodings.format_file(Encodings(activations=(strange,), weights=()), "0.1"))
+    for fields, says in (
+        ({"keep_float": ("elsewhere",)}, "called 'elsewhere'"),
+        ({"keep_float": ("4",)}, "keep_float = 4 leaves none of the model's 4 layers in int8"),
+        ({"encodings": str(file)}, "'elsewhere'"),
+    ):
+        stages: list[str] = []
+        with pytest.raises(KitError, match=says):
+            kit.build(kit.make_recipe(SMALL_NET, **small, **fields), tmp_path / "a", stages.append)
+        assert not [stage for stage in stages if stage.startswith(("choosing", "correction"))]
 
 
 @pytest.mark.slow

@@ -564,6 +564,18 @@ MISTAKES = [
         "tinny is not a bundle: there is no such folder",
         "did you mean tiny?",
     ),
+    (
+        "run mobilenet_v2 --device nosuch -o out",
+        9,
+        "there is no device 'nosuch'",
+        None,
+    ),
+    (
+        "run mobilenet_v2 --device a,b -o out",
+        2,
+        "--device names 2 devices, and a run measures on one",
+        "`kit bench BUNDLE --device A,B` measures on several afterwards",
+    ),
 ]
 
 

@@ -13,6 +13,7 @@ from kit import bundle as bundles
 from kit.app import sources, tools
 from kit.app.lock import maven_lock
 from kit.bench import answers
+from kit.bundle import Bundle
 from kit.errors import BuildError, OutputError, RunError, UsageError, VerificationFailed
 from kit.manifest import Artifact
 from kit.progress import ReportStatus
@@ -42,10 +43,7 @@ def run(path: Path, out: Path, report_status: ReportStatus) -> list[float]:
     """
     bundle = bundles.load(path)
     manifest = bundle.manifest
-    if FORMAT not in [key.format for key in manifest.artifact_keys]:
-        raise UsageError(f"{path} has no {FORMAT} file", "build it with --format lite")
-    artifact = manifest.artifact(manifest.select([FORMAT])[0].name)
-    _check_signature(path, manifest.signature)
+    artifact = find_artifact(bundle)
     images, expected = answers.load(bundle, artifact.name, PICTURES)
     inputs = [out.resolve() / f"input-{number}.f32" for number in range(len(images))]
     answer = out.resolve() / "answers.f32"
@@ -58,6 +56,19 @@ def run(path: Path, out: Path, report_status: ReportStatus) -> list[float]:
     model = bundle.file(artifact.name).resolve()
     emulate_answers(model, manifest.signature.inputs[0].shape, inputs, answer, report_status)
     return _compare(answer, artifact, expected)
+
+
+def find_artifact(bundle: Bundle) -> Artifact:
+    """Return the file of a bundle that is run.
+
+    Raises:
+        UsageError: it has no Lite file, or not one float32 input and one float32 output.
+    """
+    manifest = bundle.manifest
+    if FORMAT not in [key.format for key in manifest.artifact_keys]:
+        raise UsageError(f"{bundle.path} has no {FORMAT} file", "build it with --format lite")
+    _check_signature(bundle.path, manifest.signature)
+    return manifest.artifact(manifest.select([FORMAT])[0].name)
 
 
 def _check_signature(path: Path, signature: Signature) -> None:

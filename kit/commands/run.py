@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 import click
 
 from kit import terminal
-from kit.commands.common import recipe_options
+from kit.commands.common import measurement, recipe_options
 from kit.commands.common.option_types import PATH, Given, list_option
-from kit.errors import DeviceError, MissingTool
+from kit.errors import DeviceError, MissingTool, UsageError
 
 if TYPE_CHECKING:
     from kit.commands.common.run_record import RunRecord
@@ -118,6 +118,7 @@ def command(
     """
     from kit.commands.common.run_record import RunRecord
 
+    _check_device(options["device"])
     folder = output or Path("out") / re.sub(r"[^\w.-]+", "-", Path(model).name)
     record = RunRecord.open(folder / "run.json", forget=again)
     root = click.get_current_context().find_root()
@@ -142,6 +143,29 @@ def command(
             code = code or step_code
     _show_end(folder, outcomes, as_json)
     return code
+
+
+def _check_device(choice: str | None) -> None:
+    """Check before the first step that a device which is named can be used.
+
+    Raises:
+        DeviceError: it cannot.
+        UsageError: several are named.
+    """
+    if choice in (None, AUTO, measurement.LOCAL):
+        return
+    from contextlib import closing
+
+    from kit.devices import selection
+
+    serials = measurement.serials(choice)
+    if len(serials) > 1:
+        raise UsageError(
+            f"--device names {len(serials)} devices, and a run measures on one",
+            "`kit bench BUNDLE --device A,B` measures on several afterwards",
+        )
+    with closing(selection.open_transport(serials[0])):
+        pass
 
 
 def _list_steps(model: str, folder: Path, options: dict[str, Given]) -> Iterator[RunStep]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kit.errors import UnknownName
+from kit.errors import RecipeError, UnknownName
 from kit.pipeline.build_state import Preparation
 from kit.recipe import Recipe
 
@@ -15,14 +15,21 @@ if TYPE_CHECKING:
 
 
 def check(recipe: Recipe, folded: GraphModule) -> None:
-    """Check the names of the layers, before anything that takes long.
+    """Check names and number of the layers, before anything that takes long.
 
     Raises:
         UnknownName: there is no such layer; the message has close matches.
+        RecipeError: the number is that of all layers, or more.
     """
     from kit.quantize.graph import layer_names
 
     layers = layer_names(folded)
+    if recipe.keep_worst is not None and recipe.keep_worst >= len(layers) > 0:
+        raise RecipeError(
+            f"keep_float = {recipe.keep_worst} leaves none of the model's {len(layers)} layers "
+            "in int8",
+            "use a smaller number, or --quantize none for a float bundle",
+        )
     for name in recipe.keep_float if recipe.keep_worst is None else ():
         if name not in layers:
             raise UnknownName.among("convolution or linear layer", name, layers)

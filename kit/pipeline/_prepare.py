@@ -30,21 +30,50 @@ def prepare(work: Preparation, model: nn.Module, examples: Examples) -> GraphMod
         model: the float model in eval mode; it is not changed.
         examples: for calibration.
     """
+    folded = fold_model(work, model, examples)
+    correct_and_train(work, model, folded, examples)
+    return folded
+
+
+def fold_model(work: Preparation, model: nn.Module, examples: Examples) -> GraphModule:
+    """Return the folded graph of a model, which has all that the recipe names.
+
+    Raises:
+        UnknownName: a layer to keep in float does not exist.
+        RecipeError: the encodings of a file are for another model.
+    """
+    from kit.quantize import encoding_choice
     from kit.quantize.graph import fold
 
     folded = fold(model, examples)
+    if find_method(work.recipe).calibrates:
+        _keep_float.check(work.recipe, folded)
+        if work.recipe.encodings is not None:
+            encoding_choice.check_names(folded, encodings.read(Path(work.recipe.encodings)))
+    return folded
+
+
+def correct_and_train(
+    work: Preparation, model: nn.Module, folded: GraphModule, examples: Examples
+) -> None:
+    """Correct and train a folded graph in place; choose the layers that stay float.
+
+    Args:
+        work: receives the corrections, the training's record, and the layers kept in float.
+        model: the float model in eval mode; it is not changed.
+        folded: its graph.
+        examples: for calibration.
+    """
     method = find_method(work.recipe)
     if method.calibrates and any(
         choose_method(work.recipe, key) != method.name for key in work.artifact_keys
     ):
         work.original = {name: value.clone() for name, value in folded.state_dict().items()}
     if method.calibrates:
-        _keep_float.check(work.recipe, folded)
         work.kept_float = _kept(work, folded, examples)
         _correct(work, folded, examples)
         if method.trains:
             training.train(work, model, folded, examples)
-    return folded
 
 
 def _kept(work: Preparation, folded: GraphModule, examples: Examples) -> tuple[str, ...]:

@@ -59,14 +59,15 @@ def make_bundle(
         work.notices += _note_ended_formats(recipe)
         with lowering.open_helper(work) as helper:
             model = _model.load(work)
+            samples = calibration.load(work.inputs)
+            examples = from_samples(samples, work.inputs.at_once)
+            folded = _prepare.fold_model(work, model, examples)
             progress("choosing golden and calibration pictures")
             golden = work.task.choose_golden(model, work.inputs, calibration)
             work.scores = work.task.describe_scores(golden.answers)
-            samples = calibration.load(work.inputs)
-            examples = from_samples(samples, work.inputs.at_once)
             natural = from_samples(golden.inputs, work.inputs.at_once)
 
-            folded = _prepare.prepare(work, model, examples)  # fold, correct, train
+            _prepare.correct_and_train(work, model, folded, examples)
             _prepare.choose_encodings(work, folded, examples)
             with lowering.start(work, folded, golden, samples, helper) as children:
                 # This process has time for these while its children lower.

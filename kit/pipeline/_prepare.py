@@ -12,7 +12,7 @@ from kit.errors import VerificationFailed
 from kit.manifest import Calibration
 from kit.notices import Value, new_notice
 from kit.pipeline import _keep_float, training
-from kit.pipeline._artifact_keys import choose_method, find_method
+from kit.pipeline._artifact_keys import choose_method, find_method, keeps_layers
 from kit.pipeline.build_state import Preparation, shares
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ def prepare(work: Preparation, model: nn.Module, examples: Examples) -> GraphMod
         _correct(work, folded, examples)
         if method.trains:
             training.train(work, model, folded, examples)
+    elif keeps_layers(work.recipe):
+        _keep_float.check(work.recipe, folded)
+        work.kept_float = work.recipe.keep_float
     return folded
 
 

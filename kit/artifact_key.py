@@ -8,21 +8,19 @@ golden answers and the rows of tables.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Annotated, Final
+
+from pydantic import StringConstraints
 
 from kit.documents import Record, Text
 from kit.errors import RecipeError
 
-Precision = Literal["fp32", "fp16", "int8"]
-PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
-# What other tools call them.
-PRECISION_ALIASES: Mapping[str, str] = {
-    **dict.fromkeys(("float32", "float", "single", "f32", "32"), "fp32"),
-    **dict.fromkeys(("float16", "half", "f16", "16"), "fp16"),
-    **dict.fromkeys(("i8", "s8", "u8", "uint8", "qint8", "w8a8", "8", "quantized"), "int8"),
-}
+# The name of a member of `kit.precisions`, or of one that another version of kit or a plug-in has.
+PrecisionName = Annotated[
+    str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40)
+]
+FLOATS = ("fp32", "fp16")  # precisions that quantize nothing
 REFERENCE: Final = "reference"  # the float model of a bundle, in place of a format
 
 _TARGET = re.compile(r"([^/\s]+)(?:/([A-Za-z0-9_]+))?")
@@ -34,14 +32,14 @@ class ArtifactKey:
 
     Attributes:
         format: member of `kit.formats`.
-        precision: of weights and activations; some operators of an ``int8`` file may compute in
-            float.
+        precision: of weights and activations, a member of `kit.precisions`; some operators of an
+            ``int8`` file may compute in float.
         backend: one of `kit.formats.interface.Format.backends`; None for the format's own
             kernels.
     """
 
     format: str
-    precision: Precision
+    precision: PrecisionName
     backend: str | None = None
 
     @property
@@ -54,6 +52,11 @@ class ArtifactKey:
     def name_file(self, suffix: str) -> str:
         """Return ``model-int8.onnx`` or ``model-vulkan-fp32.pte``."""
         return "-".join(part for part in ("model", self.backend, self.precision) if part) + suffix
+
+    @property
+    def quantized(self) -> bool:
+        """Whether integers are stored or computed with."""
+        return self.precision not in FLOATS
 
     def is_named(self, text: str) -> bool:
         """Return whether a text is this file's name, its format, or ``FORMAT/BACKEND``."""
@@ -68,7 +71,7 @@ class KeyedRecord(Record):
 
     format: Text
     backend: Text | None = None
-    precision: Precision
+    precision: PrecisionName
 
     @property
     def key(self) -> ArtifactKey:
@@ -93,6 +96,6 @@ def parse_target(text: str) -> tuple[str, str | None]:
     return match[1], match[2]
 
 
-def derive_precision(quantize: str) -> Precision:
+def derive_precision(quantize: str) -> PrecisionName:
     """Return the precision of a quantization method: ``fp32`` for ``none``, else ``int8``."""
     return "fp32" if quantize == "none" else "int8"

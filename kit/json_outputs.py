@@ -68,6 +68,7 @@ class ListOutput(_Output):
     sources: dict[str, str]
     tasks: dict[str, str]
     quantize: dict[str, str]
+    precisions: dict[str, str]
     corrections: dict[str, str]
     formats: dict[str, str]
 

@@ -37,7 +37,8 @@ from kit.garbage import pause_collection
 from kit.manifest import Artifact, Preprocessing, Runtime, Scores
 from kit.model_source import find_source, split_reference
 from kit.network import run_network
-from kit.quantize import half
+from kit.precisions import get_precision
+from kit.precisions.interface import CandidateRequest
 from kit.quantize.options import QUANTIZERS, Options, Quantized
 from kit.recipe import Recipe, own
 from kit.signature import Samples, TensorSpec
@@ -140,17 +141,21 @@ def lower(job: LoweringJob) -> Lowered:
     torch.set_num_threads(job.threads)
     format_ = formats.get_format(job.key.format)
     exporter = format_.find_backend(job.key.backend)
-    method = get_algorithm(job.quantize)
     golden = signature.load(job.inputs, job.shared / GOLDEN)
     natural = from_samples(golden, job.at_once)
     model = _float_model(job, natural)
     examples = from_samples(signature.load(job.inputs, job.shared / CALIBRATION), job.at_once)
     file = job.shared / format_.name_file(job.key)
     with _errors(job, "quantized", natural):
-        quantized = method.quantize(model, exporter.flow, examples, _options(job))
-        if job.key.precision == "fp16":
-            cast = half.cast_to_half(quantized.graph, job.inputs, job.outputs)
-            quantized = Quantized(graph=cast, qconfig=dict(half.WORDS))
+        request = CandidateRequest(
+            get_algorithm(job.quantize),
+            exporter.flow,
+            examples,
+            _options(job),
+            job.inputs,
+            job.outputs,
+        )
+        quantized = get_precision(job.key.precision).make_candidate(model, request)
         torch.backends.quantized.engine = "qnnpack"
         graph = _run_graph(quantized.graph, golden, job)
     with _errors(job, "lowered", natural):
@@ -168,17 +173,18 @@ def _run_graph(graph: GraphModule, golden: Samples, job: LoweringJob) -> Samples
     """Return the graph's answers, in PyTorch.
 
     Raises:
-        BuildError: float16 overflows.
+        BuildError: the precision's numbers overflow.
         WeightsError: an answer is not a finite number, in another precision.
     """
     try:
         return run_network(graph, golden, [spec.name for spec in job.outputs])
     except WeightsError as exc:
-        if job.key.precision != "fp16":
+        largest = get_precision(job.key.precision).largest
+        if not largest:
             raise
         raise BuildError(
-            "values exceed the range of float16, ±65504",
-            "leave fp16 out of --precision, or scale the inputs or weights",
+            f"values exceed the range of {largest}",
+            f"leave {job.key.precision} out of --precision, or scale the inputs or weights",
         ) from exc
 
 
@@ -202,7 +208,8 @@ def _run_file(format_: Format, file: Path, job: LoweringJob, golden: Samples) ->
 
 
 def _make_card(job: LoweringJob) -> ModelCard:
-    precision = job.key.precision if job.quantize == "none" else f"int8 ({job.quantize})"
+    method = "" if job.quantize == "none" else f" ({job.quantize})"
+    precision = f"{job.key.precision}{method}"
     return ModelCard(
         name=job.recipe.title,
         description=f"{job.recipe.task}, {precision}, written by kit {kit.__version__}",

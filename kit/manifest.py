@@ -31,7 +31,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from kit.artifact_key import ArtifactKey, KeyedRecord, Precision, derive_precision
+from kit.artifact_key import ArtifactKey, KeyedRecord, PrecisionName, derive_precision
 from kit.documents import (
     MAX_CLASSES,
     Count,
@@ -570,13 +570,13 @@ def _translate_warnings(raw: dict[str, object]) -> dict[str, object]:
     return raw
 
 
-def _add_precision(entries: object, precision: Precision) -> object:
+def _add_precision(entries: object, precision: PrecisionName) -> object:
     if not isinstance(entries, list | tuple):
         return entries
     return [{"precision": precision, **e} if isinstance(e, dict) else e for e in entries]
 
 
-def _rename(entries: object, precision: Precision) -> object:
+def _rename(entries: object, precision: PrecisionName) -> object:
     """Return a table keyed by artifact name instead of format."""
     if not isinstance(entries, dict):
         return entries

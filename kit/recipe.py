@@ -15,12 +15,12 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from kit import documents, files
-from kit.artifact_key import PRECISION_ALIASES, PRECISIONS, Precision, parse_target
+from kit.artifact_key import PrecisionName, parse_target
 from kit.documents import Deviation, Level, Record, Text
 from kit.errors import RecipeError, UnknownName, brief, suggest
 from kit.model_name import check_model_name
 from kit.model_source import find_source, split_reference
-from kit.registry import ALGORITHM_NAMES, FORMAT_NAMES, TASK_NAMES
+from kit.registry import ALGORITHM_NAMES, FORMAT_NAMES, PRECISION_NAMES, TASK_NAMES
 
 MIN_RESOLUTION = 32  # MobileNets halve the picture five times
 MAX_RESOLUTION = 1024
@@ -68,7 +68,8 @@ class Recipe(Record):
         observer: sets the activation ranges, see `kit.quantize.observers`.
         encodings: file of scales and offsets, see `kit.encodings`; None computes them.
         formats: members of `kit.formats`, optionally with a backend: ``FORMAT/BACKEND``.
-        precisions: of the files, each format in all of them; None for that of the method.
+        precisions: members of `kit.precisions`, each format in all of them; None for that of the
+            method.
         calibrate: folder or zip of samples; None takes crops of sample photos.
         calibration_images: number of samples that set the activation ranges.
         labels: file with one name per output; None takes ImageNet's names for a network of
@@ -101,7 +102,7 @@ class Recipe(Record):
     observer: Text = "search"
     encodings: Text | None = None
     formats: NameTuple = ("lite", "executorch", "onnx")
-    precisions: tuple[Precision, ...] | None = None
+    precisions: tuple[PrecisionName, ...] | None = None
     calibrate: Text | None = None
     calibration_images: int = Field(32, ge=1, le=4096, strict=True)
     labels: Text | None = None
@@ -151,7 +152,9 @@ class Recipe(Record):
 
     @field_validator("precisions")
     @classmethod
-    def _some_precisions(cls, value: tuple[Precision, ...] | None) -> tuple[Precision, ...] | None:
+    def _some_precisions(
+        cls, value: tuple[PrecisionName, ...] | None
+    ) -> tuple[PrecisionName, ...] | None:
         if value is None:
             return None
         if not value:
@@ -168,6 +171,7 @@ class Recipe(Record):
         _check_model(self)
         ALGORITHM_NAMES.check(self.quantize)
         TASK_NAMES.check(self.task)
+        _check_precisions(self.precisions)
         for name in self.format_names:
             _check_format(name)
 
@@ -260,8 +264,11 @@ def _refuse_width(recipe: Recipe) -> None:
 
 
 def _check_format(name: str) -> None:
-    precision = name if name in PRECISIONS else PRECISION_ALIASES.get(name.lower())
-    if precision is not None and name not in FORMAT_NAMES.list_all():
+    if name in FORMAT_NAMES.list_all():
+        return
+    known = name in PRECISION_NAMES.list_all()
+    precision = name if known else PRECISION_NAMES.find_aliases().get(name.lower())
+    if precision is not None:
         raise UnknownName(
             f"there is no format called {name!r}, it is a precision", f"use --precision {precision}"
         )
@@ -271,8 +278,8 @@ def _check_format(name: str) -> None:
 def _check_precisions(value: object) -> None:
     """Raise for a word that is no precision; other faults are the schema's to find."""
     for name in value if isinstance(value, tuple | list) else ():
-        if isinstance(name, str) and name not in PRECISIONS:
-            raise UnknownName.among("precision", name, PRECISIONS, PRECISION_ALIASES)
+        if isinstance(name, str):
+            PRECISION_NAMES.check(name)
 
 
 def _is_file(file: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Registries of formats, tasks, models, methods and corrections: kit's own and plug-ins.
+"""Registries of formats, tasks, models, methods, precisions, corrections: kit's own and plug-ins.
 
 kit's own members are modules or sub-packages of one package; those of other distributions are
 entry points of a group (https://packaging.python.org/en/latest/specifications/entry-points/).
@@ -179,6 +179,7 @@ TASK_NAMES = Names("task", "tasks", "TASK", dashed=True)
 MODEL_NAMES = Names("model", "models", "FAMILY")
 SOURCE_NAMES = Names("source of models", "models", "SOURCE", entries="kit.model_sources")
 ALGORITHM_NAMES = Names("quantization method", "algorithms", "ALGORITHM")
+PRECISION_NAMES = Names("precision", "precisions", "PRECISION", dashed=True)
 CORRECTION_NAMES = Names("correction", "corrections", "CORRECTION")
 
 

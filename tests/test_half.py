@@ -147,5 +147,5 @@ def test_a_method_that_quantizes_no_file_is_refused(method, tmp_path):
     recipe = kit.make_recipe(
         "mobilenet_v2", formats=("onnx",), precisions=("fp16",), quantize=method
     )
-    with pytest.raises(RecipeError, match=f"{method}' does nothing: all files are float"):
+    with pytest.raises(RecipeError, match=f"{method}' does nothing: it makes none of the files"):
         kit.build(recipe, tmp_path / "b")

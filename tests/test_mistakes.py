@@ -14,10 +14,9 @@ import pytest
 from bundle_samples import draw, picture
 
 from kit import cli, formats
-from kit.artifact_key import PRECISION_ALIASES, PRECISIONS
 from kit.bundle import Bundle
 from kit.commands.common.output_checks import choose_file
-from kit.registry import ALGORITHM_NAMES, FORMAT_NAMES
+from kit.registry import ALGORITHM_NAMES, FORMAT_NAMES, PRECISION_NAMES
 
 KNOWN_MODELS = "mobilenet_v1, mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small"
 
@@ -659,9 +658,10 @@ def test_words_of_other_tools_lead_to_what_exists() -> None:
     assert {"tflite", "pte", "ptl", "ort", "pt", "vulkan"} <= words.keys()
     methods = ALGORITHM_NAMES.find_aliases()
     assert set(methods.values()) <= set(ALGORITHM_NAMES.list_all())
-    for word in (*words, *methods, *PRECISION_ALIASES, *cli.ALIASES):
+    precisions = PRECISION_NAMES.find_aliases()
+    for word in (*words, *methods, *precisions, *cli.ALIASES):
         assert word == word.lower()
-    assert set(PRECISION_ALIASES.values()) <= set(PRECISIONS)
+    assert set(precisions.values()) <= set(PRECISION_NAMES.list_all())
     assert set(cli.ALIASES.values()) <= set(cli.COMMANDS)
     assert not cli.ALIASES.keys() & cli.COMMANDS.keys()
 

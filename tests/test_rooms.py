@@ -26,7 +26,7 @@ LEVELS = (
     ("results",),
     ("models", "images", "quantize", "formats", "devices"),
     ("algorithms", "corrections", "runners"),
-    ("calibration", "comparison", "workers"),
+    ("calibration", "comparison", "precisions", "workers"),
     ("forks", "tasks"),
     (
         "cache",

@@ -67,5 +67,5 @@ ALGORITHM = Algorithm(
     calibrates=False,
     describe=qconfig,
     quantize=quantize,
-    aliases=("weight-only", "drq", "dynamic-range"),
+    aliases=("drq", "dynamic-range"),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from kit.artifact_key import Precision
+from kit.artifact_key import PrecisionName
 from kit.formats.interface import Flow
 from kit.quantize.options import Options, Quantized
 
@@ -51,8 +51,9 @@ class Algorithm:
         calibrates: it needs samples that set activation ranges.
         describe: returns the configuration of the observers, in words.
         quantize: quantizes a float model for one flow.
+        keeps_layers: it leaves the layers that `Options.keep_float` names in float.
         trains: the float model is trained first, once for all formats.
-        precision: of the files that it makes.
+        precision: of the files that it makes, if the recipe names none.
         aliases: other words for it, in lower case, which messages suggest it for.
     """
 
@@ -61,8 +62,9 @@ class Algorithm:
     calibrates: bool
     describe: Describe
     quantize: Quantize
+    keeps_layers: bool = False
     trains: bool = False
-    precision: Precision = "int8"
+    precision: PrecisionName = "int8"
     aliases: tuple[str, ...] = ()
 
     def list_aliases(self) -> dict[str, str]:

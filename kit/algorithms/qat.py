@@ -36,6 +36,7 @@ ALGORITHM = Algorithm(
     "qat",
     summary="static, after training the float model to bear int8",
     calibrates=True,
+    keeps_layers=True,
     trains=True,
     describe=qconfig,
     quantize=quantize,

@@ -38,6 +38,7 @@ ALGORITHM = Algorithm(
     "static",
     summary="int8 weights and activations, ranges from calibration",
     calibrates=True,
+    keeps_layers=True,
     describe=qconfig,
     quantize=quantize,
     aliases=("ptq", "int8", "full-integer", "post-training", "s8", "u8"),

@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     "--precision",
     "precisions",
     metavar="P,…",
-    help="Comma-separated precisions of each format: fp32, int8. Default: what --quantize gives.",
+    help="Comma-separated precisions of each format, see `kit list`. "
+    "Default: what --quantize gives.",
 )
 @click.option(
     "--encodings",

@@ -8,7 +8,7 @@ import click
 
 from kit import terminal
 
-KINDS = ("models", "sources", "tasks", "quantize", "corrections", "formats")
+KINDS = ("models", "sources", "tasks", "quantize", "precisions", "corrections", "formats")
 
 
 @click.command("list")
@@ -22,7 +22,7 @@ KINDS = ("models", "sources", "tasks", "quantize", "corrections", "formats")
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
 def command(word: str | None, as_json: bool) -> None:
-    """List the models, tasks, quantization methods, corrections and formats that can be named."""
+    """List the models, tasks, quantization methods, precisions and formats that can be named."""
     if word is not None:
         _list_models(word, as_json)
         return
@@ -62,7 +62,7 @@ def _list_models(word: str, as_json: bool) -> None:
 
 
 def _summaries(kind: str) -> Iterator[tuple[str, str]]:
-    from kit import algorithms, corrections, formats, models, tasks
+    from kit import algorithms, corrections, formats, models, precisions, tasks
 
     if kind == "models":
         yield from ((name, models.get_model(name).spec.summary) for name in models.list_models())
@@ -77,6 +77,9 @@ def _summaries(kind: str) -> Iterator[tuple[str, str]]:
     elif kind == "quantize":
         for name in algorithms.list_algorithms():
             yield name, algorithms.get_algorithm(name).summary
+    elif kind == "precisions":
+        for name in precisions.list_precisions():
+            yield name, precisions.get_precision(name).summary
     elif kind == "corrections":
         for name in corrections.list_corrections():
             yield name, corrections.get_correction(name).summary

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from kit.artifact_key import ArtifactKey, Precision
+from kit.artifact_key import ArtifactKey, PrecisionName
 from kit.errors import MissingTool, UnknownName
 from kit.formats.model_card import ModelCard
 from kit.formats.profiler import Profiler
@@ -115,7 +116,8 @@ class Backend(ABC):
         name: of the backend, in lower case letters, digits and underscores.
         summary: for `kit list`.
         flow: the representation of a quantized model that `export` takes.
-        precisions: that it computes in.
+        precisions: members of `kit.precisions` that it has files of.
+        refusals: why it has none of others, where the precision's own `refusal` does not say it.
         aliases: other words for it, in lower case, which messages suggest it for.
         runs_here: whether `Format.load` runs its files. Those of other backends are lowered and
             described; a build compares their graphs only.
@@ -126,7 +128,8 @@ class Backend(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     flow: ClassVar[Flow]
-    precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "int8")
+    precisions: ClassVar[tuple[PrecisionName, ...]] = ("fp32", "int8")
+    refusals: ClassVar[Mapping[PrecisionName, str]] = MappingProxyType({})
     aliases: ClassVar[tuple[str, ...]] = ()
     runs_here: ClassVar[bool] = True
     thresholds: ClassVar[Thresholds | None] = None
@@ -170,7 +173,8 @@ class Format(ABC):
     suffix: ClassVar[str]
     summary: ClassVar[str]
     flow: ClassVar[Flow]
-    precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "int8")
+    precisions: ClassVar[tuple[PrecisionName, ...]] = ("fp32", "int8")
+    refusals: ClassVar[Mapping[PrecisionName, str]] = MappingProxyType({})
     backends: ClassVar[tuple[Backend, ...]] = ()
     aliases: ClassVar[tuple[str, ...]] = ()
     runtime: ClassVar[str]

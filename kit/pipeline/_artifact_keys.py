@@ -7,6 +7,8 @@ from kit.algorithms import get_algorithm
 from kit.algorithms.interface import Algorithm
 from kit.artifact_key import ArtifactKey, parse_target
 from kit.errors import RecipeError
+from kit.formats.interface import Backend, Format
+from kit.precisions import get_precision
 from kit.recipe import Recipe
 
 FLOAT_METHOD = "none"
@@ -27,27 +29,31 @@ def list_keys(recipe: Recipe) -> tuple[ArtifactKey, ...]:
         for precision in recipe.precisions or (method.precision,):
             if precision not in exporter.precisions:
                 raise RecipeError(
-                    f"{text} has no {precision} files",
-                    f"it has {' and '.join(exporter.precisions)}; name formats that have "
+                    f"{text} has no {precision} files: {explain_refusal(exporter, precision)}",
+                    f"it has {', '.join(exporter.precisions)}; name formats that have "
                     f"{precision} with --format",
                 )
-            if precision not in (method.precision, "fp32", "fp16"):
-                raise RecipeError(
-                    f"precisions has {precision}, and --quantize {recipe.quantize} gives "
-                    f"{method.precision}",
-                    "use --quantize static" if precision == "int8" else "leave it out",
-                )
+            get_precision(precision).choose_method(method)
             keys.append(ArtifactKey(name, precision, backend))
     return tuple(keys)
 
 
+def explain_refusal(exporter: Backend | Format, precision: str) -> str:
+    """Return why a format or backend has no files of a precision, as the end of a sentence."""
+    return exporter.refusals.get(precision) or get_precision(precision).refusal
+
+
 def find_method(recipe: Recipe) -> Algorithm:
-    """Return the method that quantizes files of a recipe: ``none`` where all files are float."""
+    """Return the method that the model is prepared for: ``none`` if no file needs the recipe's."""
     names = {choose_method(recipe, key) for key in list_keys(recipe)}
     return get_algorithm(recipe.quantize if recipe.quantize in names else FLOAT_METHOD)
 
 
+def keeps_layers(recipe: Recipe) -> bool:
+    """Return whether a file has a method that leaves layers in float by their names."""
+    return any(get_algorithm(choose_method(recipe, key)).keeps_layers for key in list_keys(recipe))
+
+
 def choose_method(recipe: Recipe, key: ArtifactKey) -> str:
     """Return the name of the method that quantizes a file: ``none`` for one in float."""
-    method = get_algorithm(recipe.quantize)
-    return method.name if method.precision == key.precision else FLOAT_METHOD
+    return get_precision(key.precision).choose_method(get_algorithm(recipe.quantize))

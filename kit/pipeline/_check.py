@@ -6,7 +6,7 @@ from kit import formats
 from kit.algorithms import get_algorithm
 from kit.corrections import plan
 from kit.errors import RecipeError
-from kit.pipeline._artifact_keys import find_method, list_keys
+from kit.pipeline._artifact_keys import find_method, keeps_layers, list_keys
 from kit.quantize.observers import check as check_observer
 from kit.recipe import TASK_OPTIONS, Recipe
 from kit.tasks import get_task
@@ -39,10 +39,11 @@ def check(recipe: Recipe) -> None:
     info = get_algorithm(recipe.quantize)
     if recipe.quantize not in ("static", find_method(recipe).name):
         raise RecipeError(
-            f"quantize = {recipe.quantize!r} does nothing: all files are float",
+            f"quantize = {recipe.quantize!r} does nothing: it makes none of the files",
             f"leave it out, or add {info.precision} to --precision",
         )
-    if recipe.keep_float and not info.calibrates:
+    kept = keeps_layers(recipe) if recipe.keep_worst is None else find_method(recipe).calibrates
+    if recipe.keep_float and not kept:
         raise RecipeError(
             f"keep_float = {', '.join(recipe.keep_float)!r} does nothing with {recipe.quantize}, "
             "which quantizes no layer by calibration",

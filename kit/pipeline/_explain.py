@@ -11,7 +11,8 @@ from kit.corrections import get_correction, plan
 from kit.pipeline import _check, _gate
 from kit.pipeline._artifact_keys import choose_method, find_method, list_keys
 from kit.pipeline._gate import Gate
-from kit.quantize import half, wording
+from kit.precisions import get_precision
+from kit.quantize import wording
 from kit.quantize.options import Options
 from kit.recipe import DEFAULT_TOKENS, Recipe
 from kit.tasks import get_task
@@ -57,7 +58,7 @@ def explain(recipe: Recipe, gate: Gate | None = None) -> Iterator[Section]:
     for key in list_keys(recipe):
         exporter = formats.get_format(key.format).find_backend(key.backend)
         chosen = get_algorithm(choose_method(recipe, key))
-        words = chosen.describe(exporter.flow, options) if key.precision != "fp16" else half.WORDS
+        words = get_precision(key.precision).describe(chosen, exporter.flow, options)
         lines = [f"{kind}: {text}" for kind, text in words.items()]
         yield f"{key.name}: {exporter.summary}", lines
     yield "checks", list(_checks(recipe, gate, pictures))

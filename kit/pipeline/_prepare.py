@@ -12,7 +12,7 @@ from kit.errors import VerificationFailed
 from kit.manifest import Calibration
 from kit.notices import Value, new_notice
 from kit.pipeline import _keep_float, training
-from kit.pipeline._artifact_keys import choose_method, find_method
+from kit.pipeline._artifact_keys import choose_method, find_method, keeps_layers
 from kit.pipeline.build_state import Preparation, shares
 
 if TYPE_CHECKING:
@@ -46,10 +46,10 @@ def fold_model(work: Preparation, model: nn.Module, examples: Examples) -> Graph
     from kit.quantize.graph import fold
 
     folded = fold(model, examples)
-    if find_method(work.recipe).calibrates:
+    if keeps_layers(work.recipe):
         _keep_float.check(work.recipe, folded)
-        if work.recipe.encodings is not None:
-            encoding_choice.check_names(folded, encodings.read(Path(work.recipe.encodings)))
+    if find_method(work.recipe).calibrates and work.recipe.encodings is not None:
+        encoding_choice.check_names(folded, encodings.read(Path(work.recipe.encodings)))
     return folded
 
 
@@ -74,6 +74,8 @@ def correct_and_train(
         _correct(work, folded, examples)
         if method.trains:
             training.train(work, model, folded, examples)
+    elif keeps_layers(work.recipe):
+        work.kept_float = work.recipe.keep_float
 
 
 def _kept(work: Preparation, folded: GraphModule, examples: Examples) -> tuple[str, ...]:

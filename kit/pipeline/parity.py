@@ -12,6 +12,7 @@ from kit.formats.interface import predict
 from kit.manifest import Artifact, Comparison
 from kit.notices import new_notice
 from kit.pipeline import _finish
+from kit.precisions import get_precision
 from kit.recipe import Recipe
 from kit.signature import Samples
 from kit.tasks.interface import GoldenSet
@@ -19,13 +20,6 @@ from kit.tasks.interface import GoldenSet
 if TYPE_CHECKING:
     from kit.comparison import Against
     from kit.pipeline.build_state import Work
-
-# A quantized model must keep most of the float model's answers on the golden pictures;
-# the calibrated ranges are checked separately, by `kit.quantize.coverage`.
-AGAINST_FLOAT = {"agreement": 0.6, "sqnr_db": 5.0}
-FLOAT_AGAINST_FLOAT = {"agreement": 0.99, "sqnr_db": 40.0}
-# Float16 has 11 bits: MobileNetV2 keeps 38 to 45 dB, each runtime by its order of additions.
-HALF_AGAINST_FLOAT = {"agreement": 0.9, "sqnr_db": 25.0}
 
 # An untrained network's answers are near ties, and one value that its first layer rounds
 # differently grows to a third of the signal.
@@ -111,9 +105,9 @@ def _against_graph(recipe: Recipe, artifact: Artifact) -> dict[str, float]:
 def _against_float(recipe: Recipe, artifact: Artifact) -> dict[str, float]:
     if recipe.weights == "random":
         return {}  # all answers of an untrained network are near ties
-    if artifact.precision == "fp16":
-        return HALF_AGAINST_FLOAT
-    return FLOAT_AGAINST_FLOAT if artifact.quantize == "none" else AGAINST_FLOAT
+    # The calibrated ranges are checked separately, by `kit.quantize.coverage`.
+    limits = get_precision(artifact.precision).limits
+    return {"agreement": limits.agreement, "sqnr_db": limits.sqnr_db}
 
 
 def _failure(
@@ -176,7 +170,9 @@ def choose_hint(recipe: Recipe, quantize: str, comparison: Comparison, kernels: 
         )
     if comparison.against == "quantized graph" or quantize == "none":
         return "the runtime or its exporter is at fault: please report it, or leave the format out"
-    if recipe.calibrate is None and recipe.quantize != "dynamic":
+    if quantize in ("dynamic", "weights"):
+        return "leave the precision out of --precision, or use --quantize static"
+    if recipe.calibrate is None:
         return "calibrate with pictures like those the model will see: --calibrate DIR_OR_ZIP"
     if recipe.granularity == "per-tensor":
         return "quantize with one scale per channel: --granularity per-channel"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from kit.encodings import Encodings
 from kit.recipe import Granularity
@@ -32,6 +32,8 @@ class Options:
             clipped logits tie, which loses top-1 answers.
         keep_float: names of convolutions and linear layers that are not quantized.
         encodings: of the whole graph, if they were chosen before; None calibrates here.
+        weight_bits: 8, or 4 where the method is ``weights``.
+        activation_bits: of static quantization, 8 or 16.
     """
 
     granularity: Granularity
@@ -39,6 +41,8 @@ class Options:
     observer: str = "percentile"
     keep_float: tuple[str, ...] = ()
     encodings: Encodings | None = None
+    weight_bits: Literal[4, 8] = 8
+    activation_bits: Literal[8, 16] = 8
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from kit.errors import BuildError
 from kit.quantize import wording
 from kit.quantize._match import Exported, export
 from kit.quantize._place import Placing, fix_scales, is_observer
+from kit.quantize._widen import widen_activations
 from kit.quantize.encoding_choice import WEIGHT_EPS, given_or_chosen
 from kit.quantize.examples import as_examples
 from kit.quantize.graph import as_node, as_number
@@ -64,6 +65,8 @@ def quantize_static(
         placed = placing.place(prepared, exported.names_of, examples.first())
         graph = convert_pt2e(prepared)
     exported.forget(graph)
+    if options.activation_bits == 16:
+        widen_activations(graph, symmetric=not unsigned)
     drop_saturated_clips(graph)
     _round_biases(graph)
     return Quantized(

@@ -25,14 +25,17 @@ _TYPES = {
 def static(flow: str, options: Options) -> dict[str, str]:
     """Return the static qconfig of a flow, by tensor kind."""
     activation, weight = _TYPES[flow]
+    if options.activation_bits == 16:
+        activation = activation.replace("8", "16")
     observer = "PerChannelMinMaxObserver"
     if options.granularity == "per-tensor":
         observer = "MinMaxObserver"
+    scheme = "symmetric" if activation == "int16" else "affine"
     return {
         **_who(flow),
-        "activations": f"{activation} per-tensor affine, {OBSERVERS[options.observer]}",
+        "activations": f"{activation} per-tensor {scheme}, {OBSERVERS[options.observer]}",
         "weights": f"{weight} {options.granularity} symmetric, {observer}",
-        "output": f"{activation} per-tensor affine, minmax, range x {options.output_margin:g}",
+        "output": f"{activation} per-tensor {scheme}, minmax, range x {options.output_margin:g}",
     }
 
 
@@ -46,6 +49,17 @@ def dynamic(flow: str, options: Options) -> dict[str, str]:
         "activations": f"{activation} per-tensor affine, from each input, {layers} only",
         "weights": f"{weight} {options.granularity} symmetric",
     }
+
+
+def weights(flow: str, options: Options) -> dict[str, str]:
+    """Return the configuration of weight-only quantization, by tensor kind."""
+    if options.weight_bits == 4:
+        as_come = "int8 per row, from each input of an int4 layer; float32 elsewhere"
+        return {
+            "weights": "int4 in groups of 32, symmetric, bfloat16 scales; Linear only",
+            "activations": "float32" if flow == "pt2e-u8" else as_come,
+        }
+    return {"weights": f"int8 {options.granularity} symmetric", "activations": "float32"}
 
 
 def _who(flow: str) -> dict[str, str]:

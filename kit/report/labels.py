@@ -23,10 +23,10 @@ def short(fmt: str) -> str:
 
 
 def tone(key: ArtifactKey) -> Tone:
-    """Return the name of a row's colour: ``eager``, ``int8``, or ``fp32`` for any float."""
+    """Return a row's colour: ``eager``, ``int8`` for any integers, ``fp32`` for any float."""
     if key.format == REFERENCE:
         return "eager"
-    return "int8" if key.precision == "int8" else "fp32"
+    return "int8" if key.quantized else "fp32"
 
 
 def method(quantize: str, bundle: BundleRef) -> str:

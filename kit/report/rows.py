@@ -98,8 +98,8 @@ class Row:
 
     @property
     def quantized(self) -> bool:
-        """Whether it computes in int8."""
-        return self.key.precision == "int8"
+        """Whether integers are stored or computed with."""
+        return self.key.quantized
 
     @property
     def reference(self) -> bool:

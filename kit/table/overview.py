@@ -9,14 +9,13 @@ from pathlib import Path
 from kit.artifact_key import FLOAT_MODEL, REFERENCE, ArtifactKey
 from kit.bundle import Bundle
 from kit.errors import UsageError
+from kit.precisions import rank
 from kit.report import labels, model
 from kit.report.accuracy import Accuracy
 from kit.report.contexts import Setting
 from kit.report.rows import Report, Row, Timing
 from kit.results import store
 from kit.results.schema import AnyResult, ArtifactRef, BundleRef
-
-_PRECISIONS = {"fp32": 0, "fp16": 1, "int8": 2}
 
 
 @dataclass(frozen=True)
@@ -197,7 +196,7 @@ def _order(row: TableRow) -> tuple[object, ...]:
         row.key.format != REFERENCE,
         row.key.format,
         row.key.backend or "",
-        _PRECISIONS[row.key.precision],
+        rank(row.key.precision),
         bundle.name,
         bundle.hash,
     )

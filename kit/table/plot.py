@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
+from kit.precisions import list_precisions, rank
 from kit.report.canvas import INK, MUTED, RULE, Margins, canvas, log_axis
 from kit.report.palette import PLACEHOLDER_COLOURS, SERIES
 from kit.report.svg import Drawing, picture
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
 
 _HEIGHT = 380
 _LEGEND = 18  # points for each of its lines
-_MARKS = {"int8": "o", "fp16": "^", "fp32": "s"}
+# A mark for each precision: these of the usual ones, then in the order of their bits.
+_MARKS = {"fp32": "s", "fp16": "^", "int8": "o"}
+_OTHER_MARKS = ("D", "v", "P", "X", "*", "h")
 _AREA = 22.0  # square points for each MB
 _MIN_AREA = 30.0
 _MIN_SPAN = 2.0  # percentage points: a smaller range would magnify noise
@@ -33,14 +37,16 @@ def draw(overview: Overview) -> Drawing | None:
     numbers = {id(row): number for number, row in enumerate(overview.rows, 1)}
     formats = list(dict.fromkeys(_series(point) for point in points))
     colours = {name: PLACEHOLDER_COLOURS[SERIES[i % len(SERIES)]] for i, name in enumerate(formats)}
-    lines = math.ceil((len(formats) + 3) / 3)
+    marks = choose_marks({point.row.key.precision for point in points})
+    lines = math.ceil((len(formats) + len(marks)) / 3)
     margins = Margins(left=44, right=12, top=26 + lines * _LEGEND, bottom=40)
     with canvas(_HEIGHT + lines * _LEGEND, margins) as (figure, axes):
         _scale(axes, points, what)
         _front(axes, points)
         for point in sorted(points, key=lambda one: -one.size):
-            _mark(axes, point, colours[_series(point)], str(numbers[id(point.row)]))
-        _legend(axes, colours, {p.row.key.precision for p in points}, lines, margins)
+            colour, mark = colours[_series(point)], marks[point.row.key.precision]
+            _mark(axes, point, colour, mark, str(numbers[id(point.row)]))
+        _legend(axes, colours, marks, lines, margins)
         words = " ".join(_sentence(point) for point in points)
         title = f"{what.capitalize()}, latency and size, {one_line(overview.main.title)}"
         return picture(figure, "pareto", title, words)
@@ -73,13 +79,20 @@ def _front(axes: Axes, points: Sequence[ParetoPoint]) -> None:
     axes.step(x, y, where="post", color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
 
 
-def _mark(axes: Axes, point: ParetoPoint, colour: str, number: str) -> None:
+def choose_marks(names: Collection[str]) -> dict[str, str]:
+    """Return the mark of each precision, those of most bits first; some repeat if many are new."""
+    others = itertools.cycle(_OTHER_MARKS)
+    known = {name: _MARKS.get(name) or next(others) for name in list_precisions()}
+    return {name: known.get(name) or next(others) for name in sorted(names, key=rank)}
+
+
+def _mark(axes: Axes, point: ParetoPoint, colour: str, mark: str, number: str) -> None:
     area = max(_MIN_AREA, _AREA * point.size)
     axes.scatter(
         [point.latency],
         [point.accuracy],
         s=area,
-        marker=_MARKS[point.row.key.precision],
+        marker=mark,
         color=colour,
         alpha=0.75,
         edgecolors=INK if point.row.front else colour,
@@ -98,11 +111,11 @@ def _mark(axes: Axes, point: ParetoPoint, colour: str, number: str) -> None:
 
 
 def _legend(
-    axes: Axes, colours: dict[str, str], precisions: set[str], lines: int, margins: Margins
+    axes: Axes, colours: dict[str, str], marks: dict[str, str], lines: int, margins: Margins
 ) -> None:
     """Name the colours and the marks, above the plot."""
     entries = [("o", colour, name) for name, colour in colours.items()]
-    entries += [(mark, MUTED, name) for name, mark in _MARKS.items() if name in precisions]
+    entries += [(mark, MUTED, name) for name, mark in marks.items()]
     for index, (mark, colour, name) in enumerate(entries):
         x, line = (index % 3) / 3 + 0.015, index // 3
         # Fractions of the axes' height, which is what is left of the page's.

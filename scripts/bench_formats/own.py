@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 from bench_quantization.inputs import Setup
 
 from kit import formats
-from kit.artifact_key import Precision
+from kit.artifact_key import PrecisionName
 from kit.errors import KitError, MissingTool
+from kit.precisions import list_precisions
 
 if TYPE_CHECKING:
     from kit.bundle import Bundle
     from kit.recipe import Recipe
-
-WANTED: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 
 
 def build(setup: Setup) -> Iterator[Bundle]:
@@ -35,8 +34,8 @@ def build(setup: Setup) -> Iterator[Bundle]:
             setup.report_status(f"FAILED: {exc.message}")
 
 
-def _group(setup: Setup) -> dict[tuple[Precision, ...], list[str]]:
-    groups: dict[tuple[Precision, ...], list[str]] = defaultdict(list)
+def _group(setup: Setup) -> dict[tuple[PrecisionName, ...], list[str]]:
+    groups: dict[tuple[PrecisionName, ...], list[str]] = defaultdict(list)
     for name in formats.list_formats():
         format_ = formats.get_format(name)
         try:
@@ -49,11 +48,13 @@ def _group(setup: Setup) -> dict[tuple[Precision, ...], list[str]]:
             *((f"{name}/{b.name}", b) for b in format_.backends),
         ):
             if exporter.runs_here:
-                groups[tuple(p for p in WANTED if p in exporter.precisions)].append(target)
+                groups[tuple(p for p in list_precisions() if p in exporter.precisions)].append(
+                    target
+                )
     return groups
 
 
-def _recipe(setup: Setup, targets: list[str], precisions: tuple[Precision, ...]) -> Recipe:
+def _recipe(setup: Setup, targets: list[str], precisions: tuple[PrecisionName, ...]) -> Recipe:
     import kit
     from kit import recipe
 

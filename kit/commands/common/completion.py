@@ -148,9 +148,9 @@ def _corrections(typed: str) -> Iterable[str]:
 
 
 def _precisions(typed: str) -> Iterable[str]:
-    from kit.artifact_key import PRECISIONS
+    from kit import precisions
 
-    return PRECISIONS
+    return precisions.list_precisions()
 
 
 def _abis(typed: str) -> Iterable[str]:

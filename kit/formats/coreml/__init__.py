@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from kit.formats.interface import Description, Format, Session, Thresholds
@@ -27,7 +28,15 @@ class MlPackage(Format):
     aliases = ("mlmodel",)
     summary = "Core ML for Apple's devices, run on macOS only; needs the extra coreml"
     flow = "pt2e-s8"
-    precisions = ("fp32", "fp16", "int8")
+    precisions = ("fp32", "fp16", "int8", "int8-weights")
+    refusals = MappingProxyType(
+        {
+            "int8-dynamic": "Core ML has no operators that quantize their input as it comes",
+            "int16-activations": "Core ML's quantize has 8 bits",
+            "int4-weights": "kit writes for iOS 16 and 17, and Core ML has blocks of int4 from "
+            "iOS 18 on",
+        }
+    )
     runtime = "coremltools"
     packages = ("coremltools",)
     extra = "coreml"

@@ -1,8 +1,9 @@
 """Conversion to Core ML packages.
 
 The target is the oldest system that has what a file needs: iOS 16 (macOS 13) for float models,
-iOS 17 (macOS 14) for int8 activations. What an int8 file computes in float, and its scales, are
-float16, as the Neural Engine computes nothing in float32.
+iOS 17 (macOS 14) for int8 weights or activations. What an int8 file computes in float, and its
+scales, are float16, as the Neural Engine computes nothing in float32; beside int8 weights alone
+all is float32.
 """
 
 from __future__ import annotations
@@ -48,11 +49,12 @@ def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) ->
     check_static(model, "coreml", "Core ML")
     restored = restore_float(model)  # Core ML casts by itself
     encodings = list_encodings(model)
-    quantized = bool(encodings.activations)
+    integers = bool(encodings.activations or encodings.constants)
+    half = bool(encodings.activations) or restored is not None
     try:
         with quiet(), torch.no_grad():
             program = torch.export.export(restored or model, example).run_decompositions({})
-            converted = _convert(program, quantized, half=quantized or restored is not None)
+            converted = _convert(program, integers, half)
             write_package(converted, path)
     except KitError:
         raise
@@ -64,7 +66,7 @@ def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) ->
     check_encodings(read_package(path).function, encodings)
 
 
-def _convert(program: ExportedProgram, quantized: bool, half: bool) -> CoreMlObject:
+def _convert(program: ExportedProgram, integers: bool, half: bool) -> CoreMlObject:
     """Return the `MLModel` of a program, without loading it."""
     tools = import_coremltools()
     passes = tools.PassPipeline.DEFAULT
@@ -74,7 +76,7 @@ def _convert(program: ExportedProgram, quantized: bool, half: bool) -> CoreMlObj
         program,
         convert_to="mlprogram",
         outputs=_name_outputs(program),
-        minimum_deployment_target=tools.target.iOS17 if quantized else tools.target.iOS16,
+        minimum_deployment_target=tools.target.iOS17 if integers else tools.target.iOS16,
         compute_precision=precision,
         pass_pipeline=passes,
         skip_model_load=True,

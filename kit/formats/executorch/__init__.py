@@ -6,6 +6,7 @@ https://docs.pytorch.org/executorch/stable/backends-xnnpack.html
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from kit.formats.executorch.coreml import CoreMl
@@ -29,7 +30,14 @@ class ExecuTorch(Format):
     summary = "ExecuTorch, delegated to XNNPACK"
     aliases = ("et",)
     flow = "pt2e-s8"
-    precisions = ("fp32", "fp16", "int8")
+    precisions = ("fp32", "fp16", "int8", "int8-dynamic", "int4-weights")
+    refusals = MappingProxyType(
+        {
+            "int8-weights": "its XNNPACK backend takes int8 weights beside int8 activations only; "
+            "int8-dynamic is the nearest",
+            "int16-activations": "XNNPACK has no kernels for int16 activations",
+        }
+    )
     backends = (Vulkan(), CoreMl())
     runtime = "executorch"
     packages = ("executorch",)

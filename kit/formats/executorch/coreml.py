@@ -22,7 +22,7 @@ class CoreMl(Backend):
     name = "coreml"
     summary = "ExecuTorch with Core ML on Apple's devices; lowered here, run on devices only"
     flow = "pt2e-s8"
-    precisions = ("fp32", "fp16", "int8")
+    precisions = ("fp32", "fp16", "int8", "int8-weights")
     runs_here = False
 
     def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:

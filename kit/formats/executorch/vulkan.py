@@ -7,6 +7,7 @@ partitioner and no runtime.
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from kit.errors import BuildError
@@ -23,7 +24,10 @@ class Vulkan(Backend):
     name = "vulkan"
     summary = "ExecuTorch on a phone's GPU (Vulkan); lowered here, run on devices only"
     flow = "pt2e-s8"
-    precisions = ("fp32", "fp16", "int8")
+    precisions = ("fp32", "fp16", "int8", "int8-weights")
+    refusals = MappingProxyType(
+        {"int8-dynamic": "its partitioner takes the quantization of activations out of the graph"}
+    )
     runs_here = False
 
     def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:

@@ -38,6 +38,7 @@ class Lite(Format):
     summary = "PyTorch Lite Interpreter, qnnpack kernels"
     aliases = ("pytorch-mobile", "pytorch_mobile", "ptmobile", "mobile", "lite-interpreter")
     flow = "torch-ao"
+    precisions = ("fp32", "int8", "int8-dynamic")
     runtime = "torch"
     packages = ("torch",)
     exact = True

@@ -28,7 +28,10 @@ class LiteRt(Format):
     summary = "LiteRT (TensorFlow Lite), run by XNNPACK; needs the extra litert"
     aliases = ("tensorflow-lite", "tf-lite", "tf")
     flow = "pt2e-s8"
-    precisions = ("fp32", "fp16", "int8")
+    precisions = (
+        *("fp32", "fp16", "int8", "int8-dynamic"),
+        *("int8-weights", "int16-activations", "int4-weights"),
+    )
     backends = (ChannelsLast(),)
     runtime = "ai-edge-litert"
     packages = ("litert-torch", "litert-converter", "ai-edge-litert")

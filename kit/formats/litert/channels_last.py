@@ -34,7 +34,10 @@ class ChannelsLast(Backend):
     name = "nhwc"
     summary = "LiteRT with channels-last pictures, as the Task Library passes them"
     flow = "pt2e-s8"
-    precisions = ("fp32", "fp16", "int8")
+    precisions = (
+        *("fp32", "fp16", "int8", "int8-dynamic"),
+        *("int8-weights", "int16-activations", "int4-weights"),
+    )
 
     def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
         """Convert a model with litert-torch.

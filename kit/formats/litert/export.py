@@ -14,8 +14,11 @@ from kit.formats.litert.channels_last import mark_inputs, move_channels, transpo
 from kit.formats.litert.dynamic_weights import store_weights, take_weights
 from kit.formats.litert.flatbuffer import Model, pack_model, unpack_model
 from kit.formats.litert.half_weights import store_half
+from kit.formats.litert.integer_weights import store_integers
 from kit.formats.litert.placed_encodings import check_encodings
 from kit.formats.litert.quantized_graph import unfold_constants
+from kit.formats.litert.wide_biases import widen_biases
+from kit.formats.stored_weights import drop_input_quantizers, list_stored, take_integer_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,6 +50,9 @@ def export_model(
             graph = torch.export.export(restored or model, example).module()
             moved = move_channels(graph, example) if channels_last else ()
             example = transpose_example(example, moved)
+            stored = take_integer_weights(graph)
+            if stored:
+                drop_input_quantizers(graph)
             dynamic = take_weights(graph)
             encodings = unfold_constants(graph)
             quantized = bool(encodings.activations)
@@ -61,7 +67,11 @@ def export_model(
     if dynamic:
         store_weights(file, dynamic)
         encodings = GraphEncodings((), dynamic)
+    if stored:
+        store_integers(file, stored)
+        encodings = GraphEncodings((), list_stored(stored))
     check_encodings(file, encodings)
+    widen_biases(file)
     if restored is not None:
         store_half(file)
     _name_inputs(file, [str(n.target) for n in graph.graph.nodes if n.op == "placeholder"])

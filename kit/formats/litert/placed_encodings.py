@@ -19,13 +19,13 @@ def check_encodings(model: Model, encodings: GraphEncodings) -> None:
 
 
 def _read_encodings(model: Model) -> FileEncodings:
-    """Return the encodings of int8 tensors that are computed, and the int8 constants."""
+    """Return the encodings of tensors that are computed, and the int8 constants."""
     activations: dict[tuple[float, int], str] = {}
     constants: list[tuple[NDArray[np.int8], NDArray[np.float32]]] = []
     for subgraph in model.subgraphs:
         for tensor in subgraph.tensors:
             encoding = read_encoding(tensor)
-            if encoding is None or name_type(tensor) != "INT8":
+            if encoding is None or name_type(tensor) not in ("INT8", "INT16"):
                 continue
             scales, zeros = encoding
             values = read_constant(model, tensor)

@@ -27,7 +27,10 @@ class Onnx(Format):
     summary = "ONNX for ONNX Runtime, QDQ with uint8 activations"
     aliases = ("ort", "onnxruntime")
     flow = "pt2e-u8"
-    precisions = ("fp32", "fp16", "int8")
+    precisions = (
+        *("fp32", "fp16", "int8", "int8-dynamic"),
+        *("int8-weights", "int16-activations", "int4-weights"),
+    )
     runtime = "onnxruntime"
     packages = ("onnx", "onnxscript", "onnxruntime")
     exact = False

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 
 from kit.formats.onnx.float_layers import guard_float_layers
 from kit.formats.onnx.integer_clips import move_clips
+from kit.formats.onnx.integer_weights import store_weights
 from kit.formats.onnx.saturation import separate_parameters
+from kit.formats.onnx.wide_activations import use_own_domain
+from kit.formats.stored_weights import take_integer_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,6 +33,8 @@ def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) ->
     import torch
 
     program = torch.export.export(model, example)
+    if weights := take_integer_weights(copied := program.module()):
+        program = torch.export.export(copied, example)
     opset = _choose_opset(program)
     torch.onnx.export(
         program,
@@ -43,8 +48,10 @@ def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) ->
     exported = onnx.load(path)
     exported.ir_version = _IR_VERSIONS[opset]
     move_clips(exported.graph)
+    store_weights(exported, weights)
     guard_float_layers(exported.graph)
     separate_parameters(exported.graph)
+    use_own_domain(exported)
     onnx.save(exported, path)
     if granularity := getattr(model, "meta", {}).get("kit_dynamic"):
         _quantize_dynamic(path, per_channel=granularity == "per-channel")

@@ -27,7 +27,8 @@ _LAYERS = ("Conv", "Gemm", "MatMul")
 def move_clips(graph: GraphProto) -> None:
     """Rewrite Conv -> Relu or Clip -> QuantizeLinear as Conv -> QuantizeLinear -> Clip, in place.
 
-    Left alone are clips that saturation makes superfluous, and values that something else reads.
+    Left alone are clips that saturation makes superfluous, values of 16 bits, and those that
+    something else reads.
     """
     from onnx import numpy_helper
 
@@ -55,6 +56,8 @@ def move_clips(graph: GraphProto) -> None:
         scale, zero = read(quantize.input[1]), read(quantize.input[2])
         low, high = _read_bounds(clip, read)
         if scale is None or zero is None or scale.size > 1 or low is None:
+            continue
+        if zero.itemsize > 1:  # ONNX Runtime has no clip of 16 bits, and computes in float anyway
             continue
         _move(graph, clip, quantize, _to_levels((low, high), scale, zero))
 

@@ -10,6 +10,7 @@ import re
 import zipfile
 from collections import Counter
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from kit.errors import BundleError
@@ -59,7 +60,13 @@ class TorchScript(Format):
     summary = "TorchScript for torch and libtorch, qnnpack kernels"
     aliases = ("jit", "script", "libtorch")
     flow = "torch-ao"
-    precisions = ("fp32", "fp16", "int8")
+    precisions = ("fp32", "fp16", "int8", "int8-dynamic")
+    refusals = MappingProxyType(
+        {
+            "int8-weights": "a frozen module has its constants computed, so that its weights would "
+            "be float again"
+        }
+    )
     backends = (X86Engine(),)
     runtime = "torch"
     packages = ("torch",)

@@ -22,7 +22,7 @@ class X86Engine(Backend):
     name = "x86"
     summary = "TorchScript for x86 with VNNI, int8 kernels of oneDNN"
     flow = "torch-ao"
-    precisions = ("int8",)
+    precisions = ("int8", "int8-dynamic")
     # It rounds elsewhere than qnnpack, by which the graph is run.
     thresholds = Thresholds(agreement=0.75, sqnr_db=12.0)
 

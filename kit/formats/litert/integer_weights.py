@@ -1,0 +1,135 @@
+"""Integer weights of LiteRT files.
+
+Int8 weights are dequantized as the file is loaded, like those of float16. Int4 weights are inputs
+of FULLY_CONNECTED with one float16 scale for each block of a row; it quantizes its float input to
+int8 itself, one scale per row. Both are what ai-edge-quantizer writes, with its own weights.
+
+https://ai.google.dev/edge/litert/models/post_training_quant
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.formats.litert.flatbuffer import (
+    Model,
+    Subgraph,
+    Tensor,
+    import_schema,
+    list_operators,
+    name_type,
+)
+from kit.formats.litert.narrow_constants import (
+    NarrowConstant,
+    drop_unused_buffers,
+    narrow_constants,
+)
+from kit.formats.stored_weights import StoredWeight, refuse_lost
+
+_DEQUANTIZE_VERSION = 5  # the first with a scale for each channel
+# Version of the operator: that of ai-edge-litert 2.3; which one brought blocks is not documented.
+_LAYER, _LAYER_VERSION = "FULLY_CONNECTED", 14
+
+
+def store_integers(model: Model, weights: Sequence[StoredWeight]) -> None:
+    """Store weights of a float file as integers.
+
+    Args:
+        model: is changed.
+        weights: of layers that the file has in float.
+
+    Raises:
+        BuildError: one is not in the file as the graph has it, or the file computes its layer with
+            an operator that takes no int4 weights.
+    """
+    channels = [one for one in weights if one.bits == 8]
+    if channels:
+        _store_channels(model, channels)
+    groups = [one for one in weights if one.bits != 8]
+    if groups:
+        _store_groups(model, groups)
+
+
+def _store_channels(model: Model, weights: Sequence[StoredWeight]) -> None:
+    schema = import_schema()
+    lost = list(weights)
+
+    def narrow(values: NDArray[np.float32]) -> NarrowConstant | None:
+        for weight in weights:
+            order = weight.find_order(values)
+            if order is None:
+                continue
+            if weight in lost:
+                lost.remove(weight)
+            parameters = schema.QuantizationParametersT()
+            parameters.scale = weight.scales
+            parameters.zeroPoint = np.zeros(len(weight.scales), np.int64)
+            parameters.quantizedDimension = order.index(weight.axis)
+            content = np.ascontiguousarray(weight.values.transpose(order)).reshape(-1)
+            return NarrowConstant(content.view(np.uint8), schema.TensorType.INT8, parameters)
+        return None
+
+    narrow_constants(model, narrow, _DEQUANTIZE_VERSION)
+    if lost:
+        raise refuse_lost(lost[0], "LiteRT")
+
+
+def _store_groups(model: Model, weights: Sequence[StoredWeight]) -> None:
+    layers = [(g, op) for name, g, op in list_operators(model) if name == _LAYER]
+    number = _add_layer_code(model)
+    for weight in weights:
+        found = [
+            (graph, operator)
+            for graph, operator in layers
+            if _is_weight(model, graph.tensors[operator.inputs[1]], weight)
+        ]
+        if not found:
+            raise refuse_lost(weight, "LiteRT")
+        for graph, operator in found:
+            _quantize(model, graph, graph.tensors[operator.inputs[1]], weight)
+            operator.opcodeIndex = number
+            operator.builtinOptions = copy.copy(operator.builtinOptions)
+            operator.builtinOptions.asymmetricQuantizeInputs = True  # as XNNPACK always does
+    drop_unused_buffers(model)
+
+
+def _add_layer_code(model: Model) -> int:
+    schema = import_schema()
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.FULLY_CONNECTED
+    code.version = _LAYER_VERSION
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1
+
+
+def _is_weight(model: Model, tensor: Tensor, weight: StoredWeight) -> bool:
+    data = model.buffers[tensor.buffer].data
+    shape = tuple(int(side) for side in tensor.shape)
+    if name_type(tensor) != "FLOAT32" or data is None or shape != weight.floats.shape:
+        return False
+    return np.array_equal(np.asarray(data, np.uint8).view(np.float32), weight.floats.reshape(-1))
+
+
+def _quantize(model: Model, graph: Subgraph, tensor: Tensor, weight: StoredWeight) -> None:
+    """Turn a float constant [out, in] into an int4 one with blocks."""
+    schema = import_schema()
+    content, scales = schema.BufferT(), schema.BufferT()
+    nibbles = weight.values.reshape(-1).view(np.uint8) & 0x0F
+    content.data = nibbles[0::2] | (nibbles[1::2] << 4)
+    scales.data = weight.scales.astype(np.float16).reshape(-1).view(np.uint8)
+    model.buffers += [content, scales]
+    table = schema.TensorT()
+    table.name, table.type = tensor.name + b"_scales", schema.TensorType.FLOAT16
+    table.shape, table.buffer = list(weight.scales.shape), len(model.buffers) - 1
+    graph.tensors.append(table)
+    blocks = schema.BlockwiseQuantizationT()
+    blocks.scales, blocks.zeroPoints = len(graph.tensors) - 1, -1
+    blocks.blockSize = weight.values.shape[1] // weight.scales.shape[1]
+    tensor.buffer, tensor.type = len(model.buffers) - 2, schema.TensorType.INT4
+    tensor.quantization = schema.QuantizationParametersT()
+    tensor.quantization.detailsType = schema.QuantizationDetails.BlockwiseQuantization
+    tensor.quantization.details = blocks

@@ -1,0 +1,25 @@
+"""Int8 weights that are dequantized before a layer computes in float."""
+
+from __future__ import annotations
+
+from kit.algorithms.interface import Algorithm
+from kit.formats.interface import Thresholds
+from kit.precisions.interface import Precision
+
+
+class Int8Weights(Precision):
+    """A quarter of the size, float arithmetic, no calibration; see `kit.quantize.weight_only`."""
+
+    name = "int8-weights"
+    summary = "int8 weights of all layers, float32 arithmetic"
+    weight_bits, activation_bits = 8, 32
+    limits = Thresholds(agreement=0.6, sqnr_db=10.0)
+    refusal = "it has no place for int8 weights of layers that compute in float"
+    aliases = ("weight-only", "weights", "w8", "w8a32", "w8a16-float", "int8_weights", "wi8_afp32")
+
+    def choose_method(self, method: Algorithm) -> str:
+        """Return the method that rounds weights only."""
+        return "weights"
+
+
+PRECISION = Int8Weights()

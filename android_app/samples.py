@@ -43,6 +43,7 @@ def main(bundle_path: str, out_path: str) -> None:
     assets(bundle, out / "assets")
     pictures(bundle.manifest.preprocessing, out / "pictures")
     photos(bundle.manifest.preprocessing, out / "photos")
+    resizes(out / "resizes", out / "pictures")
     answer(bundle, out)
     tensors.write(out / "others" / "tensors")  # no asset: the demo opens with a classifier
 
@@ -100,6 +101,40 @@ def pictures(pre: Preprocessing, out: Path) -> None:
         _write_pixels(file, pre)
 
 
+def resizes(out: Path, pictures: Path) -> None:
+    """Write what the kit makes of the ten pictures by every fit and interpolation."""
+    plain = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+    ways = {
+        "bicubic": Preprocessing(
+            resize=110, crop=96, interpolation="bicubic-antialias", **plain
+        ),
+        "nearest": Preprocessing(resize=110, crop=96, interpolation="nearest", **plain),
+        "cover": Preprocessing(
+            resize=None, resize_to=(73, 182), fit="cover", crop=64, crop_width=160, **plain
+        ),
+        "cover-bicubic": Preprocessing(
+            resize=None, resize_to=(71, 40), fit="cover", crop=64, crop_width=32,
+            interpolation="bicubic-antialias", **plain
+        ),
+        "stretch": Preprocessing(
+            resize=None, resize_to=(64, 96), fit="stretch", crop=64, crop_width=96,
+            interpolation="nearest", **plain
+        ),
+        "stretch-bicubic": Preprocessing(
+            resize=None, resize_to=(101, 99), fit="stretch", crop=96,
+            interpolation="bicubic-antialias", **plain
+        ),
+    }  # fmt: skip
+    for name, pre in ways.items():
+        (out / name).mkdir(parents=True)
+        text = json.dumps(pre.model_dump(mode="json"))
+        (out / name / "preprocessing.json").write_text(text, encoding="utf-8")
+        for file in sorted(pictures.glob("*.png")):
+            image = decode(file.read_bytes(), file.name)
+            levels = np.rint(to_array(image, pre) * 255).astype(np.uint8)
+            (out / name / f"{file.stem}.u8").write_bytes(levels.tobytes())
+
+
 def photos(pre: Preprocessing, out: Path) -> None:
     """Write photos with profiles and orientations, and what the kit makes of them.
 
@@ -150,7 +185,7 @@ def _write_pixels(file: Path, pre: Preprocessing) -> None:
     """Write what the kit makes of a picture beside it."""
     image = decode(file.read_bytes(), file.name)
     zero, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    plain = Preprocessing(resize=pre.resize, crop=pre.crop, mean=zero, std=one)  # RGB
+    plain = pre.model_copy(update={"mean": zero, "std": one, "color": "RGB", "layout": "NCHW"})
     levels = np.rint(to_array(image, plain) * 255).astype(np.uint8)
     file.with_suffix(".u8").write_bytes(levels.tobytes())
     file.with_suffix(".f32").write_bytes(to_array(image, pre).astype("<f4").tobytes())

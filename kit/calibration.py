@@ -27,7 +27,7 @@ PHOTOS_MARGIN = 2.0
 PICTURES_MARGIN = 1.25
 
 # Fields of a recipe that name files: the content is the input of a build, not the name.
-BY_CONTENT = ("calibrate", "train", "weights", "labels", "encodings", "tokenizer")
+BY_CONTENT = ("calibrate", "train", "weights", "labels", "encodings", "tokenizer", "preprocess")
 _MAX_LABELS_BYTES = 16 * 2**20
 
 
@@ -195,6 +195,7 @@ def identity(recipe: Recipe, calibration_set: CalibrationSet) -> dict[str, objec
         WeightsError: the weights file cannot be read.
     """
     from kit.models import weights
+    from kit.models.presets import find_preset
     from kit.models.sourced import SourcedModel
     from kit.models.user_model import UserModel
 
@@ -220,6 +221,8 @@ def identity(recipe: Recipe, calibration_set: CalibrationSet) -> dict[str, objec
             del fields["model"]  # the path of the folder; its content is in the origin
     if recipe.encodings is not None:
         parts["encodings"] = encodings.read(Path(recipe.encodings)).model_dump(mode="json")
+    if recipe.preprocess is not None:
+        parts["preprocess"] = repr(find_preset(recipe.preprocess))
     if recipe.tokenizer is not None:
         parts["tokenizer"] = hashlib.sha256(read_tokenizer(recipe.tokenizer)).hexdigest()
     if recipe.weights != OWN:

@@ -30,6 +30,7 @@ from kit import models, recipe
 from kit.errors import RecipeError
 from kit.models.sourced import SourcedModel
 from kit.models.user_model import UserModel
+from kit.recipe import format_sides
 
 if TYPE_CHECKING:
     from torch import nn
@@ -128,12 +129,12 @@ def _without_shared_prefix(name: str, other: str) -> str:
     return ".".join(parts[len(shared) :])
 
 
-def of(model: str, resolution: int = 224, width: float = 1.0) -> Cost:
+def of(model: str, resolution: int | tuple[int, int] = 224, width: float = 1.0) -> Cost:
     """Return the cost of a member of `kit.models`, or of a model of the user's own.
 
     Args:
         model: its name, ``SOURCE:NAME`` or ``FILE.py:FACTORY``.
-        resolution: side of the square input, in pixels.
+        resolution: side of the square input in pixels, or height and width.
         width: width multiplier.
 
     Raises:
@@ -145,22 +146,25 @@ def of(model: str, resolution: int = 224, width: float = 1.0) -> Cost:
 
     checked = recipe.make(model, resolution=resolution, width=width)
     module = models.get_model(checked.model)
-    if resolution < module.spec.min_resolution:
+    if min(checked.sides) < module.spec.min_resolution:
         raise RecipeError(
-            f"resolution = {resolution}: {model} needs {module.spec.min_resolution} or more",
+            f"resolution = {format_sides(*checked.sides)}: {model} needs "
+            f"{module.spec.min_resolution} or more",
             "use a larger resolution, for example 224",
         )
+    picture = (3, *checked.sides)
     if isinstance(module, UserModel):
-        module.classes(resolution)  # raises RecipeError if the model rejects this input size
+        # Raises RecipeError if the model rejects this input size.
+        module.classes(checked.resolution, picture)
         with module.running(mixed=True):
-            return count(module.build(), (3, resolution, resolution))
+            return count(module.build(), picture)
     if isinstance(module, SourcedModel):  # other libraries need not work on the meta device
-        module.check_input(resolution, module.spec.classes)
+        module.check_input(checked.sides, module.spec.classes)
         network = module.build(checked.width, module.spec.classes)
-        return count(network, (3, resolution, resolution))
+        return count(network, picture)
     with torch.device("meta"):
         network = module.build(checked.width, module.spec.classes)
-    return count(network, (3, resolution, resolution))
+    return count(network, picture)
 
 
 def count(model: nn.Module, shape: tuple[int, ...]) -> Cost:

@@ -14,7 +14,9 @@ Schema history:
     6  `Artifact.file` may be a folder, whose files are in `Manifest.files`;
        `Manifest.tokenization`; `Recipe.tokenizer`, `Recipe.tokens`; `Manifest.scores`;
        `Preprocessing.color` BGR and grey, `Preprocessing.layout` NHWC; `Recipe.color`,
-       `Recipe.pixels`, `Recipe.layout`
+       `Recipe.pixels`, `Recipe.layout`; since 0.3 `Preprocessing.fit`, `Preprocessing.resize_to`
+       (then ``resize`` is null), `Preprocessing.crop_width`, other `Preprocessing.interpolation`,
+       `Recipe.input_width`, `Recipe.preprocess`
 
 Manifests of all older schemas can be read: changed fields are translated.
 """
@@ -55,6 +57,8 @@ from kit.signature import MAX_TENSORS, Signature
 SCHEMA_VERSION = 6
 CLASSIFICATION = "image-classification"  # the only task before schema 3
 
+Fit = Literal["shorter-side", "cover", "stretch"]
+Interpolation = Literal["bilinear-antialias", "bicubic-antialias", "nearest"]
 Files = Annotated[tuple[Text, ...], Field(min_length=1, max_length=MAX_TENSORS)]
 Number = Annotated[float, Field(allow_inf_nan=True)]  # not finite if a comparison failed
 
@@ -70,17 +74,27 @@ class Preprocessing(Record):
     """Steps from a decoded picture to the input tensor: resize, centre crop, scale, normalize.
 
     Attributes:
-        resize: length of the shorter side after the antialiased bilinear resize, in pixels.
-        crop: side of the centre crop, in pixels.
+        resize: length of the shorter side after the resize, in pixels; None for another `fit`.
+        crop: height of the centre crop, in pixels.
+        crop_width: its width; None for a square.
+        fit: ``shorter-side``: the shorter side gets the length `resize`, the longer one is
+            truncated, as by torchvision's `Resize` of one number; ``cover``: the smallest
+            size of the picture's shape that covers `resize_to`, rounded, as by timm's
+            `ResizeKeepRatio`; ``stretch``: exactly `resize_to`.
+        resize_to: height and width, in pixels; None for the fit ``shorter-side``.
+        interpolation: as Pillow resizes; bilinear and bicubic antialias.
         color: channels in their order; grey is ITU-R 601's luma, made before the resize.
         layout: of a batch: channels first or last.
         mean: per channel, subtracted after scaling to 0..1.
         std: per channel, divided by afterwards.
     """
 
-    resize: Side
+    resize: Side | None
     crop: Side
-    interpolation: Literal["bilinear-antialias"] = "bilinear-antialias"
+    crop_width: Side | None = None
+    fit: Fit = "shorter-side"
+    resize_to: tuple[Side, Side] | None = None
+    interpolation: Interpolation = "bilinear-antialias"
     color: Color = "RGB"
     layout: Layout = "NCHW"
     mean: Annotated[tuple[Share, ...], Field(min_length=1, max_length=3)]
@@ -92,12 +106,25 @@ class Preprocessing(Record):
             raise ValueError(f"mean and std are not of {CHANNELS[self.color]} channels")
         return self
 
+    @model_validator(mode="after")
+    def _one_size_to_resize_to(self) -> Preprocessing:
+        by_side = self.fit == "shorter-side"
+        if by_side != (self.resize is not None) or by_side != (self.resize_to is None):
+            raise ValueError(
+                f"the fit {self.fit} needs {'resize' if by_side else 'resize_to'} alone"
+            )
+        return self
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width of a prepared picture, in pixels."""
+        return self.crop, self.crop if self.crop_width is None else self.crop_width
+
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of a prepared picture, [channels, crop, crop] or [crop, crop, channels]."""
-        sides = (self.crop, self.crop)
+        """The shape of a prepared picture, [channels, H, W] or [H, W, channels]."""
         channels = CHANNELS[self.color]
-        return (channels, *sides) if self.layout == "NCHW" else (*sides, channels)
+        return (channels, *self.sides) if self.layout == "NCHW" else (*self.sides, channels)
 
 
 class Tokenization(Record):

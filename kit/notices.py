@@ -348,13 +348,13 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
     "weights.several": CatalogueEntry(
         "warning",
         "the file of weights holds several networks: {key} is used, and not {others}",
-        "choose with --weights FILE:KEY",
+        "choose another by its key",
         {"key": _WORD, "others": _WORDS},
     ),
     "preprocessing.approximate": CatalogueEntry(
         "warning",
-        "{model} was made for another preprocessing ({what}); the bundle resizes with bilinear "
-        "interpolation and crops the centre",
+        "{model} was made for another preprocessing ({what}); the bundle prepares "
+        "pictures in the nearest way that it can describe",
         "measure its accuracy on pictures of yours",
         {"model": _WORD, "what": _WORD},
     ),

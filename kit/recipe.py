@@ -26,7 +26,7 @@ MIN_RESOLUTION = 32  # MobileNets halve the picture five times
 MAX_RESOLUTION = 1024
 MAX_TOKENS = 8192
 DEFAULT_TOKENS = 128
-PICTURE_OPTIONS = ("color", "pixels", "layout")
+PICTURE_OPTIONS = ("color", "pixels", "layout", "input_width", "preprocess")
 TASK_OPTIONS = ("tokenizer", "tokens", *PICTURE_OPTIONS)  # fields that only some tasks use
 
 Color = Literal["RGB", "BGR", "grey"]
@@ -57,7 +57,9 @@ class Recipe(Record):
             checkpoint; ``own``, the default for a
             user's model, are the weights of the network that the factory returns, and those in
             a folder that a source takes.
-        resolution: side of the square input, in pixels.
+        resolution: side of the square input, in pixels, or its height; two numbers are height
+            and width.
+        input_width: width of an input that is not square, in pixels; None for a square.
         width: width multiplier (arXiv 1704.04861, section 3.3).
         quantize: a member of `kit.algorithms`.
         granularity: one weight scale per output channel, or one per tensor.
@@ -78,6 +80,8 @@ class Recipe(Record):
         pixels: range of the values that `mean` and `std` are for; None for 0..1. The network
             takes such values if the mean is 0 and the deviation 1, their default for 0..255.
         layout: of a batch of pictures: channels first or last; None for NCHW.
+        preprocess: a member of `kit.models.presets.PRESETS`, or the path of a JSON file, that
+            resizing, crop and normalization are taken from; None for the model's own.
         mean: per channel, subtracted from pixels; None takes the model's own.
         std: per channel, divided by afterwards.
         train: folder or zip of pictures for quantization-aware training, with or without
@@ -109,6 +113,8 @@ class Recipe(Record):
     color: Color | None = None  # before `mean` and `std`, which are checked with these
     pixels: Pixels | None = None
     layout: Layout | None = None
+    input_width: int | None = Field(None, ge=MIN_RESOLUTION, le=MAX_RESOLUTION, strict=True)
+    preprocess: Text | None = Field(None, min_length=1)
     mean: Annotated[tuple[Level, ...], Field(min_length=1, max_length=3)] | None = None
     std: Annotated[tuple[Deviation, ...], Field(min_length=1, max_length=3)] | None = None
     train: Text | None = None
@@ -124,6 +130,16 @@ class Recipe(Record):
     def _own_weights(cls, fields: object) -> object:
         if isinstance(fields, dict) and own(str(fields.get("model", ""))):
             return {"weights": OWN, **fields}
+        return fields
+
+    @model_validator(mode="before")
+    @classmethod
+    def _height_and_width(cls, fields: object) -> object:
+        sides = fields.get("resolution") if isinstance(fields, dict) else None
+        if isinstance(fields, dict) and isinstance(sides, list | tuple) and len(sides) == 2:
+            height, width = sides
+            own_width = None if width == height else width
+            return {**fields, "resolution": height, "input_width": own_width}
         return fields
 
     @field_validator("mean", "std")
@@ -181,6 +197,11 @@ class Recipe(Record):
         return tuple(dict.fromkeys(parse_target(text)[0] for text in self.formats))
 
     @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width of the input, in pixels."""
+        return self.resolution, self.input_width or self.resolution
+
+    @property
     def keep_worst(self) -> int | None:
         """The number of layers that stay float, if `keep_float` is one number; else None."""
         names = self.keep_float
@@ -215,8 +236,15 @@ class Recipe(Record):
         how = {"none": "fp32"}.get(self.quantize, f"{self.quantize}-{self.granularity}")
         mine = own(self.model)
         name = f"{mine[0].stem}-{mine[1]}" if mine else self.title
-        size = self.resolution if self.tokenizer is None else self.tokens or DEFAULT_TOKENS
+        size = format_sides(*self.sides)
+        if self.tokenizer is not None:
+            size = str(self.tokens or DEFAULT_TOKENS)
         return re.sub(r"[^\w.-]+", "_", f"{name}{width}-{size}-{how}")
+
+
+def format_sides(height: int, width: int) -> str:
+    """Return the size of an input in pixels for people: ``224`` or ``160x256``, height first."""
+    return str(height) if height == width else f"{height}x{width}"
 
 
 def own(model: str) -> tuple[Path, str] | None:
@@ -326,7 +354,7 @@ def _hint(name: str) -> str:
     if field is None:
         known = sorted([*Recipe.model_fields, *GATE_FIELDS])
         return suggest(name, known, {option: field for field, option in _OPTIONS.items()})
-    if name == "resolution":
+    if name in ("resolution", "input_width"):
         return f"use a resolution from {MIN_RESOLUTION} to {MAX_RESOLUTION}, for example 224"
     option = _OPTIONS.get(name, name.replace("_", "-"))
     return f"`kit build --help` says what --{option} takes"

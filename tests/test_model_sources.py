@@ -17,13 +17,13 @@ import kit
 from kit import cli, model_source, recipe
 from kit.errors import MissingTool, RecipeError, UnknownName, WeightsError
 from kit.images.preprocess import to_array
-from kit.manifest import Preprocessing
 from kit.model_source import find_models, find_source, split_reference, suggest_models
 from kit.models import fitting, get_model, weights
 from kit.models._hf_preprocessing import convert_settings
 from kit.models.interface import HubFile, Official
 from kit.recipe import make
 from kit.tasks import get_task
+from kit.tasks._pictures import describe_preprocessing
 
 torch = pytest.importorskip("torch")
 
@@ -163,7 +163,8 @@ def test_names_of_bundles_have_no_folders():
 
 
 @pytest.mark.parametrize(
-    "name", ["squeezenet1_1", "resnet50", "inception_v3", "resnet50.IMAGENET1K_V1"]
+    "name",
+    ["squeezenet1_1", "resnet50", "inception_v3", "resnet50.IMAGENET1K_V1", "efficientnet_b0"],
 )
 def test_torchvisions_preprocessing_is_its_own_transform_pixel_by_pixel(name):
     from torchvision.models import get_model_weights
@@ -176,12 +177,7 @@ def test_torchvisions_preprocessing_is_its_own_transform_pixel_by_pixel(name):
     assert made.resolution == member.side == chosen.transforms().crop_size[0]
     assert member.spec.labels == tuple(chosen.meta["categories"])
     assert not member.deviations
-    pre = Preprocessing(
-        resize=round(made.resolution * member.spec.resize_ratio),
-        crop=made.resolution,
-        mean=member.spec.mean,
-        std=member.spec.std,
-    )
+    pre = describe_preprocessing(made, member)
     image = picture(400, 500)
     want = chosen.transforms()(image).numpy()
     assert np.abs(to_array(image, pre) - want).max() < 1e-6
@@ -189,10 +185,6 @@ def test_torchvisions_preprocessing_is_its_own_transform_pixel_by_pixel(name):
     assert isinstance(official, Official)
     assert official.url == chosen.url
     assert f"-{official.sha256}." in official.file
-
-
-def test_another_interpolation_is_said():
-    assert get_model("torchvision:efficientnet_b0").deviations == ("bicubic interpolation",)
 
 
 @pytest.mark.parametrize("name", ["googlenet", "densenet121"])
@@ -252,29 +244,30 @@ def test_a_model_of_torchvision_is_built_with_its_labels(lowered_here, tmp_path)
 # timm
 
 
-# Some of the few with bilinear interpolation.
-@pytest.mark.parametrize("name", ["test_resnet", "tf_mobilenetv3_small_minimal_100.in1k"])
-def test_timms_preprocessing_is_its_own_transform_pixel_by_pixel(name):
+@pytest.mark.parametrize("side", [None, 100])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test_resnet",  # bilinear
+        "mobilenetv3_small_100",  # bicubic
+        "maxvit_tiny_tf_384",  # squeezed into a square
+        "efficientnet_b0",
+    ],
+)
+def test_timms_preprocessing_is_its_own_transform_pixel_by_pixel(name, side):
     from timm.data import create_transform, resolve_data_config
     from timm.models import get_pretrained_cfg
 
     member = get_model(f"timm:{name}")
     assert member.deviations == ()
     data = resolve_data_config(pretrained_cfg=get_pretrained_cfg(name).to_dict())
+    fields = {} if side is None else {"resolution": side}
+    if side is not None:
+        data["input_size"] = (3, side, side)
     image = picture()
-    pre = Preprocessing(
-        resize=round(member.side * member.spec.resize_ratio),
-        crop=member.side,
-        mean=member.spec.mean,
-        std=member.spec.std,
-    )
+    pre = describe_preprocessing(make(member.name, weights="random", **fields), member)
     want = create_transform(**data, is_training=False)(image).numpy()
     assert np.abs(to_array(image, pre) - want).max() < 1e-6
-
-
-def test_what_timm_does_otherwise_is_said():
-    assert get_model("timm:mobilenetv3_small_100").deviations == ("bicubic interpolation",)
-    assert any("squeezed" in what for what in get_model("timm:maxvit_tiny_tf_384").deviations)
 
 
 def test_timms_weights_are_read_from_the_hubs_cache_as_safetensors(tmp_path):
@@ -362,8 +355,8 @@ def test_a_folder_of_transformers_is_built_with_its_weights_and_labels(vit, lowe
     assert (made.weights, made.resolution) == ("own", PX)
     built = kit.build(made, tmp_path / "bundle")
     assert built.labels() == ["cat", "dog", "owl"]
-    (notice,) = (n for n in built.manifest.notices if n.code == "preprocessing.approximate")
-    assert "squeezed" in notice.values["what"]
+    assert not [n for n in built.manifest.notices if n.code == "preprocessing.approximate"]
+    assert built.manifest.preprocessing.fit == "stretch"
     network = ViTForImageClassification.from_pretrained(vit).eval()
     inputs = np.load(tmp_path / "bundle" / "golden" / "input.npy")
     with torch.no_grad():
@@ -444,8 +437,9 @@ CROPPED = {"do_center_crop": True, "size": {"shortest_edge": 40}, "crop_size": 3
     ("settings", "side", "resize", "deviations"),
     [
         ({**PLAIN, **CROPPED}, 32, 40, 0),
-        ({**PLAIN, **CROPPED, "resample": 3}, 32, 40, 1),
-        ({**PLAIN, "size": {"height": 32, "width": 32}}, 32, 32, 1),
+        ({**PLAIN, **CROPPED, "resample": 3}, 32, 40, 0),
+        ({**PLAIN, **CROPPED, "resample": 1}, 32, 40, 1),
+        ({**PLAIN, "size": {"height": 32, "width": 32}}, 32, 32, 0),
         ({**PLAIN, **CROPPED, "image_processor_type": "LevitImageProcessor"}, 32, 40, 1),
         (
             {"image_processor_type": "ConvNextImageProcessor", "crop_pct": 0.875}

@@ -17,7 +17,8 @@ from torchvision import transforms
 import kit
 from kit import cli
 from kit.errors import RecipeError
-from kit.images.preprocess import resize_and_crop, resized_size, to_array, to_pixels
+from kit.images.preprocess import to_array, to_pixels
+from kit.images.resizing import resize_and_crop, resized_size
 from kit.manifest import Manifest, Preprocessing
 from kit.models.interface import Spec
 from kit.tasks import get_task

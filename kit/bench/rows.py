@@ -163,8 +163,8 @@ def _comparable(one: LatencyRow, other: LatencyRow) -> bool:
     return _setting(one) == _setting(other)
 
 
-def _setting(row: LatencyRow) -> tuple[str, int, float, str, str | None, int, str]:
+def _setting(row: LatencyRow) -> tuple[str, str, float, str, str | None, int, str]:
     bundle, run = row.bundle, row.run
     device = (run.device.name, run.device.serial)
     where = (run.plan.threads, run.plan.cpus)
-    return (bundle.model, bundle.resolution, bundle.width, *device, *where)
+    return (bundle.model, bundle.size, bundle.width, *device, *where)

@@ -126,12 +126,15 @@ def _json(outcome: Found, target: str | None, line: str) -> dict[str, object]:
 
 
 def _about(outcome: Found) -> dict[str, object]:
+    from kit.recipe import format_sides
+
     recipe, work = outcome.request.recipe, outcome.model.work
     pictures, weights = outcome.pictures, work.weights
     assert weights is not None  # of a model that is loaded
     return {
         "model": recipe.model,
         "resolution": recipe.resolution,
+        "size": format_sides(*recipe.sides),
         "width": recipe.width,
         "granularity": recipe.granularity,
         "corrections": recipe.corrections,
@@ -153,9 +156,11 @@ def _record(study: Study) -> dict[str, object]:
 
 def _show(outcome: Found, top: int) -> None:
     from kit.commands.common import analysis_output
+    from kit.recipe import format_sides
 
     recipe, study = outcome.request.recipe, outcome.study
-    title = f"{recipe.model}, {recipe.resolution} px, {recipe.granularity}: what int8 costs"
+    size = format_sides(*recipe.sides)
+    title = f"{recipe.model}, {size} px, {recipe.granularity}: what int8 costs"
     analysis_output.show_study(study, title, top)
     if outcome.repair is not None:
         analysis_output.show_repair(outcome.repair)

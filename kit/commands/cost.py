@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     "--resolution",
     "--input",
     type=SideOption(),
-    metavar="N|3xNxN",
-    help="Side of the square input in pixels. Default: 224; of SOURCE:NAME the model's own.",
+    metavar="N|HxW",
+    help="Side of a square input in pixels, or height and width. Default: 224; of SOURCE:NAME "
+    "the model's own.",
 )
 @click.option("--width", type=Finite(), default=1.0, help="Width multiplier. Default: 1.0.")
 @click.option(
@@ -31,7 +32,12 @@ if TYPE_CHECKING:
 @click.option("--per-layer", is_flag=True, help="One line for each layer as well.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
 def command(
-    model: str, resolution: int | None, width: float, full: bool, per_layer: bool, as_json: bool
+    model: str,
+    resolution: int | tuple[int, int] | None,
+    width: float,
+    full: bool,
+    per_layer: bool,
+    as_json: bool,
 ) -> None:
     """Multiply-adds and parameters of MODEL, by layer type.
 
@@ -45,14 +51,17 @@ def command(
 
     with stdout_kept():
         if resolution is None:
-            resolution = recipe.make(model).resolution
+            resolution = recipe.make(model).sides
         counted = cost.of(model, resolution, width)
+    sides = (resolution, resolution) if isinstance(resolution, int) else resolution
     twin = counted.with_full_convolutions()
     if as_json:
-        about = {"model": model, "resolution": resolution, "width": width}
+        about = {"model": model, "resolution": sides[0], "width": width}
+        if sides[0] != sides[1]:
+            about["input_width"] = sides[1]
         terminal.print_json({**about, **_record(counted), "full": _record(twin)})
         return
-    title = f"{model}, width {width:g}, {resolution} px"
+    title = f"{model}, width {width:g}, {recipe.format_sides(*sides)} px"
     _show(counted, title, per_layer)
     if full:
         _show(twin, f"{title}, with full convolutions", per_layer)

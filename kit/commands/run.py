@@ -30,7 +30,7 @@ DONE, KEPT, LEFT_OUT = "done", "kept", "left out"
 _PRECISIONS = "fp32,int8"
 _BUILD = (
     *("task", "format", "precision", "quantize", "weights", "resolution", "labels", "width"),
-    *("color", "pixels", "layout", "recipe", "calibration_images"),
+    *("color", "pixels", "layout", "preprocess", "recipe", "calibration_images"),
 )
 _EMULATED = "host,haswell,cortex-a53"  # a processor without VNNI, and one without dot products
 
@@ -175,8 +175,9 @@ def _list_steps(model: str, folder: Path, options: dict[str, Given]) -> Iterator
     pictures = () if images is None else (images,)
     words = ["build", model]
     for name in _BUILD:
-        if options[name] is not None:
-            words += [f"--{name.replace('_', '-')}", str(options[name])]
+        if (value := options[name]) is not None:
+            text = "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            words += [f"--{name.replace('_', '-')}", text]
     for name in ("mean", "std"):
         if options[name] is not None:
             words += [f"--{name}", ",".join(map(str, options[name]))]

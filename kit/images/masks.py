@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import PictureError
-from kit.images.preprocess import check_size
+from kit.images.resizing import check_size
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from kit.errors import PictureError
 from kit.images import color
 from kit.images.optional_formats import list_optional_formats
+from kit.images.resizing import MAX_PIXELS, check_size, resize_and_crop, resized_size
 from kit.images.sets import Picture
 from kit.manifest import Preprocessing
 from kit.progress import CountProgress
@@ -25,7 +26,6 @@ from kit.signature import FloatArray
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MAX_PIXELS = 50_000_000  # take 200 MB decoded; some formats need three times that while decoding
 # Larger JPEGs from phones are decoded at 1/2 to 1/8 of their size, which needs no more memory.
 # Beyond this limit Pillow, with its default settings, raises DecompressionBombError.
 MAX_JPEG_PIXELS = 178_956_970
@@ -84,15 +84,6 @@ def _draft(image: Image) -> None:
     image.draft(None, (math.ceil(width * scale), math.ceil(height * scale)))
 
 
-def check_size(width: int, height: int, name: str) -> None:
-    """Raise `PictureError` if a picture of this size has too many pixels."""
-    if width * height > MAX_PIXELS:
-        raise PictureError(
-            f"{name} has {width}x{height} pixels, more than {MAX_PIXELS // 10**6} million",
-            "make it smaller, or save it as a JPEG that is not progressive",
-        )
-
-
 def _rgb(image: Image, name: str) -> Image:
     from PIL import Image as Pillow
 
@@ -119,7 +110,7 @@ def to_array(image: Image, pre: Preprocessing, name: str = "the picture") -> Flo
     if pre.color == "grey":
         image = image.convert("L")
     image = resize_and_crop(image, pre, resized_size(image.size, pre, name))
-    array = np.asarray(image).reshape(pre.crop, pre.crop, -1)
+    array = np.asarray(image).reshape(*pre.sides, -1)
     if pre.color == "BGR":
         array = array[..., ::-1]
     scaled = array.astype(np.float32) / np.float32(255)
@@ -128,48 +119,12 @@ def to_array(image: Image, pre: Preprocessing, name: str = "the picture") -> Flo
 
 
 def to_pixels(array: FloatArray, pre: Preprocessing) -> NDArray[np.uint8]:
-    """Return the RGB pixels [crop, crop, 3] of an input, the reverse of `to_array`."""
+    """Return the RGB pixels [H, W, 3] of an input, the reverse of `to_array`."""
     last = array if pre.layout == "NHWC" else array.transpose(1, 2, 0)
     scaled = last * np.array(pre.std, np.float32) + np.array(pre.mean, np.float32)
     pixels = (255 * scaled).round().clip(0, 255).astype(np.uint8)
     ordered = pixels[..., ::-1] if pre.color == "BGR" else pixels
-    return np.ascontiguousarray(np.broadcast_to(ordered, (pre.crop, pre.crop, 3)))
-
-
-def resized_size(size: tuple[int, int], pre: Preprocessing, name: str) -> tuple[int, int]:
-    """Return width and height of a picture when its shorter side is `pre.resize`.
-
-    Raises:
-        PictureError: it is so narrow that it would have too many pixels.
-    """
-    resized = _resized(*size, pre.resize)
-    check_size(*resized, name)
-    return resized
-
-
-def resize_and_crop(
-    image: Image, pre: Preprocessing, size: tuple[int, int], nearest: bool = False
-) -> Image:
-    """Return the centre crop of a resized picture.
-
-    Args:
-        image: of any mode.
-        pre: whose `crop` it gets.
-        size: to resize to, from `resized_size`.
-        nearest: take each pixel from the nearest one, as class indices need; else bilinear.
-    """
-    from PIL.Image import Resampling
-
-    # Pillow's bilinear resize always antialiases.
-    image = image.resize(size, Resampling.NEAREST if nearest else Resampling.BILINEAR)
-    left, top = round((size[0] - pre.crop) / 2), round((size[1] - pre.crop) / 2)
-    return image.crop((left, top, left + pre.crop, top + pre.crop))
-
-
-def _resized(width: int, height: int, shorter: int) -> tuple[int, int]:
-    """Return the size with the shorter side `shorter`; the longer is rounded as in torchvision."""
-    longer = int(shorter * max(width, height) / min(width, height))
-    return (shorter, longer) if width <= height else (longer, shorter)
+    return np.ascontiguousarray(np.broadcast_to(ordered, (*pre.sides, 3)))
 
 
 def batch(

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from kit.errors import RecipeError, brief
+from kit.manifest import Fit, Interpolation
 from kit.models.interface import IMAGENET_MEAN, IMAGENET_STD
-from kit.models.sourced import check_colors, describe_resampling
+from kit.models.sourced import check_colors, find_interpolation
 
 _RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
 # Processors whose steps are all in their settings: resize, centre crop, scale, normalize.
@@ -23,7 +24,6 @@ _REFUSED = {
     "do_flip_channel_order": "blue before red",
     "rescale_offset": "values below zero before they are normalized",
 }
-_SQUEEZED = "pictures squeezed into a square instead of a crop of the centre"
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class HfPreprocessing:
         resize_ratio: shorter side after resizing, as a multiple of `side`.
         mean: per channel (RGB), subtracted after scaling to 0..1.
         std: per channel, divided by afterwards.
+        fit: see `kit.manifest.Preprocessing`.
+        interpolation: of the resize.
         deviations: what the processor does and kit does not.
     """
 
@@ -42,6 +44,8 @@ class HfPreprocessing:
     resize_ratio: float
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    fit: Fit = "shorter-side"
+    interpolation: Interpolation = "bilinear-antialias"
     deviations: tuple[str, ...] = ()
 
 
@@ -67,16 +71,23 @@ def convert_settings(name: str, settings: Mapping[str, object]) -> HfPreprocessi
         mean = _triple(name, settings.get("image_mean", IMAGENET_MEAN))
         std = _triple(name, settings.get("image_std", IMAGENET_STD))
     check_colors(name, mean, std)
-    deviations = tuple(_deviations(settings, squeezed))
-    return HfPreprocessing(side, resize / side, mean, std, deviations)
-
-
-def _deviations(settings: Mapping[str, object], squeezed: bool) -> Iterator[str]:
     resample = settings.get("resample", 2)
     number = int(resample) if isinstance(resample, int) else -1
-    yield from describe_resampling(_RESAMPLING.get(number, f"resampling {brief(resample)}"))
-    if squeezed:
-        yield _SQUEEZED
+    interpolation, others = find_interpolation(
+        _RESAMPLING.get(number, f"resampling {brief(resample)}")
+    )
+    return HfPreprocessing(
+        side,
+        resize / side,
+        mean,
+        std,
+        "stretch" if squeezed else "shorter-side",
+        interpolation,
+        (*others, *_deviations(settings)),
+    )
+
+
+def _deviations(settings: Mapping[str, object]) -> Iterator[str]:
     if settings.get("do_pad"):
         yield "padding"
     if _kind(settings) not in _PLAIN:

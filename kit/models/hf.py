@@ -80,6 +80,8 @@ class HfSource(LibrarySource):
             mean=made.mean,
             std=made.std,
             resize_ratio=made.resize_ratio,
+            fit=made.fit,
+            interpolation=made.interpolation,
             classes=classes,
             labels=_labels(config),
         )
@@ -183,7 +185,7 @@ def _read_preprocessing(name: str) -> HfPreprocessing:
         side = getattr(config, "image_size", 224)
         missing = f"no {_PROCESSOR}, so that ImageNet's mean and deviation are taken"
         square = side if isinstance(side, int) else 224
-        return HfPreprocessing(square, 1.0, IMAGENET_MEAN, IMAGENET_STD, (missing,))
+        return HfPreprocessing(square, 1.0, IMAGENET_MEAN, IMAGENET_STD, deviations=(missing,))
     try:
         processor = AutoImageProcessor.from_pretrained(
             name, local_files_only=True, trust_remote_code=False

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from kit.manifest import Fit, Interpolation
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -85,6 +87,10 @@ class Spec:
         mean: per channel (RGB), subtracted after scaling to 0..1.
         std: per channel, divided by afterwards.
         resize_ratio: shorter side after resizing, as a multiple of the crop.
+        crop_share: side of the crop as a share of that after resizing, which is rounded down
+            (timm's ``crop_pct``); takes the place of `resize_ratio`.
+        fit: see `kit.manifest.Preprocessing`.
+        interpolation: of the resize.
         classes: number of outputs of the network.
         min_resolution: minimum side of the square input, in pixels. The default is for
             networks that halve the picture five times.
@@ -96,6 +102,9 @@ class Spec:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     resize_ratio: float = 256 / 224
+    crop_share: float | None = None
+    fit: Fit = "shorter-side"
+    interpolation: Interpolation = "bilinear-antialias"
     classes: int = 1000
     min_resolution: int = 32
     labels: tuple[str, ...] | None = None

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.errors import RecipeError, UnknownName, brief, words
+from kit.manifest import Interpolation
 from kit.model_source import ModelSource
 from kit.models.interface import Spec
 from kit.registry import TASK_NAMES
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 
 State = Mapping[str, "Tensor"]
 _FEWEST = 2  # classes
-BILINEAR = "bilinear"
+INTERPOLATIONS: Mapping[str, Interpolation] = {
+    "nearest": "nearest",
+    "bilinear": "bilinear-antialias",
+    "bicubic": "bicubic-antialias",
+}
 
 
 @dataclass(frozen=True)
@@ -70,8 +75,12 @@ class SourcedModel:
         assert self.find_own is not None  # a recipe that asks others for theirs is refused
         model.load_state_dict(dict(self.find_own()))
 
-    def check_input(self, side: int, classes: int) -> None:
+    def check_input(self, sides: tuple[int, int], classes: int) -> None:
         """Check that the network gives logits for pictures of this size.
+
+        Args:
+            sides: height and width, in pixels.
+            classes: number of outputs.
 
         Raises:
             RecipeError: it fails, or gives something else.
@@ -81,10 +90,10 @@ class SourcedModel:
         model = self.build(1.0, classes)
         try:
             with torch.no_grad():
-                output = model(torch.zeros(1, 3, side, side))
+                output = model(torch.zeros(1, 3, *sides))
         except Exception as exc:  # foreign code may raise any type
             raise RecipeError(
-                f"{self.name} fails on an input of [1, 3, {side}, {side}]: {words(exc)}",
+                f"{self.name} fails on an input of {[1, 3, *sides]}: {words(exc)}",
                 f"it was made for --input {self.side}",
             ) from exc
         if not isinstance(output, torch.Tensor) or tuple(output.shape) != (1, classes):
@@ -145,9 +154,11 @@ def check_colors(name: str, mean: Iterable[float], std: Iterable[float]) -> None
         )
 
 
-def describe_resampling(interpolation: str) -> tuple[str, ...]:
-    """Return the deviation of kit's resize from one with another interpolation."""
-    return () if interpolation == BILINEAR else (f"{interpolation} interpolation",)
+def find_interpolation(name: str) -> tuple[Interpolation, tuple[str, ...]]:
+    """Return kit's interpolation for Pillow's name of one, and how it deviates from it."""
+    if name in INTERPOLATIONS:
+        return INTERPOLATIONS[name], ()
+    return "bilinear-antialias", (f"{name} interpolation",)
 
 
 def check_listed(source: ModelSource, name: str, known: Iterable[str]) -> None:

@@ -6,7 +6,6 @@ safetensors file and read by kit, so that no code of a repository runs.
 
 from __future__ import annotations
 
-import math
 import re
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from kit.models.sourced import (
     check_classes,
     check_colors,
     check_listed,
-    describe_resampling,
+    find_interpolation,
     scan_registered,
 )
 
@@ -66,12 +65,15 @@ class TimmSource(LibrarySource):
         data = _evaluation(config)
         check_colors(full, data["mean"], data["std"])
         side = _side(data)
+        interpolation, deviations = find_interpolation(data["interpolation"])
         spec = Spec(
             summary=f"{config.architecture} of timm, weights {config.tag or 'none'}",
             weights=_published(config),
             mean=tuple(data["mean"]),
             std=tuple(data["std"]),
-            resize_ratio=math.floor(side / data["crop_pct"]) / side,
+            crop_share=data["crop_pct"],
+            fit="stretch" if data["crop_mode"] == _SQUARE else "shorter-side",
+            interpolation=interpolation,
             classes=config.num_classes,
             labels=_labels(config),
         )
@@ -81,7 +83,7 @@ class TimmSource(LibrarySource):
             lambda classes: _make(name, classes),
             side,
             {"timm": version("timm")},
-            deviations=(*describe_resampling(data["interpolation"]), *_cropping(data)),
+            deviations=(*deviations, *_cropping(data)),
         )
 
 
@@ -126,11 +128,7 @@ def _side(data: dict[str, TimmObject]) -> int:
 
 def _cropping(data: dict[str, TimmObject]) -> tuple[str, ...]:
     mode = data["crop_mode"]
-    if mode == _CENTER:
-        return ()
-    if mode == _SQUARE:
-        return ("pictures squeezed into a square instead of a crop of the centre",)
-    return (f"crops of the kind {mode}",)
+    return () if mode in (_CENTER, _SQUARE) else (f"crops of the kind {mode}",)
 
 
 def _published(config: TimmObject) -> Published | None:

@@ -17,7 +17,7 @@ from kit.models.sourced import (
     State,
     check_colors,
     check_listed,
-    describe_resampling,
+    find_interpolation,
     hint_task,
     scan_registered,
 )
@@ -97,6 +97,7 @@ class TorchvisionSource(LibrarySource):
         transform = weights.transforms()
         check_colors(full, transform.mean, transform.std)
         side = _crop(weights)
+        interpolation, deviations = find_interpolation(transform.interpolation.value)
         categories = tuple(weights.meta["categories"])
         spec = Spec(
             summary=f"{builder} of torchvision, weights {weights.name}",
@@ -104,6 +105,7 @@ class TorchvisionSource(LibrarySource):
             mean=tuple(transform.mean),
             std=tuple(transform.std),
             resize_ratio=transform.resize_size[0] / side,
+            interpolation=interpolation,
             classes=len(categories),
             min_resolution=_smallest(builder, weights),
             labels=categories,
@@ -115,7 +117,7 @@ class TorchvisionSource(LibrarySource):
             side,
             _origin(),
             rename=_renamer(builder),
-            deviations=describe_resampling(transform.interpolation.value),
+            deviations=deviations,
         )
 
 

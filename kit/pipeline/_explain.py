@@ -35,7 +35,7 @@ def explain(recipe: Recipe, gate: Gate | None = None) -> Iterator[Section]:
     pictures = task.open_calibration(recipe)
     check_sources(recipe)
     method = find_method(recipe)
-    size = f"{recipe.resolution} x {recipe.resolution}"
+    size = "{} x {}".format(*recipe.sides)
     if "tokens" in task.options:
         size = f"{recipe.tokens or DEFAULT_TOKENS} tokens"
     yield (

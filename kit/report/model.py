@@ -127,8 +127,8 @@ def _comparable(one: Timing, other: Timing) -> bool:
     return one.setting == other.setting and _architecture(one) == _architecture(other)
 
 
-def _architecture(timing: Timing) -> tuple[str, int, float]:
-    return timing.bundle.model, timing.bundle.resolution, timing.bundle.width
+def _architecture(timing: Timing) -> tuple[str, str, float]:
+    return timing.bundle.model, timing.bundle.size, timing.bundle.width
 
 
 def _is_fp32_of(candidate: Timing, timing: Timing) -> bool:
@@ -175,7 +175,7 @@ def _untimed(rows: Sequence[Row], best: Chosen) -> list[Row]:
 def _subject(row: Row) -> tuple[object, ...]:
     bundle = row.bundle
     if row.reference:
-        return REFERENCE, bundle.model, bundle.resolution, bundle.width
+        return REFERENCE, bundle.model, bundle.size, bundle.width
     return row.key, bundle.hash
 
 

@@ -110,7 +110,7 @@ def _days(report: Report) -> str:
 
 
 def _models(report: Report) -> str:
-    models = {f"{b.model} at {b.resolution} px" for b in report.bundles}
+    models = {f"{b.model} at {b.size} px" for b in report.bundles}
     return ", ".join(sorted(models))
 
 

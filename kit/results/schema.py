@@ -36,6 +36,7 @@ from pydantic import FailFast, Field, field_validator
 from kit.artifact_key import KeyedRecord
 from kit.documents import Digest, Record
 from kit.notices import Notice
+from kit.recipe import format_sides
 
 SCHEMA_VERSION = 9
 
@@ -92,6 +93,8 @@ class BundleRef(Record):
 
     Attributes:
         hash: of its `bundle.json`.
+        resolution: height of the input, in pixels.
+        input_width: its width; None for a square.
         failed: names of files that were requested and could not be built, with the reason.
     """
 
@@ -101,9 +104,15 @@ class BundleRef(Record):
     quantize: str
     granularity: str
     resolution: int = Field(gt=0, le=MAX_COUNT)
+    input_width: int | None = Field(default=None, gt=0, le=MAX_COUNT)
     width: float = Field(default=1.0, gt=0)
     artifacts: Many[ArtifactRef]
     failed: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def size(self) -> str:
+        """Size of the input in pixels, for people."""
+        return format_sides(self.resolution, self.input_width or self.resolution)
 
 
 class DeviceRef(Record):

@@ -193,6 +193,7 @@ def describe(bundle: Bundle) -> BundleRef:
         quantize=recipe.quantize,
         granularity=recipe.granularity,
         resolution=recipe.resolution,
+        input_width=recipe.input_width,
         width=recipe.width,
         artifacts=tuple(refs),
         failed={f.name: f.reason.partition("\n")[0] for f in manifest.failed},

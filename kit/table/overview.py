@@ -176,7 +176,7 @@ def _drop_repeated_references(rows: Sequence[TableRow]) -> list[TableRow]:
     best: dict[tuple[object, ...], TableRow] = {}
     for row in rows:
         if row.key == FLOAT_MODEL:
-            subject = (row.bundle.model, row.bundle.resolution, row.bundle.width)
+            subject = (row.bundle.model, row.bundle.size, row.bundle.width)
             kept = best.get(subject)
             if kept is None or _known(row) > _known(kept):
                 best[subject] = row
@@ -192,6 +192,7 @@ def _order(row: TableRow) -> tuple[object, ...]:
     return (
         bundle.model,
         bundle.resolution,
+        bundle.input_width or 0,
         bundle.width,
         row.key.format != REFERENCE,
         row.key.format,

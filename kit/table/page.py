@@ -32,7 +32,7 @@ def write(path: Path, content: str, option: str) -> None:
 
 def title(overview: Overview) -> str:
     """Return the title: what models the table is of."""
-    models = dict.fromkeys(f"{r.bundle.model} {r.bundle.resolution} px" for r in overview.rows)
+    models = dict.fromkeys(f"{r.bundle.model} {r.bundle.size} px" for r in overview.rows)
     return f"{', '.join(models)}: formats, backends and precisions"
 
 
@@ -120,9 +120,7 @@ def render_markdown(overview: Overview) -> str:
 
 
 def _models(overview: Overview) -> str:
-    return ", ".join(
-        dict.fromkeys(f"{r.bundle.model}, {r.bundle.resolution} px" for r in overview.rows)
-    )
+    return ", ".join(dict.fromkeys(f"{r.bundle.model}, {r.bundle.size} px" for r in overview.rows))
 
 
 def _cell(cell: Cell) -> str:

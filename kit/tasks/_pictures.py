@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kit import calibration, models
 from kit.calibration import ModelInputs
 from kit.errors import RecipeError
-from kit.manifest import Preprocessing
+from kit.manifest import Fit, Preprocessing
+from kit.models.presets import PicturePreset, find_preset, take_preset
 from kit.network import run_network
-from kit.recipe import CHANNELS, LEVELS, own
+from kit.recipe import CHANNELS, LEVELS, Color, own
 from kit.signature import Samples, TensorSpec, stack
 from kit.tasks.answers import SampleList
 from kit.tasks.interface import GoldenSet
@@ -28,31 +31,73 @@ _GOLDEN_BYTES = 8 * 2**20  # of answers in each file of a bundle, which has two 
 _FEWEST = 2
 
 
-def describe_preprocessing(recipe: Recipe, member: Model, resize_ratio: float) -> Preprocessing:
+def describe_preprocessing(
+    recipe: Recipe, member: Model, resize_ratio: float | None = None
+) -> Preprocessing:
     """Return the preprocessing of pictures for a recipe.
 
     Mean and deviation of a recipe are for its own range of pixels, and here always for 0 to 1.
 
     Args:
         recipe: whose resolution, channels, mean and standard deviation it has.
-        member: the model, whose own mean and standard deviation are the default.
-        resize_ratio: shorter side after resizing, as a multiple of the crop.
+        member: the model, whose own preprocessing is the default.
+        resize_ratio: shorter side after resizing, as a multiple of the crop, unless the recipe
+            has a `preprocess`; None takes the model's own.
+
+    Raises:
+        RecipeError: the recipe's `preprocess` cannot be used.
     """
-    color, pixels = recipe.color or "RGB", recipe.pixels or "0..1"
-    mean, std = recipe.mean, recipe.std
-    if pixels == "0..255" or color == "grey":
-        mean, std = mean or (0.0,) * CHANNELS[color], std or (1.0,) * CHANNELS[color]
-    elif color == "BGR":
-        mean, std = mean or member.spec.mean[::-1], std or member.spec.std[::-1]
+    preset = take_preset(member.spec)
+    if recipe.preprocess is not None:
+        preset = find_preset(recipe.preprocess)
+    elif resize_ratio is not None:
+        preset = replace(preset, resize_ratio=resize_ratio, crop_share=None)
+    color, pixels = recipe.color or preset.color, recipe.pixels or "0..1"
     white = LEVELS[pixels]
+    mean, std = (
+        _choose_levels(recipe, given, own_numbers, color, preset.color, default)
+        for given, own_numbers, default in (
+            (recipe.mean, preset.mean, 0.0),
+            (recipe.std, preset.std, 1.0),
+        )
+    )
+    height, width = recipe.sides
+    resized = tuple(_resize_side(side, preset) for side in (height, width))
+    fit: Fit = "cover" if preset.fit == "shorter-side" and height != width else preset.fit
     return Preprocessing(
-        resize=round(recipe.resolution * resize_ratio),
-        crop=recipe.resolution,
+        resize=resized[0] if fit == "shorter-side" else None,
+        resize_to=None if fit == "shorter-side" else (resized[0], resized[1]),
+        fit=fit,
+        crop=height,
+        crop_width=None if height == width else width,
+        interpolation=preset.interpolation,
         color=color,
         layout=recipe.layout or "NCHW",
-        mean=tuple(value / white for value in mean or member.spec.mean),
-        std=tuple(value / white for value in std or member.spec.std),
+        mean=tuple(value / white for value in mean),
+        std=tuple(value / white for value in std),
     )
+
+
+def _choose_levels(
+    recipe: Recipe,
+    given: tuple[float, ...] | None,
+    own_numbers: tuple[float, ...],
+    color: Color,
+    own_color: Color,
+    default: float,
+) -> tuple[float, ...]:
+    """Return a mean or deviation per channel: the given one, the model's own, or the default."""
+    if given is not None:
+        return given
+    if recipe.pixels == "0..255" or CHANNELS[color] != len(own_numbers):
+        return (default,) * CHANNELS[color]
+    return own_numbers if color == own_color else own_numbers[::-1]
+
+
+def _resize_side(side: int, preset: PicturePreset) -> int:
+    if preset.crop_share is not None:
+        return math.floor(side / preset.crop_share)
+    return round(side * preset.resize_ratio)
 
 
 def check_picture_options(recipe: Recipe) -> None:
@@ -100,8 +145,7 @@ def describe_own_model(
             f"{recipe.model} is an image classifier, and no model of the task {task}",
             "name a model of your own: FILE.py:FACTORY",
         )
-    ratio = member.spec.resize_ratio if resize_ratio is None else resize_ratio
-    preprocessing = describe_preprocessing(recipe, member, ratio)
+    preprocessing = describe_preprocessing(recipe, member, resize_ratio)
     shape = find_answer_shape(member, preprocessing.shape, form)
     spec = TensorSpec(name="image", shape=(1, *preprocessing.shape))
     return ModelInputs((spec,), 0, preprocessing), shape

@@ -30,6 +30,7 @@ TYPE = {
     "app.format-missing": "kit app build",
     "calibration.photos": "--calibrate DIR_OR_ZIP",
     "labels.order": "kit build --labels",
+    "weights.several": "--weights FILE:KEY",
 }
 
 

@@ -53,7 +53,7 @@ def _title(rows: Sequence[LatencyRow]) -> str:
     counts = sorted({row.run.plan.threads for row in rows})
     threads = ", ".join(map(str, counts)) + " thread" + "s" * (counts != [1])
     cpus = f" on cores {run.plan.cpus}" if run.plan.cpus and len(counts) == 1 else ""
-    return f"{bundle.model} {bundle.resolution} px, {threads}{cpus}, {run.device.name}"
+    return f"{bundle.model} {bundle.size} px, {threads}{cpus}, {run.device.name}"
 
 
 def _cores(row: LatencyRow) -> tuple[str, str]:

@@ -49,25 +49,30 @@ TEXT_PATH = FilePath(str)  # which keeps a slash at the end
 
 
 class SideOption(click.ParamType):  # type: ignore[type-arg]  # older click has no argument here
-    """Side of the square input in pixels, as ``160`` or ``3x160x160``."""
+    """Size of the input in pixels, as ``160``, ``160x256`` (height, width) or ``3x160x256``."""
 
     name = "side"
 
     def convert(
-        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        """Return the side.
+        self,
+        value: str | int | tuple[int, int],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> int | tuple[int, int]:
+        """Return the side, or height and width of an input that is not square.
 
         Raises:
-            UsageError: it is not a number or a shape, not square, or not of three channels.
+            UsageError: it is not a number or a shape, or not of three channels.
         """
-        if isinstance(value, int):
+        if not isinstance(value, str):
             return value
         numbers = [int(n) for n in re.findall("[0-9]+", value)]
         if re.fullmatch(r"[0-9]{1,6}", value):
             return numbers[0]
-        if not re.fullmatch(r"[0-9]{1,6}([x×,][0-9]{1,6}){2,3}", value, re.IGNORECASE):
-            raise UsageError(f"{value!r} is not an input size", "use 3x160x160, or 160")
+        if not re.fullmatch(r"[0-9]{1,6}([x×,][0-9]{1,6}){1,3}", value, re.IGNORECASE):
+            raise UsageError(f"{value!r} is not an input size", "use 160, or 160x256")
+        if len(numbers) == 2:
+            numbers.insert(0, 3)
         if len(numbers) == 4 and numbers[0] == 1:
             del numbers[0]
         channels, height, width = numbers[-3:]
@@ -77,12 +82,7 @@ class SideOption(click.ParamType):  # type: ignore[type-arg]  # older click has 
                 f"use 3x{height}x{width}; --color grey feeds one, --layout NHWC feeds them last, "
                 "other numbers of channels need a layer that makes them",
             )
-        if height != width:
-            raise UsageError(
-                f"an input of {value} is not square: kit crops pictures to squares",
-                f"use 3x{height}x{height} or 3x{width}x{width}",
-            )
-        return height
+        return height if height == width else (height, width)
 
 
 class Colour(click.ParamType):  # type: ignore[type-arg]  # older click has no argument here

@@ -32,9 +32,11 @@ MODEL: Callable[[_F], _F] = _together(
     click.option(
         "--resolution",
         "--input",
+        "--image-size",
         type=SideOption(),
-        metavar="N|3xNxN",
-        help="Side of the square input in pixels. Default: 224; of SOURCE:NAME the model's own.",
+        metavar="N|HxW",
+        help="Side of a square input in pixels, or height and width. Default: 224; of "
+        "SOURCE:NAME the model's own.",
     ),
     click.option(
         "--labels",
@@ -63,6 +65,12 @@ MODEL: Callable[[_F], _F] = _together(
         "--layout",
         metavar="NCHW|NHWC",
         help="Whether the network takes channels first or last. Default: NCHW.",
+    ),
+    click.option(
+        "--preprocess",
+        metavar="torchvision|timm|keras|FILE",
+        help="Resize, crop and normalize as these libraries or a preprocessor_config.json do. "
+        "Default: the model's own.",
     ),
     click.option("--width", type=Finite(), help="Width multiplier. Default: 1.0."),
 )

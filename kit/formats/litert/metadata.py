@@ -114,7 +114,7 @@ def _describe_input(spec: TensorSpec, card: ModelCard) -> Fields:
         return _describe_tensor(spec, _FEATURE)
     image = {
         "color_space": _COLOR_SPACES[steps.color],
-        "default_size": {"width": steps.crop, "height": steps.crop},
+        "default_size": {"width": steps.sides[1], "height": steps.sides[0]},
     }
     mean = [value * _LEVELS for value in steps.mean]
     std = [value * _LEVELS for value in steps.std]

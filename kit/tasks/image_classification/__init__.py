@@ -58,10 +58,9 @@ class ImageClassification(Task):
         from kit.models.user_model import UserModel
 
         member = models.get_model(recipe.model)
-        side = recipe.resolution
-        preprocessing = describe_preprocessing(recipe, member, member.spec.resize_ratio)
+        preprocessing = describe_preprocessing(recipe, member)
         if isinstance(member, UserModel):
-            classes = member.classes(side, preprocessing.shape)
+            classes = member.classes(recipe.resolution, preprocessing.shape)
             names = read_class_names(recipe, classes)
         else:
             names = calibration.labels(recipe)
@@ -70,7 +69,7 @@ class ImageClassification(Task):
             if recipe.weights == OWN:
                 read_class_names(recipe, member.spec.classes)
             names = names or member.spec.labels
-            member.check_input(side, classes)
+            member.check_input(recipe.sides, classes)
         spec = TensorSpec(name="image", shape=(1, *preprocessing.shape))
         return ModelInputs((spec,), classes, preprocessing, names or _imagenet(classes))
 

@@ -83,8 +83,8 @@ class ImageSegmentation(Task):
     ) -> GoldenSet:
         """Return crops of sample photos, fewer if the maps are large."""
         assert inputs.preprocessing is not None  # as `describe_inputs` returns it
-        side = inputs.preprocessing.crop
-        return choose_crops(model, inputs, OUTPUT, inputs.classes * side * side)
+        height, width = inputs.preprocessing.sides
+        return choose_crops(model, inputs, OUTPUT, inputs.classes * height * width)
 
     def compare(
         self,

@@ -19,7 +19,7 @@ import numpy as np
 from kit.errors import PictureError, brief
 from kit.images import Picture, decode, digest, open_set, to_array
 from kit.images.masks import IGNORED, Mask, decode_mask
-from kit.images.preprocess import resize_and_crop, resized_size
+from kit.images.resizing import resize_and_crop, resized_size
 from kit.manifest import Preprocessing
 from kit.notices import Notice
 from kit.signature import Samples

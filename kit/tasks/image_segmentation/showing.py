@@ -60,8 +60,7 @@ def draw_mask(answer: Samples, sample: Samples, context: AnswerContext) -> Mappi
 
     preprocessing = context.inputs.preprocessing
     assert preprocessing is not None  # tasks of pictures have it
-    side = preprocessing.crop
-    indices = resize_logits(answer.arrays[0][0], (side, side)).argmax(0)
+    indices = resize_logits(answer.arrays[0][0], preprocessing.sides).argmax(0)
     if context.inputs.classes > _PALETTE_SIZE:
         return {MASK: _encode(Pillow.fromarray(indices.astype(np.uint16)))}
     mask = Pillow.fromarray(indices.astype(np.uint8))

@@ -133,11 +133,6 @@ public final class Bundle {
         return manifest.probabilities;
     }
 
-    /** Side of a classifier's square input in pixels. */
-    public int resolution() {
-        return manifest.preprocess.crop;
-    }
-
     /** From a picture to a classifier's input; null for a model that takes no picture. */
     public Preprocess preprocess() {
         return manifest.preprocess;

@@ -212,12 +212,24 @@ final class Manifest {
     static Preprocess preprocess(JSONObject json) throws JSONException, KitException {
         String color = json.getString("color");
         String layout = json.getString("layout");
-        String how = json.getString("interpolation") + " " + color + " " + layout;
-        if (!how.matches("bilinear-antialias (RGB|BGR|grey) (NCHW|NHWC)")) {
+        String interpolation = json.getString("interpolation");
+        String fit = json.optString("fit", "shorter-side");
+        String how = interpolation + " " + fit + " " + color + " " + layout;
+        if (!how.matches("(bilinear-antialias|bicubic-antialias|nearest)"
+                + " (shorter-side|cover|stretch) (RGB|BGR|grey) (NCHW|NHWC)")) {
             throw new KitException("This app cannot prepare pictures like this: " + how);
         }
-        return new Preprocess(json.getInt("resize"), json.getInt("crop"),
-                floats(json.getJSONArray("mean")), floats(json.getJSONArray("std")),
+        JSONArray to = json.optJSONArray("resize_to");
+        int height = json.getInt("crop");
+        Preprocess.Size size = new Preprocess.Size(
+                height, json.isNull("crop_width") ? height : json.getInt("crop_width"),
+                Preprocess.Fit.valueOf(fit.toUpperCase(Locale.ROOT).replace('-', '_')),
+                to == null ? json.getInt("resize") : to.getInt(0),
+                to == null ? json.getInt("resize") : to.getInt(1),
+                Kernel.Filter.valueOf(
+                        interpolation.split("-")[0].toUpperCase(Locale.ROOT)));
+        return new Preprocess(
+                size, floats(json.getJSONArray("mean")), floats(json.getJSONArray("std")),
                 Preprocess.Color.valueOf(color.toUpperCase(Locale.ROOT)), layout.equals("NHWC"));
     }
 

@@ -6,6 +6,7 @@ import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 
 import java.awt.image.BufferedImage;
+import java.io.File;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -67,6 +68,28 @@ public final class PreprocessTest {
     }
 
     @Test
+    public void everyFitAndInterpolationGivesThePixelsOfPython() throws Exception {
+        File[] ways = Samples.folder().resolve("resizes").toFile().listFiles();
+        assertEquals(6, ways.length);
+        for (File way : ways) {
+            byte[] text = Files.readAllBytes(way.toPath().resolve("preprocessing.json"));
+            Preprocess preprocess = Manifest.preprocess(
+                    new JSONObject(new String(text, StandardCharsets.UTF_8)));
+            for (int i = 0; i < 10; i++) {
+                BufferedImage image = ImageIO.read(
+                        Samples.folder().resolve("pictures").resolve(i + ".png").toFile());
+                byte[] wanted = Files.readAllBytes(way.toPath().resolve(i + ".u8"));
+                int[] got = preprocess.cropped(pixels(image));
+                assertEquals(3 * preprocess.height() * preprocess.width(), wanted.length);
+                for (int k = 0; k < got.length; k++) {
+                    assertEquals(way.getName() + ", picture " + i + ", value " + k,
+                            wanted[k] & 255, got[k]);
+                }
+            }
+        }
+    }
+
+    @Test
     public void inputsAreThoseOfPython() throws Exception {
         Path folder = Samples.folder().resolve("pictures");
         Preprocess preprocess = ofBundle();
@@ -118,7 +141,7 @@ public final class PreprocessTest {
         assertArrayEquals(new long[] {1, 8, 8, 3}, known.shape());
         KitException e = assertThrows(KitException.class, () -> Manifest.preprocess(
                 new JSONObject(String.format(text, "HSV", "NCHW"))));
-        assertEquals("This app cannot prepare pictures like this: bilinear-antialias HSV NCHW",
+        assertEquals("This app cannot prepare pictures like this: bilinear-antialias shorter-side HSV NCHW",
                 e.getMessage());
     }
 

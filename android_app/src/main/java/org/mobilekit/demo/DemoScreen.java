@@ -48,7 +48,8 @@ final class DemoScreen {
         } else if (session.bundle != null && session.choice.artifact != null) {
             try {
                 text = activity.getString(R.string.about_model, session.bundle.model(),
-                        session.bundle.resolution(),
+                        session.bundle.preprocess().height(),
+                        session.bundle.preprocess().width(),
                         words.precision(session.bundle.quantize(session.choice.artifact)));
             } catch (KitException e) {
                 text = session.bundle.name;

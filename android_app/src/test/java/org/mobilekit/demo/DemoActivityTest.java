@@ -40,8 +40,9 @@ public final class DemoActivityTest extends DemoTest {
         assertFalse(text(activity, R.id.problem), shown(activity, R.id.problem));
         assertAnswersAsTheWorkstation(activity);
         assertEquals(5, ((ViewGroup) activity.findViewById(R.id.answers)).getChildCount());
-        int side = activity.session().bundle.resolution();
-        assertEquals("mobilenet_v2 · " + side + " × " + side + " · int8",
+        int height = activity.session().bundle.preprocess().height();
+        int width = activity.session().bundle.preprocess().width();
+        assertEquals("mobilenet_v2 · " + height + " × " + width + " · int8",
                 text(activity, R.id.about));
         assertTrue(text(activity, R.id.this_call).endsWith(" ms"));
         assertEquals("median of 1 call", text(activity, R.id.median_of));

@@ -14,7 +14,8 @@ Schema history:
     6  `Artifact.file` may be a folder, whose files are in `Manifest.files`;
        `Manifest.tokenization`; `Recipe.tokenizer`, `Recipe.tokens`; `Manifest.scores`;
        `Preprocessing.color` BGR and grey, `Preprocessing.layout` NHWC; `Recipe.color`,
-       `Recipe.pixels`, `Recipe.layout`
+       `Recipe.pixels`, `Recipe.layout`; later `Preprocessing.fit` and `Manifest.detection`,
+       which manifests without them do not need
 
 Manifests of all older schemas can be read: changed fields are translated.
 """
@@ -32,6 +33,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from kit.artifact_key import ArtifactKey, KeyedRecord, Precision, derive_precision
+from kit.detection import Detection
 from kit.documents import (
     MAX_CLASSES,
     Count,
@@ -54,9 +56,11 @@ from kit.signature import MAX_TENSORS, Signature
 
 SCHEMA_VERSION = 6
 CLASSIFICATION = "image-classification"  # the only task before schema 3
+DETECTION = "object-detection"
 
 Files = Annotated[tuple[Text, ...], Field(min_length=1, max_length=MAX_TENSORS)]
 Number = Annotated[float, Field(allow_inf_nan=True)]  # not finite if a comparison failed
+Fit = Literal["crop", "stretch", "letterbox"]
 
 
 class FileEntry(Record):
@@ -67,11 +71,14 @@ class FileEntry(Record):
 
 
 class Preprocessing(Record):
-    """Steps from a decoded picture to the input tensor: resize, centre crop, scale, normalize.
+    """Steps from a decoded picture to the input tensor: resize, crop or pad, scale, normalize.
 
     Attributes:
         resize: length of the shorter side after the antialiased bilinear resize, in pixels.
-        crop: side of the centre crop, in pixels.
+        crop: side of the square input, in pixels.
+        fit: how a picture becomes square: its centre is cropped; or both sides are resized to
+            `crop`; or the longer side is, and grey of level 114 is put on both sides of the
+            shorter one. `resize` is `crop` for the latter two.
         color: channels in their order; grey is ITU-R 601's luma, made before the resize.
         layout: of a batch: channels first or last.
         mean: per channel, subtracted after scaling to 0..1.
@@ -80,6 +87,7 @@ class Preprocessing(Record):
 
     resize: Side
     crop: Side
+    fit: Fit = "crop"
     interpolation: Literal["bilinear-antialias"] = "bilinear-antialias"
     color: Color = "RGB"
     layout: Layout = "NCHW"
@@ -272,7 +280,7 @@ class Training(Record):
 
 
 class GateRow(KeyedRecord):
-    """One file's accuracy: drop in points of top-1, agreement in percent, SQNR in dB."""
+    """One file's accuracy: drop in points of top-1 or mAP, agreement in percent, SQNR in dB."""
 
     drop: float | None
     agreement: Percent
@@ -286,7 +294,7 @@ class GateRecord(Record):
         pictures: name of the evaluation set.
         pictures_sha256: of the samples that were evaluated.
         images: number of samples.
-        max_drop: limit in points of top-1, or None.
+        max_drop: limit in points of top-1, or of a detector's mAP, or None.
         min_agreement: limit in percent, or None.
         rows: scores of every file.
     """
@@ -347,6 +355,7 @@ class Manifest(Record):
 
     Attributes:
         scores: None if the task does not classify, or the bundle is older than the field.
+        detection: None if the task has no boxes.
     """
 
     schema_version: SchemaVersion = SCHEMA_VERSION
@@ -359,6 +368,7 @@ class Manifest(Record):
     signature: Signature
     preprocessing: Preprocessing | None
     tokenization: Tokenization | None = None
+    detection: Detection | None = None
     labels: Literal["labels.txt"] | None
     scores: Scores | None = None
     weights: Source
@@ -412,6 +422,12 @@ class Manifest(Record):
         text = self.tokenization
         if text is not None and any(s.shape != (1, text.tokens) for s in signature.inputs):
             raise ValueError(f"an input is not [1, {text.tokens}], the length of its texts")
+        if (self.detection is not None) != (self.task == DETECTION):
+            raise ValueError(f"detection belongs to the task {DETECTION}, and to no other")
+        if self.detection is not None:
+            if pictures is None:
+                raise ValueError("it has boxes, and no pictures that they are in")
+            self.detection.check_shapes([spec.shape for spec in signature.outputs])
         if self.task == CLASSIFICATION:
             shape = signature.outputs[0].shape
             if pictures is None or len(shape) != 2 or not 2 <= shape[-1] <= MAX_CLASSES:
@@ -430,7 +446,12 @@ class Manifest(Record):
 
     @property
     def classes(self) -> int:
-        """The number of classes, the second dimension of the first output; 0 if it has none."""
+        """The number of classes, the second dimension of the first output; 0 if it has none.
+
+        A detector's is in `detection`.
+        """
+        if self.detection is not None:
+            return self.detection.classes
         return (*self.signature.outputs[0].shape, 0, 0)[1]
 
     @property

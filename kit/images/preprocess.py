@@ -9,6 +9,7 @@ import io
 import math
 import warnings
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +30,7 @@ MAX_PIXELS = 50_000_000  # take 200 MB decoded; some formats need three times th
 # Larger JPEGs from phones are decoded at 1/2 to 1/8 of their size, which needs no more memory.
 # Beyond this limit Pillow, with its default settings, raises DecompressionBombError.
 MAX_JPEG_PIXELS = 178_956_970
+_PADDING = 114  # level of the grey that YOLO's letterbox has
 _DRAFT_SIDE = 2340  # minimum side of such a picture: twice the largest resized input
 # Formats of cameras and web pages only. No EPS, which would start Ghostscript.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
@@ -118,13 +120,71 @@ def to_array(image: Image, pre: Preprocessing, name: str = "the picture") -> Flo
     """
     if pre.color == "grey":
         image = image.convert("L")
-    image = resize_and_crop(image, pre, resized_size(image.size, pre, name))
+    if pre.fit == "crop":
+        image = resize_and_crop(image, pre, resized_size(image.size, pre, name))
+    else:
+        image = _fit(image, pre, name)
     array = np.asarray(image).reshape(pre.crop, pre.crop, -1)
     if pre.color == "BGR":
         array = array[..., ::-1]
     scaled = array.astype(np.float32) / np.float32(255)
     normal = (scaled - np.array(pre.mean, np.float32)) / np.array(pre.std, np.float32)
     return np.ascontiguousarray(normal if pre.layout == "NHWC" else normal.transpose(2, 0, 1))
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a picture is in a square input: pixels of the input are ``scale * pixels + offset``.
+
+    Attributes:
+        scale: of x and y.
+        offset: of x and y.
+        size: width and height of the picture.
+    """
+
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+    size: tuple[int, int]
+
+
+def find_placement(size: tuple[int, int], pre: Preprocessing, name: str) -> Placement:
+    """Return where a picture of a size is in the input that `to_array` makes of it.
+
+    Raises:
+        PictureError: see `to_array`.
+    """
+    side = pre.crop
+    if pre.fit == "stretch":
+        resized = (side, side)
+    elif pre.fit == "letterbox":
+        resized = _shrunk(size, side)
+    else:
+        resized = resized_size(size, pre, name)
+    # As `resize_and_crop` rounds: what is cropped has a negative offset, what is padded another.
+    offset = (-float(round((resized[0] - side) / 2)), -float(round((resized[1] - side) / 2)))
+    return Placement((resized[0] / size[0], resized[1] / size[1]), offset, size)
+
+
+def _fit(image: Image, pre: Preprocessing, name: str) -> Image:
+    """Return all of a picture in a square, stretched or with grey at two sides."""
+    from PIL import Image as Pillow
+
+    place = find_placement(image.size, pre, name)
+    size = _shrunk(image.size, pre.crop) if pre.fit == "letterbox" else (pre.crop, pre.crop)
+    resized = image.resize(size, Pillow.Resampling.BILINEAR)
+    if size == (pre.crop, pre.crop):
+        return resized
+    grey = _PADDING if image.mode == "L" else (_PADDING,) * 3
+    square = Pillow.new(image.mode, (pre.crop, pre.crop), grey)
+    square.paste(resized, (int(place.offset[0]), int(place.offset[1])))
+    return square
+
+
+def _shrunk(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Return a size with the longer side `side`."""
+    longer = max(size)
+    width, height = (max(1, round(side * length / longer)) for length in size)
+    return width, height
 
 
 def to_pixels(array: FloatArray, pre: Preprocessing) -> NDArray[np.uint8]:

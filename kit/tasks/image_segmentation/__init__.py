@@ -84,7 +84,7 @@ class ImageSegmentation(Task):
         """Return crops of sample photos, fewer if the maps are large."""
         assert inputs.preprocessing is not None  # as `describe_inputs` returns it
         side = inputs.preprocessing.crop
-        return choose_crops(model, inputs, OUTPUT, inputs.classes * side * side)
+        return choose_crops(model, inputs, OUTPUT, values=inputs.classes * side * side)
 
     def compare(
         self,

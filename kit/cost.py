@@ -28,8 +28,10 @@ from typing import TYPE_CHECKING
 
 from kit import models, recipe
 from kit.errors import RecipeError
+from kit.manifest import CLASSIFICATION
 from kit.models.sourced import SourcedModel
 from kit.models.user_model import UserModel
+from kit.tasks import get_task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -155,8 +157,10 @@ def of(model: str, resolution: int = 224, width: float = 1.0) -> Cost:
         with module.running(mixed=True):
             return count(module.build(), (3, resolution, resolution))
     if isinstance(module, SourcedModel):  # other libraries need not work on the meta device
-        module.check_input(resolution, module.spec.classes)
-        network = module.build(checked.width, module.spec.classes)
+        task = get_task(module.task)
+        if module.task == CLASSIFICATION:
+            module.check_input(resolution, module.spec.classes)
+        network = task.adapt_network(module.build(checked.width, module.spec.classes))
         return count(network, (3, resolution, resolution))
     with torch.device("meta"):
         network = module.build(checked.width, module.spec.classes)

@@ -205,6 +205,21 @@ def test_the_network_of_the_page_is_described(tmp_path):
     assert set(Detection.model_fields) <= named
 
 
+def test_anchors_of_another_file_make_another_bundle(tmp_path):
+    np.save(tmp_path / "anchors.npy", detection_models.place_anchors().numpy())
+    (tmp_path / "net.py").write_text(
+        f"import sys, numpy\nsys.path.insert(0, {str(Path(FILE).parent)!r})\n"
+        "from detection_models import Shapes\n\n\ndef make():\n    net = Shapes()\n"
+        f"    net.detection['anchors'] = numpy.load({str(tmp_path / 'anchors.npy')!r})\n"
+        "    return net\n"
+    )
+    recipe = kit.make_recipe(f"{tmp_path / 'net.py'}:make", task=TASK.name, resolution=SIDE)
+    first = TASK.identify(recipe)
+    assert TASK.identify(recipe) == first
+    np.save(tmp_path / "anchors.npy", 1 + detection_models.place_anchors().numpy())
+    assert TASK.identify(recipe) != first
+
+
 def test_torchvision_has_detectors_by_name():
     from kit.model_source import find_source
 

@@ -156,6 +156,13 @@ class Task(ABC):
             SampleError: the folder or file cannot be used.
         """
 
+    def identify(self, recipe: Recipe) -> str:
+        """Return the SHA-256 of what the network alone says and the bundle records; else "".
+
+        It is part of the key of the cache, beside the recipe's files and the network's weights.
+        """
+        return ""
+
     @abstractmethod
     def describe_inputs(self, recipe: Recipe) -> ModelInputs:
         """Return the inputs, labels and preprocessing of a recipe's model.

@@ -57,6 +57,18 @@ class ObjectDetection(Task):
 
         return describe_detector(recipe)
 
+    def identify(self, recipe: Recipe) -> str:
+        """Return the digest of how outputs become boxes: anchors may come from any file."""
+        import hashlib
+
+        inputs = self.describe_inputs(recipe)
+        assert inputs.detection is not None  # as `describe_inputs` returns it
+        assert inputs.preprocessing is not None
+        anchors = inputs.detection.anchors
+        text = f"{inputs.detection.record.model_dump_json()} {inputs.preprocessing.fit}"
+        content = b"" if anchors is None else anchors.tobytes()
+        return hashlib.sha256(text.encode() + content).hexdigest()
+
     def adapt_network(self, model: nn.Module) -> nn.Module:
         """Let the network return scores and boxes, or both in one tensor."""
         from kit.tasks.object_detection.heads import adapt_outputs

@@ -58,7 +58,9 @@ def describe_detector(recipe: Recipe) -> ModelInputs:
     changes: dict[str, object] = {"fit": fit}
     normalization = find_normalization(model)
     if normalization and recipe.mean is None and recipe.std is None and not recipe.pixels:
-        changes |= dict(zip(("mean", "std"), normalization, strict=True))
+        order = -1 if recipe.color == "BGR" else 1
+        values = (numbers[::order] for numbers in normalization)
+        changes |= dict(zip(("mean", "std"), values, strict=True))
     names = calibration.labels(recipe)
     if names is None and isinstance(member, SourcedModel):
         names = member.spec.labels

@@ -4,6 +4,7 @@
       bundle.json            this schema, and the size and sha256 of every other file
       labels.txt             one category per line, if the model has names for its outputs
       tokenizer.json         of a model of text, as the package tokenizers reads it
+      anchors.npy            [N, 4], of a detector whose boxes are relative to anchors
       encodings.json         scale and offset of every quantized tensor, see `kit.encodings`
       reference.safetensors  the float model, see `kit.formats._reference.aten`
       model-int8.ptl …       one file per artifact, named by its backend (if it is not the
@@ -35,7 +36,7 @@ from kit.documents import MAX_JSON_BYTES, fault_of, parse_json, reason, text_of
 from kit.errors import BundleError, OutputError, brief
 from kit.manifest import SCHEMA_VERSION, FileEntry, Manifest
 from kit.registry import FORMAT_NAMES
-from kit.signature import Samples, TensorSpec
+from kit.signature import FloatArray, Samples, TensorSpec
 
 MANIFEST = no_bundle.MANIFEST
 REFERENCE_FILE = "reference.safetensors"
@@ -89,6 +90,27 @@ class Bundle:
             raise BundleError(
                 f"cannot read {name} in {self.path}: {reason(exc)}", "build it again"
             ) from exc
+
+    def read_anchors(self) -> FloatArray | None:
+        """Return the anchors [N, 4] of a detector; None if the model has none.
+
+        Raises:
+            BundleError: they cannot be read, or are not as many as the boxes.
+        """
+        detection = self.manifest.detection
+        if detection is None or detection.anchors is None:
+            return None
+        name = detection.anchors
+        count = detection.count_boxes(self.manifest.signature.outputs[0].shape)
+        try:
+            anchors = arrays.read(self.path / name, TensorSpec(name=name, shape=(1, 4)), count + 1)
+            if len(anchors) != count or not np.isfinite(anchors).all():
+                raise ValueError(f"it does not hold {count} anchors")
+        except (OSError, ValueError) as exc:
+            raise BundleError(
+                f"cannot read {name} in {self.path}: {reason(exc)}", "build it again"
+            ) from exc
+        return anchors
 
     def read_inputs(self, rows: int | None = None) -> Samples:
         """Return the golden inputs, or the first `rows` of them.
@@ -248,6 +270,8 @@ def _check_listed(folder: Path, manifest: Manifest) -> None:
     named += [] if manifest.labels is None else [manifest.labels]
     named += [] if manifest.encodings is None else [manifest.encodings]
     named += [] if manifest.tokenization is None else [manifest.tokenization.file]
+    detection = manifest.detection
+    named += [] if detection is None or detection.anchors is None else [detection.anchors]
     for name in named:
         if name not in manifest.files:
             raise BundleError(

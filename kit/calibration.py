@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from kit import encodings, files, models
 from kit.bundle import MAX_TOKENIZER_BYTES
+from kit.detection import Detection
 from kit.documents import MAX_CLASSES, reason
 from kit.errors import RecipeError, brief
 from kit.manifest import Preprocessing, Tokenization
 from kit.notices import Notice, Value, new_notice
 from kit.recipe import OWN, Recipe
-from kit.signature import Samples, TensorSpec
+from kit.signature import FloatArray, Samples, TensorSpec
 
 if TYPE_CHECKING:
     from kit.images.sets import PictureSet
@@ -45,6 +47,19 @@ class TextInputs:
 
 
 @dataclass(frozen=True)
+class DetectorOutputs:
+    """How outputs of a model become boxes.
+
+    Attributes:
+        record: as the manifest describes it.
+        anchors: corners [N, 4] in pixels of the input; None if boxes need none.
+    """
+
+    record: Detection
+    anchors: FloatArray | None = None
+
+
+@dataclass(frozen=True)
 class ModelInputs:
     """Inputs, preprocessing and names of outputs of a recipe's model.
 
@@ -55,6 +70,7 @@ class ModelInputs:
         labels: names of the classes in output order, or None.
         outputs: names of the outputs; empty to number them.
         text: of a model that takes texts, else None.
+        detection: of a model that finds boxes, else None.
         at_once: the model takes batches: the first dimension of every input is the batch.
     """
 
@@ -64,6 +80,7 @@ class ModelInputs:
     labels: tuple[str, ...] | None = None
     outputs: tuple[str, ...] = ()
     text: TextInputs | None = None
+    detection: DetectorOutputs | None = None
     at_once: bool = True
 
 
@@ -161,8 +178,12 @@ class PictureCalibration:
         return Samples(inputs.specs, (batch,))
 
 
-def choose(recipe: Recipe) -> PictureCalibration:
+def choose(recipe: Recipe, label_suffixes: Collection[str] = ()) -> PictureCalibration:
     """Return the calibration set of a recipe.
+
+    Args:
+        recipe: of the build.
+        label_suffixes: see `kit.images.sets.open_set`.
 
     Raises:
         PictureError: the folder or zip cannot be used.
@@ -171,7 +192,7 @@ def choose(recipe: Recipe) -> PictureCalibration:
 
     if recipe.calibrate is None:
         return PictureCalibration(photos.SOURCE, None, (), recipe.calibration_images, recipe.seed)
-    pictures = sets.open_set(Path(recipe.calibrate))
+    pictures = sets.open_set(Path(recipe.calibrate), label_suffixes=label_suffixes)
     chosen = sets.sample(pictures, recipe.calibration_images, recipe.seed)
     digests = tuple(sets.digest(picture) for picture in chosen)
     return PictureCalibration(

@@ -28,9 +28,11 @@ from typing import TYPE_CHECKING
 
 from kit import models, recipe
 from kit.errors import RecipeError
+from kit.manifest import CLASSIFICATION
 from kit.models.sourced import SourcedModel
 from kit.models.user_model import UserModel
 from kit.recipe import format_sides
+from kit.tasks import get_task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -159,8 +161,10 @@ def of(model: str, resolution: int | tuple[int, int] = 224, width: float = 1.0) 
         with module.running(mixed=True):
             return count(module.build(), picture)
     if isinstance(module, SourcedModel):  # other libraries need not work on the meta device
-        module.check_input(checked.sides, module.spec.classes)
-        network = module.build(checked.width, module.spec.classes)
+        task = get_task(module.task)
+        if module.task == CLASSIFICATION:
+            module.check_input(checked.sides, module.spec.classes)
+        network = task.adapt_network(module.build(checked.width, module.spec.classes))
         return count(network, picture)
     with torch.device("meta"):
         network = module.build(checked.width, module.spec.classes)

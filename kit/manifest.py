@@ -16,7 +16,8 @@ Schema history:
        `Preprocessing.color` BGR and grey, `Preprocessing.layout` NHWC; `Recipe.color`,
        `Recipe.pixels`, `Recipe.layout`; since 0.3 `Preprocessing.fit`, `Preprocessing.resize_to`
        (then ``resize`` is null), `Preprocessing.crop_width`, other `Preprocessing.interpolation`,
-       `Recipe.input_width`, `Recipe.preprocess`
+       `Recipe.input_width`, `Recipe.preprocess`, `Manifest.detection`, which manifests without
+       them do not need
 
 Manifests of all older schemas can be read: changed fields are translated.
 """
@@ -34,6 +35,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from kit.artifact_key import ArtifactKey, KeyedRecord, PrecisionName, derive_precision
+from kit.detection import Detection
 from kit.documents import (
     MAX_CLASSES,
     Count,
@@ -56,8 +58,9 @@ from kit.signature import MAX_TENSORS, Signature
 
 SCHEMA_VERSION = 6
 CLASSIFICATION = "image-classification"  # the only task before schema 3
+DETECTION = "object-detection"
 
-Fit = Literal["shorter-side", "cover", "stretch"]
+Fit = Literal["shorter-side", "cover", "stretch", "letterbox"]
 Interpolation = Literal["bilinear-antialias", "bicubic-antialias", "nearest"]
 Files = Annotated[tuple[Text, ...], Field(min_length=1, max_length=MAX_TENSORS)]
 Number = Annotated[float, Field(allow_inf_nan=True)]  # not finite if a comparison failed
@@ -71,7 +74,7 @@ class FileEntry(Record):
 
 
 class Preprocessing(Record):
-    """Steps from a decoded picture to the input tensor: resize, centre crop, scale, normalize.
+    """Steps from a decoded picture to the input tensor: resize, crop or pad, scale, normalize.
 
     Attributes:
         resize: length of the shorter side after the resize, in pixels; None for another `fit`.
@@ -80,7 +83,9 @@ class Preprocessing(Record):
         fit: ``shorter-side``: the shorter side gets the length `resize`, the longer one is
             truncated, as by torchvision's `Resize` of one number; ``cover``: the smallest
             size of the picture's shape that covers `resize_to`, rounded, as by timm's
-            `ResizeKeepRatio`; ``stretch``: exactly `resize_to`.
+            `ResizeKeepRatio`; ``stretch``: exactly `resize_to`; ``letterbox``: the largest
+            size of the picture's shape inside of `resize_to`, with grey of level 114 around
+            it, as by YOLO.
         resize_to: height and width, in pixels; None for the fit ``shorter-side``.
         interpolation: as Pillow resizes; bilinear and bicubic antialias.
         color: channels in their order; grey is ITU-R 601's luma, made before the resize.
@@ -299,7 +304,7 @@ class Training(Record):
 
 
 class GateRow(KeyedRecord):
-    """One file's accuracy: drop in points of top-1, agreement in percent, SQNR in dB."""
+    """One file's accuracy: drop in points of top-1 or mAP, agreement in percent, SQNR in dB."""
 
     drop: float | None
     agreement: Percent
@@ -313,7 +318,7 @@ class GateRecord(Record):
         pictures: name of the evaluation set.
         pictures_sha256: of the samples that were evaluated.
         images: number of samples.
-        max_drop: limit in points of top-1, or None.
+        max_drop: limit in points of top-1, or of a detector's mAP, or None.
         min_agreement: limit in percent, or None.
         rows: scores of every file.
     """
@@ -374,6 +379,7 @@ class Manifest(Record):
 
     Attributes:
         scores: None if the task does not classify, or the bundle is older than the field.
+        detection: None if the task has no boxes.
     """
 
     schema_version: SchemaVersion = SCHEMA_VERSION
@@ -386,6 +392,7 @@ class Manifest(Record):
     signature: Signature
     preprocessing: Preprocessing | None
     tokenization: Tokenization | None = None
+    detection: Detection | None = None
     labels: Literal["labels.txt"] | None
     scores: Scores | None = None
     weights: Source
@@ -439,6 +446,12 @@ class Manifest(Record):
         text = self.tokenization
         if text is not None and any(s.shape != (1, text.tokens) for s in signature.inputs):
             raise ValueError(f"an input is not [1, {text.tokens}], the length of its texts")
+        if (self.detection is not None) != (self.task == DETECTION):
+            raise ValueError(f"detection belongs to the task {DETECTION}, and to no other")
+        if self.detection is not None:
+            if pictures is None:
+                raise ValueError("it has boxes, and no pictures that they are in")
+            self.detection.check_shapes([spec.shape for spec in signature.outputs])
         if self.task == CLASSIFICATION:
             shape = signature.outputs[0].shape
             if pictures is None or len(shape) != 2 or not 2 <= shape[-1] <= MAX_CLASSES:
@@ -457,7 +470,12 @@ class Manifest(Record):
 
     @property
     def classes(self) -> int:
-        """The number of classes, the second dimension of the first output; 0 if it has none."""
+        """The number of classes, the second dimension of the first output; 0 if it has none.
+
+        A detector's is in `detection`.
+        """
+        if self.detection is not None:
+            return self.detection.classes
         return (*self.signature.outputs[0].shape, 0, 0)[1]
 
     @property

@@ -56,14 +56,14 @@ class ModelSource(ABC):
 
     @abstractmethod
     def list_names(self) -> tuple[str, ...]:
-        """Return the sorted names of its classifiers, without importing the library.
+        """Return the sorted names of its models, without importing the library.
 
         It is empty if the library is not installed, or names are not what it takes.
         """
 
     @abstractmethod
     def check_name(self, name: str) -> None:
-        """Raise unless there is such a classifier.
+        """Raise unless there is such a model.
 
         Raises:
             MissingTool: the library is not installed.
@@ -78,6 +78,10 @@ class ModelSource(ABC):
         Raises:
             KitError: see `check_name`.
         """
+
+    def find_task(self, name: str) -> str:
+        """Return the task that a model is for, the default of a recipe's."""
+        return "image-classification"
 
     def check_package(self) -> None:
         """Check that the library is installed, without importing it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,24 +62,50 @@ def run_network(
 def take_output(model: nn.Module, keys: Sequence[str]) -> nn.Module:
     """Let a network return one entry where it returns a dict, as torchvision's do.
 
-    Its class becomes a subclass of the same name, so that names of layers and of weights stay,
-    and tracing sees the choice. torch's parametrizations change classes in the same way.
-
     Args:
-        model: is changed in place.
+        model: is changed in place, see `replace_forward`.
         keys: of the entry, the first that the dict has; a dict with none of them is returned.
 
     Returns:
         The model.
     """
-    kind: type[nn.Module] = type(model)
 
-    @functools.wraps(kind.forward)  # tracing reads the names of its parameters
-    def forward(self: nn.Module, *args: object, **kwargs: object) -> object:
-        answer = kind.forward(self, *args, **kwargs)
+    def choose(answer: object) -> object:
         if not isinstance(answer, Mapping):
             return answer
         return next((answer[key] for key in keys if key in answer), answer)
 
+    return convert_output(model, choose)
+
+
+def convert_output(model: nn.Module, convert: Callable[[object], object]) -> nn.Module:
+    """Let a network return what a function makes of its answers.
+
+    Args:
+        model: is changed in place, see `replace_forward`.
+        convert: takes and returns an answer.
+
+    Returns:
+        The model.
+    """
+    own = type(model).forward
+
+    @functools.wraps(own)  # tracing reads the names of its parameters
+    def forward(self: nn.Module, *args: object, **kwargs: object) -> object:
+        return convert(own(self, *args, **kwargs))
+
+    return replace_forward(model, forward)
+
+
+def replace_forward(model: nn.Module, forward: Callable[..., object]) -> nn.Module:
+    """Give a network another ``forward``, a function whose first parameter is the network.
+
+    Its class becomes a subclass of the same name, so that names of layers and of weights stay,
+    and tracing sees the function. torch's parametrizations change classes in the same way.
+
+    Returns:
+        The model, which is changed in place.
+    """
+    kind: type[nn.Module] = type(model)
     model.__class__ = type(kind.__name__, (kind,), {"forward": forward})
     return model

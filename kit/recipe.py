@@ -345,7 +345,11 @@ def _source_defaults(model: object) -> dict[str, object]:
     if reference is None:
         return {}
     source = find_source(reference.source)
-    return {"weights": source.weights, "resolution": source.find_side(reference.name)}
+    return {
+        "weights": source.weights,
+        "resolution": source.find_side(reference.name),
+        "task": source.find_task(reference.name),
+    }
 
 
 def _hint(name: str) -> str:

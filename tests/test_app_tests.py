@@ -153,7 +153,7 @@ def test_phone_takes_one_float_only(tiny_bundle, tmp_path, capsys):
 
 
 def test_the_apps_tests_need_a_classifier(tensors_bundle, tmp_path):
-    with pytest.raises(UsageError, match="has no preprocessing"):
+    with pytest.raises(UsageError, match="for the task tensors, and the app's tests"):
         testing.run(tensors_bundle.path, tmp_path, lambda _: None)
 
 

@@ -27,7 +27,8 @@ from kit.report.write import write
 from kit.results import store
 from kit.signature import Samples, Signature, TensorSpec
 from kit.tasks import get_task
-from kit.tasks.image_segmentation import evaluation, showing, tally
+from kit.tasks._matching import match_names
+from kit.tasks.image_segmentation import showing, tally
 from kit.tasks.image_segmentation.evaluation import open_masked
 from kit.tasks.interface import EvaluationContext, ModelInputs, describe_bundle
 
@@ -146,7 +147,7 @@ def test_masks_that_do_not_fit(squares, tmp_path):
     ],
 )
 def test_masks_are_found_by_name(pictures, masks, found):
-    assert evaluation._match(pictures, masks) == found
+    assert match_names(pictures, masks) == found
 
 
 def test_the_digest_has_the_masks(squares, tmp_path):

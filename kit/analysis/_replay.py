@@ -40,9 +40,18 @@ class ReplaySetting:
 class Replay:
     """A calibrated simulation and the examples to run it on."""
 
-    def __init__(self, simulation: Simulation, examples: ExamplesLike) -> None:
-        """Replace in-place operations in the simulation's graph."""
+    def __init__(
+        self, simulation: Simulation, examples: ExamplesLike, scales: FloatArray | None = None
+    ) -> None:
+        """Replace in-place operations in the simulation's graph.
+
+        Args:
+            simulation: of the network.
+            examples: to run it on.
+            scales: see `kit.analysis.case.Case`.
+        """
         self._simulation = simulation
+        self._scales = scales
         self._parts = split_calls(as_examples(examples))
         simulation.keep_inputs()
         self._nodes: list[Node] = list(simulation.graph.graph.nodes)
@@ -79,7 +88,7 @@ class Replay:
                 for name, node in zip(self._activation, self._nodes, strict=True):
                     if name is not None:
                         see(name, values[node.all_input_nodes[0]])
-                answers[0].append(join_outputs(values[self._nodes[-1]]).numpy())
+                answers[0].append(self._join(values[self._nodes[-1]]))
                 for index, setting in enumerate(others):
                     answers[index + 1].append(self._again(base, setting, part, values))
                     step()
@@ -104,8 +113,11 @@ class Replay:
         initial = {node: values[node] for node in self._nodes[:first]}
         arrange(self._simulation, setting)
         interpreter = fx.Interpreter(self._simulation.graph)
-        logits: FloatArray = join_outputs(interpreter.run(*part, initial_env=initial)).numpy()
-        return logits
+        return self._join(interpreter.run(*part, initial_env=initial))
+
+    def _join(self, output: NodeValue) -> FloatArray:
+        answers: FloatArray = join_outputs(output).numpy()
+        return answers if self._scales is None else answers * self._scales
 
     def _first(self, base: ReplaySetting, other: ReplaySetting) -> int:
         """Return the position of the first node with a different value."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kit.analysis._replay import Replay, ReplaySetting, arrange
 from kit.analysis.points import in_int8, points
-from kit.analysis.score import Labels
+from kit.analysis.score import Labels, MeasureAgreement, Score, score
 from kit.quantize.graph import layer_names
 
 if TYPE_CHECKING:
@@ -25,11 +25,15 @@ class Case:
     Attributes:
         calibration: pictures [N, 3, H, W] that set the ranges.
         pictures: to measure on.
-        reference: the float model's logits for them [N, classes, …].
+        reference: the float model's logits for them [N, classes, …]; of a model with several
+            outputs all of them side by side, each multiplied by its `scales`.
         granularity: of the weights' scales.
         output_margin: see `kit.quantize.options.Options`.
         speed_up: assumed speed-up by int8, for estimates of latency.
         labels: of the pictures; None if unknown.
+        scales: by which each value of an answer is multiplied, so that outputs of several units
+            have equal power; None for one output.
+        measure_agreement: of two answers; None for logits.
     """
 
     calibration: Tensor
@@ -39,6 +43,12 @@ class Case:
     output_margin: float
     speed_up: float
     labels: Labels | None = None
+    scales: FloatArray | None = None
+    measure_agreement: MeasureAgreement | None = None
+
+    def score(self, answers: FloatArray) -> Score:
+        """Return the score of answers to the pictures."""
+        return score(self.reference, answers, self.labels, self.measure_agreement)
 
 
 class Simulated:
@@ -59,6 +69,7 @@ class Simulated:
 
         self.points = points(folded)
         self.layers = layer_names(folded)
+        self._scales = case.scales
         self._simulation = Simulation(folded, case.granularity, observer)
         self._simulation.calibrate(case.calibration, case.output_margin)
         if search and observer == "search":
@@ -75,11 +86,11 @@ class Simulated:
         """Return the answers [N, classes] with some layers in float."""
         arrange(self._simulation, self.all_but(kept))
         answers: FloatArray = self._simulation.logits(images).numpy()
-        return answers
+        return answers if self._scales is None else answers * self._scales
 
     def replay(self, images: Tensor) -> Replay:
         """Return a replay, which runs many settings on a few pictures."""
-        return Replay(self._simulation, images)
+        return Replay(self._simulation, images, self._scales)
 
 
 def spread(count: int, maximum: int) -> list[int]:

@@ -17,7 +17,7 @@ import numpy as np
 from kit.analysis._replay import ReplaySetting
 from kit.analysis.case import Case, Simulated
 from kit.analysis.points import in_int8
-from kit.analysis.score import Score, score
+from kit.analysis.score import Score
 from kit.analysis.sensitivity import thinned
 from kit.analysis.target import RepairTarget
 from kit.corrections import plan
@@ -147,7 +147,7 @@ class Search:
     def _attempt(self, choice: Choice, model: Simulated | None = None) -> Attempt:
         model = model or self._model(choice)
         logits = model.logits(self._case.pictures, choice.kept)
-        measured = score(self._case.reference, logits, self._case.labels)
+        measured = self._case.score(logits)
         attempt = Attempt(choice, measured, sum(self._costs[name] for name in choice.kept))
         self._tried.append(attempt)
         self._report(attempt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from kit.comparison import sqnr_db
 from kit.signature import FloatArray
 
 Labels = NDArray[np.int64]
+MeasureAgreement = Callable[[FloatArray, FloatArray], float]  # of the float model's and others
 
 
 @dataclass(frozen=True)
@@ -39,16 +41,25 @@ class Score:
         }
 
 
-def score(reference: FloatArray, logits: FloatArray, labels: Labels | None = None) -> Score:
+def score(
+    reference: FloatArray,
+    logits: FloatArray,
+    labels: Labels | None = None,
+    measure_agreement: MeasureAgreement | None = None,
+) -> Score:
     """Compare logits with the float model's, and with labels [N] if there are any.
 
     Args:
         reference: [N, classes], or [N, classes, …] for a class of each pixel.
         logits: of as many values.
         labels: for a class of each picture.
+        measure_agreement: of answers of another kind; None compares the largest logits.
     """
     logits = logits.reshape(reference.shape)
-    agreement = float(np.mean(reference.argmax(1) == logits.argmax(1)))
+    if measure_agreement is None:
+        agreement = float(np.mean(reference.argmax(1) == logits.argmax(1)))
+    else:
+        agreement = measure_agreement(reference, logits)
     drop = None
     if labels is not None:
         right, now = (100 * float(np.mean(x.argmax(1) == labels)) for x in (reference, logits))

@@ -15,7 +15,7 @@ import numpy as np
 from kit.analysis._replay import ReplaySetting
 from kit.analysis.case import Case, Simulated, spread
 from kit.analysis.points import Point
-from kit.analysis.score import Score, score
+from kit.analysis.score import Score
 from kit.calibration import PICTURES_MARGIN
 from kit.comparison import sqnr_db
 from kit.signature import FloatArray
@@ -142,8 +142,8 @@ def study(
     }
     return Study(
         records=tuple(replace(record, gain_db=gains.get(record.name)) for record in records),
-        whole=score(case.reference, whole, case.labels),
-        corrected=score(case.reference, corrected, case.labels),
+        whole=case.score(whole),
+        corrected=case.score(corrected),
     )
 
 

@@ -15,6 +15,7 @@ from kit.app import aapt2, sources, tools
 from kit.app.lock import maven_lock
 from kit.bundle import Bundle
 from kit.errors import BuildError, OutputError, UsageError, VerificationFailed
+from kit.manifest import CLASSIFICATION
 from kit.progress import ReportStatus
 
 LOG = "maven.log"
@@ -34,15 +35,16 @@ def run(bundle: Path | None, out: Path, report_status: ReportStatus) -> dict[str
 
     Raises:
         BundleError: it is no bundle.
-        UsageError: its model takes no pictures.
+        UsageError: its model is no classifier.
         MissingTool: no JDK, no Maven, or no aapt2.
         VerificationFailed: a test failed.
         OutputError: the folder cannot be written to.
     """
     loaded = None if bundle is None else bundles.load(bundle)
-    if loaded is not None and loaded.manifest.preprocessing is None:
+    if loaded is not None and loaded.manifest.task != CLASSIFICATION:
         raise UsageError(
-            f"{bundle} has no preprocessing, and the app's tests classify pictures with it",
+            f"{bundle} is for the task {loaded.manifest.task}, and the app's tests classify "
+            "pictures with it",
             "give them a classifier; they have a model without pictures of their own",
         )
     tools.java_version()

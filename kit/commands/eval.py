@@ -53,9 +53,9 @@ _COLUMNS = (("top-1 %", "top1"), ("top-5 %", "top5"), ("agreement %", "agreement
 @click.option(
     "--labels",
     type=PATH,
-    metavar="FILE.csv|DIR_OR_ZIP",
-    help="CSV of path,label, masks of a segmentation, or none. Default: labels come from the "
-    "names.",
+    metavar="FILE|DIR_OR_ZIP",
+    help="CSV of path,label, masks of a segmentation, boxes of a detector, or none. Default: "
+    "labels come from the names, boxes from the JSON file beside the pictures.",
 )
 @list_option(
     "--format",
@@ -173,17 +173,26 @@ def _table(result: AccuracyResult) -> None:
     )
     for name in ("file", "quantize"):
         table.add_column(name)
-    columns = [
-        (heading, field)
-        for heading, field in _COLUMNS
-        if any(getattr(row, field) is not None for row in result.rows)
-    ]
+    columns = _choose_columns(result)
     metrics = [one_line(metric.heading) for metric in result.rows[0].metrics]
     for name in (*(heading for heading, _ in columns), "SQNR dB", *metrics, rate):
         table.add_column(name, justify="right")
     for row in result.rows:
         table.add_row(row.name, row.quantize, *_numbers(row, [field for _, field in columns]))
     terminal.print_table(table)
+
+
+def _choose_columns(result: AccuracyResult) -> list[tuple[str, str]]:
+    """Return headings and fields of the shares that the task measures."""
+    return [
+        (heading, field)
+        for heading, field in _COLUMNS
+        if any(getattr(row, field) is not None for row in result.rows)
+    ]
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"
 
 
 def _outputs(result: AccuracyResult) -> None:
@@ -193,9 +202,13 @@ def _outputs(result: AccuracyResult) -> None:
     title = f"{result.bundle.name} on {result.rows[0].images} samples of {result.pictures}"
     table = Table("file", "quantize", "output", title=title)
     metrics = [one_line(metric.heading) for metric in result.rows[0].metrics]
-    for name in ("SQNR dB", "max abs", "cosine", *metrics, "samples/s"):
+    columns = _choose_columns(result)
+    shares = [heading for heading, _ in columns]
+    for name in ("SQNR dB", "max abs", "cosine", *shares, *metrics, "samples/s"):
         table.add_column(name, justify="right")
     for row in result.rows:
+        whole = [_share(getattr(row, field)) for _, field in columns]
+        whole += [f"{metric.value:.4g}" for metric in row.metrics]
         for number, output in enumerate(row.outputs):
             table.add_row(
                 *(("", "") if number else (row.name, row.quantize)),
@@ -203,7 +216,7 @@ def _outputs(result: AccuracyResult) -> None:
                 "equal" if output.sqnr_db is None else f"{output.sqnr_db:.1f}",
                 f"{output.max_abs:.3g}",
                 f"{output.cosine:.4f}",
-                *("" if number else f"{metric.value:.4g}" for metric in row.metrics),
+                *("" if number else text for text in whole),
                 "" if number else f"{row.images_per_second:.1f}",
             )
     terminal.print_table(table)
@@ -213,7 +226,7 @@ def _numbers(row: AccuracyRow, shares: Sequence[str]) -> tuple[str, ...]:
     values = (getattr(row, field) for field in shares)
     sqnr = "equal" if row.sqnr_db is None else f"{row.sqnr_db:.1f}"
     return (
-        *("-" if share is None else f"{100 * share:.2f}" for share in values),
+        *map(_share, values),
         sqnr,
         *(f"{metric.value:.4g}" for metric in row.metrics),
         f"{row.images_per_second:.1f}",

@@ -52,7 +52,7 @@ MAX_STDIN = 64 * 2**20
     type=TEXT_PATH,
     metavar="FILE|DIR/",
     help="Write the answers: what --json prints to FILE.json, raw outputs to FILE.npz, masks of a "
-    "segmentation to the folder DIR/.",
+    "segmentation or drawn boxes to the folder DIR/.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
 def command(
@@ -90,7 +90,7 @@ def command(
             drawn = PictureFolder(Path(save), samples.names, "mask")
         with open_predictor(loaded, requested, chosen, _report_status) as predictor:
             for name, sample, answers in _answer(samples, predictor, collected):
-                shown = _describe(task, answers, context)
+                shown = _describe(task, answers, replace(context, sample=sample))
                 collected.add(name, answers, shown, keep=save_file is not None)
                 if drawn is not None:
                     for file, one in answers.items():

@@ -16,7 +16,7 @@ import hashlib
 import io
 import os
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -74,7 +74,10 @@ class PictureSet:
 
 
 def open_set(
-    path: Path, labels: Path | None = None, categories: Sequence[str] | None = None
+    path: Path,
+    labels: Path | None = None,
+    categories: Sequence[str] | None = None,
+    label_suffixes: Collection[str] = (),
 ) -> PictureSet:
     """List a folder or zip of pictures without reading them.
 
@@ -82,18 +85,19 @@ def open_set(
         path: folder or zip.
         labels: CSV of `path,label`; the set is then the pictures that it lists.
         categories: names of the classes in output order; None stands for ImageNet's.
+        label_suffixes: of files that are labels, and are not counted as unread.
 
     Raises:
         PictureError: the path does not exist or holds no pictures, a zip is unsafe, or the CSV
             does not match the pictures.
     """
-    readers = _list(path)
+    readers = list_files(path)
     classes, unread = Classes(categories), ""
     if labels is not None:
         pictures, labels_from = _from_csv(readers, labels, classes), text_of(labels.name)
     else:
         names = sorted(name for name in readers if is_picture(name))
-        unread = _count_others(readers)
+        unread = _count_others(n for n in readers if not n.endswith(tuple(label_suffixes)))
         named, labels_from = _labels(names, classes)
         pictures = [
             Picture(text_of(name), label and label.number, readers[name])
@@ -166,7 +170,12 @@ def set_digest(pictures: Sequence[Picture], digests: Sequence[str] | None = None
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _list(path: Path) -> dict[str, Read]:
+def list_files(path: Path) -> dict[str, Read]:
+    """Return functions that read the files of a folder or zip, by their paths inside it.
+
+    Raises:
+        PictureError: it does not exist, or a zip is unsafe.
+    """
     if path.is_dir():
         return _list_folder(path)
     if path.is_file() and is_picture(path.name):

@@ -42,7 +42,7 @@ class Official:
             `torch.hub.load_state_dict_from_url(check_hash=True)` checks. They detect a damaged
             or wrong file, not a forged one.
         wheel: a copy on PyPI, if there is one.
-        accuracy: published ImageNet top-1, in percent.
+        accuracy: published top-1 on ImageNet or mAP on COCO, in percent.
     """
 
     file: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,11 +25,13 @@ class AnswerForm:
         accepts: returns whether a shape [N, …] has it.
         hint: what the network must return, for messages.
         adapt: returns the network whose answers the task uses.
+        accepts_all: returns whether the shapes of several outputs have it; None for one output.
     """
 
     accepts: Callable[[tuple[int, ...]], bool]
     hint: str
     adapt: Callable[[nn.Module], nn.Module] = lambda model: model
+    accepts_all: Callable[[Sequence[tuple[int, ...]]], bool] | None = None
 
 
 LOGITS = AnswerForm(
@@ -41,7 +43,14 @@ LOGITS = AnswerForm(
 def find_answer_shape(
     member: UserModel, picture: tuple[int, ...], form: AnswerForm
 ) -> tuple[int, ...]:
-    """Return the shape of a network's answer to one picture, the batch of one included.
+    """Return the shape of a network's only output for one picture; see `find_answer_shapes`."""
+    return find_answer_shapes(member, picture, form)[0]
+
+
+def find_answer_shapes(
+    member: UserModel, picture: tuple[int, ...], form: AnswerForm
+) -> tuple[tuple[int, ...], ...]:
+    """Return the shapes of a network's outputs for one picture, the batch of one included.
 
     Args:
         member: the model.
@@ -58,7 +67,26 @@ def find_answer_shape(
     noise = torch.Generator().manual_seed(0)
     pair = torch.rand(2, *picture, generator=noise)
     pair[1] *= 0.2  # unlike the first one, to reveal layers that compute across the batch
-    one, again, two = (_run(member, model, part, form) for part in (pair[:1], pair[:1], pair))
+    answers = [_run(member, model, part, form) for part in (pair[:1], pair[:1], pair)]
+    for one, again, two in zip(*answers, strict=True):
+        _check_answers(member, form, one, again, two)
+    return tuple(tuple(one.shape) for one in answers[0])
+
+
+def _check_answers(
+    member: UserModel, form: AnswerForm, one: Tensor, again: Tensor, two: Tensor
+) -> None:
+    """Raise RecipeError unless an output depends on its own picture, and on nothing else.
+
+    Args:
+        member: the model.
+        form: of its answers.
+        one: the output for a picture.
+        again: for the same picture.
+        two: for this and another picture at once.
+    """
+    import torch
+
     if not torch.equal(one, again) and not one.isnan().any():
         raise RecipeError(
             f"{member.name} answers the same picture in two ways, in eval mode",
@@ -74,10 +102,12 @@ def find_answer_shape(
             "is there a BatchNorm without running statistics, or something else that looks "
             "at the whole batch?",
         )
-    return tuple(one.shape)
 
 
-def _run(member: UserModel, model: nn.Module, images: Tensor, form: AnswerForm) -> Tensor:
+def _run(
+    member: UserModel, model: nn.Module, images: Tensor, form: AnswerForm
+) -> tuple[Tensor, ...]:
+    """Return the outputs for pictures."""
     import torch
 
     call = f"{member.name} for an input of {list(images.shape)}"
@@ -88,10 +118,17 @@ def _run(member: UserModel, model: nn.Module, images: Tensor, form: AnswerForm) 
             f"{member.name} writes into its input",
             "in forward, write x = x * 2 instead of x *= 2 or x.mul_(2)",
         )
-    if not isinstance(output, torch.Tensor):
-        raise RecipeError(f"{call} gives {type(output).__name__}, not a tensor", form.hint)
-    if len(output) != len(images) or not form.accepts(tuple(output.shape)):
-        raise RecipeError(f"{call} gives the shape {list(output.shape)}", form.hint)
-    if output.dtype != torch.float32:
-        raise RecipeError(f"{call} gives {output.dtype}", NEEDS_FLOAT)
-    return output
+    several = form.accepts_all is not None and isinstance(output, tuple | list)
+    outputs = tuple(output) if several else (output,)
+    for one in outputs:
+        if not isinstance(one, torch.Tensor):
+            raise RecipeError(f"{call} gives {type(one).__name__}, not a tensor", form.hint)
+    shapes = [tuple(one.shape) for one in outputs]
+    accepted = form.accepts_all(shapes) if form.accepts_all else form.accepts(shapes[0])
+    if any(shape[:1] != (len(images),) for shape in shapes) or not accepted:
+        shown = " and ".join(str(list(shape)) for shape in shapes)
+        raise RecipeError(f"{call} gives the shape {shown}", form.hint)
+    for one in outputs:
+        if one.dtype != torch.float32:
+            raise RecipeError(f"{call} gives {one.dtype}", NEEDS_FLOAT)
+    return outputs

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.errors import RecipeError, UnknownName, brief, words
-from kit.manifest import Interpolation
+from kit.manifest import CLASSIFICATION, Interpolation
 from kit.model_source import ModelSource
 from kit.models.interface import Spec
 from kit.registry import TASK_NAMES
@@ -44,6 +44,7 @@ class SourcedModel:
         find_own: returns the state dict that comes with the model; None if it has none.
         rename: returns the state dict of a file with the network's own names.
         deviations: what its own preprocessing does and kit does not; for a notice.
+        task: that the network is for.
     """
 
     name: str
@@ -54,6 +55,7 @@ class SourcedModel:
     find_own: Callable[[], State] | None = None
     rename: Callable[[State], dict[str, Tensor]] = dict
     deviations: tuple[str, ...] = field(default=())
+    task: str = CLASSIFICATION
 
     def build(self, width: float, classes: int) -> nn.Module:
         """Return the network with random weights, on the CPU and in eval mode.

@@ -1,4 +1,4 @@
-"""torchvision's classifiers: ``torchvision:resnet18``, or ``torchvision:resnet50.IMAGENET1K_V1``.
+"""torchvision's classifiers and detectors: ``torchvision:resnet50.IMAGENET1K_V1``.
 
 https://docs.pytorch.org/vision/stable/models.html
 """
@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import RecipeError, UnknownName, brief
+from kit.manifest import CLASSIFICATION, DETECTION
 from kit.models.interface import Official, Spec
 from kit.models.sourced import (
     LibrarySource,
@@ -32,10 +33,12 @@ _DECORATOR = "@register_model()"
 # Networks of torchvision's sub-packages, and the task that each is for.
 _OTHER_KINDS = {
     "segmentation": "image-segmentation",
-    "detection": "object-detection",
     "video": "video-classification",
     "optical_flow": "optical-flow",
 }
+_DETECTORS = ("ssd", "ssdlite", "retinanet")  # beginnings of names; others have a second stage
+_DETECTOR_SIDE = 512  # of the input, if a detector does not fix it
+_COCO_CLASSES = 91  # of torchvision's detectors: numbers of COCO's categories, 0 is none
 _QUANTIZED = "quantized_"
 # Position embeddings and windows of these are made for one size of pictures.
 _SIZED = ("vit_", "maxvit_")
@@ -48,20 +51,27 @@ _DIGEST = re.compile(r"-([0-9a-f]{8,64})\.\w+$")
 
 
 class TorchvisionSource(LibrarySource):
-    """The classifiers that `torchvision.models.list_models` names."""
+    """The classifiers and single-stage detectors that `torchvision.models.list_models` names."""
 
     name = "torchvision"
-    summary = "torchvision's classifiers, with its weights, labels and preprocessing"
+    summary = "torchvision's classifiers and detectors, with its weights, labels, preprocessing"
     package = "torchvision"
 
     def list_names(self) -> tuple[str, ...]:
         """Return the names of the builders, read off torchvision's files."""
-        return scan_registered("torchvision", "models", _DECORATOR)
+        classifiers = scan_registered("torchvision", "models", _DECORATOR)
+        return tuple(sorted((*classifiers, *filter(_is_detector, _list_detection()))))
 
     def check_name(self, name: str) -> None:
-        """Raise unless there is such a classifier."""
+        """Raise unless there is such a classifier or detector."""
         self.check_package()
         builder, _, tag = name.partition(".")
+        if builder in _list_detection() and not _is_detector(builder):
+            raise RecipeError(
+                f"torchvision:{builder} is a detector with a second stage or without anchors, and "
+                "kit builds those whose boxes come from anchors in one stage",
+                "use torchvision:ssdlite320_mobilenet_v3_large, ssd300_vgg16 or a retinanet",
+            )
         for kind, task in _OTHER_KINDS.items():
             if builder in scan_registered("torchvision", f"models/{kind}", _DECORATOR):
                 raise RecipeError(
@@ -79,9 +89,15 @@ class TorchvisionSource(LibrarySource):
         if tag:
             _find_weights(builder, tag)
 
+    def find_task(self, name: str) -> str:
+        """Return what a network is for."""
+        return DETECTION if _is_detector(name) else CLASSIFICATION
+
     def find_side(self, name: str) -> int:
         """Return the crop of the weights' own preprocessing."""
         self.check_name(name)
+        if _is_detector(name):
+            return _read_side(name)
         weights = _find_weights(*_parts(name))
         return _crop(weights) if weights is not None else _DEFAULT_SIDE
 
@@ -91,6 +107,8 @@ class TorchvisionSource(LibrarySource):
         builder, tag = _parts(name)
         weights = _find_weights(builder, tag)
         full = f"torchvision:{name}"
+        if _is_detector(builder):
+            return _load_detector(full, builder, weights)
         if weights is None:
             spec = Spec(summary=f"{builder} of torchvision, without weights")
             return SourcedModel(full, spec, _maker(builder), _DEFAULT_SIDE, _origin())
@@ -119,6 +137,37 @@ class TorchvisionSource(LibrarySource):
             rename=_renamer(builder),
             deviations=deviations,
         )
+
+
+def _list_detection() -> tuple[str, ...]:
+    return scan_registered("torchvision", "models/detection", _DECORATOR)
+
+
+def _is_detector(name: str) -> bool:
+    builder = name.partition(".")[0]
+    return builder.startswith(_DETECTORS) and builder in _list_detection()
+
+
+def _read_side(name: str) -> int:
+    """Return the side that a detector's own name says, as ``ssd300_vgg16`` does."""
+    digits = re.match(r"[a-z]+(\d+)", name)
+    return int(digits[1]) if digits else _DETECTOR_SIDE
+
+
+def _load_detector(full: str, builder: str, weights: LibraryObject) -> SourcedModel:
+    """Return a detector; mean and deviation are the network's own, which the task reads."""
+    side = _read_side(builder)
+    if weights is None:
+        spec = Spec(summary=f"{builder} of torchvision, without weights", classes=_COCO_CLASSES)
+    else:
+        categories = tuple(weights.meta["categories"])
+        spec = Spec(
+            summary=f"{builder} of torchvision, weights {weights.name}",
+            weights=_official(weights),
+            classes=len(categories),
+            labels=categories,
+        )
+    return SourcedModel(full, spec, _maker(builder), side, _origin(), task=DETECTION)
 
 
 def _parts(name: str) -> tuple[str, str]:
@@ -166,7 +215,8 @@ def _official(weights: LibraryObject) -> Official | None:
     digest = _DIGEST.search(file)
     if digest is None:  # nothing to check a download with
         return None
-    accuracy = weights.meta["_metrics"]["ImageNet-1K"]["acc@1"]
+    (measured,) = weights.meta["_metrics"].values()
+    accuracy = measured["acc@1"] if "acc@1" in measured else measured["box_map"]
     return Official(file, weights.url, digest[1], accuracy)
 
 
@@ -177,6 +227,8 @@ def _maker(builder: str) -> LibraryObject:
         extra: dict[str, object] = {}
         if builder in _AUXILIARY:
             extra = {"aux_logits": False, "transform_input": True, "init_weights": True}
+        if _is_detector(builder):
+            extra = {"weights_backbone": None}
         model: nn.Module = get_model(builder, weights=None, num_classes=classes, **extra)
         return model
 

@@ -63,6 +63,8 @@ def build(
     pictures = task.open_calibration(recipe)
     gate_pictures = _gate.pictures(gate, recipe, pictures)
     contents = {**identity(recipe, pictures), "training": training_set.identity(recipe)}
+    if own := task.identify(recipe):
+        contents["task"] = own
     cache_key = cache.key(contents, recipe)
     with distributed.process_group() as group:
         if not group.is_rank0:

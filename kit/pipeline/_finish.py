@@ -10,6 +10,7 @@ from pathlib import Path
 from kit import __version__, bundle, cache, files
 from kit.artifact_key import REFERENCE
 from kit.bundle import ENCODINGS_FILE, REFERENCE_FILE
+from kit.detection import Detection
 from kit.encodings import format_file
 from kit.lower import Lowered
 from kit.manifest import Artifact, FailedArtifact, Golden, Tokenization
@@ -105,6 +106,7 @@ def _describe(work: Work) -> dict[str, object]:
         "task": work.task.name,
         "preprocessing": work.inputs.preprocessing,
         "tokenization": _tokenization(work),
+        "detection": _detection(work),
         "labels": _labels(work),
         "scores": work.scores,
         "weights": work.weights,
@@ -132,6 +134,17 @@ def _tokenization(work: Work) -> Tokenization | None:
     record = work.inputs.text.tokenization
     (work.folder / record.file).write_bytes(work.inputs.text.tokenizer)
     return record
+
+
+def _detection(work: Work) -> Detection | None:
+    import numpy as np
+
+    found = work.inputs.detection
+    if found is None:
+        return None
+    if found.record.anchors is not None and found.anchors is not None:
+        np.save(work.folder / found.record.anchors, found.anchors, allow_pickle=False)
+    return found.record
 
 
 def _labels(work: Work) -> str | None:

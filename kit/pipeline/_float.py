@@ -69,15 +69,15 @@ class FloatModel:
             )
         return folded, work.kept_float
 
-    def logits(self, inputs: FloatArray) -> FloatArray:
-        """Return the float model's answers [N, classes].
+    def answer(self, inputs: FloatArray) -> Samples:
+        """Return the float model's answers.
 
         Raises:
             WeightsError: one is not a finite number.
         """
         with models.running(self.work.recipe.model):
             samples = Samples(self.work.inputs.specs, (inputs,))
-            return run_network(self.model, samples, at_once=_AT_ONCE).arrays[0]
+            return run_network(self.model, samples, at_once=_AT_ONCE)
 
 
 @dataclass(frozen=True)

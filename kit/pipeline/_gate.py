@@ -28,8 +28,9 @@ class Gate:
     """Accuracy limits of every format, measured with its own runtime.
 
     Attributes:
-        max_drop: maximum loss of top-1 against the float model, in percentage points.
-        min_agreement: minimum share of pictures with the float model's answer, in percent.
+        max_drop: maximum loss of top-1, or of the task's own metric, against the float model, in
+            percentage points.
+        min_agreement: minimum share of answers that are the float model's, in percent.
         images: folder or zip; None takes the rest of the calibration's folder.
     """
 
@@ -44,7 +45,7 @@ def images(gate: Gate, recipe: Recipe) -> Path:
     Raises:
         RecipeError: there are none, or a limit is out of range.
     """
-    if "agreement" not in get_task(recipe.task).threshold_names:
+    if not get_task(recipe.task).measures_agreement:
         raise RecipeError(
             f"the task {recipe.task} has no classes, so there is no accuracy to keep",
             "leave out --max-drop and --min-agreement",
@@ -92,9 +93,12 @@ def pictures(
     context = EvaluationContext(task.describe_inputs(recipe), seen, gate.max_drop is not None)
     chosen = task.open_evaluation(context, path, None, PICTURES)
     if gate.max_drop is not None and not chosen.labelled:
+        hint = (
+            "name the folders by class" if not task.drop_metric else "put them beside the pictures"
+        )
         raise RecipeError(
-            f"{path} has no labels, so there is no top-1 to drop",
-            "use --min-agreement, or name the folders by class",
+            f"{path} has no labels, so there is no {task.drop_metric or 'top-1'} to drop",
+            f"use --min-agreement, or {hint}",
         )
     return chosen
 
@@ -123,8 +127,15 @@ def enforce_gate(
     result = accuracy.measure(
         built, built.manifest.select_runnable(None), chosen, lambda done, of: step(done / of)
     )
-    float_top1 = result.rows[0].top1
-    rows = tuple(_row(row, float_top1) for row in result.rows[1:])
+    metric = get_task(built.manifest.task).drop_metric
+    float_score = _read_score(result.rows[0], metric)
+    rows = tuple(_row(row, metric, float_score) for row in result.rows[1:])
+    if gate.min_agreement is not None and any(row.agreement is None for row in result.rows[1:]):
+        raise VerificationFailed(
+            f"the float model finds nothing in {len(chosen)} pictures of {result.pictures}, so "
+            "there is no agreement to keep",
+            "use other pictures with --gate-images, or --max-drop",
+        )
     broken = {row.name: words for row in rows if (words := _broken(gate, row))}
     hint = "`kit analyze` says which layers cost most and --repair what helps"
     if broken and (all_or_nothing or len(broken) == len(rows)):
@@ -182,12 +193,19 @@ def _without(built: Bundle, names: set[str]) -> dict[str, object]:
     }
 
 
-def _row(row: AccuracyRow, float_top1: float | None) -> GateRow:
-    drop = None
-    if row.top1 is not None and float_top1 is not None:
-        drop = 100 * (float_top1 - row.top1)
-    assert row.agreement is not None  # `images` refuses tasks without classes
-    return GateRow(**asdict(row.key), drop=drop, agreement=100 * row.agreement, sqnr_db=row.sqnr_db)
+def _read_score(row: AccuracyRow, metric: str) -> float | None:
+    """Return what a drop is of, in percent: a metric, or top-1; None without labels."""
+    if not metric:
+        return None if row.top1 is None else 100 * row.top1
+    return next((one.value for one in row.metrics if one.name == metric), None)
+
+
+def _row(row: AccuracyRow, metric: str, float_score: float | None) -> GateRow:
+    score, drop = _read_score(row, metric), None
+    if score is not None and float_score is not None:
+        drop = float_score - score
+    agreement = 1.0 if row.agreement is None else row.agreement  # of two that find nothing
+    return GateRow(**asdict(row.key), drop=drop, agreement=100 * agreement, sqnr_db=row.sqnr_db)
 
 
 def _broken(gate: Gate, row: GateRow) -> list[str]:

@@ -14,7 +14,7 @@ from kit.models.presets import PicturePreset, find_preset, take_preset
 from kit.network import run_network
 from kit.recipe import CHANNELS, LEVELS, Color, own
 from kit.signature import Samples, TensorSpec, stack
-from kit.tasks.answers import SampleList
+from kit.tasks.answers import PictureSample, SampleList
 from kit.tasks.interface import GoldenSet
 
 if TYPE_CHECKING:
@@ -182,13 +182,13 @@ def refuse_training(recipe: Recipe, task: str) -> None:
         )
 
 
-def choose_crops(model: nn.Module, inputs: ModelInputs, output: str, values: int = 1) -> GoldenSet:
+def choose_crops(model: nn.Module, inputs: ModelInputs, *names: str, values: int = 1) -> GoldenSet:
     """Return crops of the sample photos with the float model's answers, fewer of large answers.
 
     Args:
         model: the float model.
         inputs: of it.
-        output: name of its output.
+        names: of its outputs.
         values: number of values of its answer to one picture.
     """
     from kit.images import photos
@@ -196,7 +196,7 @@ def choose_crops(model: nn.Module, inputs: ModelInputs, output: str, values: int
     assert inputs.preprocessing is not None  # tasks of pictures have it
     count = max(_FEWEST, min(GOLDEN, _GOLDEN_BYTES // (4 * values)))
     crops = stack("image", photos.golden(count, inputs.preprocessing))
-    return GoldenSet(photos.SOURCE, crops, run_network(model, crops, (output,)))
+    return GoldenSet(photos.SOURCE, crops, run_network(model, crops, names))
 
 
 def list_pictures(inputs: ModelInputs, source: Path) -> SampleList:
@@ -215,6 +215,6 @@ def list_pictures(inputs: ModelInputs, source: Path) -> SampleList:
         picture = pictures[index]
         image = preprocess.decode(picture.read(), picture.name)
         array = preprocess.to_array(image, preprocessing, picture.name)
-        return Samples(inputs.specs, (array[None],))
+        return PictureSample(inputs.specs, (array[None],), image.size)
 
     return SampleList([picture.name for picture in pictures], read)

@@ -27,6 +27,17 @@ class SampleList:
 
 
 @dataclass(frozen=True)
+class PictureSample(Samples):
+    """One prepared picture.
+
+    Attributes:
+        size: width and height of the picture that it was made of.
+    """
+
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class AnswerContext:
     """What a task knows when it shows an answer.
 
@@ -37,6 +48,7 @@ class AnswerContext:
         reference: the float model's answer to the same sample; None where the answer is its own,
             or it has none.
         scores: what a classifier answers with; None if the bundle does not say it.
+        sample: that is answered; None if the caller does not have it.
     """
 
     inputs: ModelInputs
@@ -44,6 +56,7 @@ class AnswerContext:
     top: int
     reference: Samples | None = None
     scores: Scores | None = None
+    sample: Samples | None = None
 
 
 @dataclass(frozen=True)

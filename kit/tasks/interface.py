@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from kit.calibration import CalibrationSet, ModelInputs, TextInputs
+from kit.calibration import CalibrationSet, DetectorOutputs, ModelInputs, TextInputs
 from kit.comparison import Against
 from kit.manifest import Comparison, Scores
 from kit.notices import Notice
@@ -119,9 +119,10 @@ class Task(ABC):
             of a format are ignored.
         label_hint: what `kit eval` says where no labels were found; empty if the task has none.
         options: fields of `kit.recipe.TASK_OPTIONS` that the task uses; others are refused.
-        analyzable: whether `kit analyze` can study its models: pictures in, one float tensor
-            [N, classes, …] out.
+        analyzable: whether `kit analyze` can study its models: pictures in, float tensors out,
+            which `measure_agreement` compares.
         draws: whether `draw_answer` returns pictures.
+        drop_metric: of the tally's `metrics`, in percent, that `--max-drop` keeps; empty for top-1.
     """
 
     name: ClassVar[str]
@@ -132,6 +133,12 @@ class Task(ABC):
     options: ClassVar[frozenset[str]] = frozenset()
     analyzable: ClassVar[bool] = False
     draws: ClassVar[bool] = False
+    drop_metric: ClassVar[str] = ""
+
+    @property
+    def measures_agreement(self) -> bool:
+        """Whether the tally has an agreement with the float model, which a gate can keep."""
+        return "agreement" in self.threshold_names
 
     @abstractmethod
     def check_recipe(self, recipe: Recipe) -> None:
@@ -148,6 +155,13 @@ class Task(ABC):
         Raises:
             SampleError: the folder or file cannot be used.
         """
+
+    def identify(self, recipe: Recipe) -> str:
+        """Return the SHA-256 of what the network alone says and the bundle records; else "".
+
+        It is part of the key of the cache, beside the recipe's files and the network's weights.
+        """
+        return ""
 
     @abstractmethod
     def describe_inputs(self, recipe: Recipe) -> ModelInputs:
@@ -192,6 +206,14 @@ class Task(ABC):
             thresholds: limits by the names in `threshold_names`.
         """
 
+    def measure_agreement(self, reference: Samples, answers: Samples, inputs: ModelInputs) -> float:
+        """Return the share of answers that are the float model's, for `kit analyze`.
+
+        The default is that of logits [N, classes, …]: the largest one is of the same class.
+        """
+        left, right = reference.arrays[0], answers.arrays[0]
+        return float((left.argmax(1) == right.argmax(1)).mean())
+
     @abstractmethod
     def describe_answers(self, answers: Samples) -> str:
         """Return statistics of answers in words, for messages."""
@@ -234,7 +256,10 @@ class Task(ABC):
     def draw_answer(
         self, answer: Samples, sample: Samples, context: AnswerContext
     ) -> Mapping[str, bytes]:
-        """Return pictures of the answer to one sample, as PNG, by what they show; see `draws`."""
+        """Return pictures of the answer to one sample, as PNG, by what they show; see `draws`.
+
+        What an only picture shows needs no word: an empty one.
+        """
         return {}
 
     @abstractmethod
@@ -246,16 +271,20 @@ def describe_bundle(bundle: Bundle) -> ModelInputs:
     """Return the inputs, labels and preprocessing of a bundle's model.
 
     Raises:
-        BundleError: the tokenizer cannot be read.
+        BundleError: the tokenizer or the anchors cannot be read.
     """
     manifest, labels, tokenizer = bundle.manifest, bundle.labels(), bundle.read_tokenizer()
     text = None
     if manifest.tokenization is not None and tokenizer is not None:
         text = TextInputs(manifest.tokenization, tokenizer)
+    detection = None
+    if manifest.detection is not None:
+        detection = DetectorOutputs(manifest.detection, bundle.read_anchors())
     return ModelInputs(
         manifest.signature.inputs,
         manifest.classes,
         manifest.preprocessing,
         None if labels is None else tuple(labels),
         text=text,
+        detection=detection,
     )

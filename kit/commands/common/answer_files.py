@@ -78,7 +78,9 @@ class PictureFolder:
         stem = name.with_suffix("")
         place = name if self._shared[str(stem).casefold()] > 1 else stem
         contents = {
-            self._root / (file if what == self._main else f"{file}-{what}") / f"{place}.png": data
+            self._root
+            / (file if what in ("", self._main) else f"{file}-{what}")
+            / f"{place}.png": data
             for what, data in pictures.items()
         }
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from kit.bundle import Bundle
     from kit.pipeline import FloatModel, Unseen
     from kit.recipe import Recipe
+    from kit.signature import FloatArray, TensorSpec
 
 
 @dataclass(frozen=True)
@@ -155,17 +157,34 @@ def _case(model: FloatModel, measured: Unseen, speed_up: float) -> Case:
     import torch
 
     from kit.analysis.case import Case
+    from kit.analysis.outputs import find_scales, join_answers
 
-    work = model.work
+    work, answers = model.work, model.answer(measured.inputs)
+    scales = find_scales(answers)
     return Case(
         calibration=torch.from_numpy(model.calibration),
         pictures=torch.from_numpy(measured.inputs),
-        reference=model.logits(measured.inputs),
+        reference=answers.arrays[0] if scales is None else join_answers(answers) * scales,
         granularity=work.recipe.granularity,
         output_margin=work.pictures.output_margin,
         speed_up=speed_up,
         labels=None if measured.labels is None else np.array(measured.labels),
+        scales=scales,
+        measure_agreement=partial(_measure_agreement, model, answers.specs, scales),
     )
+
+
+def _measure_agreement(
+    model: FloatModel,
+    specs: tuple[TensorSpec, ...],
+    scales: FloatArray | None,
+    reference: FloatArray,
+    answers: FloatArray,
+) -> float:
+    from kit.analysis.outputs import split_answers
+
+    left, right = (split_answers(specs, rows, scales) for rows in (reference, answers))
+    return model.work.task.measure_agreement(left, right, model.work.inputs)
 
 
 def _quarters(progress: Callable[[str], None]) -> Callable[[float], None]:

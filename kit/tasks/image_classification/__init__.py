@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from kit import calibration, models
 from kit.calibration import CalibrationSet, ModelInputs
 from kit.comparison import Against, compare_logits, describe_logits
+from kit.errors import RecipeError
 from kit.manifest import CLASSIFICATION, Comparison, Scores
 from kit.network import run_network
 from kit.recipe import OWN, PICTURE_OPTIONS
@@ -58,6 +59,11 @@ class ImageClassification(Task):
         from kit.models.user_model import UserModel
 
         member = models.get_model(recipe.model)
+        if isinstance(member, SourcedModel) and member.task != self.name:
+            raise RecipeError(
+                f"{recipe.model} is no image classifier, but for the task {member.task}",
+                f"use --task {member.task}, its default",
+            )
         preprocessing = describe_preprocessing(recipe, member)
         if isinstance(member, UserModel):
             classes = member.classes(recipe.resolution, preprocessing.shape)

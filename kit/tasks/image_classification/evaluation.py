@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -50,9 +50,20 @@ class Pictures(EvaluationSet):
 
 
 def open_pictures(
-    context: EvaluationContext, source: Path, labels: Path | None, limit: int | None
+    context: EvaluationContext,
+    source: Path,
+    labels: Path | None,
+    limit: int | None,
+    label_suffixes: Collection[str] = (),
 ) -> Pictures:
     """Open the set without calibration and training pictures, reduced to the limit.
+
+    Args:
+        context: of the evaluation.
+        source: folder or zip of pictures.
+        labels: see `kit.images.sets.open_set`, as for `label_suffixes`.
+        limit: number of pictures; None for all.
+        label_suffixes: of files that are labels.
 
     Raises:
         UsageError: the limit leaves no picture.
@@ -61,7 +72,7 @@ def open_pictures(
     if limit is not None and limit < 1:
         raise UsageError(f"the limit {limit} leaves no picture", "use 1 or more")
     categories = _find_categories(context)
-    listed = open_set(source, labels, categories)
+    listed = open_set(source, labels, categories, label_suffixes)
     pictures = list(listed)
     notices: tuple[Notice, ...] = ()
     if not context.labelled:

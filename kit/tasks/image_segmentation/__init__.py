@@ -84,7 +84,7 @@ class ImageSegmentation(Task):
         """Return crops of sample photos, fewer if the maps are large."""
         assert inputs.preprocessing is not None  # as `describe_inputs` returns it
         height, width = inputs.preprocessing.sides
-        return choose_crops(model, inputs, OUTPUT, inputs.classes * height * width)
+        return choose_crops(model, inputs, OUTPUT, values=inputs.classes * height * width)
 
     def compare(
         self,

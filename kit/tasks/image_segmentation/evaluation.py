@@ -23,6 +23,7 @@ from kit.images.resizing import resize_and_crop, resized_size
 from kit.manifest import Preprocessing
 from kit.notices import Notice
 from kit.signature import Samples
+from kit.tasks._matching import match_names
 from kit.tasks.image_classification.evaluation import Pictures, open_pictures
 from kit.tasks.interface import EvaluationContext, EvaluationSet
 
@@ -116,7 +117,7 @@ def _find_masks(pictures: Sequence[Picture], folder: Path) -> tuple[Picture, ...
         raise PictureError(
             f"{folder} has two masks called {brief(_stem(twice.name))}", "keep one of them"
         )
-    names = _match([_stem(picture.name) for picture in pictures], list(masks))
+    names = match_names([_stem(picture.name) for picture in pictures], list(masks))
     missing = [p.name for p, name in zip(pictures, names, strict=True) if name is None]
     if missing:
         raise PictureError(
@@ -125,26 +126,6 @@ def _find_masks(pictures: Sequence[Picture], folder: Path) -> tuple[Picture, ...
             f"a mask has its picture's name: {_stem(missing[0])}.png; or leave out --labels",
         )
     return tuple(masks[name] for name in names if name is not None)
-
-
-def _match(pictures: Sequence[str], masks: Sequence[str]) -> list[str | None]:
-    """Return the mask of each picture, by name without suffix; None if it has none.
-
-    A folder that all of a set is in, as in a zip of a folder, may have another name in the other.
-    """
-    exact = set(masks)
-    if any(name in exact for name in pictures):
-        return [name if name in exact else None for name in pictures]
-    inner = dict(zip(_drop_top(masks), masks, strict=True))
-    return [inner.get(name) for name in _drop_top(pictures)]
-
-
-def _drop_top(names: Sequence[str]) -> list[str]:
-    """Return paths without their first folder, if it is the same of all."""
-    tops = {PurePosixPath(name).parts[0] if "/" in name else "" for name in names}
-    if len(tops) != 1 or tops == {""}:
-        return list(names)
-    return [name.partition("/")[2] for name in names]
 
 
 def _stem(name: str) -> str:

@@ -17,12 +17,21 @@ setup() {
     exit 8
   }
   .venv/bin/python -m pip install --quiet --disable-pip-version-check "$(uv_pin)"
-  # Every build starts processes that import torch; compiling it each time takes longer than
-  # the import, and would be done where PYTHONDONTWRITEBYTECODE is set.
-  .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python \
-    --require-hashes -r requirements.txt
+  .venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements.txt
   .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation -e .
+  compile_largest
   echo "$fingerprint" >"$stamp"
+}
+
+# Every build starts processes that import these; compiling them each time takes longer than the
+# import. Of the other packages' 270 MB of source most is never imported: Python compiles a module
+# when it is imported first.
+compile_largest() {
+  local packages names
+  packages=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+  names=(torch torchvision sympy scipy pandas matplotlib networkx onnxscript)
+  # Some packages have files that no Python compiles, tests of parsers.
+  .venv/bin/python -m compileall -q -j 0 "${names[@]/#/$packages/}" >/dev/null || true
 }
 
 # One more than two cores, where memory allows it: some tests wait for devices and timeouts.
@@ -32,9 +41,27 @@ count_test_workers() {
   if [ "$available" -ge 12 ]; then echo 3; else echo 2; fi
 }
 
+# Lint, types and pytest with these arguments. The types are checked beside the tests, whose workers
+# wait for devices, and for each other at the end; mypy speaks after them.
+test_beside_types() {
+  ruff check .
+  ruff format --check .
+  local types checker code=0
+  types=$(mktemp)
+  # shellcheck disable=SC2064 # the name of this one
+  trap "rm -f '$types'" EXIT
+  mypy >"$types" 2>&1 &
+  checker=$!
+  OMP_WAIT_POLICY=passive python -m pytest -n "$(count_test_workers)" --dist loadfile \
+    --no-loadscope-reorder "$@" || code=$?
+  wait "$checker" || code=$?
+  cat "$types"
+  return "$code"
+}
+
 # The lock is the only place that pins uv.
 uv_pin() { sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.txt; }
 
-unset PYTHONDONTWRITEBYTECODE # for the same reason
+unset PYTHONDONTWRITEBYTECODE # else they would be compiled each time
 setup
 export PATH="$PWD/.venv/bin:$PATH"

@@ -17,7 +17,7 @@ from kit.errors import RecipeError, brief
 from kit.manifest import Preprocessing, Tokenization
 from kit.notices import Notice, Value, new_notice
 from kit.recipe import OWN, Recipe
-from kit.signature import FloatArray, Samples, TensorSpec
+from kit.signature import Feedback, FloatArray, Samples, TensorSpec
 
 if TYPE_CHECKING:
     from kit.images.sets import PictureSet
@@ -71,6 +71,7 @@ class ModelInputs:
         outputs: names of the outputs; empty to number them.
         text: of a model that takes texts, else None.
         detection: of a model that finds boxes, else None.
+        feedback: which inputs are states, see `kit.signature.Sequences`.
         at_once: the model takes batches: the first dimension of every input is the batch.
     """
 
@@ -81,6 +82,7 @@ class ModelInputs:
     outputs: tuple[str, ...] = ()
     text: TextInputs | None = None
     detection: DetectorOutputs | None = None
+    feedback: Feedback = ()
     at_once: bool = True
 
 

@@ -16,8 +16,8 @@ Schema history:
        `Preprocessing.color` BGR and grey, `Preprocessing.layout` NHWC; `Recipe.color`,
        `Recipe.pixels`, `Recipe.layout`; since 0.3 `Preprocessing.fit`, `Preprocessing.resize_to`
        (then ``resize`` is null), `Preprocessing.crop_width`, other `Preprocessing.interpolation`,
-       `Recipe.input_width`, `Recipe.preprocess`, `Manifest.detection`, which manifests without
-       them do not need
+       `Recipe.input_width`, `Recipe.preprocess`, `Manifest.detection`, `Manifest.state` and
+       `Recipe.state`, which manifests without them do not need
 
 Manifests of all older schemas can be read: changed fields are translated.
 """
@@ -54,7 +54,7 @@ from kit.documents import (
 from kit.errors import BundleError
 from kit.notices import Notice, read_text
 from kit.recipe import CHANNELS, Color, Layout, Recipe
-from kit.signature import MAX_TENSORS, Signature
+from kit.signature import MAX_TENSORS, Feedback, Signature
 
 SCHEMA_VERSION = 6
 CLASSIFICATION = "image-classification"  # the only task before schema 3
@@ -380,6 +380,7 @@ class Manifest(Record):
     Attributes:
         scores: None if the task does not classify, or the bundle is older than the field.
         detection: None if the task has no boxes.
+        state: inputs that are an output of the inference before, each with that output.
     """
 
     schema_version: SchemaVersion = SCHEMA_VERSION
@@ -393,6 +394,7 @@ class Manifest(Record):
     preprocessing: Preprocessing | None
     tokenization: Tokenization | None = None
     detection: Detection | None = None
+    state: dict[Text, Text] = Field(default_factory=dict)
     labels: Literal["labels.txt"] | None
     scores: Scores | None = None
     weights: Source
@@ -467,6 +469,25 @@ class Manifest(Record):
             if len(files) != len(self.signature.outputs):
                 raise ValueError(f"golden answers are in {len(files)} files, not one per output")
         return self
+
+    @model_validator(mode="after")
+    def _states_are_tensors(self) -> Manifest:
+        inputs = {spec.name: spec for spec in self.signature.inputs}
+        outputs = {spec.name: spec for spec in self.signature.outputs}
+        for taker, giver in self.state.items():
+            if taker not in inputs or giver not in outputs:
+                raise ValueError(f"the state {taker}={giver} names no input and output")
+            one, other = inputs[taker], outputs[giver]
+            if (one.shape, one.dtype) != (other.shape, other.dtype):
+                raise ValueError(f"the state {taker}={giver} has two shapes or dtypes")
+        return self
+
+    @property
+    def feedback(self) -> Feedback:
+        """The positions of each input that is a state, and of the output that it takes."""
+        takers = [spec.name for spec in self.signature.inputs]
+        givers = [spec.name for spec in self.signature.outputs]
+        return tuple((takers.index(t), givers.index(g)) for t, g in self.state.items())
 
     @property
     def classes(self) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kit.errors import WeightsError
-from kit.signature import Samples, Tensors, describe, join
+from kit.signature import Samples, Sequences, Tensors, describe, join
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,6 +57,31 @@ def run_network(
             "its weights are too large, or a BatchNorm has a negative variance: train it again",
         )
     return answers
+
+
+def run_sequences(
+    model: nn.Module, samples: Sequences, names: Sequence[str] = ()
+) -> tuple[Samples, Samples]:
+    """Return all inputs of a network with a state, and its outputs; see `run_network`.
+
+    Args:
+        model: takes one tensor per input, and returns a tuple of tensors.
+        samples: of its inputs.
+        names: of its outputs.
+
+    Raises:
+        WeightsError: an output is NaN or infinite.
+    """
+    inputs: list[Tensors] = []
+    parts: list[Samples] = []
+    before: Tensors | None = None
+    for index in range(len(samples)):
+        inputs.append(samples.carry(index, before))
+        parts.append(run_network(model, join(samples.specs, inputs[-1:]), names))
+        before = parts[-1][0]
+    columns = zip(*(part.arrays for part in parts), strict=True)
+    answers = Samples(parts[0].specs, tuple(np.concatenate(column) for column in columns))
+    return join(samples.specs, inputs), answers
 
 
 def take_output(model: nn.Module, keys: Sequence[str]) -> nn.Module:

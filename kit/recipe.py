@@ -27,7 +27,7 @@ MAX_RESOLUTION = 1024
 MAX_TOKENS = 8192
 DEFAULT_TOKENS = 128
 PICTURE_OPTIONS = ("color", "pixels", "layout", "input_width", "preprocess")
-TASK_OPTIONS = ("tokenizer", "tokens", *PICTURE_OPTIONS)  # fields that only some tasks use
+TASK_OPTIONS = ("tokenizer", "tokens", "state", *PICTURE_OPTIONS)  # fields that only some tasks use
 
 Color = Literal["RGB", "BGR", "grey"]
 Layout = Literal["NCHW", "NHWC"]
@@ -92,6 +92,7 @@ class Recipe(Record):
         seed: of all random numbers.
         tokenizer: file of the package tokenizers, for tasks of text.
         tokens: length that they are cut or padded to; None for `DEFAULT_TOKENS`.
+        state: ``INPUT=OUTPUT`` for each input that is that output of the inference before.
     """
 
     model: Text
@@ -124,6 +125,7 @@ class Recipe(Record):
     seed: int = Field(0, ge=0, lt=2**32, strict=True)
     tokenizer: Text | None = None
     tokens: int | None = Field(None, ge=2, le=MAX_TOKENS, strict=True)
+    state: NameTuple | None = None
 
     @model_validator(mode="before")
     @classmethod

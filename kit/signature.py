@@ -123,6 +123,32 @@ class Samples:
         return all(bool(np.isfinite(array).all()) for array in self.arrays)
 
 
+Feedback = tuple[tuple[int, int], ...]  # positions of an input and of the output that it takes
+
+
+@dataclass(frozen=True)
+class Sequences(Samples):
+    """Samples of a model with a state: outputs of an inference are inputs of the next one.
+
+    Attributes:
+        starts: indices of the first inference of each sequence, whose state is in the arrays;
+            those of later inferences hold zeros for it.
+        feedback: which inputs are states.
+    """
+
+    starts: tuple[int, ...]
+    feedback: Feedback
+
+    def carry(self, index: int, before: Tensors | None) -> Tensors:
+        """Return the inputs of an inference, given the outputs of the one before it."""
+        values = list(self[index])
+        if before is not None and index not in self.starts:
+            for taker, giver in self.feedback:
+                spec = self.specs[taker]
+                values[taker] = before[giver].reshape(spec.shape).astype(spec.dtype)
+        return tuple(values)
+
+
 def unpack(specs: tuple[TensorSpec, ...], content: bytes) -> Samples:
     """Return the samples that `Samples.pack` packed.
 

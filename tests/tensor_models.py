@@ -50,6 +50,19 @@ class Recurrent(nn.Module):
         return self.out(y[-1]), h, c
 
 
+class Cell(nn.Module):
+    """A network of streams: one frame and a state in, a score and the next state out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.take, self.keep, self.out = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 2)
+
+    def forward(self, x, hidden):
+        hidden = torch.tanh(self.take(x) + 0.9 * self.keep(hidden) + hidden)
+        return self.out(hidden), hidden
+
+
 class Named(nn.Module):
     def forward(self, x):
         return {"a": x}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @recipe_options.TASK
 @recipe_options.MODEL
 @recipe_options.TEXT
+@recipe_options.STATE
 @click.option(
     "--quantize",
     metavar="none|dynamic|static|qat",
@@ -135,7 +136,7 @@ def _read_options(
     """Return recipe and gate of the command line, which overrides a recipe file."""
     from kit import recipe
 
-    for name in ("formats", "precisions", "keep_float"):
+    for name in ("formats", "precisions", "keep_float", "state"):
         options[name] = recipe_options.parts(options[name])
     defaults, given = split_defaults(options)
     fields: dict[str, Given] = defaults | (recipe.read(recipe_file) if recipe_file else {}) | given

@@ -4,6 +4,7 @@ The parent writes samples to the child's standard input and reads answers from i
 output, both as one line of JSON and the bytes of `kit.signature.Samples.pack`:
 
     {"specs": "float32:1,3,224,224", "bytes": 602112}
+    {"specs": …, "bytes": …, "starts": [0], "feedback": [[1, 1]]}    of a model with a state
     {"specs": "float32:1,1000", "bytes": 4000, "ns": 2100000}
     {"error": ["RunError", "message", "hint"]}
 """
@@ -26,7 +27,16 @@ from kit.artifact_key import ArtifactKey
 from kit.errors import KitError, RunError, words
 from kit.formats.interface import Session
 from kit.garbage import pause_collection
-from kit.signature import Samples, describe, format_specs, join, parse_specs, unpack
+from kit.signature import (
+    Samples,
+    Sequences,
+    Tensors,
+    describe,
+    format_specs,
+    join,
+    parse_specs,
+    unpack,
+)
 
 _HINT = "build the bundle again"
 _MAX_LINE = 1 << 16
@@ -68,6 +78,8 @@ class IsolatedSession:
             self._ready = True
         content = samples.pack()
         header = {"specs": format_specs(samples.specs), "bytes": len(content)}
+        if isinstance(samples, Sequences):
+            header |= {"starts": samples.starts, "feedback": samples.feedback}
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(header).encode() + b"\n" + content)
@@ -145,6 +157,9 @@ def _serve(name: str, session: Session, requests: IO[bytes], answers: IO[bytes])
     while line := requests.readline():
         header = json.loads(line)
         samples = unpack(parse_specs(header["specs"]), requests.read(header["bytes"]))
+        if "feedback" in header:
+            feedback = tuple((taker, giver) for taker, giver in header["feedback"])
+            samples = Sequences(samples.specs, samples.arrays, tuple(header["starts"]), feedback)
         outputs, ns = predict_rows(name, session, samples)
         content = outputs.pack()
         specs = format_specs(outputs.specs)
@@ -152,11 +167,18 @@ def _serve(name: str, session: Session, requests: IO[bytes], answers: IO[bytes])
 
 
 def predict_rows(name: str, session: Session, samples: Samples) -> tuple[Samples, int]:
-    """Return the answers of a session, one inference at a time, and the nanoseconds they took."""
-    rows, ns = [], 0
+    """Return the answers of a session, one inference at a time, and the nanoseconds they took.
+
+    States of `Sequences` are the session's own.
+    """
+    rows: list[Tensors] = []
+    ns = 0
     try:
         for number in range(len(samples)):
-            call = session.bind(samples[number])
+            values = samples[number]
+            if isinstance(samples, Sequences):
+                values = samples.carry(number, rows[-1] if rows else None)
+            call = session.bind(values)
             began = time.perf_counter_ns()
             output = call()
             ns += time.perf_counter_ns() - began

@@ -9,7 +9,7 @@ from kit.errors import RecipeError
 from kit.pipeline._artifact_keys import find_method, keeps_layers, list_keys
 from kit.quantize.observers import check as check_observer
 from kit.recipe import TASK_OPTIONS, Recipe
-from kit.tasks import get_task
+from kit.tasks import get_task, list_tasks
 
 # Options that only methods with training use.
 TRAINING = ("train", "train_steps", "train_batch", "learning_rate")
@@ -33,7 +33,7 @@ def check(recipe: Recipe) -> None:
         if value is not None and name not in task.options:
             raise RecipeError(
                 f"{name} = {value!r} does nothing with the task {recipe.task}",
-                "leave it out, or use --task text-classification",
+                f"leave it out, or use --task {_find_task(name)}",
             )
     task.check_recipe(recipe)
     info = get_algorithm(recipe.quantize)
@@ -62,6 +62,11 @@ def check(recipe: Recipe) -> None:
                 f"{name} = {value!r} does nothing with {recipe.quantize}, which trains nothing",
                 "leave it out, or use --quantize qat",
             )
+
+
+def _find_task(option: str) -> str:
+    """Return the first task that uses an option of some tasks only."""
+    return next(name for name in list_tasks() if option in get_task(name).options)
 
 
 def names(recipe: Recipe) -> None:

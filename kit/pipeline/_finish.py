@@ -107,6 +107,10 @@ def _describe(work: Work) -> dict[str, object]:
         "preprocessing": work.inputs.preprocessing,
         "tokenization": _tokenization(work),
         "detection": _detection(work),
+        "state": {
+            work.inputs.specs[taker].name: work.inputs.outputs[giver]
+            for taker, giver in work.inputs.feedback
+        },
         "labels": _labels(work),
         "scores": work.scores,
         "weights": work.weights,

@@ -59,7 +59,7 @@ def make_bundle(
         work.notices += _note_ended_formats(recipe)
         with lowering.open_helper(work) as helper:
             model = _model.load(work)
-            samples = calibration.load(work.inputs)
+            samples = work.task.load_calibration(model, work.inputs, calibration)
             examples = from_samples(samples, work.inputs.at_once)
             folded = _prepare.fold_model(work, model, examples)
             progress("choosing golden and calibration pictures")

@@ -179,6 +179,21 @@ class Task(ABC):
         """
         return model
 
+    def load_calibration(
+        self, model: nn.Module, inputs: ModelInputs, calibration: CalibrationSet
+    ) -> Samples:
+        """Read the calibration samples.
+
+        Args:
+            model: the float model, whose answers may be inputs.
+            inputs: of it.
+            calibration: the set.
+
+        Raises:
+            SampleError: one cannot be used.
+        """
+        return calibration.load(inputs)
+
     @abstractmethod
     def choose_golden(
         self, model: nn.Module, inputs: ModelInputs, calibration: CalibrationSet
@@ -287,4 +302,5 @@ def describe_bundle(bundle: Bundle) -> ModelInputs:
         None if labels is None else tuple(labels),
         text=text,
         detection=detection,
+        feedback=manifest.feedback,
     )

@@ -109,6 +109,13 @@ TEXT: Callable[[_F], _F] = _together(
     ),
 )
 
+STATE: Callable[[_F], _F] = list_option(
+    "--state",
+    metavar="INPUT=OUTPUT,…",
+    help="Inputs that are an output of the inference before, of the task tensors. Samples are then "
+    "sequences.",
+)
+
 TASK: Callable[[_F], _F] = click.option(
     "--task",
     metavar="TASK",

@@ -13,7 +13,7 @@ from kit.comparison import Against, compare_tensors, describe_values
 from kit.documents import text_of
 from kit.errors import RecipeError, SampleError, UsageError
 from kit.manifest import Comparison
-from kit.network import run_network
+from kit.network import run_network, run_sequences
 from kit.signature import Samples, Signature
 from kit.tasks.answers import SampleList
 from kit.tasks.interface import EvaluationContext, EvaluationSet, GoldenSet, Tally, Task
@@ -33,6 +33,7 @@ class TensorTask(Task):
     name = "tensors"
     summary = "any model: .npz samples in, tensors out"
     threshold_names = frozenset({"sqnr_db", "max_abs", "cosine"})
+    options = frozenset({"state"})
 
     def check_recipe(self, recipe: Recipe) -> None:
         """Require samples, and refuse options for pictures or classes."""
@@ -69,16 +70,37 @@ class TensorTask(Task):
         assert recipe.calibrate is not None  # just checked
         return describe_model(models.get_model(recipe.model), recipe, Path(recipe.calibrate))
 
+    def load_calibration(
+        self, model: nn.Module, inputs: ModelInputs, calibration: CalibrationSet
+    ) -> Samples:
+        """Read the samples; each inference of sequences, with the float model's own states."""
+        from kit.tasks.tensors.samples import TensorCalibration
+        from kit.tasks.tensors.sequences import read_sequences
+
+        assert isinstance(calibration, TensorCalibration)  # as `open_calibration` returns it
+        if not inputs.feedback:
+            return calibration.load(inputs)
+        return run_sequences(model, read_sequences(calibration.chosen, inputs))[0]
+
     def choose_golden(
         self, model: nn.Module, inputs: ModelInputs, calibration: CalibrationSet
     ) -> GoldenSet:
-        """Return samples that did not calibrate; calibration samples if there are no others."""
+        """Return samples that did not calibrate; calibration samples if there are no others.
+
+        Of sequences, inferences in the middle as well, with the float model's own states.
+        """
         from kit.tasks.tensors.samples import TensorCalibration, read_samples
+        from kit.tasks.tensors.sequences import read_sequences
 
         assert isinstance(calibration, TensorCalibration)  # as `open_calibration` returns it
         pool = calibration.rest or calibration.chosen
         count = min(_GOLDEN, len(pool))
         chosen = [pool[i * len(pool) // count] for i in range(count)]
+        if inputs.feedback:
+            steps, answers = run_sequences(model, read_sequences(chosen, inputs), inputs.outputs)
+            rows = [i * len(steps) // _GOLDEN for i in range(_GOLDEN)]
+            rows = list(dict.fromkeys(rows))
+            return GoldenSet(calibration.source, steps.take(rows), answers.take(rows))
         samples = read_samples(chosen, inputs)
         return GoldenSet(calibration.source, samples, run_network(model, samples, inputs.outputs))
 
@@ -131,11 +153,16 @@ class TensorTask(Task):
         return TensorSet(name, digest, left_out, (), chosen, context.inputs)
 
     def open_samples(self, inputs: ModelInputs, source: Path) -> SampleList:
-        """List one sample, or those of a folder."""
+        """List one sample, or those of a folder; of sequences the first inference of each."""
         from kit.tasks.tensors.samples import list_samples, read_samples
+        from kit.tasks.tensors.sequences import read_sequences
 
         samples = list_samples(source)
         names = [sample.name for sample in samples]
+        if inputs.feedback:
+            return SampleList(
+                names, lambda index: read_sequences([samples[index]], inputs).take([0])
+            )
         return SampleList(names, lambda index: read_samples([samples[index]], inputs))
 
     def start_tally(self, signature: Signature) -> Tally:

@@ -10,7 +10,14 @@ from kit import models
 from kit.calibration import ModelInputs
 from kit.errors import KitError, RecipeError, words
 from kit.formats.interface import Output
+from kit.signature import Feedback, describe
 from kit.tasks.tensors.samples import list_samples, read_specs
+from kit.tasks.tensors.sequences import (
+    check_inputs,
+    match_states,
+    parse_state,
+    read_first,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -36,13 +43,25 @@ def describe_model(member: Model, recipe: Recipe, source: Path) -> ModelInputs:
     import torch
 
     model = member.build(recipe.width, member.spec.classes)
-    first = list_samples(source)[0]
-    specs, values = read_specs(first, list_parameters(model))
+    first, states = list_samples(source)[0], parse_state(recipe)
+    parameters = list_parameters(model)
+    if states:
+        check_inputs(states, parameters, recipe.model)
+        specs, values = read_first(first, parameters, tuple(states))
+    else:
+        specs, values = read_specs(first, parameters)
     inputs = [torch.from_numpy(value.copy()) for value in values]
     output = call_model(model, inputs, recipe.model, first.name)
     names = tuple(_name_outputs(output, recipe.model))
     at_once = all(spec.shape[:1] == (1,) for spec in specs) and is_batched(model, inputs, output)
-    return ModelInputs(specs, member.spec.classes, outputs=names, at_once=at_once)
+    tensors = (output,) if isinstance(output, torch.Tensor) else tuple(output)
+    feedback: Feedback = ()
+    if states:
+        outputs = [describe(n, t.numpy()) for n, t in zip(names, tensors, strict=True)]
+        feedback = match_states(states, specs, outputs, recipe.model)
+    return ModelInputs(
+        specs, member.spec.classes, outputs=names, feedback=feedback, at_once=at_once
+    )
 
 
 def list_parameters(model: nn.Module) -> list[str]:

@@ -220,4 +220,8 @@ class TensorSet(EvaluationSet):
     def load(self, start: int, stop: int) -> tuple[Samples, Sequence[None]]:
         """Return the samples of a range of indices, and None for each target."""
         part = self.samples[start:stop]
+        if self.inputs.feedback:
+            from kit.tasks.tensors.sequences import read_sequences
+
+            return read_sequences(part, self.inputs), [None] * len(part)
         return read_samples(part, self.inputs), [None] * len(part)

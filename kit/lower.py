@@ -296,7 +296,8 @@ def _float_model(job: LoweringJob, examples: Examples) -> GraphModule:
 
     model = fold(_own_model(job), examples)
     original = job.shared / ORIGINAL_STATE
-    uncorrected = job.quantize != job.recipe.quantize and original.exists()
+    prepared = job.quantize == job.recipe.quantize or get_precision(job.key.precision).prepared
+    uncorrected = not prepared and original.exists()
     state = original if uncorrected else job.shared / FLOAT_STATE
     model.load_state_dict(torch.load(state, weights_only=True))
     return model

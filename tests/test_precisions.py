@@ -28,7 +28,7 @@ from kit.errors import BuildError, RecipeError, UnknownName
 from kit.formats.interface import Backend, Format
 from kit.formats.onnx.integer_weights import pack_groups
 from kit.formats.stored_weights import take_integer_weights
-from kit.pipeline._artifact_keys import explain_refusal
+from kit.pipeline._artifact_keys import explain_refusal, find_method, needs_ranges
 from kit.precisions import get_precision, list_precisions, rank
 from kit.precisions.interface import Precision
 from kit.quantize import pt2e
@@ -274,6 +274,24 @@ def test_a_method_that_does_not_fit_is_refused(tmp_path):
         with pytest.raises(RecipeError, match=f"precisions has {precision}") as caught:
             kit.build(recipe, tmp_path / "b")
         assert caught.value.hint == "use --quantize static"
+
+
+@pytest.mark.parametrize(
+    ("precisions", "method", "prepares", "ranges"),
+    [
+        (("fp16", "int8-dynamic", "int4-weights"), "static", "none", False),
+        (("int8-weights",), "static", "static", False),
+        (("int8-weights",), "weights", "weights", False),
+        (("fp32", "int16-activations"), "static", "static", True),
+        (None, "weights", "weights", False),
+    ],
+)
+def test_pictures_are_used_only_where_a_file_needs_them(precisions, method, prepares, ranges):
+    recipe = kit.make_recipe(
+        "mobilenet_v2", formats=("onnx",), precisions=precisions, quantize=method
+    )
+    assert find_method(recipe).name == prepares
+    assert needs_ranges(recipe) is ranges
 
 
 @pytest.mark.parametrize(

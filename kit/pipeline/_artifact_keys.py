@@ -45,8 +45,18 @@ def explain_refusal(exporter: Backend | Format, precision: str) -> str:
 
 def find_method(recipe: Recipe) -> Algorithm:
     """Return the method that the model is prepared for: ``none`` if no file needs the recipe's."""
-    names = {choose_method(recipe, key) for key in list_keys(recipe)}
-    return get_algorithm(recipe.quantize if recipe.quantize in names else FLOAT_METHOD)
+    needed = any(is_prepared(recipe, key) for key in list_keys(recipe))
+    return get_algorithm(recipe.quantize if needed else FLOAT_METHOD)
+
+
+def is_prepared(recipe: Recipe, key: ArtifactKey) -> bool:
+    """Return whether a file is made of the model that the recipe's method corrects or trains."""
+    return get_precision(key.precision).prepared or choose_method(recipe, key) == recipe.quantize
+
+
+def needs_ranges(recipe: Recipe) -> bool:
+    """Return whether a file has activation ranges that are set by calibration."""
+    return any(get_algorithm(choose_method(recipe, key)).calibrates for key in list_keys(recipe))
 
 
 def keeps_layers(recipe: Recipe) -> bool:

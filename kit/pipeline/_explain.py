@@ -9,7 +9,12 @@ from kit.algorithms import get_algorithm
 from kit.calibration import CalibrationSet, check_sources
 from kit.corrections import get_correction, plan
 from kit.pipeline import _check, _gate
-from kit.pipeline._artifact_keys import choose_method, find_method, list_keys
+from kit.pipeline._artifact_keys import (
+    choose_method,
+    find_method,
+    list_keys,
+    needs_ranges,
+)
 from kit.pipeline._gate import Gate
 from kit.precisions import get_precision
 from kit.quantize import wording
@@ -49,6 +54,7 @@ def explain(recipe: Recipe, gate: Gate | None = None) -> Iterator[Section]:
     if method.calibrates:
         yield "calibration", [f"{pictures.count} {task.sample}s: {pictures.source}"]
         yield "corrections of the float model, once for all formats", _corrections(recipe)
+    if needs_ranges(recipe):
         yield "activation ranges", [_ranges(recipe)]
     if recipe.keep_float:
         yield "kept in float", [_kept(recipe)]

@@ -12,7 +12,12 @@ from kit.errors import VerificationFailed
 from kit.manifest import Calibration
 from kit.notices import Value, new_notice
 from kit.pipeline import _keep_float, training
-from kit.pipeline._artifact_keys import choose_method, find_method, keeps_layers
+from kit.pipeline._artifact_keys import (
+    find_method,
+    is_prepared,
+    keeps_layers,
+    needs_ranges,
+)
 from kit.pipeline.build_state import Preparation, shares
 
 if TYPE_CHECKING:
@@ -65,9 +70,7 @@ def correct_and_train(
         examples: for calibration.
     """
     method = find_method(work.recipe)
-    if method.calibrates and any(
-        choose_method(work.recipe, key) != method.name for key in work.artifact_keys
-    ):
+    if method.calibrates and any(not is_prepared(work.recipe, key) for key in work.artifact_keys):
         work.original = {name: value.clone() for name, value in folded.state_dict().items()}
     if method.calibrates:
         work.kept_float = _kept(work, folded, examples)
@@ -113,7 +116,7 @@ def choose_encodings(work: Preparation, folded: GraphModule, examples: Examples)
     from kit.quantize.statistics import Extremes
 
     recipe = work.recipe
-    if not find_method(recipe).calibrates:
+    if not needs_ranges(recipe):
         return
     if recipe.encodings is not None:
         work.encodings = encoding_choice.check_names(folded, encodings.read(Path(recipe.encodings)))

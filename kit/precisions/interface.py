@@ -56,6 +56,8 @@ class Precision(ABC):
         limits: minimum agreement and SQNR against the float model on the golden samples of a
             trained network, below which a file counts as broken.
         refusal: why a format that does not name the precision has no such files.
+        prepared: it is made of the model that the recipe's method has corrected or trained, even
+            if another method quantizes it; else of the model as it was.
         largest: name and value of the largest number, if graphs may exceed it; else empty.
         aliases: other words for it, in lower case, which messages suggest it for.
     """
@@ -66,6 +68,7 @@ class Precision(ABC):
     activation_bits: ClassVar[int]
     limits: ClassVar[Thresholds]
     refusal: ClassVar[str]
+    prepared: ClassVar[bool] = False
     largest: ClassVar[str] = ""
     aliases: ClassVar[tuple[str, ...]] = ()
 

@@ -21,6 +21,7 @@ android {
             // with Lite cannot be published: its libraries are for memory pages of 4 KB.
             java.srcDirs("src/main/java", "src/onnx/java", "src/lite/java")
             // java.srcDirs("src/main/java", "src/onnx/java", "src/executorch/java")
+            // java.srcDirs("src/main/java", "src/litert/java")
             // Where the bundles, picture.jpg and runtimes.json are that the app is built with.
             assets.srcDirs("src/main/assets")
         }
@@ -44,7 +45,7 @@ android {
     }
 
     androidResources {
-        noCompress += listOf("onnx", "ptl", "pte")
+        noCompress += listOf("onnx", "ptl", "pte", "tflite")
     }
 
     packaging {
@@ -56,4 +57,5 @@ dependencies {
     implementation(libs.onnxruntime.android)
     implementation(libs.pytorch.android.lite)
     // implementation(libs.executorch.android)
+    // implementation(libs.tensorflow.lite)
 }

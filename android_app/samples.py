@@ -19,10 +19,12 @@ from pathlib import Path
 import numpy as np
 import profiles
 import tensors
+import tflite
 from PIL import Image, ImageCms
 
 from kit import bundle as bundles
 from kit import formats
+from kit.errors import MissingTool
 from kit.images.preprocess import decode, to_array
 from kit.manifest import Preprocessing
 
@@ -46,6 +48,11 @@ def main(bundle_path: str, out_path: str) -> None:
     resizes(out / "resizes", out / "pictures")
     answer(bundle, out)
     tensors.write(out / "others" / "tensors")  # no asset: the demo opens with a classifier
+    try:
+        tflite.write(out / "others" / "tflite")
+        tflite.write_natives(out / "natives")
+    except MissingTool as exc:
+        sys.stderr.write(f"no samples of LiteRT: {exc.message}; {exc.hint}\n")
 
 
 def assets(bundle: bundles.Bundle, out: Path) -> None:

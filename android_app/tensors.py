@@ -55,7 +55,7 @@ def write(target: Path) -> None:
         (work / bundles.REFERENCE_FILE).write_bytes(b"\0")  # which the app never reads
         (work / "golden").mkdir()
         golden = _write_golden(work)
-        bundles.write_manifest(work, _describe(golden))
+        bundles.write_manifest(work, describe(golden))
     bundles.load(target)
 
 
@@ -97,23 +97,25 @@ def _write_golden(work: Path) -> Golden:
         ),
     )
     answers = predict(formats.get_format("onnx").load(work / "model-fp32.onnx", 1), inputs)
-    given = _write_arrays(work, "input", inputs)
+    given = write_arrays(work, "input", inputs)
     return Golden(
         inputs=given,
         images=ROWS,
         source="noise",
-        outputs={"onnx-fp32": _write_arrays(work, "onnx-fp32", answers)},
+        outputs={"onnx-fp32": write_arrays(work, "onnx-fp32", answers)},
     )
 
 
-def _write_arrays(work: Path, name: str, samples: Samples) -> tuple[str, ...]:
+def write_arrays(work: Path, name: str, samples: Samples) -> tuple[str, ...]:
+    """Write samples into the folder of golden arrays; return the files' names."""
     names = tuple(f"golden/{name}{f'.{i}' if i else ''}.npy" for i in range(len(samples.specs)))
     for file, array in zip(names, samples.arrays, strict=True):
         np.save(work / file, array)
     return names
 
 
-def _describe(golden: Golden) -> dict[str, object]:
+def describe(golden: Golden) -> dict[str, object]:
+    """Return the fields of the manifest."""
     made = recipe.make(model="mobilenet_v2", quantize="none", formats=("onnx",))
     return {
         "kit_version": "0",

@@ -15,6 +15,7 @@ from shared_builds import (  # noqa: F401
     default_bundle,
     evaluated_here,
     lite_bundle,
+    litert_int8,
     lowered_here,
     measured,
     native_model,

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -91,12 +91,19 @@ class Here:
         return {}
 
 
-@pytest.fixture(scope="module")
-def lowered_here() -> Iterator[None]:
-    """Builds of this module whose children are not what is tested; those of others have them."""
+@contextmanager
+def lower_here() -> Iterator[None]:
+    """Lower in this process while a `with` block runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workers, "Pool", Here)
         patch.setattr(forks, "can_fork", lambda: False)  # else a helper imports for nothing
+        yield
+
+
+@pytest.fixture(scope="module")
+def lowered_here() -> Iterator[None]:
+    """Builds of this module whose children are not what is tested; those of others have them."""
+    with lower_here():
         yield
 
 
@@ -165,6 +172,28 @@ def official_int8(once: Once) -> Bundle:
     except WeightsError as exc:
         pytest.skip(f"the official weights cannot be fetched here: {exc.message}")
     return kit.load_bundle(folder / "bundle")
+
+
+@pytest.fixture(scope="session")
+def litert_int8(once: Once) -> Bundle:
+    """An int8 bundle of an untrained network, LiteRT channels first and channels last."""
+    from bundle_samples import SMALL_NET
+
+    def build(folder: Path) -> None:
+        labels = folder / "names.txt"
+        labels.write_text("\n".join(f"klasse {number} ä" for number in range(7)), encoding="utf-8")
+        recipe = kit.make_recipe(
+            SMALL_NET,
+            resolution=32,
+            formats=("litert", "litert/nhwc"),
+            observer="percentile",
+            corrections="none",
+            labels=str(labels),
+        )
+        with lower_here():
+            kit.build(recipe, folder / "bundle", use_cache=False)
+
+    return kit.load_bundle(once("litert", build) / "bundle")
 
 
 @pytest.fixture(scope="session")

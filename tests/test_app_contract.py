@@ -90,6 +90,8 @@ def test_maven_and_kit_name_the_same_versions(file):
     root = ElementTree.parse(APP / file).getroot()
     values = {p.tag.removeprefix(MAVEN): p.text for p in root.find(f"{MAVEN}properties")}
     assert values["pytorch.lite.version"] == list_runtimes()["lite"].aar.version
+    litert = list_runtimes()["litert"].aar.version
+    assert values.get("litert.version", litert) == litert
     assert values.get("framework", RESOURCES.version) == RESOURCES.version
     assert values.get("kotlin.version", KOTLIN.version) == KOTLIN.version
     numbers = str(contract.MINIMUM_SDK), str(contract.TARGET_SDK)

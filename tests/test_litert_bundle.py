@@ -12,7 +12,6 @@ import flatbuffers
 import native_samples
 import numpy as np
 import pytest
-from bundle_samples import SMALL_NET
 from flatbuffers import number_types
 from flatbuffers.table import Table
 
@@ -33,25 +32,14 @@ if find_spec("litert_torch") is None or find_spec("ai_edge_litert") is None:
     pytest.skip("the extra litert is not installed", allow_module_level=True)
 
 pytestmark = pytest.mark.slow
-CLASSES = tuple(f"klasse {number} ä" for number in range(7))
 KEYS = ("litert-int8", "litert-nhwc-int8")
 PLAN = Plan(name="custom", repeats=1, runs=3, warmup_runs=1, warmup_seconds=0, seconds=0)
 
 
 @pytest.fixture(scope="module")
-def built(lowered_here, tmp_path_factory) -> Bundle:
-    """Return an int8 bundle of an untrained network, with channels first and channels last."""
-    folder = tmp_path_factory.mktemp("litert")
-    (folder / "names.txt").write_text("\n".join(CLASSES), encoding="utf-8")
-    recipe = kit.make_recipe(
-        SMALL_NET,
-        resolution=32,
-        formats=("litert", "litert/nhwc"),
-        observer="percentile",
-        corrections="none",
-        labels=str(folder / "names.txt"),
-    )
-    return kit.build(recipe, folder / "bundle", use_cache=False)
+def built(litert_int8) -> Bundle:
+    """An int8 bundle of an untrained network, with channels first and channels last."""
+    return litert_int8
 
 
 # running ---------------------------------------------------------------------------------
@@ -239,7 +227,9 @@ def test_labels_are_stored_behind_the_model(key, built):
     with zipfile.ZipFile(built.file(key)) as archive:
         (member,) = archive.infolist()
         assert member.compress_type == zipfile.ZIP_STORED
-        assert archive.read("labels.txt").decode().splitlines() == list(CLASSES)
+        assert archive.read("labels.txt").decode().splitlines() == [
+            f"klasse {n} ä" for n in range(7)
+        ]
 
 
 def test_show_prints_metadata(built, capsys):

@@ -479,7 +479,13 @@ MISTAKES = [
     ("runner build --abi x86", 2, "there is no ABI called 'x86'", "did you mean x86_64?"),
     ("runner build --format torchscript", 2, "the format torchscript has no native runner", None),
     ("runner build --abi arm64", 2, "there is no ABI called 'arm64'", "did you mean arm64-v8a?"),
-    ("app build tiny --runtime tflite", 2, "the app has no runtime of litert", None),
+    (
+        "app build tiny --runtime tflite",
+        2,
+        "there is no runtime of the app called 'tflite'",
+        "did you mean litert?",
+    ),
+    ("app build tiny --runtime mlpackage", 2, "the app has no runtime of coreml", None),
     (
         "app build tiny --release",
         2,

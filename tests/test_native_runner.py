@@ -374,6 +374,14 @@ def test_a_profile_has_a_row_for_each_operator(name, kind, words, count, profile
     assert sorted(p.name for p in folder.iterdir()) == ["in.bin", "ops", "out.bin"]
 
 
+def test_the_profile_of_lite_names_the_nodes_that_show_prints(profiled, models) -> None:
+    folder, heard = profiled("lite")
+    rows = profile.read_operators(folder / "ops", "lite", "torch", len(heard.samples))
+    (graph,) = formats.get_format("lite").read_structure(models["lite", "static"]).graphs
+    assert [row.name for row in rows] == [node.name for node in graph.nodes if node.name]
+    assert any(node.operator == "prim::ListConstruct" for node in graph.nodes)
+
+
 DAMAGED = [b"", b"[]", b"[3]", b"{}", b"\xff\x00\x01" * 99]
 
 

@@ -216,7 +216,10 @@ def _write_zip(
     libraries: Mapping[str, Path],
     assets: Mapping[str, bytes | Path],
 ) -> None:
-    suffixes = (*_STORED, *(formats.get_format(name).suffix for name in list_runtimes()))
+    suffixes = (
+        *_STORED,
+        *(s for name in list_runtimes() for s in formats.get_format(name).list_suffixes()),
+    )
     with zipfile.ZipFile(target, "w") as archive, zipfile.ZipFile(resources) as linked:
         for info in linked.infolist():
             _add(archive, info.filename, linked.read(info), info.compress_type)

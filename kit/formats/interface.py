@@ -119,6 +119,7 @@ class Backend(ABC):
         precisions: members of `kit.precisions` that it has files of.
         refusals: why it has none of others, where the precision's own `refusal` does not say it.
         aliases: other words for it, in lower case, which messages suggest it for.
+        suffix: of its files, where that is not the format's; see `Format.suffix`.
         runs_here: whether `Format.load` runs its files. Those of other backends are lowered and
             described; a build compares their graphs only.
         thresholds: of a backend that rounds elsewhere than the format's own kernels, so that it
@@ -131,6 +132,7 @@ class Backend(ABC):
     precisions: ClassVar[tuple[PrecisionName, ...]] = ("fp32", "int8")
     refusals: ClassVar[Mapping[PrecisionName, str]] = MappingProxyType({})
     aliases: ClassVar[tuple[str, ...]] = ()
+    suffix: ClassVar[str | None] = None
     runs_here: ClassVar[bool] = True
     thresholds: ClassVar[Thresholds | None] = None
 
@@ -192,8 +194,17 @@ class Format(ABC):
     runs_here: ClassVar[bool] = True
 
     def name_file(self, key: ArtifactKey) -> str:
-        """Return the name of a model file in a bundle."""
-        return key.name_file(self.suffix)
+        """Return the name of a model file in a bundle.
+
+        Raises:
+            UnknownName: the format has no such backend.
+        """
+        return key.name_file(self.find_backend(key.backend).suffix or self.suffix)
+
+    def list_suffixes(self) -> tuple[str, ...]:
+        """Return the suffixes of the format's files, its own first."""
+        others = (backend.suffix for backend in self.backends)
+        return tuple(dict.fromkeys((self.suffix, *filter(None, others))))
 
     def list_aliases(self) -> dict[str, str]:
         """Return the other words for the format and its backends, and what each stands for."""

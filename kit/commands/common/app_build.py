@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     "--runtime",
     "runtimes",
     metavar="R,…",
-    help="Comma-separated formats whose runtimes are packed: onnx, lite, executorch. Default: "
-    "those of the bundles that are compatible and available; others are reported.",
+    help="Comma-separated formats whose runtimes are packed: onnx, litert, lite, "
+    "executorch. Default: those of the bundles that are compatible and available; "
+    "others are reported.",
 )
 @click.option(
     "--app-id",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 from kit.formats.structure import GraphEntry, ModelStructure
+
+_BRANCHES = {"prim::If", "prim::Loop"}
 
 
 def read_file(path: Path, version: str) -> ModelStructure:
@@ -20,7 +24,25 @@ def read_file(path: Path, version: str) -> ModelStructure:
     torch.backends.quantized.engine = "qnnpack"  # must be set before packed weights are read
     graphs: tuple[GraphEntry, ...]
     try:
-        graphs = (read_graph(torch.jit.load(str(path), map_location="cpu")),)
+        graphs = (name_nodes(read_graph(torch.jit.load(str(path), map_location="cpu"))),)
     except (RuntimeError, ValueError):
         graphs = ()
     return ModelStructure({"version": version}, graphs, read_code(path))
+
+
+def name_nodes(graph: GraphEntry) -> GraphEntry:
+    """Name nodes as the native runner's profile does, ``aten::flatten #6``: by their order.
+
+    Instructions of the interpreter itself (``prim::``) are not counted there. A graph with
+    branches, of which an inference takes one, is returned as it is.
+    """
+    if any(node.operator in _BRANCHES for node in graph.nodes):
+        return graph
+    numbers = count()
+    nodes = (
+        node
+        if node.operator.startswith("prim::")
+        else replace(node, name=f"{node.operator} #{next(numbers)}")
+        for node in graph.nodes
+    )
+    return replace(graph, nodes=tuple(nodes))

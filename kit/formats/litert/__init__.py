@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.formats.interface import Description, Format, Session, Thresholds, VersionRange
+from kit.formats.litert.android import ANDROID_RUNTIME
 from kit.formats.litert.channels_last import ChannelsLast
 from kit.formats.litert.native import NATIVE_RUNNER
 from kit.formats.litert.profile import LiteRtProfiler
@@ -43,6 +44,7 @@ class LiteRt(Format):
     # The only version since 2017; what is added to it is a version of an operator.
     reads = VersionRange(r"schema (\d+)", frozenset({"3"}), "schema 3")
     native = NATIVE_RUNNER
+    android = ANDROID_RUNTIME
     profiler = LiteRtProfiler()
 
     def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from kit.formats.interface import Description, Format, Session, Thresholds
 from kit.formats.onnx.native import NATIVE_RUNNER
+from kit.formats.onnx.ort_format import OrtFormat
 from kit.formats.onnx.profile import OrtProfiler
 from kit.formats.runtimes import AndroidRuntime, MavenArtifact
 from kit.formats.structure import ModelStructure
@@ -25,7 +26,8 @@ class Onnx(Format):
     name = "onnx"
     suffix = ".onnx"
     summary = "ONNX for ONNX Runtime, QDQ with uint8 activations"
-    aliases = ("ort", "onnxruntime")
+    aliases = ("onnxruntime",)
+    backends = (OrtFormat(),)
     flow = "pt2e-u8"
     precisions = (
         *("fp32", "fp16", "int8", "int8-dynamic"),
@@ -50,21 +52,28 @@ class Onnx(Format):
 
     def describe(self, path: Path) -> Description:
         """Read the opset, the operators, and those that ONNX Runtime computes in float."""
+        from kit.formats.onnx import ort_structure
         from kit.formats.onnx.describe import describe_file
 
+        if ort_structure.is_ort(path):
+            return ort_structure.describe_file(path)
         return describe_file(path)
 
     def read_structure(self, path: Path) -> ModelStructure:
         """Return opsets, graph and nodes."""
+        from kit.formats.onnx import ort_structure
         from kit.formats.onnx.structure import read_file
 
+        if ort_structure.is_ort(path):
+            return ort_structure.read_file(path)
         return read_file(path)
 
     def recognizes(self, path: Path) -> bool:
         """Return whether the content is a model with a graph."""
+        from kit.formats.onnx.ort_structure import is_ort
         from kit.formats.onnx.structure import is_onnx
 
-        return is_onnx(path)
+        return is_ort(path) or is_onnx(path)
 
     def load(self, path: Path, threads: int) -> Session:
         """Open the file with `threads` intra-op threads that do not spin between runs."""
@@ -72,11 +81,15 @@ class Onnx(Format):
 
         return load_session(path, threads)
 
-    def load_float(self, path: Path, threads: int) -> Session:
-        """Open the file without ONNX Runtime's optimizer, so that it is computed node by node."""
+    def load_float(self, path: Path, threads: int) -> Session | None:
+        """Open the file without ONNX Runtime's optimizer, so that it is computed node by node.
+
+        None for a file in ONNX Runtime's own format, whose nodes are fused.
+        """
+        from kit.formats.onnx.ort_structure import is_ort
         from kit.formats.onnx.session import load_float_session
 
-        return load_float_session(path, threads)
+        return None if is_ort(path) else load_float_session(path, threads)
 
     def read_version(self) -> str:
         """Return the version of ONNX Runtime."""

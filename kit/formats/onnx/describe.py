@@ -9,28 +9,8 @@ from kit import files
 from kit.errors import BundleError
 from kit.formats.interface import Description
 from kit.formats.onnx.integer_clips import SUFFIX
+from kit.formats.onnx.operators import select_float
 from kit.formats.onnx.session import optimize_file
-
-# Names of ONNX Runtime's integer kernels after it has fused a QDQ graph.
-_IN_INTEGERS = {
-    *("QLinearConv", "QGemm", "QLinearAdd", "QLinearMul", "QLinearGlobalAveragePool"),
-    *("QLinearAveragePool", "QLinearConcat", "QLinearLeakyRelu", "QLinearSigmoid"),
-    *("QLinearSoftmax", "QLinearMatMul", "MatMulInteger", "MatMulIntegerToFloat"),
-    *("DynamicQuantizeMatMul", "DynamicQuantizeLinear", "ConvInteger", "DynamicQuantizeLSTM"),
-}
-_MOVES = {
-    *("QuantizeLinear", "DequantizeLinear", "Transpose", "Reshape", "Flatten", "Squeeze"),
-    *(
-        "Unsqueeze",
-        "Concat",
-        "Slice",
-        "Cast",
-        "MaxPool",
-        "Identity",
-        "ReorderInput",
-        "ReorderOutput",
-    ),
-}
 
 
 def describe_file(path: Path) -> Description:
@@ -66,5 +46,4 @@ def _computed_in_float(path: Path) -> dict[str, int]:
         optimized = folder / "optimized.onnx"
         optimize_file(path, optimized)
         nodes = onnx.load(optimized).graph.node
-    counts = Counter(node.op_type for node in nodes if SUFFIX not in node.name)
-    return {k: n for k, n in sorted(counts.items()) if k not in _IN_INTEGERS | _MOVES}
+    return select_float(Counter(node.op_type for node in nodes if SUFFIX not in node.name))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kit.errors import BundleError, RunError
 from kit.formats.interface import Output
-from kit.formats.onnx import saturation
+from kit.formats.onnx import ort_structure, saturation
 from kit.signature import Tensors
 
 if TYPE_CHECKING:
@@ -99,7 +99,12 @@ def _session(
     profile: Path | None = None,
     optimize: bool = True,
 ) -> InferenceSession:
-    """Open a file; ONNX Runtime writes its optimized graph to `optimized`."""
+    """Open a file; ONNX Runtime writes its optimized graph to `optimized`.
+
+    Raises:
+        BundleError: ONNX Runtime refuses the file.
+        RunError: it is int8 in ONNX Runtime's own format, and this processor's kernels saturate.
+    """
     prepare_runtime()
     import onnxruntime as ort
 
@@ -111,6 +116,12 @@ def _session(
     if not optimize:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     elif saturation.saturates():
+        if ort_structure.is_quantized(path):
+            raise RunError(
+                f"{path} cannot be run exactly on this processor, whose int8 kernels saturate: "
+                "ONNX Runtime converts no weights of a file in its own format",
+                "use --format onnx here; Arm processors, and x86 with VNNI, run it exactly",
+            )
         options.add_session_config_entry(*saturation.SETTING)
     if optimized is not None:
         options.optimized_model_filepath = str(optimized)

@@ -15,6 +15,7 @@ public final class Runtimes {
         classes.put("onnx", "org.mobilekit.onnx.OnnxRuntime");
         classes.put("lite", "org.mobilekit.lite.LiteRuntime");
         classes.put("executorch", "org.mobilekit.executorch.ExecuTorchRuntime");
+        classes.put("litert", "org.mobilekit.litert.LiteRtRuntime");
         CLASSES = Collections.unmodifiableMap(classes);
     }
 

@@ -103,6 +103,6 @@ public final class EmbeddingPageTest {
             assertTrue(used.group(), catalog.contains(
                     "\n" + reference.group(1) + " = \"" + used.group(2) + "\"\n"));
         }
-        assertEquals(4, count);
+        assertEquals(5, count);
     }
 }

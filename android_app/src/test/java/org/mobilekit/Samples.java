@@ -49,6 +49,22 @@ public final class Samples {
         return copy(folder().resolve("others/tensors"), filesDir, name);
     }
 
+    /** Copies the bundle of LiteRT files. */
+    public static File pushTflite(File filesDir, String name) throws IOException {
+        return copy(optional("others/tflite"), filesDir, name);
+    }
+
+    /** The native library of LiteRT's archive, as this machine's Java loads it. */
+    public static Path natives() {
+        return optional("natives");
+    }
+
+    private static Path optional(String part) {
+        Path path = folder().resolve(part);
+        assumeTrue("samples.py could not write " + part, Files.isDirectory(path));
+        return path;
+    }
+
     private static File copy(Path from, File filesDir, String name) throws IOException {
         Path to = filesDir.toPath().resolve(Contract.FILES_BUNDLES).resolve(name);
         try (Stream<Path> files = Files.walk(from)) {

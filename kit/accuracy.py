@@ -9,18 +9,21 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+
 from kit import __version__, formats
 from kit import bundle as bundles
 from kit.artifact_key import FLOAT_MODEL, REFERENCE, ArtifactKey
 from kit.bundle import Bundle
 from kit.devices import local
 from kit.devices.fingerprint import identify
-from kit.errors import RunError
+from kit.errors import RunError, UsageError
 from kit.formats.isolated import IsolatedSession, open_session
+from kit.notices import Notice, new_notice
 from kit.progress import CountProgress
 from kit.results.schema import AccuracyResult, AccuracyRow
 from kit.results.store import describe, find_digest, find_runtime
-from kit.signature import Samples, TensorSpec
+from kit.signature import Samples, TensorSpec, group, resize_batch
 from kit.tasks import get_task
 from kit.tasks.interface import EvaluationContext, EvaluationSet, Tally, Task, describe_bundle
 
@@ -35,12 +38,13 @@ def evaluate(
     formats: Sequence[str] | None = None,
     limit: int | None = None,
     progress: CountProgress | None = None,
+    batch: int = 1,
 ) -> AccuracyResult:
     """Compare the answers of every file of a bundle with labels and with the float model's.
 
     Samples that calibrated or trained the bundle are recognized by their contents and left out.
-    Each sample is preprocessed once, and run with a batch of one, as on a phone. Each file runs in
-    a process of its own.
+    Each sample is preprocessed once, and run by itself, as on a phone, unless `batch` is given.
+    Each file runs in a process of its own.
 
     Args:
         bundle: a bundle or its folder.
@@ -50,22 +54,39 @@ def evaluate(
         formats: names of the bundle's formats or files; None takes all.
         limit: number of samples to evaluate, evenly spread over the set.
         progress: callback; takes the number of samples done and the total.
+        batch: number of samples in each inference of a file; the float model takes one.
 
     Raises:
         BundleError: the bundle is broken, or has no such file.
+        UsageError: the files do not take such a batch.
         UnknownName: there is no such format, or the bundle's task is not installed.
         SampleError: the set, a sample or a label cannot be used.
         RunError: a runtime answered with NaN or infinity, or crashed.
     """
     bundle = bundle if isinstance(bundle, Bundle) else bundles.load(bundle)
     keys = _keys(bundle, formats)
+    _check_batch(bundle, batch)
     labelled, path = str(labels) != NO_LABELS, None if labels is None else Path(labels)
     made_with = (bundle.manifest.calibration, bundle.manifest.training)
     seen = frozenset(d for record in made_with if record for d in record.pictures)
     context = EvaluationContext(describe_bundle(bundle), seen, labelled)
     task = get_task(bundle.manifest.task)
     chosen = task.open_evaluation(context, Path(samples), path if labelled else None, limit)
-    return measure(bundle, keys, chosen, progress)
+    return measure(bundle, keys, chosen, progress, batch)
+
+
+def _describe_batch(batch: int) -> tuple[Notice, ...]:
+    return (new_notice("accuracy.batch", samples=batch),) if batch > 1 else ()
+
+
+def _check_batch(bundle: Bundle, batch: int) -> None:
+    most = bundle.manifest.signature.max_batch
+    if not 1 <= batch <= most:
+        raise UsageError(
+            f"--batch {batch}: the files of {bundle.path} take "
+            + (f"1 to {most} samples at once" if most > 1 else "one sample at once"),
+            f"build it with --dynamic batch=1..{max(batch, 2)}",
+        )
 
 
 def measure(
@@ -73,6 +94,7 @@ def measure(
     keys: Sequence[ArtifactKey],
     chosen: EvaluationSet,
     progress: CountProgress | None = None,
+    batch: int = 1,
 ) -> AccuracyResult:
     """Compare the answers of a bundle's files with labels and the float model's.
 
@@ -81,6 +103,7 @@ def measure(
         keys: of its files.
         chosen: samples, from `kit.tasks.interface.Task.open_evaluation`.
         progress: callback; takes the number of samples done and the total.
+        batch: number of samples in each inference of a file.
 
     Raises:
         SampleError: a sample cannot be used.
@@ -89,7 +112,7 @@ def measure(
     identity = identify(local.open(None).fingerprint)
     threads = _cores()
     task = get_task(bundle.manifest.task)
-    models = _run(bundle, task, keys, chosen, threads, progress)
+    models = _run(bundle, task, keys, chosen, threads, progress, batch)
     return AccuracyResult(
         kit_version=__version__,
         created=datetime.now(UTC),
@@ -99,8 +122,9 @@ def measure(
         pictures=chosen.source,
         pictures_sha256=chosen.sha256,
         left_out=chosen.left_out,
+        batch=batch,
         threads=threads,
-        notices=chosen.notices,
+        notices=(*chosen.notices, *_describe_batch(batch)),
         rows=tuple(_row(bundle, model, len(chosen)) for model in models),
     )
 
@@ -143,8 +167,9 @@ def _run(
     chosen: EvaluationSet,
     threads: int,
     progress: CountProgress | None,
+    batch: int,
 ) -> list[_Model]:
-    signature = bundle.manifest.signature
+    signature, chunk = bundle.manifest.signature, max(CHUNK, batch)
     with ExitStack() as stack:
         models = [
             _Model(
@@ -154,14 +179,15 @@ def _run(
             )
             for key in (FLOAT_MODEL, *keys)
         ]
-        for start in range(0, len(chosen), CHUNK):
-            samples, targets = chosen.load(start, start + CHUNK)
+        for start in range(0, len(chosen), chunk):
+            samples, targets = chosen.load(start, start + chunk)
             reference = samples
             for model in models:
                 if start == 0:
                     # Warm-up: the first inference packs weights.
                     _predict(model, samples.take([0]), signature.outputs)
-                answers, ns = _predict(model, samples, signature.outputs)
+                size = 1 if model.key == FLOAT_MODEL else batch
+                answers, ns = _predict_batches(model, samples, signature.outputs, size)
                 model.ns += ns
                 if model.key == FLOAT_MODEL:
                     reference = answers
@@ -169,6 +195,26 @@ def _run(
             if progress:
                 progress(start + len(samples), len(chosen))
     return models
+
+
+def _predict_batches(
+    model: _Model, samples: Samples, outputs: tuple[TensorSpec, ...], size: int
+) -> tuple[Samples, int]:
+    """Return the answers and nanoseconds as `_predict`, of inferences of several samples each.
+
+    The samples of a rest that fills no inference are run one by one.
+    """
+    count = len(samples) // size
+    if size == 1 or count == 0:
+        return _predict(model, samples, outputs)
+    answers, ns = _predict(model, group(samples, size), resize_batch(outputs, size))
+    arrays = tuple(array.reshape(-1, *array.shape[2:]) for array in answers.arrays)
+    whole = Samples(outputs, arrays)
+    if count * size == len(samples):
+        return whole, ns
+    rest, more = _predict(model, samples.take(slice(count * size, None)), outputs)
+    joined = (np.concatenate(pair) for pair in zip(whole.arrays, rest.arrays, strict=True))
+    return Samples(outputs, tuple(joined)), ns + more
 
 
 def _predict(

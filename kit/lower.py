@@ -31,7 +31,7 @@ from kit.errors import (
     WeightsError,
     message,
 )
-from kit.formats.interface import Description, Format, predict
+from kit.formats.interface import Description, Format, Session, predict
 from kit.formats.model_card import ModelCard
 from kit.garbage import pause_collection
 from kit.manifest import Artifact, Preprocessing, Runtime, Scores
@@ -57,6 +57,7 @@ CALIBRATION = "calibration.arrays"  # see `kit.signature.save`
 GOLDEN = "golden.arrays"
 GRAPH = "{name}.graph.arrays"
 RUNTIME = "{name}.runtime.arrays"
+_BATCH_SQNR_DB = 30.0  # kernels for one and several samples may round differently
 _IMPORTS = ("torch.export._trace", "kit.encodings", "kit.manifest")
 
 
@@ -159,11 +160,17 @@ def lower(job: LoweringJob) -> Lowered:
         torch.backends.quantized.engine = "qnnpack"
         graph = _run_graph(quantized.graph, golden, job)
     with _errors(job, "lowered", natural):
-        exporter.export(quantized.graph, natural.first(), file)
+        if job.recipe.max_batch > 1:
+            most = job.recipe.max_batch
+            format_.export_batches(quantized.graph, natural.first(), most, file)
+        else:
+            exporter.export(quantized.graph, natural.first(), file)
         format_.annotate(file, _make_card(job))
     if exporter.runs_here:
         with _errors(job, "run", natural):
             runtime = _run_file(format_, file, job, golden)
+            if job.recipe.max_batch > 1:
+                check_batches(format_.load(file, job.threads), golden, runtime, job)
         signature.save(runtime, job.shared / RUNTIME.format(name=job.key.name))
     signature.save(graph, job.shared / GRAPH.format(name=job.key.name))
     return Lowered(artifact=_artifact(job, file, quantized), qconfig=quantized.qconfig)
@@ -207,6 +214,39 @@ def _run_file(format_: Format, file: Path, job: LoweringJob, golden: Samples) ->
     return Samples(job.outputs, answers.arrays)
 
 
+def check_batches(session: Session, golden: Samples, answers: Samples, job: LoweringJob) -> None:
+    """Check that a file answers the largest batch as it answers its samples one by one.
+
+    Args:
+        session: of the file.
+        golden: inputs.
+        answers: of the file, one by one.
+        job: whose largest batch it is.
+
+    Raises:
+        BuildError: it does not.
+    """
+    import numpy as np
+
+    from kit.comparison import sqnr_db
+
+    size = job.recipe.max_batch
+    if not job.at_once:
+        raise BuildError("its samples have no batch dimension", "leave --dynamic out")
+    rows = np.arange(size) % len(golden)
+    inputs = signature.group(golden.take(rows.tolist()), size)[0]
+    found = session.read(session.bind(inputs)())
+    for spec, array, right in zip(job.outputs, found, answers.arrays, strict=True):
+        wanted = right[rows]
+        noise = sqnr_db(wanted, array) if array.shape == wanted.shape else -np.inf
+        if noise is not None and noise < _BATCH_SQNR_DB:
+            raise BuildError(
+                f"{job.key.name} answers {size} samples at once differently from one by one, in "
+                f"{spec.name}",
+                "leave --dynamic out, or leave the format out with --format",
+            )
+
+
 def _make_card(job: LoweringJob) -> ModelCard:
     method = "" if job.quantize == "none" else f" ({job.quantize})"
     precision = f"{job.key.precision}{method}"
@@ -224,7 +264,12 @@ def _make_card(job: LoweringJob) -> ModelCard:
 def _options(job: LoweringJob) -> Options:
     recipe = job.recipe
     return Options(
-        recipe.granularity, job.output_margin, recipe.observer, job.keep_float, job.encodings
+        recipe.granularity,
+        job.output_margin,
+        recipe.observer,
+        job.keep_float,
+        job.encodings,
+        max_batch=recipe.max_batch,
     )
 
 

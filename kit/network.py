@@ -1,4 +1,4 @@
-"""Run a float network in this process."""
+"""Run a float network in this process, and export graphs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from kit.errors import WeightsError
 from kit.signature import Samples, Sequences, Tensors, describe, join
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
+    from torch.export import ExportedProgram
+    from torch.fx import GraphModule
 
 
 def run_network(
@@ -134,3 +136,25 @@ def replace_forward(model: nn.Module, forward: Callable[..., object]) -> nn.Modu
     kind: type[nn.Module] = type(model)
     model.__class__ = type(kind.__name__, (kind,), {"forward": forward})
     return model
+
+
+def export_program(
+    model: GraphModule, example: tuple[Tensor, ...], most: int = 1
+) -> ExportedProgram:
+    """Return the program of a graph.
+
+    Args:
+        model: the graph.
+        example: inputs of one inference, of one sample.
+        most: the program takes 1 to so many samples in one inference.
+
+    Raises:
+        Exception: `torch.export` cannot follow the graph, or it fixes the batch.
+    """
+    import torch
+
+    if most == 1:
+        return torch.export.export(model, example)
+    batch = torch.export.Dim("batch", min=1, max=most)
+    two = tuple(torch.cat([value] * 2) for value in example)  # of one, the one would be fixed
+    return torch.export.export(model, two, dynamic_shapes=tuple({0: batch} for _ in two))

@@ -388,6 +388,13 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
         "",
         {"reason": _WORD},
     ),
+    "accuracy.batch": CatalogueEntry(
+        "note",
+        "files took {samples} samples in each inference, and the float model one, which images per "
+        "second depend on",
+        "",
+        {"samples": _COUNT},
+    ),
     "pictures.unread": CatalogueEntry("warning", "{files}", "", {"files": _WORD}),
     "labels.source": CatalogueEntry("note", "labels: {source}", "", {"source": _WORD}),
     "labels.order": CatalogueEntry(

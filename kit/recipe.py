@@ -25,6 +25,7 @@ from kit.registry import ALGORITHM_NAMES, FORMAT_NAMES, PRECISION_NAMES, TASK_NA
 MIN_RESOLUTION = 32  # MobileNets halve the picture five times
 MAX_RESOLUTION = 1024
 MAX_TOKENS = 8192
+MAX_BATCH = 1024
 DEFAULT_TOKENS = 128
 PICTURE_OPTIONS = ("color", "pixels", "layout", "input_width", "preprocess")
 TASK_OPTIONS = ("tokenizer", "tokens", "state", *PICTURE_OPTIONS)  # fields that only some tasks use
@@ -39,6 +40,7 @@ _LEAST_DEVIATION = 1e-4  # of pixels of 0 to 1, see `kit.documents.Deviation`
 Granularity = Literal["per-channel", "per-tensor"]
 NameTuple = Annotated[tuple[Text, ...], Field(max_length=10_000)]
 
+_DYNAMIC = re.compile(r"batch=1\.\.([0-9]{1,4})")
 _NUMBER = re.compile("[0-9]{1,6}")
 
 _OPTIONS = {"formats": "format", "precisions": "precision"}  # options that differ from the field
@@ -90,6 +92,7 @@ class Recipe(Record):
         train_batch: pictures per step.
         learning_rate: of the optimizer.
         seed: of all random numbers.
+        dynamic: ``batch=1..N``: the files take 1 to N samples in one inference; None for one.
         tokenizer: file of the package tokenizers, for tasks of text.
         tokens: length that they are cut or padded to; None for `DEFAULT_TOKENS`.
         state: ``INPUT=OUTPUT`` for each input that is that output of the inference before.
@@ -123,6 +126,7 @@ class Recipe(Record):
     train_batch: int = Field(16, ge=1, le=4096, strict=True)
     learning_rate: float = Field(1e-5, gt=0, le=1)
     seed: int = Field(0, ge=0, lt=2**32, strict=True)
+    dynamic: Text | None = None
     tokenizer: Text | None = None
     tokens: int | None = Field(None, ge=2, le=MAX_TOKENS, strict=True)
     state: NameTuple | None = None
@@ -179,6 +183,16 @@ class Recipe(Record):
             raise ValueError("name at least one precision")
         return tuple(dict.fromkeys(value))
 
+    @field_validator("dynamic")
+    @classmethod
+    def _is_a_batch(cls, value: str | None) -> str | None:
+        match = None if value is None else _DYNAMIC.fullmatch(value)
+        if value is not None and match is None:
+            raise ValueError("it is not batch=1..N, the number of samples in one inference")
+        if match is not None and not 2 <= int(match[1]) <= MAX_BATCH:
+            raise ValueError(f"a batch ends at 2 to {MAX_BATCH}")
+        return value
+
     def check_names(self) -> None:
         """Raise if the model, method or a format does not exist.
 
@@ -204,6 +218,12 @@ class Recipe(Record):
         return self.resolution, self.input_width or self.resolution
 
     @property
+    def max_batch(self) -> int:
+        """The largest number of samples in one inference; 1 if it is fixed."""
+        match = _DYNAMIC.fullmatch(self.dynamic or "")
+        return int(match[1]) if match else 1
+
+    @property
     def keep_worst(self) -> int | None:
         """The number of layers that stay float, if `keep_float` is one number; else None."""
         names = self.keep_float
@@ -224,6 +244,7 @@ class Recipe(Record):
         for name in (
             "encodings",
             "precisions",
+            "dynamic",
             *TASK_OPTIONS,
         ):  # older recipes without these keep their hash
             if fields[name] is None:

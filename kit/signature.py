@@ -68,11 +68,37 @@ class TensorSpec(Record):
         return self.elements * self.numpy_type.itemsize
 
 
+class VaryingDimension(Record):
+    """A dimension of inputs and outputs that may vary; shapes have its smallest length.
+
+    Attributes:
+        axis: of every input and output.
+        name: such as ``batch``.
+        min: smallest length.
+        max: largest length.
+    """
+
+    axis: Annotated[int, Field(ge=0, lt=MAX_RANK)]
+    name: Text
+    min: Positive
+    max: Positive
+
+
 class Signature(Record):
-    """The inputs of a model in the order of its ``forward``, and its outputs."""
+    """The inputs of a model in the order of its ``forward``, and its outputs.
+
+    Attributes:
+        varying: dimensions that may vary, in every file of the bundle.
+    """
 
     inputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1, max_length=MAX_TENSORS)]
     outputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1, max_length=MAX_TENSORS)]
+    varying: Annotated[tuple[VaryingDimension, ...], Field(max_length=MAX_RANK)] = ()
+
+    @property
+    def max_batch(self) -> int:
+        """Return the largest number of samples in one inference."""
+        return max((one.max for one in self.varying if one.axis == 0), default=1)
 
     @field_validator("inputs", "outputs")
     @classmethod
@@ -162,6 +188,30 @@ def unpack(specs: tuple[TensorSpec, ...], content: bytes) -> Samples:
     return Samples(
         specs,
         tuple(np.ascontiguousarray(table[str(i)]).astype(s.dtype) for i, s in enumerate(specs)),
+    )
+
+
+def resize_batch(specs: Sequence[TensorSpec], size: int) -> tuple[TensorSpec, ...]:
+    """Return the specs of inferences of several samples, for those of one."""
+    return tuple(spec.model_copy(update={"shape": (size, *spec.shape[1:])}) for spec in specs)
+
+
+def group(samples: Samples, size: int) -> Samples:
+    """Return samples as inferences of several samples each; a rest is left out.
+
+    Args:
+        samples: N of them, of shapes with a leading batch of one.
+        size: of each inference.
+
+    Returns:
+        N // size inferences, whose specs have `size` in place of the one.
+    """
+    count = len(samples) // size
+    return Samples(
+        resize_batch(samples.specs, size),
+        tuple(
+            array[: count * size].reshape(count, size, *array.shape[1:]) for array in samples.arrays
+        ),
     )
 
 

@@ -224,10 +224,10 @@ MISTAKES = [
         "did you mean minmax?",
     ),
     (
-        "build mobilenet_v2 --input 3x160x128",
-        2,
-        "an input of 3x160x128 is not square: kit crops pictures to squares",
-        "use 3x160x160 or 3x128x128",
+        "build mobilenet_v2 --input 160x128 --dynamic batch=8",
+        3,
+        "dynamic = 'batch=8': it is not batch=1..n, the number of samples in one inference",
+        "`kit build --help` says what --dynamic takes",
     ),
     (
         "build mobilenet_v2 --resolution 16",

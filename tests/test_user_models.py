@@ -134,6 +134,50 @@ def test_the_network_inside_of_a_wrapper_is_taken(own, factory):
     assert model.classes(PX) == user_model.load(own("Concat")).classes(PX)
 
 
+QUANTIZED = """
+import torch
+from torch import nn
+from torch.ao.quantization import convert, get_default_qat_qconfig, get_default_qconfig
+from torch.ao.quantization import prepare, prepare_qat
+
+def network():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
+    net[1].add = nn.quantized.FloatFunctional()  # as in networks that are to be quantized
+    return net
+
+def qat():
+    net = network().train()
+    net.qconfig = get_default_qat_qconfig("qnnpack")
+    return prepare_qat(net)
+
+def int8():
+    net = network().eval()
+    net.qconfig = get_default_qconfig("qnnpack")
+    net = prepare(net)
+    net(torch.rand(1, 3, 8, 8))
+    return convert(net)
+
+def dynamic():
+    return torch.ao.quantization.quantize_dynamic(network().eval(), {nn.Linear})
+"""
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_networks_that_are_quantized_are_told_as_that(tmp_path):
+    """`torch.export` failed on them, with words about packed parameters."""
+    file = tmp_path / "net.py"
+    file.write_text(QUANTIZED)
+    for factory, says in (
+        ("qat", "prepared for quantization: .* is an observer"),
+        ("int8", "quantized already: 0 is a quantized Conv2d"),
+        ("dynamic", "quantized already: 3 is a quantized Linear"),
+    ):
+        with pytest.raises(RecipeError, match=says) as caught:
+            user_model.load(f"{file}:{factory}").build()
+        assert "float network" in caught.value.hint
+    user_model.load(f"{file}:network").build()
+
+
 def test_place_in_the_users_code_is_named(own):
     with pytest.raises(RecipeError) as caught:
         user_model.load(own("fails")).build()

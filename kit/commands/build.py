@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     help="Comma-separated precisions of each format, see `kit list`. "
     "Default: what --quantize gives.",
 )
+@recipe_options.DYNAMIC
 @click.option(
     "--encodings",
     metavar="FILE",

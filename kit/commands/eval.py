@@ -69,6 +69,13 @@ _COLUMNS = (("top-1 %", "top1"), ("top-5 %", "top5"), ("agreement %", "agreement
     help="Run the ONNX files by another runtime, openvino, which results name like a format.",
 )
 @click.option(
+    "--batch",
+    type=click.IntRange(1),
+    default=1,
+    metavar="N",
+    help="Samples in each inference of a file, for bundles built with --dynamic. Default: 1.",
+)
+@click.option(
     "--limit",
     type=int,
     metavar="N",
@@ -90,6 +97,7 @@ def command(
     names: str | None,
     session: str | None,
     limit: int | None,
+    batch: int,
     output: str | None,
     as_json: bool,
 ) -> None:
@@ -122,6 +130,7 @@ def command(
             selected,
             limit,
             lambda done, of: update(done, of, "samples"),
+            batch,
         )
     _note(result)
     if as_json:

@@ -169,6 +169,8 @@ class Format(ABC):
         profiler: None if operators cannot be timed.
         ended: set if upstream no longer develops the format.
         runs_here: see `Backend.runs_here`; about the format's own kernels.
+        takes_batches: whether `export_batches` writes files that take several samples at once,
+            with the format's own kernels.
     """
 
     name: ClassVar[str]
@@ -192,6 +194,7 @@ class Format(ABC):
     profiler: ClassVar[Profiler | None] = None
     ended: ClassVar[EndOfLife | None] = None
     runs_here: ClassVar[bool] = True
+    takes_batches: ClassVar[bool] = False
 
     def name_file(self, key: ArtifactKey) -> str:
         """Return the name of a model file in a bundle.
@@ -267,6 +270,15 @@ class Format(ABC):
         Raises:
             BuildError: the format does not support a part of the model.
         """
+
+    def export_batches(
+        self, model: GraphModule, example: tuple[Tensor, ...], most: int, path: Path
+    ) -> None:
+        """Write a model file that takes 1 to `most` samples at once; see `export`.
+
+        Only called where `takes_batches` is set.
+        """
+        raise NotImplementedError(self.name)
 
     def annotate(self, path: Path, card: ModelCard) -> None:  # noqa: B027 - few formats can
         """Write what an app must know about the model into its file, if the format has a place.

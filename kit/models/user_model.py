@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -25,6 +26,14 @@ from kit.recipe import own
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+# Modules with int8 weights; not torch.ao.nn.quantized.modules.functional_modules, which stand in
+# float networks for additions that are to be quantized.
+_QUANTIZED = re.compile(
+    r"torch\.ao\.nn(\.intrinsic)?\.quantized\.(dynamic\.)?modules\.(?!functional_modules)"
+)
+_RETURN_FLOAT = "return the float network that it was made from: kit quantizes it itself"
 
 
 @dataclass
@@ -67,6 +76,8 @@ class UserModel:
                 f"{self.name} returns {type(model).__name__}, not a torch.nn.Module",
                 "FACTORY is a function, or a class, that returns the network",
             )
+        if (why := _find_quantization(model)) is not None:
+            raise RecipeError(f"{self.name} returns {why}", _RETURN_FLOAT)
         if (kind := _odd_type(model)) is not None:
             raise RecipeError(f"{self.name} has weights of the type {kind}", NEEDS_FLOAT)
         return model
@@ -114,6 +125,19 @@ def _unwrapped(model: nn.Module) -> nn.Module:
             model = getattr(model, "_orig_mod")  # noqa: B009 - a Module gives Tensor or Module
         else:
             return model
+
+
+def _find_quantization(model: nn.Module) -> str | None:
+    """Return in words that a network is quantized, or prepared for it; None for a float one."""
+    from torch.ao.quantization import FakeQuantizeBase, ObserverBase
+
+    for name, layer in model.named_modules():
+        if isinstance(layer, FakeQuantizeBase | ObserverBase):
+            return f"a network that was prepared for quantization: {name} is an observer"
+        if _QUANTIZED.match(type(layer).__module__):
+            kind = type(layer).__name__
+            return f"a network that is quantized already: {name or 'it'} is a quantized {kind}"
+    return None
 
 
 def _odd_type(model: nn.Module) -> str | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from kit import formats
 from kit.algorithms import get_algorithm
+from kit.artifact_key import parse_target
 from kit.corrections import plan
 from kit.errors import RecipeError
 from kit.pipeline._artifact_keys import find_method, keeps_layers, list_keys
 from kit.quantize.observers import check as check_observer
 from kit.recipe import TASK_OPTIONS, Recipe
+from kit.registry import FORMAT_NAMES
 from kit.tasks import get_task, list_tasks
 
 # Options that only methods with training use.
@@ -36,6 +38,7 @@ def check(recipe: Recipe) -> None:
                 f"leave it out, or use --task {_find_task(name)}",
             )
     task.check_recipe(recipe)
+    _check_batches(recipe)
     info = get_algorithm(recipe.quantize)
     if recipe.quantize not in ("static", find_method(recipe).name):
         raise RecipeError(
@@ -67,6 +70,24 @@ def check(recipe: Recipe) -> None:
 def _find_task(option: str) -> str:
     """Return the first task that uses an option of some tasks only."""
     return next(name for name in list_tasks() if option in get_task(name).options)
+
+
+def _check_batches(recipe: Recipe) -> None:
+    """Refuse a varying batch where a file cannot have it.
+
+    Raises:
+        RecipeError: names the format.
+    """
+    if recipe.dynamic is None:
+        return
+    for text in recipe.formats:
+        name, backend = parse_target(text)
+        if backend is not None or not formats.get_format(name).takes_batches:
+            able = [one for one in FORMAT_NAMES.list_all() if formats.get_format(one).takes_batches]
+            raise RecipeError(
+                f"dynamic = {recipe.dynamic!r}: files of {text} take one sample at once",
+                f"name others with --format: {','.join(able)}",
+            )
 
 
 def names(recipe: Recipe) -> None:

@@ -15,7 +15,7 @@ from kit.encodings import format_file
 from kit.lower import Lowered
 from kit.manifest import Artifact, FailedArtifact, Golden, Tokenization
 from kit.pipeline.build_state import Work
-from kit.signature import Samples, Signature
+from kit.signature import Samples, Signature, TensorSpec, VaryingDimension
 from kit.tasks.interface import GoldenSet
 
 
@@ -45,7 +45,7 @@ def write(
         **_describe(work),
         "kit_version": __version__,
         "created": _now(),
-        "signature": Signature(inputs=golden.inputs.specs, outputs=golden.answers.specs),
+        "signature": _sign(work, golden.inputs.specs, golden.answers.specs),
         "golden": _golden(work, golden, [artifact.name for artifact in artifacts]),
         "qconfig": {artifact.name: qconfig[artifact.name] for artifact in artifacts},
         "artifacts": tuple(artifacts),
@@ -95,6 +95,12 @@ def save_golden(folder: Path, name: str, samples: Samples) -> tuple[str, ...]:
     for file, array in zip(names, samples.arrays, strict=True):
         np.save(folder / file, array)
     return names
+
+
+def _sign(work: Work, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Signature:
+    most = work.recipe.max_batch
+    batch = VaryingDimension(axis=0, name="batch", min=1, max=most)
+    return Signature(inputs=inputs, outputs=outputs, varying=(batch,) if most > 1 else ())
 
 
 def _describe(work: Work) -> dict[str, object]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kit.errors import BuildError
+from kit.network import export_program
 from kit.quantize._names import TensorNames, operator_name
 from kit.quantize._place import is_observer, observes
 from kit.quantize.graph import as_node, called, node_name
@@ -26,19 +27,18 @@ _MOVING = {
 }
 
 
-def export(model: GraphModule, example: Call) -> GraphModule:
+def export(model: GraphModule, example: Call, most: int = 1) -> GraphModule:
     """Return the exported graph, with the canonical names in its nodes' meta.
 
     Args:
         model: the canonical graph.
         example: arguments of one inference.
+        most: largest number of samples in one inference.
     """
-    import torch
-
     for node in model.graph.nodes:
         node.meta["custom"] = {TENSOR: node_name(node)}
     try:
-        program: GraphModule = torch.export.export(model, example).module()
+        program: GraphModule = export_program(model, example, most).module()
     finally:
         for node in model.graph.nodes:
             del node.meta["custom"]

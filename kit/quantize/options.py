@@ -34,6 +34,7 @@ class Options:
         encodings: of the whole graph, if they were chosen before; None calibrates here.
         weight_bits: 8, or 4 where the method is ``weights``.
         activation_bits: of static quantization, 8 or 16.
+        max_batch: largest number of samples in one inference of the quantized graph.
     """
 
     granularity: Granularity
@@ -43,6 +44,7 @@ class Options:
     encodings: Encodings | None = None
     weight_bits: Literal[4, 8] = 8
     activation_bits: Literal[8, 16] = 8
+    max_batch: int = 1
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from kit.errors import BuildError
+from kit.network import export_program
 from kit.quantize import wording
 from kit.quantize._match import Exported, export
 from kit.quantize._place import Placing, fix_scales, is_observer
@@ -49,7 +50,7 @@ def quantize_static(
     unsigned = flow == "pt2e-u8"
     examples = as_examples(given)
     placing = Placing(model, given_or_chosen(model, examples, options), options.keep_float, pt2e)
-    program = export(model, examples.first())
+    program = export(model, examples.first(), options.max_batch)
     exported = Exported(placing.names)
     clipped = replace_clips(program)
     with warnings.catch_warnings(), torch.no_grad():
@@ -100,7 +101,7 @@ def quantize_dynamic(model: GraphModule, given: ExamplesLike, options: Options) 
         quantizer = XNNPACKQuantizer()
         quantizer.set_operator_type(torch.ops.aten.linear.default, config)
         example = as_examples(given).first()
-        program = torch.export.export(model, example).module()
+        program = export_program(model, example, options.max_batch).module()
         prepared = prepare_pt2e(program, quantizer)
         prepared(*example)
         graph = convert_pt2e(prepared)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kit.errors import BuildError
+from kit.network import export_program
 from kit.quantize.encoding_choice import WEIGHT_EPS
 from kit.quantize.graph import as_node
 
@@ -60,10 +61,7 @@ def quantize_weights(
     Raises:
         BuildError: no weight can be quantized.
     """
-    import torch
-    import torch.ao.quantization.fx._decomposed  # registers the operators
-
-    graph = torch.export.export(model, example).module()
+    graph: GraphModule = export_program(model, example, options.max_batch).module()
     changed = 0
     for node in list(graph.graph.nodes):
         found = _find_weight(graph, node, options)

@@ -445,6 +445,7 @@ class AccuracyResult(Record):
         pictures: name of the folder or zip of samples.
         pictures_sha256: of the contents and labels of the samples that were evaluated.
         left_out: samples of the set that calibrated the bundle and so were not evaluated.
+        batch: samples in each inference of a file; of the float model it is one.
         threads: of each runtime; None before schema 6.
         notices: where the labels come from, and what is doubtful about them.
     """
@@ -459,6 +460,7 @@ class AccuracyResult(Record):
     pictures: str
     pictures_sha256: str
     left_out: _Count = 0
+    batch: int = Field(default=1, gt=0, le=MAX_COUNT)
     threads: int | None = Field(default=None, gt=0, le=MAX_COUNT)
     notices: Many[Notice] = ()
     rows: Many[AccuracyRow]

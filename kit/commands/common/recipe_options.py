@@ -132,6 +132,12 @@ CALIBRATION: Callable[[_F], _F] = _together(
     click.option("--calibration-images", type=int, help="How many of them. Default: 32."),
 )
 
+DYNAMIC: Callable[[_F], _F] = click.option(
+    "--dynamic",
+    metavar="batch=1..N",
+    help="Files that take 1 to N samples in one inference. Default: one.",
+)
+
 SEED: Callable[[_F], _F] = click.option(
     "--seed", type=int, help="Of everything drawn at random. Default: 0."
 )

@@ -62,12 +62,21 @@ class ExecuTorch(Format):
         preference=0,
     )
     profiler = EtdumpProfiler()
+    takes_batches = True
 
     def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
         """Lower a model to XNNPACK and write the program."""
         from kit.formats.executorch.export import export_model
 
         export_model(model, example, path)
+
+    def export_batches(
+        self, model: GraphModule, example: tuple[Tensor, ...], most: int, path: Path
+    ) -> None:
+        """Lower a model with memory for the largest batch."""
+        from kit.formats.executorch.export import export_model
+
+        export_model(model, example, path, most)
 
     def describe(self, path: Path) -> Description:
         """Read the version, the operators and the delegated nodes."""

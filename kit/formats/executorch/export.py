@@ -12,18 +12,25 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
 
-def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
+def export_model(
+    model: GraphModule, example: tuple[Tensor, ...], path: Path, most: int = 1
+) -> None:
     """Lower a model to XNNPACK and write the program.
+
+    Args:
+        model: float, or with Q/DQ pairs.
+        example: one inference's inputs.
+        path: of the program.
+        most: largest number of samples in one inference, for which memory is planned.
 
     Raises:
         BuildError: ExecuTorch cannot lower the model.
     """
-    import torch
-
     from kit.formats.executorch import xnnpack_lowering
+    from kit.network import export_program
 
     try:
-        program = torch.export.export(model, example)
+        program = export_program(model, example, most)
         lowered = xnnpack_lowering.lower(program)
     except Exception as exc:  # ExecuTorch's pass managers raise bare Exceptions
         raise _describe_failure(model, exc) from exc

@@ -66,12 +66,21 @@ class Lite(Format):
         preference=1,
     )
     profiler = TorchProfiler(_load)
+    takes_batches = True
 
     def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
         """Trace, freeze and save a model for the Lite Interpreter."""
         from kit.formats.lite.export import export_model
 
         export_model(model, example, path)
+
+    def export_batches(
+        self, model: GraphModule, example: tuple[Tensor, ...], most: int, path: Path
+    ) -> None:
+        """Trace a model with two samples: a trace reads the batch off its input."""
+        from kit.formats.lite.export import export_model
+
+        export_model(model, tuple(value.repeat_interleave(2, 0) for value in example), path)
 
     def describe(self, path: Path) -> Description:
         """Read the bytecode version and the operators from the archive."""

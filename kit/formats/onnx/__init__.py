@@ -43,12 +43,21 @@ class Onnx(Format):
         marker="ai/onnxruntime/OrtEnvironment.class",
     )
     profiler = OrtProfiler()
+    takes_batches = True
 
     def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
         """Write a model with torch's exporter."""
         from kit.formats.onnx.export import export_model
 
         export_model(model, example, path)
+
+    def export_batches(
+        self, model: GraphModule, example: tuple[Tensor, ...], most: int, path: Path
+    ) -> None:
+        """Write a model whose first dimension has a name."""
+        from kit.formats.onnx.export import export_model
+
+        export_model(model, example, path, most)
 
     def describe(self, path: Path) -> Description:
         """Read the opset, the operators, and those that ONNX Runtime computes in float."""

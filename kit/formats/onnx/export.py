@@ -17,6 +17,7 @@ from kit.formats.onnx.integer_weights import store_weights
 from kit.formats.onnx.saturation import separate_parameters
 from kit.formats.onnx.wide_activations import use_own_domain
 from kit.formats.stored_weights import take_integer_weights
+from kit.network import export_program
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,14 +28,23 @@ _OPSET, _GELU_OPSET = 18, 20
 _IR_VERSIONS = {18: 8, 20: 9}  # that came with the opset, in ONNX 1.13 and 1.15
 
 
-def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
-    """Write a model with torch's exporter, weights inside the file."""
+def export_model(
+    model: GraphModule, example: tuple[Tensor, ...], path: Path, most: int = 1
+) -> None:
+    """Write a model with torch's exporter, weights inside the file.
+
+    Args:
+        model: float, or with Q/DQ pairs.
+        example: one inference's inputs.
+        path: of the file.
+        most: largest number of samples in one inference.
+    """
     import onnx
     import torch
 
-    program = torch.export.export(model, example)
+    program = export_program(model, example, most)
     if weights := take_integer_weights(copied := program.module()):
-        program = torch.export.export(copied, example)
+        program = export_program(copied, example, most)
     opset = _choose_opset(program)
     torch.onnx.export(
         program,

@@ -73,11 +73,18 @@ class TorchScript(Format):
     exact = True
     thresholds = Thresholds(agreement=1.0, sqnr_db=60.0)
     profiler = TorchProfiler(_load)
+    takes_batches = True
     ended = EndOfLife("PyTorch deprecated torch.jit", successor="executorch")
 
     def export(self, model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
         """Trace, freeze and save a model."""
         write_module(model, example, path)
+
+    def export_batches(
+        self, model: GraphModule, example: tuple[Tensor, ...], most: int, path: Path
+    ) -> None:
+        """Trace a model with two samples: a trace reads the batch off its input."""
+        write_module(model, tuple(value.repeat_interleave(2, 0) for value in example), path)
 
     def describe(self, path: Path) -> Description:
         """Read the version of the archive and the operators of the inlined graph."""

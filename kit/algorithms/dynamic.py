@@ -33,11 +33,14 @@ def quantize(model: GraphModule, flow: Flow, examples: ExamplesLike, options: Op
     Raises:
         BuildError: there is none, so that nothing would change.
     """
+    from kit.quantize.embeddings import quantize_embeddings
+
     _require_layers(model)
+    model, _ = quantize_embeddings(model)
     if flow == "torch-ao":
         from kit.quantize import torch_ao
 
-        return torch_ao.quantize_dynamic(model, options)
+        return torch_ao.quantize_dynamic(model, examples, options)
     if flow == "pt2e-u8":
         return _by_the_runtime(model, options)
     from kit.quantize import pt2e
@@ -58,7 +61,7 @@ def _require_layers(model: GraphModule) -> None:
 def _by_the_runtime(model: GraphModule, options: Options) -> Quantized:
     """Leave it to ONNX Runtime's own tool: torch's exporter has no words for it."""
     model.meta["kit_dynamic"] = options.granularity
-    return Quantized(graph=model, qconfig=qconfig("pt2e-u8", options))
+    return Quantized(graph=model, qconfig=qconfig("pt2e-u8", options), integer=True)
 
 
 ALGORITHM = Algorithm(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import QuantizationConfig
     from torch import Tensor
+    from torch.export import ExportedProgram
     from torch.fx import GraphModule, Node
     from torchao.quantization.pt2e.quantizer import QuantizationSpec
 
@@ -101,11 +102,29 @@ def quantize_dynamic(model: GraphModule, given: ExamplesLike, options: Options) 
         quantizer = XNNPACKQuantizer()
         quantizer.set_operator_type(torch.ops.aten.linear.default, config)
         example = as_examples(given).first()
-        program = export_program(model, example, options.max_batch).module()
-        prepared = prepare_pt2e(program, quantizer)
+        program = export_program(model, example, options.max_batch)
+        prepared = prepare_pt2e(_unroll(program), quantizer)
         prepared(*example)
         graph = convert_pt2e(prepared)
-    return Quantized(graph=graph, qconfig=wording.dynamic("pt2e-s8", options))
+    return Quantized(graph=graph, qconfig=wording.dynamic("pt2e-s8", options), integer=True)
+
+
+def _unroll(program: ExportedProgram) -> GraphModule:
+    """Return the module of a program in whose graph recurrent layers are linear layers.
+
+    As one operator each, no quantizer knows them, and lowering would unroll them in float.
+    """
+    import torch
+    from torch._decomp import get_decompositions
+
+    aten = torch.ops.aten
+    recurrent = [aten.lstm.input, aten.gru.input, aten.rnn_tanh.input, aten.rnn_relu.input]
+    if not any(node.target in recurrent for node in program.graph.nodes):
+        module: GraphModule = program.module()
+        return module
+    table = get_decompositions(recurrent)
+    unrolled: GraphModule = program.run_decompositions(table).module()
+    return unrolled
 
 
 def _place_weights(prepared: GraphModule, placing: Placing, options: Options) -> None:

@@ -14,7 +14,7 @@ import copy
 import functools
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -29,11 +29,18 @@ from kit.quantize.observers import weight_observer
 from kit.quantize.options import Options, Quantized
 
 if TYPE_CHECKING:
+    from torch import nn
     from torch.ao.quantization import QConfig
     from torch.fx import GraphModule, Node
 
     from kit.quantize.examples import Call, ExamplesLike
     from kit.quantize.observers import Observer
+
+_DYNAMIC = "torch.ao.nn.quantized.dynamic"
+_MOVES = {
+    *("dequantize", "flatten", "reshape", "view", "permute", "transpose", "getattr", "getitem"),
+    *("embedding", "to"),
+}
 
 
 def quantize_static(model: GraphModule, examples_like: ExamplesLike, options: Options) -> Quantized:
@@ -41,6 +48,7 @@ def quantize_static(model: GraphModule, examples_like: ExamplesLike, options: Op
     import torch
     from torch import nn
     from torch.ao.quantization import QConfigMapping, observer
+    from torch.ao.quantization.fx.custom_config import PrepareCustomConfig
     from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 
     qconfig = _qconfig(options)
@@ -55,7 +63,9 @@ def quantize_static(model: GraphModule, examples_like: ExamplesLike, options: Op
         example = examples.first()
         encodings = given_or_chosen(model, examples, options)
         placing = Placing(model, encodings, options.keep_float, observer)
-        prepared = prepare_fx(_with_fusable_clips(model), mapping, example)
+        swapped, hidden = _hide_prelu(_with_fusable_clips(model))
+        custom = PrepareCustomConfig().set_non_traceable_module_classes([hidden])
+        prepared = prepare_fx(swapped, mapping, example, custom)
         canonical = match_nodes(prepared, model)
         placed = placing.place(prepared, lambda node: placing.names.of(canonical[node]), example)
         _place_weights(prepared, placing, options)
@@ -127,13 +137,14 @@ def _computed_in_float(graph: GraphModule, example: Call) -> dict[str, int]:
     from torch import fx
 
     found: Counter[str] = Counter()
+    modules = dict(graph.named_modules())
 
     class Watching(fx.Interpreter):
         def run_node(self, n: Node) -> NodeValue:
             value = super().run_node(n)
             computes = n.op in ("call_module", "call_function", "call_method")
             is_float = isinstance(value, torch.Tensor) and value.is_floating_point()
-            if computes and is_float and not value.is_quantized and not _moves(n):
+            if computes and is_float and not value.is_quantized and not _moves(n, modules):
                 found[_operator(graph, n)] += 1
             return value
 
@@ -147,12 +158,16 @@ def _operator(graph: GraphModule, node: Node) -> str:
     return str(node.target if node.op == "call_method" else getattr(node.target, "__name__", ""))
 
 
-def _moves(node: Node) -> bool:
+def _moves(node: Node, modules: Mapping[str, nn.Module]) -> bool:
+    """Whether a node moves values only, looks them up, or is a layer with dynamic quantization."""
+    if node.op == "call_module":
+        kind = type(modules[str(node.target)])
+        return kind.__module__.startswith(_DYNAMIC) or kind.__name__ == "Embedding"
     name = str(getattr(node.target, "__name__", node.target))
-    return name in ("dequantize", "flatten", "reshape", "view", "permute", "getattr", "getitem")
+    return name in _MOVES
 
 
-def quantize_dynamic(model: GraphModule, options: Options) -> Quantized:
+def quantize_dynamic(model: GraphModule, examples: ExamplesLike, options: Options) -> Quantized:
     """Replace Linear, LSTM and GRU by modules that quantize their input dynamically."""
     import torch
     from torch import nn
@@ -165,7 +180,10 @@ def quantize_dynamic(model: GraphModule, options: Options) -> Quantized:
     kinds = {nn.Linear: qconfig, nn.LSTM: recurrent, nn.GRU: recurrent}
     with _qnnpack(), torch.inference_mode():
         graph = tq.quantize_dynamic(copy.deepcopy(model), kinds, dtype=torch.qint8)
-    return Quantized(graph=graph, qconfig=wording.dynamic("torch-ao", options))
+        in_float = _computed_in_float(graph, as_examples(examples).first())
+    return Quantized(
+        graph=graph, qconfig=wording.dynamic("torch-ao", options), computed_in_float=in_float
+    )
 
 
 def _qconfig(options: Options) -> QConfig:
@@ -215,6 +233,25 @@ def _with_fusable_clips(model: GraphModule) -> GraphModule:
             )
             swapped.set_submodule(node.target, relu)
     return swapped
+
+
+def _hide_prelu(model: GraphModule) -> tuple[GraphModule, type[nn.Module]]:
+    """Make PReLU a class that torch.ao does not know, in place; return that too.
+
+    It computes in float then.
+
+    torch.ao's observer cannot split the vector of slopes into channels, and the kernel of torch
+    2.14, `quantized::prelu`, gives other answers (0 to 9 dB, slopes of either sign).
+    """
+    from torch import nn
+
+    class PReLU(nn.PReLU):
+        pass
+
+    for module in model.modules():
+        if type(module) is nn.PReLU:
+            module.__class__ = PReLU
+    return model, PReLU
 
 
 @contextmanager

@@ -26,6 +26,7 @@ VULKAN = "VulkanBackend"
 _KERNEL_CALL, _DELEGATE_CALL = 1, 2  # of the union InstructionArguments
 _SEGMENT = 1  # of the enum DataLocation
 _QUANTIZED_TENSOR = 2  # of XNNPACK's union XValueUnion
+_DYNAMIC_TYPES = {9, 11}  # int8 that is scaled at run time
 _FLOAT_TYPES = {1, 2, 13, 14}  # of XNNPACK's enum XNNDatatype: fp32, fp16 and packed ones
 _SCALE_FIELDS = {1: 2, 4: 4}  # of PerChannelQuant and PerChannelGroupQuant in XNNQuantParams
 _NONE = 2**32 - 1
@@ -40,7 +41,7 @@ class Contents:
         kernels: calls of the runtime's own kernels, by operator.
         calls: calls of delegates, by backend.
         delegated: delegated nodes, by backend and then by kind; known for XNNPACK and Vulkan.
-        floats: XNNPACK's nodes whose output is float, by kind.
+        floats: XNNPACK's nodes that compute in float, by kind.
         instructions: of all methods in order, each a kernel's name or the number of a delegate.
         payloads: backend and kinds of nodes of each delegate; no nodes where they are unknown.
     """
@@ -190,7 +191,9 @@ def _payload(
 
 
 def _xnnpack_nodes(payload: bytes, named: set[str]) -> Iterator[tuple[str, bool]]:
-    """Yield each node's kind, and whether its output is float, after checking its constants.
+    """Yield each node's kind, and whether it computes in float, after checking its constants.
+
+    A layer with dynamic quantization computes in integers, from a float input to a float output.
 
     The runtime uses indices of constants without a check, and crashes if a
     name is no valid text; so both are checked here first.
@@ -209,9 +212,15 @@ def _xnnpack_nodes(payload: bytes, named: set[str]) -> Iterator[tuple[str, bool]
     kinds, types = list_xnnpack_kinds(), _value_types(graph)
     for node in graph.tables(1):
         kind, fields = kinds[node.number(0, U8)]
-        output = next((at for at, (name, _) in enumerate(fields) if name == "output_id"), None)
-        type_ = None if output is None else types.get(node.table(1).number(output, U32))
-        yield kind, type_ in _FLOAT_TYPES
+        given, made = (
+            {
+                types.get(node.table(1).number(at, U32))
+                for at, (name, _) in enumerate(fields)
+                if name.startswith(end) and name.endswith("_id")
+            }
+            for end in ("input", "output_id")
+        )
+        yield kind, bool(made & _FLOAT_TYPES) and not given & _DYNAMIC_TYPES
 
 
 def _read_vulkan_calls(payload: bytes) -> list[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kit.formats.onnx.constant_folding import fold_constants
 from kit.formats.onnx.float_layers import guard_float_layers
 from kit.formats.onnx.integer_clips import move_clips
 from kit.formats.onnx.integer_weights import store_weights
@@ -62,8 +63,11 @@ def export_model(
     guard_float_layers(exported.graph)
     separate_parameters(exported.graph)
     use_own_domain(exported)
+    granularity = getattr(model, "meta", {}).get("kit_dynamic")
+    if granularity:
+        fold_constants(exported.graph)
     onnx.save(exported, path)
-    if granularity := getattr(model, "meta", {}).get("kit_dynamic"):
+    if granularity:
         _quantize_dynamic(path, per_channel=granularity == "per-channel")
 
 

@@ -13,7 +13,8 @@ _IN_INTEGERS = {
 }
 _MOVES = {
     *("QuantizeLinear", "DequantizeLinear", "Transpose", "Reshape", "Flatten", "Squeeze"),
-    *("Unsqueeze", "Concat", "Slice", "Cast", "MaxPool", "Identity"),
+    *("Unsqueeze", "Concat", "Slice", "Cast", "Gather", "Split", "Identity"),
+    *("MaxPool", "NhwcMaxPool"),
     *("ReorderInput", "ReorderOutput"),
 }
 

@@ -28,10 +28,10 @@ from typing import TYPE_CHECKING
 
 from kit import models, recipe
 from kit.errors import RecipeError
-from kit.manifest import CLASSIFICATION
 from kit.models.sourced import SourcedModel
 from kit.models.user_model import UserModel
 from kit.recipe import format_sides
+from kit.registry import CLASSIFICATION
 from kit.tasks import get_task
 
 if TYPE_CHECKING:

@@ -54,11 +54,10 @@ from kit.documents import (
 from kit.errors import BundleError
 from kit.notices import Notice, read_text
 from kit.recipe import CHANNELS, Color, Layout, Recipe
+from kit.registry import CLASSIFICATION, DETECTION
 from kit.signature import MAX_TENSORS, Feedback, Signature
 
 SCHEMA_VERSION = 6
-CLASSIFICATION = "image-classification"  # the only task before schema 3
-DETECTION = "object-detection"
 
 Fit = Literal["shorter-side", "cover", "stretch", "letterbox"]
 Interpolation = Literal["bilinear-antialias", "bicubic-antialias", "nearest"]

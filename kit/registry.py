@@ -175,6 +175,8 @@ class Registry(Generic[T]):
 
 
 FORMAT_NAMES = Names("format", "formats", "FORMAT")
+CLASSIFICATION = "image-classification"  # the default, and the only task before manifest schema 3
+DETECTION = "object-detection"
 TASK_NAMES = Names("task", "tasks", "TASK", dashed=True)
 MODEL_NAMES = Names("model", "models", "FAMILY")
 SOURCE_NAMES = Names("source of models", "models", "SOURCE", entries="kit.model_sources")

@@ -17,7 +17,6 @@ from kit.artifact_key import ArtifactKey
 from kit.bundle import Bundle
 from kit.formats.interface import Session, predict
 from kit.manifest import (
-    CLASSIFICATION,
     Artifact,
     Calibration,
     Golden,
@@ -25,6 +24,7 @@ from kit.manifest import (
     Runtime,
     Source,
 )
+from kit.registry import CLASSIFICATION
 from kit.signature import Signature, TensorSpec, stack
 
 CLASSES = 7

@@ -108,7 +108,12 @@ MISTAKES = [
         "there is no format called 'pytorch-mobile'",
         "did you mean lite?",
     ),
-    ("build mobilenet_v2 --format ort", 2, "there is no format called 'ort'", "did you mean onnx?"),
+    (
+        "build mobilenet_v2 --format ort",
+        2,
+        "there is no format called 'ort'",
+        "did you mean onnx/ort?",
+    ),
     (
         "build mobilenet_v2 --format jit",
         2,
@@ -136,8 +141,8 @@ MISTAKES = [
     (
         "build mobilenet_v2 --format onnx/vulkan",
         2,
-        "onnx has no backend 'vulkan'",
-        "use --format onnx",
+        "there is no backend of onnx called 'vulkan'",
+        "known: ort",
     ),
     (
         "build mobilenet_v2 --format executorch/vulkn",
@@ -197,13 +202,13 @@ MISTAKES = [
         "build mobilenet_v2 --precision int4",
         2,
         "there is no precision called 'int4'",
-        "did you mean int8?",
+        "did you mean int4-weights?",
     ),
     (
         "build mobilenet_v2 --precision fp16,int8 --format lite",
         3,
-        "lite has no fp16 files",
-        "it has fp32 and int8; name formats that have fp16 with --format",
+        "lite has no fp16 files: its kernels compute in float32 or in integers",
+        "it has fp32, int8, int8-dynamic; name formats that have fp16 with --format",
     ),
     (
         "build mobilenet_v2 --granularity per_channel",
@@ -361,7 +366,7 @@ MISTAKES = [
         "cannot write tiny/bundle.json/x: a file is where its folder should be",
         "choose a file with -o, in a folder that is writable",
     ),
-    ("bench tiny --format ort", 2, "there is no format called 'ort'", "did you mean onnx?"),
+    ("bench tiny --format ort", 2, "there is no format called 'ort'", "did you mean onnx/ort?"),
     (
         "bench tiny --quick --official",
         2,
@@ -549,7 +554,7 @@ MISTAKES = [
         "predict tiny photo.png --format ort",
         2,
         "there is no format called 'ort'",
-        "did you mean onnx?",
+        "did you mean onnx/ort?",
     ),
     (
         "predict tiny photo.png --save answers.csv",

@@ -153,7 +153,7 @@ def comparison(against):
             False,
             "quantize with one scale per channel",
         ),
-        ({"quantize": "dynamic"}, "float reference", False, "`kit analyze` says which layers"),
+        ({"quantize": "dynamic"}, "float reference", False, "use --quantize static"),
     ],
 )
 def test_a_hint_asks_for_nothing_that_is_there_already(changes, against, kernels, says):

@@ -15,8 +15,8 @@ from kit.app import aapt2, sources, tools
 from kit.app.lock import maven_lock
 from kit.bundle import Bundle
 from kit.errors import BuildError, OutputError, UsageError, VerificationFailed
-from kit.manifest import CLASSIFICATION
 from kit.progress import ReportStatus
+from kit.registry import CLASSIFICATION
 
 LOG = "maven.log"
 _COUNT = re.compile(r"Tests run: (\d+), Failures: (\d+), Errors: (\d+), Skipped: (\d+)$")

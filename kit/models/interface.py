@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from kit.manifest import Fit, Interpolation
-
 if TYPE_CHECKING:
     from torch import nn
+
+    from kit.manifest import Fit, Interpolation
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

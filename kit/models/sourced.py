@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.errors import RecipeError, UnknownName, brief, words
-from kit.manifest import CLASSIFICATION, Interpolation
 from kit.model_source import ModelSource
 from kit.models.interface import Spec
-from kit.registry import TASK_NAMES
+from kit.registry import CLASSIFICATION, TASK_NAMES
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from kit.manifest import Interpolation
 
 State = Mapping[str, "Tensor"]
 _FEWEST = 2  # classes

@@ -10,7 +10,6 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import RecipeError, UnknownName, brief
-from kit.manifest import CLASSIFICATION, DETECTION
 from kit.models.interface import Official, Spec
 from kit.models.sourced import (
     LibrarySource,
@@ -22,6 +21,7 @@ from kit.models.sourced import (
     hint_task,
     scan_registered,
 )
+from kit.registry import CLASSIFICATION, DETECTION
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from kit import models
 from kit.errors import PictureError, RecipeError
-from kit.manifest import CLASSIFICATION
 from kit.network import run_network
 from kit.pipeline import _check, _model, _prepare, _threads
 from kit.pipeline.build_state import Preparation
 from kit.progress import ReportStatus
 from kit.recipe import Recipe
+from kit.registry import CLASSIFICATION
 from kit.signature import Samples
 from kit.tasks import get_task
 

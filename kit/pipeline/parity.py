@@ -171,7 +171,7 @@ def choose_hint(recipe: Recipe, quantize: str, comparison: Comparison, kernels: 
     if comparison.against == "quantized graph" or quantize == "none":
         return "the runtime or its exporter is at fault: please report it, or leave the format out"
     if quantize in ("dynamic", "weights"):
-        return "leave the precision out of --precision, or use --quantize static"
+        return "use --quantize static, or leave the precision out"
     if recipe.calibrate is None:
         return "calibrate with pictures like those the model will see: --calibrate DIR_OR_ZIP"
     if recipe.granularity == "per-tensor":

@@ -166,6 +166,7 @@ def _put_channels(
     graph: GraphModule, node: Node, source: Node, stored: IntegerWeight, axis: int
 ) -> None:
     import torch
+    import torch.ao.quantization.fx._decomposed  # registers the operators
 
     decomposed = torch.ops.quantized_decomposed
     steps = _STEPS[8]
@@ -192,6 +193,7 @@ def _put_channels(
 
 def _put_groups(graph: GraphModule, node: Node, source: Node, stored: IntegerWeight) -> None:
     import torch
+    import torch.ao.quantization.fx._decomposed  # registers the operators
 
     steps = _STEPS[4]
     name = _free_name(source)
@@ -210,6 +212,7 @@ def _put_groups(graph: GraphModule, node: Node, source: Node, stored: IntegerWei
 def _quantize_input(graph: GraphModule, node: Node) -> None:
     """Quantize a layer's input to int8, one scale for each row, as the row comes."""
     import torch
+    import torch.ao.quantization.fx._decomposed  # registers the operators
 
     decomposed = torch.ops.quantized_decomposed
     value, limits = as_node(node.args[0]), (-128, 127, torch.int8)

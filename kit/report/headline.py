@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from kit.manifest import CLASSIFICATION
+from kit.registry import CLASSIFICATION
 from kit.report import processors, text
 from kit.report.accuracy import Accuracy
 from kit.report.contexts import Setting

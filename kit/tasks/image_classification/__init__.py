@@ -10,9 +10,10 @@ from kit import calibration, models
 from kit.calibration import CalibrationSet, ModelInputs
 from kit.comparison import Against, compare_logits, describe_logits
 from kit.errors import RecipeError
-from kit.manifest import CLASSIFICATION, Comparison, Scores
+from kit.manifest import Comparison, Scores
 from kit.network import run_network
 from kit.recipe import OWN, PICTURE_OPTIONS
+from kit.registry import CLASSIFICATION
 from kit.signature import Samples, Signature, TensorSpec, stack
 from kit.tasks._pictures import (
     check_picture_options,

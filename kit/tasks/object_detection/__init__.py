@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from kit import calibration
 from kit.calibration import CalibrationSet, ModelInputs
 from kit.comparison import Against, compare_tensors, describe_values
-from kit.manifest import DETECTION, Comparison
+from kit.manifest import Comparison
 from kit.recipe import PICTURE_OPTIONS
+from kit.registry import DETECTION
 from kit.signature import Samples, Signature
 from kit.tasks._pictures import choose_crops, list_pictures, refuse_training
 from kit.tasks.answers import AnswerContext, SampleList, ShownAnswer

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from kit import calibration, models
 from kit.calibration import ModelInputs
 from kit.errors import RecipeError, words
-from kit.manifest import DETECTION
+from kit.registry import DETECTION
 from kit.signature import TensorSpec
 from kit.tasks._pictures import describe_preprocessing
 from kit.tasks.object_detection.heads import (

@@ -38,6 +38,7 @@ from kit.tasks.object_detection.heads import adapt_outputs, describe_outputs
 from kit.tasks.object_detection.tally import measure_map, place_boxes
 
 TASK = get_task("object-detection")
+SIDES = (SIDE, SIDE)
 pytestmark = pytest.mark.usefixtures("lowered_here")
 
 
@@ -66,7 +67,7 @@ def ask_torchvision(model, images: torch.Tensor) -> list[dict[str, torch.Tensor]
     """Return what the detector's own post-processing makes of its heads' outputs."""
     from torchvision.models.detection.image_list import ImageList
 
-    sizes = [(SIDE, SIDE)] * len(images)
+    sizes = [tuple(images.shape[-2:])] * len(images)
     with torch.no_grad():
         features = list(model.backbone(images).values())
         found = model.head(features)
@@ -79,14 +80,15 @@ def ask_torchvision(model, images: torch.Tensor) -> list[dict[str, torch.Tensor]
     return model.postprocess_detections(split, [list(a.split(counts)) for a in anchors], sizes)
 
 
+@pytest.mark.parametrize("sides", [(SIDE, SIDE), (64, 128)])
 @pytest.mark.parametrize("make", [detection_models.make_ssd, detection_models.make_retinanet])
-def test_boxes_are_those_of_torchvision(make):
-    images = torch.rand(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+def test_boxes_are_those_of_torchvision(make, sides):
+    images = torch.rand(3, 3, *sides, generator=torch.Generator().manual_seed(1))
     model = adapt_outputs(make())
     outputs = answer(model, images)
-    described, _ = describe_outputs(model, [(1, *o.shape[1:]) for o in outputs], SIDE, "it")
+    described, _ = describe_outputs(model, [(1, *o.shape[1:]) for o in outputs], sides, "it")
     for index, right in enumerate(ask_torchvision(make(), images)):
-        found = find_boxes([o[index : index + 1] for o in outputs], described, SIDE)
+        found = find_boxes([o[index : index + 1] for o in outputs], described, sides)
         assert len(found) > 5
         assert np.array_equal(found.corners, right["boxes"])
         assert np.array_equal(found.scores, right["scores"])
@@ -117,7 +119,7 @@ def test_raw_and_decoded_outputs_give_the_same_boxes(name, shapes):
     found = []
     for index, target in enumerate(targets):
         (image,) = samples[index]
-        boxes = find_boxes(answer(model, torch.from_numpy(image)), inputs.detection, SIDE)
+        boxes = find_boxes(answer(model, torch.from_numpy(image)), inputs.detection, SIDES)
         assert len(boxes.above(0.5)) == len(target.boxes)
         found.append(place_boxes(boxes, target.placement))
     whole, half = measure_map([target.boxes for target in targets], found)
@@ -131,18 +133,29 @@ def test_boxes_with_objectness_and_without_suppression():
     table[0, :, 4:] = [[0.5, 0.8, 0.2], [1, 0.7, 0.1], [0.1, 0.1, 0.1]]
     model = torch.nn.Identity()
     model.detection = {"objectness": True, "nms_iou": 1.0, "score_threshold": 0.15}
-    outputs, fit = describe_outputs(model, [(1, 7, 70)], SIDE, "it")
+    outputs, fit = describe_outputs(model, [(1, 7, 70)], SIDES, "it")
     assert (outputs.record.layout, outputs.record.classes, fit) == ("columns", 2, "letterbox")
-    rows = describe_outputs(model, [(1, 70, 7)], SIDE, "it")[0]
-    found = find_boxes([table], rows, SIDE)
+    rows = describe_outputs(model, [(1, 70, 7)], SIDES, "it")[0]
+    found = find_boxes([table], rows, SIDES)
     assert np.array_equal(
-        find_boxes([table.transpose(0, 2, 1)], outputs, SIDE).scores, found.scores
+        find_boxes([table.transpose(0, 2, 1)], outputs, SIDES).scores, found.scores
     )
     assert found.scores == pytest.approx([0.7, 0.4])
     assert found.classes.tolist() == [0, 0]
     assert found.corners.tolist() == [[6, 6, 14, 14]] * 2
     model.detection["nms_iou"] = 0.5
-    assert len(find_boxes([table], describe_outputs(model, [(1, 70, 7)], SIDE, "it")[0], SIDE)) == 1
+    assert (
+        len(find_boxes([table], describe_outputs(model, [(1, 70, 7)], SIDES, "it")[0], SIDES)) == 1
+    )
+
+
+def test_shares_are_of_width_and_height():
+    model = torch.nn.Identity()
+    model.detection = {"coding": "xyxy", "unit": "share"}
+    outputs, _ = describe_outputs(model, [(1, 1, 2), (1, 1, 4)], (100, 200), "it")
+    answers = [np.array([[[0.9, 0.2]]], np.float32), np.array([[[0.1, 0.1, 0.5, 2]]], np.float32)]
+    found = find_boxes(answers, outputs, (100, 200)).above(0.5)
+    assert found.corners.tolist() == [[20, 10, 100, 100]]
 
 
 def make_boxes(*rows: tuple[float, ...]) -> Boxes:

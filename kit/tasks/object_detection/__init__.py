@@ -110,8 +110,8 @@ class ObjectDetection(Task):
 
         assert inputs.detection is not None  # as `describe_inputs` returns it
         assert inputs.preprocessing is not None
-        side = inputs.preprocessing.crop
-        share = share_matches(reference, answers, inputs.detection, side)
+        sides = inputs.preprocessing.sides
+        share = share_matches(reference, answers, inputs.detection, sides)
         return 1.0 if share is None else share
 
     def describe_answers(self, answers: Samples) -> str:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _MAX_LOG_SCALE = math.log(1000 / 16)  # of deltas, as torchvision and Detectron have it
 BOX = 4  # numbers
 
+Sides = tuple[int, int]  # height and width in pixels
+
 
 @dataclass(frozen=True)
 class Boxes:
@@ -48,21 +50,20 @@ class Boxes:
         return Boxes(self.corners[kept], self.scores[kept], self.classes[kept])
 
 
-def find_boxes(answer: Tensors, outputs: DetectorOutputs, side: int) -> Boxes:
+def find_boxes(answer: Tensors, outputs: DetectorOutputs, sides: Sides) -> Boxes:
     """Return the boxes of one answer, in pixels of the input.
 
     Args:
         answer: values of the model's outputs for one picture.
         outputs: of the model.
-        side: of its square input, in pixels.
+        sides: height and width of its input, in pixels.
     """
     import torch
     from torchvision.ops import batched_nms, clip_boxes_to_image
 
     record = outputs.record
     scores, numbers = _split(answer, record)
-    decoded = _decode(numbers, outputs, side)
-    corners = clip_boxes_to_image(decoded, (side, side))
+    corners = clip_boxes_to_image(_decode(numbers, outputs, sides), sides)
     rows, classes = _select(scores, record)
     chosen, values = corners[rows], scores[rows, classes]
     if record.nms_iou < 1:
@@ -95,7 +96,7 @@ def _activate(scores: Tensor, record: Detection) -> Tensor:
     return scores.sigmoid() if record.activation == "sigmoid" else scores
 
 
-def _decode(numbers: Tensor, outputs: DetectorOutputs, side: int) -> Tensor:
+def _decode(numbers: Tensor, outputs: DetectorOutputs, sides: Sides) -> Tensor:
     """Return corners [N, 4] in pixels."""
     import torch
 
@@ -104,7 +105,7 @@ def _decode(numbers: Tensor, outputs: DetectorOutputs, side: int) -> Tensor:
         assert outputs.anchors is not None  # the record requires them
         return _decode_deltas(numbers, torch.from_numpy(outputs.anchors), record.weights)
     if record.unit == "share":
-        numbers = numbers * side
+        numbers = numbers * torch.tensor(sides[::-1] * 2)  # of x, y, x, y
     if record.coding == "xyxy":
         return numbers
     centre, half = numbers[:, :2], numbers[:, 2:] / 2
@@ -182,7 +183,7 @@ def count_matches(left: Boxes, right: Boxes, iou: float = 0.5) -> int:
 
 
 def share_matches(
-    reference: Samples, answers: Samples, outputs: DetectorOutputs, side: int
+    reference: Samples, answers: Samples, outputs: DetectorOutputs, sides: Sides
 ) -> float | None:
     """Return the share of the boxes of two models that have a partner in the other one's.
 
@@ -192,12 +193,12 @@ def share_matches(
         reference: answers of one model.
         answers: of the other, to the same pictures.
         outputs: how they become boxes.
-        side: of the square input, in pixels.
+        sides: height and width of the input, in pixels.
     """
     matches = total = 0
     for index in range(len(reference)):
         left, right = (
-            find_boxes(samples[index], outputs, side).above(outputs.record.shown_score)
+            find_boxes(samples[index], outputs, sides).above(outputs.record.shown_score)
             for samples in (reference, answers)
         )
         matches += 2 * count_matches(left, right)

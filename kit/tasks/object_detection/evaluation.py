@@ -27,6 +27,7 @@ from kit.tasks.object_detection.annotations import (
     read_labels_file,
     read_texts,
 )
+from kit.tasks.object_detection.boxes import Sides
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,13 @@ class DetectionTarget:
 
     Attributes:
         outputs: how the answer becomes boxes.
+        sides: height and width of the input, in pixels.
         placement: of the picture in the input.
         boxes: that are in it; None if they are not known.
     """
 
     outputs: DetectorOutputs
+    sides: Sides
     placement: Placement
     boxes: tuple[TrueBox, ...] | None
 
@@ -80,7 +83,7 @@ class AnnotatedPictures(EvaluationSet):
             inputs.append(to_array(image, pre, picture.name))
             boxes = None if self.readers is None else self.readers[index](image.size)
             place = find_placement(image.size, pre, picture.name)
-            targets.append(DetectionTarget(self.outputs, place, boxes))
+            targets.append(DetectionTarget(self.outputs, pre.sides, place, boxes))
         return Samples(self.pictures.specs, (np.stack(inputs),)), targets
 
 

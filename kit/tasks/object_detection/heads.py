@@ -18,7 +18,7 @@ from kit.detection import Detection
 from kit.documents import fault_of
 from kit.errors import RecipeError, brief, suggest
 from kit.network import convert_output, replace_forward
-from kit.tasks.object_detection.boxes import BOX
+from kit.tasks.object_detection.boxes import BOX, Sides
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -130,21 +130,21 @@ def name_outputs(count: int) -> tuple[str, ...]:
 
 
 def describe_outputs(
-    model: nn.Module, shapes: Sequence[tuple[int, ...]], side: int, name: str
+    model: nn.Module, shapes: Sequence[tuple[int, ...]], sides: Sides, name: str
 ) -> tuple[DetectorOutputs, DetectorFit]:
     """Return how the outputs of a network become boxes, and how pictures become its input.
 
     Args:
         model: from `adapt_outputs`.
         shapes: of its outputs for one picture.
-        side: of the square input, in pixels.
+        sides: height and width of the input, in pixels.
         name: of the model, for messages.
 
     Raises:
         RecipeError: the network does not say it, or says something that cannot be.
     """
     if _find_kind(model) is not None:
-        return _describe_library(model, shapes, side)
+        return _describe_library(model, shapes, sides)
     given = getattr(model, "detection", None)
     if given is None and len(shapes) > 1:
         raise RecipeError(f"{name} does not say how its numbers become boxes", _DESCRIBE)
@@ -212,7 +212,7 @@ def _read_anchors(given: object, name: str) -> FloatArray | None:
 
 
 def _describe_library(
-    model: LibraryObject, shapes: Sequence[tuple[int, ...]], side: int
+    model: LibraryObject, shapes: Sequence[tuple[int, ...]], sides: Sides
 ) -> tuple[DetectorOutputs, DetectorFit]:
     """Describe a detector of torchvision's by its own attributes."""
     import numpy as np
@@ -220,10 +220,10 @@ def _describe_library(
     from torchvision.models.detection.image_list import ImageList
 
     is_ssd = _find_kind(model) == "SSD"
-    images = torch.zeros(1, 3, side, side)
+    images = torch.zeros(1, 3, *sides)
     with torch.no_grad():
         features = _list_features(model, images)
-        anchors = model.anchor_generator(ImageList(images, [(side, side)]), features)[0]
+        anchors = model.anchor_generator(ImageList(images, [sides]), features)[0]
     places = [feature.shape[2] * feature.shape[3] for feature in features]
     each = len(anchors) // sum(places)
     record = Detection(

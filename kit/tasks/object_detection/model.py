@@ -44,11 +44,6 @@ def describe_detector(recipe: Recipe) -> ModelInputs:
 
     member = models.get_model(recipe.model)
     preprocessing = describe_preprocessing(recipe, member, 1.0)
-    if preprocessing.crop_width is not None:
-        raise RecipeError(
-            f"{recipe.model} is a detector, and kit gives detectors square inputs only",
-            f"use --input {preprocessing.crop}",
-        )
     if isinstance(member, UserModel):
         model, shapes = _probe_own(member, preprocessing)
     elif isinstance(member, SourcedModel) and member.task == DETECTION:
@@ -59,7 +54,7 @@ def describe_detector(recipe: Recipe) -> ModelInputs:
             f"{recipe.model} is an image classifier, and no model of the task {DETECTION}",
             "name a detector: torchvision:ssdlite320_mobilenet_v3_large, or FILE.py:FACTORY",
         )
-    outputs, fit = describe_outputs(model, shapes, preprocessing.crop, recipe.model)
+    outputs, fit = describe_outputs(model, shapes, preprocessing.sides, recipe.model)
     changes: dict[str, object] = {}
     if fit != "crop" and recipe.preprocess is None:
         changes = {"fit": fit, "resize": None, "resize_to": preprocessing.sides}
@@ -102,13 +97,12 @@ def _run_sourced(
     import torch
 
     model = adapt_outputs(member.build(1.0, classes), member.name)
-    side = preprocessing.crop
     try:
         with torch.no_grad():
             answers = model(torch.zeros(1, *preprocessing.shape))
     except Exception as exc:  # foreign code may raise any type
         raise RecipeError(
-            f"{member.name} fails on an input of [1, 3, {side}, {side}]: {words(exc)}",
+            f"{member.name} fails on an input of {[1, *preprocessing.shape]}: {words(exc)}",
             f"it was made for --input {member.side}",
         ) from exc
     return model, [tuple(answer.shape) for answer in answers]

@@ -73,7 +73,7 @@ def _find(answer: Samples, context: AnswerContext) -> Boxes:
     outputs, preprocessing = context.inputs.detection, context.inputs.preprocessing
     assert outputs is not None  # of a detector
     assert preprocessing is not None
-    return find_boxes(answer[0], outputs, preprocessing.crop)
+    return find_boxes(answer[0], outputs, preprocessing.sides)
 
 
 def _find_place(context: AnswerContext) -> Placement | None:

@@ -27,11 +27,9 @@ class BoxesTally(TensorsTally):
 
     def __init__(self, signature: Signature) -> None:
         super().__init__(signature)
-        self._side = 0
         self._matches = self._boxes = 0
         self._truth: list[tuple[TrueBox, ...]] = []
         self._found: list[Boxes] = []
-        self._input = signature.inputs[0]
 
     def add(
         self, answers: Samples, reference: Samples, targets: Sequence[DetectionTarget | None]
@@ -41,9 +39,8 @@ class BoxesTally(TensorsTally):
         for index, target in enumerate(targets):
             if target is None:
                 continue
-            side = max(self._input.shape[1:])  # of a square of 1 or 3 channels
-            one = find_boxes(answers[index], target.outputs, side)
-            right = find_boxes(reference[index], target.outputs, side)
+            one = find_boxes(answers[index], target.outputs, target.sides)
+            right = find_boxes(reference[index], target.outputs, target.sides)
             shown = target.outputs.record.shown_score
             self._count(one.above(shown), right.above(shown))
             if target.boxes is not None:

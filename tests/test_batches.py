@@ -93,6 +93,11 @@ def test_every_file_takes_every_batch(tmp_path, capsys, lowered_here, evaluated_
         for size in (2, 5):
             (found,) = session.read(session.bind((golden[:size],))())
             np.testing.assert_allclose(found, np.concatenate(one[:size]), rtol=1e-3, atol=1e-3)
+    import onnx
+
+    graph = onnx.load(built.file("onnx-int8")).graph
+    for value in (*graph.input, *graph.output):
+        assert value.type.tensor_type.shape.dim[0].dim_param == "batch"
     draw(tmp_path / "pics", 7, lambda index: f"{index}.png")
     scored = kit.evaluate(built, tmp_path / "pics", batch=3)
     single = kit.evaluate(built, tmp_path / "pics")

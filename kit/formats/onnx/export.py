@@ -8,6 +8,7 @@ opset that has it: in older ones it is five operators, which ONNX Runtime does n
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,10 +22,12 @@ from kit.formats.stored_weights import take_integer_weights
 from kit.network import export_program
 
 if TYPE_CHECKING:
+    from onnx import GraphProto
     from torch import Tensor
     from torch.export import ExportedProgram
     from torch.fx import GraphModule
 
+BATCH = "batch"
 _OPSET, _GELU_OPSET = 18, 20
 _IR_VERSIONS = {18: 8, 20: 9}  # that came with the opset, in ONNX 1.13 and 1.15
 
@@ -58,6 +61,8 @@ def export_model(
     )
     exported = onnx.load(path)
     exported.ir_version = _IR_VERSIONS[opset]
+    if most > 1:
+        _name_batch(exported.graph)
     move_clips(exported.graph)
     store_weights(exported, weights)
     guard_float_layers(exported.graph)
@@ -69,6 +74,15 @@ def export_model(
     onnx.save(exported, path)
     if granularity:
         _quantize_dynamic(path, per_channel=granularity == "per-channel")
+
+
+def _name_batch(graph: GraphProto) -> None:
+    """Call the varying dimension ``batch``; torch calls it by a symbol, such as ``s77``."""
+    symbol = graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_param = re.sub(rf"\b{re.escape(symbol)}\b", BATCH, dim.dim_param)
 
 
 def _choose_opset(program: ExportedProgram) -> int:

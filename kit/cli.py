@@ -38,7 +38,7 @@ COMMANDS = {
     "eval": ("kit.commands.eval", "Accuracy of a bundle's formats on a set of pictures."),
     "predict": ("kit.commands.predict", "Answers to your own pictures, format by format."),
     "verify": ("kit.commands.verify", "Answers of a bundle's formats on other processors."),
-    "bench": ("kit.commands.bench", "Latency of a bundle's formats, with every sample kept."),
+    "bench": ("kit.commands.bench", "Latency of bundles' formats, side by side: which is faster?"),
     "doctor": ("kit.commands.doctor", "Will it run there? Machine, bundle and device, checked."),
     "devices": ("kit.commands.devices", "Phones and emulators: state, hardware, temperature."),
     "report": ("kit.commands.report", "Turn result files into Markdown and an HTML page."),
@@ -67,7 +67,9 @@ _SIGNALLED = [(128 + number,) for number in (signal.SIGINT, signal.SIGTERM, sign
 # Words that people try, and the command that does it.
 ALIASES = {
     **dict.fromkeys(("quantize", "quantise", "convert", "export", "compile", "lower"), "build"),
-    **dict.fromkeys(("benchmark", "measure", "latency", "time", "profile"), "bench"),
+    **dict.fromkeys(
+        ("benchmark", "measure", "latency", "time", "profile", "compare", "diff"), "bench"
+    ),
     **dict.fromkeys(("accuracy", "evaluate", "val", "validate"), "eval"),
     **dict.fromkeys(("infer", "classify", "inference"), "predict"),
     **dict.fromkeys(("check", "diagnose", "info", "env", "setup"), "doctor"),

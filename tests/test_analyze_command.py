@@ -15,6 +15,7 @@ from kit import cli, recipe
 from kit.analysis import page
 from kit.commands.common import study
 from kit.errors import BundleError, OutputError
+from kit.json_outputs import read_output
 
 MODEL = f"{Path(__file__).parent / 'analysis_samples.py'}:net"  # 3x32x32, 10 classes
 FAST = ["--observer", "minmax", "--corrections", "none", "--calibration-images", "4"]
@@ -46,6 +47,7 @@ def analyze(capsys, *arguments: str | Path) -> tuple[int, str, str]:
 def test_a_bundle_of_a_model_with_weights_of_its_own(own_bundle, capsys):
     code, out, err = analyze(capsys, own_bundle(), *FAST, "--json")
     assert code == 0, err
+    read_output("analyze", out)
     found = json.loads(out)
     assert found["weights"] == f"own model {MODEL}"
     assert found["layers"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import psutil
 import pytest
 
@@ -19,9 +22,11 @@ from kit import cli
 from kit.bench.rows import rows
 from kit.commands import app
 from kit.commands.bench import plan, show
-from kit.commands.common import latency_table, measurement
+from kit.commands.common import latency_table, measurement, slower
+from kit.errors import UsageError, VerificationFailed
+from kit.json_outputs import read_output
 from kit.results import statistics, store
-from kit.results.schema import LatencyResult, Recommendation
+from kit.results.schema import LatencyResult, Recommendation, Run
 from kit.runners import native
 from kit.runners.native import RunnerSet
 
@@ -48,6 +53,7 @@ def test_json_is_one_object_and_nothing_else(tiny_bundle, quantized, tmp_path) -
         "-o", tmp_path / "out", temp=temp,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    read_output("bench", done.stdout)
     found = json.loads(done.stdout)
     assert list(found) == ["results", "comparisons", "notices", "recommended"]
     assert [(r["format"], r["quantize"]) for r in found["results"]] == [
@@ -247,7 +253,73 @@ def test_a_sweep_compares_nothing(measured, tiny_bundle, capsys) -> None:
     ]
     for given, count in ((results, 1), (swept, 0)):
         show([measurement.Measured("local", given)], as_json=True, sustained=False)
-        assert len(json.loads(capsys.readouterr().out)["comparisons"]) == count
+        text = capsys.readouterr().out
+        read_output("bench", text)
+        assert len(json.loads(text)["comparisons"]) == count
+
+
+def slowed(result: LatencyResult, name: str, factor: float) -> LatencyResult:
+    """A result of eight steady processes, each sample of which took a factor longer."""
+    (run,) = result.runs
+    steady = tuple(
+        run.processes[0].model_copy(
+            update={"samples_ns": tuple(round(factor * (1e6 + 100 * (i + p))) for i in range(50))}
+        )
+        for p in range(8)
+    )
+    bundle = result.bundle.model_copy(update={"name": name})
+    runs = (run.model_copy(update={"processes": steady}),)
+    return result.model_copy(update={"bundle": bundle, "runs": runs})
+
+
+def test_a_bundle_that_became_slower_fails_and_others_do_not(measured, capsys) -> None:
+    result = measured[0][0]
+    old = slowed(result, "old", 1.0)
+    for factor, limit, fails in (
+        (1.3, 5, True),
+        (1.3, 40, False),
+        (1.0, 5, False),
+        (0.8, 0, False),
+    ):
+        tables = [rows([old, slowed(result, "new", factor)])]
+        if fails:
+            with pytest.raises(VerificationFailed, match=r"onnx-fp32 of new takes 30\.0 % longer"):
+                slower.check(tables, limit)
+        else:
+            slower.check(tables, limit)
+    assert capsys.readouterr().err == ""
+    few = [one.model_copy(update={"runs": (_first_process(one),)}) for one in (old, old)]
+    slower.check([rows(few)], 5)
+    assert "not known whether slower: onnx-fp32 of old" in capsys.readouterr().err
+    slower.check([rows(measured[0])], 0)  # of other files than those of the first
+
+
+def _first_process(result: LatencyResult) -> Run:
+    (run,) = result.runs
+    return run.model_copy(update={"processes": run.processes[:1]})
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["one"], "--max-slower compares with the first of several bundles"),
+        (["one", "two", "--quick"], "--quick compares no bundles"),
+        (["one", "two", "--sweep", "threads"], "--sweep compares no bundles"),
+    ],
+)
+def test_a_limit_needs_something_to_compare(words, says, capsys) -> None:
+    assert cli.run(["bench", *words, "--max-slower", "0"]) == UsageError.exit_code
+    assert says in capsys.readouterr().err
+
+
+def test_the_page_about_changes_has_commands_that_kit_takes() -> None:
+    text = (Path(__file__).parents[1] / "docs/slower.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^    kit (.+)$", text, re.MULTILINE)
+    assert len(lines) == 10
+    for line in lines:
+        name, *words = shlex.split(line)
+        command = cli.main.get_command(click.Context(cli.main), name)
+        command.make_context(name, words)  # raises what click does not understand
 
 
 def test_what_ran_is_said_not_what_was_planned(measured) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from kit import cli, cost
 from kit.cost import CONV_1X1, CONV_3X3, DEPTHWISE, KINDS, LINEAR, OTHER
+from kit.json_outputs import read_output
 from kit.models import get_model, list_models
 
 torch = pytest.importorskip("torch")
@@ -191,8 +192,9 @@ def test_command_lists_layers_on_request(capsys):
 
 def test_json_holds_everything(capsys):
     code, out, _ = run(capsys, "mobilenet_v3_small", "--resolution", "64", "--json")
-    found = json.loads(out)
     assert code == 0
+    read_output("cost", out)
+    found = json.loads(out)
     assert (found["model"], found["resolution"], found["width"]) == ("mobilenet_v3_small", 64, 1.0)
     for side in (found, found["full"]):
         assert [row["type"] for row in side["types"]] == list(KINDS)

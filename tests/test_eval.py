@@ -18,6 +18,7 @@ from kit.bundle import Bundle
 from kit.cli import run
 from kit.devices import local
 from kit.errors import BundleError, OutputError
+from kit.json_outputs import read_output
 from kit.results import store
 
 HERE = pytest.mark.usefixtures("evaluated_here")  # children are in the first test
@@ -42,7 +43,9 @@ FIELDS = {
 @pytest.mark.slow
 def test_json_is_one_object_and_nothing_else(tiny, pictures, capfd):
     assert run(["eval", str(tiny.path), "--images", str(pictures), "--json", "--limit", "4"]) == 0
-    found = json.loads(capfd.readouterr().out)
+    text = capfd.readouterr().out
+    read_output("eval", text)
+    found = json.loads(text)
     assert found.keys() == {"measurement", "results", "notices"}
     assert len(found["measurement"]) == 32
     assert [set(row) for row in found["results"]] == [FIELDS] * 3

@@ -21,6 +21,7 @@ from kit.bundle import Bundle
 from kit.calibration import ModelInputs
 from kit.commands.common.answer_files import PictureFolder
 from kit.errors import RunError
+from kit.json_outputs import read_output
 from kit.prediction import Predictor, describe_context
 from kit.signature import Samples, TensorSpec
 from kit.tasks.answers import AnswerContext, show_tensors
@@ -36,7 +37,9 @@ def predict(*words: object) -> int:
 
 
 def as_json(capsys: pytest.CaptureFixture[str]) -> dict:
-    return json.loads(capsys.readouterr().out)
+    text = capsys.readouterr().out
+    read_output("predict", text)
+    return json.loads(text)
 
 
 def answers_of(bundle: Bundle, name: str, file: Path) -> np.ndarray:
@@ -110,6 +113,7 @@ def test_a_damaged_picture_is_one_sentence_and_the_others_are_answered(
     (tmp_path / "zz.png").write_bytes((tmp_path / "0.png").read_bytes()[:300])
     assert predict(tiny_bundle.path, tmp_path, "--format", "onnx", "--json") == 3
     out, err = capsys.readouterr()
+    read_output("predict", out)
     found = json.loads(out)
     assert [sample["name"] for sample in found["samples"]] == ["0.png", "1.png"]
     assert list(found["damaged"]) == ["zz.png"]

@@ -8,6 +8,7 @@ import pytest
 from bundle_samples import SMALL_NET, draw_labelled
 
 from kit import bundle, cli
+from kit.json_outputs import read_output
 
 FEW = ["--format", "onnx", "--resolution", "32", "--quick"]
 
@@ -21,6 +22,8 @@ def run(capsys, *words: str) -> tuple[int, dict[str, str], str]:
     """Return the exit code, what became of each step, and stderr."""
     code = cli.run(["run", SMALL_NET, *FEW, "--json", *words])
     shown = capsys.readouterr()
+    if shown.out:
+        read_output("run", shown.out)
     steps = json.loads(shown.out)["steps"] if shown.out else []
     return code, {step["name"]: step["state"] for step in steps}, shown.err
 

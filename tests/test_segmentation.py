@@ -22,6 +22,7 @@ from kit import cli
 from kit.bench.measure import measure_all
 from kit.errors import PictureError, RecipeError
 from kit.images.masks import decode_mask
+from kit.json_outputs import read_output
 from kit.network import take_output
 from kit.report.write import write
 from kit.results import store
@@ -276,6 +277,7 @@ def test_predict_shows_the_classes_and_saves_masks(
     assert cli.run(words) == 0
     out, err = capsys.readouterr()
     assert "48 pictures are in" in err  # masks and overlays of two files
+    read_output("predict", out)
     found = json.loads(out)["samples"]
     assert len(found) == 12
     pictures = TASK.open_samples(describe_bundle(built), source)

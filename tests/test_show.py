@@ -22,6 +22,7 @@ from kit.formats.structure import (
     TensorEntry,
     abbreviate,
 )
+from kit.json_outputs import read_output
 from kit.results import store
 from kit.results.schema import Operator
 from kit.show.sources import name_sources
@@ -45,7 +46,9 @@ def test_a_summary_counts_the_operators_of_each_file(show):
 
 
 def test_an_onnx_file_is_listed_as_onnx_itself_reads_it(show, tiny_bundle):
-    (shown,) = json.loads(show("--format", "onnx", "--json"))["files"].values()
+    text = show("--format", "onnx", "--json")
+    read_output("show", text)
+    (shown,) = json.loads(text)["files"].values()
     model = onnx.load(tiny_bundle.file("onnx-fp32"))
     (graph,) = shown["graphs"]
     assert shown["metadata"]["IR version"] == str(model.ir_version)
@@ -312,9 +315,9 @@ def test_times_beside_a_bundle_are_shown_at_the_nodes(tiny_bundle, measured, tmp
     assert line.endswith("75.0 µs, 75.0 %")
     assert "other ×10  25.0 µs a call, 25.0 %" in text
     assert cli.run(["show", str(target), "--json"]) == 0
-    (shown,) = [
-        one for one in json.loads(capsys.readouterr().out)["files"].values() if one["times"]
-    ]
+    text = capsys.readouterr().out
+    read_output("show", text)
+    (shown,) = [one for one in json.loads(text)["files"].values() if one["times"]]
     first, second = shown["times"]["operators"]
     assert (first["us"], first["share"]) == (75.0, 0.75)
     assert first["node"][0] == shown["graphs"][0]["name"]

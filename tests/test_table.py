@@ -13,6 +13,7 @@ from test_report_browser import BROWSER, probe
 
 from kit import bundle as bundles
 from kit import cli
+from kit.json_outputs import read_output
 from kit.results import store
 from kit.table.front import find_points, is_beaten, mark_front
 from kit.table.missing import suggest
@@ -141,6 +142,7 @@ def place(tmp_path: Path, tiny_bundle, measured) -> Path:
 def test_the_command_finds_results_beside_a_bundle_and_says_what_is_missing(place, capsys):
     assert cli.run(["table", str(place), "--json"]) == 0
     shown = capsys.readouterr()
+    read_output("table", shown.out)
     rows = {row["artifact"]: row for row in json.loads(shown.out)["rows"]}
     assert rows["onnx-fp32"]["median_ms"] > 0
     assert rows["onnx-fp32"]["load_ms"] > 0

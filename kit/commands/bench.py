@@ -60,6 +60,13 @@ if TYPE_CHECKING:
     "Default: 32; none with --quick and --official.",
 )
 @click.option(
+    "--max-slower",
+    type=FiniteRange(0, 1000),
+    metavar="PERCENT",
+    help="Of several bundles: exit code 5 if a file of a later one is slower by more than this "
+    "than the same file of the first.",
+)
+@click.option(
     "--precision",
     type=FiniteRange(0.1, 50),
     help="Maximum half width of a 95 % interval in percent, of a median or ratio. Default: 2.",
@@ -109,10 +116,12 @@ if TYPE_CHECKING:
 def command(bundles: tuple[Path, ...], **options: Given) -> None:
     """Latency of the formats in BUNDLE, measured in fresh processes, here or on devices.
 
-    Several bundles are measured side by side, which is how int8 and fp32 are compared.
+    Several bundles are measured side by side, in turns, which is how int8 and fp32 are compared,
+    or a model before and after a change: --max-slower is for the latter.
     Every sample is kept; warnings about the numbers go to stderr.
     """
-    from kit.commands.common import measurement, output_checks
+    from kit.bench.rows import rows
+    from kit.commands.common import measurement, output_checks, slower
     from kit.devices.fingerprint import new_measurement
     from kit.results import store
 
@@ -146,6 +155,8 @@ def command(bundles: tuple[Path, ...], **options: Given) -> None:
         measurement.print_error(error)
     if errors:
         raise errors[0]
+    if options["max_slower"] is not None:
+        slower.check([rows(one.results) for one in measured], options["max_slower"])
 
 
 def formats(text: str | None) -> tuple[str, ...] | None:

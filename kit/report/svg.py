@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans',sans-serif"
 
 _NAMESPACE = re.compile(r"^\{[^}]*\}")
+_DOT = re.compile(r"M (\S+) (\S+) L \1 \2(?: (?=M)|$)")
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _FONT_FAMILY = re.compile(r"font-family: [^;\"]*;? ?")
 _NEUTRAL_TURN = re.compile(r"^rotate\(-0 .*\)$")
@@ -86,7 +87,8 @@ def _value(value: str) -> str:
     for name, placeholder in palette.PLACEHOLDER_COLOURS.items():
         value = value.replace(placeholder, f"var(--{name})")
     value = _LONG_NUMBER.sub(lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), value)
-    return _FONT_FAMILY.sub("", " ".join(value.split()))
+    # A dot is a line to its own start; `h0` is shorter, and most of a plot is dots.
+    return _DOT.sub(r"M\1 \2h0", _FONT_FAMILY.sub("", " ".join(value.split())))
 
 
 def _rename_ids(root: ElementTree.Element, key: str) -> None:

@@ -252,7 +252,7 @@ def check(options: Mapping[str, Given], bundles: int) -> None:
     Raises:
         UsageError: two options contradict each other.
     """
-    chosen = {name for name, value in options.items() if value not in (None, False)}
+    chosen = {name for name, value in options.items() if value is not None and value is not False}
     quick, official = "quick" in chosen, "official" in chosen
     sweep, sustained, profile = "sweep" in chosen, "sustained" in chosen, "profile" in chosen
     if quick and official:
@@ -272,6 +272,17 @@ def check(options: Mapping[str, Given], bundles: int) -> None:
         )
     if "pairs" in chosen and bundles < 2:
         raise UsageError("--pairs is for bundles side by side, and there is one", "name another")
+    if "max_slower" in chosen:
+        if bundles < 2:
+            raise UsageError(
+                "--max-slower compares with the first of several bundles, and there is one",
+                "name the older one first: kit bench OLD NEW --max-slower 5",
+            )
+        if other := sorted({"quick", "sweep", "sustained"} & chosen):
+            raise UsageError(
+                f"--{other[0]} compares no bundles, so --max-slower has no place",
+                "leave one of them out",
+            )
     if "pairs" in chosen and sweep:
         raise UsageError("--sweep compares no bundles, so --pairs has no place", "leave it out")
     if "keep" in chosen and options.get("choice") in (None, LOCAL):

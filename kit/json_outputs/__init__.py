@@ -11,21 +11,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, RootModel, TypeAdapter
+from pydantic import NonNegativeInt, RootModel, TypeAdapter
 
 from kit.devices.facts import DeviceFacts
 from kit.doctor.finding import Verdict
+from kit.json_outputs.base import JsonOutput
+from kit.json_outputs.measurements import BenchOutput, EvalOutput, PredictOutput, TableOutput
+from kit.json_outputs.studies import (
+    AnalyzeOutput,
+    AppBuildOutput,
+    CostOutput,
+    RunOutput,
+    ShowOutput,
+)
 from kit.manifest import Manifest
 from kit.results.schema import Result
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-class _Output(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FailedDevice(_Output):
+class FailedDevice(JsonOutput):
     """A device that could not be used: an error of one sentence, and what to do."""
 
     serial: str
@@ -39,13 +44,13 @@ class UnusableDevice(FailedDevice):
     state: str
 
 
-class DevicesOutput(_Output):
+class DevicesOutput(JsonOutput):
     """`kit devices`."""
 
     devices: tuple[DeviceFacts | UnusableDevice, ...]
 
 
-class FindingOutput(_Output):
+class FindingOutput(JsonOutput):
     """What `kit doctor` looked at; `fix` is a command, and may be empty."""
 
     code: str
@@ -54,14 +59,14 @@ class FindingOutput(_Output):
     fix: str
 
 
-class DoctorOutput(_Output):
+class DoctorOutput(JsonOutput):
     """`kit doctor`: all findings, and how many there are of each verdict."""
 
     findings: tuple[FindingOutput, ...]
     counts: dict[Verdict, NonNegativeInt]
 
 
-class ListOutput(_Output):
+class ListOutput(JsonOutput):
     """`kit list`: names that can be given, with one line about each."""
 
     models: dict[str, str]
@@ -73,7 +78,7 @@ class ListOutput(_Output):
     formats: dict[str, str]
 
 
-class CacheKindOutput(_Output):
+class CacheKindOutput(JsonOutput):
     """Files of one kind: how many are kit's, their bytes on the disk, how many are not kit's."""
 
     kind: str
@@ -83,26 +88,26 @@ class CacheKindOutput(_Output):
     others: NonNegativeInt
 
 
-class CacheListOutput(_Output):
+class CacheListOutput(JsonOutput):
     """`kit cache list`."""
 
     kinds: tuple[CacheKindOutput, ...]
 
 
-class CacheSizeOutput(_Output):
+class CacheSizeOutput(JsonOutput):
     """`kit cache size`: bytes on the disk."""
 
     size: NonNegativeInt
 
 
-class CacheClearOutput(_Output):
+class CacheClearOutput(JsonOutput):
     """`kit cache clear`: what was removed, and kinds that a running kit uses."""
 
     removed: tuple[CacheKindOutput, ...]
     in_use: tuple[str, ...]
 
 
-class SettingOutput(_Output):
+class SettingOutput(JsonOutput):
     """A default of an option; `source` is `kit` or a file."""
 
     command: str
@@ -111,14 +116,14 @@ class SettingOutput(_Output):
     source: str
 
 
-class ConfigOutput(_Output):
+class ConfigOutput(JsonOutput):
     """`kit config`."""
 
     file: str | None
     settings: tuple[SettingOutput, ...]
 
 
-class RunnerOutput(_Output):
+class RunnerOutput(JsonOutput):
     """A native runner; `page` is the largest page of memory that can load it, in bytes."""
 
     abi: str
@@ -138,7 +143,7 @@ class RunnersOutput(RootModel[tuple[RunnerOutput, ...]]):
     """`kit runner build` and `kit runner list`."""
 
 
-class ReportOutput(_Output):
+class ReportOutput(JsonOutput):
     """`kit report`: paths of the pages, and the headline."""
 
     html: str
@@ -146,7 +151,7 @@ class ReportOutput(_Output):
     headline: str
 
 
-class CleanedDevice(_Output):
+class CleanedDevice(JsonOutput):
     """A device that was cleaned: bytes that were freed, and apps of kit that stay."""
 
     serial: str
@@ -154,13 +159,13 @@ class CleanedDevice(_Output):
     apps: tuple[str, ...]
 
 
-class CleanOutput(_Output):
+class CleanOutput(JsonOutput):
     """`kit clean`."""
 
     devices: tuple[CleanedDevice | FailedDevice, ...]
 
 
-class InstalledApp(_Output):
+class InstalledApp(JsonOutput):
     """An app on a device; the warning may be empty."""
 
     serial: str
@@ -168,20 +173,20 @@ class InstalledApp(_Output):
     warning: str
 
 
-class AppInstallOutput(_Output):
+class AppInstallOutput(JsonOutput):
     """`kit app install`."""
 
     devices: tuple[InstalledApp, ...]
 
 
-class StartedApp(_Output):
+class StartedApp(JsonOutput):
     """An app that was opened on a device."""
 
     serial: str
     app_id: str
 
 
-class AppRunOutput(_Output):
+class AppRunOutput(JsonOutput):
     """`kit app run`."""
 
     devices: tuple[StartedApp, ...]
@@ -193,13 +198,13 @@ class UninstalledApp(StartedApp):
     removed: bool
 
 
-class AppUninstallOutput(_Output):
+class AppUninstallOutput(JsonOutput):
     """`kit app uninstall`."""
 
     devices: tuple[UninstalledApp, ...]
 
 
-class AppTestOutput(_Output):
+class AppTestOutput(JsonOutput):
     """`kit app test`: numbers of tests, screenshots, largest differences of the phone's logits."""
 
     run: NonNegativeInt
@@ -212,22 +217,31 @@ class AppTestOutput(_Output):
 # By the name of the schema's file. `result` is of the files that `-o` writes, and of the output of
 # `kit verify --json`; `bundle` is of `bundle.json`, and of the output of `kit build --json`.
 _TYPES: Mapping[str, Any] = {  # Any: types, of which `Result` is a union
+    "analyze": AnalyzeOutput,
+    "app-build": AppBuildOutput,
     "app-install": AppInstallOutput,
     "app-run": AppRunOutput,
     "app-test": AppTestOutput,
     "app-uninstall": AppUninstallOutput,
+    "bench": BenchOutput,
     "bundle": Manifest,
     "cache-clear": CacheClearOutput,
     "cache-list": CacheListOutput,
     "cache-size": CacheSizeOutput,
     "clean": CleanOutput,
     "config": ConfigOutput,
+    "cost": CostOutput,
     "devices": DevicesOutput,
     "doctor": DoctorOutput,
+    "eval": EvalOutput,
     "list": ListOutput,
+    "predict": PredictOutput,
     "report": ReportOutput,
     "result": Result,
+    "run": RunOutput,
     "runners": RunnersOutput,
+    "show": ShowOutput,
+    "table": TableOutput,
 }
 NAMES = tuple(_TYPES)
 

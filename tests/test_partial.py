@@ -154,6 +154,12 @@ def comparison(against):
             "quantize with one scale per channel",
         ),
         ({"quantize": "dynamic"}, "float reference", False, "use --quantize static"),
+        (
+            {"calibrate": "p", "task": "text-embedding", "tokenizer": "tokenizer.json"},
+            "float reference",
+            False,
+            "activations of transformers have outliers",
+        ),
     ],
 )
 def test_a_hint_asks_for_nothing_that_is_there_already(changes, against, kernels, says):

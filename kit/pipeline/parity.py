@@ -176,4 +176,9 @@ def choose_hint(recipe: Recipe, quantize: str, comparison: Comparison, kernels: 
         return "calibrate with pictures like those the model will see: --calibrate DIR_OR_ZIP"
     if recipe.granularity == "per-tensor":
         return "quantize with one scale per channel: --granularity per-channel"
+    if recipe.tokenizer is not None and quantize != "dynamic":  # which `kit analyze` does not take
+        return (
+            "activations of transformers have outliers that one scale per tensor cannot hold: "
+            "--quantize dynamic takes a scale from each input"
+        )
     return "`kit analyze` says which layers int8 hurts, and --repair what helps"

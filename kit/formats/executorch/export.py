@@ -27,10 +27,11 @@ def export_model(
         BuildError: ExecuTorch cannot lower the model.
     """
     from kit.formats.executorch import xnnpack_lowering
+    from kit.formats.executorch.decomposing import decompose
     from kit.network import export_program
 
     try:
-        program = export_program(model, example, most)
+        program = decompose(export_program(model, example, most))
         lowered = xnnpack_lowering.lower(program)
     except Exception as exc:  # ExecuTorch's pass managers raise bare Exceptions
         raise _describe_failure(model, exc) from exc

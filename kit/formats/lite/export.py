@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kit.formats.fixed_sizes import fix_sizes
 from kit.formats.lite.session import use_qnnpack
 
 if TYPE_CHECKING:
@@ -23,6 +24,6 @@ def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) ->
     use_qnnpack()
     with torch.inference_mode():
         # Whether it answers as the graph is verified later, in the runtime.
-        traced = torch.jit.trace(model.eval(), example, check_trace=False)
+        traced = torch.jit.trace(fix_sizes(model.eval(), example), example, check_trace=False)
         script = torch.jit.freeze(traced)
     script._save_for_lite_interpreter(str(path))

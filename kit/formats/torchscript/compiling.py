@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from kit.errors import BuildError, words
+from kit.formats.fixed_sizes import fix_sizes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -51,7 +52,9 @@ def compile_module(module: nn.Module, example: tuple[Tensor, ...]) -> tuple[Scri
     from torch import fx
 
     if isinstance(module, fx.GraphModule):  # a graph has no control flow and no state
-        return _trace(module, example), "traced"
+        with torch.inference_mode():
+            fixed = fix_sizes(module.eval(), example)
+        return _trace(fixed, example), "traced"
     try:
         script: ScriptModule = torch.jit.freeze(torch.jit.script(module.eval()))
     except Exception as exc:  # noqa: BLE001 - torch's compiler raises various errors

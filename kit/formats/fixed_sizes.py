@@ -1,0 +1,48 @@
+"""Put the sizes of one call into a graph as numbers, before it is traced.
+
+In a trace a size is a tensor, which operators that take a number, such as `torch.arange`, refuse.
+The sizes of a file are fixed by its signature, so that nothing is lost.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.fx import GraphModule, Node
+
+
+def fix_sizes(model: GraphModule, example: tuple[Tensor, ...]) -> GraphModule:
+    """Return a graph in which integers that depend on shapes are constants.
+
+    The graph itself is returned if it has none.
+
+    Args:
+        model: float or quantized.
+        example: one call's inputs.
+    """
+    from torch import fx
+
+    sizes: dict[Node, int] = {}
+
+    class Recording(fx.Interpreter):
+        def run_node(self, n: Node) -> object:
+            value: object = super().run_node(n)
+            if isinstance(value, int) and n.op in ("call_function", "call_method"):
+                sizes[n] = int(value)
+            return value
+
+    Recording(model).run(*example)
+    if not sizes:
+        return model
+    graph = fx.Graph()
+    made: dict[Node, Node | int] = {**sizes}
+    for node in model.graph.nodes:
+        if node not in sizes:
+            made[node] = graph.node_copy(node, made.__getitem__)
+    fixed = fx.GraphModule(model, graph, type(model).__name__)
+    fixed.meta.update(model.meta)
+    fixed.graph.eliminate_dead_code()
+    fixed.recompile()
+    return fixed.eval()

@@ -45,15 +45,18 @@ def quantized(model, example):
     return convert_pt2e(prepared)
 
 
-def mobilenet_v2(method: str, fold: bool = True, blocks: int | None = None):
-    """Return MobileNetV2 0.35 at 96 px as the kit lowers it, and an example.
+def mobilenet_v2(method: str, fold: bool = True):
+    """Return blocks of MobileNetV2 0.35 at 96 px as the kit lowers them, and an example.
+
+    The blocks without and with an expansion, one of them with a sum: every kind of layer is in
+    them, and the others of the same take long.
 
     Args:
         method: of quantization.
         fold: leave no BatchNorm, as the kit does.
-        blocks: how many of the first ones it has; None for all.
     """
     import torch
+    from torch import nn
 
     from kit.quantize.graph import fold as folded
     from kit.quantize.options import Options
@@ -61,12 +64,11 @@ def mobilenet_v2(method: str, fold: bool = True, blocks: int | None = None):
     torch.manual_seed(0)
     model = get_model("mobilenet_v2").build(0.35, 1000)
     images = torch.randn(2, 3, 96, 96)
-    if blocks is not None:
-        del model.features[blocks:-1]  # but not the last, which is a convolution
-        conv = model.features[-1][0]
-        model.features[-1][0] = torch.nn.Conv2d(
-            model.features[-2].conv[-1].num_features, conv.out_channels, 1, bias=False
-        )
+    stem, plain, expanded, last = (model.features[at] for at in (0, 1, 3, -1))
+    assert expanded.use_res_connect
+    width = expanded.conv[-1].num_features
+    last[0] = nn.Conv2d(width, last[0].out_channels, 1, bias=False)
+    model.features = nn.Sequential(stem, plain, expanded, last)
     if fold:
         options = Options(granularity="per-channel", output_margin=1.0)
         model = (
@@ -90,13 +92,16 @@ def small(name: str):
     if name.startswith("quantized"):
         plain = {
             "quantized conv1d": (lambda p, x: F.relu(p[0](x)), flat, conv_1d),
-            "quantized pad": (lambda p, x: p[1](F.pad(p[0](x), (1, 1, 1, 1))), square, conv, other),
-            "quantized add": (lambda p, x: F.relu(p[0](x) + x), square, conv),
+            "quantized pad and add": (
+                lambda p, x: F.relu(p[1](F.pad(p[0](x), (1, 1, 1, 1))) + x),
+                square,
+                conv,
+                other,
+            ),
         }[name]
         return quantized(module(plain[0], *plain[2:]), plain[1]), plain[1]
     forward, example, *parts = {
-        "prelu": (lambda p, x: p[1](p[0](x)), square, conv, nn.PReLU(4)),
-        "prelu of one weight": (lambda p, x: p[1](p[0](x)), square, conv, nn.PReLU(1)),
+        "prelu": (lambda p, x: p[2](p[1](p[0](x))), square, conv, nn.PReLU(4), nn.PReLU(1)),
         "conv1d": (lambda p, x: F.relu(p[0](x)), flat, conv_1d),
         "batch norm alone": (lambda p, x: p[0](x) + 1, square, bn),
         "conv and batch norm": (lambda p, x: p[1](p[0](x)), square, conv, bn),
@@ -121,7 +126,6 @@ def small(name: str):
 
 SMALL = [
     "prelu",
-    "prelu of one weight",
     "conv1d",
     "batch norm alone",
     "conv and batch norm",
@@ -137,6 +141,5 @@ SMALL = [
     "constant",
     "not delegated",
     "quantized conv1d",
-    "quantized pad",
-    "quantized add",
+    "quantized pad and add",
 ]

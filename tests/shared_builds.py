@@ -29,7 +29,8 @@ from kit.signature import Samples
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 # The search for ranges, which the official bundle has, would take half of the time.
-SMALL = {"weights": "random", "width": 0.35, "resolution": 96, "observer": "percentile"}
+_RANDOM = {"weights": "random", "resolution": 96, "observer": "percentile"}
+_SEPARABLE = f"{Path(__file__).with_name('small_net.py')}:make_separable"
 
 FAST = Plan(
     name="custom", warmup_runs=1, warmup_seconds=0, runs=20, seconds=0, repeats=2, max_seconds=20
@@ -143,32 +144,34 @@ def negate(job_file: Path) -> None:
     signature.save(signature.Samples(values.specs, negated), file)
 
 
-def build_cached(recipe: dict[str, object], folder: Path) -> None:
-    """Build a MobileNetV2 as `bundle` in a folder, with the cache that it leaves as `cache`."""
+def build_apart(folder: Path, model: str, **fields: object) -> None:
+    """Build a model as `bundle` in a folder, whatever the user's cache has."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KIT_CACHE", str(folder / "cache"))
-        kit.build(kit.make_recipe("mobilenet_v2", **recipe), folder / "bundle")
+        kit.build(kit.make_recipe(model, **fields), folder / "bundle")
 
 
 @pytest.fixture(scope="session")
-def small_build(once: Once) -> Path:
-    """A folder with a small int8 `bundle` in the three formats, and the `cache` that has it."""
-    return once("small", lambda folder: build_cached(SMALL, folder))
+def small_int8(once: Once) -> Bundle:
+    """A network of a few layers at 96 px, static int8, in the three formats."""
+    folder = once("small", lambda folder: build_apart(folder, _SEPARABLE, **_RANDOM))
+    return kit.load_bundle(folder / "bundle")
 
 
 @pytest.fixture(scope="session")
-def small_int8(small_build: Path) -> Bundle:
+def random_int8(once: Once) -> Bundle:
     """MobileNetV2 0.35 at 96 px with random weights, static int8, in the three formats."""
-    return kit.load_bundle(small_build / "bundle")
+    model = {"model": "mobilenet_v2", "width": 0.35, **_RANDOM}
+    return kit.load_bundle(once("random", lambda folder: build_apart(folder, **model)) / "bundle")
 
 
 @pytest.fixture(scope="session")
 def official_int8(once: Once) -> Bundle:
     """The main job's int8 bundle; calibrated with the evaluation pictures where they are."""
     pictures = SHARED / "imagenet-500.zip"
-    recipe = {"calibrate": str(pictures)} if pictures.is_file() else {}
+    given = {"calibrate": str(pictures)} if pictures.is_file() else {}
     try:
-        folder = once("official", lambda folder: build_cached(recipe, folder))
+        folder = once("official", lambda folder: build_apart(folder, "mobilenet_v2", **given))
     except WeightsError as exc:
         pytest.skip(f"the official weights cannot be fetched here: {exc.message}")
     return kit.load_bundle(folder / "bundle")

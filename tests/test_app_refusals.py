@@ -63,6 +63,14 @@ def fake_maven(monkeypatch, tmp_path):
     return write
 
 
+def test_mavens_jvm_has_our_options_and_then_the_users(fake_maven, monkeypatch, tmp_path):
+    monkeypatch.setenv("MAVEN_OPTS", "-Xmx9g")
+    fake_maven(f'echo "$MAVEN_OPTS" >{tmp_path}/options; exit 1')
+    with pytest.raises(MissingTool):
+        maven.resolve([MavenArtifact("com.example", "thing", "1.0", "aar")], silent)
+    assert (tmp_path / "options").read_text().split() == [*tools.JVM, "-Xmx9g"]
+
+
 def test_a_refused_artifact_is_named(fake_maven, tmp_path):
     (tmp_path / "said").write_text(REFUSED)
     fake_maven(f"cat {tmp_path}/said; exit 1")

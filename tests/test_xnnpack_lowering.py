@@ -51,13 +51,10 @@ def test_fast_bytes_are_the_stock_bytes(name):
 
 @pytest.fixture(scope="module")
 def static():
-    """MobileNetV2 in int8 and its fast lowering, with the passes that were asked for.
-
-    Its first blocks: they have every kind of layer, and the others of the same take long.
-    """
+    """MobileNetV2 in int8 and its fast lowering, with the passes that were asked for."""
     asked: dict[str, bool] = {}
     may_act = lowering.may_act
-    program = exported(*mobilenet_v2("static", blocks=5))
+    program = exported(*mobilenet_v2("static"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lowering, "may_act", lambda step, g: asked.setdefault(step, may_act(step, g)))
         return program, lowering.lower(program), asked
@@ -72,7 +69,7 @@ def test_fast_bytes_are_the_stock_bytes_for_mobilenet_v2(static):
 
 @pytest.mark.slow
 def test_fast_bytes_are_the_stock_bytes_for_mobilenet_v2_in_float():
-    program = exported(*mobilenet_v2("none", fold=False, blocks=5))
+    program = exported(*mobilenet_v2("none", fold=False))
     lowered = lowering.lower(program)
     assert (lowered.path, lowered.reason) == ("fast", "")
     assert lowered.program == lowering.lower_stock(program)

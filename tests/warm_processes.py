@@ -56,6 +56,7 @@ _READ_AT_START = re.compile(r"(PYTHON(?!PATH$|UNBUFFERED$)|OMP_|MKL_|KMP_|LD_|LC
 _PR_SET_CHILD_SUBREAPER = 36
 _HEADER = struct.Struct("!I")
 _HERE = str(Path(__file__).parent)
+TEMPLATE = "kit-template"  # name of the processes that others are forked from, as `ps` has it
 
 _ColdPopen = subprocess.Popen
 _lock = threading.Lock()
@@ -221,13 +222,19 @@ def _keep_template() -> socket.socket:
         for number in range(3):  # else who reads this process's output would wait for it
             os.dup2(empty, number)
         os.close(empty)
+        _set_name(TEMPLATE)
         _become(_serve(theirs))
     theirs.close()
     return ours
 
 
+def _set_name(name: str) -> None:
+    Path("/proc/self/comm").write_text(name)
+
+
 def _become(request: dict[str, Any]) -> None:
     """Run a module as a new interpreter would, and end this process."""
+    _set_name(Path(sys.executable).name)
     if request["session"]:
         os.setsid()
     os.environ.clear()
@@ -292,6 +299,7 @@ def main() -> None:
     assert not any(name.partition(".")[0] == "kit" for name in sys.modules)
     install()
     _Templates.enabled = True
+    _set_name(TEMPLATE)
     _become(_serve(connection))
 
 

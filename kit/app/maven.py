@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import subprocess
 from collections.abc import Iterable
@@ -46,6 +47,7 @@ def _fetch(artifact: MavenArtifact, folder: Path) -> None:
                 text=True,
                 errors="replace",
                 stdin=subprocess.DEVNULL,
+                env={**os.environ, **tools.maven_variables()},
                 cwd=part,
             )
             if done.returncode != 0 or not (part / artifact.file).is_file():

@@ -114,11 +114,12 @@ def _build_and_run(
     tools.run(
         [tools.find("mvn"), "-B", "-ntp", "-q", "-f", f"{folder}/pom.xml", "process-classes"],
         "Maven",
+        tools.maven_variables(),
     )
     listed = (folder / "target/classpath.txt").read_text(encoding="utf-8").strip()
     report_status("running the phone's library; it takes half a minute")
     answer.unlink(missing_ok=True)
-    words = [tools.find("java"), "-Xmx1g", "-cp", f"{folder}/target/classes:{listed}", _MAIN]
+    words = [tools.find("java"), *tools.JVM, "-cp", f"{folder}/target/classes:{listed}", _MAIN]
     words += [str(folder / _LIBRARIES), *about, str(answer), *map(str, inputs)]
     output = tools.run(words, "the emulator", folder=folder)
     if not answer.is_file():

@@ -94,7 +94,7 @@ def _maven(mvn: str, pom: Path, settings: Mapping[str, Path], log: Path) -> dict
         stdin=subprocess.DEVNULL,
         text=True,
         errors="replace",
-        env={**os.environ, "TERM": "dumb"},
+        env={**os.environ, **tools.maven_variables(), "TERM": "dumb"},
     )
     log.write_text(done.stdout, encoding="utf-8")
     totals = counts(done.stdout)

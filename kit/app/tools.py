@@ -51,6 +51,14 @@ def find(name: str) -> str:
     return program
 
 
+def maven_variables() -> dict[str, str]:
+    """Return the environment variables of Maven's own JVM, which is short-lived too.
+
+    Options of the user's follow ours, and so decide.
+    """
+    return {"MAVEN_OPTS": " ".join([*JVM, os.environ.get("MAVEN_OPTS", "")]).strip()}
+
+
 def jdk() -> Path:
     """Return the folder of the JDK.
 

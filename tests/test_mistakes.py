@@ -108,7 +108,12 @@ MISTAKES = [
         "there is no format called 'pytorch-mobile'",
         "did you mean lite?",
     ),
-    ("build mobilenet_v2 --format ort", 2, "there is no format called 'ort'", "did you mean onnx?"),
+    (
+        "build mobilenet_v2 --format ort",
+        2,
+        "there is no format called 'ort'",
+        "did you mean onnx/ort?",
+    ),
     (
         "build mobilenet_v2 --format jit",
         2,
@@ -134,10 +139,10 @@ MISTAKES = [
         "did you mean coreml?",
     ),
     (
-        "build mobilenet_v2 --format onnx/vulkan",
+        "build mobilenet_v2 --format onnx/orts",
         2,
-        "onnx has no backend 'vulkan'",
-        "use --format onnx",
+        "there is no backend of onnx called 'orts'",
+        "did you mean ort?",
     ),
     (
         "build mobilenet_v2 --format executorch/vulkn",
@@ -361,7 +366,7 @@ MISTAKES = [
         "cannot write tiny/bundle.json/x: a file is where its folder should be",
         "choose a file with -o, in a folder that is writable",
     ),
-    ("bench tiny --format ort", 2, "there is no format called 'ort'", "did you mean onnx?"),
+    ("bench tiny --format ort", 2, "there is no format called 'ort'", "did you mean onnx/ort?"),
     (
         "bench tiny --quick --official",
         2,
@@ -549,7 +554,7 @@ MISTAKES = [
         "predict tiny photo.png --format ort",
         2,
         "there is no format called 'ort'",
-        "did you mean onnx?",
+        "did you mean onnx/ort?",
     ),
     (
         "predict tiny photo.png --save answers.csv",

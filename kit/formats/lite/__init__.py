@@ -80,7 +80,8 @@ class Lite(Format):
         """Trace a model with two samples: a trace reads the batch off its input."""
         from kit.formats.lite.export import export_model
 
-        export_model(model, tuple(value.repeat_interleave(2, 0) for value in example), path)
+        two = tuple(value.repeat_interleave(2, 0) for value in example)
+        export_model(model, two, path, fixed=False)
 
     def describe(self, path: Path) -> Description:
         """Read the bytecode version and the operators from the archive."""

@@ -13,8 +13,12 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
 
-def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) -> None:
+def export_model(
+    model: GraphModule, example: tuple[Tensor, ...], path: Path, fixed: bool = True
+) -> None:
     """Trace, freeze and save a model for the Lite Interpreter.
+
+    Sizes of the example become constants if all calls have them (`fixed`).
 
     `optimize_for_mobile` is not used: it needs XNNPACK, which the wheels of
     torch are built without.
@@ -24,6 +28,7 @@ def export_model(model: GraphModule, example: tuple[Tensor, ...], path: Path) ->
     use_qnnpack()
     with torch.inference_mode():
         # Whether it answers as the graph is verified later, in the runtime.
-        traced = torch.jit.trace(fix_sizes(model.eval(), example), example, check_trace=False)
+        graph = fix_sizes(model.eval(), example) if fixed else model.eval()
+        traced = torch.jit.trace(graph, example, check_trace=False)
         script = torch.jit.freeze(traced)
     script._save_for_lite_interpreter(str(path))

@@ -84,7 +84,8 @@ class TorchScript(Format):
         self, model: GraphModule, example: tuple[Tensor, ...], most: int, path: Path
     ) -> None:
         """Trace a model with two samples: a trace reads the batch off its input."""
-        write_module(model, tuple(value.repeat_interleave(2, 0) for value in example), path)
+        two = tuple(value.repeat_interleave(2, 0) for value in example)
+        write_module(model, two, path, fixed=False)
 
     def describe(self, path: Path) -> Description:
         """Read the version of the archive and the operators of the inlined graph."""
@@ -136,7 +137,9 @@ class TorchScript(Format):
         return prepare_torch(threads)
 
 
-def write_module(module: nn.Module, example: tuple[Tensor, ...], path: Path) -> How:
+def write_module(
+    module: nn.Module, example: tuple[Tensor, ...], path: Path, fixed: bool = True
+) -> How:
     """Write a graph, or any module that torch can script or trace; return how it was compiled.
 
     A module keeps its branches, loops and state, such as a list of earlier inputs.
@@ -145,6 +148,7 @@ def write_module(module: nn.Module, example: tuple[Tensor, ...], path: Path) -> 
         module: in eval mode.
         example: one call's inputs.
         path: of the file.
+        fixed: whether all calls have the sizes of the example.
 
     Raises:
         BuildError: the module decides on values and cannot be scripted.
@@ -152,7 +156,7 @@ def write_module(module: nn.Module, example: tuple[Tensor, ...], path: Path) -> 
     import torch
 
     with using(QNNPACK):
-        script, how = compile_module(module, example)
+        script, how = compile_module(module, example, fixed)
         torch.jit.save(script, str(path))
     return how
 

@@ -38,12 +38,15 @@ _LIST_CHANGES = {
 }
 
 
-def compile_module(module: nn.Module, example: tuple[Tensor, ...]) -> tuple[ScriptModule, How]:
+def compile_module(
+    module: nn.Module, example: tuple[Tensor, ...], fixed: bool = True
+) -> tuple[ScriptModule, How]:
     """Return a frozen module and how it was compiled.
 
     Args:
         module: in eval mode; a graph, or any module.
         example: one call's inputs, for the trace.
+        fixed: whether all calls have the sizes of the example.
 
     Raises:
         BuildError: the module decides on values and cannot be scripted.
@@ -53,8 +56,8 @@ def compile_module(module: nn.Module, example: tuple[Tensor, ...]) -> tuple[Scri
 
     if isinstance(module, fx.GraphModule):  # a graph has no control flow and no state
         with torch.inference_mode():
-            fixed = fix_sizes(module.eval(), example)
-        return _trace(fixed, example), "traced"
+            graph = fix_sizes(module.eval(), example) if fixed else module
+        return _trace(graph, example), "traced"
     try:
         script: ScriptModule = torch.jit.freeze(torch.jit.script(module.eval()))
     except Exception as exc:  # noqa: BLE001 - torch's compiler raises various errors

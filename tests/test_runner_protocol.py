@@ -334,11 +334,11 @@ def test_a_long_warm_up_is_no_silence() -> None:
     lines = [*LINES[:2], protocol.dump(First(ns=400_000_000)), *LINES[3:]]
     script = (
         f"import time\nlines = {lines!r}\nprint(*lines[:2], sep='\\n', flush=True)\n"
-        "time.sleep(0.4)\nprint(lines[2], flush=True)\n"
-        "time.sleep(1.5)\nprint(*lines[3:], sep='\\n', flush=True)"
+        "time.sleep(1.6)\nprint(lines[2], flush=True)\n"
+        "time.sleep(2.5)\nprint(*lines[3:], sep='\\n', flush=True)"
     )
     runner = (sys.executable, "-c", script)
-    found = drive.run(local.open(None), REQUEST, {}, runner, silence=0.5)
+    found = drive.run(local.open(None), REQUEST, {}, runner, silence=2)
     assert list(found.samples) == [4, 5, 6]
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import Tensor
-    from torch.fx import GraphModule, Node
+    from torch import Tensor, nn
+    from torch.fx import Node
 
 
-def fix_sizes(model: GraphModule, example: tuple[Tensor, ...]) -> GraphModule:
+def fix_sizes(model: nn.Module, example: tuple[Tensor, ...]) -> nn.Module:
     """Return a graph in which integers that depend on shapes are constants.
 
-    The graph itself is returned if it has none.
+    The model itself is returned if it has none, or is a module without a graph.
 
     Args:
         model: float or quantized.
@@ -24,6 +24,8 @@ def fix_sizes(model: GraphModule, example: tuple[Tensor, ...]) -> GraphModule:
     """
     from torch import fx
 
+    if not isinstance(model, fx.GraphModule):
+        return model
     sizes: dict[Node, int] = {}
 
     class Recording(fx.Interpreter):

@@ -8,6 +8,8 @@ import pytest
 from bundle_samples import SMALL_NET, draw_labelled
 
 from kit import bundle, cli
+from kit.commands.build import command as build_command
+from kit.commands.run import _list_steps, command
 from kit.json_outputs import read_output
 
 FEW = ["--format", "onnx", "--resolution", "32", "--quick"]
@@ -60,6 +62,24 @@ def test_it_goes_from_a_model_to_a_report_and_repeats_only_what_changed(tmp_path
     _, steps, _ = run(capsys, *words)
     assert steps["accuracy"] == "done"
     assert steps["processors"] == "kept"
+
+
+def test_options_of_the_build_are_passed_on_as_they_are_typed(tmp_path):
+    words = ["net.py:make", "--image-size", "160x256", "--mean", "0.5,0.5,0.5", "--std", "1,1,1"]
+    words += ["--calibration-images", "8", "--format", "onnx,lite", "--color", "BGR"]
+    with command.make_context("run", words) as context:
+        options = dict(context.params)
+    options.pop("model")
+    build, *_ = _list_steps("net.py:make", tmp_path, options)
+    with build_command.make_context("build", list(build.words[1:])) as context:
+        built = context.params
+    assert built["resolution"] == (160, 256)
+    assert built["mean"] == (0.5, 0.5, 0.5)
+    assert (built["calibration_images"], built["formats"], built["color"]) == (
+        8,
+        "onnx,lite",
+        "BGR",
+    )
 
 
 def test_a_failed_build_ends_it_and_a_damaged_record_is_named(tmp_path, capsys):

@@ -231,6 +231,11 @@ def _run_step(
     return StepOutcome(step, DONE, time.monotonic() - began), code
 
 
+def _write_value(value: Given) -> str:
+    """Return the value of an option as it is typed; a size may be height and width."""
+    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"

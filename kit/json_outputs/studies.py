@@ -43,10 +43,14 @@ class CostTotals(JsonOutput):
 
 
 class CostOutput(CostTotals):
-    """`kit cost`; `full` is the twin with full instead of separable convolutions."""
+    """`kit cost`; `full` is the twin with full instead of separable convolutions.
+
+    `input_width` is there where the input is not square.
+    """
 
     model: str
     resolution: int
+    input_width: int | None = None
     width: float
     full: CostTotals
 

@@ -11,7 +11,7 @@ class Int8Weights(Precision):
     """A quarter of the size, float arithmetic; see `kit.quantize.weight_only`.
 
     With ``--quantize static``, the default, weights are rounded so that their errors cancel, like
-    those of an int8 file: 31 instead of 21 dB for MobileNetV2. With ``weights`` no data is read.
+    those of an int8 file. With ``weights`` no data is read.
     """
 
     name = "int8-weights"

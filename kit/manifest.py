@@ -14,10 +14,11 @@ Schema history:
     6  `Artifact.file` may be a folder, whose files are in `Manifest.files`;
        `Manifest.tokenization`; `Recipe.tokenizer`, `Recipe.tokens`; `Manifest.scores`;
        `Preprocessing.color` BGR and grey, `Preprocessing.layout` NHWC; `Recipe.color`,
-       `Recipe.pixels`, `Recipe.layout`; since 0.3 `Preprocessing.fit`, `Preprocessing.resize_to`
-       (then ``resize`` is null), `Preprocessing.crop_width`, other `Preprocessing.interpolation`,
-       `Recipe.input_width`, `Recipe.preprocess`, `Manifest.detection`, `Manifest.state` and
-       `Recipe.state`, which manifests without them do not need
+       `Recipe.pixels`, `Recipe.layout`
+    7  `Preprocessing.fit`, `Preprocessing.resize_to` (then ``resize`` is null),
+       `Preprocessing.crop_width`, other `Preprocessing.interpolation`; `Recipe.input_width`,
+       `Recipe.preprocess`, `Recipe.dynamic`, `Recipe.state`; `Manifest.detection`,
+       `Manifest.state`; more precisions
 
 Manifests of all older schemas can be read: changed fields are translated.
 """
@@ -57,7 +58,7 @@ from kit.recipe import CHANNELS, Color, Layout, Recipe
 from kit.registry import CLASSIFICATION, DETECTION
 from kit.signature import MAX_TENSORS, Feedback, Signature
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 Fit = Literal["shorter-side", "cover", "stretch", "letterbox"]
 Interpolation = Literal["bilinear-antialias", "bicubic-antialias", "nearest"]
@@ -430,7 +431,7 @@ class Manifest(Record):
             return raw
         if version in (1, 2) and "signature" not in raw:
             raw = _translate_classifier(raw)
-        if version in (4, 5):
+        if version in (4, 5, 6):
             return {**raw, "schema_version": SCHEMA_VERSION}
         if version not in (1, 2, 3):
             return raw

@@ -354,11 +354,16 @@ class TestModelThatIsAFolder:
             formats.get_format("onnx").load(other / name, 1)
 
 
-def test_a_manifest_of_schema_5_is_read(tiny_bundle, tmp_path):
-    """Its models were files."""
+@pytest.mark.parametrize("version", [5, 6])
+def test_a_manifest_of_schema_5_or_6_is_read(tiny_bundle, tmp_path, version):
+    """Models of schema 5 were files; pictures of schema 6 were resized by their shorter side."""
     old = rewrite(tiny_bundle, tmp_path / "old", {})
     raw = json.loads((old.path / "bundle.json").read_text())
-    raw["schema_version"] = 5
+    raw["schema_version"] = version
+    for name in ("fit", "resize_to", "crop_width"):
+        del raw["preprocessing"][name]
+    for name in ("detection", "state"):
+        raw.pop(name, None)
     (old.path / "bundle.json").write_text(json.dumps(raw))
     loaded = bundle.load(old.path).manifest
     assert loaded.model_dump() == tiny_bundle.manifest.model_dump()

@@ -7,7 +7,7 @@ public final class Contract {
     public static final int VERSION = 3;
     public static final int PROTOCOL = 4;
     public static final int RESULT_SCHEMA = 1;
-    public static final int BUNDLE_SCHEMA = 6;
+    public static final int BUNDLE_SCHEMA = 7;
 
     public static final String BENCH_ACTION = "org.mobilekit.action.BENCH";
     public static final String BENCH_PERMISSION = "android.permission.DUMP";

@@ -95,11 +95,11 @@ def export(folder: Path, name: str, method: str) -> Path:
     member = formats.get_format(name)
     images = torch.from_numpy(pictures(8))
     model = settled(images)
-    graph = model
+    graph = fold(model)  # formats take graphs
     if method == "static":
         options = Options(granularity="per-channel", output_margin=1.0)
         quantize = get_algorithm("static").quantize
-        graph = quantize(fold(model), member.flow, images, options).graph
+        graph = quantize(graph, member.flow, images, options).graph
     file = folder / f"{name}-{method}{member.suffix}"
     member.export(graph, (images[:1],), file)
     return file

@@ -283,9 +283,14 @@ ACCURACY_9 = {
 }
 PROCESSORS_9 = {**PROCESSORS_8, "schema_version": 9}
 
+BUNDLE_10 = {**BUNDLE_8, "input_width": 320}
+LATENCY_10 = {**LATENCY_9, "schema_version": 10, "bundle": BUNDLE_10}
+ACCURACY_10 = {**ACCURACY_9, "schema_version": 10, "bundle": BUNDLE_10, "batch": 4}
+PROCESSORS_10 = {**PROCESSORS_9, "schema_version": 10, "bundle": BUNDLE_10}
+
 LATENCY = [
     *(LATENCY_1, LATENCY_2, LATENCY_3, LATENCY_4),
-    *(LATENCY_5, LATENCY_6, LATENCY_7, LATENCY_8, LATENCY_9),
+    *(LATENCY_5, LATENCY_6, LATENCY_7, LATENCY_8, LATENCY_9, LATENCY_10),
 ]
 OTHERS = [
     *({**ACCURACY_1, "schema_version": number} for number in range(1, 6)),
@@ -298,6 +303,8 @@ OTHERS = [
     PROCESSORS_8,
     ACCURACY_9,
     PROCESSORS_9,
+    ACCURACY_10,
+    PROCESSORS_10,
 ]
 
 
@@ -362,24 +369,25 @@ def test_warnings_that_are_no_sentences_are_refused(tmp_path: Path) -> None:
 def test_what_each_schema_added_is_empty_in_those_before(tmp_path: Path) -> None:
     found = [read(sample, tmp_path) for sample in LATENCY]
     runs = [result.runs[0] for result in found]
-    assert [r.resolved for r in runs] == [None, *[False] * 8]
-    assert [len(r.operators) for r in runs] == [0, *[1] * 8]
-    assert [r.plan.cpus for r in runs] == ["", *["f0"] * 8]
-    assert [r.plan.memory for r in runs] == [False] * 9  # of 1 and 2, as their plan is quick
-    assert [r.plan.max_repeats for r in runs] == [None] + [5] * 8
-    assert [r.plan.max_pairs for r in runs] == [None] * 3 + [32] * 6
-    assert [result.bundle.failed != {} for result in found] == [False] * 4 + [True] * 5
-    assert [result.identity is not None for result in found] == [False] * 5 + [True] * 4
+    assert [r.resolved for r in runs] == [None, *[False] * 9]
+    assert [len(r.operators) for r in runs] == [0, *[1] * 9]
+    assert [r.plan.cpus for r in runs] == ["", *["f0"] * 9]
+    assert [r.plan.memory for r in runs] == [False] * 10  # of 1 and 2, as their plan is quick
+    assert [r.plan.max_repeats for r in runs] == [None] + [5] * 9
+    assert [r.plan.max_pairs for r in runs] == [None] * 3 + [32] * 7
+    assert [result.bundle.failed != {} for result in found] == [False] * 4 + [True] * 6
+    assert [result.identity is not None for result in found] == [False] * 5 + [True] * 5
     assert found[0].recommended == {}
     swept = {f"{format_}-int8": setting for format_, setting in SWEPT_6.items()}
     for result in found[1:7]:
         assert {n: best.model_dump() for n, best in result.recommended.items()} == swept
-    assert [r.artifact_sha256 for r in runs] == [None] * 5 + [SHA] * 4
-    assert [r.name for r in runs] == ["onnx-int8"] * 7 + ["onnx-xnnpack-fp16"] * 2
+    assert [r.artifact_sha256 for r in runs] == [None] * 5 + [SHA] * 5
+    assert [r.name for r in runs] == ["onnx-int8"] * 7 + ["onnx-xnnpack-fp16"] * 3
     assert [a.name for r in found for a in r.bundle.artifacts] == [r.name for r in runs]
     failed = [list(result.bundle.failed) for result in found]
-    assert failed == [[]] * 4 + [["executorch-int8"]] * 5
-    assert [r.runtime for r in runs] == [None] * 5 + ["onnxruntime 1.32.0"] * 4
+    assert failed == [[]] * 4 + [["executorch-int8"]] * 6
+    assert [r.runtime for r in runs] == [None] * 5 + ["onnxruntime 1.32.0"] * 5
+    assert [result.bundle.size for result in found] == ["224"] * 9 + ["224x320"]
 
 
 def test_before_schema_3_the_name_of_a_plan_said_whether_memory_was_measured(tmp_path) -> None:
@@ -392,13 +400,21 @@ def test_before_schema_3_the_name_of_a_plan_said_whether_memory_was_measured(tmp
 def test_results_of_the_other_kinds_keep_their_numbers(tmp_path: Path) -> None:
     accuracy = [read(sample, tmp_path) for sample in OTHERS if sample["kind"] == "accuracy"]
     assert all(isinstance(result, AccuracyResult) for result in accuracy)
-    assert {result.rows[0].top1 for result in accuracy[:-3]} == {0.82}
-    assert {result.task for result in accuracy[:-3]} == {"image-classification"}
-    for result in accuracy[-3:]:
+    assert {result.rows[0].top1 for result in accuracy[:-4]} == {0.82}
+    assert {result.task for result in accuracy[:-4]} == {"image-classification"}
+    for result in accuracy[-4:]:
         assert [output.sqnr_db for output in result.rows[0].outputs] == [21.5, None]
-    assert [result.threads for result in accuracy] == [None] * 5 + [2] * 4
-    assert [len(result.rows[0].metrics) for result in accuracy] == [0] * 8 + [1]
-    for sample in (PROCESSORS_5, PROCESSORS_6, PROCESSORS_7, PROCESSORS_8, PROCESSORS_9):
+    assert [result.threads for result in accuracy] == [None] * 5 + [2] * 5
+    assert [len(result.rows[0].metrics) for result in accuracy] == [0] * 8 + [1] * 2
+    assert [result.batch for result in accuracy] == [1] * 9 + [4]
+    for sample in (
+        PROCESSORS_5,
+        PROCESSORS_6,
+        PROCESSORS_7,
+        PROCESSORS_8,
+        PROCESSORS_9,
+        PROCESSORS_10,
+    ):
         found = read(sample, tmp_path)
         assert isinstance(found, ProcessorsResult)
         assert found.rows[0].answers_sha256 == SHA

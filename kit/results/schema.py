@@ -21,6 +21,7 @@ statistic never needs a new measurement. Schema history:
        `BundleRef.failed` and `LatencyResult.recommended` are keyed by its name;
        `Plan.max_repeats` and `Plan.max_pairs` instead of `most_repeats` and `most_pairs`
     9  `AccuracyRow.metrics`; `ArtifactRef.executed`
+    10  `BundleRef.input_width`; `AccuracyResult.batch`; more precisions
 
 Results of all older schemas stay readable: fields they do not have are None or empty, and
 renamed or changed fields are translated (`kit.results.store`).
@@ -38,7 +39,7 @@ from kit.documents import Digest, Record
 from kit.notices import Notice
 from kit.recipe import format_sides
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 
 # Larger numbers are refused. Each fits into 64 bits, also when many are added up.
 MAX_NS = 10**15  # 11 days

@@ -86,13 +86,13 @@ def answer(bundle: bundles.Bundle, out: Path) -> None:
     shares = np.exp(logits.ravel() - logits.max())
     second, best = (int(i) for i in shares.argsort()[-2:])
     probabilities = shares / shares.sum()
-    found = {
+    result = {
         "label": (bundle.labels() or [])[best],
         "probability": float(probabilities[best]),
         # Of a model with random weights it is chance which of a thousand answers is the first.
         "clear": bool(probabilities[best] - probabilities[second] > CLEAR),
     }
-    (out / "expected.json").write_text(json.dumps(found), encoding="utf-8")
+    (out / "expected.json").write_text(json.dumps(result), encoding="utf-8")
 
 
 def pictures(pre: Preprocessing, out: Path) -> None:

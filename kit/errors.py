@@ -37,7 +37,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 PARTIAL = 10  # a bundle was written without a requested format, which failed
-UNFIT = 11  # `kit doctor` found something that will not run
+UNFIT = 11  # `kit doctor` reports something that will not run
 UNFORESEEN = 70
 INTERRUPTED = 130
 READER_GONE = 141  # of our output: the code that a shell gives to SIGPIPE

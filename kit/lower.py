@@ -235,8 +235,8 @@ def check_batches(session: Session, golden: Samples, answers: Samples, job: Lowe
         raise BuildError("its samples have no batch dimension", "leave --dynamic out")
     rows = np.arange(size) % len(golden)
     inputs = signature.group(golden.take(rows.tolist()), size)[0]
-    found = session.read(session.bind(inputs)())
-    for spec, array, right in zip(job.outputs, found, answers.arrays, strict=True):
+    computed = session.read(session.bind(inputs)())
+    for spec, array, right in zip(job.outputs, computed, answers.arrays, strict=True):
         wanted = right[rows]
         noise = sqnr_db(wanted, array) if array.shape == wanted.shape else -np.inf
         if noise is not None and noise < _BATCH_SQNR_DB:

@@ -71,14 +71,14 @@ class PretendApp:
 
     def _watch(self) -> None:
         while not self._done.wait(0.05):
-            found = starts(self.device, self.app_id)
-            for words in found[self._seen :]:
+            actual = starts(self.device, self.app_id)
+            for words in actual[self._seen :]:
                 if f"{self.app_id}/{contract.BENCH}" in words:
                     extras = extras_of(words)
                     self.asked.append(extras)
                     if not self.silent:
                         self._answer(extras)
-            self._seen = len(found)
+            self._seen = len(actual)
 
     def _answer(self, extras: dict[str, Any]) -> None:
         files = self.device.state.values / "packages" / self.app_id / contract.FILES
@@ -158,11 +158,11 @@ def library() -> Path:
 
 def extras_of(words: tuple[str, ...]) -> dict[str, Any]:
     """Return the extras of a recorded `am start`, with Android's types."""
-    found = {}
+    actual = {}
     for at, word in enumerate(words):
         if word in _NUMBERS:
-            found[words[at + 1]] = _NUMBERS[word](words[at + 2])
-    return found
+            actual[words[at + 1]] = _NUMBERS[word](words[at + 2])
+    return actual
 
 
 def run(bundle: Bundle, extras: dict[str, Any]) -> tuple[list[dict[str, Any]], bytes]:
@@ -190,8 +190,8 @@ def run(bundle: Bundle, extras: dict[str, Any]) -> tuple[list[dict[str, Any]], b
 
 def event(line: str) -> dict[str, Any]:
     """Return a runner's event as the app would say it."""
-    found = json.loads(line)
-    found.pop("crc", None)  # the app sends none
-    if found["event"] == "start":
-        found["versions"] = {"runner": "app", "app": "0", "onnxruntime-android": "0"}
-    return found
+    actual = json.loads(line)
+    actual.pop("crc", None)  # the app sends none
+    if actual["event"] == "start":
+        actual["versions"] = {"runner": "app", "app": "0", "onnxruntime-android": "0"}
+    return actual

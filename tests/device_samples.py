@@ -95,19 +95,19 @@ def is_whole(result: LatencyResult, samples: int) -> bool:
 
 def left(device: Virtual, before: dict[str, str] | None = None) -> list[str]:
     """Return what a measurement left on a device: files but the kept ones, settings, processes."""
-    found = [
+    actual = [
         name
         for name in device.files()
         if name.endswith(".part") or not name.startswith(("kit/blobs/", "kit/sets/"))
     ]
     if device.state.settings()["global"] != (before or {}):
-        found.append(f"settings {device.state.settings()['global']}")
+        actual.append(f"settings {device.state.settings()['global']}")
     if device.state.fixed_performance not in ("false", "unsupported"):
-        found.append("fixed performance")
+        actual.append("fixed performance")
     deadline = time.monotonic() + 3  # what was killed is gone a moment later
     while runners(device) and time.monotonic() < deadline:
         time.sleep(0.02)
-    return [*found, *runners(device)]
+    return [*actual, *runners(device)]
 
 
 def runners(device: Virtual) -> list[str]:

@@ -51,7 +51,7 @@ def endless(data: bytes) -> Send:
     return send
 
 
-def facts(**said: str) -> Send:
+def facts(**output: str) -> Send:
     """Return the answer to the script of `kit.devices.facts`; a good phone but for `said`."""
     from kit.devices import facts
 
@@ -62,7 +62,7 @@ def facts(**said: str) -> Send:
         "online": "0-1",
         "getconf": "4096",
     }
-    pieces = {**good, **said}.items()
+    pieces = {**good, **output}.items()
     return answer("".join(f"\n{facts.MARK}{name}\n{text}\n" for name, text in pieces))
 
 

@@ -62,26 +62,26 @@ def _build(abi: str, name: str) -> RunnerSet:
     lock = Path(tempfile.gettempdir()) / f"kit-tests-{os.getuid()}-{abi}-{name}.lock"
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        (found,) = native.build(abi, [name])
-    return found
+        (result,) = native.build(abi, [name])
+    return result
 
 
 def emulated(root: Path) -> Command:
     """Return how to run an arm64 runner here, with a folder that stands in for files of here."""
 
-    def command(found: RunnerSet) -> list[str]:
+    def command(result: RunnerSet) -> list[str]:
         try:
-            return emulation.command(found, emulation.find_processor("cortex-a76"), root)
+            return emulation.command(result, emulation.find_processor("cortex-a76"), root)
         except MissingTool as exc:
             pytest.skip(exc.message)
 
     return command
 
 
-def run(found: RunnerSet, request: Request, command: Command = here) -> Transcript:
+def run(result: RunnerSet, request: Request, command: Command = here) -> Transcript:
     """Run a request to its end, as `kit bench` does."""
     return drive.run(
-        local.open(None), request, drive.environment(request.threads), command(found), 60.0
+        local.open(None), request, drive.environment(request.threads), command(result), 60.0
     )
 
 

@@ -241,11 +241,11 @@ def make_golden(folder: Path) -> None:
 
     plain = make(folder / "plain", {"lite": net(), "onnx": net()})
     images = np.random.default_rng(3).normal(size=(3, 3, 32, 32))
-    found = {"golden/input.npy": images.astype(np.float32)}
+    actual = {"golden/input.npy": images.astype(np.float32)}
     for name in (REFERENCE, "lite", "onnx"):
         session = formats.get_format(name).load(plain.file(name), 1)
         key = REFERENCE if name == REFERENCE else f"{name}-fp32"
-        found[f"golden/{key}.npy"] = answer_images(session, found["golden/input.npy"])
+        actual[f"golden/{key}.npy"] = answer_images(session, actual["golden/input.npy"])
 
     def golden(fields: dict[str, Any]) -> None:
         names = (REFERENCE, "lite-fp32", "onnx-fp32")
@@ -254,7 +254,7 @@ def make_golden(folder: Path) -> None:
             inputs=("golden/input.npy",), images=3, source="noise", outputs=outputs
         )
 
-    rewrite(plain, folder / "tiny", found, golden)
+    rewrite(plain, folder / "tiny", actual, golden)
 
 
 @pytest.fixture(scope="session")

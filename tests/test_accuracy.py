@@ -176,8 +176,8 @@ def test_labels_come_from_the_bundles_own_names(tmp_path):
     bundle = make(tmp_path / "b", {"lite": net()}, labels=names)
     root = draw(tmp_path / "set", 6, lambda i: f"train/{('cat', 'big_bird')[i % 2]}/{i}.png")
     same = draw(tmp_path / "same", 6, lambda i: f"{(0, 2)[i % 2]}/{i}.png")
-    found, indices = evaluate(bundle, root), evaluate(bundle, same)
-    assert found.rows[0].top1 == indices.rows[0].top1 is not None
+    actual, indices = evaluate(bundle, root), evaluate(bundle, same)
+    assert actual.rows[0].top1 == indices.rows[0].top1 is not None
 
 
 @HERE
@@ -228,13 +228,13 @@ def noted(bundle: Bundle, root: Path, **options: object) -> list[str]:
     ],
 )
 @HERE
-def test_where_labels_come_from_is_said(tiny, tmp_path, name, says):
+def test_where_labels_come_from_is_printed(tiny, tmp_path, name, says):
     root = draw(tmp_path / "set", 4, lambda i: name.format(i % 2, i))
     assert noted(tiny, root) == ([] if says is None else [says])
 
 
 @HERE
-def test_where_other_labels_come_from_is_said(tmp_path):
+def test_where_other_labels_come_from_is_printed(tmp_path):
     bundle = make(tmp_path / "b", {"lite": net()}, labels=["cat", "dog", *"cdefg"])
     root = draw(tmp_path / "set", 4, lambda i: f"{('cat', 'dog')[i % 2]}/{i}.png")
     assert noted(bundle, root) == ["labels: folder names as category names"]
@@ -278,8 +278,8 @@ def test_class_folders_of_another_data_set_are_refused(tiny, tmp_path):
     named = make(tmp_path / "b", {"lite": net()}, labels=list("abcdefg"))
     with pytest.raises(PictureError, match=r"is a class of the model: 'cat', 'dog', 'eel' …"):
         evaluate(named, root)
-    found = evaluate(named, root, labels="none")
-    assert (found.rows[0].images, found.rows[0].top1) == (8, None)
+    actual = evaluate(named, root, labels="none")
+    assert (actual.rows[0].images, actual.rows[0].top1) == (8, None)
 
 
 @pytest.mark.parametrize("name", ["holiday/{}.png", "{}.png", "set/{}.png", "{}/../x{}.png"])

@@ -38,16 +38,16 @@ def broken():
 
 
 def test_points_know_who_makes_and_reads_them(folded):
-    found = {point.name: point for point in points(folded)}
-    stem = found["0.2"]  # the clip's tensor, made by the convolution before it
+    actual = {point.name: point for point in points(folded)}
+    stem = actual["0.2"]  # the clip's tensor, made by the convolution before it
     assert (stem.maker, stem.kind) == ("0.0", "")
     assert set(stem.readers) == {"1.expand.0", "add_"}
-    assert found["input_1"].kind == "input"
-    assert found["add_"].kind == "addition"
-    assert found["1.project"].readers == ("add_",)
-    assert found["3"].readers == ("5",)  # flatten is looked through
-    assert found["5"].readers == ()
-    assert {p.maker for p in found.values() if p.maker} == set(layer_names(folded))
+    assert actual["input_1"].kind == "input"
+    assert actual["add_"].kind == "addition"
+    assert actual["1.project"].readers == ("add_",)
+    assert actual["3"].readers == ("5",)  # flatten is looked through
+    assert actual["5"].readers == ()
+    assert {p.maker for p in actual.values() if p.maker} == set(layer_names(folded))
 
 
 def test_a_tensor_is_float_when_all_around_it_is(folded):
@@ -80,9 +80,9 @@ def test_layers_in_float_do_what_the_formats_do(broken, kept, repairs):
     graph = static.quantize(model, "pt2e-u8", given.calibration, options).graph
     with torch.no_grad():
         real = np.concatenate([graph(picture[None]).numpy() for picture in given.pictures])
-    found = [score(given.reference, logits).sqnr_db for logits in (simulated, real)]
-    assert found[0] == pytest.approx(found[1], abs=2.0)
-    assert all((db > 30) is repairs for db in found), found
+    actual = [score(given.reference, logits).sqnr_db for logits in (simulated, real)]
+    assert actual[0] == pytest.approx(actual[1], abs=2.0)
+    assert all((db > 30) is repairs for db in actual), actual
 
 
 def test_replay_computes_what_a_whole_run_computes(folded):
@@ -104,16 +104,16 @@ def test_replay_computes_what_a_whole_run_computes(folded):
 
 @pytest.mark.slow
 def test_measure_gives_each_layer_in_order(folded):
-    found = sensitivity.measure(folded, pictures(16), "per-channel", "minmax")
-    assert [record.name for record in found] == list(layer_names(folded))
-    assert all(5 < record.sqnr_db < 90 for record in found)
-    assert sum(record.share for record in found) == pytest.approx(1)
-    assert all(record.gain_db is None for record in found)
+    actual = sensitivity.measure(folded, pictures(16), "per-channel", "minmax")
+    assert [record.name for record in actual] == list(layer_names(folded))
+    assert all(5 < record.sqnr_db < 90 for record in actual)
+    assert sum(record.share for record in actual) == pytest.approx(1)
+    assert all(record.gain_db is None for record in actual)
 
 
 def test_one_layer_at_a_time_is_that_layer(folded):
     """Against a simulation made by hand: weights and output of one layer, nothing else."""
-    found = {r.name: r for r in sensitivity.measure(folded, pictures(16), "per-tensor", "minmax")}
+    actual = {r.name: r for r in sensitivity.measure(folded, pictures(16), "per-tensor", "minmax")}
     plain = Simulation(folded, "per-tensor", "minmax")
     plain.calibrate(pictures(16), 1.25)
     plain.quantize(())
@@ -121,8 +121,8 @@ def test_one_layer_at_a_time_is_that_layer(folded):
     plain.activations["1.filter.1"].mode = "quantize"
     plain.weights["1.filter.0"].enabled = True
     alone = score(exact, plain.logits(pictures(16)).numpy()).sqnr_db
-    assert found["1.filter.0"].sqnr_db == pytest.approx(alone, abs=1e-3)
-    assert found["1.filter.0"].range == pytest.approx(
+    assert actual["1.filter.0"].sqnr_db == pytest.approx(alone, abs=1e-3)
+    assert actual["1.filter.0"].range == pytest.approx(
         (plain.activations["1.filter.1"].low, plain.activations["1.filter.1"].high)
     )
 
@@ -130,53 +130,53 @@ def test_one_layer_at_a_time_is_that_layer(folded):
 @pytest.mark.slow
 def test_a_damaged_layer_is_the_worst_and_float_repairs_it(broken):
     model, given = broken
-    found = sensitivity.study(model, given, "minmax")
-    worst = next(record.name for record in found.worst() if record.layer)
+    actual = sensitivity.study(model, given, "minmax")
+    worst = next(record.name for record in actual.worst() if record.layer)
     assert worst == DAMAGED
     sound = sensitivity.study(fold(net()), case(net()), "minmax")
-    assert found.whole.sqnr_db < sound.whole.sqnr_db - 5
+    assert actual.whole.sqnr_db < sound.whole.sqnr_db - 5
     around = Simulated(model, given, "minmax").logits(given.pictures, [DAMAGED, "1.project"])
     repaired = score(given.reference, around).sqnr_db
-    assert repaired > found.whole.sqnr_db + 5
+    assert repaired > actual.whole.sqnr_db + 5
 
 
 @pytest.mark.slow
 def test_study_tells_inputs_additions_and_saturation(folded):
     given = case(net())
-    found = {r.name: r for r in sensitivity.study(folded, given, "minmax").records}
-    assert [r.kind for r in found.values() if not r.layer] == [
+    actual = {r.name: r for r in sensitivity.study(folded, given, "minmax").records}
+    assert [r.kind for r in actual.values() if not r.layer] == [
         "input", "addition", "addition", "operation",
     ]  # fmt: skip
-    assert found["input_1"].gain_db is None
-    assert found["1.filter.0"].gain_db is not None
+    assert actual["input_1"].gain_db is None
+    assert actual["1.filter.0"].gain_db is not None
     # Pictures twice as strong as those that calibrated leave the ranges.
     strong = dataclasses.replace(given, pictures=2 * given.pictures)
     outside = {r.name: r for r in sensitivity.study(folded, strong, "minmax").records}
-    low, high = found["input_1"].range
+    low, high = actual["input_1"].range
     values = strong.pictures.numpy()
     half = (high - low) / 510
     expected = np.mean((values < low - half) | (values > high + half))
     assert outside["input_1"].saturated == pytest.approx(expected)
-    assert outside["input_1"].saturated > 10 * found["input_1"].saturated
+    assert outside["input_1"].saturated > 10 * actual["input_1"].saturated
 
 
 @pytest.mark.slow
 def test_kept_layers_are_part_of_the_base(folded):
     given = case(net())
-    found = sensitivity.study(folded, given, "minmax", kept=("5",))
-    by_name = {record.name: record for record in found.records}
+    actual = sensitivity.study(folded, given, "minmax", kept=("5",))
+    by_name = {record.name: record for record in actual.records}
     assert by_name["5"].kept
     assert by_name["5"].gain_db is None
     expected = Simulated(folded, given, "minmax").logits(given.pictures, ["5"])
-    assert found.whole == score(given.reference, expected)
+    assert actual.whole == score(given.reference, expected)
 
 
 @pytest.mark.slow
 def test_progress_ends_at_the_end(folded):
-    told: list[float] = []
-    sensitivity.study(folded, case(net()), "minmax", step=told.append)
-    assert told == sorted(told)
-    assert told[-1] == 1.0
+    reports: list[float] = []
+    sensitivity.study(folded, case(net()), "minmax", step=reports.append)
+    assert reports == sorted(reports)
+    assert reports[-1] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_bad_targets(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "found", "met"),
+    ("text", "actual", "met"),
     [
         ("20dB", Score(10, 20.0, 0.5, None), True),
         ("20dB", Score(10, 19.9, 1.0, None), False),
@@ -212,8 +212,8 @@ def test_bad_targets(text):
         ("1.0", Score(10, 99.0, 1.0, 1.1), False),
     ],
 )
-def test_when_a_target_is_met(text, found, met):
-    assert parse(text).met(found) is met
+def test_when_a_target_is_met(text, actual, met):
+    assert parse(text).met(actual) is met
 
 
 def search(model, given, target: str):
@@ -237,9 +237,9 @@ def search(model, given, target: str):
 @pytest.mark.slow
 def test_repair_leaves_alone_what_is_good(folded):
     search_, _ = search(net(), case(net()), "1dB")
-    found = search_.run(Choice("none", "minmax"))
-    assert found.met
-    assert [a.choice for a in found.tried] == [Choice("none", "minmax")]
+    actual = search_.run(Choice("none", "minmax"))
+    assert actual.met
+    assert [a.choice for a in actual.tried] == [Choice("none", "minmax")]
 
 
 @pytest.mark.slow
@@ -249,11 +249,11 @@ def test_repair_takes_a_correction_before_layers(broken):
         given.reference, Simulated(broken[0], given, "minmax").logits(given.pictures, ())
     ).sqnr_db
     search_, _ = search(model, given, f"{before + 3:.1f}dB")
-    found = search_.run(Choice("none", "minmax"))
-    assert found.met
-    assert found.best.choice.kept == ()
-    assert found.best.latency == 0
-    assert found.best.score.sqnr_db >= before + 3
+    actual = search_.run(Choice("none", "minmax"))
+    assert actual.met
+    assert actual.best.choice.kept == ()
+    assert actual.best.latency == 0
+    assert actual.best.score.sqnr_db >= before + 3
 
 
 @pytest.mark.slow
@@ -263,25 +263,25 @@ def test_repair_buys_layers_when_corrections_do_not_suffice(broken):
     limits = [a for a in free.run(Choice("none", "minmax")).tried if not a.choice.kept]
     goal = max(a.score.sqnr_db for a in limits) + 3
     search_, prepared = search(model, given, f"{goal:.2f}dB")
-    found = search_.run(Choice("none", "minmax"))
-    assert found.met
-    kept = found.best.choice.kept
+    actual = search_.run(Choice("none", "minmax"))
+    assert actual.met
+    kept = actual.best.choice.kept
     assert kept
-    assert (found.best.choice.corrections, kept) in prepared  # confirmed as it would be built
-    assert found.best.latency == pytest.approx(
+    assert (actual.best.choice.corrections, kept) in prepared  # confirmed as it would be built
+    assert actual.best.latency == pytest.approx(
         sum(r.latency for r in sensitivity.study(fold(model), given, "minmax").records
             if r.name in kept)
     )  # fmt: skip
-    again = search(model, given, "1dB")[0].run(found.best.choice)
-    assert again.best.score == found.best.score
+    again = search(model, given, "1dB")[0].run(actual.best.choice)
+    assert again.best.score == actual.best.score
 
 
 @pytest.mark.slow
 def test_repair_says_when_the_target_is_out_of_reach(broken):
     search_, _ = search(damaged(), broken[1], "300dB")
-    found = search_.run(Choice("none", "minmax"))
-    assert not found.met
-    assert found.best.score.sqnr_db == max(a.score.sqnr_db for a in found.tried)
+    actual = search_.run(Choice("none", "minmax"))
+    assert not actual.met
+    assert actual.best.score.sqnr_db == max(a.score.sqnr_db for a in actual.tried)
 
 
 @pytest.mark.slow
@@ -289,10 +289,10 @@ def test_repair_by_drop_needs_only_labels(broken):
     model = damaged()
     given = case(model, labelled=True)
     search_, _ = search(model, given, "0")
-    found = search_.run(Choice("none", "minmax"))
-    assert found.met
-    assert found.best.score.drop == 0
-    assert found.tried[0].score.drop > 0
+    actual = search_.run(Choice("none", "minmax"))
+    assert actual.met
+    assert actual.best.score.drop == 0
+    assert actual.tried[0].score.drop > 0
 
 
 def test_spread():

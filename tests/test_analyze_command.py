@@ -48,9 +48,9 @@ def test_a_bundle_of_a_model_with_weights_of_its_own(own_bundle, capsys):
     code, out, err = analyze(capsys, own_bundle(), *FAST, "--json")
     assert code == 0, err
     read_output("analyze", out)
-    found = json.loads(out)
-    assert found["weights"] == f"own model {MODEL}"
-    assert found["layers"]
+    result = json.loads(out)
+    assert result["weights"] == f"own model {MODEL}"
+    assert result["layers"]
 
 
 @pytest.mark.slow

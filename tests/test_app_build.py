@@ -57,12 +57,12 @@ def test_apk_has_what_its_record_says(built, lite_bundle):
     data = built.file.read_bytes()
     assert record["apk"] == {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     with zipfile.ZipFile(built.file) as archive:
-        found = {
+        result = {
             i.filename: hashlib.sha256(archive.read(i)).hexdigest() for i in archive.infolist()
         }
         model = archive.read("assets/bundles/tiny-app/model-fp32.ptl")
         dex = archive.read("classes.dex")
-    assert found == {name: entry["sha256"] for name, entry in record["files"].items()}
+    assert result == {name: entry["sha256"] for name, entry in record["files"].items()}
     assert model == lite_bundle.file("lite").read_bytes()
     assert b"Lorg/mobilekit/lite/LiteRuntime;" in dex
     assert b"Lcom/facebook/jni/HybridData;" in dex
@@ -186,13 +186,13 @@ def test_an_altered_apk_does_not_verify(built, tmp_path):
         " System.out.println(new com.android.apksig.ApkVerifier.Builder(new java.io.File(a[0]))"
         ".setMinCheckedPlatformVersion(26).build().verify().isVerified()); } }"
     )
-    said = [
+    output = [
         tools.run(
             [tools.find("java"), "-cp", str(apksig), str(tmp_path / "V.java"), str(file)], "V"
         )
         for file in (built.file, tmp_path / "altered.apk")
     ]
-    assert [text.strip() for text in said] == ["true", "false"]
+    assert [text.strip() for text in output] == ["true", "false"]
 
 
 @pytest.fixture(scope="module")
@@ -233,16 +233,16 @@ def test_a_release_is_shrunk_and_signed_with_the_users_key(
     ("password", "alias", "words"),
     [("wrong12", "one", "password was incorrect"), ("secret1", "", "has the keys [one, two]")],
 )
-def test_a_key_that_cannot_be_used_is_told_at_once(
+def test_a_key_that_cannot_be_used_is_reported_at_once(
     built, lite_bundle, keystore, tmp_path, monkeypatch, capsys, password, alias, words
 ):
     monkeypatch.setenv(signing.PASSWORD, password)
     given = ["app", "build", str(lite_bundle.path), "--runtime", "lite", "--release"]
     given += ["--keystore", str(keystore), "--key-alias", alias, "-o", str(tmp_path / "out")]
     assert cli.run(given) == 3
-    said = capsys.readouterr().err
-    assert words in said
-    assert "compiling" not in said
+    output = capsys.readouterr().err
+    assert words in output
+    assert "compiling" not in output
     assert not (tmp_path / "out").exists()
 
 
@@ -279,7 +279,7 @@ def test_an_archive_given_by_hand_is_packed(built, lite_bundle, tmp_path, capsys
     assert "assets/bundles/tiny-app/model-fp32.ptl" not in record["files"]
 
 
-def test_an_archive_that_is_not_packed_is_told(built, lite_bundle):
+def test_an_archive_that_is_not_packed_is_reported(built, lite_bundle):
     (file,) = maven.resolve([list_runtimes()["lite"].aar], silent)
     with pytest.raises(UsageError, match="for lite, which is not packed"):
         build.build(

@@ -101,11 +101,13 @@ def test_maven_and_kit_name_the_same_versions(file):
 def test_gradle_and_kit_name_the_same_versions():
     catalog = tomllib.loads((APP / "gradle/libs.versions.toml").read_text(encoding="utf-8"))
     versions = catalog["versions"]
-    found = {
+    actual = {
         library["module"]: versions[library["version"]["ref"]]
         for library in catalog["libraries"].values()
     }
-    assert found == {f"{r.aar.group}:{r.aar.name}": r.aar.version for r in list_runtimes().values()}
+    assert actual == {
+        f"{r.aar.group}:{r.aar.name}": r.aar.version for r in list_runtimes().values()
+    }
     text = (APP / "build.gradle.kts").read_text(encoding="utf-8")
     numbers = dict(re.findall(r"^\s+(\w+Sdk|versionCode) = (\d+)$", text, re.M))
     assert numbers == {

@@ -77,8 +77,8 @@ def test_install_takes_the_folder_of_a_build(phone, apk, capsys):
 def test_install_warns_of_libraries_for_small_pages(phone, apk, capsys):
     phone.state.set(page_size=16384)
     assert cli.run(["app", "install", str(apk()), "--device", phone.serial]) == 0
-    said = " ".join(capsys.readouterr().err.split())
-    assert "libmodel.so are made for 4096" in said
+    output = " ".join(capsys.readouterr().err.split())
+    assert "libmodel.so are made for 4096" in output
 
 
 @pytest.mark.parametrize(
@@ -92,27 +92,27 @@ def test_install_warns_of_libraries_for_small_pages(phone, apk, capsys):
 )
 def test_a_refused_install_says_what_to_do(phone, apk, capsys, answer, hint):
     (phone.state.values / "pm_refuses").write_text(answer + "\n")
-    code, said = failing(capsys, "install", str(apk()), "--device", phone.serial)
+    code, output = failing(capsys, "install", str(apk()), "--device", phone.serial)
     assert code == 9
-    assert answer in said
-    assert hint in said
+    assert answer in output
+    assert hint in output
     assert phone.files() == {}
 
 
 def test_an_app_for_another_processor_is_not_brought(phone, apk, capsys):
-    code, said = failing(capsys, "install", str(apk("arm64-v8a")), "--device", phone.serial)
+    code, output = failing(capsys, "install", str(apk("arm64-v8a")), "--device", phone.serial)
     assert code == 9
-    assert "runs x86_64, and the app is for arm64-v8a" in said
-    assert "--abi x86_64" in said
+    assert "runs x86_64, and the app is for arm64-v8a" in output
+    assert "--abi x86_64" in output
     assert phone.state.packages() == []
 
 
 def test_what_is_no_apk_is_not_brought(phone, tmp_path, capsys):
     (tmp_path / "x.apk").write_text("no zip")
     for file in ("x.apk", "missing.apk"):
-        code, said = failing(capsys, "install", str(tmp_path / file), "--device", phone.serial)
+        code, output = failing(capsys, "install", str(tmp_path / file), "--device", phone.serial)
         assert code == 3
-        assert file in said
+        assert file in output
 
 
 def test_run_starts_the_demo(installed, capsys):
@@ -125,10 +125,10 @@ def test_run_starts_the_demo(installed, capsys):
 @pytest.mark.parametrize("words", [("run",), ("bench", "{bundle}")])
 def test_an_app_that_is_missing_is_named(phone, tiny_bundle, capsys, words):
     words = tuple(word.format(bundle=tiny_bundle.path) for word in words)
-    code, said = failing(capsys, *words, "--device", phone.serial)
+    code, output = failing(capsys, *words, "--device", phone.serial)
     assert code == 9
-    assert "the app is not on" in said
-    assert "kit app install" in said
+    assert "the app is not on" in output
+    assert "kit app install" in output
 
 
 def test_uninstall_and_clean(installed, capsys):
@@ -194,9 +194,9 @@ def test_bench_compares_all_outputs_of_a_model_without_pictures(
     last = tensors_bundle.read_answers(files, 1).arrays[-1]
     monkeypatch.setattr("app_samples.run", ending(bytes(last.nbytes)))
     with PretendApp(installed, tensors_bundle):
-        code, said = failing(capsys, "bench", *given)
+        code, output = failing(capsys, "bench", *given)
     assert code == 6
-    assert "golden input 0" in said
+    assert "golden input 0" in output
 
 
 def ending(end: bytes):
@@ -206,8 +206,8 @@ def ending(end: bytes):
     run = app_samples.run
 
     def answer(bundle, extras):
-        found, raw = run(bundle, extras)
-        return found, raw[: -len(end)] + end
+        actual, raw = run(bundle, extras)
+        return actual, raw[: -len(end)] + end
 
     return answer
 
@@ -236,9 +236,9 @@ def test_bench_refuses_another_bundle_of_that_name(installed, tiny_bundle, capsy
 
     with PretendApp(installed, tiny_bundle, change):
         words = (str(tiny_bundle.path), *QUICK, "--device", installed.serial)
-        code, said = failing(capsys, "bench", *words)
+        code, output = failing(capsys, "bench", *words)
     assert code == 6
-    assert "the app has another bundle called tiny" in said
+    assert "the app has another bundle called tiny" in output
 
 
 @pytest.mark.parametrize(
@@ -258,18 +258,18 @@ def test_bench_refuses_another_bundle_of_that_name(installed, tiny_bundle, capsy
 def test_what_the_app_says_is_checked(installed, tiny_bundle, capsys, changes, words):
     with PretendApp(installed, tiny_bundle, lambda record: record.update(changes)):
         given = (str(tiny_bundle.path), *QUICK, "--device", installed.serial)
-        code, said = failing(capsys, "bench", *given)
+        code, output = failing(capsys, "bench", *given)
     assert code == 6
-    assert words in " ".join(said.split())
+    assert words in " ".join(output.split())
 
 
 def test_a_wrong_answer_is_no_result(installed, tiny_bundle, monkeypatch, capsys):
     monkeypatch.setattr("app_samples.run", wrong(tiny_bundle))
     with PretendApp(installed, tiny_bundle):
         given = (str(tiny_bundle.path), *QUICK, "--device", installed.serial)
-        code, said = failing(capsys, "bench", *given)
+        code, output = failing(capsys, "bench", *given)
     assert code == 6
-    assert "golden input 0" in said
+    assert "golden input 0" in output
 
 
 def wrong(bundle):
@@ -278,13 +278,13 @@ def wrong(bundle):
     events = app_samples.run
 
     def answer(bundle, extras):
-        found, raw = events(bundle, extras)
-        return found, bytes(len(raw))
+        actual, raw = events(bundle, extras)
+        return actual, bytes(len(raw))
 
     return answer
 
 
-def test_leaving_the_screen_is_told(installed, tiny_bundle, capsys):
+def test_leaving_the_screen_is_reported(installed, tiny_bundle, capsys):
     def change(record) -> None:
         record["device"]["left_foreground"] = True
 
@@ -296,27 +296,27 @@ def test_leaving_the_screen_is_told(installed, tiny_bundle, capsys):
     assert row["via"] == "app"
 
 
-def test_a_crash_is_told_with_the_log(installed, tiny_bundle, monkeypatch, capsys):
+def test_a_crash_is_reported_with_the_log(installed, tiny_bundle, monkeypatch, capsys):
     monkeypatch.setattr(job, "GONE_SECONDS", 0.5)
     (installed.state.values / "logcat").write_text("F/libc    (1): Fatal signal 11 (SIGSEGV)\n")
     with PretendApp(installed, tiny_bundle, silent=True):
         given = (str(tiny_bundle.path), *QUICK, "--device", installed.serial)
-        code, said = failing(capsys, "bench", *given)
+        code, output = failing(capsys, "bench", *given)
     assert code == 6
-    assert "Fatal signal 11" in said
+    assert "Fatal signal 11" in output
 
 
 def test_a_release_build_cannot_be_measured(installed, tiny_bundle, capsys):
     (installed.state.values / "packages" / contract.APP_ID / "release").touch()
     given = (str(tiny_bundle.path), *QUICK, "--device", installed.serial)
-    code, said = failing(capsys, "bench", *given)
+    code, output = failing(capsys, "bench", *given)
     assert code == 9
-    assert "not debuggable" in said
-    assert "--release" in said
+    assert "not debuggable" in output
+    assert "--release" in output
 
 
 def test_the_reference_does_not_run_in_an_app(installed, tiny_bundle, capsys):
     given = (str(tiny_bundle.path), "--format", "reference", "--device", installed.serial)
-    code, said = failing(capsys, "bench", *given)
+    code, output = failing(capsys, "bench", *given)
     assert code == 2
-    assert "eager PyTorch" in said
+    assert "eager PyTorch" in output

@@ -227,10 +227,10 @@ def test_javac_reads_a_framework_of_a_newer_java(tmp_path):
     for version in ("21.0.1", "25-ea"):
         assert framework.find_readable(newer, version) == newer
     lowered = framework.find_readable(newer, "17.0.15")
-    with zipfile.ZipFile(lowered) as found:
-        assert found.namelist() == ["android/A.class", "android/old/B.class"]
-        assert found.read("android/A.class") == code.replace(b"\x41", b"\x37")
-        assert found.read("android/old/B.class") == code.replace(b"\x41", b"\x34")
+    with zipfile.ZipFile(lowered) as result:
+        assert result.namelist() == ["android/A.class", "android/old/B.class"]
+        assert result.read("android/A.class") == code.replace(b"\x41", b"\x37")
+        assert result.read("android/old/B.class") == code.replace(b"\x41", b"\x34")
     broken = tmp_path / "broken.jar"
     broken.write_bytes(newer.read_bytes()[:-30])
     with pytest.raises(InputError, match="is damaged"):

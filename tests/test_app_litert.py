@@ -80,13 +80,13 @@ def test_the_archives_own_code_answers_as_the_build(litert_int8, natives, class_
     names = [artifact.name for artifact in bundle.manifest.artifacts]
     for name in names:
         words += [str(bundle.file(name)), str(tmp_path / name)]
-    said = tools.run(words, "java")
-    assert "Created TensorFlow Lite XNNPACK delegate" in said
-    assert "\n2.16.1" in said
+    output = tools.run(words, "java")
+    assert "Created TensorFlow Lite XNNPACK delegate" in output
+    assert "\n2.16.1" in output
     for name in names:
-        found = np.frombuffer((tmp_path / name).read_bytes(), "<f4").reshape(4, -1)
+        result = np.frombuffer((tmp_path / name).read_bytes(), "<f4").reshape(4, -1)
         wanted = np.load(bundle.path / bundle.manifest.golden.outputs[name][0])[:4]
-        noise = float(((found - wanted) ** 2).sum())
+        noise = float(((result - wanted) ** 2).sum())
         assert noise <= 1e-2 * float((wanted**2).sum()), name
     first, last = ((tmp_path / name).read_bytes() for name in names)
     assert first == last

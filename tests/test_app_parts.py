@@ -229,7 +229,7 @@ def encrypted(file: Path) -> Path:
     return file
 
 
-def test_a_damaged_library_or_a_password_is_told(tmp_path):
+def test_a_damaged_library_or_a_password_is_reported(tmp_path):
     file = archive(tmp_path / "x.aar", {"classes.jar": b"jar", "jni/x86_64/liba.so": b"elf" * 99})
     sound = aar.read(file)
     file.write_bytes(file.read_bytes().replace(b"elf" * 99, b"efl" * 99))

@@ -140,16 +140,16 @@ def test_an_activity_that_the_manifest_lacks_does_not_exist(phone, apk, adb):
     assert f"Activity class {{{contract.APP_ID}/.Other}} does not exist" in done.stdout
 
 
-def test_a_shell_without_the_permission_is_told_in_a_sentence(phone, apk, tiny_bundle, capsys):
+def test_a_shell_without_the_permission_is_reported_in_a_sentence(phone, apk, tiny_bundle, capsys):
     install(phone, apk)
     (phone.state.values / "shell_lacks").write_text(f"{contract.PERMISSION}\n")
     words = [str(tiny_bundle.path), "--quick", "--format", "onnx", "--device", phone.serial]
     with PretendApp(phone, tiny_bundle) as app:
         assert cli.run(["app", "bench", *words]) == 9
-    said = " ".join(capsys.readouterr().err.split())
-    assert "does not give the shell the permission android.permission.DUMP" in said
-    assert "kit bench --device" in said
-    assert "SecurityException" not in said
+    output = " ".join(capsys.readouterr().err.split())
+    assert "does not give the shell the permission android.permission.DUMP" in output
+    assert "kit bench --device" in output
+    assert "SecurityException" not in output
     assert app.asked == []
 
 

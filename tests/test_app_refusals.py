@@ -41,9 +41,9 @@ def test_the_command_says_what_is_missing(monkeypatch, tmp_path, lite_bundle, ca
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("JAVA_HOME", raising=False)
     code = cli.run(["app", "build", str(lite_bundle.path), "--runtime", "lite"])
-    said = capsys.readouterr().err
+    output = capsys.readouterr().err
     assert code == 8
-    assert f"apt-get install {tools.JDK}" in said
+    assert f"apt-get install {tools.JDK}" in output
 
 
 def program(folder: Path, name: str, script: str) -> None:
@@ -89,10 +89,10 @@ def test_a_refused_runtime_says_what_else_to_do(fake_maven, tmp_path, lite_bundl
     if shutil.which("javac") is None:
         pytest.skip(f"javac is not installed: apt-get install {tools.JDK}")
     code = cli.run(["app", "build", str(lite_bundle.path), "-o", str(tmp_path / "out")])
-    said = capsys.readouterr().err
+    output = capsys.readouterr().err
     assert code == 8
-    assert "runtime onnx: Maven did not serve" in said
-    assert "--aar FILE" in said
+    assert "runtime onnx: Maven did not serve" in output
+    assert "--aar FILE" in output
     assert not (tmp_path / "out").exists()
 
 
@@ -115,17 +115,17 @@ def test_maven_that_brings_nothing_is_not_believed(fake_maven):
 
 
 def test_summaries_of_maven_are_read():
-    said = "Tests run: 3, Failures: 0, Errors: 0, Skipped: 0, Time elapsed: 1 s -- in A\n"
-    assert testing.counts(said) == {"run": 0, "failed": 0, "skipped": 0}
-    said += "[WARNING] Tests run: 9, Failures: 1, Errors: 2, Skipped: 4\n"
-    assert testing.counts(said) == {"run": 9, "failed": 3, "skipped": 4}
+    output = "Tests run: 3, Failures: 0, Errors: 0, Skipped: 0, Time elapsed: 1 s -- in A\n"
+    assert testing.counts(output) == {"run": 0, "failed": 0, "skipped": 0}
+    output += "[WARNING] Tests run: 9, Failures: 1, Errors: 2, Skipped: 4\n"
+    assert testing.counts(output) == {"run": 9, "failed": 3, "skipped": 4}
 
 
 # Bad options
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "output"),
     [
         (["/nowhere"], 4, "is not a bundle"),
         (["{bundle}", "--runtime", "onxx"], 2, "did you mean onnx?"),
@@ -138,9 +138,9 @@ def test_summaries_of_maven_are_read():
         (["{bundle}", "--keystore", "/x"], 2, "is for --release"),
     ],
 )
-def test_bad_options_are_told(lite_bundle, capsys, monkeypatch, words, code, said):
+def test_bad_options_are_reported(lite_bundle, capsys, monkeypatch, words, code, output):
     """Before a tool is looked for."""
     monkeypatch.setattr(build.tools, "java_version", lambda: pytest.fail("too late"))
     words = [word.format(bundle=lite_bundle.path) for word in words]
     assert cli.run(["app", "build", *words]) == code
-    assert said in capsys.readouterr().err
+    assert output in capsys.readouterr().err

@@ -85,8 +85,8 @@ def test_maven_that_breaks_off_or_tests_nothing(maven, tmp_path):
 def test_without_a_bundle_no_samples_are_given(maven, tmp_path, capsys):
     maven(SUCCESS, 0)
     assert cli.run(["app", "test", "-o", str(tmp_path / "out"), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert (found["run"], found["failed"], found["skipped"]) == (5, 0, 2)
+    actual = json.loads(capsys.readouterr().out)
+    assert (actual["run"], actual["failed"], actual["skipped"]) == (5, 0, 2)
     words = (tmp_path / "words").read_text()
     assert f"-Dkit.screenshots={tmp_path}/out/screenshots" in words
     assert "kit.samples" not in words
@@ -104,28 +104,28 @@ def test_two_at_once_take_turns_and_the_second_says_so(maven, tmp_path, monkeypa
     maven(SUCCESS, 0)
     (tmp_path / "mvn").write_text(ALONE.format(tmp_path))
     monkeypatch.setattr(testing.sources, "project", lambda: tmp_path)
-    said: list[str] = []
+    output: list[str] = []
     with ThreadPoolExecutor(2) as pool:
-        found = list(
-            pool.map(lambda name: testing.run(None, tmp_path / name, said.append), ("one", "two"))
+        actual = list(
+            pool.map(lambda name: testing.run(None, tmp_path / name, output.append), ("one", "two"))
         )
-    assert [one["run"] for one in found] == [5, 5]
+    assert [one["run"] for one in actual] == [5, 5]
     assert not (tmp_path / "two_at_once").exists()
-    assert said.count(f"waiting for another kit that uses {tmp_path}") == 1
+    assert output.count(f"waiting for another kit that uses {tmp_path}") == 1
 
 
 def test_a_kit_that_was_killed_keeps_nobody_waiting(tmp_path):
     holder = "import sys, time; from pathlib import Path; from kit.app.lock import maven_lock\n"
     holder += "with maven_lock(Path(sys.argv[1]), print): print('held', flush=True); time.sleep(60)"
     words = [sys.executable, "-c", holder, str(tmp_path)]
-    said: list[str] = []
+    output: list[str] = []
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         assert process.stdout.readline() == "held\n"
         Timer(0.3, process.kill).start()
-        with maven_lock(tmp_path, said.append):
+        with maven_lock(tmp_path, output.append):
             assert process.wait(10) == -signal.SIGKILL
-    assert said == [f"waiting for another kit that uses {tmp_path}"]
+    assert output == [f"waiting for another kit that uses {tmp_path}"]
 
 
 def test_a_checkout_that_cannot_be_written_to(tmp_path):
@@ -178,11 +178,11 @@ def run_app_tests(bundle: Bundle, out: Path, capsys, *options: str) -> dict[str,
         pytest.skip(f"{exc.message}: {exc.hint}")
     words = ["app", "test", "--bundle", str(bundle.path), "-o", str(out), *options]
     code = cli.run([*words, "--json"])
-    said = capsys.readouterr()
-    assert code == 0, said.err
-    found = json.loads(said.out)
-    assert (found["failed"], found["skipped"]) == (0, 0)
-    return found
+    output = capsys.readouterr()
+    assert code == 0, output.err
+    actual = json.loads(output.out)
+    assert (actual["failed"], actual["skipped"]) == (0, 0)
+    return actual
 
 
 @pytest.fixture
@@ -201,13 +201,13 @@ def test_the_apps_tests_pass_with_a_real_bundle(real_bundle, tensors_bundle, tmp
 
     With random weights, whose answers agree less: the limits are the bundle's own.
     """
-    found = run_app_tests(real_bundle, tmp_path, capsys, "--phone")
-    assert found["run"] >= 50
-    assert found["phone_max_abs"] == [0.0, 0.0, 0.0]
-    for file in found["screenshots"]:
+    actual = run_app_tests(real_bundle, tmp_path, capsys, "--phone")
+    assert actual["run"] >= 50
+    assert actual["phone_max_abs"] == [0.0, 0.0, 0.0]
+    for file in actual["screenshots"]:
         with Image.open(file) as picture:
             assert min(picture.size) >= 200, file  # the icon is the smallest
-    assert len(found["screenshots"]) >= 8
+    assert len(actual["screenshots"]) >= 8
     samples = json.loads((tmp_path / "samples" / "expected.json").read_text())
     random = real_bundle.manifest.weights.source.startswith("random")
     assert random or samples["clear"], "the first answer was not compared"

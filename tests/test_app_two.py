@@ -29,7 +29,7 @@ def silent(_: str) -> None:
 @pytest.fixture(scope="module")
 def apks(tmp_path_factory, tiny_bundle):
     """An app with ONNX, and one with Lite under another id, both with the tiny bundle."""
-    found = {}
+    actual = {}
     for app_id, model in ((contract.APP_ID, "model-fp32.onnx"), (SECOND, "model-fp32.ptl")):
         work = tmp_path_factory.mktemp("app")
         try:
@@ -37,11 +37,11 @@ def apks(tmp_path_factory, tiny_bundle):
             linked = compiling.resources(aapt2.find(silent), table, work, app_id, True)
         except MissingTool as exc:
             pytest.skip(f"{exc.message}: {exc.hint}")
-        found[app_id] = Path(shutil.copy(linked, work / "app.apk"))
-        with zipfile.ZipFile(found[app_id], "a") as target:
+        actual[app_id] = Path(shutil.copy(linked, work / "app.apk"))
+        with zipfile.ZipFile(actual[app_id], "a") as target:
             target.write(library(), "lib/x86_64/libmodel.so")
             target.writestr(f"assets/bundles/{tiny_bundle.path.name}/{model}", b"model")
-    return found
+    return actual
 
 
 @pytest.fixture
@@ -66,9 +66,9 @@ def test_both_are_there_and_each_is_meant_by_its_id(phone, capsys):
     assert [words[-1] for words in starts(phone, SECOND)] == [f"{SECOND}/{contract.DEMO}"]
     assert starts(phone) == []
     assert cli.run(["clean", "--device", phone.serial]) == 0
-    said = capsys.readouterr().err
-    assert "kit app uninstall removes it" in said
-    assert f"kit app uninstall --app-id {SECOND} removes it" in said
+    output = capsys.readouterr().err
+    assert "kit app uninstall removes it" in output
+    assert f"kit app uninstall --app-id {SECOND} removes it" in output
     assert run(phone, "uninstall", "--app-id", SECOND) == 0
     assert phone.state.packages() == [contract.APP_ID]
 
@@ -76,10 +76,10 @@ def test_both_are_there_and_each_is_meant_by_its_id(phone, capsys):
 def test_an_id_that_is_not_there_is_named_with_those_that_are(phone, capsys):
     for words, code in ((("run", "--app-id", "org.example.no"), 9), (("run", "--app-id", "no"), 2)):
         assert run(phone, *words) == code
-    said = " ".join(capsys.readouterr().err.split())
-    assert "the app org.example.no is not on" in said
-    assert f"--app-id with {contract.APP_ID} or {SECOND}" in said
-    assert "'no' cannot be the id of an app" in said
+    output = " ".join(capsys.readouterr().err.split())
+    assert "the app org.example.no is not on" in output
+    assert f"--app-id with {contract.APP_ID} or {SECOND}" in output
+    assert "'no' cannot be the id of an app" in output
 
 
 def test_formats_of_two_apps_take_turns(phone, tiny_bundle, tmp_path):
@@ -105,13 +105,13 @@ def test_formats_of_two_apps_take_turns(phone, tiny_bundle, tmp_path):
     assert sorted(one.format for one in store.read(out).runs) == ["lite", "onnx"]
 
 
-def test_formats_that_the_app_lacks_are_left_out_and_told(phone, tiny_bundle, capsys):
+def test_formats_that_the_app_lacks_are_left_out_and_reported(phone, tiny_bundle, capsys):
     """The default of `kit app bench` fits what the default of `kit app build` packs."""
     with PretendApp(phone, tiny_bundle) as app:
         assert run(phone, "bench", str(tiny_bundle.path), "--quick") == 0
     assert {extras["artifact"] for extras in app.asked} == {"onnx-fp32"}
-    said = " ".join("".join(capsys.readouterr()).split())
-    assert f"lite-fp32 was not measured, because {contract.APP_ID} does not have it" in said
+    output = " ".join("".join(capsys.readouterr()).split())
+    assert f"lite-fp32 was not measured, because {contract.APP_ID} does not have it" in output
     assert [name for name in phone.files() if "tail" in name] == []
 
 

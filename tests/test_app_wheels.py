@@ -115,7 +115,7 @@ def test_who_comes_second_takes_what_the_first_one_unpacked(tmp_path, monkeypatc
     assert everything(library_wheels.fetch(source, cache, silent)) == ["lib/libthing.so"]
 
 
-def test_a_wheel_that_cannot_be_unpacked_is_said(tmp_path, monkeypatch):
+def test_a_wheel_that_cannot_be_unpacked_is_printed(tmp_path, monkeypatch):
     source = wheel(tmp_path)
 
     def full(*_):

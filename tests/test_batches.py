@@ -35,8 +35,8 @@ def test_other_words_are_refused(text):
 
 @pytest.mark.parametrize("name", ["litert", "coreml", "executorch/vulkan", "torchscript/x86"])
 def test_formats_of_one_size_are_refused(name, monkeypatch):
-    found = formats.get_format(name.partition("/")[0])
-    monkeypatch.setattr(type(found), "check_packages", lambda self: None)
+    result = formats.get_format(name.partition("/")[0])
+    monkeypatch.setattr(type(result), "check_packages", lambda self: None)
     with pytest.raises(RecipeError, match=f"files of {name} take one sample at once") as caught:
         _check.check(make(dynamic="batch=1..8", formats=("onnx", name)))
     assert "onnx" in caught.value.hint
@@ -91,8 +91,8 @@ def test_every_file_takes_every_batch(tmp_path, capsys, lowered_here, evaluated_
         session = formats.get_format(artifact.format).load(built.file(artifact.name), 1)
         one = [session.read(session.bind((row[None],))())[0] for row in golden]
         for size in (2, 5):
-            (found,) = session.read(session.bind((golden[:size],))())
-            np.testing.assert_allclose(found, np.concatenate(one[:size]), rtol=1e-3, atol=1e-3)
+            (result,) = session.read(session.bind((golden[:size],))())
+            np.testing.assert_allclose(result, np.concatenate(one[:size]), rtol=1e-3, atol=1e-3)
     import onnx
 
     graph = onnx.load(built.file("onnx-int8")).graph
@@ -103,7 +103,7 @@ def test_every_file_takes_every_batch(tmp_path, capsys, lowered_here, evaluated_
     single = kit.evaluate(built, tmp_path / "pics")
     assert (scored.batch, single.batch) == (3, 1)
     codes = [{notice.code for notice in one.notices} for one in (scored, single)]
-    assert ["accuracy.batch" in found for found in codes] == [True, False]
+    assert ["accuracy.batch" in result for result in codes] == [True, False]
     assert [row.images for row in scored.rows] == [7] * 5
     for row, other in zip(scored.rows, single.rows, strict=True):
         if row.sqnr_db is not None and row.sqnr_db < 60:

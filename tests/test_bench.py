@@ -116,8 +116,8 @@ def test_equal_reference_models_are_measured_once(tiny_bundle, quantized, monkey
     names = ["reference", "onnx"]
     with local.open(None).folder() as opened:
         runners = dict.fromkeys(names, PYTHON)
-        found = targets.prepare([tiny_bundle, quantized], names, FAST, opened, runners)
-        assert [t.label for t in found] == ["tiny reference", "tiny onnx-fp32", "int8 onnx-int8"]
+        actual = targets.prepare([tiny_bundle, quantized], names, FAST, opened, runners)
+        assert [t.label for t in actual] == ["tiny reference", "tiny onnx-fp32", "int8 onnx-int8"]
     with pytest.raises(RunError, match="stop"):
         measure.measure(tiny_bundle, ["onnx"], FAST)
     assert asked == ["onnx"]
@@ -159,10 +159,10 @@ def test_results_of_older_schemas_are_read(measured, tmp_path) -> None:
     for name, memory in (("custom", True), ("quick", False)):
         raw["runs"][0]["plan"]["name"] = name
         file.write_text(json.dumps(raw))
-        found = store.read(file)
-        assert isinstance(found, LatencyResult)
-        assert found.runs[0].plan.memory is memory
-        assert rows.rows([found])[0].median.interval is None  # of two processes
+        actual = store.read(file)
+        assert isinstance(actual, LatencyResult)
+        assert actual.runs[0].plan.memory is memory
+        assert rows.rows([actual])[0].median.interval is None  # of two processes
     raw["runs"] = ["?"]
     file.write_text(json.dumps(raw))
     with pytest.raises(ResultError, match=r"runs\.0"):
@@ -205,7 +205,7 @@ def test_executorch_obeys_the_number_of_threads(tmp_path) -> None:
     formats.get_format("executorch").export(net, (torch.from_numpy(image),), tmp_path / "model.pte")
     (tmp_path / "in.bin").write_bytes(image.tobytes())
     for threads in (1, 2):
-        found = drive.run(
+        actual = drive.run(
             local.open(None),
             Request(
                 format="executorch",
@@ -222,11 +222,11 @@ def test_executorch_obeys_the_number_of_threads(tmp_path) -> None:
             ),
             drive.environment(threads),
         )
-        assert found.start is not None
-        assert found.end is not None
-        assert found.start.obeyed == threads
-        assert found.end.cpu_ns is not None
-        used = found.end.cpu_ns / sum(found.samples)
+        assert actual.start is not None
+        assert actual.end is not None
+        assert actual.start.obeyed == threads
+        assert actual.end.cpu_ns is not None
+        used = actual.end.cpu_ns / sum(actual.samples)
         assert used < threads + 0.3  # never more; fewer where the machine is busy
 
 

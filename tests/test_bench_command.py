@@ -54,13 +54,13 @@ def test_json_is_one_object_and_nothing_else(tiny_bundle, quantized, tmp_path) -
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     read_output("bench", done.stdout)
-    found = json.loads(done.stdout)
-    assert list(found) == ["results", "comparisons", "notices", "recommended"]
-    assert [(r["format"], r["quantize"]) for r in found["results"]] == [
+    actual = json.loads(done.stdout)
+    assert list(actual) == ["results", "comparisons", "notices", "recommended"]
+    assert [(r["format"], r["quantize"]) for r in actual["results"]] == [
         ("onnx", "none"),
         ("onnx", "static"),
     ]
-    for name, row in zip(("tiny", "int8"), found["results"], strict=True):
+    for name, row in zip(("tiny", "int8"), actual["results"], strict=True):
         saved = store.read(tmp_path / "out" / f"{name}.json")
         assert isinstance(saved, LatencyResult)
         samples = [ns for p in saved.runs[0].processes for ns in p.samples_ns]
@@ -172,17 +172,17 @@ def test_a_runner_ends_when_kit_is_killed(tiny_bundle, tmp_path) -> None:
 
 def child_of(pid: int) -> psutil.Process:
     """Return the runner that a `kit bench` has started."""
-    found: list[psutil.Process] = []
+    actual: list[psutil.Process] = []
 
     def look() -> bool:
         for child in psutil.Process(pid).children():
             with suppress(psutil.NoSuchProcess):  # or a zombie, as of a program that was asked
                 if "--format" in child.cmdline():
-                    found.append(child)
-        return bool(found)
+                    actual.append(child)
+        return bool(actual)
 
     until(look)
-    return found[0]
+    return actual[0]
 
 
 def until(condition) -> None:
@@ -322,7 +322,7 @@ def test_the_page_about_changes_has_commands_that_kit_takes() -> None:
         command.make_context(name, words)  # raises what click does not understand
 
 
-def test_what_ran_is_said_not_what_was_planned(measured) -> None:
+def test_what_ran_is_printed_not_what_was_planned(measured) -> None:
     (row, _) = rows(measured[0])
     processes = row.run.processes
     more = row.run.model_copy(update={"processes": (*processes, *processes, *processes)})
@@ -348,7 +348,7 @@ def test_pairs_are_added_as_asked() -> None:
     assert plan({**options, "pairs": 96, "sustained": 1.0}).max_pairs is None
 
 
-def test_versions_of_a_runner_are_told_apart(monkeypatch, capsys) -> None:
+def test_versions_of_a_runner_are_distinguished(monkeypatch, capsys) -> None:
     def built(name: str) -> RunnerSet:
         return RunnerSet("x86_64", "onnx", Path(name), {}, "onnxruntime", "1", 2, 4096, "2.34", "c")
 

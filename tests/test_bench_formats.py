@@ -21,8 +21,8 @@ from kit.errors import MissingTool  # noqa: E402
 
 
 def test_every_target_that_runs_here_is_built_once_in_all_its_precisions(tmp_path):
-    said: list[str] = []
-    setup = Setup("mobilenet_v2", "random", tmp_path, 2, 0, None, tmp_path, said.append)
+    output: list[str] = []
+    setup = Setup("mobilenet_v2", "random", tmp_path, 2, 0, None, tmp_path, output.append)
     groups = own._group(setup)
     targets = [target for group in groups.values() for target in group]
     assert len(targets) == len(set(targets))
@@ -45,9 +45,9 @@ def test_a_peers_file_is_evaluated_as_a_bundle_of_its_own(
     assert (artifact.name, artifact.quantize) == ("onnx-int8", "its_method")
     assert made.file("onnx").read_bytes() == tiny_bundle.file("onnx").read_bytes()
     assert made.manifest.golden.outputs.keys() == {"onnx-int8"}
-    found = kit.evaluate(made, draw_labelled(tmp_path / "pictures"))
-    assert found.rows[1].quantize == "its_method"
-    assert found.rows[1].agreement is not None
+    result = kit.evaluate(made, draw_labelled(tmp_path / "pictures"))
+    assert result.rows[1].quantize == "its_method"
+    assert result.rows[1].agreement is not None
     assert cli.run(["table", str(made.path), str(tiny_bundle.path)]) == 0
     assert "onnx-int8" in capsys.readouterr().out
 

@@ -92,12 +92,12 @@ def altered(
     return result.model_copy(update={"runs": (run.model_copy(update=update),)})
 
 
-def test_int8_that_is_slower_is_said(measured) -> None:
+def test_int8_that_is_slower_is_printed(measured) -> None:
     tiny, int8 = measured[0]
     table = rows.rows([altered(tiny, 1.0), altered(int8, 2.0)])
-    (said,) = rows.find_slower_than_float(table)
-    assert said.code == "int8.slower-on-desktop"
-    assert render(said).startswith(
+    (printed,) = rows.find_slower_than_float(table)
+    assert printed.code == "int8.slower-on-desktop"
+    assert render(printed).startswith(
         "onnx-int8 static is 2.0× slower than onnx-fp32 here in quiet moments "
         "(medians: 11.00 and 5.50 ms)"
     )
@@ -107,21 +107,23 @@ def test_int8_that_is_slower_is_said(measured) -> None:
         context = run.context.model_copy(update={"machine": "aarch64"})
         runs = (run.model_copy(update={"context": context}),)
         arm.append(result.model_copy(update={"runs": runs}))
-    (said,) = rows.find_slower_than_float(rows.rows(arm))
-    assert render(said).endswith("(medians: 11.00 and 5.50 ms)")
-    (said,) = rows.find_slower_than_float(rows.rows([altered(tiny, 1.0), altered(int8, 1.0005)]))
-    assert render(said).startswith(
+    (printed,) = rows.find_slower_than_float(rows.rows(arm))
+    assert render(printed).endswith("(medians: 11.00 and 5.50 ms)")
+    (printed,) = rows.find_slower_than_float(rows.rows([altered(tiny, 1.0), altered(int8, 1.0005)]))
+    assert render(printed).startswith(
         "onnx-int8 static is 1.0× slower"
     )  # 0.05 %, in each of three rounds
     uneven = altered(tiny, 1.0, 1.02, 0.98), altered(int8, 1.01, 0.99, 1.01)
-    (said,) = rows.find_slower_than_float(rows.rows(uneven))
-    assert render(said).startswith("onnx-int8 static is not faster than onnx-fp32 here (medians: ")
+    (printed,) = rows.find_slower_than_float(rows.rows(uneven))
+    assert render(printed).startswith(
+        "onnx-int8 static is not faster than onnx-fp32 here (medians: "
+    )
     few = altered(tiny, 1.0, count=2), altered(int8, 2.0, count=2)
-    (said,) = rows.find_slower_than_float(rows.rows(few))
-    assert render(said).startswith(
+    (printed,) = rows.find_slower_than_float(rows.rows(few))
+    assert render(printed).startswith(
         "onnx-int8 static took 2.0× the time of onnx-fp32 here in quiet moments"
     )
-    assert "fewer than 3 processes do not tell" in render(said)
+    assert "fewer than 3 processes do not tell" in render(printed)
     assert rows.find_slower_than_float(rows.rows([altered(tiny, 1.0), altered(int8, 0.5)])) == []
 
 

@@ -40,10 +40,10 @@ def given(reference: np.ndarray) -> inputs.Inputs:
 def test_scores_are_those_of_a_hand_count():
     reference = np.array([[9, 1], [1, 9], [9, 1], [1, 9]], np.float32)
     logits = np.array([[8, 1], [1, 9], [2, 7], [5, 5]], np.float32)  # of a tie, the first
-    found = scores.score(logits, reference, np.array([0, 1, 1, 1]))
-    assert (found.images, found.top1, found.agreement) == (4, 0.75, 0.5)
+    result = scores.score(logits, reference, np.array([0, 1, 1, 1]))
+    assert (result.images, result.top1, result.agreement) == (4, 0.75, 0.5)
     signal, error = 4 * (81 + 1), 1 + (49 + 36) + (16 + 16)
-    assert found.sqnr_db == pytest.approx(10 * math.log10(signal / error))
+    assert result.sqnr_db == pytest.approx(10 * math.log10(signal / error))
 
 
 def test_scores_without_labels_and_without_noise():
@@ -203,11 +203,11 @@ def test_a_peer_that_fails_says_why_without_addresses(scripts, tmp_path, capfd):
     assert "host.example" not in capfd.readouterr().err
 
 
-def test_peers_are_told_not_to_report(monkeypatch):
+def test_peers_are_reported_not_to_report(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "elsewhere")
-    found = environments.environment()
-    assert found["ORT_DISABLE_TELEMETRY"] == found["HF_HUB_OFFLINE"] == "1"
-    assert "PYTHONPATH" not in found
+    result = environments.environment()
+    assert result["ORT_DISABLE_TELEMETRY"] == result["HF_HUB_OFFLINE"] == "1"
+    assert "PYTHONPATH" not in result
 
 
 @pytest.mark.slow
@@ -229,6 +229,6 @@ def test_a_real_peer_answers_in_the_form_that_is_read(tiny_bundle, tmp_path):
     assert tensor["runtime"] in tensor["versions"]
     assert tensor["bytes"] == (tmp_path / "onnxruntime" / "int8.onnx").stat().st_size
     assert set(tensor["seconds"]) == {"prepare", "quantize"}
-    found = scores.score(np.load(tmp_path / "onnxruntime.npy"), reference, None)
-    assert found.sqnr_db is not None
-    assert 15 < found.sqnr_db < 60
+    result = scores.score(np.load(tmp_path / "onnxruntime.npy"), reference, None)
+    assert result.sqnr_db is not None
+    assert 15 < result.sqnr_db < 60

@@ -147,11 +147,11 @@ def test_a_cached_bundle_names_the_files_of_this_build(here, tmp_path):
 
     kit.build(files("alpha"), tmp_path / "first")
     second, stages = files("beta"), []
-    found = kit.build(second, tmp_path / "second", stages.append).manifest
+    actual = kit.build(second, tmp_path / "second", stages.append).manifest
     assert stages[-1] == "taken from the cache"
-    assert (found.recipe, found.recipe_hash) == (second, second.hash)
-    assert found.weights.source == "file beta.pth"
-    assert "alpha" not in found.model_dump_json()
+    assert (actual.recipe, actual.recipe_hash) == (second, second.hash)
+    assert actual.weights.source == "file beta.pth"
+    assert "alpha" not in actual.model_dump_json()
 
 
 def test_float_formats_give_the_float_models_answers(here, tmp_path):

@@ -25,12 +25,12 @@ def copy(tiny_bundle, tmp_path):
 
 
 def test_it_describes_itself(tiny_bundle):
-    found = bundle.load(tiny_bundle.path)
-    manifest = found.manifest
-    listed = {p.relative_to(found.path).as_posix() for p in found.path.rglob("*") if p.is_file()}
+    actual = bundle.load(tiny_bundle.path)
+    manifest = actual.manifest
+    listed = {p.relative_to(actual.path).as_posix() for p in actual.path.rglob("*") if p.is_file()}
     assert listed == set(manifest.files) | {"bundle.json"}
-    assert all(found.file(a.format).is_file() for a in manifest.artifacts)
-    assert found.file("reference").is_file()
+    assert all(actual.file(a.format).is_file() for a in manifest.artifacts)
+    assert actual.file("reference").is_file()
 
 
 def test_flipped_byte_in_every_file(copy):

@@ -76,13 +76,13 @@ def kept(tiny_bundle, tmp_path) -> Manifest:
 def test_what_is_taken_has_the_names_of_this_build(kept, tmp_path):
     made = sources("beta")
     assert take(tmp_path / "new", made, "beta-set")
-    found = bundle.load(tmp_path / "new").manifest
-    assert (found.recipe, found.recipe_hash) == (made, made.hash)
-    assert found.weights == Source(source="file beta.pth", sha256="12")
-    assert "alpha" not in found.model_dump_json()
+    result = bundle.load(tmp_path / "new").manifest
+    assert (result.recipe, result.recipe_hash) == (made, made.hash)
+    assert result.weights == Source(source="file beta.pth", sha256="12")
+    assert "alpha" not in result.model_dump_json()
     same = {"recipe", "recipe_hash", "weights", "calibration", "training"}
-    assert found.model_dump(exclude=same) == kept.model_dump(exclude=same)
-    assert found.calibration.model_dump(exclude={"source"}) == kept.calibration.model_dump(
+    assert result.model_dump(exclude=same) == kept.model_dump(exclude=same)
+    assert result.calibration.model_dump(exclude={"source"}) == kept.calibration.model_dump(
         exclude={"source"}
     )
 
@@ -102,8 +102,8 @@ def test_an_own_model_has_the_name_of_this_build(tiny_bundle, tmp_path):
 
     cache.keep(KEY, rewrite(tiny_bundle, tmp_path / "built", {}, change).path)
     assert take(tmp_path / "new", beta, "beta", None)
-    found = bundle.load(tmp_path / "new").manifest
-    assert found.weights == Source(source=f"own model {beta.model}", sha256="1")
+    result = bundle.load(tmp_path / "new").manifest
+    assert result.weights == Source(source=f"own model {beta.model}", sha256="1")
 
 
 def test_training_on_the_calibration_set_has_its_name(kept, tmp_path):

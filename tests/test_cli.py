@@ -83,21 +83,21 @@ def test_exit_code_is_that_of_the_process():
 
 
 def test_list_shows_every_member():
-    found = json.loads(run("list", "--json").stdout)
+    result = json.loads(run("list", "--json").stdout)
     targets = []
     for format_ in map(formats.get_format, formats.list_formats()):
         targets += [format_.name, *(f"{format_.name}/{one.name}" for one in format_.backends)]
-    assert list(found["formats"]) == targets
+    assert list(result["formats"]) == targets
     assert "executorch/vulkan" in targets
     listed = {
         **{"models": list_models, "tasks": list_tasks},
         **{"quantize": list_algorithms, "corrections": list_corrections},
     }
     for kind in listed:
-        assert list(found[kind]) == list(listed[kind]())
-        assert all(found[kind].values())
+        assert list(result[kind]) == list(listed[kind]())
+        assert all(result[kind].values())
     text = run("list").stdout
-    assert all(name in text for name in found["formats"])
+    assert all(name in text for name in result["formats"])
 
 
 def test_options_of_all_commands_are_documented():

@@ -74,10 +74,10 @@ def test_a_photo_of_a_phone_is_converted_and_turned():
     exif[0x0112] = 6
     image = Image.new("RGB", (40, 20), (200, 60, 60))
     data = encode(image, "JPEG", icc_profile=P3, exif=exif, quality=100)
-    found = decode(data, "x")
-    assert found.size == (20, 40)
+    result = decode(data, "x")
+    assert result.size == (20, 40)
     wanted = expected(np.full((1, 1, 3), (200, 60, 60)), profiles.P3, linear)
-    assert np.abs(np.asarray(found).astype(float) - wanted).max() <= 2
+    assert np.abs(np.asarray(result).astype(float) - wanted).max() <= 2
 
 
 def test_grey_pictures_take_profiles_of_grey_and_of_rgb():
@@ -97,10 +97,10 @@ def test_transparency_is_kept(mode):
     if mode == "P":
         image = image.convert("RGB").quantize(2)
         options["transparency"] = image.getpixel((0, 0))
-    found = pixels(encode(image, **options))
-    assert found[0, 0].tolist() == [255, 255, 255]
+    result = pixels(encode(image, **options))
+    assert result[0, 0].tolist() == [255, 255, 255]
     wanted = expected(np.full((1, 1, 3), (200, 60, 60)), profiles.P3, linear)
-    assert np.abs(found[7, 7] - wanted).max() <= 2
+    assert np.abs(result[7, 7] - wanted).max() <= 2
 
 
 def srgb() -> bytes:
@@ -132,8 +132,8 @@ def test_what_says_nothing_changes_nothing(mode, profile):
 
 def test_sixteen_bits_with_a_profile_are_read():
     grey = Image.fromarray(np.full((4, 4), 0x7FFF, np.uint16))
-    found = pixels(encode(grey, icc_profile=profiles.grey(profiles.gamma(1.0))))
-    assert found[0, 0].tolist() == [127] * 3
+    result = pixels(encode(grey, icc_profile=profiles.grey(profiles.gamma(1.0))))
+    assert result[0, 0].tolist() == [127] * 3
 
 
 @settings(max_examples=200, deadline=None)

@@ -19,8 +19,8 @@ def test_agreement_and_thresholds():
     right = np.eye(4, dtype=np.float32)
     wrong = right.copy()
     wrong[0] = [0, 2, 0, 0]
-    found = comparison.compare_logits("float reference", right, wrong, {"agreement": 0.75})
-    assert (found.agreement, found.max_abs, found.passed) == (0.75, 2.0, True)
+    result = comparison.compare_logits("float reference", right, wrong, {"agreement": 0.75})
+    assert (result.agreement, result.max_abs, result.passed) == (0.75, 2.0, True)
     assert not comparison.compare_logits(
         "float reference", right, wrong, {"agreement": 0.76}
     ).passed
@@ -33,8 +33,8 @@ def test_answers_that_are_not_numbers_never_pass(poison):
     right = np.eye(4, dtype=np.float32)
     bad = right.copy()
     bad[1, 1] = poison
-    found = comparison.compare_logits("float reference", right, bad, {})
-    assert not found.passed
+    result = comparison.compare_logits("float reference", right, bad, {})
+    assert not result.passed
 
 
 def test_golden_pictures_are_the_surest_but_not_all_of_one_kind():

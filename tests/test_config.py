@@ -36,11 +36,11 @@ def defaults() -> dict[str, object]:
 
 def test_they_are_the_commands_defaults_and_general_ones_are_of_all_that_have_the_option(here):
     (here / "kit.toml").write_text(BOTH)
-    found = defaults()
-    assert found["build"] == {"formats": ("onnx", "lite"), "quantize": "none", "no_cache": True}
-    assert found["app"] == {"build": {"runtimes": ("onnx",)}}
-    assert found["eval"] == {"images": "pictures"}
-    assert "devices" not in found
+    result = defaults()
+    assert result["build"] == {"formats": ("onnx", "lite"), "quantize": "none", "no_cache": True}
+    assert result["app"] == {"build": {"runtimes": ("onnx",)}}
+    assert result["eval"] == {"images": "pictures"}
+    assert "devices" not in result
 
 
 def test_a_commands_own_wins_over_a_general_one(here):
@@ -87,7 +87,7 @@ def test_a_required_option_may_stand_there(here, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "output"),
     [
         ("[biuld]\nseed = 1\n", ["no command for 'biuld'", "did you mean build?"]),
         ("[build]\nformats = 'x'\n", ["no option for 'build.formats'", "did you mean format"]),
@@ -100,12 +100,12 @@ def test_a_required_option_may_stand_there(here, monkeypatch, capsys):
         ("[build\n", ["cannot read kit.toml"]),
     ],
 )
-def test_what_does_not_fit_is_named_by_every_command(here, capsys, text, said):
+def test_what_does_not_fit_is_named_by_every_command(here, capsys, text, output):
     (here / "kit.toml").write_text(text)
     for words in (["list"], ["config"]):
         assert cli.run(words) == 2
         error = capsys.readouterr().err
-        assert all(part in error for part in said), error
+        assert all(part in error for part in output), error
 
 
 def test_config_shows_each_and_where_it_comes_from(here, capsys):

@@ -204,7 +204,7 @@ class TestInt8Package:
             for one in operations
             if one.type == "const"
         }
-        found = set()
+        actual = set()
         for one in (one for one in operations if one.type == "quantize"):
             names = {name: value.arguments[0].name for name, value in one.inputs.items()}
             stored = constants[names["output_dtype"]].strings.values[0]
@@ -212,8 +212,8 @@ class TestInt8Package:
             zero = 0
             if "zero_point" in names:
                 (zero,) = np.frombuffer(constants[names["zero_point"]].bytes.values, stored)
-            found.add((scale, int(zero) - (128 if stored == "uint8" else 0)))
-        assert found == expected
+            actual.add((scale, int(zero) - (128 if stored == "uint8" else 0)))
+        assert actual == expected
         assert len(expected) == 5
 
     def test_weights_have_the_int8_values_and_scales_of_the_graph(self, graph, package):
@@ -238,8 +238,8 @@ class TestInt8Package:
             content = scale.immediateValue.tensor.bytes.values
             if scale.HasField("blobFileValue"):
                 content = blobs.read_fp16_data(scale.blobFileValue.offset).tobytes()
-            found = np.frombuffer(content, np.float16)
-            np.testing.assert_array_equal(found, scales.astype(np.float16))
+            actual = np.frombuffer(content, np.float16)
+            np.testing.assert_array_equal(actual, scales.astype(np.float16))
 
     def test_an_encoding_without_a_place_fails_the_build(self, graph, package):
         from kit.formats.coreml.package import read_package
@@ -286,10 +286,10 @@ class TestInt8Package:
 
     def test_its_program_computes_what_the_graph_computes(self, graph, package):
         for image in draw_images(4)[:, None]:
-            expected, found = compute_graph(graph, image), compute(package, image)
+            expected, actual = compute_graph(graph, image), compute(package, image)
             # Scales are float16; a value between two levels may be rounded to either.
-            assert np.abs(found - expected).max() <= 0.02 * np.abs(expected).max()
-            assert not np.array_equal(found, expected)
+            assert np.abs(actual - expected).max() <= 0.02 * np.abs(expected).max()
+            assert not np.array_equal(actual, expected)
 
     def test_it_computes_in_integers_and_says_which_systems_run_it(self, package):
         described = coreml.describe(package)
@@ -438,9 +438,9 @@ def test_float_packages_have_the_networks_weights_in_their_precision(tmp_path):
         constants = [o for o in list_operations(package) if o.outputs[0].name in layers]
         assert len(constants) == len(weights) == 4
         for one in constants:
-            found = getattr(blobs, read)(one.attributes["val"].blobFileValue.offset)
-            expected = weights[found.size].astype(dtype).ravel()
-            np.testing.assert_array_equal(found.view(dtype), expected)
+            actual = getattr(blobs, read)(one.attributes["val"].blobFileValue.offset)
+            expected = weights[actual.size].astype(dtype).ravel()
+            np.testing.assert_array_equal(actual.view(dtype), expected)
 
 
 @pytest.mark.slow

@@ -178,16 +178,16 @@ def test_channels_are_scaled_to_half_of_the_clip_and_not_without_end():
 def test_weight_ranges_are_evened_out_to_half_of_the_clip_and_not_without_end():
     from kit.corrections import cle
 
-    found = pair()
+    result = pair()
     with torch.no_grad():
-        found.second.weight.fill_(1e6)
+        result.second.weight.fill_(1e6)
     wanted = torch.tensor([64.0, 64.0, 3.0, 3 / 2.9, 1.0])
-    torch.testing.assert_close(cle.compute_factor(found, torch.tensor(LARGEST)), wanted)
+    torch.testing.assert_close(cle.compute_factor(result, torch.tensor(LARGEST)), wanted)
     with torch.no_grad():
-        found.second.weight.fill_(1e-6)
-    least = cle.compute_factor(found, torch.tensor(LARGEST))
-    torch.testing.assert_close(least[:4], torch.full((4,), 1 / 64))
-    assert least[4] == 1, "a channel that may reach the clip is left alone"
+        result.second.weight.fill_(1e-6)
+    minimum = cle.compute_factor(result, torch.tensor(LARGEST))
+    torch.testing.assert_close(minimum[:4], torch.full((4,), 1 / 64))
+    assert minimum[4] == 1, "a channel that may reach the clip is left alone"
 
 
 def test_compensated_rounding_is_nearer_than_rounding_to_nearest():
@@ -270,11 +270,11 @@ def test_moments_are_of_what_the_weights_multiply(layer):
     groups = layer.groups if convolution else 1
     moments = compute_moments(layer, value, groups)
     rows = layer.weight.detach().reshape(groups, -1, layer.weight[0].numel())
-    found = torch.einsum("goi,gij,goj->go", rows, moments, rows).flatten()
+    result = torch.einsum("goi,gij,goj->go", rows, moments, rows).flatten()
     nn.init.zeros_(layer.bias)
     outputs = layer(value).detach()
     wanted = outputs.square().sum((0, 2, 3) if convolution else 0)
-    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(result, wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_moments_of_some_positions_are_like_those_of_all(monkeypatch):

@@ -106,7 +106,7 @@ def test_v2_costs_what_its_paper_says():
 @pytest.mark.parametrize("name", MEMBERS)
 def test_totals_equal_an_independent_count(name, resolution):
     """Sizes of weights and of outputs, read by forward hooks on the unfolded network."""
-    found = cost.of(name, resolution)
+    result = cost.of(name, resolution)
     with torch.device("meta"):
         model = get_model(name).build(1.0, 1000)
         counted = []
@@ -120,22 +120,22 @@ def test_totals_equal_an_independent_count(name, resolution):
                 module.register_forward_hook(see)
         with torch.inference_mode():
             model(torch.empty(1, 3, resolution, resolution))
-    assert [(x.multiply_adds, x.parameters) for x in found.layers] == counted
-    assert found.stored == sum(p.numel() for p in model.parameters())
+    assert [(x.multiply_adds, x.parameters) for x in result.layers] == counted
+    assert result.stored == sum(p.numel() for p in model.parameters())
 
 
 @pytest.mark.parametrize("resolution", [32, pytest.param(224, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", MEMBERS)
 def test_every_depthwise_convolution_finds_its_1x1(name, resolution):
     """Also behind a squeeze-and-excite gate, and where a map is a single pixel."""
-    found = cost.of(name, resolution, width=0.5)
-    depthwise = [x for x in found.layers if x.kind == DEPTHWISE]
-    mixing = [x for x in found.layers if x.mixes]
+    result = cost.of(name, resolution, width=0.5)
+    depthwise = [x for x in result.layers if x.kind == DEPTHWISE]
+    mixing = [x for x in result.layers if x.mixes]
     assert [x.mixes for x in mixing] == [x.name for x in depthwise]
     assert all(x.output[1:] == y.output[1:] for x, y in zip(mixing, depthwise, strict=True))
-    twin = found.with_full_convolutions()
+    twin = result.with_full_convolutions()
     assert twin.by_kind()[DEPTHWISE].layers == 0
-    assert len(twin.layers) == len(found.layers) - len(depthwise)
+    assert len(twin.layers) == len(result.layers) - len(depthwise)
 
 
 def test_twin_is_the_network_that_it_describes():
@@ -161,10 +161,10 @@ def test_operations_outside_of_layers_are_counted_and_shared_weights_once():
             x = self.grouped(self.grouped(x)).flatten(2)
             return torch.matmul(x, x.transpose(1, 2))
 
-    found = cost.count(Odd().eval(), (4, 5, 5))
-    assert [x.kind for x in found.layers] == [OTHER] * 3
-    assert [x.multiply_adds for x in found.layers] == [72 * 25, 72 * 25, 4 * 25 * 4]
-    assert [x.parameters for x in found.layers] == [72, 0, 0]
+    result = cost.count(Odd().eval(), (4, 5, 5))
+    assert [x.kind for x in result.layers] == [OTHER] * 3
+    assert [x.multiply_adds for x in result.layers] == [72 * 25, 72 * 25, 4 * 25 * 4]
+    assert [x.parameters for x in result.layers] == [72, 0, 0]
 
 
 def run(capsys, *arguments: str) -> tuple[int, str, str]:
@@ -194,17 +194,21 @@ def test_json_holds_everything(capsys):
     code, out, _ = run(capsys, "mobilenet_v3_small", "--resolution", "64", "--json")
     assert code == 0
     read_output("cost", out)
-    found = json.loads(out)
-    assert (found["model"], found["resolution"], found["width"]) == ("mobilenet_v3_small", 64, 1.0)
-    for side in (found, found["full"]):
+    result = json.loads(out)
+    assert (result["model"], result["resolution"], result["width"]) == (
+        "mobilenet_v3_small",
+        64,
+        1.0,
+    )
+    for side in (result, result["full"]):
         assert [row["type"] for row in side["types"]] == list(KINDS)
         for key in ("multiply_adds", "parameters"):
             assert sum(row[key] for row in side["types"]) == side[key]
             assert sum(row[key] for row in side["layers"]) == side[key]
             assert sum(row[f"{key}_share"] for row in side["types"]) == pytest.approx(1)
-    assert found["full"]["multiply_adds"] > found["multiply_adds"]
-    assert found["stored_parameters"] == 2542856
-    assert found["full"]["stored_parameters"] is None
+    assert result["full"]["multiply_adds"] > result["multiply_adds"]
+    assert result["stored_parameters"] == 2542856
+    assert result["full"]["stored_parameters"] is None
 
 
 @pytest.mark.parametrize(
@@ -219,8 +223,8 @@ def test_json_holds_everything(capsys):
     ],
 )
 def test_bad_input(capsys, arguments, code, words):
-    found, out, err = run(capsys, *arguments)
-    assert (found, out) == (code, "")
+    result, out, err = run(capsys, *arguments)
+    assert (result, out) == (code, "")
     assert words in err
     assert "hint: " in err
 

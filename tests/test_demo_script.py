@@ -66,7 +66,7 @@ def test_help_touches_nothing(place, option):
         ([".", "b"], 2, "'b' is no option"),
     ],
 )
-def test_wrong_arguments_are_told_before_anything_is_done(place, arguments, code, says):
+def test_wrong_arguments_are_reported_before_anything_is_done(place, arguments, code, says):
     done = demo(place, *arguments)
     assert (done.returncode, done.stdout) == (code, "")
     assert says in done.stderr

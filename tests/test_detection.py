@@ -70,13 +70,13 @@ def ask_torchvision(model, images: torch.Tensor) -> list[dict[str, torch.Tensor]
     sizes = [tuple(images.shape[-2:])] * len(images)
     with torch.no_grad():
         features = list(model.backbone(images).values())
-        found = model.head(features)
+        result = model.head(features)
         anchors = model.anchor_generator(ImageList(images, sizes), features)
     if type(model).__name__ == "SSD":
-        return model.postprocess_detections(found, anchors, sizes)
+        return model.postprocess_detections(result, anchors, sizes)
     each = len(anchors[0]) // sum(f.shape[2] * f.shape[3] for f in features)
     counts = [each * f.shape[2] * f.shape[3] for f in features]
-    split = {name: list(value.split(counts, 1)) for name, value in found.items()}
+    split = {name: list(value.split(counts, 1)) for name, value in result.items()}
     return model.postprocess_detections(split, [list(a.split(counts)) for a in anchors], sizes)
 
 
@@ -88,11 +88,11 @@ def test_boxes_are_those_of_torchvision(make, sides):
     outputs = answer(model, images)
     described, _ = describe_outputs(model, [(1, *o.shape[1:]) for o in outputs], sides, "it")
     for index, right in enumerate(ask_torchvision(make(), images)):
-        found = find_boxes([o[index : index + 1] for o in outputs], described, sides)
-        assert len(found) > 5
-        assert np.array_equal(found.corners, right["boxes"])
-        assert np.array_equal(found.scores, right["scores"])
-        assert np.array_equal(found.classes, right["labels"])
+        result = find_boxes([o[index : index + 1] for o in outputs], described, sides)
+        assert len(result) > 5
+        assert np.array_equal(result.corners, right["boxes"])
+        assert np.array_equal(result.scores, right["scores"])
+        assert np.array_equal(result.classes, right["labels"])
 
 
 def test_detectors_of_torchvision_describe_themselves():
@@ -116,13 +116,13 @@ def test_raw_and_decoded_outputs_give_the_same_boxes(name, shapes):
     context = EvaluationContext(inputs, frozenset())
     samples, targets = open_annotated(context, shapes / "pictures", None, None).load(0, 16)
     model = adapt_outputs(getattr(detection_models, name)().eval())
-    found = []
+    result = []
     for index, target in enumerate(targets):
         (image,) = samples[index]
         boxes = find_boxes(answer(model, torch.from_numpy(image)), inputs.detection, SIDES)
         assert len(boxes.above(0.5)) == len(target.boxes)
-        found.append(place_boxes(boxes, target.placement))
-    whole, half = measure_map([target.boxes for target in targets], found)
+        result.append(place_boxes(boxes, target.placement))
+    whole, half = measure_map([target.boxes for target in targets], result)
     assert half == pytest.approx(1)
     assert 0.6 < whole < 1
 
@@ -136,13 +136,13 @@ def test_boxes_with_objectness_and_without_suppression():
     outputs, fit = describe_outputs(model, [(1, 7, 70)], SIDES, "it")
     assert (outputs.record.layout, outputs.record.classes, fit) == ("columns", 2, "letterbox")
     rows = describe_outputs(model, [(1, 70, 7)], SIDES, "it")[0]
-    found = find_boxes([table], rows, SIDES)
+    result = find_boxes([table], rows, SIDES)
     assert np.array_equal(
-        find_boxes([table.transpose(0, 2, 1)], outputs, SIDES).scores, found.scores
+        find_boxes([table.transpose(0, 2, 1)], outputs, SIDES).scores, result.scores
     )
-    assert found.scores == pytest.approx([0.7, 0.4])
-    assert found.classes.tolist() == [0, 0]
-    assert found.corners.tolist() == [[6, 6, 14, 14]] * 2
+    assert result.scores == pytest.approx([0.7, 0.4])
+    assert result.classes.tolist() == [0, 0]
+    assert result.corners.tolist() == [[6, 6, 14, 14]] * 2
     model.detection["nms_iou"] = 0.5
     assert (
         len(find_boxes([table], describe_outputs(model, [(1, 70, 7)], SIDES, "it")[0], SIDES)) == 1
@@ -154,8 +154,8 @@ def test_shares_are_of_width_and_height():
     model.detection = {"coding": "xyxy", "unit": "share"}
     outputs, _ = describe_outputs(model, [(1, 1, 2), (1, 1, 4)], (100, 200), "it")
     answers = [np.array([[[0.9, 0.2]]], np.float32), np.array([[[0.1, 0.1, 0.5, 2]]], np.float32)]
-    found = find_boxes(answers, outputs, (100, 200)).above(0.5)
-    assert found.corners.tolist() == [[20, 10, 100, 100]]
+    result = find_boxes(answers, outputs, (100, 200)).above(0.5)
+    assert result.corners.tolist() == [[20, 10, 100, 100]]
 
 
 def make_boxes(*rows: tuple[float, ...]) -> Boxes:
@@ -269,9 +269,9 @@ def test_a_box_is_where_its_pixels_are(size, fit):
     rows, columns = np.where((pixels > 180).all(-1))
     seen = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
     place = find_placement(size, pre, "it")
-    found = place_boxes(make_boxes((*seen, 1, 0)), place)
+    result = place_boxes(make_boxes((*seen, 1, 0)), place)
     one_pixel = max(1, *(1 / scale for scale in place.scale))
-    assert abs(found.corners[0] - corners).max() <= one_pixel + 0.5
+    assert abs(result.corners[0] - corners).max() <= one_pixel + 0.5
     grey = (pixels == 114).all(-1).mean()
     assert grey == pytest.approx(1 - min(size) / max(size) if fit == "letterbox" else 0, abs=0.02)
 
@@ -484,17 +484,17 @@ def test_predict_shows_boxes_in_pixels_of_the_picture(
     (target,) = open_annotated(
         EvaluationContext(describe_bundle(built), frozenset()), shapes / "pictures", None, 1
     ).load(0, 1)[1]
-    for name, found in sample["answers"].items():
-        assert found["pixels"] == "picture"
-        assert len(found["boxes"]) == len(target.boxes) > 1
-        for one in found["boxes"]:
+    for name, result in sample["answers"].items():
+        assert result["pixels"] == "picture"
+        assert len(result["boxes"]) == len(target.boxes) > 1
+        for one in result["boxes"]:
             corners = np.array(one["box"]) / [4, 2, 4, 2]
             near = min(target.boxes, key=lambda box: abs(np.array(box.corners) - corners).max())
             assert abs(np.array(near.corners) - corners).max() < 3
             assert one["label"] == ("background", *NAMES)[near.label]
             assert 0.5 <= one["probability"] <= 1
         if name != "reference":
-            assert found["matches"] == found["float_boxes"] == len(target.boxes)
+            assert result["matches"] == result["float_boxes"] == len(target.boxes)
         drawn = np.asarray(Image.open(saved / name / "large.png"))
         assert drawn.shape == (SIDE, SIDE, 3)
         assert (drawn != np.asarray(Image.open(large).resize((SIDE, SIDE)))).any(-1).mean() > 0.02
@@ -527,7 +527,7 @@ def test_a_gate_keeps_the_map(built, shapes, tmp_path, evaluated_here):
 def test_it_is_analyzed_by_its_boxes(built, shapes, capsys):
     words = ["analyze", str(built.path), "--images", str(shapes / "pictures"), "--json"]
     assert cli.run(words) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["int8"]["agreement"] > 0.9
-    assert found["int8"]["sqnr_db"] > 15
-    assert [layer["name"] for layer in found["layers"] if layer["kind"] != "input"]
+    result = json.loads(capsys.readouterr().out)
+    assert result["int8"]["agreement"] > 0.9
+    assert result["int8"]["sqnr_db"] > 15
+    assert [layer["name"] for layer in result["layers"] if layer["kind"] != "input"]

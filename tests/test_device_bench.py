@@ -70,8 +70,8 @@ def device(shared_device):
 
 def on(device, bundle, plan=QUICK, formats=("onnx",), **options) -> LatencyResult:
     with opened(device.serial) as one:
-        (found,) = measure.measure_all([bundle], list(formats), plan, None, one, **options)
-    return found
+        (actual,) = measure.measure_all([bundle], list(formats), plan, None, one, **options)
+    return actual
 
 
 def altered(source: Bundle, target: Path, name: str, change: Callable[[bytes], bytes]) -> Bundle:
@@ -125,7 +125,7 @@ def test_the_second_time_nothing_travels(device, tiny_bundle):
     assert {n: s for n, s in device.files().items() if "/blobs/" in n} == before
 
 
-def test_the_wait_for_a_cool_device_is_bounded_and_told(device, tiny_bundle, monkeypatch):
+def test_the_wait_for_a_cool_device_is_bounded_and_reported(device, tiny_bundle, monkeypatch):
     monkeypatch.setattr(adb, "COOL_PAUSE", 0.2)
     device.state.set(temperature=45.0)
     plan = QUICK.model_copy(update={"cool_c": 38.0, "cool_seconds": 1.2})
@@ -177,7 +177,7 @@ def test_cores_are_read_back(device, tiny_bundle):
     assert run.cpus == f"{1 << core:x}"
 
 
-def test_cores_that_the_kernel_leaves_out_are_told(device, tiny_bundle):
+def test_cores_that_the_kernel_leaves_out_are_reported(device, tiny_bundle):
     count = os.cpu_count() or 1
     present = device.folder / "sys/devices/system/cpu/present"
     before = present.read_text()
@@ -205,7 +205,7 @@ def test_a_mask_of_cores_that_do_not_exist_is_refused(device, tiny_bundle, capsy
     assert cli.run(["bench", str(tiny_bundle.path), *options]) == 2  # here as well
 
 
-def test_a_core_that_is_not_there_is_told(device, tiny_bundle):
+def test_a_core_that_is_not_there_is_reported(device, tiny_bundle):
     with pytest.raises(RunError, match="exit code 7 at affinity") as caught:
         on(device, tiny_bundle, QUICK.model_copy(update={"cpus": f"{1 << 63:x}"}))
     assert "leave --cpus out" in caught.value.hint
@@ -221,12 +221,12 @@ def test_operators_of_a_profile(device, tiny_bundle):
 def test_a_sweep_recommends_what_it_measured(device, tiny_bundle):
     with opened(device.serial) as one:
         tried = sweep.settings(one)
-        (found,) = sweep.sweep([tiny_bundle], ["onnx"], QUICK, one, lambda *_: None)
-    assert [(run.plan.threads, bool(run.plan.cpus)) for run in found.runs] == [
+        (actual,) = sweep.sweep([tiny_bundle], ["onnx"], QUICK, one, lambda *_: None)
+    assert [(run.plan.threads, bool(run.plan.cpus)) for run in actual.runs] == [
         (setting.threads, setting.cpus != "all") for setting in tried
     ]
     assert {setting.threads for setting in tried} >= {1}
-    best = found.recommended["onnx-fp32"]
+    best = actual.recommended["onnx-fp32"]
     assert (best.threads, best.cpus) in [(setting.threads, setting.cpus) for setting in tried]
 
 
@@ -235,10 +235,10 @@ def test_minutes_of_a_sustained_run(device, tiny_bundle):
     plan = sustained.plan(1.2 / 60, QUICK)
     (run,) = on(device, tiny_bundle, plan).runs
     (process,) = run.processes
-    found = sustained.minutes(process, length=0.4)
-    assert 2 <= len(found) <= 3
-    assert [one.number for one in found] == list(range(1, len(found) + 1))
-    assert sum(one.count for one in found) == len(process.samples_ns)
+    actual = sustained.minutes(process, length=0.4)
+    assert 2 <= len(actual) <= 3
+    assert [one.number for one in actual] == list(range(1, len(actual) + 1))
+    assert sum(one.count for one in actual) == len(process.samples_ns)
     assert sum(process.samples_ns) / 1e9 == pytest.approx(1.2, rel=0.3)
 
 
@@ -259,9 +259,9 @@ def test_one_failing_device_does_not_stop_the_other(
     assert [row["format"] for row in json.loads(out)["results"]] == ["onnx"]
     (file,) = (tmp_path / "out").iterdir()
     assert file.name.endswith("-tiny.json")  # the serial comes first, whoever failed
-    found = store.read(file)
-    assert isinstance(found, LatencyResult)
-    assert found.runs[0].device.serial == device.serial
+    actual = store.read(file)
+    assert isinstance(actual, LatencyResult)
+    assert actual.runs[0].device.serial == device.serial
     assert list(old.storage.iterdir()) == []
 
 
@@ -350,9 +350,9 @@ def test_a_file_that_rotted_on_the_device_is_brought_again(device, tiny_bundle):
     device.write(f"{BLOBS}/{digest}", b"\xff" * len(good))
     os.utime(device.storage / f"kit/blobs/{digest}", (CHECKED, CHECKED))
     with opened(device.serial) as one:
-        found = measure.measure(tiny_bundle, ["onnx"], QUICK, device=one)
+        actual = measure.measure(tiny_bundle, ["onnx"], QUICK, device=one)
         assert one.pushed == len(good)
-    assert found.runs[0].golden_max_abs == pytest.approx(0, abs=1e-5)
+    assert actual.runs[0].golden_max_abs == pytest.approx(0, abs=1e-5)
     assert device.read(f"{BLOBS}/{digest}") == good
 
 
@@ -363,12 +363,12 @@ def test_a_file_that_rotted_on_the_device_is_brought_again(device, tiny_bundle):
 )
 def test_a_runner_that_is_ended_by_a_signal(device, tiny_bundle, number, hint):
     def kill() -> None:
-        until(lambda: bool(found()), 60)
+        until(lambda: bool(actual()), 60)
         time.sleep(0.3)
-        for pid in found():
+        for pid in actual():
             os.kill(pid, number)
 
-    def found() -> list[int]:
+    def actual() -> list[int]:
         return [p.pid for p in device.processes() if " ".join(p.arguments).startswith(RUNNER)]
 
     killer = threading.Thread(target=kill)
@@ -394,8 +394,8 @@ def test_a_storage_that_is_full_when_a_process_starts(device, tiny_bundle, left_
         finally:
             device.free(None)
         assert "killed" not in caught.value.message
-        said = f"{caught.value.message} {caught.value.hint}".lower()
-        assert "no space left" in said or "space" in caught.value.hint, said
+        printed = f"{caught.value.message} {caught.value.hint}".lower()
+        assert "no space left" in printed or "space" in caught.value.hint, printed
         result = measure.measure(tiny_bundle, ["onnx"], QUICK, device=one)
     assert is_whole(result, 8)
 
@@ -412,9 +412,9 @@ def test_names_with_everything_in_them(device, tiny_bundle, tmp_path, capsys):
     output = tmp_path / "ré sult.json"
     options = ["--format", "onnx", "--quick", "--device", device.serial, "-o", str(output)]
     assert cli.run(["bench", str(place), *options]) == 0
-    found = store.read(output)
-    assert isinstance(found, LatencyResult)
-    assert found.bundle.name == place.name
+    actual = store.read(output)
+    assert isinstance(actual, LatencyResult)
+    assert actual.bundle.name == place.name
     assert not [name for name in device.files() if "ran" in name]
 
 

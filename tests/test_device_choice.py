@@ -15,7 +15,7 @@ from kit.errors import DeviceError, DeviceLost, UsageError
 pytestmark = pytest.mark.usefixtures("no_settings")
 
 
-def test_no_device_is_told():
+def test_no_device_is_reported():
     for call in (selection.serials, selection.open_transport):
         with pytest.raises(DeviceError, match="no device is connected") as caught:
             call(None)
@@ -41,7 +41,7 @@ def test_two_devices_need_a_choice(x86_64_device, new_device, adb_server, monkey
 
 
 @pytest.mark.parametrize("serial", [*NAMES, "x" * 5000, "R58M123", "127.0.0.1:0", "[::1]", ":5555"])
-def test_unknown_serial_is_told_with_those_there_are(x86_64_device, adb_server, serial):
+def test_unknown_serial_is_reported_with_those_there_are(x86_64_device, adb_server, serial):
     known = adb_server.connect(x86_64_device.serial)
     with pytest.raises(DeviceError) as caught:
         selection.open_transport(serial)
@@ -49,7 +49,7 @@ def test_unknown_serial_is_told_with_those_there_are(x86_64_device, adb_server, 
     assert known in caught.value.hint
 
 
-def test_choice_of_nothing_is_told():
+def test_choice_of_nothing_is_reported():
     for choice in ("", ",", " , "):
         with pytest.raises(UsageError, match="names no device"):
             selection.serials(choice)
@@ -63,7 +63,7 @@ def test_address_needs_no_server(x86_64_device, serial):
         assert one.serial == serial
 
 
-def test_closed_port_is_told():
+def test_closed_port_is_reported():
     with ports.closed() as port, pytest.raises(DeviceLost, match="Connection refused"):
         selection.open_transport(f"127.0.0.1:{port}")
 
@@ -77,7 +77,7 @@ def test_closed_port_is_told():
         b"\xff" * 64,
     ],
 )
-def test_what_is_no_daemon_is_told(answer):
+def test_what_is_no_daemon_is_reported(answer):
     with peer(answer) as port, pytest.raises(DeviceError):
         selection.open_transport(f"127.0.0.1:{port}")
 
@@ -91,14 +91,14 @@ def test_what_is_no_daemon_is_told(answer):
         pytest.param(b"OKAYffff", marks=pytest.mark.slow),
     ],
 )
-def test_what_is_no_server_is_told(monkeypatch, answer):
+def test_what_is_no_server_is_reported(monkeypatch, answer):
     with peer(answer) as port:
         monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(port))
         with pytest.raises(DeviceError, match="adb server"):
             selection.listed()
 
 
-def test_device_with_pairing_is_told():
+def test_device_with_pairing_is_reported():
     # A fake: Debian's daemon has no TLS. Android's answers a greeting with STLS.
     word = int.from_bytes(b"STLS", "little")
     packet = b"".join(
@@ -110,7 +110,7 @@ def test_device_with_pairing_is_told():
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "found"),
+    ("name", "value", "result"),
     [
         ("ANDROID_ADB_SERVER_PORT", "5038", ("127.0.0.1", 5038)),
         ("ANDROID_ADB_SERVER_PORT", "", ("127.0.0.1", 5037)),
@@ -118,9 +118,9 @@ def test_device_with_pairing_is_told():
         ("ADB_SERVER_SOCKET", "tcp:build-host:5039", ("build-host", 5039)),
     ],
 )
-def test_server_is_found_where_adb_finds_it(monkeypatch, name, value, found):
+def test_server_is_found_where_adb_finds_it(monkeypatch, name, value, result):
     monkeypatch.setenv(name, value)
-    assert server_transport.address() == found
+    assert server_transport.address() == result
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_server_is_found_where_adb_finds_it(monkeypatch, name, value, found):
         ("ADB_SERVER_SOCKET", "tcp:host:"),
     ],
 )
-def test_address_of_no_server_is_told(monkeypatch, name, value):
+def test_address_of_no_server_is_reported(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(UsageError, match=name):
         selection.listed()

@@ -53,7 +53,7 @@ def device(shared_device):
     assert left(shared_device) == []
 
 
-def told(transport) -> float:
+def reports(transport) -> float:
     """Return how far the device's time of day is from this machine's, in seconds."""
     return float(ask(transport, "date +%s")) - time.time()
 
@@ -65,20 +65,20 @@ def running(device) -> list[int]:
 @contextmanager
 def jumping(device, jumps):
     """Let the device's clock jump during its next run; give what `date` said there then."""
-    said = []
+    output = []
 
     def jump():
         until(lambda: bool(running(device)))
-        said.append(Path(f"/proc/{running(device)[0]}/maps").read_text())
+        output.append(Path(f"/proc/{running(device)[0]}/maps").read_text())
         for seconds in jumps:
             device.jump(seconds)
-            said.append(told(transport))
+            output.append(reports(transport))
             time.sleep(0.3)
 
     with connected(device.serial) as transport:
         thread = Thread(target=jump)
         thread.start()
-        yield said
+        yield output
         thread.join()
 
 
@@ -88,11 +88,11 @@ def test_a_clock_that_jumps_there_changes_no_number(device, tiny_bundle, monkeyp
     with opened(device.serial) as one:
         measure.measure(tiny_bundle, ["onnx"], FAST, device=one)
         before, began = one.pushed, time.monotonic()
-        with jumping(device, (HOUR, -DAY, HOUR, 0)) as said:
+        with jumping(device, (HOUR, -DAY, HOUR, 0)) as output:
             (run,) = measure.measure(tiny_bundle, ["onnx"], PLAN, device=one).runs
         took = time.monotonic() - began
         assert one.pushed == before  # the times of files are still what they were
-    maps, *offsets = said
+    maps, *offsets = output
     assert clocks.LIBRARY in maps  # the runner, too, with a loader of its own
     assert offsets == pytest.approx([HOUR, -DAY, HOUR, 0], abs=2)
     (process,) = run.processes
@@ -114,7 +114,7 @@ def test_a_lock_is_not_fooled_by_a_jump(device, seconds):
     with connected(device.serial) as transport, opened(device.serial) as one:
         with one.folder():
             device.jump(seconds)
-            assert told(transport) == pytest.approx(seconds, abs=2)
+            assert reports(transport) == pytest.approx(seconds, abs=2)
             with pytest.raises(DeviceError, match="in use by another kit"):
                 locking.take(transport)
             assert locking.holds(transport, device.read(f"{LOCK}/owner").decode()[:16])
@@ -208,7 +208,7 @@ def test_a_jump_here_moves_no_deadline(new_device, tiny_bundle, tmp_path, second
 # the uptime -------------------------------------------------------------------------------
 
 
-def test_a_device_that_starts_anew_is_told_at_once(device, tiny_bundle):
+def test_a_device_that_starts_anew_is_reported_at_once(device, tiny_bundle):
     def restart():
         until(lambda: bool(running(device)))
         device.reboot()
@@ -229,7 +229,7 @@ def test_a_device_that_starts_anew_is_told_at_once(device, tiny_bundle):
     assert 0 < run.processes[-1].conditions[-1].seconds < 60
 
 
-def test_a_restart_between_two_runs_is_told(device, tiny_bundle):
+def test_a_restart_between_two_runs_is_reported(device, tiny_bundle):
     def say(done, *_):
         if done == 1:
             device.reboot(15)

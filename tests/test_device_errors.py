@@ -15,12 +15,12 @@ def list_foreign_errors() -> list[type[Exception]]:
     import adbutils.errors
     import usb1
 
-    found = []
+    result = []
     for module in (adb_shell.exceptions, adbutils.errors, usb1):
         for _, one in inspect.getmembers(module, inspect.isclass):
             if issubclass(one, Exception) and one.__module__ not in ("builtins", "warnings"):
-                found.append(one)
-    return found
+                result.append(one)
+    return result
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_errors_of_ours_and_bugs_pass():
         ("unknown host service", DeviceError, "refused: unknown host service"),
     ],
 )
-def test_answers_of_a_server_are_told_apart(answer, kind, words):
+def test_answers_of_a_server_are_distinguished(answer, kind, words):
     from adbutils.errors import AdbError
 
     error = foreign_errors.translate(AdbError(answer), "x")

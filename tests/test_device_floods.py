@@ -47,8 +47,8 @@ def test_lines_that_take_several_looks_all_come(x86_64_device) -> None:
     lines = "; ".join(f"echo '{line}'" for line in LINES)
     script = f"i=0; while [ $i -lt 2500 ]; do echo {X}{X}{X}{X}; i=$((i+1)); done; {lines}"
     with opened(x86_64_device.serial) as device, device.folder():
-        found = drive.run(device, REQUEST, {}, ("sh", "-c", script), silence=60.0)
-    assert list(found.samples) == [4, 5, 6]
+        result = drive.run(device, REQUEST, {}, ("sh", "-c", script), silence=60.0)
+    assert list(result.samples) == [4, 5, 6]
 
 
 def test_a_file_of_the_device_that_is_too_large(x86_64_device) -> None:

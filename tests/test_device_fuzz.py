@@ -67,19 +67,19 @@ def test_a_damaged_bundle_is_refused(tiny_bundle, tmp_path, name):
                 bundles.load(folder)
             continue
         try:
-            found = bundles.load(folder)
+            result = bundles.load(folder)
         except BundleError:
             continue
         # A name or a count may differ: every model and golden file is what it was.
-        assert found.manifest.files == files, what
-        check_arrays(found, tiny_bundle, what)
+        assert result.manifest.files == files, what
+        check_arrays(result, tiny_bundle, what)
 
 
-def check_arrays(found: Bundle, tiny: Bundle, what: str) -> None:
+def check_arrays(result: Bundle, tiny: Bundle, what: str) -> None:
     for format in ("lite", "onnx"):
         try:
-            arrays = answers.load(found, format)
-            file = found.file(format)
+            arrays = answers.load(result, format)
+            file = result.file(format)
         except KitError:
             continue
         assert file.name in (tiny.file("lite").name, tiny.file("onnx").name), what
@@ -89,21 +89,21 @@ def check_arrays(found: Bundle, tiny: Bundle, what: str) -> None:
 
 def test_damaged_output_of_a_runner_is_never_believed():
     whole = "".join(f"{line}\n" for line in LINES).encode()
-    expected = heard(whole)
+    expected = received(whole)
     outcomes = Counter[str]()
     for what, data in damaged(whole, TEXTS, "output"):
         try:
-            found = heard(data)
+            result = received(data)
         except RunError:
             outcomes["refused"] += 1
             continue
-        if found.missing() is not None or found.error is not None:
+        if result.missing() is not None or result.error is not None:
             outcomes["broken off"] += 1
             continue
-        assert found.samples == expected.samples, what
+        assert result.samples == expected.samples, what
         for name in ("start", "load", "first", "mem", "out", "end", "profile"):
             # A line that is not known any more is noise; only the profile may be missing.
-            got = getattr(found, name)
+            got = getattr(result, name)
             assert got == getattr(expected, name) or (name == "profile" and got is None), what
         outcomes["believed"] += 1
     assert outcomes["refused"] > 100
@@ -111,7 +111,7 @@ def test_damaged_output_of_a_runner_is_never_believed():
     assert outcomes["believed"] < 40  # those in a line nobody needs, and in line ends
 
 
-def heard(data: bytes) -> Transcript:
+def received(data: bytes) -> Transcript:
     transcript = Transcript()
     *lines, _ = data.decode(errors="replace").split("\n")
     for line in lines:
@@ -122,16 +122,16 @@ def heard(data: bytes) -> Transcript:
 def test_damaged_output_of_a_process():
     """As above, through a process and the loop that listens to it."""
     whole = "".join(f"{line}\n" for line in LINES).encode()
-    expected = heard(whole).samples
+    expected = received(whole).samples
     request = Request("onnx", "m", "i", "float32:1,3,32,32", "o", 2, 0.25, 5, 0.0, 9.5, 2)
     for what, data in damaged(whole, 12, "process"):
         text = "".join(f"\\{byte:03o}" for byte in data)
         runner = ("sh", "-c", f"printf '{text}'")
         try:
-            found = drive.run(local.open(None), request, {}, runner, silence=20.0)
+            result = drive.run(local.open(None), request, {}, runner, silence=20.0)
         except RunError:
             continue
-        assert found.samples == expected, what
+        assert result.samples == expected, what
 
 
 @pytest.mark.parametrize("size", [0, 1, 3, 4, 27, 29, 1000])

@@ -70,8 +70,8 @@ def test_other_devices_are_listed_beside_one_that_floods() -> None:
     with adb_server(FLOODS["stdout"]) as port:
         done = hostile.limited("-m", "kit", "devices", "--json", port=port)
     assert done.returncode == 0
-    (found,) = json.loads(done.stdout)["devices"]
-    assert found["state"] == "refused"
+    (result,) = json.loads(done.stdout)["devices"]
+    assert result["state"] == "refused"
 
 
 TRICKLES = {
@@ -310,13 +310,13 @@ def parsed() -> tuple[list[str], str]:
 @pytest.mark.parametrize("name", WORDS)
 def test_parsers_are_linear(name: str, parsed) -> None:
     """Megabytes that would take minutes or days where a parser is not; all have 60 s."""
-    ended, said = parsed
-    assert name in ended, said
+    ended, output = parsed
+    assert name in ended, output
 
 
 def test_every_fact_of_a_device_that_lies_is_one_that_a_result_can_hold() -> None:
     nines = "9" * 18
-    said = {
+    output = {
         "props": f"[ro.build.version.sdk]: [{nines}]\n[ro.product.model]: [{'x' * 100_000}]",
         "meminfo": f"MemTotal: {nines} kB",
         "battery": f"level: {nines}\nscale: -0\ntemperature: -{nines}\nstatus: 77\n",
@@ -326,15 +326,15 @@ def test_every_fact_of_a_device_that_lies_is_one_that_a_result_can_hold() -> Non
         "getconf": "-1",
         "status": "Seccomp: 9",
     }
-    with adb_server(facts(**said)) as port:
+    with adb_server(facts(**output)) as port:
         done = hostile.limited("-m", "kit", "devices", "--json", port=port)
-    (found,) = json.loads(done.stdout)["devices"]
-    assert found["state"] == "device"
-    assert len(found["model"]) == 300
-    assert (found["memory"], found["page_size"], found["seccomp"]) == (None, None, None)
-    assert found["cores"] == 1024
-    assert found["battery"]["level"] is None
-    assert found["battery"]["temperature_c"] is None
+    (result,) = json.loads(done.stdout)["devices"]
+    assert result["state"] == "device"
+    assert len(result["model"]) == 300
+    assert (result["memory"], result["page_size"], result["seccomp"]) == (None, None, None)
+    assert result["cores"] == 1024
+    assert result["battery"]["level"] is None
+    assert result["battery"]["temperature_c"] is None
 
 
 # runners ---------------------------------------------------------------------------------
@@ -399,8 +399,8 @@ def test_all_lines_come_before_the_exit_code() -> None:
     """Also of a runner that printed more than is taken at one look."""
     noise = "sys.stdout.write(('x' * 999 + '\\n') * 9000)\n"
     script = f"{SCRIPT}say(*lines[:4])\n{noise}say(*lines[4:])"
-    found = drive.run(local.open(None), REQUEST, {}, (sys.executable, "-c", script), silence=60)
-    assert list(found.samples) == [4, 5, 6]
+    result = drive.run(local.open(None), REQUEST, {}, (sys.executable, "-c", script), silence=60)
+    assert list(result.samples) == [4, 5, 6]
 
 
 def test_a_long_answer_file_is_not_read(tmp_path) -> None:

@@ -37,7 +37,7 @@ def plant(transport, owner: str | None, beat: str | None) -> None:
 OTHER = "0123456789abcdef some@where, process 1"
 
 
-def test_the_second_kit_is_told_who_has_the_device(device):
+def test_the_second_kit_is_reported_who_has_the_device(device):
     with opened(device.serial) as one, opened(device.serial) as two:
         with one.folder() as folder:
             refused = pytest.raises(
@@ -230,7 +230,7 @@ def test_a_kit_that_lost_its_lock_stops(device_either_way, large, monkeypatch, s
             pytest.fail("beside another")
 
 
-def test_a_lock_that_was_removed_by_hand_is_told(device):
+def test_a_lock_that_was_removed_by_hand_is_reported(device):
     gone = pytest.raises(DeviceError, match="taken away by hand during the measurement")
     with opened(device.serial) as one, gone, one.folder():
         with connected(device.serial) as other:

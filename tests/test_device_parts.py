@@ -50,13 +50,13 @@ def test_a_condition_is_read(end):
 
 
 @pytest.mark.parametrize("left_out", ["uptime", "battery", "thermal", "clocks"])
-def test_what_is_missing_in_a_condition_is_not_told(left_out):
+def test_what_is_missing_in_a_condition_is_not_reported(left_out):
     pieces = ANSWER.split("==kit:condition ")
     shorter = "==kit:condition ".join(
         one.splitlines()[0] + "\n" if one.startswith(left_out) else one for one in pieces
     )
-    found = condition.parse(shorter)
-    assert found is not None
+    result = condition.parse(shorter)
+    assert result is not None
     whole = condition.parse(ANSWER)
     assert whole is not None
     names = {
@@ -66,7 +66,7 @@ def test_what_is_missing_in_a_condition_is_not_told(left_out):
         "clocks": ("mhz",),
     }
     for name in Condition.model_fields:
-        same = getattr(found, name) == getattr(whole, name)
+        same = getattr(result, name) == getattr(whole, name)
         assert same == (name not in names[left_out])
 
 
@@ -87,8 +87,8 @@ def test_half_an_answer_is_no_condition(cut):
     ],
 )
 def test_cool(temperature, status, expected):
-    found = Condition(seconds=0, temperature_c=temperature, thermal_status=status)
-    assert condition.is_cool(found, 38.0) is expected
+    result = Condition(seconds=0, temperature_c=temperature, thermal_status=status)
+    assert condition.is_cool(result, 38.0) is expected
 
 
 # cores ------------------------------------------------------------------------------------
@@ -248,9 +248,9 @@ def test_minutes():
     [(119, [True, True]), (110, [True, False]), (59, [True]), (30, [False]), (121, [True] * 2)],
 )
 def test_a_part_of_a_minute_is_no_minute(seconds, whole):
-    found = sustained.minutes(process([10**8] * 10 * seconds))
-    assert [one.whole for one in found][: len(whole)] == whole
-    assert all(not one.whole for one in found[len(whole) :])  # time between samples is not in them
+    result = sustained.minutes(process([10**8] * 10 * seconds))
+    assert [one.whole for one in result][: len(whole)] == whole
+    assert all(not one.whole for one in result[len(whole) :])  # time between samples is not in them
 
 
 def test_a_minute_without_a_sample_keeps_its_number():
@@ -278,11 +278,11 @@ def test_a_minute_without_a_sample_keeps_its_number():
     ],
 )
 def test_throttling_in_words(medians, rest, words):
-    found = [
+    result = [
         sustained.Minute(number, 1, median, median, None, None, None, number <= len(medians))
         for number, median in enumerate([*medians, *rest], 1)
     ]
-    assert sustained.verdict(found) == words
+    assert sustained.verdict(result) == words
 
 
 # pairs ------------------------------------------------------------------------------------
@@ -310,7 +310,7 @@ def test_a_verdict(ratio, interval, verdict):
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "bundles", "pairs", "told"),
+    ("verdicts", "bundles", "pairs", "reports"),
     [
         ((1.1, 1.0), "01", 10, "; not known: measure with --pairs 128"),
         ((1.1, 1.0), "00", 10, "; not known: measure with --repeats 128"),
@@ -318,7 +318,7 @@ def test_a_verdict(ratio, interval, verdict):
         ((1.1,), "01", 128, ""),
     ],
 )
-def test_what_is_not_known_comes_with_what_would_tell(verdicts, bundles, pairs, told):
+def test_what_is_not_known_comes_with_what_would_tell(verdicts, bundles, pairs, reports):
     rows = [
         SimpleNamespace(
             bundle=SimpleNamespace(hash=bundle, name="v2"),
@@ -327,14 +327,14 @@ def test_what_is_not_known_comes_with_what_would_tell(verdicts, bundles, pairs, 
         )
         for bundle in bundles
     ]
-    found = [
+    result = [
         paired.PairedComparison(
             *rows, ratio, statistics.Interval(0.97, 2 * ratio - 0.97), pairs, None
         )
         for ratio in verdicts
     ]
-    shown = device_tables.make_comparison_table(found)
-    assert str(shown.caption).partition("±5 %")[2] == told
+    shown = device_tables.make_comparison_table(result)
+    assert str(shown.caption).partition("±5 %")[2] == reports
 
 
 def test_rows_are_compared_with_the_first_of_their_format():
@@ -345,15 +345,15 @@ def test_rows_are_compared_with_the_first_of_their_format():
 
     lite, other, slow = row("lite", 10, 30.0), row("onnx", 20, 30.0), row("lite", 11, 31.5)
     reference = row("reference", 1, 20.0)
-    found = paired.compare([reference, lite, other, slow])
-    assert [(one.baseline, one.row) for one in found] == [(lite, other), (lite, slow)]
-    assert [round(one.ratio, 6) for one in found] == [2.0, 1.1]
-    assert [one.verdict for one in found] == ["slower", "slower"]
-    assert [one.gap_c for one in found] == [0.0, 1.5]
+    result = paired.compare([reference, lite, other, slow])
+    assert [(one.baseline, one.row) for one in result] == [(lite, other), (lite, slow)]
+    assert [round(one.ratio, 6) for one in result] == [2.0, 1.1]
+    assert [one.verdict for one in result] == ["slower", "slower"]
+    assert [one.gap_c for one in result] == [0.0, 1.5]
     assert paired.compare([reference, lite]) == []
     float_lite, again = row("lite", 30, 30.0, "fp32"), row("lite", 33, 30.0, "fp32")
-    found = paired.compare([lite, float_lite, other, slow, again])
-    assert [(one.baseline, one.row) for one in found] == [
+    result = paired.compare([lite, float_lite, other, slow, again])
+    assert [(one.baseline, one.row) for one in result] == [
         (lite, float_lite),  # the other precision of the format
         (lite, other),
         (lite, slow),

@@ -49,7 +49,7 @@ class Breaking:
     def push(self, file, target, mode=0o644, sent=None, modified=None):
         passed = 0
 
-        def told(count):
+        def reports(count):
             nonlocal passed
             passed += count
             if passed > 5_000_000 and self._now("push"):
@@ -57,7 +57,7 @@ class Breaking:
             if sent:
                 sent(count)
 
-        self.inner.push(file, target, mode, told, modified)
+        self.inner.push(file, target, mode, reports, modified)
 
     def pull(self, source, file, limit):
         if self._now("pull"):
@@ -156,8 +156,8 @@ def test_what_stays_away_is_an_error_and_put_in_order_later(world, tiny_bundle, 
             measure.measure(tiny_bundle, ["onnx"], plan, device=device)
         assert time.monotonic() - began < 30, "the whole timeout passed"
         assert one.breaking.done
-        said = f"{caught.value.message} {caught.value.hint}"
-        assert ("adb start-server" in said) == (how == "server")
+        output = f"{caught.value.message} {caught.value.hint}"
+        assert ("adb start-server" in output) == (how == "server")
         if phase in ("run", "poll"):
             assert runners(one.device), "it goes on without us"
         one.mend()

@@ -51,7 +51,7 @@ def is_changed(device) -> bool:
     ],
 )
 def test_settings_are_back_after_a_measurement(device, before, error):
-    found = set_stay(device, before)
+    result = set_stay(device, before)
     with opened(device.serial) as one:
         raised = nullcontext() if error is None else pytest.raises(type(error))
         with raised, one.folder():
@@ -63,7 +63,7 @@ def test_settings_are_back_after_a_measurement(device, before, error):
             assert ("stay awake" in settings) != stays
             if error is not None:
                 raise error
-    assert left(device, found) == []
+    assert left(device, result) == []
 
 
 def test_a_mode_that_the_device_lacks_is_not_claimed(device):
@@ -99,7 +99,7 @@ class Broken:
 
 
 @pytest.mark.parametrize("name", ["settings", "cmd"])
-def test_what_cannot_be_put_back_is_told_and_stays_written_down(device, capsys, name):
+def test_what_cannot_be_put_back_is_reported_and_stays_written_down(device, capsys, name):
     before = set_stay(device, "3")
     wrong = {"settings": f"settings put global {STAY} 3", "cmd": "cmd power set-fixed-perf"}[name]
     with opened(device.serial) as one:
@@ -276,7 +276,7 @@ def test_a_number_of_before_a_restart_is_not_killed(device):
     assert left(device) == []
 
 
-def test_a_job_that_kit_never_heard_of_is_ended(device, monkeypatch):
+def test_a_job_that_kit_does_not_know_is_ended(device, monkeypatch):
     def interrupted(*arguments):
         start(*arguments)
         raise KeyboardInterrupt
@@ -303,8 +303,8 @@ def test_ctrl_c_leaves_devices_as_they_were(new_device, tiny_bundle, tmp_path, c
     assert child.returncode == 130, err
     assert "interrupted" in err
     assert "Traceback" not in err
-    for device, found in zip(devices, before, strict=True):
-        assert left(device, found) == []
+    for device, result in zip(devices, before, strict=True):
+        assert left(device, result) == []
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
 
 

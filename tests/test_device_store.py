@@ -24,12 +24,12 @@ def device(new_device):
 @pytest.fixture
 def files(tmp_path):
     """Two files of this machine as blobs, by name."""
-    found = {}
+    result = {}
     for name, size in {"a b.bin": 300_000, "$(id)\n-ü": 7}.items():
         file = tmp_path / name
         file.write_bytes(os.urandom(size))
-        found[name] = storage.blob(file)
-    return found
+        result[name] = storage.blob(file)
+    return result
 
 
 def large(tmp_path: Path, size: int) -> dict[str, storage.Blob]:
@@ -44,11 +44,11 @@ def inside(device) -> dict[str, int]:
 
 def test_a_file_travels_once(device, files):
     with connected(device.serial) as transport:
-        told = []
-        store = Store(transport, lambda done, of: told.append((done, of)))
+        reports = []
+        store = Store(transport, lambda done, of: reports.append((done, of)))
         store.put(files)
         assert store.pushed == 300_007
-        assert told[-1] == (300_007, 300_007)
+        assert reports[-1] == (300_007, 300_007)
         assert inside(device) == {blob.sha256: blob.size for blob in files.values()}
         for blob in files.values():
             assert device.read(store.path(blob)) == blob.file.read_bytes()
@@ -108,7 +108,7 @@ def test_an_audit_finds_what_size_and_time_do_not_tell(device, files):
         assert one.pushed == before + blob.size
 
 
-def test_too_little_space_is_told_before_anything_travels(device, tmp_path):
+def test_too_little_space_is_reported_before_anything_travels(device, tmp_path):
     device.free(40)
     with connected(device.serial) as transport:
         store = Store(transport)
@@ -129,7 +129,7 @@ def test_a_device_that_fills_up_meanwhile_keeps_no_part(device, tmp_path):
         assert inside(device) == {blobs["large"].sha256: 40_000_000}
 
 
-def test_a_storage_that_cannot_be_written_to_is_told(device, files):
+def test_a_storage_that_cannot_be_written_to_is_reported(device, files):
     device.read_only()
     with connected(device.serial) as transport:
         with pytest.raises(DeviceError, match="Read-only file system") as caught:

@@ -15,15 +15,15 @@ pytestmark = pytest.mark.usefixtures("no_settings")
 
 
 def test_facts_are_the_devices(transport, x86_64_device):
-    found = facts.gather(transport)
-    assert found.kind == "virtual"
-    assert found.serial == x86_64_device.serial
-    assert found.abis == ("x86_64",)
-    assert found.page_size == 4096
-    assert found.memory
-    assert found.free_bytes
-    assert found.battery is not None
-    assert sum(len(cluster.cpus) for cluster in found.clusters) == found.cores
+    result = facts.gather(transport)
+    assert result.kind == "virtual"
+    assert result.serial == x86_64_device.serial
+    assert result.abis == ("x86_64",)
+    assert result.page_size == 4096
+    assert result.memory
+    assert result.free_bytes
+    assert result.battery is not None
+    assert sum(len(cluster.cpus) for cluster in result.clusters) == result.cores
 
 
 def test_facts_follow_the_device(new_device):
@@ -31,17 +31,17 @@ def test_facts_follow_the_device(new_device):
     device.state.set(temperature=41.5, battery=17, battery_status=3, thermal_status=2)
     device.state.set(page_size=16384, online="0")
     with closing(selection.open_transport(device.serial)) as one:
-        found = facts.gather(one)
-        assert found.battery is not None
-        assert (found.battery.level, found.battery.temperature_c) == (17, 41.5)
-        assert found.battery.status == "discharging"
-        assert found.thermal_status == "moderate"
-        assert found.page_size == 16384
-        assert found.online == (0,)
+        result = facts.gather(one)
+        assert result.battery is not None
+        assert (result.battery.level, result.battery.temperature_c) == (17, 41.5)
+        assert result.battery.status == "discharging"
+        assert result.thermal_status == "moderate"
+        assert result.page_size == 16384
+        assert result.online == (0,)
         device.state.dumpsys("battery", None)
         device.state.dumpsys("thermalservice", None)
-        found = facts.gather(one)
-        assert (found.battery, found.thermal_status) == (None, None)
+        result = facts.gather(one)
+        assert (result.battery, result.thermal_status) == (None, None)
 
 
 @pytest.mark.slow
@@ -63,8 +63,8 @@ def test_command_shows_a_device(x86_64_device, request, capsys, way):
     for words in (x86_64_device.serial, "device, virtual", "API level", "x86_64", "°C", "4 KB"):
         assert words in text
     assert cli.run([*arguments, "--json"]) == 0
-    (found,) = json.loads(capsys.readouterr().out)["devices"]
-    assert (found["serial"], found["kind"]) == (x86_64_device.serial, "virtual")
+    (result,) = json.loads(capsys.readouterr().out)["devices"]
+    assert (result["serial"], result["kind"]) == (x86_64_device.serial, "virtual")
 
 
 def test_command_without_a_device(capsys):

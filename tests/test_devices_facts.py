@@ -11,13 +11,13 @@ from kit.devices.parsing import Battery, Cluster
 from kit.results.schema import Fingerprint
 
 
-def output(said: dict[str, str], before: str = "") -> str:
-    pieces = (f"\n{facts.MARK}{name}\n{lines}\n" for name, lines in said.items())
+def output(printed: dict[str, str], before: str = "") -> str:
+    pieces = (f"\n{facts.MARK}{name}\n{lines}\n" for name, lines in printed.items())
     return before + "".join(pieces)
 
 
 def test_whole_old_phone_behind_a_banner():
-    said = {
+    printed = {
         "props": NOUGAT_PROPS,
         "battery": BATTERY,
         "thermal": "",
@@ -35,21 +35,21 @@ def test_whole_old_phone_behind_a_banner():
         "uname": "3.18.31-g1234567 aarch64",
     }
     banner = "** Property of ACME **\r\n[ro.product.model]: [not this]\r\n"
-    whole = output(said, banner).replace("\r\n", "\n").replace("\n", "\r\n")
-    found = facts.facts("FA6AB0301234", facts.split(whole))
-    assert (found.kind, found.model, found.android, found.api) == (
+    whole = output(printed, banner).replace("\r\n", "\n").replace("\n", "\r\n")
+    result = facts.facts("FA6AB0301234", facts.split(whole))
+    assert (result.kind, result.model, result.android, result.api) == (
         "phone",
         "Google Pixel XL",
         "7.1.2",
         25,
     )
-    assert found.clusters == (Cluster((0, 1), 1593), Cluster((2, 3), None))
-    assert (found.cores, found.online) == (4, (0, 1))
-    assert (found.thermal_status, found.page_size, found.free_bytes) == (None, 4096, 5 * 1024)
-    assert (found.selinux, found.seccomp) == ("Enforcing", 0)
-    assert found.kernel == "3.18.31-g1234567 aarch64"
-    assert found.battery == Battery(85, 28.1, ("USB",), "charging")
-    assert fingerprint.fingerprint_device(found) == Fingerprint(
+    assert result.clusters == (Cluster((0, 1), 1593), Cluster((2, 3), None))
+    assert (result.cores, result.online) == (4, (0, 1))
+    assert (result.thermal_status, result.page_size, result.free_bytes) == (None, 4096, 5 * 1024)
+    assert (result.selinux, result.seccomp) == ("Enforcing", 0)
+    assert result.kernel == "3.18.31-g1234567 aarch64"
+    assert result.battery == Battery(85, 28.1, ("USB",), "charging")
+    assert fingerprint.fingerprint_device(result) == Fingerprint(
         model="Google Pixel XL",
         soc="Qualcomm Technologies, Inc MSM8996pro",
         build="google/marlin/marlin:7.1.2/NZH54D/4146044:user/release-keys",
@@ -59,14 +59,14 @@ def test_whole_old_phone_behind_a_banner():
 
 
 def test_device_that_tells_nothing_is_all_none():
-    found = facts.facts("x", facts.split(output(dict.fromkeys(facts.COMMANDS, ""))))
-    assert (found.soc, found.android, found.api, found.cores) == (None, None, None, None)
-    assert (found.memory, found.free_bytes, found.page_size) == (None, None, None)
-    assert (found.battery, found.thermal_status, found.seccomp) == (None, None, None)
-    assert (found.abis, found.online, found.clusters) == ((), (), ())
-    told = fingerprint.fingerprint_device(found)
-    assert told == Fingerprint(model="unknown", soc=None, build=None, abi=None, cores=None)
-    assert found.kind == "phone"
+    result = facts.facts("x", facts.split(output(dict.fromkeys(facts.COMMANDS, ""))))
+    assert (result.soc, result.android, result.api, result.cores) == (None, None, None, None)
+    assert (result.memory, result.free_bytes, result.page_size) == (None, None, None)
+    assert (result.battery, result.thermal_status, result.seccomp) == (None, None, None)
+    assert (result.abis, result.online, result.clusters) == ((), (), ())
+    reports = fingerprint.fingerprint_device(result)
+    assert reports == Fingerprint(model="unknown", soc=None, build=None, abi=None, cores=None)
+    assert result.kind == "phone"
 
 
 def test_marks_are_only_ours():
@@ -83,12 +83,12 @@ def test_marks_are_only_ours():
 @settings(max_examples=500, deadline=None)
 @given(st.data())
 def test_damaged_output_never_breaks_the_parsers(data):
-    said = {"props": UPSIDE_PROPS, "battery": VENDOR_BATTERY, "thermal": THERMAL}
-    said |= {"present": "0-7", "policies": "0-3:1800000", "df": "a 1 2 3 4% /data"}
-    whole = bytearray(output(said).encode())
+    printed = {"props": UPSIDE_PROPS, "battery": VENDOR_BATTERY, "thermal": THERMAL}
+    printed |= {"present": "0-7", "policies": "0-3:1800000", "df": "a 1 2 3 4% /data"}
+    whole = bytearray(output(printed).encode())
     for _ in range(data.draw(st.integers(1, 5))):
         where = data.draw(st.integers(0, len(whole) - 1))
         whole[where] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(whole)))
-    found = facts.facts("x", facts.split(bytes(whole[:cut]).decode(errors="replace")))
-    assert found.serial == "x"
+    result = facts.facts("x", facts.split(bytes(whole[:cut]).decode(errors="replace")))
+    assert result.serial == "x"

@@ -17,18 +17,18 @@ from kit.devices.parsing import Battery, Cluster
 
 
 def test_properties_with_every_line_end():
-    found = parsing.properties(NOUGAT_PROPS)
-    assert found["ro.build.version.release"] == "7.1.2"
-    assert found["ro.serialno"] == ""
-    assert parsing.api(found) == 25
-    assert parsing.abis(found) == ("arm64-v8a", "armeabi-v7a", "armeabi")
+    result = parsing.properties(NOUGAT_PROPS)
+    assert result["ro.build.version.release"] == "7.1.2"
+    assert result["ro.serialno"] == ""
+    assert parsing.api(result) == 25
+    assert parsing.abis(result) == ("arm64-v8a", "armeabi-v7a", "armeabi")
 
 
 def test_properties_of_several_lines():
-    found = parsing.properties(UPSIDE_PROPS)
-    assert found["persist.vendor.note"] == "first line\nsecond [line]: with brackets"
-    assert found["ro.soc.model"] == "SM8550"
-    assert len(found) == 10
+    result = parsing.properties(UPSIDE_PROPS)
+    assert result["persist.vendor.note"] == "first line\nsecond [line]: with brackets"
+    assert result["ro.soc.model"] == "SM8550"
+    assert len(result) == 10
 
 
 @pytest.mark.parametrize(
@@ -62,12 +62,12 @@ def test_model_names_its_maker_once(props, model):
         ({}, "", None),
     ],
 )
-def test_soc_by_the_best_that_is_told(props, cpuinfo, soc):
+def test_soc_by_the_best_that_is_reported(props, cpuinfo, soc):
     assert parsing.soc(props, cpuinfo) == soc
 
 
 @pytest.mark.parametrize(
-    ("said", "found"),
+    ("output", "result"),
     [
         (BATTERY, Battery(85, 28.1, ("USB",), "charging")),
         (BATTERY.replace("\n", "\r\n"), Battery(85, 28.1, ("USB",), "charging")),
@@ -80,12 +80,12 @@ def test_soc_by_the_best_that_is_told(props, cpuinfo, soc):
         ("", None),
     ],
 )
-def test_battery(said, found):
-    assert parsing.battery(said) == found
+def test_battery(output, result):
+    assert parsing.battery(output) == result
 
 
 @pytest.mark.parametrize(
-    ("said", "found"),
+    ("output", "result"),
     [
         (THERMAL, "moderate"),
         (THERMAL.replace("\n", "\r\n").replace("Status: 2", "Status: 0"), "none"),
@@ -95,12 +95,12 @@ def test_battery(said, found):
         ("", None),
     ],
 )
-def test_thermal_status(said, found):
-    assert parsing.thermal_status(said) == found
+def test_thermal_status(output, result):
+    assert parsing.thermal_status(output) == result
 
 
 @pytest.mark.parametrize(
-    ("said", "found"),
+    ("output", "result"),
     [
         ("0-7\n", (0, 1, 2, 3, 4, 5, 6, 7)),
         ("0-3,6,8-9\r\n", (0, 1, 2, 3, 6, 8, 9)),
@@ -111,12 +111,12 @@ def test_thermal_status(said, found):
         ("0-999999999999", ()),  # damaged: a list of so many would fill the memory
     ],
 )
-def test_lists_of_cores(said, found):
-    assert parsing.cpus(said) == found
+def test_lists_of_cores(output, result):
+    assert parsing.cpus(output) == result
 
 
 @pytest.mark.parametrize(
-    ("present", "policies", "cores", "found"),
+    ("present", "policies", "cores", "result"),
     [
         pytest.param(
             range(8),
@@ -158,12 +158,12 @@ def test_lists_of_cores(said, found):
         pytest.param((), "", "", (), id="nothing"),
     ],
 )
-def test_clusters(present, policies, cores, found):
-    assert parsing.clusters(present, policies, cores) == found
+def test_clusters(present, policies, cores, result):
+    assert parsing.clusters(present, policies, cores) == result
 
 
 @pytest.mark.parametrize(
-    ("said", "found"),
+    ("output", "result"),
     [
         (
             "Filesystem      1K-blocks     Used Available Use% Mounted on\n"
@@ -185,12 +185,12 @@ def test_clusters(present, policies, cores, found):
         ("", None),
     ],
 )
-def test_free_space(said, found):
-    assert parsing.free_bytes(said) == found
+def test_free_space(output, result):
+    assert parsing.free_bytes(output) == result
 
 
 @pytest.mark.parametrize(
-    ("getconf", "smaps", "found"),
+    ("getconf", "smaps", "result"),
     [
         ("4096\n", "", 4096),
         ("16384\r\n", "KernelPageSize:       16 kB", 16384),
@@ -199,8 +199,8 @@ def test_free_space(said, found):
         ("", "", None),
     ],
 )
-def test_page_size(getconf, smaps, found):
-    assert parsing.page_size(getconf, smaps) == found
+def test_page_size(getconf, smaps, result):
+    assert parsing.page_size(getconf, smaps) == result
 
 
 def test_memory_and_seccomp():
@@ -228,7 +228,7 @@ def test_kind(props, serial, kind):
 
 
 @pytest.mark.parametrize(
-    ("said", "found"),
+    ("output", "result"),
     [
         ("", []),
         (
@@ -244,12 +244,12 @@ def test_kind(props, serial, kind):
         ("adb-39-x._adb-tls-connect._tcp\tdevice", [("adb-39-x._adb-tls-connect._tcp", "device")]),
     ],
 )
-def test_devices_of_a_server(said, found):
-    assert parsing.devices(said) == found
+def test_devices_of_a_server(output, result):
+    assert parsing.devices(output) == result
 
 
 @pytest.mark.parametrize("digits", ["9" * 25, "9" * 5000])
-def test_absurd_numbers_are_not_told(digits):
+def test_absurd_numbers_are_not_reported(digits):
     assert parsing.memory(f"MemTotal: {digits} kB") is None
     assert parsing.free_bytes(f"a 1 2 {digits} 4% /data") is None
     assert parsing.page_size(digits, f"KernelPageSize: {digits} kB") is None

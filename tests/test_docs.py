@@ -37,14 +37,14 @@ def site(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("page", "text", "said"),
+    ("page", "text", "output"),
     [
         ("stray.md", "# Stray", "not included in the"),
         ("index.md", "[x](missing.md)", "missing.md"),
         ("index.md", "[x](faq.md#missing)", "does not contain an anchor"),
     ],
 )
-def test_a_broken_site_is_noticed(tmp_path, page, text, said):
+def test_a_broken_site_is_noticed(tmp_path, page, text, output):
     """A site of two pages with the project's own rules."""
     rules = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     rules, nav = rules[: rules.index("\nplugins:")], rules[rules.index("\nvalidation:") :]
@@ -58,7 +58,7 @@ def test_a_broken_site_is_noticed(tmp_path, page, text, said):
     (tmp_path / "docs" / page).write_text(text + "\n", encoding="utf-8")
     done = build_site(tmp_path, tmp_path / "broken")
     assert done.returncode != 0
-    assert said in done.stderr
+    assert output in done.stderr
 
 
 def test_every_page_is_in_the_site(site):
@@ -86,11 +86,11 @@ def test_the_python_page_shows_every_public_function(site):
 
 
 def test_the_page_of_commands_is_up_to_date():
-    told = (DOCS / "reference/cli.md").read_text(encoding="utf-8")
+    reports = (DOCS / "reference/cli.md").read_text(encoding="utf-8")
     # In a process of its own: completion in this one changes the types of options.
     words = [sys.executable, str(DOCS.parent / "scripts" / "reference")]
     written = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    assert told == written, "run scripts/reference > docs/reference/cli.md"
+    assert reports == written, "run scripts/reference > docs/reference/cli.md"
 
 
 def test_no_page_of_the_readme_is_missing():
@@ -111,10 +111,10 @@ def test_every_bundle_that_a_page_names_is_one_that_a_page_builds():
     texts = {page: page.read_text(encoding="utf-8").replace("\\\n", " ") for page in pages}
     lines = [(page, line) for page, text in texts.items() for line in COMMANDS.findall(text)]
     built = {
-        found
+        result
         for _, line in lines
         if line.startswith("build")
-        for found in re.findall(r"-o (out/[\w-]+)", line)
+        for result in re.findall(r"-o (out/[\w-]+)", line)
     }
     assert "out/v2" in built
     by_scripts = {

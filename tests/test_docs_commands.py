@@ -63,9 +63,9 @@ def test_marked_commands_run(place, lowered_here, evaluated_here, capsys):
     assert len(lines) >= 10
     for line in lines:
         code = cli.run(stand_in(line))
-        said = capsys.readouterr()
-        assert code == 0, f"{line}\n{said.err}"
-        assert said.out or said.err, line
+        output = capsys.readouterr()
+        assert code == 0, f"{line}\n{output.err}"
+        assert output.out or output.err, line
     assert (place / "out/report/report.html").is_file()
     assert len(list((place / "out/results").glob("*.json"))) >= 1
 
@@ -74,13 +74,15 @@ def test_marked_commands_run(place, lowered_here, evaluated_here, capsys):
 def test_the_example_of_an_own_network_runs(place, lowered_here, evaluated_here, capsys):
     main = runpy.run_path(str(DOCS / "examples/own_network.py"))["main"]
     main(place / "stripes")
-    said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith("reference: top-1 ")
-    told = (DOCS / "examples/own-network.md").read_text(encoding="utf-8")
-    shown = re.search(r"```text\n(.*?)```", told, re.S)[1].splitlines()
-    assert [line.split(":")[0] for line in said[:-1]] == [line.split(":")[0] for line in shown[:-1]]
-    assert Path(said[-1]) == place / "stripes/report/report.html"
-    assert Path(said[-1]).is_file()
+    output = capsys.readouterr().out.splitlines()
+    assert output[0].startswith("reference: top-1 ")
+    reports = (DOCS / "examples/own-network.md").read_text(encoding="utf-8")
+    shown = re.search(r"```text\n(.*?)```", reports, re.S)[1].splitlines()
+    assert [line.split(":")[0] for line in output[:-1]] == [
+        line.split(":")[0] for line in shown[:-1]
+    ]
+    assert Path(output[-1]) == place / "stripes/report/report.html"
+    assert Path(output[-1]).is_file()
 
 
 def test_commands_of_the_workflow_are_understood():
@@ -90,9 +92,9 @@ def test_commands_of_the_workflow_are_understood():
     script = "\n".join(step.get("run", "") for step in steps)
     lines = [line for line in script.splitlines() if line.startswith("kit ")]
     assert len(lines) == 4
-    told = (DOCS / "examples/continuous-integration.md").read_text(encoding="utf-8")
+    reports = (DOCS / "examples/continuous-integration.md").read_text(encoding="utf-8")
     for line in lines:
-        assert f"    {line}\n" in told
+        assert f"    {line}\n" in reports
         name, *words = shlex.split(line)[1:]
         command = cli.main.get_command(click.Context(cli.main), name)
         command.make_context(name, words)  # raises what click does not understand

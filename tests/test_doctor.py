@@ -55,8 +55,8 @@ STATE = DeviceState(FEATURES)
 
 def judged(facts: DeviceFacts = GOOD, state: DeviceState = STATE) -> dict[str, Finding]:
     """Return what is not ok, by code."""
-    found = list(device_checks.judge_device(facts, state, None))
-    return {finding.code: finding for finding in found if finding.verdict != "ok"}
+    result = list(device_checks.judge_device(facts, state, None))
+    return {finding.code: finding for finding in result if finding.verdict != "ok"}
 
 
 def test_a_good_phone_has_nothing_to_mend():
@@ -83,10 +83,10 @@ def test_a_good_phone_has_nothing_to_mend():
     ],
 )
 def test_one_thing_that_is_not_well(change, code, verdict, says):
-    found = judged(replace(GOOD, **change))
-    assert list(found) == [code]
-    assert found[code].verdict == verdict
-    assert says in found[code].text
+    result = judged(replace(GOOD, **change))
+    assert list(result) == [code]
+    assert result[code].verdict == verdict
+    assert says in result[code].text
 
 
 @pytest.mark.parametrize(
@@ -102,14 +102,14 @@ def test_one_thing_that_is_not_well(change, code, verdict, says):
     ],
 )
 def test_what_disturbs_comes_with_the_command_that_ends_it(state, code, fix):
-    found = judged(state=state)
-    assert list(found) == [code]
-    assert found[code].fix.startswith(fix)
+    result = judged(state=state)
+    assert list(result) == [code]
+    assert result[code].fix.startswith(fix)
 
 
 def test_a_serial_is_quoted_in_a_command():
-    found = judged(replace(GOOD, serial="a; rm -rf /"), DeviceState(FEATURES, leftovers=True))
-    assert found["device.leftovers"].fix == "kit clean --device 'a; rm -rf /'"
+    result = judged(replace(GOOD, serial="a; rm -rf /"), DeviceState(FEATURES, leftovers=True))
+    assert result["device.leftovers"].fix == "kit clean --device 'a; rm -rf /'"
 
 
 def test_a_device_that_reports_nothing_is_not_refused():
@@ -138,9 +138,9 @@ def test_pages_of_16_kb_need_libraries_made_for_them(monkeypatch):
         native, "find", lambda _, name: Built(pages[name]) if name in pages else None
     )
     names = ["lite", "onnx", "executorch"]
-    found = list(device_checks.judge_pages(16384, "arm64-v8a", names))
-    assert [finding.verdict for finding in found] == ["warning", "ok", "note"]
-    assert found[2].fix == "kit runner build --abi arm64-v8a --format executorch"
+    result = list(device_checks.judge_pages(16384, "arm64-v8a", names))
+    assert [finding.verdict for finding in result] == ["warning", "ok", "note"]
+    assert result[2].fix == "kit runner build --abi arm64-v8a --format executorch"
     assert [f.verdict for f in device_checks.judge_pages(4096, "arm64-v8a", names)] == ["ok"]
 
 
@@ -155,9 +155,9 @@ def test_pages_of_16_kb_need_libraries_made_for_them(monkeypatch):
     ],
 )
 def test_processors(machine, features, verdict, says):
-    found = host.judge_processor("host.processor", "Some CPU", machine, features)
-    assert (found.verdict, says in found.text) == (verdict, True)
-    assert bool(found.fix) == (verdict != "ok")
+    result = host.judge_processor("host.processor", "Some CPU", machine, features)
+    assert (result.verdict, says in result.text) == (verdict, True)
+    assert bool(result.fix) == (verdict != "ok")
 
 
 def test_systems_and_versions_of_python():
@@ -180,11 +180,11 @@ def test_a_program_that_is_missing_comes_with_the_command_that_installs_it(monke
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}" if name == "brew" else None)
     monkeypatch.delenv("JAVA_HOME", raising=False)
     host.emulation.find_emulator.cache_clear()
-    found = {f.code: f for f in host.examine_host() if f.verdict == "note"}
+    result = {f.code: f for f in host.examine_host() if f.verdict == "note"}
     host.emulation.find_emulator.cache_clear()
-    assert {"host.compiler", "host.jdk", "host.maven", "host.adb", "host.qemu"} <= set(found)
-    assert found["host.maven"].fix == "brew install maven"
-    assert "g++" in found["host.compiler"].fix
+    assert {"host.compiler", "host.jdk", "host.maven", "host.adb", "host.qemu"} <= set(result)
+    assert result["host.maven"].fix == "brew install maven"
+    assert "g++" in result["host.compiler"].fix
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     assert host.write_install("maven") == "sudo apt-get install maven"
 
@@ -200,8 +200,8 @@ def test_a_program_that_is_missing_comes_with_the_command_that_installs_it(monke
     ],
 )
 def test_traps_of_dtypes_and_shapes(spec, codes):
-    found = bundle_checks.judge_signature((TensorSpec(name="x", **spec),), "input")
-    assert [finding.code for finding in found if finding.verdict != "ok"] == codes
+    result = bundle_checks.judge_signature((TensorSpec(name="x", **spec),), "input")
+    assert [finding.code for finding in result if finding.verdict != "ok"] == codes
 
 
 def test_what_a_bundle_does_not_hold_or_cannot_run(tiny_bundle, tmp_path):
@@ -217,8 +217,8 @@ def test_what_a_bundle_does_not_hold_or_cannot_run(tiny_bundle, tmp_path):
         fields["notices"] = (new_notice("weights.random"),)
 
     other = rewrite(tiny_bundle, tmp_path / "other", {"x": np.zeros(1)}, change)
-    found = [f for f in bundle_checks.examine_bundle(other) if f.verdict != "ok"]
-    assert [(f.code, f.verdict) for f in found] == [
+    result = [f for f in bundle_checks.examine_bundle(other) if f.verdict != "ok"]
+    assert [(f.code, f.verdict) for f in result] == [
         ("artifact.not-run", "note"),
         ("bundle.artifacts", "warning"),
         ("bundle.version", "problem"),
@@ -227,16 +227,16 @@ def test_what_a_bundle_does_not_hold_or_cannot_run(tiny_bundle, tmp_path):
         ("bundle.tools", "note"),
         ("weights.random", "warning"),
     ]
-    assert found[1].fix == "do this"
-    assert "numpy 0.1" in found[5].text
-    assert "nothing 2 (missing here)" in found[5].text
+    assert result[1].fix == "do this"
+    assert "numpy 0.1" in result[5].text
+    assert "nothing 2 (missing here)" in result[5].text
 
 
 def test_a_bundle_without_a_problem_is_exit_code_0(lite_bundle, capsys):
     assert cli.run(["doctor", str(lite_bundle.path), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert sum(found["counts"].values()) == len(found["findings"])
-    for finding in found["findings"]:
+    result = json.loads(capsys.readouterr().out)
+    assert sum(result["counts"].values()) == len(result["findings"])
+    for finding in result["findings"]:
         assert finding["code"] in {*CODES, *CATALOGUE}
         assert finding["verdict"] in VERDICTS
 

@@ -47,8 +47,8 @@ def write_kinds(root: Path) -> Path:
 def test_neighbours_are_those_of_scikit_learn(monkeypatch):
     monkeypatch.setattr(tally, "_AT_ONCE", 7)
     vectors = np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32)
-    found = NearestNeighbors(n_neighbors=2, metric="cosine").fit(vectors).kneighbors(vectors)[1]
-    assert np.array_equal(tally.find_nearest(vectors), found[:, 1])
+    result = NearestNeighbors(n_neighbors=2, metric="cosine").fit(vectors).kneighbors(vectors)[1]
+    assert np.array_equal(tally.find_nearest(vectors), result[:, 1])
 
 
 def test_recall_counts_pictures_that_have_a_right_answer():

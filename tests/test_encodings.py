@@ -125,9 +125,9 @@ def test_minimum_and_maximum_serve_without_scales():
     old = json.loads(json.dumps(OLD))
     (entry,) = old["activation_encodings"]["x"]
     del entry["scale"], entry["offset"]
-    (found,) = encodings.parse(json.dumps(old).encode()).activations
-    assert found.scales == (pytest.approx(0.1),)
-    assert found.offsets == (-3,)
+    (result,) = encodings.parse(json.dumps(old).encode()).activations
+    assert result.scales == (pytest.approx(0.1),)
+    assert result.offsets == (-3,)
 
 
 def entry(**changes):
@@ -136,7 +136,7 @@ def entry(**changes):
 
 
 @pytest.mark.parametrize(
-    ("activations", "weights", "said"),
+    ("activations", "weights", "printed"),
     [
         ([entry(bw=16)], [], "x is INT of 16 bits"),
         ([entry(dtype="FLOAT", bw=16)], [], "x is FLOAT of 16 bits"),
@@ -152,15 +152,15 @@ def entry(**changes):
         (7, [], "activation_encodings: "),
     ],
 )
-def test_a_file_that_kit_cannot_use_is_refused_in_one_sentence(activations, weights, said):
+def test_a_file_that_kit_cannot_use_is_refused_in_one_sentence(activations, weights, printed):
     content = {"version": "1.0.0", "activation_encodings": activations, "param_encodings": weights}
-    with pytest.raises(ValueError, match=said) as caught:
+    with pytest.raises(ValueError, match=printed) as caught:
         encodings.parse(json.dumps(content).encode())
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "printed"),
     [
         (None, "No such file"),
         ("{", "Expecting"),
@@ -169,11 +169,11 @@ def test_a_file_that_kit_cannot_use_is_refused_in_one_sentence(activations, weig
         ('{"version": "1.0.0"}', "activation_encodings: "),
     ],
 )
-def test_a_file_that_is_none_is_an_error_of_the_recipe(tmp_path, text, said):
+def test_a_file_that_is_none_is_an_error_of_the_recipe(tmp_path, text, printed):
     path = tmp_path / "given.json"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(RecipeError, match=said) as caught:
+    with pytest.raises(RecipeError, match=printed) as caught:
         encodings.read(path)
     assert str(path) in caught.value.message
 
@@ -190,8 +190,8 @@ def test_a_range_gives_the_scale_that_observers_compute():
         observer = MinMaxObserver(dtype=torch.quint8, eps=EPS)
         observer(torch.tensor([low, high]))
         scale, zero = observer.calculate_qparams()
-        found = encoding_of_range("x", low, high)
-        assert (found.scales, found.offsets) == ((float(scale),), (-int(zero),))
+        result = encoding_of_range("x", low, high)
+        assert (result.scales, result.offsets) == ((float(scale),), (-int(zero),))
 
 
 @pytest.mark.parametrize("granularity", ["per-channel", "per-tensor"])
@@ -208,8 +208,8 @@ def test_weights_have_the_scales_that_observers_compute(granularity):
         dtype=torch.qint8, qscheme=qscheme, quant_min=-127, quant_max=127, eps=WEIGHT_EPS
     )
     observer(weight)
-    found = encoding_of_weight("0.weight", weight, granularity)
-    assert found.scales == tuple(observer.calculate_qparams()[0].flatten().tolist())
+    result = encoding_of_weight("0.weight", weight, granularity)
+    assert result.scales == tuple(observer.calculate_qparams()[0].flatten().tolist())
 
 
 def test_what_moves_joins_or_averages_values_has_no_encoding_of_its_own(chosen):
@@ -268,8 +268,8 @@ def scales_of(graph) -> tuple[list[float], list[list[float]]]:
 def test_a_tensor_without_an_encoding_fails_the_build(folded, images, chosen, flow, name):
     with pytest.raises(BuildError, match=r"(\w+) is quantized and has no encoding") as caught:
         quantize(folded, images, flow, without(chosen, name))
-    told = {"clip": ("clip", "first"), "after": ("after", "add")}.get(name, (name,))
-    assert caught.value.message.split()[0] in told
+    reports = {"clip": ("clip", "first"), "after": ("after", "add")}.get(name, (name,))
+    assert caught.value.message.split()[0] in reports
 
 
 @pytest.mark.parametrize("flow", FLOWS)
@@ -326,10 +326,10 @@ def recipe(**fields):
 
 @pytest.mark.slow
 def test_a_bundle_has_the_encodings_that_built_it(built):
-    found = encodings.read(built.path / "encodings.json")
-    names = [one.name for one in found.activations]
+    result = encodings.read(built.path / "encodings.json")
+    names = [one.name for one in result.activations]
     assert names == ["input_1", "2", "4", "6", "9"]
-    assert [len(one.scales) for one in found.weights] == [8, 8, 16, 7]
+    assert [len(one.scales) for one in result.weights] == [8, 8, 16, 7]
     assert "encodings.json" in built.manifest.files
     assert built.manifest.encodings == "encodings.json"
     for words in built.manifest.qconfig.values():
@@ -343,7 +343,7 @@ def test_the_encodings_of_a_bundle_build_the_same_files(built, tmp_path):
     assert again.manifest.recipe.encodings == given
     for artifact in built.manifest.artifacts:
         golden = built.manifest.golden
-        one, other = (found.path / artifact.file for found in (built, again))
+        one, other = (result.path / artifact.file for result in (built, again))
         assert one.read_bytes() == other.read_bytes(), artifact.name
         for file in (*golden.outputs[artifact.name], *golden.graphs[artifact.name]):
             assert (built.path / file).read_bytes() == (again.path / file).read_bytes()
@@ -361,13 +361,13 @@ def test_other_encodings_are_another_bundle_also_for_the_cache(built, tmp_path):
         kit.build(recipe(encodings=str(given), formats=("lite",)), tmp_path / name)
         for name in ("one", "two")
     ]
-    files = [(found.path / "model-int8.ptl").read_bytes() for found in (built, *made)]
+    files = [(result.path / "model-int8.ptl").read_bytes() for result in (built, *made)]
     assert files[0] != files[1] == files[2]
     assert encodings.read(made[0].path / "encodings.json") == encodings.read(given)
 
 
 @pytest.mark.slow
-def test_a_name_that_the_model_has_not_is_told_with_near_ones(built, tmp_path):
+def test_a_name_that_the_model_has_not_is_reported_with_near_ones(built, tmp_path):
     content = json.loads((built.path / "encodings.json").read_text())
     content["activation_encodings"][0]["name"] = "input"
     given = tmp_path / "given.json"
@@ -395,10 +395,10 @@ def test_bundles_of_before_are_read(built, tmp_path):
     for one in raw["ranges"]:
         one["seen"] = [0.0, 1.0, 0.5]
     (old / "bundle.json").write_text(json.dumps(raw))
-    found = bundle.load(old).manifest
-    assert found.encodings is None
-    assert found.ranges[0].seen == (0.0, 1.0, 0.5)
-    assert found.recipe.hash == built.manifest.recipe_hash
+    result = bundle.load(old).manifest
+    assert result.encodings is None
+    assert result.ranges[0].seen == (0.0, 1.0, 0.5)
+    assert result.recipe.hash == built.manifest.recipe_hash
 
 
 def test_statistics_of_one_graph_share_a_pass(folded, images):

@@ -45,13 +45,13 @@ def test_json_is_one_object_and_nothing_else(tiny, pictures, capfd):
     assert run(["eval", str(tiny.path), "--images", str(pictures), "--json", "--limit", "4"]) == 0
     text = capfd.readouterr().out
     read_output("eval", text)
-    found = json.loads(text)
-    assert found.keys() == {"measurement", "results", "notices"}
-    assert len(found["measurement"]) == 32
-    assert [set(row) for row in found["results"]] == [FIELDS] * 3
-    assert [row["format"] for row in found["results"]] == ["reference", "lite", "onnx"]
-    assert all(row["images"] == 4 for row in found["results"])
-    assert found["results"][0]["sqnr_db"] is None
+    actual = json.loads(text)
+    assert actual.keys() == {"measurement", "results", "notices"}
+    assert len(actual["measurement"]) == 32
+    assert [set(row) for row in actual["results"]] == [FIELDS] * 3
+    assert [row["format"] for row in actual["results"]] == ["reference", "lite", "onnx"]
+    assert all(row["images"] == 4 for row in actual["results"])
+    assert actual["results"][0]["sqnr_db"] is None
 
 
 @HERE
@@ -83,7 +83,7 @@ def test_notes_go_to_stderr(tmp_path, capsys):
     assert run(["eval", str(bundle.path), "--images", str(root), "--json"]) == 0
     output = capsys.readouterr()
     assert "left out 1 picture that calibrated the bundle" in output.err
-    assert "no labels were found" in output.err
+    assert "the pictures have no labels" in output.err
     assert json.loads(output.out)["results"][0]["top1"] is None
 
 
@@ -119,11 +119,11 @@ def test_what_is_refused_is_one_sentence_with_a_hint(tiny, pictures, tmp_path, c
     other = draw(tmp_path / "other", 2, lambda i: f"{('cat', 'dog')[i]}/{i}.png")
     refused(3, "none of the 2 folders of other is a class", path, "--images", str(other))
     assert run(["eval", path, "--images", str(other), "--labels", "none"]) == 0
-    assert "no labels were found" in capsys.readouterr().err
+    assert "the pictures have no labels" in capsys.readouterr().err
 
 
 @HERE
-def test_where_labels_come_from_is_said(tiny, pictures, capfd):
+def test_where_labels_come_from_is_printed(tiny, pictures, capfd):
     arguments = ["--images", str(pictures), "--limit", "4", "--json"]
     assert run(["eval", str(tiny.path), *arguments]) == 0
     output = capfd.readouterr()

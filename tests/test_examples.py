@@ -53,11 +53,11 @@ def test_the_notebook_runs(tmp_path, monkeypatch, lowered_here, evaluated_here, 
     names: dict[str, object] = {"__name__": "__main__"}
     for cell in read_cells():
         execute("".join(cell["source"]), names)
-    said = capsys.readouterr().out
-    top1 = [float(share) for share in re.findall(r"top-1 ([\d.]+)%", said)]
+    output = capsys.readouterr().out
+    top1 = [float(share) for share in re.findall(r"top-1 ([\d.]+)%", output)]
     assert len(top1) == 3
     assert min(top1) > 90
-    assert re.search(r"onnx-int8 +\d+ samples, about", said)
+    assert re.search(r"onnx-int8 +\d+ samples, about", output)
     page = (tmp_path / "out/first-build/report/report.html").read_text(encoding="utf-8")
     assert "int8 .onnx" in page
 
@@ -76,12 +76,12 @@ def test_an_example_runs_and_its_page_shows_its_output(
     (folder,) = re.findall(rf"python docs/examples/{stem}\.py (\S+)", page)
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(EXAMPLES / f"{stem}.py"))["main"](Path(folder))
-    said = capsys.readouterr().out.splitlines()
+    output = capsys.readouterr().out.splitlines()
     (shown,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
     # Numbers differ between processors.
-    plain = [re.sub(r"\d+(\.\d+)?", "0", line) for line in said]
+    plain = [re.sub(r"\d+(\.\d+)?", "0", line) for line in output]
     assert plain == [re.sub(r"\d+(\.\d+)?", "0", line) for line in shown.splitlines()]
     scores = [
-        float(number) for line in said for number in re.findall(r"(?:top-1|IoU) ([\d.]+)", line)
+        float(number) for line in output for number in re.findall(r"(?:top-1|IoU) ([\d.]+)", line)
     ]
     assert min(scores) > minimum

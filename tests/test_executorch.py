@@ -41,14 +41,14 @@ def test_a_model_that_cannot_be_lowered_is_a_build_error(tmp_path):
 
 @pytest.mark.slow
 def test_describe(net):
-    found = executorch.describe(net)
-    assert found.format_version == "ET12 program 0"
-    assert found.not_delegated == {"aten::cumsum.out": 1}
-    assert found.operators["executorch_call_delegate"] == 2
-    assert found.operators["xnnpack::Conv2d"] == 2
-    taken = {k: v for k, v in found.operators.items() if k.startswith("xnnpack::")}
-    assert found.delegates == {"XnnpackBackend": sum(taken.values())}
-    assert list(found.operators) == sorted(found.operators)
+    result = executorch.describe(net)
+    assert result.format_version == "ET12 program 0"
+    assert result.not_delegated == {"aten::cumsum.out": 1}
+    assert result.operators["executorch_call_delegate"] == 2
+    assert result.operators["xnnpack::Conv2d"] == 2
+    taken = {k: v for k, v in result.operators.items() if k.startswith("xnnpack::")}
+    assert result.delegates == {"XnnpackBackend": sum(taken.values())}
+    assert list(result.operators) == sorted(result.operators)
 
 
 @pytest.mark.slow
@@ -57,10 +57,10 @@ def test_describe_agrees_with_executorchs_own_reader(net):
 
     (plan,) = deserialize_pte_binary(net.read_bytes()).program.execution_plan
     kinds = [type(i.instr_args).__name__ for chain in plan.chains for i in chain.instructions]
-    found = program.read(net)
-    assert found.calls.total() == kinds.count("DelegateCall")
-    assert found.kernels.total() == kinds.count("KernelCall")
-    assert set(found.kernels) == {f"{o.name}.{o.overload}" for o in plan.operators}
+    result = program.read(net)
+    assert result.calls.total() == kinds.count("DelegateCall")
+    assert result.kernels.total() == kinds.count("KernelCall")
+    assert set(result.kernels) == {f"{o.name}.{o.overload}" for o in plan.operators}
 
 
 @pytest.mark.parametrize(
@@ -84,13 +84,13 @@ def test_a_constant_that_is_not_in_the_file(net, tmp_path):
     """The runtime aborts when such a name is not even text."""
     name = re.search(rb"[0-9a-f]{64}", net.read_bytes())
     assert name is not None
-    before, found, after = net.read_bytes().rpartition(name[0])  # the last is in the payload
-    assert found
+    before, result, after = net.read_bytes().rpartition(name[0])  # the last is in the payload
+    assert result
     path = tmp_path / "model.pte"
-    path.write_bytes(before + b"z" + found[1:] + after)
+    path.write_bytes(before + b"z" + result[1:] + after)
     with pytest.raises(BundleError, match=r"it has no constant z[0-9a-f]{63}"):
         executorch.load(path, 1)
-    path.write_bytes(before + b"\xff" + found[1:] + after)
+    path.write_bytes(before + b"\xff" + result[1:] + after)
     with pytest.raises(BundleError, match="is not an ExecuTorch program, or it is damaged"):
         executorch.load(path, 1)
 

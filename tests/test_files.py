@@ -175,15 +175,15 @@ die()
 """
 
 
-@pytest.mark.parametrize(("renames", "found"), [(-1, "old"), (0, "old"), (1, "old"), (2, "new")])
+@pytest.mark.parametrize(("renames", "result"), [(-1, "old"), (0, "old"), (1, "old"), (2, "new")])
 @pytest.mark.parametrize("again", [files.restore, lambda path: files.sweep(path.parent)])
-def test_a_folder_survives_a_kill_in_the_swap(tmp_path, renames, found, again):
+def test_a_folder_survives_a_kill_in_the_swap(tmp_path, renames, result, again):
     path = tmp_path / "bundle"
     path.mkdir()
     (path / "old").touch()
     die(SWAP, path, renames)
     again(path)
-    assert names(path) == [found]
+    assert names(path) == [result]
     files.sweep(tmp_path)
     assert names(tmp_path) == ["bundle"]
 

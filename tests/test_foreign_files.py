@@ -47,13 +47,16 @@ def named(tmp_path_factory) -> Bundle:
     folder = tmp_path_factory.mktemp("named")
     plain = make(folder / "plain", {"onnx": net()}, labels=list("abcdefg"))
     images = np.zeros((2, *plain.manifest.signature.inputs[0].sample_shape), np.float32)
-    found = {"golden/input.npy": images, "golden/onnx-fp32.npy": np.zeros((2, CLASSES), np.float32)}
+    actual = {
+        "golden/input.npy": images,
+        "golden/onnx-fp32.npy": np.zeros((2, CLASSES), np.float32),
+    }
 
     def change(fields: dict[str, Any]) -> None:
         outputs = {"onnx-fp32": ("golden/onnx-fp32.npy",)}
         fields["golden"] = fields["golden"].model_copy(update={"outputs": outputs})
 
-    return rewrite(plain, folder / "named", found, change)
+    return rewrite(plain, folder / "named", actual, change)
 
 
 @pytest.fixture
@@ -168,9 +171,9 @@ def test_documents_that_cannot_be_meant(copy, tmp_path, name):
         bundle.load(copy)
     assert "\n" not in caught.value.message
     (tmp_path / "r.json").write_bytes(content)
-    with pytest.raises(ResultError, match=says) as found:
+    with pytest.raises(ResultError, match=says) as actual:
         store.read(tmp_path / "r.json")
-    assert "\n" not in found.value.message
+    assert "\n" not in actual.value.message
 
 
 def test_a_character_of_two_escapes_is_text():
@@ -406,9 +409,9 @@ ARRAYS = {
 @pytest.mark.parametrize("name", ARRAYS)
 def test_golden_arrays_of_another_kind(copy, name):
     rehash(copy, "golden/input.npy", ARRAYS[name])
-    found = bundle.load(copy)
+    actual = bundle.load(copy)
     with pytest.raises(BundleError, match=r"golden/input\.npy in ") as caught:
-        answers.load(found, "onnx")
+        answers.load(actual, "onnx")
     assert "\n" not in caught.value.message
 
 
@@ -441,9 +444,9 @@ ODD = st.sampled_from(ODD_VALUES)
 
 
 def places(document: Any, where: str = "") -> Iterator[str]:
-    found = document.items() if isinstance(document, dict) else ()
-    found = enumerate(document[:2]) if isinstance(document, list) else found
-    for name, value in found:
+    actual = document.items() if isinstance(document, dict) else ()
+    actual = enumerate(document[:2]) if isinstance(document, list) else actual
+    for name, value in actual:
         yield f"{where}{name}"
         yield from places(value, f"{where}{name}.")
 
@@ -477,9 +480,9 @@ def test_altered_manifests_are_refused_or_usable(copy, named, data):
     document["files"] = json.loads((named.path / "bundle.json").read_text())["files"]
     (copy / "bundle.json").write_text(json.dumps(document))
     try:
-        found = bundle.load(copy)
-        store.describe(found)
-        answers.load(found, "onnx")
+        actual = bundle.load(copy)
+        store.describe(actual)
+        answers.load(actual, "onnx")
     except BundleError as exc:
         assert "\n" not in exc.message  # noqa: PT017 - most are refused, and some may be
 
@@ -584,12 +587,12 @@ def latin(tmp_path) -> Path:
 
 
 def test_pictures_whose_names_are_not_utf8(latin):
-    found = open_set(latin)
-    assert found.source == r"\xfcbung"
-    assert [p.name for p in found] == [rf"ber\xfchmt{i}.png" for i in range(3)]
-    assert len({p.read() for p in sample(found, 2, seed=0)}) == 2
+    actual = open_set(latin)
+    assert actual.source == r"\xfcbung"
+    assert [p.name for p in actual] == [rf"ber\xfchmt{i}.png" for i in range(3)]
+    assert len({p.read() for p in sample(actual, 2, seed=0)}) == 2
     (latin / os.fsdecode(b"ber\xfchmt0.png")).unlink()
-    gone, _, _ = found
+    gone, _, _ = actual
     with pytest.raises(PictureError, match=r"cannot read ber\\xfchmt0\.png"):
         gone.read()
 
@@ -606,9 +609,9 @@ def test_a_bundle_in_such_a_folder_is_refused_in_one_sentence(copy, capsys):
     odd = copy.rename(copy.with_name(os.fsdecode(b"\xfc")))
     assert run(["bench", str(odd)]) == 4
     assert run(["build", "mobilenet_v1", "--weights", "random", "-o", str(odd)]) == 7
-    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("kit: ")]
-    assert all(r"\xfc is not UTF-8" in line for line in said)
-    assert len(said) == 2
+    printed = [line for line in capsys.readouterr().err.splitlines() if line.startswith("kit: ")]
+    assert all(r"\xfc is not UTF-8" in line for line in printed)
+    assert len(printed) == 2
 
 
 def test_such_pictures_calibrate(latin):
@@ -619,7 +622,7 @@ def test_such_pictures_calibrate(latin):
         recipe.make("mobilenet_v1", calibrate=str(latin))
 
 
-def test_a_float_model_that_answers_nothing_is_said_before_anything_is_built():
+def test_a_float_model_that_answers_nothing_is_printed_before_anything_is_built():
     import torch
 
     from kit.network import run_network

@@ -52,7 +52,7 @@ def run(place, tasks, modules=("shared",), environment=None):
 
 def mine(place):
     """Return the processes that see this folder."""
-    found = []
+    result = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if (
@@ -60,8 +60,8 @@ def mine(place):
                 and process.status() != psutil.STATUS_ZOMBIE
                 and str(place) in process.environ().get("PYTHONPATH", "")
             ):
-                found.append(process)
-    return found
+                result.append(process)
+    return result
 
 
 def wait_for(condition):

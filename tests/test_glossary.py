@@ -22,13 +22,13 @@ def resolve(name: str) -> object:
     parts = name.split(".")
     for length in range(len(parts), 0, -1):
         try:
-            found = importlib.import_module(".".join(parts[:length]))
+            result = importlib.import_module(".".join(parts[:length]))
         except ModuleNotFoundError:
             continue
         for part in parts[length:]:
-            fields = getattr(found, "model_fields", {})
-            found = fields[part] if part in fields else getattr(found, part)
-        return found
+            fields = getattr(result, "model_fields", {})
+            result = fields[part] if part in fields else getattr(result, part)
+        return result
     raise AssertionError(name)
 
 

@@ -78,16 +78,16 @@ def test_a_file_the_kernel_does_not_have_is_empty(tmp_path) -> None:
 
 def test_this_machine() -> None:
     device = local.open(None)
-    found = device.context({"A": "1"})
-    assert found.machine.startswith(platform.machine())
-    assert found.memory_total == psutil.virtual_memory().total
-    assert 1 <= found.cores <= (psutil.cpu_count() or 1)
-    assert found.environment == {"A": "1"}
-    assert set(found.versions) == {"python", "kit"}
-    assert found.others is None  # nothing to compare with yet
+    result = device.context({"A": "1"})
+    assert result.machine.startswith(platform.machine())
+    assert result.memory_total == psutil.virtual_memory().total
+    assert 1 <= result.cores <= (psutil.cpu_count() or 1)
+    assert result.environment == {"A": "1"}
+    assert set(result.versions) == {"python", "kit"}
+    assert result.others is None  # nothing to compare with yet
     assert device.context({}, 7.5).load_before == 7.5
     assert device.ref.kind == "local"
-    assert device.ref.name == found.cpu
+    assert device.ref.name == result.cpu
 
 
 def test_the_local_machine_has_no_serial() -> None:
@@ -95,7 +95,7 @@ def test_the_local_machine_has_no_serial() -> None:
         local.open("emulator-5554")
 
 
-def test_work_of_others_is_told_from_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_of_others_is_reported_from_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([(0.0, 100.0, 5.0), (10.0, 118.0, 14.0), (10.5, 119.0, 14.0), (20.5, 119.0, 15.0)])
     now: list[tuple[float, float, float]] = []
 

@@ -97,15 +97,15 @@ def test_a_set_does_not_know_where_it_lies(tmp_path):
 @pytest.mark.parametrize("top", ["", "set/"])
 def test_a_zip_holds_the_same_layouts(tmp_path, top):
     path = pack(tmp_path / "x.zip", f"{top}0001_a.jpg", f"{top}0000_b.jpg", f"{top}__MACOSX/c.jpg")
-    found = open_set(path)
-    assert labels_of(found) == {f"{top}0000_b.jpg": 0, f"{top}0001_a.jpg": 1}
-    assert found.pictures[0].read() == JPEG
+    result = open_set(path)
+    assert labels_of(result) == {f"{top}0000_b.jpg": 0, f"{top}0001_a.jpg": 1}
+    assert result.pictures[0].read() == JPEG
 
 
 def test_class_folders_below_other_folders(tmp_path):
     path = pack(tmp_path / "cifar.zip", "train/bird/0338.jpg", "test/horse/0338.jpg")
-    found = open_set(path, categories=["airplane", "bird", "horse"])
-    assert labels_of(found) == {"test/horse/0338.jpg": 2, "train/bird/0338.jpg": 1}
+    result = open_set(path, categories=["airplane", "bird", "horse"])
+    assert labels_of(result) == {"test/horse/0338.jpg": 2, "train/bird/0338.jpg": 1}
 
 
 def test_a_folder_that_is_no_class_leaves_its_pictures_without_label(tmp_path):
@@ -118,18 +118,18 @@ def test_links_are_followed_and_rings_end(tmp_path):
     root = fill(tmp_path / "set", "tench/b.jpg")
     (root / "goldfish").symlink_to(tmp_path / "elsewhere")
     (root / "tench" / "ring").symlink_to(root)
-    found = labels_of(open_set(root))
-    assert found["goldfish/a.jpg"] == 1
-    assert found["tench/b.jpg"] == 0
-    assert len(found) == 2
+    result = labels_of(open_set(root))
+    assert result["goldfish/a.jpg"] == 1
+    assert result["tench/b.jpg"] == 0
+    assert len(result) == 2
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data")
 def test_cifar_10_as_it_comes():
-    found = open_set(SHARED / "cifar10-images.zip", categories=["airplane", "automobile", "bird"])
-    assert len(found) == 60000
-    assert {p.label for p in found if "/bird/" in p.name} == {2}
+    result = open_set(SHARED / "cifar10-images.zip", categories=["airplane", "automobile", "bird"])
+    assert len(result) == 60000
+    assert {p.label for p in result if "/bird/" in p.name} == {2}
 
 
 # CSV
@@ -146,8 +146,8 @@ def test_a_csv_gives_labels(tmp_path, header):
 def test_a_csv_labels_a_zip_with_one_top_folder(tmp_path):
     table = tmp_path / "labels.csv"
     table.write_text("a.jpg,3\nsub\\b.jpg,4\n")
-    found = open_set(pack(tmp_path / "x.zip", "set/a.jpg", "set/sub/b.jpg"), table)
-    assert labels_of(found) == {"set/a.jpg": 3, "set/sub/b.jpg": 4}
+    result = open_set(pack(tmp_path / "x.zip", "set/a.jpg", "set/sub/b.jpg"), table)
+    assert labels_of(result) == {"set/a.jpg": 3, "set/sub/b.jpg": 4}
 
 
 @pytest.mark.parametrize(
@@ -201,9 +201,9 @@ def test_backslashes_in_a_zip_are_folders(tmp_path):
 def test_pictures_by_the_suffixes_that_phones_and_browsers_give(tmp_path, monkeypatch):
     names = ("a.JFIF", "b.jpe", "c.avif", "d.heic", "images", "e.jpg_large")
     root = fill(tmp_path / "set", *names)
-    found = open_set(root)
-    assert [picture.name for picture in found] == ["a.JFIF", "b.jpe", "c.avif"]
-    assert found.unread.startswith("3 of 6 files are not read: 1 .heic, 1 .jpg_large")
+    result = open_set(root)
+    assert [picture.name for picture in result] == ["a.JFIF", "b.jpe", "c.avif"]
+    assert result.unread.startswith("3 of 6 files are not read: 1 .heic, 1 .jpg_large")
     monkeypatch.setattr(optional_formats, "list_optional_formats", lambda: ("AVIF", "HEIF"))
     assert "d.heic" in labels_of(open_set(root))
 

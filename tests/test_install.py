@@ -86,8 +86,8 @@ def test_kit_runs_where_it_was_installed(install, alone, tmp_path):
     (packages,) = environment.glob("lib/python*/site-packages")
     assert (packages / "kit/cli.py").is_file()
     (packages / "tests.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-    said = call(str(program), "--version", folder=tmp_path)
-    assert said == f"kit, version {kit.__version__}\n"
+    output = call(str(program), "--version", folder=tmp_path)
+    assert output == f"kit, version {kit.__version__}\n"
     assert "mobilenet_v2" in call(str(program), "list", folder=tmp_path)
     if install is install_with_uv:
         findings = call(str(program), "doctor", folder=tmp_path, ends=(0, 11))

@@ -82,9 +82,11 @@ class Place:
 
     def leftovers(self) -> list[str]:
         """Return what no finished run leaves: temporary files, and hidden names of kit's."""
-        found = [p for p in (self.root / "tmp").iterdir() if not p.name.startswith("torchinductor")]
-        found += [p for p in self.root.rglob(".*") if p.name != ".training"]
-        return sorted(str(p.relative_to(self.root)) for p in found)
+        result = [
+            p for p in (self.root / "tmp").iterdir() if not p.name.startswith("torchinductor")
+        ]
+        result += [p for p in self.root.rglob(".*") if p.name != ".training"]
+        return sorted(str(p.relative_to(self.root)) for p in result)
 
 
 def commands(place: Place) -> dict[str, list[str]]:

@@ -80,9 +80,9 @@ def interpreter(file):
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     kind = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    found = Interpreter(model_path=str(file), experimental_op_resolver_type=kind)
-    found.allocate_tensors()
-    return found
+    result = Interpreter(model_path=str(file), experimental_op_resolver_type=kind)
+    result.allocate_tensors()
+    return result
 
 
 @pytest.mark.parametrize("use", ["load", "describe", "export", "prepare", "read_version"])
@@ -176,9 +176,9 @@ class TestInt8File:
     def test_it_computes_in_integers_and_answers_as_the_graph(self, graph, file):
         images = draw_images(4)
         expected = answer_graph(graph, images)
-        found = answer(litert.load(file, 1), images)
+        result = answer(litert.load(file, 1), images)
         # A value between two levels may be rounded to either.
-        assert np.abs(found - expected).max() <= 0.01 * np.abs(expected).max()
+        assert np.abs(result - expected).max() <= 0.01 * np.abs(expected).max()
         described = litert.describe(file)
         assert described.computed_in_float == {}
         assert described.not_delegated == {}
@@ -255,8 +255,8 @@ def test_a_layer_that_is_kept_in_float_stays_float(tmp_path):
     file = export(graph, tmp_path / "kept.tflite")
     assert litert.describe(file).computed_in_float["CONV_2D"] == 1
     images = draw_images(4)
-    expected, found = answer_graph(graph, images), answer(litert.load(file, 1), images)
-    assert np.abs(found - expected).max() <= 0.01 * np.abs(expected).max()
+    expected, result = answer_graph(graph, images), answer(litert.load(file, 1), images)
+    assert np.abs(result - expected).max() <= 0.01 * np.abs(expected).max()
 
 
 @pytest.mark.slow
@@ -265,8 +265,8 @@ def test_a_float_file_has_the_networks_answers(tmp_path):
     graph = quantize(method="none")
     file = export(graph, tmp_path / "float.tflite")
     images = draw_images(4)
-    found = answer(litert.load(file, 2), images)
-    np.testing.assert_allclose(found, answer_graph(graph, images), atol=1e-5)
+    result = answer(litert.load(file, 2), images)
+    np.testing.assert_allclose(result, answer_graph(graph, images), atol=1e-5)
 
 
 def count_bytes(file: Path) -> int:
@@ -294,11 +294,11 @@ def test_a_half_file_stores_weights_in_half_the_space_and_answers_nearly_the_sam
     weights = sum(value.numel() for value in graph.state_dict().values())
     assert count_bytes(whole) - count_bytes(file) == 2 * weights
     images = draw_images(4)
-    found, exact = answer(litert.load(file, 1), images), answer_graph(graph, images)
+    result, exact = answer(litert.load(file, 1), images), answer_graph(graph, images)
     rounded = quantize(method="none")
     rounded.load_state_dict({n: v.half().float() for n, v in graph.state_dict().items()})
-    np.testing.assert_allclose(found, answer_graph(rounded, images), atol=1e-5)
-    assert not np.array_equal(found, exact)
+    np.testing.assert_allclose(result, answer_graph(rounded, images), atol=1e-5)
+    assert not np.array_equal(result, exact)
     assert litert.describe(file).operators["DEQUANTIZE"] == 8
     assert next(iter(half.state_dict().values())).dtype == torch.float16  # not changed
 
@@ -313,20 +313,20 @@ def test_a_dynamic_file_has_the_int8_weights_of_the_graph_and_its_answers(tmp_pa
     graph = quantize(method="dynamic")
     file = export(graph, tmp_path / "dynamic.tflite")
     kind = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    found = Interpreter(model_path=str(file), experimental_op_resolver_type=kind)
-    found.allocate_tensors()
-    (layer,) = (op for op in found._get_ops_details() if op["op_name"] == "FULLY_CONNECTED")
-    details = {t["index"]: t for t in found.get_tensor_details()}
+    result = Interpreter(model_path=str(file), experimental_op_resolver_type=kind)
+    result.allocate_tensors()
+    (layer,) = (op for op in result._get_ops_details() if op["op_name"] == "FULLY_CONNECTED")
+    details = {t["index"]: t for t in result.get_tensor_details()}
     taken, weight, _ = (details[index] for index in layer["inputs"])
     dequantize = torch.ops.quantized_decomposed.dequantize_per_channel.default
     (node,) = (node for node in graph.graph.nodes if node.target is dequantize)
     values, scales = (getattr(graph, argument.target).numpy() for argument in node.args[:2])
     assert taken["dtype"] is np.float32
-    np.testing.assert_array_equal(found.get_tensor(weight["index"]), values)
+    np.testing.assert_array_equal(result.get_tensor(weight["index"]), values)
     np.testing.assert_array_equal(weight["quantization_parameters"]["scales"], scales)
     images = draw_images(4)
     expected, exact = answer_graph(graph, images), answer_graph(quantize(method="none"), images)
-    for session in (litert.load(file, 1), LiteRtSession(found)):
+    for session in (litert.load(file, 1), LiteRtSession(result)):
         answers = answer(session, images)
         assert np.abs(answers - expected).max() <= 1e-4 * np.abs(expected).max()
         assert np.abs(answers - exact).max() > 1e-3 * np.abs(exact).max()

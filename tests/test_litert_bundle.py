@@ -50,8 +50,8 @@ def test_emulated_processors_answer_as_this_one(built):
         result = kit.verify_processors(built, ["host", "cortex-a53"])
     except MissingTool as exc:
         pytest.skip(exc.message)
-    found = [(row.format, row.backend, row.processor) for row in result.rows]
-    assert found == [
+    actual = [(row.format, row.backend, row.processor) for row in result.rows]
+    assert actual == [
         ("litert", backend, processor)
         for backend in (None, "nhwc")
         for processor in ("host", "cortex-a53")
@@ -131,10 +131,10 @@ def test_natively_inputs_and_outputs_may_be_many_and_of_every_dtype(tmp_path):
     file = tmp_path / "mixed.tflite"
     ChannelsLast().export(torch.export.export(Mixed(), example).module(), example, file)
     request = make_request(tmp_path, file, rows)
-    heard = native_samples.run(native_samples.runner("litert"), request)
-    assert heard.out is not None
+    received = native_samples.run(native_samples.runner("litert"), request)
+    assert received.out is not None
     names = "float32:2,4,5;int32:6;int64:6;bool:3;uint8:2,3;float16:3,2"
-    assert heard.out.tensors == names
+    assert received.out.tensors == names
     session = litert.load(file, 1)
     answers = [session.read(session.bind(row)()) for row in rows]
     wanted = b"".join(value.tobytes() for row in answers for value in row)
@@ -279,12 +279,12 @@ def test_equal_models_are_equal_files(built, tmp_path):
 
     signature = built.manifest.signature
     card = ModelCard("m", "d", signature.inputs, signature.outputs, labels=("a", "b"))
-    found = set()
+    actual = set()
     for name in ("a", "b"):
         file = Path(shutil.copy(built.file("litert-int8"), tmp_path / name))
         attach_metadata(file, card)
-        found.add(file.read_bytes())
-    assert len(found) == 1
+        actual.add(file.read_bytes())
+    assert len(actual) == 1
 
 
 def damage_text(content: bytes) -> bytes:

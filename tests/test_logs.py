@@ -161,8 +161,8 @@ def test_commands_show_their_own_lines_only(state, tmp_path, monkeypatch):
     build += ["--calibrate", str(pictures), "-o", target]
     manifest = json.loads(kit(*build, "--calibration-images", "4").stdout)
     assert len(manifest["calibration"]["pictures"]) == 4
-    found = json.loads(kit("eval", target, "--images", str(pictures), "--json").stdout)
-    assert [row["images"] for row in found["results"]] == [2] * 4
+    actual = json.loads(kit("eval", target, "--images", str(pictures), "--json").stdout)
+    assert [row["images"] for row in actual["results"]] == [2] * 4
     kit("bench", target, "--quick", "--runner", "python")
     json.loads(kit("cost", SMALL_NET, "--json").stdout)
     assert "KernelPreference" in state.read_text()  # else there was nothing to divert

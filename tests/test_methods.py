@@ -101,7 +101,7 @@ def test_what_only_looks_like_a_number_is_a_layers_name(text):
         (Gate(max_drop=1.0, images=5), "gate-images = 5 is no folder or zip"),
     ],
 )
-def test_a_gate_that_cannot_be_held_is_told_before_anything_is_built(gate, says, tmp_path):
+def test_a_gate_that_cannot_be_held_is_reported_before_anything_is_built(gate, says, tmp_path):
     recipe = kit.make_recipe("mobilenet_v2", **SMALL)
     with pytest.raises(RecipeError, match=says):
         kit.build(recipe, tmp_path / "never", gate=gate)
@@ -134,8 +134,8 @@ def test_the_pictures_of_a_gate_are_looked_at_before_anything_is_built(
 def test_labels_do_not_matter_where_no_drop_is_asked_for(tmp_path):
     pictures = fill(tmp_path, "1/a.png", "cat/b.png", "1000/c.png")
     asked = Gate(min_agreement=90, images=str(pictures))
-    said = dict(explain(kit.make_recipe("mobilenet_v2", **SMALL), asked))["checks"][-1]
-    assert said == f"at least 90 % of the float model's answers on 3 pictures of {pictures}"
+    output = dict(explain(kit.make_recipe("mobilenet_v2", **SMALL), asked))["checks"][-1]
+    assert output == f"at least 90 % of the float model's answers on 3 pictures of {pictures}"
 
 
 def test_calibration_pictures_are_no_judges(tmp_path):
@@ -244,17 +244,17 @@ def test_onnx_runtime_quantizes_no_layer_behind_our_back(tmp_path):
 def test_layers_in_float_are_corrected_as_such():
     """Their weights are not rounded; a number of layers gives the model that their names give."""
     tiny = {**SMALL, "resolution": 32, "calibration_images": 4}
-    found = float_model(kit.make_recipe("mobilenet_v2", **tiny))
+    result = float_model(kit.make_recipe("mobilenet_v2", **tiny))
     kept = "classifier.1"
-    scaled, _ = found.prepared("equalize", (kept,))
-    made, names = found.prepared(keep_float=(kept,))
-    rounded, _ = found.prepared(keep_float=())
+    scaled, _ = result.prepared("equalize", (kept,))
+    made, names = result.prepared(keep_float=(kept,))
+    rounded, _ = result.prepared(keep_float=())
     assert names == (kept,)
     weight = f"{kept}.weight"
     assert torch.equal(made.state_dict()[weight], scaled.state_dict()[weight])
     assert not torch.equal(rounded.state_dict()[weight], scaled.state_dict()[weight])
-    by_number, names = found.prepared(keep_float=("2",))
-    by_name, _ = found.prepared(keep_float=names)
+    by_number, names = result.prepared(keep_float=("2",))
+    by_name, _ = result.prepared(keep_float=names)
     assert len(names) == 2
     other = by_name.state_dict()
     assert all(torch.equal(value, other[name]) for name, value in by_number.state_dict().items())

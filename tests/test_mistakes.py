@@ -626,8 +626,8 @@ def test_a_mistake_gets_a_sentence_that_fits(
     monkeypatch.chdir(work)
     assert cli.run(shlex.split(line)) == code
     out, err = capsys.readouterr()
-    *_, said, advice = err.rstrip("\n").split("\n")
-    assert said == f"kit: {sentence}"
+    *_, output, advice = err.rstrip("\n").split("\n")
+    assert output == f"kit: {sentence}"
     assert advice.startswith("hint: ")
     if hint is not None:
         assert advice == f"hint: {hint}"

@@ -63,8 +63,8 @@ def picture(width: int = 301, height: int = 223) -> Image.Image:
     ],
 )
 def test_only_a_word_before_the_colon_is_a_source(model, parts):
-    found = split_reference(model)
-    assert (found and (found.source, found.name)) == parts
+    result = split_reference(model)
+    assert (result and (result.source, result.name)) == parts
     assert (recipe.own(model) is not None) == model.endswith("net.py:make")
 
 
@@ -91,10 +91,10 @@ def test_names_are_those_of_the_libraries_and_nothing_is_imported_to_list_them()
 
 def test_list_finds_models_by_a_part_of_the_name(capsys):
     assert cli.run(["list", "--models", "MobileNet-V2", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["torchvision"] == ["torchvision:mobilenet_v2"]
-    assert "timm:mobilenetv2_100" in found["timm"]
-    assert "mobilenet_v2" in found["kit"]
+    result = json.loads(capsys.readouterr().out)
+    assert result["torchvision"] == ["torchvision:mobilenet_v2"]
+    assert "timm:mobilenetv2_100" in result["timm"]
+    assert "mobilenet_v2" in result["kit"]
     assert cli.run(["list", "--models"]) == 0
     assert len(capsys.readouterr().out.splitlines()) > 1000
     assert cli.run(["list", "--models", "resnt50"]) == UnknownName.exit_code
@@ -310,13 +310,13 @@ def test_a_model_of_timm_is_built_with_the_hubs_weights_and_then_cached(lowered_
     file = folder / "snapshots" / ("0" * 40) / "model.safetensors"
     save_file(member.build(1.0, 1000).state_dict(), file)
     made = make(member.name, resolution=64, quantize="none", formats=("onnx",))
-    told: list[str] = []
-    first = kit.build(made, tmp_path / "first", told.append)
+    reports: list[str] = []
+    first = kit.build(made, tmp_path / "first", reports.append)
     assert first.manifest.weights.source.startswith("Hugging Face hub, timm/test_resnet")
     assert len(first.manifest.weights.sha256) == 64
-    assert "taken from the cache" not in told
-    again = kit.build(made, tmp_path / "again", told.append)
-    assert told[-1] == "taken from the cache"
+    assert "taken from the cache" not in reports
+    again = kit.build(made, tmp_path / "again", reports.append)
+    assert reports[-1] == "taken from the cache"
     assert again.manifest.weights == first.manifest.weights
 
 
@@ -451,9 +451,9 @@ CROPPED = {"do_center_crop": True, "size": {"shortest_edge": 40}, "crop_size": 3
     ],
 )
 def test_settings_of_image_processors(settings, side, resize, deviations):
-    found = convert_settings("hf:x", settings)
-    assert (found.side, round(found.side * found.resize_ratio)) == (side, resize)
-    assert len(found.deviations) == deviations
+    result = convert_settings("hf:x", settings)
+    assert (result.side, round(result.side * result.resize_ratio)) == (side, resize)
+    assert len(result.deviations) == deviations
 
 
 @pytest.mark.parametrize(

@@ -147,11 +147,11 @@ def official(sha256: str) -> Official:
 
 
 def test_a_published_prefix_decides_by_what_it_has():
-    found = "047dcff4" + "0" * 56
-    assert official("047dcff4").is_digest(found)
-    assert official(found).is_digest(found)
-    assert not official("047dcff5").is_digest(found)
-    assert not official("047dcff4" + "1" * 56).is_digest(found)
+    result = "047dcff4" + "0" * 56
+    assert official("047dcff4").is_digest(result)
+    assert official(result).is_digest(result)
+    assert not official("047dcff5").is_digest(result)
+    assert not official("047dcff4" + "1" * 56).is_digest(result)
 
 
 @pytest.mark.parametrize("digits", ["", "047dcff", "047DCFF4", "not hex at all", "0" * 65])

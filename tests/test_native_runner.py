@@ -69,22 +69,22 @@ def test_no_runner_names_the_folder_of_its_runtime(built, name) -> None:
 def test_it_answers_as_the_python_runtime(name, method, models, by_python, tmp_path) -> None:
     request = samples.request(tmp_path, name, models[name, method])
     samples.run(samples.runner(name), request)
-    found, wanted = samples.answer(request), by_python(name, method)
-    assert found.shape == (1000,)
+    result, wanted = samples.answer(request), by_python(name, method)
+    assert result.shape == (1000,)
     assert wanted.std() > 0.1
     if name == "executorch" and method == "none":  # XNNPACK may add up in another order
-        np.testing.assert_allclose(found, wanted, atol=1e-4)
+        np.testing.assert_allclose(result, wanted, atol=1e-4)
     else:
-        np.testing.assert_array_equal(found, wanted)
+        np.testing.assert_array_equal(result, wanted)
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_arm_runner_answers_the_same(name, models, by_python, tmp_path) -> None:
     command = samples.emulated(tmp_path / "root")
     request = replace(samples.request(tmp_path, name, models[name, "static"]), warmup=0, iters=1)
-    heard = samples.run(samples.arm_runner(name), request, command)
-    assert heard.start is not None
-    assert heard.start.clock == "CLOCK_MONOTONIC_RAW"
+    received = samples.run(samples.arm_runner(name), request, command)
+    assert received.start is not None
+    assert received.start.clock == "CLOCK_MONOTONIC_RAW"
     np.testing.assert_array_equal(samples.answer(request), by_python(name, "static"))
 
 
@@ -113,8 +113,8 @@ def test_without_an_arm_cpuinfo_it_says_so_instead_of_crashing(tmp_path) -> None
 
 def emulated_as(processor: str, name: str, root: Path) -> list[str]:
     try:
-        found = emulation.find_processor(processor)
-        return emulation.command(samples.arm_runner(name), found, root)
+        result = emulation.find_processor(processor)
+        return emulation.command(samples.arm_runner(name), result, root)
     except MissingTool as exc:
         pytest.skip(exc.message)
 
@@ -126,11 +126,11 @@ def emulated_as(processor: str, name: str, root: Path) -> list[str]:
 def test_it_says_it_all(name, models, tmp_path) -> None:
     core = max(os.sched_getaffinity(0))
     plain = samples.request(tmp_path, name, models[name, "static"])
-    heard = samples.run(samples.runner(name), replace(plain, threads=2, cpus=f"{1 << core:X}"))
-    assert heard.noise == []
-    assert heard.missing() is None
-    assert len(heard.samples) == 5
-    start, mem, end = heard.start, heard.mem, heard.end
+    received = samples.run(samples.runner(name), replace(plain, threads=2, cpus=f"{1 << core:X}"))
+    assert received.noise == []
+    assert received.missing() is None
+    assert len(received.samples) == 5
+    start, mem, end = received.start, received.mem, received.end
     assert start is not None
     assert (start.protocol, start.threads, start.cpus) == (4, 2, f"{1 << core:x}")
     assert start.obeyed == (None if name in SILENT else 2)
@@ -233,13 +233,13 @@ def test_each_stage_fails_with_its_own_code(change, code, name, models, tmp_path
     assert caught.value.hint
 
 
-def test_a_name_of_any_letters_is_told_whole(models, tmp_path) -> None:
+def test_a_name_of_any_letters_is_reported_whole(models, tmp_path) -> None:
     odd = tmp_path / 'ä "quoted"\n\x01 $(name)'
     odd.mkdir()
     request = samples.request(odd, "onnx", models["onnx", "static"])
-    heard = samples.run(samples.runner("onnx"), request)
-    assert heard.out is not None
-    assert heard.out.path == request.out
+    received = samples.run(samples.runner("onnx"), request)
+    assert received.out is not None
+    assert received.out.path == request.out
 
 
 def test_it_ends_when_kit_is_gone(models, tmp_path) -> None:
@@ -360,23 +360,23 @@ def profiled(models, tmp_path_factory) -> Callable[[str], tuple[Path, Transcript
     ],
 )
 def test_a_profile_has_a_row_for_each_operator(name, kind, words, count, profiled) -> None:
-    folder, heard = profiled(name)
-    assert heard.profile is not None
-    assert (heard.profile.kind, heard.profile.path) == (kind, str(folder / "ops"))
-    rows = profile.read_operators(folder / "ops", name, kind, len(heard.samples))
+    folder, received = profiled(name)
+    assert received.profile is not None
+    assert (received.profile.kind, received.profile.path) == (kind, str(folder / "ops"))
+    rows = profile.read_operators(folder / "ops", name, kind, len(received.samples))
     convolutions = [row for row in rows if words in row.type]
     assert len(convolutions) == count
     assert {row.calls for row in rows} == {5}
     # The operators' times are those of the samples: no warm-up is in them. A sample in which
     # another program had the core says nothing.
-    undisturbed = len(heard.samples) * min(heard.samples)
-    assert 0.3 * undisturbed < sum(row.total_ns for row in rows) <= sum(heard.samples)
+    undisturbed = len(received.samples) * min(received.samples)
+    assert 0.3 * undisturbed < sum(row.total_ns for row in rows) <= sum(received.samples)
     assert sorted(p.name for p in folder.iterdir()) == ["in.bin", "ops", "out.bin"]
 
 
 def test_the_profile_of_lite_names_the_nodes_that_show_prints(profiled, models) -> None:
-    folder, heard = profiled("lite")
-    rows = profile.read_operators(folder / "ops", "lite", "torch", len(heard.samples))
+    folder, received = profiled("lite")
+    rows = profile.read_operators(folder / "ops", "lite", "torch", len(received.samples))
     (graph,) = formats.get_format("lite").read_structure(models["lite", "static"]).graphs
     assert [row.name for row in rows] == [node.name for node in graph.nodes if node.name]
     assert any(node.operator == "prim::ListConstruct" for node in graph.nodes)
@@ -459,10 +459,10 @@ def test_a_runner_is_found_until_a_file_of_it_is_damaged(monkeypatch, tmp_path) 
     assert built in native.listed()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert native.find(built.abi, "onnx") is None
-    said: list[str] = []
-    (again,) = native.build(built.abi, ["onnx", "onnx"], said.append)
+    printed: list[str] = []
+    (again,) = native.build(built.abi, ["onnx", "onnx"], printed.append)
     assert again.folder.is_relative_to(tmp_path)
-    assert "compiling the onnx runner" in said[0]
+    assert "compiling the onnx runner" in printed[0]
     assert native.find(built.abi, "onnx") == again
     take_program_of(again, monkeypatch)
     with (again.folder / "runner").open("ab") as file:

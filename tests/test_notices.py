@@ -65,8 +65,8 @@ def test_every_code_is_given_somewhere_and_none_is_unknown() -> None:
 
 
 def test_the_documented_catalogue_is_the_catalogue() -> None:
-    told = (ROOT / "docs/notices.md").read_text(encoding="utf-8")
-    assert told == advice.document_notices(), "run scripts/notices > docs/notices.md"
+    reports = (ROOT / "docs/notices.md").read_text(encoding="utf-8")
+    assert reports == advice.document_notices(), "run scripts/notices > docs/notices.md"
 
 
 # --- values
@@ -125,7 +125,7 @@ def test_a_code_that_is_not_known_is_shown_with_its_values() -> None:
 # --- merging
 
 
-def told(*notices: Notice) -> list[tuple[str, list[int]]]:
+def reports(*notices: Notice) -> list[tuple[str, list[int]]]:
     merged = merge_notices((notice, index) for index, notice in enumerate(notices))
     return [(render(group, hint=False), abouts) for group, abouts in merged]
 
@@ -155,13 +155,13 @@ def busy(others: float, cores: int = 4) -> Notice:
     ],
 )
 def test_notices_that_differ_in_numbers_become_one(notices, text) -> None:
-    ((shown, abouts),) = told(*notices)
+    ((shown, abouts),) = reports(*notices)
     assert shown.startswith(text)
     assert abouts == list(range(len(notices)))
 
 
 def test_notices_that_differ_otherwise_stay_apart_in_their_order() -> None:
-    groups = told(
+    groups = reports(
         busy(1.4),
         busy(1.4, cores=8),
         new_notice("samples.slower", change=0.05),
@@ -175,7 +175,9 @@ def test_notices_that_differ_otherwise_stay_apart_in_their_order() -> None:
 
 def test_two_groups_of_samples_in_several_rows_are_one_line_with_ranges() -> None:
     times = ((3.4, 5.3), (4.5, 6.7))
-    ((shown, abouts),) = told(*(new_notice("samples.two-groups", low=a, high=b) for a, b in times))
+    ((shown, abouts),) = reports(
+        *(new_notice("samples.two-groups", low=a, high=b) for a, b in times)
+    )
     assert abouts == [0, 1]
     assert shown.startswith("samples cluster around two times, 3.4 to 4.5 ms and 5.3 to 6.7 ms, so")
 
@@ -183,22 +185,22 @@ def test_two_groups_of_samples_in_several_rows_are_one_line_with_ranges() -> Non
 def test_sentences_of_older_results_and_unknown_codes_merge_only_if_they_are_equal() -> None:
     newer = [Notice(code="newer.code", severity="hint", values={"a": a}) for a in (1, 2, 1)]
     sentences = [read_text(words) for words in ("got 5 % slower", "got 6 % slower")]
-    assert [abouts for _, abouts in told(*newer, *sentences)] == [[0, 2], [1], [3], [4]]
+    assert [abouts for _, abouts in reports(*newer, *sentences)] == [[0, 2], [1], [3], [4]]
 
 
 def test_all_that_the_benchmark_says_of_a_restless_machine_is_merged() -> None:
     def restless(spread: float, drift: float, half: float) -> list[Notice]:
-        found = Stability(
+        result = Stability(
             medians=(1.0, 1.1, 1.2), spread=spread, drift=drift, half_width=half, modes=None
         )
-        return list(gates.examine_stability(found, 0.02))
+        return list(gates.examine_stability(result, 0.02))
 
     one, other = restless(0.55, 0.26, 0.101), restless(0.74, 0.84, 0.0991)
     assert one != other
     pairs = [(notice, 1) for notice in one] + [(notice, 2) for notice in other]
-    found = merge_notices(pairs)
-    assert [about for _, about in found] == [[1, 2]] * len(one)
-    text = " ".join(render(group) for group, _ in found)
+    result = merge_notices(pairs)
+    assert [about for _, about in result] == [[1, 2]] * len(one)
+    text = " ".join(render(group) for group, _ in result)
     assert "differ by 55 to 74 %" in text
     assert "got 26 to 84 % slower" in text
     assert "±9.9 to 10.1 % only" in text

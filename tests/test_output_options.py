@@ -140,7 +140,7 @@ def test_they_contradict_each_other_but_a_settings_file_gives_way(place, capsys)
 @pytest.mark.parametrize(
     ("path", "says"), [("/dev/full", "No space left"), (".", "Is a directory")]
 )
-def test_a_log_that_cannot_be_written_is_said(path, says, capsys):
+def test_a_log_that_cannot_be_written_is_printed(path, says, capsys):
     assert cli.run(["list", "--log", path]) == OutputError.exit_code
     shown = capsys.readouterr().err
     assert says in shown

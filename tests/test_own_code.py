@@ -141,12 +141,12 @@ def write(folder: Path, kinds: dict[str, str]) -> list[str]:
     (folder / "lib" / "a_part.py").touch()
     (folder / "a_sibling.py").touch()
     (folder / "data.txt").touch()
-    found = []
+    result = []
     for number, text in enumerate(kinds.values()):
         file = folder / f"net{number}.py"
         file.write_text(NET + text + "\n")
-        found.append(str(file))
-    return found
+        result.append(str(file))
+    return result
 
 
 def drive(files: list[str], folder: Path) -> subprocess.CompletedProcess[str]:

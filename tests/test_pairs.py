@@ -74,10 +74,10 @@ def test_the_interval_of_a_ratio_covers_and_that_of_pairs_is_narrower() -> None:
         shared = draw.lognormal(0, 0.1, 4)
         base, fast = (ms * shared * draw.lognormal(0, 0.01, 4) for ms in (20, 4))
         both = statistics.ratio(over(*base), over(*fast)), pairs.speedup(base, fast)
-        for index, found in enumerate(both):
-            hits[index] += holds(found.interval, 5)
-            assert found.interval is not None
-            widths[index] += found.interval.high - found.interval.low
+        for index, result in enumerate(both):
+            hits[index] += holds(result.interval, 5)
+            assert result.interval is not None
+            widths[index] += result.interval.high - result.interval.low
     assert hits[0] >= 140
     assert 132 <= hits[1] <= 149
     assert widths[1] < 0.2 * widths[0]
@@ -86,9 +86,9 @@ def test_the_interval_of_a_ratio_covers_and_that_of_pairs_is_narrower() -> None:
 def test_a_paired_speedup_is_the_paired_ratio_turned_around() -> None:
     base, own = [20.0, 21.0, 22.5], [4.0, 4.1, 4.6]
     ratio, interval = pairs.ratio(base, own)
-    found = pairs.speedup(base, own)
+    result = pairs.speedup(base, own)
     assert interval is not None
-    assert found == Speedup(1 / ratio, Interval(1 / interval.high, 1 / interval.low))
+    assert result == Speedup(1 / ratio, Interval(1 / interval.high, 1 / interval.low))
     assert pairs.speedup([9.0, 9.0], [3.0, 3.0]) == Speedup(pytest.approx(3.0), None)
 
 
@@ -126,8 +126,8 @@ def test_from_ten_pairs_on_an_interval_holds_what_swaps_do_not_refuse() -> None:
 
 @pytest.mark.parametrize("count", [10, 24])
 def test_equal_times_have_an_interval_of_hardly_any_width(count) -> None:
-    found, interval = pairs.ratio([4.0] * count, [4.0] * count)
-    assert found == 1
+    result, interval = pairs.ratio([4.0] * count, [4.0] * count)
+    assert result == 1
     assert interval is not None
     assert (interval.low, interval.high) == pytest.approx((1, 1), abs=0.0011)
 
@@ -154,15 +154,15 @@ def test_what_both_of_a_pair_share_cancels(weather, count) -> None:
 def test_a_unit_and_the_direction_do_not_matter(count, scale, seed) -> None:
     draw = np.random.default_rng(seed)
     base, own = times(draw, 10, count), times(draw, 11, count)
-    found, interval = pairs.ratio(base, own)
+    result, interval = pairs.ratio(base, own)
     again, scaled = pairs.ratio([scale * b for b in base], [scale * o for o in own])
     back, turned = pairs.ratio(own, base)
     assert interval is not None
     assert scaled is not None
     assert turned is not None
-    assert again == pytest.approx(found)
-    assert back == pytest.approx(1 / found)
-    assert interval.low <= found <= interval.high
+    assert again == pytest.approx(result)
+    assert back == pytest.approx(1 / result)
+    assert interval.low <= result <= interval.high
     near = {"rel": 2 * pairs.STEP}
     if count == 10:  # beyond, which swaps are drawn is not symmetrical
         assert (scaled.low, scaled.high) == pytest.approx((interval.low, interval.high), **near)
@@ -195,16 +195,16 @@ def test_a_ratio_is_known_when_its_interval_is_narrow_or_far_from_one(
 @pytest.mark.slow
 def test_in_a_busy_machines_noise_it_covers_and_finds_what_students_t_does_not() -> None:
     draw = np.random.default_rng(8)
-    hits = found = students = 0
+    hits = result = students = 0
     for _ in range(60):
         base, own = times(draw, 10, 20), times(draw, 10.5, 20)
         _, interval = pairs.ratio(base, own)
         hits += holds(interval, 1.05)
         assert interval is not None
-        found += interval.low > 1
+        result += interval.low > 1
         students += statistics.student(np.log(own) - np.log(base)).low > 1
     assert hits >= 52  # binomial(60, 0.95) is below once in a hundred
-    assert found >= 57
+    assert result >= 57
     assert students <= 30
 
 

@@ -136,7 +136,7 @@ def test_a_network_of_caffe_through_every_command(
     assert all((row.sqnr_db or 99) > 15 for row in scored.rows)
     assert cli.run(["predict", str(built.path), str(tmp_path / "pics/0.png"), "--json"]) == 0
     (sample,) = json.loads(capsys.readouterr().out)["samples"]
-    found = {one["index"]: one["output"] for one in sample["answers"]["reference"]["labels"]}
+    result = {one["index"]: one["output"] for one in sample["answers"]["reference"]["labels"]}
     from PIL import Image
 
     with Image.open(tmp_path / "pics/0.png") as image:
@@ -146,7 +146,7 @@ def test_a_network_of_caffe_through_every_command(
     network = input_models.Last().eval()
     with torch.no_grad():
         right = network(values[None])[0]
-    assert [found[i] for i in range(5)] == pytest.approx(right.tolist(), rel=1e-3, abs=1e-3)
+    assert [result[i] for i in range(5)] == pytest.approx(right.tolist(), rel=1e-3, abs=1e-3)
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ def test_a_terminal_is_drawn_without_another_host():
     assert re.findall(r"https?://[^\s\"]+", svg) == ["http://www.w3.org/2000/svg"]
 
 
-def test_times_of_the_apps_pictures_are_said_to_be_a_workstations():
+def test_times_of_the_apps_pictures_are_printed_to_be_a_workstations():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     caption = text[text.index("app-dark.png") :][:300]
     assert "workstation" in caption

@@ -61,11 +61,11 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_probabilities_are_the_runtimes_own(predicted_here, tiny_bundle, photo, capsys):
     assert predict(tiny_bundle.path, photo, "--json", "--top", 7) == 0
-    found = as_json(capsys)
-    (sample,) = found["samples"]
+    result = as_json(capsys)
+    (sample,) = result["samples"]
     assert sample["name"] == "photo.png"
     assert list(sample["answers"]) == [REFERENCE, "lite-fp32", "onnx-fp32"]
-    assert (found["left_out"], found["failed"], found["damaged"]) == ({}, {}, {})
+    assert (result["left_out"], result["failed"], result["damaged"]) == ({}, {}, {})
     for name, answer in sample["answers"].items():
         logits = answers_of(tiny_bundle, name, photo).astype(float)
         right = np.exp(logits) / np.exp(logits).sum()
@@ -114,11 +114,11 @@ def test_a_damaged_picture_is_one_sentence_and_the_others_are_answered(
     assert predict(tiny_bundle.path, tmp_path, "--format", "onnx", "--json") == 3
     out, err = capsys.readouterr()
     read_output("predict", out)
-    found = json.loads(out)
-    assert [sample["name"] for sample in found["samples"]] == ["0.png", "1.png"]
-    assert list(found["damaged"]) == ["zz.png"]
-    (said,) = (line for line in err.splitlines() if line.startswith("kit: "))
-    assert said.startswith("kit: zz.png is damaged")
+    result = json.loads(out)
+    assert [sample["name"] for sample in result["samples"]] == ["0.png", "1.png"]
+    assert list(result["damaged"]) == ["zz.png"]
+    (text_out,) = (line for line in err.splitlines() if line.startswith("kit: "))
+    assert text_out.startswith("kit: zz.png is damaged")
 
 
 def test_files_that_cannot_run_here_are_named(predicted_here, tiny_bundle, photo, tmp_path, capsys):
@@ -268,9 +268,9 @@ def test_a_sample_of_the_task_tensors(predicted_here, tensors_bundle, tmp_path, 
     np.savez(tmp_path / "one.npz", **dict(zip(names, inputs[0], strict=True)))
     # Its float model is no file, as the app does not need one: the others answer nevertheless.
     assert predict(tensors_bundle.path, tmp_path / "one.npz", "--json") == 4
-    found = as_json(capsys)
-    assert list(found["failed"]) == [REFERENCE]
-    (sample,) = found["samples"]
+    result = as_json(capsys)
+    assert list(result["failed"]) == [REFERENCE]
+    (sample,) = result["samples"]
     assert sample["name"] == "one.npz"
     answers = next(iter(sample["answers"].values()))["outputs"]
     specs = tensors_bundle.manifest.signature.outputs

@@ -27,9 +27,9 @@ def test_grey_alpha_palette_and_cmyk_become_rgb():
     for mode in ("1", "L", "P", "CMYK", "RGB"):
         kind = "TIFF" if mode == "CMYK" else "PNG"
         image = noise(20, 10, mode)
-        found = decode(encode(image, kind), mode)
-        assert found.mode == "RGB"
-        assert np.array_equal(np.asarray(found), np.asarray(image.convert("RGB")))
+        result = decode(encode(image, kind), mode)
+        assert result.mode == "RGB"
+        assert np.array_equal(np.asarray(result), np.asarray(image.convert("RGB")))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
@@ -49,8 +49,8 @@ def test_a_transparent_palette_entry_is_white():
 
 def test_sixteen_bits_keep_the_upper_eight():
     grey = np.array([[0, 255, 256, 0x7FFF, 0xFFFF]], np.uint16)
-    found = decode(encode(Image.fromarray(grey)), "x")
-    assert np.asarray(found)[0, :, 0].tolist() == [0, 0, 1, 127, 255]
+    result = decode(encode(Image.fromarray(grey)), "x")
+    assert np.asarray(result)[0, :, 0].tolist() == [0, 0, 1, 127, 255]
 
 
 def test_floating_point_pixels_are_refused():
@@ -70,9 +70,9 @@ def test_avif_is_read():
     image = Image.new("RGB", (40, 30), (200, 20, 90))
     exif = Image.Exif()
     exif[0x0112] = 6
-    found = decode(encode(image, "AVIF", quality=95, exif=exif), "x.avif")
-    assert (found.mode, found.size) == ("RGB", (30, 40))
-    assert np.abs(np.asarray(found).astype(int) - (200, 20, 90)).max() <= 3
+    result = decode(encode(image, "AVIF", quality=95, exif=exif), "x.avif")
+    assert (result.mode, result.size) == ("RGB", (30, 40))
+    assert np.abs(np.asarray(result).astype(int) - (200, 20, 90)).max() <= 3
 
 
 def test_an_animation_is_its_first_frame():
@@ -86,9 +86,9 @@ def test_a_picture_is_turned_upright():
     exif[0x0112] = 6  # rotated by 90 degrees
     image = Image.new("RGB", (40, 20), "red")
     image.paste("blue", (0, 0, 20, 20))
-    found = decode(encode(image, "JPEG", exif=exif, quality=100), "x")
-    assert found.size == (20, 40)
-    assert found.getpixel((10, 5))[2] > 200  # what was left is on top
+    result = decode(encode(image, "JPEG", exif=exif, quality=100), "x")
+    assert result.size == (20, 40)
+    assert result.getpixel((10, 5))[2] > 200  # what was left is on top
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"%!PS-Adobe-3.0 EPSF-3.0\n", PNG[:4]])
@@ -119,10 +119,10 @@ def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size():
     left = Image.new("RGB", (5000, 6000), "red")
     picture = Image.new("RGB", (10_000, 6000), "blue")
     picture.paste(left, (0, 0))
-    found = decode(encode(picture, "JPEG"), "phone.jpg")
-    assert found.size == (5000, 3000)
+    result = decode(encode(picture, "JPEG"), "phone.jpg")
+    assert result.size == (5000, 3000)
     whole = to_array(Image.blend(picture, picture, 0), pre(256, 224))
-    assert np.abs(to_array(found, pre(256, 224)) - whole).max() < 0.1
+    assert np.abs(to_array(result, pre(256, 224)) - whole).max() < 0.1
     exif = Image.Exif()
     exif[0x0112] = 6
     assert decode(encode(picture, "JPEG", exif=exif), "x").size == (3000, 5000)
@@ -144,9 +144,9 @@ def test_a_picture_that_would_fill_the_memory_when_resized():
 
 
 def test_a_failure_names_the_picture(tmp_path):
-    found = open_set(fill(tmp_path, "tench/broken.jpg", data=JPEG[:200]))
+    result = open_set(fill(tmp_path, "tench/broken.jpg", data=JPEG[:200]))
     with pytest.raises(PictureError, match=r"tench/broken\.jpg"):
-        batch(found, pre())
+        batch(result, pre())
 
 
 @settings(max_examples=300, deadline=None)
@@ -197,18 +197,18 @@ def by_torchvision(image: Image.Image, how: Preprocessing) -> np.ndarray:
 @pytest.mark.parametrize(("resize", "crop"), [(256, 224), (36, 32), (110, 96), (37, 32)])
 def test_preprocessing_is_torchvisions(size, resize, crop):
     image, how = noise(*size), pre(resize, crop)
-    found = to_array(image, how)
-    assert found.dtype == np.float32
-    assert found.shape == (3, crop, crop)
-    assert np.abs(found - by_torchvision(image, how)).max() <= 1e-6
+    result = to_array(image, how)
+    assert result.dtype == np.float32
+    assert result.shape == (3, crop, crop)
+    assert np.abs(result - by_torchvision(image, how)).max() <= 1e-6
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data")
 def test_preprocessing_of_photos_is_torchvisions():
-    found = open_set(SHARED / "imagenet-500.zip")
-    assert len(found) == 500
-    assert [p.label for p in found] == list(range(0, 1000, 2))
-    for picture in sample(found, 10, seed=0):
+    result = open_set(SHARED / "imagenet-500.zip")
+    assert len(result) == 500
+    assert [p.label for p in result] == list(range(0, 1000, 2))
+    for picture in sample(result, 10, seed=0):
         image = decode(picture.read(), picture.name)
         expected = by_torchvision(image, pre(256, 224))
         assert np.abs(to_array(image, pre(256, 224)) - expected).max() <= 1e-6
@@ -218,9 +218,9 @@ def test_a_batch_is_in_order_and_reports_progress(tmp_path):
     fill(tmp_path, "b.jpg")
     fill(tmp_path, "a.png", data=PNG)
     steps: list[tuple[int, int]] = []
-    found = batch(open_set(tmp_path), pre(), lambda *step: steps.append(step))
-    assert found.shape == (2, 3, 32, 32)
-    assert np.array_equal(found[0], to_array(decode(PNG, "a"), pre()))
+    result = batch(open_set(tmp_path), pre(), lambda *step: steps.append(step))
+    assert result.shape == (2, 3, 32, 32)
+    assert np.array_equal(result[0], to_array(decode(PNG, "a"), pre()))
     assert steps == [(1, 2), (2, 2)]
 
 
@@ -251,9 +251,9 @@ def test_the_photos_are_those_that_their_packages_give():
 
     portrait = matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
     wanted = [*load_sample_images().images, np.asarray(Image.open(portrait).convert("RGB"))]
-    found = photos.read_photos()
-    assert len(found) == len(wanted)
-    assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
+    result = photos.read_photos()
+    assert len(result) == len(wanted)
+    assert all(np.array_equal(a, b) for a, b in zip(result, wanted, strict=True))
 
 
 @pytest.mark.parametrize("package", ["sklearn", "kit_has_no_such_package"])

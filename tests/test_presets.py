@@ -40,8 +40,8 @@ def test_torchvision(size):
     image = noise(*size)
     steps = [transforms.Resize(round(48 * 256 / 224)), transforms.CenterCrop(48)]
     steps += [transforms.ToTensor(), transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD)]
-    found = to_array(image, describe(preprocess="torchvision", resolution=48))
-    np.testing.assert_allclose(found, transforms.Compose(steps)(image), atol=1e-6)
+    actual = to_array(image, describe(preprocess="torchvision", resolution=48))
+    np.testing.assert_allclose(actual, transforms.Compose(steps)(image), atol=1e-6)
 
 
 @pytest.mark.parametrize("crop_mode", ["center", "squash"])
@@ -54,16 +54,16 @@ def test_timm(size, sides, interpolation, crop_mode, tmp_path):
     file = tmp_path / "config.json"
     file.write_text(json.dumps({"architecture": "x", "pretrained_cfg": config}))
     image = noise(*size)
-    found = to_array(image, describe(preprocess=str(file), resolution=sides))
-    assert found.shape == (3, *sides)
-    np.testing.assert_allclose(found, create_transform(**config)(image), atol=1e-6)
+    actual = to_array(image, describe(preprocess=str(file), resolution=sides))
+    assert actual.shape == (3, *sides)
+    np.testing.assert_allclose(actual, create_transform(**config)(image), atol=1e-6)
 
 
 def test_the_word_timm_is_its_default():
     image = noise(90, 61)
-    found = to_array(image, describe(preprocess="timm", resolution=(40, 64)))
+    actual = to_array(image, describe(preprocess="timm", resolution=(40, 64)))
     config = resolve_data_config({"input_size": (3, 40, 64)}, pretrained_cfg={})
-    np.testing.assert_allclose(found, create_transform(**config)(image), atol=1e-6)
+    np.testing.assert_allclose(actual, create_transform(**config)(image), atol=1e-6)
 
 
 def by_keras(image: Image.Image, sides: tuple[int, int], mode: str) -> np.ndarray:
@@ -87,8 +87,8 @@ def by_keras(image: Image.Image, sides: tuple[int, int], mode: str) -> np.ndarra
 @pytest.mark.parametrize("size", SIZES)
 def test_keras(size, sides, word, mode):
     image = noise(*size)
-    found = to_array(image, describe(preprocess=word, resolution=sides, layout="NHWC"))
-    np.testing.assert_allclose(found, by_keras(image, sides, mode), rtol=1e-5, atol=2e-5)
+    actual = to_array(image, describe(preprocess=word, resolution=sides, layout="NHWC"))
+    np.testing.assert_allclose(actual, by_keras(image, sides, mode), rtol=1e-5, atol=2e-5)
 
 
 def test_files_of_transformers_and_of_kit(tmp_path):

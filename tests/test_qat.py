@@ -211,8 +211,8 @@ def test_few_checkpoints_of_abandoned_builds_are_kept():
         kept = Checkpoints(str(number))
         kept.save({"step": number})
         os.utime(kept.folder, (number, number))
-    found = sorted(p.name for p in kept.folder.parent.iterdir())
-    assert found == ["3", "4", "5", "6"]
+    result = sorted(p.name for p in kept.folder.parent.iterdir())
+    assert result == ["3", "4", "5", "6"]
     assert kept.load() == ({"step": 6}, "")
 
 
@@ -246,8 +246,8 @@ def test_a_result_is_judged_by_loss_and_first_answers():
         return TrainingScore(loss, tuple(i >= wrong for i in range(of)), 10.0, noise)
 
     assert rejection_reason(made(0.2, 5), made(0.1, 5)) == ""
-    said = rejection_reason(made(0.2, 5), made(0.1, 5, noisy=95))
-    assert "of 100 views of pictures only 55 have less noise" in said, "a few are much better"
+    output = rejection_reason(made(0.2, 5), made(0.1, 5, noisy=95))
+    assert "of 100 views of pictures only 55 have less noise" in output, "a few are much better"
     assert "the loss went from 0.2 to 0.2" in rejection_reason(made(0.2, 5), made(0.2, 5))
     assert "the loss went from 0.2 to nan" in rejection_reason(made(0.2, 5), made(float("nan"), 5))
     assert rejection_reason(made(0.2, 0), made(0.1, 2)) == "", (
@@ -326,7 +326,7 @@ def test_labels_that_cannot_be_used_are_named(names, says, tmp_path, network):
         trained(work, network)
 
 
-def test_the_set_is_told_apart_by_content(tmp_path):
+def test_the_set_is_distinguished_by_content(tmp_path):
     one = fill(tmp_path / "one", "a.png", "b.png")
     same = fill(tmp_path / "same", "a.png", "b.png")
     other = fill(tmp_path / "other", "a.png")
@@ -473,7 +473,7 @@ def test_a_process_that_is_left_alone_says_so():
         )
         for rank in "01"
     )
-    said, _ = second.communicate(timeout=120)
+    output, _ = second.communicate(timeout=120)
     first.communicate(timeout=120)
     assert first.returncode == 3
-    assert said.startswith("BuildError a process of this build cannot be reached: ")
+    assert output.startswith("BuildError a process of this build cannot be reached: ")

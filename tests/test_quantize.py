@@ -106,15 +106,15 @@ def test_a_model_that_cannot_be_traced_is_named():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("flow", ["torch-ao", "pt2e-s8", "pt2e-u8"])
-@pytest.mark.parametrize(("granularity", "least"), [("per-channel", 22), ("per-tensor", 18)])
-def test_static_int8_stays_near_the_float_model(flow, granularity, least, folded, images):
+@pytest.mark.parametrize(("granularity", "minimum"), [("per-channel", 22), ("per-tensor", 18)])
+def test_static_int8_stays_near_the_float_model(flow, granularity, minimum, folded, images):
     static = get_algorithm("static")
     options = Options(granularity=granularity, output_margin=1.0)
     graph = static.quantize(folded, flow, images, options).graph
     torch.backends.quantized.engine = "qnnpack"
     with torch.inference_mode():
         got = torch.cat([graph(x[None]) for x in images])
-        assert sqnr(folded(images), got) > least
+        assert sqnr(folded(images), got) > minimum
 
 
 @pytest.mark.slow
@@ -355,9 +355,9 @@ def test_lite_is_equal_bit_for_bit(folded, images, tmp_path):
     with torch.inference_mode():
         want = torch.cat([graph(x[None]) for x in images])
     assert torch.equal(want, torch.from_numpy(got))
-    found = lite.describe(tmp_path / "model.ptl")
-    assert found.format_version.startswith("bytecode ")
-    assert any(op.startswith("quantized::conv2d") for op in found.operators)
+    result = lite.describe(tmp_path / "model.ptl")
+    assert result.format_version.startswith("bytecode ")
+    assert any(op.startswith("quantized::conv2d") for op in result.operators)
 
 
 @pytest.mark.slow

@@ -80,11 +80,11 @@ def test_the_search_widens_a_range_whose_tail_is_the_answer():
     simulation = Simulation(fold(Tailed()), "per-channel", "search")
     simulation.calibrate(images, 1.0)
     before = simulation.activations["act"].high
-    found = {r.name: r for r in range_search.search(simulation, images)}
+    result = {r.name: r for r in range_search.search(simulation, images)}
     assert before < 1.1
-    assert found["act"].factor > 1
-    assert found["act"].high == pytest.approx(before * found["act"].factor)
-    assert simulation.activations["act"].high == found["act"].high
+    assert result["act"].factor > 1
+    assert result["act"].high == pytest.approx(before * result["act"].factor)
+    assert simulation.activations["act"].high == result["act"].high
 
 
 def test_no_range_goes_beyond_the_clip_that_makes_the_tensor():
@@ -103,9 +103,9 @@ def test_no_range_goes_beyond_the_clip_that_makes_the_tensor():
         image[0, 0, 0] = 9
     simulation = Simulation(fold(Clipped()), "per-channel", "search")
     simulation.calibrate(images, 1.0)
-    found = {r.name: r for r in range_search.search(simulation, images)}
-    assert found["act"].factor > 1
-    assert found["act"].high == 6
+    result = {r.name: r for r in range_search.search(simulation, images)}
+    assert result["act"].factor > 1
+    assert result["act"].high == 6
 
 
 @pytest.mark.parametrize(
@@ -199,5 +199,5 @@ def test_an_operator_without_a_gradient_leaves_ranges_as_they_are():
     images = torch.rand(4, 1, 64, 64)
     simulation.calibrate(images, 1.0)
     before = {name: fake.high for name, fake in simulation.activations.items()}
-    found = range_search.search(simulation, images)
-    assert {r.name: (r.factor, r.high) for r in found} == {n: (1.0, h) for n, h in before.items()}
+    result = range_search.search(simulation, images)
+    assert {r.name: (r.factor, r.high) for r in result} == {n: (1.0, h) for n, h in before.items()}

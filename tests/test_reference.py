@@ -225,7 +225,7 @@ class Deciding(torch.nn.Module):
         return torch.cond(image.shape[0] > 5, lambda x: x + 1, lambda x: x - 1, (mean,))
 
 
-def test_a_model_that_cannot_be_written_is_told_so(tmp_path):
+def test_a_model_that_cannot_be_written_is_reported_so(tmp_path):
     with pytest.raises(BuildError, match=r"cannot be written as data: .*cond"):
         get_reference().export(Deciding().eval(), (torch.rand(1, 3, 8, 8),), tmp_path / "a")
     assert list(tmp_path.iterdir()) == []

@@ -33,8 +33,8 @@ def report() -> Report:
 
 
 def row(report: Report, label: str, letter: str = "A") -> Row:
-    found = [r for r in report.rows if r.label == label]
-    return next(r for r in found if r.timing is None or r.timing.setting.letter == letter)
+    result = [r for r in report.rows if r.label == label]
+    return next(r for r in result if r.timing is None or r.timing.setting.letter == letter)
 
 
 def notice(report: Report, start: str) -> notices.Remark | None:
@@ -57,18 +57,18 @@ def test_one_row_per_bundle_and_format_int8_beside_fp32(report: Report) -> None:
 
 
 def test_a_row_holds_size_accuracy_statistics_and_parity(report: Report) -> None:
-    found = row(report, "int8 .pte")
-    assert found.artifact is not None
-    assert found.artifact.size == 3_762_480
-    assert found.parity is not None
-    assert found.parity.agreement == 0.96
-    assert found.accuracy is not None
-    assert found.accuracy.drop == pytest.approx(100 * 2 / 468)
-    assert found.timing is not None
-    processes = [process.samples_ns for process in found.timing.run.processes]
-    assert found.timing.median == statistics.estimate(processes)
-    assert found.timing.p99 == statistics.percentile_ms(found.timing.samples_ns, 99)
-    assert found.timing.load == 43  # of 40, 43 and 46
+    result = row(report, "int8 .pte")
+    assert result.artifact is not None
+    assert result.artifact.size == 3_762_480
+    assert result.parity is not None
+    assert result.parity.agreement == 0.96
+    assert result.accuracy is not None
+    assert result.accuracy.drop == pytest.approx(100 * 2 / 468)
+    assert result.timing is not None
+    processes = [process.samples_ns for process in result.timing.run.processes]
+    assert result.timing.median == statistics.estimate(processes)
+    assert result.timing.p99 == statistics.percentile_ms(result.timing.samples_ns, 99)
+    assert result.timing.load == 43  # of 40, 43 and 46
 
 
 def test_speedups_are_against_eager_and_the_same_formats_fp32(report: Report) -> None:
@@ -153,16 +153,16 @@ def test_another_setting_is_another_row_and_never_a_baseline(change: dict[str, o
     report = model.build([latency(runs=(run("executorch", "static", 3.9),)), fp32])
     assert len(report.settings) == 2
     assert all(r.timing is not None and r.timing.vs_fp32 is None for r in report.rows)
-    told = notice(report, "Measured in 2 different settings")
-    assert told is not None
-    assert "nothing is averaged" in told.text
+    reports = notice(report, "Measured in 2 different settings")
+    assert reports is not None
+    assert "nothing is averaged" in reports.text
 
 
 def test_another_kit_version_is_another_setting() -> None:
     report = model.build([latency(), latency("none", kit_version="0.2.0")])
-    told = notice(report, "Measured in 2 different settings")
-    assert told is not None
-    assert told.text.endswith("B differs from A in kit (0.1.0, 0.2.0).")
+    reports = notice(report, "Measured in 2 different settings")
+    assert reports is not None
+    assert reports.text.endswith("B differs from A in kit (0.1.0, 0.2.0).")
 
 
 def test_the_cores_and_the_changed_settings_are_shown() -> None:
@@ -174,9 +174,9 @@ def test_the_cores_and_the_changed_settings_are_shown() -> None:
         "this machine, AMD EPYC 9R14, 1 thread on cores f",
         "this machine, AMD EPYC 9R14, 1 thread on cores f0",
     ]
-    told = notice(report, "Measured in 2 different settings")
-    assert told is not None
-    assert told.text.endswith(
+    reports = notice(report, "Measured in 2 different settings")
+    assert reports is not None
+    assert reports.text.endswith(
         "B differs from A in mask of cores (f, f0), changed settings (none, fixed performance on)."
     )
     facts = dict(page.compose([latency(runs=(big,))]).sections[0].facts)
@@ -233,9 +233,9 @@ def test_a_second_measurement_is_a_row_of_its_own_with_the_nearest_baseline() ->
     assert second is not None
     assert second.vs_fp32 is not None
     assert second.vs_fp32.ratio == pytest.approx(16.4 / 3.0, rel=0.02)
-    told = notice(report, "Measured 2 times: int8 .pte of mobilenet_v2-224-static")
-    assert told is not None
-    assert told.text.endswith(
+    reports = notice(report, "Measured 2 times: int8 .pte of mobilenet_v2-224-static")
+    assert reports is not None
+    assert reports.text.endswith(
         "Measured 2025-11-24 09:30:00 (10000000) and 2025-11-24 12:30:00 (70000000)."
     )
 
@@ -245,7 +245,7 @@ def test_times_without_a_zone_are_taken_as_utc() -> None:
     assert model.build([latency(), naive]).created == (WHEN,)
 
 
-def test_two_bundles_are_told_apart_by_what_differs() -> None:
+def test_two_bundles_are_distinguished_by_what_differs() -> None:
     tensor = bundle(hash="b" * 64, granularity="per-tensor", name="second")
     report = model.build([latency(runs=(run("lite", "static", 20),)), latency(bundle=tensor)])
     assert [r.label for r in report.rows if r.key.format == "lite"] == [
@@ -270,18 +270,18 @@ def test_accuracy_of_different_pictures_is_not_mixed() -> None:
 def test_a_row_evaluated_elsewhere_is_shown_with_a_notice() -> None:
     elsewhere = accuracy("none", pictures="other.zip", pictures_sha256="00" * 32)
     report = model.build([latency(), latency("none"), accuracy(), elsewhere])
-    told = notice(report, "Evaluated on different pictures")
-    assert told is not None
-    assert "other.zip (468 pictures)" in told.text
+    reports = notice(report, "Evaluated on different pictures")
+    assert reports is not None
+    assert "other.zip (468 pictures)" in reports.text
 
 
 def test_the_newer_evaluation_of_the_same_pictures_counts() -> None:
     rows = tuple(r.model_copy(update={"top1": 0.5}) for r in accuracy().rows)
     newer = accuracy(created=WHEN + timedelta(days=1), rows=rows)
     for order in ([accuracy(), newer], [newer, accuracy()]):
-        found = row(model.build([latency(), *order]), "int8 .pte").accuracy
-        assert found is not None
-        assert found.row.top1 == 0.5
+        result = row(model.build([latency(), *order]), "int8 .pte").accuracy
+        assert result is not None
+        assert result.row.top1 == 0.5
 
 
 def test_without_a_reference_there_is_no_drop() -> None:

@@ -90,9 +90,9 @@ def probe(tmp_path: Path, page: Path, width: int) -> dict[str, object]:
     content = html.escape(page.read_text(encoding="utf-8"))
     frame.write_text(PROBE.replace("WIDTH", str(width)).replace("PAGE", content), encoding="utf-8")
     dom = browse(tmp_path / "profile", frame, "--dump-dom", "--window-size=1400,1000")
-    found = re.search(r"<title>(.*?)</title>", dom, re.DOTALL)
-    assert found is not None
-    return json.loads(html.unescape(found[1]))
+    result = re.search(r"<title>(.*?)</title>", dom, re.DOTALL)
+    assert result is not None
+    return json.loads(html.unescape(result[1]))
 
 
 def test_the_tables_have_a_row_per_measurement(tmp_path, pages) -> None:
@@ -105,14 +105,14 @@ def test_the_tables_have_a_row_per_measurement(tmp_path, pages) -> None:
 @pytest.mark.parametrize("page", ["usual", "strained"])
 @pytest.mark.parametrize("width", [390, 800, 1120])
 def test_nothing_sticks_out_at_any_width(tmp_path, pages, page: str, width: int) -> None:
-    found = probe(tmp_path, pages[page], width)
-    assert found["inner"] == width
-    assert found["scroll"] <= width
+    result = probe(tmp_path, pages[page], width)
+    assert result["inner"] == width
+    assert result["scroll"] <= width
     if width == 1120:
-        assert found["scrolling"] == 0
+        assert result["scrolling"] == 0
     if width == 390:
-        assert found["sticking"] == []
-        assert found["smallest"] >= 9  # CSS pixels of the plots' text
+        assert result["sticking"] == []
+        assert result["smallest"] >= 9  # CSS pixels of the plots' text
 
 
 def test_markup_in_names_stays_text(tmp_path, pages) -> None:

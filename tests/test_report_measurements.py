@@ -14,9 +14,9 @@ from kit.results.schema import ParityRef, ProcessorRef, ProcessorRow, Processors
 LATER = WHEN + timedelta(hours=3)
 
 
-def said(report: Report, start: str) -> list[str]:
-    found = [n for n in notices.collect(report) if n.title.startswith(start)]
-    return [f"{n.title}. {n.text}" for n in found]
+def output(report: Report, start: str) -> list[str]:
+    result = [n for n in notices.collect(report) if n.title.startswith(start)]
+    return [f"{n.title}. {n.text}" for n in result]
 
 
 def once(median: float, number: int, **changes: object):
@@ -28,43 +28,43 @@ def once(median: float, number: int, **changes: object):
 def test_the_headline_is_of_the_newest_measurement_and_says_so(newer: float) -> None:
     first, second = once(4.4, 1), once(newer, 2, created=LATER)
     for order in ([first, second], [second, first]):
-        found = headline.write(model.build(order))
+        result = headline.write(model.build(order))
         label = "int8 .onnx, 2025-11-24 12:30:00,"
         median = {3.0: "2.99", 6.0: "5.98"}[newer]
-        assert found.sentence.replace(text.NBSP, " ") == f"{label} takes {median} ms."
-        assert found.details == (
+        assert result.sentence.replace(text.NBSP, " ") == f"{label} takes {median} ms."
+        assert result.details == (
             "int8 .onnx was measured 2 times here; the headline is of the newest measurement, "
             "2025-11-24 12:30:00 (20000000), whether it is the fastest or not.",
         )
 
 
-def test_two_measurements_of_one_moment_are_told_apart_by_their_ids() -> None:
+def test_two_measurements_of_one_moment_are_distinguished_by_their_ids() -> None:
     report = model.build([once(4.4, 1), once(3.0, 2)])
     assert sorted(r.label for r in report.rows) == [
         "int8 .onnx, measurement 10000000",
         "int8 .onnx, measurement 20000000",
     ]
-    assert len(said(report, "Measured 2 times: int8 .onnx")) == 1
+    assert len(output(report, "Measured 2 times: int8 .onnx")) == 1
 
 
 def test_one_file_in_two_bundles_is_one_artifact() -> None:
     again = once(3.0, 2, bundle=bundle(hash="b" * 64, name="rebuilt"), created=LATER)
     report = model.build([once(4.4, 1), again])
-    (told,) = said(report, "Measured 2 times")
-    assert told.startswith("Measured 2 times: int8 .onnx of mobilenet_v2-224-static-per-channel")
-    assert "and rebuilt." in told
+    (reports,) = output(report, "Measured 2 times")
+    assert reports.startswith("Measured 2 times: int8 .onnx of mobilenet_v2-224-static-per-channel")
+    assert "and rebuilt." in reports
     other = once(3.0, 2, bundle=bundle(hash="b" * 64, name="rebuilt"))
     changed = other.runs[0].model_copy(update={"artifact_sha256": digest("onnx", "other")})
     report = model.build([once(4.4, 1), other.model_copy(update={"runs": (changed,)})])
-    assert said(report, "Measured 2 times") == []
+    assert output(report, "Measured 2 times") == []
 
 
 def test_another_build_of_the_system_is_another_setting() -> None:
     report = model.build([once(4.4, 1), once(3.0, 2, identity=identity(2, build="Linux 6.19"))])
     assert len(report.settings) == 2
-    (told,) = said(report, "Measured in 2 different settings")
-    assert told.endswith("B differs from A in build (Linux 6.18, Linux 6.19).")
-    assert said(report, "Measured 2 times") == []
+    (reports,) = output(report, "Measured in 2 different settings")
+    assert reports.endswith("B differs from A in build (Linux 6.18, Linux 6.19).")
+    assert output(report, "Measured 2 times") == []
 
 
 def test_what_is_not_known_of_a_device_contradicts_nothing() -> None:
@@ -77,8 +77,8 @@ def test_of_several_evaluations_the_page_says_which_one_stands_beside_the_times(
     rows = tuple(r.model_copy(update={"top1": 0.5}) for r in accuracy().rows)
     newer = accuracy(created=LATER, identity=identity(3), rows=rows)
     report = model.build([latency(), accuracy(), newer])
-    (told,) = said(report, "Evaluated 2 times")
-    assert told == (
+    (reports,) = output(report, "Evaluated 2 times")
+    assert reports == (
         "Evaluated 2 times: eager PyTorch fp32, int8 .pte, int8 .onnx, int8 .ptl of "
         "mobilenet_v2-224-static-per-channel. Shown is the evaluation of 2025-11-24 12:30:00 "
         "(30000000), the newest one. All of them are in the table of accuracy; nothing is "
@@ -90,10 +90,10 @@ def test_of_several_evaluations_the_page_says_which_one_stands_beside_the_times(
         "2025-11-24 12:30:00 (30000000)",
     ]
     other = accuracy(pictures="other.zip", pictures_sha256="00" * 32, rows=accuracy().rows[:2])
-    (told,) = said(model.build([latency(), accuracy(), other]), "Evaluated 2 times")
-    assert told.startswith("Evaluated 2 times: eager PyTorch fp32, int8 .ptl of ")
-    assert "on the pictures that most files were evaluated on. All" in told
-    assert said(model.build([latency(), accuracy()]), "Evaluated") == []
+    (reports,) = output(model.build([latency(), accuracy(), other]), "Evaluated 2 times")
+    assert reports.startswith("Evaluated 2 times: eager PyTorch fp32, int8 .ptl of ")
+    assert "on the pictures that most files were evaluated on. All" in reports
+    assert output(model.build([latency(), accuracy()]), "Evaluated") == []
 
 
 def verified(number: int, about: str, sqnr: float) -> ProcessorsResult:
@@ -131,7 +131,7 @@ def test_the_hosts_of_two_machines_are_two_processors() -> None:
     assert processors.write_sentence(results).endswith("on 2 processors.")
     notes = [line.head.note for line in processors.details(results).lines]
     assert notes[0].endswith("2025-11-24 09:30:00 (10000000)")
-    assert len(said(model.build(results), "Verified 2 times: int8 .onnx")) == 1
+    assert len(output(model.build(results), "Verified 2 times: int8 .onnx")) == 1
 
 
 def test_every_measurement_is_listed_with_who_measured_what() -> None:

@@ -53,29 +53,29 @@ def hostile() -> page.Page:
 
 
 def test_strings_of_results_are_escaped_in_html(hostile: page.Page) -> None:
-    found = html.render(hostile)
-    found.encode()
-    assert "<script" not in found
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in found
-    assert not re.search(r"[\x00-\x08\x0b-\x1f\u202e\ud800-\udfff]", found)
+    actual = html.render(hostile)
+    actual.encode()
+    assert "<script" not in actual
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in actual
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\u202e\ud800-\udfff]", actual)
 
 
 def test_an_option_in_a_warning_stays_on_one_line() -> None:
     odd = run(
         "onnx", "static", 4, notices=(sentence("<b> runs: measure with --cpus f0 or --cool-wait"),)
     )
-    found = html.render(page.compose([latency(runs=(odd,))]))
+    actual = html.render(page.compose([latency(runs=(odd,))]))
     option = '<span class="option">{}</span>'.format
     words = f"&lt;b&gt; runs: measure with {option('--cpus')} f0 or {option('--cool-wait')}"
-    assert words in found
+    assert words in actual
 
 
 def test_strings_of_results_are_escaped_in_markdown(hostile: page.Page) -> None:
-    found = markdown.render(hostile)
-    found.encode()
-    assert "<script" not in re.sub(r"\\<", "", found)
-    assert not re.search(r"(?<!\\)\*\*b\*\*|(?<!\\)\[a\](?!\\)\(", found.replace("\\*", ""))
-    tables_found = [block for block in found.split("\n\n") if block.startswith("| ")]
+    actual = markdown.render(hostile)
+    actual.encode()
+    assert "<script" not in re.sub(r"\\<", "", actual)
+    assert not re.search(r"(?<!\\)\*\*b\*\*|(?<!\\)\[a\](?!\\)\(", actual.replace("\\*", ""))
+    tables_found = [block for block in actual.split("\n\n") if block.startswith("| ")]
     assert len(tables_found) >= 5
     for block in tables_found:
         widths = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
@@ -95,35 +95,35 @@ def test_markdown_of_a_name_with_underscores_stays_readable() -> None:
 
 
 def test_the_html_page_stands_alone_and_is_described() -> None:
-    found = html.render(page.compose(everything()))
-    assert not re.search(r"https?:|//[a-z]|<script|<link|<img|url\((?!#)|@import", found)
-    assert found.count("<style") == 1  # one in a plot would dress the whole page
-    assert found.count("<caption") == found.count("<table") == 6
-    heads = re.findall(r"<th [^>]*>", found)
+    actual = html.render(page.compose(everything()))
+    assert not re.search(r"https?:|//[a-z]|<script|<link|<img|url\((?!#)|@import", actual)
+    assert actual.count("<style") == 1  # one in a plot would dress the whole page
+    assert actual.count("<caption") == actual.count("<table") == 6
+    heads = re.findall(r"<th [^>]*>", actual)
     assert all(re.search(r'scope="(col|row)"', head) for head in heads)
-    pictures = re.findall(r"<svg [^>]*>", found)
+    pictures = re.findall(r"<svg [^>]*>", actual)
     assert len(pictures) == 3
     for picture in pictures:
         assert 'role="img"' in picture
         for name in re.search(r'aria-labelledby="([^"]*)"', picture)[1].split():
-            assert found.count(f'id="{name}"') == 1
-    ids = re.findall(r' id="([^"]*)"', found)
+            assert actual.count(f'id="{name}"') == 1
+    ids = re.findall(r' id="([^"]*)"', actual)
     assert len(ids) == len(set(ids))
-    assert set(re.findall(r"url\(#([^)]*)\)", found)) <= set(ids)
-    assert "prefers-color-scheme:dark" in found
-    assert "3.76 to 4.00" in found.replace(text.NBSP, " ")
+    assert set(re.findall(r"url\(#([^)]*)\)", actual)) <= set(ids)
+    assert "prefers-color-scheme:dark" in actual
+    assert "3.76 to 4.00" in actual.replace(text.NBSP, " ")
 
 
 def test_markdown_has_the_same_tables_as_html() -> None:
     composed = page.compose(everything())
-    found = markdown.render(composed)
+    actual = markdown.render(composed)
     for table in (composed.sections[0].table, *composed.details):
-        assert f"| {table.subject} | {' | '.join(table.columns)} |" in found
+        assert f"| {table.subject} | {' | '.join(table.columns)} |" in actual
         for line in table.lines:
-            assert found.count(f"| **{line.head.text}**") >= 1
-    assert found.startswith("# int8 .pte is 5.2× faster than eager PyTorch fp32 and 2.1× faster")
-    assert "](plots/latency-a.svg)" in found
-    assert "int8 .pte: median 3.88 ms, 95 % interval 3.76 to 4.00, p99 4.20, 450 samples." in found
+            assert actual.count(f"| **{line.head.text}**") >= 1
+    assert actual.startswith("# int8 .pte is 5.2× faster than eager PyTorch fp32 and 2.1× faster")
+    assert "](plots/latency-a.svg)" in actual
+    assert "int8 .pte: median 3.88 ms, 95 % interval 3.76 to 4.00, p99 4.20, 450 samples." in actual
 
 
 def test_every_sample_is_drawn() -> None:
@@ -213,12 +213,12 @@ def test_the_command_reads_files_and_prints_the_paths(tmp_path, capsys) -> None:
         paths.append(str(tmp_path / f"{index}.json"))
         store.write(result, Path(paths[-1]))
     assert cli.run(["report", *paths, "-o", str(tmp_path / "out")]) == 0
-    told = capsys.readouterr()
-    assert told.out.splitlines() == [
+    reports = capsys.readouterr()
+    assert reports.out.splitlines() == [
         str(tmp_path / "out" / "report.html"),
         str(tmp_path / "out" / "report.md"),
     ]
-    assert told.err.startswith("int8 .pte is 5.2× faster than eager PyTorch fp32")
+    assert reports.err.startswith("int8 .pte is 5.2× faster than eager PyTorch fp32")
     assert "int8 .pte is 5.2×" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
@@ -237,9 +237,9 @@ def test_a_wrong_file_is_one_sentence_and_exit_code_3(tmp_path, capsys, content,
     if content is not None:
         path.write_text(content)
     assert cli.run(["report", str(path), "-o", str(tmp_path / "out")]) == 3
-    told = capsys.readouterr().err
-    assert message in told
-    assert "Traceback" not in told
+    reports = capsys.readouterr().err
+    assert message in reports
+    assert "Traceback" not in reports
     assert not (tmp_path / "out").exists()
 
 

@@ -18,8 +18,8 @@ def report() -> Report:
 
 
 def row(report: Report, label: str, letter: str = "A") -> Row:
-    found = [r for r in report.rows if r.label == label]
-    return next(r for r in found if r.timing is None or r.timing.setting.letter == letter)
+    result = [r for r in report.rows if r.label == label]
+    return next(r for r in result if r.timing is None or r.timing.setting.letter == letter)
 
 
 def notice(report: Report, start: str) -> notices.Remark | None:
@@ -96,8 +96,10 @@ def test_columns_without_a_number_are_left_out() -> None:
 )
 def test_few_processes_or_samples_have_a_median_and_no_interval(processes, samples, note) -> None:
     process = Process(load_ns=1, first_ns=1, samples_ns=(4_000_000,) * samples)
-    found = latency(runs=(run("onnx", "static", 4, processes=(process,) * processes),))
-    assert cells(tables.latency(model.build([found])), "int8 .onnx")["Median, ms"] == f"4.00|{note}"
+    result = latency(runs=(run("onnx", "static", 4, processes=(process,) * processes),))
+    assert (
+        cells(tables.latency(model.build([result])), "int8 .onnx")["Median, ms"] == f"4.00|{note}"
+    )
 
 
 def test_a_speedup_of_few_processes_has_no_word_and_no_colour() -> None:
@@ -146,12 +148,12 @@ def uneven(quantize: str, *medians: float) -> Run:
 
 
 def test_the_headline_is_computed(report: Report) -> None:
-    found = headline.write(report)
-    assert found.sentence == (
+    result = headline.write(report)
+    assert result.sentence == (
         "int8 .pte is 5.2× faster than eager PyTorch fp32 and 2.1× faster than its own fp32, "
         "0.4 points of top-1 lost."
     )
-    assert [d.replace(text.NBSP, " ") for d in found.details] == [
+    assert [d.replace(text.NBSP, " ") for d in result.details] == [
         "Its file has 3.76 MB instead of 14.25 MB.",
         "On 468 pictures a top-1 difference below 1.8 points may be chance; "
         "the first answers agree on 96.0 %.",
@@ -213,8 +215,8 @@ def test_the_headline_is_computed(report: Report) -> None:
     ],
 )
 def test_the_headline_claims_no_more_than_was_measured(results, sentence: str) -> None:
-    found = headline.write(model.build(results)).sentence.replace(text.NBSP, " ")
-    assert found == sentence
+    result = headline.write(model.build(results)).sentence.replace(text.NBSP, " ")
+    assert result == sentence
 
 
 def test_accuracy_that_rose_is_called_gained() -> None:
@@ -222,8 +224,8 @@ def test_accuracy_that_rose_is_called_gained() -> None:
         r.model_copy(update={"top1": 0.85}) if r.format == "executorch" else r
         for r in accuracy().rows
     )
-    found = headline.write(model.build([latency(), accuracy(rows=rows)])).sentence
-    assert found.endswith("2.1 points of top-1 gained.")
+    result = headline.write(model.build([latency(), accuracy(rows=rows)])).sentence
+    assert result.endswith("2.1 points of top-1 gained.")
 
 
 def test_virtual_devices_stand_apart_marked_and_without_speedups() -> None:
@@ -239,12 +241,12 @@ def test_virtual_devices_stand_apart_marked_and_without_speedups() -> None:
     assert [p.key for p in apart.pictures] == ["latency-b"]
     for table in (apart.table, *composed.details):
         for line in table.lines:
-            told = "vdev" in str(line) or "'B'" in str(line)
-            assert ("virtual device" in line.head.marks) == (table is apart.table or told)
+            reports = "vdev" in str(line) or "'B'" in str(line)
+            assert ("virtual device" in line.head.marks) == (table is apart.table or reports)
     assert composed.notices[0].title == "Not a phone: vdev-arm64-qemu"
 
 
-def test_a_warning_of_the_benchmark_is_said_once_and_marks_its_rows() -> None:
+def test_a_warning_of_the_benchmark_is_printed_once_and_marks_its_rows() -> None:
     words = (read_text("the clock changed during the run; plug the machine in"),)
     runs = (
         run("executorch", "static", 4, notices=words),
@@ -252,9 +254,9 @@ def test_a_warning_of_the_benchmark_is_said_once_and_marks_its_rows() -> None:
         run("lite", "static", 20, notices=(new_notice("labels.source", source="x"),)),
     )
     report = model.build([latency(runs=runs)])
-    told = [n for n in notices.collect(report) if n.title.startswith("Measured with a warning")]
-    assert [n.text for n in told] == ["The clock changed during the run; plug the machine in."]
-    assert told[0].title.endswith(": int8 .pte; int8 .onnx")
+    reports = [n for n in notices.collect(report) if n.title.startswith("Measured with a warning")]
+    assert [n.text for n in reports] == ["The clock changed during the run; plug the machine in."]
+    assert reports[0].title.endswith(": int8 .pte; int8 .onnx")
     marks = {line.head.text: line.head.marks for line in tables.latency(report).lines}
     assert marks["int8 .pte"] == ("see warnings",)
     assert marks["int8 .ptl"] == ()
@@ -269,8 +271,8 @@ def test_notices_that_differ_in_numbers_are_one_and_name_no_option() -> None:
         return run(name, "static", 4, notices=notices)
 
     report = model.build([latency(runs=(warm("onnx", 40.2, 20), warm("lite", 39.1, 12)))])
-    told = [f"{n.title}. {n.text}" for n in notices.collect(report)][:2]
-    assert told == [
+    reports = [f"{n.title}. {n.text}" for n in notices.collect(report)][:2]
+    assert reports == [
         "Measured with a warning: every row. The battery reached 39.1 to 40.2 °C, above the "
         "38 °C below which processes start: let the device cool down, or wait longer for it.",
         "What would help: every row. 20 processes with the spread of these would resolve the "
@@ -283,15 +285,15 @@ def test_processes_that_disagree_are_noticed() -> None:
         Process(load_ns=1, first_ns=1, samples_ns=(ms * 1_000_000,) * 20) for ms in (4, 5)
     )
     report = model.build([latency(runs=(run("onnx", "static", 4, processes=processes),))])
-    told = notice(report, "Processes disagree: int8 .onnx")
-    assert told is not None
-    assert "differ by 25 %" in told.text
+    reports = notice(report, "Processes disagree: int8 .onnx")
+    assert reports is not None
+    assert "differ by 25 %" in reports.text
 
 
 def test_a_missing_baseline_is_noticed() -> None:
-    told = notice(model.build([latency(runs=(run("onnx", "static", 4),))]), "No fp32 beside")
-    assert told is not None
-    assert told.title == "No fp32 beside int8 .onnx"
+    reports = notice(model.build([latency(runs=(run("onnx", "static", 4),))]), "No fp32 beside")
+    assert reports is not None
+    assert reports.title == "No fp32 beside int8 .onnx"
 
 
 def test_a_complete_report_has_no_notice(report: Report) -> None:

@@ -54,10 +54,10 @@ def versions_of(device, tiny_bundle, kind) -> dict[str, str]:
 @pytest.mark.slow
 def test_a_program_cannot_replace_what_is_known_here(tiny_bundle) -> None:
     device = lying(kit="9.9", python="2.7", onnxruntime="1.0")
-    found = versions_of(device, tiny_bundle, "python")
-    assert found["kit"] == kit.__version__
-    assert found["python"] == platform.python_version()
-    assert found["onnxruntime"] == "1.0"  # nobody else knows it
+    actual = versions_of(device, tiny_bundle, "python")
+    assert actual["kit"] == kit.__version__
+    assert actual["python"] == platform.python_version()
+    assert actual["onnxruntime"] == "1.0"  # nobody else knows it
 
 
 @pytest.mark.slow
@@ -66,12 +66,12 @@ def test_a_native_runner_is_the_one_that_was_started(changed, tiny_bundle) -> No
     runner = native_samples.runner("onnx")
     with pytest.raises(RunError, match=r"reports \w+ 9\.9, and the one that was started has"):
         versions_of(lying(**changed), tiny_bundle, "native")
-    found = versions_of(lying(extra="x"), tiny_bundle, "native")
-    assert found == {
+    actual = versions_of(lying(extra="x"), tiny_bundle, "native")
+    assert actual == {
         "kit": kit.__version__,
         "onnxruntime": runner.runtime_version,
         "python": platform.python_version(),
-        "runner": found["runner"],
+        "runner": actual["runner"],
     }
 
 

@@ -323,30 +323,30 @@ def test_there_is_a_sample_and_a_line_of_history_for_each_schema() -> None:
     assert [sample["schema_version"] for sample in LATENCY] == versions
     assert schema.__doc__ is not None
     assert re.findall(r"^    (\d+)  ", schema.__doc__, re.MULTILINE) == list(map(str, versions))
-    told = (ROOT / "docs/results.md").read_text(encoding="utf-8")
-    assert re.findall(r"^\| (\d+) \| ", told, re.MULTILINE) == list(map(str, versions))
+    reports = (ROOT / "docs/results.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| (\d+) \| ", reports, re.MULTILINE) == list(map(str, versions))
 
 
 @pytest.mark.parametrize("sample", [*LATENCY, *OTHERS], ids=name)
 def test_a_sample_of_each_schema_is_read_shown_and_written_again(sample, tmp_path: Path) -> None:
-    found = read(sample, tmp_path)
-    store.write(found, tmp_path / "again.json")
-    assert store.read(tmp_path / "again.json") == found
-    shown = html.render(page.compose([found]))
+    actual = read(sample, tmp_path)
+    store.write(actual, tmp_path / "again.json")
+    assert store.read(tmp_path / "again.json") == actual
+    shown = html.render(page.compose([actual]))
     assert "v2-int8" in shown
     if sample["schema_version"] < 6:
-        assert found.identity is None
-        assert all(row.artifact_sha256 is None for row in getattr(found, "rows", ()))
+        assert actual.identity is None
+        assert all(row.artifact_sha256 is None for row in getattr(actual, "rows", ()))
 
 
 @pytest.mark.parametrize("sample", LATENCY, ids=name)
 def test_no_number_of_a_latency_is_lost(sample, tmp_path: Path) -> None:
-    found = read(sample, tmp_path)
-    assert isinstance(found, LatencyResult)
-    (run,) = found.runs
+    actual = read(sample, tmp_path)
+    assert isinstance(actual, LatencyResult)
+    (run,) = actual.runs
     assert run.processes[0].samples_ns == (4000000, 4100000)
     assert (run.context.versions["onnxruntime"], run.plan.runs) == ("1.32.0", 20)
-    (row,) = rows([found])
+    (row,) = rows([actual])
     assert as_json(row)["median_ms"] == 4.05
     assert "the governor 'powersave' keeps the clock low: plug the charger in" in [
         notice["text"] for notice in as_json(row)["notices"]
@@ -354,9 +354,9 @@ def test_no_number_of_a_latency_is_lost(sample, tmp_path: Path) -> None:
 
 
 def test_a_code_of_a_newer_kit_is_kept_and_shown(tmp_path: Path) -> None:
-    found = read(LATENCY_6, tmp_path)
-    assert render(found.runs[0].notices[2]) == "newer.than-this-kit: x y"
-    assert "newer.than-this-kit: x y" in " ".join(latency_table.doubts(rows([found])))
+    actual = read(LATENCY_6, tmp_path)
+    assert render(actual.runs[0].notices[2]) == "newer.than-this-kit: x y"
+    assert "newer.than-this-kit: x y" in " ".join(latency_table.doubts(rows([actual])))
 
 
 def test_warnings_that_are_no_sentences_are_refused(tmp_path: Path) -> None:
@@ -367,27 +367,27 @@ def test_warnings_that_are_no_sentences_are_refused(tmp_path: Path) -> None:
 
 
 def test_what_each_schema_added_is_empty_in_those_before(tmp_path: Path) -> None:
-    found = [read(sample, tmp_path) for sample in LATENCY]
-    runs = [result.runs[0] for result in found]
+    actual = [read(sample, tmp_path) for sample in LATENCY]
+    runs = [result.runs[0] for result in actual]
     assert [r.resolved for r in runs] == [None, *[False] * 9]
     assert [len(r.operators) for r in runs] == [0, *[1] * 9]
     assert [r.plan.cpus for r in runs] == ["", *["f0"] * 9]
     assert [r.plan.memory for r in runs] == [False] * 10  # of 1 and 2, as their plan is quick
     assert [r.plan.max_repeats for r in runs] == [None] + [5] * 9
     assert [r.plan.max_pairs for r in runs] == [None] * 3 + [32] * 7
-    assert [result.bundle.failed != {} for result in found] == [False] * 4 + [True] * 6
-    assert [result.identity is not None for result in found] == [False] * 5 + [True] * 5
-    assert found[0].recommended == {}
+    assert [result.bundle.failed != {} for result in actual] == [False] * 4 + [True] * 6
+    assert [result.identity is not None for result in actual] == [False] * 5 + [True] * 5
+    assert actual[0].recommended == {}
     swept = {f"{format_}-int8": setting for format_, setting in SWEPT_6.items()}
-    for result in found[1:7]:
+    for result in actual[1:7]:
         assert {n: best.model_dump() for n, best in result.recommended.items()} == swept
     assert [r.artifact_sha256 for r in runs] == [None] * 5 + [SHA] * 5
     assert [r.name for r in runs] == ["onnx-int8"] * 7 + ["onnx-xnnpack-fp16"] * 3
-    assert [a.name for r in found for a in r.bundle.artifacts] == [r.name for r in runs]
-    failed = [list(result.bundle.failed) for result in found]
+    assert [a.name for r in actual for a in r.bundle.artifacts] == [r.name for r in runs]
+    failed = [list(result.bundle.failed) for result in actual]
     assert failed == [[]] * 4 + [["executorch-int8"]] * 6
     assert [r.runtime for r in runs] == [None] * 5 + ["onnxruntime 1.32.0"] * 5
-    assert [result.bundle.size for result in found] == ["224"] * 9 + ["224x320"]
+    assert [result.bundle.size for result in actual] == ["224"] * 9 + ["224x320"]
 
 
 def test_before_schema_3_the_name_of_a_plan_said_whether_memory_was_measured(tmp_path) -> None:
@@ -415,9 +415,9 @@ def test_results_of_the_other_kinds_keep_their_numbers(tmp_path: Path) -> None:
         PROCESSORS_9,
         PROCESSORS_10,
     ):
-        found = read(sample, tmp_path)
-        assert isinstance(found, ProcessorsResult)
-        assert found.rows[0].answers_sha256 == SHA
+        actual = read(sample, tmp_path)
+        assert isinstance(actual, ProcessorsResult)
+        assert actual.rows[0].answers_sha256 == SHA
 
 
 def test_a_metric_of_a_task_of_its_own_is_shown(tmp_path: Path) -> None:

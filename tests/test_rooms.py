@@ -101,32 +101,32 @@ def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
 def broken_rules(module: str, source: str) -> list[str]:
     """Return one line of text for each import that the rule forbids."""
     own = room_of(module)
-    found = []
+    result = []
     for line, target in imports(ast.parse(source)):
         room = room_of(target)
         if target.split(".")[0] != "kit" or room in (own, "kit"):
             continue
         where = f"{module.replace('.', '/')}.py:{line} imports {target}"
         if room not in LEVEL:
-            found.append(f"{where}: the room {room!r} has no place in LEVELS")
+            result.append(f"{where}: the room {room!r} has no place in LEVELS")
         elif LEVEL[room] == LEVEL[own]:
-            found.append(f"{where}: {own} and {room} are siblings, which never import each other")
+            result.append(f"{where}: {own} and {room} are siblings, which never import each other")
         elif LEVEL[room] > LEVEL[own]:
-            found.append(f"{where}: {room} stands above {own}; imports only go down")
-    return found
+            result.append(f"{where}: {room} stands above {own}; imports only go down")
+    return result
 
 
 def private_imports(module: str, source: str) -> list[str]:
     """Return one line of text for each private module of another room that is imported."""
-    found = []
+    result = []
     for line, target in imports(ast.parse(source)):
         parts = target.split(".")
         private = [at for at, part in enumerate(parts) if part.startswith("_")]
         if parts[0] != "kit" or target not in MODULES or not private:
             continue
         if not module.startswith(".".join(parts[: private[0]])) and parts[-1] != "__main__":
-            found.append(f"{module.replace('.', '/')}.py:{line} imports {target}")
-    return found
+            result.append(f"{module.replace('.', '/')}.py:{line} imports {target}")
+    return result
 
 
 def top_level(tree: ast.Module) -> Iterator[ast.stmt]:
@@ -146,16 +146,16 @@ def top_level(tree: ast.Module) -> Iterator[ast.stmt]:
 def heavy_at_top(module: str, source: str) -> list[str]:
     """Return one line of text for each package that is imported too early."""
     room = room_of(module)
-    found = []
+    result = []
     for node in top_level(ast.parse(source)):
         for line, target in imports(node):
             package = target.split(".")[0]
             where = f"{module.replace('.', '/')}.py:{line} imports {target} at the top"
             if (package in HEAVY and module not in HEAVY_FILES) or target in HEAVY_FILES:
-                found.append(f"{where}: import it in the function that needs it")
+                result.append(f"{where}: import it in the function that needs it")
             elif room in LIGHT_ROOMS and not _is_light(target):
-                found.append(f"{where}: `kit --help` would load it")
-    return found
+                result.append(f"{where}: `kit --help` would load it")
+    return result
 
 
 def _is_light(target: str) -> bool:
@@ -173,14 +173,14 @@ def test_every_room_has_a_place():
 
 @pytest.mark.parametrize("path", [p for p in SOURCES if p != FRONT], ids=module_of)
 def test_imports_only_go_down(path):
-    found = broken_rules(module_of(path), path.read_text(encoding="utf-8"))
-    assert not found, "\n" + "\n".join(found)
+    result = broken_rules(module_of(path), path.read_text(encoding="utf-8"))
+    assert not result, "\n" + "\n".join(result)
 
 
 @pytest.mark.parametrize("path", [p for p in SOURCES if p != FRONT], ids=module_of)
 def test_private_modules_stay_in_their_room(path):
-    found = private_imports(module_of(path), path.read_text(encoding="utf-8"))
-    assert not found, "\n" + "\n".join(found)
+    result = private_imports(module_of(path), path.read_text(encoding="utf-8"))
+    assert not result, "\n" + "\n".join(result)
 
 
 def private_names(source: str) -> set[str]:
@@ -209,7 +209,7 @@ def test_few_tests_use_private_names():
     assert private_names("from kit import bundle\nbundle._parse") == {"bundle._parse"}
 
 
-def test_the_rule_on_private_modules_is_told():
+def test_the_rule_on_private_modules_is_reported():
     (text,) = private_imports("kit.bench.plan", "from kit.quantize import _match")
     assert "kit/bench/plan.py:1 imports kit.quantize._match" in text
     assert private_imports("kit.quantize.graph", "from kit.quantize import _match") == []
@@ -221,7 +221,7 @@ def test_a_public_class_name_exists_once():
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places.setdefault(node.name, []).append(module_of(path))
-    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+    assert {name: result for name, result in places.items() if len(result) > 1} == {}
 
 
 def annotated_as(tree: ast.AST, kind: str) -> Iterator[str]:
@@ -240,9 +240,9 @@ def test_a_recipe_has_one_name_and_meets_few_rooms():
     """Who follows what happens to a recipe reads these rooms, and no others."""
     names, rooms = set(), set()
     for path in SOURCES:
-        found = set(annotated_as(ast.parse(path.read_text(encoding="utf-8")), "Recipe"))
-        names |= found
-        rooms |= {room_of(module_of(path))} if found else set()
+        result = set(annotated_as(ast.parse(path.read_text(encoding="utf-8")), "Recipe"))
+        names |= result
+        rooms |= {room_of(module_of(path))} if result else set()
     assert names == {"recipe"}
     assert {"pipeline", "lower", "manifest"} <= rooms
     assert len(rooms) <= 12, sorted(rooms)
@@ -250,8 +250,8 @@ def test_a_recipe_has_one_name_and_meets_few_rooms():
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_of)
 def test_no_heavy_package_at_the_top(path):
-    found = heavy_at_top(module_of(path), path.read_text(encoding="utf-8"))
-    assert not found, "\n" + "\n".join(found)
+    result = heavy_at_top(module_of(path), path.read_text(encoding="utf-8"))
+    assert not result, "\n" + "\n".join(result)
 
 
 def test_package_imports_nothing_of_kit_when_imported():
@@ -277,7 +277,7 @@ def test_package_imports_nothing_of_kit_when_imported():
         ("kit.cli", "if x:\n    from kit.attic import y", "'attic' has no place"),
     ],
 )
-def test_rule_is_told(module, source, says):
+def test_rule_is_reported(module, source, says):
     (text,) = broken_rules(module, source)
     assert says in text
 
@@ -302,5 +302,5 @@ def test_rule_refuses_relative_imports():
         ("kit.commands.build", "from kit.bundle import load", 1),
     ],
 )
-def test_heavy_imports_are_told(module, source, count):
+def test_heavy_imports_are_reported(module, source, count):
     assert len(heavy_at_top(module, source)) == count

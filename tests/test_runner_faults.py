@@ -27,9 +27,9 @@ def fake(script: str, silence: float = 60.0) -> Transcript:
 
 
 def test_a_fake_runner_that_behaves_is_believed() -> None:
-    found = fake("say('hello', *lines)")
-    assert list(found.samples) == [4, 5, 6]
-    assert found.noise == ["hello"]
+    result = fake("say('hello', *lines)")
+    assert list(result.samples) == [4, 5, 6]
+    assert result.noise == ["hello"]
 
 
 @pytest.mark.parametrize(
@@ -74,12 +74,12 @@ def marked() -> Iterator[str]:
 
 
 def alive(mark: str) -> list[psutil.Process]:
-    found = []
+    result = []
     for process in psutil.process_iter(["cmdline", "status"]):
         words = process.info["cmdline"] or []
         if mark in words and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found.append(process)
-    return found
+            result.append(process)
+    return result
 
 
 @pytest.mark.parametrize("ending", ["time.sleep(600)", "sys.exit(5)", "say(*lines)"])
@@ -105,15 +105,15 @@ def test_variables_of_the_shell_do_not_reach_the_runtime(monkeypatch) -> None:
     monkeypatch.setenv("GOMP_SPINCOUNT", "1000000")
     monkeypatch.setenv("KIT_TEST_KEPT", "yes")
     # Of noise the first lines are kept: a shell with many variables would fill it.
-    told = "('OMP', 'GOMP', 'ORT', 'KIT')"
-    script = f"say(*(k + '=' + v for k, v in os.environ.items() if k.startswith({told})))"
+    reports = "('OMP', 'GOMP', 'ORT', 'KIT')"
+    script = f"say(*(k + '=' + v for k, v in os.environ.items() if k.startswith({reports})))"
     script += "\nsay(*lines)"
     header = f"import os\nlines = {LINES!r}\nsay = lambda *l: print(*l, sep='\\n')\n"
-    found = drive.run(
+    result = drive.run(
         local.open(None), REQUEST, drive.environment(2), (sys.executable, "-c", header + script)
     )
-    assert "OMP_WAIT_POLICY=passive" in found.noise
-    assert "OMP_NUM_THREADS=2" in found.noise
-    assert "ORT_DISABLE_TELEMETRY=1" in found.noise
-    assert "KIT_TEST_KEPT=yes" in found.noise
-    assert not [line for line in found.noise if line.startswith("GOMP_")]
+    assert "OMP_WAIT_POLICY=passive" in result.noise
+    assert "OMP_NUM_THREADS=2" in result.noise
+    assert "ORT_DISABLE_TELEMETRY=1" in result.noise
+    assert "KIT_TEST_KEPT=yes" in result.noise
+    assert not [line for line in result.noise if line.startswith("GOMP_")]

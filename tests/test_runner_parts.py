@@ -28,8 +28,8 @@ def libraries() -> list[Path]:
     import onnxruntime
 
     roots = [Path(p.__file__ or "").parent for p in (np, onnxruntime)]
-    found = [file for root in roots for file in sorted(root.rglob("*.so*"))[:4]]
-    return [file for file in found if elf.is_elf(file)]
+    result = [file for root in roots for file in sorted(root.rglob("*.so*"))[:4]]
+    return [file for file in result if elf.is_elf(file)]
 
 
 # libraries -------------------------------------------------------------------------------
@@ -40,13 +40,13 @@ def test_a_library_is_read_as_readelf_reads_it() -> None:
     if shutil.which("readelf") is None:
         pytest.skip("readelf is not installed")
     for file in libraries():
-        found, text = elf.read_elf(file), readelf("-d", file)
-        assert list(found.needed) == re.findall(r"\(NEEDED\).*\[(.*)\]", text)
-        assert [found.soname] == (re.findall(r"\(SONAME\).*\[(.*)\]", text) or [None])
+        result, text = elf.read_elf(file), readelf("-d", file)
+        assert list(result.needed) == re.findall(r"\(NEEDED\).*\[(.*)\]", text)
+        assert [result.soname] == (re.findall(r"\(SONAME\).*\[(.*)\]", text) or [None])
         aligned = re.findall(r"^ +LOAD .* (0x[0-9a-f]+)$", readelf("-l", file), re.M)
-        assert found.alignment == min(int(number, 16) for number in aligned)
+        assert result.alignment == min(int(number, 16) for number in aligned)
         versions = re.findall(r"Name: GLIBC_(\d+)\.(\d+)", readelf("-V", file))
-        assert found.glibc == max(((int(a), int(b)) for a, b in versions), default=(0, 0))
+        assert result.glibc == max(((int(a), int(b)) for a, b in versions), default=(0, 0))
         taken = re.findall(r"UND (\w+)@(\S+)", readelf("--dyn-syms", file))
         wanted = {
             pair for pairs in elf.read_needed_symbols(file).values() for pair in pairs.items()
@@ -92,7 +92,7 @@ def test_no_wheel_is_fetched_without_a_compiler(monkeypatch, tmp_path) -> None:
 
 
 @needs_linux
-def test_a_fault_of_the_compiler_is_told_in_a_line(tmp_path) -> None:
+def test_a_fault_of_the_compiler_is_reported_in_a_line(tmp_path) -> None:
     assert HERE is not None
     if shutil.which("g++") is None:
         pytest.skip("g++ is not installed")
@@ -121,15 +121,15 @@ def pin(tmp_path) -> library_wheels.Pin:
 
 
 def test_a_wheel_is_unpacked_once(pin, tmp_path) -> None:
-    said: list[str] = []
+    output: list[str] = []
     source = library_wheels.WheelSource(pin, pin.version, None)
-    root = library_wheels.fetch(source, tmp_path, said.append)
+    root = library_wheels.fetch(source, tmp_path, output.append)
     files = sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
     assert files == ["include/a.h", "lib/liba.so.1", "lib/libb.so"]
-    assert said == [f"unpacking {pin.file}"]
+    assert output == [f"unpacking {pin.file}"]
     assert [p.name for p in tmp_path.iterdir()] == [root.parent.name]
-    assert library_wheels.fetch(source, tmp_path, said.append) == root
-    assert len(said) == 1
+    assert library_wheels.fetch(source, tmp_path, output.append) == root
+    assert len(output) == 1
 
 
 def test_a_wheel_of_another_hash_is_refused(pin, tmp_path) -> None:
@@ -211,7 +211,7 @@ def test_what_is_no_mask_is_refused(mask) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "output"),
     [
         (["build", "--abi", "mips"], 2, "no ABI called 'mips'"),
         (["build", "--format", "onxx"], 2, "did you mean onnx?"),
@@ -219,10 +219,10 @@ def test_what_is_no_mask_is_refused(mask) -> None:
         (["biuld"], 2, "did you mean build?"),
     ],
 )
-def test_the_command_refuses_what_it_does_not_know(words, code, said) -> None:
+def test_the_command_refuses_what_it_does_not_know(words, code, output) -> None:
     done = kit("runner", *words)
     assert done.returncode == code
-    assert said in done.stderr
+    assert output in done.stderr
     assert "Traceback" not in done.stderr
 
 

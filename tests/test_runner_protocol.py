@@ -50,7 +50,7 @@ LINES = [protocol.dump(event) for event in EVENTS]
 REQUEST = Request("onnx", "m", "i", "float32:1,3,32,32", "o", 2, 0.25, 5, 0.0, 9.5, 2)
 
 
-def heard(lines: list[str]) -> transcripts.Transcript:
+def received(lines: list[str]) -> transcripts.Transcript:
     transcript = transcripts.Transcript()
     for line in lines:
         transcript.add(line)
@@ -91,7 +91,7 @@ def test_what_is_no_event_is_noise(line: str) -> None:
 
 
 def test_noise_is_recorded_between_the_events() -> None:
-    transcript = heard(["starting up", *LINES[:4], "cpuinfo: hm", *LINES[4:], ""])
+    transcript = received(["starting up", *LINES[:4], "cpuinfo: hm", *LINES[4:], ""])
     assert transcript.noise == ["starting up", "cpuinfo: hm"]
     assert transcript.missing() is None
     assert list(transcript.samples) == [4, 5, 6]
@@ -134,7 +134,7 @@ def test_an_event_without_its_checksum_is_refused(crc: str) -> None:
         with pytest.raises(RunError, match=r"has no checksum|altered on its way"):
             protocol.parse(f"{text}{crc}}}")
     with pytest.raises(RunError, match="has no checksum"):
-        heard([event.model_dump_json() for event in EVENTS])
+        received([event.model_dump_json() for event in EVENTS])
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_an_event_without_its_checksum_is_refused(crc: str) -> None:
 def test_events_out_of_order_are_refused(order: str) -> None:
     lines = {event.event: line for event, line in zip(EVENTS, LINES, strict=True)}
     with pytest.raises(RunError, match=r"the runner reports '\w+' after '\w+'"):
-        heard([lines[name] for name in order.split()])
+        received([lines[name] for name in order.split()])
 
 
 def test_more_samples_than_a_request_can_lead_to_are_refused() -> None:
@@ -176,7 +176,7 @@ def test_another_protocol_is_refused(version: object) -> None:
 
 @pytest.mark.parametrize("lost", range(len(LINES)))
 def test_a_lost_line_is_noticed(lost: int) -> None:
-    missing = heard([line for i, line in enumerate(LINES) if i != lost]).missing()
+    missing = received([line for i, line in enumerate(LINES) if i != lost]).missing()
     # Neither the warm-up is a result, nor a profile, which only some runs have.
     assert (missing is None) == isinstance(EVENTS[lost], Warm | Profile)
 
@@ -206,16 +206,16 @@ def request_of(tiny_bundle, tmp_path: Path):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_python_runner_says_it_all(name, request_of, tiny_bundle, tmp_path) -> None:
-    found = drive.run(local.open(None), request_of(name), drive.environment(1))
-    assert len(found.samples) == 5
-    assert found.noise == []
-    assert found.start is not None
-    assert found.start.obeyed == {"onnx": None, "lite": 1, "reference": 1}[name]
-    assert {"python", "kit"} < set(found.start.versions)
-    assert found.mem is not None
-    assert found.mem.peak_rss is not None
-    assert found.mem.base_rss is not None
-    assert 10e6 < found.mem.base_rss <= found.mem.peak_rss
+    actual = drive.run(local.open(None), request_of(name), drive.environment(1))
+    assert len(actual.samples) == 5
+    assert actual.noise == []
+    assert actual.start is not None
+    assert actual.start.obeyed == {"onnx": None, "lite": 1, "reference": 1}[name]
+    assert {"python", "kit"} < set(actual.start.versions)
+    assert actual.mem is not None
+    assert actual.mem.peak_rss is not None
+    assert actual.mem.base_rss is not None
+    assert 10e6 < actual.mem.base_rss <= actual.mem.peak_rss
     answer = np.fromfile(tmp_path / "out.bin", dtype="<f4")
     _, wanted = answers.load(tiny_bundle, name)
     np.testing.assert_allclose(answer, wanted.arrays[0][0], rtol=1e-4, atol=1e-5)
@@ -224,11 +224,11 @@ def test_the_python_runner_says_it_all(name, request_of, tiny_bundle, tmp_path) 
 def test_the_python_runner_binds_itself_to_cores(request_of) -> None:
     core = max(os.sched_getaffinity(0))
     request = replace(request_of("onnx"), cpus=f"{1 << core:X}")
-    found = drive.run(local.open(None), request, drive.environment(1))
-    assert found.start is not None
-    assert found.start.cpus == f"{1 << core:x}"
-    assert found.start.page == os.sysconf("SC_PAGE_SIZE")
-    assert found.start.versions["runner"] == "python"
+    actual = drive.run(local.open(None), request, drive.environment(1))
+    assert actual.start is not None
+    assert actual.start.cpus == f"{1 << core:x}"
+    assert actual.start.page == os.sysconf("SC_PAGE_SIZE")
+    assert actual.start.versions["runner"] == "python"
 
 
 @pytest.mark.parametrize(
@@ -237,10 +237,10 @@ def test_the_python_runner_binds_itself_to_cores(request_of) -> None:
 )
 def test_the_python_runner_profiles(name, kind, request_of, tmp_path) -> None:
     request = replace(request_of(name), profile=str(tmp_path / "ops"))
-    found = drive.run(local.open(None), request, drive.environment(1))
-    assert found.profile is not None
-    assert (found.profile.kind, found.profile.path) == (kind, request.profile)
-    rows = profile.read_operators(tmp_path / "ops", name, kind, len(found.samples))
+    actual = drive.run(local.open(None), request, drive.environment(1))
+    assert actual.profile is not None
+    assert (actual.profile.kind, actual.profile.path) == (kind, request.profile)
+    rows = profile.read_operators(tmp_path / "ops", name, kind, len(actual.samples))
     assert any("conv" in row.type.lower() and row.calls == 5 for row in rows)
 
 
@@ -253,12 +253,12 @@ def test_the_python_runner_cannot_profile_executorch(request_of) -> None:
 
 def test_onnx_is_run_without_torch(request_of) -> None:
     """Importing torch takes seconds and 500 MB, which would be taken for ONNX Runtime's."""
-    found = drive.run(local.open(None), request_of("onnx"), drive.environment(1))
-    assert found.start is not None
-    assert "torch" not in found.start.versions
-    assert found.mem is not None
-    assert found.mem.base_rss is not None
-    assert found.mem.base_rss < 200e6
+    actual = drive.run(local.open(None), request_of("onnx"), drive.environment(1))
+    assert actual.start is not None
+    assert "torch" not in actual.start.versions
+    assert actual.mem is not None
+    assert actual.mem.base_rss is not None
+    assert actual.mem.base_rss < 200e6
 
 
 def test_files_of_the_working_directory_are_not_imported(request_of, tmp_path, monkeypatch) -> None:
@@ -338,15 +338,15 @@ def test_a_long_warm_up_is_no_silence() -> None:
         "time.sleep(2.5)\nprint(*lines[3:], sep='\\n', flush=True)"
     )
     runner = (sys.executable, "-c", script)
-    found = drive.run(local.open(None), REQUEST, {}, runner, silence=2)
-    assert list(found.samples) == [4, 5, 6]
+    actual = drive.run(local.open(None), REQUEST, {}, runner, silence=2)
+    assert list(actual.samples) == [4, 5, 6]
 
 
 def wait(job: local.LocalJob) -> tuple[list[str], int]:
-    found: list[str] = []
+    actual: list[str] = []
     while True:
         lines, code = job.poll()
-        found += lines
+        actual += lines
         if code is not None:
-            return found, code
+            return actual, code
         time.sleep(0.02)

@@ -29,8 +29,8 @@ class Way:
         self.boot = boot
 
     def shell(self, command, timeout=20.0):
-        said = {"props": self.props, "boot": self.boot}
-        return Completed(0, "".join(f"\n{facts.MARK}{n}\n{t}\n" for n, t in said.items()), "")
+        output = {"props": self.props, "boot": self.boot}
+        return Completed(0, "".join(f"\n{facts.MARK}{n}\n{t}\n" for n, t in output.items()), "")
 
     def close(self):
         pass
@@ -43,7 +43,9 @@ def connect(monkeypatch):
     def listing(devices):
         class Listing:
             def listed(self):
-                return [(serial, said.get("state", "device")) for serial, said in devices.items()]
+                return [
+                    (serial, output.get("state", "device")) for serial, output in devices.items()
+                ]
 
         def transport(server, serial):
             if devices[serial] == {"state": "device", "broken": True}:
@@ -67,8 +69,8 @@ def test_one_phone_is_one_device(connect, capsys, other):
         assert capsys.readouterr().err == note
     assert measurement.serials(f"{second},{first}") == [second]  # the first that was named
     assert cli.run(["devices", "--json"]) == 0
-    (found,) = json.loads(capsys.readouterr().out)["devices"]
-    assert (found["serial"], found["also"]) == (first, [second])
+    (result,) = json.loads(capsys.readouterr().out)["devices"]
+    assert (result["serial"], result["also"]) == (first, [second])
     assert cli.run(["devices"]) == 0
     shown = capsys.readouterr().out
     assert "also as" in shown
@@ -121,5 +123,5 @@ def test_a_virtual_device_by_two_addresses(x86_64_device, adb_server, capsys):
         assert selection.serials(None) == [only]
         assert cli.run(["devices", "--json"]) == 0
         adb_server("disconnect", relay.serial)
-    (found,) = json.loads(capsys.readouterr().out)["devices"]
-    assert {found["serial"], *found["also"]} == {first, second}
+    (result,) = json.loads(capsys.readouterr().out)["devices"]
+    assert {result["serial"], *result["also"]} == {first, second}

@@ -137,7 +137,7 @@ def test_masks_that_do_not_fit(squares, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("pictures", "masks", "found"),
+    ("pictures", "masks", "result"),
     [
         (["a/1", "b/1"], ["a/1", "b/1", "c"], ["a/1", "b/1"]),
         (["images/1", "images/x/2"], ["masks/x/2", "masks/1"], ["masks/1", "masks/x/2"]),
@@ -147,8 +147,8 @@ def test_masks_that_do_not_fit(squares, tmp_path):
         (["1", "2"], ["1"], ["1", None]),
     ],
 )
-def test_masks_are_found_by_name(pictures, masks, found):
-    assert match_names(pictures, masks) == found
+def test_masks_are_found_by_name(pictures, masks, result):
+    assert match_names(pictures, masks) == result
 
 
 def test_the_digest_has_the_masks(squares, tmp_path):
@@ -278,11 +278,11 @@ def test_predict_shows_the_classes_and_saves_masks(
     out, err = capsys.readouterr()
     assert "48 pictures are in" in err  # masks and overlays of two files
     read_output("predict", out)
-    found = json.loads(out)["samples"]
-    assert len(found) == 12
+    result = json.loads(out)["samples"]
+    assert len(result) == 12
     pictures = TASK.open_samples(describe_bundle(built), source)
     network = take_output(picture_models.Named().eval(), ("out",))
-    for index, sample in enumerate(found):
+    for index, sample in enumerate(result):
         array = pictures.read(index).arrays[0]
         with torch.no_grad():
             right = network(torch.from_numpy(array)).argmax(1)[0].numpy()

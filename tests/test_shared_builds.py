@@ -18,10 +18,10 @@ def test_who_asks_while_it_is_made_waits_for_it(once):
         (folder / "whole").touch()
 
     with ThreadPoolExecutor(3) as pool:
-        found = list(pool.map(lambda _: once("waited-for", make), range(3)))
+        result = list(pool.map(lambda _: once("waited-for", make), range(3)))
     assert len(made) == 1
-    assert len(set(found)) == 1
-    assert [p.name for p in found[0].iterdir()] == ["whole"]
+    assert len(set(result)) == 1
+    assert [p.name for p in result[0].iterdir()] == ["whole"]
 
 
 def test_what_failed_is_not_there_and_is_tried_again(once):
@@ -31,5 +31,5 @@ def test_what_failed_is_not_there_and_is_tried_again(once):
 
     with pytest.raises(OSError, match="no space"):
         once("tried-again", fail)
-    found = once("tried-again", lambda folder: (folder / "whole").touch())
-    assert [p.name for p in found.iterdir()] == ["whole"]
+    result = once("tried-again", lambda folder: (folder / "whole").touch())
+    assert [p.name for p in result.iterdir()] == ["whole"]

@@ -121,12 +121,12 @@ def test_an_executorch_program_has_instructions_and_delegates(small_int8):
     written = {one.name for one in graph.inputs} | {name for n in graph.nodes for name in n.outputs}
     assert all(one.name in written for one in graph.outputs)
     activations = {e.scales[0] for e in small_int8_encodings(small_int8).activations}
-    found = {
+    actual = {
         tensor.encoding.scales[0]
         for tensor in graph.list_tensors().values()
         if tensor.encoding and len(tensor.encoding.scales) == 1
     }
-    assert activations_in_float32(activations) <= found
+    assert activations_in_float32(activations) <= actual
 
 
 def test_a_file_that_is_not_in_the_bundle_is_one_sentence(tiny_bundle, capsys):
@@ -279,17 +279,17 @@ def test_an_encoding_is_named_after_the_only_source_with_its_numbers():
         ),
         weights=(Encoding(name="a.weight", scales=(0.3, 0.4), offsets=(-128, -128)),),
     )
-    found = {
+    actual = {
         "u8": (TensorEncoding("uint8", (0.1,), (120,)), "a"),
         "s8": (TensorEncoding("int8", (0.1,), (-8,)), "a"),
         "two": (TensorEncoding("uint8", (0.2,), (0,)), ""),
         "weight": (TensorEncoding("int8", (0.3, 0.4), (0, 0)), "a.weight"),
         "bias": (TensorEncoding("int32", (0.1,), (120,)), ""),
     }
-    tensors = tuple(TensorEntry(name, "", one) for name, (one, _) in found.items())
+    tensors = tuple(TensorEntry(name, "", one) for name, (one, _) in actual.items())
     (graph,) = name_sources(ModelStructure({}, (GraphEntry("g", tensors=tensors),)), sources).graphs
     assert {t.name: t.encoding.source for t in graph.tensors} == {
-        name: source for name, (_, source) in found.items()
+        name: source for name, (_, source) in actual.items()
     }
 
 

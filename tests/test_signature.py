@@ -44,8 +44,8 @@ def test_samples_survive_their_bytes(specs, count, seed):
 
 @given(_SPECS)
 def test_dtypes_and_shapes_survive_a_word(specs):
-    found = signature.parse_specs(signature.format_specs(specs))
-    assert [(s.dtype, s.shape) for s in found] == [(s.dtype, s.shape) for s in specs]
+    result = signature.parse_specs(signature.format_specs(specs))
+    assert [(s.dtype, s.shape) for s in result] == [(s.dtype, s.shape) for s in specs]
 
 
 def test_bytes_lie_inference_by_inference():

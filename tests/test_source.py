@@ -53,10 +53,10 @@ def test_variables_of_another_repository_do_not_mislead(
     (tmp_path / "other").mkdir()
     git(tmp_path / "other", "init", "--quiet")
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
-    found = source.read_source(project)
-    assert found is not None
+    result = source.read_source(project)
+    assert result is not None
     monkeypatch.delenv("GIT_DIR")
-    assert found.revision == git(project, "rev-parse", "HEAD").strip()
+    assert result.revision == git(project, "rev-parse", "HEAD").strip()
 
 
 def test_without_a_repository_a_commit_or_git_there_is_nothing(tmp_path: Path, monkeypatch) -> None:
@@ -79,9 +79,9 @@ def test_a_git_that_hangs_is_given_up(project: Path, tmp_path: Path, monkeypatch
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     monkeypatch.setattr(source, "TIMEOUT_SECONDS", 1.0)
-    found = source.read_source(project)
-    assert found is not None
-    assert found.dirty is None
+    result = source.read_source(project)
+    assert result is not None
+    assert result.dirty is None
 
 
 @pytest.mark.parametrize(
@@ -100,9 +100,9 @@ def test_nothing_that_the_repository_names_is_run(project: Path, tmp_path: Path,
     git(project, "commit", "--quiet", "--message", "y")
     git(project, "config", key, str(script.parent if key == "core.hooksPath" else script))
     os.utime(project / "src/model.py", (1, 1))  # git has to look into the file
-    found = source.read_source(project)
-    assert found is not None
-    assert found.dirty is False
+    result = source.read_source(project)
+    assert result is not None
+    assert result.dirty is False
     assert not ran.exists()
     git(project, "status")
     assert ran.exists(), "the test would prove nothing: git by itself does not run it either"

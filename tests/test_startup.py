@@ -48,9 +48,9 @@ def imported(act: str) -> set[str]:
 @pytest.mark.parametrize("command", [None, *COMMANDS])
 def test_help_imports_nothing_heavy(command):
     arguments = ["--help"] if command is None else [command, "--help"]
-    found = imported(f"from kit.cli import run; assert run({arguments!r}) == 0")
-    assert "click" in found
-    assert found & DENIED == set()
+    result = imported(f"from kit.cli import run; assert run({arguments!r}) == 0")
+    assert "click" in result
+    assert result & DENIED == set()
 
 
 def test_version_imports_nothing_heavy():

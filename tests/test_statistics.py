@@ -131,22 +131,22 @@ def test_it_covers_as_well_where_processes_are_added_until_it_is_narrow(
 
 def test_the_interval_over_processes_by_hand() -> None:
     processes = [[ms * 1_000_000] * 6 for ms in (10, 20, 40)]
-    found = statistics.estimate(processes)
-    assert found.median == 20
-    assert found.interval is not None
+    result = statistics.estimate(processes)
+    assert result.median == 20
+    assert result.interval is not None
     # Student's t with 2 degrees of freedom: 4.3027 times ln 2 over the root of 3.
     factor = math.exp(4.30265 * math.log(2) / math.sqrt(3))
-    assert found.interval.low == pytest.approx(20 / factor, rel=1e-4)
-    assert found.interval.high == pytest.approx(20 * factor, rel=1e-4)
+    assert result.interval.low == pytest.approx(20 / factor, rel=1e-4)
+    assert result.interval.high == pytest.approx(20 * factor, rel=1e-4)
 
 
 def test_it_is_never_narrower_than_what_the_samples_know() -> None:
     one = (5e6 * np.random.default_rng(7).lognormal(0, 0.3, 30)).astype(np.int64)
     within = statistics.median_ci95_ms(np.concatenate([one] * 3))
     assert within is not None
-    found = statistics.estimate([one] * 3).interval  # three that agree to the nanosecond
-    assert found is not None
-    assert (found.low, found.high) == pytest.approx((within.low, within.high))
+    result = statistics.estimate([one] * 3).interval  # three that agree to the nanosecond
+    assert result is not None
+    assert (result.low, result.high) == pytest.approx((within.low, within.high))
 
 
 def test_fewer_than_three_processes_have_no_interval() -> None:
@@ -177,27 +177,27 @@ def over(*medians: float) -> statistics.Estimate:
 
 
 def test_a_ratio_of_medians_has_a_combined_interval() -> None:
-    found = statistics.ratio(over(20, 20, 20), over(4, 4, 4))
-    assert found.ratio == 5.0
-    assert found.interval is not None
-    assert (found.interval.low, found.interval.high) == pytest.approx((5.0, 5.0))
-    assert found.clear
+    result = statistics.ratio(over(20, 20, 20), over(4, 4, 4))
+    assert result.ratio == 5.0
+    assert result.interval is not None
+    assert (result.interval.low, result.interval.high) == pytest.approx((5.0, 5.0))
+    assert result.clear
 
 
 def test_a_difference_smaller_than_that_of_processes_is_not_clear() -> None:
     baseline, own = over(20, 21, 22), over(19, 20, 21)
-    found = statistics.ratio(baseline, own)
-    assert found.ratio == 1.05
-    assert not found.clear
+    result = statistics.ratio(baseline, own)
+    assert result.ratio == 1.05
+    assert not result.clear
 
 
 def test_the_interval_of_a_ratio_follows_the_wider_side() -> None:
     own = over(20, 21, 22).interval
-    found = statistics.ratio(over(20, 21, 22), over(4, 4, 4)).interval
+    result = statistics.ratio(over(20, 21, 22), over(4, 4, 4)).interval
     assert own is not None
-    assert found is not None
-    assert found.low == pytest.approx(own.low / 4)
-    assert found.high == pytest.approx(own.high / 4)
+    assert result is not None
+    assert result.low == pytest.approx(own.low / 4)
+    assert result.high == pytest.approx(own.high / 4)
 
 
 def test_few_processes_claim_nothing() -> None:

@@ -27,12 +27,12 @@ def target(bundle: object, name: str = "onnx", ms: float = 10.0, wobble: float =
     return SimpleNamespace(bundle=bundle, key=key, all=processes, processes=[])
 
 
-def rounds_of(plan: Plan, *found: Any) -> list[RoundReason]:
+def rounds_of(plan: Plan, *actual: Any) -> list[RoundReason]:
     """Return the reason of each round, as `measure` runs them."""
-    rule, reasons = StoppingRule(found, plan), []
+    rule, reasons = StoppingRule(actual, plan), []
     while (reason := rule.next_round(len(reasons))) is not None:
         reasons.append(reason)
-        for one in found:
+        for one in actual:
             one.processes.append(one.all[len(one.processes)])
     return reasons
 
@@ -77,8 +77,8 @@ def test_from_sixteen_pairs_on_it_is_looked_at_when_they_have_doubled(monkeypatc
 
 def test_a_clear_difference_ends_it_though_medians_took_more_rounds() -> None:
     plan = PLAN.model_copy(update={"max_repeats": 10})
-    found = target("a", wobble=0.06), target("b", ms=20.0, wobble=0.06)
-    reasons = rounds_of(plan, *found)
+    actual = target("a", wobble=0.06), target("b", ms=20.0, wobble=0.06)
+    reasons = rounds_of(plan, *actual)
     assert 5 <= len(reasons) <= 10
     assert set(reasons[3:]) == {MEDIAN}
 
@@ -91,8 +91,8 @@ def test_only_bundles_are_waited_for() -> None:
 
 
 def test_each_bundle_is_waited_for() -> None:
-    found = (target("a"), target("b", ms=20.0), target("c"))
-    assert len(rounds_of(PLAN, *found)) == 16
+    actual = (target("a"), target("b", ms=20.0), target("c"))
+    assert len(rounds_of(PLAN, *actual)) == 16
 
 
 @pytest.mark.slow

@@ -203,12 +203,12 @@ def test_nothing_sticks_out_of_the_page(tmp_path, width):
     )
     overview = mark_front(build([], [*everything(), emulated]))
     page.write_text(render_html(overview, ["kit eval " + "a_long_name/" * 30]), encoding="utf-8")
-    found = probe(tmp_path, page, width)
-    assert found["inner"] == width
-    assert found["scroll"] <= width
-    assert found["smallest"] >= 7  # CSS pixels of the plot's text
+    actual = probe(tmp_path, page, width)
+    assert actual["inner"] == width
+    assert actual["scroll"] <= width
+    assert actual["smallest"] >= 7  # CSS pixels of the plot's text
     if width == 390:
-        assert found["sticking"] == []
+        assert actual["sticking"] == []
 
 
 def test_a_result_may_have_the_name_of_a_manifest(tmp_path, capsys):

@@ -178,9 +178,9 @@ def test_a_bundle_says_what_its_model_takes_and_gives(built):
     ]
     assert manifest.golden.inputs == ("golden/input.npy", "golden/input.1.npy")
     for artifact in manifest.artifacts:
-        found = {(c.against, c.output): c for c in artifact.parity}
-        assert len(found) == 4
-        float_ = found["float reference", "output_0"]
+        actual = {(c.against, c.output): c for c in artifact.parity}
+        assert len(actual) == 4
+        float_ = actual["float reference", "output_0"]
         assert float_.agreement is None
         assert float_.sqnr_db is not None
         assert float_.sqnr_db > 12

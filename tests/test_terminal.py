@@ -96,21 +96,21 @@ ALLOWED = {
 
 def ways_out(tree: ast.AST) -> list[str]:
     """Return what a module uses to print by itself."""
-    found = []
+    actual = []
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PRINTING):
             names = {alias.name for alias in node.names} - {"TaskID"}
-            found += [f"{node.module}.{name}" for name in names]
+            actual += [f"{node.module}.{name}" for name in names]
         elif isinstance(node, ast.ImportFrom) and node.module in ("rich", "click"):
             names = {alias.name for alias in node.names} & {"print", *OUTPUT}
-            found += [f"{node.module}.{name}" for name in names]
+            actual += [f"{node.module}.{name}" for name in names]
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             pair = f"{node.value.id}.{node.attr}"
             if pair in {f"click.{n}" for n in OUTPUT} | {"sys.stdout", "sys.stderr"}:
-                found.append(pair)
+                actual.append(pair)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            found += ["print"] if node.func.id == "print" else []
-    return found
+            actual += ["print"] if node.func.id == "print" else []
+    return actual
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_of)
@@ -189,9 +189,9 @@ def test_tables_keep_their_columns() -> None:
     table.add_row(EVIL, "1")
     table.add_row("\x1b" * 3, "2")
     shown = io.StringIO()
-    found = terminal.console(width=200)
-    found.file = shown  # type: ignore[assignment]
-    found.print(table)
+    actual = terminal.console(width=200)
+    actual.file = shown  # type: ignore[assignment]
+    actual.print(table)
     lines = safe(shown.getvalue()).splitlines()
     assert len({len(line) for line in lines if line.startswith(("│", "┃", "├", "└", "┏"))}) == 1
     assert "[red]x[/] [/nope] :skull:" in shown.getvalue()

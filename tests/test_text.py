@@ -262,13 +262,13 @@ def _answer(built, folder: Path) -> list[int]:
 
     own = Tokenizer.from_file(str(folder / "tokenizer.json"))
     own.enable_padding(length=TOKENS)
-    network, found = text_models.Opinion().eval(), []
+    network, result = text_models.Opinion().eval(), []
     for one in texts.read_texts(folder / "s.csv"):
         code = own.encode(one.text)
         with torch.no_grad():
             logits = network(torch.tensor([code.ids]), torch.tensor([code.attention_mask]))
-        found.append(int(logits["logits"].argmax()))
-    return found
+        result.append(int(logits["logits"].argmax()))
+    return result
 
 
 @pytest.mark.slow

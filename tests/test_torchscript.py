@@ -41,8 +41,8 @@ def test_a_branch_on_values_and_a_list_of_the_past_are_kept(tmp_path):
     eager = Branching().eval()
     with torch.inference_mode():
         expected = [eager(torch.from_numpy(one)).numpy() for one in inputs]
-    found = answers(FORMAT.load(path, 1), inputs)
-    assert all(np.array_equal(one, other) for one, other in zip(found, expected, strict=True))
+    result = answers(FORMAT.load(path, 1), inputs)
+    assert all(np.array_equal(one, other) for one, other in zip(result, expected, strict=True))
     # Without the past, the last answer would be another.
     (alone,) = answers(FORMAT.load(path, 1), inputs[-1:])
     assert not np.array_equal(alone, expected[-1])
@@ -72,8 +72,8 @@ def test_a_float_file_is_optimized_as_it_is_loaded_and_answers_the_same(tmp_path
     inputs = [rng.normal(size=(1, 3, 32, 32)).astype(np.float32) for _ in range(4)]
     with torch.inference_mode():
         expected = [model(torch.from_numpy(one)).numpy() for one in inputs]
-    found = answers(FORMAT.load(path, 1), inputs)
-    assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(found, expected, strict=True))
+    result = answers(FORMAT.load(path, 1), inputs)
+    assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(result, expected, strict=True))
     half = torch.jit.freeze(torch.jit.trace(net().eval().half(), torch.zeros(1, 3, 32, 32).half()))
     for script, changes in ((torch.jit.load(str(path)), True), (half, False)):
         before = str(script.graph)
@@ -112,8 +112,8 @@ def test_dynamic_int8_answers_as_its_graph(tmp_path, kind):
         with torch.inference_mode():
             expected = graph(*(torch.from_numpy(one.copy()) for one in inputs))
         expected = expected if isinstance(expected, tuple) else (expected,)
-        found = session.read(session.bind(inputs)())
-        assert all(np.array_equal(a, b.numpy()) for a, b in zip(found, expected, strict=True))
+        result = session.read(session.bind(inputs)())
+        assert all(np.array_equal(a, b.numpy()) for a, b in zip(result, expected, strict=True))
 
 
 @pytest.fixture
@@ -144,13 +144,13 @@ def test_the_x86_backend_answers_as_qnnpack_up_to_rounding(levels):
     assert FORMAT.describe(paths["x86"]).format_version.endswith("onednn engine")
     # Files of both engines are loaded in one process, in either order.
     for order in (("qnnpack", "x86"), ("x86", "qnnpack")):
-        found = {name: np.stack(answers(FORMAT.load(paths[name], 1), images)) for name in order}
-        noise = sqnr_db(found["qnnpack"], found["x86"])
+        result = {name: np.stack(answers(FORMAT.load(paths[name], 1), images)) for name in order}
+        noise = sqnr_db(result["qnnpack"], result["x86"])
         assert noise is None or noise > 30
     with torch.inference_mode():
         torch.backends.quantized.engine = "qnnpack"
         own = np.stack([graph(torch.from_numpy(one)).numpy() for one in images])
-    assert np.array_equal(own, found["qnnpack"])
+    assert np.array_equal(own, result["qnnpack"])
 
 
 def test_a_processor_whose_sums_saturate_is_refused(levels, monkeypatch, tmp_path):

@@ -50,7 +50,7 @@ def test_lost_connection_is_noticed_and_comes_back(
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("how", ["fin", SILENCE])
-def test_device_that_stays_away_is_told_each_time(x86_64_device, reach, way, how):
+def test_device_that_stays_away_is_reported_each_time(x86_64_device, reach, way, how):
     with Relay(x86_64_device.port) as relay, closing(reach(way, relay.serial)) as one:
         relay.cut(how, back=False)
         relay.happened.wait(10)
@@ -85,7 +85,7 @@ def test_killed_daemon_is_noticed_and_comes_back(new_device, reach, way):
         assert one.shell("echo back").stdout == "back\n"
 
 
-def test_unknown_key_is_told_and_may_be_accepted(x86_64_device):
+def test_unknown_key_is_reported_and_may_be_accepted(x86_64_device):
     with Relay(x86_64_device.port, keys=[]) as relay:
         quick = direct_transport.DirectTransport(
             relay.serial, lambda: direct_transport.Tcp("127.0.0.1", relay.port), auth_seconds=1
@@ -107,9 +107,9 @@ def test_server_tells_an_unknown_key(x86_64_device, adb_server, monkeypatch, cap
             selection.open_transport(None)
         assert not isinstance(caught.value, DeviceLost)
         assert cli.run(["devices", "--json"]) == 0
-        (found,) = json.loads(capsys.readouterr().out)["devices"]
-        assert found["state"] == "unauthorized"
-        assert "accept 'Allow USB debugging?'" in found["fix"]
+        (result,) = json.loads(capsys.readouterr().out)["devices"]
+        assert result["state"] == "unauthorized"
+        assert "accept 'Allow USB debugging?'" in result["fix"]
         assert cli.run(["devices", "--device", relay.serial]) == 9
         assert "accept 'Allow USB debugging?'" in capsys.readouterr().out
 
@@ -131,7 +131,7 @@ def test_key_is_made_once_and_only_for_its_owner(x86_64_device, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\0 not a key", b"-----BEGIN PRIVATE KEY-----\n"])
-def test_broken_key_is_told_and_kept(x86_64_device, tmp_path, content):
+def test_broken_key_is_reported_and_kept(x86_64_device, tmp_path, content):
     key = tmp_path / "keys/adbkey"
     key.parent.mkdir()
     key.write_bytes(content)

@@ -60,7 +60,7 @@ def test_command_that_does_not_end_is_given_up(transport):
     assert transport.shell("echo again").stdout == "again\n"
 
 
-def test_impossible_commands_are_told(transport):
+def test_impossible_commands_are_reported(transport):
     for command in ("echo a\0b", "echo " + "x" * 70000):
         with pytest.raises(DeviceError, match="cannot be sent"):
             transport.shell(command)
@@ -117,7 +117,7 @@ def test_refusals_of_files_leave_the_device_usable(transport, tmp_path):
     assert transport.shell("echo fine").stdout == "fine\n"
 
 
-def test_full_device_is_told(new_device, reach, tmp_path):
+def test_full_device_is_reported(new_device, reach, tmp_path):
     source = tmp_path / "source"
     source.write_bytes(bytes(20_000_000))
     device = new_device("x86_64", size_mb=8)

@@ -21,10 +21,10 @@ def test_the_first_rounds_go_there_and_back_in_the_order_given() -> None:
 
 @pytest.mark.parametrize("names", ["AB", "ABC", "ABCD"])
 def test_every_second_round_goes_back_and_the_lot_says_who_begins(names) -> None:
-    found = orders(names, 200)
-    assert all(back == there[::-1] for there, back in zip(found[::2], found[1::2], strict=True))
-    assert all(sorted(one) == sorted(names) for one in found)
-    begins = [there[0] for there in found[::2]]
+    result = orders(names, 200)
+    assert all(back == there[::-1] for there, back in zip(result[::2], result[1::2], strict=True))
+    assert all(sorted(one) == sorted(names) for one in result)
+    begins = [there[0] for there in result[::2]]
     for name in names:  # each about as often, and not in turn
         assert abs(begins.count(name) - 100 / len(names)) <= 15
     again = sum(one == other for one, other in pairwise(begins))

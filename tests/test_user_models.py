@@ -117,7 +117,7 @@ def test_bad_recipes_name_the_value(name, fields, message):
         ("looks_at_the_batch", "answers a picture differently beside another one"),
     ],
 )
-def test_what_is_no_classifier_is_told_in_one_sentence(own, factory, message):
+def test_what_is_no_classifier_is_reported_in_one_sentence(own, factory, message):
     with pytest.raises(RecipeError, match=message) as caught:
         user_model.load(own(factory)).classes(PX)
     assert "\n" not in caught.value.message
@@ -163,7 +163,7 @@ def dynamic():
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_networks_that_are_quantized_are_told_as_that(tmp_path):
+def test_networks_that_are_quantized_are_reported_as_that(tmp_path):
     """`torch.export` failed on them, with words about packed parameters."""
     file = tmp_path / "net.py"
     file.write_text(QUANTIZED)
@@ -206,9 +206,9 @@ def test_file_that_cannot_be_imported(tmp_path, text, message):
 
 def test_what_it_prints_does_not_mix_with_results(own, capsys):
     user_model.load(own("Concat")).classes(PX)
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert "a user's file may print" in said.err
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "a user's file may print" in output.err
 
 
 def test_nan_weights_are_refused(own):
@@ -222,12 +222,14 @@ def test_nan_weights_are_refused(own):
 def test_classes_and_labels_are_those_of_the_network(own, tmp_path):
     file = tmp_path / "labels.txt"
     file.write_text("\n".join(f"thing {i}" for i in range(10)) + "\n\n", encoding="utf-8")
-    found = describe_inputs(make(own("Concat"), labels=str(file), mean=(0.5,) * 3, std=(0.25,) * 3))
-    assert found.classes == 10
-    assert found.labels == tuple(f"thing {i}" for i in range(10))
-    assert found.preprocessing.mean == (0.5, 0.5, 0.5)
-    assert found.preprocessing.std == (0.25, 0.25, 0.25)
-    assert found.preprocessing.crop == PX
+    result = describe_inputs(
+        make(own("Concat"), labels=str(file), mean=(0.5,) * 3, std=(0.25,) * 3)
+    )
+    assert result.classes == 10
+    assert result.labels == tuple(f"thing {i}" for i in range(10))
+    assert result.preprocessing.mean == (0.5, 0.5, 0.5)
+    assert result.preprocessing.std == (0.25, 0.25, 0.25)
+    assert result.preprocessing.crop == PX
     assert describe_inputs(make(own("Concat"))).labels is None
 
 
@@ -264,8 +266,8 @@ def test_labels_of_other_encodings_and_with_a_background(own, tmp_path):
 def test_labels_give_a_named_model_its_number_of_classes(tmp_path):
     file = tmp_path / "labels.txt"
     file.write_text("cat\ndog\n")
-    found = describe_inputs(recipe.make("mobilenet_v1", weights="random", labels=str(file)))
-    assert (found.classes, found.labels) == (2, ("cat", "dog"))
+    result = describe_inputs(recipe.make("mobilenet_v1", weights="random", labels=str(file)))
+    assert (result.classes, result.labels) == (2, ("cat", "dog"))
 
 
 def test_identity_is_the_content_of_everything(own, tmp_path):
@@ -279,9 +281,9 @@ def test_identity_is_the_content_of_everything(own, tmp_path):
 
     def change(file: Path, old: str, new: str) -> None:
         file.write_text(file.read_text().replace(old, new))
-        found = calibration.identity(made, chosen)
-        assert found not in seen, f"{file.name} does not count"
-        seen.append(found)
+        result = calibration.identity(made, chosen)
+        assert result not in seen, f"{file.name} does not count"
+        seen.append(result)
 
     change(labels, "b", "c")
     change(folder / "own_parts.py", "ReLU6", "ReLU")
@@ -490,10 +492,10 @@ def test_command_line_builds_a_bundle_with_labels_that_can_be_evaluated(own, tmp
     assert len(manifest["weights"]["sha256"]) == 64
     assert manifest["preprocessing"]["mean"] == [0.5, 0.5, 0.5]
     assert kit.load_bundle(target).labels() == [f"thing {i}" for i in range(10)]
-    found = kit.evaluate(target, tmp_path / "set")
-    assert found.rows[0].images == 10
-    assert found.rows[0].top1 is not None
-    assert found.rows[1].agreement == 1
+    result = kit.evaluate(target, tmp_path / "set")
+    assert result.rows[0].images == 10
+    assert result.rows[0].top1 is not None
+    assert result.rows[1].agreement == 1
 
 
 @pytest.mark.slow

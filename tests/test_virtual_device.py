@@ -28,9 +28,9 @@ confined = pytest.mark.skipif(bool(os.environ.get(confine.PROOT)), reason="proot
 
 @pytest.fixture(params=["x86_64", "arm64"])
 def device(request, adb):
-    found = request.getfixturevalue(f"{request.param}_device")
-    adb.connect(found.serial)
-    return found
+    result = request.getfixturevalue(f"{request.param}_device")
+    adb.connect(result.serial)
+    return result
 
 
 def shell(adb, device, command: str) -> str:
@@ -249,8 +249,8 @@ def test_the_arm_device_runs_arm_programs(adb, arm64_device, tmp_path) -> None:
     adb.connect(arm64_device.serial)
     adb("-s", arm64_device.serial, "push", str(program), f"{TMP}/x")
     done = adb.shell(arm64_device, f"{TMP}/x; echo $?; rm {TMP}/x; uname -m; cat /proc/cpuinfo")
-    said, code, machine, *cpuinfo = done.stdout.splitlines()
-    assert (said, code, machine) == ("aarch64-linux-gnu-gcc", "41", "aarch64")
+    output, code, machine, *cpuinfo = done.stdout.splitlines()
+    assert (output, code, machine) == ("aarch64-linux-gnu-gcc", "41", "aarch64")
     assert "CPU implementer\t: 0x41" in cpuinfo
 
 
@@ -262,8 +262,8 @@ def test_a_program_runs_with_its_own_loader_and_libraries_only(adb, device, tmp_
     adb("-s", device.serial, "push", str(program), f"{TMP}/b/x")
     for library in (loader, "libc.so.6"):
         command = [compiler, f"-print-file-name={library}"]
-        found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-        adb("-s", device.serial, "push", found, f"{TMP}/b/{library}")
+        result = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        adb("-s", device.serial, "push", result, f"{TMP}/b/{library}")
     assert adb.shell(device, f"{TMP}/b/x").returncode not in (0, 41)
     done = adb.shell(device, f"cd {TMP}/b && chmod 755 {loader} && ./{loader} --library-path . ./x")
     assert (done.returncode, done.stdout) == (41, f"{compiler}\n")
@@ -282,19 +282,19 @@ def test_eight_run_at_once_each_on_its_own(adb, new_device) -> None:
         for number, one in enumerate(eight):
             one.state.set(battery=number + 1)
         ask = f"dumpsys battery | grep level; echo {TMP} >{TMP}/f; sleep 1; ls {TMP}"
-        said = list(pool.map(lambda one: shell(adb, one, ask).split(), eight))
-    assert said == [["level:", str(number + 1), "f"] for number in range(8)]
+        output = list(pool.map(lambda one: shell(adb, one, ask).split(), eight))
+    assert output == [["level:", str(number + 1), "f"] for number in range(8)]
 
 
 def traces(folder: Path, port: int) -> list[str]:
     """Name what is left of a device on this machine."""
-    found = [str(folder)] if folder.exists() else []
+    result = [str(folder)] if folder.exists() else []
     lines = [" ".join(one.info["cmdline"] or []) for one in psutil.process_iter(["cmdline"])]
-    found += [line for line in lines if str(folder) in line]
-    found += [row for row in Path("/proc/mounts").read_text().splitlines() if str(folder) in row]
+    result += [line for line in lines if str(folder) in line]
+    result += [row for row in Path("/proc/mounts").read_text().splitlines() if str(folder) in row]
     with socket.socket() as probe:
-        found += [f"port {port}"] if probe.connect_ex(("127.0.0.1", port)) == 0 else []
-    return found
+        result += [f"port {port}"] if probe.connect_ex(("127.0.0.1", port)) == 0 else []
+    return result
 
 
 @confined
@@ -371,9 +371,9 @@ def test_the_command_starts_changes_lists_and_stops(adb, new_device) -> None:
         changed = run("set", serial, "temperature=39.9", "free_mb=3", "ro.x=a b")
         assert changed.returncode == 0, changed.stderr
         adb.connect(serial)
-        said = adb("-s", serial, "shell", "dumpsys battery; getprop ro.x").stdout
-        assert "temperature: 399" in said
-        assert said.endswith("a b\n")
+        output = adb("-s", serial, "shell", "dumpsys battery; getprop ro.x").stdout
+        assert "temperature: 399" in output
+        assert output.endswith("a b\n")
         wrong = run("set", serial, "colour=red")
         assert wrong.returncode == 1
         assert "colour" in wrong.stderr

@@ -58,10 +58,10 @@ def exchange(one: socket.socket, data: bytes) -> bytes:
 
 def receive(one: socket.socket, size: int) -> bytes:
     """Return what comes until it is enough, or until the other end closes."""
-    found = b""
-    while len(found) < size and (data := one.recv(1 << 16)):
-        found += data
-    return found
+    result = b""
+    while len(result) < size and (data := one.recv(1 << 16)):
+        result += data
+    return result
 
 
 def test_everything_passes_unchanged_while_nothing_is_cut(relay) -> None:
@@ -193,7 +193,7 @@ def state(adb, relay: Relay, wanted: str = "unauthorized") -> str:
     deadline = time.monotonic() + 5
     while True:
         rows = [row.split("\t") for row in adb("devices").stdout.splitlines()[1:] if row]
-        found = dict(rows).get(relay.serial, "absent")
-        if found == wanted or time.monotonic() > deadline:
-            return found
+        result = dict(rows).get(relay.serial, "absent")
+        if result == wanted or time.monotonic() > deadline:
+            return result
         time.sleep(0.05)

@@ -375,7 +375,7 @@ def test_of_two_networks_in_a_file_none_is_chosen():
         load_into(net(), both, "w.pth")
 
 
-def test_another_number_of_outputs_is_said_with_both_numbers():
+def test_another_number_of_outputs_is_printed_with_both_numbers():
     from torch import nn
 
     state = {"0.weight": nn.Linear(4, 7).weight, "0.bias": nn.Linear(4, 7).bias}

@@ -60,10 +60,10 @@ def index(tmp_path, monkeypatch) -> Path:
 @pytest.fixture(params=CLIENTS)
 def client(request, monkeypatch) -> str:
     """Let this be the only client there is."""
-    found = [c for c in wheels.list_clients() if c.name == request.param]
-    if not found:
+    result = [c for c in wheels.list_clients() if c.name == request.param]
+    if not result:
         pytest.skip(f"{request.param} is not on this machine")
-    monkeypatch.setattr(wheels, "list_clients", lambda: iter(found))
+    monkeypatch.setattr(wheels, "list_clients", lambda: iter(result))
     return request.param
 
 
@@ -112,7 +112,7 @@ def test_a_wheel_is_used_and_gone(client, index, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_was_tried_and_how_each_failed_is_said(index, tmp_path):
+def test_what_was_tried_and_how_each_failed_is_printed(index, tmp_path):
     pin = Pin("nothing-like-it", "1.0", "any", "")
     with pytest.raises(FetchError) as caught:
         wheels.fetch(pin, tmp_path)

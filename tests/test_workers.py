@@ -100,12 +100,12 @@ def wait_for(condition):
 
 
 def alive():
-    found = []
+    result = []
     for process in psutil.Process(os.getpid()).children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             if process.status() != psutil.STATUS_ZOMBIE and process not in OTHERS:
-                found.append(process)
-    return found
+                result.append(process)
+    return result
 
 
 def test_width_keeps_within_cores_and_memory():

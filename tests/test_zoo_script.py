@@ -37,8 +37,8 @@ def test_the_table_has_a_row_for_each_format_and_names_what_is_refused():
     latency = {"fp32_ms": 2.0, "int8_ms": 4.0, "speed_up": 0.5, "interval": [0.4, 0.6]}
     built = {"fp32": describe(bytes=8_000_000), "int8": describe(), "latency": latency}
     refused = {"int8": {"stage": "lowering", "reason": "it is odd\nmore", "hint": "wait"}}
-    found = dict.fromkeys(FORMATS, built) | {"lite": {"fp32": describe(), "refused": refused}}
-    text = table.format_table([{"name": "resnet18", "formats": found}])
+    result = dict.fromkeys(FORMATS, built) | {"lite": {"fp32": describe(), "refused": refused}}
+    text = table.format_table([{"name": "resnet18", "formats": result}])
     lines = text.splitlines()
     assert lines[2] == (
         "| ResNet18 | 96 | random, static | onnx | 8.00, 2.00 | (30.0) | – | 8 of 10 | 2, 4 "
@@ -53,9 +53,9 @@ def test_the_table_has_a_row_for_each_format_and_names_what_is_refused():
 
 def test_interval_and_ratio_of_turns():
     turns = {"fp32": [4.0] * 16, "int8": [2.0] * 8 + [1.0] * 8}
-    found = measuring.summarize(turns)
-    assert found["speed_up"] == 3.0
-    assert found["interval"] == [2.0, 4.0]
+    result = measuring.summarize(turns)
+    assert result["speed_up"] == 3.0
+    assert result["interval"] == [2.0, 4.0]
 
 
 def test_an_untrained_network_is_alive_and_the_same_each_time():
@@ -69,9 +69,9 @@ def test_an_untrained_network_is_alive_and_the_same_each_time():
 
 
 def test_sentences_are_different_and_of_some_length():
-    found = samples.sentences(40)
-    assert len(set(found)) == len(found) == 40
-    assert all(30 <= len(one) <= 200 for one in found)
+    result = samples.sentences(40)
+    assert len(set(result)) == len(result) == 40
+    assert all(30 <= len(one) <= 200 for one in result)
 
 
 @pytest.mark.slow
@@ -81,9 +81,9 @@ def test_the_example_of_the_published_table_runs(
     monkeypatch.syspath_prepend(str(EXAMPLE))
     main = runpy.run_path(str(EXAMPLE / "published_table.py"))["main"]
     main([str(tmp_path), "--tiny", "--formats", "onnx", "--rows", "BERT,LSTM"])
-    said = capsys.readouterr().out
-    assert "| BERT, dynamic per-channel | F1 on MRPC 0.902 to 0.895; 581 to 313 ms, 1.8×" in said
-    assert "scripted: both branches and the list are kept" in said
+    output = capsys.readouterr().out
+    assert "| BERT, dynamic per-channel | F1 on MRPC 0.902 to 0.895; 581 to 313 ms, 1.8×" in output
+    assert "scripted: both branches and the list are kept" in output
     bert, words = json.loads((tmp_path / "numbers.json").read_text())
     assert bert["files"][0]["accuracy"]["cosine"] > 0.999
     assert bert["files"][0]["smaller"] > 1.2

@@ -19,7 +19,7 @@ from kit.results.schema import Context, Plan, Process
 BUSY = 0.25  # share of the cores that others may use
 SLACK = 0.3  # cores that may be used beyond the requested threads
 MIN_FOR_P99 = 100
-MAX_ADVISED = 50  # processes; if more are needed, the source of the noise must be found instead
+MAX_ADVISED = 50  # processes; if more are needed, look for the source of the noise instead
 _MAX_MASKS = 2  # in a notice; each process may have been given another one
 _SLOW_GOVERNORS = ("powersave", "conservative")
 

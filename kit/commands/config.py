@@ -55,20 +55,22 @@ def _list_settings(settings: Settings | None) -> Iterator[tuple[str, str, object
 def _list_command(
     main: click.Group, words: tuple[str, ...], settings: Settings | None
 ) -> Iterator[tuple[str, str, object, str]]:
-    found: click.Command = main
+    target: click.Command = main
     for word in words:
-        names = found.list_commands(click.Context(found)) if isinstance(found, click.Group) else []
-        child = found.get_command(click.Context(found), word) if word in names else None  # type: ignore[attr-defined]
+        names = (
+            target.list_commands(click.Context(target)) if isinstance(target, click.Group) else []
+        )
+        child = target.get_command(click.Context(target), word) if word in names else None  # type: ignore[attr-defined]
         if child is None:
             raise UnknownName.among("command", word, names)
-        found = child
+        target = child
     set_here = {
         one.parameter: one.value
         for one in (settings.settings if settings else ())
         if one.command == words
     }
     shown = set()
-    for name, option in list_options(found).items():
+    for name, option in list_options(target).items():
         parameter = option.name or ""
         if parameter in shown:
             continue
@@ -76,7 +78,7 @@ def _list_command(
         if parameter in set_here and settings is not None:
             yield " ".join(words), f"--{name}", set_here[parameter], settings.source
         else:
-            value = option.get_default(click.Context(found))  # click's own marker if it has none
+            value = option.get_default(click.Context(target))  # click's own marker if it has none
             default = value if isinstance(value, str | int | float | tuple) else None
             yield " ".join(words), f"--{name}", default, BUILT_IN
 

@@ -48,17 +48,17 @@ def _list_models(word: str, as_json: bool) -> None:
     from kit.errors import UnknownName
     from kit.model_source import find_models, suggest_models
 
-    found = find_models(word)
-    if not any(found.values()):
+    matches = find_models(word)
+    if not any(matches.values()):
         near = suggest_models(word)
         raise UnknownName(
             f"no model has {word!r} in its name",
             f"did you mean {' or '.join(near)}?" if near else "a shorter word finds more",
         )
     if as_json:
-        terminal.print_json(found, indent=1)
+        terminal.print_json(matches, indent=1)
         return
-    terminal.echo("\n".join(name for names in found.values() for name in names))
+    terminal.echo("\n".join(name for names in matches.values() for name in names))
 
 
 def _summaries(kind: str) -> Iterator[tuple[str, str]]:

@@ -100,9 +100,9 @@ def _read_bundle(path: Path, names: str | None, results: tuple[Path, ...]) -> It
     bundle = bundles.load(path)
     bundles.check_named([bundle], requested or ())
     keys = bundle.manifest.select(requested)
-    found = read_named(results) if results else read_beside(bundle.path, bundle.hash)
+    records = read_named(results) if results else read_beside(bundle.path, bundle.hash)
     for key in keys:
-        yield read_bundle_file(bundle, key.name, _pick_latency(found))
+        yield read_bundle_file(bundle, key.name, _pick_latency(records))
 
 
 def _pick_latency(results: list[AnyResult]) -> list[LatencyResult]:

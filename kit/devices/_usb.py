@@ -1,4 +1,4 @@
-"""Devices on USB that no adb server holds, found with libusb."""
+"""Devices on USB that no adb server holds, listed by libusb."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from kit.signature import TensorSpec
 LARGE = 200_000_000  # bytes of one file: loading one takes about as much of a phone's memory
 LARGE_INPUT = 16_000_000  # bytes of one inference: 2048 x 2048 pixels in uint8, and more
 _MAX_RANK = 4  # of NNAPI, GPU delegates and most NPUs
-_OWN_CODES = ("format.ended", "artifact.not-run")  # found here, whenever it was built
+_OWN_CODES = ("format.ended", "artifact.not-run")  # detected here, whenever it was built
 # Accelerators of phones take float and small integers; a delegate leaves the others to the CPU.
 _TRAPS = {"int64": "int32", "bool": "uint8"}
 

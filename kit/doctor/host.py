@@ -141,8 +141,8 @@ def _look(code: str, purpose: str, package: str, find: Callable[[], str]) -> Fin
 
 
 def _compiler(abi: toolchain.Abi) -> str:
-    found = toolchain.find(abi)
-    return f"{found.compiler} {found.version} for {abi.name}"
+    installed = toolchain.find(abi)
+    return f"{installed.compiler} {installed.version} for {abi.name}"
 
 
 def _qemu() -> str:

@@ -141,7 +141,7 @@ def check_static(graph: GraphModule, format_name: str, word: str) -> None:
 
 
 def check_placed(
-    found: FileEncodings,
+    in_file: FileEncodings,
     encodings: GraphEncodings,
     word: str,
     dtypes: Sequence[FloatType] = (np.float32,),
@@ -149,7 +149,7 @@ def check_placed(
     """Compare the encodings of a file with those of its graph.
 
     Args:
-        found: in the file.
+        in_file: encodings in the file.
         encodings: of the graph.
         word: for the format, in messages.
         dtypes: in which the file may store a scale: it is then the graph's, rounded to one.
@@ -160,14 +160,14 @@ def check_placed(
     expected: set[tuple[float, int]] = set()
     for one in encodings.activations:
         keys = {(float(dtype(one.scale)), one.zero_point) for dtype in dtypes}
-        if not keys & found.activations.keys():
+        if not keys & in_file.activations.keys():
             raise BuildError(
                 f"the encoding of {one.name} (scale {one.scale:g}, zero point {one.zero_point}) "
                 f"finds no place in the {word} file",
                 _HINT,
             )
         expected |= keys
-    for key, name in found.activations.items():
+    for key, name in in_file.activations.items():
         if key not in expected:
             raise BuildError(
                 f"{word}'s converter gives {name} an encoding of its own (scale {key[0]:g}, zero "
@@ -175,9 +175,9 @@ def check_placed(
                 _HINT,
             )
     for constant in encodings.constants:
-        if not any(_is_stored(constant, *stored, dtypes) for stored in found.constants):
+        if not any(_is_stored(constant, *stored, dtypes) for stored in in_file.constants):
             raise BuildError(f"{constant.name} is not in the {word} file as it was made", _HINT)
-    for values, scales in found.constants:
+    for values, scales in in_file.constants:
         known = (_is_stored(c, values, scales, dtypes) for c in encodings.constants)
         if values.size > 1 and not any(known):
             raise BuildError(

@@ -17,13 +17,13 @@ def list_optional_formats() -> tuple[str, ...]:
     """Return Pillow's names of the formats that are read here besides the usual ones."""
     from PIL import features
 
-    found = ["AVIF"] if features.check("avif") else []
+    names = ["AVIF"] if features.check("avif") else []
     if find_spec(_PLUGIN) is not None:
         from pillow_heif import register_heif_opener
 
         register_heif_opener()
-        found.append("HEIF")
-    return tuple(found)
+        names.append("HEIF")
+    return tuple(names)
 
 
 def is_read(suffix: str) -> bool:

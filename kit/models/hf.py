@@ -121,8 +121,8 @@ def _read_architecture(name: str) -> str:
             f"cannot read {folder / _CONFIG}: {documents.reason(exc)}",
             "hf: takes a folder that save_pretrained wrote",
         ) from exc
-    found = content.get("architectures") if isinstance(content, dict) else None
-    architecture = found[0] if isinstance(found, list) and found else None
+    listed = content.get("architectures") if isinstance(content, dict) else None
+    architecture = listed[0] if isinstance(listed, list) and listed else None
     if not isinstance(architecture, str):
         raise RecipeError(
             f"{folder / _CONFIG} names no architecture, so it is not known what the weights are",
@@ -152,14 +152,14 @@ def _find_class(name: str, architecture: str) -> TransformersObject:
     """
     import transformers
 
-    found = getattr(transformers, architecture, None)
-    if found is None:
+    listed = getattr(transformers, architecture, None)
+    if listed is None:
         raise RecipeError(
             f"hf:{name} holds {architecture}, which transformers {version('transformers')} does "
             "not have, and kit runs no code from a folder",
             "update transformers, or return the network from a function of yours: FILE.py:FACTORY",
         )
-    return found
+    return listed
 
 
 def _load_config(name: str, architecture: str) -> TransformersObject:
@@ -248,7 +248,7 @@ def _read_own(name: str, architecture: str) -> State:
         )
     try:
         with _quiet():
-            network, found = _find_class(name, architecture).from_pretrained(
+            network, listed = _find_class(name, architecture).from_pretrained(
                 name,
                 local_files_only=True,
                 use_safetensors=True,
@@ -260,7 +260,7 @@ def _read_own(name: str, architecture: str) -> State:
             f"transformers cannot read the weights of hf:{name}: {words(exc)}",
             "download the folder again",
         ) from exc
-    lost = sorted({*found["missing_keys"], *(str(key) for key in found["mismatched_keys"])})
+    lost = sorted({*listed["missing_keys"], *(str(key) for key in listed["mismatched_keys"])})
     if lost:
         raise WeightsError(
             f"the weights of hf:{name} lack {brief(lost[0])} ({len(lost)} in all)",

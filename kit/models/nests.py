@@ -53,28 +53,28 @@ def choose_nest(loaded: object, file: str, key: str = "") -> Nest:
     Raises:
         WeightsError: there is none, none at this key, or several without a known name.
     """
-    found = dict(_list_nests(loaded))
+    nests = dict(_list_nests(loaded))
     if key:
-        if key in found:
-            return Nest(key, found[key])
+        if key in nests:
+            return Nest(key, nests[key])
         raise WeightsError(
             f"{file} has no state dict called {brief(key)}",
-            f"it has {_list_words(found)}" if any(found) else "leave the key out",
+            f"it has {_list_words(nests)}" if any(nests) else "leave the key out",
         )
-    if not found:
+    if not nests:
         raise _refusal(loaded, file)
-    known = [name for name in found if _rank(name) < len(_ORDER)]
-    if "" in found or len(found) == 1 or known:
-        taken = "" if "" in found else min(found, key=lambda name: (_rank(name), name.count(".")))
-        return Nest(taken, found[taken], tuple(name for name in found if name != taken))
+    known = [name for name in nests if _rank(name) < len(_ORDER)]
+    if "" in nests or len(nests) == 1 or known:
+        taken = "" if "" in nests else min(nests, key=lambda name: (_rank(name), name.count(".")))
+        return Nest(taken, nests[taken], tuple(name for name in nests if name != taken))
     raise WeightsError(
-        f"{file} holds several state dicts: {_list_words(found)}",
-        f"choose one: --weights {shlex.quote(f'{file}:{next(iter(found))}')}",
+        f"{file} holds several state dicts: {_list_words(nests)}",
+        f"choose one: --weights {shlex.quote(f'{file}:{next(iter(nests))}')}",
     )
 
 
-def _list_words(found: Mapping[str, object]) -> str:
-    names = [brief(name) for name in found if name]
+def _list_words(nests: Mapping[str, object]) -> str:
+    names = [brief(name) for name in nests if name]
     return ", ".join([*names[:_SHOWN], *(["…"] if len(names) > _SHOWN else [])])
 
 

@@ -132,11 +132,17 @@ def _of_timm(name: str, config: Mapping[str, object]) -> PicturePreset:
 
 
 def _of_transformers(name: str, settings: Mapping[str, object]) -> PicturePreset:
-    found = convert_settings(name, settings)
-    if found.deviations:
-        raise _refusal(name, ", ".join(found.deviations))
+    converted = convert_settings(name, settings)
+    if converted.deviations:
+        raise _refusal(name, ", ".join(converted.deviations))
     return PicturePreset(
-        found.mean, found.std, "RGB", found.resize_ratio, None, found.fit, found.interpolation
+        converted.mean,
+        converted.std,
+        "RGB",
+        converted.resize_ratio,
+        None,
+        converted.fit,
+        converted.interpolation,
     )
 
 

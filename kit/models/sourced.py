@@ -169,7 +169,7 @@ def check_listed(source: ModelSource, name: str, known: Iterable[str]) -> None:
     names = tuple(known)
     if name not in names:
         near = get_close_matches(name, names, n=3, cutoff=0.5)
-        meant = " or ".join(f"{source.name}:{found}" for found in near)
+        meant = " or ".join(f"{source.name}:{match}" for match in near)
         hint = f"did you mean {meant}?" if near else "`kit list --models WORD` finds one"
         raise UnknownName(f"{source.name} has no classifier called {brief(name)}", hint)
 

@@ -149,12 +149,12 @@ def _tokenization(work: Work) -> Tokenization | None:
 def _detection(work: Work) -> Detection | None:
     import numpy as np
 
-    found = work.inputs.detection
-    if found is None:
+    detector = work.inputs.detection
+    if detector is None:
         return None
-    if found.record.anchors is not None and found.anchors is not None:
-        np.save(work.folder / found.record.anchors, found.anchors, allow_pickle=False)
-    return found.record
+    if detector.record.anchors is not None and detector.anchors is not None:
+        np.save(work.folder / detector.record.anchors, detector.anchors, allow_pickle=False)
+    return detector.record
 
 
 def _labels(work: Work) -> str | None:

@@ -35,7 +35,7 @@ class Candidate:
 
     Attributes:
         student: the model in simulated int8.
-        ranges: found by search; empty if the recipe's observer does not search.
+        ranges: chosen by search; empty if the recipe's observer does not search.
         encodings: of its activations.
         score: of the student.
     """

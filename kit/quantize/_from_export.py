@@ -84,11 +84,11 @@ class _Translation:
                 self.made.output(self._value(node.args[0][0]))
             elif not _ASSERTS.search(f"{node.target}") and not self._compute(node):
                 self.env[node] = self._translate(node, operator(node))
-        found = fx.GraphModule(self.attributes, self.made, name)
-        found.graph.eliminate_dead_code()
-        found.delete_all_unused_submodules()
-        found.recompile()
-        return found
+        graph_module = fx.GraphModule(self.attributes, self.made, name)
+        graph_module.graph.eliminate_dead_code()
+        graph_module.delete_all_unused_submodules()
+        graph_module.recompile()
+        return graph_module
 
     def _compute(self, node: Node) -> bool:
         """Compute a node that does not depend on inputs; return whether it was one."""

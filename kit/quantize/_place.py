@@ -74,10 +74,10 @@ class Placing:
                 continue
             names: frozenset[str] = frozenset()
             for node in nodes:
-                found = finder(node)
-                if not found and node.op != "get_attr":
+                match = finder(node)
+                if not match and node.op != "get_attr":
                     raise _no_encoding(node)
-                names |= found
+                names |= match
             ends = [self._encodings[name].ends for name in sorted(names)]
             ends += [_ends(prepared, constant) for constant in constants]
             encoding = self._encodings[min(names)] if len(ends) == 1 else _joined(ends)
@@ -97,12 +97,12 @@ class Placing:
         Raises:
             BuildError: it has another number of scales.
         """
-        found = self._weights.get(name)
-        if found is not None and len(found.scales) != (channels or 1):
+        match = self._weights.get(name)
+        if match is not None and len(match.scales) != (channels or 1):
             raise no_place(
-                name, f"it has {len(found.scales)} scales, and the weight needs {channels or 1}"
+                name, f"it has {len(match.scales)} scales, and the weight needs {channels or 1}"
             )
-        return found
+        return match
 
     def _fixed(self, encoding: Encoding, observer: Observer) -> Observer:
         zero = observer.quant_min - encoding.offsets[0]
@@ -140,7 +140,7 @@ def observes(module: nn.Module) -> bool:
 
 def _observed(prepared: GraphModule) -> list[tuple[Observer, list[Node]]]:
     """Return every observer with the nodes whose tensors it observes; some observe several."""
-    found: dict[int, tuple[Observer, list[Node]]] = {}
+    match: dict[int, tuple[Observer, list[Node]]] = {}
     for node in prepared.graph.nodes:
         if not is_observer(prepared, node):
             continue
@@ -149,8 +149,8 @@ def _observed(prepared: GraphModule) -> list[tuple[Observer, list[Node]]]:
         source = node.args[0]
         while is_observer(prepared, source):
             source = source.args[0]
-        found.setdefault(id(observer), (observer, []))[1].append(source)
-    return list(found.values())
+        match.setdefault(id(observer), (observer, []))[1].append(source)
+    return list(match.values())
 
 
 def _ends(graph: GraphModule, constant: Node) -> tuple[float, float]:

@@ -46,20 +46,20 @@ def _find_lookups(model: GraphModule) -> list[tuple[Node, str]]:
     """Return the nodes that look up rows of a constant table, and the name of the table."""
     from torch import nn
 
-    modules, found = dict(model.named_modules()), []
+    modules, matches = dict(model.named_modules()), []
     for node in model.graph.nodes:
         if node.op == "call_module":
             module = modules[str(node.target)]
             if isinstance(module, nn.Embedding) and module.max_norm is None:
-                found.append((node, f"{node.target}.weight"))
+                matches.append((node, f"{node.target}.weight"))
         elif node.op == "call_function" and operator_name(node) == "embedding":
             table, rest = node.args[0], node.kwargs
             if operator_name(node) == "embedding" and not rest.get("max_norm"):
                 # aten takes the table first, the function of Python the indices
                 table = table if _is_constant(table) else node.args[1]
                 if _is_constant(table):
-                    found.append((node, str(cast("Node", table).target)))
-    return found
+                    matches.append((node, str(cast("Node", table).target)))
+    return matches
 
 
 def _is_constant(value: object) -> bool:

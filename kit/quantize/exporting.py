@@ -33,10 +33,10 @@ def errors_of(model: nn.Module) -> Iterator[None]:
     except OSError:
         raise
     except Exception as exc:  # torch.export's errors have no public base
-        found = origin(exc)
+        position = origin(exc)
         raise BuildError(
             f"torch.export cannot follow {type(model).__name__}: {_reason(exc)}"
-            + (f" ({found})" if found else ""),
+            + (f" ({position})" if position else ""),
             "decisions may depend on shapes, not on values or on the batch size",
         ) from exc
     finally:
@@ -97,6 +97,6 @@ def where(model: nn.Module, examples: Examples, message: str) -> str:
         if node.op != "call_function" or not re.search(rf"\baten[.:]+{name}\b", message):
             continue
         trace = re.findall(r'File "([^"]+)", line (\d+)', node.meta.get("stack_trace") or "")
-        found = place((file, int(line)) for file, line in trace)
-        return f"aten.{name}" + (f" ({found})" if found else "")
+        position = place((file, int(line)) for file, line in trace)
+        return f"aten.{name}" + (f" ({position})" if position else "")
     return ""

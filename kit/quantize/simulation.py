@@ -296,8 +296,8 @@ class Simulation:
 
     def parameters(self) -> Iterable[nn.Parameter]:
         """Return the parameters for training: the float weights and the biases."""
-        found: Iterable[nn.Parameter] = self.graph.parameters()
-        return found
+        trained: Iterable[nn.Parameter] = self.graph.parameters()
+        return trained
 
     def float_state(self) -> dict[str, Tensor]:
         """Return the float weights and biases under the names of the folded model."""

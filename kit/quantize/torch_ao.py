@@ -136,7 +136,7 @@ def _computed_in_float(graph: GraphModule, example: Call) -> dict[str, int]:
     import torch
     from torch import fx
 
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     modules = dict(graph.named_modules())
 
     class Watching(fx.Interpreter):
@@ -145,11 +145,11 @@ def _computed_in_float(graph: GraphModule, example: Call) -> dict[str, int]:
             computes = n.op in ("call_module", "call_function", "call_method")
             is_float = isinstance(value, torch.Tensor) and value.is_floating_point()
             if computes and is_float and not value.is_quantized and not _moves(n, modules):
-                found[_operator(graph, n)] += 1
+                counts[_operator(graph, n)] += 1
             return value
 
     Watching(graph).run(*example)
-    return dict(sorted(found.items()))
+    return dict(sorted(counts.items()))
 
 
 def _operator(graph: GraphModule, node: Node) -> str:

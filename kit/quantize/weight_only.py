@@ -64,10 +64,10 @@ def quantize_weights(
     graph: GraphModule = export_program(model, example, options.max_batch).module()
     changed = 0
     for node in list(graph.graph.nodes):
-        found = _find_weight(graph, node, options)
-        if found is None:
+        located = _find_weight(graph, node, options)
+        if located is None:
             continue
-        source, weight = found
+        source, weight = located
         if options.weight_bits == 8:
             stored = round_channels(weight, _find_axis(node), options.granularity == "per-channel")
             _put_channels(graph, node, source, stored, _find_axis(node))

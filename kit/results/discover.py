@@ -63,15 +63,15 @@ def read_beside(bundle: Path, digest: str) -> list[AnyResult]:
         bundle: folder of the bundle.
         digest: of its `bundle.json`.
     """
-    found = []
+    loaded = []
     for file in _search(bundle.resolve().parent):
         try:
             result = store.read(file)
         except KitError:
             continue
         if result.bundle.hash == digest:
-            found.append(result)
-    return found
+            loaded.append(result)
+    return loaded
 
 
 def _search(root: Path) -> Iterator[Path]:

@@ -83,8 +83,8 @@ class _Lanes:
         return tuple(sorted(self._used))
 
     def find(self, tensors: Iterable[str]) -> tuple[int, ...]:
-        found = (self.by_tensor[one] for one in tensors if one in self.by_tensor)
-        return tuple(dict.fromkeys(found))
+        sources = (self.by_tensor[one] for one in tensors if one in self.by_tensor)
+        return tuple(dict.fromkeys(sources))
 
 
 def _lay_row(

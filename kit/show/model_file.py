@@ -112,14 +112,14 @@ def _recognize(path: Path) -> str:
         InputError: there is none.
     """
     names = formats.list_formats()
-    found = next((name for name in names if formats.get_format(name).recognizes(path)), None)
-    if found is None:
+    format_name = next((name for name in names if formats.get_format(name).recognizes(path)), None)
+    if format_name is None:
         suffixes = ", ".join(formats.get_format(name).suffix for name in names)
         raise InputError(
             f"{path} is no model file that kit knows, by its content",
             f"give a bundle or one of {suffixes}; weights alone have no graph",
         )
-    return found
+    return format_name
 
 
 def _read(name: str, path: Path) -> ModelStructure | None:

@@ -80,7 +80,7 @@ def render(title: str, shown: Sequence[ModelFile]) -> str:
 def _view(structure: ModelStructure | None, number: int, file: ModelFile) -> list[GraphView]:
     if structure is None:
         return []
-    # Names may repeat, and delegates are found by theirs: the first of a name has the link.
+    # Names may repeat, and delegates are looked up by theirs: the first of a name has the link.
     ids: dict[str, str] = {}
     views = []
     for at, graph in enumerate(structure.graphs):

@@ -22,7 +22,7 @@ def name_sources(structure: ModelStructure, encodings: Encodings) -> ModelStruct
     names: dict[_Numbers, list[str]] = {}
     for one in (*encodings.activations, *encodings.weights):
         names.setdefault(_numbers_of(one), []).append(one.name)
-    unique = {numbers: found[0] for numbers, found in names.items() if len(found) == 1}
+    unique = {numbers: owners[0] for numbers, owners in names.items() if len(owners) == 1}
     graphs = tuple(_name_graph(graph, unique) for graph in structure.graphs)
     return replace(structure, graphs=graphs)
 

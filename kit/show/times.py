@@ -106,14 +106,14 @@ def _time(one: Operator, total: int, node: tuple[str, int] | None) -> TimedOpera
 
 def _index_nodes(graphs: Iterable[GraphEntry]) -> dict[str, tuple[str, int]]:
     """Return nodes by their names and by those of their outputs, where these are unique."""
-    found: dict[str, tuple[str, int]] = {}
+    times: dict[str, tuple[str, int]] = {}
     counts: Counter[str] = Counter()
     for graph in graphs:
         for number, node in enumerate(graph.nodes):
             for name in {node.name, *node.outputs} - {""}:
                 counts[name] += 1
-                found[name] = graph.name, number
-    return {name: place for name, place in found.items() if counts[name] == 1}
+                times[name] = graph.name, number
+    return {name: place for name, place in times.items() if counts[name] == 1}
 
 
 def _find_node(

@@ -88,8 +88,8 @@ def build(bundles: Sequence[Bundle], results: Sequence[AnyResult]) -> Overview:
     measured = [result for result in results if _holds_rows(result)]
     report = model.build(measured) if measured else None
     refs = {bundle.hash: store.describe(bundle) for bundle in bundles}
-    for found in report.bundles if report else ():
-        refs.setdefault(found.hash, found)
+    for bundle_ref in report.bundles if report else ():
+        refs.setdefault(bundle_ref.hash, bundle_ref)
     main = _choose_main(report)
     shared = _share_delegates(bundles)
     rows = _list_rows(list(refs.values()), report, main, shared)

@@ -117,7 +117,7 @@ class Task(ABC):
         sample: name of a sample in messages, such as ``picture``.
         threshold_names: thresholds that the task's comparisons check, such as ``sqnr_db``; others
             of a format are ignored.
-        label_hint: what `kit eval` says where no labels were found; empty if the task has none.
+        label_hint: printed by `kit eval` where there are no labels; empty if the task has none.
         options: fields of `kit.recipe.TASK_OPTIONS` that the task uses; others are refused.
         analyzable: whether `kit analyze` can study its models: pictures in, float tensors out,
             which `measure_agreement` compares.

@@ -74,9 +74,9 @@ def _wait_for_consent(client: socket.socket, offered: bytes, allowed: list[Key])
 def _signed(signature: bytes, token: bytes, key: Key) -> bool:
     modulus, exponent = key
     size = (modulus.bit_length() + 7) // 8
-    found = pow(int.from_bytes(signature, "big"), exponent, modulus).to_bytes(size, "big")
+    result = pow(int.from_bytes(signature, "big"), exponent, modulus).to_bytes(size, "big")
     info = SHA1 + token
-    return found == b"\0\x01" + b"\xff" * (size - 3 - len(info)) + b"\0" + info
+    return result == b"\0\x01" + b"\xff" * (size - 3 - len(info)) + b"\0" + info
 
 
 def _message(command: int, argument: int, payload: bytes) -> bytes:

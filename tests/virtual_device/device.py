@@ -70,20 +70,20 @@ class Device:
 
     def files(self) -> dict[str, int]:
         """Return the size in bytes of every file below /data/local/tmp."""
-        top, found = self.storage, {}
+        top, result = self.storage, {}
         for one in sorted(top.rglob("*")):
             with suppress(FileNotFoundError):  # it was renamed or removed this moment
                 if one.is_symlink() or not one.is_dir():
-                    found[str(one.relative_to(top))] = one.lstat().st_size
-        return found
+                    result[str(one.relative_to(top))] = one.lstat().st_size
+        return result
 
     def processes(self) -> list[Process]:
         """Return what runs on the device, the adb daemon too, without the device's own process."""
-        found = []
+        result = []
         for one in self._supervisor().children(recursive=True):
             with suppress(psutil.NoSuchProcess):
-                found.append(Process(one.pid, tuple(one.cmdline())))
-        return found
+                result.append(Process(one.pid, tuple(one.cmdline())))
+        return result
 
     def free(self, mb: float | None) -> None:
         """Leave this much free in /data/local/tmp; None gives its whole size back."""
@@ -141,12 +141,12 @@ class Device:
         return self.storage / path.removeprefix(f"/{STORAGE}").lstrip("/")
 
     def _daemons(self) -> list[psutil.Process]:
-        found = []
+        result = []
         for one in self._supervisor().children():
             with suppress(psutil.NoSuchProcess):  # a zombie is one that has just ended
                 if "/vdev/adbd" in one.cmdline():
-                    found.append(one)
-        return found
+                    result.append(one)
+        return result
 
     @cached_property
     def _config(self) -> dict[str, Any]:

@@ -47,11 +47,11 @@ class Adb:
     def connect(self, serial: str) -> str:
         """Let the server connect to a device; return the serial."""
         for _ in range(2):  # the daemon under qemu resets a first connection now and then
-            said = self("connect", serial).stdout
+            output = self("connect", serial).stdout
             if self("-s", serial, "get-state").stdout.strip() == "device":
                 return serial
             self("disconnect", serial)  # of an earlier daemon, or reset
-        raise AssertionError(said)
+        raise AssertionError(output)
 
     def shell(self, device: Device, command: str) -> subprocess.CompletedProcess[str]:
         """Run a line of shell on a device that is connected."""

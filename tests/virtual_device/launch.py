@@ -92,13 +92,13 @@ def start(
 
 def devices() -> list[Device]:
     """Return this user's running devices."""
-    found = []
+    result = []
     for folder in sorted(FOLDER.glob("*-*")) if FOLDER.is_dir() else []:
         with suppress(OSError, ValueError):
             config = json.loads((folder / "config.json").read_text())
             if life.locked(folder):
-                found.append(Device(folder, config["port"], config["arch"]))
-    return found
+                result.append(Device(folder, config["port"], config["arch"]))
+    return result
 
 
 def sweep() -> None:
@@ -124,8 +124,8 @@ def _listen(port: int) -> socket.socket:
 
 
 def _launch(folder: Path, listener: int, lock: int, lifeline: int | None, proot: bool) -> None:
-    ready, said = os.pipe()
-    kept = [listener, said] if lifeline is None else [listener, said, lifeline]
+    ready, output = os.pipe()
+    kept = [listener, output] if lifeline is None else [listener, output, lifeline]
     command = [] if proot else ["unshare", *confine.NAMESPACES, "--fork", "--kill-child"]
     command += [sys.executable, "-m", "virtual_device.supervisor", str(folder), *map(str, kept)]
     with (folder / "supervisor.log").open("w") as log:
@@ -138,7 +138,7 @@ def _launch(folder: Path, listener: int, lock: int, lifeline: int | None, proot:
             stderr=log,
             start_new_session=True,
         )
-    os.close(said)
+    os.close(output)
     replace(folder / "pid", str(process.pid))
     with os.fdopen(ready) as answers:
         answer = answers.readline().strip()

@@ -137,9 +137,9 @@ def _mirror() -> str:
     apt = Path("/etc/apt")
     for source in (apt / "sources.list", *sorted(apt.glob("sources.list.d/*"))):
         text = source.read_text() if source.is_file() else ""
-        found = re.search(r"^(?:URIs:|deb\b(?: *\[.*?\])?)\s*(\S+/debian)/?(?:\s|$)", text, re.M)
-        if found:
-            return found[1]
+        result = re.search(r"^(?:URIs:|deb\b(?: *\[.*?\])?)\s*(\S+/debian)/?(?:\s|$)", text, re.M)
+        if result:
+            return result[1]
     raise CannotRun("apt's lists of sources name no Debian mirror")
 
 

@@ -122,7 +122,7 @@ class Supervisor:
 
 
 def _environment(arch: str, port: int) -> dict[str, str]:
-    found = {
+    result = {
         "ADBD_PORT": str(port),
         "SHELL": "/system/bin/sh",
         "HOME": "/data/local/tmp",
@@ -132,7 +132,7 @@ def _environment(arch: str, port: int) -> dict[str, str]:
         "ANDROID_DATA": "/data",
     }
     # qemu 7.2's default processor has an SME that computes wrong int8 results.
-    return found | ({"QEMU_CPU": "cortex-a76"} if arch == "arm64" else {})
+    return result | ({"QEMU_CPU": "cortex-a76"} if arch == "arm64" else {})
 
 
 def _loopback_up() -> None:
@@ -169,13 +169,13 @@ def _answer(device: Supervisor, control: socket.socket) -> None:
 def _reap(device: Supervisor) -> None:
     """Collect what ended: orphans of the device, and the daemon through its own handle."""
     while True:
-        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        if found is None:
+        result = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if result is None:
             return
-        if device.daemon is not None and found.si_pid == device.daemon.pid:
+        if device.daemon is not None and result.si_pid == device.daemon.pid:
             device.daemon.wait()
         else:
-            os.waitpid(found.si_pid, 0)
+            os.waitpid(result.si_pid, 0)
 
 
 def main(folder: Path, listener: int, ready: int, lifeline: int | None) -> None:

@@ -199,13 +199,13 @@ def describe(
 def _accuracy(score: AccuracyRow | None, reference: AccuracyRow | None) -> dict[str, object]:
     if score is None:
         return {}
-    found: dict[str, object] = {"n": score.images, "sqnr_db": score.sqnr_db}
+    record: dict[str, object] = {"n": score.images, "sqnr_db": score.sqnr_db}
     if score.top1 is not None and reference is not None:
-        found |= {"float_top1": reference.top1, "top1": score.top1, "agreement": score.agreement}
+        record |= {"float_top1": reference.top1, "top1": score.top1, "agreement": score.agreement}
     if score.outputs:
-        found["cosine"] = score.outputs[0].cosine
-    found |= {metric.name: metric.value for metric in score.metrics}
-    return found
+        record["cosine"] = score.outputs[0].cosine
+    record |= {metric.name: metric.value for metric in score.metrics}
+    return record
 
 
 def run_script(folder: Path) -> str:
@@ -245,10 +245,10 @@ def list_sentences(count: int) -> list[str]:
         ("yesterday.", "before breakfast.", "for no reason.", "although it rained."),
     )
     rng = np.random.default_rng(0)
-    found: dict[str, None] = {}
-    while len(found) < count:
-        found[" ".join(choice[rng.integers(len(choice))] for choice in parts)] = None
-    return list(found)
+    texts: dict[str, None] = {}
+    while len(texts) < count:
+        texts[" ".join(choice[rng.integers(len(choice))] for choice in parts)] = None
+    return list(texts)
 
 
 def write_tokenizer(path: Path) -> Path:

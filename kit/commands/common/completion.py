@@ -54,11 +54,11 @@ class CompletedType(click.ParamType):  # type: ignore[type-arg]  # older click h
 
 def make_source(shell: str) -> str:
     """Return click's script for a shell, which asks kit for values."""
-    found = get_completion_class(shell)
-    if found is None:
+    candidates = get_completion_class(shell)
+    if candidates is None:
         raise KeyError(shell)
     # The version of bash is the user's concern: looking for it prints where it is missing.
-    return str(found.source_template % found(_NOTHING, {}, "kit", VARIABLE).source_vars())
+    return str(candidates.source_template % candidates(_NOTHING, {}, "kit", VARIABLE).source_vars())
 
 
 def complete(main: click.Group, instruction: str) -> str:
@@ -68,10 +68,10 @@ def complete(main: click.Group, instruction: str) -> str:
         main: the group of all commands.
         instruction: value of `VARIABLE`.
     """
-    found = get_completion_class(instruction.removesuffix("_complete"))
-    if found is None:
+    candidates = get_completion_class(instruction.removesuffix("_complete"))
+    if candidates is None:
         return ""
-    shell = found(main, {}, "kit", VARIABLE)
+    shell = candidates(main, {}, "kit", VARIABLE)
     words, incomplete = shell.get_completion_args()
     if words[:1] == ["help"]:
         words = words[1:]
@@ -94,11 +94,11 @@ def _attach(main: click.Group, words: list[str]) -> None:
     for parameter in command.params:
         argument = isinstance(parameter, click.Argument)
         name = parameter.name or ""
-        found = _ARGUMENTS.get(name) if argument else _find_for(parameter)
-        if found is not None:
+        candidates = _ARGUMENTS.get(name) if argument else _find_for(parameter)
+        if candidates is not None:
             lists = isinstance(parameter, click.Option) and parameter.multiple
             own = click.Path() if name in _OR_FILE else parameter.type
-            parameter.type = CompletedType(own, found, lists)
+            parameter.type = CompletedType(own, candidates, lists)
         elif _takes_file(parameter):
             parameter.type = click.Path()
 
@@ -177,16 +177,16 @@ def _devices(typed: str) -> Iterable[str]:
 
     from kit.devices import selection
 
-    found: list[str] = []
+    candidates: list[str] = []
 
     def ask() -> None:
         with suppress(KitError, OSError):
-            found.extend(device.serial for device in selection.listed())
+            candidates.extend(device.serial for device in selection.listed())
 
     asking = Thread(target=ask, daemon=True)
     asking.start()
     asking.join(SECONDS)
-    return [*found, "all"] if found else ()
+    return [*candidates, "all"] if candidates else ()
 
 
 def _bundles(typed: str) -> Iterator[str]:

@@ -27,10 +27,10 @@ def decompose(program: ExportedProgram) -> ExportedProgram:
         aten.prelu.default: _decompose_prelu,
         aten.scaled_dot_product_attention.default: _decompose_attention,
     }
-    found = {n.target for n in program.graph.nodes if n.target in table and _must_change(n)}
-    if not found:
+    targets = {n.target for n in program.graph.nodes if n.target in table and _must_change(n)}
+    if not targets:
         return program
-    chosen = {op: function for op, function in table.items() if op in found}
+    chosen = {op: function for op, function in table.items() if op in targets}
     decomposed: ExportedProgram = program.run_decompositions(chosen)
     return decomposed
 

@@ -86,14 +86,14 @@ def store_weights(model: Model, weights: tuple[ConstantEncoding, ...]) -> None:
     for encoding in weights:
         scales = encoding.scales.reshape(-1, *[1] * (encoding.values.ndim - 1))
         values = encoding.values.astype(np.float32) * scales
-        found = [one for one in layers if np.array_equal(_read(model, *one), values)]
-        if not found:
+        matches = [one for one in layers if np.array_equal(_read(model, *one), values)]
+        if not matches:
             raise BuildError(
                 f"LiteRT's converter computes with {encoding.name} in an operator that takes no "
                 "int8 weights",
                 "use --quantize static, or leave out the format litert",
             )
-        for graph, operator in found:
+        for graph, operator in matches:
             _quantize(model, graph.tensors[operator.inputs[1]], encoding)
             operator.opcodeIndex = number
             operator.builtinOptions = copy.copy(operator.builtinOptions)

@@ -107,15 +107,15 @@ def add_metadata(model: Model, name: bytes, content: bytes) -> None:
 
 
 def read_min_runtime(model: Model) -> str | None:
-    """Return the oldest version of the runtime that has all operators; None if it is not said."""
-    found = find_metadata(model, _MIN_RUNTIME)
-    return None if found is None else found.rstrip(b"\0").decode("ascii", errors="replace")
+    """Return the oldest version of the runtime that has all operators; None if it names none."""
+    stored = find_metadata(model, _MIN_RUNTIME)
+    return None if stored is None else stored.rstrip(b"\0").decode("ascii", errors="replace")
 
 
 def raise_min_runtime(model: Model, version: str) -> None:
     """Ask for a later version of the runtime, if the file asks for an earlier one."""
-    found = read_min_runtime(model)
-    if found is None or _split_version(found) >= _split_version(version):
+    stored = read_min_runtime(model)
+    if stored is None or _split_version(stored) >= _split_version(version):
         return
     (entry,) = (one for one in model.metadata if one.name == _MIN_RUNTIME)
     content = import_schema().BufferT()

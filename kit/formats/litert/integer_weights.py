@@ -82,14 +82,14 @@ def _store_groups(model: Model, weights: Sequence[StoredWeight]) -> None:
     layers = [(g, op) for name, g, op in list_operators(model) if name == _LAYER]
     number = _add_layer_code(model)
     for weight in weights:
-        found = [
+        matches = [
             (graph, operator)
             for graph, operator in layers
             if _is_weight(model, graph.tensors[operator.inputs[1]], weight)
         ]
-        if not found:
+        if not matches:
             raise refuse_lost(weight, "LiteRT")
-        for graph, operator in found:
+        for graph, operator in matches:
             _quantize(model, graph, graph.tensors[operator.inputs[1]], weight)
             operator.opcodeIndex = number
             operator.builtinOptions = copy.copy(operator.builtinOptions)

@@ -56,8 +56,8 @@ def narrow_constants(model: Model, narrow: Narrow, version: int) -> None:
         moved = {}
         for index, tensor in enumerate(list(graph.tensors)):
             values = None if index in outputs else _read_floats(model, tensor)
-            if values is not None and (found := narrow(values)) is not None:
-                moved[index] = _store(model, graph, index, found)
+            if values is not None and (narrow_constant := narrow(values)) is not None:
+                moved[index] = _store(model, graph, index, narrow_constant)
         for operator in graph.operators:
             inputs = map(int, () if operator.inputs is None else operator.inputs)
             operator.inputs = [moved.get(index, index) for index in inputs]
@@ -74,7 +74,7 @@ def _read_floats(model: Model, tensor: Tensor) -> NDArray[np.float32] | None:
     return np.asarray(data, np.uint8).view(np.float32).reshape([int(n) for n in tensor.shape])
 
 
-def _store(model: Model, graph: Subgraph, index: int, found: NarrowConstant) -> int:
+def _store(model: Model, graph: Subgraph, index: int, narrow_constant: NarrowConstant) -> int:
     """Change a constant, and return the tensor that has it in float32."""
     constant = graph.tensors[index]
     wide = copy.copy(constant)
@@ -82,10 +82,10 @@ def _store(model: Model, graph: Subgraph, index: int, found: NarrowConstant) -> 
     wide.name = constant.name + b"_float32"
     graph.tensors.append(wide)
     content = import_schema().BufferT()
-    content.data = found.content
+    content.data = narrow_constant.content
     model.buffers.append(content)  # others may share the old one
-    constant.buffer, constant.type = len(model.buffers) - 1, found.type
-    constant.quantization = found.quantization
+    constant.buffer, constant.type = len(model.buffers) - 1, narrow_constant.type
+    constant.quantization = narrow_constant.quantization
     return len(graph.tensors) - 1
 
 

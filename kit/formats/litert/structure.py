@@ -75,10 +75,10 @@ def _read_tensor(graph: Subgraph, index: int) -> TensorEntry:
 
 
 def _read_encoding(tensor: Tensor, dtype: str) -> TensorEncoding | None:
-    found = read_encoding(tensor)
-    if found is None:
+    encoding = read_encoding(tensor)
+    if encoding is None:
         return None
-    scales, zeros = (part.tolist() for part in found)
+    scales, zeros = (part.tolist() for part in encoding)
     return TensorEncoding(dtype, tuple(scales), tuple(zeros or [0] * len(scales)))
 
 

@@ -68,10 +68,10 @@ def _read_bounds(
     """Return the bounds of a clip; None for one that is not a constant."""
     if clip.op_type == "Relu":
         return 0.0, np.inf
-    found = [read(name) if name else None for name in clip.input[1:3]]
-    if len(found) < 2 or found[0] is None or found[1] is None:
+    limits = [read(name) if name else None for name in clip.input[1:3]]
+    if len(limits) < 2 or limits[0] is None or limits[1] is None:
         return None, np.inf
-    return float(found[0]), float(found[1])
+    return float(limits[0]), float(limits[1])
 
 
 def _to_levels(

@@ -45,14 +45,14 @@ def store_weights(model: ModelProto, weights: Sequence[StoredWeight]) -> None:
     graph = model.graph
     floats = {t.name: numpy_helper.to_array(t) for t in graph.initializer if t.data_type == 1}
     for weight in weights:
-        found = [
+        matches = [
             (name, order)
             for name, value in floats.items()
             if (order := weight.find_order(value)) is not None
         ]
-        if not found:
+        if not matches:
             raise refuse_lost(weight, "ONNX")
-        for name, order in found:
+        for name, order in matches:
             del floats[name]
             (tensor,) = (one for one in graph.initializer if one.name == name)
             if weight.bits == 8:

@@ -28,19 +28,19 @@ def read_encodings(graph: GraphProto) -> dict[str, TensorEncoding]:
     nodes take.
     """
     constants = {one.name: one for one in graph.initializer}
-    found: dict[str, TensorEncoding] = {}
+    encodings: dict[str, TensorEncoding] = {}
     for node in graph.node:
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
-            _add(found, node, constants, (0, 1, 2), (node.input[0], node.output[0]))
+            _add(encodings, node, constants, (0, 1, 2), (node.input[0], node.output[0]))
         elif node.op_type in _INPUTS and len(node.input) > _OUTPUT[1]:
             for places in _INPUTS[node.op_type]:
-                _add(found, node, constants, places, (node.input[places[0]],))
-            _add(found, node, constants, (0, *_OUTPUT), (node.output[0],))
-    return found
+                _add(encodings, node, constants, places, (node.input[places[0]],))
+            _add(encodings, node, constants, (0, *_OUTPUT), (node.output[0],))
+    return encodings
 
 
 def _add(
-    found: dict[str, TensorEncoding],
+    encodings: dict[str, TensorEncoding],
     node: NodeProto,
     constants: dict[str, TensorProto],
     places: tuple[int, int, int],
@@ -59,7 +59,7 @@ def _add(
         tuple(map(int, zeros or [0.0] * len(scales))),
     )
     for one in names:
-        found.setdefault(one, encoding)
+        encodings.setdefault(one, encoding)
 
 
 def _read_numbers(

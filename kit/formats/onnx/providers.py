@@ -31,13 +31,13 @@ def estimate_partitions(model: ModelProto) -> dict[str, str]:
 
     try:
         shaped = onnx.shape_inference.infer_shapes(model)
-        found = {
+        supported = {
             "NNAPI": usability_checker.check_nnapi_partitions(shaped, True),
             "Core ML": usability_checker.check_coreml_partitions(shaped, True, _COREML_OPERATORS),
         }
     except Exception as exc:  # noqa: BLE001 - an estimate that a tool cannot make is no damage
         return {"providers": f"not known: {first_line(exc)}"}
-    return {f"{name} provider": _describe(one) for name, one in found.items()}
+    return {f"{name} provider": _describe(one) for name, one in supported.items()}
 
 
 def _describe(info: Any) -> str:

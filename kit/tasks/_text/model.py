@@ -69,8 +69,8 @@ def describe_text_model(
     if answer.dtype != torch.float32:
         raise RecipeError(f"{recipe.model} gives {answer.dtype}", "call .float() on the network")
     at_once = is_batched(model, inputs, answer)
-    found = ModelInputs(specs, 0, outputs=(output,), text=text, at_once=at_once)
-    return found, int(answer.shape[1])
+    described = ModelInputs(specs, 0, outputs=(output,), text=text, at_once=at_once)
+    return described, int(answer.shape[1])
 
 
 def name_inputs(model: nn.Module, name: str) -> tuple[str, ...]:

@@ -54,11 +54,11 @@ def describe_tokenizer(tokenizer: Tokenizer, tokens: int) -> Tokenization:
     """
     padding = tokenizer.padding or {}
     known = (tokenizer.token_to_id(text) for text in _PADDINGS)
-    found = next((number for number in known if number is not None), 0)
+    pad_token = next((number for number in known if number is not None), 0)
     side: Literal["left", "right"] = "left" if padding.get("direction") == "left" else "right"
     return Tokenization(
         tokens=tokens,
-        pad_id=padding.get("pad_id", found),
+        pad_id=padding.get("pad_id", pad_token),
         pad_type=padding.get("pad_type_id", 0),
         pad_side=side,
     )

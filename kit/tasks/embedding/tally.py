@@ -12,7 +12,7 @@ from kit.results.schema import Metric
 from kit.signature import AnyArray, Samples, Signature
 from kit.tasks.tensors.tally import TensorsTally
 
-_AT_ONCE = 1024  # pictures whose neighbours are found together: their angles take memory
+_AT_ONCE = 1024  # pictures whose neighbours are searched together: their angles take memory
 _SHORTEST = 1e-30  # avoids division by zero
 
 Positions = NDArray[np.intp]
@@ -77,8 +77,8 @@ def recall_at_1(nearest: Positions, groups: Sequence[str | None]) -> float | Non
     names = np.array([str(group) for group in groups])
     if any(group is None for group in groups):
         return None
-    found, place, counts = np.unique(names, return_inverse=True, return_counts=True)
+    distinct, place, counts = np.unique(names, return_inverse=True, return_counts=True)
     counted = counts[place] > 1
-    if len(found) < 2 or not counted.any():
+    if len(distinct) < 2 or not counted.any():
         return None
     return float((names[nearest] == names)[counted].mean())

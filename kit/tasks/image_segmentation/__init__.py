@@ -101,9 +101,9 @@ class ImageSegmentation(Task):
         import numpy as np
 
         logits = answers.arrays[0]
-        found, counts = np.unique(logits.argmax(1), return_counts=True)
+        present, counts = np.unique(logits.argmax(1), return_counts=True)
         order = np.argsort(-counts, kind="stable")[:_SHOWN]
-        shares = (f"{found[i]} ({counts[i] / counts.sum():.0%})" for i in order)
+        shares = (f"{present[i]} ({counts[i] / counts.sum():.0%})" for i in order)
         return f"{describe_values(logits)}, classes of pixels {', '.join(shares)}"
 
     def open_evaluation(

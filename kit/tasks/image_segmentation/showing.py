@@ -27,8 +27,8 @@ def show_classes(answer: Samples, context: AnswerContext) -> ShownAnswer:
 
     A pixel is one of the network's map, which may be smaller than the picture.
     """
-    found = answer.arrays[0][0].argmax(0)
-    counts = np.bincount(found.reshape(-1), minlength=context.inputs.classes)
+    predicted = answer.arrays[0][0].argmax(0)
+    counts = np.bincount(predicted.reshape(-1), minlength=context.inputs.classes)
     order = np.argsort(-counts, kind="stable")
     best = [int(index) for index in order[: context.top] if counts[index]]
     names = context.inputs.labels
@@ -36,17 +36,17 @@ def show_classes(answer: Samples, context: AnswerContext) -> ShownAnswer:
         {
             "index": index,
             "label": names[index] if names else f"#{index}",
-            "share": float(counts[index] / found.size),
+            "share": float(counts[index] / predicted.size),
         }
         for index in best
     ]
     lines = [
-        f"{100 * counts[i] / found.size:5.1f} %  {names[i] if names else f'#{i}'}" for i in best
+        f"{100 * counts[i] / predicted.size:5.1f} %  {names[i] if names else f'#{i}'}" for i in best
     ]
-    record = {"classes": classes, "map": list(found.shape)}
+    record = {"classes": classes, "map": list(predicted.shape)}
     if context.reference is None:
         return ShownAnswer(tuple(lines), record)
-    same = float((found == context.reference.arrays[0][0].argmax(0)).mean())
+    same = float((predicted == context.reference.arrays[0][0].argmax(0)).mean())
     lines.append(f"{100 * same:5.1f} %  of pixels as float")
     return ShownAnswer(tuple(lines), {**record, "agreement": same})
 

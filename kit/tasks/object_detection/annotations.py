@@ -43,7 +43,7 @@ class TrueBox:
     Attributes:
         corners: x1, y1, x2, y2 in pixels of the picture.
         label: class of the model.
-        crowd: it stands for many objects, and is neither found nor missed.
+        crowd: it stands for many objects, and counts as neither a hit nor a miss.
         area: of the object in square pixels, as COCO counts it.
     """
 
@@ -116,7 +116,7 @@ def read_coco(
     classes = _match_categories(name, coco.categories, used, inputs)
     names = match_names(pictures, [image.file_name for image in coco.images], by_file_name=True)
     images = {image.file_name: image for image in coco.images}
-    missing = [p for p, found in zip(pictures, names, strict=True) if found is None]
+    missing = [p for p, matches in zip(pictures, names, strict=True) if matches is None]
     if missing:
         raise PictureError(
             f"{brief(missing[0])} is not in {name}, as {len(missing)} of {len(pictures)} pictures",
@@ -125,7 +125,7 @@ def read_coco(
     by_image: dict[int | str, list[_Annotation]] = {}
     for annotation in coco.annotations:
         by_image.setdefault(annotation.image_id, []).append(annotation)
-    chosen = [images[found] for found in names if found is not None]
+    chosen = [images[matches] for matches in names if matches is not None]
     return [partial(_place, name, one, by_image.get(one.id, []), classes) for one in chosen]
 
 
@@ -214,13 +214,13 @@ def read_texts(folder: Path, pictures: Sequence[str], inputs: ModelInputs) -> li
     files = {name: read for name, read in list_files(folder).items() if name.endswith(TEXT)}
     stems = {str(PurePosixPath(name).with_suffix("")): name for name in files}
     plain = [str(PurePosixPath(name).with_suffix("")) for name in pictures]
-    found = match_names(plain, list(stems), by_file_name=True)
-    if not any(found):
+    matches = match_names(plain, list(stems), by_file_name=True)
+    if not any(matches):
         raise PictureError(
             f"no picture has boxes in {folder}, which holds {len(files)} {TEXT} files",
             f"{plain[0]}{TEXT} has those of {pictures[0]}; --labels FILE.json takes COCO's",
         )
-    names = [None if stem is None else stems[stem] for stem in found]
+    names = [None if stem is None else stems[stem] for stem in matches]
     return [
         _no_boxes if name is None else partial(_read_text, name, files[name], inputs)
         for name in names

@@ -140,9 +140,9 @@ def _select(scores: Tensor, record: Detection) -> tuple[Tensor, Tensor]:
         flat = torch.cat(pairs)
         return flat // classes, flat % classes
     indices = [index for index in range(classes) if index != record.background]
-    found = [_take_best(scores[:, index], record) for index in indices]
-    labels = [torch.full_like(rows, index) for rows, index in zip(found, indices, strict=True)]
-    return torch.cat(found), torch.cat(labels)
+    rows_taken = [_take_best(scores[:, index], record) for index in indices]
+    labels = [torch.full_like(rows, index) for rows, index in zip(rows_taken, indices, strict=True)]
+    return torch.cat(rows_taken), torch.cat(labels)
 
 
 def _mask_background(scores: Tensor, background: int | None) -> Tensor:

@@ -136,15 +136,15 @@ def _read_annotations(
     if labels is not None:
         name, content = str(labels), read_labels_file(labels)
     else:
-        found = find_annotations(source)
-        if not found:
+        json_files = find_annotations(source)
+        if not json_files:
             return None, ""
-        if len(found) > 1:
+        if len(json_files) > 1:
             raise PictureError(
-                f"{source} holds {len(found)} JSON files: {', '.join(map(brief, found))}",
+                f"{source} holds {len(json_files)} JSON files: {', '.join(map(brief, json_files))}",
                 "say which has the annotations: --labels FILE.json, or none",
             )
-        name, read = next(iter(found.items()))
+        name, read = next(iter(json_files.items()))
         content = read()
     readers = read_coco(name, content, names, context.inputs)
     return tuple(readers), hashlib.sha256(content).hexdigest()

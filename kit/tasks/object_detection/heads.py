@@ -75,8 +75,8 @@ def _find_kind(model: nn.Module) -> str | None:
 
 def _run_heads(self: LibraryObject, images: Tensor) -> tuple[Tensor, Tensor]:
     """The ``forward`` of a detector without transformation of its input and post-processing."""
-    found = self.head(_list_features(self, images))
-    return found["cls_logits"], found["bbox_regression"]
+    head_outputs = self.head(_list_features(self, images))
+    return head_outputs["cls_logits"], head_outputs["bbox_regression"]
 
 
 def _list_features(model: LibraryObject, images: Tensor) -> list[Tensor]:

@@ -22,8 +22,8 @@ def show_boxes(answer: Samples, context: AnswerContext) -> ShownAnswer:
 
     Those below the record's `shown_score` are counted in a note only.
     """
-    found, place = _find(answer, context), _find_place(context)
-    shown = found.above(_shown_score(context))
+    detected, place = _find(answer, context), _find_place(context)
+    shown = detected.above(_shown_score(context))
     placed = shown if place is None else place_boxes(shown, place)
     boxes, lines = [], []
     columns = (placed.corners, placed.scores, placed.classes)
@@ -55,8 +55,10 @@ def draw_boxes(answer: Samples, sample: Samples, context: AnswerContext) -> Mapp
     assert preprocessing is not None  # tasks of pictures have it
     image = Image.fromarray(to_pixels(sample.arrays[0][0], preprocessing))
     draw, colours = ImageDraw.Draw(image), choose_colours()
-    found = _find(answer, context).above(_shown_score(context))
-    rows = list(zip(found.corners.tolist(), found.scores, found.classes.tolist(), strict=True))
+    detected = _find(answer, context).above(_shown_score(context))
+    rows = list(
+        zip(detected.corners.tolist(), detected.scores, detected.classes.tolist(), strict=True)
+    )
     for corners, score, label in reversed(rows):  # the most probable is on top
         colour = tuple(map(int, colours[1 + label % (len(colours) - 1)]))
         draw.rectangle(corners, outline=colour, width=_LINE)

@@ -75,7 +75,9 @@ def place_boxes(boxes: Boxes, place: Placement) -> Boxes:
     return Boxes(corners.astype(np.float32), boxes.scores, boxes.classes)
 
 
-def measure_map(truth: Sequence[Sequence[TrueBox]], found: Sequence[Boxes]) -> tuple[float, float]:
+def measure_map(
+    truth: Sequence[Sequence[TrueBox]], predicted: Sequence[Boxes]
+) -> tuple[float, float]:
     """Return the mean average precision over IoU of 0.5 to 0.95, and at 0.5, as shares.
 
     Both are pycocotools': precision at 101 recalls, up to 100 boxes of each class in a picture,
@@ -83,7 +85,7 @@ def measure_map(truth: Sequence[Sequence[TrueBox]], found: Sequence[Boxes]) -> t
 
     Args:
         truth: boxes in each picture.
-        found: boxes that a model gives for each.
+        predicted: boxes that a model gives for each.
     """
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
@@ -97,7 +99,7 @@ def measure_map(truth: Sequence[Sequence[TrueBox]], found: Sequence[Boxes]) -> t
         categories = [{"id": label} for label in sorted(labels)]
         shared = {"images": images, "categories": categories}
         right.dataset = {**shared, "annotations": _list_truth(truth)}
-        answers.dataset = {**shared, "annotations": _list_found(found, labels)}
+        answers.dataset = {**shared, "annotations": _list_predicted(predicted, labels)}
         right.createIndex()
         answers.createIndex()
         evaluation = COCOeval(right, answers, "bbox")
@@ -129,9 +131,9 @@ def _list_truth(truth: Sequence[Sequence[TrueBox]]) -> list[CocoRecord]:
     return records
 
 
-def _list_found(found: Sequence[Boxes], labels: set[int]) -> list[CocoRecord]:
+def _list_predicted(predicted: Sequence[Boxes], labels: set[int]) -> list[CocoRecord]:
     records: list[CocoRecord] = []
-    for image, boxes in enumerate(found, 1):
+    for image, boxes in enumerate(predicted, 1):
         columns = (boxes.corners, boxes.scores, boxes.classes)
         rows = zip(*(column.tolist() for column in columns), strict=True)
         for (x1, y1, x2, y2), score, label in rows:

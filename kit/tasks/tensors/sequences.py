@@ -81,15 +81,15 @@ def _split(
     specs, arrays = read_specs(sample, names)
     values = list(zip(specs, arrays, strict=True))
     lengths = {spec.name: (*spec.shape, 0)[0] for spec in specs if spec.name not in states}
-    found = set(lengths.values())
-    if len(found) > 1 or 0 in found:
+    distinct = set(lengths.values())
+    if len(distinct) > 1 or 0 in distinct:
         shown = ", ".join(f"{name}: {length}" for name, length in lengths.items())
         raise SampleError(
             f"{sample.path} has arrays of different numbers of inferences: {shown}", _HINT
         )
-    if not found:
+    if not distinct:
         raise SampleError(f"{sample.path} has states only, and no inputs of a sequence", _HINT)
-    return found.pop(), values
+    return distinct.pop(), values
 
 
 def read_sequences(chosen: Sequence[SampleFile], inputs: ModelInputs) -> Sequences:
@@ -140,7 +140,7 @@ def match_states(
         RecipeError: there is no such input or output, or the two differ.
     """
     takers, givers = [s.name for s in specs], [s.name for s in outputs]
-    found = []
+    distinct = []
     for taker, giver in states.items():
         if taker not in takers:
             raise RecipeError(
@@ -160,5 +160,5 @@ def match_states(
                 f"{other.dtype} {list(other.shape)}",
                 "a state comes out as it goes in",
             )
-        found.append(pair)
-    return tuple(found)
+        distinct.append(pair)
+    return tuple(distinct)

@@ -139,22 +139,22 @@ def replace_forward(model: nn.Module, forward: Callable[..., object]) -> nn.Modu
 
 
 def export_program(
-    model: GraphModule, example: tuple[Tensor, ...], most: int = 1
+    model: GraphModule, example: tuple[Tensor, ...], max_batch: int = 1
 ) -> ExportedProgram:
     """Return the program of a graph.
 
     Args:
         model: the graph.
         example: inputs of one inference, of one sample.
-        most: the program takes 1 to so many samples in one inference.
+        max_batch: maximum number of samples in one inference.
 
     Raises:
         Exception: `torch.export` cannot follow the graph, or it fixes the batch.
     """
     import torch
 
-    if most == 1:
+    if max_batch == 1:
         return torch.export.export(model, example)
-    batch = torch.export.Dim("batch", min=1, max=most)
+    batch = torch.export.Dim("batch", min=1, max=max_batch)
     two = tuple(torch.cat([value] * 2) for value in example)  # of one, the one would be fixed
     return torch.export.export(model, two, dynamic_shapes=tuple({0: batch} for _ in two))

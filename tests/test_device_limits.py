@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from contextlib import closing
+from pathlib import Path
 
 import hostile_samples as hostile
 import pytest
@@ -289,7 +290,7 @@ CALLS = {
 def parsed() -> tuple[list[str], str]:
     """Which parsers came to their end, and what was said, in one process; see `limited`."""
     script = (
-        f"import sys; sys.path.insert(0, {sys.path[0]!r})\n"
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "from kit.app import device, record\n"
         "from kit.devices import condition, facts, locking, parsing\n"
         "from kit.runners import protocol\nfrom kit.errors import KitError\n"

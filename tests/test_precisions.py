@@ -22,7 +22,7 @@ from torch import nn
 import kit
 from kit import formats
 from kit.artifact_key import ArtifactKey
-from kit.bench.measure import measure
+from kit.bench.measure import measure_all
 from kit.bundle import Bundle
 from kit.errors import BuildError, RecipeError, UnknownName
 from kit.formats.interface import Backend, Format
@@ -180,7 +180,7 @@ def test_native_runners_compute_the_same(target, built):
         pytest.skip(f"a package of {target} is not installed")
     native_samples.runner(target)  # built, or skipped
     once = FAST.model_copy(update={"repeats": 1, "memory": False})
-    result = measure(built[target], [target], once, runner="native")
+    (result,) = measure_all([built[target]], [target], once, runner="native")
     assert [run.via for run in result.runs] == ["native"] * len(result.runs)
     assert {run.precision for run in result.runs} == {p for name, p in BUILT if name == target}
 

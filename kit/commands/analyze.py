@@ -126,15 +126,13 @@ def _json(outcome: Found, target: str | None, line: str) -> dict[str, object]:
 
 
 def _about(outcome: Found) -> dict[str, object]:
-    from kit.recipe import format_sides
-
     recipe, work = outcome.request.recipe, outcome.model.work
     pictures, weights = outcome.pictures, work.weights
     assert weights is not None  # of a model that is loaded
     return {
         "model": recipe.model,
         "resolution": recipe.resolution,
-        "size": format_sides(*recipe.sides),
+        "input_width": recipe.input_width,
         "width": recipe.width,
         "granularity": recipe.granularity,
         "corrections": recipe.corrections,

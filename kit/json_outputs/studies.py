@@ -105,10 +105,11 @@ class PictureSetOutput(JsonOutput):
 
 
 class AnalyzeOutput(JsonOutput):
-    """`kit analyze`."""
+    """`kit analyze`; `input_width` is null where the input is square."""
 
     model: str
     resolution: int
+    input_width: int | None
     width: float
     granularity: str
     corrections: str

@@ -98,9 +98,9 @@ def save_golden(folder: Path, name: str, samples: Samples) -> tuple[str, ...]:
 
 
 def _sign(work: Work, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Signature:
-    most = work.recipe.max_batch
-    batch = VaryingDimension(axis=0, name="batch", min=1, max=most)
-    return Signature(inputs=inputs, outputs=outputs, varying=(batch,) if most > 1 else ())
+    max_batch = work.recipe.max_batch
+    batch = VaryingDimension(axis=0, name="batch", min=1, max=max_batch)
+    return Signature(inputs=inputs, outputs=outputs, varying=(batch,) if max_batch > 1 else ())
 
 
 def _describe(work: Work) -> dict[str, object]:

@@ -33,7 +33,9 @@ SAMPLES = 16
 # Input values per backward pass, whose activations are kept in memory: 0.3 GB for MobileNetV2.
 VALUES = 3 * 4 * 224 * 224
 WIDER_FACTORS = (1.4, 2.0, 2.8)
-NARROWER_FACTORS = (0.7,)  # smaller factors overfit the few samples of the search
+# 0.5 gives MobileNetV2 22.3 instead of 21.8 and 22.5 instead of 21.9 dB on 436 other pictures with
+# two draws of 64 calibration pictures, and changes nothing with a third and in EfficientNet-Lite0.
+NARROWER_FACTORS = (0.7, 0.5)
 # In MobileNetV2's last depthwise layer the calibrated range is 3 % better than 1.4 times that
 # range on the pictures of the search, but has 4 times the error on others.
 ALIKE = 1.15

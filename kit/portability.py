@@ -29,6 +29,7 @@ from kit.devices import hostinfo, local
 from kit.devices.fingerprint import identify
 from kit.errors import BundleError, OutputError, RunError, UnknownName, UsageError
 from kit.manifest import Artifact, Comparison
+from kit.precisions import get_precision
 from kit.progress import Progress
 from kit.results import store
 from kit.results.schema import ProcessorRef, ProcessorRow, ProcessorsResult
@@ -83,6 +84,7 @@ def verify_processors(
     processors: Sequence[str] = (HOST,),
     formats: Sequence[str] | None = None,
     progress: Progress | None = None,
+    precisions: Sequence[str] | None = None,
 ) -> ProcessorsResult:
     """Run a bundle's golden inputs through each format on each processor.
 
@@ -94,16 +96,18 @@ def verify_processors(
         processors: see `select_processors`.
         formats: names of the bundle's formats or files; None takes all.
         progress: callback before each row.
+        precisions: only files of these; None takes all.
 
     Raises:
-        BundleError: the bundle is broken, has no golden inputs, or lacks a format.
+        BundleError: the bundle is broken, has no golden inputs, or lacks a format or a precision.
         UsageError: see `select_processors`.
+        UnknownName: there is no such precision.
         MissingTool: qemu, a compiler, or a wheel for building a runner is missing.
         OutputError: the temporary folder cannot be written to.
     """
     loaded = bundle if isinstance(bundle, Bundle) else bundles.load(bundle)
     chosen = select_processors(processors)
-    artifacts = _artifacts(loaded, formats)
+    artifacts = _select_precisions(loaded, _artifacts(loaded, formats), precisions)
     golden = _read_golden(loaded)
     report = progress or (lambda *_: None)
     identity = identify(local.open(None).fingerprint)
@@ -131,6 +135,24 @@ def _artifacts(bundle: Bundle, formats: Sequence[str] | None) -> list[Artifact]:
         raise UsageError("--format names nothing", "for example: --format onnx,lite")
     bundles.check_named([bundle], formats or ())
     return [bundle.manifest.artifact(key.name) for key in bundle.manifest.select_runnable(formats)]
+
+
+def _select_precisions(
+    bundle: Bundle, artifacts: list[Artifact], names: Sequence[str] | None
+) -> list[Artifact]:
+    if names is None:
+        return artifacts
+    if not names:
+        raise UsageError("--precision names nothing", "for example: --precision int8")
+    for name in names:
+        get_precision(name)
+    chosen = [artifact for artifact in artifacts if artifact.precision in names]
+    if not chosen:
+        have = ", ".join(dict.fromkeys(artifact.precision for artifact in artifacts))
+        raise BundleError(
+            f"{bundle.path} has no {' or '.join(names)} file to verify", f"it has {have}"
+        )
+    return chosen
 
 
 def _read_golden(bundle: Bundle) -> _Golden:

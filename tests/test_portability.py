@@ -127,6 +127,15 @@ def test_golden_answers_that_do_not_fit_are_refused(judged, tmp_path, name, chan
         kit.verify_processors(other, formats=["onnx"])
 
 
+def test_files_are_chosen_by_precision(judged):
+    result = kit.verify_processors(judged, precisions=["fp32", "int8"])
+    assert {row.precision for row in result.rows} == {"fp32"}
+    with pytest.raises(BundleError, match=r"has no int8 or fp16 file to verify"):
+        kit.verify_processors(judged, precisions=["int8", "fp16"])
+    with pytest.raises(UnknownName, match=r"no precision called 'int9'"):
+        kit.verify_processors(judged, precisions=["int9"])
+
+
 def test_json_is_the_result(judged, capsys):
     assert cli.run(["verify", str(judged.path), "--format", "onnx", "--json"]) == 0
     raw = json.loads(capsys.readouterr().out)

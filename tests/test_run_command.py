@@ -82,6 +82,24 @@ def test_options_of_the_build_are_passed_on_as_they_are_typed(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "ends"),
+    [
+        ([], ["--precision", "int8"]),
+        (["--precision", "fp32,fp16,int8"], ["--precision", "fp16,int8"]),
+        (["--precision", "fp32"], ["-o"]),
+        (["--quick"], ["host", "-o"]),
+    ],
+)
+def test_emulated_processors_verify_what_is_not_float32(tmp_path, words, ends):
+    with command.make_context("run", ["mobilenet_v2", *words]) as context:
+        options = dict(context.params)
+    _, verify, *_ = _list_steps("mobilenet_v2", tmp_path, options)
+    assert verify.words[0] == "verify"
+    assert ("--precision" in verify.words) == ("--precision" in ends)
+    assert [word for word in verify.words if word in ends] == ends
+
+
 def test_a_failed_build_ends_it_and_a_damaged_record_is_named(tmp_path, capsys):
     code, steps, err = run(capsys, "--weights", str(tmp_path / "none.pth"), "-o", str(tmp_path))
     assert (code, steps) == (3, {})

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     metavar="F,…",
     help="Comma-separated formats or files, such as onnx or onnx-fp32. Default: all of the bundle.",
 )
+@list_option(
+    "--precision",
+    "precisions",
+    metavar="P,…",
+    help="Comma-separated precisions, such as int8. Default: all of the bundle.",
+)
 @click.option(
     "-o",
     "--output",
@@ -41,7 +47,12 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def command(
-    bundle: Path, processors: str, names: str | None, output: str | None, as_json: bool
+    bundle: Path,
+    processors: str,
+    names: str | None,
+    precisions: str | None,
+    output: str | None,
+    as_json: bool,
 ) -> int:
     """Run the golden inputs of BUNDLE through its formats on other processors.
 
@@ -56,7 +67,13 @@ def command(
 
     file = choose_file(output, str(bundle), "processors")
     with steps() as update:
-        result = verify_processors(bundle, _split(processors), names and _split(names), update)
+        result = verify_processors(
+            bundle,
+            _split(processors),
+            None if names is None else _split(names),
+            update,
+            None if precisions is None else _split(precisions),
+        )
     if file is not None:
         store.write(result, file)
     if as_json:

@@ -20,7 +20,7 @@ Schema history:
        `Recipe.preprocess`, `Recipe.dynamic`, `Recipe.state`; `Manifest.detection`,
        `Manifest.state`; more precisions
 
-Manifests of all older schemas can be read: changed fields are translated.
+Manifests of all older schemas can be read: `kit.manifest_history` translates changed fields.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from kit.artifact_key import ArtifactKey, KeyedRecord, PrecisionName, derive_precision
+from kit.artifact_key import ArtifactKey, KeyedRecord
 from kit.detection import Detection
 from kit.documents import (
     MAX_CLASSES,
@@ -53,7 +53,8 @@ from kit.documents import (
     Text,
 )
 from kit.errors import BundleError
-from kit.notices import Notice, read_text
+from kit.manifest_history import translate
+from kit.notices import Notice
 from kit.recipe import CHANNELS, Color, Layout, Recipe
 from kit.registry import CLASSIFICATION, DETECTION
 from kit.signature import MAX_TENSORS, Feedback, Signature
@@ -426,17 +427,7 @@ class Manifest(Record):
     def _translate(cls, raw: object) -> object:
         if not isinstance(raw, dict):
             return raw
-        version = raw.get("schema_version")
-        if type(version) is not int:  # True is 1, too
-            return raw
-        if version in (1, 2) and "signature" not in raw:
-            raw = _translate_classifier(raw)
-        if version in (4, 5, 6):
-            return {**raw, "schema_version": SCHEMA_VERSION}
-        if version not in (1, 2, 3):
-            return raw
-        # A translated manifest is of the current schema, also when it is written again.
-        return {**_translate_warnings(_translate_keys(raw)), "schema_version": SCHEMA_VERSION}
+        return translate(raw, SCHEMA_VERSION)
 
     @model_validator(mode="after")
     def _shapes_fit_the_task(self) -> Manifest:
@@ -589,61 +580,3 @@ class Manifest(Record):
                 f"it has: {have}; {failure.hint}",
             )
         return BundleError(f"the bundle has no {name} file", f"it has: {have}")
-
-
-def _translate_classifier(raw: dict[str, object]) -> dict[str, object]:
-    """Translate a manifest of schema 1 or 2, which was for image classifiers only, to schema 3."""
-    rest = {name: value for name, value in raw.items() if name not in ("input", "output")}
-    tensors = ([raw[name]] if name in raw else [] for name in ("input", "output"))
-    golden = rest.get("golden")
-    if isinstance(golden, dict):
-        one = {name: value for name, value in golden.items() if name != "input"}
-        one["inputs"] = [golden["input"]] if "input" in golden else []
-        for name in ("outputs", "graphs"):
-            if isinstance(golden.get(name), dict):
-                one[name] = {key: [file] for key, file in golden[name].items()}
-        rest["golden"] = one
-    signature = dict(zip(("inputs", "outputs"), tensors, strict=True))
-    return {**rest, "task": CLASSIFICATION, "signature": signature}
-
-
-def _translate_keys(raw: dict[str, object]) -> dict[str, object]:
-    """Translate the keys of schemas before 4, which had one file per format."""
-    recipe, golden, gate = raw.get("recipe"), raw.get("golden"), raw.get("gate")
-    method = recipe.get("quantize") if isinstance(recipe, dict) else None
-    precision = derive_precision(str(method or "static"))
-    changed = {**raw}
-    for field in ("artifacts", "failed"):
-        if field in raw:
-            changed[field] = _add_precision(raw[field], precision)
-    if isinstance(gate, dict) and "rows" in gate:
-        changed["gate"] = {**gate, "rows": _add_precision(gate["rows"], precision)}
-    if "qconfig" in raw:
-        changed["qconfig"] = _rename(raw["qconfig"], precision)
-    if isinstance(golden, dict):
-        names = [name for name in ("outputs", "graphs") if name in golden]
-        renamed = {name: _rename(golden[name], precision) for name in names}
-        changed["golden"] = {**golden, **renamed}
-    return changed
-
-
-def _translate_warnings(raw: dict[str, object]) -> dict[str, object]:
-    """Translate the warnings of schemas before 4, which were sentences, to notices."""
-    rest = {name: value for name, value in raw.items() if name != "warnings"}
-    sentences = raw.get("warnings")
-    if isinstance(sentences, list | tuple) and all(isinstance(text, str) for text in sentences):
-        return {**rest, "notices": [read_text(text) for text in sentences]}
-    return raw
-
-
-def _add_precision(entries: object, precision: PrecisionName) -> object:
-    if not isinstance(entries, list | tuple):
-        return entries
-    return [{"precision": precision, **e} if isinstance(e, dict) else e for e in entries]
-
-
-def _rename(entries: object, precision: PrecisionName) -> object:
-    """Return a table keyed by artifact name instead of format."""
-    if not isinstance(entries, dict):
-        return entries
-    return {ArtifactKey(str(name), precision).name: value for name, value in entries.items()}

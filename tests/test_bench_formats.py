@@ -18,12 +18,13 @@ from bench_quantization.inputs import Setup  # noqa: E402
 import kit  # noqa: E402
 from kit import cli, formats  # noqa: E402
 from kit.errors import MissingTool  # noqa: E402
+from kit.precisions import list_precisions  # noqa: E402
 
 
 def test_every_target_that_runs_here_is_built_once_in_all_its_precisions(tmp_path):
     output: list[str] = []
     setup = Setup("mobilenet_v2", "random", tmp_path, 2, 0, None, tmp_path, output.append)
-    groups = own._group(setup)
+    groups = own._group(setup, list_precisions())
     targets = [target for group in groups.values() for target in group]
     assert len(targets) == len(set(targets))
     for precisions, group in groups.items():
@@ -34,6 +35,9 @@ def test_every_target_that_runs_here_is_built_once_in_all_its_precisions(tmp_pat
             assert set(precisions) == set(exporter.precisions)
     assert {"onnx", "executorch", "lite", "torchscript", "torchscript/x86"} <= set(targets)
     assert "executorch/vulkan" not in targets
+    few = own._group(setup, ("fp16", "int8"))
+    assert {name for group in few for name in group} == {"fp16", "int8"}
+    assert "lite" in few[("int8",)]
 
 
 def test_a_peers_file_is_evaluated_as_a_bundle_of_its_own(

@@ -13,6 +13,7 @@ from bench_quantization.inputs import Setup
 
 from bench_formats import own, peers
 from kit.errors import BuildError, KitError, RunError, UsageError
+from kit.precisions import get_precision
 
 if TYPE_CHECKING:
     from kit.bundle import Bundle
@@ -30,6 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--limit", type=int, metavar="N", help="evaluate N pictures, evenly spread; default all")
     add("--repeats", type=int, default=3, metavar="N", help="processes of each file; default 3")
     add("--precision", default="2", metavar="%", help="of `kit bench`: of the medians; default 2")
+    add("--only", metavar="P,…", help="kit's files of these precisions; default all")
     add("--device", default="", metavar="SERIAL,…", help="measure there as well, with --quick")
     add("--no-peers", action="store_true", help="measure the kit's own files only")
     add("--html", type=Path, default=Path("formats.html"), help="default formats.html")
@@ -66,7 +68,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def compare(setup: Setup, arguments: argparse.Namespace) -> int:
     """Do everything, in turns where it is measured."""
-    bundles = list(own.build(setup))
+    wanted = arguments.only.split(",") if arguments.only else None
+    for name in wanted or ():
+        get_precision(name)
+    bundles = list(own.build(setup, wanted))
     if not bundles:
         raise BuildError("no bundle could be built", "see above")
     missing = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bench_quantization.inputs import Setup
@@ -18,14 +18,18 @@ if TYPE_CHECKING:
     from kit.recipe import Recipe
 
 
-def build(setup: Setup) -> Iterator[Bundle]:
+def build(setup: Setup, wanted: Sequence[PrecisionName] | None = None) -> Iterator[Bundle]:
     """Yield bundles: one for all targets that have the same precisions.
 
     A bundle that cannot be built is reported and left out.
+
+    Args:
+        setup: options of the comparison.
+        wanted: precisions; None takes all.
     """
     import kit
 
-    for precisions, targets in _group(setup).items():
+    for precisions, targets in _group(setup, wanted or list_precisions()).items():
         setup.report_status(f"building {', '.join(targets)} in {', '.join(precisions)}")
         try:
             folder = setup.work / f"kit-{'-'.join(precisions)}"
@@ -34,7 +38,9 @@ def build(setup: Setup) -> Iterator[Bundle]:
             setup.report_status(f"FAILED: {exc.message}")
 
 
-def _group(setup: Setup) -> dict[tuple[PrecisionName, ...], list[str]]:
+def _group(
+    setup: Setup, wanted: Sequence[PrecisionName]
+) -> dict[tuple[PrecisionName, ...], list[str]]:
     groups: dict[tuple[PrecisionName, ...], list[str]] = defaultdict(list)
     for name in formats.list_formats():
         format_ = formats.get_format(name)
@@ -47,10 +53,9 @@ def _group(setup: Setup) -> dict[tuple[PrecisionName, ...], list[str]]:
             (name, format_),
             *((f"{name}/{b.name}", b) for b in format_.backends),
         ):
-            if exporter.runs_here:
-                groups[tuple(p for p in list_precisions() if p in exporter.precisions)].append(
-                    target
-                )
+            precisions = tuple(p for p in wanted if p in exporter.precisions)
+            if exporter.runs_here and precisions:
+                groups[precisions].append(target)
     return groups
 
 

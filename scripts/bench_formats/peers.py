@@ -63,13 +63,6 @@ PEERS = (
         ("ai-edge-quantizer", "litert-torch", "ai-edge-litert"),
         "static_wi8_ai8, per-channel",
     ),
-    FilePeer(
-        "litert-torch",
-        "litert_pt2e",
-        "litert",
-        ("litert-torch", "torchao", "ai-edge-litert"),
-        "PT2EQuantizer, per-channel",
-    ),
 )
 
 

@@ -41,7 +41,7 @@ class ImageClassification(Task):
     sample = "picture"
     threshold_names = frozenset({"agreement", "sqnr_db", "max_abs"})
     label_hint = (
-        "the pictures have no labels, so there is no top-1 and top-5; --labels FILE.csv gives them"
+        "no labels were given, so there is no top-1 and top-5; --labels FILE.csv gives them"
     )
     options = frozenset(PICTURE_OPTIONS)
     analyzable = True

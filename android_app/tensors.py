@@ -15,8 +15,10 @@ from onnx import TensorProto, helper
 
 from kit import bundle as bundles
 from kit import formats, recipe
+from kit.artifacts import Artifact, Runtime
+from kit.build_records import Source
 from kit.formats.interface import predict
-from kit.manifest import Artifact, Golden, Runtime, Source
+from kit.manifest import Golden
 from kit.signature import Samples, Signature, TensorSpec
 
 ROWS = 3

@@ -21,7 +21,7 @@ from kit.errors import RunError, UsageError
 from kit.formats.isolated import IsolatedSession, open_session
 from kit.notices import Notice, new_notice
 from kit.progress import CountProgress
-from kit.results.schema import AccuracyResult, AccuracyRow
+from kit.results.accuracy import AccuracyResult, AccuracyRow
 from kit.results.store import describe, find_digest, find_runtime
 from kit.signature import Samples, TensorSpec, group, resize_batch
 from kit.tasks import get_task

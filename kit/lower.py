@@ -20,6 +20,7 @@ import kit
 from kit import errors, formats, models, signature, workers
 from kit.algorithms import get_algorithm
 from kit.artifact_key import ArtifactKey
+from kit.artifacts import Artifact, Runtime
 from kit.encodings import Encodings
 from kit.errors import (
     BuildError,
@@ -34,11 +35,12 @@ from kit.errors import (
 from kit.formats.interface import Description, Format, Session, predict
 from kit.formats.model_card import ModelCard
 from kit.garbage import pause_collection
-from kit.manifest import Artifact, Preprocessing, Runtime, Scores
+from kit.manifest import Scores
 from kit.model_source import find_source, split_reference
 from kit.network import run_network
 from kit.precisions import get_precision
 from kit.precisions.interface import CandidateRequest
+from kit.preprocessing import Preprocessing
 from kit.quantize.options import QUANTIZERS, Options, Quantized
 from kit.recipe import Recipe, own
 from kit.signature import Samples, TensorSpec

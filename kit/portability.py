@@ -23,16 +23,16 @@ import kit
 from kit import bundle as bundles
 from kit import files
 from kit.artifact_key import REFERENCE
+from kit.artifacts import Artifact, Comparison
 from kit.bundle import Bundle
 from kit.comparison import Against
 from kit.devices import hostinfo, local
 from kit.devices.fingerprint import identify
 from kit.errors import BundleError, OutputError, RunError, UnknownName, UsageError
-from kit.manifest import Artifact, Comparison
 from kit.precisions import get_precision
 from kit.progress import Progress
 from kit.results import store
-from kit.results.schema import ProcessorRef, ProcessorRow, ProcessorsResult
+from kit.results.processors import ProcessorRef, ProcessorRow, ProcessorsResult
 from kit.runners import drive, emulation, native
 from kit.runners.emulation import Processor
 from kit.runners.protocol import Request

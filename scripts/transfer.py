@@ -138,8 +138,8 @@ def _pictures(folder: Path) -> tuple[Tensor, Tensor]:
     import torch
 
     from kit.images import batch, open_set
-    from kit.manifest import Preprocessing
     from kit.models.interface import IMAGENET_MEAN, IMAGENET_STD
+    from kit.preprocessing import Preprocessing
 
     names = sorted(p.name for p in folder.iterdir())
     listed: Any = list(open_set(folder, None, names))

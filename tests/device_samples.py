@@ -20,7 +20,7 @@ from kit.devices.adb import AdbDevice
 from kit.devices.retry import RECONNECT_SECONDS, RetryingTransport
 from kit.devices.storage import TransferProgress
 from kit.devices.transport import Transport
-from kit.results.schema import LatencyResult, Plan
+from kit.results.latency import LatencyResult, Plan
 
 # How the command line of a runner begins.
 RUNNER = "/data/local/tmp/kit/sets/"

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from kit.artifact_key import derive_precision
-from kit.results.schema import (
-    AccuracyResult,
-    AccuracyRow,
+from kit.results.accuracy import AccuracyResult, AccuracyRow
+from kit.results.context import (
     ArtifactRef,
     BundleRef,
     Context,
@@ -22,13 +21,10 @@ from kit.results.schema import (
     Fingerprint,
     HostRef,
     Identity,
-    LatencyResult,
     ParityRef,
-    Plan,
-    Process,
-    Run,
     SourceRef,
 )
+from kit.results.latency import LatencyResult, Plan, Process, Run
 
 WHEN = datetime(2025, 11, 24, 9, 30, tzinfo=UTC)
 RUNTIMES = {"lite": "torch 2.14.1", "executorch": "executorch 1.5.1", "onnx": "onnxruntime 1.32.0"}

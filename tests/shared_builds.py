@@ -24,7 +24,7 @@ from kit.errors import BuildError, WeightsError
 from kit.formats import isolated
 from kit.manifest import Golden, Manifest
 from kit.results import store
-from kit.results.schema import LatencyResult, Plan
+from kit.results.latency import LatencyResult, Plan
 from kit.signature import Samples
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"

@@ -21,7 +21,7 @@ from kit.devices import local
 from kit.errors import BundleError, ResultError, RunError, UnknownName, UsageError
 from kit.notices import new_notice
 from kit.results import source, store
-from kit.results.schema import LatencyResult, Plan
+from kit.results.latency import LatencyResult, Plan
 
 
 def test_presets() -> None:

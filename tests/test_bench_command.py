@@ -26,7 +26,7 @@ from kit.commands.common import latency_table, measurement, slower
 from kit.errors import UsageError, VerificationFailed
 from kit.json_outputs import read_output
 from kit.results import statistics, store
-from kit.results.schema import LatencyResult, Recommendation, Run
+from kit.results.latency import LatencyResult, Recommendation, Run
 from kit.runners import native
 from kit.runners.native import RunnerSet
 

@@ -11,7 +11,7 @@ from kit.bench import answers, measure, rows
 from kit.errors import BundleError, RunError
 from kit.notices import render
 from kit.results import rounds
-from kit.results.schema import LatencyResult, Plan
+from kit.results.latency import LatencyResult, Plan
 
 # A fast wrong answer is no result.
 

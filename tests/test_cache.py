@@ -14,8 +14,9 @@ import pytest
 from conftest import rewrite
 
 from kit import bundle, cache, recipe
+from kit.build_records import Calibration, Source, Training
 from kit.calibration import PictureCalibration
-from kit.manifest import Calibration, Manifest, Source, Training
+from kit.manifest import Manifest
 
 KEY = "0" * 64
 

@@ -31,7 +31,7 @@ from kit.errors import DeviceError, RunError, UsageError
 from kit.manifest import Golden, Manifest
 from kit.notices import new_notice
 from kit.results import store
-from kit.results.schema import LatencyResult
+from kit.results.latency import LatencyResult
 from kit.runners import native, protocol
 
 pytestmark = pytest.mark.usefixtures("direct")

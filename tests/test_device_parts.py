@@ -18,7 +18,8 @@ from kit.devices.parsing import Cluster
 from kit.errors import UsageError
 from kit.notices import render
 from kit.results import statistics
-from kit.results.schema import Condition, Plan, Process, Recommendation
+from kit.results.context import Condition
+from kit.results.latency import Plan, Process, Recommendation
 
 ANSWER = """
 noise of a shell

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kit.devices import facts, fingerprint
 from kit.devices.parsing import Battery, Cluster
-from kit.results.schema import Fingerprint
+from kit.results.context import Fingerprint
 
 
 def output(printed: dict[str, str], before: str = "") -> str:

@@ -23,8 +23,8 @@ from kit.errors import BuildError, BundleError, MissingTool
 from kit.formats.litert import FORMAT as litert
 from kit.formats.litert import metadata_schema as schema
 from kit.formats.litert.channels_last import ChannelsLast
-from kit.manifest import Preprocessing
-from kit.results.schema import Plan
+from kit.preprocessing import Preprocessing
+from kit.results.latency import Plan
 from kit.runners.protocol import Request
 from kit.signature import TensorSpec
 

@@ -16,7 +16,7 @@ from kit.artifact_key import ArtifactKey
 from kit.bench import measure
 from kit.errors import BuildError, BundleError, RunError
 from kit.formats.onnx import ort_format, ort_structure, saturation
-from kit.results.schema import Plan
+from kit.results.latency import Plan
 
 pytestmark = pytest.mark.slow
 KEY = ArtifactKey("onnx", "int8", "ort")

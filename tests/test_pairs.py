@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.results import pairs, rounds, statistics
-from kit.results.schema import Process
+from kit.results.latency import Process
 from kit.results.statistics import Interval, Speedup
 
 

@@ -21,7 +21,8 @@ from kit.errors import ResultError
 from kit.report import html, model, notices, page, tables
 from kit.report.rows import Report, Row
 from kit.results import rounds, statistics
-from kit.results.schema import DeviceRef, Plan
+from kit.results.context import DeviceRef
+from kit.results.latency import Plan
 
 PHONE = DeviceRef(kind="phone", name="Pixel 8", serial="38A1")
 VIRTUAL = DeviceRef(kind="virtual", name="vdev-arm64-qemu", serial="127.0.0.1:5555")

@@ -9,7 +9,8 @@ from report_samples import WHEN, accuracy, bundle, digest, identity, latency, ru
 
 from kit.report import headline, model, notices, page, processors, tables, text
 from kit.report.rows import Report
-from kit.results.schema import ParityRef, ProcessorRef, ProcessorRow, ProcessorsResult, SourceRef
+from kit.results.context import ParityRef, SourceRef
+from kit.results.processors import ProcessorRef, ProcessorRow, ProcessorsResult
 
 LATER = WHEN + timedelta(hours=3)
 

@@ -16,7 +16,7 @@ from kit.report import html, markdown, page, text
 from kit.report.palette import DARK, LIGHT, SERIES
 from kit.report.write import write
 from kit.results import store
-from kit.results.schema import DeviceRef, HostRef
+from kit.results.context import DeviceRef, HostRef
 
 HOSTILE = "<script>alert(1)</script> & | `x` **b** [a](b) $x^2$ \u202e\x1b[31m\ud800 \n# x"
 

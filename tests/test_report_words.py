@@ -9,7 +9,7 @@ from kit.notices import new_notice, read_text
 from kit.report import headline, model, notices, page, tables, text
 from kit.report.cells import Cell
 from kit.report.rows import Report, Row
-from kit.results.schema import Process, Run
+from kit.results.latency import Process, Run
 
 
 @pytest.fixture(scope="module")

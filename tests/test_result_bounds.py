@@ -11,7 +11,8 @@ from report_samples import accuracy, latency
 
 from kit.errors import ResultError
 from kit.results import store
-from kit.results.schema import AccuracyResult, LatencyResult
+from kit.results.accuracy import AccuracyResult
+from kit.results.latency import LatencyResult
 
 HUGE = 10**30
 

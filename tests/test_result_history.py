@@ -19,7 +19,9 @@ from kit.errors import ResultError
 from kit.notices import render
 from kit.report import html, page
 from kit.results import schema, store
-from kit.results.schema import AccuracyResult, LatencyResult, ProcessorsResult
+from kit.results.accuracy import AccuracyResult
+from kit.results.latency import LatencyResult
+from kit.results.processors import ProcessorsResult
 
 ROOT = Path(__file__).parents[1]
 SHA = "ab" * 32

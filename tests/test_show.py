@@ -24,7 +24,7 @@ from kit.formats.structure import (
 )
 from kit.json_outputs import read_output
 from kit.results import store
-from kit.results.schema import Operator
+from kit.results.latency import Operator
 from kit.show.sources import name_sources
 
 

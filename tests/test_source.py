@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kit.results import source
-from kit.results.schema import SourceRef
+from kit.results.context import SourceRef
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 

@@ -9,7 +9,8 @@ from kit.bench import gates, passes, stability
 from kit.bench.stability import Stability
 from kit.notices import CATALOGUE, Notice, render
 from kit.results import statistics
-from kit.results.schema import Context, Plan, Process
+from kit.results.context import Context
+from kit.results.latency import Plan, Process
 
 MS = 1_000_000
 QUIET = Context(

@@ -11,7 +11,7 @@ from conftest import FAST
 from kit.artifact_key import FLOAT_MODEL, ArtifactKey
 from kit.bench import measure
 from kit.bench.stopping import RoundReason, StoppingRule
-from kit.results.schema import Plan, Process
+from kit.results.latency import Plan, Process
 
 PLAN = Plan(repeats=3, max_repeats=5, max_pairs=100)
 PLANNED, MEDIAN, DIFFERENCE = RoundReason

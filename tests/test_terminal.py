@@ -24,7 +24,7 @@ from kit.commands.common import measurement, progress_display
 from kit.commands.common.measurement import Measured
 from kit.errors import DeviceError, KitError, RunError
 from kit.notices import read_text
-from kit.results.schema import DeviceRef
+from kit.results.context import DeviceRef
 from kit.text import one_line, printable
 
 pytestmark = pytest.mark.cold_start

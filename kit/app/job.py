@@ -15,7 +15,7 @@ from kit.devices.adb import AdbDevice, AdbFolder
 from kit.devices.storage import ask
 from kit.devices.transport import quote
 from kit.errors import DeviceError, RunError
-from kit.results.schema import Condition
+from kit.results.context import Condition
 from kit.runners.protocol import Exit
 
 GONE_SECONDS = 10.0  # timeout of a process that is not running

@@ -27,7 +27,8 @@ from kit.devices.transport import quote
 from kit.errors import DeviceError, RunError, UsageError
 from kit.notices import Notice, new_notice
 from kit.progress import Progress
-from kit.results.schema import Condition, Context, LatencyResult, Plan, Run
+from kit.results.context import Condition, Context
+from kit.results.latency import LatencyResult, Plan, Run
 
 SLOWEST_SECONDS = 10.0  # timeout per inference of the warm-up
 

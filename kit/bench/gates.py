@@ -14,7 +14,8 @@ from kit.bench import cores, stability
 from kit.bench.stability import Stability
 from kit.notices import Notice, new_notice
 from kit.results import statistics
-from kit.results.schema import Context, Plan, Process
+from kit.results.context import Context
+from kit.results.latency import Plan, Process
 
 BUSY = 0.25  # share of the cores that others may use
 SLACK = 0.3  # cores that may be used beyond the requested threads
@@ -39,7 +40,7 @@ def examine(
         plan: of the measurement.
         threads_reported: number of threads by the runtime's own account, None if unknown.
         processes: with their samples.
-        kind: of the device, see `kit.results.schema.DeviceRef`.
+        kind: of the device, see `kit.results.context.DeviceRef`.
         cpus: affinity masks of the processes, read back from the kernel.
     """
     assessment = stability.assess([p.samples_ns for p in processes])

@@ -20,7 +20,8 @@ from kit.devices.fingerprint import identify
 from kit.devices.interface import Device
 from kit.progress import Progress
 from kit.results import store
-from kit.results.schema import Context, LatencyResult, Plan, Run
+from kit.results.context import Context
+from kit.results.latency import LatencyResult, Plan, Run
 from kit.runners import drive
 
 

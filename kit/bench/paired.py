@@ -9,7 +9,7 @@ from typing import Literal
 from kit.artifact_key import FLOAT_MODEL, ArtifactKey
 from kit.bench.rows import LatencyRow
 from kit.results import pairs, rounds, statistics
-from kit.results.schema import Process, Run
+from kit.results.latency import Process, Run
 from kit.results.statistics import Interval
 
 # A smaller difference does not matter to users, and is below the repeatability of our machines.

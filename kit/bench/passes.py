@@ -10,7 +10,7 @@ from kit.bench import answers, stability
 from kit.bench.targets import ANSWER, PROFILE, Pass, Target
 from kit.devices.interface import Device, Folder
 from kit.errors import RunError
-from kit.results.schema import Operator, Plan, Process
+from kit.results.latency import Operator, Plan, Process
 from kit.runners import drive
 from kit.runners import profile as profiles
 from kit.runners.transcript import Transcript

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from kit.results.schema import Plan
+from kit.results.latency import Plan
 
 PlanName = Literal["quick", "default", "official"]
 

@@ -10,7 +10,8 @@ from kit.artifact_key import REFERENCE
 from kit.bench import gates, stability
 from kit.notices import Notice, Value, new_notice
 from kit.results import rounds, statistics
-from kit.results.schema import BundleRef, Identity, LatencyResult, Run
+from kit.results.context import BundleRef, Identity
+from kit.results.latency import LatencyResult, Run
 from kit.results.statistics import Estimate, Speedup
 
 

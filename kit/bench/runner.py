@@ -23,7 +23,7 @@ class Runner:
     """A command that a runner's options are appended to.
 
     Attributes:
-        via: as in `kit.results.schema.Run`.
+        via: as in `kit.results.latency.Run`.
         versions: of the runtime and of kit, if this kit built the program; it must report the
             same.
     """

@@ -8,7 +8,7 @@ from enum import Enum
 from kit.bench import paired, passes
 from kit.bench.targets import Target
 from kit.results import pairs, rounds
-from kit.results.schema import Plan
+from kit.results.latency import Plan
 
 
 class RoundReason(Enum):

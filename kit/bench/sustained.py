@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kit.results import statistics
-from kit.results.schema import Condition, Plan, Process
+from kit.results.context import Condition
+from kit.results.latency import Plan, Process
 
 MINUTE = 60.0
 SLOWER = 1.1  # times the first minute's median is throttling

@@ -17,7 +17,7 @@ from kit.devices.fingerprint import new_measurement
 from kit.devices.interface import Device
 from kit.progress import Progress
 from kit.results import statistics
-from kit.results.schema import LatencyResult, Plan, Recommendation, Run
+from kit.results.latency import LatencyResult, Plan, Recommendation, Run
 
 CLOSE = 0.03  # a gain below this is not worth another thread
 

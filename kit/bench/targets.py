@@ -13,7 +13,7 @@ from kit.bench.runner import Runner
 from kit.bundle import Bundle
 from kit.devices.interface import Folder
 from kit.errors import UsageError
-from kit.results.schema import Operator, Plan, Process
+from kit.results.latency import Operator, Plan, Process
 from kit.runners.protocol import Request
 from kit.runners.transcript import Transcript
 from kit.signature import Samples, format_specs

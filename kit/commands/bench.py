@@ -21,7 +21,7 @@ from kit.text import one_line
 
 if TYPE_CHECKING:
     from kit.commands.common.measurement import Measured
-    from kit.results.schema import Plan
+    from kit.results.latency import Plan
 
 
 @click.command("bench")
@@ -168,7 +168,7 @@ def plan(options: dict[str, Given]) -> Plan:
     """Return the plan of the options of `kit bench`."""
     from kit.bench import sustained
     from kit.bench.plan import PlanName, preset
-    from kit.results.schema import Plan
+    from kit.results.latency import Plan
 
     name: PlanName = (
         "quick" if options["quick"] else "official" if options["official"] else "default"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kit.bundle import Bundle
-    from kit.results.schema import AccuracyResult, AccuracyRow
+    from kit.results.accuracy import AccuracyResult, AccuracyRow
 
 _FIELDS = (
     "format",

@@ -17,7 +17,8 @@ from kit.text import one_line
 
 if TYPE_CHECKING:
     from kit.formats.structure import GraphEntry, NodeEntry, TensorEntry
-    from kit.results.schema import AnyResult, LatencyResult
+    from kit.results.kinds import AnyResult
+    from kit.results.latency import LatencyResult
     from kit.show.model_file import ModelFile
     from kit.show.times import Times
 
@@ -106,7 +107,7 @@ def _read_bundle(path: Path, names: str | None, results: tuple[Path, ...]) -> It
 
 
 def _pick_latency(results: list[AnyResult]) -> list[LatencyResult]:
-    from kit.results.schema import LatencyResult
+    from kit.results.latency import LatencyResult
 
     return [result for result in results if isinstance(result, LatencyResult)]
 

@@ -13,7 +13,7 @@ from kit.text import one_line
 
 if TYPE_CHECKING:
     from kit.bundle import Bundle
-    from kit.results.schema import AnyResult
+    from kit.results.kinds import AnyResult
     from kit.table.overview import Overview
 
 _WIDEST = 200  # columns

@@ -13,7 +13,8 @@ from kit.commands.common.option_types import PATH, TEXT_PATH, list_option
 from kit.errors import BuildError
 
 if TYPE_CHECKING:
-    from kit.results.schema import ParityRef, ProcessorRow, ProcessorsResult
+    from kit.results.context import ParityRef
+    from kit.results.processors import ProcessorRow, ProcessorsResult
 
 
 @click.command("verify")

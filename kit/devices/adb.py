@@ -20,7 +20,7 @@ from kit.devices.storage import ROOT, Blob, Store, TransferProgress, ask
 from kit.devices.transport import Transport, quote
 from kit.errors import DeviceError
 from kit.notices import Notice, new_notice
-from kit.results.schema import Condition, Context, DeviceRef
+from kit.results.context import Condition, Context, DeviceRef
 
 RUNS = f"{ROOT}/runs"
 MIN_API = 26  # Android 8: `sha256sum` and `setsid`

@@ -7,7 +7,7 @@ from itertools import islice
 
 from kit.devices import parsing
 from kit.errors import DeviceLost
-from kit.results.schema import Condition
+from kit.results.context import Condition
 
 _MARK = "==kit:condition"
 _MAX_KHZ = 100_000_000

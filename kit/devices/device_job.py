@@ -16,7 +16,7 @@ from kit.devices import condition, parsing
 from kit.devices._limits import LINE_BYTES, LOOK_BYTES, MIB
 from kit.devices.transport import quote
 from kit.errors import DeviceError, RunError
-from kit.results.schema import Condition
+from kit.results.context import Condition
 
 _MARK = "==kit:job"
 _KILLED = 9

@@ -10,7 +10,7 @@ from pathlib import Path
 from kit.devices import hostinfo
 from kit.devices.facts import DeviceFacts
 from kit.devices.hostinfo import Host
-from kit.results.schema import Fingerprint, HostRef, Identity
+from kit.results.context import Fingerprint, HostRef, Identity
 from kit.results.source import read_source
 
 

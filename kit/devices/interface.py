@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from kit.devices.parsing import Cluster
-from kit.results.schema import Condition, Context, DeviceRef, Fingerprint
+from kit.results.context import Condition, Context, DeviceRef, Fingerprint
 
 
 class Job(Protocol):

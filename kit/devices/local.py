@@ -23,7 +23,7 @@ from kit.devices._limits import BACKLOG_BYTES, LINE_BYTES, LOOK_BYTES, MIB, STDE
 from kit.devices.device_job import too_long
 from kit.devices.interface import Device
 from kit.errors import DeviceError, OutputError, RunError, UsageError
-from kit.results.schema import Condition, Context, DeviceRef
+from kit.results.context import Condition, Context, DeviceRef
 
 # Settings of the caller's shell that would change what a runtime does.
 _DROPPED = ("OMP_", "GOMP_", "KMP_", "MKL_", "ORT_", "DNNL_", "ONEDNN_", "ATEN_", "PYTORCH_")

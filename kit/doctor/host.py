@@ -15,7 +15,7 @@ from kit.bench.gates import examine_machine
 from kit.devices import hostinfo, local
 from kit.doctor.finding import Finding, from_notice, judge_amount
 from kit.errors import MissingTool
-from kit.results.schema import Plan
+from kit.results.latency import Plan
 from kit.runners import emulation, toolchain
 
 # A build of MobileNetV2 in three formats writes some 0.3 GB and takes some 3 GB of memory.

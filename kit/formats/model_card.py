@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kit.manifest import Preprocessing, Scores
+from kit.manifest import Scores
+from kit.preprocessing import Preprocessing
 from kit.signature import TensorSpec
 
 

@@ -25,7 +25,7 @@ from kit.json_outputs.studies import (
     ShowOutput,
 )
 from kit.manifest import Manifest
-from kit.results.schema import Result
+from kit.results.kinds import Result
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -8,7 +8,9 @@ from pydantic import JsonValue, NonNegativeFloat, NonNegativeInt
 
 from kit.json_outputs.base import JsonOutput
 from kit.notices import Severity
-from kit.results.schema import Context, Metric, OutputRow, Recommendation
+from kit.results.accuracy import Metric, OutputRow
+from kit.results.context import Context
+from kit.results.latency import Recommendation
 
 
 class NoticeOutput(JsonOutput):

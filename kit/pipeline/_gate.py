@@ -7,16 +7,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kit import accuracy, bundle
+from kit.artifacts import FailedArtifact
+from kit.build_records import GateRecord, GateRow
 from kit.bundle import Bundle
 from kit.calibration import CalibrationSet
 from kit.errors import RecipeError, VerificationFailed
-from kit.manifest import FailedArtifact, GateRecord, GateRow
 from kit.notices import new_notice
 from kit.pipeline import training_set
 from kit.pipeline.build_state import shares
 from kit.progress import ReportStatus
 from kit.recipe import Recipe
-from kit.results.schema import AccuracyRow
+from kit.results.accuracy import AccuracyRow
 from kit.tasks import get_task
 from kit.tasks.interface import EvaluationContext, EvaluationSet
 

@@ -9,7 +9,8 @@ from datetime import datetime
 
 from kit.artifact_key import FLOAT_MODEL, ArtifactKey
 from kit.report.contexts import name_measurement, utc
-from kit.results.schema import AccuracyResult, AccuracyRow, BundleRef
+from kit.results.accuracy import AccuracyResult, AccuracyRow
+from kit.results.context import BundleRef
 from kit.results.statistics import top1_margin95
 
 SetKey = tuple[str, int]  # SHA-256 and number of samples

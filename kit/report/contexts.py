@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from kit.report.text import count
-from kit.results.schema import DeviceRef, Identity, LatencyResult, Run
+from kit.results.context import DeviceRef, Identity
+from kit.results.latency import LatencyResult, Run
 
 _RANK = {"phone": 0, "local": 1, "emulator": 2, "virtual": 3}
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from kit import formats
 from kit.artifact_key import REFERENCE, ArtifactKey
-from kit.results.schema import ArtifactRef, BundleRef
+from kit.results.context import ArtifactRef, BundleRef
 
 Tone = Literal["int8", "fp32", "eager"]
 

@@ -9,14 +9,10 @@ from kit.report.cells import Cell, Head, Line
 from kit.report.contexts import utc
 from kit.report.tables import Table
 from kit.report.text import NONE
-from kit.results.schema import (
-    AccuracyResult,
-    AnyResult,
-    Fingerprint,
-    Identity,
-    LatencyResult,
-    SourceRef,
-)
+from kit.results.accuracy import AccuracyResult
+from kit.results.context import Fingerprint, Identity, SourceRef
+from kit.results.kinds import AnyResult
+from kit.results.latency import LatencyResult
 
 _COLUMNS = ("When", "What", "Device", "Build", "Host", "Source", "kit")
 

@@ -16,14 +16,11 @@ from kit.report.accuracy import Accuracy
 from kit.report.contexts import Member, Setting, utc
 from kit.report.rows import Report, Row, Timing
 from kit.results import rounds, statistics
-from kit.results.schema import (
-    AccuracyResult,
-    AnyResult,
-    BundleRef,
-    LatencyResult,
-    ProcessorsResult,
-    Run,
-)
+from kit.results.accuracy import AccuracyResult
+from kit.results.context import BundleRef
+from kit.results.kinds import AnyResult
+from kit.results.latency import LatencyResult, Run
+from kit.results.processors import ProcessorsResult
 from kit.results.statistics import Speedup
 
 Chosen = dict[tuple[str, ArtifactKey], Accuracy]

@@ -22,7 +22,8 @@ from kit.report.notices import Remark
 from kit.report.rows import Report
 from kit.report.svg import Drawing
 from kit.report.tables import Table
-from kit.results.schema import AnyResult, LatencyResult, Plan
+from kit.results.kinds import AnyResult
+from kit.results.latency import LatencyResult, Plan
 
 _KINDS = {
     "phone": "Phone",

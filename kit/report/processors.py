@@ -11,7 +11,8 @@ from kit.report.cells import Cell, Head, Line
 from kit.report.contexts import name_measurement, utc
 from kit.report.tables import Table
 from kit.report.text import NONE
-from kit.results.schema import ArtifactRef, ParityRef, ProcessorRef, ProcessorRow, ProcessorsResult
+from kit.results.context import ArtifactRef, ParityRef
+from kit.results.processors import ProcessorRef, ProcessorRow, ProcessorsResult
 
 GRAPH, FLOAT = "quantized graph", "float reference"
 

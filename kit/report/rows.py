@@ -11,7 +11,10 @@ from kit.comparison import find_worst
 from kit.report import labels
 from kit.report.accuracy import Accuracy
 from kit.report.contexts import Setting, name_measurement
-from kit.results.schema import AnyResult, ArtifactRef, BundleRef, ParityRef, ProcessorsResult, Run
+from kit.results.context import ArtifactRef, BundleRef, ParityRef
+from kit.results.kinds import AnyResult
+from kit.results.latency import Run
+from kit.results.processors import ProcessorsResult
 from kit.results.statistics import Estimate, Speedup
 
 GRAPH = "quantized graph"  # `Comparison.against` of `kit.bundle`; of a float file, its float graph

@@ -12,7 +12,8 @@ from kit.report.cells import Cell, Head, Line, timed
 from kit.report.contexts import Setting
 from kit.report.rows import GRAPH, Report, Row
 from kit.report.text import NONE
-from kit.results.schema import AccuracyRow, ArtifactRef, BundleRef, ParityRef
+from kit.results.accuracy import AccuracyRow
+from kit.results.context import ArtifactRef, BundleRef, ParityRef
 
 
 @dataclass(frozen=True)

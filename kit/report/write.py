@@ -10,7 +10,7 @@ from kit import files
 from kit.errors import OutputError
 from kit.report import html, markdown
 from kit.report.page import Page, compose
-from kit.results.schema import AnyResult
+from kit.results.kinds import AnyResult
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from kit.bundle import MANIFEST
 from kit.errors import KitError, ResultError
 from kit.results import store
-from kit.results.schema import AnyResult
+from kit.results.kinds import AnyResult
 
 MAX_FILES = 2000  # that are looked at beside a bundle
 _DEPTH = 2  # folders below the bundle's own: results/latency/

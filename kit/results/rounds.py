@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kit.results import pairs, statistics
-from kit.results.schema import Process, Run
+from kit.results.latency import Process, Run
 from kit.results.statistics import Estimate, Speedup
 
 

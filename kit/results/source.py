@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from kit.results.schema import SourceRef
+from kit.results.context import SourceRef
 
 TIMEOUT_SECONDS = 10.0  # of each command; `git status` takes seconds with 100 000 files
 

@@ -10,20 +10,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from kit import files
 from kit.artifact_key import REFERENCE, ArtifactKey, derive_precision
+from kit.artifacts import Comparison
 from kit.bundle import Bundle
 from kit.documents import MAX_JSON_BYTES, fault_of, parse_json, reason, text_of
 from kit.errors import OutputError, ResultError, brief
-from kit.manifest import Comparison
 from kit.notices import read_text
-from kit.results.schema import (
-    KINDS,
-    SCHEMA_VERSION,
-    AnyResult,
-    ArtifactRef,
-    BundleRef,
-    ParityRef,
-    Result,
-)
+from kit.results.context import ArtifactRef, BundleRef, ParityRef
+from kit.results.kinds import KINDS, AnyResult, Result
+from kit.results.schema import SCHEMA_VERSION
 
 _SWEPT = re.compile(r"--threads ([0-9]{1,6})(?: --cpus ([a-z]+))?")
 

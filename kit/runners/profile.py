@@ -11,7 +11,8 @@ from pathlib import Path
 from kit import formats
 from kit.errors import RunError
 from kit.formats.profiler import OperatorTime, Profiler
-from kit.results.schema import MAX_COUNT, MAX_NS, Operator
+from kit.results.latency import Operator
+from kit.results.schema import MAX_COUNT, MAX_NS
 
 _NAME_LETTERS = 300
 MAX_BYTES = 16 << 20  # of a file; ONNX Runtime writes 8 KB for each operator of a model

@@ -12,7 +12,7 @@ from kit.encodings import Encodings
 from kit.encodings import read as read_encodings
 from kit.errors import InputError, MissingTool
 from kit.formats.structure import ModelStructure, reading
-from kit.results.schema import LatencyResult
+from kit.results.latency import LatencyResult
 from kit.show.sources import name_sources
 from kit.show.times import Times, find_times
 

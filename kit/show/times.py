@@ -10,7 +10,7 @@ from datetime import datetime
 from kit import formats
 from kit.errors import KitError
 from kit.formats.structure import GraphEntry, ModelStructure
-from kit.results.schema import LatencyResult, Operator, Run
+from kit.results.latency import LatencyResult, Operator, Run
 
 
 @dataclass(frozen=True)

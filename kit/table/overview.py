@@ -15,7 +15,8 @@ from kit.report.accuracy import Accuracy
 from kit.report.contexts import Setting
 from kit.report.rows import Report, Row, Timing
 from kit.results import store
-from kit.results.schema import AnyResult, ArtifactRef, BundleRef
+from kit.results.context import ArtifactRef, BundleRef
+from kit.results.kinds import AnyResult
 
 
 @dataclass(frozen=True)

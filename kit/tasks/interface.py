@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from kit.artifacts import Comparison
 from kit.calibration import CalibrationSet, DetectorOutputs, ModelInputs, TextInputs
 from kit.comparison import Against
-from kit.manifest import Comparison, Scores
+from kit.manifest import Scores
 from kit.notices import Notice
 from kit.recipe import Recipe
 from kit.signature import Samples, Signature
@@ -102,9 +103,9 @@ class Tally(ABC):
 
     @abstractmethod
     def measure(self) -> Mapping[str, object]:
-        """Return the fields of `kit.results.schema.AccuracyRow` that the task measures.
+        """Return the fields of `kit.results.accuracy.AccuracyRow` that the task measures.
 
-        What has no field of its own is a `kit.results.schema.Metric` among `metrics`.
+        What has no field of its own is a `kit.results.accuracy.Metric` among `metrics`.
         """
 
 

@@ -13,7 +13,7 @@ from kit.bench.plan import MAX_PAIRS
 from kit.bench.rows import rows
 from kit.devices.interface import Device
 from kit.progress import ReportStatus
-from kit.results.schema import Plan
+from kit.results.latency import Plan
 
 LAYERS = 20
 PLAN = Plan(

@@ -118,9 +118,10 @@ def wrap(base: Bundle, file: Path, peer: FilePeer, target: Path) -> Bundle:
     from kit import bundle as bundles
     from kit import formats
     from kit.artifact_key import ArtifactKey
+    from kit.artifacts import Artifact, Runtime
     from kit.bundle import REFERENCE_FILE
     from kit.formats.interface import predict
-    from kit.manifest import Artifact, Manifest, Runtime
+    from kit.manifest import Manifest
 
     member = formats.get_format(peer.format)
     key = ArtifactKey(peer.format, "int8")

@@ -25,7 +25,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     from kit.bundle import Bundle
-    from kit.results.schema import AccuracyRow, LatencyResult, Run
+    from kit.results.accuracy import AccuracyRow
+    from kit.results.latency import LatencyResult, Run
 
 HERE = Path(__file__).resolve().parent
 NETWORKS = HERE / "networks.py"
@@ -144,7 +145,7 @@ def run_row(row: Row, arguments: argparse.Namespace) -> Outcome:
     """Build a row's network in each format, evaluate it and measure it."""
     import kit
     from kit.bench.plan import preset
-    from kit.results.schema import Plan
+    from kit.results.latency import Plan
 
     recipe = kit.make_recipe(
         formats=arguments.formats.split(","), precisions=["fp32", "int8"], **row.recipe

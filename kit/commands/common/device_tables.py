@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from kit.bench.paired import PairedComparison
     from kit.bench.rows import LatencyRow
-    from kit.results.schema import LatencyResult, Run
+    from kit.results.latency import LatencyResult, Run
 
 WIDEST = 140  # columns; names of operators are folded beyond
 OPERATORS = 12  # rows of a profile to show; the result has all

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kit.devices.adb import AdbDevice
     from kit.devices.interface import Device
     from kit.progress import Progress
-    from kit.results.schema import LatencyResult, Plan
+    from kit.results.latency import LatencyResult, Plan
 
 LOCAL = "local"
 AUTO = "auto"

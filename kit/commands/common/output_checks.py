@@ -14,7 +14,7 @@ from kit.text import one_line
 
 if TYPE_CHECKING:
     from kit.notices import Notice
-    from kit.results.schema import BundleRef
+    from kit.results.context import BundleRef
 
 
 def report_left_out(bundle: BundleRef) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.comparison import cosine
-from kit.results.schema import Metric
+from kit.results.accuracy import Metric
 from kit.signature import AnyArray, Samples, Signature
 from kit.tasks.tensors.tally import TensorsTally
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kit.comparison import SqnrSum
 from kit.images.masks import IGNORED, Mask
-from kit.results.schema import Metric
+from kit.results.accuracy import Metric
 from kit.signature import AnyArray, Samples
 from kit.tasks.interface import Tally
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kit.images.resizing import Placement
-from kit.results.schema import Metric
+from kit.results.accuracy import Metric
 from kit.signature import Samples, Signature
 from kit.tasks.object_detection.annotations import TrueBox
 from kit.tasks.object_detection.boxes import Boxes, count_matches, find_boxes

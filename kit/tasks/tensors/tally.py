@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from kit.comparison import cosine
-from kit.results.schema import OutputRow
+from kit.results.accuracy import OutputRow
 from kit.signature import Samples, Signature
 from kit.tasks.interface import Tally
 

@@ -26,7 +26,7 @@ from kit import bundle as bundles
 from kit import formats
 from kit.errors import MissingTool
 from kit.images.preprocess import decode, to_array
-from kit.preprocessing import Preprocessing
+from kit.manifest.preprocessing import Preprocessing
 
 PICTURE, CREDIT = "china.jpg", "Photo: danielbuechele, CC BY 2.0"  # of scikit-learn
 CLEAR = 0.05

@@ -15,10 +15,10 @@ from onnx import TensorProto, helper
 
 from kit import bundle as bundles
 from kit import formats, recipe
-from kit.artifacts import Artifact, Runtime
-from kit.build_records import Source
 from kit.formats.interface import predict
-from kit.manifest import Golden
+from kit.manifest.artifacts import Artifact, Runtime
+from kit.manifest.build_records import Source
+from kit.manifest.schema import Golden
 from kit.signature import Samples, Signature, TensorSpec
 
 ROWS = 3

@@ -16,12 +16,12 @@ from kit import bundle as bundles
 from kit import formats, recipe
 from kit.app import maven
 from kit.artifact_key import ArtifactKey
-from kit.artifacts import Artifact, Runtime
 from kit.errors import MissingTool
 from kit.formats.interface import predict
 from kit.formats.litert import flatbuffer
 from kit.formats.litert.channels_last import mark_inputs
-from kit.manifest import Golden
+from kit.manifest.artifacts import Artifact, Runtime
+from kit.manifest.schema import Golden
 from kit.signature import Samples, Signature, TensorSpec
 
 SIGNATURE = Signature(

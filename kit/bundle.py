@@ -14,7 +14,7 @@
       golden/<name>.npy      [N, …], answers of the artifact `name` on the machine that built it
                              (with several inputs or outputs also input.1.npy, <name>.1.npy …)
 
-`load` checks the hash of every file. `kit.manifest` is the schema of `bundle.json`.
+`load` checks the hash of every file. `kit.manifest.schema` is the schema of `bundle.json`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from kit import arrays, files, no_bundle
 from kit.artifact_key import REFERENCE
 from kit.documents import MAX_JSON_BYTES, fault_of, parse_json, reason, text_of
 from kit.errors import BundleError, OutputError, brief
-from kit.manifest import SCHEMA_VERSION, FileEntry, Manifest
+from kit.manifest.schema import SCHEMA_VERSION, FileEntry, Manifest
 from kit.registry import FORMAT_NAMES
 from kit.signature import FloatArray, Samples, TensorSpec
 

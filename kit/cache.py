@@ -18,7 +18,7 @@ from pathlib import Path
 from kit import bundle, files, formats, user_cache
 from kit.calibration import BY_CONTENT, CalibrationSet
 from kit.errors import BundleError
-from kit.manifest import Manifest
+from kit.manifest.schema import Manifest
 from kit.progress import ReportStatus
 from kit.recipe import OWN, Recipe
 

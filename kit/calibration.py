@@ -14,8 +14,8 @@ from kit.bundle import MAX_TOKENIZER_BYTES
 from kit.detection import Detection
 from kit.documents import MAX_CLASSES, reason
 from kit.errors import RecipeError, brief
+from kit.manifest.preprocessing import Preprocessing, Tokenization
 from kit.notices import Notice, Value, new_notice
-from kit.preprocessing import Preprocessing, Tokenization
 from kit.recipe import OWN, Recipe
 from kit.signature import Feedback, FloatArray, Samples, TensorSpec
 

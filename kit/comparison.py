@@ -8,7 +8,7 @@ from typing import Literal, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.artifacts import Comparison
+from kit.manifest.artifacts import Comparison
 from kit.signature import AnyArray
 
 Against = Literal["quantized graph", "float reference"]

@@ -157,7 +157,8 @@ class VerificationFailed(BuildError):
         message: what is wrong.
         hint: what to do.
         rows: the measured values, one mapping per file, with its name: fields of
-            `kit.build_records.GateRow` for a gate, of `kit.artifacts.Comparison` for a comparison.
+            `kit.manifest.build_records.GateRow` for a gate, of
+            `kit.manifest.artifacts.Comparison` for a comparison.
     """
 
     def __init__(self, message: str, hint: str, rows: Iterable[Mapping[str, object]] = ()) -> None:

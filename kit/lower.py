@@ -20,7 +20,6 @@ import kit
 from kit import errors, formats, models, signature, workers
 from kit.algorithms import get_algorithm
 from kit.artifact_key import ArtifactKey
-from kit.artifacts import Artifact, Runtime
 from kit.encodings import Encodings
 from kit.errors import (
     BuildError,
@@ -35,12 +34,13 @@ from kit.errors import (
 from kit.formats.interface import Description, Format, Session, predict
 from kit.formats.model_card import ModelCard
 from kit.garbage import pause_collection
-from kit.manifest import Scores
+from kit.manifest.artifacts import Artifact, Runtime
+from kit.manifest.preprocessing import Preprocessing
+from kit.manifest.schema import Scores
 from kit.model_source import find_source, split_reference
 from kit.network import run_network
 from kit.precisions import get_precision
 from kit.precisions.interface import CandidateRequest
-from kit.preprocessing import Preprocessing
 from kit.quantize.options import QUANTIZERS, Options, Quantized
 from kit.recipe import Recipe, own
 from kit.signature import Samples, TensorSpec
@@ -60,7 +60,7 @@ GOLDEN = "golden.arrays"
 GRAPH = "{name}.graph.arrays"
 RUNTIME = "{name}.runtime.arrays"
 _BATCH_SQNR_DB = 30.0  # kernels for one and several samples may round differently
-_IMPORTS = ("torch.export._trace", "kit.encodings", "kit.manifest")
+_IMPORTS = ("torch.export._trace", "kit.encodings", "kit.manifest.schema")
 
 
 class LoweringJob(BaseModel):

@@ -23,12 +23,12 @@ import kit
 from kit import bundle as bundles
 from kit import files
 from kit.artifact_key import REFERENCE
-from kit.artifacts import Artifact, Comparison
 from kit.bundle import Bundle
 from kit.comparison import Against
 from kit.devices import hostinfo, local
 from kit.devices.fingerprint import identify
 from kit.errors import BundleError, OutputError, RunError, UnknownName, UsageError
+from kit.manifest.artifacts import Artifact, Comparison
 from kit.precisions import get_precision
 from kit.progress import Progress
 from kit.results import store

@@ -136,10 +136,10 @@ def _pictures(folder: Path) -> tuple[Tensor, Tensor]:
     """Return pictures [N, 3, 96, 96], normalized, and labels [N]."""
     import numpy as np
     import torch
+    from kit.manifest.schema.preprocessing import Preprocessing
 
     from kit.images import batch, open_set
     from kit.models.interface import IMAGENET_MEAN, IMAGENET_STD
-    from kit.preprocessing import Preprocessing
 
     names = sorted(p.name for p in folder.iterdir())
     listed: Any = list(open_set(folder, None, names))

@@ -14,12 +14,12 @@ from kit import bundle as bundles
 from kit import formats, recipe
 from kit.accuracy import CHUNK
 from kit.artifact_key import ArtifactKey
-from kit.artifacts import Artifact, Runtime
-from kit.build_records import Calibration, Source
 from kit.bundle import Bundle
 from kit.formats.interface import Session, predict
-from kit.manifest import Golden
-from kit.preprocessing import Preprocessing
+from kit.manifest.artifacts import Artifact, Runtime
+from kit.manifest.build_records import Calibration, Source
+from kit.manifest.preprocessing import Preprocessing
+from kit.manifest.schema import Golden
 from kit.registry import CLASSIFICATION
 from kit.signature import Signature, TensorSpec, stack
 

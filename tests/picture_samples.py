@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from kit.images import PictureSet
-from kit.preprocessing import Preprocessing
+from kit.manifest.preprocessing import Preprocessing
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SHARED = Path(__file__).parents[2] / "shared" / "data"

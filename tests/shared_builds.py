@@ -22,7 +22,7 @@ from kit.artifact_key import REFERENCE, ArtifactKey
 from kit.bundle import MANIFEST, Bundle
 from kit.errors import BuildError, WeightsError
 from kit.formats import isolated
-from kit.manifest import Golden, Manifest
+from kit.manifest.schema import Golden, Manifest
 from kit.results import store
 from kit.results.latency import LatencyResult, Plan
 from kit.signature import Samples

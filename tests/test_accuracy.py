@@ -21,8 +21,8 @@ from kit import formats
 from kit.accuracy import CHUNK, evaluate
 from kit.bundle import Bundle
 from kit.errors import BundleError, PictureError, RunError, UnknownName, UsageError
+from kit.manifest.preprocessing import Preprocessing
 from kit.notices import render
-from kit.preprocessing import Preprocessing
 from kit.tasks.image_classification.tally import rank_classes
 
 # Without a child for each file: what is evaluated does not matter, or by whom.

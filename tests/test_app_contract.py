@@ -15,7 +15,7 @@ from kit.app import compiling, contract, sources
 from kit.app.artifacts import AAPT2, RESOURCES, list_runtimes
 from kit.app.record import AppRecord
 from kit.errors import MissingTool, UsageError
-from kit.manifest import SCHEMA_VERSION
+from kit.manifest.schema import SCHEMA_VERSION
 from kit.runners import protocol
 
 APP = Path(__file__).parents[1] / "android_app"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kit import bundle, cli, formats
 from kit.errors import BundleError, OutputError
-from kit.manifest import SCHEMA_VERSION, Manifest
+from kit.manifest.schema import SCHEMA_VERSION, Manifest
 from kit.notices import render
 from kit.results import store
 

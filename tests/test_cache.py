@@ -14,9 +14,9 @@ import pytest
 from conftest import rewrite
 
 from kit import bundle, cache, recipe
-from kit.build_records import Calibration, Source, Training
 from kit.calibration import PictureCalibration
-from kit.manifest import Manifest
+from kit.manifest.build_records import Calibration, Source, Training
+from kit.manifest.schema import Manifest
 
 KEY = "0" * 64
 

@@ -25,9 +25,9 @@ from kit.detection import Detection
 from kit.errors import PictureError, RecipeError, UsageError, VerificationFailed
 from kit.images.preprocess import to_array, to_pixels
 from kit.images.resizing import find_placement
-from kit.manifest import Manifest
+from kit.manifest.preprocessing import Preprocessing
+from kit.manifest.schema import Manifest
 from kit.pipeline import _gate
-from kit.preprocessing import Preprocessing
 from kit.report.write import write
 from kit.results import store
 from kit.tasks import get_task

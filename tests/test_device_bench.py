@@ -28,7 +28,7 @@ from kit.bundle import Bundle
 from kit.devices import adb
 from kit.devices.storage import BLOBS, CHECKED
 from kit.errors import DeviceError, RunError, UsageError
-from kit.manifest import Golden, Manifest
+from kit.manifest.schema import Golden, Manifest
 from kit.notices import new_notice
 from kit.results import store
 from kit.results.latency import LatencyResult

@@ -12,7 +12,6 @@ import pytest
 from conftest import rewrite
 
 from kit import cli
-from kit.artifacts import FailedArtifact
 from kit.devices.facts import DeviceFacts
 from kit.devices.parsing import Battery, Cluster
 from kit.doctor import bundle as bundle_checks
@@ -21,6 +20,7 @@ from kit.doctor import host
 from kit.doctor.device import DeviceState
 from kit.doctor.finding import CODES, VERDICTS, Finding, from_notice, has_problem, judge_amount
 from kit.errors import UNFIT
+from kit.manifest.artifacts import FailedArtifact
 from kit.notices import CATALOGUE, SEVERITIES, Notice, new_notice
 from kit.runners import native
 from kit.signature import TensorSpec

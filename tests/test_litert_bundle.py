@@ -23,7 +23,7 @@ from kit.errors import BuildError, BundleError, MissingTool
 from kit.formats.litert import FORMAT as litert
 from kit.formats.litert import metadata_schema as schema
 from kit.formats.litert.channels_last import ChannelsLast
-from kit.preprocessing import Preprocessing
+from kit.manifest.preprocessing import Preprocessing
 from kit.results.latency import Plan
 from kit.runners.protocol import Request
 from kit.signature import TensorSpec

@@ -16,7 +16,7 @@ from kit.app import packing
 from kit.bench import measure
 from kit.bundle import load
 from kit.errors import BuildError, BundleError
-from kit.manifest import SCHEMA_VERSION
+from kit.manifest.schema import SCHEMA_VERSION
 
 GPU = "executorch-vulkan-int8"
 CPU = ["executorch-fp16", "executorch-int8"]

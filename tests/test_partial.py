@@ -13,8 +13,8 @@ from shared_builds import negate
 
 import kit
 from kit import bundle, cache, cli, lower
-from kit.artifacts import Comparison, FailedArtifact
 from kit.errors import PARTIAL, BundleError, VerificationFailed
+from kit.manifest.artifacts import Comparison, FailedArtifact
 from kit.pipeline import parity
 from kit.report.write import write
 from kit.results import store

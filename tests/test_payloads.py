@@ -22,7 +22,7 @@ from kit.artifact_key import REFERENCE, ArtifactKey
 from kit.bench import answers
 from kit.bundle import Bundle
 from kit.errors import KitError
-from kit.manifest import Golden
+from kit.manifest.schema import Golden
 
 FORMATS = ("lite", "executorch", "onnx")
 KEYS = {name: ArtifactKey(name, "fp32") for name in FORMATS}

@@ -19,9 +19,9 @@ from kit import cli
 from kit.errors import RecipeError
 from kit.images.preprocess import to_array, to_pixels
 from kit.images.resizing import resize_and_crop, resized_size
-from kit.manifest import Manifest
+from kit.manifest.preprocessing import Preprocessing
+from kit.manifest.schema import Manifest
 from kit.models.interface import Spec
-from kit.preprocessing import Preprocessing
 from kit.tasks import get_task
 from kit.tasks._pictures import check_picture_options, describe_preprocessing
 

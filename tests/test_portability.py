@@ -12,9 +12,9 @@ from conftest import rewrite
 import kit
 from kit import bundle as bundles
 from kit import cli, portability
-from kit.artifacts import Comparison
 from kit.devices import local
 from kit.errors import BundleError, MissingTool, UnknownName, UsageError
+from kit.manifest.artifacts import Comparison
 from kit.report.write import write
 from kit.results import store
 from kit.results.processors import ProcessorsResult

@@ -14,7 +14,7 @@ from PIL import Image
 
 from kit.errors import MissingTool, PictureError
 from kit.images import batch, decode, open_set, photos, sample, to_array
-from kit.preprocessing import Preprocessing
+from kit.manifest.preprocessing import Preprocessing
 
 # Decoding
 

@@ -19,9 +19,9 @@ from kit import cli
 from kit.bundle import load
 from kit.errors import RecipeError
 from kit.images.preprocess import to_array
+from kit.manifest.preprocessing import Preprocessing
 from kit.models.interface import IMAGENET_MEAN, IMAGENET_STD, Spec
 from kit.models.presets import PRESETS
-from kit.preprocessing import Preprocessing
 from kit.tasks._pictures import describe_preprocessing
 
 SIZES = [(90, 61), (61, 90), (50, 50), (33, 200), (641, 480)]

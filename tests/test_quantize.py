@@ -364,7 +364,7 @@ def test_lite_is_equal_bit_for_bit(folded, images, tmp_path):
 def test_coverage_tells_pictures_from_noise():
     """The published trap: one random input calibrates a model that then answers wrongly."""
     from kit.images import photos
-    from kit.preprocessing import Preprocessing
+    from kit.manifest.preprocessing import Preprocessing
     from kit.quantize import coverage
     from kit.quantize.graph import fold
 

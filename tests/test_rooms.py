@@ -20,7 +20,7 @@ LEVELS = (
     ("arrays", "artifact_key", "network", "registry"),
     ("model_source", "no_bundle"),
     ("model_name",),
-    ("detection", "manifest_history", "recipe"),
+    ("detection", "recipe"),
     ("encodings", "manifest"),
     ("bundle",),
     ("results",),

@@ -14,7 +14,7 @@ import kit
 from kit.artifact_key import FLOAT_MODEL
 from kit.errors import RecipeError, SampleError
 from kit.formats.isolated import open_session
-from kit.manifest import Manifest
+from kit.manifest.schema import Manifest
 from kit.pipeline._check import check
 from kit.signature import Sequences
 from kit.tasks import get_task

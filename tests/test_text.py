@@ -19,7 +19,7 @@ from kit import bundle as bundles
 from kit import cli
 from kit.bench.measure import measure_all
 from kit.errors import BundleError, RecipeError, SampleError, UsageError
-from kit.manifest import SCHEMA_VERSION, Manifest
+from kit.manifest.schema import SCHEMA_VERSION, Manifest
 from kit.report.write import write
 from kit.results import store
 from kit.tasks import get_task

@@ -12,11 +12,11 @@ from pathlib import Path
 from kit.app.artifacts import list_runtimes
 from kit.app.contract import APP_ID, ASSETS, check_name
 from kit.artifact_key import ArtifactKey
-from kit.artifacts import Artifact
 from kit.bundle import MANIFEST, Bundle
 from kit.errors import BuildError, MissingTool, UnknownName, UsageError
 from kit.files import read
 from kit.formats.runtimes import AndroidRuntime
+from kit.manifest.artifacts import Artifact
 from kit.registry import FORMAT_NAMES
 
 CREDIT = "Photo: dany13, CC BY 2.0"  # flower.jpg of scikit-learn, by its README there

@@ -12,10 +12,10 @@ from pathlib import Path
 from kit import bundle as bundles
 from kit.app import sources, tools
 from kit.app.lock import maven_lock
-from kit.artifacts import Artifact
 from kit.bench import answers
 from kit.bundle import Bundle
 from kit.errors import BuildError, OutputError, RunError, UsageError, VerificationFailed
+from kit.manifest.artifacts import Artifact
 from kit.progress import ReportStatus
 from kit.signature import Samples, Signature, format_specs
 

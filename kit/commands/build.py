@@ -17,8 +17,8 @@ from kit.errors import PARTIAL, RecipeError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kit.artifacts import Artifact, Comparison
     from kit.bundle import Bundle
+    from kit.manifest.artifacts import Artifact, Comparison
     from kit.pipeline import Gate
     from kit.recipe import Recipe
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from kit import bundle as bundles
 from kit import formats
-from kit.artifacts import Artifact
 from kit.bundle import Bundle
 from kit.doctor.finding import Finding, from_notice
 from kit.errors import KitError, UnknownName
-from kit.manifest import Manifest
+from kit.manifest.artifacts import Artifact
+from kit.manifest.schema import Manifest
 from kit.notices import new_notice
 from kit.signature import TensorSpec
 

@@ -48,7 +48,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Description:
-    """What can be read off a model file; see `kit.artifacts.Artifact`."""
+    """What can be read off a model file; see `kit.manifest.artifacts.Artifact`."""
 
     format_version: str
     operators: dict[str, int]

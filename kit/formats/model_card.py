@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kit.manifest import Scores
-from kit.preprocessing import Preprocessing
+from kit.manifest.preprocessing import Preprocessing
+from kit.manifest.schema import Scores
 from kit.signature import TensorSpec
 
 

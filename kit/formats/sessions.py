@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 from kit import formats
 from kit.artifact_key import REFERENCE, ArtifactKey
-from kit.artifacts import Artifact, Runtime
 from kit.bundle import Bundle
 from kit.errors import MissingTool, UnknownName, UsageError
 from kit.formats.interface import Format
+from kit.manifest.artifacts import Artifact, Runtime
 
 READS = {"openvino": "onnx"}  # by the name of a session: the format whose files it runs
 

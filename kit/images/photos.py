@@ -15,7 +15,7 @@ import numpy as np
 
 from kit.errors import MissingTool
 from kit.images.preprocess import to_array
-from kit.preprocessing import Preprocessing
+from kit.manifest.preprocessing import Preprocessing
 from kit.signature import FloatArray
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from kit.images import color
 from kit.images.optional_formats import list_optional_formats
 from kit.images.resizing import MAX_PIXELS, check_size, resize_and_crop, resized_size
 from kit.images.sets import Picture
-from kit.preprocessing import Preprocessing
+from kit.manifest.preprocessing import Preprocessing
 from kit.progress import CountProgress
 from kit.signature import FloatArray
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kit.errors import PictureError
-from kit.preprocessing import Interpolation, Preprocessing
+from kit.manifest.preprocessing import Interpolation, Preprocessing
 
 if TYPE_CHECKING:
     from PIL.Image import Image

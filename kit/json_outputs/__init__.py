@@ -24,7 +24,7 @@ from kit.json_outputs.studies import (
     RunOutput,
     ShowOutput,
 )
-from kit.manifest import Manifest
+from kit.manifest.schema import Manifest
 from kit.results.kinds import Result
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from kit.errors import RecipeError, brief
+from kit.manifest.preprocessing import Fit, Interpolation
 from kit.models.interface import IMAGENET_MEAN, IMAGENET_STD
 from kit.models.sourced import check_colors, find_interpolation
-from kit.preprocessing import Fit, Interpolation
 
 _RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
 # Processors whose steps are all in their settings: resize, centre crop, scale, normalize.
@@ -35,7 +35,7 @@ class HfPreprocessing:
         resize_ratio: shorter side after resizing, as a multiple of `side`.
         mean: per channel (RGB), subtracted after scaling to 0..1.
         std: per channel, divided by afterwards.
-        fit: see `kit.preprocessing.Preprocessing`.
+        fit: see `kit.manifest.preprocessing.Preprocessing`.
         interpolation: of the resize.
         deviations: what the processor does and kit does not.
     """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from torch import nn
 
-    from kit.preprocessing import Fit, Interpolation
+    from kit.manifest.preprocessing import Fit, Interpolation
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -89,7 +89,7 @@ class Spec:
         resize_ratio: shorter side after resizing, as a multiple of the crop.
         crop_share: side of the crop as a share of that after resizing, which is rounded down
             (timm's ``crop_pct``); takes the place of `resize_ratio`.
-        fit: see `kit.preprocessing.Preprocessing`.
+        fit: see `kit.manifest.preprocessing.Preprocessing`.
         interpolation: of the resize.
         classes: number of outputs of the network.
         min_resolution: minimum side of the square input, in pixels. The default is for

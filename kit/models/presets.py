@@ -22,10 +22,10 @@ from pydantic import ValidationError
 from kit import files
 from kit.documents import fault_of, parse_json, reason
 from kit.errors import RecipeError
+from kit.manifest.preprocessing import Fit, Interpolation, Preprocessing
 from kit.models._hf_preprocessing import convert_settings
 from kit.models.interface import IMAGENET_MEAN, IMAGENET_STD, Spec
 from kit.models.sourced import check_colors, find_interpolation
-from kit.preprocessing import Fit, Interpolation, Preprocessing
 from kit.recipe import Color
 
 Numbers = tuple[float, ...]
@@ -45,7 +45,7 @@ class PicturePreset:
         color: channels of a picture.
         resize_ratio: see `kit.models.interface.Spec`, as for `crop_share`.
         crop_share: takes the place of `resize_ratio`.
-        fit: see `kit.preprocessing.Preprocessing`.
+        fit: see `kit.manifest.preprocessing.Preprocessing`.
         interpolation: of the resize.
     """
 

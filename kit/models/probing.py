@@ -54,7 +54,8 @@ def find_answer_shapes(
 
     Args:
         member: the model.
-        picture: shape of a picture, [3, H, H] or as `kit.preprocessing.Preprocessing.shape` has it.
+        picture: shape of a picture, [3, H, H] or as
+            `kit.manifest.preprocessing.Preprocessing.shape` has it.
         form: that the answer must have.
 
     Raises:

@@ -21,7 +21,7 @@ from kit.registry import CLASSIFICATION, TASK_NAMES
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from kit.preprocessing import Interpolation
+    from kit.manifest.preprocessing import Interpolation
 
 State = Mapping[str, "Tensor"]
 _FEWEST = 2  # classes

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from kit import __version__, bundle, cache, files
 from kit.artifact_key import REFERENCE
-from kit.artifacts import Artifact, FailedArtifact
 from kit.bundle import ENCODINGS_FILE, REFERENCE_FILE
 from kit.detection import Detection
 from kit.encodings import format_file
 from kit.lower import Lowered
-from kit.manifest import Golden
+from kit.manifest.artifacts import Artifact, FailedArtifact
+from kit.manifest.preprocessing import Tokenization
+from kit.manifest.schema import Golden
 from kit.pipeline.build_state import Work
-from kit.preprocessing import Tokenization
 from kit.signature import Samples, Signature, TensorSpec, VaryingDimension
 from kit.tasks.interface import GoldenSet
 

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kit import accuracy, bundle
-from kit.artifacts import FailedArtifact
-from kit.build_records import GateRecord, GateRow
 from kit.bundle import Bundle
 from kit.calibration import CalibrationSet
 from kit.errors import RecipeError, VerificationFailed
+from kit.manifest.artifacts import FailedArtifact
+from kit.manifest.build_records import GateRecord, GateRow
 from kit.notices import new_notice
 from kit.pipeline import training_set
 from kit.pipeline.build_state import shares

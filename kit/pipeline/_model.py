@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit import models
-from kit.build_records import Source
 from kit.garbage import pause_collection
+from kit.manifest.build_records import Source
 from kit.models.interface import Published
 from kit.notices import new_notice
 from kit.pipeline.build_state import Preparation

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit import encodings
-from kit.build_records import Calibration
 from kit.corrections import get_correction, plan
 from kit.errors import VerificationFailed
+from kit.manifest.build_records import Calibration
 from kit.notices import Value, new_notice
 from kit.pipeline import _keep_float, training
 from kit.pipeline._artifact_keys import (

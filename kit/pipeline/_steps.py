@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kit import files, formats
-from kit.artifacts import FailedArtifact
 from kit.calibration import CalibrationSet
+from kit.manifest.artifacts import FailedArtifact
 from kit.notices import Notice, new_notice
 from kit.pipeline import _finish, _model, _prepare, _threads, lowering, parity
 from kit.pipeline._artifact_keys import find_method

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.artifact_key import ArtifactKey
-from kit.artifacts import FailedArtifact, Stage
-from kit.build_records import Calibration, Range, Source, Training
 from kit.calibration import CalibrationSet, ModelInputs
 from kit.encodings import Encodings
 from kit.errors import BuildError, RecipeError
-from kit.manifest import Scores
+from kit.manifest.artifacts import FailedArtifact, Stage
+from kit.manifest.build_records import Calibration, Range, Source, Training
+from kit.manifest.preprocessing import Preprocessing
+from kit.manifest.schema import Scores
 from kit.notices import Notice
 from kit.pipeline._artifact_keys import list_keys
-from kit.preprocessing import Preprocessing
 from kit.progress import ReportStatus
 from kit.recipe import Recipe
 from kit.tasks.interface import Task

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kit import formats, lower, signature
-from kit.artifacts import Artifact, Comparison
 from kit.devices import hostinfo
 from kit.errors import KitError, VerificationFailed
 from kit.formats.interface import predict
+from kit.manifest.artifacts import Artifact, Comparison
 from kit.notices import new_notice
 from kit.pipeline import _finish
 from kit.precisions import get_precision

@@ -6,9 +6,9 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kit.build_records import Range, Training
 from kit.encodings import Encoding, Encodings
 from kit.errors import RecipeError
+from kit.manifest.build_records import Range, Training
 from kit.notices import new_notice
 from kit.pipeline import training_set
 from kit.pipeline.build_state import Preparation

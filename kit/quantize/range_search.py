@@ -20,7 +20,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from kit.build_records import Range
+from kit.manifest.build_records import Range
 from kit.quantize.examples import as_examples
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ _Load = Annotated[float, Field(ge=0, le=10.0**9)]
 
 
 class ParityRef(Record):
-    """One comparison that was made at build time; see `kit.artifacts.Comparison`."""
+    """One comparison that was made at build time; see `kit.manifest.artifacts.Comparison`."""
 
     against: str
     output: str = ""
@@ -31,7 +31,8 @@ class ArtifactRef(KeyedRecord):
     """One model file of the bundle: its key, method, size in bytes, and parity.
 
     Attributes:
-        executed: whether the build ran it; see `kit.artifacts.Artifact`. True before schema 9.
+        executed: whether the build ran it; see `kit.manifest.artifacts.Artifact`. True before
+            schema 9.
     """
 
     quantize: str

@@ -10,10 +10,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from kit import files
 from kit.artifact_key import REFERENCE, ArtifactKey, derive_precision
-from kit.artifacts import Comparison
 from kit.bundle import Bundle
 from kit.documents import MAX_JSON_BYTES, fault_of, parse_json, reason, text_of
 from kit.errors import OutputError, ResultError, brief
+from kit.manifest.artifacts import Comparison
 from kit.notices import read_text
 from kit.results.context import ArtifactRef, BundleRef, ParityRef
 from kit.results.kinds import KINDS, AnyResult, Result

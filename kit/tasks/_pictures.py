@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from kit import calibration, models
 from kit.calibration import ModelInputs
 from kit.errors import RecipeError
+from kit.manifest.preprocessing import Fit, Preprocessing
 from kit.models.presets import PicturePreset, find_preset, take_preset
 from kit.network import run_network
-from kit.preprocessing import Fit, Preprocessing
 from kit.recipe import CHANNELS, LEVELS, Color, own
 from kit.signature import Samples, TensorSpec, stack
 from kit.tasks.answers import PictureSample, SampleList

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kit.calibration import ModelInputs
-from kit.manifest import Scores
+from kit.manifest.schema import Scores
 from kit.signature import AnyArray, Samples
 
 FIRST_VALUES = 6  # of each output

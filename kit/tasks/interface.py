@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from kit.artifacts import Comparison
 from kit.calibration import CalibrationSet, DetectorOutputs, ModelInputs, TextInputs
 from kit.comparison import Against
-from kit.manifest import Scores
+from kit.manifest.artifacts import Comparison
+from kit.manifest.schema import Scores
 from kit.notices import Notice
 from kit.recipe import Recipe
 from kit.signature import Samples, Signature

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.artifacts import Comparison
 from kit.calibration import CalibrationSet, ModelInputs
 from kit.comparison import Against, compare_logits, describe_logits
 from kit.errors import SampleError, brief
-from kit.manifest import Scores
+from kit.manifest.artifacts import Comparison
+from kit.manifest.schema import Scores
 from kit.network import run_network
 from kit.signature import Samples, Signature
 from kit.tasks._pictures import read_class_names

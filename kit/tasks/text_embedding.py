@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.artifacts import Comparison
 from kit.calibration import CalibrationSet, ModelInputs
 from kit.comparison import Against, compare_tensors, describe_values
+from kit.manifest.artifacts import Comparison
 from kit.network import run_network
 from kit.signature import Samples, Signature
 from kit.tasks._text.task import TextTask

@@ -18,7 +18,8 @@ from bench_zoo import samples
 from bench_zoo.models import FORMATS, NETWORKS, ZooModel
 
 if TYPE_CHECKING:
-    from kit.artifacts import Artifact
+    from kit.manifest.schema.artifacts import Artifact
+
     from kit.bundle import Bundle
 
 ROOT = Path(__file__).parents[2]

@@ -25,7 +25,7 @@ from kit.formats.litert.flatbuffer import (
 )
 from kit.formats.litert.metadata_schema import Fields
 from kit.formats.model_card import ModelCard
-from kit.manifest import Scores
+from kit.manifest.schema import Scores
 from kit.recipe import Color
 from kit.signature import TensorSpec
 

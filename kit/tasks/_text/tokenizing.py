@@ -9,7 +9,7 @@ import numpy as np
 
 from kit.calibration import TextInputs
 from kit.errors import MissingTool, SampleError
-from kit.preprocessing import Tokenization
+from kit.manifest.preprocessing import Tokenization
 from kit.signature import Samples, TensorSpec
 
 if TYPE_CHECKING:

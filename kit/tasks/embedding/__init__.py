@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit import calibration
-from kit.artifacts import Comparison
 from kit.calibration import CalibrationSet, ModelInputs
 from kit.comparison import Against, compare_tensors, describe_values
 from kit.errors import RecipeError
+from kit.manifest.artifacts import Comparison
 from kit.recipe import PICTURE_OPTIONS
 from kit.signature import Samples, Signature
 from kit.tasks._pictures import (

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit import calibration, models
-from kit.artifacts import Comparison
 from kit.calibration import CalibrationSet, ModelInputs
 from kit.comparison import Against, compare_logits, describe_logits
 from kit.errors import RecipeError
-from kit.manifest import Scores
+from kit.manifest.artifacts import Comparison
+from kit.manifest.schema import Scores
 from kit.network import run_network
 from kit.recipe import OWN, PICTURE_OPTIONS
 from kit.registry import CLASSIFICATION

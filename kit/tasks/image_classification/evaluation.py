@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from kit.errors import PictureError, UsageError, brief
 from kit.images import Picture, PictureSet, batch, digest, open_set, set_digest
+from kit.manifest.preprocessing import Preprocessing
 from kit.notices import Notice, new_notice
-from kit.preprocessing import Preprocessing
 from kit.signature import Samples, TensorSpec
 from kit.tasks.interface import EvaluationContext, EvaluationSet
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kit.manifest import Scores
+from kit.manifest.schema import Scores
 from kit.signature import AnyArray, Samples
 from kit.tasks.answers import AnswerContext, ShownAnswer
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit import calibration
-from kit.artifacts import Comparison
 from kit.calibration import CalibrationSet, ModelInputs
 from kit.comparison import Against, compare_logits, describe_values
+from kit.manifest.artifacts import Comparison
 from kit.network import take_output
 from kit.recipe import PICTURE_OPTIONS
 from kit.signature import Samples, Signature

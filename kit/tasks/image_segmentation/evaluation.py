@@ -20,8 +20,8 @@ from kit.errors import PictureError, brief
 from kit.images import Picture, decode, digest, open_set, to_array
 from kit.images.masks import IGNORED, Mask, decode_mask
 from kit.images.resizing import resize_and_crop, resized_size
+from kit.manifest.preprocessing import Preprocessing
 from kit.notices import Notice
-from kit.preprocessing import Preprocessing
 from kit.signature import Samples
 from kit.tasks._matching import match_names
 from kit.tasks.image_classification.evaluation import Pictures, open_pictures

@@ -3,7 +3,7 @@
 A network is one of torchvision's single-stage detectors, whose post-processing is taken off, or
 one of the user's own with an attribute ``detection``: a dict with fields of
 `kit.detection.Detection`, the tensor ``anchors``, and ``fit``: `stretch` and `letterbox` as in
-`kit.preprocessing.Preprocessing`, or `crop`.
+`kit.manifest.preprocessing.Preprocessing`, or `crop`.
 """
 
 from __future__ import annotations

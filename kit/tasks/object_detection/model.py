@@ -24,10 +24,10 @@ from kit.tasks.object_detection.heads import (
 if TYPE_CHECKING:
     from torch import nn
 
+    from kit.manifest.preprocessing import Preprocessing
     from kit.models.probing import AnswerForm
     from kit.models.sourced import SourcedModel
     from kit.models.user_model import UserModel
-    from kit.preprocessing import Preprocessing
     from kit.recipe import Recipe
 
 BACKGROUND = "background"  # label of the class that is no object

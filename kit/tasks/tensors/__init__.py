@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit import models
-from kit.artifacts import Comparison
 from kit.calibration import CalibrationSet, ModelInputs
 from kit.comparison import Against, compare_tensors, describe_values
 from kit.documents import text_of
 from kit.errors import RecipeError, SampleError, UsageError
+from kit.manifest.artifacts import Comparison
 from kit.network import run_network, run_sequences
 from kit.signature import Samples, Signature
 from kit.tasks.answers import SampleList

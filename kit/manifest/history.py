@@ -1,4 +1,4 @@
-"""Translate manifests of older schemas, whose history is in `kit.manifest`."""
+"""Translate manifests of older schemas, whose history is in `kit.manifest.schema`."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ Schema history:
        `Recipe.preprocess`, `Recipe.dynamic`, `Recipe.state`; `Manifest.detection`,
        `Manifest.state`; more precisions
 
-Manifests of all older schemas can be read: `kit.manifest_history` translates changed fields.
+Manifests of all older schemas can be read: `kit.manifest.history` translates changed fields.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from kit.artifact_key import ArtifactKey
-from kit.artifacts import Artifact, FailedArtifact
-from kit.build_records import Calibration, GateRecord, Range, Source, Training
 from kit.detection import Detection
 from kit.documents import MAX_CLASSES, Count, Digest, Record, SchemaVersion, Size, Text
 from kit.errors import BundleError
-from kit.manifest_history import translate
+from kit.manifest.artifacts import Artifact, FailedArtifact
+from kit.manifest.build_records import Calibration, GateRecord, Range, Source, Training
+from kit.manifest.history import translate
+from kit.manifest.preprocessing import Preprocessing, Tokenization
 from kit.notices import Notice
-from kit.preprocessing import Preprocessing, Tokenization
 from kit.recipe import Recipe
 from kit.registry import CLASSIFICATION, DETECTION
 from kit.signature import MAX_TENSORS, Feedback, Signature

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -111,7 +112,7 @@ class Names:
             PluginError: one uses a name that is taken.
         """
         points: dict[str, EntryPoint] = {}
-        for point in entry_points(group=self.group):
+        for point in _read_entry_points(tuple(sys.path), self.group):
             if point.name in points or point.name in self.list_own():
                 origin = _name_origin(point)
                 raise PluginError(
@@ -194,6 +195,12 @@ def _list_members(package: str, attribute: str, dashed: bool) -> tuple[str, ...]
     assignment = f"\n{attribute} = "
     stems = (stem for stem, file in files.items() if assignment in file.read_text("utf-8"))
     return tuple(sorted(stem.replace("_", "-") if dashed else stem for stem in stems))
+
+
+@functools.cache
+def _read_entry_points(path: tuple[str, ...], group: str) -> tuple[EntryPoint, ...]:
+    """Return a group's entry points on `sys.path`, which takes 20 ms: every package's is read."""
+    return tuple(entry_points(group=group))
 
 
 def _name_origin(point: EntryPoint) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import rewritten_asserts
 import warm_processes
 from device_samples import adb_keys, direct  # noqa: F401
 from shared_builds import (  # noqa: F401
@@ -46,6 +47,14 @@ os.environ["XDG_STATE_HOME"] = str(Path(tempfile.gettempdir()) / f"kit-tests-{os
 
 
 warm_processes.install()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Rewrite the asserts of all files before several workers do, each for itself."""
+    if getattr(session.config.option, "numprocesses", None):
+        rewritten_asserts.rewrite_all(
+            session.config, sorted(Path(__file__).parent.glob("test_*.py"))
+        )
 
 
 @pytest.hookimpl(wrapper=True)

@@ -10,7 +10,6 @@ import pytest
 import torch
 from picture_models import FILE, Vector
 from PIL import Image
-from sklearn.neighbors import NearestNeighbors
 
 import kit
 from kit import cli
@@ -45,6 +44,8 @@ def write_kinds(root: Path) -> Path:
 
 
 def test_neighbours_are_those_of_scikit_learn(monkeypatch):
+    from sklearn.neighbors import NearestNeighbors
+
     monkeypatch.setattr(tally, "_AT_ONCE", 7)
     vectors = np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32)
     result = NearestNeighbors(n_neighbors=2, metric="cosine").fit(vectors).kneighbors(vectors)[1]

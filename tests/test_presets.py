@@ -11,7 +11,6 @@ from bundle_samples import draw
 from picture_models import FILE as MAPS
 from picture_samples import noise
 from PIL import Image
-from timm.data import create_transform, resolve_data_config
 from torchvision import transforms
 
 import kit
@@ -49,6 +48,8 @@ def test_torchvision(size):
 @pytest.mark.parametrize("sides", [(48, 48), (40, 64), (64, 33)])
 @pytest.mark.parametrize("size", SIZES)
 def test_timm(size, sides, interpolation, crop_mode, tmp_path):
+    from timm.data import create_transform
+
     config = {"input_size": (3, *sides), "interpolation": interpolation, "crop_pct": 0.9}
     config |= {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4), "crop_mode": crop_mode}
     file = tmp_path / "config.json"
@@ -60,6 +61,8 @@ def test_timm(size, sides, interpolation, crop_mode, tmp_path):
 
 
 def test_the_word_timm_is_its_default():
+    from timm.data import create_transform, resolve_data_config
+
     image = noise(90, 61)
     actual = to_array(image, describe(preprocess="timm", resolution=(40, 64)))
     config = resolve_data_config({"input_size": (3, 40, 64)}, pretrained_cfg={})

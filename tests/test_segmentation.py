@@ -13,7 +13,6 @@ from conftest import FAST
 from picture_models import FILE
 from picture_samples import encode, noise, pre
 from PIL import Image
-from sklearn.metrics import jaccard_score
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
 
@@ -163,6 +162,8 @@ def test_the_digest_has_the_masks(squares, tmp_path):
 
 
 def test_metrics_are_those_of_scikit_learn():
+    from sklearn.metrics import jaccard_score
+
     rng = np.random.default_rng(0)
     masks = list(rng.integers(0, CLASSES, (4, 8, 8)))
     masks[1][:3] = 255

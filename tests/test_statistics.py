@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
 from kit.bench import stability
 from kit.bench.plan import preset
@@ -162,6 +161,8 @@ def test_fewer_than_three_processes_have_no_interval() -> None:
 
 def test_how_many_processes_are_needed() -> None:
     def half(count: int) -> float:
+        from scipy import stats
+
         deviation = float(np.log([10.0, 10.2, 10.4]).std(ddof=1))
         return float(stats.t.ppf(0.975, count - 1)) * deviation / math.sqrt(count)
 

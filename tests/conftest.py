@@ -50,8 +50,9 @@ warm_processes.install()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Rewrite the asserts of all files before several workers do, each for itself."""
+    """Do once what several workers would do, each for itself: rewrite asserts, import torch."""
     if getattr(session.config.option, "numprocesses", None):
+        warm_processes.enable(not session.config.option.cov_source)
         rewritten_asserts.rewrite_all(
             session.config, sorted(Path(__file__).parent.glob("test_*.py"))
         )

@@ -3,7 +3,8 @@
 Importing torch, torchvision and ExecuTorch takes 4 to 8 CPU seconds, and the tests start hundreds
 of processes: commands, helpers of builds, sessions, runners. `WarmPopen` replaces
 `subprocess.Popen` in the tests: for ``python -m kit...`` it asks a template process for a fork,
-which runs the module as ``python -m`` would. Everything else about the process is real: it has
+which runs the module as ``python -m`` would, and for a worker of pytest-xdist one that runs what
+execnet gives it. Everything else about the process is real: it has
 its own PID, environment, folder, session, pipes and signals, is a child of the process that
 started it, and starts its own processes the same way.
 
@@ -36,7 +37,10 @@ import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+from execnet.gateway_io import popen_bootstrapline as WORKER
 
 # What kit imports from others and is slow; none of them may start a thread.
 MODULES = (
@@ -116,13 +120,18 @@ def _request(words: list[str], cwd: object, env: Mapping[str, str] | None) -> di
     at = 1
     while at < len(words) and words[at] in _OPTIONS:
         at += _OPTIONS[words[at]]
-    if words[at : at + 1] != ["-m"] or not re.match(r"kit(\.|$)", words[at + 1]):
-        return None
+    match words[at : at + 2]:
+        case ["-m", module] if re.match(r"kit(\.|$)", module):
+            pass
+        case ["-c", code] if code == WORKER:
+            pass
+        case _:
+            return None
     if _starting(environment) != _starting(os.environ):
         return None
     return {
         "options": words[1:at],
-        "module": words[at + 1],
+        "program": words[at : at + 2],
         "arguments": words[at + 2 :],
         "cwd": str(Path.cwd() if cwd is None else Path(os.fsdecode(cwd)).absolute()),
         "environment": environment,
@@ -233,7 +242,7 @@ def _set_name(name: str) -> None:
 
 
 def _become(request: dict[str, Any]) -> None:
-    """Run a module as a new interpreter would, and end this process."""
+    """Run a module or a code as a new interpreter would, and end this process."""
     _set_name(Path(sys.executable).name)
     if request["session"]:
         os.setsid()
@@ -241,10 +250,10 @@ def _become(request: dict[str, Any]) -> None:
     os.environ.update(request["environment"])
     os.chdir(request["cwd"])
     _Templates.connection = _keep_template()
-    sys.argv[1:] = request["arguments"]
-    options = request["options"]
-    sys.orig_argv = [sys.executable, *options, "-m", request["module"], *request["arguments"]]
-    search = [] if "-P" in options else [request["cwd"]]
+    options, (kind, program) = request["options"], request["program"]
+    sys.argv[:] = [kind, *request["arguments"]]
+    sys.orig_argv = [sys.executable, *options, kind, program, *request["arguments"]]
+    search = [] if "-P" in options else [request["cwd"] if kind == "-m" else ""]
     search += filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     sys.path[:] = [*search, *(entry for entry in sys.path if entry != _HERE)]
     for action in (options[at + 1] for at, word in enumerate(options) if word == "-W"):
@@ -253,7 +262,11 @@ def _become(request: dict[str, Any]) -> None:
     gc.enable()
     code: Any = 1
     try:
-        runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+        if kind == "-m":
+            runpy.run_module(program, run_name="__main__", alter_sys=True)
+        else:
+            sys.modules["__main__"] = ModuleType("__main__")
+            exec(program, vars(sys.modules["__main__"]))
         code = 0
     except SystemExit as exc:
         code = exc.code

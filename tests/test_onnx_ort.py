@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 
 import native_samples
 import numpy as np
+import onnx
 import pytest
 from bundle_samples import SMALL_NET
+from onnx import TensorProto, helper
 from onnxruntime.tools import convert_onnx_models_to_ort as converter
 
 import kit
@@ -98,3 +102,23 @@ def test_a_processor_whose_kernels_saturate_refuses_int8_only(built, tmp_path, m
     with pytest.raises(RunError, match="whose int8 kernels saturate"):
         ONNX.load(built.file(KEY.name), 1)
     assert not ort_structure.is_quantized(built.file("onnx-int8"))
+
+
+OPEN = """
+import sys
+from pathlib import Path
+from kit.formats.onnx import saturation, session
+saturation.saturates = lambda: True
+session.load_session(Path(sys.argv[1]), 1)
+assert "torch" not in sys.modules
+"""
+
+
+def test_opening_a_file_imports_no_torch(tmp_path):
+    """It would count as time to load the file, and as its memory."""
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "net", value[:1], value[1:])
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), tmp_path / "m.onnx")
+    ort_format.convert_file(tmp_path / "m.onnx", tmp_path / "m.ort")
+    subprocess.run([sys.executable, "-c", OPEN, tmp_path / "m.ort"], check=True)

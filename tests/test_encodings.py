@@ -383,6 +383,15 @@ def test_methods_that_choose_their_own_take_no_encodings(method, tmp_path):
         kit.build(recipe(encodings="x.json", quantize=method), tmp_path / "made")
 
 
+@pytest.mark.parametrize("precisions", [("int8-weights",), ("fp32", "fp16")])
+def test_files_without_activation_ranges_take_no_encodings(precisions, tmp_path):
+    """They were ignored without a word."""
+    with pytest.raises(RecipeError, match=r"encodings = 'x\.json' does nothing: none"):
+        kit.build(
+            recipe(encodings="x.json", precisions=precisions, formats=("onnx",)), tmp_path / "made"
+        )
+
+
 @pytest.mark.slow
 def test_bundles_of_before_are_read(built, tmp_path):
     """Schema 2 had no file of encodings, and told tensors apart by their values."""

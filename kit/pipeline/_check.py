@@ -7,7 +7,7 @@ from kit.algorithms import get_algorithm
 from kit.artifact_key import parse_target
 from kit.corrections import plan
 from kit.errors import RecipeError
-from kit.pipeline._artifact_keys import find_method, keeps_layers, list_keys
+from kit.pipeline._artifact_keys import find_method, keeps_layers, list_keys, needs_ranges
 from kit.quantize.observers import check as check_observer
 from kit.recipe import TASK_OPTIONS, Recipe
 from kit.registry import FORMAT_NAMES
@@ -57,6 +57,12 @@ def check(recipe: Recipe) -> None:
             f"encodings = {recipe.encodings!r} cannot be used with {recipe.quantize}, which "
             + ("chooses its own after training" if info.trains else "takes none"),
             "leave it out, or use --quantize static",
+        )
+    if recipe.encodings is not None and not needs_ranges(recipe):
+        raise RecipeError(
+            f"encodings = {recipe.encodings!r} does nothing: none of the files has activation "
+            f"ranges, with the precisions {', '.join(recipe.precisions or ())}",
+            "leave it out, or add int8 to --precision",
         )
     for name in () if info.trains else TRAINING:
         value = getattr(recipe, name)

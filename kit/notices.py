@@ -119,6 +119,7 @@ _MS = ValueKind("time in ms", (int, float), "{:.3g}", " ms", merge="range")
 _SECONDS = ValueKind("time in s", (int, float), "{:g}", " s")
 _RATIO = ValueKind("ratio", (int, float), "{:.1f}", "×")
 _MS_FINE = ValueKind("time in ms", (int, float), "{:.2f}")
+_DECIBELS = ValueKind("ratio in dB", (int, float), "{:.1f}", " dB")
 _WORD = ValueKind("text", (str,))
 _WORDS = ValueKind("list of texts", (tuple,))
 
@@ -326,6 +327,12 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
         "its graph",
         "",
         {"file": _WORD},
+    ),
+    "int8.inaccurate": CatalogueEntry(
+        "warning",
+        "{file} differs much from the float model on the golden inputs: SQNR {sqnr}",
+        "find the layers that int8 hurts, and keep them in float",
+        {"file": _WORD, "sqnr": _DECIBELS},
     ),
     "gate.not-run": CatalogueEntry(
         "warning",

@@ -167,3 +167,29 @@ def test_a_hint_asks_for_nothing_that_is_there_already(changes, against, kernels
     assert parity.choose_hint(recipe, recipe.quantize, comparison(against), kernels).startswith(
         says
     )
+
+
+@pytest.mark.parametrize(
+    ("sqnr_db", "weights", "quantize", "warned"),
+    [
+        ((6.2, 20.0), "imagenet", "static", 6.2),
+        ((20.0, 6.2), "own", "qat", 6.2),
+        ((16.0, None), "imagenet", "static", None),
+        ((6.2,), "random", "static", None),
+        ((6.2,), "imagenet", "none", None),
+    ],
+)
+def test_a_file_that_passes_and_is_far_from_the_float_model_is_warned_about(
+    tiny_bundle, sqnr_db, weights, quantize, warned
+):
+    """Of several outputs the worst counts; of an untrained network all are."""
+    artifact = tiny_bundle.manifest.artifacts[0].model_copy(update={"quantize": quantize})
+    recipe = kit.make_recipe("mobilenet_v2").model_copy(update={"weights": weights})
+    near = comparison("quantized graph")
+    compared = [
+        near.model_copy(update={"against": "float reference", "sqnr_db": db}) for db in sqnr_db
+    ]
+    notices = parity.warn_inaccurate(recipe, artifact, [near, *compared])
+    assert [(n.code, n.values["sqnr"]) for n in notices] == (
+        [] if warned is None else [("int8.inaccurate", warned)]
+    )

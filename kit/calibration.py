@@ -15,7 +15,8 @@ from kit.detection import Detection
 from kit.documents import MAX_CLASSES, reason
 from kit.errors import RecipeError, brief
 from kit.manifest.preprocessing import Preprocessing, Tokenization
-from kit.notices import Notice, Value, new_notice
+from kit.notice_catalogue import Value
+from kit.notices import Notice, new_notice
 from kit.recipe import OWN, Recipe
 from kit.signature import Feedback, FloatArray, Samples, TensorSpec
 

@@ -21,7 +21,8 @@ from kit.doctor.device import DeviceState
 from kit.doctor.finding import CODES, VERDICTS, Finding, from_notice, has_problem, judge_amount
 from kit.errors import UNFIT
 from kit.manifest.artifacts import FailedArtifact
-from kit.notices import CATALOGUE, SEVERITIES, Notice, new_notice
+from kit.notice_catalogue import CATALOGUE, SEVERITIES
+from kit.notices import Notice, new_notice
 from kit.runners import native
 from kit.signature import TensorSpec
 

@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[1]
 # A room may import the lines above its own; rooms of one line never import each other.
 LEVELS = (
     ("errors", "files", "text", "documents", "garbage", "progress"),
-    ("guard", "logs", "notices", "signature", "user_cache", "wheels"),
-    ("arrays", "artifact_key", "network", "registry"),
+    ("guard", "logs", "notice_catalogue", "signature", "user_cache", "wheels"),
+    ("arrays", "artifact_key", "network", "notices", "registry"),
     ("model_source", "no_bundle"),
     ("model_name",),
     ("detection", "recipe"),

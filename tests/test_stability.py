@@ -7,7 +7,8 @@ import pytest
 
 from kit.bench import gates, passes, stability
 from kit.bench.stability import Stability
-from kit.notices import CATALOGUE, Notice, render
+from kit.notice_catalogue import CATALOGUE
+from kit.notices import Notice, render
 from kit.results import statistics
 from kit.results.context import Context
 from kit.results.latency import Plan, Process

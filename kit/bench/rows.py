@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from kit import notices
 from kit.artifact_key import REFERENCE
 from kit.bench import gates, stability
-from kit.notices import Notice, Value, new_notice
+from kit.notice_catalogue import Value
+from kit.notices import Notice, new_notice
 from kit.results import rounds, statistics
 from kit.results.context import BundleRef, Identity
 from kit.results.latency import LatencyResult, Run

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from kit.notices import Notice, Severity, render
+from kit.notice_catalogue import Severity
+from kit.notices import Notice, render
 
 Verdict = Literal["ok", "note", "warning", "problem"]
 VERDICTS: Mapping[Verdict, str] = {
@@ -69,7 +70,7 @@ class Finding:
     """One finding.
 
     Attributes:
-        code: key of `CODES`, or of `kit.notices.CATALOGUE`.
+        code: key of `CODES`, or of `kit.notice_catalogue.CATALOGUE`.
         verdict: see `VERDICTS`.
         text: the fact, without a full stop.
         fix: a command, or what to do; empty if there is nothing to do.

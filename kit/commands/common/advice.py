@@ -65,7 +65,7 @@ def write_notice(group: Sequence[Notice]) -> str:
 
 def document_notices() -> str:
     """Return `docs/notices.md`."""
-    from kit.notices import CATALOGUE, SEVERITIES
+    from kit.notice_catalogue import CATALOGUE, SEVERITIES
 
     lines = [
         "# Notices",
@@ -78,7 +78,7 @@ def document_notices() -> str:
         '    {"code": "processes.more", "severity": "hint", "values": {"processes": 7},',
         '     "text": "7 processes with the spread of these would resolve the median: …"}',
         "",
-        "This page is written from the catalogue (`kit/notices.py`) by `scripts/notices`.",
+        "This page is written from the catalogue (`kit/notice_catalogue.py`) by `scripts/notices`.",
         "",
         "| severity | meaning |",
         "|---|---|",

@@ -23,7 +23,6 @@ import pytest
 from kit import formats, user_cache
 from kit.devices import local
 from kit.errors import MissingTool, RunError
-from kit.formats.executorch import etdump
 from kit.runners import assemble, drive, emulation, native, profile, protocol
 from kit.runners.protocol import Exit, Request
 from kit.runners.transcript import Transcript
@@ -388,12 +387,12 @@ DAMAGED = [b"", b"[]", b"[3]", b"{}", b"\xff\x00\x01" * 99]
 @pytest.mark.parametrize(
     ("name", "kind", "content"),
     [
-        *(
-            (*pair, one)
-            for pair in (("onnx", "onnxruntime"), ("lite", "torch"), ("litert", "litert"))
-            for one in DAMAGED
-        ),
-        ("executorch", "etdump", DAMAGED[-1]),  # the others below
+        (*pair, one)
+        for pair in (
+            *(("onnx", "onnxruntime"), ("lite", "torch"), ("litert", "litert")),
+            ("executorch", "etdump"),
+        )
+        for one in DAMAGED
     ],
 )
 def test_a_damaged_profile_is_an_error(name, kind, content, tmp_path) -> None:
@@ -402,44 +401,11 @@ def test_a_damaged_profile_is_an_error(name, kind, content, tmp_path) -> None:
         profile.read_operators(tmp_path / "ops", name, kind, 5)
 
 
-def test_a_damaged_etdump_is_read_in_no_case(tmp_path) -> None:
-    """One process tries all of them: each has ExecuTorch's tools to import, which takes long."""
-    for number, content in enumerate(DAMAGED):
-        (tmp_path / str(number)).write_bytes(content)
-    script = (
-        "import sys\n"
-        "from pathlib import Path\n"
-        "from kit.formats.executorch import etdump\n"
-        "for name in sys.argv[1:]:\n"
-        "    try: rows = etdump._operators(Path(name), 5)\n"
-        "    except Exception as exc: print('refused')\n"
-        "    else: print(rows)\n"
-    )
-    files = sorted(map(str, tmp_path.iterdir()))
-    done = subprocess.run([sys.executable, "-c", script, *files], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("refused\n") == len(DAMAGED), done.stdout
-
-
 def test_a_profile_of_another_kind_is_an_error(tmp_path) -> None:
     (tmp_path / "ops").write_text('{"name": "conv2d", "calls": 5, "ns": 10}\n')
     assert profile.read_operators(tmp_path / "ops", "lite", "torch", 5)
     with pytest.raises(RunError, match="profiles of lite are of the kind torch"):
         profile.read_operators(tmp_path / "ops", "lite", "etdump", 5)
-
-
-@pytest.mark.cold_start  # the limits hold for all that the process does
-@pytest.mark.parametrize(
-    "change", [{"seconds": 0.1}, {"memory_bytes": 64 << 20}, {"file_bytes": 1000}]
-)
-def test_reading_an_etdump_has_limits(change, profiled) -> None:
-    """As of a file that grows without end when it is read: here a limit is small instead.
-
-    That it is read within the usual ones, `test_a_profile_has_a_row_for_each_operator` has.
-    """
-    dump = profiled("executorch")[0] / "ops"
-    with pytest.raises(ValueError, match=r"\w"):
-        etdump.read(dump, 5, etdump.Limits(**change))
 
 
 # the cache -------------------------------------------------------------------------------

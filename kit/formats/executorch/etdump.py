@@ -1,108 +1,97 @@
-"""Read operators of an ETDump, in a process with limits, as the file is from a device.
+"""Read times of operators from the bytes of an ETDump.
 
-    python -m kit.formats.executorch.etdump FILE SAMPLES MEMORY_BYTES FILE_BYTES
-
-prints a JSON list of [name, calls, nanoseconds]. ExecuTorch turns the file into JSON with its
-`flatc`, which writes a shared part once per reference, so the output can be huge.
+A dump is a flatbuffer (`executorch/devtools/etdump/etdump_schema_flatcc.fbs`, identifier ED00)
+behind its size. ExecuTorch's `Inspector` reads it too, by `flatc` and the whole exporter, whose
+import takes seconds and a gigabyte. As in `program`, the few fields that are read are hard-coded,
+and a damaged file raises an error.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import resource
-import signal
-import subprocess
-import sys
-import warnings
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 from kit import files
+from kit.formats.executorch.flat_table import I32, U32, U64, FlatTable
 
-_ANSWER_BYTES = 16 << 20
-_COMMAND = (sys.executable, "-P", "-m", "kit.formats.executorch.etdump")
+_MAX_BYTES = 16 << 20
+_IDENTIFIER = b"ED00"
+_RUN = "Execute"  # of one inference; others are of loading
 # ExecuTorch's events around operators, whose times include the operators'.
 _FRAMES = {"DELEGATE_CALL", "OPERATOR_CALL", "Method::execute", "Method::init"}
+_TABLE_BYTES = 8  # fewer than any table of these takes, without its texts
+
+_Operator = tuple[str, int, int]  # name, and chain and number of its instruction
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Limits of reading a file.
-
-    Attributes:
-        memory_bytes: of data; importing torch takes a gigabyte.
-        file_bytes: of the intermediate JSON.
-    """
-
-    seconds: float = 180.0
-    memory_bytes: int = 8 << 30
-    file_bytes: int = 256 << 20
-
-
-def read(path: Path, samples: int, limits: Limits = Limits()) -> list[tuple[str, int, float]]:
+def read(path: Path, samples: int) -> list[tuple[str, int, float]]:
     """Return name, calls and nanoseconds of each operator; the last `samples` calls count.
 
     Raises:
-        ValueError: the file cannot be read within the limits.
-        OSError: there is no space for intermediate files.
+        ValueError: it is no ETDump, or a damaged one.
+        struct.error: it is damaged.
+        OSError: it cannot be read, or is too large.
     """
-    with files.temporary_folder() as folder:
-        answer, log = folder / "answer", folder / "log"
-        with answer.open("wb") as out, log.open("wb") as err:
-            numbers = (samples, limits.memory_bytes, limits.file_bytes)
-            child = subprocess.Popen(
-                [*_COMMAND, str(path), *map(str, numbers)],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                env={**os.environ, "TMPDIR": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)},
-                start_new_session=True,
-            )
-        try:
-            code = child.wait(limits.seconds)
-        except subprocess.TimeoutExpired:
-            raise ValueError(f"it takes longer than {limits.seconds:g} s") from None
-        finally:
-            _end(child)
-        if code != 0:
-            last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-            raise ValueError(last[0][:300] if last else f"exit code {code}")
-        rows = json.loads(files.read(answer, _ANSWER_BYTES))
-    return [(str(name), int(calls), float(ns)) for name, calls, ns in rows]
+    data = files.read(path, _MAX_BYTES)
+    if data[8:12] != _IDENTIFIER or U32.unpack_from(data)[0] != len(data) - 4:
+        raise ValueError("it is no ETDump")
+    calls: dict[_Operator, list[int]] = {}
+    for run in _runs(FlatTable.root(data[4:]), _Budget(len(data))):
+        for operator, ns in run.items():
+            calls.setdefault(operator, []).append(ns)
+    rows = ((operator[0], times[-samples:]) for operator, times in calls.items())
+    return [(name, len(times), float(sum(times))) for name, times in rows]
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Kill the child and its children."""
-    with suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+class _Budget:
+    """The bytes of a file that no table has been read from.
+
+    Tables may be referred to more than once, so that a small file could have events without end.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def text(self, table: FlatTable, field: int) -> str:
+        """Return a text of a table."""
+        octets = table.octets(field)
+        self.take(len(octets))
+        return octets.decode()
+
+    def take(self, count: int = _TABLE_BYTES) -> None:
+        """Count bytes that were read.
+
+        Raises:
+            ValueError: there are no more than that.
+        """
+        self._left -= count
+        if self._left < 0:
+            raise ValueError("its parts take more bytes than it has")
 
 
-def _operators(path: Path, samples: int) -> list[tuple[str, int, float]]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about missing tensors, which are not recorded on purpose
-        from executorch.devtools import Inspector
-
-        blocks = Inspector(etdump_path=str(path)).event_blocks
-    operators = []
-    for event in (event for block in blocks if block.name == "Execute" for event in block.events):
-        if event.name not in _FRAMES:
-            ms = event.perf_data.raw[-samples:]  # the Inspector's unit
-            operators.append((event.name, len(ms), sum(ms) * 1e6))
-    return operators
-
-
-def main(path: str, samples: str, memory_bytes: str, file_bytes: str) -> None:
-    """Read a file within the limits and print its operators."""
-    resource.setrlimit(resource.RLIMIT_DATA, (int(memory_bytes),) * 2)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (int(file_bytes),) * 2)
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # libraries print to stdout
-    with out:
-        json.dump(_operators(Path(path), int(samples)), out)
+def _runs(dump: FlatTable, budget: _Budget) -> Iterator[dict[_Operator, int]]:
+    """Yield the time of each operator in each inference."""
+    for run in dump.tables(1):
+        budget.take()
+        if budget.text(run, 0) != _RUN:
+            continue
+        times: dict[_Operator, int] = {}
+        for event in run.tables(3):
+            budget.take()
+            if not event.has(0):  # of memory, not of time
+                continue
+            profiled = event.table(0)
+            name = _name(profiled, budget)
+            if name not in _FRAMES:
+                operator = (name, profiled.number(1, I32), profiled.number(2, I32))
+                ns = profiled.number(7, U64) - profiled.number(6, U64)
+                times[operator] = times.get(operator, 0) + ns
+        yield times
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def _name(profiled: FlatTable, budget: _Budget) -> str:
+    """Return what a delegate calls its operator, or the name of a kernel."""
+    number = profiled.number(3, I32) if profiled.has(3) else -1
+    if number != -1:
+        return str(number)
+    return budget.text(profiled, 4) or budget.text(profiled, 0)

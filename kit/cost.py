@@ -196,7 +196,7 @@ def _layers(graph: GraphModule, example: object) -> list[LayerCost]:
     from torch import fx
     from torch.utils.flop_counter import FlopCounterMode
 
-    from kit.quantize.graph import is_repeated
+    from kit.quantize.nodes import is_repeated
 
     layers: dict[Node, LayerCost] = {}
     shapes: dict[Node, tuple[int, ...]] = {}

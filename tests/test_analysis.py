@@ -20,7 +20,8 @@ from kit.analysis.score import Score, score  # noqa: E402
 from kit.analysis.target import RepairTarget, parse  # noqa: E402
 from kit.corrections import get_correction  # noqa: E402
 from kit.errors import UsageError  # noqa: E402
-from kit.quantize.graph import fold, layer_names  # noqa: E402
+from kit.quantize.graph import fold  # noqa: E402
+from kit.quantize.nodes import layer_names  # noqa: E402
 from kit.quantize.simulation import Simulation  # noqa: E402
 
 DAMAGED = "1.filter.0"

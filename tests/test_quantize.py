@@ -152,14 +152,14 @@ def test_relu6_is_fused_and_costs_no_operator(folded, images):
 
 def exported(name: str):
     """Return a model as the quantizer sees it: folded, exported, clips shown as ReLU."""
-    from kit.quantize import pt2e
+    from kit.quantize import pt2e_clips
     from kit.quantize.graph import fold
 
     torch.manual_seed(0)
     example = torch.randn(1, 3, 32, 32)
     folded = fold(get_model(name).build(0.35, 10), example)
     program = torch.export.export(folded, (example,)).module()
-    pt2e.replace_clips(program)
+    pt2e_clips.replace_clips(program)
     return folded, program
 
 
@@ -172,7 +172,7 @@ def test_every_layer_of_mobilenet_v2_may_stay_float():
     from torchao.quantization.pt2e import prepare
 
     from kit.quantize import pt2e
-    from kit.quantize.graph import layer_names
+    from kit.quantize.nodes import layer_names
     from kit.quantize.pt2e import _without
 
     def never(node):

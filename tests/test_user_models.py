@@ -344,7 +344,8 @@ def test_folded_graph_computes_what_the_model_computes(own, factory):
     ],
 )
 def test_layers_are_found_by_name_wherever_their_weights_are(own, factory, layers):
-    from kit.quantize.graph import fold, layer_names
+    from kit.quantize.graph import fold
+    from kit.quantize.nodes import layer_names
 
     assert set(layer_names(fold(model_of(own(factory)), pictures()))) == layers
 

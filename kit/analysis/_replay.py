@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch.fx import Node
 
     from kit.quantize.examples import Call, Examples, ExamplesLike
-    from kit.quantize.graph import NodeValue
+    from kit.quantize.nodes import NodeValue
     from kit.quantize.simulation import Simulation
     from kit.signature import FloatArray
 

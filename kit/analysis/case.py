@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from kit.analysis._replay import Replay, ReplaySetting, arrange
 from kit.analysis.points import in_int8, points
 from kit.analysis.score import Labels, MeasureAgreement, Score, score
-from kit.quantize.graph import layer_names
+from kit.quantize.nodes import layer_names
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kit.quantize.graph import is_quantized_later, layer_names, node_name
+from kit.quantize.nodes import is_quantized_later, layer_names, node_name
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule, Node

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from kit.corrections._layers import channel_axis, layer
-from kit.quantize.graph import NodeValue
+from kit.quantize.nodes import NodeValue
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -47,7 +47,7 @@ def apply(
     import torch
 
     from kit.corrections._streams import correct
-    from kit.quantize.graph import get_layer
+    from kit.quantize.nodes import get_layer
 
     def rounding(layer: Layer, value: Tensor) -> Tensor:
         return _rounded(layer, value, granularity)

@@ -21,7 +21,7 @@ def check(recipe: Recipe, folded: GraphModule) -> None:
         UnknownName: there is no such layer; the message has close matches.
         RecipeError: the number is that of all layers, or more.
     """
-    from kit.quantize.graph import layer_names
+    from kit.quantize.nodes import layer_names
 
     layers = layer_names(folded)
     if recipe.keep_worst is not None and recipe.keep_worst >= len(layers) > 0:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kit.quantize.exporting import operator, program
-from kit.quantize.graph import REPEATED, NodeValue, as_node, as_number
+from kit.quantize.nodes import REPEATED, NodeValue, as_node, as_number
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -12,7 +12,7 @@ from kit.errors import BuildError
 from kit.network import export_program
 from kit.quantize._names import TensorNames, operator_name
 from kit.quantize._place import is_observer, observes
-from kit.quantize.graph import as_node, called, node_name
+from kit.quantize.nodes import as_node, called, node_name
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule, Node

@@ -1,7 +1,7 @@
 """Look up encodings of the canonical graph's tensors by the names of its nodes.
 
 The canonical graph is the folded float model. Encodings are named after its nodes (see
-`kit.quantize.graph.node_name`); each flow matches nodes of its own graph to canonical nodes, by
+`kit.quantize.nodes.node_name`); each flow matches nodes of its own graph to canonical nodes, by
 structure and never by values.
 """
 
@@ -12,14 +12,7 @@ from typing import TYPE_CHECKING
 
 from kit.encodings import Encodings
 from kit.errors import BuildError
-from kit.quantize.graph import (
-    as_node,
-    called,
-    is_clip,
-    is_quantized_later,
-    node_name,
-    only_moves,
-)
+from kit.quantize.nodes import as_node, called, is_clip, is_quantized_later, node_name, only_moves
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule, Node

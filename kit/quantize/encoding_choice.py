@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from kit.encodings import LEVELS, MIDDLE, Encoding, Encodings
 from kit.errors import RecipeError, UnknownName
 from kit.quantize._names import owns_encoding
-from kit.quantize.graph import get_layer, layer_names, node_name
+from kit.quantize.nodes import get_layer, layer_names, node_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection

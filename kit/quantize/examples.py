@@ -12,7 +12,7 @@ from kit.signature import Samples
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from kit.quantize.graph import NodeValue
+    from kit.quantize.nodes import NodeValue
 
     # Like numpy's ArrayLike: a batch [N, ...] stands for the examples of a network with one input.
     ExamplesLike: TypeAlias = "Examples | Tensor"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kit.errors import BuildError, words
+from kit.quantize.nodes import NOT_FLOAT, REPEATED, NodeValue
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,11 +17,6 @@ if TYPE_CHECKING:
     from torch.nn.modules.conv import _ConvTransposeNd
 
     from kit.quantize.examples import Examples, ExamplesLike
-
-NodeValue = Any  # the value of a node: a tensor, a number or nested containers of these
-
-REPEATED = "kit_repeated"  # attribute of a layer that shares the weights of an earlier one
-NOT_FLOAT = "kit: not a float tensor"  # key in the meta of a node whose value is another type
 
 
 def fold(model: nn.Module, given: ExamplesLike | None = None) -> GraphModule:
@@ -268,98 +264,3 @@ def _gates_as_clips(folded: GraphModule) -> None:
                 layer.weight.div_(6)
                 layer.bias.add_(3).div_(6)
             folded.set_submodule(node.target, nn.Hardtanh(0.0, 1.0))
-
-
-def layer_names(folded: GraphModule) -> tuple[str, ...]:
-    """Return the names of the convolutions and linear layers, in the order of the graph."""
-    from torch import nn
-
-    modules = dict(folded.named_modules())
-    called = (str(node.target) for node in folded.graph.nodes if node.op == "call_module")
-    return tuple(dict.fromkeys(n for n in called if isinstance(modules[n], nn.Conv2d | nn.Linear)))
-
-
-def node_name(node: Node) -> str:
-    """Return the name of the called module, or the node's name if it calls none."""
-    return str(node.target if node.op == "call_module" else node.name)
-
-
-def as_node(argument: object) -> Node:
-    """Return an argument of a node that is itself a node, as tensors always are."""
-    from torch import fx
-
-    assert isinstance(argument, fx.Node)
-    return argument
-
-
-def as_number(argument: object) -> float:
-    """Return an argument of a node that is a number."""
-    assert isinstance(argument, int | float)
-    return float(argument)
-
-
-def called(node: Node) -> nn.Module:
-    """Return the module that a node calls."""
-    owner = node.graph.owning_module
-    assert owner is not None
-    return owner.get_submodule(str(node.target))
-
-
-def get_layer(folded: GraphModule, name: str) -> nn.Conv2d | nn.Linear:
-    """Return the convolution or linear layer of a name."""
-    from torch import nn
-
-    layer = folded.get_submodule(name)
-    assert isinstance(layer, nn.Conv2d | nn.Linear)
-    return layer
-
-
-def is_repeated(node: Node) -> bool:
-    """Whether a node calls a layer with the weights of an earlier one."""
-    if node.op != "call_module":
-        return False
-    return hasattr(called(node), REPEATED)
-
-
-def is_quantized_later(node: Node) -> bool:
-    """Whether a tensor has its own range; one that only feeds a clip has not."""
-    if node.op not in ("placeholder", "call_module", "call_function", "call_method"):
-        return False
-    if NOT_FLOAT in node.meta:
-        return False
-    users = list(node.users)
-    if len(users) == 1 and is_clip(users[0]):
-        return False
-    return not only_moves(node)
-
-
-def only_moves(node: Node) -> bool:
-    """Whether a node only reshapes or reorders its input's values."""
-    from torch import nn
-
-    if node.op == "call_module":
-        module = called(node)
-        return isinstance(module, nn.Flatten | nn.Identity | nn.Dropout)
-    target: object = node.target
-    name = target if isinstance(target, str) else getattr(target, "__name__", "")
-    return name in ("flatten", "reshape", "view", "permute", "transpose", "contiguous", "squeeze")
-
-
-def is_clip(node: Node) -> bool:
-    """Whether a node calls a ReLU or another clip."""
-    from torch import nn
-
-    if node.op != "call_module":
-        return False
-    module = called(node)
-    return isinstance(module, nn.ReLU | nn.Hardtanh)
-
-
-def clip_of(node: Node) -> float:
-    """Return the upper bound of a ReLU6 or another clip; infinity for other nodes."""
-    from torch import nn
-
-    if node.op != "call_module":
-        return float("inf")
-    module = called(node)
-    return float(module.max_val) if isinstance(module, nn.Hardtanh) else float("inf")

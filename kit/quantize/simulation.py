@@ -19,7 +19,7 @@ from torch.nn.utils import parametrize
 
 from kit.quantize._names import is_output
 from kit.quantize.examples import as_examples, join_outputs
-from kit.quantize.graph import clip_of, is_quantized_later, node_name
+from kit.quantize.nodes import clip_of, is_quantized_later, node_name
 from kit.quantize.observers import activation_observer
 from kit.quantize.statistics import Observed, Statistic, collect
 

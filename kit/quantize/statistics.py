@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from kit.quantize.graph import NodeValue, is_quantized_later, node_name
+from kit.quantize.nodes import NodeValue, is_quantized_later, node_name
 
 if TYPE_CHECKING:
     from torch import Tensor

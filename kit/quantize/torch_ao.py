@@ -24,7 +24,7 @@ from kit.quantize._match import match_nodes
 from kit.quantize._place import Placing, fix_scales
 from kit.quantize.encoding_choice import WEIGHT_EPS, given_or_chosen
 from kit.quantize.examples import as_examples
-from kit.quantize.graph import NodeValue, layer_names
+from kit.quantize.nodes import NodeValue, layer_names
 from kit.quantize.observers import weight_observer
 from kit.quantize.options import Options, Quantized
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from kit.errors import BuildError
 from kit.network import export_program
 from kit.quantize.encoding_choice import WEIGHT_EPS
-from kit.quantize.graph import as_node
+from kit.quantize.nodes import as_node
 
 if TYPE_CHECKING:
     from torch import Tensor

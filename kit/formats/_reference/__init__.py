@@ -39,13 +39,13 @@ class Reference(Format):
         Raises:
             BuildError: a part of it cannot be written as data.
         """
-        from kit.formats._reference import aten
+        from kit.formats._reference import aten, aten_export
 
         program = _export(model, example)
         if any(node.op == "get_attr" for node in program.graph.nodes):
             # Inlines blocks such as `with torch.no_grad()`, which are separate graphs.
             program = program.run_decompositions({})
-        aten.save(*aten.from_program(program), path)
+        aten.save(*aten_export.from_program(program), path)
 
     def describe(self, path: Path) -> Description:
         """Count the operators of the model."""

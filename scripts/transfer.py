@@ -136,7 +136,7 @@ def _pictures(folder: Path) -> tuple[Tensor, Tensor]:
     """Return pictures [N, 3, 96, 96], normalized, and labels [N]."""
     import numpy as np
     import torch
-    from kit.manifest.schema.preprocessing import Preprocessing
+    from kit.manifest.preprocessing import Preprocessing
 
     from kit.images import batch, open_set
     from kit.models.interface import IMAGENET_MEAN, IMAGENET_STD

@@ -251,6 +251,7 @@ def test_the_python_runner_cannot_profile_executorch(request_of) -> None:
     assert "kit runner build" in caught.value.hint
 
 
+@pytest.mark.cold_start
 def test_onnx_is_run_without_torch(request_of) -> None:
     """Importing torch takes seconds and 500 MB, which would be taken for ONNX Runtime's."""
     actual = drive.run(local.open(None), request_of("onnx"), drive.environment(1))

@@ -114,7 +114,7 @@ def _suffix(peer: FilePeer) -> str:
 def wrap(base: Bundle, file: Path, peer: FilePeer, target: Path) -> Bundle:
     """Write a bundle with a file of another tool in place of the base's own files."""
     import numpy as np
-    from kit.manifest.schema.artifacts import Artifact, Runtime
+    from kit.manifest.artifacts import Artifact, Runtime
 
     from kit import bundle as bundles
     from kit import formats

@@ -18,7 +18,7 @@ from bench_zoo import samples
 from bench_zoo.models import FORMATS, NETWORKS, ZooModel
 
 if TYPE_CHECKING:
-    from kit.manifest.schema.artifacts import Artifact
+    from kit.manifest.artifacts import Artifact
 
     from kit.bundle import Bundle
 

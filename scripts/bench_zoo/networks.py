@@ -77,7 +77,7 @@ def _fill_statistics(model: nn.Module, norms: list[nn.BatchNorm2d], images: Tens
 
 def pictures(count: int, size: int, seed: int = 1) -> Tensor:
     """Return crops of the sample photos [count, 3, size, size], normalized as ImageNet's."""
-    from kit.manifest.schema.preprocessing import Preprocessing
+    from kit.manifest.preprocessing import Preprocessing
 
     from kit.images import photos
 

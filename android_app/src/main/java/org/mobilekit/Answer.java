@@ -1,13 +1,13 @@
 package org.mobilekit;
 
-/** One category and how probable it is. */
+/** A category and its probability. */
 public final class Answer {
-    /** Index of the model's output. */
+    /** Index of the category in the model's output. */
     public final int index;
 
     public final String label;
 
-    /** 0..1. */
+    /** Between 0 and 1. */
     public final double probability;
 
     Answer(int index, String label, double probability) {

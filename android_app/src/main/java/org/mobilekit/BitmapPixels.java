@@ -2,12 +2,12 @@ package org.mobilekit;
 
 import android.graphics.Bitmap;
 
-/** The pixels of a bitmap; what is transparent becomes white, as in the kit. */
+/** The pixels of a bitmap, blended onto white where they are transparent, as kit does. */
 final class BitmapPixels implements Pixels {
     private final Bitmap bitmap;
 
     BitmapPixels(Bitmap bitmap) {
-        // Picture loaders like those that live on the GPU only, which give no pixels.
+        // Image loaders often return hardware bitmaps, whose pixels cannot be read.
         this.bitmap = bitmap.getConfig() == Bitmap.Config.HARDWARE
                 ? bitmap.copy(Bitmap.Config.ARGB_8888, false) : bitmap;
     }
@@ -27,20 +27,20 @@ final class BitmapPixels implements Pixels {
         bitmap.getPixels(into, 0, into.length, left, y, into.length, 1);
         if (bitmap.hasAlpha()) {
             for (int x = 0; x < into.length; x++) {
-                into[x] = onWhite(into[x]);
+                into[x] = blendOntoWhite(into[x]);
             }
         }
     }
 
-    private static int onWhite(int pixel) {
+    private static int blendOntoWhite(int pixel) {
         int alpha = pixel >>> 24;
         return alpha == 255
                 ? pixel
-                : (mix(pixel >> 16, alpha) << 16) | (mix(pixel >> 8, alpha) << 8)
-                        | mix(pixel, alpha);
+                : (blend(pixel >> 16, alpha) << 16) | (blend(pixel >> 8, alpha) << 8)
+                        | blend(pixel, alpha);
     }
 
-    private static int mix(int channel, int alpha) {
+    private static int blend(int channel, int alpha) {
         return ((channel & 255) * alpha + 255 * (255 - alpha) + 127) / 255;
     }
 }

@@ -19,24 +19,24 @@ import org.json.JSONException;
 import org.json.JSONObject;
 
 /**
- * What `kit build` wrote: a description and files, each checked by its SHA-256 when it is read.
+ * The output of `kit build`: a manifest and files, whose SHA-256 is verified on every read.
  *
- * <p>A bundle inside of an app may lack files, such as the model of a runtime that is not packed;
- * {@link #artifacts} names what can be used.
+ * <p>A bundle in an app may lack files, such as the model of a runtime that is not packed;
+ * {@link #artifacts} lists the usable ones.
  */
 public final class Bundle {
     private static final String MANIFEST = "bundle.json";
 
-    /** Bytes before the numbers of a NumPy file, at most. */
-    private static final int NPY_HEADER = 1 << 17;
+    /** Maximum size of the header of a NumPy file. */
+    private static final int MAX_NPY_HEADER_BYTES = 1 << 17;
 
-    /** Held while a model is unpacked, as two threads may want the same one. */
-    private static final Object UNPACKING = new Object();
+    /** Guards unpacking, because two threads may request the same model. */
+    private static final Object UNPACK_LOCK = new Object();
 
     /** Name of the folder. */
     public final String name;
 
-    /** SHA-256 of `bundle.json`, and so of everything in the bundle. */
+    /** SHA-256 of `bundle.json`, which lists the hashes of all files of the bundle. */
     public final String hash;
 
     private final Store store;
@@ -49,10 +49,10 @@ public final class Bundle {
         this.manifest = manifest;
     }
 
-    /** Opens a bundle by name: one pushed into the app's files wins over one in its assets. */
+    /** Opens a bundle by name; a bundle in the app's files overrides one in its assets. */
     public static Bundle open(Context context, String name) throws KitException {
         if (!Contract.NAME.matcher(name).matches()) {
-            throw new KitException("“" + name + "” is no name of a bundle");
+            throw new KitException("“" + name + "” is not a valid bundle name");
         }
         File pushed = new File(new File(context.getFilesDir(), Contract.FILES_BUNDLES), name);
         if (pushed.isDirectory()) {
@@ -62,7 +62,7 @@ public final class Bundle {
         return open(name, Store.assets(assets, Contract.ASSET_BUNDLES + "/" + name));
     }
 
-    /** Opens a bundle wherever it is. */
+    /** Opens a bundle in any store. */
     public static Bundle open(String name, Store store) throws KitException {
         byte[] text;
         try (InputStream in = store.open(MANIFEST)) {
@@ -85,7 +85,7 @@ public final class Bundle {
             }
             return new Manifest(json);
         } catch (JSONException | RuntimeException e) {
-            throw new KitException("The description of the bundle “" + name + "” is damaged: "
+            throw new KitException("The manifest of the bundle “" + name + "” is damaged: "
                     + e.getMessage(), e);
         }
     }
@@ -97,10 +97,10 @@ public final class Bundle {
         Collections.addAll(names, pushed == null ? new String[0] : pushed);
         try {
             for (String path : context.getAssets().list(Contract.ASSET_BUNDLES)) {
-                names.add(path.split("/")[0]); // Robolectric lists what is below, too
+                names.add(path.split("/")[0]); // Robolectric also lists nested files
             }
         } catch (IOException e) {
-            return new ArrayList<>(names); // an app without assets has none
+            return new ArrayList<>(names); // the app has no assets
         }
         return new ArrayList<>(names);
     }
@@ -113,32 +113,32 @@ public final class Bundle {
         return manifest.artifact(artifact).quantize;
     }
 
-    /** What the model takes, in its order. */
+    /** The inputs of the model, in its order. */
     public List<TensorSpec> inputs() {
         return Collections.unmodifiableList(manifest.inputs);
     }
 
-    /** What the model gives, in its order. */
+    /** The outputs of the model, in its order. */
     public List<TensorSpec> outputs() {
         return Collections.unmodifiableList(manifest.outputs);
     }
 
-    /** Whether the model tells what is in a picture: whether {@link Classifier} can use it. */
+    /** Whether the model classifies pictures, so that {@link Classifier} can run it. */
     public boolean classifies() {
         return manifest.classifies();
     }
 
-    /** Whether a classifier answers with probabilities: its network ends with a softmax. */
+    /** Whether a classifier outputs probabilities because its network ends with a softmax. */
     public boolean probabilities() {
         return manifest.probabilities;
     }
 
-    /** From a picture to a classifier's input; null for a model that takes no picture. */
+    /** Converts pictures to the input; null for a model without picture input. */
     public Preprocess preprocess() {
         return manifest.preprocess;
     }
 
-    /** The model files that are here and whose runtime is in this app, by their names. */
+    /** Names of the model files that are present and whose runtime is in this app. */
     public List<String> artifacts() {
         List<String> names = new ArrayList<>();
         for (String format : Runtimes.CLASSES.keySet()) {
@@ -171,7 +171,7 @@ public final class Bundle {
         }
     }
 
-    /** The names of the outputs in order, or null. */
+    /** The category labels in the order of the output, or null. */
     public List<String> labels() throws KitException {
         if (manifest.labels == null) {
             return null;
@@ -180,14 +180,14 @@ public final class Bundle {
         return Arrays.asList(text.split("\r?\n"));
     }
 
-    /** What this bundle's model must answer here; see {@link Golden}. */
+    /** The golden inputs and expected outputs of an artifact; see {@link Golden}. */
     public Golden golden(String artifact) throws KitException {
-        List<Npy> wanted = arrays(manifest.goldenAnswers(artifact), manifest.outputs);
+        List<Npy> expected = readArrays(manifest.goldenOutputs(artifact), manifest.outputs);
         Double floor = manifest.artifact(artifact).floor;
-        return new Golden(arrays(manifest.goldenInputs, manifest.inputs), wanted, floor);
+        return new Golden(readArrays(manifest.goldenInputs, manifest.inputs), expected, floor);
     }
 
-    private List<Npy> arrays(List<String> files, List<TensorSpec> specs) throws KitException {
+    private List<Npy> readArrays(List<String> files, List<TensorSpec> specs) throws KitException {
         List<Npy> arrays = new ArrayList<>();
         for (int i = 0; i < files.size(); i++) {
             arrays.add(Npy.parse(read(files.get(i)), specs.get(i), files.get(i)));
@@ -196,33 +196,33 @@ public final class Bundle {
     }
 
     /**
-     * The golden inputs that are measured with, the first of each file. All of a file is checked,
-     * and little of it kept: what is measured includes memory.
+     * Returns the inputs for measurements: the first row of each golden file. The hash of the whole
+     * file is verified, but only the row is kept, because memory is measured too.
      */
     public List<Tensor> firstInputs(String artifact) throws KitException {
-        manifest.goldenAnswers(artifact);
+        manifest.goldenOutputs(artifact);
         List<Tensor> inputs = new ArrayList<>();
         for (int i = 0; i < manifest.inputs.size(); i++) {
             String file = manifest.goldenInputs.get(i);
             TensorSpec spec = manifest.inputs.get(i);
-            Beginning beginning = new Beginning(NPY_HEADER + (long) spec.bytes);
-            copyInto(file, beginning);
-            inputs.add(Npy.firstRow(beginning.toByteArray(), spec, file));
+            PrefixStream prefix = new PrefixStream(MAX_NPY_HEADER_BYTES + (long) spec.bytes);
+            copyInto(file, prefix);
+            inputs.add(Npy.firstRow(prefix.toByteArray(), spec, file));
         }
         return inputs;
     }
 
-    /** Keeps the first bytes that are written to it. */
-    private static final class Beginning extends ByteArrayOutputStream {
+    /** Keeps the first bytes that are written, and discards the rest. */
+    private static final class PrefixStream extends ByteArrayOutputStream {
         private final long limit;
 
-        Beginning(long limit) {
+        PrefixStream(long limit) {
             this.limit = limit;
         }
 
         @Override
-        public synchronized void write(byte[] data, int from, int length) {
-            super.write(data, from, (int) Math.min(length, limit - size()));
+        public synchronized void write(byte[] data, int offset, int length) {
+            super.write(data, offset, (int) Math.min(length, limit - size()));
         }
     }
 
@@ -230,22 +230,22 @@ public final class Bundle {
         return manifest.entry(manifest.artifact(artifact).file).sha256;
     }
 
-    /** Bytes of the model file, which {@link #modelFile} needs if it is not there yet. */
+    /** Size of the model file in bytes, which {@link #modelFile} needs to unpack it. */
     public long modelSize(String artifact) throws KitException {
         return manifest.entry(manifest.artifact(artifact).file).size;
     }
 
     /**
-     * Returns the model as a checked file in {@code folder}, because runtimes read paths and an
-     * asset has none. It is copied once and named by its hash.
+     * Returns the model as a verified file in {@code folder}, because runtimes need a path and an
+     * asset has none. The file is copied once and named after its hash.
      */
     public File modelFile(String artifact, File folder) throws KitException {
-        synchronized (UNPACKING) {
-            return unpacked(artifact, folder);
+        synchronized (UNPACK_LOCK) {
+            return unpack(artifact, folder);
         }
     }
 
-    private File unpacked(String artifact, File folder) throws KitException {
+    private File unpack(String artifact, File folder) throws KitException {
         String path = manifest.artifact(artifact).file;
         Manifest.Entry entry = manifest.entry(path);
         String type = path.substring(Math.max(path.lastIndexOf('.'), path.lastIndexOf('/') + 1));
@@ -254,7 +254,7 @@ public final class Bundle {
             return file;
         }
         if (!folder.isDirectory() && !folder.mkdirs()) {
-            throw new KitException("Cannot make the folder " + folder);
+            throw new KitException("Cannot create the folder " + folder);
         }
         File part = new File(file.getPath() + ".part");
         try (OutputStream out = new FileOutputStream(part)) {
@@ -276,7 +276,7 @@ public final class Bundle {
         try (InputStream in = new FileInputStream(file)) {
             return Digest.of(in);
         } catch (IOException e) {
-            return ""; // gone or unreadable: it is unpacked again
+            return ""; // missing or unreadable: unpack it again
         }
     }
 

@@ -7,7 +7,7 @@ import java.util.Collections;
 import java.util.List;
 
 /**
- * A loaded model: the class to put into an app.
+ * A loaded image classifier: the entry point for apps.
  *
  * <pre>
  * try (Classifier classifier = Classifier.load(context, "my-bundle", "onnx", 2)) {
@@ -16,8 +16,8 @@ import java.util.List;
  * }
  * </pre>
  *
- * <p>Loading and classifying take milliseconds to seconds: never on the main thread. An instance
- * may be used from several threads; calls take turns.
+ * <p>Loading and classifying take milliseconds to seconds: do not call them on the main thread. An
+ * instance is thread-safe; calls are serialized.
  */
 public final class Classifier implements AutoCloseable {
     public final Bundle bundle;
@@ -27,18 +27,18 @@ public final class Classifier implements AutoCloseable {
     private final Model model;
     private final List<String> labels;
 
-    /** One answer. */
+    /** The result of one classification. */
     public static final class Result {
         /**
-         * What the model gave, one number per category: logits, or probabilities if
-         * {@link Bundle#probabilities} says so.
+         * The model's output, one number per category: logits, or probabilities if
+         * {@link Bundle#probabilities} returns true.
          */
         public final float[] logits;
 
-        /** Nanoseconds of the inference alone. */
+        /** Duration of the inference alone, in nanoseconds. */
         public final long inferenceNs;
 
-        /** Nanoseconds from the bitmap to the input tensor. */
+        /** Duration of the preprocessing from bitmap to input tensor, in nanoseconds. */
         public final long preprocessNs;
 
         private final List<String> labels;
@@ -53,7 +53,7 @@ public final class Classifier implements AutoCloseable {
             this.probabilities = probabilities;
         }
 
-        /** The most probable answers, the best one first. */
+        /** Returns the {@code count} most probable answers in descending order. */
         public List<Answer> top(int count) {
             return probabilities ? Scores.topOfProbabilities(logits, labels, count)
                     : Scores.top(logits, labels, count);
@@ -68,41 +68,41 @@ public final class Classifier implements AutoCloseable {
         this.labels = labels;
     }
 
-    /** Loads a bundle of the app's files or assets; see {@link Model#load}. */
+    /** Loads a bundle from the app's files or assets; see {@link Model#load}. */
     public static Classifier load(Context context, String bundle, String artifact, int threads)
             throws KitException {
         return load(Bundle.open(context, bundle), Model.folder(context), artifact, threads);
     }
 
-    /** Loads a bundle; {@code folder} is where the model file is unpacked to. */
+    /** Loads a bundle and unpacks its model file to {@code folder}. */
     public static Classifier load(Bundle bundle, File folder, String artifact, int threads)
             throws KitException {
         if (!bundle.classifies()) {
-            throw new KitException("The model of the bundle “" + bundle.name + "” is no classifier"
-                    + " of pictures");
+            throw new KitException("The model of the bundle “" + bundle.name + "” is not an image"
+                    + " classifier");
         }
         List<String> labels = bundle.labels();
         return new Classifier(Model.load(bundle, folder, artifact, threads), labels);
     }
 
-    /** Answers a picture. */
+    /** Classifies a picture. */
     public Result classify(Bitmap picture) throws KitException {
-        long began = System.nanoTime();
+        long startNs = System.nanoTime();
         float[] values = bundle.preprocess().input(new BitmapPixels(picture));
         Tensor input = Tensor.of(values, bundle.inputs().get(0).shape());
-        long prepared = System.nanoTime();
+        long preprocessedNs = System.nanoTime();
         long[] time = new long[1];
         Tensor logits = model.answer(Collections.singletonList(input), time).get(0);
-        return new Result(logits.toFloats(), time[0], prepared - began, labels,
+        return new Result(logits.toFloats(), time[0], preprocessedNs - startNs, labels,
                 bundle.probabilities());
     }
 
-    /** Runs the bundle's golden inputs and compares with the workstation. */
+    /** Runs the bundle's golden inputs and compares the outputs with the workstation's. */
     public Golden.Report check() throws KitException {
         return model.check();
     }
 
-    /** Frees the model. */
+    /** Releases the model. */
     @Override
     public void close() {
         model.close();

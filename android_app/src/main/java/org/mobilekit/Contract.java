@@ -2,7 +2,7 @@ package org.mobilekit;
 
 import java.util.regex.Pattern;
 
-/** The names that the app and the kit share. `contract.json` has them too; a test compares. */
+/** Constants that the app and kit share; a test compares them with `contract.json`. */
 public final class Contract {
     public static final int VERSION = 3;
     public static final int PROTOCOL = 4;
@@ -24,7 +24,7 @@ public final class Contract {
     public static final String ANSWER_SUFFIX = ".bin";
     public static final String NAMELESS = "invalid";
 
-    /** What a name that becomes part of a path may look like: no separator, no leading dot. */
+    /** Valid names for parts of a path: no separator, no leading dot. */
     public static final Pattern NAME = Pattern.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,95}");
 
     private Contract() {}

@@ -1,6 +1,6 @@
 package org.mobilekit;
 
-/** The types that a model's numbers have. */
+/** Element types of tensors. */
 public enum DType {
     FLOAT32("float32", "<f4", 4),
     FLOAT16("float16", "<f2", 2),
@@ -9,13 +9,13 @@ public enum DType {
     UINT8("uint8", "|u1", 1),
     BOOL("bool", "|b1", 1);
 
-    /** As bundle.json and the kit's runners name it. */
+    /** Name in bundle.json and in kit's runners. */
     public final String label;
 
-    /** Of one number. */
+    /** Size of one element in bytes. */
     public final int bytes;
 
-    /** As NumPy's files name it. */
+    /** Type descriptor in NumPy files. */
     final String npy;
 
     DType(String label, String npy, int bytes) {
@@ -30,6 +30,6 @@ public enum DType {
                 return dtype;
             }
         }
-        throw new KitException("This app knows no numbers of the type " + label);
+        throw new KitException("This app does not support the tensor type " + label);
     }
 }

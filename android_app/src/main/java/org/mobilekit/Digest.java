@@ -16,23 +16,23 @@ public final class Digest {
         return hex(algorithm().digest(data));
     }
 
-    /** Copies all of a stream and returns the hash of what went through. */
+    /** Copies a stream to its end and returns the hash of the copied bytes. */
     static String copy(InputStream from, OutputStream to) throws IOException {
         MessageDigest digest = algorithm();
-        byte[] part = new byte[1 << 16];
-        for (int n = from.read(part); n >= 0; n = from.read(part)) {
-            digest.update(part, 0, n);
-            to.write(part, 0, n);
+        byte[] buffer = new byte[1 << 16];
+        for (int n = from.read(buffer); n >= 0; n = from.read(buffer)) {
+            digest.update(buffer, 0, n);
+            to.write(buffer, 0, n);
         }
         return hex(digest.digest());
     }
 
-    /** Reads all of a stream. */
+    /** Reads a stream to its end and returns the hash of its bytes. */
     static String of(InputStream from) throws IOException {
         MessageDigest digest = algorithm();
-        byte[] part = new byte[1 << 16];
-        for (int n = from.read(part); n >= 0; n = from.read(part)) {
-            digest.update(part, 0, n);
+        byte[] buffer = new byte[1 << 16];
+        for (int n = from.read(buffer); n >= 0; n = from.read(buffer)) {
+            digest.update(buffer, 0, n);
         }
         return hex(digest.digest());
     }
@@ -41,7 +41,7 @@ public final class Digest {
         try {
             return MessageDigest.getInstance("SHA-256");
         } catch (NoSuchAlgorithmException e) {
-            throw new AssertionError("every Android has SHA-256", e);
+            throw new AssertionError("SHA-256 is available on every Android version", e);
         }
     }
 

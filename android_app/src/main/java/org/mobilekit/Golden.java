@@ -3,27 +3,27 @@ package org.mobilekit;
 import java.util.ArrayList;
 import java.util.List;
 
-/** The bundle's own inputs and what the workstation answered: does this device agree? */
+/** The bundle's golden inputs and the outputs that the workstation computed for them. */
 public final class Golden {
     private final List<Npy> inputs;
-    private final List<Npy> wanted;
+    private final List<Npy> expectedOutputs;
     private final Double floor;
 
-    /** What a device answered, compared with the workstation. */
+    /** Comparison of a device's outputs with the workstation's. */
     public static final class Report {
-        /** Golden inputs; of a classifier, pictures. */
+        /** Number of golden inputs; for a classifier, of pictures. */
         public final int images;
 
-        /** Inputs whose largest number of the first output is where the workstation's is. */
+        /** Number of inputs with the same argmax of the first output as on the workstation. */
         public final int agreeing;
 
-        /** Largest difference of a number. */
+        /** Largest absolute difference of two values. */
         public final double maxAbs;
 
-        /** The lowest signal to noise ratio of all outputs in dB; infinite if all are equal. */
+        /** Lowest signal to noise ratio of the outputs in dB; infinite if all are equal. */
         public final double sqnrDb;
 
-        /** The limit, in dB; null asks for equality. */
+        /** Minimum signal to noise ratio in dB; null requires equality. */
         public final Double floor;
 
         Report(int images, int agreeing, double maxAbs, double sqnrDb, Double floor) {
@@ -34,28 +34,28 @@ public final class Golden {
             this.floor = floor;
         }
 
-        /** Whether it is near enough, by the limits the kit uses for runners. */
+        /** Whether the outputs are within the limits that kit uses for runners. */
         public boolean matches() {
             return floor == null ? maxAbs == 0 : sqnrDb >= floor;
         }
     }
 
-    /** Something that answers inputs: a loaded runtime. */
-    interface Answerer {
-        List<Tensor> answer(List<Tensor> inputs) throws KitException;
+    /** Computes outputs from inputs, such as a loaded model. */
+    interface Runner {
+        List<Tensor> run(List<Tensor> inputs) throws KitException;
     }
 
-    /** How far one output is from the workstation's, summed up. */
-    private static final class Distance {
+    /** Accumulates the error of one output against the workstation's. */
+    private static final class OutputError {
         double signal;
         double noise;
         double maxAbs;
 
-        void add(Tensor got, Tensor expected) {
+        void add(Tensor actual, Tensor expected) {
             for (int i = 0; i < expected.size(); i++) {
-                double number = expected.at(i);
-                double difference = got.at(i) - number;
-                signal += number * number;
+                double reference = expected.at(i);
+                double difference = actual.at(i) - reference;
+                signal += reference * reference;
                 noise += difference * difference;
                 maxAbs = Math.max(maxAbs, Math.abs(difference));
             }
@@ -63,29 +63,29 @@ public final class Golden {
 
         double decibels() {
             if (Double.isNaN(noise)) {
-                return Double.NEGATIVE_INFINITY; // answers that are no numbers match nothing
+                return Double.NEGATIVE_INFINITY; // NaN outputs never match
             }
             return noise == 0 ? Double.POSITIVE_INFINITY
                     : 10 * Math.log10(Math.max(signal, 1e-30) / noise);
         }
     }
 
-    Golden(List<Npy> inputs, List<Npy> wanted, Double floor) throws KitException {
-        for (Npy one : inputs) {
-            checkRows(one, inputs.get(0).rows());
+    Golden(List<Npy> inputs, List<Npy> expectedOutputs, Double floor) throws KitException {
+        for (Npy array : inputs) {
+            checkRows(array, inputs.get(0).rows());
         }
-        for (Npy one : wanted) {
-            checkRows(one, inputs.get(0).rows());
+        for (Npy array : expectedOutputs) {
+            checkRows(array, inputs.get(0).rows());
         }
         this.inputs = inputs;
-        this.wanted = wanted;
+        this.expectedOutputs = expectedOutputs;
         this.floor = floor;
     }
 
-    private static void checkRows(Npy one, int rows) throws KitException {
-        if (one.rows() != rows || rows < 1) {
-            throw new KitException("The bundle has " + rows + " golden inputs, and "
-                    + one.rows() + " rows in a file with golden inputs or answers");
+    private static void checkRows(Npy array, int rows) throws KitException {
+        if (array.rows() != rows || rows < 1) {
+            throw new KitException("The bundle has " + rows + " golden inputs, but one of its"
+                    + " golden files has " + array.rows() + " rows");
         }
     }
 
@@ -93,27 +93,27 @@ public final class Golden {
         return inputs.get(0).rows();
     }
 
-    /** Runs every golden input. */
-    Report check(Answerer model) throws KitException {
-        List<Distance> distances = new ArrayList<>();
-        for (int k = 0; k < wanted.size(); k++) {
-            distances.add(new Distance());
+    /** Runs all golden inputs and compares the outputs. */
+    Report check(Runner model) throws KitException {
+        List<OutputError> errors = new ArrayList<>();
+        for (int k = 0; k < expectedOutputs.size(); k++) {
+            errors.add(new OutputError());
         }
         int agreeing = 0;
         for (int i = 0; i < rows(); i++) {
-            List<Tensor> expected = rows(wanted, i);
-            List<Tensor> got = model.answer(rows(inputs, i));
-            checkShapes(got, expected);
+            List<Tensor> expected = rows(expectedOutputs, i);
+            List<Tensor> actual = model.run(rows(inputs, i));
+            checkShapes(actual, expected);
             for (int k = 0; k < expected.size(); k++) {
-                distances.get(k).add(got.get(k), expected.get(k));
+                errors.get(k).add(actual.get(k), expected.get(k));
             }
-            agreeing += first(got) == first(expected) ? 1 : 0;
+            agreeing += argmax(actual) == argmax(expected) ? 1 : 0;
         }
         double maxAbs = 0;
         double sqnrDb = Double.POSITIVE_INFINITY;
-        for (Distance distance : distances) {
-            maxAbs = Math.max(maxAbs, distance.maxAbs);
-            sqnrDb = Math.min(sqnrDb, distance.decibels());
+        for (OutputError error : errors) {
+            maxAbs = Math.max(maxAbs, error.maxAbs);
+            sqnrDb = Math.min(sqnrDb, error.decibels());
         }
         return new Report(rows(), agreeing, maxAbs, sqnrDb, floor);
     }
@@ -126,20 +126,21 @@ public final class Golden {
         return rows;
     }
 
-    /** Shapes may differ by sides of one, which two runtimes write in their own ways. */
-    private static void checkShapes(List<Tensor> got, List<Tensor> expected) throws KitException {
-        boolean same = got.size() == expected.size();
-        for (int k = 0; same && k < got.size(); k++) {
-            same = got.get(k).dtype == expected.get(k).dtype
-                    && got.get(k).size() == expected.get(k).size();
+    /** Compares types and element counts; runtimes may add or drop dimensions of size 1. */
+    private static void checkShapes(List<Tensor> actual, List<Tensor> expected)
+            throws KitException {
+        boolean same = actual.size() == expected.size();
+        for (int k = 0; same && k < actual.size(); k++) {
+            same = actual.get(k).dtype == expected.get(k).dtype
+                    && actual.get(k).size() == expected.get(k).size();
         }
         if (!same) {
-            throw new KitException("The model gives " + Tensor.describe(got) + " instead of "
+            throw new KitException("The model returned " + Tensor.describe(actual) + " instead of "
                     + Tensor.describe(expected));
         }
     }
 
-    private static int first(List<Tensor> answers) {
-        return Scores.first(answers.get(0).toFloats());
+    private static int argmax(List<Tensor> outputs) {
+        return Scores.argmax(outputs.get(0).toFloats());
     }
 }

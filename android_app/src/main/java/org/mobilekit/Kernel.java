@@ -1,16 +1,17 @@
 package org.mobilekit;
 
 /**
- * The weights of a resize along one side, for a part of the output.
+ * The weights of a resize along one dimension, for a range of the output.
  *
- * <p>A filter as wide as the reduction is laid over the input around each output pixel's centre. Weights are integers with {@link #BITS} fractional bits, because
- * Pillow's are, and the model was calibrated with Pillow's pixels: float arithmetic would differ
- * from it in the last bit of one pixel in a thousand.
+ * <p>The filter is centred on each output pixel and scaled by the reduction factor. Weights are
+ * fixed-point integers with {@link #BITS} fractional bits, as in Pillow, because the model was
+ * calibrated with Pillow's pixels: float arithmetic would change the last bit of one pixel in a
+ * thousand.
  */
 final class Kernel {
     static final int BITS = 22;
 
-    /** How Pillow resizes: the reach of a filter in pixels, and its height at a distance. */
+    /** Pillow's filters: the support in pixels, and the weight at a distance. */
     enum Filter {
         BILINEAR(1) {
             @Override
@@ -28,7 +29,7 @@ final class Kernel {
                 return x < 2 ? (((x - 5) * x + 8) * x - 4) * SHARPNESS : 0;
             }
         },
-        /** Pillow has another way for this one, see {@link Kernel#nearest}. */
+        /** Pillow handles this filter separately, see {@link Kernel#initNearest}. */
         NEAREST(0) {
             @Override
             double at(double x) {
@@ -38,76 +39,76 @@ final class Kernel {
 
         private static final double SHARPNESS = -0.5;
 
-        final double reach;
+        final double support;
 
-        Filter(double reach) {
-            this.reach = reach;
+        Filter(double support) {
+            this.support = support;
         }
 
-        /** The height at a distance of 0 or more. */
+        /** Returns the weight at a distance of 0 or more. */
         abstract double at(double distance);
     }
 
-    /** The first input pixel of each output pixel, and its weights from there on. */
+    /** The first input pixel of each output pixel, and the weights of it and the following ones. */
     final int[] first;
     final int[][] weights;
 
     /**
-     * @param in pixels of the input
-     * @param out pixels of the whole output
-     * @param from first output pixel that is needed
-     * @param count how many are needed
-     * @param filter how pixels between are made
+     * @param in size of the input in pixels
+     * @param out size of the whole output in pixels
+     * @param from first output pixel to compute
+     * @param count number of output pixels to compute
+     * @param filter the interpolation filter
      */
     Kernel(int in, int out, int from, int count, Filter filter) {
         first = new int[count];
         weights = new int[count][];
         double scale = (double) in / out;
         if (filter == Filter.NEAREST) {
-            nearest(in, scale, from);
+            initNearest(in, scale, from);
             return;
         }
-        double stretch = Math.max(scale, 1.0);
-        double reach = filter.reach * stretch;
+        double filterScale = Math.max(scale, 1.0);
+        double support = filter.support * filterScale;
         for (int i = 0; i < count; i++) {
             double center = (from + i + 0.5) * scale;
-            int low = Math.max((int) (center - reach + 0.5), 0);
-            int high = Math.min((int) (center + reach + 0.5), in);
-            first[i] = low;
-            weights[i] = fixed(heights(filter, low, high, center, stretch));
+            int start = Math.max((int) (center - support + 0.5), 0);
+            int end = Math.min((int) (center + support + 0.5), in);
+            first[i] = start;
+            weights[i] = toFixedPoint(sampleFilter(filter, start, end, center, filterScale));
         }
     }
 
-    /** Takes one pixel for each, found by adding up as Pillow's ImagingScaleAffine does. */
-    private void nearest(int in, double scale, int from) {
-        double place = scale * 0.5;
+    /** Uses one input pixel each, with positions accumulated as in Pillow's ImagingScaleAffine. */
+    private void initNearest(int in, double scale, int from) {
+        double position = scale * 0.5;
         for (int i = 0; i < from; i++) {
-            place += scale;
+            position += scale;
         }
         for (int i = 0; i < first.length; i++) {
-            first[i] = Math.min((int) place, in - 1);
+            first[i] = Math.min((int) position, in - 1);
             weights[i] = new int[] {1 << BITS};
-            place += scale;
+            position += scale;
         }
     }
 
-    /** First input pixel that is needed at all. */
-    int low() {
+    /** Returns the first input pixel that is used. */
+    int inputStart() {
         return first[0];
     }
 
-    /** The input pixel after the last one that is needed. */
-    int high() {
+    /** Returns the input pixel after the last one that is used. */
+    int inputEnd() {
         int last = first.length - 1;
         return first[last] + weights[last].length;
     }
 
-    private static double[] heights(
-            Filter filter, int low, int high, double center, double stretch) {
-        double[] weights = new double[high - low];
+    private static double[] sampleFilter(
+            Filter filter, int start, int end, double center, double filterScale) {
+        double[] weights = new double[end - start];
         double sum = 0;
         for (int i = 0; i < weights.length; i++) {
-            weights[i] = filter.at(Math.abs((low + i - center + 0.5) * (1.0 / stretch)));
+            weights[i] = filter.at(Math.abs((start + i - center + 0.5) * (1.0 / filterScale)));
             sum += weights[i];
         }
         for (int i = 0; i < weights.length && sum != 0; i++) {
@@ -116,7 +117,7 @@ final class Kernel {
         return weights;
     }
 
-    private static int[] fixed(double[] weights) {
+    private static int[] toFixedPoint(double[] weights) {
         int[] fixed = new int[weights.length];
         for (int i = 0; i < fixed.length; i++) {
             double exact = weights[i] * (1 << BITS);

@@ -1,6 +1,6 @@
 package org.mobilekit;
 
-/** What went wrong, in a sentence that can be shown to a person. */
+/** An error whose message is a sentence that can be shown to users. */
 public final class KitException extends Exception {
     private static final long serialVersionUID = 1L;
 

@@ -11,12 +11,12 @@ import org.json.JSONArray;
 import org.json.JSONException;
 import org.json.JSONObject;
 
-/** The part of `bundle.json` that an app needs. */
+/** The parts of `bundle.json` that an app needs. */
 final class Manifest {
-    /** Float kernels of two processors differ by rounding only; the kit has the same limit. */
+    /** Limit for float models, whose kernels differ by rounding only; the same as in kit. */
     private static final double FLOAT_SQNR_DB = 40;
 
-    /** Tensors on one side of a model; the kit has the same limit. */
+    /** Maximum number of inputs or outputs of a model; the same as in kit. */
     private static final int MAX_TENSORS = 32;
 
     /** The only task before schema 3. */
@@ -29,39 +29,39 @@ final class Manifest {
     final String labels;
     final String task;
 
-    /** Whether a classifier ends with a softmax; older bundles do not say it. */
+    /** Whether a classifier ends with a softmax; false for older bundles without the field. */
     final boolean probabilities;
     final List<TensorSpec> inputs;
     final List<TensorSpec> outputs;
 
-    /** From a picture to the first input; null for a model that takes none. */
+    /** Converts pictures to the first input; null for a model without picture input. */
     final Preprocess preprocess;
 
     /** One file per input. */
     final List<String> goldenInputs;
 
-    /** One file per output, by the name of the artifact, or by its format before schema 4. */
+    /** One file per output; the key is the artifact, or its format before schema 4. */
     private final Map<String, List<String>> golden = new HashMap<>();
     final List<Artifact> artifacts = new ArrayList<>();
     private final Map<String, Entry> files = new HashMap<>();
 
     /** One model file. */
     static final class Artifact {
-        /** What tells it from the bundle's other files, such as {@code onnx-int8}. */
+        /** Unique name in the bundle, such as {@code onnx-int8}. */
         final String name;
         final String format;
         final String precision;
         final String file;
         final String quantize;
 
-        /** Least SQNR in dB of its answers against the workstation's; null asks for equality. */
+        /** Minimum SQNR in dB against the workstation's outputs; null requires equality. */
         final Double floor;
 
         Artifact(JSONObject json) throws JSONException {
             format = json.getString("format");
             file = json.getString("file");
             quantize = json.getString("quantize");
-            // Before schema 4 a bundle had one file of each format.
+            // Before schema 4 a bundle had one file for each format.
             precision = json.optString("precision", quantize.equals("none") ? "fp32" : "int8");
             String backend = json.isNull("backend") ? "" : json.getString("backend") + "-";
             name = format + "-" + backend + precision;
@@ -77,8 +77,8 @@ final class Manifest {
         Entry(JSONObject json) throws JSONException {
             size = json.getLong("size");
             sha256 = json.getString("sha256");
-            if (!sha256.matches("[0-9a-f]{64}")) { // it becomes the name of a file
-                throw new JSONException("“" + sha256 + "” is no SHA-256");
+            if (!sha256.matches("[0-9a-f]{64}")) { // it is used as a file name
+                throw new JSONException("“" + sha256 + "” is not a SHA-256");
             }
         }
     }
@@ -86,17 +86,17 @@ final class Manifest {
     Manifest(JSONObject json) throws JSONException, KitException {
         model = json.getJSONObject("recipe").getString("model");
         labels = json.isNull("labels") ? null : json.getString("labels");
-        boolean old = json.getInt("schema_version") < 3; // which knew classifiers of pictures only
-        task = old ? CLASSIFICATION : json.getString("task");
+        boolean legacy = json.getInt("schema_version") < 3; // image classifiers only
+        task = legacy ? CLASSIFICATION : json.getString("task");
         probabilities = probabilities(json);
-        JSONObject signature = old ? signature(json) : json.getJSONObject("signature");
+        JSONObject signature = legacy ? signature(json) : json.getJSONObject("signature");
         inputs = specs(signature.getJSONArray("inputs"));
         outputs = specs(signature.getJSONArray("outputs"));
         preprocess = json.isNull("preprocessing") ? null
                 : preprocess(json.getJSONObject("preprocessing"));
-        JSONObject known = json.getJSONObject("golden");
-        goldenInputs = names(known.get(old ? "input" : "inputs"), inputs);
-        JSONObject answers = known.getJSONObject("outputs");
+        JSONObject goldenJson = json.getJSONObject("golden");
+        goldenInputs = names(goldenJson.get(legacy ? "input" : "inputs"), inputs);
+        JSONObject answers = goldenJson.getJSONObject("outputs");
         for (Iterator<String> names = answers.keys(); names.hasNext(); ) {
             String name = names.next();
             golden.put(name, names(answers.get(name), outputs));
@@ -108,38 +108,38 @@ final class Manifest {
         JSONObject entries = json.getJSONObject("files");
         for (Iterator<String> names = entries.keys(); names.hasNext(); ) {
             String path = names.next();
-            files.put(inside(path), new Entry(entries.getJSONObject(path)));
+            files.put(checkInside(path), new Entry(entries.getJSONObject(path)));
         }
     }
 
-    /** The model file of a name, or of a format that has one file here. */
-    Artifact artifact(String wanted) throws KitException {
-        List<String> have = new ArrayList<>();
-        List<Artifact> found = new ArrayList<>();
+    /** Returns the artifact with a name, or the only one of a format. */
+    Artifact artifact(String nameOrFormat) throws KitException {
+        List<String> available = new ArrayList<>();
+        List<Artifact> matches = new ArrayList<>();
         for (Artifact artifact : artifacts) {
-            if (artifact.name.equals(wanted)) {
+            if (artifact.name.equals(nameOrFormat)) {
                 return artifact;
             }
-            if (artifact.format.equals(wanted)) {
-                found.add(artifact);
+            if (artifact.format.equals(nameOrFormat)) {
+                matches.add(artifact);
             }
-            have.add(artifact.name);
+            available.add(artifact.name);
         }
-        if (found.size() == 1) {
-            return found.get(0);
+        if (matches.size() == 1) {
+            return matches.get(0);
         }
-        String what = found.isEmpty() ? "The bundle has no " + wanted + " file"
-                : "The bundle has " + found.size() + " " + wanted + " files";
-        throw new KitException(what + "; it has " + String.join(", ", have));
+        String problem = matches.isEmpty() ? "The bundle has no " + nameOrFormat + " file"
+                : "The bundle has " + matches.size() + " " + nameOrFormat + " files";
+        throw new KitException(problem + "; it has " + String.join(", ", available));
     }
 
-    /** One file per output: what an artifact's runtime answered on the workstation. */
-    List<String> goldenAnswers(String wanted) throws KitException {
-        Artifact artifact = artifact(wanted);
+    /** Returns the files with the workstation's outputs of an artifact, one per output. */
+    List<String> goldenOutputs(String nameOrFormat) throws KitException {
+        Artifact artifact = artifact(nameOrFormat);
         List<String> files = golden.get(golden.containsKey(artifact.name) ? artifact.name
                 : artifact.format);
         if (files == null) {
-            throw new KitException("The bundle has no golden answers of " + artifact.name);
+            throw new KitException("The bundle has no golden outputs for " + artifact.name);
         }
         return files;
     }
@@ -152,7 +152,7 @@ final class Manifest {
         return entry;
     }
 
-    /** Whether it tells what is in a picture, in the way that this app shows. */
+    /** Whether the model is an image classifier that this app can run. */
     boolean classifies() {
         if (!task.equals(CLASSIFICATION) || preprocess == null || inputs.size() != 1) {
             return false;
@@ -164,7 +164,7 @@ final class Manifest {
     private static boolean probabilities(JSONObject json) throws JSONException, KitException {
         String scores = json.isNull("scores") ? LOGITS : json.getString("scores");
         if (!scores.equals(LOGITS) && !scores.equals(PROBABILITIES)) {
-            throw new KitException("This app knows no scores called " + scores);
+            throw new KitException("This app does not support scores of the type " + scores);
         }
         return scores.equals(PROBABILITIES);
     }
@@ -178,7 +178,7 @@ final class Manifest {
     private static List<TensorSpec> specs(JSONArray json) throws JSONException, KitException {
         if (json.length() < 1 || json.length() > MAX_TENSORS) {
             throw new KitException("bundle.json describes a model with " + json.length()
-                    + " inputs or outputs; this app knows 1 to " + MAX_TENSORS);
+                    + " inputs or outputs; this app supports 1 to " + MAX_TENSORS);
         }
         List<TensorSpec> specs = new ArrayList<>();
         for (int i = 0; i < json.length(); i++) {
@@ -187,7 +187,7 @@ final class Manifest {
         return specs;
     }
 
-    /** Returns the files of some tensors: a list of names or, in schemas 1 and 2, one name. */
+    /** Parses golden files: a list of paths or, in schemas 1 and 2, a single path. */
     private static List<String> names(Object json, List<TensorSpec> specs)
             throws JSONException, KitException {
         JSONArray list = json instanceof JSONArray ? (JSONArray) json : new JSONArray().put(json);
@@ -202,9 +202,9 @@ final class Manifest {
         return names;
     }
 
-    private static String inside(String path) throws KitException {
+    private static String checkInside(String path) throws KitException {
         if (path.startsWith("/") || ("/" + path + "/").contains("/../")) {
-            throw new KitException("The bundle lists a file outside of itself: " + path);
+            throw new KitException("The bundle lists a file outside of its folder: " + path);
         }
         return path;
     }
@@ -214,18 +214,18 @@ final class Manifest {
         String layout = json.getString("layout");
         String interpolation = json.getString("interpolation");
         String fit = json.optString("fit", "shorter-side");
-        String how = interpolation + " " + fit + " " + color + " " + layout;
-        if (!how.matches("(bilinear-antialias|bicubic-antialias|nearest)"
+        String description = interpolation + " " + fit + " " + color + " " + layout;
+        if (!description.matches("(bilinear-antialias|bicubic-antialias|nearest)"
                 + " (shorter-side|cover|stretch) (RGB|BGR|grey) (NCHW|NHWC)")) {
-            throw new KitException("This app cannot prepare pictures like this: " + how);
+            throw new KitException("This app does not support this preprocessing: " + description);
         }
-        JSONArray to = json.optJSONArray("resize_to");
+        JSONArray resizeTo = json.optJSONArray("resize_to");
         int height = json.getInt("crop");
         Preprocess.Size size = new Preprocess.Size(
                 height, json.isNull("crop_width") ? height : json.getInt("crop_width"),
                 Preprocess.Fit.valueOf(fit.toUpperCase(Locale.ROOT).replace('-', '_')),
-                to == null ? json.getInt("resize") : to.getInt(0),
-                to == null ? json.getInt("resize") : to.getInt(1),
+                resizeTo == null ? json.getInt("resize") : resizeTo.getInt(0),
+                resizeTo == null ? json.getInt("resize") : resizeTo.getInt(1),
                 Kernel.Filter.valueOf(
                         interpolation.split("-")[0].toUpperCase(Locale.ROOT)));
         return new Preprocess(

@@ -6,7 +6,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * A loaded model of any kind: tensors in, tensors out. {@link Classifier} is for pictures.
+ * A loaded model with any inputs and outputs; {@link Classifier} is for pictures.
  *
  * <pre>
  * try (Model model = Model.load(context, "my-bundle", "onnx", 2)) {
@@ -14,8 +14,8 @@ import java.util.List;
  * }
  * </pre>
  *
- * <p>Loading and answering take milliseconds to seconds: never on the main thread. An instance
- * may be used from several threads; calls take turns.
+ * <p>Loading and running take milliseconds to seconds: do not call them on the main thread. An
+ * instance is thread-safe; calls are serialized.
  */
 public final class Model implements AutoCloseable {
     private static final String MODELS = "models";
@@ -39,20 +39,21 @@ public final class Model implements AutoCloseable {
     }
 
     /**
-     * Loads a bundle of the app's files or assets; see {@link Bundle#open}. {@code artifact} names
-     * a model file, or a format that has one file in the bundle.
+     * Loads a bundle from the app's files or assets; see {@link Bundle#open}.
+     *
+     * @param artifact a model file, or a format that has one file in the bundle
      */
     public static Model load(Context context, String bundle, String artifact, int threads)
             throws KitException {
         return load(Bundle.open(context, bundle), folder(context), artifact, threads);
     }
 
-    /** Where models are unpacked to: a folder that the system may empty when space is short. */
+    /** The folder for unpacked models; the system may clear it when storage is low. */
     public static File folder(Context context) {
         return new File(context.getCacheDir(), MODELS);
     }
 
-    /** Loads a bundle; {@code folder} is where the model file is unpacked to. */
+    /** Loads a bundle and unpacks its model file to {@code folder}. */
     public static Model load(Bundle bundle, File folder, String artifact, int threads)
             throws KitException {
         File file = bundle.modelFile(artifact, folder);
@@ -66,19 +67,19 @@ public final class Model implements AutoCloseable {
         } catch (KitException e) {
             runtime.close();
             throw e;
-        } catch (Exception | LinkageError e) { // libraries throw what they like
+        } catch (Exception | LinkageError e) { // runtimes throw undeclared exceptions
             runtime.close();
             throw new KitException("The " + format + " runtime cannot load the model: "
                     + e.getMessage(), e);
         }
     }
 
-    /** Runs the model once; inputs and answers are in the order of the bundle's. */
+    /** Runs the model once; inputs and outputs are in the order of the bundle. */
     public List<Tensor> answer(List<Tensor> inputs) throws KitException {
         return answer(inputs, new long[1]);
     }
 
-    /** Runs the model once, and puts the nanoseconds of the inference alone into {@code time}. */
+    /** Runs the model once and stores the inference time in nanoseconds in {@code time[0]}. */
     synchronized List<Tensor> answer(List<Tensor> inputs, long[] time) throws KitException {
         if (closed) {
             throw new KitException("This model is closed");
@@ -86,39 +87,39 @@ public final class Model implements AutoCloseable {
         checkTypes(inputs);
         try {
             runtime.inputs(inputs);
-            long began = System.nanoTime();
+            long startNs = System.nanoTime();
             runtime.run();
-            time[0] = System.nanoTime() - began;
+            time[0] = System.nanoTime() - startNs;
             return runtime.outputs();
         } catch (KitException e) {
             throw e;
-        } catch (Exception | LinkageError e) { // libraries throw what they like
+        } catch (Exception | LinkageError e) { // runtimes throw undeclared exceptions
             throw new KitException("The " + format + " runtime cannot run the model: "
                     + e.getMessage(), e);
         }
     }
 
-    /** Not every library looks at what it is given before it reads that memory. */
+    /** Checks the inputs here, because some runtimes read the memory without a check. */
     private void checkTypes(List<Tensor> inputs) throws KitException {
         List<TensorSpec> specs = bundle.inputs();
-        boolean same = inputs.size() == specs.size();
-        for (int i = 0; same && i < specs.size(); i++) {
+        boolean matches = inputs.size() == specs.size();
+        for (int i = 0; matches && i < specs.size(); i++) {
             Tensor input = inputs.get(i);
-            same = input.dtype == specs.get(i).dtype
+            matches = input.dtype == specs.get(i).dtype
                     && input.data().capacity() == specs.get(i).bytes;
         }
-        if (!same) {
+        if (!matches) {
             throw new KitException("The model takes " + new ArrayList<>(specs) + ", not "
                     + Tensor.describe(inputs));
         }
     }
 
-    /** Runs the bundle's golden inputs and compares with the workstation. */
+    /** Runs the bundle's golden inputs and compares the outputs with the workstation's. */
     public Golden.Report check() throws KitException {
         return bundle.golden(artifact).check(this::answer);
     }
 
-    /** Frees the model. */
+    /** Releases the model. */
     @Override
     public synchronized void close() {
         closed = true;

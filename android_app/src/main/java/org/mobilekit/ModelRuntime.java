@@ -4,38 +4,38 @@ import java.io.File;
 import java.util.List;
 
 /**
- * One inference library. A new one is a class with a public constructor without arguments, in a
- * source folder of its own, and a line in {@link Runtimes}.
+ * One inference library. To add one, write a class with a public no-argument constructor in its
+ * own source folder and add it to {@link Runtimes}.
  *
- * <p>The steps are apart so that each can be timed: {@code prepare}, {@code load}, {@code inputs},
- * {@code run} as often as wanted, {@code outputs}, {@code close}. All on one thread. What a
- * library throws passes through; callers give it a stage and words.
+ * <p>Each step is a method of its own so that it can be timed: {@code prepare}, {@code load},
+ * {@code inputs}, {@code run} any number of times, {@code outputs}, {@code close}. All calls come
+ * from one thread. Exceptions of the library are propagated; callers add the stage and a message.
  */
 public interface ModelRuntime extends AutoCloseable {
     /**
-     * Brings the library into memory and tells it its threads.
+     * Loads the library and sets the number of threads.
      *
-     * @return how many it says it uses, or null if it cannot be asked
+     * @return the number of threads in use, or null if the library cannot report it
      */
     Integer prepare(int threads) throws Exception;
 
-    /** The library's version, or null if it does not tell. */
+    /** Returns the library's version, or null if the library does not report it. */
     String version();
 
-    /** Whether the library's Java classes have tensors of a type; its native code may have more. */
-    boolean has(DType dtype);
+    /** Whether the library's Java API supports tensors of a type; native code may support more. */
+    boolean supports(DType dtype);
 
     void load(File model) throws Exception;
 
-    /** Keeps the inputs for the next runs, in the order of the model's. */
+    /** Sets the inputs of the next runs, in the order of the model. */
     void inputs(List<Tensor> values) throws Exception;
 
     void run() throws Exception;
 
-    /** Returns the answers of the last run, in the order of the model's outputs. */
+    /** Returns the outputs of the last run, in the order of the model. */
     List<Tensor> outputs() throws Exception;
 
-    /** Frees the model. Never throws, and may be called at any step, and twice. */
+    /** Releases the model. Never throws; may be called after any step, and repeatedly. */
     @Override
     void close();
 }

@@ -5,10 +5,10 @@ import java.lang.annotation.Retention;
 import java.lang.annotation.RetentionPolicy;
 import java.lang.annotation.Target;
 
-/** Marks a method that calls what API 26 lacks, and is only entered where the device has it. */
+/** Marks a method that calls APIs newer than level 26, behind a check of the SDK version. */
 @Retention(RetentionPolicy.CLASS)
 @Target(ElementType.METHOD)
 public @interface NewerApi {
-    /** The API level that is asked for first. */
+    /** The required API level. */
     int value();
 }

@@ -8,8 +8,8 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * The values of one input or output in NumPy's file format, a row for each inference. What the
- * header says is compared with what is wanted and with the file before memory is taken for it.
+ * The values of one input or output in NumPy's file format, one row per inference. The header is
+ * checked against the expected type and shape and the file size before memory is allocated.
  *
  * <p>https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
  */
@@ -28,48 +28,49 @@ final class Npy {
         this.values = values;
     }
 
-    /** Takes the content of a file apart; {@code name} is for messages. */
+    /** Parses the contents of a file; {@code name} is used in messages. */
     static Npy parse(byte[] file, TensorSpec spec, String name) throws KitException {
         ByteBuffer data = ByteBuffer.wrap(file).order(ByteOrder.LITTLE_ENDIAN);
-        int rows = header(data, spec, name);
+        int rows = readHeader(data, spec, name);
         if (data.remaining() != (long) rows * spec.bytes) {
-            throw new KitException(name + " has " + data.remaining() + " bytes of numbers, not"
-                    + " those of its shape");
+            throw new KitException(name + " has " + data.remaining() + " bytes of data, which"
+                    + " does not match its shape");
         }
         return new Npy(spec, rows, data.slice());
     }
 
-    /** Takes the first row from the beginning of a file, which may lack the others. */
+    /** Parses the first row; {@code file} may be truncated after it. */
     static Tensor firstRow(byte[] file, TensorSpec spec, String name) throws KitException {
         ByteBuffer data = ByteBuffer.wrap(file).order(ByteOrder.LITTLE_ENDIAN);
-        if (header(data, spec, name) < 1) {
+        if (readHeader(data, spec, name) < 1) {
             throw new KitException(name + " is empty");
         }
         if (data.remaining() < spec.bytes) {
-            throw new KitException(name + " is cut off");
+            throw new KitException(name + " is truncated");
         }
         return new Npy(spec, 1, data.slice()).row(0);
     }
 
-    /** Reads up to the first number, and returns how many rows there are to be. */
-    private static int header(ByteBuffer data, TensorSpec spec, String name) throws KitException {
+    /** Reads the header and returns the number of rows. */
+    private static int readHeader(ByteBuffer data, TensorSpec spec, String name)
+            throws KitException {
         for (byte expected : MAGIC) {
             if (!data.hasRemaining() || data.get() != expected) {
                 throw new KitException(name + " is not a NumPy file");
             }
         }
         if (data.remaining() < 6) {
-            throw new KitException(name + " is cut off");
+            throw new KitException(name + " is truncated");
         }
         int version = data.get();
         data.get();
         int length = version == 1 ? data.getShort() & 0xffff : data.getInt();
         if (length < 0 || length > data.remaining()) {
-            throw new KitException(name + " is cut off");
+            throw new KitException(name + " is truncated");
         }
         byte[] header = new byte[length];
         data.get(header);
-        return rows(new String(header, StandardCharsets.ISO_8859_1), spec, name);
+        return parseRows(new String(header, StandardCharsets.ISO_8859_1), spec, name);
     }
 
     int rows() {
@@ -82,30 +83,31 @@ final class Npy {
         return Tensor.of(spec.dtype, row, spec.shape());
     }
 
-    private static int rows(String header, TensorSpec spec, String name) throws KitException {
+    private static int parseRows(String header, TensorSpec spec, String name) throws KitException {
         Matcher type = TYPE.matcher(header);
         Matcher shape = SHAPE.matcher(header);
-        boolean readable = header.contains("'fortran_order': False") && shape.find()
+        boolean valid = header.contains("'fortran_order': False") && shape.find()
                 && type.find() && type.group(1).equals(spec.dtype.npy);
-        long[] sides = readable ? sides(shape.group(1)) : new long[0];
-        if (sides.length < 1 || sides[0] > Integer.MAX_VALUE
-                || !Arrays.equals(Arrays.copyOfRange(sides, 1, sides.length), spec.rowShape())) {
-            throw new KitException(name + " has no rows of " + spec);
+        long[] dimensions = valid ? parseShape(shape.group(1)) : new long[0];
+        int rank = dimensions.length;
+        if (rank < 1 || dimensions[0] > Integer.MAX_VALUE
+                || !Arrays.equals(Arrays.copyOfRange(dimensions, 1, rank), spec.rowShape())) {
+            throw new KitException(name + " does not contain rows of " + spec);
         }
-        return (int) sides[0];
+        return (int) dimensions[0];
     }
 
-    /** Returns what stands between the parentheses; nothing if one of it is no number. */
-    private static long[] sides(String text) {
-        String[] words = text.split(","); // without the empty one after the last comma
-        long[] sides = new long[words.length];
+    /** Parses the dimensions of a shape; returns an empty array if one is not a number. */
+    private static long[] parseShape(String text) {
+        String[] parts = text.split(","); // drops the empty string after the last comma
+        long[] dimensions = new long[parts.length];
         try {
-            for (int i = 0; i < words.length; i++) {
-                sides[i] = Long.parseLong(words[i].trim());
+            for (int i = 0; i < parts.length; i++) {
+                dimensions[i] = Long.parseLong(parts[i].trim());
             }
         } catch (NumberFormatException e) {
             return new long[0];
         }
-        return sides;
+        return dimensions;
     }
 }

@@ -9,17 +9,17 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.util.concurrent.Callable;
 
-/** From the bytes of a picture to an upright bitmap. */
+/** Decodes pictures to upright bitmaps. */
 public final class Pictures {
-    /** Pixels above which every second one is left out while decoding: 100 MB of memory. */
-    private static final long MANY = 25_000_000;
+    /** Pictures with more pixels are subsampled while decoding, to stay below 100 MB. */
+    private static final long MAX_PIXELS = 25_000_000;
 
     private static final String TOO_LARGE = "This picture is too large for the device's memory";
 
     private Pictures() {}
 
     /**
-     * Decodes a picture and turns it as its EXIF data says.
+     * Decodes a picture and applies its EXIF orientation.
      *
      * @param source opens the stream; called up to three times
      */
@@ -28,28 +28,28 @@ public final class Pictures {
         options.inJustDecodeBounds = true;
         read(source, options);
         if (options.outWidth < 1 || options.outHeight < 1) {
-            throw new KitException("This file is not a picture that the device can read");
+            throw new KitException("This file is not a picture that the device can decode");
         }
         options.inJustDecodeBounds = false;
-        options.inSampleSize = sample(options.outWidth, options.outHeight);
+        options.inSampleSize = sampleSize(options.outWidth, options.outHeight);
         Bitmap bitmap = read(source, options);
         if (bitmap == null) {
             throw new KitException("This picture is damaged");
         }
-        Bitmap turned = upright(bitmap, orientation(source));
-        if (turned != bitmap) {
-            bitmap.recycle(); // now, as both may take 100 MB
+        Bitmap upright = applyOrientation(bitmap, orientation(source));
+        if (upright != bitmap) {
+            bitmap.recycle(); // now, because each may take 100 MB
         }
-        return turned;
+        return upright;
     }
 
-    /** Which pixels to keep while decoding: every one, every second, every fourth. */
-    static int sample(int width, int height) {
-        int sample = 1;
-        for (long pixels = (long) width * height; pixels > MANY; pixels /= 4) {
-            sample *= 2;
+    /** Returns the subsampling factor: 1 keeps every pixel, 2 every second, 4 every fourth. */
+    static int sampleSize(int width, int height) {
+        int factor = 1;
+        for (long pixels = (long) width * height; pixels > MAX_PIXELS; pixels /= 4) {
+            factor *= 2;
         }
-        return sample;
+        return factor;
     }
 
     private static Bitmap read(Callable<InputStream> source, BitmapFactory.Options options)
@@ -69,11 +69,11 @@ public final class Pictures {
             in = source.call();
         } catch (KitException e) {
             throw e;
-        } catch (Exception e) { // providers of other apps throw what they like
+        } catch (Exception e) { // content providers of other apps throw arbitrary exceptions
             throw new KitException("Cannot open the picture: " + e.getMessage(), e);
         }
         if (in == null) {
-            throw new KitException("The app that has the picture gives nothing");
+            throw new KitException("The app that owns the picture returned no data");
         }
         return in;
     }
@@ -86,39 +86,39 @@ public final class Pictures {
         }
     }
 
-    /** Turns and mirrors by EXIF's numbers 1..8. */
-    static Bitmap upright(Bitmap bitmap, int orientation) throws KitException {
-        Matrix turn = new Matrix();
+    /** Rotates and mirrors a bitmap by its EXIF orientation 1..8. */
+    static Bitmap applyOrientation(Bitmap bitmap, int orientation) throws KitException {
+        Matrix matrix = new Matrix();
         switch (orientation) {
             case 2:
-                turn.postScale(-1, 1);
+                matrix.postScale(-1, 1);
                 break;
             case 3:
-                turn.postRotate(180);
+                matrix.postRotate(180);
                 break;
             case 4:
-                turn.postScale(1, -1);
+                matrix.postScale(1, -1);
                 break;
             case 5:
-                turn.postRotate(90);
-                turn.postScale(-1, 1);
+                matrix.postRotate(90);
+                matrix.postScale(-1, 1);
                 break;
             case 6:
-                turn.postRotate(90);
+                matrix.postRotate(90);
                 break;
             case 7:
-                turn.postRotate(-90);
-                turn.postScale(-1, 1);
+                matrix.postRotate(-90);
+                matrix.postScale(-1, 1);
                 break;
             case 8:
-                turn.postRotate(-90);
+                matrix.postRotate(-90);
                 break;
             default:
                 return bitmap;
         }
         int width = bitmap.getWidth();
         try {
-            return Bitmap.createBitmap(bitmap, 0, 0, width, bitmap.getHeight(), turn, false);
+            return Bitmap.createBitmap(bitmap, 0, 0, width, bitmap.getHeight(), matrix, false);
         } catch (OutOfMemoryError e) {
             throw new KitException(TOO_LARGE, e);
         }

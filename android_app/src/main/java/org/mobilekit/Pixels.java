@@ -1,14 +1,14 @@
 package org.mobilekit;
 
-/** An upright picture that gives its rows one by one. */
+/** An upright picture, read row by row. */
 public interface Pixels {
     int width();
 
     int height();
 
     /**
-     * Writes the opaque pixels {@code 0x..RRGGBB} of a row from column {@code left} on into
-     * {@code into}, as many as it has room for.
+     * Fills {@code into} with opaque pixels {@code 0x..RRGGBB} of a row, starting at column
+     * {@code left}.
      */
     void row(int y, int left, int[] into);
 }

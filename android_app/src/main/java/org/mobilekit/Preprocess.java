@@ -3,22 +3,23 @@ package org.mobilekit;
 import java.util.Arrays;
 
 /**
- * From a picture to the input tensor, as `bundle.json` describes it: resize, centre crop, 0..1,
- * normalize, channels first or last. A test holds the resize to the kit's own, bit by bit.
+ * Converts a picture to the input tensor as `bundle.json` describes: resize, centre crop, scale to
+ * 0..1, normalize, arrange channels first or last. A test checks that the resize is bit-exact with
+ * kit's.
  */
 public final class Preprocess {
-    /** Pixels of a resized picture above which a strip-like picture would fill the memory. */
-    private static final long MOST = 178_956_970;
+    /** Maximum pixels of a resized picture; a very narrow one would exhaust the memory. */
+    private static final long MAX_PIXELS = 178_956_970;
 
-    private static final int ROUND = 1 << (Kernel.BITS - 1);
+    private static final int HALF = 1 << (Kernel.BITS - 1);
 
-    /** The channels of a network's pictures, in its order. */
+    /** The color channels of the network's input, in its order. */
     public enum Color { RGB, BGR, GREY }
 
-    /** What becomes of a picture's shape: see `fit` in kit/manifest.py. */
+    /** How the aspect ratio is handled: see `fit` in kit/manifest/preprocessing.py. */
     enum Fit { SHORTER_SIDE, COVER, STRETCH }
 
-    /** The size of a network's pictures, and how pictures of any size get it. */
+    /** The size of the network's input, and how pictures are resized to it. */
     static final class Size {
         final int height;
         final int width;
@@ -28,17 +29,17 @@ public final class Preprocess {
         private final Kernel.Filter filter;
 
         /**
-         * @param height of the centre crop
-         * @param width of the centre crop
-         * @param fit how the picture gets the size from which it is cropped
-         * @param resizedHeight that size; of the fit by the shorter side its length
-         * @param resizedWidth that size; of the fit by the shorter side its length
-         * @param filter how pixels between are made
+         * @param height height of the centre crop
+         * @param width width of the centre crop
+         * @param fit how the picture is resized before the crop
+         * @param resizedHeight height before the crop; for SHORTER_SIDE the length of that side
+         * @param resizedWidth width before the crop; for SHORTER_SIDE the length of that side
+         * @param filter the interpolation filter
          */
         Size(int height, int width, Fit fit, int resizedHeight, int resizedWidth,
                 Kernel.Filter filter) {
             if (height < 1 || width < 1 || resizedHeight < height || resizedWidth < width) {
-                throw new IllegalArgumentException("a crop of " + height + " x " + width
+                throw new IllegalArgumentException("invalid crop of " + height + " x " + width
                         + " from " + resizedHeight + " x " + resizedWidth);
             }
             this.height = height;
@@ -49,24 +50,25 @@ public final class Preprocess {
             this.filter = filter;
         }
 
-        /** Width and height of a picture after the resize. */
+        /** Returns width and height of a picture after the resize. */
         private long[] resized(int pictureWidth, int pictureHeight) {
             if (fit == Fit.STRETCH) {
                 return new long[] {resizedWidth, resizedHeight};
             }
             if (fit == Fit.SHORTER_SIDE) {
                 return new long[] {
-                    shorter(pictureWidth, pictureHeight), shorter(pictureHeight, pictureWidth)};
+                    scaledSide(pictureWidth, pictureHeight),
+                    scaledSide(pictureHeight, pictureWidth)};
             }
             double ratio = Math.min((double) pictureHeight / resizedHeight,
                     (double) pictureWidth / resizedWidth);
-            // Python's round() goes to the even neighbour.
+            // Like Python's round(), rint() rounds half to even.
             return new long[] {
                 (long) Math.rint(pictureWidth / ratio), (long) Math.rint(pictureHeight / ratio)};
         }
 
-        /** The length of a side once the shorter one has its length, rounded as torchvision does. */
-        private long shorter(int length, int other) {
+        /** Returns the scaled length of a side, rounded as in torchvision. */
+        private long scaledSide(int length, int other) {
             return length <= other ? resizedHeight
                     : (long) ((double) ((long) resizedHeight * length) / other);
         }
@@ -76,36 +78,37 @@ public final class Preprocess {
     private final float[] mean;
     private final float[] std;
     private final Color color;
-    private final boolean last;
+    private final boolean channelsLast;
 
-    /** A square of red, green and blue, which come first; see `shorter-side` in kit/manifest.py. */
+    /** A square RGB input, channels first; see `fit` in kit/manifest/preprocessing.py. */
     public Preprocess(int resize, int crop, float[] mean, float[] std) {
         this(resize, crop, mean, std, Color.RGB, false);
     }
 
-    /** A square from a picture whose shorter side is resized, by antialiased bilinear pixels. */
+    /** A square input: the shorter side is resized by antialiased bilinear interpolation. */
     public Preprocess(
-            int resize, int crop, float[] mean, float[] std, Color color, boolean last) {
+            int resize, int crop, float[] mean, float[] std, Color color, boolean channelsLast) {
         this(new Size(crop, crop, Fit.SHORTER_SIDE, resize, resize, Kernel.Filter.BILINEAR),
-                mean, std, color, last);
+                mean, std, color, channelsLast);
     }
 
     /**
-     * @param size of the input, and how pictures get it
-     * @param mean of each channel, subtracted from values of 0..1
-     * @param std of each channel, divided by afterwards
+     * @param size size of the input, and how pictures are resized to it
+     * @param mean mean of each channel, subtracted from values of 0..1
+     * @param std standard deviation of each channel, the divisor after that
      * @param color the channels
-     * @param last whether the channels are the last dimension, instead of the first
+     * @param channelsLast whether the channels are the last dimension instead of the first
      */
-    Preprocess(Size size, float[] mean, float[] std, Color color, boolean last) {
+    Preprocess(Size size, float[] mean, float[] std, Color color, boolean channelsLast) {
         int channels = color == Color.GREY ? 1 : 3;
         if (mean.length != channels || std.length != channels) {
             throw new IllegalArgumentException(
-                    mean.length + " and " + std.length + " numbers for " + channels);
+                    "expected mean and std for " + channels + " channels, but got "
+                            + mean.length + " and " + std.length);
         }
         this.size = size;
         this.color = color;
-        this.last = last;
+        this.channelsLast = channelsLast;
         this.mean = mean.clone();
         this.std = std.clone();
     }
@@ -120,115 +123,115 @@ public final class Preprocess {
         return size.width;
     }
 
-    /** The shape of an input of one picture. */
+    /** Returns the shape of the input for one picture. */
     long[] shape() {
-        return last ? new long[] {1, size.height, size.width, mean.length}
+        return channelsLast ? new long[] {1, size.height, size.width, mean.length}
                 : new long[] {1, mean.length, size.height, size.width};
     }
 
-    /** Returns the input of a picture, row by row, in the {@link #shape}. */
+    /** Converts a picture to the flattened input tensor of {@link #shape}. */
     public float[] input(Pixels picture) throws KitException {
-        return normalized(cropped(picture));
+        return normalize(resizeAndCrop(picture));
     }
 
     /** Returns the resized and cropped picture, RGB {@code [3, H, W]}, values of 0..255. */
-    int[] cropped(Pixels picture) throws KitException {
+    int[] resizeAndCrop(Pixels picture) throws KitException {
         long[] resized = size.resized(picture.width(), picture.height());
-        if (resized[0] * resized[1] > MOST) {
+        if (resized[0] * resized[1] > MAX_PIXELS) {
             throw new KitException("The picture is too narrow: " + picture.width() + " × "
                     + picture.height() + " pixels");
         }
         int width = (int) resized[0];
         int height = (int) resized[1];
-        Kernel across = new Kernel(picture.width(), width, middle(width, size.width), size.width,
-                size.filter);
-        Kernel down = new Kernel(picture.height(), height, middle(height, size.height),
+        Kernel horizontal = new Kernel(picture.width(), width, cropOffset(width, size.width),
+                size.width, size.filter);
+        Kernel vertical = new Kernel(picture.height(), height, cropOffset(height, size.height),
                 size.height, size.filter);
-        return columns(rows(picture, across, down), down);
+        return resizeColumns(resizeRows(picture, horizontal, vertical), vertical);
     }
 
-    private float[] normalized(int[] values) {
+    private float[] normalize(int[] values) {
         int channels = mean.length;
         int plane = size.height * size.width;
         float[] input = new float[channels * plane];
         for (int channel = 0; channel < channels; channel++) {
             int from = (color == Color.BGR ? 2 - channel : channel) * plane;
             for (int i = 0; i < plane; i++) {
-                int to = last ? i * channels + channel : channel * plane + i;
+                int to = channelsLast ? i * channels + channel : channel * plane + i;
                 input[to] = (values[from + i] / 255f - mean[channel]) / std[channel];
             }
         }
         return input;
     }
 
-    /** The first pixel of the crop; Python's round() goes to the even neighbour. */
-    private static int middle(int length, int crop) {
+    /** Returns the offset of the crop; like Python's round(), rint() rounds half to even. */
+    private static int cropOffset(int length, int crop) {
         return (int) Math.rint((length - crop) / 2.0);
     }
 
-    /** The needed rows of the input, resized along x to the crop: {@code [row][3 * width]}. */
-    private int[][] rows(Pixels picture, Kernel across, Kernel down) {
-        int[][] rows = new int[down.high() - down.low()][3 * size.width];
-        int[] pixels = new int[across.high() - across.low()];
+    /** Resizes the required input rows horizontally: {@code [row][3 * width]}. */
+    private int[][] resizeRows(Pixels picture, Kernel horizontal, Kernel vertical) {
+        int[][] rows = new int[vertical.inputEnd() - vertical.inputStart()][3 * size.width];
+        int[] pixels = new int[horizontal.inputEnd() - horizontal.inputStart()];
         for (int y = 0; y < rows.length; y++) {
-            picture.row(down.low() + y, across.low(), pixels);
+            picture.row(vertical.inputStart() + y, horizontal.inputStart(), pixels);
             if (color == Color.GREY) {
                 for (int i = 0; i < pixels.length; i++) {
                     pixels[i] = luma(pixels[i]) * 0x010101;
                 }
             }
-            resizeRow(pixels, across, rows[y]);
+            resizeRow(pixels, horizontal, rows[y]);
         }
         return rows;
     }
 
-    /** Grey by ITU-R 601, with Pillow's integers. */
+    /** Converts to grey by ITU-R 601 with Pillow's integer coefficients. */
     private static int luma(int pixel) {
         return (((pixel >> 16) & 255) * 19595 + ((pixel >> 8) & 255) * 38470
                 + (pixel & 255) * 7471 + 0x8000) >> 16;
     }
 
-    private void resizeRow(int[] pixels, Kernel across, int[] into) {
+    private void resizeRow(int[] pixels, Kernel horizontal, int[] into) {
         int crop = size.width;
         for (int x = 0; x < crop; x++) {
-            int[] weights = across.weights[x];
-            int start = across.first[x] - across.low();
-            int red = ROUND;
-            int green = ROUND;
-            int blue = ROUND;
+            int[] weights = horizontal.weights[x];
+            int start = horizontal.first[x] - horizontal.inputStart();
+            int red = HALF;
+            int green = HALF;
+            int blue = HALF;
             for (int k = 0; k < weights.length; k++) {
                 int pixel = pixels[start + k];
                 red += ((pixel >> 16) & 255) * weights[k];
                 green += ((pixel >> 8) & 255) * weights[k];
                 blue += (pixel & 255) * weights[k];
             }
-            into[x] = level(red);
-            into[crop + x] = level(green);
-            into[2 * crop + x] = level(blue);
+            into[x] = clampToByte(red);
+            into[crop + x] = clampToByte(green);
+            into[2 * crop + x] = clampToByte(blue);
         }
     }
 
-    private int[] columns(int[][] rows, Kernel down) {
+    private int[] resizeColumns(int[][] rows, Kernel vertical) {
         int crop = size.width;
         int[] picture = new int[3 * size.height * crop];
         int[] sums = new int[3 * crop];
         for (int y = 0; y < size.height; y++) {
-            Arrays.fill(sums, ROUND);
-            for (int k = 0; k < down.weights[y].length; k++) {
-                int[] row = rows[down.first[y] - down.low() + k];
-                int weight = down.weights[y][k];
+            Arrays.fill(sums, HALF);
+            for (int k = 0; k < vertical.weights[y].length; k++) {
+                int[] row = rows[vertical.first[y] - vertical.inputStart() + k];
+                int weight = vertical.weights[y][k];
                 for (int i = 0; i < sums.length; i++) {
                     sums[i] += row[i] * weight;
                 }
             }
             for (int i = 0; i < sums.length; i++) {
-                picture[(i / crop * size.height + y) * crop + i % crop] = level(sums[i]);
+                picture[(i / crop * size.height + y) * crop + i % crop] = clampToByte(sums[i]);
             }
         }
         return picture;
     }
 
-    private static int level(int sum) {
+    private static int clampToByte(int sum) {
         return Math.min(Math.max(sum >> Kernel.BITS, 0), 255);
     }
 }

@@ -6,7 +6,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** The runtimes by the format they run. Which ones an APK has is chosen when it is built. */
+/** The runtime of each format. The build of an APK selects which ones it includes. */
 public final class Runtimes {
     public static final Map<String, String> CLASSES;
 
@@ -21,11 +21,12 @@ public final class Runtimes {
 
     private Runtimes() {}
 
-    /** Returns a fresh runtime of a format. */
+    /** Creates a runtime for a format. */
     public static ModelRuntime create(String format) throws KitException {
         String name = CLASSES.get(format);
         if (name == null) {
-            throw new KitException("This app knows no format “" + format + "”; it knows "
+            throw new KitException("This app does not support the format “" + format
+                    + "”; it supports "
                     + String.join(", ", CLASSES.keySet()));
         }
         try {
@@ -50,15 +51,15 @@ public final class Runtimes {
         }
     }
 
-    /** Throws unless a runtime's library has the types of all that a model takes and gives. */
+    /** Checks that a runtime supports the types of all inputs and outputs of a model. */
     public static void check(ModelRuntime runtime, String format, Bundle bundle)
             throws KitException {
         List<TensorSpec> all = new ArrayList<>(bundle.inputs());
         all.addAll(bundle.outputs());
         for (TensorSpec spec : all) {
-            if (!runtime.has(spec.dtype)) {
-                throw new KitException("The " + format + " runtime for Android has no tensors of "
-                        + spec.dtype.label + ", and the model’s “" + spec.name + "” is one");
+            if (!runtime.supports(spec.dtype)) {
+                throw new KitException("The " + format + " runtime for Android does not support"
+                        + " tensors of " + spec.dtype.label + ", the type of “" + spec.name + "”");
             }
         }
     }

@@ -4,12 +4,12 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 
-/** From logits or probabilities to answers. */
+/** Converts logits or probabilities to answers. */
 public final class Scores {
     private Scores() {}
 
-    /** Index of the largest value. */
-    static int first(float[] logits) {
+    /** Returns the index of the largest value. */
+    static int argmax(float[] logits) {
         int best = 0;
         for (int i = 1; i < logits.length; i++) {
             if (logits[i] > logits[best]) {
@@ -19,46 +19,47 @@ public final class Scores {
         return best;
     }
 
-    /** Softmax. */
-    static double[] probabilities(float[] logits) {
-        double largest = logits[first(logits)];
-        double[] shares = new double[logits.length];
+    /** Converts logits to probabilities. */
+    static double[] softmax(float[] logits) {
+        double largest = logits[argmax(logits)];
+        double[] probabilities = new double[logits.length];
         double sum = 0;
-        for (int i = 0; i < shares.length; i++) {
-            shares[i] = Math.exp(logits[i] - largest);
-            sum += shares[i];
+        for (int i = 0; i < probabilities.length; i++) {
+            probabilities[i] = Math.exp(logits[i] - largest);
+            sum += probabilities[i];
         }
-        for (int i = 0; i < shares.length; i++) {
-            shares[i] /= sum;
+        for (int i = 0; i < probabilities.length; i++) {
+            probabilities[i] /= sum;
         }
-        return shares;
+        return probabilities;
     }
 
-    /** The {@code count} most probable answers by their logits, the best one first. */
+    /** Returns the {@code count} most probable answers for logits, in descending order. */
     public static List<Answer> top(float[] logits, List<String> labels, int count) {
-        return best(probabilities(logits), labels, count);
+        return rank(softmax(logits), labels, count);
     }
 
-    /** The same of a network that ends with a softmax, which must not be applied again. */
-    public static List<Answer> topOfProbabilities(float[] shares, List<String> labels, int count) {
-        double[] wide = new double[shares.length];
+    /** Like {@link #top}, for a network whose outputs are already probabilities. */
+    public static List<Answer> topOfProbabilities(
+            float[] probabilities, List<String> labels, int count) {
+        double[] wide = new double[probabilities.length];
         for (int i = 0; i < wide.length; i++) {
-            wide[i] = shares[i];
+            wide[i] = probabilities[i];
         }
-        return best(wide, labels, count);
+        return rank(wide, labels, count);
     }
 
-    private static List<Answer> best(double[] shares, List<String> labels, int count) {
+    private static List<Answer> rank(double[] probabilities, List<String> labels, int count) {
         List<Integer> order = new ArrayList<>();
-        for (int i = 0; i < shares.length; i++) {
+        for (int i = 0; i < probabilities.length; i++) {
             order.add(i);
         }
-        Collections.sort(order, (a, b) -> Double.compare(shares[b], shares[a]));
+        Collections.sort(order, (a, b) -> Double.compare(probabilities[b], probabilities[a]));
         List<Answer> answers = new ArrayList<>();
         for (int index : order.subList(0, Math.min(count, order.size()))) {
             boolean named = labels != null && index < labels.size();
             String label = named ? labels.get(index) : "#" + index;
-            answers.add(new Answer(index, label, shares[index]));
+            answers.add(new Answer(index, label, probabilities[index]));
         }
         return answers;
     }

@@ -6,12 +6,12 @@ import java.io.FileInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 
-/** Where the files of a bundle are: the app's assets or a folder. */
+/** The source of a bundle's files: the app's assets or a folder. */
 public interface Store {
-    /** Opens a file by its path inside of the bundle. */
+    /** Opens a file by its path in the bundle. */
     InputStream open(String path) throws IOException;
 
-    /** Returns the files of a folder, for example {@code assets/bundles/NAME} of the app. */
+    /** Reads files from a folder of the app's assets, such as {@code bundles/NAME}. */
     static Store assets(AssetManager assets, String folder) {
         return path -> assets.open(folder + "/" + path, AssetManager.ACCESS_STREAMING);
     }

@@ -7,8 +7,8 @@ import java.util.Arrays;
 import java.util.List;
 
 /**
- * Numbers that go into a model or come out of it: a type, a shape, and little-endian bytes in a
- * direct buffer, which is what native libraries read without a copy on every processor of Android.
+ * An input or output of a model: type, shape, and little-endian data in a direct buffer, which
+ * native libraries read without a copy on all Android processors.
  */
 public final class Tensor {
     public final DType dtype;
@@ -16,12 +16,12 @@ public final class Tensor {
     private final ByteBuffer data;
 
     private Tensor(DType dtype, long[] shape, int bytes) {
-        long wanted = dtype.bytes;
-        for (long side : shape) {
-            wanted *= side; // of numbers that are in memory already: no overflow
+        long expected = dtype.bytes;
+        for (long dimension : shape) {
+            expected *= dimension; // no overflow, as the data is already in memory
         }
-        if (wanted != bytes) {
-            throw new IllegalArgumentException(bytes + " bytes are no " + dtype.label + " "
+        if (expected != bytes) {
+            throw new IllegalArgumentException(bytes + " bytes do not match " + dtype.label + " "
                     + Arrays.toString(shape));
         }
         this.dtype = dtype;
@@ -36,28 +36,28 @@ public final class Tensor {
         return tensor;
     }
 
-    /** Copies integers of 32 bits. */
+    /** Copies 32-bit integers. */
     public static Tensor of(int[] values, long... shape) {
         Tensor tensor = new Tensor(DType.INT32, shape, values.length * Integer.BYTES);
         tensor.data().asIntBuffer().put(values);
         return tensor;
     }
 
-    /** Copies integers of 64 bits. */
+    /** Copies 64-bit integers. */
     public static Tensor of(long[] values, long... shape) {
         Tensor tensor = new Tensor(DType.INT64, shape, values.length * Long.BYTES);
         tensor.data().asLongBuffer().put(values);
         return tensor;
     }
 
-    /** Copies floats of 16 bits, as {@link Half} keeps them. */
+    /** Copies 16-bit floats in the representation of {@link Half}. */
     public static Tensor ofHalves(short[] values, long... shape) {
         Tensor tensor = new Tensor(DType.FLOAT16, shape, values.length * Short.BYTES);
         tensor.data().asShortBuffer().put(values);
         return tensor;
     }
 
-    /** Copies numbers of any type from their bytes, little-endian: all that remain. */
+    /** Copies the remaining little-endian bytes of a buffer as elements of any type. */
     public static Tensor of(DType dtype, ByteBuffer bytes, long... shape) {
         Tensor tensor = new Tensor(dtype, shape, bytes.remaining());
         tensor.data().put(bytes.duplicate());
@@ -68,17 +68,17 @@ public final class Tensor {
         return shape.clone();
     }
 
-    /** Returns the bytes, little-endian, to read or to write; its position is its own. */
+    /** Returns a little-endian view of the data with an independent position. */
     public ByteBuffer data() {
         return data.duplicate().order(ByteOrder.LITTLE_ENDIAN);
     }
 
-    /** Returns how many numbers it has. */
+    /** Returns the number of elements. */
     public int size() {
         return data.capacity() / dtype.bytes;
     }
 
-    /** Returns a number, counted row by row; of bools 0 or 1. */
+    /** Returns the element at a row-major index; bools are 0 or 1. */
     public double at(int index) {
         ByteBuffer bytes = data();
         switch (dtype) {
@@ -97,7 +97,7 @@ public final class Tensor {
         }
     }
 
-    /** Returns the numbers as floats, row by row. */
+    /** Returns the elements as floats in row-major order. */
     public float[] toFloats() {
         float[] values = new float[size()];
         if (dtype == DType.FLOAT32) {
@@ -110,7 +110,7 @@ public final class Tensor {
         return values;
     }
 
-    /** Returns types and shapes in one word, as the kit's runners do: float32:1,3;int64:1,16. */
+    /** Returns types and shapes in the syntax of kit's runners: float32:1,3;int64:1,16. */
     public static String describe(List<Tensor> tensors) {
         StringBuilder text = new StringBuilder();
         for (Tensor tensor : tensors) {

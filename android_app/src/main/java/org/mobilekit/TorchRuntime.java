@@ -3,12 +3,12 @@ package org.mobilekit;
 import java.util.List;
 
 /**
- * What PyTorch's two runtimes have in common: a module takes values and gives others. Their
- * classes have the same names in different packages, and no common parent.
+ * The common part of PyTorch's two runtimes, whose classes have the same names in different
+ * packages and no common superclass.
  *
- * @param <M> the module
- * @param <V> the values that go in
- * @param <R> what comes out
+ * @param <M> type of the module
+ * @param <V> type of the inputs
+ * @param <R> type of the result
  */
 public abstract class TorchRuntime<M, V, R> implements ModelRuntime {
     /** Null before {@code load} and after {@code close}. */

@@ -27,7 +27,7 @@ import org.junit.Rule;
 import org.junit.Test;
 import org.junit.rules.TemporaryFolder;
 
-/** Reads a bundle of the kit, and refuses what was altered. */
+/** Reads bundles of kit and rejects altered ones. */
 public final class BundleTest {
     @Rule public final TemporaryFolder folder = new TemporaryFolder();
 
@@ -39,12 +39,12 @@ public final class BundleTest {
         return Bundle.open("b", Store.folder(at));
     }
 
-    private static String refused(org.junit.function.ThrowingRunnable what) {
-        return assertThrows(KitException.class, what).getMessage();
+    private static String messageOf(org.junit.function.ThrowingRunnable call) {
+        return assertThrows(KitException.class, call).getMessage();
     }
 
     @Test
-    public void saysWhatItIs() throws Exception {
+    public void describesItsContents() throws Exception {
         File at = pushed();
         Bundle bundle = open(at);
         assertEquals("mobilenet_v2", bundle.model());
@@ -55,40 +55,40 @@ public final class BundleTest {
     }
 
     @Test
-    public void theInputThatIsMeasuredWithIsTheFirstOne() throws Exception {
+    public void firstInputsReturnTheFirstRow() throws Exception {
         File at = pushed();
         Bundle bundle = open(at);
         File file = new File(at, "golden/input.npy");
         Npy all = Npy.parse(Files.readAllBytes(file.toPath()), bundle.inputs().get(0), "x");
         ThreadMXBean memory = (ThreadMXBean) ManagementFactory.getThreadMXBean();
         long thread = Thread.currentThread().getId();
-        bundle.firstInputs("onnx"); // classes are loaded
+        bundle.firstInputs("onnx"); // loads the classes
         long before = memory.getThreadAllocatedBytes(thread);
         List<Tensor> first = bundle.firstInputs("onnx");
-        long taken = memory.getThreadAllocatedBytes(thread) - before;
+        long allocated = memory.getThreadAllocatedBytes(thread) - before;
         assertEquals(1, first.size());
         assertArrayEquals(all.row(0).toFloats(), first.get(0).toFloats(), 0f);
-        assertTrue(taken + " bytes of " + file.length(), taken < file.length() / 2);
-        assertTrue(refused(() -> bundle.firstInputs("tflite")).contains("tflite"));
-        Samples.damage(file); // behind the first row
-        assertTrue(refused(() -> bundle.firstInputs("onnx")).contains("was altered"));
+        assertTrue(allocated + " bytes of " + file.length(), allocated < file.length() / 2);
+        assertTrue(messageOf(() -> bundle.firstInputs("tflite")).contains("tflite"));
+        Samples.damage(file); // after the first row
+        assertTrue(messageOf(() -> bundle.firstInputs("onnx")).contains("was altered"));
     }
 
     @Test
-    public void aModelIsUnpackedOnceAndChecked() throws Exception {
+    public void aModelIsUnpackedOnceAndVerified() throws Exception {
         File models = folder.newFolder();
         Bundle bundle = open(pushed());
         File model = bundle.modelFile("onnx", models);
         assertEquals(bundle.modelSha256("onnx") + ".onnx", model.getName());
         assertEquals(model, bundle.modelFile("onnx", models));
-        Samples.damage(model); // a file of the cache that went bad is unpacked again
+        Samples.damage(model); // a damaged file in the cache is unpacked again
         assertEquals(bundle.modelSha256("onnx"),
                 Digest.sha256(Files.readAllBytes(bundle.modelFile("onnx", models).toPath())));
         assertEquals(1, models.list().length);
     }
 
     @Test
-    public void twoThreadsThatUnpackTheSameModelBothGetAllOfIt() throws Exception {
+    public void concurrentUnpackingGivesCompleteFiles() throws Exception {
         File models = folder.newFolder();
         Bundle bundle = open(pushed());
         Callable<String> unpack = () -> Digest.sha256(
@@ -102,32 +102,32 @@ public final class BundleTest {
     }
 
     @Test
-    public void aHashThatIsAPathIsRefused() throws Exception {
+    public void aHashThatIsAPathIsRejected() throws Exception {
         File at = pushed();
         String text = new String(
                 Files.readAllBytes(new File(at, "bundle.json").toPath()), StandardCharsets.UTF_8);
         String evil = text.replace("\"sha256\": \"", "\"sha256\": \"../../");
         assertFalse(evil.equals(text));
-        assertTrue(refused(() -> fromText(evil)).contains("no SHA-256"));
+        assertTrue(messageOf(() -> fromText(evil)).contains("not a SHA-256"));
     }
 
     @Test
-    public void alteredFilesAreRefused() throws Exception {
+    public void alteredFilesAreRejected() throws Exception {
         File at = pushed();
         File models = folder.newFolder();
         for (String file : new String[] {"model-int8.onnx", "labels.txt", "golden/onnx-int8.npy"}) {
             Samples.damage(new File(at, file));
         }
         Bundle bundle = open(at);
-        String model = refused(() -> bundle.modelFile("onnx", models));
+        String model = messageOf(() -> bundle.modelFile("onnx", models));
         assertTrue(model, model.contains("model-int8.onnx") && model.contains("altered"));
         assertEquals(0, models.list().length);
-        assertTrue(refused(bundle::labels).contains("labels.txt"));
-        assertTrue(refused(() -> bundle.golden("onnx")).contains("golden/onnx-int8.npy"));
+        assertTrue(messageOf(bundle::labels).contains("labels.txt"));
+        assertTrue(messageOf(() -> bundle.golden("onnx")).contains("golden/onnx-int8.npy"));
     }
 
     @Test
-    public void whatIsMissingIsNotOffered() throws Exception {
+    public void missingFilesAreNotListed() throws Exception {
         File at = pushed();
         assertTrue(new File(at, "model-int8.ptl").delete());
         assertTrue(open(at).artifacts().contains("onnx-int8"));
@@ -143,33 +143,33 @@ public final class BundleTest {
         assertEquals("onnx", bundle.format("onnx-fp32"));
         assertEquals("fp32", bundle.precision("onnx-fp32"));
         assertEquals("int8", bundle.precision("onnx-int8"));
-        String said = refused(() -> bundle.golden("onnx"));
-        assertTrue(said, said.startsWith("The bundle has 2 onnx files; it has "));
+        String message = messageOf(() -> bundle.golden("onnx"));
+        assertTrue(message, message.startsWith("The bundle has 2 onnx files; it has "));
         assertEquals(bundle.golden("onnx-int8").rows(), bundle.golden("onnx-fp32").rows());
     }
 
     @Test
-    public void aNewerSchemaAndOtherTextAreRefused() throws Exception {
+    public void newerSchemasAndInvalidJsonAreRejected() throws Exception {
         File at = pushed();
         File file = new File(at, "bundle.json");
         JSONObject json = new JSONObject(
                 new String(Files.readAllBytes(file.toPath()), StandardCharsets.UTF_8));
         String newer = json.put("schema_version", 99).toString();
-        assertTrue(refused(() -> fromText(newer)).contains("schema 99"));
-        assertTrue(refused(() -> fromText("{}")).contains("damaged"));
-        assertTrue(refused(() -> fromText("no json")).contains("damaged"));
-        assertTrue(refused(() -> open(folder.newFolder())).contains("no bundle"));
+        assertTrue(messageOf(() -> fromText(newer)).contains("schema 99"));
+        assertTrue(messageOf(() -> fromText("{}")).contains("damaged"));
+        assertTrue(messageOf(() -> fromText("no json")).contains("damaged"));
+        assertTrue(messageOf(() -> open(folder.newFolder())).contains("no bundle"));
     }
 
     @Test
-    public void aFileOutsideIsRefused() throws Exception {
+    public void pathsOutsideTheFolderAreRejected() throws Exception {
         File at = pushed();
         String text = new String(
                 Files.readAllBytes(new File(at, "bundle.json").toPath()), StandardCharsets.UTF_8);
         for (String outside : new String[] {"../labels.txt", "/labels.txt", "a/../../labels.txt"}) {
             String evil = text.replace("\"labels.txt\": {", "\"" + outside + "\": {");
             assertFalse(evil.equals(text));
-            assertTrue(refused(() -> fromText(evil)).contains("outside"));
+            assertTrue(messageOf(() -> fromText(evil)).contains("outside"));
         }
     }
 
@@ -178,8 +178,8 @@ public final class BundleTest {
                 Files.readAllBytes(new File(at, "bundle.json").toPath()), StandardCharsets.UTF_8));
     }
 
-    /** The manifest of the sample as kits before schema 3 wrote it. */
-    private static JSONObject old(File at) throws Exception {
+    /** Returns the sample's manifest in schema 2. */
+    private static JSONObject legacy(File at) throws Exception {
         JSONObject json = read(at).put("schema_version", 2);
         JSONObject signature = (JSONObject) json.remove("signature");
         json.remove("task");
@@ -207,7 +207,7 @@ public final class BundleTest {
         File at = pushed();
         Bundle today = open(at);
         for (int schema = 1; schema <= 2; schema++) {
-            Files.write(new File(at, "bundle.json").toPath(), old(Samples.push(
+            Files.write(new File(at, "bundle.json").toPath(), legacy(Samples.push(
                     folder.newFolder(), "b")).put("schema_version", schema).toString()
                     .getBytes(StandardCharsets.UTF_8));
             Bundle old = open(at);
@@ -222,7 +222,7 @@ public final class BundleTest {
     }
 
     @Test
-    public void aBundleWithoutPicturesSaysWhatItTakes() throws Exception {
+    public void aBundleWithoutPicturesDescribesItsInputs() throws Exception {
         Bundle bundle = open(Samples.pushTensors(folder.getRoot(), "b"));
         assertFalse(bundle.classifies());
         assertEquals(null, bundle.preprocess());
@@ -233,26 +233,27 @@ public final class BundleTest {
         assertEquals("int64:1,4;bool:1,4;float32:1,4;float16:2,3;uint8:3;int32:2",
                 Tensor.describe(first));
         assertEquals(3, bundle.golden("onnx").rows());
-        assertTrue(refused(() -> Classifier.load(bundle, folder.newFolder(), "onnx", 1))
-                .contains("is no classifier"));
+        assertTrue(messageOf(() -> Classifier.load(bundle, folder.newFolder(), "onnx", 1))
+                .contains("is not an image classifier"));
     }
 
     @Test
-    public void hostileDescriptionsAreRefusedInASentence() throws Exception {
+    public void hostileManifestsAreRejectedWithShortMessages() throws Exception {
         File at = Samples.pushTensors(folder.getRoot(), "b");
-        refusedWith(read(at), "signature.inputs", new JSONArray(), "0 inputs or outputs");
-        refusedWith(read(at), "signature.outputs", many(33), "33 inputs or outputs");
-        refusedWith(read(at), "signature.inputs.0.shape", many(1_000_000), "cannot hold");
-        refusedWith(read(at), "signature.inputs.0.shape",
+        assertRejected(read(at), "signature.inputs", new JSONArray(), "0 inputs or outputs");
+        assertRejected(read(at), "signature.outputs", ones(33), "33 inputs or outputs");
+        assertRejected(read(at), "signature.inputs.0.shape", ones(1_000_000), "cannot hold");
+        assertRejected(read(at), "signature.inputs.0.shape",
                 new JSONArray("[4000000000, 4000000000]"), "cannot hold");
-        refusedWith(read(at), "signature.inputs.0.dtype", "complex64", "complex64");
-        refusedWith(read(at), "golden.inputs", new JSONArray("[\"golden/input.npy\"]"),
+        assertRejected(read(at), "signature.inputs.0.dtype", "complex64", "complex64");
+        assertRejected(read(at), "golden.inputs", new JSONArray("[\"golden/input.npy\"]"),
                 "1 golden files for 6");
-        refusedWith(read(at), "golden.outputs.onnx-fp32", "golden/onnx-fp32.npy", "1 golden files for 6");
-        refusedWith(read(at), "signature", JSONObject.NULL, "damaged");
+        assertRejected(read(at), "golden.outputs.onnx-fp32", "golden/onnx-fp32.npy",
+                "1 golden files for 6");
+        assertRejected(read(at), "signature", JSONObject.NULL, "damaged");
     }
 
-    private static JSONArray many(int count) {
+    private static JSONArray ones(int count) {
         JSONArray list = new JSONArray();
         for (int i = 0; i < count; i++) {
             list.put(1);
@@ -260,8 +261,8 @@ public final class BundleTest {
         return list;
     }
 
-    /** Puts a value at a path of names and indices, which has to be refused with some words. */
-    private static void refusedWith(JSONObject json, String path, Object value, String words)
+    /** Sets the value at a path of keys and indices, and expects a message when it is parsed. */
+    private static void assertRejected(JSONObject json, String path, Object value, String part)
             throws Exception {
         Object at = json;
         String[] names = path.split("\\.");
@@ -270,21 +271,22 @@ public final class BundleTest {
                     : ((JSONObject) at).get(names[i]);
         }
         ((JSONObject) at).put(names[names.length - 1], value);
-        String said = refused(() -> fromText(json.toString()));
-        assertTrue(said, said.contains(words));
-        assertTrue(said, said.length() < 300);
+        String message = messageOf(() -> fromText(json.toString()));
+        assertTrue(message, message.contains(part));
+        assertTrue(message, message.length() < 300);
     }
 
     @Test
-    public void arraysOfAnotherShapeThanTheSignatureAreRefused() throws Exception {
+    public void arraysThatDoNotMatchTheSignatureAreRejected() throws Exception {
         File at = Samples.pushTensors(folder.getRoot(), "b");
         JSONObject json = read(at);
         json.getJSONObject("signature").getJSONArray("inputs").getJSONObject(0)
                 .put("shape", new JSONArray("[1, 100000000]"));
         Files.write(new File(at, "bundle.json").toPath(),
                 json.toString().getBytes(StandardCharsets.UTF_8));
-        String said = refused(() -> open(at).firstInputs("onnx"));
-        assertEquals("golden/input.npy has no rows of int64 “ids” [1, 100000000]", said);
+        String message = messageOf(() -> open(at).firstInputs("onnx"));
+        assertEquals("golden/input.npy does not contain rows of int64 “ids” [1, 100000000]",
+                message);
     }
 
     private static Bundle fromText(String text) throws KitException {

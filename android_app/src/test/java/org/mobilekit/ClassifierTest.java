@@ -15,7 +15,7 @@ import org.robolectric.RuntimeEnvironment;
 import org.robolectric.annotation.Config;
 import org.robolectric.annotation.GraphicsMode;
 
-/** The library as an app uses it. */
+/** Tests the library as apps use it. */
 @RunWith(RobolectricTestRunner.class)
 @Config(sdk = 34)
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
@@ -52,7 +52,7 @@ public final class ClassifierTest {
     }
 
     @Test
-    public void whatCannotBeLoadedIsSaid() throws Exception {
+    public void loadFailuresThrow() throws Exception {
         Samples.folder();
         assertThrows(KitException.class, () -> Classifier.load(context, "absent", "onnx", 1));
         assertThrows(KitException.class, () -> Classifier.load(context, "../x", "onnx", 1));
@@ -61,7 +61,7 @@ public final class ClassifierTest {
     }
 
     @Test
-    public void aModelThatIsNoneIsTheRuntimesWord() throws Exception {
+    public void aDamagedModelFileIsReportedByTheRuntime() throws Exception {
         File at = Samples.push(context.getFilesDir(), "b");
         File model = new File(at, "model-int8.onnx");
         java.nio.file.Files.write(model.toPath(), new byte[100]);

@@ -16,7 +16,7 @@ import org.w3c.dom.Document;
 import org.w3c.dom.Element;
 import org.w3c.dom.NodeList;
 
-/** Java's names are those of contract.json, which Python reads. */
+/** Compares the Java constants with contract.json, which Python reads too. */
 public final class ContractTest {
     private static final String ANDROID = "http://schemas.android.com/apk/res/android";
 

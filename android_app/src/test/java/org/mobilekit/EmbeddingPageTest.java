@@ -23,7 +23,7 @@ import org.junit.Rule;
 import org.junit.Test;
 import org.junit.rules.TemporaryFolder;
 
-/** What the pages on embedding tell people to copy compiles, and the files they name exist. */
+/** The code on the embedding pages compiles, and the files that they name exist. */
 public final class EmbeddingPageTest {
     @Rule public final TemporaryFolder folder = new TemporaryFolder();
 
@@ -31,20 +31,20 @@ public final class EmbeddingPageTest {
         StringBuilder text = new StringBuilder();
         for (String name : new String[] {"embedding.md", "examples/android.md"}) {
             File page = Samples.app().resolve("../docs").resolve(name).toFile();
-            assumeTrue("the copy in a wheel has no docs", page.getParentFile().isDirectory());
+            assumeTrue("the wheel does not include the docs", page.getParentFile().isDirectory());
             text.append(new String(Files.readAllBytes(page.toPath()), StandardCharsets.UTF_8));
         }
         return text.toString();
     }
 
     private static List<String> blocks(String language) throws Exception {
-        Matcher found = Pattern.compile("```" + language + "\n(.*?)```", Pattern.DOTALL)
+        Matcher matcher = Pattern.compile("```" + language + "\n(.*?)```", Pattern.DOTALL)
                 .matcher(page());
         List<String> blocks = new ArrayList<>();
-        while (found.find()) {
-            blocks.add(found.group(1));
+        while (matcher.find()) {
+            blocks.add(matcher.group(1));
         }
-        assertFalse("the page has no " + language, blocks.isEmpty());
+        assertFalse("no code blocks in " + language, blocks.isEmpty());
         return blocks;
     }
 
@@ -69,39 +69,39 @@ public final class EmbeddingPageTest {
         for (String block : blocks("java")) {
             sources.add(source(block));
         }
-        StringWriter said = new StringWriter();
-        boolean compiled = compiler.getTask(said, null, null, Arrays.asList(
+        StringWriter output = new StringWriter();
+        boolean compiled = compiler.getTask(output, null, null, Arrays.asList(
                 "--release", "11", "-cp", classes, "-d", folder.getRoot().getPath()),
                 null, sources).call();
-        assertTrue(said.toString(), compiled);
+        assertTrue(output.toString(), compiled);
     }
 
     @Test
-    public void theFilesThatAreToBeCopiedExist() throws Exception {
-        Matcher named = Pattern.compile("`(android_app/[^`]*)`").matcher(page());
+    public void theNamedFilesExist() throws Exception {
+        Matcher paths = Pattern.compile("`(android_app/[^`]*)`").matcher(page());
         int files = 0;
-        while (named.find()) {
+        while (paths.find()) {
             files++;
-            File file = Samples.app().resolve("..").resolve(named.group(1)).toFile();
-            assertTrue(file + " is named by the page", file.exists());
+            File file = Samples.app().resolve("..").resolve(paths.group(1)).toFile();
+            assertTrue(file + " does not exist", file.exists());
         }
         assertTrue(files >= 3);
     }
 
     @Test
-    public void theVersionsAreThoseOfTheCatalog() throws Exception {
+    public void theVersionsMatchTheCatalog() throws Exception {
         String catalog = new String(Files.readAllBytes(
                 Samples.app().resolve("gradle/libs.versions.toml")), StandardCharsets.UTF_8);
-        Matcher used = Pattern.compile("implementation\\(\"([^\"]*):([^\":]*)\"\\)").matcher(
+        Matcher dependency = Pattern.compile("implementation\\(\"([^\"]*):([^\":]*)\"\\)").matcher(
                 String.join("\n", blocks("kotlin")));
         int count = 0;
-        while (used.find()) {
+        while (dependency.find()) {
             count++;
-            Matcher reference = Pattern.compile("\"" + Pattern.quote(used.group(1))
+            Matcher reference = Pattern.compile("\"" + Pattern.quote(dependency.group(1))
                     + "\", version.ref = \"([^\"]*)\"").matcher(catalog);
-            assertTrue(used.group(1), reference.find());
-            assertTrue(used.group(), catalog.contains(
-                    "\n" + reference.group(1) + " = \"" + used.group(2) + "\"\n"));
+            assertTrue(dependency.group(1), reference.find());
+            assertTrue(dependency.group(), catalog.contains(
+                    "\n" + reference.group(1) + " = \"" + dependency.group(2) + "\"\n"));
         }
         assertEquals(5, count);
     }

@@ -21,7 +21,7 @@ import org.robolectric.RobolectricTestRunner;
 import org.robolectric.RuntimeEnvironment;
 import org.robolectric.annotation.Config;
 
-/** LiteRT's own Java classes and native library, of the archive that the APK gets. */
+/** Tests the Java classes and native library of the LiteRT archive that APKs include. */
 @RunWith(RobolectricTestRunner.class)
 @Config(sdk = 34)
 public final class LiteRtTest {
@@ -37,12 +37,12 @@ public final class LiteRtTest {
         String order = new String(
                 Files.readAllBytes(natives.resolve("order.txt")), StandardCharsets.UTF_8);
         for (String name : order.split("\n")) {
-            System.load(natives.resolve(name).toString()); // again is nothing
+            System.load(natives.resolve(name).toString()); // repeated calls have no effect
         }
     }
 
     @Test
-    public void bothLayoutsAnswerAsTheWorkstation() throws Exception {
+    public void bothLayoutsMatchTheWorkstation() throws Exception {
         for (String artifact : LAYOUTS) {
             try (Model model = Model.load(context, "tflite", artifact, 1)) {
                 Golden.Report report = model.check();
@@ -74,9 +74,9 @@ public final class LiteRtTest {
     }
 
     @Test
-    public void typesAndVersionAreTheLibrarys() throws Exception {
+    public void reportsTypesAndVersionOfTheLibrary() throws Exception {
         ModelRuntime runtime = Runtimes.create("litert");
-        assertFalse(runtime.has(DType.FLOAT16));
+        assertFalse(runtime.supports(DType.FLOAT16));
         runtime.prepare(1);
         assertTrue(runtime.version(), runtime.version().startsWith("2."));
         runtime.load(new File(at, "model-fp32.tflite"));
@@ -92,7 +92,7 @@ public final class LiteRtTest {
     }
 
     @Test
-    public void whatIsNoModelIsRefused() throws Exception {
+    public void invalidModelFilesAreRejected() throws Exception {
         File file = new File(at, "text.tflite");
         for (String text : new String[] {"", "this is no model of any kind", "\30\0\0\0TFL3\1\0"}) {
             Files.write(file.toPath(), text.getBytes(StandardCharsets.UTF_8));

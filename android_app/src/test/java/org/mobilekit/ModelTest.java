@@ -20,7 +20,7 @@ import org.robolectric.RobolectricTestRunner;
 import org.robolectric.RuntimeEnvironment;
 import org.robolectric.annotation.Config;
 
-/** A model with six inputs and six outputs, one of each type, in the real ONNX Runtime. */
+/** Runs a model with an input and output of each type in ONNX Runtime. */
 @RunWith(RobolectricTestRunner.class)
 @Config(sdk = 34)
 public final class ModelTest {
@@ -32,20 +32,20 @@ public final class ModelTest {
         at = Samples.pushTensors(context.getFilesDir(), "tensors");
     }
 
-    private static void assertNumbers(Tensor got, double... expected) {
+    private static void assertNumbers(Tensor actual, double... expected) {
         for (int i = 0; i < expected.length; i++) {
-            assertEquals(expected[i], got.at(i), 0);
+            assertEquals(expected[i], actual.at(i), 0);
         }
-        assertEquals(expected.length, got.size());
+        assertEquals(expected.length, actual.size());
     }
 
     @Test
-    public void tensorsOfEveryTypeGoInAndComeOut() throws Exception {
+    public void acceptsAndReturnsTensorsOfEveryType() throws Exception {
         List<Tensor> inputs = new ArrayList<>(Arrays.asList(
                 Tensor.of(new long[] {1L << 53, -2, 3, 4}, 1, 4),
                 Tensor.of(DType.BOOL, ByteBuffer.wrap(new byte[] {1, 0, 0, 1}), 1, 4),
                 Tensor.of(new float[] {0.5f, 1, 1, -4}, 1, 4),
-                // 1, 2, -2, 16384, the smallest above 0, and 0.5 as halves
+                // 1, 2, -2, 16384, the smallest positive number and 0.5 in float16
                 Tensor.ofHalves(new short[] {0x3c00, 0x4000, (short) 0xc000, 0x7400, 1, 0x3800},
                         2, 3),
                 Tensor.of(DType.UINT8, ByteBuffer.wrap(new byte[] {1, 2, -1}), 3),
@@ -62,18 +62,19 @@ public final class ModelTest {
             assertNumbers(answers.get(5), Integer.MAX_VALUE - 7);
             assertArrayEquals(new float[] {255, 2, 1}, answers.get(4).toFloats(), 0f);
             inputs.remove(5);
-            assertTrue(refused(model, inputs).startsWith("The model takes [int64 “ids” [1, 4],"));
+            assertTrue(messageFor(model, inputs).startsWith(
+                    "The model takes [int64 “ids” [1, 4],"));
             inputs.add(Tensor.of(new float[2], 2));
-            assertTrue(refused(model, inputs).endsWith("uint8:3;float32:2"));
+            assertTrue(messageFor(model, inputs).endsWith("uint8:3;float32:2"));
         }
     }
 
-    private static String refused(Model model, List<Tensor> inputs) {
+    private static String messageFor(Model model, List<Tensor> inputs) {
         return assertThrows(KitException.class, () -> model.answer(inputs)).getMessage();
     }
 
     @Test
-    public void itsGoldenAnswersAreTheWorkstations() throws Exception {
+    public void goldenOutputsMatchTheWorkstation() throws Exception {
         Model model = Model.load(context, "tensors", "onnx", 2);
         Golden.Report report = model.check();
         assertTrue(report.matches());
@@ -83,11 +84,11 @@ public final class ModelTest {
         model.close();
         model.close();
         assertEquals("This model is closed",
-                refused(model, Bundle.open(context, "tensors").firstInputs("onnx")));
+                messageFor(model, Bundle.open(context, "tensors").firstInputs("onnx")));
     }
 
     @Test
-    public void oneOutputThatDiffersIsEnough() throws Exception {
+    public void oneDifferentOutputFailsTheCheck() throws Exception {
         Golden golden = Bundle.open(context, "tensors").golden("onnx");
         try (Model model = Model.load(context, "tensors", "onnx", 1)) {
             Golden.Report report = golden.check(inputs -> {
@@ -97,30 +98,30 @@ public final class ModelTest {
             });
             assertFalse(report.matches());
             assertEquals(0, report.sqnrDb, 0);
-            assertEquals(3, report.agreeing); // which looks at the first output
+            assertEquals(3, report.agreeing); // counts the first output only
             KitException e = assertThrows(KitException.class, () -> golden.check(
                     inputs -> Collections.singletonList(Tensor.of(new float[4], 1, 4))));
             assertTrue(e.getMessage(), e.getMessage().startsWith(
-                    "The model gives float32:1,4 instead of float32:1,4;int64:1,4;"));
+                    "The model returned float32:1,4 instead of float32:1,4;int64:1,4;"));
         }
     }
 
     @Test
-    public void typesThatARuntimesJavaLacksAreNamed() throws Exception {
+    public void unsupportedTypesAreNamed() throws Exception {
         Bundle bundle = Bundle.open(context, "tensors");
         for (String format : new String[] {"lite", "executorch"}) {
             KitException e = assertThrows(KitException.class,
                     () -> Runtimes.check(Runtimes.create(format), format, bundle));
-            assertEquals("The " + format + " runtime for Android has no tensors of bool, and the"
-                    + " model’s “mask” is one", e.getMessage());
+            assertEquals("The " + format + " runtime for Android does not support tensors of bool,"
+                    + " the type of “mask”", e.getMessage());
         }
-        assertFalse(Runtimes.create("lite").has(DType.FLOAT16));
-        assertTrue(Runtimes.create("executorch").has(DType.FLOAT16));
+        assertFalse(Runtimes.create("lite").supports(DType.FLOAT16));
+        assertTrue(Runtimes.create("executorch").supports(DType.FLOAT16));
         Runtimes.check(Runtimes.create("onnx"), "onnx", bundle);
     }
 
     @Test
-    public void aDamagedFileIsRefused() throws Exception {
+    public void aDamagedFileIsRejected() throws Exception {
         Samples.damage(new File(at, "model-fp32.onnx"));
         KitException e = assertThrows(KitException.class,
                 () -> Model.load(context, "tensors", "onnx", 1));

@@ -50,7 +50,7 @@ public final class NpyTest {
     }
 
     @Test
-    public void theFirstRowNeedsNoMoreOfTheFile() throws Exception {
+    public void firstRowReadsATruncatedFile() throws Exception {
         byte[] whole = file("<f4", "2, 3", 1, 2, 3, 4, 5, 6);
         float[] row = {1, 2, 3};
         assertArrayEquals(row, Npy.firstRow(whole, three(), "x").toFloats(), 0f);
@@ -58,31 +58,32 @@ public final class NpyTest {
         assertArrayEquals(row, Npy.firstRow(half, three(), "x").toFloats(), 0f);
         KitException e = assertThrows(KitException.class, () ->
                 Npy.firstRow(Arrays.copyOf(whole, whole.length - 16), three(), "x.npy"));
-        assertEquals("x.npy is cut off", e.getMessage());
+        assertEquals("x.npy is truncated", e.getMessage());
         e = assertThrows(KitException.class,
                 () -> Npy.firstRow(file("<f4", "0, 3"), three(), "x.npy"));
         assertEquals("x.npy is empty", e.getMessage());
     }
 
     @Test
-    public void whatItIsNotIsSaid() throws Exception {
-        refused("is not a NumPy file", new byte[] {1, 2, 3});
-        refused("is not a NumPy file", new byte[0]);
-        refused("is cut off", Arrays.copyOf(file("<f4", "1, 3", 1), 20));
-        refused("is cut off", Arrays.copyOf(file("<f4", "1, 3", 1), 8));
+    public void invalidFilesAreRejected() throws Exception {
+        assertRejected("is not a NumPy file", new byte[] {1, 2, 3});
+        assertRejected("is not a NumPy file", new byte[0]);
+        assertRejected("is truncated", Arrays.copyOf(file("<f4", "1, 3", 1), 20));
+        assertRejected("is truncated", Arrays.copyOf(file("<f4", "1, 3", 1), 8));
         for (String type : new String[] {"<f8", ">f4", "<i4", "|O", ""}) {
-            refused("has no rows of float32 “x” [1, 3]", file(type, "1, 3", 1, 2, 3));
+            assertRejected("does not contain rows of float32 “x” [1, 3]",
+                    file(type, "1, 3", 1, 2, 3));
         }
         for (String shape : new String[] {
             "", "3,", "1, 4", "1, 1, 3", "99999999999, 3", "9, 99999999999999999999"}) {
-            refused("has no rows of float32", file("<f4", shape, 1, 2, 3));
+            assertRejected("does not contain rows of float32", file("<f4", shape, 1, 2, 3));
         }
-        refused("not those of its shape", file("<f4", "2, 3", 1, 2, 3));
-        refused("not those of its shape", file("<f4", "2147483647, 3", 1, 2, 3));
+        assertRejected("does not match its shape", file("<f4", "2, 3", 1, 2, 3));
+        assertRejected("does not match its shape", file("<f4", "2147483647, 3", 1, 2, 3));
     }
 
     @Test
-    public void shapesThatNoBufferHolds() throws Exception {
+    public void shapesThatExceedABufferAreRejected() throws Exception {
         assertEquals(Integer.MAX_VALUE, spec(DType.UINT8, 1, Integer.MAX_VALUE).bytes);
         long[][] shapes = {
             {0}, {-1}, {1, Integer.MAX_VALUE}, {1L << 40, 1L << 40}, {3037000500L, 3037000500L},
@@ -95,10 +96,10 @@ public final class NpyTest {
         }
     }
 
-    private static void refused(String words, byte[] file) throws Exception {
+    private static void assertRejected(String part, byte[] file) throws Exception {
         TensorSpec spec = three();
         KitException e = assertThrows(KitException.class, () -> Npy.parse(file, spec, "x.npy"));
-        assertTrue(e.getMessage(), e.getMessage().contains(words));
+        assertTrue(e.getMessage(), e.getMessage().contains(part));
         assertTrue(e.getMessage(), e.getMessage().contains("x.npy"));
     }
 }

@@ -24,7 +24,7 @@ import org.robolectric.RobolectricTestRunner;
 import org.robolectric.annotation.Config;
 import org.robolectric.annotation.GraphicsMode;
 
-/** Decoding, turning and what is transparent, with Android's own decoder. */
+/** Tests decoding, orientation and transparency with Android's decoder. */
 @RunWith(RobolectricTestRunner.class)
 @Config(sdk = 34)
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
@@ -33,7 +33,7 @@ public final class PicturesTest {
     private static final int HEIGHT = 2;
     private static final int ROUNDING_LEVELS = 2;
 
-    /** A picture whose pixels tell where they were: 10 * y + x in blue. */
+    /** Returns a picture whose pixels encode their position: 10 * y + x in blue. */
     private static Bitmap numbered() {
         Bitmap bitmap = Bitmap.createBitmap(WIDTH, HEIGHT, Bitmap.Config.ARGB_8888);
         for (int y = 0; y < HEIGHT; y++) {
@@ -45,11 +45,11 @@ public final class PicturesTest {
     }
 
     @Test
-    public void allEightOrientationsOfExif() throws Exception {
-        // Where the upper left and the upper right pixel of the upright picture were stored.
+    public void appliesAllExifOrientations() throws Exception {
+        // Stored positions of the upper left and upper right pixel of the upright picture.
         int[][] corners = {{0, 2}, {2, 0}, {12, 10}, {10, 12}, {0, 10}, {10, 0}, {12, 2}, {2, 12}};
         for (int orientation = 1; orientation <= 8; orientation++) {
-            Bitmap upright = Pictures.upright(numbered(), orientation);
+            Bitmap upright = Pictures.applyOrientation(numbered(), orientation);
             String name = "orientation " + orientation;
             assertEquals(name, orientation < 5 ? WIDTH : HEIGHT, upright.getWidth());
             assertEquals(name, corners[orientation - 1][0], upright.getPixel(0, 0) & 255);
@@ -59,18 +59,18 @@ public final class PicturesTest {
     }
 
     @Test
-    public void aPhotoOfAPhoneHeldUprightIsTurned() throws Exception {
+    public void aPortraitPhotoIsRotated() throws Exception {
         Bitmap wide = Bitmap.createBitmap(32, 16, Bitmap.Config.ARGB_8888);
         wide.eraseColor(Color.RED);
         ByteArrayOutputStream jpeg = new ByteArrayOutputStream();
         wide.compress(Bitmap.CompressFormat.JPEG, 90, jpeg);
-        byte[] turned = withOrientation(jpeg.toByteArray(), 6);
-        Bitmap upright = Pictures.decode(() -> new ByteArrayInputStream(turned));
+        byte[] rotated = withOrientation(jpeg.toByteArray(), 6);
+        Bitmap upright = Pictures.decode(() -> new ByteArrayInputStream(rotated));
         assertEquals(16, upright.getWidth());
         assertEquals(32, upright.getHeight());
     }
 
-    /** Puts an Exif segment behind the first two bytes of a JPEG. */
+    /** Inserts an EXIF segment after the first two bytes of a JPEG. */
     private static byte[] withOrientation(byte[] jpeg, int orientation) throws Exception {
         byte[] exif = {
             (byte) 0xff, (byte) 0xe1, 0, 34, 'E', 'x', 'i', 'f', 0, 0,
@@ -84,20 +84,20 @@ public final class PicturesTest {
         return out.toByteArray();
     }
 
-    /** What JPEG, orientation and profile come to is what the kit calibrated with. */
+    /** JPEG decoding, orientation and profile give the pixels that kit calibrated with. */
     @Test
-    public void photosWithoutAProfileOfTheirOwnAreEqualToTheKits() throws Exception {
+    public void photosWithoutAProfileEqualKits() throws Exception {
         for (Path photo : photos("same")) {
-            assertEquals(photo + ": largest difference in levels", 0, farthest(photo));
+            assertEquals(photo + ": largest difference in levels", 0, maxDifference(photo));
         }
     }
 
-    /** Both convert to sRGB: by Skia here and by Little CMS there, which round differently. */
+    /** Skia (here) and Little CMS (kit) round differently when they convert to sRGB. */
     @Test
-    public void photosInWiderColoursAreConvertedAsByTheKit() throws Exception {
+    public void photosInWideGamutsAreConvertedAsInKit() throws Exception {
         for (Path photo : photos("converted")) {
-            int farthest = farthest(photo);
-            assertTrue(photo + ": " + farthest + " levels", farthest <= ROUNDING_LEVELS);
+            int max = maxDifference(photo);
+            assertTrue(photo + ": " + max + " levels", max <= ROUNDING_LEVELS);
         }
     }
 
@@ -110,24 +110,24 @@ public final class PicturesTest {
         }
     }
 
-    /** The largest difference of a value of 0..255 between this photo here and in the kit. */
-    private static int farthest(Path photo) throws Exception {
+    /** Returns the largest difference of a value of 0..255 from kit's pixels of a photo. */
+    private static int maxDifference(Path photo) throws Exception {
         Bundle bundle = Bundle.open(Samples.BUNDLE, Store.folder(
                 Samples.folder().resolve("assets/bundles").resolve(Samples.BUNDLE).toFile()));
         Bitmap bitmap = Pictures.decode(() -> Files.newInputStream(photo));
-        int[] got = bundle.preprocess().cropped(new BitmapPixels(bitmap));
-        byte[] wanted = Files.readAllBytes(
+        int[] actual = bundle.preprocess().resizeAndCrop(new BitmapPixels(bitmap));
+        byte[] expected = Files.readAllBytes(
                 Paths.get(photo.toString().replace(".jpg", ".u8")));
-        assertEquals(wanted.length, got.length);
-        int farthest = 0;
-        for (int i = 0; i < got.length; i++) {
-            farthest = Math.max(farthest, Math.abs((wanted[i] & 255) - got[i]));
+        assertEquals(expected.length, actual.length);
+        int max = 0;
+        for (int i = 0; i < actual.length; i++) {
+            max = Math.max(max, Math.abs((expected[i] & 255) - actual[i]));
         }
-        return farthest;
+        return max;
     }
 
     @Test
-    public void whatIsTransparentBecomesWhite() {
+    public void transparentPixelsBecomeWhite() {
         Bitmap bitmap = Bitmap.createBitmap(3, 1, Bitmap.Config.ARGB_8888);
         bitmap.setPixel(0, 0, 0x00000000);
         bitmap.setPixel(1, 0, 0x80000000);
@@ -145,14 +145,14 @@ public final class PicturesTest {
         int[][] sizes = {{4000, 3000, 1}, {5000, 5000, 1}, {8160, 6120, 2}, {12000, 9000, 4},
             {16320, 12240, 4}, {65535, 65535, 16}};
         for (int[] size : sizes) {
-            assertEquals(size[2], Pictures.sample(size[0], size[1]));
+            assertEquals(size[2], Pictures.sampleSize(size[0], size[1]));
         }
     }
 
     @Test
-    public void whatCannotBeReadIsSaid() throws Exception {
-        byte[] cut = Arrays.copyOf(png(), 40);
-        for (byte[] data : new byte[][] {{}, {1, 2, 3}, "<svg/>".getBytes("UTF-8"), cut}) {
+    public void unreadablePicturesAreRejected() throws Exception {
+        byte[] truncated = Arrays.copyOf(png(), 40);
+        for (byte[] data : new byte[][] {{}, {1, 2, 3}, "<svg/>".getBytes("UTF-8"), truncated}) {
             assertThrows(KitException.class,
                     () -> Pictures.decode(() -> new ByteArrayInputStream(data)));
         }

@@ -14,7 +14,7 @@ import javax.imageio.ImageIO;
 import org.json.JSONObject;
 import org.junit.Test;
 
-/** The same pixels as Python's, on ten pictures; and some by hand. */
+/** Compares pixels with Python's for ten pictures, and with values computed by hand. */
 public final class PreprocessTest {
     private static final float[] ZERO = {0, 0, 0};
     private static final float[] ONE = {1, 1, 1};
@@ -53,44 +53,44 @@ public final class PreprocessTest {
     }
 
     @Test
-    public void resizedPixelsAreThoseOfPython() throws Exception {
+    public void resizedPixelsEqualPythons() throws Exception {
         Path folder = Samples.folder().resolve("pictures");
         Preprocess preprocess = ofBundle();
         for (int i = 0; i < 10; i++) {
             BufferedImage image = ImageIO.read(folder.resolve(i + ".png").toFile());
-            byte[] wanted = Files.readAllBytes(folder.resolve(i + ".u8"));
-            int[] got = preprocess.cropped(pixels(image));
-            assertEquals(wanted.length, got.length);
-            for (int k = 0; k < got.length; k++) {
-                assertEquals("picture " + i + ", value " + k, wanted[k] & 255, got[k]);
+            byte[] expected = Files.readAllBytes(folder.resolve(i + ".u8"));
+            int[] actual = preprocess.resizeAndCrop(pixels(image));
+            assertEquals(expected.length, actual.length);
+            for (int k = 0; k < actual.length; k++) {
+                assertEquals("picture " + i + ", value " + k, expected[k] & 255, actual[k]);
             }
         }
     }
 
     @Test
-    public void everyFitAndInterpolationGivesThePixelsOfPython() throws Exception {
-        File[] ways = Samples.folder().resolve("resizes").toFile().listFiles();
-        assertEquals(6, ways.length);
-        for (File way : ways) {
-            byte[] text = Files.readAllBytes(way.toPath().resolve("preprocessing.json"));
+    public void everyFitAndInterpolationEqualsPythons() throws Exception {
+        File[] variants = Samples.folder().resolve("resizes").toFile().listFiles();
+        assertEquals(6, variants.length);
+        for (File variant : variants) {
+            byte[] text = Files.readAllBytes(variant.toPath().resolve("preprocessing.json"));
             Preprocess preprocess = Manifest.preprocess(
                     new JSONObject(new String(text, StandardCharsets.UTF_8)));
             for (int i = 0; i < 10; i++) {
                 BufferedImage image = ImageIO.read(
                         Samples.folder().resolve("pictures").resolve(i + ".png").toFile());
-                byte[] wanted = Files.readAllBytes(way.toPath().resolve(i + ".u8"));
-                int[] got = preprocess.cropped(pixels(image));
-                assertEquals(3 * preprocess.height() * preprocess.width(), wanted.length);
-                for (int k = 0; k < got.length; k++) {
-                    assertEquals(way.getName() + ", picture " + i + ", value " + k,
-                            wanted[k] & 255, got[k]);
+                byte[] expected = Files.readAllBytes(variant.toPath().resolve(i + ".u8"));
+                int[] actual = preprocess.resizeAndCrop(pixels(image));
+                assertEquals(3 * preprocess.height() * preprocess.width(), expected.length);
+                for (int k = 0; k < actual.length; k++) {
+                    assertEquals(variant.getName() + ", picture " + i + ", value " + k,
+                            expected[k] & 255, actual[k]);
                 }
             }
         }
     }
 
     @Test
-    public void inputsAreThoseOfPython() throws Exception {
+    public void inputsEqualPythons() throws Exception {
         Path folder = Samples.folder().resolve("pictures");
         Preprocess preprocess = ofBundle();
         for (int i = 0; i < 10; i++) {
@@ -101,7 +101,7 @@ public final class PreprocessTest {
     }
 
     @Test
-    public void channelsAreInTheOrderOfTheNetwork() throws Exception {
+    public void channelsFollowTheNetworksOrder() throws Exception {
         BufferedImage image = new BufferedImage(2, 1, BufferedImage.TYPE_INT_RGB);
         image.setRGB(0, 0, 0x336699);
         image.setRGB(1, 0, 0x336699);
@@ -109,23 +109,23 @@ public final class PreprocessTest {
         float[] bgr = {(153 / 255f - 0.2f), (102 / 255f - 0.4f), (51 / 255f - 0.6f)};
         assertArrayEquals(bgr, new Preprocess(1, 1, mean, ONE, Preprocess.Color.BGR, false)
                 .input(pixels(image)), 0f);
-        // Two pixels side by side: each with its channels together, or one channel after another.
+        // Channels last: the three channels of each pixel are adjacent.
         BufferedImage four = new BufferedImage(2, 2, BufferedImage.TYPE_INT_RGB);
         four.setRGB(0, 0, 0xff0000);
         four.setRGB(1, 0, 0x0000ff);
-        Preprocess last = new Preprocess(2, 2, ZERO, ONE, Preprocess.Color.RGB, true);
+        Preprocess channelsLast = new Preprocess(2, 2, ZERO, ONE, Preprocess.Color.RGB, true);
         assertArrayEquals(new float[] {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0},
-                last.input(pixels(four)), 0f);
-        assertArrayEquals(new long[] {1, 2, 2, 3}, last.shape());
+                channelsLast.input(pixels(four)), 0f);
+        assertArrayEquals(new long[] {1, 2, 2, 3}, channelsLast.shape());
     }
 
     @Test
-    public void greyIsPillows() throws Exception {
+    public void greyEqualsPillows() throws Exception {
         BufferedImage image = new BufferedImage(1, 1, BufferedImage.TYPE_INT_RGB);
         Preprocess grey = new Preprocess(1, 1, new float[1], new float[] {1},
                 Preprocess.Color.GREY, false);
-        int[][] known = {{0xff0000, 76}, {0x00ff00, 150}, {0x0000ff, 29}, {0x336699, 93}};
-        for (int[] pair : known) {
+        int[][] pairs = {{0xff0000, 76}, {0x00ff00, 150}, {0x0000ff, 29}, {0x336699, 93}};
+        for (int[] pair : pairs) {
             image.setRGB(0, 0, pair[0]);
             assertArrayEquals(new float[] {pair[1] / 255f}, grey.input(pixels(image)), 0f);
         }
@@ -133,33 +133,34 @@ public final class PreprocessTest {
     }
 
     @Test
-    public void whatTheManifestMayAskFor() throws Exception {
+    public void unsupportedPreprocessingIsRejected() throws Exception {
         String text = "{'resize': 8, 'crop': 8, 'interpolation': 'bilinear-antialias',"
                 + " 'color': '%s', 'layout': '%s', 'mean': [0, 0, 0], 'std': [1, 1, 1]}";
-        Preprocess known = Manifest.preprocess(
+        Preprocess supported = Manifest.preprocess(
                 new JSONObject(String.format(text, "BGR", "NHWC")));
-        assertArrayEquals(new long[] {1, 8, 8, 3}, known.shape());
+        assertArrayEquals(new long[] {1, 8, 8, 3}, supported.shape());
         KitException e = assertThrows(KitException.class, () -> Manifest.preprocess(
                 new JSONObject(String.format(text, "HSV", "NCHW"))));
-        assertEquals("This app cannot prepare pictures like this: bilinear-antialias shorter-side HSV NCHW",
-                e.getMessage());
+        assertEquals("This app does not support this preprocessing: bilinear-antialias"
+                + " shorter-side HSV NCHW", e.getMessage());
     }
 
     @Test
-    public void halvingTakesTheTriangleNotTheNearest() throws Exception {
-        // Four pixels to two: weights 3/8 3/8 1/8 (and 1/8 outside, left out) around each centre.
-        int[] got = new Preprocess(2, 2, ZERO, ONE).cropped(pixels(grey(4, 4,
+    public void halvingUsesTheTriangleFilter() throws Exception {
+        // Four pixels to two: weights 3/8 3/8 1/8 around each centre (and 1/8 outside, dropped).
+        int[] actual = new Preprocess(2, 2, ZERO, ONE).resizeAndCrop(pixels(grey(4, 4,
                 0, 80, 160, 240, 0, 80, 160, 240, 0, 80, 160, 240, 0, 80, 160, 240)));
         int left = Math.round((0 * 3 + 80 * 3 + 160) / 7f);
         int right = Math.round((80 + 160 * 3 + 240 * 3) / 7f);
         assertArrayEquals(new int[] {left, right, left, right,
-            left, right, left, right, left, right, left, right}, got);
+            left, right, left, right, left, right, left, right}, actual);
     }
 
     @Test
     public void sameSizeChangesNothing() throws Exception {
-        int[] got = new Preprocess(2, 2, ZERO, ONE).cropped(pixels(grey(2, 2, 1, 2, 3, 255)));
-        assertArrayEquals(new int[] {1, 2, 3, 255, 1, 2, 3, 255, 1, 2, 3, 255}, got);
+        int[] actual = new Preprocess(2, 2, ZERO, ONE).resizeAndCrop(
+                pixels(grey(2, 2, 1, 2, 3, 255)));
+        assertArrayEquals(new int[] {1, 2, 3, 255, 1, 2, 3, 255, 1, 2, 3, 255}, actual);
     }
 
     @Test
@@ -168,25 +169,25 @@ public final class PreprocessTest {
         image.setRGB(0, 0, 0x33_66_99);
         float[] mean = {0.1f, 0.2f, 0.3f};
         float[] std = {0.5f, 0.25f, 0.125f};
-        float[] got = new Preprocess(1, 1, mean, std).input(pixels(image));
+        float[] actual = new Preprocess(1, 1, mean, std).input(pixels(image));
         assertArrayEquals(new float[] {
             (0x33 / 255f - 0.1f) / 0.5f, (0x66 / 255f - 0.2f) / 0.25f, (0x99 / 255f - 0.3f) / 0.125f
-        }, got, 0f);
+        }, actual, 0f);
     }
 
     @Test
-    public void oddMarginsRoundAsPythonDoes() throws Exception {
-        // 5 wide, crop 2 of 2: margin 1.5, and Python's round(1.5) is 2.
+    public void oddMarginsRoundHalfToEven() throws Exception {
+        // Width 5, crop 2: the margin is 1.5, and Python's round(1.5) is 2.
         BufferedImage image = grey(5, 2, 0, 10, 20, 30, 40, 0, 10, 20, 30, 40);
-        int[] got = new Preprocess(2, 2, ZERO, ONE).cropped(pixels(image));
-        assertEquals(20, got[0]);
-        assertEquals(30, got[1]);
+        int[] actual = new Preprocess(2, 2, ZERO, ONE).resizeAndCrop(pixels(image));
+        assertEquals(20, actual[0]);
+        assertEquals(30, actual[1]);
     }
 
     @Test
-    public void aStripIsRefusedInWords() {
+    public void aNarrowStripIsRejected() {
         KitException e = assertThrows(KitException.class, () ->
-                new Preprocess(224, 224, ZERO, ONE).cropped(pixels(grey(1, 40_000))));
+                new Preprocess(224, 224, ZERO, ONE).resizeAndCrop(pixels(grey(1, 40_000))));
         assertTrue(e.getMessage(), e.getMessage().contains("1 × 40000"));
     }
 }

@@ -14,7 +14,7 @@ import java.util.stream.Stream;
 import org.json.JSONArray;
 import org.json.JSONObject;
 
-/** What samples.py wrote. Tests that need it are skipped, with this reason, where it is missing. */
+/** Files that samples.py writes. Tests that need a missing file are skipped with the reason. */
 public final class Samples {
     public static final String BUNDLE = "sample";
 
@@ -22,7 +22,7 @@ public final class Samples {
 
     public static Path folder() {
         String folder = System.getProperty("kit.samples", "");
-        assumeTrue("no bundle to test with: run samples.py, give its folder as -Dkit.samples",
+        assumeTrue("no samples: run samples.py and pass its folder as -Dkit.samples",
                 !folder.isEmpty() && Files.isDirectory(Paths.get(folder)));
         return Paths.get(folder);
     }
@@ -39,12 +39,12 @@ public final class Samples {
         return values;
     }
 
-    /** Copies the sample bundle to where a pushed one lies. */
+    /** Copies the sample bundle into the app's files, like one that was pushed. */
     public static File push(File filesDir, String name) throws IOException {
         return copy(folder().resolve("assets/bundles").resolve(BUNDLE), filesDir, name);
     }
 
-    /** Copies the bundle whose model takes and gives tensors of every type, and no picture. */
+    /** Copies the bundle whose model has tensors of every type and no picture input. */
     public static File pushTensors(File filesDir, String name) throws IOException {
         return copy(folder().resolve("others/tensors"), filesDir, name);
     }
@@ -54,7 +54,7 @@ public final class Samples {
         return copy(optional("others/tflite"), filesDir, name);
     }
 
-    /** The native library of LiteRT's archive, as this machine's Java loads it. */
+    /** The native library of the LiteRT archive, prepared for this machine's JVM. */
     public static Path natives() {
         return optional("natives");
     }
@@ -80,7 +80,7 @@ public final class Samples {
         return to.toFile();
     }
 
-    /** Gives a bundle its ONNX file a second time, as one in float. */
+    /** Adds an fp32 artifact to a bundle, with the same ONNX file. */
     public static void addFloatFile(File bundle) throws Exception {
         Path manifest = bundle.toPath().resolve("bundle.json");
         JSONObject json = new JSONObject(

@@ -13,7 +13,7 @@ import org.junit.Test;
 
 public final class ScoresTest {
     @Test
-    public void theBestComesFirstWithItsShare() {
+    public void theBestAnswerIsFirst() {
         List<Answer> top = Scores.top(new float[] {0, 1, -1}, Arrays.asList("a", "b", "c"), 2);
         assertEquals(2, top.size());
         assertEquals("b", top.get(0).label);
@@ -22,25 +22,26 @@ public final class ScoresTest {
     }
 
     @Test
-    public void probabilitiesStayAsTheyAre() {
-        float[] shares = {0.25f, 0.75f, 0};
-        List<Answer> top = Scores.topOfProbabilities(shares, Arrays.asList("a", "b", "c"), 2);
+    public void probabilitiesAreNotChanged() {
+        float[] probabilities = {0.25f, 0.75f, 0};
+        List<Answer> top = Scores.topOfProbabilities(
+                probabilities, Arrays.asList("a", "b", "c"), 2);
         assertEquals("b", top.get(0).label);
         assertEquals(0.75, top.get(0).probability, 0);
         assertEquals(0.25, top.get(1).probability, 0);
-        assertTrue(Scores.top(shares, null, 1).get(0).probability < 0.6);
+        assertTrue(Scores.top(probabilities, null, 1).get(0).probability < 0.6);
     }
 
     @Test
-    public void theBundleSaysWhatTheScoresAre() throws Exception {
-        assertFalse(described(null).probabilities);
-        assertFalse(described("logits").probabilities);
-        assertTrue(described("probabilities").probabilities);
-        KitException e = assertThrows(KitException.class, () -> described("odds"));
-        assertEquals("This app knows no scores called odds", e.getMessage());
+    public void readsTheTypeOfTheScoresFromTheManifest() throws Exception {
+        assertFalse(manifest(null).probabilities);
+        assertFalse(manifest("logits").probabilities);
+        assertTrue(manifest("probabilities").probabilities);
+        KitException e = assertThrows(KitException.class, () -> manifest("odds"));
+        assertEquals("This app does not support scores of the type odds", e.getMessage());
     }
 
-    private static Manifest described(String scores) throws Exception {
+    private static Manifest manifest(String scores) throws Exception {
         String tensor = "{'name': 'x', 'dtype': 'float32', 'shape': [1, 2]}";
         JSONObject json = new JSONObject("{'schema_version': 6, 'recipe': {'model': 'm'},"
                 + " 'labels': null, 'task': 'image-classification', 'preprocessing': null,"
@@ -56,7 +57,7 @@ public final class ScoresTest {
     }
 
     @Test
-    public void withoutNamesThereIsTheNumber() {
+    public void withoutLabelsTheIndexIsShown() {
         assertEquals("#1", Scores.top(new float[] {0, 1}, Arrays.asList("a"), 1).get(0).label);
     }
 
@@ -64,14 +65,14 @@ public final class ScoresTest {
     public void goldenReportCountsAndMeasures() throws Exception {
         Golden.Report report = golden(12.0).check(inputs -> answer((float) inputs.get(0).at(0), 0));
         assertEquals(2, report.images);
-        assertEquals(1, report.agreeing); // the second one has its answers the other way round
+        assertEquals(1, report.agreeing); // the outputs of the second one are swapped
         assertEquals(3, report.maxAbs, 0);
         assertEquals(10 * Math.log10(10.0 / 9), report.sqnrDb, 1e-9);
         assertFalse(report.matches());
     }
 
     @Test
-    public void equalNumbersMatchWhateverIsAsked() throws Exception {
+    public void equalNumbersAlwaysMatch() throws Exception {
         for (Double floor : new Double[] {null, 40.0}) {
             Golden.Report report = golden(floor).check(
                     inputs -> inputs.get(0).at(0) == 1 ? answer(1, 0) : answer(0, 3));
@@ -80,7 +81,7 @@ public final class ScoresTest {
     }
 
     @Test
-    public void whereEqualityIsAskedAnyDifferenceDiffers() throws Exception {
+    public void anyDifferenceFailsIfEqualityIsRequired() throws Exception {
         assertFalse(golden(null).check(inputs ->
                 inputs.get(0).at(0) == 1 ? answer(1, 1e-6f) : answer(0, 3)).matches());
     }
@@ -91,7 +92,7 @@ public final class ScoresTest {
     }
 
     @Test
-    public void anotherNumberOfCategoriesIsSaid() {
+    public void anotherNumberOfCategoriesIsRejected() {
         assertThrows(KitException.class, () -> golden(12.0).check(inputs -> answer(0, 0, 0)));
     }
 
@@ -99,9 +100,9 @@ public final class ScoresTest {
         TensorSpec one = new TensorSpec("in", DType.FLOAT32, 1, 1);
         TensorSpec two = new TensorSpec("out", DType.FLOAT32, 1, 2);
         Npy inputs = Npy.parse(NpyTest.file("<f4", "2, 1", 1, 0), one, "in");
-        Npy wanted = Npy.parse(NpyTest.file("<f4", "2, 2", 1, 0, 0, 3), two, "out");
+        Npy expected = Npy.parse(NpyTest.file("<f4", "2, 2", 1, 0, 0, 3), two, "out");
         return new Golden(
-                Collections.singletonList(inputs), Collections.singletonList(wanted), floor);
+                Collections.singletonList(inputs), Collections.singletonList(expected), floor);
     }
 
     private static List<Tensor> answer(float... logits) {
@@ -109,7 +110,7 @@ public final class ScoresTest {
     }
 
     @Test
-    public void filesOfDifferentLengthAreRefused() throws Exception {
+    public void filesOfDifferentLengthsAreRejected() throws Exception {
         TensorSpec one = new TensorSpec("in", DType.FLOAT32, 1, 1);
         Npy two = Npy.parse(NpyTest.file("<f4", "2, 1", 1, 0), one, "in");
         Npy none = Npy.parse(NpyTest.file("<f4", "0, 1"), one, "in");

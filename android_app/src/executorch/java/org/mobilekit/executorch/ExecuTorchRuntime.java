@@ -11,7 +11,7 @@ import org.mobilekit.TorchRuntime;
 import org.pytorch.executorch.EValue;
 import org.pytorch.executorch.Module;
 
-/** ExecuTorch; most of a model runs on XNNPACK. */
+/** ExecuTorch, with the XNNPACK backend. */
 public final class ExecuTorchRuntime extends TorchRuntime<Module, EValue[], EValue[]> {
     private int threads = 1;
 
@@ -23,14 +23,14 @@ public final class ExecuTorchRuntime extends TorchRuntime<Module, EValue[], EVal
     }
 
     @Override
-    public boolean has(DType dtype) {
+    public boolean supports(DType dtype) {
         return dtype != DType.BOOL;
     }
 
     @Override
     public void load(File model) {
         module = Module.load(model.getPath(), Module.LOAD_MODE_MMAP, threads);
-        module.loadMethod("forward"); // throws what it thinks of the model
+        module.loadMethod("forward"); // throws if the model is invalid
     }
 
     @Override
@@ -57,7 +57,7 @@ public final class ExecuTorchRuntime extends TorchRuntime<Module, EValue[], EVal
             case UINT8:
                 return org.pytorch.executorch.Tensor.fromBlobUnsigned(data, shape);
             default:
-                throw unknown(input.dtype.label);
+                throw unsupported(input.dtype.label);
         }
     }
 
@@ -68,34 +68,34 @@ public final class ExecuTorchRuntime extends TorchRuntime<Module, EValue[], EVal
 
     @Override
     protected List<Tensor> read(EValue[] result) throws KitException {
-        List<Tensor> answers = new ArrayList<>();
-        for (EValue answer : result) {
-            answers.add(copy(answer.toTensor()));
+        List<Tensor> outputs = new ArrayList<>();
+        for (EValue output : result) {
+            outputs.add(copy(output.toTensor()));
         }
-        return answers;
+        return outputs;
     }
 
-    private static Tensor copy(org.pytorch.executorch.Tensor answer) throws KitException {
-        switch (answer.dtype()) {
+    private static Tensor copy(org.pytorch.executorch.Tensor output) throws KitException {
+        switch (output.dtype()) {
             case FLOAT:
-                return Tensor.of(answer.getDataAsFloatArray(), answer.shape());
+                return Tensor.of(output.getDataAsFloatArray(), output.shape());
             case HALF:
-                return Tensor.ofHalves(answer.getDataAsShortArray(), answer.shape());
+                return Tensor.ofHalves(output.getDataAsShortArray(), output.shape());
             case INT64:
-                return Tensor.of(answer.getDataAsLongArray(), answer.shape());
+                return Tensor.of(output.getDataAsLongArray(), output.shape());
             case INT32:
-                return Tensor.of(answer.getDataAsIntArray(), answer.shape());
+                return Tensor.of(output.getDataAsIntArray(), output.shape());
             case UINT8:
                 return Tensor.of(DType.UINT8,
-                        ByteBuffer.wrap(answer.getDataAsUnsignedByteArray()), answer.shape());
+                        ByteBuffer.wrap(output.getDataAsUnsignedByteArray()), output.shape());
             default:
-                throw unknown(answer.dtype().toString());
+                throw unsupported(output.dtype().toString());
         }
     }
 
-    private static KitException unknown(String type) {
-        return new KitException("ExecuTorch for Android has no tensors of " + type + " that this"
-                + " app can use");
+    private static KitException unsupported(String type) {
+        return new KitException("ExecuTorch for Android does not support tensors of the"
+                + " type " + type);
     }
 
     @Override

@@ -13,16 +13,16 @@ import org.pytorch.LiteModuleLoader;
 import org.pytorch.Module;
 import org.pytorch.PyTorchAndroid;
 
-/** PyTorch's Lite Interpreter; int8 models run on qnnpack. */
+/** PyTorch's Lite Interpreter; int8 models use QNNPACK. */
 public final class LiteRuntime extends TorchRuntime<Module, IValue[], IValue> {
     @Override
     public Integer prepare(int threads) {
         PyTorchAndroid.setNumThreads(threads);
-        return null; // there is no getter
+        return null; // the API has no getter
     }
 
     @Override
-    public boolean has(DType dtype) {
+    public boolean supports(DType dtype) {
         return dtype != DType.FLOAT16 && dtype != DType.BOOL;
     }
 
@@ -52,7 +52,7 @@ public final class LiteRuntime extends TorchRuntime<Module, IValue[], IValue> {
             case UINT8:
                 return org.pytorch.Tensor.fromBlobUnsigned(data, input.shape());
             default:
-                throw unknown(input.dtype.label);
+                throw unsupported(input.dtype.label);
         }
     }
 
@@ -63,40 +63,40 @@ public final class LiteRuntime extends TorchRuntime<Module, IValue[], IValue> {
 
     @Override
     protected List<Tensor> read(IValue result) throws KitException {
-        List<Tensor> answers = new ArrayList<>();
+        List<Tensor> outputs = new ArrayList<>();
         if (result.isTensor()) {
-            answers.add(copy(result.toTensor()));
+            outputs.add(copy(result.toTensor()));
         } else if (result.isTensorList()) {
-            for (org.pytorch.Tensor answer : result.toTensorList()) {
-                answers.add(copy(answer));
+            for (org.pytorch.Tensor output : result.toTensorList()) {
+                outputs.add(copy(output));
             }
         } else {
-            for (IValue answer : result.toTuple()) {
-                answers.add(copy(answer.toTensor()));
+            for (IValue output : result.toTuple()) {
+                outputs.add(copy(output.toTensor()));
             }
         }
-        return answers;
+        return outputs;
     }
 
-    private static Tensor copy(org.pytorch.Tensor answer) throws KitException {
-        switch (answer.dtype()) {
+    private static Tensor copy(org.pytorch.Tensor output) throws KitException {
+        switch (output.dtype()) {
             case FLOAT32:
-                return Tensor.of(answer.getDataAsFloatArray(), answer.shape());
+                return Tensor.of(output.getDataAsFloatArray(), output.shape());
             case INT64:
-                return Tensor.of(answer.getDataAsLongArray(), answer.shape());
+                return Tensor.of(output.getDataAsLongArray(), output.shape());
             case INT32:
-                return Tensor.of(answer.getDataAsIntArray(), answer.shape());
+                return Tensor.of(output.getDataAsIntArray(), output.shape());
             case UINT8:
                 return Tensor.of(DType.UINT8,
-                        ByteBuffer.wrap(answer.getDataAsUnsignedByteArray()), answer.shape());
+                        ByteBuffer.wrap(output.getDataAsUnsignedByteArray()), output.shape());
             default:
-                throw unknown(answer.dtype().toString());
+                throw unsupported(output.dtype().toString());
         }
     }
 
-    private static KitException unknown(String type) {
-        return new KitException("PyTorch Lite for Android has no tensors of " + type + " that this"
-                + " app can use");
+    private static KitException unsupported(String type) {
+        return new KitException("PyTorch Lite for Android does not support tensors of the"
+                + " type " + type);
     }
 
     @Override

@@ -11,14 +11,14 @@ import java.util.Set;
 import java.util.TreeSet;
 
 /**
- * Which inputs of a file are channels last: kit writes their numbers into the file's metadata, as
- * `kit/formats/litert/channels_last.py` does. The fields are those of TensorFlow Lite's schema.
+ * Reads which inputs of a model file are channels last. kit stores their indices in the file's
+ * metadata (`kit/formats/litert/channels_last.py`). The fields follow TensorFlow Lite's schema.
  */
 final class ChannelsLast {
     private static final String ENTRY = "kit_channels_last";
     private static final int RANK = 4;
 
-    // Fields of the tables Model, Metadata and Buffer.
+    // Field ids of the tables Model, Metadata and Buffer.
     private static final int BUFFERS = 4;
     private static final int METADATA = 6;
     private static final int NAME = 0;
@@ -31,26 +31,28 @@ final class ChannelsLast {
         this.file = file;
     }
 
-    /** Returns the numbers of the inputs that a file takes channels last. */
+    /** Returns the indices of the inputs that are channels last. */
     static Set<Integer> read(File model) throws IOException {
-        try (FileInputStream in = new FileInputStream(model); FileChannel channel = in.getChannel()) {
+        try (FileInputStream in = new FileInputStream(model);
+                FileChannel channel = in.getChannel()) {
             ByteBuffer bytes = channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size());
-            return new ChannelsLast(bytes.order(ByteOrder.LITTLE_ENDIAN)).find();
+            return new ChannelsLast(bytes.order(ByteOrder.LITTLE_ENDIAN)).readIndices();
         } catch (IndexOutOfBoundsException e) {
             throw new IOException("the model file is damaged", e);
         }
     }
 
-    private Set<Integer> find() {
+    private Set<Integer> readIndices() {
         Set<Integer> inputs = new TreeSet<>();
-        int model = follow(0);
+        int model = dereference(0);
         int entries = vector(model, METADATA);
         for (int i = 0; i < length(entries); i++) {
             int entry = element(entries, i);
             int name = vector(entry, NAME);
             if (ENTRY.equals(text(name))) {
-                int place = field(entry, BUFFER);
-                int buffer = element(vector(model, BUFFERS), place == 0 ? 0 : file.getInt(place));
+                int position = field(entry, BUFFER);
+                int index = position == 0 ? 0 : file.getInt(position);
+                int buffer = element(vector(model, BUFFERS), index);
                 int data = vector(buffer, DATA);
                 for (int j = 0; j < length(data); j++) {
                     inputs.add(file.get(data + Integer.BYTES + j) & 0xff);
@@ -60,22 +62,22 @@ final class ChannelsLast {
         return inputs;
     }
 
-    private int follow(int at) {
+    private int dereference(int at) {
         return at + file.getInt(at);
     }
 
-    /** Where a field of a table is; 0 if it has its default. */
+    /** Returns the offset of a table's field; 0 if it has its default value. */
     private int field(int table, int number) {
-        int names = table - file.getInt(table);
+        int vtable = table - file.getInt(table);
         int at = Short.BYTES * (2 + number);
-        int offset = at < file.getShort(names) ? file.getShort(names + at) & 0xffff : 0;
+        int offset = at < file.getShort(vtable) ? file.getShort(vtable + at) & 0xffff : 0;
         return offset == 0 ? 0 : table + offset;
     }
 
-    /** Where a field's vector begins with its length; 0 for none. */
+    /** Returns the offset of a field's vector, which starts with its length; 0 if absent. */
     private int vector(int table, int number) {
         int at = field(table, number);
-        return at == 0 ? 0 : follow(at);
+        return at == 0 ? 0 : dereference(at);
     }
 
     private int length(int vector) {
@@ -83,7 +85,7 @@ final class ChannelsLast {
     }
 
     private int element(int vector, int number) {
-        return follow(vector + Integer.BYTES * (1 + number));
+        return dereference(vector + Integer.BYTES * (1 + number));
     }
 
     private String text(int vector) {
@@ -94,25 +96,27 @@ final class ChannelsLast {
         return new String(name, StandardCharsets.UTF_8);
     }
 
-    /** Returns a copy of a tensor [batch, channels, height, width] with the channels last. */
+    /** Copies a tensor [batch, channels, height, width] to channels last. */
     static ByteBuffer transpose(ByteBuffer data, long[] shape, int bytes) {
         if (shape.length != RANK) {
             return data;
         }
         int channels = (int) shape[1];
         int pixels = (int) (shape[2] * shape[3]);
-        ByteBuffer moved = ByteBuffer.allocateDirect(data.capacity()).order(ByteOrder.nativeOrder());
+        ByteBuffer transposed = ByteBuffer.allocateDirect(data.capacity());
+        transposed.order(ByteOrder.nativeOrder());
         int to = 0;
         for (int image = 0; image < shape[0]; image++) {
             int from = image * channels * pixels * bytes;
             for (int pixel = 0; pixel < pixels; pixel++) {
                 for (int channel = 0; channel < channels; channel++) {
                     for (int i = 0; i < bytes; i++) {
-                        moved.put(to++, data.get(from + (channel * pixels + pixel) * bytes + i));
+                        int at = from + (channel * pixels + pixel) * bytes + i;
+                        transposed.put(to++, data.get(at));
                     }
                 }
             }
         }
-        return moved;
+        return transposed;
     }
 }

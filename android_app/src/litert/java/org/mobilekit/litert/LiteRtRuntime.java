@@ -19,10 +19,10 @@ import org.tensorflow.lite.Interpreter;
 import org.tensorflow.lite.TensorFlowLite;
 
 /**
- * LiteRT, the former TensorFlow Lite, with XNNPACK.
+ * LiteRT, formerly TensorFlow Lite, with XNNPACK.
  *
- * <p>Inputs that the file takes channels last are transposed in {@code inputs}; the library copies
- * them once more in each run, which is part of what is timed.
+ * <p>Channels-last inputs are transposed in {@code inputs}. The library copies all inputs again in
+ * each run, which is part of the measured time.
  */
 public final class LiteRtRuntime implements ModelRuntime {
     private static final Map<DType, DataType> TYPES = new EnumMap<>(DType.class);
@@ -44,7 +44,7 @@ public final class LiteRtRuntime implements ModelRuntime {
     public Integer prepare(int threads) {
         this.threads = threads;
         TensorFlowLite.init(); // loads the native library
-        return null; // an interpreter takes the number when it is made, and cannot be asked
+        return null; // set when the interpreter is created; the API has no getter
     }
 
     @Override
@@ -53,7 +53,7 @@ public final class LiteRtRuntime implements ModelRuntime {
     }
 
     @Override
-    public boolean has(DType dtype) {
+    public boolean supports(DType dtype) {
         return TYPES.containsKey(dtype);
     }
 
@@ -64,17 +64,17 @@ public final class LiteRtRuntime implements ModelRuntime {
         options.setNumThreads(threads);
         options.setUseXNNPACK(true);
         interpreter = new Interpreter(model, options);
-        interpreter.allocateTensors(); // packs the weights, which is no part of an inference
+        interpreter.allocateTensors(); // packs the weights now, not in the first inference
     }
 
     @Override
     public void inputs(List<Tensor> tensors) throws KitException {
-        int wanted = interpreter.getInputTensorCount();
-        if (tensors.size() != wanted) {
-            throw new KitException("The model takes " + wanted + " inputs, not " + tensors.size());
+        int count = interpreter.getInputTensorCount();
+        if (tensors.size() != count) {
+            throw new KitException("The model takes " + count + " inputs, not " + tensors.size());
         }
-        values = new ByteBuffer[wanted];
-        for (int i = 0; i < wanted; i++) {
+        values = new ByteBuffer[count];
+        for (int i = 0; i < count; i++) {
             Tensor tensor = tensors.get(i);
             DataType type = interpreter.getInputTensor(i).dataType();
             if (type != TYPES.get(tensor.dtype)) {
@@ -90,32 +90,32 @@ public final class LiteRtRuntime implements ModelRuntime {
 
     @Override
     public void run() {
-        // Outputs stay where they are until they are read.
+        // Outputs are read from the interpreter's tensors afterwards.
         interpreter.runForMultipleInputsOutputs(values, Collections.emptyMap());
     }
 
     @Override
     public List<Tensor> outputs() throws KitException {
-        List<Tensor> answers = new ArrayList<>();
+        List<Tensor> outputs = new ArrayList<>();
         for (int i = 0; i < interpreter.getOutputTensorCount(); i++) {
-            answers.add(copy(interpreter.getOutputTensor(i)));
+            outputs.add(copy(interpreter.getOutputTensor(i)));
         }
-        return answers;
+        return outputs;
     }
 
-    private static Tensor copy(org.tensorflow.lite.Tensor answer) throws KitException {
-        int[] sides = answer.shape();
-        long[] shape = new long[sides.length];
+    private static Tensor copy(org.tensorflow.lite.Tensor output) throws KitException {
+        int[] dimensions = output.shape();
+        long[] shape = new long[dimensions.length];
         for (int i = 0; i < shape.length; i++) {
-            shape[i] = sides[i];
+            shape[i] = dimensions[i];
         }
-        for (Map.Entry<DType, DataType> known : TYPES.entrySet()) {
-            if (answer.dataType() == known.getValue()) {
-                return Tensor.of(known.getKey(), answer.asReadOnlyBuffer(), shape);
+        for (Map.Entry<DType, DataType> type : TYPES.entrySet()) {
+            if (output.dataType() == type.getValue()) {
+                return Tensor.of(type.getKey(), output.asReadOnlyBuffer(), shape);
             }
         }
-        throw new KitException("LiteRT gives the output “" + answer.name() + "” in a type that"
-                + " this app cannot use: " + answer.dataType());
+        throw new KitException("LiteRT returned the output “" + output.name() + "” in a type"
+                + " that this app does not support: " + output.dataType());
     }
 
     @Override

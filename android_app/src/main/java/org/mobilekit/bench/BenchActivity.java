@@ -12,11 +12,10 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import org.mobilekit.Contract;
 
 /**
- * Measures once, without a window of its own, and finishes. Started by `kit app bench` with the
- * extras that `contract.json` lists; the manifest lets nobody start it who lacks the permission
- * that adb's shell holds.
+ * Runs one measurement without a visible window, then finishes. `kit app bench` starts it with the
+ * extras that `contract.json` lists; the manifest requires a permission that adb's shell holds.
  *
- * <p>Whatever is asked, a result file comes: bad extras give one that says which and why.
+ * <p>Always writes a result file: for invalid extras it contains the error.
  */
 public final class BenchActivity extends Activity {
     private static final AtomicBoolean BUSY = new AtomicBoolean();
@@ -27,7 +26,7 @@ public final class BenchActivity extends Activity {
     @Override
     protected void onCreate(android.os.Bundle state) {
         super.onCreate(state);
-        if (state != null) { // Android brings back what it ended; nobody asked to measure again
+        if (state != null) { // recreated by Android: do not measure again
             finish();
             return;
         }
@@ -35,13 +34,13 @@ public final class BenchActivity extends Activity {
         Map<String, Object> extras = extras(getIntent());
         record = new BenchRecord(BenchOptions.idOf(extras), getPackageName(), version());
         worker = new Thread(() -> {
-            work(extras, new Storage(getFilesDir()));
+            measure(extras, new Storage(getFilesDir()));
             runOnUiThread(this::finish);
         }, "bench");
         worker.start();
     }
 
-    /** Measured in the background, a process gets the small cores: the kit warns. */
+    /** Background processes run on the small cores: kit warns about the measurement. */
     @Override
     protected void onStop() {
         super.onStop();
@@ -54,14 +53,14 @@ public final class BenchActivity extends Activity {
         return worker;
     }
 
-    private void work(Map<String, Object> extras, Storage storage) {
-        boolean mine = BUSY.compareAndSet(false, true);
+    private void measure(Map<String, Object> extras, Storage storage) {
+        boolean acquired = BUSY.compareAndSet(false, true);
         try {
             record.before = DeviceState.read(this);
-            if (!mine) {
+            if (!acquired) {
                 throw new StageException("usage", "another measurement is running");
             }
-            storage.forget(record.id);
+            storage.delete(record.id);
             if (!Contract.BENCH_ACTION.equals(getIntent().getAction())) {
                 throw new StageException("usage", "the action must be " + Contract.BENCH_ACTION);
             }
@@ -69,11 +68,11 @@ public final class BenchActivity extends Activity {
             record.options(options.values());
             new BenchJob(this, options, record, storage).run();
         } catch (StageException e) {
-            fail(e);
-        } catch (RuntimeException | OutOfMemoryError e) { // a fault of ours or the system's: told
-            fail(new StageException("run", e));
+            reportError(e);
+        } catch (RuntimeException | OutOfMemoryError e) { // unexpected: report it
+            reportError(new StageException("run", e));
         } finally {
-            if (mine) {
+            if (acquired) {
                 BUSY.set(false);
             }
         }
@@ -81,9 +80,9 @@ public final class BenchActivity extends Activity {
         save(storage);
     }
 
-    private void fail(StageException fault) {
-        Log.e(Contract.LOG_TAG, record.id + ": " + fault.stage + ": " + fault.getMessage(), fault);
-        record.error(fault);
+    private void reportError(StageException error) {
+        Log.e(Contract.LOG_TAG, record.id + ": " + error.stage + ": " + error.getMessage(), error);
+        record.error(error);
     }
 
     private void save(Storage storage) {
@@ -91,16 +90,16 @@ public final class BenchActivity extends Activity {
             storage.write(storage.result(record.id), record::write);
             Log.i(Contract.LOG_TAG, record.id + ": done");
         } catch (IOException e) {
-            record.replaceBy(new StageException("output", e)); // a file without samples may fit
-            saveFault(storage, e);
+            record.replaceWith(new StageException("output", e)); // without samples, so smaller
+            saveError(storage, e);
         }
     }
 
-    private void saveFault(Storage storage, IOException fault) {
-        Log.e(Contract.LOG_TAG, record.id + ": output: " + fault.getMessage(), fault);
+    private void saveError(Storage storage, IOException error) {
+        Log.e(Contract.LOG_TAG, record.id + ": output: " + error.getMessage(), error);
         try {
             storage.write(storage.result(record.id), record::write);
-        } catch (IOException e) { // not even that: logcat is all there is
+        } catch (IOException e) { // only logcat is left
             Log.e(Contract.LOG_TAG, record.id + ": output: " + e.getMessage(), e);
         }
     }
@@ -108,28 +107,28 @@ public final class BenchActivity extends Activity {
     private static Map<String, Object> extras(Intent intent) {
         Map<String, Object> extras = new HashMap<>();
         try {
-            android.os.Bundle given = intent.getExtras();
-            if (given != null) {
-                for (String name : given.keySet()) {
-                    extras.put(String.valueOf(name), raw(given, name));
+            android.os.Bundle bundle = intent.getExtras();
+            if (bundle != null) {
+                for (String name : bundle.keySet()) {
+                    extras.put(String.valueOf(name), getUntyped(bundle, name));
                 }
             }
-        } catch (RuntimeException e) { // an object of a class that this app does not have
+        } catch (RuntimeException e) { // an extra of a class that this app lacks
             extras.put("unreadable extra", e.getClass().getSimpleName());
         }
         return extras;
     }
 
-    @SuppressWarnings("deprecation") // the typed getters hide that a type is wrong
-    private static Object raw(android.os.Bundle given, String name) {
-        return given.get(name);
+    @SuppressWarnings("deprecation") // typed getters hide wrong types
+    private static Object getUntyped(android.os.Bundle bundle, String name) {
+        return bundle.get(name);
     }
 
     private String version() {
         try {
             return getPackageManager().getPackageInfo(getPackageName(), 0).versionName;
         } catch (PackageManager.NameNotFoundException e) {
-            throw new AssertionError("an app knows itself", e);
+            throw new AssertionError("the app's own package is missing", e);
         }
     }
 }

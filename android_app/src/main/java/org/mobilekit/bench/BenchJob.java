@@ -25,13 +25,12 @@ import org.mobilekit.Runtimes;
 import org.mobilekit.Tensor;
 
 /**
- * One measurement: the stages, events and plan of the kit's runners, inside of an app.
+ * One measurement in the app, with the stages, events and plan of kit's runners.
  *
- * <p>Runs on its own thread from the first stage to the last. What was heard before a stage
- * failed stays in the record.
+ * <p>Runs on a single thread. If a stage fails, the record keeps the events before it.
  */
 final class BenchJob {
-    /** Free space beyond the unpacked model, so that the result can be written. */
+    /** Required free space in addition to the unpacked model, for the result. */
     private static final long SPARE_BYTES = 8L << 20;
 
     private final Context context;
@@ -47,12 +46,12 @@ final class BenchJob {
         this.storage = storage;
     }
 
-    /** Measures. */
+    /** Runs the measurement. */
     void run() throws StageException {
         Bundle bundle = stage("load", () -> Bundle.open(context, options.bundle));
         record.bundleHash = bundle.hash;
         List<Tensor> inputs = stage("input", () -> bundle.firstInputs(options.artifact));
-        File model = stage("load", () -> unpacked(bundle));
+        File model = stage("load", () -> unpackModel(bundle));
         record.modelSha256 = stage("load", () -> bundle.modelSha256(options.artifact));
         format = stage("load", () -> bundle.format(options.artifact));
         ModelRuntime runtime = stage("load", () -> Runtimes.create(format));
@@ -67,27 +66,27 @@ final class BenchJob {
         }
     }
 
-    private File unpacked(Bundle bundle) throws Exception {
+    private File unpackModel(Bundle bundle) throws Exception {
         long needed = bundle.modelSize(options.artifact) + SPARE_BYTES;
         long free = storage.free();
         if (free < needed) {
-            throw new IOException((needed >> 20) + " MB are needed and " + (free >> 20)
-                    + " MB are free");
+            throw new IOException((needed >> 20) + " MB of free space are required, but "
+                    + (free >> 20) + " MB are free");
         }
         return bundle.modelFile(options.artifact, Model.folder(context));
     }
 
     private void measure(ModelRuntime runtime, File model, List<Tensor> inputs)
             throws StageException {
-        Integer obeyed = stage("load", () -> runtime.prepare(options.threads));
-        record.event(start(runtime, obeyed));
-        Long base = Proc.forgetPeak();
-        long began = System.nanoTime();
+        Integer actualThreads = stage("load", () -> runtime.prepare(options.threads));
+        record.event(start(runtime, actualThreads));
+        Long baseRss = Proc.resetPeak();
+        long startNs = System.nanoTime();
         stage("load", () -> {
             runtime.load(model);
             return null;
         });
-        record.event("load", "ns", System.nanoTime() - began);
+        record.event("load", "ns", System.nanoTime() - startNs);
         stage("input", () -> {
             runtime.inputs(inputs);
             return null;
@@ -95,7 +94,7 @@ final class BenchJob {
         Sampler sampler = new Sampler(options.plan, System::nanoTime);
         long cpu = stage("run", () -> sample(runtime, sampler));
         record.samples(sampler.samples());
-        record.event("mem", "peak_rss", Proc.peak(), "base_rss", base, "os_threads",
+        record.event("mem", "peak_rss", Proc.peak(), "base_rss", baseRss, "os_threads",
                 Proc.threads());
         List<Tensor> answers = stage("output", () -> write(runtime.outputs()));
         record.event("out", "path", storage.answer(options.id).getPath(),
@@ -106,16 +105,16 @@ final class BenchJob {
     private long sample(ModelRuntime runtime, Sampler sampler) throws Exception {
         sampler.warmUp(runtime::run);
         record.event("first", "ns", sampler.firstNs);
-        record.event("warm", "count", sampler.warmed, "ns", sampler.warmNs);
-        System.gc(); // rather now than between samples
-        Log.i(Contract.LOG_TAG, options.id + ": warm after " + sampler.warmed + " runs");
-        long before = Process.getElapsedCpuTime();
+        record.event("warm", "count", sampler.warmupCount, "ns", sampler.warmupNs);
+        System.gc(); // collect now, not between samples
+        Log.i(Contract.LOG_TAG, options.id + ": warm after " + sampler.warmupCount + " runs");
+        long startMs = Process.getElapsedCpuTime();
         sampler.measure(runtime::run,
                 count -> Log.i(Contract.LOG_TAG, options.id + ": " + count + " samples"));
-        return (Process.getElapsedCpuTime() - before) * 1_000_000L;
+        return (Process.getElapsedCpuTime() - startMs) * 1_000_000L;
     }
 
-    /** Writes the bytes of all outputs, one after the other, as the kit's runners do. */
+    /** Writes the concatenated bytes of all outputs, like kit's runners. */
     private List<Tensor> write(List<Tensor> answers) throws IOException {
         ByteArrayOutputStream raw = new ByteArrayOutputStream();
         for (Tensor answer : answers) {
@@ -128,18 +127,18 @@ final class BenchJob {
         return answers;
     }
 
-    private Map<String, Object> start(ModelRuntime runtime, Integer obeyed) {
+    private Map<String, Object> start(ModelRuntime runtime, Integer actualThreads) {
         Map<String, Object> event = new LinkedHashMap<>();
         event.put("event", "start");
         event.put("protocol", Contract.PROTOCOL);
         event.put("pid", Process.myPid());
         event.put("threads", options.threads);
-        event.put("obeyed", obeyed);
+        event.put("obeyed", actualThreads);
         event.put("versions", versions(runtime));
         event.put("cpus", Proc.cpus());
         long page = Os.sysconf(OsConstants._SC_PAGESIZE);
         event.put("page", page > 0 ? page : null);
-        event.put("clock", "CLOCK_MONOTONIC"); // what System.nanoTime reads on Android
+        event.put("clock", "CLOCK_MONOTONIC"); // the clock of System.nanoTime on Android
         return event;
     }
 
@@ -148,16 +147,16 @@ final class BenchJob {
         versions.put("runner", "app");
         versions.put("app", record.appVersion);
         versions.put("android", Build.VERSION.RELEASE);
-        JSONObject packed = packed().optJSONObject(format);
+        JSONObject packed = packedRuntimes().optJSONObject(format);
         String name = packed == null ? format : packed.optString("name", format);
-        String own = runtime.version();
-        String version = own != null ? own : packed == null ? "" : packed.optString("version");
-        versions.put(name, version);
+        String reported = runtime.version();
+        String recorded = packed == null ? "" : packed.optString("version");
+        versions.put(name, reported != null ? reported : recorded);
         return versions;
     }
 
-    /** What the kit wrote of the runtimes when it built the app; empty for an app of Gradle's. */
-    private JSONObject packed() {
+    /** Reads the runtimes that kit recorded in the app; empty if Gradle built the app. */
+    private JSONObject packedRuntimes() {
         try (InputStream in = context.getAssets().open(Contract.ASSET_RUNTIMES);
                 Scanner text = new Scanner(in, "UTF-8").useDelimiter("\\A")) {
             return new JSONObject(text.hasNext() ? text.next() : "{}");
@@ -167,13 +166,13 @@ final class BenchJob {
     }
 
     private interface Step<T> {
-        T take() throws Exception;
+        T run() throws Exception;
     }
 
-    /** Whatever fails in here is a failure of that stage: runtimes throw anything. */
+    /** Runs a step and maps every failure, including errors of runtimes, to its stage. */
     private static <T> T stage(String name, Step<T> step) throws StageException {
         try {
-            return step.take();
+            return step.run();
         } catch (Exception | LinkageError | OutOfMemoryError e) {
             throw new StageException(name, e);
         }

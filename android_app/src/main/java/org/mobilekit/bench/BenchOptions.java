@@ -8,20 +8,20 @@ import java.util.Map;
 import java.util.TreeSet;
 import org.mobilekit.Contract;
 
-/** What to measure and how, checked completely when it is made. Immutable. */
+/** Validated options of a measurement. Immutable. */
 final class BenchOptions {
-    /** One extra of the intent; numbers have bounds, names have {@link Contract#NAME}. */
+    /** An intent extra; numbers have a range, names match {@link Contract#NAME}. */
     static final class Extra {
         final String name;
         final String type;
-        final double least;
-        final double most;
+        final double min;
+        final double max;
 
-        private Extra(String name, String type, double least, double most) {
+        private Extra(String name, String type, double min, double max) {
             this.name = name;
             this.type = type;
-            this.least = least;
-            this.most = most;
+            this.min = min;
+            this.max = max;
         }
     }
 
@@ -49,17 +49,17 @@ final class BenchOptions {
         id = (String) values.get("id");
         bundle = (String) values.get("bundle");
         artifact = (String) values.get("artifact");
-        threads = whole("threads");
-        plan = new Plan(whole("warmup"), seconds("warmup_seconds"), whole("iters"),
-                seconds("min_seconds"), seconds("max_seconds"));
+        threads = intValue("threads");
+        plan = new Plan(intValue("warmup"), doubleValue("warmup_seconds"), intValue("iters"),
+                doubleValue("min_seconds"), doubleValue("max_seconds"));
     }
 
-    /** The options by their names, for the result. */
+    /** Returns the options by name, for the result. */
     Map<String, Object> values() {
         return values;
     }
 
-    /** Returns the id if it is one, and otherwise the name for results that have none. */
+    /** Returns the id if it is valid, otherwise the placeholder for results without one. */
     static String idOf(Map<String, ?> extras) {
         Object id = extras.get("id");
         return id instanceof String && Contract.NAME.matcher((String) id).matches()
@@ -67,83 +67,83 @@ final class BenchOptions {
     }
 
     /**
-     * Checks the extras of an intent.
+     * Parses and validates the extras of an intent.
      *
      * @throws StageException stage "usage"; the message names the extra and its value
      */
     static BenchOptions from(Map<String, ?> extras) throws StageException {
         Object contract = extras.get("contract");
         if (contract instanceof Integer && (Integer) contract != Contract.VERSION) {
-            throw usage("the kit speaks contract " + contract + " and this app speaks "
-                    + Contract.VERSION + ": build and install the app with the kit in use");
+            throw usage("kit uses contract " + contract + ", but this app uses "
+                    + Contract.VERSION + ": build and install the app with this version of kit");
         }
         Map<String, Object> values = new LinkedHashMap<>();
         TreeSet<String> unknown = new TreeSet<>(extras.keySet());
         for (Extra extra : EXTRAS) {
             unknown.remove(extra.name);
-            values.put(extra.name, checked(extra, extras.get(extra.name)));
+            values.put(extra.name, validate(extra, extras.get(extra.name)));
         }
         if (!unknown.isEmpty()) {
-            throw usage("unknown extra " + shown(unknown.first()));
+            throw usage("unknown extra " + quote(unknown.first()));
         }
         return new BenchOptions(values);
     }
 
-    private static Object checked(Extra extra, Object value) throws StageException {
+    private static Object validate(Extra extra, Object value) throws StageException {
         if (value == null) {
             throw usage(extra.name + " is missing");
         }
         switch (extra.type) {
             case "name":
-                return name(extra, value);
+                return checkName(extra, value);
             case "int":
-                return value instanceof Integer ? (Integer) inside(extra, (Integer) value)
-                        : wrong(extra, value, "a whole number (--ei)");
+                return value instanceof Integer ? (Integer) checkRange(extra, (Integer) value)
+                        : reject(extra, value, "a whole number (--ei)");
             default:
                 return value instanceof Integer || value instanceof Float
-                        ? inside(extra, (Number) value)
-                        : wrong(extra, value, "a number (--ef)");
+                        ? checkRange(extra, (Number) value)
+                        : reject(extra, value, "a number (--ef)");
         }
     }
 
-    private static Object name(Extra extra, Object value) throws StageException {
+    private static Object checkName(Extra extra, Object value) throws StageException {
         if (!(value instanceof String) || !Contract.NAME.matcher((String) value).matches()) {
-            return wrong(extra, value, "a name: letters, digits, dot, hyphen and underscore");
+            return reject(extra, value, "a name: letters, digits, dot, hyphen and underscore");
         }
         return value;
     }
 
-    private static Number inside(Extra extra, Number value) throws StageException {
+    private static Number checkRange(Extra extra, Number value) throws StageException {
         double number = value.doubleValue();
-        if (!(number >= extra.least && number <= extra.most)) { // also what is no number
-            wrong(extra, value, "from " + plain(extra.least) + " to " + plain(extra.most));
+        if (!(number >= extra.min && number <= extra.max)) { // also rejects NaN
+            reject(extra, value, "from " + format(extra.min) + " to " + format(extra.max));
         }
         return value;
     }
 
-    private static Object wrong(Extra extra, Object value, String what) throws StageException {
-        throw usage(extra.name + " is " + shown(value) + ", but must be " + what);
+    private static Object reject(Extra extra, Object value, String expected) throws StageException {
+        throw usage(extra.name + " is " + quote(value) + ", but must be " + expected);
     }
 
     private static StageException usage(String message) {
         return new StageException("usage", message);
     }
 
-    private static String shown(Object value) {
+    private static String quote(Object value) {
         String text = String.valueOf(value);
         return "'" + (text.length() > 80 ? text.substring(0, 80) + "…" : text) + "'";
     }
 
-    private static String plain(double number) {
+    private static String format(double number) {
         return number == Math.rint(number) ? String.valueOf((long) number)
                 : String.valueOf(number);
     }
 
-    private int whole(String name) {
+    private int intValue(String name) {
         return (Integer) values.get(name);
     }
 
-    private double seconds(String name) {
+    private double doubleValue(String name) {
         return ((Number) values.get(name)).doubleValue();
     }
 }

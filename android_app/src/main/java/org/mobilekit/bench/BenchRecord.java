@@ -13,7 +13,7 @@ import java.util.List;
 import java.util.Map;
 import org.mobilekit.Contract;
 
-/** What a measurement leaves behind: the runner protocol's events, and the device around them. */
+/** The result of a measurement: events of the runner protocol, and the device state. */
 final class BenchRecord {
     final String id;
     final String application;
@@ -42,7 +42,7 @@ final class BenchRecord {
         events.add(event);
     }
 
-    /** Adds an event of names and values in turn. */
+    /** Adds an event; {@code fields} alternates names and values. */
     void event(String kind, Object... fields) {
         Map<String, Object> event = new LinkedHashMap<>();
         event.put("event", kind);
@@ -62,21 +62,21 @@ final class BenchRecord {
         answer.put("sha256", sha256);
     }
 
-    void error(StageException fault) {
+    void error(StageException e) {
         failed = true;
-        event("error", "at", fault.stage, "msg", fault.getMessage());
+        event("error", "at", e.stage, "msg", e.getMessage());
     }
 
-    /** Drops what was heard, and keeps that it could not be written. */
-    void replaceBy(StageException fault) {
+    /** Replaces all events with an error, because the full result cannot be written. */
+    void replaceWith(StageException e) {
         events.clear();
         answer = null;
-        error(fault);
+        error(e);
     }
 
     void write(OutputStream out) throws IOException {
         JsonWriter json = new JsonWriter(new OutputStreamWriter(out, StandardCharsets.UTF_8));
-        value(json, content());
+        writeValue(json, content());
         json.flush();
     }
 
@@ -113,18 +113,18 @@ final class BenchRecord {
         return device;
     }
 
-    private static void value(JsonWriter json, Object value) throws IOException {
+    private static void writeValue(JsonWriter json, Object value) throws IOException {
         if (value instanceof Map) {
             json.beginObject();
             for (Map.Entry<?, ?> entry : ((Map<?, ?>) value).entrySet()) {
                 json.name((String) entry.getKey());
-                value(json, entry.getValue());
+                writeValue(json, entry.getValue());
             }
             json.endObject();
         } else if (value instanceof List) {
             json.beginArray();
             for (Object item : (List<?>) value) {
-                value(json, item);
+                writeValue(json, item);
             }
             json.endArray();
         } else if (value instanceof long[]) {

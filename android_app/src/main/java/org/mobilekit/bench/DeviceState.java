@@ -13,7 +13,7 @@ import java.util.List;
 import java.util.Map;
 import org.mobilekit.NewerApi;
 
-/** How the device fares at one moment; null is what it does not tell. */
+/** Snapshot of the device state; values that the device does not report are null. */
 final class DeviceState {
     private static final String[] THERMAL = {
         "none", "light", "moderate", "severe", "critical", "emergency", "shutdown"
@@ -23,7 +23,7 @@ final class DeviceState {
 
     static Map<String, Object> read(Context context) {
         Map<String, Object> state = new LinkedHashMap<>();
-        battery(context, state);
+        readBattery(context, state);
         PowerManager power = context.getSystemService(PowerManager.class);
         state.put("thermal_status",
                 Build.VERSION.SDK_INT >= Build.VERSION_CODES.Q ? thermal(power) : null);
@@ -34,9 +34,9 @@ final class DeviceState {
         return state;
     }
 
-    private static void battery(Context context, Map<String, Object> state) {
-        IntentFilter changed = new IntentFilter(Intent.ACTION_BATTERY_CHANGED);
-        Intent battery = context.registerReceiver(null, changed); // the last one, kept by Android
+    private static void readBattery(Context context, Map<String, Object> state) {
+        IntentFilter filter = new IntentFilter(Intent.ACTION_BATTERY_CHANGED);
+        Intent battery = context.registerReceiver(null, filter); // the sticky broadcast
         Integer tenths = extra(battery, BatteryManager.EXTRA_TEMPERATURE);
         Integer level = extra(battery, BatteryManager.EXTRA_LEVEL);
         Integer scale = extra(battery, BatteryManager.EXTRA_SCALE);
@@ -57,7 +57,7 @@ final class DeviceState {
         return status >= 0 && status < THERMAL.length ? THERMAL[status] : null;
     }
 
-    /** Clock of each core in MHz, or null where the system keeps it to itself. */
+    /** Returns the clock of each core in MHz, or null if it is not readable. */
     static List<Integer> clocks(File folder) {
         List<Integer> clocks = new ArrayList<>();
         for (int core = 0; ; core++) {

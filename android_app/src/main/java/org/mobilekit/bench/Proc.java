@@ -7,18 +7,18 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 
-/** What the kernel says of this process; null where it does not let an app know. */
+/** Reads /proc for this process; values that an app cannot read are null. */
 final class Proc {
     private static final File STATUS = new File("/proc/self/status");
 
     private Proc() {}
 
-    /** Lets the peak of memory begin here and returns what is in use, in bytes. */
-    static Long forgetPeak() {
+    /** Resets the peak of the resident memory and returns the current value in bytes. */
+    static Long resetPeak() {
         try (FileWriter file = new FileWriter("/proc/self/clear_refs")) {
             file.write("5");
         } catch (IOException e) {
-            return null; // without it, the peak would be that of the whole process's life
+            return null; // the peak would cover the whole process lifetime
         }
         return bytes("VmRSS");
     }
@@ -32,13 +32,13 @@ final class Proc {
         return text == null ? null : Integer.valueOf(text);
     }
 
-    /** Mask of the cores that this process may use, in hexadecimal. */
+    /** Returns the hexadecimal mask of the cores that this process may use. */
     static String cpus() {
         String text = status("Cpus_allowed");
         return text == null ? null : text.replace(",", "").replaceFirst("^0+(?=.)", "");
     }
 
-    /** First line of a file, or null. */
+    /** Returns the first line of a file, or null. */
     static String line(File file) {
         try (BufferedReader in = Files.newBufferedReader(file.toPath(), StandardCharsets.UTF_8)) {
             return in.readLine();

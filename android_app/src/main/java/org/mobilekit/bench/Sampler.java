@@ -3,7 +3,7 @@ package org.mobilekit.bench;
 import java.util.Arrays;
 import java.util.function.LongSupplier;
 
-/** Runs an inference as the plan says and keeps every time, in nanoseconds. */
+/** Runs inferences according to a plan and records their durations in nanoseconds. */
 final class Sampler {
     private static final long PROGRESS_NS = 2_000_000_000L;
 
@@ -12,14 +12,14 @@ final class Sampler {
         void run() throws Exception;
     }
 
-    /** Hears about every two seconds how many samples there are. */
-    interface Progress {
-        void samples(int count);
+    /** Receives the number of samples about every two seconds. */
+    interface ProgressListener {
+        void onSamples(int count);
     }
 
     long firstNs;
-    int warmed;
-    long warmNs;
+    int warmupCount;
+    long warmupNs;
     private long[] samples = new long[4096];
     private int count;
     private final Plan plan;
@@ -34,42 +34,42 @@ final class Sampler {
         return Arrays.copyOf(samples, count);
     }
 
-    /** The first inference and the warm-up. */
+    /** Runs the first inference and the warm-up. */
     void warmUp(Call call) throws Exception {
-        long began = clock.getAsLong();
+        long beginning = clock.getAsLong();
         call.run();
-        firstNs = clock.getAsLong() - began;
-        began = clock.getAsLong();
-        while (warmed < plan.warmup || clock.getAsLong() - began < plan.warmupNs) {
+        firstNs = clock.getAsLong() - beginning;
+        beginning = clock.getAsLong();
+        while (warmupCount < plan.warmup || clock.getAsLong() - beginning < plan.warmupNs) {
             call.run();
-            warmed++;
+            warmupCount++;
         }
-        warmNs = clock.getAsLong() - began;
+        warmupNs = clock.getAsLong() - beginning;
     }
 
-    /** The samples; at least one, whatever the plan says. */
-    void measure(Call call, Progress progress) throws Exception {
-        long began = clock.getAsLong();
-        long now = began;
-        long told = began;
-        while ((count < plan.iters || now - began < plan.leastNs)
-                && (now - began < plan.mostNs || count == 0)) {
+    /** Records the samples: one or more, whatever the plan. */
+    void measure(Call call, ProgressListener listener) throws Exception {
+        long beginning = clock.getAsLong();
+        long now = beginning;
+        long lastReport = beginning;
+        while ((count < plan.iters || now - beginning < plan.minNs)
+                && (now - beginning < plan.maxNs || count == 0)) {
             long start = clock.getAsLong();
             call.run();
             now = clock.getAsLong();
-            keep(now - start);
-            if (now - told > PROGRESS_NS) { // outside of the span that is timed
-                progress.samples(count);
-                told = clock.getAsLong();
+            add(now - start);
+            if (now - lastReport > PROGRESS_NS) { // outside of the timed section
+                listener.onSamples(count);
+                lastReport = clock.getAsLong();
             }
         }
     }
 
-    private void keep(long ns) {
+    private void add(long ns) {
         if (count == samples.length) {
             samples = Arrays.copyOf(samples, count * 2);
         }
-        samples[count] = Math.max(ns, 1); // the protocol knows no sample of 0 ns
+        samples[count] = Math.max(ns, 1); // the protocol does not allow 0 ns
         count++;
     }
 }

@@ -2,7 +2,7 @@ package org.mobilekit.bench;
 
 import org.mobilekit.KitException;
 
-/** A stage that failed; stages are those of the runner protocol: usage load input run output. */
+/** A failed stage of the runner protocol: usage, load, input, run or output. */
 final class StageException extends Exception {
     private static final long serialVersionUID = 1L;
 
@@ -14,11 +14,11 @@ final class StageException extends Exception {
     }
 
     StageException(String stage, Throwable cause) {
-        super(words(cause), cause);
+        super(describe(cause), cause);
         this.stage = stage;
     }
 
-    private static String words(Throwable cause) {
+    private static String describe(Throwable cause) {
         String message = cause.getMessage();
         return cause instanceof KitException
                 ? message : cause.getClass().getSimpleName() + ": " + message;

@@ -7,13 +7,13 @@ import java.io.IOException;
 import java.io.OutputStream;
 import org.mobilekit.Contract;
 
-/** Where results go; each file is written under another name, synced and renamed. */
+/** Stores results; files are written under a temporary name, synced and renamed. */
 class Storage {
     private final File folder;
 
-    /** Writes the content of a file. */
+    /** Writes the content of a file to a stream. */
     interface Content {
-        void to(OutputStream out) throws IOException;
+        void writeTo(OutputStream out) throws IOException;
     }
 
     Storage(File filesDir) {
@@ -28,25 +28,25 @@ class Storage {
         return new File(folder, id + Contract.ANSWER_SUFFIX);
     }
 
-    /** Bytes that can be written. */
+    /** Returns the free space in bytes. */
     long free() {
         return folder.getParentFile().getUsableSpace();
     }
 
-    /** Removes what an earlier measurement of this id left. */
-    void forget(String id) {
+    /** Deletes the files of an earlier measurement with this id. */
+    void delete(String id) {
         result(id).delete();
         answer(id).delete();
     }
 
     void write(File file, Content content) throws IOException {
         if (!folder.isDirectory() && !folder.mkdirs()) {
-            throw new IOException("cannot make the folder " + folder);
+            throw new IOException("cannot create the folder " + folder);
         }
         File part = new File(file.getPath() + ".part");
         try (FileOutputStream raw = new FileOutputStream(part)) {
             OutputStream out = new BufferedOutputStream(raw, 1 << 16);
-            content.to(out);
+            content.writeTo(out);
             out.flush();
             raw.getFD().sync();
         } catch (IOException e) {

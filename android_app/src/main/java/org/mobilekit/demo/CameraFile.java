@@ -11,9 +11,9 @@ import android.provider.OpenableColumns;
 import java.io.File;
 import java.io.FileNotFoundException;
 
-/** One file in the app's cache that the camera app may write to; the demo reads it. */
+/** Provides one file in the app's cache, which the camera app writes and the demo reads. */
 public final class CameraFile extends ContentProvider {
-    /** The address of the file; its authority is the manifest's, which depends on the app's id. */
+    /** Returns the URI of the file; its authority in the manifest depends on the application id. */
     static Uri uri(Context context) {
         return Uri.parse("content://" + context.getPackageName() + ".camera/picture.jpg");
     }
@@ -51,7 +51,7 @@ public final class CameraFile extends ContentProvider {
 
     @Override
     public Uri insert(Uri uri, ContentValues values) {
-        throw new UnsupportedOperationException("there is one file only");
+        throw new UnsupportedOperationException("this provider has a single file");
     }
 
     @Override

@@ -3,16 +3,16 @@ package org.mobilekit.demo;
 import android.os.Bundle;
 import java.util.Objects;
 
-/** What the person chose; all that is kept when the system ends the app. Immutable. */
+/** The user's selection, saved when the system ends the process. Immutable. */
 final class Choice {
     /** The picture in the app's assets. */
-    static final String OWN_PICTURE = "own";
+    static final String BUNDLED_PICTURE = "own";
 
     final String bundle;
     final String artifact;
     final int threads;
 
-    /** {@link #OWN_PICTURE} or a content URI. */
+    /** {@link #BUNDLED_PICTURE} or a content URI. */
     final String picture;
 
     Choice(String bundle, String artifact, int threads, String picture) {
@@ -22,14 +22,15 @@ final class Choice {
         this.picture = picture;
     }
 
-    /** The choice before anybody chose: null names take what the app has. */
-    static Choice first() {
-        return new Choice(null, null, 1, OWN_PICTURE);
+    /** Returns the initial choice; null names select the app's defaults. */
+    static Choice initial() {
+        return new Choice(null, null, 1, BUNDLED_PICTURE);
     }
 
     static Choice from(Bundle state) {
         return new Choice(state.getString("bundle"), state.getString("artifact"),
-                Math.max(state.getInt("threads", 1), 1), state.getString("picture", OWN_PICTURE));
+                Math.max(state.getInt("threads", 1), 1),
+                state.getString("picture", BUNDLED_PICTURE));
     }
 
     void save(Bundle state) {
@@ -55,7 +56,7 @@ final class Choice {
         return new Choice(bundle, artifact, threads, source);
     }
 
-    /** Whether the same loaded model serves both. */
+    /** Whether both choices use the same loaded model. */
     boolean sameModel(Choice other) {
         return threads == other.threads && Objects.equals(bundle, other.bundle)
                 && Objects.equals(artifact, other.artifact);

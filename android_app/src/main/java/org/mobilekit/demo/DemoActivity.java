@@ -12,7 +12,7 @@ import android.widget.AdapterView;
 import android.widget.RadioGroup;
 import android.widget.Spinner;
 
-/** The demo: a picture, what the model sees in it, how fast, and whether it computes right. */
+/** The demo: classifies a picture, measures the time and checks the outputs. */
 public final class DemoActivity extends Activity {
     private static final int CHOOSE = 1;
     private static final int CAMERA = 2;
@@ -27,34 +27,34 @@ public final class DemoActivity extends Activity {
         SafeArea.pad(findViewById(R.id.screen));
         screen = new DemoScreen(this);
         session = (DemoSession) getLastNonConfigurationInstance();
-        boolean fresh = session == null;
-        if (fresh) {
-            session = new DemoSession(this, state == null ? Choice.first() : Choice.from(state));
+        boolean created = session == null;
+        if (created) {
+            session = new DemoSession(this, state == null ? Choice.initial() : Choice.from(state));
         }
-        session.attach(() -> screen.show(session));
-        listen();
-        if (fresh) {
+        session.setListener(() -> screen.show(session));
+        setListeners();
+        if (created) {
             session.classify();
         } else {
             screen.show(session);
         }
     }
 
-    private void listen() {
-        findViewById(R.id.choose).setOnClickListener(view -> choose());
+    private void setListeners() {
+        findViewById(R.id.choose).setOnClickListener(view -> choosePicture());
         View camera = findViewById(R.id.camera);
         camera.setVisibility(cameraIntent().resolveActivity(getPackageManager()) == null
                 ? View.GONE : View.VISIBLE);
         camera.setOnClickListener(view -> start(cameraIntent(), CAMERA));
         findViewById(R.id.again).setOnClickListener(view -> session.classify());
         findViewById(R.id.check).setOnClickListener(view -> session.check());
-        findViewById(R.id.fewer).setOnClickListener(view -> threads(-1));
-        findViewById(R.id.more).setOnClickListener(view -> threads(1));
-        ((RadioGroup) findViewById(R.id.formats)).setOnCheckedChangeListener(this::artifact);
-        ((Spinner) findViewById(R.id.bundles)).setOnItemSelectedListener(new Bundles());
+        findViewById(R.id.fewer).setOnClickListener(view -> changeThreads(-1));
+        findViewById(R.id.more).setOnClickListener(view -> changeThreads(1));
+        ((RadioGroup) findViewById(R.id.formats)).setOnCheckedChangeListener(this::selectArtifact);
+        ((Spinner) findViewById(R.id.bundles)).setOnItemSelectedListener(new BundleListener());
     }
 
-    private void choose() {
+    private void choosePicture() {
         start(new Intent(Intent.ACTION_OPEN_DOCUMENT)
                 .addCategory(Intent.CATEGORY_OPENABLE).setType("image/*"), CHOOSE);
     }
@@ -85,36 +85,36 @@ public final class DemoActivity extends Activity {
         if (request == CAMERA) {
             session.choose(session.choice.withPicture(CameraFile.uri(this).toString()));
         } else if (request == CHOOSE && data != null && data.getData() != null) {
-            keep(data.getData());
+            persistAccess(data.getData());
             session.choose(session.choice.withPicture(data.getData().toString()));
         }
     }
 
-    /** Asks to read the picture again after the system has ended the app. */
-    private void keep(Uri picture) {
+    /** Requests read access to the picture beyond the lifetime of the process. */
+    private void persistAccess(Uri picture) {
         try {
             getContentResolver().takePersistableUriPermission(
                     picture, Intent.FLAG_GRANT_READ_URI_PERMISSION);
         } catch (SecurityException e) {
-            android.util.Log.i("MobileKit", "readable until the app ends: " + picture);
+            android.util.Log.i("MobileKit", "not readable after the process ends: " + picture);
         }
     }
 
-    private void threads(int change) {
-        int threads = session.choice.threads + change;
-        if (threads >= 1 && threads <= DemoScreen.MOST_THREADS) {
+    private void changeThreads(int difference) {
+        int threads = session.choice.threads + difference;
+        if (threads >= 1 && threads <= DemoScreen.MAX_THREADS) {
             session.choose(session.choice.withThreads(threads));
         }
     }
 
-    private void artifact(RadioGroup group, int id) {
+    private void selectArtifact(RadioGroup group, int id) {
         View segment = group.findViewById(id);
         if (segment != null && !segment.getTag().equals(session.choice.artifact)) {
             session.choose(session.choice.withArtifact((String) segment.getTag()));
         }
     }
 
-    private final class Bundles implements AdapterView.OnItemSelectedListener {
+    private final class BundleListener implements AdapterView.OnItemSelectedListener {
         @Override
         public void onItemSelected(AdapterView<?> list, View view, int position, long id) {
             String name = session.bundles.get(position);
@@ -125,11 +125,11 @@ public final class DemoActivity extends Activity {
 
         @Override
         public void onNothingSelected(AdapterView<?> list) {
-            // keeps what was chosen
+            // keep the selection
         }
     }
 
-    /** For tests: what the screen shows comes from here. */
+    /** For tests: the state that the screen shows. */
     DemoSession session() {
         return session;
     }
@@ -148,7 +148,7 @@ public final class DemoActivity extends Activity {
     @Override
     protected void onDestroy() {
         super.onDestroy();
-        session.attach(null);
+        session.setListener(null);
         if (!isChangingConfigurations()) {
             session.close();
         }

@@ -11,26 +11,26 @@ import org.mobilekit.Contract;
 import org.mobilekit.KitException;
 import org.mobilekit.Pictures;
 
-/** Decodes what was chosen: the app's own picture, the camera's or a document. */
+/** Decodes the selected picture: the bundled one, the camera's or a document. */
 final class DemoPictures {
-    private static final int LONGEST = 2048;
+    private static final int MAX_SIDE = 2048;
 
     private final Context context;
     private Bitmap decoded;
-    private String from;
+    private String decodedSource;
 
     DemoPictures(Context context) {
         this.context = context;
     }
 
-    /** Returns the picture of a source; see {@link Choice#picture}. */
+    /** Returns the bitmap for a source; see {@link Choice#picture}. */
     Bitmap get(String source) throws KitException {
-        // A camera writes all its pictures to the same file, so that one is read each time.
-        if (!source.equals(from) || isCamera(source)) {
-            decoded = null; // a picture takes up to 100 MB: not two at once
-            from = null;
+        // The camera always writes to the same file, so read that file each time.
+        if (!source.equals(decodedSource) || isCamera(source)) {
+            decoded = null; // release it first: a picture takes up to 100 MB
+            decodedSource = null;
             decoded = Pictures.decode(() -> open(source));
-            from = source;
+            decodedSource = source;
         }
         return decoded;
     }
@@ -40,32 +40,32 @@ final class DemoPictures {
     }
 
     /**
-     * Returns a picture as the screen can show it: Android refuses to draw one of 100 MB, and draws
-     * nothing where a side is longer than the GPU's textures.
+     * Scales a picture for display: Android throws for bitmaps of 100 MB, and draws nothing if a
+     * side exceeds the maximum texture size of the GPU.
      */
-    static Bitmap shown(Bitmap picture) {
-        double scale = (double) LONGEST / Math.max(picture.getWidth(), picture.getHeight());
+    static Bitmap scaleForDisplay(Bitmap picture) {
+        double scale = (double) MAX_SIDE / Math.max(picture.getWidth(), picture.getHeight());
         return scale >= 1 ? picture : Bitmap.createScaledBitmap(picture,
                 Math.max((int) (picture.getWidth() * scale), 1),
                 Math.max((int) (picture.getHeight() * scale), 1), true);
     }
 
-    /** Who made the picture, in a line, or nothing. */
+    /** Returns a line with the author of the picture, or an empty string. */
     String credit(String source) {
-        if (!source.equals(Choice.OWN_PICTURE)) {
+        if (!source.equals(Choice.BUNDLED_PICTURE)) {
             return "";
         }
         try (InputStream in = context.getAssets().open(Contract.ASSET_CREDIT);
                 Scanner text = new Scanner(in, "UTF-8")) {
             return text.hasNextLine() ? text.nextLine() : "";
         } catch (IOException e) {
-            return ""; // a picture that needs none
+            return ""; // the picture has no credit
         }
     }
 
     private InputStream open(String source) throws IOException, KitException {
-        if (source.equals(Choice.OWN_PICTURE)) {
-            return own();
+        if (source.equals(Choice.BUNDLED_PICTURE)) {
+            return openBundled();
         }
         if (isCamera(source)) {
             return new FileInputStream(CameraFile.file(context));
@@ -73,7 +73,7 @@ final class DemoPictures {
         return context.getContentResolver().openInputStream(Uri.parse(source));
     }
 
-    private InputStream own() throws KitException {
+    private InputStream openBundled() throws KitException {
         try {
             return context.getAssets().open(Contract.ASSET_PICTURE);
         } catch (IOException e) {

@@ -16,9 +16,9 @@ import org.mobilekit.Answer;
 import org.mobilekit.Golden;
 import org.mobilekit.KitException;
 
-/** Puts a session's state into the views. */
+/** Updates the views from the state of a session. */
 final class DemoScreen {
-    static final int MOST_THREADS = 8;
+    static final int MAX_THREADS = 8;
 
     private final Activity activity;
     private final Words words;
@@ -30,18 +30,18 @@ final class DemoScreen {
 
     void show(DemoSession session) {
         view(R.id.busy).setVisibility(session.pending > 0 ? View.VISIBLE : View.INVISIBLE);
-        about(session);
-        picture(session);
-        problem(session.problem);
-        answers(session.answers);
-        speed(session);
-        bundles(session);
-        artifacts(session);
-        threads(session.choice.threads);
-        verdict(session);
+        showAbout(session);
+        showPicture(session);
+        showProblem(session.problem);
+        showAnswers(session.answers);
+        showSpeed(session);
+        showBundles(session);
+        showArtifacts(session);
+        showThreads(session.choice.threads);
+        showVerdict(session);
     }
 
-    private void about(DemoSession session) {
+    private void showAbout(DemoSession session) {
         String text = "";
         if (session.bundle != null && !session.bundle.classifies()) {
             text = session.bundle.model();
@@ -55,21 +55,21 @@ final class DemoScreen {
                 text = session.bundle.name;
             }
         }
-        text(R.id.about, text);
+        setText(R.id.about, text);
     }
 
-    private void picture(DemoSession session) {
+    private void showPicture(DemoSession session) {
         ((ImageView) view(R.id.picture)).setImageBitmap(session.picture);
-        text(R.id.credit, session.credit);
-        visible(R.id.credit, !session.credit.isEmpty());
+        setText(R.id.credit, session.credit);
+        setVisible(R.id.credit, !session.credit.isEmpty());
     }
 
-    private void problem(String message) {
-        text(R.id.problem, message == null ? "" : message);
-        visible(R.id.problem, message != null);
+    private void showProblem(String message) {
+        setText(R.id.problem, message == null ? "" : message);
+        setVisible(R.id.problem, message != null);
     }
 
-    private void answers(List<Answer> answers) {
+    private void showAnswers(List<Answer> answers) {
         ViewGroup rows = view(R.id.answers);
         while (rows.getChildCount() > answers.size()) {
             rows.removeViewAt(rows.getChildCount() - 1);
@@ -78,12 +78,12 @@ final class DemoScreen {
             LayoutInflater.from(activity).inflate(R.layout.answer, rows);
         }
         for (int i = 0; i < answers.size(); i++) {
-            answer(rows.getChildAt(i), answers.get(i), i == 0);
+            showAnswer(rows.getChildAt(i), answers.get(i), i == 0);
         }
-        visible(R.id.answer_card, !answers.isEmpty());
+        setVisible(R.id.answer_card, !answers.isEmpty());
     }
 
-    private void answer(View row, Answer answer, boolean best) {
+    private void showAnswer(View row, Answer answer, boolean best) {
         String share = words.percent(answer.probability);
         TextView label = row.findViewById(R.id.label);
         label.setText(answer.label);
@@ -97,24 +97,24 @@ final class DemoScreen {
                 activity.getString(R.string.answer_described, answer.label, share));
     }
 
-    private void speed(DemoSession session) {
+    private void showSpeed(DemoSession session) {
         boolean measured = !session.times.isEmpty();
-        visible(R.id.speed_card, measured);
+        setVisible(R.id.speed_card, measured);
         if (!measured) {
             return;
         }
         Resources resources = activity.getResources();
         int calls = session.times.size();
-        text(R.id.this_call, words.milliseconds(session.lastNs));
-        text(R.id.median, words.milliseconds(session.medianNs()));
-        text(R.id.median_of, resources.getQuantityString(R.plurals.median_of, calls, calls));
-        text(R.id.preparing,
+        setText(R.id.this_call, words.milliseconds(session.lastNs));
+        setText(R.id.median, words.milliseconds(session.medianNs()));
+        setText(R.id.median_of, resources.getQuantityString(R.plurals.median_of, calls, calls));
+        setText(R.id.preparing,
                 activity.getString(R.string.preparing, words.short3(session.preprocessNs / 1e6)));
     }
 
-    private void bundles(DemoSession session) {
+    private void showBundles(DemoSession session) {
         Spinner spinner = view(R.id.bundles);
-        visible(R.id.bundles, session.bundles.size() > 1);
+        setVisible(R.id.bundles, session.bundles.size() > 1);
         if (!session.bundles.equals(spinner.getTag())) {
             spinner.setTag(session.bundles);
             ArrayAdapter<String> names = new ArrayAdapter<>(activity,
@@ -123,31 +123,31 @@ final class DemoScreen {
             spinner.setAdapter(names);
         }
         int chosen = session.bundles.indexOf(session.choice.bundle);
-        if (chosen >= 0) { // an empty spinner would tell its listener of a selection
+        if (chosen >= 0) { // an empty spinner would call its listener
             spinner.setSelection(chosen);
         }
     }
 
-    private void artifacts(DemoSession session) {
+    private void showArtifacts(DemoSession session) {
         RadioGroup group = view(R.id.formats);
         if (!session.artifacts.equals(group.getTag())) {
             group.setTag(session.artifacts);
             group.removeAllViews();
             for (String artifact : session.artifacts) {
-                group.addView(segment(artifact, words.artifact(session, artifact)));
+                group.addView(createSegment(artifact, words.artifact(session, artifact)));
             }
         }
         for (int i = 0; i < group.getChildCount(); i++) {
             RadioButton segment = (RadioButton) group.getChildAt(i);
             segment.setChecked(segment.getTag().equals(session.choice.artifact));
         }
-        visible(R.id.formats, !session.artifacts.isEmpty());
-        // Who chose a damaged bundle must be able to choose another one.
-        visible(R.id.model_card, !session.artifacts.isEmpty() || session.bundles.size() > 1);
-        visible(R.id.check_card, !session.artifacts.isEmpty());
+        setVisible(R.id.formats, !session.artifacts.isEmpty());
+        // Keep the bundle list visible: the user must be able to leave a damaged bundle.
+        setVisible(R.id.model_card, !session.artifacts.isEmpty() || session.bundles.size() > 1);
+        setVisible(R.id.check_card, !session.artifacts.isEmpty());
     }
 
-    private RadioButton segment(String artifact, String text) {
+    private RadioButton createSegment(String artifact, String text) {
         RadioButton segment = new RadioButton(activity, null, 0, R.style.Segment);
         segment.setId(View.generateViewId());
         segment.setTag(artifact);
@@ -157,35 +157,35 @@ final class DemoScreen {
         return segment;
     }
 
-    private void threads(int threads) {
-        text(R.id.threads, words.whole(threads));
+    private void showThreads(int threads) {
+        setText(R.id.threads, words.whole(threads));
         view(R.id.fewer).setEnabled(threads > 1);
-        view(R.id.more).setEnabled(threads < MOST_THREADS);
+        view(R.id.more).setEnabled(threads < MAX_THREADS);
     }
 
-    private void verdict(DemoSession session) {
+    private void showVerdict(DemoSession session) {
         Golden.Report report = session.report;
-        visible(R.id.verdict, report != null);
+        setVisible(R.id.verdict, report != null);
         if (report == null) {
             return;
         }
-        boolean good = report.matches();
+        boolean matches = report.matches();
         ((ImageView) view(R.id.verdict_sign)).setImageResource(
-                good ? R.drawable.verdict_good : R.drawable.verdict_bad);
+                matches ? R.drawable.verdict_good : R.drawable.verdict_bad);
         TextView word = view(R.id.verdict_word);
-        word.setText(good ? R.string.matches : R.string.differs);
-        word.setTextColor(activity.getColor(good ? R.color.accent : R.color.bad));
-        text(R.id.verdict_numbers, words.numbers(report));
+        word.setText(matches ? R.string.matches : R.string.differs);
+        word.setTextColor(activity.getColor(matches ? R.color.accent : R.color.bad));
+        setText(R.id.verdict_numbers, words.numbers(report));
     }
 
-    private void text(int id, String text) {
+    private void setText(int id, String text) {
         TextView view = view(id);
-        if (!text.contentEquals(view.getText())) { // a live region would speak it again
+        if (!text.contentEquals(view.getText())) { // otherwise a live region announces it again
             view.setText(text);
         }
     }
 
-    private void visible(int id, boolean visible) {
+    private void setVisible(int id, boolean visible) {
         view(id).setVisibility(visible ? View.VISIBLE : View.GONE);
     }
 

@@ -18,17 +18,18 @@ import org.mobilekit.Golden;
 import org.mobilekit.KitException;
 
 /**
- * The demo without its screen: survives rotation, works on one thread, tells the screen.
+ * The state of the demo, which survives rotation. Runs the work on one background thread and
+ * notifies a listener.
  *
- * <p>Public state is read and written on the main thread only; the model and picture belong to
- * the worker.
+ * <p>Access the fields that are not private from the main thread only. The worker thread owns the
+ * model and the decoded picture.
  */
 final class DemoSession {
     static final int ANSWERS = 5;
 
-    /** Hears on the main thread that something changed. */
-    interface Screen {
-        void show();
+    /** Called on the main thread after each change of the state. */
+    interface Listener {
+        void onChanged();
     }
 
     Choice choice;
@@ -48,7 +49,7 @@ final class DemoSession {
     private final Context context;
     private final Handler main = new Handler(Looper.getMainLooper());
     private final ExecutorService worker = Executors.newSingleThreadExecutor();
-    private Screen screen;
+    private Listener listener;
     private final DemoPictures pictures;
     private Classifier classifier;
     private Choice loaded;
@@ -59,11 +60,11 @@ final class DemoSession {
         this.choice = choice;
     }
 
-    void attach(Screen screen) {
-        this.screen = screen;
+    void setListener(Listener listener) {
+        this.listener = listener;
     }
 
-    /** Takes another model, number of threads or picture, and classifies. */
+    /** Sets the model, number of threads and picture, and classifies. */
     void choose(Choice next) {
         if (!next.sameModel(choice)) {
             times.clear();
@@ -73,38 +74,38 @@ final class DemoSession {
         classify();
     }
 
-    /** Classifies what is chosen. */
+    /** Classifies the current picture with the current model. */
     void classify() {
-        Choice wanted = choice;
-        work(() -> {
+        Choice requested = choice;
+        submit(() -> {
             Outcome outcome = new Outcome();
             try {
-                outcome.prepare(wanted);
+                outcome.prepare(requested);
                 outcome.result = classifier.classify(outcome.picture);
             } catch (KitException e) {
                 outcome.problem = e.getMessage();
             }
-            return () -> take(outcome, wanted);
+            return () -> apply(outcome, requested);
         });
     }
 
-    /** Runs the golden inputs. */
+    /** Checks the model with the golden inputs. */
     void check() {
-        Choice wanted = choice;
-        work(() -> {
+        Choice requested = choice;
+        submit(() -> {
             try {
-                use(wanted);
-                Golden.Report found = classifier.check();
-                return () -> report = wanted.sameModel(choice) ? found : report;
+                ensureLoaded(requested);
+                Golden.Report result = classifier.check();
+                return () -> report = requested.sameModel(choice) ? result : report;
             } catch (KitException e) {
-                return () -> problem = wanted.sameModel(choice) ? e.getMessage() : problem;
+                return () -> problem = requested.sameModel(choice) ? e.getMessage() : problem;
             }
         });
     }
 
-    /** Frees everything; the session is of no use afterwards. */
+    /** Releases the model; the session cannot be used afterwards. */
     void close() {
-        screen = null;
+        listener = null;
         worker.execute(() -> {
             if (classifier != null) {
                 classifier.close();
@@ -113,7 +114,7 @@ final class DemoSession {
         worker.shutdown();
     }
 
-    /** The median of the times since the model was chosen, in nanoseconds. */
+    /** Returns the median time with the current model, in nanoseconds. */
     long medianNs() {
         List<Long> sorted = new ArrayList<>(times);
         Collections.sort(sorted);
@@ -122,7 +123,7 @@ final class DemoSession {
                 : (sorted.get(middle - 1) + sorted.get(middle)) / 2;
     }
 
-    /** What the worker found, before the main thread takes it. */
+    /** The worker's result, which the main thread applies to the session. */
     private final class Outcome {
         List<String> bundles = Collections.emptyList();
         List<String> artifacts = Collections.emptyList();
@@ -130,18 +131,19 @@ final class DemoSession {
         Choice choice;
         Classifier.Result result;
         Bitmap picture;
-        Bitmap shown;
+        Bitmap displayed;
         String credit = "";
         String problem;
 
-        void prepare(Choice wanted) throws KitException {
-            choice = wanted;
+        void prepare(Choice requested) throws KitException {
+            choice = requested;
             bundles = Bundle.names(context);
             if (bundles.isEmpty()) {
                 throw new KitException(context.getString(R.string.no_bundle));
             }
-            String name = bundles.contains(wanted.bundle) ? wanted.bundle : first(bundles);
-            choice = wanted.withBundle(name);
+            String name = bundles.contains(requested.bundle) ? requested.bundle
+                    : defaultBundle(bundles);
+            choice = requested.withBundle(name);
             bundle = Bundle.open(context, name);
             if (!bundle.classifies()) {
                 throw new KitException(context.getString(R.string.no_classifier, name));
@@ -150,41 +152,41 @@ final class DemoSession {
             if (artifacts.isEmpty()) {
                 throw new KitException(context.getString(R.string.no_format, name));
             }
-            String artifact = artifacts.contains(wanted.artifact) ? wanted.artifact
+            String artifact = artifacts.contains(requested.artifact) ? requested.artifact
                     : artifacts.get(0);
             choice = choice.withArtifact(artifact);
             picture = pictures.get(choice.picture);
-            shown = DemoPictures.shown(picture);
+            displayed = DemoPictures.scaleForDisplay(picture);
             credit = pictures.credit(choice.picture);
-            use(choice);
+            ensureLoaded(choice);
         }
     }
 
-    /** What is shown before anybody chose: a classifier if there is one. */
-    private String first(List<String> names) {
+    /** Returns the default bundle: the first classifier, if there is one. */
+    private String defaultBundle(List<String> names) {
         for (String name : names) {
             try {
                 if (Bundle.open(context, name).classifies()) {
                     return name;
                 }
             } catch (KitException e) {
-                return name; // whoever opens it next says what is wrong with it
+                return name; // opening it again reports the problem
             }
         }
         return names.get(0);
     }
 
-    private void take(Outcome outcome, Choice wanted) {
-        if (!wanted.sameModel(choice)) {
-            return; // another model was chosen meanwhile, and its turn comes
+    private void apply(Outcome outcome, Choice requested) {
+        if (!requested.sameModel(choice)) {
+            return; // outdated: another model was selected, and its task follows
         }
-        if (choice == wanted) {
+        if (choice == requested) {
             choice = outcome.choice;
         }
         bundles = outcome.bundles;
         artifacts = outcome.artifacts;
         bundle = outcome.bundle;
-        picture = outcome.shown == null ? picture : outcome.shown;
+        picture = outcome.displayed == null ? picture : outcome.displayed;
         credit = outcome.credit;
         problem = outcome.problem;
         answers = Collections.emptyList();
@@ -196,43 +198,44 @@ final class DemoSession {
         }
     }
 
-    private void work(Callable<Runnable> task) {
+    private void submit(Callable<Runnable> task) {
         pending++;
-        tell();
+        notifyListener();
         worker.execute(() -> {
-            Runnable end = attempt(task);
+            Runnable completion = run(task);
             main.post(() -> {
                 pending--;
-                end.run();
-                tell();
+                completion.run();
+                notifyListener();
             });
         });
     }
 
-    private Runnable attempt(Callable<Runnable> task) {
+    private Runnable run(Callable<Runnable> task) {
         try {
             return task.call();
-        } catch (Exception | OutOfMemoryError e) { // a fault of ours: shown, not a crash
-            Log.e("MobileKit", "unexpected", e);
+        } catch (Exception | OutOfMemoryError e) { // unexpected: show it instead of a crash
+            Log.e("MobileKit", "unexpected exception", e);
             return () -> problem = e.toString();
         }
     }
 
-    private void tell() {
-        if (screen != null) {
-            screen.show();
+    private void notifyListener() {
+        if (listener != null) {
+            listener.onChanged();
         }
     }
 
-    private void use(Choice wanted) throws KitException {
-        if (classifier != null && loaded.sameModel(wanted)) {
+    private void ensureLoaded(Choice requested) throws KitException {
+        if (classifier != null && loaded.sameModel(requested)) {
             return;
         }
         if (classifier != null) {
             classifier.close();
             classifier = null;
         }
-        classifier = Classifier.load(context, wanted.bundle, wanted.artifact, wanted.threads);
-        loaded = wanted;
+        classifier = Classifier.load(
+                context, requested.bundle, requested.artifact, requested.threads);
+        loaded = requested;
     }
 }

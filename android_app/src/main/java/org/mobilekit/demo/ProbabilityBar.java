@@ -6,19 +6,19 @@ import android.graphics.Paint;
 import android.util.AttributeSet;
 import android.view.View;
 
-/** A share of 0..1 as a bar that begins where reading begins. */
+/** A bar for a probability of 0..1, drawn in reading direction. */
 public final class ProbabilityBar extends View {
     private final Paint paint = new Paint(Paint.ANTI_ALIAS_FLAG);
-    private double share;
+    private double probability;
     private boolean best;
 
     public ProbabilityBar(Context context, AttributeSet attributes) {
         super(context, attributes);
     }
 
-    /** Shows a share; the best answer's bar has the strong colour. */
-    void show(double share, boolean best) {
-        this.share = share;
+    /** Sets the probability; the bar of the best answer has the full color. */
+    void show(double probability, boolean best) {
+        this.probability = probability;
         this.best = best;
         invalidate();
     }
@@ -26,13 +26,14 @@ public final class ProbabilityBar extends View {
     @Override
     protected void onDraw(Canvas canvas) {
         paint.setColor(getContext().getColor(R.color.ground));
-        bar(canvas, getWidth());
+        drawBar(canvas, getWidth());
         paint.setColor(getContext().getColor(R.color.accent));
         paint.setAlpha(best ? 255 : 170);
-        bar(canvas, Math.max((float) share * getWidth(), getHeight())); // at least a dot
+        // Never shorter than a dot.
+        drawBar(canvas, Math.max((float) probability * getWidth(), getHeight()));
     }
 
-    private void bar(Canvas canvas, float length) {
+    private void drawBar(Canvas canvas, float length) {
         boolean fromRight = getLayoutDirection() == LAYOUT_DIRECTION_RTL;
         float left = fromRight ? getWidth() - length : 0;
         float radius = getHeight() / 2f;

@@ -7,7 +7,7 @@ import android.view.View;
 import android.view.ViewOutlineProvider;
 import android.widget.FrameLayout;
 
-/** A frame with round corners, four wide and three high, but below half of the screen. */
+/** A frame with rounded corners and a 4:3 ratio, lower than half of the screen. */
 public final class RoundFrame extends FrameLayout {
     private static final int RADIUS_DP = 20;
 
@@ -25,8 +25,8 @@ public final class RoundFrame extends FrameLayout {
 
     @Override
     protected void onMeasure(int widthSpec, int heightSpec) {
-        int most = getResources().getDisplayMetrics().heightPixels * 48 / 100;
-        int height = Math.min(MeasureSpec.getSize(widthSpec) * 3 / 4, most);
+        int maxHeight = getResources().getDisplayMetrics().heightPixels * 48 / 100;
+        int height = Math.min(MeasureSpec.getSize(widthSpec) * 3 / 4, maxHeight);
         super.onMeasure(widthSpec, MeasureSpec.makeMeasureSpec(height, MeasureSpec.EXACTLY));
     }
 }

@@ -7,36 +7,36 @@ import android.view.WindowInsets;
 import org.mobilekit.NewerApi;
 
 /**
- * Keeps what is on the screen clear of the system's bars and of the camera's cutout.
+ * Keeps the content clear of system bars and display cutouts.
  *
- * <p>Android 15 and later draw an app behind them. Before, the window keeps clear by itself, and
- * says here that there is nothing to do.
+ * <p>Android 15 and later draw apps edge to edge. On older versions the window avoids these areas
+ * itself, and the insets here are empty.
  */
 final class SafeArea {
     private SafeArea() {}
 
-    /** Adds what the system covers to the padding of a view that fills the window. */
+    /** Adds the system insets to the padding of a view that fills the window. */
     static void pad(View view) {
-        Rect own = new Rect(view.getPaddingLeft(), view.getPaddingTop(), view.getPaddingRight(),
+        Rect padding = new Rect(view.getPaddingLeft(), view.getPaddingTop(), view.getPaddingRight(),
                 view.getPaddingBottom());
-        view.setOnApplyWindowInsetsListener((same, insets) -> {
-            Rect covered = Build.VERSION.SDK_INT >= Build.VERSION_CODES.R
-                    ? covered(insets) : coveredBefore11(insets);
-            view.setPadding(own.left + covered.left, own.top + covered.top,
-                    own.right + covered.right, own.bottom + covered.bottom);
+        view.setOnApplyWindowInsetsListener((target, insets) -> {
+            Rect inset = Build.VERSION.SDK_INT >= Build.VERSION_CODES.R
+                    ? readInsets(insets) : readInsetsBefore11(insets);
+            view.setPadding(padding.left + inset.left, padding.top + inset.top,
+                    padding.right + inset.right, padding.bottom + inset.bottom);
             return insets;
         });
     }
 
     @NewerApi(30)
-    private static Rect covered(WindowInsets insets) {
+    private static Rect readInsets(WindowInsets insets) {
         android.graphics.Insets sides = insets.getInsets(
                 WindowInsets.Type.systemBars() | WindowInsets.Type.displayCutout());
         return new Rect(sides.left, sides.top, sides.right, sides.bottom);
     }
 
-    @SuppressWarnings("deprecation") // there is nothing else before Android 11
-    private static Rect coveredBefore11(WindowInsets insets) {
+    @SuppressWarnings("deprecation") // the only API before Android 11
+    private static Rect readInsetsBefore11(WindowInsets insets) {
         return new Rect(insets.getSystemWindowInsetLeft(), insets.getSystemWindowInsetTop(),
                 insets.getSystemWindowInsetRight(), insets.getSystemWindowInsetBottom());
     }

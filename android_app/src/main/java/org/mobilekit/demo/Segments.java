@@ -7,7 +7,7 @@ import android.widget.LinearLayout;
 import android.widget.RadioGroup;
 import android.widget.TextView;
 
-/** Choices side by side, or below each other where a word would be broken. */
+/** Segmented buttons: horizontal, or vertical if a label would not fit on one line. */
 public final class Segments extends RadioGroup {
     public Segments(Context context, AttributeSet attributes) {
         super(context, attributes);
@@ -15,25 +15,25 @@ public final class Segments extends RadioGroup {
 
     @Override
     protected void onMeasure(int widthSpec, int heightSpec) {
-        int room = MeasureSpec.getSize(widthSpec) - getPaddingLeft() - getPaddingRight();
-        boolean beside = true;
+        int available = MeasureSpec.getSize(widthSpec) - getPaddingLeft() - getPaddingRight();
+        boolean horizontal = true;
         for (int i = 0; i < getChildCount(); i++) {
             TextView segment = (TextView) getChildAt(i);
             float text = segment.getPaint().measureText(segment.getText().toString());
-            int wide = segment.getPaddingLeft() + segment.getPaddingRight();
-            beside &= text + wide <= (float) room / getChildCount();
+            int padding = segment.getPaddingLeft() + segment.getPaddingRight();
+            horizontal &= text + padding <= (float) available / getChildCount();
         }
-        arrange(beside);
+        arrange(horizontal);
         super.onMeasure(widthSpec, heightSpec);
     }
 
-    private void arrange(boolean beside) {
-        setOrientation(beside ? HORIZONTAL : VERTICAL);
+    private void arrange(boolean horizontal) {
+        setOrientation(horizontal ? HORIZONTAL : VERTICAL);
         for (int i = 0; i < getChildCount(); i++) {
             View segment = getChildAt(i);
             LinearLayout.LayoutParams size = (LinearLayout.LayoutParams) segment.getLayoutParams();
-            size.width = beside ? 0 : LinearLayout.LayoutParams.MATCH_PARENT;
-            size.weight = beside ? 1 : 0;
+            size.width = horizontal ? 0 : LinearLayout.LayoutParams.MATCH_PARENT;
+            size.weight = horizontal ? 1 : 0;
         }
     }
 }

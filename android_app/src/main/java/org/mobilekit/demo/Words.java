@@ -6,7 +6,7 @@ import java.util.Locale;
 import org.mobilekit.Golden;
 import org.mobilekit.KitException;
 
-/** Numbers and names as people read them, in the language of the device. */
+/** Formats numbers and names in the language of the device. */
 final class Words {
     private final Context context;
     private final Locale locale;
@@ -23,8 +23,8 @@ final class Words {
         number.setGroupingUsed(false);
     }
 
-    String percent(double share) {
-        return percent.format(share);
+    String percent(double probability) {
+        return percent.format(probability);
     }
 
     String whole(int value) {
@@ -32,7 +32,7 @@ final class Words {
         return number.format(value);
     }
 
-    /** How a model computes. */
+    /** Returns the display name of a quantization. */
     String precision(String quantize) {
         switch (quantize) {
             case "none":
@@ -44,7 +44,7 @@ final class Words {
             case "qat":
                 return context.getString(R.string.precision_qat);
             default:
-                return quantize; // of a newer kit
+                return quantize; // of a newer version of kit
         }
     }
 
@@ -52,7 +52,7 @@ final class Words {
         return context.getString(R.string.milliseconds, short3(ns / 1e6));
     }
 
-    /** Three digits that mean something: 1.23, 12.3, 123. */
+    /** Formats a number with three significant digits: 1.23, 12.3, 123. */
     String short3(double value) {
         int digits = value >= 100 ? 0 : value >= 10 ? 1 : 2;
         number.setMaximumFractionDigits(digits);
@@ -60,7 +60,7 @@ final class Words {
         return number.format(value);
     }
 
-    /** The name of a file's runtime, with the precision where the format has several files. */
+    /** Returns the runtime of an artifact, with the precision if the format has several files. */
     String artifact(DemoSession session, String artifact) {
         try {
             String format = session.bundle.format(artifact);
@@ -89,7 +89,7 @@ final class Words {
         }
     }
 
-    /** A check's numbers and what was asked for. */
+    /** Describes the numbers of a check and the limit. */
     String numbers(Golden.Report report) {
         String agreement =
                 context.getString(R.string.agreement, report.agreeing, report.images);

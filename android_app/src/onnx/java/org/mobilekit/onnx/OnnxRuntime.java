@@ -22,9 +22,9 @@ import org.mobilekit.KitException;
 import org.mobilekit.ModelRuntime;
 import org.mobilekit.Tensor;
 
-/** ONNX Runtime with its own CPU kernels. */
+/** ONNX Runtime with its CPU execution provider. */
 public final class OnnxRuntime implements ModelRuntime {
-    // Android says x86_64 or i686, a desktop's Java amd64 or x86_64.
+    // os.arch is x86_64 or i686 on Android, amd64 or x86_64 on desktops.
     private static final Pattern X86 = Pattern.compile("x86.*|i.86|amd64");
 
     private static final Map<DType, OnnxJavaType> TYPES = new EnumMap<>(DType.class);
@@ -48,7 +48,7 @@ public final class OnnxRuntime implements ModelRuntime {
     public Integer prepare(int threads) {
         this.threads = threads;
         environment = OrtEnvironment.getEnvironment();
-        return null; // a session takes the number when it is made, and cannot be asked
+        return null; // set when the session is created; the API has no getter
     }
 
     @Override
@@ -62,8 +62,8 @@ public final class OnnxRuntime implements ModelRuntime {
             options.setIntraOpNumThreads(threads);
             options.setInterOpNumThreads(1);
             if (X86.matcher(System.getProperty("os.arch", "")).matches()) {
-                // Without VNNI the int8 kernels saturate, and say nothing. That x86 processors
-                // with it become slower matters to emulators alone; see docs/embedding.md.
+                // Without VNNI the int8 kernels saturate silently. The option slows down x86
+                // processors with VNNI, which affects emulators only; see docs/embedding.md.
                 options.addConfigEntry("session.x64quantprecision", "1");
             }
             session = environment.createSession(model.getPath(), options);
@@ -71,7 +71,7 @@ public final class OnnxRuntime implements ModelRuntime {
     }
 
     @Override
-    public boolean has(DType dtype) {
+    public boolean supports(DType dtype) {
         return TYPES.containsKey(dtype);
     }
 
@@ -83,7 +83,7 @@ public final class OnnxRuntime implements ModelRuntime {
                     + " inputs, not " + values.size());
         }
         Iterator<Tensor> next = values.iterator();
-        for (String name : session.getInputNames()) { // in the order of the file
+        for (String name : session.getInputNames()) { // in the order of the model file
             Tensor value = next.next();
             inputs.put(name, OnnxTensor.createTensor(environment, value.data(), value.shape(),
                     TYPES.get(value.dtype)));
@@ -99,25 +99,25 @@ public final class OnnxRuntime implements ModelRuntime {
 
     @Override
     public List<Tensor> outputs() throws KitException {
-        List<Tensor> answers = new ArrayList<>();
-        for (Map.Entry<String, OnnxValue> answer : result) {
-            answers.add(copy(answer.getKey(), answer.getValue()));
+        List<Tensor> outputs = new ArrayList<>();
+        for (Map.Entry<String, OnnxValue> output : result) {
+            outputs.add(copy(output.getKey(), output.getValue()));
         }
-        return answers;
+        return outputs;
     }
 
-    private static Tensor copy(String name, OnnxValue answer) throws KitException {
-        if (answer instanceof OnnxTensor) {
-            TensorInfo info = ((OnnxTensor) answer).getInfo();
-            for (Map.Entry<DType, OnnxJavaType> known : TYPES.entrySet()) {
-                if (info.type == known.getValue()) {
-                    ByteBuffer data = ((OnnxTensor) answer).getByteBuffer();
-                    return Tensor.of(known.getKey(), data, info.getShape());
+    private static Tensor copy(String name, OnnxValue output) throws KitException {
+        if (output instanceof OnnxTensor) {
+            TensorInfo info = ((OnnxTensor) output).getInfo();
+            for (Map.Entry<DType, OnnxJavaType> type : TYPES.entrySet()) {
+                if (info.type == type.getValue()) {
+                    ByteBuffer data = ((OnnxTensor) output).getByteBuffer();
+                    return Tensor.of(type.getKey(), data, info.getShape());
                 }
             }
         }
-        throw new KitException("ONNX Runtime gives the output “" + name + "” in a type that this"
-                + " app cannot use: " + answer.getInfo());
+        throw new KitException("ONNX Runtime returned the output “" + name + "” in a type that"
+                + " this app does not support: " + output.getInfo());
     }
 
     @Override
@@ -136,13 +136,13 @@ public final class OnnxRuntime implements ModelRuntime {
         inputs.clear();
     }
 
-    private static void free(AutoCloseable thing) {
+    private static void free(AutoCloseable resource) {
         try {
-            if (thing != null) {
-                thing.close();
+            if (resource != null) {
+                resource.close();
             }
-        } catch (Exception e) { // nothing can be done about memory that stays taken
-            Log.w("MobileKit", "ONNX Runtime could not free its memory", e);
+        } catch (Exception e) { // the leak cannot be fixed here
+            Log.w("MobileKit", "ONNX Runtime cannot release its memory", e);
         }
     }
 }

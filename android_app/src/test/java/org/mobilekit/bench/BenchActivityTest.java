@@ -38,7 +38,7 @@ import org.robolectric.RuntimeEnvironment;
 import org.robolectric.Shadows;
 import org.robolectric.annotation.Config;
 
-/** The benchmark as adb's shell starts it, with a real model where there is one. */
+/** Runs the benchmark as adb's shell starts it, with real models if there are samples. */
 @RunWith(RobolectricTestRunner.class)
 @Config(sdk = 34)
 public final class BenchActivityTest {
@@ -66,7 +66,7 @@ public final class BenchActivityTest {
         }
     }
 
-    /** Starts the activity, waits, and returns the result file. */
+    /** Starts the activity, waits for it, and returns the parsed result. */
     private JSONObject measure(Intent intent, String id) throws Exception {
         BenchActivity activity =
                 Robolectric.buildActivity(BenchActivity.class, intent).setup().get();
@@ -99,7 +99,7 @@ public final class BenchActivityTest {
         return keys;
     }
 
-    private String refused(Map<String, Object> extras, String id, String stage) throws Exception {
+    private String errorOf(Map<String, Object> extras, String id, String stage) throws Exception {
         JSONObject result = measure(intent(extras), id);
         assertEquals("error", result.getString("status"));
         JSONArray events = result.getJSONArray("events");
@@ -110,9 +110,9 @@ public final class BenchActivityTest {
     }
 
     @Test
-    public void aMeasurementLeavesEverySampleAndTheAnswer() throws Exception {
+    public void aMeasurementWritesAllSamplesAndOutputs() throws Exception {
         Samples.push(context.getFilesDir(), "pushed");
-        Map<String, Object> extras = BenchOptionsTest.good();
+        Map<String, Object> extras = BenchOptionsTest.valid();
         extras.put("bundle", "pushed");
         JSONObject result = measure(intent(extras), "run-1");
         assertEquals(result.toString(), "ok", result.getString("status"));
@@ -129,13 +129,13 @@ public final class BenchActivityTest {
         assertEquals(4000, answer.length);
         assertEquals(Digest.sha256(answer), result.getJSONObject("answer").getString("sha256"));
         assertEquals("float32:1,1000", events.getJSONObject(6).getString("tensors"));
-        keep(result, "bench", answer);
+        save(result, "bench", answer);
     }
 
     @Test
-    public void aModelThatTakesNoPictureIsMeasuredToo() throws Exception {
+    public void measuresModelsWithoutPictureInput() throws Exception {
         Samples.pushTensors(context.getFilesDir(), "pushed");
-        Map<String, Object> extras = BenchOptionsTest.good();
+        Map<String, Object> extras = BenchOptionsTest.valid();
         extras.put("bundle", "pushed");
         JSONObject result = measure(intent(extras), "run-1");
         assertEquals(result.toString(), "ok", result.getString("status"));
@@ -144,11 +144,11 @@ public final class BenchActivityTest {
         byte[] answer = Files.readAllBytes(
                 new Storage(context.getFilesDir()).answer("run-1").toPath());
         assertEquals(4 * 4 + 4 * 8 + 4 + 6 * 2 + 3 + 4, answer.length);
-        keep(result, "tensors", answer);
+        save(result, "tensors", answer);
     }
 
     @Test
-    public void typesThatARuntimeLacksAreNamed() throws Exception {
+    public void unsupportedTypesAreNamed() throws Exception {
         Path manifest = Samples.pushTensors(context.getFilesDir(), "pushed").toPath()
                 .resolve("bundle.json");
         String text = new String(Files.readAllBytes(manifest), StandardCharsets.UTF_8);
@@ -158,15 +158,15 @@ public final class BenchActivityTest {
         JSONObject onnx = json.getJSONArray("artifacts").getJSONObject(0);
         json.getJSONArray("artifacts").put(new JSONObject(onnx.toString()).put("format", "lite"));
         Files.write(manifest, json.toString().getBytes(StandardCharsets.UTF_8));
-        Map<String, Object> extras = BenchOptionsTest.good();
+        Map<String, Object> extras = BenchOptionsTest.valid();
         extras.put("bundle", "pushed");
         extras.put("artifact", "lite");
-        assertEquals("The lite runtime for Android has no tensors of bool, and the model’s “mask”"
-                + " is one", refused(extras, "run-1", "load"));
+        assertEquals("The lite runtime for Android does not support tensors of bool, the type of"
+                + " “mask”", errorOf(extras, "run-1", "load"));
     }
 
-    /** For the kit's own tests, which read it as they read a phone's. */
-    private static void keep(JSONObject result, String name, byte[] answer) throws Exception {
+    /** Saves a result for kit's tests, which read it like one from a phone. */
+    private static void save(JSONObject result, String name, byte[] answer) throws Exception {
         File folder = new File(System.getProperty("kit.results"));
         assertTrue(folder.isDirectory() || folder.mkdirs());
         Files.write(new File(folder, name + ".json").toPath(),
@@ -178,7 +178,7 @@ public final class BenchActivityTest {
     public void theResultHasTheKeysOfTheContract() throws Exception {
         JSONObject contract = new JSONObject(new String(Files.readAllBytes(
                 Samples.app().resolve("contract.json")), StandardCharsets.UTF_8));
-        Map<String, Object> extras = BenchOptionsTest.good();
+        Map<String, Object> extras = BenchOptionsTest.valid();
         extras.put("artifact", "none");
         JSONObject result = measure(intent(extras), "run-1");
         assertEquals(set(contract.getJSONArray("result_keys")), keys(result));
@@ -197,64 +197,64 @@ public final class BenchActivityTest {
     }
 
     @Test
-    public void badExtrasGiveAResultThatSaysWhy() throws Exception {
-        Map<String, Object> bad = new HashMap<>();
-        bad.put("iters", 1_000_000_000);
-        bad.put("threads", -2);
-        bad.put("warmup_seconds", "soon");
-        bad.put("bundle", "../sample");
-        for (Map.Entry<String, Object> entry : bad.entrySet()) {
-            Map<String, Object> extras = BenchOptionsTest.good();
+    public void invalidExtrasAreReportedInTheResult() throws Exception {
+        Map<String, Object> invalid = new HashMap<>();
+        invalid.put("iters", 1_000_000_000);
+        invalid.put("threads", -2);
+        invalid.put("warmup_seconds", "soon");
+        invalid.put("bundle", "../sample");
+        for (Map.Entry<String, Object> entry : invalid.entrySet()) {
+            Map<String, Object> extras = BenchOptionsTest.valid();
             extras.put(entry.getKey(), entry.getValue());
-            assertTrue(refused(extras, "run-1", "usage").startsWith(entry.getKey()));
+            assertTrue(errorOf(extras, "run-1", "usage").startsWith(entry.getKey()));
         }
-        Map<String, Object> extras = BenchOptionsTest.good();
+        Map<String, Object> extras = BenchOptionsTest.valid();
         extras.put("id", "../../x");
-        assertTrue(refused(extras, Contract.NAMELESS, "usage").startsWith("id is '../../x'"));
+        assertTrue(errorOf(extras, Contract.NAMELESS, "usage").startsWith("id is '../../x'"));
         assertFalse(new File(context.getFilesDir(), "../x.json").exists());
-        assertTrue(refused(new HashMap<>(), Contract.NAMELESS, "usage").contains("missing"));
+        assertTrue(errorOf(new HashMap<>(), Contract.NAMELESS, "usage").contains("missing"));
     }
 
     @Test
-    public void anotherContractIsRefused() throws Exception {
-        Map<String, Object> extras = BenchOptionsTest.good();
+    public void anotherContractIsRejected() throws Exception {
+        Map<String, Object> extras = BenchOptionsTest.valid();
         extras.put("contract", 99);
-        assertTrue(refused(extras, "run-1", "usage").contains("build and install the app"));
+        assertTrue(errorOf(extras, "run-1", "usage").contains("build and install the app"));
     }
 
     @Test
-    public void anotherActionIsRefused() throws Exception {
-        Intent intent = intent(BenchOptionsTest.good()).setAction(Intent.ACTION_VIEW);
+    public void anotherActionIsRejected() throws Exception {
+        Intent intent = intent(BenchOptionsTest.valid()).setAction(Intent.ACTION_VIEW);
         JSONObject result = measure(intent, "run-1");
         assertTrue(result.toString(), result.toString().contains("the action must be"));
     }
 
     @Test
-    public void whatIsNotInTheAppIsNamed() throws Exception {
-        Map<String, Object> extras = BenchOptionsTest.good();
+    public void missingBundlesAndArtifactsAreNamed() throws Exception {
+        Map<String, Object> extras = BenchOptionsTest.valid();
         extras.put("bundle", "absent");
-        assertTrue(refused(extras, "run-1", "load").contains("absent"));
+        assertTrue(errorOf(extras, "run-1", "load").contains("absent"));
         Samples.push(context.getFilesDir(), "pushed");
         extras.put("bundle", "pushed");
         extras.put("artifact", "tflite");
-        assertTrue(refused(extras, "run-1", "input").contains("tflite"));
-        extras.put("artifact", "lite"); // the phone's library is not for this processor
-        assertFalse(refused(extras, "run-1", "load").isEmpty());
+        assertTrue(errorOf(extras, "run-1", "input").contains("tflite"));
+        extras.put("artifact", "lite"); // the native library is for phones only
+        assertFalse(errorOf(extras, "run-1", "load").isEmpty());
     }
 
     @Test
-    public void aDamagedModelIsRefused() throws Exception {
+    public void aDamagedModelIsRejected() throws Exception {
         File bundle = Samples.push(context.getFilesDir(), "pushed");
         Samples.damage(new File(bundle, "model-int8.onnx"));
-        Map<String, Object> extras = BenchOptionsTest.good();
+        Map<String, Object> extras = BenchOptionsTest.valid();
         extras.put("bundle", "pushed");
-        assertTrue(refused(extras, "run-1", "load").contains("altered"));
+        assertTrue(errorOf(extras, "run-1", "load").contains("altered"));
     }
 
     @Test
-    public void tooLittleSpaceIsSaidBeforeAnythingIsUnpacked() throws Exception {
+    public void freeSpaceIsCheckedBeforeUnpacking() throws Exception {
         Samples.push(context.getFilesDir(), "pushed");
-        Map<String, Object> extras = BenchOptionsTest.good();
+        Map<String, Object> extras = BenchOptionsTest.valid();
         extras.put("bundle", "pushed");
         Storage full = new Storage(context.getFilesDir()) {
             @Override
@@ -270,18 +270,18 @@ public final class BenchActivityTest {
     }
 
     @Test
-    public void anOldResultDoesNotStandInForANewOne() throws Exception {
+    public void oldResultsAreDeletedFirst() throws Exception {
         Storage storage = new Storage(context.getFilesDir());
         storage.write(storage.answer("run-1"), out -> out.write(1));
-        Map<String, Object> extras = BenchOptionsTest.good();
+        Map<String, Object> extras = BenchOptionsTest.valid();
         extras.put("bundle", "absent");
-        refused(extras, "run-1", "load");
+        errorOf(extras, "run-1", "load");
         assertFalse(storage.answer("run-1").exists());
     }
 
     @Test
-    public void whatAndroidBringsBackDoesNotMeasureAgain() throws Exception {
-        Intent intent = intent(BenchOptionsTest.good());
+    public void aRecreatedActivityDoesNotMeasureAgain() throws Exception {
+        Intent intent = intent(BenchOptionsTest.valid());
         BenchActivity activity = Robolectric.buildActivity(BenchActivity.class, intent)
                 .create(new android.os.Bundle()).get();
         assertTrue(activity.isFinishing());
@@ -290,7 +290,7 @@ public final class BenchActivityTest {
     }
 
     @Test
-    public void anOrdinaryAppMayNotStartIt() throws Exception {
+    public void otherAppsCannotStartIt() throws Exception {
         PackageInfo other = new PackageInfo();
         other.packageName = "com.example.ordinary";
         other.applicationInfo = new ApplicationInfo();
@@ -299,13 +299,13 @@ public final class BenchActivityTest {
         PackageManager manager = context.getPackageManager();
         Intent start = new Intent(Contract.BENCH_ACTION)
                 .setComponent(new ComponentName(context, BenchActivity.class));
-        ActivityInfo found = manager.resolveActivity(start, 0).activityInfo;
-        assertTrue(found.exported);
-        assertEquals(Contract.BENCH_PERMISSION, found.permission);
+        ActivityInfo activity = manager.resolveActivity(start, 0).activityInfo;
+        assertTrue(activity.exported);
+        assertEquals(Contract.BENCH_PERMISSION, activity.permission);
         assertEquals(PackageManager.PERMISSION_DENIED,
-                manager.checkPermission(found.permission, other.packageName));
+                manager.checkPermission(activity.permission, other.packageName));
         assertEquals(PackageManager.PERMISSION_DENIED,
-                manager.checkPermission(found.permission, context.getPackageName()));
+                manager.checkPermission(activity.permission, context.getPackageName()));
     }
 
     @Test
@@ -313,23 +313,23 @@ public final class BenchActivityTest {
         PackageInfo own = context.getPackageManager().getPackageInfo(context.getPackageName(),
                 PackageManager.GET_ACTIVITIES | PackageManager.GET_PROVIDERS
                         | PackageManager.GET_SERVICES | PackageManager.GET_RECEIVERS);
-        List<String> open = new ArrayList<>();
+        List<String> exported = new ArrayList<>();
         for (ComponentInfo[] kind : new ComponentInfo[][] {
             own.activities, own.providers, own.services, own.receivers}) {
             for (ComponentInfo component : kind == null ? new ComponentInfo[0] : kind) {
                 if (component.exported && component.name.startsWith("org.mobilekit.")) {
-                    open.add(component.name.substring(component.name.lastIndexOf('.') + 1));
+                    exported.add(component.name.substring(component.name.lastIndexOf('.') + 1));
                 }
             }
         }
-        Collections.sort(open);
-        assertEquals("[BenchActivity, DemoActivity]", open.toString());
+        Collections.sort(exported);
+        assertEquals("[BenchActivity, DemoActivity]", exported.toString());
         assertFalse(own.providers[0].exported);
     }
 
-    /** 500 intents of whatever: each ends with a result that can be read, none with a crash. */
+    /** Starts it with 500 random intents: each writes a readable result, none crashes. */
     @Test
-    public void noExtrasCrashIt() throws Exception {
+    public void randomExtrasDoNotCrash() throws Exception {
         Random random = new Random(20);
         Object[] values = {
             null, 0, -1, 1, Integer.MAX_VALUE, Integer.MIN_VALUE, 1L, 0.5f, Float.NaN, true, "",
@@ -340,7 +340,7 @@ public final class BenchActivityTest {
             "min_seconds", "max_seconds", "", "other", "\u0000"
         };
         for (int i = 0; i < 500; i++) {
-            Map<String, Object> extras = BenchOptionsTest.good();
+            Map<String, Object> extras = BenchOptionsTest.valid();
             extras.put("bundle", "absent");
             for (int k = random.nextInt(4); k >= 0; k--) {
                 extras.put(names[random.nextInt(names.length)],

@@ -15,9 +15,9 @@ import org.junit.Test;
 import org.mobilekit.Contract;
 import org.mobilekit.Samples;
 
-/** The door: what passes it, and what it says to the rest. */
+/** Valid extras are accepted, and others rejected with a message. */
 public final class BenchOptionsTest {
-    static Map<String, Object> good() {
+    static Map<String, Object> valid() {
         Map<String, Object> extras = new HashMap<>();
         extras.put("contract", Contract.VERSION);
         extras.put("id", "run-1");
@@ -32,8 +32,8 @@ public final class BenchOptionsTest {
         return extras;
     }
 
-    private static String refused(String name, Object value) {
-        Map<String, Object> extras = good();
+    private static String errorOf(String name, Object value) {
+        Map<String, Object> extras = valid();
         extras.put(name, value);
         StageException e = assertThrows(name + "=" + value, StageException.class,
                 () -> BenchOptions.from(extras));
@@ -43,78 +43,78 @@ public final class BenchOptionsTest {
     }
 
     @Test
-    public void goodOptionsPass() throws Exception {
-        BenchOptions options = BenchOptions.from(good());
+    public void validOptionsAreAccepted() throws Exception {
+        BenchOptions options = BenchOptions.from(valid());
         assertEquals("run-1", options.id);
         assertEquals(5, options.plan.iters);
-        assertEquals(20_000_000_000L, options.plan.mostNs);
-        assertEquals(good(), options.values());
+        assertEquals(20_000_000_000L, options.plan.maxNs);
+        assertEquals(valid(), options.values());
         assertThrows(UnsupportedOperationException.class,
                 () -> options.values().put("iters", 6));
     }
 
     @Test
-    public void everyExtraIsNeededAndOfItsType() {
+    public void everyExtraIsRequiredAndTyped() {
         for (BenchOptions.Extra extra : BenchOptions.EXTRAS) {
-            refused(extra.name, null);
-            refused(extra.name, new int[] {1});
-            refused(extra.name, true);
+            errorOf(extra.name, null);
+            errorOf(extra.name, new int[] {1});
+            errorOf(extra.name, true);
             if (extra.type.equals("name")) {
-                refused(extra.name, 7);
+                errorOf(extra.name, 7);
                 continue;
             }
-            refused(extra.name, "7");
-            if (extra.least > 0 || !extra.name.equals("contract")) {
-                refused(extra.name, (int) Math.floor(extra.least) - 1);
+            errorOf(extra.name, "7");
+            if (extra.min > 0 || !extra.name.equals("contract")) {
+                errorOf(extra.name, (int) Math.floor(extra.min) - 1);
             }
         }
     }
 
     @Test
-    public void boundsHold() {
-        assertTrue(refused("iters", 0).contains("from 1 to 1000000"));
-        refused("iters", 1_000_000_000);
-        refused("threads", -1);
-        refused("threads", 65);
-        refused("warmup_seconds", Float.NaN);
-        refused("max_seconds", Float.POSITIVE_INFINITY);
-        refused("max_seconds", 0f);
-        refused("min_seconds", -0.5f);
-        refused("warmup", 1f);
+    public void rangesAreEnforced() {
+        assertTrue(errorOf("iters", 0).contains("from 1 to 1000000"));
+        errorOf("iters", 1_000_000_000);
+        errorOf("threads", -1);
+        errorOf("threads", 65);
+        errorOf("warmup_seconds", Float.NaN);
+        errorOf("max_seconds", Float.POSITIVE_INFINITY);
+        errorOf("max_seconds", 0f);
+        errorOf("min_seconds", -0.5f);
+        errorOf("warmup", 1f);
     }
 
     @Test
-    public void namesStayInsideTheirFolder() {
+    public void namesCannotLeaveTheirFolder() {
         for (String name : new String[] {
             "", "..", "../x", "a/b", "/etc/passwd", "a\u0000b", "ä", " a", ".hidden", "a\n",
             new String(new char[97]).replace('\0', 'a')
         }) {
-            refused("bundle", name);
-            refused("id", name);
-            Map<String, Object> extras = good();
+            errorOf("bundle", name);
+            errorOf("id", name);
+            Map<String, Object> extras = valid();
             extras.put("id", name);
             assertEquals(Contract.NAMELESS, BenchOptions.idOf(extras));
         }
     }
 
     @Test
-    public void anotherContractIsNamedFirst() {
+    public void anotherContractIsReportedFirst() {
         Map<String, Object> extras = new HashMap<>();
         extras.put("contract", Contract.VERSION + 1);
         extras.put("option of the future", 1);
         StageException e =
                 assertThrows(StageException.class, () -> BenchOptions.from(extras));
-        assertTrue(e.getMessage(), e.getMessage().contains("speaks contract "
+        assertTrue(e.getMessage(), e.getMessage().contains("kit uses contract "
                 + (Contract.VERSION + 1)));
     }
 
     @Test
-    public void unknownExtrasAreRefused() {
-        assertTrue(refused("warmups", 3).contains("unknown extra"));
+    public void unknownExtrasAreRejected() {
+        assertTrue(errorOf("warmups", 3).contains("unknown extra"));
     }
 
     @Test
-    public void theTableIsThatOfTheContract() throws Exception {
+    public void theExtrasMatchTheContract() throws Exception {
         JSONObject extras = new JSONObject(new String(Files.readAllBytes(
                 Samples.app().resolve("contract.json")), StandardCharsets.UTF_8))
                 .getJSONObject("extras");
@@ -124,10 +124,10 @@ public final class BenchOptionsTest {
         }
         for (BenchOptions.Extra extra : BenchOptions.EXTRAS) {
             assertTrue(extra.name, names.remove(extra.name));
-            JSONObject listed = extras.getJSONObject(extra.name);
-            assertEquals(extra.type, listed.getString("type"));
-            assertEquals(extra.least, listed.optDouble("least", 0), 0);
-            assertEquals(extra.most, listed.optDouble("most", 0), 0);
+            JSONObject expected = extras.getJSONObject(extra.name);
+            assertEquals(extra.type, expected.getString("type"));
+            assertEquals(extra.min, expected.optDouble("min", 0), 0);
+            assertEquals(extra.max, expected.optDouble("max", 0), 0);
         }
         assertTrue(names.toString(), names.isEmpty());
     }

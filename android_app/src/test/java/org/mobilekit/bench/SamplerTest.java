@@ -5,7 +5,7 @@ import static org.junit.Assert.assertEquals;
 
 import org.junit.Test;
 
-/** The plan, with a clock that goes on by what each inference takes. */
+/** Tests the plan with a clock that advances by the duration of each inference. */
 public final class SamplerTest {
     private static final long SECOND = 1_000_000_000L;
 
@@ -24,34 +24,34 @@ public final class SamplerTest {
     }
 
     @Test
-    public void countsRuleWhenTheyTakeLonger() throws Exception {
+    public void runsUntilTheCountsAreReached() throws Exception {
         Sampler sampler = run(new Plan(3, 0.001, 4, 0.001, 60), SECOND);
         assertEquals(SECOND, sampler.firstNs);
-        assertEquals(3, sampler.warmed);
-        assertEquals(3 * SECOND, sampler.warmNs);
+        assertEquals(3, sampler.warmupCount);
+        assertEquals(3 * SECOND, sampler.warmupNs);
         assertArrayEquals(new long[] {SECOND, SECOND, SECOND, SECOND}, sampler.samples());
         assertEquals(1 + 3 + 4, calls);
     }
 
     @Test
-    public void timesRuleWhenTheyTakeLonger() throws Exception {
+    public void runsUntilTheTimesAreReached() throws Exception {
         Sampler sampler = run(new Plan(1, 2, 1, 3, 60), SECOND / 2);
-        assertEquals(4, sampler.warmed);
+        assertEquals(4, sampler.warmupCount);
         assertEquals(6, sampler.samples().length);
     }
 
     @Test
-    public void theMostEndsIt() throws Exception {
+    public void stopsAtTheMaximumTime() throws Exception {
         assertEquals(10, run(new Plan(0, 0, 1_000_000, 0, 10), SECOND).samples().length);
     }
 
     @Test
-    public void thereIsAlwaysOneSample() throws Exception {
+    public void recordsOneSampleOrMore() throws Exception {
         assertEquals(1, run(new Plan(0, 0, 5, 0, 0.1), 60 * SECOND).samples().length);
     }
 
     @Test
-    public void manySamplesAreAllKept() throws Exception {
+    public void recordsManySamples() throws Exception {
         long[] samples = run(new Plan(0, 0, 100_000, 0, 3600), 1000).samples();
         assertEquals(100_000, samples.length);
         for (long sample : samples) {

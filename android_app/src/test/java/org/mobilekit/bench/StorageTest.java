@@ -17,7 +17,7 @@ public final class StorageTest {
     @Rule public final TemporaryFolder folder = new TemporaryFolder();
 
     @Test
-    public void aFileIsWholeOrNotThere() throws Exception {
+    public void filesAreWrittenAtomically() throws Exception {
         Storage storage = new Storage(folder.getRoot());
         File result = storage.result("a");
         storage.write(result, out -> out.write("one".getBytes(StandardCharsets.UTF_8)));
@@ -31,24 +31,24 @@ public final class StorageTest {
     }
 
     @Test
-    public void aFolderThatCannotBeMadeIsSaid() throws Exception {
-        folder.newFile("bench"); // a file where the folder would be
+    public void aFolderThatCannotBeCreatedIsReported() throws Exception {
+        folder.newFile("bench"); // a file in place of the folder
         Storage storage = new Storage(folder.getRoot());
         IOException e = assertThrows(IOException.class,
                 () -> storage.write(storage.result("a"), out -> out.write(1)));
-        assertEquals("cannot make the folder " + new File(folder.getRoot(), "bench"),
+        assertEquals("cannot create the folder " + new File(folder.getRoot(), "bench"),
                 e.getMessage());
     }
 
     @Test
-    public void theKernelTellsCoresAndMemory() {
+    public void readsCoresAndMemory() {
         assertEquals(true, Proc.cpus().matches("[0-9a-f]+"));
         assertEquals(true, Proc.peak() > 1 << 20);
         assertEquals(true, Proc.threads() >= 1);
     }
 
     @Test
-    public void clocksAreReadWhereTheyCanBe() throws Exception {
+    public void readsTheClocksIfAvailable() throws Exception {
         assertEquals(null, DeviceState.clocks(folder.getRoot()));
         for (int core = 0; core < 2; core++) {
             File cpufreq = folder.newFolder("cpu" + core, "cpufreq");

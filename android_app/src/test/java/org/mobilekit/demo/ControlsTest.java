@@ -31,7 +31,7 @@ import org.robolectric.Shadows;
 import org.robolectric.annotation.Config;
 import org.robolectric.annotation.GraphicsMode;
 
-/** Each control of each layout, with a finger and with keys. */
+/** Operates each control of each layout by touch and by keyboard. */
 @RunWith(ParameterizedRobolectricTestRunner.class)
 @Config(sdk = 34)
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
@@ -49,8 +49,8 @@ public final class ControlsTest extends DemoTest {
                 new Object[] {"ar-ldrtl-w320dp-h640dp-xhdpi"});
     }
 
-    /** What a person does to a view. */
-    private interface Act {
+    /** A user action on a view. */
+    private interface Action {
         void on(View view) throws Exception;
     }
 
@@ -65,64 +65,64 @@ public final class ControlsTest extends DemoTest {
     }
 
     @Test
-    public void aFingerWorksThemAll() throws Exception {
-        workAll(Fingers::tap);
+    public void allControlsWorkByTouch() throws Exception {
+        operateAll(Fingers::tap);
     }
 
     @Test
-    public void keysWorkThemAll() throws Exception {
+    public void allControlsWorkByKeyboard() throws Exception {
         for (int key : ENTERS) {
-            workAll(view -> Fingers.press(view, key));
+            operateAll(view -> Fingers.press(view, key));
         }
     }
 
-    private void workAll(Act act) throws Exception {
-        List<Integer> worked = new ArrayList<>();
+    private void operateAll(Action action) throws Exception {
+        List<Integer> operated = new ArrayList<>();
         for (View control : controls(activity.getWindow().getDecorView())) {
             if (control instanceof RadioButton) {
-                worked.add(R.id.formats);
+                operated.add(R.id.formats);
             } else {
-                worked.add(control.getId());
+                operated.add(control.getId());
             }
         }
-        List<Integer> known = new ArrayList<>(
+        List<Integer> expected = new ArrayList<>(
                 Arrays.asList(R.id.choose, R.id.camera, R.id.again, R.id.bundles));
-        known.addAll(Collections.nCopies(activity.session().artifacts.size(), R.id.formats));
-        known.addAll(Arrays.asList(R.id.fewer, R.id.more, R.id.check));
-        assertEquals("controls that this test does not know", known, worked);
-        pictures(act);
-        inferences(act);
-        runtimes(act);
-        threads(act);
-        bundles(act);
+        expected.addAll(Collections.nCopies(activity.session().artifacts.size(), R.id.formats));
+        expected.addAll(Arrays.asList(R.id.fewer, R.id.more, R.id.check));
+        assertEquals("controls that this test does not cover", expected, operated);
+        pictures(action);
+        inferences(action);
+        runtimes(action);
+        threads(action);
+        bundles(action);
     }
 
-    private void pictures(Act act) throws Exception {
-        act.on(activity.findViewById(R.id.choose));
-        assertEquals(Intent.ACTION_OPEN_DOCUMENT, asked());
-        act.on(activity.findViewById(R.id.camera));
-        assertEquals(MediaStore.ACTION_IMAGE_CAPTURE, asked());
+    private void pictures(Action action) throws Exception {
+        action.on(activity.findViewById(R.id.choose));
+        assertEquals(Intent.ACTION_OPEN_DOCUMENT, startedAction());
+        action.on(activity.findViewById(R.id.camera));
+        assertEquals(MediaStore.ACTION_IMAGE_CAPTURE, startedAction());
     }
 
-    private String asked() {
+    private String startedAction() {
         Intent intent = Shadows.shadowOf(activity).getNextStartedActivity();
         assertNotNull("nothing was started", intent);
         return intent.getAction();
     }
 
-    private void inferences(Act act) throws Exception {
+    private void inferences(Action action) throws Exception {
         int before = activity.session().times.size();
-        act.on(activity.findViewById(R.id.again));
+        action.on(activity.findViewById(R.id.again));
         settled();
         assertEquals(before + 1, activity.session().times.size());
-        act.on(activity.findViewById(R.id.check));
+        action.on(activity.findViewById(R.id.check));
         settled();
         assertNotNull(activity.session().report);
     }
 
-    private void runtimes(Act act) throws Exception {
+    private void runtimes(Action action) throws Exception {
         for (String artifact : new String[] {"lite-int8", "onnx-int8"}) {
-            act.on(segment(artifact));
+            action.on(segment(artifact));
             settled();
             assertEquals(artifact, activity.session().choice.artifact);
             assertTrue(((RadioButton) segment(artifact)).isChecked());
@@ -133,18 +133,18 @@ public final class ControlsTest extends DemoTest {
         return ((RadioGroup) activity.findViewById(R.id.formats)).findViewWithTag(artifact);
     }
 
-    private void threads(Act act) throws Exception {
-        act.on(activity.findViewById(R.id.more));
+    private void threads(Action action) throws Exception {
+        action.on(activity.findViewById(R.id.more));
         settled();
         assertEquals(2, activity.session().choice.threads);
-        act.on(activity.findViewById(R.id.fewer));
+        action.on(activity.findViewById(R.id.fewer));
         settled();
         assertEquals(1, activity.session().choice.threads);
     }
 
-    private void bundles(Act act) throws Exception {
+    private void bundles(Action action) throws Exception {
         String before = activity.session().choice.bundle;
-        act.on(activity.findViewById(R.id.bundles));
+        action.on(activity.findViewById(R.id.bundles));
         int other = 1 - activity.session().bundles.indexOf(before);
         Fingers.tapInList(other);
         settled();
@@ -153,17 +153,17 @@ public final class ControlsTest extends DemoTest {
     }
 
     @Test
-    public void theTabulatorKeyComesByThemAll() {
+    public void tabReachesAllControls() {
         List<View> stops = Fingers.tabStops(activity);
         for (View control : controls(activity.getWindow().getDecorView())) {
             if (control.isEnabled()) {
-                assertTrue("no way by keys to " + control, stops.contains(control));
+                assertTrue("not reachable by keyboard: " + control, stops.contains(control));
             }
         }
     }
 
     @Test
-    public void whatIsFocusedIsSeen() throws Exception {
+    public void theFocusedControlIsVisible() throws Exception {
         for (View control : controls(activity.getWindow().getDecorView())) {
             if (control.isEnabled()) {
                 Fingers.focus(control);
@@ -175,20 +175,20 @@ public final class ControlsTest extends DemoTest {
         }
     }
 
-    /** The visible controls below a view, from top to bottom. */
+    /** Returns the visible controls in a view, from top to bottom. */
     private static List<View> controls(View view) {
-        List<View> found = new ArrayList<>();
+        List<View> visible = new ArrayList<>();
         if (view.getVisibility() != View.VISIBLE) {
-            return found;
+            return visible;
         }
         if (view instanceof Button || view instanceof Spinner) {
-            found.add(view);
+            visible.add(view);
         } else if (view instanceof ViewGroup) {
             ViewGroup group = (ViewGroup) view;
             for (int i = 0; i < group.getChildCount(); i++) {
-                found.addAll(controls(group.getChildAt(i)));
+                visible.addAll(controls(group.getChildAt(i)));
             }
         }
-        return found;
+        return visible;
     }
 }

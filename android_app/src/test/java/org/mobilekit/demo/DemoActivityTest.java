@@ -29,13 +29,13 @@ import org.robolectric.RuntimeEnvironment;
 import org.robolectric.annotation.Config;
 import org.robolectric.annotation.GraphicsMode;
 
-/** Answers, times, choices, rotation and the end of the process. */
+/** Tests answers, times, choices, rotation and process death. */
 @RunWith(RobolectricTestRunner.class)
 @Config(sdk = 34, qualifiers = "w411dp-h891dp-420dpi")
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
 public final class DemoActivityTest extends DemoTest {
     @Test
-    public void itOpensWithFiveAnswersToItsPicture() throws Exception {
+    public void opensWithFiveAnswers() throws Exception {
         DemoActivity activity = start(null);
         assertFalse(text(activity, R.id.problem), shown(activity, R.id.problem));
         assertAnswersAsTheWorkstation(activity);
@@ -51,19 +51,19 @@ public final class DemoActivityTest extends DemoTest {
     }
 
     @Test
-    public void theCheckPassesWithTheBundlesOwnNumbers() throws Exception {
+    public void theCheckPassesWithTheGoldenOutputs() throws Exception {
         DemoActivity activity = start(null);
         Fingers.tap(activity, R.id.check);
         settled();
         assertEquals("Matches the workstation", text(activity, R.id.verdict_word));
         String numbers = text(activity, R.id.verdict_numbers);
         int images = activity.session().report.images;
-        // Of a model with random weights, rounding decides which answer is the first.
+        // With random weights, rounding decides which answer is the first.
         assertTrue(numbers, numbers.matches("\\d+ of " + images + " pictures .*"));
     }
 
     @Test
-    public void againAddsToTheMedian() throws Exception {
+    public void runAgainExtendsTheMedian() throws Exception {
         DemoActivity activity = start(null);
         Fingers.tap(activity, R.id.again);
         Fingers.tap(activity, R.id.again);
@@ -72,7 +72,7 @@ public final class DemoActivityTest extends DemoTest {
     }
 
     @Test
-    public void threadsAreAskedOfTheRuntimeAndStartTheMedianAnew() throws Exception {
+    public void changingThreadsResetsTheMedian() throws Exception {
         DemoActivity activity = start(null);
         assertFalse(activity.findViewById(R.id.fewer).isEnabled());
         Fingers.tap(activity, R.id.more);
@@ -82,11 +82,11 @@ public final class DemoActivityTest extends DemoTest {
     }
 
     @Test
-    public void timesOfTheModelBeforeAreNotMixedIn() throws Exception {
+    public void timesOfThePreviousModelAreDropped() throws Exception {
         DemoActivity activity = start(null);
         Fingers.tap(activity, R.id.again);
         Fingers.tap(activity, R.id.check);
-        Fingers.tap(activity, R.id.more); // while both are still to be done
+        Fingers.tap(activity, R.id.more); // while both are pending
         settled();
         assertEquals("median of 1 call", text(activity, R.id.median_of));
         assertFalse(shown(activity, R.id.verdict));
@@ -110,7 +110,7 @@ public final class DemoActivityTest extends DemoTest {
     }
 
     @Test
-    public void workThatEndsWhileRotatingIsShown() throws Exception {
+    public void workThatEndsDuringRotationIsShown() throws Exception {
         DemoActivity before = start(null);
         Fingers.tap(before, R.id.again);
         RuntimeEnvironment.setQualifiers("+land");
@@ -119,7 +119,7 @@ public final class DemoActivityTest extends DemoTest {
     }
 
     @Test
-    public void whatWasChosenSurvivesTheEndOfTheProcess() throws Exception {
+    public void theChoiceSurvivesProcessDeath() throws Exception {
         Samples.push(context.getFilesDir(), "other");
         picture("content://pictures/red", Color.RED);
         DemoActivity activity = start(null);
@@ -139,7 +139,7 @@ public final class DemoActivityTest extends DemoTest {
     }
 
     @Test
-    public void filesOfOneFormatHaveTheirPrecisionBesideTheName() throws Exception {
+    public void filesOfOneFormatShowTheirPrecision() throws Exception {
         Samples.addFloatFile(Samples.push(context.getFilesDir(), "sample"));
         DemoActivity activity = start(null);
         List<String> texts = new ArrayList<>();

@@ -21,14 +21,14 @@ import org.robolectric.Shadows;
 import org.robolectric.annotation.Config;
 import org.robolectric.annotation.GraphicsMode;
 
-/** What goes wrong is said on the screen. */
+/** The screen shows problems. */
 @RunWith(RobolectricTestRunner.class)
 @Config(sdk = 34, qualifiers = "w411dp-h891dp-420dpi")
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
 public final class DemoFaultTest extends DemoTest {
     @Test
-    public void aDamagedBundleIsRefusedInWords() throws Exception {
-        File bundle = Samples.push(context.getFilesDir(), "sample"); // wins over the assets
+    public void aDamagedBundleIsReported() throws Exception {
+        File bundle = Samples.push(context.getFilesDir(), "sample"); // overrides the assets
         Samples.damage(new File(bundle, "model-int8.onnx"));
         DemoActivity activity = start(null);
         assertTrue(shown(activity, R.id.problem));
@@ -40,7 +40,7 @@ public final class DemoFaultTest extends DemoTest {
     }
 
     @Test
-    public void whoChoseADamagedBundleCanChooseAnother() throws Exception {
+    public void anotherBundleCanReplaceADamagedOne() throws Exception {
         File other = Samples.push(context.getFilesDir(), "other");
         Files.write(new File(other, "bundle.json").toPath(), new byte[] {'{'});
         DemoActivity activity = start(null);
@@ -62,8 +62,8 @@ public final class DemoFaultTest extends DemoTest {
     }
 
     @Test
-    public void aModelThatIsNoClassifierIsSaidToBeNone() throws Exception {
-        Samples.pushTensors(context.getFilesDir(), "a-first"); // by name, and yet not shown first
+    public void aModelThatIsNotAClassifierIsReported() throws Exception {
+        Samples.pushTensors(context.getFilesDir(), "a-first"); // first by name, but not the default
         DemoActivity activity = start(null);
         assertEquals("sample", activity.session().choice.bundle);
         assertAnswersAsTheWorkstation(activity);
@@ -80,16 +80,16 @@ public final class DemoFaultTest extends DemoTest {
     }
 
     @Test
-    public void alteredGoldenAnswersDiffer() throws Exception {
+    public void alteredGoldenOutputsDiffer() throws Exception {
         File bundle = Samples.push(context.getFilesDir(), "sample");
         byte[] lite = Files.readAllBytes(new File(bundle, "golden/lite-int8.npy").toPath());
         Files.write(new File(bundle, "golden/onnx-int8.npy").toPath(), reversed(lite));
-        describe(bundle, "golden/onnx-int8.npy");
+        updateHash(bundle, "golden/onnx-int8.npy");
         DemoActivity activity = start(null);
         Fingers.tap(activity, R.id.check);
         settled();
         assertEquals("Differs from the workstation", text(activity, R.id.verdict_word));
-        // The bundle's own floor, which is lower where its weights are random.
+        // The floor of this bundle, which is lower with random weights.
         double floor = activity.session().report.floor;
         assertEquals(floor, floor(bundle), 0);
         assertTrue(text(activity, R.id.verdict_numbers).contains(
@@ -100,35 +100,35 @@ public final class DemoFaultTest extends DemoTest {
         Screens.photograph(activity, "differs");
     }
 
-    /** The limit that bundle.json has for ONNX against the quantized graph, in dB. */
+    /** Returns the limit in bundle.json for ONNX against the quantized graph, in dB. */
     private static double floor(File bundle) throws Exception {
         JSONObject manifest = new JSONObject(new String(Files.readAllBytes(
                 new File(bundle, "bundle.json").toPath()), StandardCharsets.UTF_8));
-        JSONObject onnx = named(manifest.getJSONArray("artifacts"), "format", "onnx");
-        return named(onnx.getJSONArray("parity"), "against", "quantized graph")
+        JSONObject onnx = entryWith(manifest.getJSONArray("artifacts"), "format", "onnx");
+        return entryWith(onnx.getJSONArray("parity"), "against", "quantized graph")
                 .getJSONObject("thresholds").getDouble("sqnr_db");
     }
 
-    private static JSONObject named(JSONArray list, String key, String value) throws Exception {
+    private static JSONObject entryWith(JSONArray list, String key, String value) throws Exception {
         for (int i = 0; i < list.length(); i++) {
             if (list.getJSONObject(i).getString(key).equals(value)) {
                 return list.getJSONObject(i);
             }
         }
-        throw new AssertionError("nothing has the " + key + " " + value);
+        throw new AssertionError("no entry with " + key + " " + value);
     }
 
-    /** The same array with its numbers backwards. */
+    /** Returns the array with its values in reverse order. */
     private static byte[] reversed(byte[] npy) {
-        byte[] turned = npy.clone();
+        byte[] result = npy.clone();
         int first = 128; // NumPy's header
         for (int i = first; i < npy.length; i += 4) {
-            System.arraycopy(npy, i, turned, npy.length - 4 - (i - first), 4);
+            System.arraycopy(npy, i, result, npy.length - 4 - (i - first), 4);
         }
-        return turned;
+        return result;
     }
 
-    private static void describe(File bundle, String file) throws Exception {
+    private static void updateHash(File bundle, String file) throws Exception {
         File manifest = new File(bundle, "bundle.json");
         JSONObject json = new JSONObject(
                 new String(Files.readAllBytes(manifest.toPath()), StandardCharsets.UTF_8));
@@ -139,12 +139,12 @@ public final class DemoFaultTest extends DemoTest {
     }
 
     @Test
-    public void aRuntimeWhoseLibraryIsMissingIsSaidAndTheOtherStillWorks() throws Exception {
+    public void aMissingNativeLibraryIsReportedAndOthersWork() throws Exception {
         DemoActivity activity = start(null);
         RadioGroup formats = activity.findViewById(R.id.formats);
         assertEquals(activity.session().artifacts.size(), formats.getChildCount());
         assertEquals("lite-int8", formats.getChildAt(1).getTag());
-        Fingers.tap(formats.getChildAt(1)); // the phone's library is not for this processor
+        Fingers.tap(formats.getChildAt(1)); // the native library is for phones only
         settled();
         assertTrue(text(activity, R.id.problem).contains("lite runtime cannot load"));
         Fingers.tap(formats.getChildAt(0));

@@ -24,7 +24,7 @@ import org.robolectric.annotation.Config;
 import org.robolectric.annotation.GraphicsMode;
 import org.robolectric.shadows.ShadowActivity;
 
-/** Pictures that people choose or take. */
+/** Tests pictures that users choose or take. */
 @RunWith(RobolectricTestRunner.class)
 @Config(sdk = 34, qualifiers = "w411dp-h891dp-420dpi")
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
@@ -36,10 +36,10 @@ public final class DemoPictureTest extends DemoTest {
         List<Double> before = probabilities(activity);
         Fingers.tap(activity, R.id.choose);
         ShadowActivity shadow = Shadows.shadowOf(activity);
-        Intent asked = shadow.getNextStartedActivityForResult().intent;
-        assertEquals(Intent.ACTION_OPEN_DOCUMENT, asked.getAction());
-        assertEquals("image/*", asked.getType());
-        shadow.receiveResult(asked, Activity.RESULT_OK,
+        Intent intent = shadow.getNextStartedActivityForResult().intent;
+        assertEquals(Intent.ACTION_OPEN_DOCUMENT, intent.getAction());
+        assertEquals("image/*", intent.getType());
+        shadow.receiveResult(intent, Activity.RESULT_OK,
                 new Intent().setData(Uri.parse("content://pictures/blue")));
         settled();
         assertEquals(Color.BLUE, activity.session().picture.getPixel(5, 5));
@@ -53,42 +53,42 @@ public final class DemoPictureTest extends DemoTest {
     }
 
     @Test
-    public void whatIsShownFitsTheScreenWhateverWasChosen() {
+    public void picturesAreScaledForDisplay() {
         Bitmap strip = Bitmap.createBitmap(20_000, 3, Bitmap.Config.ARGB_8888);
-        Bitmap shown = DemoPictures.shown(strip);
-        assertEquals(2048, shown.getWidth());
-        assertEquals(1, shown.getHeight());
+        Bitmap scaled = DemoPictures.scaleForDisplay(strip);
+        assertEquals(2048, scaled.getWidth());
+        assertEquals(1, scaled.getHeight());
         Bitmap small = Bitmap.createBitmap(2048, 10, Bitmap.Config.ARGB_8888);
-        assertEquals(small, DemoPictures.shown(small));
+        assertEquals(small, DemoPictures.scaleForDisplay(small));
     }
 
     @Test
-    public void aFileThatIsNoPictureIsSaidAndThePreviousOneStays() throws Exception {
+    public void aFileThatIsNotAPictureIsReported() throws Exception {
         stream("content://pictures/text", "no picture".getBytes(StandardCharsets.UTF_8));
         DemoActivity activity = start(null);
         activity.session().choose(
                 activity.session().choice.withPicture("content://pictures/text"));
         settled();
         assertTrue(text(activity, R.id.problem).contains("not a picture"));
-        activity.session().choose(activity.session().choice.withPicture(Choice.OWN_PICTURE));
+        activity.session().choose(activity.session().choice.withPicture(Choice.BUNDLED_PICTURE));
         settled();
         assertFalse(shown(activity, R.id.problem));
         assertAnswersAsTheWorkstation(activity);
     }
 
     @Test
-    public void withoutACameraThereIsNoButton() throws Exception {
+    public void theButtonIsHiddenWithoutACamera() throws Exception {
         assertFalse(shown(start(null), R.id.camera));
     }
 
     @Test
-    public void theCamerasPictureIsTakenFromItsFile() throws Exception {
+    public void theCamerasPictureIsReadFromItsFile() throws Exception {
         Screens.installCamera(context);
         DemoActivity activity = start(null);
         assertTrue(shown(activity, R.id.camera));
         Fingers.tap(activity, R.id.camera);
-        Intent asked = Shadows.shadowOf(activity).getNextStartedActivityForResult().intent;
-        Uri target = asked.getParcelableExtra(MediaStore.EXTRA_OUTPUT, Uri.class);
+        Intent intent = Shadows.shadowOf(activity).getNextStartedActivityForResult().intent;
+        Uri target = intent.getParcelableExtra(MediaStore.EXTRA_OUTPUT, Uri.class);
         assertEquals(CameraFile.uri(context), target);
         Bitmap green = Bitmap.createBitmap(64, 48, Bitmap.Config.ARGB_8888);
         green.eraseColor(Color.GREEN);
@@ -96,7 +96,7 @@ public final class DemoPictureTest extends DemoTest {
         try (OutputStream out = context.getContentResolver().openOutputStream(target, "w")) {
             green.compress(Bitmap.CompressFormat.PNG, 100, out);
         }
-        Shadows.shadowOf(activity).receiveResult(asked, Activity.RESULT_OK, null);
+        Shadows.shadowOf(activity).receiveResult(intent, Activity.RESULT_OK, null);
         settled();
         assertEquals(Color.GREEN, activity.session().picture.getPixel(5, 5));
     }

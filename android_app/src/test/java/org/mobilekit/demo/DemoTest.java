@@ -25,7 +25,7 @@ import org.robolectric.Shadows;
 import org.robolectric.android.controller.ActivityController;
 import org.robolectric.annotation.Config;
 
-/** What the tests of the demo share: a real model, a real picture, the real resources. */
+/** Base class of the demo tests, with real models, pictures and resources. */
 abstract class DemoTest {
     final Context context = RuntimeEnvironment.getApplication();
     ActivityController<DemoActivity> controller;
@@ -70,7 +70,7 @@ abstract class DemoTest {
         return ((TextView) answer(activity, rank).findViewById(R.id.label)).getText().toString();
     }
 
-    /** Asserts that a screen shows what the workstation's ONNX Runtime sees in the app's picture. */
+    /** Asserts that the screen shows the workstation's answer for the app's picture. */
     static void assertAnswersAsTheWorkstation(DemoActivity activity) throws Exception {
         JSONObject expected = expected();
         if (expected.getBoolean("clear")) {
@@ -85,7 +85,7 @@ abstract class DemoTest {
         return new JSONObject(new String(Files.readAllBytes(file), StandardCharsets.UTF_8));
     }
 
-    /** Lets a content URI give a picture of one colour. */
+    /** Registers a picture of one color for a content URI. */
     void picture(String uri, int color) throws Exception {
         Bitmap bitmap = Bitmap.createBitmap(120, 100, Bitmap.Config.ARGB_8888);
         bitmap.eraseColor(color);

@@ -19,13 +19,13 @@ import org.robolectric.Shadows;
 import org.robolectric.shadows.ShadowListPopupWindow;
 
 /**
- * Touches and presses what is on the screen as a person does: with events that go into the window's
- * own queue, where Android turns them into clicks, focus and the end of touch mode. {@code
- * View.performClick} would click even what no finger can.
+ * Simulates touches and keys with events in the window's input queue, which Android turns into
+ * clicks, focus changes and the end of touch mode. {@code View.performClick} would also click views
+ * that users cannot reach.
  */
 final class Fingers {
-    private static final Duration LONG_ENOUGH = Duration.ofMillis(150); // to be taken for a tap
-    private static final int MOST_STOPS = 100;
+    private static final Duration TAP_TIMEOUT = Duration.ofMillis(150); // longer than a tap
+    private static final int MAX_STOPS = 100;
 
     private Fingers() {}
 
@@ -33,56 +33,56 @@ final class Fingers {
         tap(activity.findViewById(id));
     }
 
-    /** Scrolls to a view, and touches its middle. */
+    /** Scrolls to a view and taps its centre. */
     static void tap(View view) {
-        Rect seen = reveal(view);
+        Rect area = reveal(view);
         long now = SystemClock.uptimeMillis();
-        touch(view, now, MotionEvent.ACTION_DOWN, seen);
-        touch(view, now, MotionEvent.ACTION_UP, seen);
+        touch(view, now, MotionEvent.ACTION_DOWN, area);
+        touch(view, now, MotionEvent.ACTION_UP, area);
     }
 
-    /** Touches an entry of the list that a spinner has opened. */
+    /** Taps an entry in the open list of a spinner. */
     static void tapInList(int position) {
         ListPopupWindow list = ShadowListPopupWindow.getLatestListPopupWindow();
         assertTrue("no list is open", list != null && list.isShowing());
         tap(list.getListView().getChildAt(position));
     }
 
-    private static void touch(View view, long began, int action, Rect at) {
-        MotionEvent event = MotionEvent.obtain(began, SystemClock.uptimeMillis(), action,
+    private static void touch(View view, long downTime, int action, Rect at) {
+        MotionEvent event = MotionEvent.obtain(downTime, SystemClock.uptimeMillis(), action,
                 at.exactCenterX(), at.exactCenterY(), 0);
         event.setSource(InputDevice.SOURCE_TOUCHSCREEN);
         send(view, event);
     }
 
-    /** Scrolls to a view; returns where it is seen, in pixels of its window. */
+    /** Scrolls to a view and returns its visible area in the window. */
     static Rect reveal(View view) {
         view.requestRectangleOnScreen(new Rect(0, 0, view.getWidth(), view.getHeight()), true);
         Shadows.shadowOf(Looper.getMainLooper()).idle();
-        Rect seen = new Rect();
-        assertTrue(view + " is not seen", view.getGlobalVisibleRect(seen));
-        return seen;
+        Rect area = new Rect();
+        assertTrue(view + " is not visible", view.getGlobalVisibleRect(area));
+        return area;
     }
 
-    /** Moves the focus to a view by the tabulator key, and presses another key. */
+    /** Moves the focus to a view with the tab key and presses another key. */
     static void press(View view, int key) {
         focus(view);
         type(view, key);
     }
 
-    /** Moves the focus to a view by the tabulator key. */
+    /** Moves the focus to a view with the tab key. */
     static void focus(View view) {
-        for (int i = 0; i < MOST_STOPS && !view.isFocused(); i++) {
+        for (int i = 0; i < MAX_STOPS && !view.isFocused(); i++) {
             type(view, KeyEvent.KEYCODE_TAB);
         }
-        assertTrue("no way by keys to " + view, view.isFocused());
+        assertTrue("not reachable by keyboard: " + view, view.isFocused());
     }
 
-    /** The views that the tabulator key comes by, until it is back at the first one. */
+    /** Returns the views that the tab key reaches, in order. */
     static List<View> tabStops(Activity activity) {
         View window = activity.getWindow().getDecorView();
         List<View> stops = new ArrayList<>();
-        for (int i = 0; i < MOST_STOPS; i++) {
+        for (int i = 0; i < MAX_STOPS; i++) {
             type(window, KeyEvent.KEYCODE_TAB);
             View at = window.findFocus();
             if (at == null || stops.contains(at)) {
@@ -93,7 +93,7 @@ final class Fingers {
         return stops;
     }
 
-    /** Presses a key, whatever has the focus in a view's window. */
+    /** Presses a key in a view's window, whichever view has the focus. */
     static void type(View view, int key) {
         for (int action : new int[] {KeyEvent.ACTION_DOWN, KeyEvent.ACTION_UP}) {
             long now = SystemClock.uptimeMillis();
@@ -104,6 +104,6 @@ final class Fingers {
 
     private static void send(View view, InputEvent event) {
         view.getViewRootImpl().dispatchInputEvent(event);
-        Shadows.shadowOf(Looper.getMainLooper()).idleFor(LONG_ENOUGH);
+        Shadows.shadowOf(Looper.getMainLooper()).idleFor(TAP_TIMEOUT);
     }
 }

@@ -24,7 +24,7 @@ import org.robolectric.Shadows;
 import org.robolectric.annotation.Config;
 import org.robolectric.annotation.GraphicsMode;
 
-/** What a target of 36 enforces: drawn behind the bars from Android 15 on, and nothing is hidden. */
+/** Target SDK 36 draws edge to edge from Android 15 on; the bars must not hide any control. */
 @RunWith(ParameterizedRobolectricTestRunner.class)
 @Config(sdk = {34, 35})
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
@@ -44,44 +44,45 @@ public final class SafeAreaTest extends DemoTest {
     }
 
     @Test
-    public void nothingIsHiddenByBarsAndCutout() throws Exception {
+    public void barsAndCutoutHideNoControl() throws Exception {
         RuntimeEnvironment.setQualifiers(qualifiers);
         Screens.installCamera(RuntimeEnvironment.getApplication());
         DemoActivity activity = start(null);
         View window = activity.getWindow().getDecorView();
-        cover(window);
-        Rect safe = new Rect(behindBars() ? CUTOUT : 0, STATUS, window.getWidth(), window.getHeight() - NAVIGATION);
+        dispatchInsets(window);
+        Rect safe = new Rect(behindBars() ? CUTOUT : 0, STATUS, window.getWidth(),
+                window.getHeight() - NAVIGATION);
         Rect title = Fingers.reveal(activity.findViewById(R.id.about));
         assertTrue(title + " in " + safe, safe.contains(title));
         for (int id : new int[] {R.id.choose, R.id.camera, R.id.again, R.id.formats, R.id.more,
             R.id.check}) {
             View view = activity.findViewById(id);
-            Rect seen = Fingers.reveal(view);
-            assertTrue(view + " at " + seen + " in " + safe, safe.contains(seen));
-            assertEquals(view + " is cut off", view.getHeight(), seen.height());
+            Rect area = Fingers.reveal(view);
+            assertTrue(view + " at " + area + " in " + safe, safe.contains(area));
+            assertEquals(view + " is cut off", view.getHeight(), area.height());
         }
         Screens.photograph(activity, "bars-" + (window.getWidth() < window.getHeight()
                 ? "portrait" : "landscape") + "-" + Build.VERSION.SDK_INT);
     }
 
     @Test
-    public void android15DrawsItBehindTheBars() throws Exception {
+    public void android15DrawsBehindTheBars() throws Exception {
         RuntimeEnvironment.setQualifiers(qualifiers);
         DemoActivity activity = start(null);
         View window = activity.getWindow().getDecorView();
-        cover(window);
+        dispatchInsets(window);
         View screen = activity.findViewById(R.id.screen);
         assertEquals(behindBars() ? window.getHeight() : window.getHeight() - STATUS - NAVIGATION,
                 screen.getHeight());
     }
 
-    /** Whether Android draws an app behind its bars; before, it also keeps it off the cutout. */
+    /** Whether Android draws apps behind its bars; older versions also avoid the cutout. */
     private static boolean behindBars() {
         return Build.VERSION.SDK_INT >= 35;
     }
 
-    /** Lets the system say that it covers the upper, lower and left edge. */
-    private static void cover(View window) {
+    /** Dispatches insets for the upper, lower and left edge. */
+    private static void dispatchInsets(View window) {
         window.dispatchApplyWindowInsets(new WindowInsets.Builder()
                 .setInsets(WindowInsets.Type.statusBars(), Insets.of(0, STATUS, 0, 0))
                 .setInsets(WindowInsets.Type.navigationBars(), Insets.of(0, 0, 0, NAVIGATION))
@@ -90,9 +91,9 @@ public final class SafeAreaTest extends DemoTest {
         Shadows.shadowOf(Looper.getMainLooper()).idle();
     }
 
-    /** A target of 36 gets no {@code onBackPressed}; so nothing may wait for it. */
+    /** Target SDK 36 never calls {@code onBackPressed}, so no class may override it. */
     @Test
-    public void backEndsTheScreen() throws Exception {
+    public void backFinishesTheActivity() throws Exception {
         RuntimeEnvironment.setQualifiers(qualifiers);
         DemoActivity activity = start(null);
         assertEquals(Activity.class,

@@ -20,11 +20,11 @@ import java.io.IOException;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.robolectric.Shadows;
 
-/** Photographs what is on the screen. */
+/** Takes screenshots. */
 final class Screens {
     private Screens() {}
 
-    /** Waits until a session has nothing to do. */
+    /** Waits until a session has no pending work. */
     static void settle(DemoSession session) throws InterruptedException {
         for (int i = 0; i < 6000 && session.pending > 0; i++) {
             Thread.sleep(10);
@@ -34,7 +34,7 @@ final class Screens {
         Shadows.shadowOf(Looper.getMainLooper()).idle();
     }
 
-    /** Lets the device have a camera app. */
+    /** Registers a camera app. */
     static void installCamera(Context context) {
         ResolveInfo camera = new ResolveInfo();
         camera.activityInfo = new ActivityInfo();
@@ -44,14 +44,14 @@ final class Screens {
                 new Intent(MediaStore.ACTION_IMAGE_CAPTURE), camera);
     }
 
-    /** Writes NAME.png into the folder for screenshots, and returns the picture. */
+    /** Takes a screenshot, writes it to NAME.png in the screenshot folder and returns it. */
     static Bitmap photograph(Activity activity, String name) throws Exception {
         Bitmap bitmap = pixels(activity);
         write(bitmap, name);
         return bitmap;
     }
 
-    /** Returns what is on the screen. */
+    /** Takes a screenshot. */
     static Bitmap pixels(Activity activity) {
         View view = activity.getWindow().getDecorView();
         Bitmap bitmap =

@@ -24,12 +24,12 @@ import org.robolectric.android.controller.ActivityController;
 import org.robolectric.annotation.Config;
 import org.robolectric.annotation.GraphicsMode;
 
-/** The whole demo in each look; the pictures are for people, and a few faults are found here. */
+/** Takes screenshots of the demo in each configuration and checks the layout. */
 @RunWith(ParameterizedRobolectricTestRunner.class)
 @Config(sdk = 34)
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
 public final class ScreenshotTest {
-    /** As long as those that kit gives; with a second bundle there is a list of them. */
+    /** As long as kit's default names; a second bundle makes the bundle list visible. */
     private static final String LONG_NAME = "mobilenet_v2-160-int8-per-channel-percentile";
 
     @Parameter(0)
@@ -67,7 +67,7 @@ public final class ScreenshotTest {
     @Test
     public void photograph() throws Exception {
         Screens.installCamera(RuntimeEnvironment.getApplication());
-        if (!name.startsWith("light") && !name.startsWith("dark")) { // which are shown to people
+        if (!name.startsWith("light") && !name.startsWith("dark")) { // the screenshots for the docs
             Samples.push(RuntimeEnvironment.getApplication().getFilesDir(), LONG_NAME);
         }
         try (ActivityController<DemoActivity> controller =
@@ -84,25 +84,25 @@ public final class ScreenshotTest {
             int ground = activity.getColor(R.color.ground);
             assertEquals("the background is the theme's", ground,
                     picture.getPixel(picture.getWidth() / 2, 2));
-            bars(activity);
-            touchable(scroll);
-            unbroken(activity);
+            checkBars(activity);
+            checkTouchTargets(scroll);
+            checkLabels(activity);
         }
     }
 
-    /** Buttons of the bars are dark on the light ground, and light on the dark one. */
-    private static void bars(DemoActivity activity) {
+    /** Checks that the bars have dark buttons on light backgrounds, and vice versa. */
+    private static void checkBars(DemoActivity activity) {
         boolean light = activity.getResources().getBoolean(R.bool.light_bars);
         for (int attribute : new int[] {
             android.R.attr.windowLightStatusBar, android.R.attr.windowLightNavigationBar}) {
             TypedValue value = new TypedValue();
-            boolean found = activity.getTheme().resolveAttribute(attribute, value, true);
-            assertEquals(light, found && value.data != 0);
+            boolean resolved = activity.getTheme().resolveAttribute(attribute, value, true);
+            assertEquals(light, resolved && value.data != 0);
         }
     }
 
-    /** No word is broken over two lines because a layout is too narrow for it. */
-    private static void unbroken(DemoActivity activity) {
+    /** Checks that no button label breaks within a word. */
+    private static void checkLabels(DemoActivity activity) {
         for (int id : new int[] {R.id.choose, R.id.camera, R.id.again, R.id.check}) {
             TextView button = activity.findViewById(id);
             Layout lines = button.getLayout();
@@ -113,8 +113,8 @@ public final class ScreenshotTest {
         }
     }
 
-    /** What can be touched is at least 48 dp high: a finger's size. */
-    private static void touchable(ScrollView scroll) {
+    /** Checks that touch targets have the minimum height of 48 dp. */
+    private static void checkTouchTargets(ScrollView scroll) {
         float density = scroll.getResources().getDisplayMetrics().density;
         for (View view : scroll.getTouchables()) {
             if (view != scroll && view.isClickable()) {

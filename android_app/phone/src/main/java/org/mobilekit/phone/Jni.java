@@ -11,8 +11,8 @@ import com.github.unidbg.pointer.UnidbgPointer;
 import java.nio.charset.StandardCharsets;
 
 /**
- * The eleven JNI functions that libpytorch_jni_lite.so calls and unidbg 0.9.8 throws on, set into
- * its table of functions. Numbers are those of the JNI specification.
+ * Implements the eleven JNI functions that libpytorch_jni_lite.so calls and unidbg 0.9.8 lacks.
+ * The indices in the function table are those of the JNI specification.
  *
  * <p>https://docs.oracle.com/en/java/javase/17/docs/specs/jni/functions.html
  */
@@ -33,7 +33,7 @@ final class Jni {
     private final VM vm;
     private final UnidbgPointer table;
 
-    /** Gets the registers: argument 0 is the JNIEnv. Returns what the function returns. */
+    /** A JNI function: reads its arguments from registers (0 is the JNIEnv), returns its result. */
     private interface Function {
         long call(RegisterContext arguments);
     }
@@ -60,7 +60,7 @@ final class Jni {
             for (int i = 0; i < values.length; i++) {
                 copy.setLong(8L * i, values[i]);
             }
-            itIsACopy(a);
+            setIsCopy(a);
             return copy.peer;
         });
         set(RELEASE_LONG_ARRAY_ELEMENTS, a -> {
@@ -90,7 +90,7 @@ final class Jni {
             UnidbgPointer copy = allocate(text.length + 2);
             copy.write(0, text, 0, text.length);
             copy.setShort(text.length, (short) 0);
-            itIsACopy(a);
+            setIsCopy(a);
             return copy.peer;
         });
         set(RELEASE_STRING_CRITICAL, a -> 0);
@@ -122,7 +122,7 @@ final class Jni {
         return ((LongArray) object(arguments)).getValue();
     }
 
-    private static void itIsACopy(RegisterContext arguments) {
+    private static void setIsCopy(RegisterContext arguments) {
         if (arguments.getPointerArg(2) != null) {
             arguments.getPointerArg(2).setByte(0, (byte) 1);
         }

@@ -35,14 +35,13 @@ import java.util.Map;
  *     target/aar/jni/arm64-v8a MODEL.ptl 1,3,96,96 OUT.f32 IN.f32...
  * </pre>
  *
- * <p>Inputs are raw float32; OUT gets the answers one after the other. Prints one line of JSON a
- * step. It shows what the phone's library computes, not how fast, and tests neither ART nor the
- * app's Java.
+ * <p>Inputs are raw float32; the outputs are concatenated in OUT. Prints one line of JSON per step.
+ * Tests the results of the phone's library, not its speed, and neither ART nor the app's Java code.
  */
 public final class PhoneRun {
     private static final int BYTES = 4;
 
-    /** One Cortex-A76 core: what the library's cpuinfo asks for before anything runs. */
+    /** One Cortex-A76 core: the files that the library's cpuinfo reads at startup. */
     private static final Map<String, String> KERNEL = Map.of(
             "/sys/devices/system/cpu/possible", "0\n",
             "/sys/devices/system/cpu/present", "0\n",
@@ -91,7 +90,7 @@ public final class PhoneRun {
     private void libraries(File folder) {
         for (String name : new String[] {"c++_shared", "fbjni", "pytorch_jni_lite"}) {
             DalvikModule library = vm.loadLibrary(new File(folder, "lib" + name + ".so"), true);
-            if (!name.equals("c++_shared")) { // which has none
+            if (!name.equals("c++_shared")) { // it has no JNI_OnLoad
                 library.callJNI_OnLoad(emulator);
             }
             print("loaded", name);
@@ -115,13 +114,13 @@ public final class PhoneRun {
     private byte[] forward(DvmObject<?> model, long[] shape, byte[] input) {
         UnidbgPointer memory = emulator.getMemory().malloc(input.length, true).getPointer();
         memory.write(0, input, 0, input.length);
-        // Tensor.fromBlob makes a FloatBuffer, whose capacity counts numbers, not bytes.
+        // Tensor.fromBlob makes a FloatBuffer, whose capacity is in elements.
         FloatTensor tensor = new FloatTensor(new Block(memory, input.length / BYTES), shape);
         DvmObject<?> value = vm.resolveClass("org/pytorch/IValue").newObject(torch.tensor(tensor));
         DvmObject<?> result = model.callJniMethodObject(emulator,
                 "forward([Lorg/pytorch/IValue;)Lorg/pytorch/IValue;", new ArrayObject(value));
         Block answer = ((FloatTensor) ((DvmObject<?>) result.getValue()).getValue()).data();
-        return answer.start().getByteArray(0, (int) answer.capacity()); // here it counts bytes
+        return answer.start().getByteArray(0, (int) answer.capacity()); // capacity in bytes
     }
 
     private void print(String what, String name) {
@@ -145,7 +144,7 @@ public final class PhoneRun {
                 Path input = Paths.get(word);
                 byte[] data = Files.readAllBytes(input);
                 if (data.length != numbers * BYTES) {
-                    throw new IOException(input + " has not " + numbers + " numbers");
+                    throw new IOException(input + " does not have " + numbers + " values");
                 }
                 out.write(phone.forward(loaded, shape, data));
                 phone.print("answered", input.getFileName().toString());

@@ -9,7 +9,7 @@ import com.github.unidbg.linux.android.dvm.VaList;
 import java.util.HashMap;
 import java.util.Map;
 
-/** The Java side of org.pytorch and com.facebook.jni, as far as the native side calls it. */
+/** The parts of org.pytorch and com.facebook.jni that native code calls. */
 final class Torch extends AbstractJni {
     private static final int TENSOR = 2; // IValue's type code
 

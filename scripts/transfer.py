@@ -136,9 +136,9 @@ def _pictures(folder: Path) -> tuple[Tensor, Tensor]:
     """Return pictures [N, 3, 96, 96], normalized, and labels [N]."""
     import numpy as np
     import torch
-    from kit.manifest.preprocessing import Preprocessing
 
     from kit.images import batch, open_set
+    from kit.manifest.preprocessing import Preprocessing
     from kit.models.interface import IMAGENET_MEAN, IMAGENET_STD
 
     names = sorted(p.name for p in folder.iterdir())

@@ -114,13 +114,13 @@ def _suffix(peer: FilePeer) -> str:
 def wrap(base: Bundle, file: Path, peer: FilePeer, target: Path) -> Bundle:
     """Write a bundle with a file of another tool in place of the base's own files."""
     import numpy as np
-    from kit.manifest.artifacts import Artifact, Runtime
 
     from kit import bundle as bundles
     from kit import formats
     from kit.artifact_key import ArtifactKey
     from kit.bundle import REFERENCE_FILE
     from kit.formats.interface import predict
+    from kit.manifest.artifacts import Artifact, Runtime
     from kit.manifest.schema import Manifest
 
     member = formats.get_format(peer.format)

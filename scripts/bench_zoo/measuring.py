@@ -18,9 +18,8 @@ from bench_zoo import samples
 from bench_zoo.models import FORMATS, NETWORKS, ZooModel
 
 if TYPE_CHECKING:
-    from kit.manifest.artifacts import Artifact
-
     from kit.bundle import Bundle
+    from kit.manifest.artifacts import Artifact
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 2400  # of one build

@@ -77,9 +77,8 @@ def _fill_statistics(model: nn.Module, norms: list[nn.BatchNorm2d], images: Tens
 
 def pictures(count: int, size: int, seed: int = 1) -> Tensor:
     """Return crops of the sample photos [count, 3, size, size], normalized as ImageNet's."""
-    from kit.manifest.preprocessing import Preprocessing
-
     from kit.images import photos
+    from kit.manifest.preprocessing import Preprocessing
 
     pre = Preprocessing(
         resize=size, crop=size, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)

@@ -345,7 +345,7 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
     ),
     "calibration.thin": CatalogueEntry(
         "warning",
-        "thin calibration: {share} of the values of {layer} on {samples} would be clipped",
+        "thin calibration: {share} of the values of '{layer}' on {samples} would be clipped",
         "use more {sample}s, unless the model is for {sample}s of another kind",
         {"share": _TWO_DIGITS, "layer": _WORD, "samples": _WORD, "sample": _WORD},
     ),

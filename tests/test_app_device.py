@@ -303,7 +303,9 @@ def test_a_crash_is_reported_with_the_log(installed, tiny_bundle, monkeypatch, c
         given = (str(tiny_bundle.path), *QUICK, "--device", installed.serial)
         code, output = failing(capsys, "bench", *given)
     assert code == 6
-    assert "Fatal signal 11" in output
+    assert f"the app {contract.APP_ID} did not start, and wrote no result" in output
+    assert "log: F/libc    (1): Fatal signal 11" in output
+    assert "a virtual device runs no apps" in output
 
 
 def test_a_release_build_cannot_be_measured(installed, tiny_bundle, capsys):

@@ -230,6 +230,30 @@ def test_executorch_obeys_the_number_of_threads(tmp_path) -> None:
         assert used < threads + 0.3  # never more; fewer where the machine is busy
 
 
+def test_files_without_a_native_runner_are_left_out_where_others_have_one(
+    tiny_bundle, tmp_path
+) -> None:
+    def change(fields) -> None:
+        lite, onnx = fields["artifacts"]
+        fields["artifacts"] = (lite.model_copy(update={"format": "torchscript"}), onnx)
+
+    mixed = rewrite(tiny_bundle, tmp_path / "mixed", {"x": np.zeros(1)}, change)
+    names = [
+        [key.name for key in targets.select_keys(mixed, None, only_native=native)]
+        for native in (False, True)
+    ]
+    assert names == [["torchscript-fp32", "onnx-fp32"], ["onnx-fp32"]]
+    (named,) = targets.select_keys(mixed, ["torchscript"], only_native=True)
+    alone = rewrite(
+        mixed,
+        tmp_path / "alone",
+        {},
+        lambda fields: fields.update(artifacts=mixed.manifest.artifacts[:1]),
+    )
+    (only,) = targets.select_keys(alone, None, only_native=True)
+    assert named.name == only.name == "torchscript-fp32"
+
+
 def test_formats_that_cannot_be_measured(tiny_bundle) -> None:
     with pytest.raises(UnknownName, match="onxx") as caught:
         measure.measure(tiny_bundle, ["onxx"])

@@ -25,6 +25,7 @@ from kit.commands.bench import plan, show
 from kit.commands.common import latency_table, measurement, slower
 from kit.errors import UsageError, VerificationFailed
 from kit.json_outputs import read_output
+from kit.notices import new_notice
 from kit.results import statistics, store
 from kit.results.latency import LatencyResult, Recommendation, Run
 from kit.runners import native
@@ -320,6 +321,39 @@ def test_the_page_about_changes_has_commands_that_kit_takes() -> None:
         name, *words = shlex.split(line)
         command = cli.main.get_command(click.Context(cli.main), name)
         command.make_context(name, words)  # raises what click does not understand
+
+
+def test_rows_of_several_bundles_name_theirs_and_of_one_do_not(measured, capsys) -> None:
+    latency_table.table(rows(measured[0]))
+    title, head, _, *lines = filter(None, map(str.strip, capsys.readouterr().out.splitlines()))
+    assert head.split()[:3] == ["bundle", "file", "quantize"]
+    assert [line.split()[:2] for line in lines[:2]] == [
+        ["tiny", "onnx-fp32"],
+        ["int8", "onnx-int8"],
+    ]
+    latency_table.table(rows(measured[0][:1]))
+    title, head, _, *lines = filter(None, map(str.strip, capsys.readouterr().out.splitlines()))
+    assert head.split()[:2] == ["file", "quantize"]
+    assert title.endswith(f" px, 1 thread, {measured[0][0].runs[0].device.name}")
+
+
+def test_the_legend_explains_the_columns_that_are_filled(measured, capsys) -> None:
+    (row, _) = rows(measured[0])
+    latency_table.table([replace(row, memory=None, stable=True)])
+    assert capsys.readouterr().out.splitlines()[-1].endswith("times in ms, sizes in MB")
+    latency_table.table([replace(row, memory=5_000_000, stable=False)])
+    *_, first, second = capsys.readouterr().out.splitlines()
+    assert first == "times in ms, sizes in MB; !: see the warnings"
+    assert second == "memory: above the empty runtime's"
+
+
+def test_warnings_among_several_bundles_name_theirs(measured) -> None:
+    notice = new_notice("samples.few")
+    first, second = rows(measured[0])
+    doubted = replace(first, run=first.run.model_copy(update={"notices": (notice,)}))
+    calm = replace(second, run=second.run.model_copy(update={"notices": ()}))
+    (line,) = (line for line in latency_table.doubts([doubted, calm]) if "samples" in line)
+    assert " tiny onnx-fp32: " in line
 
 
 def test_what_ran_is_printed_not_what_was_planned(measured) -> None:

@@ -98,7 +98,7 @@ def test_int8_that_is_slower_is_printed(measured) -> None:
     (printed,) = rows.find_slower_than_float(table)
     assert printed.code == "int8.slower-on-desktop"
     assert render(printed).startswith(
-        "onnx-int8 static is 2.0× slower than onnx-fp32 here in quiet moments "
+        "int8 onnx-int8 static is 2.0× slower than tiny onnx-fp32 here in quiet moments "
         "(medians: 11.00 and 5.50 ms)"
     )
     arm = []
@@ -111,20 +111,31 @@ def test_int8_that_is_slower_is_printed(measured) -> None:
     assert render(printed).endswith("(medians: 11.00 and 5.50 ms)")
     (printed,) = rows.find_slower_than_float(rows.rows([altered(tiny, 1.0), altered(int8, 1.0005)]))
     assert render(printed).startswith(
-        "onnx-int8 static is 1.0× slower"
+        "int8 onnx-int8 static is 1.0× slower"
     )  # 0.05 %, in each of three rounds
     uneven = altered(tiny, 1.0, 1.02, 0.98), altered(int8, 1.01, 0.99, 1.01)
     (printed,) = rows.find_slower_than_float(rows.rows(uneven))
     assert render(printed).startswith(
-        "onnx-int8 static is not faster than onnx-fp32 here (medians: "
+        "int8 onnx-int8 static is not faster than tiny onnx-fp32 here (medians: "
     )
     few = altered(tiny, 1.0, count=2), altered(int8, 2.0, count=2)
     (printed,) = rows.find_slower_than_float(rows.rows(few))
     assert render(printed).startswith(
-        "onnx-int8 static took 2.0× the time of onnx-fp32 here in quiet moments"
+        "int8 onnx-int8 static took 2.0× the time of tiny onnx-fp32 here in quiet moments"
     )
     assert "fewer than 3 processes do not tell" in render(printed)
     assert rows.find_slower_than_float(rows.rows([altered(tiny, 1.0), altered(int8, 0.5)])) == []
+
+
+def test_int8_of_a_bundle_with_a_float_file_is_compared_with_that(measured) -> None:
+    tiny, int8 = altered(measured[0][0], 1.0), altered(measured[0][1], 2.0)
+    fast = altered(tiny, 1.0).runs[0]
+    both = int8.model_copy(update={"runs": (altered(tiny, 1.5).runs[0], int8.runs[0])})
+    alone = tiny.model_copy(update={"runs": (fast,)})
+    (printed,) = rows.find_slower_than_float(rows.rows([alone, both]))
+    assert render(printed).startswith("int8 onnx-int8 static is 1.3× slower than int8 onnx-fp32 ")
+    (printed,) = rows.find_slower_than_float(rows.rows([both]))
+    assert render(printed).startswith("onnx-int8 static is 1.3× slower than onnx-fp32 ")
 
 
 @pytest.mark.parametrize(

@@ -334,8 +334,7 @@ def test_what_is_not_known_comes_with_what_would_tell(verdicts, bundles, pairs, 
         )
         for ratio in verdicts
     ]
-    shown = device_tables.make_comparison_table(result)
-    assert str(shown.caption).partition("±5 %")[2] == reports
+    assert device_tables.explain_comparisons(result).partition("±5 %")[2] == reports
 
 
 def test_rows_are_compared_with_the_first_of_their_format():

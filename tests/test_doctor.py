@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -54,6 +55,14 @@ FEATURES = "Features\t: fp asimd asimddp"
 STATE = DeviceState(FEATURES)
 
 
+@dataclass
+class BuiltRunner:
+    """What the doctor looks at of a native runner."""
+
+    page: int
+    size: int = 20_000_000
+
+
 def judged(facts: DeviceFacts = GOOD, state: DeviceState = STATE) -> dict[str, Finding]:
     """Return what is not ok, by code."""
     result = list(device_checks.judge_device(facts, state, None))
@@ -72,9 +81,14 @@ def test_a_good_phone_has_nothing_to_mend():
     [
         ({"abis": ("armeabi-v7a",)}, "device.abi", "problem", "armeabi-v7a; native runners"),
         ({"api": 25}, "device.api", "problem", "API level 25; kit needs 26"),
-        ({"free_bytes": 50_000_000}, "device.disk", "problem", "0.1 GB free on it"),
-        ({"free_bytes": 300_000_000}, "device.disk", "warning", "0.3 GB free on it"),
-        ({"memory": 400_000_000}, "device.memory", "problem", "0.4 GB of memory"),
+        (
+            {"free_bytes": 50_000_000},
+            "device.disk",
+            "problem",
+            "50 MB free on it; 150 MB",
+        ),
+        ({"free_bytes": 300_000_000}, "device.disk", "warning", "300 MB free on it"),
+        ({"memory": 400_000_000}, "device.memory", "problem", "400 MB of memory"),
         ({"battery": Battery(9, 30.0, ("USB",), None)}, "device.battery", "warning", "at 9 %"),
         ({"battery": Battery(90, 30.0, (), None)}, "device.battery", "note", "not plugged in"),
         ({"battery": Battery(90, 44.5, ("AC",), None)}, "device.warm", "warning", "44.5 °C"),
@@ -131,18 +145,68 @@ def test_a_device_that_reports_nothing_is_not_refused():
 def test_pages_of_16_kb_need_libraries_made_for_them(monkeypatch):
     pages = {"lite": 4096, "onnx": 16384}
 
-    class Built:
-        def __init__(self, page: int) -> None:
-            self.page = page
-
     monkeypatch.setattr(
-        native, "find", lambda _, name: Built(pages[name]) if name in pages else None
+        native, "find", lambda _, name: BuiltRunner(pages[name]) if name in pages else None
     )
     names = ["lite", "onnx", "executorch"]
     result = list(device_checks.judge_pages(16384, "arm64-v8a", names))
     assert [finding.verdict for finding in result] == ["warning", "ok", "note"]
     assert result[2].fix == "kit runner build --abi arm64-v8a --format executorch"
     assert [f.verdict for f in device_checks.judge_pages(4096, "arm64-v8a", names)] == ["ok"]
+
+
+def test_pages_that_no_runner_fits_are_a_problem(monkeypatch):
+    monkeypatch.setattr(native, "find", lambda *_: BuiltRunner(4096))
+    result = list(device_checks.judge_pages(16384, "x86_64", ["lite", "onnx"]))
+    assert {(finding.verdict, finding.fix) for finding in result} == {
+        ("problem", "use a device with pages of 4 KB")
+    }
+
+
+def judged_files(bundle, folder: Path, *changes: dict[str, object]) -> list[tuple[str, str]]:
+    """Return verdict and text about the files of a bundle whose artifacts are changed."""
+
+    def change(fields) -> None:
+        pairs = zip(fields["artifacts"], changes, strict=True)
+        fields["artifacts"] = tuple(one.model_copy(update=new) for one, new in pairs)
+
+    other = rewrite(bundle, folder, {"x": np.zeros(1)}, change)
+    return [(f.verdict, f.text) for f in device_checks.judge_files(other)]
+
+
+def test_the_files_that_run_on_a_device_are_named(tiny_bundle, tmp_path):
+    assert judged_files(tiny_bundle, tmp_path / "all", {}, {}) == [
+        ("ok", "native runners exist for lite-fp32 and onnx-fp32")
+    ]
+    scripted, lowered = {"format": "torchscript"}, {"executed": False}
+    assert judged_files(tiny_bundle, tmp_path / "some", scripted, {}) == [
+        ("ok", "native runners exist for onnx-fp32"),
+        ("note", "will not run there: torchscript-fp32 has no native runner"),
+    ]
+    (result,) = judged_files(tiny_bundle, tmp_path / "none", scripted, lowered)
+    assert result == (
+        "problem",
+        "no file of the bundle runs there: torchscript-fp32 has no native runner, and onnx-fp32 "
+        "is for a backend that no runner of kit has",
+    )
+    assert list(device_checks.judge_files(None)) == []
+
+
+def test_what_is_on_a_device_already_needs_no_space_again(tiny_bundle, monkeypatch):
+    monkeypatch.setattr(native, "find", lambda *_: BuiltRunner(16384, 30_000_000))
+    full = replace(GOOD, free_bytes=40_000_000)
+    for kept, verdict in ((0, "problem"), (60_000_000, "warning"), (100_000_000, "ok")):
+        findings = device_checks.judge_device(full, DeviceState(FEATURES, kept=kept), tiny_bundle)
+        assert [f.verdict for f in findings if f.code == "device.disk"] == [verdict]
+
+
+def test_a_large_model_needs_more_memory(tiny_bundle, monkeypatch):
+    small = replace(GOOD, memory=3_000_000_000)
+    for megabytes, verdict in ((1, "ok"), (1000, "warning"), (3000, "problem")):
+        sized = SimpleNamespace(size=megabytes * 1_000_000)
+        monkeypatch.setattr(type(tiny_bundle.manifest), "measure", lambda *_, one=sized: one)
+        findings = device_checks.judge_device(small, STATE, tiny_bundle)
+        assert [f.verdict for f in findings if f.code == "device.memory"] == [verdict]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from kit.devices.storage import ask
 from kit.devices.transport import quote
 from kit.errors import DeviceError, RunError
 from kit.results.context import Condition
-from kit.runners.protocol import Exit
 
 GONE_SECONDS = 10.0  # timeout of a process that is not running
 CONDITION_SECONDS = 5.0
@@ -24,6 +23,7 @@ MARGIN_SECONDS = 120.0  # in addition to the plan's limits, for loading and writ
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 _MARK = "==kit:app"
 _RESULT = "result.json"
+_LOG_LINES = 5
 _ANSWER_SLACK = 1 << 20  # a wrong answer may be longer; it is checked later
 
 
@@ -44,6 +44,7 @@ class AppJob:
         self._token, self._look = token, look
         self._answer_limit = answer_bytes + _ANSWER_SLACK
         self._seen = self._sampled = time.monotonic()
+        self._was_alive = False
         self.conditions: list[Condition] = []
         self.silent_seconds, self._pause = limit + MARGIN_SECONDS, _FIRST_PAUSE
 
@@ -51,7 +52,8 @@ class AppJob:
         """Return the events as lines and an exit code, once the result exists.
 
         Raises:
-            RunError: the result is of another app or bundle, or its answer file does not match.
+            RunError: the result is of another app or bundle, its answer file does not match, or
+                the app has no process and wrote no result.
         """
         output = self._device.ask(self._question(), timeout=60)
         now = time.monotonic()
@@ -61,9 +63,19 @@ class AppJob:
             self._sampled = now
             self.conditions.append(self._device.condition())
         if f"{_MARK} alive" in output:
-            self._seen = now
-            return [], None
-        return [], (Exit.RUN if now - self._seen > GONE_SECONDS else None)
+            self._seen, self._was_alive = now, True
+        elif now - self._seen > GONE_SECONDS:
+            raise self._gone_error()
+        return [], None
+
+    def _gone_error(self) -> RunError:
+        how = "ended" if self._was_alive else "did not start"
+        lines = [line for line in self.stderr().splitlines() if line.strip()][-_LOG_LINES:]
+        log = "".join(f"\n  log: {line[:300]}" for line in lines)
+        hint = f"unlock the screen and open it once: kit app run --app-id {self._app_id}"
+        if self._device.ref.kind == "virtual":
+            hint = "a virtual device runs no apps: measure on a phone or an Android emulator"
+        return RunError(f"the app {self._app_id} {how}, and wrote no result{log}", hint)
 
     def _question(self) -> str:
         # A dead process has written its file, or never will; so pidof comes first. Android

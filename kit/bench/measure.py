@@ -88,13 +88,15 @@ def measure_all(
     bundles.check_named(loaded, formats or ())
     fits.check(loaded, formats)
     identity = identify(device.fingerprint, measurement)
-    names = dict.fromkeys(key.format for b in loaded for key in targets.select_keys(b, formats))
+    only_native = runner == "native" or (device.ref.kind != "local" and runner != "app")
+    keys = [key for b in loaded for key in targets.select_keys(b, formats, only_native)]
+    names = dict.fromkeys(key.format for key in keys)
     sets = runners.choose(device, names, runner, lambda text: report(0, 1, text))
     variables = drive.environment(plan.threads)
     with device.folder() as folder:
         report(0, 1, f"pushing files to {device.ref.name}")
         installed = {name: runners.install(sets.get(name), folder, runner) for name in names}
-        prepared = targets.prepare(loaded, formats, plan, folder, installed)
+        prepared = targets.prepare(loaded, formats, plan, folder, installed, only_native)
         before = device.context(variables)
         session = MeasurementSession(device, folder, plan, variables)
         _run_all(session, prepared, report, profile)

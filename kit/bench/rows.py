@@ -47,6 +47,10 @@ class LatencyRow:
         method = "" if self.run.quantize == "none" else f" {self.run.quantize}"
         return f"{self.run.name}{method}"
 
+    def name_among(self, several: bool) -> str:
+        """Return the label, with the bundle's name in front of it among several bundles."""
+        return f"{self.bundle.name} {self.label}" if several else self.label
+
 
 def rows(results: Sequence[LatencyResult]) -> list[LatencyRow]:
     """Return the rows of all results, in their order."""
@@ -127,22 +131,25 @@ def find_slower_than_float(table: Sequence[LatencyRow]) -> list[Notice]:
     """Return a notice for each quantized row that is slower than its float counterpart.
 
     The counterpart is the float file of the same format and architecture, measured on the
-    same device with the same threads and cores.
+    same device with the same threads and cores: that of the same bundle if it has one. With
+    several bundles, their names are in the notice.
     """
+    several = len({row.bundle.hash for row in table}) > 1
     comparisons = []
     for row in table:
-        for other in table:
-            if row.run.quantize != "none" and _is_float_of(other, row):
-                speedup = rounds.speedup(other.run, row.run)
-                if speedup.ratio < 1:
-                    comparisons.append(_slower(row, other, speedup))
+        floats = [other for other in table if _is_float_of(other, row)]
+        own = [other for other in floats if other.bundle.hash == row.bundle.hash]
+        for other in own or floats if row.run.quantize != "none" else ():
+            speedup = rounds.speedup(other.run, row.run)
+            if speedup.ratio < 1:
+                comparisons.append(_slower(row, other, speedup, several))
     return comparisons
 
 
-def _slower(row: LatencyRow, other: LatencyRow, speedup: Speedup) -> Notice:
+def _slower(row: LatencyRow, other: LatencyRow, speedup: Speedup, several: bool) -> Notice:
     values: dict[str, Value] = {
-        "row": row.label,
-        "other": other.label,
+        "row": row.name_among(several),
+        "other": other.name_among(several),
         "own": row.median.median,
         "float": other.median.median,
     }

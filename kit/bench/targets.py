@@ -14,6 +14,7 @@ from kit.bundle import Bundle
 from kit.devices.interface import Folder
 from kit.errors import UsageError
 from kit.results.latency import Operator, Plan, Process
+from kit.runners import native
 from kit.runners.protocol import Request
 from kit.runners.transcript import Transcript
 from kit.signature import Samples, format_specs
@@ -70,19 +71,24 @@ def _shorten(request: Request) -> Request:
     )
 
 
-def select_keys(bundle: Bundle, formats: Sequence[str] | None) -> list[ArtifactKey]:
+def select_keys(
+    bundle: Bundle, formats: Sequence[str] | None, only_native: bool = False
+) -> list[ArtifactKey]:
     """Return the keys of a bundle's files to measure.
 
     Args:
         bundle: to measure.
         formats: names of formats or of files, and ``reference``; None for all files.
+        only_native: of all files, leave out those without a native runner if others have one.
 
     Raises:
         BundleError: the bundle has no such file.
     """
     manifest = bundle.manifest
     if formats is None:
-        return manifest.select_runnable(None)
+        runnable = manifest.select_runnable(None)
+        with_runner = [key for key in runnable if key.format in native.list_formats()]
+        return with_runner if only_native and with_runner else runnable
     keys = []
     for name in formats:
         keys += [FLOAT_MODEL] if name == REFERENCE else manifest.select_runnable([name])
@@ -95,6 +101,7 @@ def prepare(
     plan: Plan,
     folder: Folder,
     runners: Mapping[str, Runner],
+    only_native: bool = False,
 ) -> list[Target]:
     """Push models and inputs to the device, and return the targets.
 
@@ -106,7 +113,7 @@ def prepare(
     """
     targets, references = [], set()
     for bundle in loaded:
-        keys = select_keys(bundle, formats)
+        keys = select_keys(bundle, formats, only_native)
         for key in keys:
             if key == FLOAT_MODEL:
                 digest = bundle.manifest.files[bundle.file(REFERENCE).name].sha256

@@ -151,6 +151,9 @@ def command(bundles: tuple[Path, ...], **options: Given) -> None:
         for result, file in measurement.files(measured, unique, output, folder):
             store.write(result, file)
     show(measured, options["as_json"], options["sustained"] is not None)
+    if options["names"] is None:
+        for one in measured:
+            output_checks.report_without_runner(one.results)
     for error in errors[1:]:
         measurement.print_error(error)
     if errors:

@@ -209,6 +209,10 @@ def _show(bundle: Bundle) -> None:
     terminal.note(
         f"vs its graph: {what}largest difference of a value" + ("" if what else f" {golden}")
     )
+    if manifest.preprocessing is not None and has_classes:
+        count = manifest.golden.images
+        where = f"on {count} crops of sample photos; `kit eval` measures pictures of yours"
+        terminal.note(f"vs float, SQNR dB: {where}")
     for artifact in manifest.artifacts:
         if artifact.computed_in_float:
             floats = ", ".join(f"{k} ×{n}" for k, n in artifact.computed_in_float.items())

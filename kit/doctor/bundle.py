@@ -9,7 +9,7 @@ from pathlib import Path
 from kit import bundle as bundles
 from kit import formats
 from kit.bundle import Bundle
-from kit.doctor.finding import Finding, from_notice
+from kit.doctor.finding import Finding, from_notice, write_size
 from kit.errors import KitError, UnknownName
 from kit.manifest.artifacts import Artifact
 from kit.manifest.schema import Manifest
@@ -110,7 +110,7 @@ def _examine_sizes(manifest: Manifest) -> Iterator[Finding]:
             text = f"{name} has {size / 1e6:.0f} MB, and takes more than that of a phone's memory"
             yield Finding("bundle.size", "warning", text, "kit build MODEL --precision int8")
     if sizes and max(sizes.values()) <= LARGE:
-        text = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in sizes.items())
+        text = ", ".join(f"{name} {write_size(size)}" for name, size in sizes.items())
         yield Finding("bundle.size", "ok", text)
 
 

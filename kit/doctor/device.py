@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ from kit.devices.adb import MIN_API
 from kit.devices.device_settings import JOURNAL
 from kit.devices.facts import DeviceFacts, gather
 from kit.devices.retry import RetryingTransport
-from kit.devices.storage import ask
+from kit.devices.storage import BLOBS, SLACK, ask
 from kit.devices.transport import Transport
 from kit.doctor.finding import Finding, from_notice, judge_amount
 from kit.doctor.host import judge_processor
@@ -24,7 +24,8 @@ from kit.runners import native
 
 COOL_C = 38.0  # as `kit bench` waits for
 LOW_BATTERY = 20  # percent; many phones slow down below 15
-MIN_FREE, ENOUGH_FREE = 150_000_000, 500_000_000  # bytes, beside the bundle: runners take some 100
+# Bytes beside the bundle, of runners whose size is not known: most take less than 100 MB.
+MIN_FREE, ENOUGH_FREE = 150_000_000, 500_000_000
 MIN_MEMORY, ENOUGH_MEMORY = 500_000_000, 1_500_000_000
 _MARK = "==kit:setting"
 # Settings that disturb, by table and name: the value that does, what it does, and its opposite.
@@ -48,11 +49,13 @@ class DeviceState:
         cpuinfo: text of `/proc/cpuinfo`.
         settings: values of `SETTINGS`; those that it does not have are absent.
         leftovers: a journal of settings that were not put back is there.
+        kept: bytes of the runners and models of kit that are there already.
     """
 
     cpuinfo: str = ""
     settings: Mapping[tuple[str, str], str] = field(default_factory=dict)
     leftovers: bool = False
+    kept: int = 0
 
 
 def examine_devices(choice: str, bundle: Bundle | None) -> Iterator[Finding]:
@@ -92,12 +95,20 @@ def read_state(transport: Transport) -> DeviceState:
     """
     lines = [f"echo '{_MARK}'; settings get {table} {name} 2>/dev/null" for table, name in SETTINGS]
     lines += [f"echo '{_MARK}'; [ -s {JOURNAL} ] && echo left"]
+    lines += [f"echo '{_MARK}'; du -sk {BLOBS} 2>/dev/null"]
     lines += [f"echo '{_MARK}'; cat /proc/cpuinfo 2>/dev/null"]
     script = f"{{ {'; '.join(lines)}; }}; true"
     pieces = [piece.strip() for piece in ask(transport, script).split(_MARK)[1:]]
-    pieces += [""] * (len(SETTINGS) + 2 - len(pieces))
+    pieces += [""] * (len(SETTINGS) + 3 - len(pieces))
     settings = dict(zip(SETTINGS, pieces, strict=False))
-    return DeviceState(pieces[len(SETTINGS) + 1], settings, pieces[len(SETTINGS)] == "left")
+    journal, store, cpuinfo = pieces[len(SETTINGS) :][:3]
+    return DeviceState(cpuinfo, settings, journal == "left", _parse_kilobytes(store))
+
+
+def _parse_kilobytes(du: str) -> int:
+    """Return the bytes in `du -sk` of one folder; 0 if it reports none."""
+    word = du.split(maxsplit=1)[0] if du.strip() else ""
+    return 1024 * int(word) if word.isascii() and word.isdigit() and len(word) < 13 else 0
 
 
 def judge_device(
@@ -106,7 +117,7 @@ def judge_device(
     """Yield the findings about a device that answers."""
     serial = shlex.quote(facts.serial)
     yield from _judge_system(facts, bundle)
-    yield from _judge_space(facts, bundle)
+    yield from _judge_space(facts, state, bundle)
     yield from _judge_condition(facts)
     features = hostinfo.int8_features(state.cpuinfo)
     abi = facts.abis[0] if facts.abis else ""
@@ -138,23 +149,57 @@ def _judge_system(facts: DeviceFacts, bundle: Bundle | None) -> Iterator[Finding
         yield Finding("device.api", "problem", text, "use a device with Android 8 or newer")
     else:
         yield Finding("device.api", "ok", f"API level {facts.api or 'unknown'}")
-    names = _formats(bundle)
-    without = [name for name in names if formats.get_format(name).native is None]
-    if without:
-        text = f"{', '.join(without)} has no native runner, and does not run there"
-        yield Finding("device.formats", "note", text, "kit bench BUNDLE, on this machine")
+    yield from judge_files(bundle)
     if abi is not None:
-        yield from judge_pages(facts.page_size, abi, [n for n in names if n not in without])
+        yield from judge_pages(facts.page_size, abi, _formats(bundle))
 
 
-def judge_pages(page: int | None, abi: str, names: list[str]) -> Iterator[Finding]:
+def judge_files(bundle: Bundle | None) -> Iterator[Finding]:
+    """Yield which files of a bundle run on a device, and which not; nothing without a bundle."""
+    if bundle is None:
+        return
+    listed = native.list_formats()
+    artifacts = bundle.manifest.artifacts
+    runs = [one.name for one in artifacts if one.executed and one.format in listed]
+    without = [one.name for one in artifacts if one.executed and one.format not in listed]
+    lowered = [one.name for one in artifacts if not one.executed]
+    reasons = [
+        f"{_join(names)} {why[0] if len(names) == 1 else why[1]}"
+        for names, why in (
+            (without, ("has no native runner", "have no native runner")),
+            (lowered, ("is for a backend", "are for backends")),
+        )
+        if names
+    ]
+    if lowered:
+        reasons[-1] += " that no runner of kit has"
+    why = ", and ".join(reasons)
+    if not runs:
+        text = f"no file of the bundle runs there: {why or 'it has none'}"
+        current = [name for name in listed if formats.get_format(name).ended is None]
+        fix = f"kit build MODEL --format {','.join(current[:2])}"
+        yield Finding("device.formats", "problem", text, fix)
+        return
+    yield Finding("device.formats", "ok", f"native runners exist for {_join(runs)}")
+    if reasons:
+        fix = "kit bench BUNDLE, on this machine" if without else ""
+        yield Finding("device.formats", "note", f"will not run there: {why}", fix)
+
+
+def _join(names: Sequence[str]) -> str:
+    """Return ``a, b and c``."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def judge_pages(page: int | None, abi: str, names: Sequence[str]) -> Iterator[Finding]:
     """Yield whether the runners of formats can be loaded with the device's memory pages."""
     if page is None or page <= 4096:
         yield Finding("device.pages", "ok", f"pages of {(page or 4096) // 1024} KB")
         return
-    for name in names:
-        runner = native.find(abi, name)
-        size = f"pages of {page // 1024} KB"
+    size = f"pages of {page // 1024} KB"
+    runners = {name: native.find(abi, name) for name in names}
+    loads = any(runner is None or runner.page >= page for runner in runners.values())
+    for name, runner in runners.items():
         if runner is None:
             text = f"{size}: the runner of {name} is not built yet, so it is not known to fit"
             yield Finding(
@@ -162,35 +207,56 @@ def judge_pages(page: int | None, abi: str, names: list[str]) -> Iterator[Findin
             )
         elif runner.page < page:
             text = f"{size}: libraries of {name} are made for {runner.page // 1024} KB"
-            yield Finding("device.pages", "warning", text, "use another format there")
+            fix = "use another format there" if loads else "use a device with pages of 4 KB"
+            yield Finding("device.pages", "warning" if loads else "problem", text, fix)
         else:
             yield Finding("device.pages", "ok", f"{size}, which the runner of {name} fits")
 
 
 def _formats(bundle: Bundle | None) -> list[str]:
+    """Return the formats with a native runner, of a bundle those of its files that run."""
+    listed = native.list_formats()
     if bundle is None:
-        return list(native.list_formats())
-    known = formats.list_formats()
-    return list(dict.fromkeys(a.format for a in bundle.manifest.artifacts if a.format in known))
+        return list(listed)
+    found = (one.format for one in bundle.manifest.artifacts if one.executed)
+    return [name for name in dict.fromkeys(found) if name in listed]
 
 
-def _judge_space(facts: DeviceFacts, bundle: Bundle | None) -> Iterator[Finding]:
-    files = 0
+def _judge_space(
+    facts: DeviceFacts, state: DeviceState, bundle: Bundle | None
+) -> Iterator[Finding]:
+    sizes = [0]
     if bundle is not None:
-        files = sum(bundle.manifest.measure(a.file).size for a in bundle.manifest.artifacts)
+        sizes += [bundle.manifest.measure(a.file).size for a in bundle.manifest.artifacts]
     if facts.free_bytes is not None:
+        needed = max(0, sum(sizes) + _measure_runners(facts, bundle) - state.kept)
         yield judge_amount(
             "device.disk",
             "free on it",
             facts.free_bytes,
-            MIN_FREE + files,
-            ENOUGH_FREE + files,
+            needed,
+            needed and ENOUGH_FREE + needed,
             f"kit clean --device {shlex.quote(facts.serial)}",
         )
     if facts.memory is not None:
-        fix = "use a smaller model or a larger device"
-        what = "of memory"
-        yield judge_amount("device.memory", what, facts.memory, MIN_MEMORY, ENOUGH_MEMORY, fix)
+        yield judge_amount(
+            "device.memory",
+            "of memory",
+            facts.memory,
+            MIN_MEMORY + max(sizes),
+            ENOUGH_MEMORY + 2 * max(sizes),
+            "use a smaller model or a larger device",
+        )
+
+
+def _measure_runners(facts: DeviceFacts, bundle: Bundle | None) -> int:
+    """Return the bytes of the runners that a bundle needs, an estimate if one is not built."""
+    abi = next((one for one in facts.abis if one in native.ABIS), None)
+    if bundle is None or abi is None:
+        return MIN_FREE
+    runners = [native.find(abi, name) for name in _formats(bundle)]
+    known = [runner.size for runner in runners if runner is not None]
+    return sum(known) + SLACK if len(known) == len(runners) else max(MIN_FREE, sum(known))
 
 
 def _judge_condition(facts: DeviceFacts) -> Iterator[Finding]:

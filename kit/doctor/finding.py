@@ -103,9 +103,16 @@ def judge_amount(code: str, what: str, size: int, minimum: int, enough: int, fix
         enough: below it some things do not.
         fix: what to do.
     """
-    text = f"{size / 1e9:.1f} GB {what}"
+    text = f"{write_size(size)} {what}"
     if size < minimum:
-        return Finding(code, "problem", f"{text}; {minimum / 1e9:g} GB are needed", fix)
+        return Finding(code, "problem", f"{text}; {write_size(minimum)} are needed", fix)
     if size < enough:
-        return Finding(code, "warning", f"{text}; {enough / 1e9:g} GB are enough", fix)
+        return Finding(code, "warning", f"{text}; {write_size(enough)} are enough", fix)
     return Finding(code, "ok", text)
+
+
+def write_size(size: int) -> str:
+    """Return bytes as ``1.5 GB``, ``150 MB`` or ``0.03 MB``."""
+    if size >= 1e9:
+        return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e6:.0f} MB" if size >= 1e7 else f"{size / 1e6:.2f} MB"

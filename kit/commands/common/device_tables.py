@@ -24,14 +24,17 @@ def show(results: Sequence[LatencyResult], table: Sequence[LatencyRow], sustaine
 
     swept = [result for result in results if result.recommended]
     if not swept and not sustained and any(len(r.run.processes) > 1 for r in table):
-        compared = make_comparison_table(paired.compare(table))
+        comparisons = paired.compare(table)
+        compared = make_comparison_table(comparisons)
         if compared is not None:
             terminal.print_table(compared, WIDEST)
+            terminal.echo(explain_comparisons(comparisons))
+    several = len({row.bundle.hash for row in table}) > 1
     for row in table:
         if sustained:
-            _minutes(row)
+            _minutes(row, row.name_among(several))
         if row.run.operators:
-            terminal.print_table(_operators(row), WIDEST)
+            terminal.print_table(_operators(row, row.name_among(several)), WIDEST)
     for result in swept:
         for name, best in result.recommended.items():
             cpus = "" if best.cpus == "all" else f" --cpus {best.cpus}"
@@ -43,14 +46,8 @@ def make_comparison_table(comparisons: Sequence[PairedComparison]) -> Table | No
     """Return the table of paired comparisons; None without any."""
     if not comparisons:
         return None
-    from kit.results.statistics import MARGIN
-
-    several = len({row.bundle.hash for c in comparisons for row in (c.row, c.baseline)}) > 1
-    shown = _table(
-        "compared process by process",
-        "time as a share of the baseline's; no difference: all of the interval is within "
-        f"±{100 * MARGIN:.0f} %{_more(comparisons, several)}",
-    )
+    several = _is_of_several(comparisons)
+    shown = _table("compared process by process", "")
     for name in ("baseline", "compared", "time", "95 %", "pairs", "verdict"):
         shown.add_column(name, no_wrap=True, justify="left" if name[0] in "bcv" else "right")
     for one in comparisons:
@@ -66,6 +63,20 @@ def make_comparison_table(comparisons: Sequence[PairedComparison]) -> Table | No
     return shown
 
 
+def explain_comparisons(comparisons: Sequence[PairedComparison]) -> str:
+    """Return the line below the table of comparisons."""
+    from kit.results.statistics import MARGIN
+
+    return (
+        "time as a share of the baseline's; no difference: all of the interval is within "
+        f"±{100 * MARGIN:.0f} %{_more(comparisons, _is_of_several(comparisons))}"
+    )
+
+
+def _is_of_several(comparisons: Sequence[PairedComparison]) -> bool:
+    return len({row.bundle.hash for c in comparisons for row in (c.row, c.baseline)}) > 1
+
+
 def _more(comparisons: Sequence[PairedComparison], several: bool) -> str:
     """Return an option that helps if a verdict is not known."""
     from kit.bench.plan import MAX_PAIRS
@@ -79,11 +90,11 @@ def _name(row: LatencyRow, several: bool) -> str:
     return f"{row.bundle.name} {row.run.name}" if several else row.label
 
 
-def _minutes(row: LatencyRow) -> None:
+def _minutes(row: LatencyRow, name: str) -> None:
     from kit.bench import sustained
 
     minutes = sustained.minutes(row.run.processes[0])
-    shown = _table(f"{row.label}, minute by minute", "ms, °C, MHz of the fastest core")
+    shown = _table(f"{name}, minute by minute", "ms, °C, MHz of the fastest core")
     for name in ("minute", "samples", "median", "p90", "°C", "MHz", "thermal"):
         shown.add_column(name, justify="right", no_wrap=True)
     whole = [minute for minute in minutes if minute.whole]
@@ -99,18 +110,18 @@ def _minutes(row: LatencyRow) -> None:
         )
     if whole:
         terminal.print_table(shown, WIDEST)
-    terminal.echo(f"{row.label}: {sustained.verdict(minutes)}")
+    terminal.echo(f"{name}: {sustained.verdict(minutes)}")
 
 
 def _or_dash(value: float | None, form: str) -> str:
     return "-" if value is None else form.format(value)
 
 
-def _operators(row: LatencyRow) -> Table:
+def _operators(row: LatencyRow, name: str) -> Table:
     run: Run = row.run
     total = sum(o.total_ns for o in run.operators)
     shown = _table(
-        f"{row.label}, operators of a profiled process",
+        f"{name}, operators of a profiled process",
         f"the {min(OPERATORS, len(run.operators))} slowest of {len(run.operators)}",
     )
     for name in ("operator", "type"):
@@ -128,4 +139,4 @@ def _table(title: str, caption: str) -> Table:
     from rich import box
     from rich.table import Table
 
-    return Table(title=title, caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1))
+    return Table(title=title, caption=caption or None, box=box.SIMPLE_HEAD, padding=(0, 1))

@@ -13,11 +13,6 @@ if TYPE_CHECKING:
 
 _WIDEST = 200  # columns
 
-_CAPTION = (
-    "ms and MB; ±: 95 % interval of the median over processes; !: see the warnings; memory:\n"
-    "above the empty runtime's; speed-up: against eager fp32 PyTorch (reference), ?: may be chance"
-)
-
 
 def table(rows: Sequence[LatencyRow]) -> None:
     """Print the table; times are milliseconds, sizes and memory 10^6 bytes."""
@@ -26,15 +21,18 @@ def table(rows: Sequence[LatencyRow]) -> None:
 
     from kit.bench.rows import against_reference
 
-    shown = Table(title=_title(rows), caption=_CAPTION, box=box.SIMPLE_HEAD, padding=0)
+    shown = Table(title=_title(rows), box=box.SIMPLE_HEAD, padding=0)
+    several = len({row.bundle.hash for row in rows}) > 1
     swept = len({_cores(row) for row in rows}) > 1
-    for name in ("file", "quantize", *(("threads", "cores") if swept else ())):
+    first = ("bundle", "file") if several else ("file",)
+    for name in (*first, "quantize", *(("threads", "cores") if swept else ())):
         shown.add_column(name, no_wrap=True)
     for name in ("size", "median", "±", "p90", "p99", "load", "first", "memory", "speed-up"):
         shown.add_column(name, justify="right", no_wrap=True)
     for row, method in zip(rows, _methods(rows), strict=True):
         speedup = against_reference(row, rows)
         shown.add_row(
+            *((row.bundle.name,) if several else ()),
             row.run.name,
             method,
             *(_cores(row) if swept else ()),
@@ -46,14 +44,34 @@ def table(rows: Sequence[LatencyRow]) -> None:
             "-" if speedup is None else f"{speedup.ratio:.2f}×{'' if speedup.clear else '?'}",
         )
     terminal.print_table(shown, _WIDEST)
+    for line in _legend(rows, any(against_reference(row, rows) for row in rows)):
+        terminal.echo(line)
+
+
+def _legend(rows: Sequence[LatencyRow], compared: bool) -> Iterator[str]:
+    """Yield what the columns mean, of those that this table fills."""
+    parts = ["times in ms, sizes in MB"]
+    if any(row.median.interval is not None for row in rows):
+        parts.append("±: 95 % interval of the median over processes")
+    if not all(row.stable for row in rows):
+        parts.append("!: see the warnings")
+    yield "; ".join(parts)
+    parts = []
+    if any(row.memory is not None for row in rows):
+        parts.append("memory: above the empty runtime's")
+    if compared:
+        parts.append("speed-up: against eager fp32 PyTorch (reference), ?: may be chance")
+    if parts:
+        yield "; ".join(parts)
 
 
 def _title(rows: Sequence[LatencyRow]) -> str:
-    bundle, run = rows[0].bundle, rows[0].run
+    run = rows[0].run
+    models = dict.fromkeys(f"{row.bundle.model} {row.bundle.size} px" for row in rows)
     counts = sorted({row.run.plan.threads for row in rows})
     threads = ", ".join(map(str, counts)) + " thread" + "s" * (counts != [1])
     cpus = f" on cores {run.plan.cpus}" if run.plan.cpus and len(counts) == 1 else ""
-    return f"{bundle.model} {bundle.size} px, {threads}{cpus}, {run.device.name}"
+    return f"{', '.join(models)}, {threads}{cpus}, {run.device.name}"
 
 
 def _cores(row: LatencyRow) -> tuple[str, str]:
@@ -112,6 +130,6 @@ def doubts(rows: Sequence[LatencyRow]) -> Iterator[str]:
     from kit.bench.rows import find_slower_than_float
 
     yield from advice.write_notices(((n, "") for n in find_slower_than_float(rows)), 1)
-    yield from advice.write_notices(
-        ((notice, row.label) for row in rows for notice in row.run.notices), len(rows)
-    )
+    several = len({row.bundle.hash for row in rows}) > 1
+    named = [(notice, row.name_among(several)) for row in rows for notice in row.run.notices]
+    yield from advice.write_notices(named, len(rows))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from kit.text import one_line
 if TYPE_CHECKING:
     from kit.notices import Notice
     from kit.results.context import BundleRef
+    from kit.results.latency import LatencyResult
 
 
 def report_left_out(bundle: BundleRef) -> None:
@@ -24,6 +25,19 @@ def report_left_out(bundle: BundleRef) -> None:
     for artifact in bundle.artifacts:
         if not artifact.executed:
             terminal.note(f"{artifact.name} was lowered for devices: nothing here runs it")
+
+
+def report_without_runner(results: Iterable[LatencyResult]) -> None:
+    """Print on stderr which files were left out because they have no native runner."""
+    from kit.runners import native
+
+    for result in results:
+        vias = {run.via for run in result.runs}
+        for artifact in result.bundle.artifacts if vias == {"native"} else ():
+            if artifact.executed and artifact.format not in native.list_formats():
+                terminal.note(
+                    f"{artifact.name} was left out: {artifact.format} has no native runner"
+                )
 
 
 def print_notice(notice: Notice) -> None:

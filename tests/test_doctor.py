@@ -55,12 +55,12 @@ STATE = DeviceState(FEATURES)
 
 
 def judged(facts: DeviceFacts = GOOD, state: DeviceState = STATE) -> dict[str, Finding]:
-    """Return what is not ok, by code."""
+    """Return the findings that are not ok, by code."""
     result = list(device_checks.judge_device(facts, state, None))
     return {finding.code: finding for finding in result if finding.verdict != "ok"}
 
 
-def test_a_good_phone_has_nothing_to_mend():
+def test_a_good_phone_has_no_findings():
     assert judged() == {}
     assert {"device.abi", "device.pages", "device.heat", "device.settings"} <= {
         finding.code for finding in device_checks.judge_device(GOOD, STATE, None)
@@ -68,7 +68,7 @@ def test_a_good_phone_has_nothing_to_mend():
 
 
 @pytest.mark.parametrize(
-    ("change", "code", "verdict", "says"),
+    ("change", "code", "verdict", "message"),
     [
         ({"abis": ("armeabi-v7a",)}, "device.abi", "problem", "armeabi-v7a; native runners"),
         ({"api": 25}, "device.api", "problem", "API level 25; kit needs 26"),
@@ -83,11 +83,11 @@ def test_a_good_phone_has_nothing_to_mend():
         ({"kind": "emulator"}, "device.kind", "note", "an emulator: its times"),
     ],
 )
-def test_one_thing_that_is_not_well(change, code, verdict, says):
+def test_each_problem_has_its_finding(change, code, verdict, message):
     result = judged(replace(GOOD, **change))
     assert list(result) == [code]
     assert result[code].verdict == verdict
-    assert says in result[code].text
+    assert message in result[code].text
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_one_thing_that_is_not_well(change, code, verdict, says):
         (DeviceState("Features\t: fp asimd"), "device.processor", "kit build MODEL --precision"),
     ],
 )
-def test_what_disturbs_comes_with_the_command_that_ends_it(state, code, fix):
+def test_disturbances_have_a_command_that_fixes_them(state, code, fix):
     result = judged(state=state)
     assert list(result) == [code]
     assert result[code].fix.startswith(fix)
@@ -146,7 +146,7 @@ def test_pages_of_16_kb_need_libraries_made_for_them(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("machine", "features", "verdict", "says"),
+    ("machine", "features", "verdict", "message"),
     [
         ("x86_64", ("avx2", "avx512_vnni"), "ok", "exact and fast"),
         ("x86_64", ("avx2",), "note", "without VNNI int8 ONNX files run with exact"),
@@ -155,9 +155,9 @@ def test_pages_of_16_kb_need_libraries_made_for_them(monkeypatch):
         ("aarch64", ("asimd",), "note", "without dot products"),
     ],
 )
-def test_processors(machine, features, verdict, says):
+def test_processors(machine, features, verdict, message):
     result = host.judge_processor("host.processor", "Some CPU", machine, features)
-    assert (result.verdict, says in result.text) == (verdict, True)
+    assert (result.verdict, message in result.text) == (verdict, True)
     assert bool(result.fix) == (verdict != "ok")
 
 

@@ -51,8 +51,8 @@ def examples():
     return Examples((ids,), ((1, LENGTH),), True)
 
 
-def sqnr(wanted, got) -> float:
-    return float(10 * torch.log10(wanted.square().sum() / (wanted - got).square().sum()))
+def sqnr(expected, actual) -> float:
+    return float(10 * torch.log10(expected.square().sum() / (expected - actual).square().sum()))
 
 
 def test_tables_have_int8_rows_and_the_float_ones_are_gone(examples):
@@ -115,7 +115,7 @@ def test_recurrent_layers_are_linear_layers_for_xnnpack(examples, kind):
         assert sqnr(folded(ids), made.graph(ids)) > 30
 
 
-def test_torch_formats_say_what_stays_float(examples):
+def test_torch_formats_report_layers_that_stay_float(examples):
     folded = fold(Language(nn.LSTM).eval(), examples)
     made = torch_ao.quantize_dynamic(folded, examples, OPTIONS)
     assert made.computed_in_float == {"LayerNorm": 1}

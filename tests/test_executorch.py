@@ -212,7 +212,7 @@ def test_threads_can_change_when_nothing_is_loaded(net):
 
 
 @pytest.mark.slow
-def test_loading_says_nothing_and_leaves_the_exporter_alone(net):
+def test_loading_prints_nothing_and_does_not_import_the_exporter(net):
     code = (
         "import sys; from pathlib import Path; from kit.formats.executorch import FORMAT;"
         "s = FORMAT.load(Path(sys.argv[1]), 1); assert 'executorch.exir' not in sys.modules;"

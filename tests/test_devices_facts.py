@@ -69,7 +69,7 @@ def test_facts_of_a_silent_device_are_none():
     assert result.kind == "phone"
 
 
-def test_marks_are_only_ours():
+def test_only_marks_of_the_script_separate_answers():
     assert facts.split("a shell's banner\n$ ") == {}
     assert facts.split(f"{facts.MARK}other\nx\n") == {}
     assert set(facts.COMMANDS) == {

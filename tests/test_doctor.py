@@ -1,4 +1,4 @@
-"""`kit doctor`: verdicts of machines, bundles and devices that differ in one thing."""
+"""`kit doctor`: verdicts on machines, bundles and devices with one problem each."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ def test_what_a_bundle_does_not_hold_or_cannot_run(tiny_bundle, tmp_path):
     assert "nothing 2 (missing here)" in result[5].text
 
 
-def test_a_bundle_without_a_problem_is_exit_code_0(lite_bundle, capsys):
+def test_a_bundle_without_a_problem_gives_exit_code_0(lite_bundle, capsys):
     assert cli.run(["doctor", str(lite_bundle.path), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert sum(result["counts"].values()) == len(result["findings"])
@@ -242,7 +242,7 @@ def test_a_bundle_without_a_problem_is_exit_code_0(lite_bundle, capsys):
         assert finding["verdict"] in VERDICTS
 
 
-def test_problems_are_lines_and_an_exit_code(tmp_path, capsys, no_settings):
+def test_problems_are_printed_with_an_exit_code(tmp_path, capsys, no_settings):
     assert cli.run(["doctor", str(tmp_path / "gone"), "--device", "127.0.0.1:1"]) == UNFIT
     out, err = capsys.readouterr()
     problems = [line for line in out.splitlines() if line.startswith("problem")]

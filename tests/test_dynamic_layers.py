@@ -40,7 +40,7 @@ class Tied(nn.Module):
         self.table = nn.Parameter(torch.randn(WORDS, WIDTH))
 
     def forward(self, ids):
-        if ids.shape[1] > 2:  # symbolic tracing cannot follow it
+        if ids.shape[1] > 2:  # not traceable symbolically
             ids = ids[:, :2]
         return nn.functional.embedding(ids, self.table) @ self.table.t()
 
@@ -86,7 +86,7 @@ def test_a_model_without_tables_is_returned_as_it_is():
 
 
 @pytest.mark.slow
-def test_onnx_runtime_quantizes_an_lstm_and_says_that_it_does_no_gru(examples, tmp_path):
+def test_onnx_runtime_quantizes_lstm_and_reports_gru_as_float(examples, tmp_path):
     described = {}
     for kind in (nn.LSTM, nn.GRU):
         folded = fold(Language(kind).eval(), examples)

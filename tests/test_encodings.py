@@ -46,7 +46,7 @@ OLD = {  # version 0.6.1
 
 
 class Net(nn.Module):
-    """What the flows treat differently: fused clips, one that is not, pooling, a join, a sum."""
+    """Network with operators that flows treat differently: clips, pooling, a join, a sum."""
 
     def __init__(self):
         super().__init__()
@@ -297,7 +297,7 @@ def test_weights_with_another_number_of_scales_fail_the_build(folded, images, ch
 
 @pytest.mark.slow
 @pytest.mark.parametrize("flow", ["pt2e-s8", "pt2e-u8"])
-def test_the_inside_of_an_operator_is_float(images, flow):
+def test_decomposed_operators_are_float_inside(images, flow):
     """Local response normalization becomes ten operators; the model's graph has one."""
     from kit.quantize.graph import fold
 
@@ -351,7 +351,7 @@ def test_the_encodings_of_a_bundle_build_the_same_files(built, tmp_path):
 
 
 @pytest.mark.slow
-def test_other_encodings_are_another_bundle_also_for_the_cache(built, tmp_path):
+def test_other_encodings_give_another_bundle_and_cache_key(built, tmp_path):
     content = json.loads((built.path / "encodings.json").read_text())
     for one in content["activation_encodings"]:
         one["scale"] = [2 * one["scale"][0]]

@@ -1,4 +1,4 @@
-"""`kit eval`: what it prints, where to, and with which exit code."""
+"""`kit eval`: output, result files and exit codes."""
 
 from __future__ import annotations
 

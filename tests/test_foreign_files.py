@@ -1,4 +1,4 @@
-"""Files from outside that are not what they should be: one table for each kind of file."""
+"""Malformed files from users: one table per kind of file."""
 
 from __future__ import annotations
 
@@ -407,7 +407,7 @@ ARRAYS = {
 
 
 @pytest.mark.parametrize("name", ARRAYS)
-def test_golden_arrays_of_another_kind(copy, name):
+def test_invalid_golden_arrays_are_refused(copy, name):
     rehash(copy, "golden/input.npy", ARRAYS[name])
     actual = bundle.load(copy)
     with pytest.raises(BundleError, match=r"golden/input\.npy in ") as caught:
@@ -421,7 +421,7 @@ def test_golden_arrays_of_another_kind(copy, name):
 @pytest.mark.parametrize(
     "version", [-1, 0, True, "4", 10**4000], ids=["negative", "zero", "true", "text", "long"]
 )
-def test_versions_that_no_result_has(tmp_path, version):
+def test_invalid_schema_versions_are_refused(tmp_path, version):
     document = json.loads(latency().model_dump_json()) | {"schema_version": version}
     (tmp_path / "r.json").write_text(json.dumps(document))
     with pytest.raises(ResultError, match="schema") as caught:
@@ -545,7 +545,7 @@ def test_numbers_that_overflow_when_they_are_put_in():
     assert torch.equal(model.weight, before)
 
 
-def test_weights_that_would_expand(tmp_path):
+def test_weights_with_a_large_expanded_size_are_refused(tmp_path):
     import torch
 
     torch.save({"w": torch.zeros(10_000_000)}, tmp_path / "plain.pth")

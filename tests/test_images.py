@@ -163,7 +163,7 @@ def test_a_csv_labels_a_zip_with_one_top_folder(tmp_path):
         ("path,label\n", "no pictures"),
     ],
 )
-def test_a_csv_that_does_not_fit(tmp_path, text, message):
+def test_a_mismatched_csv_is_refused(tmp_path, text, message):
     root = fill(tmp_path / "set", "a.jpg")
     table = tmp_path / "labels.csv"
     table.write_text(text)
@@ -171,7 +171,7 @@ def test_a_csv_that_does_not_fit(tmp_path, text, message):
         open_set(root, table)
 
 
-def test_a_csv_that_is_none(tmp_path):
+def test_an_invalid_csv_is_refused(tmp_path):
     root = fill(tmp_path / "set", "a.jpg")
     with pytest.raises(PictureError, match=r"cannot read .*nowhere\.csv"):
         open_set(root, tmp_path / "nowhere.csv")
@@ -180,7 +180,7 @@ def test_a_csv_that_is_none(tmp_path):
 
 
 def test_names_with_accents_are_those_of_macos_too(tmp_path):
-    """macOS writes an accent as a character of its own; they were other names."""
+    """Regression: macOS decomposes accented characters, and such names did not match."""
     composed, apart = "caf\u00e9", "cafe\u0301"
     root = fill(tmp_path / "set", f"{apart}/{apart}.jpg")
     assert labels_of(open_set(root, None, ("tea", composed))) == {f"{apart}/{apart}.jpg": 1}
@@ -190,7 +190,7 @@ def test_names_with_accents_are_those_of_macos_too(tmp_path):
 
 
 def test_backslashes_in_a_zip_are_folders(tmp_path):
-    """They were part of the name, and no picture had a label."""
+    """Regression: they were part of the name, and no picture had a label."""
     file = tmp_path / "x.zip"
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("set\\", "")

@@ -1,4 +1,4 @@
-"""Files of labels as people have them: which names are taken, and what is refused."""
+"""Label files of users: parsed names and refused files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files for backends that nothing here runs: lowered, described, compared by their graph."""
+"""Files for backends that the host cannot run: lowered, described, compared by graph."""
 
 from __future__ import annotations
 
